@@ -1,0 +1,40 @@
+"""Forward models. An operator is a frozen dataclass whose call is y = A(x), without noise."""
+
+from restorekit.operators.base import LinearOperator, Operator, SVDOperator, conjugate_gradients
+from restorekit.operators.blur import CircularBlur, ReflectBlur, SymmetricBlur, blur
+from restorekit.operators.check import Check, check, report
+from restorekit.operators.colour import Grey
+from restorekit.operators.combine import Compose, ComposeNonlinear, Stack, Weighted, compose
+from restorekit.operators.diagonal import Identity, Inpaint
+from restorekit.operators.downsample import BlockAverage, CircularDecimation, Decimate, decimation
+from restorekit.operators.hadamard import Hadamard
+from restorekit.operators.nonlinear import PhaseRetrieval, Saturate
+
+__all__ = [
+    "BlockAverage",
+    "Check",
+    "CircularBlur",
+    "CircularDecimation",
+    "Compose",
+    "ComposeNonlinear",
+    "Decimate",
+    "Grey",
+    "Hadamard",
+    "Identity",
+    "Inpaint",
+    "LinearOperator",
+    "Operator",
+    "PhaseRetrieval",
+    "ReflectBlur",
+    "SVDOperator",
+    "Saturate",
+    "Stack",
+    "SymmetricBlur",
+    "Weighted",
+    "blur",
+    "check",
+    "compose",
+    "conjugate_gradients",
+    "decimation",
+    "report",
+]

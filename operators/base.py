@@ -1,0 +1,154 @@
+"""Forward models: what an operator is, and what a linear one gets for nothing."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Operator(ABC):
+    """y = A(x) without noise: (B, C, H, W) -> (B, ...). `image_shape` is (C, H, W)."""
+
+    image_shape: tuple[int, int, int]
+
+    @abstractmethod
+    def __call__(self, x: Tensor, /) -> Tensor: ...
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """A crude picture (B, C, H, W) from a measurement, to start from: here grey everywhere."""
+        return y.new_full((len(y), *self.image_shape), 0.5)
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """A copy with its tensors moved and its floating tensors cast, as `Tensor.to`."""
+        kinds = Tensor | Operator
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {k: v.to(*args, **kwargs) for k, v in moved.items() if isinstance(v, kinds)}
+        return replace(self, **moved)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))
+
+
+def conjugate_gradients(
+    apply: Callable[[Tensor], Tensor],
+    b: Tensor,
+    x: Tensor | None = None,
+    precondition: Callable[[Tensor], Tensor] = lambda r: r,
+    iterations: int = 500,
+    tolerance: float | None = None,
+) -> Tensor:
+    """Solve `apply(x) = b`, apply symmetric and positive definite, item by item of the batch, from `x`.
+
+    Stops where every relative residual is below `tolerance` (default: 1e-6 in float32, 1e-12 in float64).
+    """
+    tolerance = tolerance or (1e-12 if b.dtype == torch.float64 else 1e-6)
+    x = torch.zeros_like(b) if x is None else x
+    r = b - apply(x) if bool(x.any()) else b
+    z = precondition(r)
+    p, rz = z, _dot(r, z)
+    goal = (tolerance**2 * _dot(b, b)).clamp(min=torch.finfo(b.dtype).tiny)
+    for _ in range(iterations):
+        open_ = _dot(r, r) > goal
+        if not bool(open_.any()):
+            break
+        q = apply(p)
+        alpha = torch.where(open_, rz / _dot(p, q), 0.0)  # items that are done stay as they are
+        x, r = x + alpha * p, r - alpha * q
+        z = precondition(r)
+        following = _dot(r, z)
+        p = z + torch.where(open_, following / rz, 0.0) * p
+        rz = following
+    return x
+
+
+@dataclass(frozen=True, eq=False)
+class LinearOperator(Operator):
+    """Write the call; adjoint (autograd), pseudo-inverse and normal solve (conjugate gradients) follow."""
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        """A' y: (B, ...) -> (B, C, H, W)."""
+        x = y.new_zeros((len(y), *self.image_shape), requires_grad=True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self(x), x, y)
+        return gradient
+
+    def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
+        """(A'A + rho I)^-1 b for rho > 0; `x` is a first guess where an iteration is needed."""
+        return conjugate_gradients(
+            lambda v: self.adjoint(self(v)) + rho * v, b, x, lambda r: self.precondition(r, rho), tolerance=tolerance
+        )
+
+    def precondition(self, r: Tensor, rho: float) -> Tensor:
+        """A cheap approximation of (A'A + rho I)^-1 r."""
+        return r
+
+    def pinv(self, y: Tensor, /) -> Tensor:
+        """The Moore-Penrose pseudo-inverse A+ y, by conjugate gradients on A'A within the range of A'."""
+        return conjugate_gradients(lambda v: self.adjoint(self(v)), self.adjoint(y))
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """The best constant picture plus a damped least-squares correction of it (noise is hardly amplified)."""
+        flat = self(y.new_ones((1, *self.image_shape))).expand_as(y)
+        level = (_dot(flat, y) / _dot(flat, flat)).view(-1, 1, 1, 1)
+        correction = self.adjoint(y - flat * level.view(-1, *[1] * (y.ndim - 1)))
+        return level + self.normal_solve(correction, 1e-2, tolerance=1e-3)
+
+
+@dataclass(frozen=True, eq=False)
+class SVDOperator(LinearOperator):
+    """A = U S V' with U and V orthonormal; everything else follows.
+
+    `vt` and `v` map pictures (B, C, H, W) to coefficients (B, n) and back, `ut` and `u` measurements to (B, m) and
+    back; V'V = VV' = I and U'U = UU' = I. `singulars` (k,), k = min(n, m), belong to the first k of each; zeros allowed.
+    """
+
+    @property
+    @abstractmethod
+    def singulars(self) -> Tensor: ...
+    @abstractmethod
+    def vt(self, x: Tensor, /) -> Tensor: ...
+    @abstractmethod
+    def v(self, c: Tensor, /) -> Tensor: ...
+    @abstractmethod
+    def ut(self, y: Tensor, /) -> Tensor: ...
+    @abstractmethod
+    def u(self, c: Tensor, /) -> Tensor: ...
+
+    @property
+    def m(self) -> int:
+        """Number of measured values per picture."""
+        return len(self.singulars)
+
+    @property
+    def inverse_singulars(self) -> Tensor:
+        """1 / s where s is more than rounding, else 0."""
+        s = self.singulars
+        floor = float(s.max()) * torch.finfo(s.dtype).eps * 100
+        return torch.where(s > floor, 1 / s.clamp(min=floor), 0.0)
+
+    def _fit(self, c: Tensor, n: int) -> Tensor:
+        return c[:, :n] if c.shape[1] >= n else torch.nn.functional.pad(c, (0, n - c.shape[1]))
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        k = len(self.singulars)
+        return self.u(self._fit(self.singulars.to(x) * self.vt(x)[:, :k], self.m))
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        k = len(self.singulars)
+        return self.v(self._fit(self.singulars.to(y) * self.ut(y)[:, :k], math.prod(self.image_shape)))
+
+    def pinv(self, y: Tensor, /) -> Tensor:
+        k = len(self.singulars)
+        return self.v(self._fit(self.inverse_singulars.to(y) * self.ut(y)[:, :k], math.prod(self.image_shape)))
+
+    def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
+        squares = self._fit(self.singulars.to(b)[None] ** 2, math.prod(self.image_shape))
+        return self.v(self.vt(b) / (squares + rho))

@@ -1,0 +1,178 @@
+"""Convolution with a point spread function: circular, reflecting (half-sample symmetric) boundaries.
+
+`blur(...)` picks the best form: an SVD in the Fourier basis for circular boundaries, in the cosine basis for
+reflecting boundaries and a kernel symmetric in both axes, else conjugate gradients with a Fourier preconditioner.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from restorekit.operators.base import LinearOperator, SVDOperator
+from restorekit.operators.transforms import dct2, idct2, pack, spread, unpack
+
+
+def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
+    """Half spectrum of a kernel (h, w) whose centre is at (h // 2, w // 2); the kernel wraps if it is larger."""
+    h, w = kernel.shape
+    rows = torch.arange(h, device=kernel.device) - h // 2
+    columns = torch.arange(w, device=kernel.device) - w // 2
+    image = kernel.new_zeros(height, width)
+    image.index_put_((rows[:, None] % height, columns[None] % width), kernel, accumulate=True)
+    return torch.fft.rfft2(image)
+
+
+@dataclass(frozen=True, eq=False)
+class CircularBlur(SVDOperator):
+    """y = k * x on a torus. kernel (h, w), any sizes. V is the packed Fourier basis, U carries the phases."""
+
+    kernel: Tensor
+
+    @cached_property
+    def otf(self) -> Tensor:
+        return transfer(self.kernel, *self.image_shape[1:])
+
+    @cached_property
+    def singulars(self) -> Tensor:  # type: ignore[override]
+        return spread(self.otf.abs(), self.image_shape[2]).expand(self.image_shape).flatten()
+
+    @cached_property
+    def phase(self) -> Tensor:
+        size = self.otf.abs()
+        return torch.where(size > 0, self.otf / size.clamp(min=torch.finfo(size.dtype).tiny), 1.0)
+
+    def _fft(self, x: Tensor) -> Tensor:
+        return torch.fft.rfft2(x, norm="ortho")
+
+    def _ifft(self, z: Tensor) -> Tensor:
+        return torch.fft.irfft2(z, s=self.image_shape[1:], norm="ortho")
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return self._ifft(self.otf * self._fft(x))
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        return self._ifft(self.otf.conj() * self._fft(y))
+
+    def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
+        return self._ifft(self._fft(b) / (self.otf.abs().square() + rho))
+
+    def vt(self, x: Tensor, /) -> Tensor:
+        return pack(self._fft(x), self.image_shape[2]).flatten(1)
+
+    def v(self, c: Tensor, /) -> Tensor:
+        return self._ifft(unpack(c.view(-1, *self.image_shape)))
+
+    def ut(self, y: Tensor, /) -> Tensor:
+        return pack(self.phase.conj() * self._fft(y), self.image_shape[2]).flatten(1)
+
+    def u(self, c: Tensor, /) -> Tensor:
+        return self._ifft(self.phase * unpack(c.view(-1, *self.image_shape)))
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetricBlur(SVDOperator):
+    """y = k * x, the picture mirrored at its edges; kernel odd-sized and symmetric in both axes, hence diagonal in the DCT."""
+
+    kernel: Tensor
+
+    @cached_property
+    def eigenvalues(self) -> Tensor:
+        sides = []
+        for size, taps in zip(self.image_shape[1:], self.kernel.shape):
+            offset = torch.arange(taps, dtype=torch.float64) - taps // 2
+            sides.append((torch.arange(size, dtype=torch.float64)[:, None] * offset * (math.pi / size)).cos())
+        return (sides[0] @ self.kernel.double().cpu() @ sides[1].T).to(self.kernel)
+
+    @property
+    def singulars(self) -> Tensor:
+        return self.eigenvalues.abs().expand(self.image_shape).flatten()
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return idct2(self.eigenvalues * dct2(x))
+
+    adjoint = __call__
+
+    def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
+        return idct2(dct2(b) / (self.eigenvalues.square() + rho))
+
+    def vt(self, x: Tensor, /) -> Tensor:
+        return dct2(x).flatten(1)
+
+    def v(self, c: Tensor, /) -> Tensor:
+        return idct2(c.view(-1, *self.image_shape))
+
+    def ut(self, y: Tensor, /) -> Tensor:
+        return (dct2(y) * torch.where(self.eigenvalues < 0, -1.0, 1.0)).flatten(1)
+
+    def u(self, c: Tensor, /) -> Tensor:
+        return idct2(c.view(-1, *self.image_shape) * torch.where(self.eigenvalues < 0, -1.0, 1.0))
+
+
+def mirror(size: int, before: int, after: int, device: torch.device) -> Tensor:
+    """Indices into 0..size-1 of a signal mirrored at both ends (edge sample repeated), from -before to size + after."""
+    i = torch.arange(-before, size + after, device=device) % (2 * size)
+    return torch.minimum(i, 2 * size - 1 - i)
+
+
+@dataclass(frozen=True, eq=False)
+class ReflectBlur(LinearOperator):
+    """y = k * x, the picture mirrored at its edges (scipy.ndimage's `reflect`); any kernel, solved by iteration."""
+
+    kernel: Tensor
+
+    @cached_property
+    def _maps(self) -> tuple[Tensor, Tensor]:
+        device = self.kernel.device
+        rows, columns = (mirror(n, k - 1 - k // 2, k // 2, device) for n, k in zip(self.image_shape[1:], self.kernel.shape))
+        return rows, columns
+
+    @cached_property
+    def _otf(self) -> Tensor:
+        return torch.fft.rfft2(self.kernel, s=self._padded)
+
+    @property
+    def _padded(self) -> tuple[int, int]:
+        return len(self._maps[0]), len(self._maps[1])
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        rows, columns = self._maps
+        z = torch.fft.rfft2(x[..., rows, :][..., columns])
+        h, w = self.kernel.shape
+        return torch.fft.irfft2(self._otf * z, s=self._padded)[..., h - 1 :, w - 1 :]
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        rows, columns = self._maps
+        h, w = self.kernel.shape
+        z = torch.fft.rfft2(torch.nn.functional.pad(y, (w - 1, 0, h - 1, 0)))
+        padded = torch.fft.irfft2(self._otf.conj() * z, s=self._padded)
+        folded = padded.new_zeros(*padded.shape[:-2], self.image_shape[1], padded.shape[-1]).index_add(-2, rows, padded)
+        return folded.new_zeros(*folded.shape[:-1], self.image_shape[2]).index_add(-1, columns, folded)
+
+    @cached_property
+    def _power(self) -> Tensor:
+        return transfer(self.kernel, *self.image_shape[1:]).abs().square()
+
+    def precondition(self, r: Tensor, rho: float) -> Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(r) / (self._power + rho), s=self.image_shape[1:])
+
+
+def blur(
+    image_shape: tuple[int, int, int], kernel: Tensor, boundary: Literal["reflect", "circular"] = "reflect"
+) -> CircularBlur | SymmetricBlur | ReflectBlur:
+    """The blur with this kernel in its best form. Raises ValueError for a kernel larger than the picture."""
+    if kernel.ndim != 2 or any(k > n for k, n in zip(kernel.shape, image_shape[1:])):
+        size = "x".join(map(str, image_shape[1:]))
+        raise ValueError(f"kernel {'x'.join(map(str, kernel.shape))} is larger than the picture ({size}); crop the kernel")
+    if boundary == "circular":
+        return CircularBlur(image_shape, kernel)
+    if boundary != "reflect":
+        raise ValueError(f"boundary={boundary!r} is unknown; it is reflect or circular")
+    odd = all(k % 2 for k in kernel.shape)
+    symmetric = odd and torch.allclose(kernel, kernel.flip(0), atol=1e-8) and torch.allclose(kernel, kernel.flip(1), atol=1e-8)
+    return SymmetricBlur(image_shape, kernel) if symmetric else ReflectBlur(image_shape, kernel)

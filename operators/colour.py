@@ -1,0 +1,46 @@
+"""Colour to grey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from restorekit.operators.base import SVDOperator
+
+REC601 = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True, eq=False)
+class Grey(SVDOperator):
+    """y = sum_c w_c x_c, (B, 1, H, W). V rotates the colour space of each pixel so that w comes first."""
+
+    weights: tuple[float, ...] = REC601
+
+    def __post_init__(self) -> None:
+        if len(self.weights) != self.image_shape[0]:
+            raise ValueError(f"{len(self.weights)} weights for pictures of {self.image_shape[0]} bands")
+
+    @cached_property
+    def _rotation(self) -> Tensor:
+        w = torch.tensor(self.weights, dtype=torch.float64)
+        q, r = torch.linalg.qr(torch.cat([w[:, None], torch.eye(len(w), dtype=torch.float64)[:, 1:]], 1))
+        return (q * torch.where(torch.diag(r) < 0, -1.0, 1.0)).T  # rows orthonormal, the first along w
+
+    @cached_property
+    def singulars(self) -> Tensor:  # type: ignore[override]
+        return torch.tensor(self.weights, dtype=torch.float64).norm().expand(self.image_shape[1] * self.image_shape[2])
+
+    def vt(self, x: Tensor, /) -> Tensor:
+        return torch.einsum("ij,bjhw->bihw", self._rotation.to(x), x).flatten(1)
+
+    def v(self, c: Tensor, /) -> Tensor:
+        return torch.einsum("ji,bjhw->bihw", self._rotation.to(c), c.view(-1, *self.image_shape))
+
+    def ut(self, y: Tensor, /) -> Tensor:
+        return y.flatten(1)
+
+    def u(self, c: Tensor, /) -> Tensor:
+        return c.view(-1, 1, *self.image_shape[1:])

@@ -1,0 +1,78 @@
+"""Operators that act on each value alone: denoising and inpainting."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.operators.base import SVDOperator
+
+
+@dataclass(frozen=True, eq=False)
+class Identity(SVDOperator):
+    """y = x: denoising."""
+
+    @property
+    def singulars(self) -> Tensor:
+        return torch.ones(math.prod(self.image_shape))
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return x
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        return y
+
+    pinv = adjoint
+
+    def estimate(self, y: Tensor) -> Tensor:
+        return y
+
+    def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
+        return b / (1 + rho)
+
+    def vt(self, x: Tensor, /) -> Tensor:
+        return x.flatten(1)
+
+    def v(self, c: Tensor, /) -> Tensor:
+        return c.view(-1, *self.image_shape)
+
+    ut, u = vt, v
+
+
+@dataclass(frozen=True, eq=False)
+class Inpaint(SVDOperator):
+    """y = mask * x, y as large as x. mask (1 or C, H, W) >= 0: 1 measured, 0 missing; other values weight a pixel."""
+
+    mask: Tensor
+
+    def __post_init__(self) -> None:
+        if self.mask.ndim != 3 or self.mask.shape[1:] != self.image_shape[1:] or self.mask.shape[0] not in (1, self.image_shape[0]):
+            raise ValueError(f"mask {tuple(self.mask.shape)} does not fit pictures of {self.image_shape}")
+        if bool((self.mask < 0).any()):
+            raise ValueError("a mask must not be negative")
+
+    @property
+    def singulars(self) -> Tensor:
+        return self.mask.expand(self.image_shape).flatten()
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return self.mask * x
+
+    adjoint = __call__
+
+    def pinv(self, y: Tensor, /) -> Tensor:
+        return y * self.inverse_singulars.view(self.image_shape)
+
+    def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
+        return b / (self.mask**2 + rho)
+
+    def vt(self, x: Tensor, /) -> Tensor:
+        return x.flatten(1)
+
+    def v(self, c: Tensor, /) -> Tensor:
+        return c.view(-1, *self.image_shape)
+
+    ut, u = vt, v

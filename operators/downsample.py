@@ -1,0 +1,192 @@
+"""Super-resolution: block average, and blur followed by decimation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from restorekit.operators.base import LinearOperator, SVDOperator
+from restorekit.operators.blur import blur, transfer
+from restorekit.operators.combine import Compose
+from restorekit.operators.transforms import dct_matrix, pack, spread, unpack
+
+
+@dataclass(frozen=True, eq=False)
+class BlockAverage(SVDOperator):
+    """y = mean over factor x factor blocks; the last block of a row or column may be partial: (C, ceil(H/f), ceil(W/f)).
+
+    V is, per axis and block, a cosine basis whose first vector is constant.
+    """
+
+    factor: int
+
+    @cached_property
+    def _axes(self) -> list[tuple[int, int]]:  # whole blocks and rest, per axis
+        return [divmod(n, self.factor) for n in self.image_shape[1:]]
+
+    @cached_property
+    def singulars(self) -> Tensor:  # type: ignore[override]
+        lengths = [torch.tensor([self.factor] * n + [rest] * (rest > 0), dtype=torch.float64) for n, rest in self._axes]
+        s = 1 / (lengths[0][:, None] * lengths[1]).sqrt()
+        return s.expand(self.image_shape[0], -1, -1).flatten()
+
+    @property
+    def _low(self) -> tuple[int, int]:
+        return tuple(n + (rest > 0) for n, rest in self._axes)  # type: ignore[return-value]
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return F.avg_pool2d(x, self.factor, ceil_mode=True)
+
+    def _forward(self, x: Tensor, axis: int) -> Tensor:
+        """Along the last axis: block means (times root of the length) first, then the other coefficients."""
+        n, rest = self._axes[axis]
+        parts = []
+        for piece, size in ((x[..., : n * self.factor], self.factor), (x[..., n * self.factor :], rest)):
+            if piece.shape[-1]:
+                parts.append(piece.unflatten(-1, (-1, size)) @ dct_matrix(size).to(x).T)
+        return torch.cat([p[..., 0] for p in parts] + [p[..., 1:].flatten(-2) for p in parts], -1)
+
+    def _backward(self, c: Tensor, axis: int) -> Tensor:
+        n, rest = self._axes[axis]
+        low, at, parts = self._low[axis], 0, []
+        for start, count, size in ((0, n, self.factor), (n, int(rest > 0), rest)):
+            if count:
+                others = c[..., low + at : low + at + count * (size - 1)].unflatten(-1, (count, size - 1))
+                at += count * (size - 1)
+                block = torch.cat([c[..., start : start + count, None], others], -1)
+                parts.append((block @ dct_matrix(size).to(c)).flatten(-2))
+        return torch.cat(parts, -1)
+
+    def vt(self, x: Tensor, /) -> Tensor:
+        c = self._forward(self._forward(x, 1).transpose(-1, -2), 0).transpose(-1, -2)
+        h, w = self._low
+        return torch.cat([c[..., :h, :w].flatten(1), c[..., :h, w:].flatten(1), c[..., h:, :].flatten(1)], 1)
+
+    def v(self, c: Tensor, /) -> Tensor:
+        (channels, height, width), (h, w) = self.image_shape, self._low
+        sizes = [channels * h * w, channels * h * (width - w), channels * (height - h) * width]
+        corner, right, bottom = c.split(sizes, 1)
+        top = torch.cat([corner.view(-1, channels, h, w), right.view(-1, channels, h, width - w)], -1)
+        full = torch.cat([top, bottom.view(-1, channels, height - h, width)], -2)
+        return self._backward(self._backward(full.transpose(-1, -2), 0).transpose(-1, -2), 1)
+
+    def ut(self, y: Tensor, /) -> Tensor:
+        return y.flatten(1)
+
+    def u(self, c: Tensor, /) -> Tensor:
+        return c.view(-1, self.image_shape[0], *self._low)
+
+
+@dataclass(frozen=True, eq=False)
+class CircularDecimation(SVDOperator):
+    """y = every factor-th pixel of k * x on a torus; H and W multiples of the factor.
+
+    In the Fourier domain of the small picture y is a weighted sum of the factor^2 polyphase parts of x, frequency by
+    frequency; a Householder reflection turns that weight vector into the first unit vector and completes the basis.
+    """
+
+    factor: int
+    kernel: Tensor
+
+    def __post_init__(self) -> None:
+        if any(n % self.factor for n in self.image_shape[1:]):
+            raise ValueError(f"sides {self.image_shape[1:]} must be multiples of factor={self.factor}")
+
+    @property
+    def _low(self) -> tuple[int, int]:
+        return self.image_shape[1] // self.factor, self.image_shape[2] // self.factor
+
+    @cached_property
+    def _weights(self) -> Tensor:  # (f^2, h, w // 2 + 1)
+        spread_out = torch.fft.irfft2(transfer(self.kernel, *self.image_shape[1:]), s=self.image_shape[1:])
+        f = self.factor
+        parts = [spread_out.roll((p, q), (0, 1))[::f, ::f] for p in range(f) for q in range(f)]
+        return torch.fft.rfft2(torch.stack(parts))
+
+    @cached_property
+    def _size(self) -> Tensor:
+        return self._weights.abs().square().sum(0).sqrt()
+
+    @cached_property
+    def _reflector(self) -> tuple[Tensor, Tensor]:
+        """Unit vector u of the reflection I - 2uu^H, and the phase of its image of the weight vector."""
+        safe = self._size > self._size.max() * torch.finfo(self._size.dtype).eps
+        v = torch.where(safe, self._weights.conj() / self._size.clamp(min=1e-30), 0.0)
+        v[0] = torch.where(safe, v[0], torch.ones_like(v[0]))
+        phase = torch.where(v[0].abs() > 0, v[0] / v[0].abs().clamp(min=1e-30), torch.ones_like(v[0]))
+        u = v.clone()
+        u[0] = u[0] + phase
+        return u / u.abs().square().sum(0).sqrt(), -phase
+
+    def _reflect(self, z: Tensor) -> Tensor:  # (B, C, f^2, h, w')
+        u, _ = self._reflector
+        return z - 2 * u * (u.conj() * z).sum(2, keepdim=True)
+
+    @property
+    def singulars(self) -> Tensor:
+        return spread(self._size, self._low[1]).expand(self.image_shape[0], *self._low).flatten()
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        z = torch.fft.rfft2(F.pixel_unshuffle(x, self.factor).unflatten(1, (self.image_shape[0], -1)))
+        return torch.fft.irfft2((self._weights * z).sum(2), s=self._low)
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        z = torch.fft.irfft2(self._weights.conj() * torch.fft.rfft2(y).unsqueeze(2), s=self._low)
+        return F.pixel_shuffle(z.flatten(1, 2), self.factor)
+
+    def vt(self, x: Tensor, /) -> Tensor:
+        parts = F.pixel_unshuffle(x, self.factor).unflatten(1, (self.image_shape[0], -1))
+        c = pack(self._reflect(torch.fft.rfft2(parts, norm="ortho")), self._low[1])
+        return torch.cat([c[:, :, 0].flatten(1), c[:, :, 1:].flatten(1)], 1)
+
+    def v(self, c: Tensor, /) -> Tensor:
+        channels, (h, w) = self.image_shape[0], self._low
+        first = c[:, : channels * h * w].view(-1, channels, 1, h, w)
+        rest = c[:, channels * h * w :].view(-1, channels, self.factor**2 - 1, h, w)
+        z = self._reflect(unpack(torch.cat([first, rest], 2)))
+        return F.pixel_shuffle(torch.fft.irfft2(z, s=self._low, norm="ortho").flatten(1, 2), self.factor)
+
+    def ut(self, y: Tensor, /) -> Tensor:
+        _, phase = self._reflector
+        return pack(torch.fft.rfft2(y, norm="ortho") * phase, self._low[1]).flatten(1)
+
+    def u(self, c: Tensor, /) -> Tensor:
+        _, phase = self._reflector
+        z = unpack(c.view(-1, self.image_shape[0], *self._low)) * phase.conj()
+        return torch.fft.irfft2(z, s=self._low, norm="ortho")
+
+
+@dataclass(frozen=True, eq=False)
+class Decimate(LinearOperator):
+    """y = every factor-th pixel of x, from pixel 0: (C, ceil(H/f), ceil(W/f))."""
+
+    factor: int
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return x[..., :: self.factor, :: self.factor]
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        x = y.new_zeros(len(y), *self.image_shape)
+        x[..., :: self.factor, :: self.factor] = y
+        return x
+
+    pinv = adjoint
+
+
+def decimation(
+    image_shape: tuple[int, int, int], factor: int, kernel: Tensor, boundary: Literal["reflect", "circular"] = "reflect"
+) -> LinearOperator:
+    """Blur with `kernel`, then keep every factor-th pixel; with an SVD where boundaries and sizes allow one."""
+    if boundary == "circular" and not any(n % factor for n in image_shape[1:]):
+        return CircularDecimation(image_shape, factor, kernel)
+    return Compose(image_shape, Decimate(image_shape, factor), blur(image_shape, kernel, boundary))
+
+
+def low_size(n: int, factor: int) -> int:
+    return math.ceil(n / factor)

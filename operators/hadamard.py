@@ -1,0 +1,56 @@
+"""Compressed sensing with a subsampled, randomised Walsh-Hadamard transform."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from restorekit.operators.base import SVDOperator
+from restorekit.operators.transforms import mix
+
+
+@dataclass(frozen=True, eq=False)
+class Hadamard(SVDOperator):
+    """y = a random share `ratio` of the Walsh-Hadamard coefficients of sign-flipped pixels: (B, C, m); any picture size."""
+
+    ratio: float = 0.25
+    seed: int = 0
+
+    @cached_property
+    def _random(self) -> tuple[Tensor, Tensor]:
+        n = self.image_shape[1] * self.image_shape[2]
+        rng = torch.Generator().manual_seed(self.seed)
+        return torch.randint(0, 2, (n,), generator=rng) * 2.0 - 1.0, torch.randperm(n, generator=rng)
+
+    @property
+    def count(self) -> int:
+        """Measured values per band."""
+        return max(1, math.ceil(self.ratio * self.image_shape[1] * self.image_shape[2]))
+
+    @cached_property
+    def singulars(self) -> Tensor:  # type: ignore[override]
+        return torch.ones(self.image_shape[0] * self.count)
+
+    def vt(self, x: Tensor, /) -> Tensor:
+        signs, order = self._random
+        c = mix(x.flatten(2) * signs.to(x))[..., order.to(x.device)]
+        return torch.cat([c[..., : self.count].flatten(1), c[..., self.count :].flatten(1)], 1)
+
+    def v(self, c: Tensor, /) -> Tensor:
+        signs, order = self._random
+        channels, m = self.image_shape[0], self.count
+        parts = [c[:, : channels * m].unflatten(1, (channels, m)), c[:, channels * m :].unflatten(1, (channels, -1))]
+        shuffled = torch.cat(parts, -1)
+        mixed = torch.empty_like(shuffled)
+        mixed[..., order.to(c.device)] = shuffled
+        return (mix(mixed, inverse=True) * signs.to(c)).view(-1, *self.image_shape)
+
+    def ut(self, y: Tensor, /) -> Tensor:
+        return y.flatten(1)
+
+    def u(self, c: Tensor, /) -> Tensor:
+        return c.view(-1, self.image_shape[0], self.count)

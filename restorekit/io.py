@@ -1,0 +1,384 @@
+"""Reading and writing files; nothing else in the package touches paths.
+
+Pictures are (C, H, W) float32 with the file's range mapped to [0, 1]. Every file is written whole or not at all.
+NPY layout: (H, W) is one band; of three axes the one with at most 16 entries is the band axis, and the last one where
+both ends fit or neither does. EXIF orientation is kept as a tag and not applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import secrets
+import shutil
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+
+from restorekit import png16 as codecs
+from restorekit.errors import BadInput
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".npy": "NPY"}
+_FORMATS |= {".bmp": "BMP", ".webp": "WEBP"}
+_KNOWN = ", ".join(_FORMATS)
+_STARTS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\x93NUMPY": "NPY"}
+_STARTS |= {b"II+\0": "TIFF", b"MM\0+": "TIFF", b"BM": "BMP", b"RIFF": "WEBP"}
+# Data types a format can hold, and where a source of another type goes; NPY holds every real type.
+_INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_HOLDS = {"PNG": {"uint8", "uint16"}, "JPEG": {"uint8"}, "BMP": {"uint8"}, "WEBP": {"uint8"}}
+_HOLDS["TIFF"] = {*_INTEGERS, "float16", "float32", "float64"}
+_FULL = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+_WITH_ALPHA = {"PNG", "TIFF", "WEBP"}
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as read: `pixels` (C, H, W) float32, where the file values `span` (lo, hi) are mapped to [0, 1].
+
+    `dtype` is numpy's name of the file's type, `alpha` (H, W) is in that type and untouched, and `info` holds what must
+    survive: "layout" ("HW", "HWC", "CHW"), "dpi", "icc_profile", "exif" and what only its own format needs.
+    """
+
+    pixels: np.ndarray
+    dtype: str = "float32"
+    span: tuple[float, float] = (0.0, 1.0)
+    alpha: np.ndarray | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def read(path: PathLike, span: tuple[float, float] | None = None) -> Picture:
+    """Read PNG, JPEG, TIFF, NPY, BMP or WEBP; `span` (lo, hi) are the file values that become 0 and 1.
+
+    Default span: the whole range of uint8 and uint16, 0/1 for bool; other types must hold [0, 1], give or take 0.25.
+    Raises BadInput for a file that is missing, damaged, of another kind, or holds NaN or infinity.
+    """
+    raw, alpha, info = _load(Path(path))
+    if span is None:
+        span = _FULL.get(raw.dtype.name)
+    if span is None:
+        low, high = raw.min(), raw.max()
+        if low < -0.25 or high > 1.25:
+            raise BadInput(
+                f"{path}: {raw.dtype} from {low:.6g} to {high:.6g}; give --range LO,HI, the values of black and white"
+            )
+        span = (0.0, 1.0)
+    low, high = float(span[0]), float(span[1])
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise BadInput(f"{path}: range {low:g},{high:g} is not a rising pair; give --range LO,HI with LO < HI")
+    pixels = raw if (low, high) == (0.0, 1.0) else (raw.astype(np.float64) - low) / (high - low)
+    return Picture(np.ascontiguousarray(pixels, np.float32), raw.dtype.name, (low, high), alpha, info)
+
+
+def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype: str | None = None) -> list[str]:
+    """Write pixels (C, H, W), [0, 1], in the type, span, layout, alpha and metadata of `like`; returns warnings.
+
+    Integers are rounded and clipped, floats are not. Without `like`: uint8, or float32 in TIFF and NPY. Raises BadInput
+    where `check_writable` does, for NaN or infinity, and when the disk refuses; an existing file then stays as it was.
+    """
+    path, pixels = Path(path), np.asarray(pixels)
+    if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in "biuf":
+        raise BadInput(f"{path}: cannot write {pixels.dtype} of shape {pixels.shape}; give real numbers (C, H, W)")
+    if bad := int((~np.isfinite(pixels)).any(0).sum()):
+        raise BadInput(f"{path}: not written, {bad} pixels of the result are NaN or infinite; try a smaller step size")
+    like = Picture(pixels, "") if like is None else like
+    alpha, info = like.alpha, dict(like.info)
+    warnings = check_writable(path, len(pixels), alpha is not None, dtype)
+    kind = _FORMATS[path.suffix.lower()]
+    target = _output_dtype(path, like.dtype, dtype)
+    if dtype is None and like.dtype not in ("", target.name):
+        warnings.append(f"{path}: written as {target}, {kind} cannot hold {like.dtype}")
+    if pixels.shape[1:] != like.pixels.shape[1:]:
+        if alpha is not None and kind in _WITH_ALPHA:
+            warnings.append(f"{path}: written without alpha, the size of the picture has changed")
+        if info.pop("tiff_tags", None):
+            warnings.append(f"{path}: written without its map coordinates, the size of the picture has changed")
+        alpha = None
+    if len(pixels) != len(like.pixels):
+        for key in ("icc_profile", "png_chunks", "photometric"):
+            info.pop(key, None)
+    if kind == "JPEG" and len(info.get("exif", b"")) > 65000:
+        info.pop("exif")
+        warnings.append(f"{path}: written without EXIF, it is too long for JPEG")
+    raw = _from_unit(pixels, _output_span(like, target), target, path)
+    alpha = _alpha_as(alpha, target) if kind in _WITH_ALPHA and alpha is not None else None
+    with _atomic(path) as handle:
+        codecs.save(handle, kind, raw, alpha, info)
+    return warnings
+
+
+def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | None = None) -> list[str]:
+    """Everything that `write` would refuse (BadInput) or warn about (returned), before hours of computing."""
+    path = Path(path)
+    kind = _format(path)
+    if kind in ("PNG", "JPEG", "BMP", "WEBP") and bands not in (1, 3):
+        raise BadInput(f"{path}: {kind} holds 1 or 3 bands, not {bands}; write .tif or .npy")
+    _output_dtype(path, "", dtype)
+    _check_target(path)
+    return [f"{path}: written without alpha, {kind} cannot hold it"] if has_alpha and kind not in _WITH_ALPHA else []
+
+
+def read_mask(path: PathLike, shape_hw: tuple[int, int]) -> np.ndarray:
+    """Mask (1 or C, H, W) float32, 1 = measured: integers become 0 or 1 at half range, floats in [0, 1] stay soft.
+
+    Integers that never exceed 1 are 0/1 already. Equal bands become one. BadInput for another size or an all-zero mask.
+    """
+    path, size = Path(path), tuple(int(n) for n in shape_hw)
+    raw, _, info = _load(path)
+    if raw.shape[1:] != size and _format(path) == "NPY":
+        # Here the size is known, and so is the layout that the axis rule can only guess.
+        other = np.moveaxis(raw, 0, -1) if info["layout"] == "HWC" else np.moveaxis(raw, -1, 0)
+        raw = other if other.shape[1:] == size else raw
+    if raw.shape[1:] != size:
+        raise BadInput(
+            f"{path}: the mask is {_size(raw.shape[1:])}, the picture {_size(size)} (height x width); resize it"
+        )
+    top = 1.0 if raw.dtype.kind == "f" or raw.max() <= 1 else _FULL.get(raw.dtype.name, (0.0, 1.0))[1]
+    if raw.min() < 0 or raw.max() > top:
+        raise BadInput(f"{path}: {raw.dtype} mask with values from {raw.min():g} to {raw.max():g}; use 0 and 1")
+    mask = (raw if raw.dtype.kind == "f" else raw >= top / 2).astype(np.float32)
+    if not mask.any():
+        raise BadInput(f"{path}: the mask is zero everywhere, so nothing is measured; 1 (white) marks measured pixels")
+    return np.ascontiguousarray(mask[:1] if (mask == mask[:1]).all() else mask)
+
+
+def read_kernel(path: PathLike) -> np.ndarray:
+    """Blur kernel (h, w) float32 of sum 1 from a picture (colour: its luma), .npy, `file.npz:key`, .csv or .txt.
+
+    BadInput for negative or non-finite entries, an all-zero kernel, other shapes, or a key that is not there.
+    """
+    name = os.fspath(path)
+    stem, colon, key = name.partition(".npz:")
+    source = Path(stem + ".npz" if colon else name)
+    suffix = source.suffix.lower()
+    if suffix in (".npz", ".csv", ".txt"):
+        _check_source(source)
+        try:
+            kernel = _from_npz(source, key) if suffix == ".npz" else _from_text(source)
+        except BadInput:
+            raise
+        except Exception as error:
+            raise BadInput(f"{name}: no readable kernel, it may be damaged ({_one_line(error)})") from error
+    elif suffix in _FORMATS:
+        kernel, _, info = _load(source)
+        if len(kernel) == 1 and info.get("layout", "HW") == "HW":
+            kernel = kernel[0]
+        elif len(kernel) == 3 and suffix != ".npy":
+            kernel = np.tensordot(_LUMA, kernel, 1)
+    else:
+        raise BadInput(f"{name}: unknown kernel file {suffix!r}; known: {_KNOWN}, .npz:key, .csv, .txt")
+    if kernel.dtype.kind not in "biuf" or kernel.ndim != 2 or not kernel.size:
+        raise BadInput(f"{name}: {kernel.dtype} of shape {kernel.shape} is no kernel; give real numbers (h, w)")
+    kernel = kernel.astype(np.float64)
+    if not np.isfinite(kernel).all() or kernel.min() < 0 or not 0 < kernel.sum() < np.inf:
+        raise BadInput(f"{name}: a kernel needs finite entries >= 0, not all zero; clip or fill it first")
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    _check_target(Path(path))
+    with _atomic(Path(path)) as handle:
+        handle.write(text.encode())
+
+
+def write_json(path: PathLike, obj: Any) -> None:
+    """Write `obj` as strict JSON; numpy values become plain ones, NaN and infinity the strings that float() reads."""
+    write_text(path, json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sha256(path: PathLike) -> str:
+    """SHA-256 of a file's content, 64 hex digits."""
+    _check_source(Path(path), empty=True)
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _one_line(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:160]
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _plain(obj: Any) -> Any:
+    if isinstance(obj, dict):
+        return {str(key): _plain(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple):
+        return [_plain(value) for value in obj]
+    if isinstance(obj, np.ndarray | np.generic):
+        return _plain(obj.tolist())
+    if isinstance(obj, os.PathLike):
+        return os.fspath(obj)
+    return str(obj) if isinstance(obj, float) and not math.isfinite(obj) else obj
+
+
+def _format(path: Path) -> str:
+    if path.suffix.lower() not in _FORMATS:
+        raise BadInput(f"{path}: unknown file type {path.suffix!r}; known: {_KNOWN}")
+    return _FORMATS[path.suffix.lower()]
+
+
+def _check_source(path: Path, empty: bool = False) -> None:
+    if os.path.isdir(path):
+        raise BadInput(f"{path}: this is a folder; give a file")
+    if not os.path.exists(path):
+        raise BadInput(f"{path}: no such file; check the path (the working folder is {os.getcwd()})")
+    if not os.access(path, os.R_OK):
+        raise BadInput(f"{path}: no permission to read it; change its mode or owner")
+    if not empty and os.path.getsize(path) == 0:
+        raise BadInput(f"{path}: the file is empty (0 bytes); get a fresh copy")
+
+
+def _check_target(path: Path) -> None:
+    target = os.path.realpath(path)
+    folder, exists = os.path.dirname(target), os.path.exists(target)
+    if os.path.isdir(target):
+        raise BadInput(f"{path}: this is a folder; give a file name")
+    if not os.path.isdir(folder):
+        raise BadInput(f"{path}: there is no folder {folder}; make it first")
+    # Replacing a device such as /dev/null would remove it.
+    if exists and not os.path.isfile(target):
+        raise BadInput(f"{path}: this is a device, not a file; give a file name")
+    if not os.access(folder, os.W_OK | os.X_OK) or (exists and not os.access(target, os.W_OK)):
+        raise BadInput(f"{path}: no permission to write it; choose another folder or change the mode")
+    if len(os.fsencode(os.path.basename(target))) > 255:
+        raise BadInput(f"{path}: the name is too long; use at most 255 bytes")
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[BinaryIO]:
+    """A new file in the folder of `path` that takes its place once written without an error, and vanishes otherwise."""
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    try:
+        with open(temporary, "x+b") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except BadInput:
+        raise
+    except (OSError, ValueError, OverflowError, struct.error) as error:
+        raise BadInput(f"{path}: not written ({_one_line(error)}); mend that or choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> codecs.Decoded:
+    """Raw values (C, H, W) in the file's type, alpha and info; all checks that need no range."""
+    kind = _format(path)
+    _check_source(path)
+    with open(path, "rb") as handle:
+        start = handle.read(8)
+    held = next((name for bytes_, name in _STARTS.items() if start.startswith(bytes_)), kind)
+    if held != kind:
+        raise BadInput(f"{path}: its content is {held}, not {kind}; rename it")
+    try:
+        raw, alpha, info = codecs.load(path, kind)
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput(f"{path}: no readable {kind}, damaged or cut short ({_one_line(error)})") from error
+    if raw.dtype.kind == "c":
+        raise BadInput(f"{path}: complex values; save the magnitude, or real and imaginary part as two bands")
+    if raw.dtype.kind not in "biuf" or not raw.size:
+        raise BadInput(
+            f"{path}: {raw.dtype} of shape {raw.shape} is no picture; give real numbers and at least one pixel"
+        )
+    if raw.dtype.kind == "f" and (bad := int((~np.isfinite(raw)).any(0).sum())):
+        count = raw[0].size
+        raise BadInput(f"{path}: {bad} of {count} pixels hold NaN or infinity; mask them or fill them first")
+    # Bytes in the order of this machine, which libraries further on take for granted.
+    native = raw.dtype.newbyteorder("=")
+    return raw.astype(native, copy=False), None if alpha is None else alpha.astype(native, copy=False), info
+
+
+def _output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
+    kind = _format(path)
+    holds = _HOLDS.get(kind)
+    if asked is not None:
+        try:
+            target = np.dtype(asked)
+        except TypeError:
+            target = np.dtype("O")
+        if target.kind not in "biuf" or (holds is not None and target.name not in holds):
+            known = ", ".join(sorted(holds)) if holds else "every real type"
+            raise BadInput(f"{path}: {kind} cannot hold {asked!r}, only {known}; .tif and .npy hold more")
+        return target
+    if not source:
+        return np.dtype("float32" if kind in ("TIFF", "NPY") else "uint8")
+    if holds is None or source in holds:
+        return np.dtype(source)
+    if kind == "TIFF":
+        return np.dtype("uint8" if source == "bool" else "float64")
+    return np.dtype("uint16" if kind == "PNG" and source not in ("bool", "int8") else "uint8")
+
+
+def _output_span(like: Picture, target: np.dtype) -> tuple[float, float]:
+    """Which file values 0 and 1 become: as in `like` where that makes sense for another type, else the usual ones."""
+    if like.dtype == target.name:
+        return like.span
+    physical = like.dtype != "" and like.span not in (_FULL.get(like.dtype), (0.0, 1.0))
+    if target.name in _FULL or not physical:
+        return _FULL.get(target.name, (0.0, 1.0) if target.kind == "f" else (0.0, float(np.iinfo(target).max)))
+    return like.span
+
+
+def _from_unit(pixels: np.ndarray, span: tuple[float, float], target: np.dtype, path: Path) -> np.ndarray:
+    if target == bool:
+        return pixels >= 0.5
+    values = pixels.astype(np.float64) * (span[1] - span[0]) + span[0]
+    if target.kind in "iu":
+        return _rounded(values, target)
+    with np.errstate(over="ignore"):
+        out = values.astype(target)
+    if not np.isfinite(out).all():
+        raise BadInput(f"{path}: values up to {abs(values).max():g} do not fit {target}; choose float32")
+    return out
+
+
+def _rounded(values: np.ndarray, target: np.dtype) -> np.ndarray:
+    limits = np.iinfo(target)
+    # 2**63 - 1 is no float64; the next float up would overflow.
+    top = float(limits.max) if int(float(limits.max)) <= limits.max else float(np.nextafter(float(limits.max), 0))
+    return np.clip(np.rint(values), float(limits.min), top).astype(target)
+
+
+def _alpha_as(alpha: np.ndarray, target: np.dtype) -> np.ndarray:
+    if alpha.dtype == target:
+        return alpha
+    unit = alpha / (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max)
+    return unit.astype(target) if target.kind == "f" else _rounded(unit * np.iinfo(target).max, target)
+
+
+def _from_npz(source: Path, key: str) -> np.ndarray:
+    with np.load(source, allow_pickle=False) as archive:
+        if not key and len(archive.files) == 1:
+            key = archive.files[0]
+        if key not in archive.files:
+            raise BadInput(
+                f"{source}: no kernel {key!r}; write {source.name}:KEY, KEY one of {', '.join(archive.files)}"
+            )
+        return archive[key]
+
+
+def _from_text(source: Path) -> np.ndarray:
+    text = source.read_text(encoding="utf-8-sig")
+    return np.loadtxt(io.StringIO(text), delimiter=next((mark for mark in ",;" if mark in text), None), ndmin=2)

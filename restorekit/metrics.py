@@ -1,0 +1,110 @@
+"""How close a restored picture is to the truth, and how white a residual is. Arrays (C, H, W) in, floats out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from restorekit.errors import BadInput
+
+
+def _pair(x: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x, truth = np.asarray(x, np.float64), np.asarray(truth, np.float64)
+    if x.shape != truth.shape:
+        raise BadInput(
+            f"the picture is {x.shape}, the truth {truth.shape}; compare pictures of one size and band count"
+        )
+    if x.ndim != 3 or not x.size:
+        raise BadInput(f"pictures of shape {x.shape} cannot be compared; give (C, H, W)")
+    return x, truth
+
+
+def mae(x: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute error, in the unit of the pictures (C, H, W); BadInput where their shapes differ."""
+    x, truth = _pair(x, truth)
+    return float(np.abs(x - truth).mean())
+
+
+def rmse(x: np.ndarray, truth: np.ndarray) -> float:
+    """Root of the mean squared error, in the unit of the pictures (C, H, W); BadInput where their shapes differ."""
+    x, truth = _pair(x, truth)
+    return float(np.sqrt(np.square(x - truth).mean()))
+
+
+def psnr(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB over all bands of (C, H, W); inf for equal pictures, nothing is clipped."""
+    error = rmse(x, truth)
+    return math.inf if error == 0 else 20 * (math.log10(data_range) - math.log10(error))
+
+
+def ssim(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0) -> float:
+    """Structural similarity of Wang et al. 2004 (Gaussian window, sigma 1.5), at most 1, mean over bands of (C, H, W).
+
+    The mean leaves out a border of half the 11-pixel window. A side under 11 pixels has no such inside: the border is
+    then half the largest odd window that fits, and the Gaussian sees mirrored pixels beyond it.
+    """
+    from skimage.metrics import structural_similarity
+
+    x, truth = _pair(x, truth)
+    short = min(11, *x.shape[1:])
+    value = structural_similarity(
+        x,
+        truth,
+        win_size=short - 1 + short % 2,
+        data_range=data_range,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=0,
+    )
+    return float(np.mean(value))
+
+
+def residual_whiteness(residual: np.ndarray, sigma: float | None = None) -> dict[str, float]:
+    """How far a residual y - A x, (C, H, W), is from white noise.
+
+    "lag_x" and "lag_y" are the correlations with the right and lower neighbour, in [-1, 1]: about 0 for white noise,
+    with a spread of 1 / sqrt(pixels), above 0 where structure of the picture is left. "mean" and "std" are in the unit
+    of the residual; "std_ratio", given the noise level `sigma` in that unit, is about 1 if the fit is right.
+    """
+    residual = np.asarray(residual, np.float64)
+    if residual.ndim != 3 or not residual.size or not np.isfinite(residual).all():
+        raise BadInput(f"a residual must be finite numbers (C, H, W), this one has shape {residual.shape}")
+    if sigma is not None and not sigma > 0:
+        raise BadInput(f"sigma={sigma}: the noise level must be above 0")
+    rest = residual - residual.mean(axis=(1, 2), keepdims=True)
+    # What rounding leaves of a constant is not structure.
+    rest[np.abs(rest) < 1e-12 * np.abs(residual).max()] = 0
+
+    def correlation(here: np.ndarray, neighbour: np.ndarray) -> float:
+        scale = math.sqrt(float(np.square(here).sum()) * float(np.square(neighbour).sum()))
+        return float((here * neighbour).sum()) / scale if scale > 0 else 0.0
+
+    result = {
+        "lag_x": correlation(rest[..., :-1], rest[..., 1:]),
+        "lag_y": correlation(rest[:, :-1], rest[:, 1:]),
+        "mean": float(residual.mean()),
+        "std": float(np.sqrt(np.square(rest).mean())),
+    }
+    return result if sigma is None else {**result, "std_ratio": result["std"] / sigma}
+
+
+def luma(x: np.ndarray) -> np.ndarray:
+    """Rec. 601 luma (1, H, W) of RGB (3, H, W), in the same range; one band comes back as it is."""
+    x = np.asarray(x)
+    if x.ndim != 3 or len(x) not in (1, 3):
+        raise BadInput(f"luma needs (3, H, W) or (1, H, W), this is {x.shape}; pick three bands first")
+    return x if len(x) == 1 else np.tensordot(np.array([[0.299, 0.587, 0.114]], np.result_type(x, np.float32)), x, 1)
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr, "ssim": ssim, "mae": mae, "rmse": rmse}
+
+
+def compare(x: np.ndarray, truth: np.ndarray, names: Iterable[str] | None = None) -> dict[str, float]:
+    """The named metrics (default: all) of a picture (C, H, W) in [0, 1]; BadInput for an unknown name."""
+    names = list(METRICS if names is None else names)
+    if unknown := [name for name in names if name not in METRICS]:
+        raise BadInput(f"unknown metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
+    return {name: METRICS[name](x, truth) for name in names}

@@ -1,0 +1,98 @@
+"""Checkpoints: safetensors whose header says what the network is, what it was trained on and how good it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from restorekit.priors.precond import EDM
+from restorekit.priors.unet import UNet, UNetConfig
+
+FORMAT = "restorekit-prior-1"
+
+
+@dataclass(frozen=True)
+class PriorSpec:
+    """What a prior is: everything but its weights. Stored as JSON in the header of the checkpoint."""
+
+    name: str
+    arch: dict[str, Any]  # {"kind": "unet", ...fields of UNetConfig}
+    sigma_data: float
+    mean: float = 0.5
+    domain: str = "srgb"  # what x is: srgb, linear, log-intensity
+    sigma_min: float = 0.002
+    sigma_max: float = 100.0
+    data: str = ""
+    licence: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> UNetConfig:
+        known = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arch.items() if k != "kind"}
+        return UNetConfig(**known)
+
+
+def build(spec: PriorSpec) -> UNet:
+    """The untrained network of a spec."""
+    if spec.arch.get("kind") != "unet":
+        raise ValueError(f"{spec.name}: unknown architecture {spec.arch.get('kind')!r}; this version knows: unet")
+    return UNet(spec.config)
+
+
+def save(path: Path, state: dict[str, Tensor], spec: PriorSpec, dtype: torch.dtype = torch.float16) -> None:
+    """Write weights and spec to a temporary file, then rename: a crash leaves the old file whole."""
+    tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in state.items()}
+    header = {"format": FORMAT, "spec": json.dumps(asdict(spec), sort_keys=True)}
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(tensors, temporary, metadata=header)
+    os.replace(temporary, path)
+
+
+def read_spec(path: Path) -> PriorSpec:
+    """The header alone, without loading the weights."""
+    try:
+        with safe_open(path, framework="pt") as f:
+            header = f.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a readable safetensors checkpoint ({error})") from None
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{path} is a safetensors file without a {FORMAT} header; make one with `restorekit train`")
+    return PriorSpec(**json.loads(header["spec"]))
+
+
+def load(path: Path) -> tuple[UNet, PriorSpec]:
+    """The network in float32 and eval mode, with its spec."""
+    spec = read_spec(path)
+    net = build(spec)
+    with safe_open(path, framework="pt") as f:
+        state = {k: f.get_tensor(k).float() for k in f.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        net.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise ValueError(f"{path}: weights do not fit the architecture in its header: {first}") from None
+    return net.eval().requires_grad_(False), spec
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def edm(net: UNet, spec: PriorSpec) -> EDM:
+    return EDM(net, spec.sigma_data, spec.mean)
+
+
+def with_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    """Put measured quality into the header of an existing checkpoint."""
+    net, spec = load(path)
+    save(path, net.state_dict(), replace(spec, metrics=metrics))

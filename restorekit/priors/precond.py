@@ -1,0 +1,195 @@
+"""Networks as denoisers: every parametrisation is turned once into D(x, sigma) = E[x0 | x = x0 + sigma n].
+
+With a noise process x_t = scale * (x0 + sigma n), the predictions relate by
+    eps: D = x - sigma eps          v: D = scale * x_t - (scale * sigma) v      x0: D      score: D = x + sigma^2 scale s
+(v for variance-preserving processes only). Below the smallest trained level the score is held constant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+
+def per_item(sigma: float | Tensor, x: Tensor) -> Tensor:
+    """sigma as (B, 1, 1, 1) in the dtype and on the device of x."""
+    s = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+    return s.expand(len(x)).view(-1, *[1] * (x.ndim - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class EDM:
+    """Karras et al. 2022, eq 7: D = c_skip x + c_out F(c_in x, ln(sigma)/4), about the mean of the data.
+
+    `net` takes (B, C, H, W) and (B,). sigma_data is the standard deviation of the pixels about `mean`.
+    """
+
+    net: Callable[[Tensor, Tensor], Tensor]
+    sigma_data: float
+    mean: float = 0.5
+
+    def coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        total = sigma**2 + self.sigma_data**2
+        return self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), 1 / total.sqrt()
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        s = per_item(sigma, x)
+        c_skip, c_out, c_in = self.coefficients(s)
+        z = x - self.mean
+        c_noise = s.flatten().clamp(min=1e-8).log() / 4
+        return self.mean + c_skip * z + c_out * self.net(c_in * z, c_noise).to(x.dtype)
+
+
+class NoiseProcess(Protocol):
+    """How a network's training noise maps to sigma: x_t = scale(sigma) * (x0 + sigma n), at network time time(sigma)."""
+
+    sigma_min: float
+    sigma_max: float
+
+    def scale(self, sigma: Tensor) -> Tensor: ...
+    def time(self, sigma: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class VE:
+    """x_t = x0 + sigma n, the network takes sigma itself, or ln(sigma) / 4 with `log=True`."""
+
+    sigma_min: float = 0.002
+    sigma_max: float = 100.0
+    log: bool = False
+
+    def scale(self, sigma: Tensor) -> Tensor:
+        return torch.ones_like(sigma)
+
+    def time(self, sigma: Tensor) -> Tensor:
+        return sigma.log() / 4 if self.log else sigma
+
+
+@dataclass(frozen=True)
+class VP:
+    """Continuous VP: beta(t) linear from beta_min to beta_max over t in (0, 1) (Song et al. 2021, eq 33)."""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    sigma_min: float = 1e-3
+
+    @property
+    def sigma_max(self) -> float:
+        return math.sqrt(math.expm1((self.beta_min + self.beta_max) / 2))
+
+    def scale(self, sigma: Tensor) -> Tensor:
+        return 1 / (1 + sigma**2).sqrt()
+
+    def time(self, sigma: Tensor) -> Tensor:
+        b = self.beta_max - self.beta_min  # b t^2 / 2 + beta_min t = ln(1 + sigma^2)
+        log = torch.log1p(sigma**2)
+        return 2 * log / (self.beta_min + (self.beta_min**2 + 2 * b * log).sqrt())
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Rectified flow: x_t = (1 - t) x0 + t n, so sigma = t / (1 - t)."""
+
+    sigma_min: float = 1e-3
+    sigma_max: float = 1e3
+
+    def scale(self, sigma: Tensor) -> Tensor:
+        return 1 / (1 + sigma)
+
+    def time(self, sigma: Tensor) -> Tensor:
+        return sigma / (1 + sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class VPTable:
+    """Discrete VP steps 0..T-1 from a table of alpha_bar; times between two steps are interpolated in ln(sigma)."""
+
+    alpha_bar: Tensor  # (T,), falling
+
+    @staticmethod
+    def linear(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> VPTable:
+        """The table of Ho et al. 2020."""
+        return VPTable(torch.cumprod(1 - torch.linspace(first, last, steps, dtype=torch.float64), 0))
+
+    @property
+    def log_sigmas(self) -> Tensor:
+        a = self.alpha_bar.double()
+        return 0.5 * ((1 - a) / a).log()
+
+    @property
+    def sigma_min(self) -> float:
+        return float(self.log_sigmas[0].exp())
+
+    @property
+    def sigma_max(self) -> float:
+        return float(self.log_sigmas[-1].exp())
+
+    def scale(self, sigma: Tensor) -> Tensor:
+        return 1 / (1 + sigma**2).sqrt()
+
+    def time(self, sigma: Tensor) -> Tensor:
+        grid, log = self.log_sigmas.to(sigma.device), sigma.double().log()
+        k = torch.searchsorted(grid, log).clamp(1, len(grid) - 1)
+        return (k - 1 + (log - grid[k - 1]) / (grid[k] - grid[k - 1])).clamp(0, len(grid) - 1).to(sigma.dtype)
+
+    def sigma(self, time: Tensor) -> Tensor:
+        """The noise level of a (fractional) step, the inverse of `time`."""
+        grid = self.log_sigmas.to(time.device)
+        k = time.double().floor().clamp(0, len(grid) - 2).long()
+        return (grid[k] + (time.double() - k) * (grid[k + 1] - grid[k])).exp().to(time.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """A network trained to predict eps, v, x0 or the score, as a denoiser.
+
+    `net` takes (x_t, t) with t (B,). `span` is the range the network was trained on, for pictures that are [0, 1] here.
+    A network with 2C outputs (learned variance) gives its first C. With `integer_time`, for networks that know
+    only whole steps, the estimates at the two neighbouring steps are interpolated (two network calls).
+    """
+
+    net: Callable[[Tensor, Tensor], Tensor]
+    predicts: Literal["eps", "v", "x0", "score"]
+    process: NoiseProcess
+    span: tuple[float, float] = (-1.0, 1.0)
+    integer_time: bool = False
+
+    def __post_init__(self) -> None:
+        if self.predicts not in ("eps", "v", "x0", "score"):
+            raise ValueError(f"predicts={self.predicts!r} is unknown; it is one of eps, v, x0, score")
+        if self.predicts == "v" and not isinstance(self.process, VP | VPTable):
+            raise ValueError("a v-prediction needs a variance-preserving process: VP or VPTable")
+        if self.integer_time and not isinstance(self.process, VPTable):
+            raise ValueError("integer_time needs a table of steps: VPTable")
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        low, high = self.span
+        z, s = low + (high - low) * x, per_item(sigma, x) * (high - low)
+        if bool((s > self.process.sigma_max * 1.0001).any()):
+            top = self.process.sigma_max / (high - low)
+            raise ValueError(f"this prior knows noise up to sigma {top:.4g}; start the schedule there (sigma_max={top:.4g})")
+        known = s.clamp(min=self.process.sigma_min)
+        d = self._interpolated(z, known) if self.integer_time else self._x0(z, known, self.process.time(known.flatten()))
+        d = torch.where(s < known, z + (s / known) ** 2 * (d - z), d)  # constant score below sigma_min
+        return (d - low) / (high - low)
+
+    def _x0(self, z: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        scale = self.process.scale(s)
+        out = self.net(scale * z, t)[:, : z.shape[1]]
+        if self.predicts == "eps":
+            return z - s * out
+        if self.predicts == "v":
+            return scale**2 * z - scale * s * out
+        return out if self.predicts == "x0" else z + s**2 * scale * out
+
+    def _interpolated(self, z: Tensor, s: Tensor) -> Tensor:
+        table: VPTable = self.process  # type: ignore[assignment]
+        t = table.time(s.flatten())
+        below, above = t.floor(), t.ceil()
+        d = [self._x0(z, table.sigma(k).view_as(s), k) for k in (below, above)]
+        return torch.lerp(d[0], d[1], (t - below).view_as(s))

@@ -1,0 +1,115 @@
+"""A convolutional U-Net without attention and without batch or group statistics.
+
+Every output pixel depends on a bounded window of the input (`receptive_radius`) and on nothing else, so a
+picture cut into overlapping tiles gives the same numbers as the whole picture. Normalisation is a LayerNorm
+over the channels of one pixel; GroupNorm would make the result depend on the tile.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    bands: tuple[int, ...] = (1, 3)  # numbers of bands the network takes; each has its own first and last layer
+    widths: tuple[int, ...] = (32, 64, 128, 192)  # channels at each resolution, finest first
+    blocks: int = 1  # residual blocks per resolution, on the way down and on the way up
+    middle: int = 1  # further blocks at the coarsest resolution
+    patch: int = 1  # space-to-depth factor in front of the network: 2 or 4 trades detail for speed
+    embed: int = 128  # width of the noise-level embedding
+
+    @property
+    def multiple(self) -> int:
+        """Height and width must be multiples of this (the `Padded` wrapper sees to it)."""
+        return self.patch * 2 ** (len(self.widths) - 1)
+
+    @property
+    def receptive_radius(self) -> int:
+        """Pixels beyond which the input cannot influence an output pixel; a multiple of `multiple`."""
+        top = len(self.widths) - 1
+        radius = 2.0  # first and last 3x3 convolution, at the finest resolution
+        for level in range(len(self.widths)):
+            convs = 2 * self.blocks * (1 if level == top else 2) + (2 * self.middle if level == top else 0)
+            radius += convs * 2**level
+        radius += sum(2 ** (level + 1) for level in range(top))  # grid alignment of the 2x2 down/up convolutions
+        return self.multiple * math.ceil(radius * self.patch / self.multiple)
+
+
+class PixelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each pixel of a (B, C, H, W) tensor."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        x = F.layer_norm(input.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """x + conv(silu(norm(conv(silu(scale * norm(x) + shift))))), scale and shift from the noise level."""
+
+    def __init__(self, width: int, embed: int):
+        super().__init__()
+        self.norm1, self.norm2 = PixelNorm(width), PixelNorm(width)
+        self.conv1, self.conv2 = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        self.film = nn.Linear(embed, 2 * width)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        scale, shift = self.film(emb)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv1(F.silu(torch.addcmul(shift, self.norm1(x), 1 + scale)))
+        return x + self.conv2(F.silu(self.norm2(h)))
+
+
+class Stage(nn.ModuleList):
+    def __init__(self, width: int, n: int, embed: int):
+        super().__init__(Block(width, embed) for _ in range(n))
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        for block in self:
+            x = block(x, emb)
+        return x
+
+
+class UNet(nn.Module):
+    """F(x, c_noise): (B, C, H, W), (B,) -> (B, C, H, W); C in `config.bands`, H and W multiples of `config.multiple`."""
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        w, e, p2 = config.widths, config.embed, config.patch**2
+        self.register_buffer("freqs", torch.exp(torch.linspace(0, math.log(64.0), 16)), persistent=False)
+        self.embed = nn.Sequential(nn.Linear(32, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
+        self.stem = nn.ModuleDict({str(c): nn.Conv2d(c * p2, w[0], 3, padding=1) for c in config.bands})
+        self.head = nn.ModuleDict({str(c): nn.Conv2d(w[0], c * p2, 3, padding=1) for c in config.bands})
+        self.enc = nn.ModuleList(Stage(c, config.blocks, e) for c in w)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(w, w[1:]))
+        self.mid = Stage(w[-1], config.middle, e)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(w, w[1:]))
+        self.fuse = nn.ModuleList(nn.Conv2d(2 * a, a, 1) for a in w[:-1])
+        self.dec = nn.ModuleList(Stage(c, config.blocks, e) for c in w[:-1])
+        self.norm = PixelNorm(w[0])
+        for head in self.head.values():
+            nn.init.zeros_(head.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        bands = str(x.shape[1])
+        angle = c_noise.to(x.dtype)[:, None] * self.freqs.to(x.dtype)  # type: ignore[operator]
+        emb = self.embed(torch.cat([angle.cos(), angle.sin()], dim=1))
+        h = self.stem[bands](F.pixel_unshuffle(x, self.config.patch))
+        skips = []
+        for stage, down in zip(self.enc, self.down):
+            h = stage(h, emb)
+            skips.append(h)
+            h = down(h)
+        h = self.mid(self.enc[-1](h, emb), emb)
+        for level in reversed(range(len(skips))):
+            h = self.fuse[level](torch.cat([self.up[level](h), skips[level]], dim=1))
+            h = self.dec[level](h, emb)
+        return F.pixel_shuffle(self.head[bands](F.silu(self.norm(h))), self.config.patch)

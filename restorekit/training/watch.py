@@ -1,0 +1,92 @@
+"""What a person sees of a run: a CSV log, a live progress line, grids of samples."""
+
+from __future__ import annotations
+
+import csv
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from restorekit.priors.checkpoint import PriorSpec, build, edm
+from restorekit.schedule import log_uniform
+from restorekit.training.config import Config
+from restorekit.training.data import Patches
+
+FIELDS = ("step", "seconds", "loss", "grad_norm", "lr", "images_per_s")
+
+
+class Watch:
+    """Context manager around a run; `step` is called after every optimiser step."""
+
+    def __init__(self, config: Config, out: Path, start: int, *, active: bool, quiet: bool):
+        self.config, self.active, self.start = config, active, start
+        self.path = out / "log.csv"
+        self.before = self._earlier_seconds() if start else 0.0
+        self.began = time.monotonic()
+        self.sums, self.count, self.last = torch.zeros(2), 0, self.began
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+        columns += (TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:.1f} images/s"), TimeElapsedColumn(), TextColumn("ETA"))
+        self.progress = Progress(*columns, TimeRemainingColumn(), disable=quiet or not active)
+
+    def _earlier_seconds(self) -> float:
+        if not self.path.exists():
+            return 0.0
+        rows = [r for r in csv.DictReader(self.path.open(encoding="utf-8")) if int(r["step"]) <= self.start]
+        return float(rows[-1]["seconds"]) if rows else 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    def __enter__(self) -> Watch:
+        self.progress.start()
+        total = self.config.optim.steps
+        self.task = self.progress.add_task(self.config.name, total=total, completed=self.start, loss=float("nan"), rate=0.0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def step(self, step: int, loss: Tensor, norm: Tensor, lr: float) -> None:
+        self.sums += torch.stack([loss.detach(), norm.detach()]).cpu()
+        self.count += 1
+        if not self.active or (step % self.config.run.log_every and step != self.config.optim.steps):
+            return
+        now = time.monotonic()
+        rate = self.count * self.config.optim.batch / (now - self.last)
+        mean = (self.sums / self.count).tolist()
+        row = (step, f"{self.seconds:.1f}", f"{mean[0]:.6f}", f"{mean[1]:.5f}", f"{lr:.3e}", f"{rate:.1f}")
+        fresh = not self.path.exists()
+        with self.path.open("a", newline="", encoding="utf-8") as f:
+            writer = csv.writer(f)
+            writer.writerows([FIELDS, row] if fresh else [row])
+        self.progress.update(self.task, completed=step, loss=mean[0], rate=rate)
+        self.sums, self.count, self.last = torch.zeros(2), 0, now
+
+
+@torch.no_grad()
+def sample_grid(path: Path, spec: PriorSpec, ema: dict[str, Tensor], patches: Patches, device: torch.device) -> None:
+    """Rows: clean, noisy and denoised at sigma 0.1 and 0.5, and samples of the prior; eight columns."""
+    net = build(PriorSpec(**{**asdict(spec)})).to(device)
+    net.load_state_dict(ema)
+    model, bands = edm(net.eval(), spec), max(spec.config.bands)
+    x0, noise, _ = (t.to(device) for t in patches.batch(2**40, 8, bands == 1))
+    rows = [x0]
+    for sigma in (0.1, 0.5):
+        rows += [x0 + sigma * noise, model(x0 + sigma * noise, sigma)]
+    sigmas = log_uniform(20, 10.0, 0.01)
+    x = sigmas[0] * noise
+    for sigma, following in zip(sigmas, sigmas[1:]):
+        d = model(x, sigma)
+        x = d + (x - d) * (following / sigma)
+    grid = torch.cat([torch.cat(list(row), dim=2) for row in [*rows, x]], dim=1).clamp(0, 1)
+    path.parent.mkdir(exist_ok=True)
+    pixels = (grid * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    Image.fromarray(np.ascontiguousarray(pixels[..., 0] if bands == 1 else pixels)).save(path)

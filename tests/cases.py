@@ -1,0 +1,65 @@
+"""Every public operator at small, awkward sizes. A new operator adds a row; the shared tests do the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from restorekit import operators as ops
+
+
+def kernel(h: int, w: int, seed: int = 0) -> torch.Tensor:
+    k = torch.rand(h, w, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return k / k.sum()
+
+
+def peaked(h: int, w: int) -> torch.Tensor:
+    """A kernel whose blur is well conditioned, for operators whose inverse is iterated."""
+    k = kernel(h, w)
+    k[h // 2, w // 2] += 2
+    return k / k.sum()
+
+
+def gaussian(size: int, sigma: float) -> torch.Tensor:
+    t = torch.arange(size, dtype=torch.float64) - size // 2
+    g = torch.exp(-(t**2) / (2 * sigma**2))
+    return torch.outer(g, g) / g.sum() ** 2
+
+
+def mask(*shape: int) -> torch.Tensor:
+    return (torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.4).double()
+
+
+OPERATORS: dict[str, Callable[[], ops.Operator]] = {
+    "identity": lambda: ops.Identity((3, 5, 7)),
+    "inpaint": lambda: ops.Inpaint((3, 9, 6), mask(1, 9, 6)),
+    "inpaint-bands-soft": lambda: ops.Inpaint((2, 5, 8), mask(2, 5, 8) * 0.7),
+    "blur-circular-odd": lambda: ops.CircularBlur((1, 11, 9), kernel(3, 5)),
+    "blur-circular-even": lambda: ops.CircularBlur((3, 8, 10), kernel(4, 2)),
+    "blur-circular-mixed": lambda: ops.CircularBlur((1, 9, 12), kernel(5, 5)),
+    "blur-circular-narrow": lambda: ops.CircularBlur((1, 1, 7), kernel(1, 3)),
+    "blur-symmetric": lambda: ops.SymmetricBlur((2, 10, 7), gaussian(5, 0.8)),
+    "blur-symmetric-negative": lambda: ops.SymmetricBlur((1, 9, 9), torch.ones(3, 3, dtype=torch.float64) / 9),
+    "blur-reflect": lambda: ops.ReflectBlur((1, 9, 12), peaked(5, 3)),
+    "blur-reflect-even": lambda: ops.ReflectBlur((2, 8, 7), peaked(2, 4)),
+    "average": lambda: ops.BlockAverage((3, 8, 12), 4),
+    "average-odd": lambda: ops.BlockAverage((2, 7, 10), 3),
+    "average-partial-one": lambda: ops.BlockAverage((1, 9, 5), 4),
+    "average-larger-than-picture": lambda: ops.BlockAverage((1, 3, 2), 4),
+    "decimation": lambda: ops.CircularDecimation((1, 8, 12), 2, gaussian(5, 1.0)),
+    "decimation-three": lambda: ops.CircularDecimation((2, 9, 9), 3, kernel(5, 4)),
+    "decimation-plain": lambda: ops.CircularDecimation((1, 8, 8), 4, torch.ones(1, 1, dtype=torch.float64)),
+    "decimation-reflect": lambda: ops.decimation((2, 9, 7), 2, gaussian(3, 0.7)),
+    "decimate": lambda: ops.Decimate((1, 7, 5), 3),
+    "grey": lambda: ops.Grey((3, 6, 5)),
+    "grey-four": lambda: ops.Grey((4, 3, 5), (0.5, 0.1, 0.2, 0.9)),
+    "hadamard": lambda: ops.Hadamard((1, 8, 8), 0.3),
+    "hadamard-odd": lambda: ops.Hadamard((3, 7, 6), 0.5, seed=3),
+    "compose": lambda: ops.Compose((3, 8, 6), ops.BlockAverage((1, 8, 6), 2), ops.Grey((3, 8, 6))),
+    "stack": lambda: ops.Stack((3, 6, 4), (ops.Grey((3, 6, 4)), ops.BlockAverage((3, 6, 4), 2))),
+    "weighted": lambda: ops.Weighted((2, 5, 6), ops.Identity((2, 5, 6)), 0.5 + mask(2, 5, 6)),
+    "phase": lambda: ops.PhaseRetrieval((1, 6, 5)),
+    "saturate": lambda: ops.Saturate((3, 5, 6), 1.5),
+    "saturate-blur": lambda: ops.ComposeNonlinear((1, 8, 8), ops.Saturate((1, 8, 8), 1.5), ops.CircularBlur((1, 8, 8), kernel(3, 3))),
+}  # fmt: skip

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+
+from restorekit import operators as ops
+from tests.cases import OPERATORS, gaussian, kernel
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_identity(name: str, dtype: torch.dtype) -> None:
+    results = ops.check(OPERATORS[name](), dtype)
+    assert all(c.passed for c in results), "\n" + ops.report([c for c in results if not c.passed])
+
+
+def test_every_public_operator_has_a_case() -> None:
+    built = {type(make()).__name__ for make in OPERATORS.values()}
+    public = {n for n in ops.__all__ if isinstance(getattr(ops, n), type) and issubclass(getattr(ops, n), ops.Operator)}
+    assert public - built == {"Operator", "LinearOperator", "SVDOperator"}
+
+
+@pytest.mark.parametrize("boundary", ["wrap", "reflect"])
+@pytest.mark.parametrize("shape", [(5, 3), (3, 3)])
+def test_blur_is_the_convolution_of_scipy(boundary: str, shape: tuple[int, int]) -> None:
+    k = gaussian(3, 0.8) if shape == (3, 3) else kernel(*shape)
+    x = torch.rand(1, 2, 11, 8, dtype=torch.float64)
+    op = ops.blur((2, 11, 8), k, "circular" if boundary == "wrap" else "reflect")
+    expected = np.stack([scipy.ndimage.convolve(band, k.numpy(), mode=boundary) for band in x[0].numpy()])
+    np.testing.assert_allclose(op(x)[0].numpy(), expected, atol=1e-12)
+
+
+def test_blur_picks_its_form() -> None:
+    assert isinstance(ops.blur((1, 9, 9), gaussian(5, 1.0)), ops.SymmetricBlur)
+    assert isinstance(ops.blur((1, 9, 9), kernel(5, 5)), ops.ReflectBlur)
+    assert isinstance(ops.blur((1, 9, 9), kernel(5, 5), "circular"), ops.CircularBlur)
+    with pytest.raises(ValueError, match="larger than the picture"):
+        ops.blur((1, 4, 9), kernel(5, 5))
+
+
+def test_decimation_is_blur_then_every_second_pixel() -> None:
+    x = torch.rand(2, 3, 8, 12, dtype=torch.float64)
+    k = kernel(5, 4)
+    expected = ops.CircularBlur((3, 8, 12), k)(x)[..., ::2, ::2]
+    torch.testing.assert_close(ops.decimation((3, 8, 12), 2, k, "circular")(x), expected)
+    assert isinstance(ops.decimation((3, 9, 12), 2, k, "circular"), ops.Compose)
+
+
+def test_partial_blocks_average_what_is_there() -> None:
+    x = torch.arange(7.0).view(1, 1, 1, 7)
+    assert ops.BlockAverage((1, 1, 7), 3)(x).flatten().tolist() == [1.0, 4.0, 6.0]
+
+
+def test_hadamard_is_the_transform_of_scipy() -> None:
+    from scipy.linalg import hadamard
+
+    op = ops.Hadamard((1, 4, 4), 1.0)
+    signs, order = op._random
+    x = torch.rand(1, 1, 4, 4, dtype=torch.float64)
+    expected = (torch.tensor(hadamard(16), dtype=torch.float64) / 4 @ (x.flatten() * signs.double()))[order]
+    torch.testing.assert_close(op(x).flatten(), expected)
+
+
+def test_white_noise_stays_white_in_the_spectral_basis() -> None:
+    op = ops.CircularBlur((1, 8, 6), kernel(3, 3))
+    basis = op.vt(torch.eye(48, dtype=torch.float64).view(48, 1, 8, 6))
+    torch.testing.assert_close(basis.T @ basis, torch.eye(48, dtype=torch.float64))
+
+
+def test_a_warm_start_saves_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    op = ops.ReflectBlur((1, 24, 24), kernel(7, 7))
+    b = torch.rand(1, 1, 24, 24, dtype=torch.float64)
+    calls = 0
+    plain = ops.ReflectBlur.adjoint
+
+    def counted(self: ops.ReflectBlur, y: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return plain(self, y)
+
+    monkeypatch.setattr(ops.ReflectBlur, "adjoint", counted)
+    cold = op.normal_solve(b, 0.01)
+    first, calls = calls, 0
+    warm = op.normal_solve(b * 1.001, 0.01, cold)
+    assert calls < 0.8 * first
+    torch.testing.assert_close(warm, cold * 1.001, rtol=1e-8, atol=1e-8)
+
+
+def test_check_finds_a_wrong_adjoint() -> None:
+    class Wrong(ops.ReflectBlur):
+        def adjoint(self, y: torch.Tensor, /) -> torch.Tensor:
+            return self(y)
+
+    assert not all(c.passed for c in ops.check(Wrong((1, 6, 6), kernel(3, 3))))
+
+
+def test_check_finds_a_basis_that_is_not_orthonormal() -> None:
+    class Scaled(ops.Inpaint):
+        def vt(self, x: torch.Tensor, /) -> torch.Tensor:
+            return super().vt(x) * 0.7
+
+    failed = {c.name for c in ops.check(Scaled((1, 4, 4), torch.ones(1, 4, 4))) if not c.passed}
+    assert {"V V' x = x", "V' V c = c"} <= failed
