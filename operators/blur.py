@@ -129,7 +129,9 @@ class ReflectBlur(LinearOperator):
     @cached_property
     def _maps(self) -> tuple[Tensor, Tensor]:
         device = self.kernel.device
-        rows, columns = (mirror(n, k - 1 - k // 2, k // 2, device) for n, k in zip(self.image_shape[1:], self.kernel.shape))
+        rows, columns = (
+            mirror(n, k - 1 - k // 2, k // 2, device) for n, k in zip(self.image_shape[1:], self.kernel.shape)
+        )
         return rows, columns
 
     @cached_property
@@ -168,11 +170,15 @@ def blur(
     """The blur with this kernel in its best form. Raises ValueError for a kernel larger than the picture."""
     if kernel.ndim != 2 or any(k > n for k, n in zip(kernel.shape, image_shape[1:])):
         size = "x".join(map(str, image_shape[1:]))
-        raise ValueError(f"kernel {'x'.join(map(str, kernel.shape))} is larger than the picture ({size}); crop the kernel")
+        raise ValueError(
+            f"kernel {'x'.join(map(str, kernel.shape))} is larger than the picture ({size}); crop the kernel"
+        )
     if boundary == "circular":
         return CircularBlur(image_shape, kernel)
     if boundary != "reflect":
         raise ValueError(f"boundary={boundary!r} is unknown; it is reflect or circular")
     odd = all(k % 2 for k in kernel.shape)
-    symmetric = odd and torch.allclose(kernel, kernel.flip(0), atol=1e-8) and torch.allclose(kernel, kernel.flip(1), atol=1e-8)
+    symmetric = (
+        odd and torch.allclose(kernel, kernel.flip(0), atol=1e-8) and torch.allclose(kernel, kernel.flip(1), atol=1e-8)
+    )
     return SymmetricBlur(image_shape, kernel) if symmetric else ReflectBlur(image_shape, kernel)

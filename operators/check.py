@@ -22,7 +22,9 @@ class Check(NamedTuple):
     passed: bool
 
 
-def check(op: Operator, dtype: torch.dtype = torch.float64, tolerance: float | None = None, seed: int = 0) -> list[Check]:
+def check(
+    op: Operator, dtype: torch.dtype = torch.float64, tolerance: float | None = None, seed: int = 0
+) -> list[Check]:
     """Check an operator on random input. Tolerance: 1e-10 in float64, 1e-5 in float32.
 
     Linear: linearity, adjoint, its agreement with autograd, the four Penrose identities, the normal solve.
@@ -121,4 +123,9 @@ def _derivative(op: Operator, x: Tensor, rng: torch.Generator) -> Check:
     leaf = x.clone().requires_grad_(True)
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad((op(leaf) * weights).sum(), leaf)
-    return _dots("<grad, d> = difference", (differences, weights), (gradient, direction), 1e-4 if x.dtype == torch.float64 else 3e-2)
+    return _dots(
+        "<grad, d> = difference",
+        (differences, weights),
+        (gradient, direction),
+        1e-4 if x.dtype == torch.float64 else 3e-2,
+    )

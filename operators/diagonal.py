@@ -49,7 +49,11 @@ class Inpaint(SVDOperator):
     mask: Tensor
 
     def __post_init__(self) -> None:
-        if self.mask.ndim != 3 or self.mask.shape[1:] != self.image_shape[1:] or self.mask.shape[0] not in (1, self.image_shape[0]):
+        if (
+            self.mask.ndim != 3
+            or self.mask.shape[1:] != self.image_shape[1:]
+            or self.mask.shape[0] not in (1, self.image_shape[0])
+        ):
             raise ValueError(f"mask {tuple(self.mask.shape)} does not fit pictures of {self.image_shape}")
         if bool((self.mask < 0).any()):
             raise ValueError("a mask must not be negative")

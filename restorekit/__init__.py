@@ -1,0 +1,59 @@
+"""Restore measured images with diffusion priors. `import restorekit` does not import torch; its names do, when used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+# Idle OpenMP threads must sleep, not spin: spinning costs 2 to 30 times the wall time on busy cores. Read by torch once.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Problem": "types",
+    "Restoration": "types",
+    "Solver": "types",
+    "Denoiser": "types",
+    "Step": "types",
+    "Gaussian": "likelihood",
+    "Poisson": "likelihood",
+    "Gamma": "likelihood",
+    "Joint": "likelihood",
+    "restore": "restore",
+    "load_prior": "priors.library",
+    "BadInput": "errors",
+    "Unsupported": "errors",
+}
+
+if TYPE_CHECKING:
+    from restorekit.errors import BadInput, Unsupported
+    from restorekit.likelihood import Gamma, Gaussian, Joint, Poisson
+    from restorekit.priors.library import load_prior
+    from restorekit.restore import restore
+    from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
+
+__all__ = [
+    "BadInput",
+    "Denoiser",
+    "Gamma",
+    "Gaussian",
+    "Joint",
+    "Poisson",
+    "Problem",
+    "Restoration",
+    "Solver",
+    "Step",
+    "Unsupported",
+    "load_prior",
+    "restore",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'restorekit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"restorekit.{_HOME[name]}"), name)
+    globals()[name] = value  # the function `restore` takes the place of its module of the same name
+    return value

@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from restorekit.likelihood import Likelihood
-    from restorekit.operators.base import Operator
-
+from restorekit.errors import Unsupported
+from restorekit.likelihood import Gaussian, Joint, Likelihood
+from restorekit.operators.base import LinearOperator, Operator, SVDOperator
+from restorekit.operators.combine import Weighted
+from restorekit.schedule import log_uniform
 
 
 class Denoiser(Protocol):
@@ -60,9 +61,42 @@ class Problem:
         terms = terms if self.mask is None else terms * self.mask
         return terms.flatten(1).sum(1)
 
+    def least_squares(self, solver: str) -> tuple[LinearOperator, Tensor, float]:
+        """(A, y, sigma_y) of an equal problem y = A x + sigma_y n: unequal noise and masks are folded into A and y.
+
+        Raises `Unsupported` in the name of `solver` where the problem is not linear and Gaussian.
+        """
+        if not isinstance(self.operator, LinearOperator):
+            raise Unsupported(
+                f"{solver} needs a linear operator, got {type(self.operator).__name__}; use `--solver dps`"
+            )
+        sigma = self._sigma(solver)
+        if isinstance(sigma, float) and self.mask is None:
+            return self.operator, self.y, sigma
+        weight = (1.0 if self.mask is None else self.mask) / torch.as_tensor(sigma).to(self.y)
+        return Weighted(self.operator.image_shape, self.operator, weight), weight * self.y, 1.0
+
+    def _sigma(self, solver: str) -> float | Tensor:
+        law = self.likelihood
+        if isinstance(law, Gaussian):
+            one = not isinstance(law.sigma, Tensor) or law.sigma.numel() == 1
+            return float(law.sigma) if one else law.sigma  # type: ignore[return-value]
+        if isinstance(law, Joint) and all(isinstance(part, Gaussian) for part in law.parts):
+            parts = [torch.as_tensor(part.sigma).to(self.y).expand(n) for part, n in zip(law.parts, law.sizes)]  # type: ignore[attr-defined]
+            return torch.cat(parts)
+        raise Unsupported(f"{solver} needs Gaussian noise, got {type(law).__name__}; use `--solver dps`")
+
+    def spectral(self, solver: str) -> tuple[SVDOperator, float]:
+        """(A, sigma_y) for solvers that work on singular values. Raises `Unsupported` where there are none."""
+        operator, _, sigma = self.least_squares(solver)
+        if isinstance(operator, SVDOperator):
+            return operator, sigma
+        kind = type(self.operator).__name__ if operator is self.operator else "unequal noise or a mask"
+        raise Unsupported(f"{solver} needs an operator with an SVD, got {kind}; use `--solver diffpir` or `dps`")
+
 
 class Step(NamedTuple):
-    """What a solver yields after each noise level: state, clean estimate, and the level just used."""
+    """What a solver yields after each noise level: the new state, the clean estimate, and the level just used."""
 
     x: Tensor
     x0: Tensor
@@ -71,14 +105,16 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Solver(ABC):
-    """Settings are the fields; the call is the algorithm, a generator of one `Step` per noise level.
+    """Settings are the fields; the call is the algorithm, a generator of one `Step` per network call.
 
-    `sigmas` falls and ends in 0. The last step's `x0` is the result. `problem.y` is never written to.
+    `sigmas` falls and ends in 0, so the last state is the result. `problem.y` is never written to.
     """
 
-    reference: ClassVar[str] = ""  # BibTeX of the paper
+    reference: ClassVar[str] = ""  # key in CITATIONS
     samples: ClassVar[bool] = True  # draws from (an approximation of) the posterior; False: returns one optimum
-    needs: ClassVar[str] = "any operator and likelihood with a gradient"
+    needs: ClassVar[str] = "any operator and noise law with a gradient"
+    gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
+    default_steps: ClassVar[int] = 50
 
     @abstractmethod
     def __call__(
@@ -92,6 +128,14 @@ class Solver(ABC):
 
     def check(self, problem: Problem) -> None:
         """Raise `Unsupported`, naming a way out, if this solver cannot treat the problem."""
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        """The solver's own noise levels, in units of a picture on [0, 1]."""
+        return log_uniform(steps or self.default_steps, 10.0, 0.01)
+
+    def calls(self, sigmas: Sequence[float]) -> int:
+        """Network calls for a schedule: the NFE that the run must count."""
+        return len(sigmas) - 1
 
     def settings(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -53,7 +53,7 @@ def stored(path: Path) -> np.ndarray:
     data = path.read_bytes()
     if data[24:25] == b"\x10" and path.suffix == ".png":
         if data[25] == 4:  # no other reader here knows 16-bit grey + alpha; the filters are tested against Pillow below
-            pixels, alpha = png16.decode(png16.chunks(data))
+            pixels, alpha = codecs.decode(codecs.chunks(data))
             return np.dstack([pixels, *([] if alpha is None else [alpha])])
         return stored_png16(data)
     return np.atleast_3d(np.asarray(Image.open(path)))
@@ -143,7 +143,7 @@ def test_png16_against_an_independent_encoder(mode: str, samples: int, tmp_path:
 
 def png(header: tuple[int, ...], lines: bytes, *extra: tuple[bytes, bytes]) -> bytes:
     parts = [(b"IHDR", struct.pack(">IIBBBBB", *header)), *extra, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
-    return png16.SIGNATURE + b"".join(
+    return codecs.SIGNATURE + b"".join(
         struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in parts
     )
 
@@ -156,7 +156,7 @@ def test_png16_filters_against_pillow(kind: int, colour: int) -> None:
     lines = values("uint8", (height, 1 + width * samples * 2), kind)
     lines[:, 0] = kind
     data = png((width, height, 16, colour, 0, 0, 0), lines.tobytes())
-    pixels, alpha = png16.decode(png16.chunks(data))
+    pixels, alpha = codecs.decode(codecs.chunks(data))
     found = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], -1)
     # For grey + alpha Pillow shows the high bytes only.
     expected = np.asarray(Image.open(stdio.BytesIO(data))) if colour == 4 else stored_png16(data)
@@ -176,15 +176,15 @@ def test_png16_colour_key_becomes_alpha(tmp_path: Path) -> None:
 
 def test_png16_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = values("uint16", (17, 9, 3))
-    whole = png16.encode(raw, None, {})
-    monkeypatch.setattr(png16, "_BLOCK", 9 * 6 * 4)
-    assert png16.encode(raw, None, {}) == whole
+    whole = codecs.encode(raw, None, {})
+    monkeypatch.setattr(codecs, "_BLOCK", 9 * 6 * 4)
+    assert codecs.encode(raw, None, {}) == whole
 
 
 def test_png16_stream_without_its_end_is_refused() -> None:
-    parts = png16.chunks(png16.encode(values("uint16", (3, 4, 1)), None, {}))
+    parts = codecs.chunks(codecs.encode(values("uint16", (3, 4, 1)), None, {}))
     with pytest.raises(ValueError, match="amount of pixel data"):
-        png16.decode([(kind, content[:-4] if kind == b"IDAT" else content) for kind, content in parts])
+        codecs.decode([(kind, content[:-4] if kind == b"IDAT" else content) for kind, content in parts])
 
 
 def palette(transparent: bool) -> Image.Image:
@@ -300,7 +300,7 @@ def test_metadata_survives(suffix: str, target: str, tmp_path: Path) -> None:
     first, second = tmp_path / f"a{suffix}", tmp_path / f"b{target}"
     if suffix == "16.png":
         info = {"dpi": (300.0, 150.0), "icc_profile": icc, "exif": exif.tobytes()}
-        first.write_bytes(png16.encode(values("uint16", (9, 5, 3)), None, info))
+        first.write_bytes(codecs.encode(values("uint16", (9, 5, 3)), None, info))
     else:
         image = Image.fromarray(values("uint8", (9, 5, 3)))
         options: dict[str, Any] = {} if suffix == ".tif" else {"exif": exif}
@@ -334,7 +334,7 @@ def test_colour_chunks_of_png_and_map_tags_of_tiff_survive(tmp_path: Path) -> No
         (tmp_path / "a.png").write_bytes(png((1, 1, depth, 0, 0, 0, 0), bytes(1 + depth // 8), gamma))
         picture = io.read(tmp_path / "a.png")
         io.write(tmp_path / "b.png", picture.pixels, picture)
-        assert gamma in png16.chunks((tmp_path / "b.png").read_bytes())
+        assert gamma in codecs.chunks((tmp_path / "b.png").read_bytes())
     scale = (10.0, 10.0, 0.0)
     tifffile.imwrite(tmp_path / "a.tif", values("uint16", (4, 4)), extratags=[(33550, 12, 3, scale, True)])
     picture = io.read(tmp_path / "a.tif")

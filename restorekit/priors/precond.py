@@ -172,9 +172,15 @@ class Adapted:
         z, s = low + (high - low) * x, per_item(sigma, x) * (high - low)
         if bool((s > self.process.sigma_max * 1.0001).any()):
             top = self.process.sigma_max / (high - low)
-            raise ValueError(f"this prior knows noise up to sigma {top:.4g}; start the schedule there (sigma_max={top:.4g})")
+            raise ValueError(
+                f"this prior knows noise up to sigma {top:.4g}; start the schedule there (sigma_max={top:.4g})"
+            )
         known = s.clamp(min=self.process.sigma_min)
-        d = self._interpolated(z, known) if self.integer_time else self._x0(z, known, self.process.time(known.flatten()))
+        d = (
+            self._interpolated(z, known)
+            if self.integer_time
+            else self._x0(z, known, self.process.time(known.flatten()))
+        )
         d = torch.where(s < known, z + (s / known) ** 2 * (d - z), d)  # constant score below sigma_min
         return (d - low) / (high - low)
 

@@ -26,7 +26,9 @@ class Model(Section):
 class Data(Section):
     crop: int = Field(64, ge=8, description="side of the training patches, pixels")
     flips: bool = True  # random flips and quarter turns
-    grey_every: int = Field(4, ge=0, description="every n-th batch is grey (luminance), for networks that take 1 band; 0 = never")
+    grey_every: int = Field(
+        4, ge=0, description="every n-th batch is grey (luminance), for networks that take 1 band; 0 = never"
+    )
 
 
 class Noise(Section):

@@ -38,11 +38,15 @@ class State:
 
     def save(self, path: Path, config: Config) -> None:
         names = {p: n for n, p in self.net.named_parameters()}
-        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()} | {f"ema.{k}": v for k, v in self.ema.items()}
+        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()} | {
+            f"ema.{k}": v for k, v in self.ema.items()
+        }
         for p, moments in self.optimizer.state.items():
             tensors |= {f"{k}.{names[p]}": torch.as_tensor(v) for k, v in moments.items()}
         header = {"step": str(self.step), "config": config.model_dump_json()}
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path.with_suffix(".tmp"), metadata=header)
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path.with_suffix(".tmp"), metadata=header
+        )
         os.replace(path.with_suffix(".tmp"), path)
 
     def load(self, path: Path) -> None:
@@ -52,12 +56,16 @@ class State:
         try:
             self.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
         except RuntimeError:
-            raise ValueError(f"{path} belongs to another architecture; resume with the model section it began with") from None
+            raise ValueError(
+                f"{path} belongs to another architecture; resume with the model section it began with"
+            ) from None
         self.ema = {k: tensors[f"ema.{k}"].to(v.device) for k, v in self.ema.items()}
         for name, p in self.net.named_parameters():
             if f"exp_avg.{name}" in tensors:
                 keys = ("step", "exp_avg", "exp_avg_sq")
-                self.optimizer.state[p] = {k: tensors[f"{k}.{name}"].to("cpu" if k == "step" else p.device) for k in keys}
+                self.optimizer.state[p] = {
+                    k: tensors[f"{k}.{name}"].to("cpu" if k == "step" else p.device) for k in keys
+                }
 
 
 def learning_rate(config: Config, step: int) -> float:
@@ -127,7 +135,9 @@ def _run(
     state = State(net, {k: v.detach().clone() for k, v in net.state_dict().items()}, optimizer)
     if (out / "state.safetensors").exists():
         state.load(out / "state.safetensors")
-    model = DistributedDataParallel(net, find_unused_parameters=True, gradient_as_bucket_view=True) if world > 1 else net
+    model = (
+        DistributedDataParallel(net, find_unused_parameters=True, gradient_as_bucket_view=True) if world > 1 else net
+    )
     n = config.noise
     patches = Patches(
         pictures, config.data.crop, config.data.flips, n.log_mean, n.log_std, n.wide, n.sigma_min, n.sigma_max, run.seed
@@ -161,7 +171,9 @@ def _run(
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(net.parameters(), o.clip)
             if not torch.isfinite(norm):
-                raise RuntimeError(f"training diverged at step {step} (gradient is not finite); lower optim.lr, then --resume")
+                raise RuntimeError(
+                    f"training diverged at step {step} (gradient is not finite); lower optim.lr, then --resume"
+                )
             optimizer.step()
             decay = min(o.ema, (1 + step) / (10 + step))
             with torch.no_grad():

@@ -32,7 +32,11 @@ class Watch:
         self.began = time.monotonic()
         self.sums, self.count, self.last = torch.zeros(2), 0, self.began
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-        columns += (TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:.1f} images/s"), TimeElapsedColumn(), TextColumn("ETA"))
+        columns += (
+            TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:.1f} images/s"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+        )
         self.progress = Progress(*columns, TimeRemainingColumn(), disable=quiet or not active)
 
     def _earlier_seconds(self) -> float:
@@ -48,10 +52,14 @@ class Watch:
     def __enter__(self) -> Watch:
         self.progress.start()
         total = self.config.optim.steps
-        self.task = self.progress.add_task(self.config.name, total=total, completed=self.start, loss=float("nan"), rate=0.0)
+        self.task = self.progress.add_task(
+            self.config.name, total=total, completed=self.start, loss=float("nan"), rate=0.0
+        )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.progress.stop()
 
     def step(self, step: int, loss: Tensor, norm: Tensor, lr: float) -> None:

@@ -1,0 +1,170 @@
+"""Noise laws p(y | mean): unit deviances and dispersions, in the terms of generalised linear models.
+
+`nll = unit deviance / (2 dispersion)`, zero at a perfect fit. All functions work element by element; sums over a
+picture are taken by `Problem`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from restorekit.errors import Unsupported
+
+
+def _poisson(rate: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.poisson(rate.cpu(), generator=generator).to(rate)
+
+
+def _gamma(shape: float, like: Tensor, generator: torch.Generator) -> Tensor:
+    """Gamma(shape, mean 1) numbers, reproducible from the generator alone (torch's own gamma takes none)."""
+    import numpy as np
+
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    draws = np.random.Generator(np.random.Philox(seed)).gamma(shape, 1 / shape, tuple(like.shape))
+    return torch.as_tensor(draws).to(like)
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood(ABC):
+    """p(y | mean), y and mean of one shape (B, ...), `mean` the noise-free measurement A x."""
+
+    @abstractmethod
+    def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
+        """-log p(y | mean) + log p(y | mean = y), per value, >= 0."""
+
+    @abstractmethod
+    def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
+        """A noisy measurement of `mean`."""
+
+    def gradient(self, y: Tensor, mean: Tensor) -> Tensor:
+        """d nll / d mean, per value (autograd)."""
+        with torch.enable_grad():
+            leaf = mean.detach().requires_grad_(True)
+            return torch.autograd.grad(self.unit_nll(y, leaf).sum(), leaf)[0]
+
+    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+        """argmin_x nll(y, x) + (weight / 2) (x - v)^2, per value, where it has a closed form."""
+        raise Unsupported(f"{type(self).__name__} noise has no closed proximal step; use `--solver dps`")
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian(Likelihood):
+    """y = mean + sigma n. sigma: a number, or a tensor that broadcasts to y (per band (C, 1, 1), per pixel), > 0."""
+
+    sigma: float | Tensor
+
+    def __post_init__(self) -> None:
+        s = torch.as_tensor(self.sigma)
+        if not bool((s > 0).all()) or not bool(torch.isfinite(s).all()):
+            raise ValueError(
+                f"Gaussian noise needs sigma > 0, got {float(s.min()):g}; use 0.001 for a clean measurement"
+            )
+
+    def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
+        return 0.5 * ((y - mean) / self.sigma) ** 2
+
+    def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
+        return mean + self.sigma * torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean.device)
+
+    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+        precision = 1 / torch.as_tensor(self.sigma, dtype=v.dtype, device=v.device) ** 2
+        return (precision * y + weight * v) / (precision + weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Poisson(Likelihood):
+    """peak * y ~ Poisson(peak * mean): y in picture units, `peak` counts at y = 1. Means below 1e-3 counts are held there."""
+
+    peak: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.peak < math.inf:
+            raise ValueError(f"Poisson noise needs a peak > 0 (counts at white), got {self.peak:g}")
+
+    def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
+        count, rate = self.peak * y.clamp(min=0), (self.peak * mean).clamp(min=1e-3)
+        return torch.xlogy(count, count.clamp(min=1e-30)) - torch.xlogy(count, rate) - count + rate
+
+    def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
+        return _poisson((self.peak * mean).clamp(min=0), generator) / self.peak
+
+    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+        b = v - self.peak / weight  # weight x^2 + (peak - weight v) x - peak y = 0
+        return 0.5 * (b + (b**2 + 4 * self.peak * y.clamp(min=0) / weight).sqrt())
+
+
+@dataclass(frozen=True, eq=False)
+class Gamma(Likelihood):
+    """Speckle of `looks` looks, E[intensity] = the underlying intensity.
+
+    domain says what y and mean are: "intensity" I; "amplitude" sqrt(I) (Nakagami); "log" ln I. Intensities > 0.
+    """
+
+    looks: float
+    domain: Literal["intensity", "amplitude", "log"] = "intensity"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.looks < math.inf:
+            raise ValueError(f"speckle needs looks > 0, got {self.looks:g}")
+        if self.domain not in ("intensity", "amplitude", "log"):
+            raise ValueError(f"domain={self.domain!r} is unknown; it is intensity, amplitude or log")
+
+    def _log(self, t: Tensor) -> Tensor:
+        if self.domain == "log":
+            return t
+        return t.clamp(min=1e-12).log() * (2.0 if self.domain == "amplitude" else 1.0)
+
+    def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
+        d = self._log(y) - self._log(mean)
+        return self.looks * (d.exp() - 1 - d)
+
+    def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
+        speckle = _gamma(self.looks, mean, generator)
+        if self.domain == "log":
+            return mean + speckle.log()
+        return mean * (speckle.sqrt() if self.domain == "amplitude" else speckle)
+
+    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+        """Closed in the log domain: looks (1 - e^(u - s)) + weight (s - v) = 0 by 30 safeguarded Newton steps."""
+        if self.domain != "log":
+            raise Unsupported(
+                f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain"
+            )
+        low, high = torch.minimum(y, v - self.looks / weight), torch.maximum(y, v) + 1e-6
+        s = torch.minimum(torch.maximum(v, y), high)
+        for _ in range(30):
+            e = (y - s).exp()
+            slope = self.looks * (1 - e) + weight * (s - v)
+            low, high = torch.where(slope < 0, s, low), torch.where(slope < 0, high, s)
+            following = s - slope / (self.looks * e + weight)
+            s = torch.where((following < low) | (following > high), 0.5 * (low + high), following)
+        return s
+
+
+@dataclass(frozen=True, eq=False)
+class Joint(Likelihood):
+    """Several noise laws for a `Stack` of sensors: y and mean are (B, m1 + m2 + ...), split by `sizes`."""
+
+    parts: tuple[Likelihood, ...]
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) != len(self.sizes):
+            raise ValueError(f"{len(self.parts)} noise laws for {len(self.sizes)} sensors")
+
+    def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
+        pieces = zip(self.parts, y.split(self.sizes, 1), mean.split(self.sizes, 1))
+        return torch.cat([part.unit_nll(a, b) for part, a, b in pieces], 1)
+
+    def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
+        return torch.cat([part.sample(m, generator) for part, m in zip(self.parts, mean.split(self.sizes, 1))], 1)
+
+    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+        pieces = zip(self.parts, y.split(self.sizes, 1), v.split(self.sizes, 1))
+        return torch.cat([part.prox(a, b, weight) for part, a, b in pieces], 1)

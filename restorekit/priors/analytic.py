@@ -1,0 +1,137 @@
+"""Priors with an exact denoiser and an exact posterior: what every solver is tested against."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from restorekit.operators.base import LinearOperator
+from restorekit.operators.transforms import dct2, idct2, pack, unpack
+from restorekit.priors.precond import per_item
+
+
+def to_basis(x: Tensor, basis: str) -> Tensor:
+    """Orthonormal coefficients (..., H, W) of pictures (..., H, W)."""
+    if basis == "pixel":
+        return x
+    return dct2(x) if basis == "dct" else pack(torch.fft.rfft2(x, norm="ortho"), x.shape[-1])
+
+
+def from_basis(c: Tensor, basis: str) -> Tensor:
+    if basis == "pixel":
+        return c
+    return idct2(c) if basis == "dct" else torch.fft.irfft2(unpack(c), s=c.shape[-2:], norm="ortho")
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPrior:
+    """x0 ~ N(mean, C), C diagonal in a pixel, cosine or Fourier basis.
+
+    mean (C, H, W); variances (C, H, W), the eigenvalues of C, for "fft" in the layout of `operators.transforms.pack`.
+    """
+
+    mean: Tensor
+    variances: Tensor
+    basis: Literal["pixel", "dct", "fft"] = "dct"
+
+    @staticmethod
+    def smooth(shape: tuple[int, int, int], std: float = 0.25, power: float = 2.0, mean: float = 0.5) -> GaussianPrior:
+        """Picture-like: variances fall as 1 / (1 + frequency^2)^power in the cosine basis, pixel deviation `std`; float64."""
+        k, j = (torch.arange(n, dtype=torch.float64) for n in shape[1:])
+        v = (1 + k[:, None] ** 2 + j**2) ** -power
+        v = (v * (std**2 / v.mean())).expand(shape).contiguous()
+        return GaussianPrior(torch.full(shape, mean, dtype=torch.float64), v)
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        shrink = self.variances.to(x) / (self.variances.to(x) + per_item(sigma, x) ** 2)
+        mean = self.mean.to(x)
+        return mean + from_basis(shrink * to_basis(x - mean, self.basis), self.basis)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        z = torch.randn((count, *self.mean.shape), generator=generator, dtype=self.mean.dtype)
+        return self.mean + from_basis(self.variances.sqrt() * z, self.basis)
+
+    def covariance(self) -> Tensor:
+        """(n, n), dense; for small pictures."""
+        n = self.mean.numel()
+        eye = torch.eye(n, dtype=self.mean.dtype).view(n, *self.mean.shape)
+        return from_basis(self.variances * to_basis(eye, self.basis), self.basis).flatten(1)
+
+    def posterior(self, operator: LinearOperator, y: Tensor, sigma_y: float) -> tuple[Tensor, Tensor]:
+        """Exact mean (B, C, H, W) and covariance (n, n) of x0 given y = A x0 + sigma_y n."""
+        a, c = dense(operator, self.mean), self.covariance()
+        gain = torch.linalg.solve(a @ c @ a.T + sigma_y**2 * torch.eye(len(a), dtype=a.dtype), a @ c).T
+        residual = (y - operator(self.mean[None])).flatten(1)
+        return self.mean + (residual @ gain.T).view(-1, *self.mean.shape), c - gain @ a @ c
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioned:
+    """The exact conditional denoiser E[x0 | x, y] of a Gaussian prior: the control that shows what the grid alone costs."""
+
+    mean: Tensor  # posterior mean (C, H, W)
+    eigenvalues: Tensor  # (n,) of the posterior covariance
+    vectors: Tensor  # (n, n), columns
+
+    @staticmethod
+    def of(prior: GaussianPrior, operator: LinearOperator, y: Tensor, sigma_y: float) -> Conditioned:
+        """y (1, ...): one measurement."""
+        mean, covariance = prior.posterior(operator, y, sigma_y)
+        values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
+        return Conditioned(mean[0], values.clamp(min=0), vectors)
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        s = per_item(sigma, x).view(-1, 1)
+        c = (x - self.mean).flatten(1) @ self.vectors
+        return self.mean + ((self.eigenvalues / (self.eigenvalues + s**2) * c) @ self.vectors.T).view_as(x)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """x0 ~ sum_k w_k N(mean_k, C_k); means and variances (K, C, H, W), variances in one basis as for `GaussianPrior`."""
+
+    weights: Tensor  # (K,), sum 1
+    means: Tensor
+    variances: Tensor
+    basis: Literal["pixel", "dct", "fft"] = "pixel"
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        s2 = per_item(sigma, x)[:, None] ** 2
+        means, variances = self.means.to(x), self.variances.to(x)
+        c = to_basis(x[:, None] - means, self.basis)  # (B, K, C, H, W)
+        total = variances + s2
+        log = self.weights.to(x).log() - 0.5 * (c**2 / total + total.log()).flatten(2).sum(2)
+        responsibility = log.softmax(1).view(*log.shape, 1, 1, 1)
+        return (responsibility * (means + from_basis(variances / total * c, self.basis))).sum(1)
+
+    def component(self, k: int) -> GaussianPrior:
+        return GaussianPrior(self.means[k], self.variances[k], self.basis)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        k = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        z = torch.randn((count, *self.means.shape[1:]), generator=generator, dtype=self.means.dtype)
+        return self.means[k] + from_basis(self.variances[k].sqrt() * z, self.basis)
+
+    def posterior(self, operator: LinearOperator, y: Tensor, sigma_y: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Exact weights (K,), means (K, C, H, W) and covariances (K, n, n) given one measurement y (1, ...)."""
+        logs, means, covariances = [], [], []
+        a = dense(operator, self.means[0])
+        for k, weight in enumerate(self.weights):
+            part = self.component(k)
+            s = a @ part.covariance() @ a.T + sigma_y**2 * torch.eye(len(a), dtype=a.dtype)
+            r = (y - operator(part.mean[None])).flatten()
+            logs.append(math.log(weight) - 0.5 * (r @ torch.linalg.solve(s, r) + torch.logdet(s)))
+            mean, covariance = part.posterior(operator, y, sigma_y)
+            means.append(mean[0])
+            covariances.append(covariance)
+        return torch.stack(logs).softmax(0), torch.stack(means), torch.stack(covariances)
+
+
+def dense(operator: LinearOperator, like: Tensor) -> Tensor:
+    """The matrix (m, n) of a linear operator; `like` (C, H, W) gives dtype. For small pictures."""
+    n = like.numel()
+    return operator(torch.eye(n, dtype=like.dtype).view(n, *like.shape)).flatten(1).T

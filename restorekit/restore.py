@@ -1,0 +1,87 @@
+"""The one driver of every solver: seeds, progress, counting of network calls, a stop at the first NaN."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restorekit.errors import BadInput
+from restorekit.types import Denoiser, Problem, Restoration, Rng, Solver, Step
+
+Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the step)
+
+
+def streams(seed: int, first: int, count: int) -> Rng:
+    """The random streams of samples first .. first + count - 1: functions of (seed, number) alone."""
+    states = [np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0] for i in range(first, first + count)]
+    return Rng([int(s >> np.uint64(1)) for s in states])
+
+
+class Counted:
+    """A denoiser that counts its calls."""
+
+    def __init__(self, denoise: Denoiser):
+        self.denoise, self.calls = denoise, 0
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        self.calls += 1
+        return self.denoise(x, sigma)
+
+
+def restore(
+    problem: Problem,
+    denoise: Denoiser,
+    solver: Solver,
+    *,
+    steps: int | None = None,
+    sigmas: Sequence[float] | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    batch: int | None = None,
+    progress: Progress | None = None,
+) -> Restoration:
+    """Restore one measurement, `problem.y` of shape (1, ...).
+
+    steps: noise levels of the solver's own schedule; or give `sigmas`, falling and ending in 0. samples: independent
+    draws (optimisers give one). batch: draws at a time (default: as many as fit 2^20 pixels); it changes memory, not
+    the result. Raises `Unsupported` where solver and problem do not fit, `BadInput` where the run diverges.
+    """
+    if len(problem.y) != 1:
+        raise BadInput(
+            f"restore takes one measurement of shape (1, ...), got a batch of {len(problem.y)}; loop over them"
+        )
+    if samples < 1 or (samples > 1 and not solver.samples):
+        name = type(solver).__name__
+        raise BadInput(
+            f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as diffpir"
+        )
+    solver.check(problem)
+    levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)
+    if len(levels) < 2 or levels[-1] != 0 or any(a <= b for a, b in zip(levels, levels[1:])):
+        raise BadInput(f"sigmas must fall strictly and end in 0, got {levels[:3]} ... {levels[-2:]}")
+    pixels = int(np.prod(problem.operator.image_shape[1:]))
+    batch = batch or max(1, 2**20 // pixels)
+    counted, began, done = Counted(denoise), time.perf_counter(), []
+    total = solver.calls(levels) * -(-samples // batch)
+    for first in range(0, samples, batch):
+        count = min(batch, samples - first)
+        part = replace(problem, y=problem.y.expand(count, *problem.y.shape[1:]))
+        rng = streams(seed, first, count)
+        x = solver.start(part, levels[0], rng)
+        for step in solver(part, counted, levels, x, rng):
+            x = step.x
+            if not bool(torch.isfinite(x).all()):
+                hint = "lower its step or scale, or take more steps"
+                raise BadInput(f"{type(solver).__name__} diverged at sigma {step.sigma:.3g} (not a number); {hint}")
+            if progress is not None:
+                progress(counted.calls, total, step)
+        done.append(x)
+    settings: dict[str, Any] = {"solver": type(solver).__name__, **solver.settings()}
+    settings |= {"sigmas": levels, "samples": samples, "seed": seed}
+    return Restoration(torch.cat(done), counted.calls // -(-samples // batch), time.perf_counter() - began, settings)

@@ -1,0 +1,80 @@
+"""DDNM and DDNM+: Wang, Yu, Zhang, "Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model", ICLR 2023.
+
+DDNM is Algorithm 1 (eq 13), DDNM+ the general form of appendix I with the time travel of Algorithm 2. The published
+simplified code confuses alpha_bar with its root and scales the noise twice; the singular-value form is used here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.solvers.spectral import Spectrum, ancestral
+from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+
+
+@dataclass(frozen=True, eq=False)
+class DDNM(Solver):
+    """For clean measurements: x0 - A+(A x0 - y), so that A x = y holds exactly; noise in y goes into the result."""
+
+    eta: float | None = 0.85  # share of fresh noise; None: ancestral
+
+    reference = "ddnm"
+    needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
+
+    def check(self, problem: Problem) -> None:
+        problem.least_squares("ddnm")
+
+    @torch.no_grad()
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
+        operator, y, _ = problem.least_squares("ddnm")
+        for sigma, following in zip(sigmas, sigmas[1:]):
+            x0 = denoise(x, sigma)
+            xh = x0 - operator.pinv(operator(x0) - y)  # eq 13
+            eta = ancestral(sigma, following) if self.eta is None else self.eta
+            e = (x - x0) / sigma  # the network's noise, not recomputed from xh
+            x = xh + following * (math.sqrt(1 - eta**2) * e + eta * rng.normal(x))
+            yield Step(x, xh, sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class DDNMPlus(Solver):
+    """DDNM with noise, by singular values; `travel` = (length, repeats) goes back `length` levels and down again."""
+
+    eta: float | None = 0.85
+    travel: tuple[int, int] = (1, 1)  # (1, 1): off; (10, 3) helps large holes
+
+    reference = "ddnm"
+    needs = "a linear operator with an SVD, Gaussian noise"
+
+    def check(self, problem: Problem) -> None:
+        problem.spectral("ddnm+")
+        if min(self.travel) < 1:
+            raise ValueError(f"travel={self.travel}: length and repeats must be at least 1")
+
+    def calls(self, sigmas: Sequence[float]) -> int:
+        return (len(sigmas) - 1) * self.travel[1]
+
+    @torch.no_grad()
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
+        spectrum = Spectrum.of(problem, "ddnm+")
+        length, repeats = self.travel
+        last = len(sigmas) - 1
+        for top in range(0, last, length):
+            bottom = min(top + length, last)
+            for turn in range(repeats):
+                if turn:  # x_(t+l) ~ q(x_(t+l) | x_t)
+                    x = x + math.sqrt(sigmas[top] ** 2 - sigmas[bottom] ** 2) * rng.normal(x)
+                for sigma, following in zip(sigmas[top:bottom], sigmas[top + 1 : bottom + 1]):
+                    x0 = denoise(x, sigma)
+                    eta = ancestral(sigma, following) if self.eta is None else self.eta
+                    x = spectrum.step(x, x0, rng.normal(x), sigma, following, eta, 1.0)
+                    yield Step(x, x0, sigma)

@@ -1,0 +1,45 @@
+"""DDRM: Kawar, Elad, Ermon, Song, "Denoising Diffusion Restoration Models", NeurIPS 2022, eqs 7 and 8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.solvers.spectral import Spectrum, ancestral
+from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+
+
+@dataclass(frozen=True, eq=False)
+class DDRM(Solver):
+    """A step per singular value. A constant eta (the paper's 0.85) loses variance; eta=None keeps it (ancestral)."""
+
+    eta: float | None = 0.85  # share of fresh noise in what is unmeasured or too noisy; None: ancestral
+    eta_b: float = 1.0  # weight of the measurement where it is clearer than the current level
+
+    reference = "ddrm"
+    needs = "a linear operator with an SVD, Gaussian noise"
+
+    def __post_init__(self) -> None:
+        if not (self.eta is None or 0 <= self.eta <= 1) or not 0 <= self.eta_b <= 1:
+            raise ValueError(f"eta={self.eta} and eta_b={self.eta_b} must lie in 0..1")
+
+    def check(self, problem: Problem) -> None:
+        problem.spectral("ddrm")
+
+    def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
+        z = rng.normal(problem.operator.estimate(problem.y))
+        return Spectrum.of(problem, "ddrm").start(sigma, z)
+
+    @torch.no_grad()
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
+        spectrum = Spectrum.of(problem, "ddrm")
+        for sigma, following in zip(sigmas, sigmas[1:]):
+            x0 = denoise(x, sigma)
+            eta = ancestral(sigma, following) if self.eta is None else self.eta
+            x = spectrum.step(x, x0, rng.normal(x), sigma, following, eta, self.eta_b)
+            yield Step(x, x0, sigma)

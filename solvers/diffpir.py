@@ -1,0 +1,116 @@
+"""DiffPIR and plug-and-play HQS.
+
+Zhu et al., "Denoising Diffusion Models for Plug-and-Play Image Restoration", CVPRW 2023, Algorithm 1;
+Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", TPAMI 2021, eqs 6 and 7.
+The published code mixes units: its lambda = 1 is 1/4 here, where all sigmas are in the unit of the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.errors import Unsupported
+from restorekit.likelihood import Gaussian, Joint
+from restorekit.operators.diagonal import Identity
+from restorekit.schedule import log_uniform
+from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+
+FLOOR = 1e-3  # sigma_y below this is treated as this
+
+
+def data_step(problem: Problem, solver: str) -> Callable[[Tensor, float, Tensor | None], Tensor]:
+    """(x0, t, guess) -> argmin_x -log p(y | x) + ||x - x0||^2 / (2 t^2)."""
+    if not isinstance(problem.likelihood, Gaussian | Joint) and isinstance(problem.operator, Identity):
+        return lambda x0, t, guess: problem.likelihood.prox(problem.y, x0, 1 / t**2)
+    operator, y, sigma_y = problem.least_squares(solver)
+    aty, sigma_y = operator.adjoint(y), max(sigma_y, FLOOR)
+
+    def solve(x0: Tensor, t: float, guess: Tensor | None) -> Tensor:
+        rho = (sigma_y / t) ** 2
+        return operator.normal_solve(aty + rho * x0, rho, guess, tolerance=1e-4)
+
+    return solve
+
+
+def check_data_step(problem: Problem, solver: str) -> None:
+    if isinstance(problem.likelihood, Gaussian | Joint) or not isinstance(problem.operator, Identity):
+        problem.least_squares(solver)
+    elif problem.mask is not None:
+        raise Unsupported(
+            f"{solver} cannot ignore pixels under {type(problem.likelihood).__name__} noise; use `--solver dps`"
+        )
+    else:
+        problem.likelihood.prox(problem.y[:1], problem.y[:1], 1.0)  # raises where there is none
+
+
+@dataclass(frozen=True, eq=False)
+class DiffPIR(Solver):
+    """Denoise, solve the data step in closed form (or by CG), put noise back. No gradient of the network."""
+
+    lambda_: float = 1.0  # weight of the prior in the data step
+    zeta: float = 0.3  # share of fresh noise
+
+    reference = "diffpir"
+    needs = "a linear operator and Gaussian noise, or denoising under any noise with a proximal step"
+
+    def __post_init__(self) -> None:
+        if self.lambda_ <= 0 or not 0 <= self.zeta <= 1:
+            raise ValueError(f"lambda_={self.lambda_} must be positive and zeta={self.zeta} in 0..1")
+
+    def check(self, problem: Problem) -> None:
+        check_data_step(problem, "diffpir")
+
+    @torch.no_grad()
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
+        solve, xh = data_step(problem, "diffpir"), None
+        for sigma, following in zip(sigmas, sigmas[1:]):
+            x0 = denoise(x, sigma)
+            xh = solve(x0, sigma / math.sqrt(self.lambda_), xh)
+            e = (x - xh) / sigma
+            x = xh + following * (math.sqrt(1 - self.zeta) * e + math.sqrt(self.zeta) * rng.normal(x))
+            yield Step(x, xh, sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class HQS(Solver):
+    """Half-quadratic splitting: data step and denoiser in turn, no noise put back. An optimiser: one answer, no spread."""
+
+    lambda_: float = 0.23  # weight of the prior in the data step (Zhang et al. 2021, section 4.2)
+
+    reference = "dpir"
+    samples = False
+    default_steps = 8
+    needs = DiffPIR.needs
+
+    def __post_init__(self) -> None:
+        if self.lambda_ <= 0:
+            raise ValueError(f"lambda_={self.lambda_} must be positive")
+
+    def check(self, problem: Problem) -> None:
+        check_data_step(problem, "hqs")
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        """From 49/255 down to the noise of the measurement, log-uniform."""
+        law = problem.likelihood
+        last = min(0.19, max(0.01, float(torch.as_tensor(law.sigma).min()))) if isinstance(law, Gaussian) else 0.02
+        return log_uniform(steps or self.default_steps, 0.192, last)
+
+    def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
+        return problem.operator.estimate(problem.y)
+
+    @torch.no_grad()
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
+        solve, xh = data_step(problem, "hqs"), None
+        for sigma in sigmas[:-1]:
+            xh = solve(x, sigma / math.sqrt(self.lambda_), xh)  # eq 6
+            x = denoise(xh, sigma)  # eq 7
+            yield Step(x, x, sigma)

@@ -1,0 +1,63 @@
+"""One reverse step in the singular basis, shared by DDRM and DDNM+.
+
+With eta_b = 1 the DDRM step of Kawar et al. 2022 and the DDNM+ step of Wang et al. 2023 are the same map of state and
+noise (both papers write it in different letters); the solvers differ in where they start and in time travel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.operators.base import SVDOperator
+from restorekit.types import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """A measurement in the singular basis: V' x is (B, n); `y` is U'y / s where s > 0, `nsr` = sigma_y / s, else infinite."""
+
+    operator: SVDOperator
+    y: Tensor  # (B, n)
+    nsr: Tensor  # (n,)
+
+    @staticmethod
+    def of(problem: Problem, solver: str) -> Spectrum:
+        operator, sigma_y = problem.spectral(solver)
+        n = math.prod(operator.image_shape)
+        inverse = operator._fit(operator.inverse_singulars.to(problem.y)[None], n)[0]
+        y = operator._fit(operator.ut(problem.y), n) * inverse
+        # A perfect measurement has nsr 0 where it says something, and infinity where it says nothing.
+        nsr = torch.where(inverse > 0, sigma_y * inverse, math.inf)
+        return Spectrum(operator, y, nsr)
+
+    def start(self, sigma: float, z: Tensor) -> Tensor:
+        """Kawar et al. 2022, eq 7 at the first level: what is measured well starts at its measurement."""
+        spread = (sigma**2 - self.nsr**2).clamp(min=0).sqrt()
+        return self.operator.v(
+            torch.where(self.nsr < sigma, self.y + spread * self.operator.vt(z), sigma * self.operator.vt(z))
+        )
+
+    def step(
+        self, x: Tensor, x0: Tensor, z: Tensor, sigma: float, following: float, eta: float, eta_b: float
+    ) -> Tensor:
+        """Kawar et al. 2022, eq 8, in variance-exploding coordinates: from level `sigma` to `following`."""
+        vt = self.operator.vt
+        if following == 0:
+            return x0
+        x0_, x_, z_ = vt(x0), vt(x), vt(z)
+        keep = math.sqrt(1 - eta**2) * following
+        blind = x0_ + keep / sigma * (x_ - x0_) + eta * following * z_
+        noisy = x0_ + (keep / self.nsr) * (self.y - x0_) + eta * following * z_
+        spread = (following**2 - (eta_b * self.nsr) ** 2).clamp(min=0).sqrt()
+        clear = torch.lerp(x0_, self.y, eta_b) + spread * z_
+        seen = torch.where(self.nsr > following, noisy, clear)
+        return self.operator.v(torch.where(torch.isinf(self.nsr), blind, seen))
+
+
+def ancestral(sigma: float, following: float) -> float:
+    """The eta with which unmeasured coefficients keep the variance of ancestral (DDPM) sampling."""
+    return math.sqrt(max(0.0, 1 - (following / sigma) ** 2))
