@@ -61,7 +61,7 @@ def _same(name: str, left: Tensor, right: Tensor, tolerance: float) -> Check:
 
 
 def _dots(name: str, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], tolerance: float) -> Check:
-    left, right = (float((p.flatten() @ q.flatten())) for p, q in (a, b))
+    left, right = (float(p.flatten() @ q.flatten()) for p, q in (a, b))
     scale = max(float(p.norm() * q.norm()) for p, q in (a, b)) or 1.0
     error = abs(left - right) / scale
     return Check(name, left, right, error, error <= tolerance)

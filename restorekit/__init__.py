@@ -21,17 +21,17 @@ _HOME = {
     "Poisson": "likelihood",
     "Gamma": "likelihood",
     "Joint": "likelihood",
-    "restore": "restore",
+    "restore": "driver",
     "load_prior": "priors.library",
     "BadInput": "errors",
     "Unsupported": "errors",
 }
 
 if TYPE_CHECKING:
+    from restorekit.driver import restore
     from restorekit.errors import BadInput, Unsupported
     from restorekit.likelihood import Gamma, Gaussian, Joint, Poisson
     from restorekit.priors.library import load_prior
-    from restorekit.restore import restore
     from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
 
 __all__ = [
@@ -55,5 +55,5 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'restorekit' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"restorekit.{_HOME[name]}"), name)
-    globals()[name] = value  # the function `restore` takes the place of its module of the same name
+    globals()[name] = value
     return value

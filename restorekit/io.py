@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from restorekit import codecs as codecs
+from restorekit import codecs
 from restorekit.errors import BadInput
 
 PathLike: TypeAlias = "str | os.PathLike[str]"

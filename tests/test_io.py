@@ -16,7 +16,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from restorekit import io, png16
+from restorekit import codecs, io
 from restorekit.errors import BadInput
 
 SIZES = [(17, 9), (1, 1), (1, 7), (6, 1)]
@@ -553,7 +553,7 @@ def test_check_writable_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-ENCODERS = [("a.png", Image.Image, "save"), ("16.png", png16, "encode"), ("a.jpg", Image.Image, "save")]
+ENCODERS = [("a.png", Image.Image, "save"), ("16.png", codecs, "encode"), ("a.jpg", Image.Image, "save")]
 ENCODERS += [("a.tif", tifffile, "imwrite"), ("a.npy", np.lib.format, "write_array")]
 
 

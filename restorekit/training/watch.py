@@ -82,7 +82,7 @@ class Watch:
 @torch.no_grad()
 def sample_grid(path: Path, spec: PriorSpec, ema: dict[str, Tensor], patches: Patches, device: torch.device) -> None:
     """Rows: clean, noisy and denoised at sigma 0.1 and 0.5, and samples of the prior; eight columns."""
-    net = build(PriorSpec(**{**asdict(spec)})).to(device)
+    net = build(PriorSpec(**asdict(spec))).to(device)
     net.load_state_dict(ema)
     model, bands = edm(net.eval(), spec), max(spec.config.bands)
     x0, noise, _ = (t.to(device) for t in patches.batch(2**40, 8, bands == 1))
