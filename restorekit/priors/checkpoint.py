@@ -38,7 +38,7 @@ class PriorSpec:
 
     @property
     def config(self) -> UNetConfig:
-        known = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arch.items() if k != "kind"}
+        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arch.items() if k != "kind"}
         return UNetConfig(**known)
 
 

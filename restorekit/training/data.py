@@ -36,7 +36,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
 def _rgb8(name: str, raw: bytes) -> NDArray[np.uint8]:
     try:
         a = np.asarray(iio.imread(io.BytesIO(raw), extension=Path(name).suffix))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever a decoder raises)
         raise ValueError(f"training picture {name} cannot be read ({error}); remove it or mend it") from None
     if a.dtype == np.uint16:
         a = (a >> 8).astype(np.uint8)
@@ -127,7 +127,7 @@ class Patches:
         else:
             log_sigma = rng.normal(self.log_mean, self.log_std)
         sigma = float(np.clip(np.exp(log_sigma), self.sigma_min, self.sigma_max))
-        return np.ascontiguousarray(x0), rng.standard_normal(x0.shape, np.float32), sigma
+        return np.ascontiguousarray(x0, np.float32), rng.standard_normal(x0.shape, np.float32), sigma
 
     def batch(self, first: int, count: int, grey: bool) -> tuple[Tensor, Tensor, Tensor]:
         x0, noise, sigma = zip(*(self.item(i, grey) for i in range(first, first + count)))

@@ -37,7 +37,7 @@ class State:
     step: int = 0
 
     def save(self, path: Path, config: Config) -> None:
-        names = {p: n for n, p in self.net.named_parameters()}
+        names: dict[Tensor, str] = {p: n for n, p in self.net.named_parameters()}
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()} | {
             f"ema.{k}": v for k, v in self.ema.items()
         }
@@ -87,9 +87,9 @@ def edm_loss(net: nn.Module, model: EDM, x0: Tensor, noise: Tensor, sigma: Tenso
 @contextmanager
 def processes() -> Iterator[tuple[int, int, torch.device]]:
     """(rank, world, device) under torchrun or alone; nccl on GPUs, gloo on CPUs."""
-    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
     if world > 1:
         dist.init_process_group("nccl" if cuda else "gloo")
     try:
@@ -177,7 +177,7 @@ def _run(
             optimizer.step()
             decay = min(o.ema, (1 + step) / (10 + step))
             with torch.no_grad():
-                torch._foreach_lerp_(list(state.ema.values()), list(net.state_dict().values()), 1 - decay)
+                torch._foreach_lerp_(list(state.ema.values()), list(net.state_dict().values()), 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
             state.step += 1
             watch.step(state.step, loss, norm, learning_rate(config, step))
             if state.step % run.sample_every == 0 and rank == 0:

@@ -1,0 +1,57 @@
+# Everything is run from here; `make` alone lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+# Any wheel of this release will do; `make setup TORCH=/path/to/wheel` takes another build, such as one without CUDA.
+TORCH ?= torch==2.13.*
+# Two processes of one thread each: the tests are small, and idle threads cost more than they bring.
+PYTEST ?= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+
+.PHONY: help setup demo test test-all lint format clean
+
+help:
+	@echo "make setup     a virtual environment in $(VENV) with restorekit in it"
+	@echo "make demo      restore a few pictures; the result is demo/"
+	@echo "make test      the tests that every change must pass"
+	@echo "make test-all  with the slow ones"
+	@echo "make lint      format, style, types, direction of imports"
+	@echo "make format    mend what of this can be mended by itself"
+	@echo "make clean     remove what the other targets made, $(VENV) included"
+
+setup: $(VENV)/.setup
+lint format: $(VENV)/.lint
+
+$(VENV)/.setup: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) "$(TORCH)" -e ".[test]"
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.setup
+	$(PIP) "$(TORCH)" -e ".[dev]"
+	@touch $@
+
+demo: setup
+	$(BIN)/python examples/demo.py --out demo
+	@echo "the result is in $(CURDIR)/demo"
+
+test: setup
+	$(PYTEST)
+
+test-all: setup
+	$(PYTEST) -m "not gpu"
+
+lint:
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format:
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

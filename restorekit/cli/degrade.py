@@ -1,0 +1,39 @@
+"""degrade: make a test measurement from a clean picture, with its truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from restorekit.cli.options import Range, Seed
+
+
+def degrade(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Clean picture.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Measurement to write; OUT_truth is written beside it.", show_default=False)],
+    op: Annotated[str, typer.Option(help="Forward model, as for `restore`.")],
+    noise: Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")] = "gaussian:0.01",
+    seed: Seed = 0,
+    dtype: Annotated[Optional[str], typer.Option(help="uint8, uint16 or float32; default: that of IN. Integers clip the noise.")] = None,
+    range_: Range = None,
+) -> None:  # fmt: skip
+    """Make a test measurement. restorekit degrade photo.png blurred.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --dtype uint16"""
+    import torch
+
+    from restorekit import io, spec
+    from restorekit.cli.options import span
+
+    picture = io.read(source, span(range_))
+    shape = picture.pixels.shape
+    operator, law = spec.operator(op, image=(shape[0], shape[1], shape[2])), spec.likelihood(noise)
+    rng = torch.Generator().manual_seed(seed)
+    y = law.sample(operator(torch.from_numpy(picture.pixels)[None]), rng)[0]
+    y = y if y.ndim == 3 else y.reshape(shape[0] if y.ndim == 2 else 1, 1, -1)
+    truth = target.with_name(f"{target.stem}_truth{target.suffix}")
+    io.check_writable(target, y.shape[0], picture.alpha is not None, dtype)
+    io.check_writable(truth, shape[0], picture.alpha is not None, dtype)
+    io.write(target, y.numpy(), picture, dtype)
+    io.write(truth, picture.pixels, picture, dtype)
+    print(f"{target}  (truth: {truth})")

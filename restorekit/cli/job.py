@@ -1,0 +1,183 @@
+"""One restoration from file to file."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import restorekit
+from restorekit import io, spec
+from restorekit.cli.options import span
+from restorekit.cli.tasks import OTHER, TASKS, Task
+from restorekit.driver import restore
+from restorekit.errors import BadInput
+from restorekit.likelihood import Gaussian, Likelihood
+from restorekit.metrics import estimate_sigma
+from restorekit.operators import Inpaint, Operator
+from restorekit.priors.library import Precision, Prior, load_prior
+from restorekit.priors.wrappers import EnsembleFlip
+from restorekit.solvers import SOLVERS
+from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
+
+SMALLEST = 4  # pixels per side
+
+
+def device_of(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise BadInput(f"device {name!r} cannot be used here; leave out --device or use --device cpu") from None
+    return device
+
+
+def solver_of(text: str) -> Solver:
+    """A solver from text: a known name or the user's own file.py:Class."""
+    mine = spec.own(text, Solver)
+    if mine is not None:
+        return spec.build(mine[0], *spec.split(mine[1]))
+    name, positional, named = spec.split(text)
+    if name not in SOLVERS:
+        raise BadInput(f"unknown solver {name!r}; known: {', '.join(SOLVERS)}, or file.py:Class")
+    return spec.build(SOLVERS[name], name, positional, named)
+
+
+@dataclass(frozen=True)
+class Job:
+    source: Path
+    target: Path
+    op: str
+    noise: str
+    solver: str
+    prior: str
+    samples: int
+    steps: int | None
+    seed: int
+    device: str
+    tile: int
+    precision: str
+    flips: int
+    range: str | None
+
+    @cached_property
+    def picture(self) -> io.Picture:
+        picture = io.read(self.source, span(self.range))
+        _, height, width = picture.pixels.shape
+        if self.op.partition(":")[0] not in ("hadamard", "phase") and min(height, width) < SMALLEST:
+            raise BadInput(f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed to restore anything")
+        if float(np.ptp(picture.pixels)) == 0:
+            level = float(picture.pixels.flat[0])
+            raise BadInput(f"{self.source} is constant (every value is {level:g}): there is nothing to restore; check the file")
+        return picture
+
+    @cached_property
+    def task(self) -> Task:
+        return TASKS.get(self.op.partition(":")[0], OTHER)
+
+    def likelihood(self, operator: Operator) -> Likelihood:
+        if self.noise != "auto":
+            return spec.likelihood(self.noise)
+        valid = operator.mask.numpy() if isinstance(operator, Inpaint) else None
+        sigma = max(0.002, estimate_sigma(self.picture.pixels, valid))
+        print(f"noise: gaussian:{sigma:.4f}, measured in {self.source.name}; give --noise if you know better", file=sys.stderr)
+        return Gaussian(sigma)
+
+    def denoiser(self, prior: Prior, bands: int) -> Denoiser:
+        denoise = prior.for_bands(bands)
+        return denoise if self.flips == 1 else spec.build(EnsembleFlip, "flips", [str(self.flips)], {}, denoise=denoise)
+
+    def run(self) -> None:
+        """Everything that can be refused is refused before the network runs; files are written at the end."""
+        picture = self.picture
+        measured = cast(spec.Shape, picture.pixels.shape)
+        operator = spec.operator(self.op, measured=measured)
+        bands = operator.image_shape[0]
+        warnings = io.check_writable(self.target, bands, picture.alpha is not None)
+        chosen = self.task.solver if self.samples == 1 else self.task.sampler
+        solver = solver_of(chosen if self.solver == "auto" else self.solver)
+        auto_steps = self.task.steps if self.samples == 1 else self.task.sampler_steps
+        steps = self.steps or (auto_steps if self.solver == "auto" else None)
+        device = device_of(self.device)
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
+        prior = load_prior(self.prior, device=device, precision=cast(Precision, self.precision), tile=self.tile)
+        y = torch.from_numpy(picture.pixels)[None].to(device)
+        expected = operator(torch.zeros(1, *operator.image_shape)).shape if "phase" in self.op or "hadamard" in self.op else None
+        if expected is not None:
+            if expected.numel() != y.numel():
+                raise BadInput(f"{self.source} holds {y.numel()} values, the operator gives {expected.numel()}; check size and ratio")
+            y = y.reshape(expected)
+        problem = Problem(y, operator.to(device), self.likelihood(operator))
+        result = self._with_progress(problem, self.denoiser(prior, bands), solver, steps)
+        for warning in warnings + self._write(result, prior):
+            print(f"restorekit: note: {warning}", file=sys.stderr)
+
+    def _with_progress(self, problem: Problem, denoise: Denoiser, solver: Solver, steps: int | None) -> Restoration:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} network calls"))
+        columns += (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            line = bar.add_task(type(solver).__name__, total=None)
+
+            def update(done: int, total: int, step: Step) -> None:
+                bar.update(line, completed=done, total=total)
+
+            return restore(
+                problem, denoise, solver, steps=steps, samples=self.samples, seed=self.seed, progress=update
+            )  # fmt: skip
+
+    def _beside(self, what: str, suffix: str | None = None) -> Path:
+        return self.target.with_name(f"{self.target.stem}_{what}{suffix or self.target.suffix}")
+
+    def _write(self, result: Restoration, prior: Prior) -> list[str]:
+        like, written = self.picture, []
+        pixels = result.samples.float().cpu()
+        warnings = io.write(self.target, pixels[0].numpy(), like)
+        written.append(self.target)
+        extra: dict[str, Any] = {}
+        if self.samples > 1:
+            low, high = like.span
+            std = (result.std.float().cpu().numpy() * (high - low)).astype(np.float32)
+            io.write(self._beside("mean"), result.mean.float().cpu().numpy(), like)
+            io.write(self._beside("std", ".tif"), std, io.Picture(std, "float32", (0.0, 1.0)))
+            white = float(std.mean(0).max()) or 1.0
+            shown = std.mean(0, keepdims=True) / white
+            io.write(self._beside("std", ".png"), shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
+            written += [self._beside("mean"), self._beside("std", ".tif"), self._beside("std", ".png")]
+            extra = {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
+        record = {
+            "restorekit": restorekit.__version__,
+            "torch": torch.__version__,
+            "input": {"path": str(self.source), "sha256": io.sha256(self.source)},
+            "operator": self.op,
+            "noise": self.noise if self.noise != "auto" else f"gaussian:{self._sigma:.4g} (measured)",
+            "prior": {"name": prior.spec.name, "sha256": prior.sha256},
+            "steps": len(result.settings["sigmas"]) - 1,
+            **result.settings,
+            "device": self.device,
+            "precision": self.precision,
+            "tile": self.tile,
+            "flips": self.flips,
+            "nfe": result.nfe * (1 if self.flips == 1 else self.flips),
+            "seconds": round(result.seconds, 2),
+            "outputs": {str(p): io.sha256(p) for p in written},
+            **extra,
+        }
+        io.write_json(self.target.with_name(self.target.name + ".json"), record)
+        print(f"{self.target}  ({result.nfe} network calls, {result.seconds:.1f} s, {len(written)} picture(s) and .json)")
+        return warnings
+
+    @property
+    def _sigma(self) -> float:
+        return max(0.002, estimate_sigma(self.picture.pixels))

@@ -1,0 +1,77 @@
+"""The command line: one file per command; known errors become one line and a non-zero exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+import restorekit
+from restorekit.cli import check, cite, degrade, metrics, priors, restore, train
+from restorekit.errors import BadInput
+
+app = typer.Typer(
+    help="Restore measured pictures with diffusion priors.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"restorekit {restorekit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Restore measured pictures with diffusion priors."""
+
+
+for command in (restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize):
+    app.command()(command)
+app.command()(degrade.degrade)
+app.command()(metrics.metrics)
+app.command()(check.check)
+app.command()(train.train)
+app.add_typer(priors.app, name="priors")
+app.command()(cite.cite)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"restorekit: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """The entry point of the `restorekit` command."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(arguments, standalone_mode=False, prog_name="restorekit")
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "restorekit"
+        known = [o for p in error.ctx.command.params for o in p.opts if o.startswith("--")] if error.ctx else []
+        listing = f"; options: {', '.join(known)}" if isinstance(error, click.NoSuchOption) else ""
+        code = _fail(f"{error.format_message()} (see `{path} --help`{listing})", 2)
+    except (click.Abort, KeyboardInterrupt):
+        code = _fail("stopped; nothing was written", 130)
+    except BadInput as error:
+        if "--debug" in arguments:
+            raise
+        code = _fail(str(error), 1)
+    except (OSError, MemoryError) as error:
+        if "--debug" in arguments:
+            raise
+        what = f"{getattr(error, 'filename', None) or ''}: {getattr(error, 'strerror', None) or error or 'out of memory'}"
+        code = _fail(f"{what.lstrip(': ')}; check the path, the disk and the memory (smaller --tile)", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    run()

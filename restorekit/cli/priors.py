@@ -1,0 +1,57 @@
+"""priors: list the shipped ones, show a model card, verify a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The trained priors.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="A shipped name or a .safetensors file.", show_default=False)]
+
+
+@app.command("list")
+def list_() -> None:
+    """The shipped priors, a line each."""
+    from restorekit.priors.checkpoint import read_spec
+    from restorekit.priors.library import shipped
+
+    for name, path in shipped().items():
+        spec = read_spec(path)
+        bands = "/".join(map(str, spec.config.bands))
+        print(f"{name:14} {spec.domain}, {bands} bands, {path.stat().st_size / 1e6:.1f} MB  {spec.data.split(',')[0]}")
+
+
+@app.command()
+def show(name: Name) -> None:
+    """The header of a checkpoint and, for shipped priors, its model card."""
+    import json
+    from dataclasses import asdict
+
+    from restorekit.priors.checkpoint import read_spec
+    from restorekit.priors.library import find
+
+    path = find(name)
+    card = path.with_suffix(".md")
+    print(card.read_text(encoding="utf-8") if card.exists() else json.dumps(asdict(read_spec(path)), indent=2))
+
+
+@app.command()
+def verify(name: Name) -> None:
+    """Load a checkpoint, run it, and check that it denoises; exit 1 if not."""
+    import torch
+
+    from restorekit.errors import BadInput
+    from restorekit.priors.library import find, load_prior
+
+    prior = load_prior(name)
+    rng = torch.Generator().manual_seed(0)
+    for bands in prior.spec.config.bands:
+        ramp = torch.linspace(0, 1, 48).expand(1, bands, 48, 48)
+        noisy = ramp + 0.1 * torch.randn(ramp.shape, generator=rng)
+        with torch.no_grad():
+            gain = 10 * torch.log10((noisy - ramp).square().mean() / (prior(noisy, 0.1) - ramp).square().mean())
+        print(f"{bands} band(s): {float(gain):.1f} dB of noise removed from a ramp at sigma 0.1")
+        if not float(gain) > 3:
+            raise BadInput(f"{name} does not denoise; the file is damaged or not finished")
+    print(f"sha256 {prior.sha256}  {find(name)}")

@@ -1,0 +1,93 @@
+"""restore and its short forms: a measured file in, a restored file out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from restorekit.cli.options import Device, Flips, In, Noise, Out, Precision, PriorOpt, Range, Samples, Seed, SolverOpt, Steps, Tile
+
+
+def restore(
+    source: In,
+    target: Out,
+    op: Annotated[str, typer.Option(help="Forward model: denoise, inpaint:mask=FILE, blur:kernel=..., average:factor=4, decimate, grey, hadamard, phase, saturate, file.py:Class.")],
+    noise: Noise = "auto",
+    solver: SolverOpt = "auto",
+    prior: PriorOpt = "natural",
+    samples: Samples = 1,
+    steps: Steps = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    tile: Tile = 512,
+    precision: Precision = "auto",
+    flips: Flips = 1,
+    range_: Range = None,
+) -> None:  # fmt: skip
+    """Restore IN, measured through a known operator, and write OUT, OUT.json, and with --samples a mean and a std.
+
+    Kernels: a file, gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE.
+
+    restorekit restore in.tif out.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --samples 8
+    """
+    from restorekit.cli.job import Job
+
+    Job(source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_).run()
+
+
+def denoise(
+    source: In, target: Out, noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+) -> None:  # fmt: skip
+    """Remove noise. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
+    restore(source, target, "denoise", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)
+
+
+def inpaint(
+    source: In, target: Out,
+    mask: Annotated[Path, typer.Option(help="Picture as large as IN: white = measured, black = missing.")],
+    noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+) -> None:  # fmt: skip
+    """Fill missing pixels. restorekit inpaint holes.png full.png --mask mask.png"""
+    op = f"inpaint:mask={mask}"
+    restore(source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)
+
+
+def deblur(
+    source: In, target: Out,
+    kernel: Annotated[str, typer.Option(help="File, gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE.")],
+    boundary: Annotated[str, typer.Option(help="reflect (photographs) or circular.")] = "reflect",
+    noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+) -> None:  # fmt: skip
+    """Undo a known blur. restorekit deblur blurred.tif sharp.tif --kernel k.png --noise gaussian:0.02"""
+    op = f"blur:kernel={kernel},boundary={boundary}"
+    restore(source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)
+
+
+def upscale(
+    source: In, target: Out,
+    factor: Annotated[int, typer.Option(min=1, help="How many times larger.")] = 2,
+    kernel: Annotated[Optional[str], typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")] = None,
+    noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+) -> None:  # fmt: skip
+    """Super-resolution. restorekit upscale small.png large.png --factor 4"""
+    op = f"decimate:factor={factor},kernel={kernel}" if kernel else f"average:factor={factor}"
+    restore(source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)
+
+
+def colorize(
+    source: In, target: Out, noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+) -> None:  # fmt: skip
+    """Colours for a grey picture. restorekit colorize grey.png colour.png --samples 4"""
+    restore(source, target, "grey", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)

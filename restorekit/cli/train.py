@@ -1,0 +1,44 @@
+"""train: a prior from a folder or zip of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+
+def train(
+    config: Annotated[Path, typer.Option(help="YAML: model, data, noise, optim, run.", exists=False)],
+    data: Annotated[Path, typer.Option(help="Folder or zip of pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log.csv, samples.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    override: Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override, as optim.steps=1000.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
+) -> None:  # fmt: skip
+    """Train a prior; with several processes: torchrun --nproc-per-node 2 -m restorekit train ...
+
+    restorekit train --config configs/natural.yaml --data photos.zip --out runs/natural
+    """
+    import yaml
+
+    from restorekit.errors import BadInput
+    from restorekit.training.config import read_config
+    from restorekit.training.loop import train as run
+
+    if not config.is_file():
+        raise BadInput(f"{config}: no such file; give a YAML configuration, as those in configs/")
+    if not data.exists():
+        raise BadInput(f"{data}: no such file or folder; give a folder or zip of pictures")
+    settings = {}
+    for item in override or []:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise BadInput(f"--set {item!r} is not understood; use KEY=VALUE, as --set optim.steps=1000")
+        settings[key] = yaml.safe_load(value)
+    try:
+        print(run(read_config(config, **settings), data, out, resume=resume, quiet=quiet))
+    except (ValueError, RuntimeError, yaml.YAMLError) as error:
+        if isinstance(error, RuntimeError) and "diverged" not in str(error):
+            raise
+        raise BadInput(str(error)) from None

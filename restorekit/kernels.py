@@ -1,0 +1,53 @@
+"""Point spread functions by name: `gaussian:SIGMA`, `motion:LENGTH:ANGLE`, `uniform:SIZE`, or a file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from restorekit import io
+from restorekit.errors import BadInput
+
+NAMES = "gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE or a file (PNG, TIFF, NPY, NPZ:key)"
+
+
+def _numbers(text: str, values: list[str], counts: tuple[int, ...]) -> list[float]:
+    try:
+        numbers = [float(v) for v in values]
+    except ValueError:
+        raise BadInput(f"kernel {text!r}: {values} are not numbers; use {NAMES}") from None
+    if len(numbers) not in counts or not all(math.isfinite(n) for n in numbers) or numbers[0] <= 0:
+        raise BadInput(f"kernel {text!r} is not understood; use {NAMES}")
+    return numbers
+
+
+def _odd(text: str, size: float) -> int:
+    if size != int(size) or int(size) % 2 == 0:
+        raise BadInput(f"kernel {text!r}: the length must be an odd number of pixels; try {2 * int(size / 2) + 1}")
+    return int(size)
+
+
+def kernel(text: str) -> Tensor:
+    """(h, w) float32, sum 1. Angles in degrees, counter-clockwise from the x axis; sigma and lengths in pixels."""
+    name, *values = text.split(":")
+    if name == "gaussian":
+        from kornia.filters import get_gaussian_kernel2d
+
+        (sigma,) = _numbers(text, values, (1,))
+        size = 2 * math.ceil(4 * sigma) + 1
+        return get_gaussian_kernel2d((size, size), (sigma, sigma))[0]
+    if name == "motion":
+        from kornia.filters import get_motion_kernel2d
+
+        length, angle = (_numbers(text, values, (1, 2)) + [0.0])[:2]
+        size = _odd(text, length)
+        return torch.ones(1, 1) if size == 1 else get_motion_kernel2d(max(3, size), angle, mode="bilinear")[0]
+    if name == "uniform":
+        size = _odd(text, _numbers(text, values, (1,))[0])
+        return torch.full((size, size), 1 / size**2)
+    if not Path(text.split(".npz:")[0]).suffix:
+        raise BadInput(f"kernel {text!r} is not understood; use {NAMES}")
+    return torch.from_numpy(io.read_kernel(text))

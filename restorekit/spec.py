@@ -1,0 +1,235 @@
+"""Settings from text: "blur:kernel=motion:15:30,boundary=circular" -> a frozen dataclass; unknown names are refused."""
+
+from __future__ import annotations
+
+import runpy
+import types
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor
+
+from restorekit import io
+from restorekit.errors import BadInput
+from restorekit.kernels import kernel
+from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.operators import (
+    BlockAverage, Grey, Hadamard, Identity, Inpaint, Operator, PhaseRetrieval, Saturate, blur, decimation,
+)  # fmt: skip
+
+T = TypeVar("T")
+Shape = tuple[int, int, int]
+
+
+def split(text: str) -> tuple[str, list[str], dict[str, str]]:
+    """"name:a,b=c" -> ("name", ["a"], {"b": "c"}); values may hold colons."""
+    name, _, rest = text.partition(":")
+    positional, named = [], {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if equals:
+            named[key.strip()] = value.strip()
+        else:
+            positional.append(part.strip())
+    return name.strip(), positional, named
+
+
+def convert(value: str, kind: Any, where: str) -> Any:
+    """A string as the type of a dataclass field."""
+    options = get_args(kind)
+    if get_origin(kind) in (Union, types.UnionType):
+        if value.lower() == "none" and type(None) in options:
+            return None
+        kind = next(k for k in options if k not in (type(None), Tensor))
+        options = get_args(kind)
+    if get_origin(kind) is Literal:
+        if value not in options:
+            raise BadInput(f"{where}={value!r} is unknown; it is {' or '.join(map(str, options))}")
+        return value
+    if get_origin(kind) is tuple:
+        inner = options[0]
+        return tuple(convert(v, inner, where) for v in value.replace("x", "/").split("/"))
+    try:
+        return {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+    except (ValueError, KeyError):
+        raise BadInput(f"{where}={value!r} is not a {getattr(kind, '__name__', kind)}") from None
+
+
+def build(cls: type[T], name: str, positional: list[str], named: dict[str, str], **given: Any) -> T:
+    """An instance of a dataclass from text; `given` fields are already values. Errors list the known fields."""
+    known = [f for f in fields(cls) if f.name not in given]  # type: ignore[arg-type]
+    names = [f.name for f in known]
+    listing = f"{name} takes {', '.join(names) or 'no settings'}"
+    if len(positional) > len(names):
+        raise BadInput(f"{name}: too many values ({', '.join(positional)}); {listing}")
+    settings = dict(zip(names, positional)) | {k: v for k, v in named.items()}
+    # `lambda` cannot be a field's name in Python; accept it from people.
+    settings = {f"{k}_" if f"{k}_" in names else k: v for k, v in settings.items()}
+    for unknown in settings.keys() - set(names):
+        raise BadInput(f"{name}: unknown setting {unknown!r}; {listing}")
+    missing = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING and f.name not in settings]
+    if missing:
+        raise BadInput(f"{name}: {missing[0]} is needed, as in {name}:{missing[0]}=...; {listing}")
+    hints = get_type_hints(cls)
+    values = {k: convert(v, hints[k], f"{name}: {k}") for k, v in settings.items()}
+    try:
+        return cls(**given, **values)
+    except ValueError as error:
+        raise BadInput(f"{name}: {error}") from None
+
+
+@dataclass(frozen=True)
+class DenoiseOp:
+    def image(self, y: Shape) -> Shape:
+        return y
+
+    def operator(self, image: Shape) -> Operator:
+        return Identity(image)
+
+
+@dataclass(frozen=True)
+class InpaintOp(DenoiseOp):
+    mask: str = ""  # picture or NPY as large as the measurement, 1 (white) = measured
+
+    def operator(self, image: Shape) -> Operator:
+        if not self.mask:
+            raise BadInput("inpaint: a mask is needed, as in inpaint:mask=mask.png (white = measured)")
+        return Inpaint(image, torch.from_numpy(io.read_mask(self.mask, image[1:])))
+
+
+@dataclass(frozen=True)
+class BlurOp:
+    kernel: str
+    boundary: Literal["reflect", "circular"] = "reflect"
+
+    def image(self, y: Shape) -> Shape:
+        return y
+
+    def operator(self, image: Shape) -> Operator:
+        return blur(image, kernel(self.kernel), self.boundary)
+
+
+@dataclass(frozen=True)
+class AverageOp:
+    factor: int = 2
+    size: tuple[int, ...] | None = None  # HxW of the result, where it is no multiple of the factor
+
+    def image(self, y: Shape) -> Shape:
+        if self.factor < 1:
+            raise BadInput(f"factor={self.factor} must be at least 1")
+        if self.size is None:
+            return (y[0], y[1] * self.factor, y[2] * self.factor)
+        if len(self.size) != 2 or tuple(-(-n // self.factor) for n in self.size) != y[1:]:
+            raise BadInput(f"size={'x'.join(map(str, self.size))} with factor={self.factor} does not give {y[1]}x{y[2]} pixels")
+        return (y[0], self.size[0], self.size[1])
+
+    def operator(self, image: Shape) -> Operator:
+        return BlockAverage(image, self.factor)
+
+
+@dataclass(frozen=True)
+class DecimateOp(AverageOp):
+    kernel: str = "gaussian:1.2"
+    boundary: Literal["reflect", "circular"] = "reflect"
+
+    def operator(self, image: Shape) -> Operator:
+        return decimation(image, self.factor, kernel(self.kernel), self.boundary)
+
+
+@dataclass(frozen=True)
+class GreyOp:
+    def image(self, y: Shape) -> Shape:
+        if y[0] != 1:
+            raise BadInput(f"the measurement of a grey operator has one band, this one has {y[0]}; convert it to grey first")
+        return (3, *y[1:])
+
+    def operator(self, image: Shape) -> Operator:
+        return Grey(image)
+
+
+@dataclass(frozen=True)
+class HadamardOp:
+    size: tuple[int, ...] = ()  # HxW of the picture
+    ratio: float = 0.25
+    seed: int = 0
+
+    def image(self, y: Shape) -> Shape:
+        if len(self.size) != 2:
+            raise BadInput("hadamard: the size of the picture is needed, as in hadamard:size=256x256,ratio=0.25")
+        return (y[0], self.size[0], self.size[1])
+
+    def operator(self, image: Shape) -> Operator:
+        return Hadamard(image, self.ratio, self.seed)
+
+
+@dataclass(frozen=True)
+class PhaseOp(DenoiseOp):
+    oversample: float = 2.0
+
+    def image(self, y: Shape) -> Shape:
+        return (y[0], round(y[1] / self.oversample), round(y[2] / self.oversample))
+
+    def operator(self, image: Shape) -> Operator:
+        return PhaseRetrieval(image, self.oversample)
+
+
+@dataclass(frozen=True)
+class SaturateOp(DenoiseOp):
+    gain: float = 2.0
+
+    def operator(self, image: Shape) -> Operator:
+        return Saturate(image, self.gain)
+
+
+OPERATIONS: dict[str, type] = {
+    "denoise": DenoiseOp,
+    "inpaint": InpaintOp,
+    "blur": BlurOp,
+    "average": AverageOp,
+    "decimate": DecimateOp,
+    "grey": GreyOp,
+    "hadamard": HadamardOp,
+    "phase": PhaseOp,
+    "saturate": SaturateOp,
+}
+NOISES: dict[str, type[Likelihood]] = {"gaussian": Gaussian, "poisson": Poisson, "gamma": Gamma}
+
+
+def own(text: str, base: type[T]) -> tuple[type[T], str] | None:
+    """(class, rest of the text) of "file.py:Class:settings", or None if the text does not name a Python file."""
+    file, _, rest = text.partition(":")
+    if not file.endswith(".py"):
+        return None
+    if not Path(file).is_file():
+        raise BadInput(f"{file}: no such file; give an existing Python file, as in mine.py:MyClass")
+    name, _, settings = rest.partition(":")
+    found = {k: v for k, v in runpy.run_path(file).items() if isinstance(v, type) and issubclass(v, base) and v.__module__ == "<run_path>"}
+    if name not in found:
+        raise BadInput(f"{file} has no {base.__name__} named {name!r}; it has {', '.join(found) or 'none'}")
+    return found[name], f"{name}:{settings}"
+
+
+def operator(text: str, *, measured: Shape | None = None, image: Shape | None = None) -> Operator:
+    """The operator of a spec for a measurement of shape `measured`, or for a picture of shape `image`."""
+    mine = own(text, Operator)
+    if mine is not None:
+        shape = image or measured
+        return build(mine[0], *split(mine[1]), image_shape=shape)
+    name, positional, named = split(text)
+    if name not in OPERATIONS:
+        raise BadInput(f"unknown operator {name!r}; known: {', '.join(OPERATIONS)}, or file.py:Class")
+    spec = build(OPERATIONS[name], name, positional, named)
+    try:
+        return spec.operator(image if image is not None else spec.image(measured))
+    except ValueError as error:
+        raise BadInput(f"{name}: {error}" if not isinstance(error, BadInput) else str(error)) from None
+
+
+def likelihood(text: str) -> Likelihood:
+    """The noise law of a spec: gaussian:0.02, poisson:30, gamma:4,domain=amplitude."""
+    name, positional, named = split(text)
+    if name not in NOISES:
+        raise BadInput(f"unknown noise {name!r}; known: {', '.join(NOISES)}, as in gaussian:0.02, poisson:30, gamma:4")
+    return build(NOISES[name], name, positional, named)
