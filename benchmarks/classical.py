@@ -77,10 +77,10 @@ Method = Callable[..., np.ndarray]
 # name -> (function of a case and its settings, grid of settings)
 METHODS: dict[str, dict[str, tuple[Method, Sequence[dict[str, Any]]]]] = {
     "denoise": {
-        "tv": (lambda c, scale: tv(c.y, scale * c.sigma), [{"scale": s} for s in (0.7, 0.85, 1.0, 1.2, 1.4, 1.7)]),
+        "tv": (lambda c, scale: tv(c.y, scale * c.sigma), [{"scale": s} for s in (0.25, 0.35, 0.45, 0.55, 0.7, 0.85, 1.0, 1.2)]),
         "nlm": (
             lambda c, h, patch: nlm(c.y, c.sigma, h, patch),
-            [{"h": h, "patch": p} for p in (5, 7) for h in (0.4, 0.5, 0.6, 0.7, 0.85, 1.0)],
+            [{"h": h, "patch": p} for p in (5, 7) for h in (0.2, 0.3, 0.4, 0.5, 0.6, 0.75)],
         ),
     },
     "deblur": {
@@ -111,7 +111,7 @@ def tuned(task: str, method: str, pictures: int = 8) -> dict[str, Any]:
         trials = [case for _, case in cases(task, chosen)]
         quality = [float(np.mean([psnr(function(c, **settings).clip(0, 1), c.truth) for c in trials])) for settings in grid]
         best = int(np.argmax(quality))
-        known[key] = {"settings": grid[best], "psnr": round(quality[best], 2), "edge": best in (0, len(grid) - 1)}
+        known[key] = {"settings": grid[best], "psnr": round(quality[best], 2), "grid": len(grid), "chosen": best}
         path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
     return known[key]["settings"]
 

@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from common import kernels
 
+from restorekit.driver import restore
+from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.operators import BlockAverage, Grey, Identity, Inpaint, LinearOperator, blur
+from restorekit.schedule import log_uniform
 from restorekit.solvers import SOLVERS
-from restorekit.types import Problem, Solver
+from restorekit.types import Denoiser, Problem, Restoration, Solver
 
 TASKS: dict[str, float] = {  # name -> sigma_y
     "denoise-0.1": 0.1,
@@ -25,6 +28,11 @@ TASKS: dict[str, float] = {  # name -> sigma_y
     "box": 0.01,
     "colorize": 0.01,
 }
+
+
+def sigma_of(task: str) -> float:
+    """The noise of a task; `denoise-S` exists for every S."""
+    return float(task[8:]) if task.startswith("denoise-") else TASKS[task]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +48,7 @@ class Case:
 
     @property
     def sigma(self) -> float:
-        return TASKS[self.task]
+        return sigma_of(self.task)
 
     @property
     def y(self) -> np.ndarray:
@@ -73,7 +81,7 @@ def make(task: str, truth: np.ndarray, number: int) -> Case:
     if mask is not None:
         operator = Inpaint(shape, torch.from_numpy(mask.astype(np.float32))[None])
     assert isinstance(operator, LinearOperator)
-    law = Gaussian(TASKS[task])
+    law = Gaussian(sigma_of(task))
     y = law.sample(operator(torch.from_numpy(truth)[None]), generator)
     y = y if mask is None else operator(y)  # nothing is measured in a hole, not even noise
     return Case(task, number, truth, Problem(y, operator, law), kernel, mask)
@@ -112,3 +120,19 @@ def _number(text: str) -> Any:
         except ValueError:
             pass
     return text
+
+
+def run_solver(case: Case, denoise: Denoiser, chosen: tuple[str, Solver, dict[str, Any]]) -> Restoration | None:
+    """`restore` with the settings of `solver_of`; None where the solver cannot treat the task."""
+    _, solver, run = chosen
+    levels = None
+    if "first" in run or "last" in run:
+        usual = solver.schedule(case.problem, run.get("steps"))
+        last = run.get("last", usual[-2])
+        levels = log_uniform(len(usual) - 1, max(run.get("first", usual[0]), last), last)
+    elif run.get("steps") == 1:  # a log-uniform grid of one level would be its first; one denoising is at the last
+        levels = [case.sigma, 0.0]
+    try:
+        return restore(case.problem, denoise, solver, steps=run.get("steps"), sigmas=levels, samples=run.get("samples", 1))
+    except Unsupported:
+        return None

@@ -283,8 +283,8 @@ def _atomic(path: Path) -> Iterator[BinaryIO]:
 
 def _load(path: Path) -> codecs.Decoded:
     """Raw values (C, H, W) in the file's type, alpha and info; all checks that need no range."""
-    kind = _format(path)
     _check_source(path)
+    kind = _format(path)
     with open(path, "rb") as handle:
         start = handle.read(8)
     held = next((name for bytes_, name in _STARTS.items() if start.startswith(bytes_)), kind)

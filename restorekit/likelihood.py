@@ -103,11 +103,13 @@ class Poisson(Likelihood):
 class Gamma(Likelihood):
     """Speckle of `looks` looks, E[intensity] = the underlying intensity.
 
-    domain says what y and mean are: "intensity" I; "amplitude" sqrt(I) (Nakagami); "log" ln I. Intensities > 0.
+    domain says what y and mean are: "intensity" I; "amplitude" sqrt(I) (Nakagami); "log" ln I. In the first two,
+    values below `floor` are held there: the likelihood is unbounded at 0, and a sampler passes through negative values.
     """
 
     looks: float
     domain: Literal["intensity", "amplitude", "log"] = "intensity"
+    floor: float = 1e-3
 
     def __post_init__(self) -> None:
         if not 0 < self.looks < math.inf:
@@ -118,7 +120,7 @@ class Gamma(Likelihood):
     def _log(self, t: Tensor) -> Tensor:
         if self.domain == "log":
             return t
-        return t.clamp(min=1e-12).log() * (2.0 if self.domain == "amplitude" else 1.0)
+        return t.clamp(min=self.floor).log() * (2.0 if self.domain == "amplitude" else 1.0)
 
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
         d = self._log(y) - self._log(mean)

@@ -110,7 +110,7 @@ def compare(x: np.ndarray, truth: np.ndarray, names: Iterable[str] | None = None
     return {name: METRICS[name](x, truth) for name in names}
 
 
-def estimate_sigma(x: Array, valid: Array | None = None) -> float:
+def estimate_sigma(x: np.ndarray, valid: np.ndarray | None = None) -> float:
     """Standard deviation of white noise in x (C, H, W): the median absolute diagonal Haar detail (Donoho 1994).
 
     valid (1 or C, H, W): only 2x2 blocks that are 1 throughout count. 0 where no block does.

@@ -19,7 +19,7 @@ from restorekit import operators as ops
 from restorekit.likelihood import Gaussian
 from restorekit.priors.analytic import Conditioned, GaussianPrior
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
-from tests.cases import gaussian, mask
+from tests.cases import gaussian
 
 SHAPE = (1, 12, 12)
 SIGMA_Y = 0.05
@@ -128,7 +128,7 @@ class Measured:
 
 
 def measure(
-    oracle: Oracle, solver: Solver | None, sigmas: Sequence[float], draws: int = 24, samples: int = 48, seed: int = 0
+    oracle: Oracle, solver: Solver | None, sigmas: Sequence[float], draws: int = 12, samples: int = 24, seed: int = 0
 ) -> Measured:
     """Run `solver` (None: the control) `samples` times on each of `draws` measurements."""
     x0, y = oracle.draw(draws, seed)
@@ -159,4 +159,4 @@ def _last(solver: Solver, problem: Problem, denoise: Denoiser, sigmas: Sequence[
     return x
 
 
-__all__ = ["ORACLES", "SHAPE", "SIGMA_Y", "Exact", "Measured", "Oracle", "Stream", "mask", "measure"]
+__all__ = ["ORACLES", "SHAPE", "SIGMA_Y", "Exact", "Measured", "Oracle", "Stream", "measure"]

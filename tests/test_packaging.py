@@ -57,7 +57,8 @@ def test_the_package_list_names_every_folder_with_an_init() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(m.name for m in pkgutil.walk_packages(restorekit.__path__, "restorekit.") if "__main__" not in m.name)
+    "name",
+    sorted(m.name for m in pkgutil.walk_packages(restorekit.__path__, "restorekit.") if "__main__" not in m.name),
 )
 def test_every_module_imports(name: str) -> None:
     importlib.import_module(name)

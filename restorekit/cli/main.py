@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 import restorekit
 from restorekit.cli import check, cite, degrade, metrics, priors, restore, train
 from restorekit.errors import BadInput
+
+# Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
+UsageError = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     help="Restore measured pictures with diffusion priors.",
@@ -49,17 +51,21 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _usage(error: Any) -> str:
+    path = error.ctx.command_path if error.ctx else "restorekit"
+    known = [o for p in error.ctx.command.params for o in p.opts if o.startswith("--")] if error.ctx else []
+    listing = f"; options: {', '.join(known)}" if hasattr(error, "option_name") else ""
+    return f"{error.format_message()} (see `{path} --help`{listing})"
+
+
 def run(arguments: list[str] | None = None) -> None:
     """The entry point of the `restorekit` command."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(arguments, standalone_mode=False, prog_name="restorekit")
-    except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "restorekit"
-        known = [o for p in error.ctx.command.params for o in p.opts if o.startswith("--")] if error.ctx else []
-        listing = f"; options: {', '.join(known)}" if isinstance(error, click.NoSuchOption) else ""
-        code = _fail(f"{error.format_message()} (see `{path} --help`{listing})", 2)
-    except (click.Abort, KeyboardInterrupt):
+    except UsageError as error:
+        code = _fail(_usage(error), 2)
+    except (typer.Abort, KeyboardInterrupt):
         code = _fail("stopped; nothing was written", 130)
     except BadInput as error:
         if "--debug" in arguments:

@@ -9,6 +9,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -67,16 +68,18 @@ class Pictures:
         """Decode `source` into the folder `cache`, or use what an earlier call left there."""
         index = cache / "pictures.json"
         if not index.exists():
+            found = iter(_files(source))
+            first = next(found, None)
+            if first is None:
+                raise ValueError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {source}")
             cache.mkdir(parents=True, exist_ok=True)
             digest, shapes = hashlib.sha256(), []
             with open(cache / "pictures.tmp", "wb") as out:
-                for name, raw in _files(source):
+                for name, raw in chain([first], found):
                     picture = _rgb8(name, raw)
                     digest.update(name.encode() + hashlib.sha256(raw).digest())
                     shapes.append(picture.shape[:2])
                     out.write(picture.tobytes())
-            if not shapes:
-                raise ValueError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {source}")
             os.replace(cache / "pictures.tmp", cache / "pictures.u8")
             index.write_text(json.dumps({"shapes": shapes, "sha256": digest.hexdigest()}))
         meta = json.loads(index.read_text())

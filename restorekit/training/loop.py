@@ -110,7 +110,6 @@ def train(config: Config, source: Path, out: Path, *, resume: bool = False, quie
             raise ValueError(f"{out} holds a run already; continue it with --resume or choose another --out")
         if config.optim.batch % world:
             raise ValueError(f"optim.batch={config.optim.batch} must be a multiple of the {world} processes")
-        out.mkdir(parents=True, exist_ok=True)
         if rank == 0:
             Pictures.open(source, out / "cache")
         if world > 1:

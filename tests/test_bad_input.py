@@ -1,0 +1,144 @@
+"""Whatever is wrong with the input: one line that says what to do, exit code not 0, no output, no traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from restorekit.cli.main import run
+
+Made = Callable[[Path], list[str]]
+
+
+def picture(path: Path, h: int = 24, w: int = 20, seed: int = 0) -> Path:
+    values = np.random.default_rng(seed).integers(0, 255, (h, w, 3), np.uint8)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def kernel(path: Path, array: np.ndarray) -> Path:
+    np.save(path, array)
+    return path
+
+
+def restore(d: Path, *extra: str, source: Path | str | None = None, target: str = "out.png", op: str = "denoise") -> list[str]:
+    source = picture(d / "in.png") if source is None else source
+    return ["restore", str(source), str(d / target), "--op", op, "--noise", "gaussian:0.05", *extra]
+
+
+def truncated(d: Path) -> Path:
+    path = picture(d / "t.png")
+    path.write_bytes(path.read_bytes()[:200])
+    return path
+
+
+def saved(d: Path, array: np.ndarray) -> Path:
+    np.save(d / "in.npy", array)
+    return d / "in.npy"
+
+
+def text(d: Path, name: str, content: str) -> Path:
+    (d / name).write_text(content)
+    return d / name
+
+
+def blur(d: Path, array: np.ndarray) -> str:
+    return f"blur:kernel={kernel(d / 'k.npy', array)}"
+
+
+def mask(d: Path, h: int, w: int, value: int = 255) -> str:
+    Image.fromarray(np.full((h, w), value, np.uint8)).save(d / "m.png")
+    return f"inpaint:mask={d / 'm.png'}"
+
+
+GREY = np.full((24, 20), 0.5, np.float32)
+NAN = np.where(np.arange(20) == 3, np.nan, GREY).astype(np.float32)
+
+CASES: dict[str, tuple[Made, str]] = {
+    "missing file": (lambda d: restore(d, source=d / "no.png"), "no.png"),
+    "truncated png": (lambda d: restore(d, source=truncated(d)), "t.png"),
+    "0-byte file": (lambda d: restore(d, source=text(d, "z.png", "")), "z.png"),
+    "text named png": (lambda d: restore(d, source=text(d, "z.png", "hello")), "z.png"),
+    "unknown suffix": (lambda d: restore(d, source=text(d, "z.xyz", "hello")), ".xyz"),
+    "input is a folder": (lambda d: restore(d, source=d), "folder"),
+    "nan": (lambda d: restore(d, source=saved(d, NAN)), "NaN"),
+    "out of range": (lambda d: restore(d, source=saved(d, GREY * np.arange(20, dtype=np.float32))), "--range"),
+    "all zero": (lambda d: restore(d, source=saved(d, GREY * 0)), "constant"),
+    "1x1 picture": (lambda d: restore(d, source=picture(d / "one.png", 1, 1)), "1x1"),
+    "wrong kernel name": (lambda d: restore(d, op="blur:kernel=nope"), "gaussian:SIGMA"),
+    "missing kernel file": (lambda d: restore(d, op="blur:kernel=nope.npy"), "nope.npy"),
+    "kernel of zeros": (lambda d: restore(d, op=blur(d, np.zeros((3, 3)))), "k.npy"),
+    "kernel with nan": (lambda d: restore(d, op=blur(d, np.full((3, 3), np.nan))), "k.npy"),
+    "kernel larger than picture": (lambda d: restore(d, op=blur(d, np.ones((31, 31)))), "larger than the picture"),
+    "even motion length": (lambda d: restore(d, op="blur:kernel=motion:10:0"), "odd"),
+    "mask of another size": (lambda d: restore(d, op=mask(d, 9, 9)), "9"),
+    "mask of zeros": (lambda d: restore(d, op=mask(d, 24, 20, 0)), "mask"),
+    "no mask": (lambda d: restore(d, op="inpaint"), "mask=mask.png"),
+    "unknown option": (lambda d: restore(d, "--sampels", "3"), "--samples"),
+    "unknown prior": (lambda d: restore(d, "--prior", "nope"), "natural"),
+    "missing prior file": (lambda d: restore(d, "--prior", "nope.safetensors"), "no such file"),
+    "prior that is no checkpoint": (lambda d: restore(d, "--prior", str(text(d, "p.safetensors", "no"))), "safetensors"),
+    "unknown solver": (lambda d: restore(d, "--solver", "nope"), "diffpir"),
+    "unknown solver setting": (lambda d: restore(d, "--solver", "diffpir:zta=1"), "zeta"),
+    "solver setting out of range": (lambda d: restore(d, "--solver", "diffpir:zeta=3"), "zeta"),
+    "unknown operator": (lambda d: restore(d, op="blurr:kernel=uniform:3"), "blur"),
+    "unknown operator setting": (lambda d: restore(d, op="blur:kernel=uniform:3,edge=1"), "boundary"),
+    "ddrm with poisson": (lambda d: restore(d, "--solver", "ddrm", "--noise", "poisson:30"), "dps"),
+    "ddrm without svd": (lambda d: restore(d, "--solver", "ddrm", op="blur:kernel=motion:5:30"), "diffpir"),
+    "diffpir on a nonlinear operator": (lambda d: restore(d, "--solver", "diffpir", op="saturate:gain=2"), "dps"),
+    "unknown noise": (lambda d: restore(d, "--noise", "gauss:1"), "gaussian"),
+    "negative noise": (lambda d: restore(d, "--noise", "gaussian:-1"), "sigma > 0"),
+    "noise that is no number": (lambda d: restore(d, "--noise", "gaussian:abc"), "abc"),
+    "samples of an optimiser": (lambda d: restore(d, "--solver", "hqs", "--samples", "2"), "optimiser"),
+    "bad tile": (lambda d: restore(d, "--tile", "13"), "multiple of"),
+    "bad device": (lambda d: restore(d, "--device", "tpu9"), "--device cpu"),
+    "bad precision": (lambda d: restore(d, "--precision", "fp8"), "bf16"),
+    "bad range": (lambda d: restore(d, "--range", "5"), "--range 0,4095"),
+    "bad flips": (lambda d: restore(d, "--flips", "3"), "2, 4 or 8"),
+    "output is a folder": (lambda d: (d / "dir.png").mkdir() or restore(d, target="dir.png"), "dir.png"),
+    "no such output folder": (lambda d: restore(d, target="no/out.png"), "no"),
+    "no write permission": (lambda d: [*restore(d)[:2], "/proc/out.png", *restore(d)[3:]], "/proc"),
+    "unknown output suffix": (lambda d: restore(d, target="out.xyz"), ".xyz"),
+    "own file without class": (lambda d: restore(d, op=f"{text(d, 'mine.py', 'x = 1')}:Mine"), "Mine"),
+    "missing own file": (lambda d: restore(d, op="nope.py:Mine"), "nope.py"),
+    "colorize a colour picture": (lambda d: ["colorize", str(picture(d / "in.png")), str(d / "out.png")], "one band"),
+    "metrics of different sizes": (lambda d: ["metrics", str(picture(d / "a.png")), str(picture(d / "b.png", 9, 9))], "size"),
+    "unknown metric": (lambda d: ["metrics", str(picture(d / "a.png")), str(d / "a.png"), "--names", "q"], "psnr"),
+    "unknown command": (lambda d: ["restoer"], "restore"),
+    "cite unknown": (lambda d: ["cite", "nope"], "diffpir"),
+    "check size": (lambda d: ["check", "denoise", "--size", "3"], "3x16x12"),
+    "train without config": (lambda d: ["train", "--config", "no.yaml", "--data", str(d), "--out", str(d / "r")], "no.yaml"),
+    "train with unknown key": (
+        lambda d: ["train", "--config", str(text(d, "c.yaml", "optim: {stepz: 1}")), "--data", str(d), "--out", str(d / "r")],
+        "steps",
+    ),
+    "train without pictures": (
+        lambda d: ["train", "--config", str(text(d, "c.yaml", "name: x")), "--data", str(d), "--out", str(d / "r")],
+        "no pictures",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_line_and_no_output(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make, expected = CASES[name]
+    arguments = make(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        run(arguments)
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.strip()]
+    assert stop.value.code not in (0, None)
+    assert len(lines) == 1
+    assert lines[0].startswith("restorekit: ")
+    assert expected in lines[0], lines[0]
+    assert "Traceback" not in captured.err + captured.out
+    left = {p for p in set(tmp_path.rglob("*")) - before if p.is_file()}
+    assert not left, f"left behind: {left}"

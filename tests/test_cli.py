@@ -1,0 +1,240 @@
+"""Each command once, on small real files with the shipped prior."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import tifffile
+import torch
+from PIL import Image
+
+from restorekit import io
+from restorekit.cli.main import run
+from restorekit.metrics import psnr
+from restorekit.priors.library import load_prior
+
+PHOTO = skimage.data.astronaut()
+
+
+def go(*arguments: object) -> None:
+    """Run a command that must succeed."""
+    with pytest.raises(SystemExit) as stop:
+        run([str(a) for a in arguments])
+    assert stop.value.code == 0
+
+
+def photo(path: Path, h: int = 72, w: int = 64) -> Path:
+    Image.fromarray(PHOTO[40 : 40 + h, 190 : 190 + w]).save(path)
+    return path
+
+
+def measure(d: Path, op: str, noise: str = "gaussian:0.02", dtype: str = "uint16", name: str = "y.tif") -> Path:
+    go("degrade", photo(d / "photo.png"), d / name, "--op", op, "--noise", noise, "--dtype", dtype)
+    return d / name
+
+
+def gain(d: Path, restored: Path, measured: Path) -> float:
+    truth = io.read(d / "y_truth.tif").pixels
+    return psnr(io.read(restored).pixels, truth) - psnr(io.read(measured).pixels, truth)
+
+
+def test_denoise_gains_several_db(tmp_path: Path) -> None:
+    y = measure(tmp_path, "denoise", "gaussian:0.1")
+    go("denoise", y, tmp_path / "out.tif", "--noise", "gaussian:0.1")
+    assert gain(tmp_path, tmp_path / "out.tif", y) > 6
+
+
+def test_deblur_with_a_kernel_file_gains_several_db(tmp_path: Path) -> None:
+    np.save(tmp_path / "k.npy", np.eye(9))
+    y = measure(tmp_path, f"blur:kernel={tmp_path / 'k.npy'}")
+    go("deblur", y, tmp_path / "out.tif", "--kernel", tmp_path / "k.npy", "--noise", "gaussian:0.02")
+    assert gain(tmp_path, tmp_path / "out.tif", y) > 4
+
+
+def test_inpaint_fills_missing_pixels_and_keeps_measured_ones(tmp_path: Path) -> None:
+    mask = np.random.default_rng(0).random((72, 64)) > 0.6
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    y = measure(tmp_path, f"inpaint:mask={tmp_path / 'm.png'}", "gaussian:0.01")
+    go("inpaint", y, tmp_path / "out.tif", "--mask", tmp_path / "m.png")
+    out, truth = (io.read(tmp_path / n).pixels for n in ("out.tif", "y_truth.tif"))
+    assert psnr(out, truth) > 22
+    assert np.abs(out - truth)[:, mask].mean() < 0.02
+
+
+def test_upscale_and_its_size_option_for_odd_sizes(tmp_path: Path) -> None:
+    go("degrade", photo(tmp_path / "p.png", 37, 30), tmp_path / "y.png", "--op", "average:factor=4")
+    assert io.read(tmp_path / "y.png").pixels.shape == (3, 10, 8)
+    go("upscale", tmp_path / "y.png", tmp_path / "a.png", "--factor", 4)
+    assert io.read(tmp_path / "a.png").pixels.shape == (3, 40, 32)
+    op = "average:factor=4,size=37x30"
+    go("restore", tmp_path / "y.png", tmp_path / "b.png", "--op", op, "--noise", "gaussian:0.01", "--steps", 4)
+    assert io.read(tmp_path / "b.png").pixels.shape == (3, 37, 30)
+
+
+def test_colorize_gives_three_bands_whose_luminance_is_the_input(tmp_path: Path) -> None:
+    go("degrade", photo(tmp_path / "p.png"), tmp_path / "y.png", "--op", "grey", "--noise", "gaussian:0.005")
+    go("colorize", tmp_path / "y.png", tmp_path / "out.png", "--steps", 10)
+    y, out = io.read(tmp_path / "y.png").pixels, io.read(tmp_path / "out.png").pixels
+    assert out.shape[0] == 3
+    assert np.abs(np.tensordot([0.299, 0.587, 0.114], out, 1) - y[0]).mean() < 0.02
+
+
+def test_samples_give_mean_std_and_a_record(tmp_path: Path) -> None:
+    y = measure(tmp_path, "denoise", "gaussian:0.1")
+    go("denoise", y, tmp_path / "out.png", "--noise", "gaussian:0.1", "--samples", 3, "--steps", 5, "--seed", 0)
+    names = {p.name for p in tmp_path.glob("out*")}
+    assert names == {"out.png", "out_mean.png", "out_std.tif", "out_std.png", "out.png.json"}
+    record = json.loads((tmp_path / "out.png.json").read_text())
+    assert record["nfe"] == 5
+    assert record["samples"] == 3
+    assert record["seed"] == 0
+    assert record["solver"] == "DiffPIR"
+    assert record["outputs"][str(tmp_path / "out.png")] == io.sha256(tmp_path / "out.png")
+    assert record["input"]["sha256"] == io.sha256(y)
+    std = tifffile.imread(tmp_path / "out_std.tif")
+    assert std.dtype == np.float32
+    assert 0 < std.mean() < 0.1 * 65535  # in the unit of the 16-bit file
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path: Path) -> None:
+    y = measure(tmp_path, "denoise", "gaussian:0.1")
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        go("denoise", y, tmp_path / f"{name}.tif", "--noise", "gaussian:0.1", "--solver", "diffpir", "--steps", 3, "--seed", seed)  # fmt: skip
+    a, b, c = ((tmp_path / f"{n}.tif").read_bytes() for n in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_16_bit_alpha_and_odd_sizes_survive(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rgba = np.concatenate([PHOTO[:17, :90].astype(np.uint16) * 257, rng.integers(0, 65535, (17, 90, 1), np.uint16)], 2)
+    tifffile.imwrite(tmp_path / "y.tif", rgba, photometric="rgb", extrasamples=["unassalpha"])
+    go("denoise", tmp_path / "y.tif", tmp_path / "out.tif", "--noise", "gaussian:0.02")
+    out = tifffile.imread(tmp_path / "out.tif")
+    assert out.dtype == np.uint16
+    np.testing.assert_array_equal(out[..., 3], rgba[..., 3])
+    assert len(np.unique(out[..., :3] % 257)) > 50  # 16 bits are used, not 8 shifted
+
+
+@pytest.mark.parametrize(("h", "w"), [(17, 900), (5, 4), (33, 8)])
+def test_awkward_sizes(h: int, w: int, tmp_path: Path) -> None:
+    wide = np.tile(PHOTO[:h], (1, 2, 1))[:, :w]
+    Image.fromarray(wide).save(tmp_path / "y.png")
+    go("deblur", tmp_path / "y.png", tmp_path / "out.png", "--kernel", "uniform:3", "--steps", 2)
+    assert Image.open(tmp_path / "out.png").size == (w, h)
+
+
+def test_grey_and_five_band_files_use_the_grey_half_of_the_prior(tmp_path: Path) -> None:
+    truth = np.stack([PHOTO[:40, 60:100, i % 3] for i in range(5)], -1).astype(np.float32) / 255
+    noisy = truth + 0.1 * np.random.default_rng(0).standard_normal(truth.shape).astype(np.float32)
+    np.save(tmp_path / "y.npy", noisy)
+    np.save(tmp_path / "grey.npy", noisy[..., 0])
+    go("denoise", tmp_path / "y.npy", tmp_path / "out.npy", "--noise", "gaussian:0.1")
+    go("denoise", tmp_path / "grey.npy", tmp_path / "grey_out.npy", "--noise", "gaussian:0.1")
+    out = np.load(tmp_path / "out.npy")
+    assert out.shape == truth.shape
+    assert psnr(out.transpose(2, 0, 1), truth.transpose(2, 0, 1)) > 25
+    np.testing.assert_allclose(out[..., 0], np.load(tmp_path / "grey_out.npy"), atol=5e-3)
+
+
+def test_the_result_does_not_depend_on_the_tile_size(tmp_path: Path) -> None:
+    prior = [load_prior("natural", tile=tile, precision="fp32") for tile in (None, 16, 48)]
+    x = torch.from_numpy(io.read(photo(tmp_path / "p.png", 150, 67)).pixels)[None]
+    x = x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole, *tiled = (p(x, 0.2) for p in prior)
+    for t in tiled:
+        torch.testing.assert_close(t, whole, atol=1e-5, rtol=0)
+
+
+def test_measurements_that_are_no_pictures(tmp_path: Path) -> None:
+    image = photo(tmp_path / "p.png", 16, 16)
+    go("degrade", image, tmp_path / "y.npy", "--op", "hadamard:size=16x16,ratio=0.5", "--dtype", "float32")
+    op = "hadamard:size=16x16,ratio=0.5"
+    args = ("restore", tmp_path / "y.npy", tmp_path / "out.png", "--op", op, "--noise", "gaussian:0.01", "--steps", 20)
+    go(*args, "--range", "0,1")
+    assert psnr(io.read(tmp_path / "out.png").pixels, io.read(image).pixels) > 18
+
+
+def test_own_operator_and_own_solver(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        """
+from dataclasses import dataclass
+from restorekit.operators import LinearOperator
+from restorekit.solvers import DiffPIR
+
+@dataclass(frozen=True, eq=False)
+class Half(LinearOperator):
+    gain: float = 0.5
+    def __call__(self, x):
+        return self.gain * x
+
+@dataclass(frozen=True, eq=False)
+class Mine(DiffPIR):
+    pass
+"""
+    )
+    y = measure(tmp_path, f"{tmp_path / 'mine.py'}:Half:gain=0.5", "gaussian:0.05")
+    go("check", f"{tmp_path / 'mine.py'}:Half:gain=0.5")
+    solver = f"{tmp_path / 'mine.py'}:Mine:zeta=0"
+    args = ("--op", f"{tmp_path / 'mine.py'}:Half", "--noise", "gaussian:0.05", "--solver", solver, "--steps", 8)
+    go("restore", y, tmp_path / "out.tif", *args)
+    assert gain(tmp_path, tmp_path / "out.tif", y) > 8
+
+
+def test_poisson_and_gamma_with_dps(tmp_path: Path) -> None:
+    for noise, steps in (("poisson:30", 30), ("gamma:4", 100)):
+        y = measure(tmp_path, "denoise", noise)
+        go("restore", y, tmp_path / "out.tif", "--op", "denoise", "--noise", noise, "--solver", "dps", "--steps", steps)
+        assert gain(tmp_path, tmp_path / "out.tif", y) > 3
+
+
+def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    y = measure(tmp_path, "denoise")
+    before = set(tmp_path.iterdir())
+    monkeypatch.setattr("restorekit.solvers.diffpir.HQS.__call__", stop)
+    with pytest.raises(SystemExit) as ended:
+        run(["denoise", str(y), str(tmp_path / "out.png")])
+    assert ended.value.code == 130
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_check_prints_both_sides(capsys: pytest.CaptureFixture[str]) -> None:
+    go("check", "blur:kernel=motion:5:20,boundary=circular", "--size", "1x8x9")
+    out = capsys.readouterr().out
+    assert "<A x, z> = <x, A' z>" in out
+    assert "singular values = dense SVD" in out
+    assert "identities hold" in out
+
+
+def test_metrics_cite_and_priors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = photo(tmp_path / "p.png")
+    go("metrics", image, image, "--json")
+    assert json.loads(capsys.readouterr().out)["psnr"] == "inf"
+    go("cite", "ddrm")
+    assert "kawar2022ddrm" in capsys.readouterr().out
+    go("priors", "list")
+    assert "natural" in capsys.readouterr().out
+    go("priors", "show", "natural")
+    assert "Licence" in capsys.readouterr().out
+    go("priors", "verify", "natural")
+    assert "sha256" in capsys.readouterr().out
+
+
+def test_train_then_use_the_prior(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for i in range(3):
+        photo(tmp_path / "pictures" / f"{i}.png", 40 + i, 48)
+    (tmp_path / "c.yaml").write_text("name: tiny\nmodel: {widths: [8, 16]}\ndata: {crop: 16}\noptim: {steps: 4, batch: 4}\n")
+    args = ("--config", tmp_path / "c.yaml", "--data", tmp_path / "pictures", "--out", tmp_path / "run", "--quiet")
+    go("train", *args, "--set", "run.sample_every=4")
+    assert (tmp_path / "run" / "samples" / "0000004.png").exists()
+    prior = tmp_path / "run" / "prior.safetensors"
+    go("denoise", tmp_path / "pictures" / "0.png", tmp_path / "out.png", "--prior", prior, "--noise", "gaussian:0.05")

@@ -1,0 +1,84 @@
+"""The examples run as they are, in an empty folder, and print what the documents say they print."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SAYS = {
+    "own_operator": r"restored: [\d.]+ dB",
+    "own_solver": r"spread [\d.]+ of the exact one",
+    "uncertainty": r"truth within 2 standard deviations: \d+% of pixels",
+    "compare_samplers": r"mean error +spread",
+}
+
+
+def run(name: str, folder: Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    script = str(ROOT / "examples" / f"{name}.py")
+    done = subprocess.run([sys.executable, script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> None:
+    said = run(name, tmp_path)
+    assert re.search(SAYS[name], said), said
+    if name == "own_solver":
+        error, spread = (float(n) for n in re.findall(r"(?:mean|spread) ([\d.]+)", said))
+        assert error < 0.3
+        assert 0.8 < spread < 1.25
+    for picture in re.findall(r"^(\w+\.png): ", said, re.MULTILINE):
+        assert (tmp_path / picture).stat().st_size > 1000
+
+
+def test_the_command_line_takes_the_operator_and_solver_of_the_examples() -> None:
+    from restorekit import spec
+    from restorekit.cli.job import solver_of
+
+    ghost = spec.operator(f"{ROOT}/examples/own_operator.py:Ghost:shift=3,strength=0.25", measured=(2, 5, 8))
+    assert ghost.image_shape == (2, 5, 8)
+    assert (ghost.shift, ghost.strength) == (3, 0.25)  # type: ignore[attr-defined]
+    langevin = solver_of(f"{ROOT}/examples/own_solver.py:Langevin:repeats=2")
+    assert langevin.calls([1.0, 0.5, 0.0]) == 4
+
+
+def test_contributing_quotes_the_examples_word_for_word() -> None:
+    quoted = re.findall(r"```python\n# examples/(\w+)\.py\n(.*?)```", _read("CONTRIBUTING.md"), re.DOTALL)
+    assert {name for name, _ in quoted} == {"own_operator", "own_solver"}
+    for name, code in quoted:
+        assert code in _read(f"examples/{name}.py"), f"CONTRIBUTING.md and examples/{name}.py differ"
+
+
+def test_the_tables_of_the_readme_name_what_there_is() -> None:
+    from restorekit.solvers import SOLVERS
+    from restorekit.spec import NOISES, OPERATIONS
+
+    def first_column(heading: str) -> set[str]:
+        section = _read("README.md").partition(f"\n### {heading}\n")[2].partition("\n#")[0]
+        return set(re.findall(r"^\| `([^`-]+)` ", section, re.MULTILINE))
+
+    assert first_column("Solvers") == set(SOLVERS)
+    assert first_column("Operators") == set(OPERATIONS)
+    assert first_column("Noise") == set(NOISES)
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", _read("README.md"), re.DOTALL)
+    from restorekit.priors.library import shipped
+
+    if "natural" not in shipped():
+        pytest.skip("the prior `natural` is not in this checkout")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
