@@ -22,21 +22,23 @@ if __name__ == "__main__":
     mask[:, 8:16, 8:16] = 0  # a hole: nothing is measured there
     operator = Inpaint(SHAPE, mask)
 
-    inside, panels = [], []
-    for truth in prior.sample(4, rng):
-        y = noise.sample(operator(truth[None]), rng) * mask
-        result = restore(Problem(y, operator, noise), prior, DiffPIR(), steps=100, samples=SAMPLES)
+    inside, errors, panels = [], [], []
+    truths = prior.sample(4, rng)
+    measured = noise.sample(operator(truths), rng) * mask
+    for truth, y in zip(truths, measured):
+        result = restore(Problem(y[None], operator, noise), prior, DiffPIR(), steps=100, samples=SAMPLES)
         z = (truth - result.mean).abs() / result.std
         inside.append(torch.stack([(z < 1).double().mean(), (z < 2).double().mean()]))
-        panels.append(torch.cat([truth, y[0], result.mean, result.std * 4], -1))
-    mean, covariance = prior.posterior(operator, y, SIGMA_Y)
-    exact = covariance.diagonal().clamp(min=0).sqrt().view(SHAPE)
+        errors.append(result.std)
+        panels.append(torch.cat([truth, y, result.mean, result.std * 4], -1))
+    _, covariance = prior.posterior(operator, measured[:1], SIGMA_Y)
+    exact, std = covariance.diagonal().clamp(min=0).sqrt().view(SHAPE), torch.stack(errors).mean(0)
 
     one, two = torch.stack(inside).mean(0)
     print(f"truth within 1 standard deviation: {one:.0%} of pixels (68% if the error bars are right)")
     print(f"truth within 2 standard deviations: {two:.0%} of pixels (95% if the error bars are right)")
     hole = mask == 0
-    print(f"error bar where nothing is measured: {result.std[hole].mean():.4f}, exact {exact[hole].mean():.4f}")
-    print(f"error bar where a pixel is measured: {result.std[~hole].mean():.4f}, exact {exact[~hole].mean():.4f}")
+    print(f"error bar where nothing is measured: {std[hole].mean():.4f}, exact {exact[hole].mean():.4f}")
+    print(f"error bar where a pixel is measured: {std[~hole].mean():.4f}, exact {exact[~hole].mean():.4f}")
     io.write("uncertainty.png", torch.cat(panels, -2).clamp(0, 1).float().numpy())
     print("uncertainty.png: truth, measurement, mean, 4 x standard deviation; a row per picture")

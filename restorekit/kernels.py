@@ -48,6 +48,6 @@ def kernel(text: str) -> Tensor:
     if name == "uniform":
         size = _odd(text, _numbers(text, values, (1,))[0])
         return torch.full((size, size), 1 / size**2)
-    if not Path(text.split(".npz:")[0]).suffix:
+    if ".npz:" not in text and not Path(text).suffix:
         raise BadInput(f"kernel {text!r} is not understood; use {NAMES}")
     return torch.from_numpy(io.read_kernel(text))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
 import restorekit
 from restorekit import io, spec
@@ -21,7 +20,6 @@ from restorekit.cli.options import span
 from restorekit.cli.tasks import OTHER, TASKS, Task
 from restorekit.driver import restore
 from restorekit.errors import BadInput
-from restorekit.likelihood import Gaussian, Likelihood
 from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.library import Precision, Prior, load_prior
@@ -86,13 +84,24 @@ class Job:
     def task(self) -> Task:
         return TASKS.get(self.op.partition(":")[0], OTHER)
 
-    def likelihood(self, operator: Operator) -> Likelihood:
+    def noise_text(self, operator: Operator) -> str:
+        """--noise as given, or Gaussian noise of the level measured in the picture, which is said aloud."""
         if self.noise != "auto":
-            return spec.likelihood(self.noise)
+            return self.noise
         valid = operator.mask.numpy() if isinstance(operator, Inpaint) else None
         sigma = max(0.002, estimate_sigma(self.picture.pixels, valid))
         print(f"noise: gaussian:{sigma:.4f}, measured in {self.source.name}; give --noise if you know better", file=sys.stderr)
-        return Gaussian(sigma)
+        return f"gaussian:{sigma:.4f}"
+
+    def measurement(self, operator: Operator) -> Tensor:
+        """y (1, ...) in the shape that the operator gives; files hold some measurements in another shape."""
+        y = torch.from_numpy(self.picture.pixels)[None]
+        if operator.image_shape == y.shape[1:]:  # the usual case, without a needless application of A
+            return y
+        expected = operator(torch.zeros(1, *operator.image_shape)).shape
+        if expected.numel() != y.numel():
+            raise BadInput(f"{self.source} holds {y.numel()} values, the operator gives {expected.numel()}; check its settings")
+        return y.reshape(expected)
 
     def denoiser(self, prior: Prior, bands: int) -> Denoiser:
         denoise = prior.for_bands(bands)
@@ -113,15 +122,10 @@ class Job:
         if self.precision not in ("auto", "bf16", "fp32"):
             raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
         prior = load_prior(self.prior, device=device, precision=cast(Precision, self.precision), tile=self.tile)
-        y = torch.from_numpy(picture.pixels)[None].to(device)
-        expected = operator(torch.zeros(1, *operator.image_shape)).shape if "phase" in self.op or "hadamard" in self.op else None
-        if expected is not None:
-            if expected.numel() != y.numel():
-                raise BadInput(f"{self.source} holds {y.numel()} values, the operator gives {expected.numel()}; check size and ratio")
-            y = y.reshape(expected)
-        problem = Problem(y, operator.to(device), self.likelihood(operator))
+        noise = self.noise_text(operator)
+        problem = Problem(self.measurement(operator).to(device), operator.to(device), spec.likelihood(noise))
         result = self._with_progress(problem, self.denoiser(prior, bands), solver, steps)
-        for warning in warnings + self._write(result, prior):
+        for warning in warnings + self._write(result, prior, noise):
             print(f"restorekit: note: {warning}", file=sys.stderr)
 
     def _with_progress(self, problem: Problem, denoise: Denoiser, solver: Solver, steps: int | None) -> Restoration:
@@ -140,7 +144,7 @@ class Job:
     def _beside(self, what: str, suffix: str | None = None) -> Path:
         return self.target.with_name(f"{self.target.stem}_{what}{suffix or self.target.suffix}")
 
-    def _write(self, result: Restoration, prior: Prior) -> list[str]:
+    def _write(self, result: Restoration, prior: Prior, noise: str) -> list[str]:
         like, written = self.picture, []
         pixels = result.samples.float().cpu()
         warnings = io.write(self.target, pixels[0].numpy(), like)
@@ -161,7 +165,8 @@ class Job:
             "torch": torch.__version__,
             "input": {"path": str(self.source), "sha256": io.sha256(self.source)},
             "operator": self.op,
-            "noise": self.noise if self.noise != "auto" else f"gaussian:{self._sigma:.4g} (measured)",
+            "noise": noise,
+            "noise_measured": self.noise == "auto",
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,
             **result.settings,
@@ -178,6 +183,3 @@ class Job:
         print(f"{self.target}  ({result.nfe} network calls, {result.seconds:.1f} s, {len(written)} picture(s) and .json)")
         return warnings
 
-    @property
-    def _sigma(self) -> float:
-        return max(0.002, estimate_sigma(self.picture.pixels))

@@ -48,9 +48,10 @@ class EDM:
 class NoiseProcess(Protocol):
     """How a network's training noise maps to sigma: x_t = scale(sigma) * (x0 + sigma n), at network time time(sigma)."""
 
-    sigma_min: float
-    sigma_max: float
-
+    @property
+    def sigma_min(self) -> float: ...
+    @property
+    def sigma_max(self) -> float: ...
     def scale(self, sigma: Tensor) -> Tensor: ...
     def time(self, sigma: Tensor) -> Tensor: ...
 

@@ -38,7 +38,8 @@ class UNetConfig:
             convs = 2 * self.blocks * (1 if level == top else 2) + (2 * self.middle if level == top else 0)
             radius += convs * 2**level
         radius += sum(2 ** (level + 1) for level in range(top))  # grid alignment of the 2x2 down/up convolutions
-        return self.multiple * math.ceil(radius * self.patch / self.multiple)
+        reach = radius * self.patch + self.patch - 1  # to the far side of a patch
+        return self.multiple * math.ceil(reach / self.multiple)
 
 
 class PixelNorm(nn.LayerNorm):

@@ -62,10 +62,9 @@ class State:
         self.ema = {k: tensors[f"ema.{k}"].to(v.device) for k, v in self.ema.items()}
         for name, p in self.net.named_parameters():
             if f"exp_avg.{name}" in tensors:
-                keys = ("step", "exp_avg", "exp_avg_sq")
-                self.optimizer.state[p] = {
-                    k: tensors[f"{k}.{name}"].to("cpu" if k == "step" else p.device) for k in keys
-                }
+                # In the memory layout of p: the fused optimiser walks through the raw memory of both.
+                moments = {k: torch.empty_like(p).copy_(tensors[f"{k}.{name}"]) for k in ("exp_avg", "exp_avg_sq")}
+                self.optimizer.state[p] = {"step": tensors[f"step.{name}"], **moments}
 
 
 def learning_rate(config: Config, step: int) -> float:

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from restorekit import operators as ops
+from restorekit import spec
+from restorekit.errors import BadInput
+from restorekit.kernels import kernel
+from restorekit.likelihood import Gamma, Gaussian, Poisson
+from restorekit.metrics import estimate_sigma
+
+
+def test_operators_from_text() -> None:
+    image = (3, 12, 10)
+    assert isinstance(spec.operator("denoise", image=image), ops.Identity)
+    assert isinstance(spec.operator("blur:kernel=motion:5:30", image=image), ops.ReflectBlur)
+    assert isinstance(spec.operator("blur:gaussian:0.5,circular", image=image), ops.CircularBlur)
+    assert spec.operator("average:4", measured=(3, 3, 2)).image_shape == (3, 12, 8)
+    assert spec.operator("average:factor=4,size=11x7", measured=(3, 3, 2)).image_shape == (3, 11, 7)
+    assert spec.operator("grey", measured=(1, 4, 5)).image_shape == (3, 4, 5)
+    assert spec.operator("phase:oversample=2", measured=(1, 8, 6)).image_shape == (1, 4, 3)
+    with pytest.raises(BadInput, match="does not give"):
+        spec.operator("average:factor=4,size=20x7", measured=(3, 3, 2))
+
+
+def test_noise_from_text() -> None:
+    gaussian, poisson, gamma = (spec.likelihood(t) for t in ("gaussian:0.02", "poisson:peak=30", "gamma:4,domain=log"))
+    assert isinstance(gaussian, Gaussian)
+    assert gaussian.sigma == 0.02
+    assert isinstance(poisson, Poisson)
+    assert poisson.peak == 30
+    assert isinstance(gamma, Gamma)
+    assert (gamma.looks, gamma.domain) == (4, "log")
+
+
+@pytest.mark.parametrize("text", ["gaussian:1.5", "motion:1:0", "motion:9:45", "motion:3", "uniform:5"])
+def test_kernels_have_unit_mass_and_a_centre(text: str) -> None:
+    k = kernel(text).double()
+    assert float(k.sum()) == pytest.approx(1, abs=1e-5)
+    assert float(k.min()) >= 0
+    for axis in (0, 1):
+        taps = torch.arange(k.shape[axis]) - k.shape[axis] // 2
+        assert float((k.sum(1 - axis) * taps).sum()) == pytest.approx(0, abs=1e-5)
+
+
+def test_a_motion_kernel_points_counter_clockwise() -> None:
+    k = kernel("motion:9:45")
+    half = k.shape[0] // 2
+    upper_right, upper_left = k[:half, half + 1 :].sum(), k[:half, :half].sum()
+    assert float(upper_right) > 10 * float(upper_left)
+    assert float(kernel("motion:9:0")[kernel("motion:9:0").shape[0] // 2].sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_kernel_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "k.npz", a=np.ones((3, 5)), b=np.eye(3))
+    assert kernel(f"{tmp_path / 'k.npz'}:a").shape == (3, 5)
+    with pytest.raises(BadInput, match="a, b"):
+        kernel(f"{tmp_path / 'k.npz'}:c")
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.1])
+def test_noise_is_measured_on_a_smooth_picture(sigma: float) -> None:
+    ramp = np.linspace(0, 1, 200)[None, None] * np.ones((3, 160, 1))
+    noisy = ramp + sigma * np.random.default_rng(0).standard_normal(ramp.shape)
+    assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.03)
+    mask = (np.random.default_rng(1).random((1, 160, 200)) > 0.2).astype(float)
+    assert estimate_sigma(noisy * mask, mask) == pytest.approx(sigma, rel=0.05)

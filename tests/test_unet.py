@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from restorekit.priors.precond import EDM
+from restorekit.priors.unet import UNet, UNetConfig
+from restorekit.priors.wrappers import Padded, Tiled
+
+CONFIGS = {
+    "two-levels": UNetConfig((1, 3), (4, 6), embed=8),
+    "three-levels": UNetConfig((1, 3), (4, 6, 8), middle=0, embed=8),
+    "deep": UNetConfig((1,), (4, 6), blocks=2, middle=2, embed=8),
+    "patch-2": UNetConfig((1, 3), (4, 6), patch=2, embed=8),
+    "patch-4": UNetConfig((1, 3), (6,), patch=4, embed=8),
+}
+
+
+def random_unet(config: UNetConfig, seed: int = 0) -> UNet:
+    """With its zero-initialised layers made random, so that every path carries something."""
+    torch.manual_seed(seed)
+    net = UNet(config)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and not bool(module.weight.any()):
+            nn.init.normal_(module.weight, std=0.2)
+    return net.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_output_has_the_shape_of_the_input(config: UNetConfig) -> None:
+    net, step = random_unet(config), config.multiple
+    for bands in config.bands:
+        x = torch.rand(2, bands, 2 * step, 3 * step)
+        assert net(x, torch.zeros(2)).shape == x.shape
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_an_untrained_network_predicts_nothing(config: UNetConfig) -> None:
+    x = torch.rand(1, config.bands[0], config.multiple, config.multiple)
+    assert not bool(UNet(config)(x, torch.zeros(1)).any())  # its last layer starts at zero
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_receptive_radius_is_a_true_bound_and_not_a_loose_one(config: UNetConfig) -> None:
+    net, radius, step = random_unet(config).double(), config.receptive_radius, config.multiple
+    side = 2 * radius + 4 * step
+    x = torch.rand(1, config.bands[0], side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    level = torch.zeros(1, dtype=torch.float64)
+    before, reach = net(x, level), 0
+    axis = torch.arange(side)
+    for at in (side // 2, side // 2 + 1, side // 2 + step - 1):  # a pixel's place in the grid of the network matters
+        changed = x.clone()
+        changed[0, 0, at, at] += 5
+        differs = (net(changed, level) - before).abs().amax((0, 1)) > 0
+        distance = torch.maximum((axis - at).abs()[:, None], (axis - at).abs())
+        reach = max(reach, int(distance[differs].max()))
+    assert radius / 4 < reach <= radius
+
+
+def test_the_noise_level_of_one_picture_leaves_the_others_alone() -> None:
+    net = random_unet(CONFIGS["two-levels"]).double()
+    x = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    both = net(x, torch.tensor([-1.0, 0.5], dtype=torch.float64))
+    other = net(x, torch.tensor([-1.0, -0.5], dtype=torch.float64))
+    torch.testing.assert_close(both[0], other[0], rtol=0, atol=1e-12)
+    assert float((both[1] - other[1]).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("tile", [16, 32, 48])
+@pytest.mark.parametrize(("height", "width"), [(70, 90), (17, 110)])
+def test_tiles_give_the_whole_picture(tile: int, height: int, width: int) -> None:
+    config = UNetConfig((1, 3), (4, 6), embed=8)
+    whole = Padded(EDM(random_unet(config), 0.25), config.multiple)
+    tiled = Tiled(whole, tile, config.receptive_radius, 2 * config.multiple)  # as load_prior builds it
+    x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+    for sigma in (0.05, 2.0):
+        expected = whole(x, sigma)
+        assert float((expected - x).abs().max()) > 1e-3
+        # float32 convolutions of other sizes sum in another order: 1e-7 times the largest value (about 3), grown by
+        # the layers.
+        torch.testing.assert_close(tiled(x, sigma), expected, rtol=0, atol=1e-5)
+
+
+def test_a_halo_below_the_radius_shows() -> None:
+    config = UNetConfig((1,), (4, 6), embed=8)
+    whole = EDM(random_unet(config), 0.25)
+    x = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    assert float((Tiled(whole, 16, 4)(x, 0.5) - whole(x, 0.5)).abs().max()) > 1e-4
