@@ -37,7 +37,7 @@ def wiener(y: np.ndarray) -> np.ndarray:
     padded = np.pad(y, ((0, 0), (pad, pad), (pad, pad)), mode="symmetric")  # else the frame rings
     results = []
     for balance in (0.003, 0.01, 0.03, 0.1, 0.3):
-        bands = [restoration.wiener(band, psf, balance, clip=False)[pad:-pad, pad:-pad] for band in padded]
+        bands = [np.asarray(restoration.wiener(band, psf, balance, clip=False))[pad:-pad, pad:-pad] for band in padded]
         results.append(np.stack(bands).clip(0, 1))
     return max(results, key=lambda x: psnr(x, truth))
 

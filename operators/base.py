@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -127,7 +128,7 @@ class SVDOperator(LinearOperator):
         """Number of measured values per picture."""
         return len(self.singulars)
 
-    @property
+    @cached_property
     def inverse_singulars(self) -> Tensor:
         """1 / s where s is more than rounding, else 0."""
         s = self.singulars

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from restorekit.operators.base import LinearOperator, SVDOperator
@@ -47,6 +48,10 @@ class CircularBlur(SVDOperator):
         size = self.otf.abs()
         return torch.where(size > 0, self.otf / size.clamp(min=torch.finfo(size.dtype).tiny), 1.0)
 
+    @cached_property
+    def _power(self) -> Tensor:
+        return self.otf.real.square() + self.otf.imag.square()
+
     def _fft(self, x: Tensor) -> Tensor:
         return torch.fft.rfft2(x, norm="ortho")
 
@@ -60,7 +65,7 @@ class CircularBlur(SVDOperator):
         return self._ifft(self.otf.conj() * self._fft(y))
 
     def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
-        return self._ifft(self._fft(b) / (self.otf.abs().square() + rho))
+        return self._ifft(self._fft(b) / (self._power + rho))
 
     def vt(self, x: Tensor, /) -> Tensor:
         return pack(self._fft(x), self.image_shape[2]).flatten(1)
@@ -138,21 +143,23 @@ class ReflectBlur(LinearOperator):
     def _otf(self) -> Tensor:
         return torch.fft.rfft2(self.kernel, s=self._padded)
 
-    @property
+    @cached_property
     def _padded(self) -> tuple[int, int]:
-        return len(self._maps[0]), len(self._maps[1])
+        """At least the mirrored picture, rounded up to sizes that the FFT likes."""
+        rows, columns = self._maps
+        return next_fast_len(len(rows), real=True), next_fast_len(len(columns), real=True)
 
     def __call__(self, x: Tensor, /) -> Tensor:
         rows, columns = self._maps
-        z = torch.fft.rfft2(x[..., rows, :][..., columns])
+        z = torch.fft.rfft2(x[..., rows, :][..., columns], s=self._padded)
         h, w = self.kernel.shape
-        return torch.fft.irfft2(self._otf * z, s=self._padded)[..., h - 1 :, w - 1 :]
+        return torch.fft.irfft2(self._otf * z, s=self._padded)[..., h - 1 : len(rows), w - 1 : len(columns)]
 
     def adjoint(self, y: Tensor, /) -> Tensor:
         rows, columns = self._maps
         h, w = self.kernel.shape
-        z = torch.fft.rfft2(torch.nn.functional.pad(y, (w - 1, 0, h - 1, 0)))
-        padded = torch.fft.irfft2(self._otf.conj() * z, s=self._padded)
+        z = torch.fft.rfft2(torch.nn.functional.pad(y, (w - 1, 0, h - 1, 0)), s=self._padded)
+        padded = torch.fft.irfft2(self._otf.conj() * z, s=self._padded)[..., : len(rows), : len(columns)]
         folded = padded.new_zeros(*padded.shape[:-2], self.image_shape[1], padded.shape[-1]).index_add(-2, rows, padded)
         return folded.new_zeros(*folded.shape[:-1], self.image_shape[2]).index_add(-1, columns, folded)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -58,8 +59,8 @@ class Inpaint(SVDOperator):
         if bool((self.mask < 0).any()):
             raise ValueError("a mask must not be negative")
 
-    @property
-    def singulars(self) -> Tensor:
+    @cached_property
+    def singulars(self) -> Tensor:  # type: ignore[override]
         return self.mask.expand(self.image_shape).flatten()
 
     def __call__(self, x: Tensor, /) -> Tensor:
@@ -68,7 +69,7 @@ class Inpaint(SVDOperator):
     adjoint = __call__
 
     def pinv(self, y: Tensor, /) -> Tensor:
-        return y * self.inverse_singulars.view(self.image_shape)
+        return y * self.inverse_singulars.view(self.image_shape).to(y)
 
     def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
         return b / (self.mask**2 + rho)

@@ -49,7 +49,7 @@ class BlockAverage(SVDOperator):
         parts = []
         for piece, size in ((x[..., : n * self.factor], self.factor), (x[..., n * self.factor :], rest)):
             if piece.shape[-1]:
-                parts.append(piece.unflatten(-1, (-1, size)) @ dct_matrix(size).to(x).T)
+                parts.append(piece.unflatten(-1, (-1, size)) @ dct_matrix(size, x.dtype, x.device).T)
         return torch.cat([p[..., 0] for p in parts] + [p[..., 1:].flatten(-2) for p in parts], -1)
 
     def _backward(self, c: Tensor, axis: int) -> Tensor:
@@ -60,7 +60,7 @@ class BlockAverage(SVDOperator):
                 others = c[..., low + at : low + at + count * (size - 1)].unflatten(-1, (count, size - 1))
                 at += count * (size - 1)
                 block = torch.cat([c[..., start : start + count, None], others], -1)
-                parts.append((block @ dct_matrix(size).to(c)).flatten(-2))
+                parts.append((block @ dct_matrix(size, c.dtype, c.device)).flatten(-2))
         return torch.cat(parts, -1)
 
     def vt(self, x: Tensor, /) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -81,9 +82,10 @@ def idct2(c: Tensor) -> Tensor:
     return idct(idct(c).transpose(-1, -2)).transpose(-1, -2)
 
 
-def dct_matrix(n: int) -> Tensor:
-    """(n, n), rows orthonormal, the first one constant; float64."""
-    return dct(torch.eye(n, dtype=torch.float64)).T
+@lru_cache(maxsize=64)
+def dct_matrix(n: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
+    """(n, n), rows orthonormal, the first one constant."""
+    return dct(torch.eye(n, dtype=torch.float64)).T.to(device, dtype)
 
 
 def _hadamard(order: int, like: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ Shape = tuple[int, int, int]
 
 
 def split(text: str) -> tuple[str, list[str], dict[str, str]]:
-    """"name:a,b=c" -> ("name", ["a"], {"b": "c"}); values may hold colons."""
+    """ "name:a,b=c" -> ("name", ["a"], {"b": "c"}); values may hold colons."""
     name, _, rest = text.partition(":")
     positional, named = [], {}
     for part in filter(None, rest.split(",")):
@@ -69,7 +69,9 @@ def build(cls: type[T], name: str, positional: list[str], named: dict[str, str],
     settings = {f"{k}_" if f"{k}_" in names else k: v for k, v in settings.items()}
     for unknown in settings.keys() - set(names):
         raise BadInput(f"{name}: unknown setting {unknown!r}; {listing}")
-    missing = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING and f.name not in settings]
+    missing = [
+        f.name for f in known if f.default is MISSING and f.default_factory is MISSING and f.name not in settings
+    ]
     if missing:
         raise BadInput(f"{name}: {missing[0]} is needed, as in {name}:{missing[0]}=...; {listing}")
     hints = get_type_hints(cls)
@@ -122,7 +124,9 @@ class AverageOp:
         if self.size is None:
             return (y[0], y[1] * self.factor, y[2] * self.factor)
         if len(self.size) != 2 or tuple(-(-n // self.factor) for n in self.size) != y[1:]:
-            raise BadInput(f"size={'x'.join(map(str, self.size))} with factor={self.factor} does not give {y[1]}x{y[2]} pixels")
+            raise BadInput(
+                f"size={'x'.join(map(str, self.size))} with factor={self.factor} does not give {y[1]}x{y[2]} pixels"
+            )
         return (y[0], self.size[0], self.size[1])
 
     def operator(self, image: Shape) -> Operator:
@@ -142,7 +146,9 @@ class DecimateOp(AverageOp):
 class GreyOp:
     def image(self, y: Shape) -> Shape:
         if y[0] != 1:
-            raise BadInput(f"the measurement of a grey operator has one band, this one has {y[0]}; convert it to grey first")
+            raise BadInput(
+                f"the measurement of a grey operator has one band, this one has {y[0]}; convert it to grey first"
+            )
         return (3, *y[1:])
 
     def operator(self, image: Shape) -> Operator:
@@ -205,7 +211,11 @@ def own(text: str, base: type[T]) -> tuple[type[T], str] | None:
     if not Path(file).is_file():
         raise BadInput(f"{file}: no such file; give an existing Python file, as in mine.py:MyClass")
     name, _, settings = rest.partition(":")
-    found = {k: v for k, v in runpy.run_path(file).items() if isinstance(v, type) and issubclass(v, base) and v.__module__ == "<run_path>"}
+    found = {
+        k: v
+        for k, v in runpy.run_path(file).items()
+        if isinstance(v, type) and issubclass(v, base) and v.__module__ == "<run_path>"
+    }
     if name not in found:
         raise BadInput(f"{file} has no {base.__name__} named {name!r}; it has {', '.join(found) or 'none'}")
     return found[name], f"{name}:{settings}"

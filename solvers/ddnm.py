@@ -38,8 +38,8 @@ class DDNM(Solver):
             x0 = denoise(x, sigma)
             xh = x0 - operator.pinv(operator(x0) - y)  # eq 13
             eta = ancestral(sigma, following) if self.eta is None else self.eta
-            e = (x - x0) / sigma  # the network's noise, not recomputed from xh
-            x = xh + following * (math.sqrt(1 - eta**2) * e + eta * rng.normal(x))
+            keep = following / sigma * math.sqrt(1 - eta**2)  # of the network's noise, not recomputed from xh
+            x = torch.add(xh, x - x0, alpha=keep).add_(rng.normal(x), alpha=following * eta)
             yield Step(x, xh, sigma)
 
 
@@ -66,15 +66,21 @@ class DDNMPlus(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         spectrum = Spectrum.of(problem, "ddnm+")
+        vt, v = spectrum.operator.vt, spectrum.operator.v
         length, repeats = self.travel
-        last = len(sigmas) - 1
+        last, c = len(sigmas) - 1, vt(x)
         for top in range(0, last, length):
             bottom = min(top + length, last)
             for turn in range(repeats):
                 if turn:  # x_(t+l) ~ q(x_(t+l) | x_t)
-                    x = x + math.sqrt(sigmas[top] ** 2 - sigmas[bottom] ** 2) * rng.normal(x)
+                    c = c + math.sqrt(sigmas[top] ** 2 - sigmas[bottom] ** 2) * rng.normal(c)
+                    x = v(c)
                 for sigma, following in zip(sigmas[top:bottom], sigmas[top + 1 : bottom + 1]):
                     x0 = denoise(x, sigma)
-                    eta = ancestral(sigma, following) if self.eta is None else self.eta
-                    x = spectrum.step(x, x0, rng.normal(x), sigma, following, eta, 1.0)
+                    if following == 0:
+                        c, x = vt(x0), x0
+                    else:
+                        eta = ancestral(sigma, following) if self.eta is None else self.eta
+                        c = spectrum.step(c, vt(x0), rng.normal(c), sigma, following, eta, 1.0)
+                        x = v(c)
                     yield Step(x, x0, sigma)

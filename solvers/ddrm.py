@@ -30,16 +30,22 @@ class DDRM(Solver):
         problem.spectral("ddrm")
 
     def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
-        z = rng.normal(problem.operator.estimate(problem.y))
-        return Spectrum.of(problem, "ddrm").start(sigma, z)
+        spectrum = Spectrum.of(problem, "ddrm")
+        return spectrum.operator.v(spectrum.start(sigma, rng.normal(spectrum.y)))
 
     @torch.no_grad()
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         spectrum = Spectrum.of(problem, "ddrm")
+        vt, v = spectrum.operator.vt, spectrum.operator.v
+        c = vt(x)
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
+            if following == 0:
+                yield Step(x0, x0, sigma)
+                return
             eta = ancestral(sigma, following) if self.eta is None else self.eta
-            x = spectrum.step(x, x0, rng.normal(x), sigma, following, eta, self.eta_b)
+            c = spectrum.step(c, vt(x0), rng.normal(c), sigma, following, eta, self.eta_b)
+            x = v(c)
             yield Step(x, x0, sigma)

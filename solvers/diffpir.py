@@ -32,7 +32,7 @@ def data_step(problem: Problem, solver: str) -> Callable[[Tensor, float, Tensor 
 
     def solve(x0: Tensor, t: float, guess: Tensor | None) -> Tensor:
         rho = (sigma_y / t) ** 2
-        return operator.normal_solve(aty + rho * x0, rho, guess, tolerance=1e-4)
+        return operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, guess, tolerance=1e-4)
 
     return solve
 
@@ -73,8 +73,8 @@ class DiffPIR(Solver):
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
             xh = solve(x0, sigma / math.sqrt(self.lambda_), xh)
-            e = (x - xh) / sigma
-            x = xh + following * (math.sqrt(1 - self.zeta) * e + math.sqrt(self.zeta) * rng.normal(x))
+            keep = following / sigma * math.sqrt(1 - self.zeta)  # of the noise (x - xh) / sigma that xh implies
+            x = torch.lerp(xh, x, keep).add_(rng.normal(x), alpha=following * math.sqrt(self.zeta))
             yield Step(x, xh, sigma)
 
 

@@ -35,27 +35,24 @@ class Spectrum:
         return Spectrum(operator, y, nsr)
 
     def start(self, sigma: float, z: Tensor) -> Tensor:
-        """Kawar et al. 2022, eq 7 at the first level: what is measured well starts at its measurement."""
+        """Kawar et al. 2022, eq 7 at the first level: what is measured well starts at its measurement. z (B, n)."""
         spread = (sigma**2 - self.nsr**2).clamp(min=0).sqrt()
-        return self.operator.v(
-            torch.where(self.nsr < sigma, self.y + spread * self.operator.vt(z), sigma * self.operator.vt(z))
-        )
+        return torch.where(self.nsr < sigma, self.y + spread * z, sigma * z)
 
     def step(
-        self, x: Tensor, x0: Tensor, z: Tensor, sigma: float, following: float, eta: float, eta_b: float
+        self, c: Tensor, c0: Tensor, z: Tensor, sigma: float, following: float, eta: float, eta_b: float
     ) -> Tensor:
-        """Kawar et al. 2022, eq 8, in variance-exploding coordinates: from level `sigma` to `following`."""
-        vt = self.operator.vt
-        if following == 0:
-            return x0
-        x0_, x_, z_ = vt(x0), vt(x), vt(z)
+        """Kawar et al. 2022, eq 8, in variance-exploding coordinates: from level `sigma` to `following` > 0.
+
+        c = V'x, c0 = V'x0, z white; all (B, n). The result is w0 c0 + wx c + wy y + wz z, weights per singular value.
+        """
         keep = math.sqrt(1 - eta**2) * following
-        blind = x0_ + keep / sigma * (x_ - x0_) + eta * following * z_
-        noisy = x0_ + (keep / self.nsr) * (self.y - x0_) + eta * following * z_
+        blind, noisy = torch.isinf(self.nsr), self.nsr > following
+        wx = torch.where(blind, keep / sigma, 0.0)
+        wy = torch.where(noisy, keep / self.nsr, eta_b)  # blind: keep / infinity = 0
         spread = (following**2 - (eta_b * self.nsr) ** 2).clamp(min=0).sqrt()
-        clear = torch.lerp(x0_, self.y, eta_b) + spread * z_
-        seen = torch.where(self.nsr > following, noisy, clear)
-        return self.operator.v(torch.where(torch.isinf(self.nsr), blind, seen))
+        wz = torch.where(noisy, eta * following, spread)
+        return torch.addcmul(c0, wx, c - c0).addcmul_(wy, self.y - c0).addcmul_(wz, z)
 
 
 def ancestral(sigma: float, following: float) -> float:

@@ -8,7 +8,12 @@ import typer
 
 
 def check(
-    op: Annotated[str, typer.Argument(metavar="OP", help="As for `restore --op`, or your own file.py:Class:settings.", show_default=False)],
+    op: Annotated[
+        str,
+        typer.Argument(
+            metavar="OP", help="As for `restore --op`, or your own file.py:Class:settings.", show_default=False
+        ),
+    ],
     size: Annotated[str, typer.Option(help="CxHxW of the picture.")] = "3x16x12",
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     seed: Annotated[int, typer.Option(min=0)] = 0,

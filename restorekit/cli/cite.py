@@ -7,7 +7,9 @@ from typing import Annotated, Optional
 import typer
 
 
-def cite(solvers: Annotated[Optional[list[str]], typer.Argument(help="Solver names; none: all.", show_default=False)] = None) -> None:
+def cite(
+    solvers: Annotated[Optional[list[str]], typer.Argument(help="Solver names; none: all.", show_default=False)] = None,
+) -> None:
     """Print BibTeX. restorekit cite diffpir"""
     from restorekit.citations import CITATIONS
     from restorekit.errors import BadInput

@@ -74,10 +74,14 @@ class Job:
         picture = io.read(self.source, span(self.range))
         _, height, width = picture.pixels.shape
         if self.op.partition(":")[0] not in ("hadamard", "phase") and min(height, width) < SMALLEST:
-            raise BadInput(f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed to restore anything")
+            raise BadInput(
+                f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed to restore anything"
+            )
         if float(np.ptp(picture.pixels)) == 0:
             level = float(picture.pixels.flat[0])
-            raise BadInput(f"{self.source} is constant (every value is {level:g}): there is nothing to restore; check the file")
+            raise BadInput(
+                f"{self.source} is constant (every value is {level:g}): there is nothing to restore; check the file"
+            )
         return picture
 
     @cached_property
@@ -90,7 +94,10 @@ class Job:
             return self.noise
         valid = operator.mask.numpy() if isinstance(operator, Inpaint) else None
         sigma = max(0.002, estimate_sigma(self.picture.pixels, valid))
-        print(f"noise: gaussian:{sigma:.4f}, measured in {self.source.name}; give --noise if you know better", file=sys.stderr)
+        print(
+            f"noise: gaussian:{sigma:.4f}, measured in {self.source.name}; give --noise if you know better",
+            file=sys.stderr,
+        )
         return f"gaussian:{sigma:.4f}"
 
     def measurement(self, operator: Operator) -> Tensor:
@@ -100,7 +107,9 @@ class Job:
             return y
         expected = operator(torch.zeros(1, *operator.image_shape)).shape
         if expected.numel() != y.numel():
-            raise BadInput(f"{self.source} holds {y.numel()} values, the operator gives {expected.numel()}; check its settings")
+            raise BadInput(
+                f"{self.source} holds {y.numel()} values, the operator gives {expected.numel()}; check its settings"
+            )
         return y.reshape(expected)
 
     def denoiser(self, prior: Prior, bands: int) -> Denoiser:
@@ -129,7 +138,11 @@ class Job:
             print(f"restorekit: note: {warning}", file=sys.stderr)
 
     def _with_progress(self, problem: Problem, denoise: Denoiser, solver: Solver, steps: int | None) -> Restoration:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} network calls"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} network calls"),
+        )
         columns += (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             line = bar.add_task(type(solver).__name__, total=None)
@@ -180,6 +193,7 @@ class Job:
             **extra,
         }
         io.write_json(self.target.with_name(self.target.name + ".json"), record)
-        print(f"{self.target}  ({result.nfe} network calls, {result.seconds:.1f} s, {len(written)} picture(s) and .json)")
+        print(
+            f"{self.target}  ({result.nfe} network calls, {result.seconds:.1f} s, {len(written)} picture(s) and .json)"
+        )
         return warnings
-

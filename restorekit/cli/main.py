@@ -74,7 +74,9 @@ def run(arguments: list[str] | None = None) -> None:
     except (OSError, MemoryError) as error:
         if "--debug" in arguments:
             raise
-        what = f"{getattr(error, 'filename', None) or ''}: {getattr(error, 'strerror', None) or error or 'out of memory'}"
+        what = (
+            f"{getattr(error, 'filename', None) or ''}: {getattr(error, 'strerror', None) or error or 'out of memory'}"
+        )
         code = _fail(f"{what.lstrip(': ')}; check the path, the disk and the memory (smaller --tile)", 1)
     sys.exit(code if isinstance(code, int) else 0)
 

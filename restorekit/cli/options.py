@@ -10,23 +10,39 @@ import typer
 from restorekit.errors import BadInput
 
 In = Annotated[Path, typer.Argument(metavar="IN", help="Measured picture: PNG, JPEG, TIFF, NPY.", show_default=False)]
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="Restored picture; its suffix is its format.", show_default=False)]
+Out = Annotated[
+    Path, typer.Argument(metavar="OUT", help="Restored picture; its suffix is its format.", show_default=False)
+]
 Noise = Annotated[
     str,
-    typer.Option(help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS; auto measures Gaussian noise."),
+    typer.Option(
+        help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS; auto measures Gaussian noise."
+    ),
 ]
 SolverOpt = Annotated[
-    str, typer.Option("--solver", help="diffpir, ddrm, ddnm, ddnm+, dps, hqs with settings, as diffpir:zeta=0.5; or file.py:Class.")
+    str,
+    typer.Option(
+        "--solver", help="diffpir, ddrm, ddnm, ddnm+, dps, hqs with settings, as diffpir:zeta=0.5; or file.py:Class."
+    ),
 ]
-PriorOpt = Annotated[str, typer.Option("--prior", help="A shipped prior (`restorekit priors list`) or a .safetensors file.")]
-Samples = Annotated[int, typer.Option(min=1, help="Posterior samples; more than one also gives mean and standard deviation.")]
+PriorOpt = Annotated[
+    str, typer.Option("--prior", help="A shipped prior (`restorekit priors list`) or a .safetensors file.")
+]
+Samples = Annotated[
+    int, typer.Option(min=1, help="Posterior samples; more than one also gives mean and standard deviation.")
+]
 Steps = Annotated[Optional[int], typer.Option(min=1, help="Network calls; default: what the task was tuned at.")]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same picture.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Tile = Annotated[int, typer.Option(min=8, help="Side of the windows the network sees, pixels; smaller needs less memory.")]
+Tile = Annotated[
+    int, typer.Option(min=8, help="Side of the windows the network sees, pixels; smaller needs less memory.")
+]
 Precision = Annotated[str, typer.Option(help="auto, bf16 or fp32 for the network.")]
 Range = Annotated[
-    Optional[str], typer.Option("--range", metavar="LO,HI", help="File values that mean black and white, where not [0, 1] or full scale.")
+    Optional[str],
+    typer.Option(
+        "--range", metavar="LO,HI", help="File values that mean black and white, where not [0, 1] or full scale."
+    ),
 ]
 Flips = Annotated[int, typer.Option(help="Average the network over 2, 4 or 8 flips (as many times slower); 1: off.")]
 

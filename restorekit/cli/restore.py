@@ -7,7 +7,21 @@ from typing import Annotated, Optional
 
 import typer
 
-from restorekit.cli.options import Device, Flips, In, Noise, Out, Precision, PriorOpt, Range, Samples, Seed, SolverOpt, Steps, Tile
+from restorekit.cli.options import (
+    Device,
+    Flips,
+    In,
+    Noise,
+    Out,
+    Precision,
+    PriorOpt,
+    Range,
+    Samples,
+    Seed,
+    SolverOpt,
+    Steps,
+    Tile,
+)
 
 
 def restore(
@@ -43,7 +57,9 @@ def denoise(
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
 ) -> None:  # fmt: skip
     """Remove noise. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
-    restore(source, target, "denoise", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)
+    restore(
+        source, target, "denoise", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_
+    )
 
 
 def inpaint(
