@@ -64,7 +64,8 @@ def restore(
         )
     solver.check(problem)
     levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)
-    if len(levels) < 2 or levels[-1] != 0 or any(a <= b for a, b in zip(levels, levels[1:])):
+    falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too
+    if len(levels) < 2 or levels[-1] != 0 or not falls or math.isinf(levels[0]):
         raise BadInput(f"sigmas must fall strictly and end in 0, got {levels[:3]} ... {levels[-2:]}")
     pixels = int(np.prod(problem.operator.image_shape[1:]))
     batch = batch or max(1, 2**20 // pixels)

@@ -55,6 +55,16 @@ class Problem:
     likelihood: Likelihood
     mask: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        if self.mask is None:
+            return
+        # What is ignored must not leak into the first estimate, nor a NaN into a product with 0: it becomes the mean.
+        valid = (self.mask > 0).expand_as(self.y)
+        kept = torch.where(valid, self.y, 0.0)
+        axes = tuple(range(1, self.y.ndim))
+        level = kept.sum(axes, keepdim=True) / valid.sum(axes, keepdim=True).clamp(min=1)
+        object.__setattr__(self, "y", torch.where(valid, self.y, level))
+
     def nll(self, x: Tensor) -> Tensor:
         """-log p(y | x) per picture, up to a constant of y: (B, C, H, W) -> (B,)."""
         terms = self.likelihood.unit_nll(self.y, self.operator(x))

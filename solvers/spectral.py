@@ -48,7 +48,7 @@ class Spectrum:
         """
         keep = math.sqrt(1 - eta**2) * following
         blind, noisy = torch.isinf(self.nsr), self.nsr > following
-        wx = torch.where(blind, keep / sigma, 0.0)
+        wx = keep / sigma * blind.to(self.nsr)  # two numbers in `where` would be float32
         wy = torch.where(noisy, keep / self.nsr, eta_b)  # blind: keep / infinity = 0
         spread = (following**2 - (eta_b * self.nsr) ** 2).clamp(min=0).sqrt()
         wz = torch.where(noisy, eta * following, spread)

@@ -46,7 +46,10 @@ def build(spec: PriorSpec) -> UNet:
     """The untrained network of a spec."""
     if spec.arch.get("kind") != "unet":
         raise ValueError(f"{spec.name}: unknown architecture {spec.arch.get('kind')!r}; this version knows: unet")
-    return UNet(spec.config)
+    try:
+        return UNet(spec.config)
+    except TypeError as error:
+        raise ValueError(f"{spec.name}: its architecture is not of this version of restorekit ({error})") from None
 
 
 def save(path: Path, state: dict[str, Tensor], spec: PriorSpec, dtype: torch.dtype = torch.float16) -> None:
@@ -67,7 +70,10 @@ def read_spec(path: Path) -> PriorSpec:
         raise ValueError(f"{path} is not a readable safetensors checkpoint ({error})") from None
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} is a safetensors file without a {FORMAT} header; make one with `restorekit train`")
-    return PriorSpec(**json.loads(header["spec"]))
+    try:
+        return PriorSpec(**json.loads(header["spec"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its header is not of this version of restorekit ({error})") from None
 
 
 def load(path: Path) -> tuple[UNet, PriorSpec]:

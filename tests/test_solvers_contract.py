@@ -1,0 +1,172 @@
+"""What every solver keeps to: its measurement, its count of calls, its seeds, its refusals."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from restorekit import operators as ops
+from restorekit.driver import restore
+from restorekit.errors import BadInput, Unsupported
+from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.priors.analytic import GaussianPrior, dense
+from restorekit.solvers import DDNM, DDRM, DPS, HQS, DDNMPlus, DiffPIR
+from restorekit.solvers.diffpir import data_step
+from restorekit.types import Problem, Solver
+from tests.cases import kernel
+from tests.oracle import ORACLES, SHAPE
+
+EVERY = {"ddnm": DDNM(), "ddnm+": DDNMPlus(), "travel": DDNMPlus(travel=(3, 2)), "ddrm": DDRM(), "diffpir": DiffPIR(),
+         "dps": DPS(), "dps-paper": DPS("paper"), "hqs": HQS()}  # fmt: skip
+every = pytest.mark.parametrize("solver", EVERY.values(), ids=EVERY)
+samplers = pytest.mark.parametrize(
+    "solver", [s for s in EVERY.values() if s.samples], ids=[n for n in EVERY if n != "hqs"]
+)
+
+
+@every
+@pytest.mark.parametrize("problem", ["denoise", "inpaint"])
+def test_the_measurement_is_never_written_to(solver: Solver, problem: str) -> None:
+    oracle = ORACLES[problem]()
+    y = oracle.draw(1, 0)[1]
+    before = y.clone()
+    result = restore(oracle.problem(y), oracle.prior, solver, steps=7)
+    assert torch.equal(y, before)
+    assert result.samples.data_ptr() != y.data_ptr()
+
+
+@every
+@pytest.mark.parametrize("steps", [1, 7])
+def test_network_calls_are_those_announced_one_per_step(solver: Solver, steps: int) -> None:
+    oracle, calls, seen = ORACLES["inpaint"](), [], []
+    problem = oracle.problem(oracle.draw(1, 0)[1])
+
+    def counted(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        calls.append(sigma)
+        return oracle.prior(x, sigma)
+
+    levels = solver.schedule(problem, steps)
+    result = restore(
+        problem, counted, solver, steps=steps, progress=lambda done, total, step: seen.append((done, total, step.sigma))
+    )
+    assert len(calls) == solver.calls(levels) == result.nfe
+    assert len(levels) == steps + 1
+    assert seen == [(i + 1, len(calls), sigma) for i, sigma in enumerate(calls)]
+    assert result.settings["sigmas"] == levels
+    assert result.samples.shape == (1, *SHAPE)
+
+
+@samplers
+def test_seeds_differ_and_repeat(solver: Solver) -> None:
+    oracle = ORACLES["inpaint"]()
+    problem = oracle.problem(oracle.draw(1, 0)[1])
+    zero, again, one = (restore(problem, oracle.prior, solver, steps=8, seed=s).samples for s in (0, 0, 1))
+    assert torch.equal(zero, again)
+    assert not torch.equal(zero, one)
+
+
+@samplers
+@pytest.mark.parametrize("boundary", ["circular", "reflect"])  # by SVD, and by an iteration over the whole batch
+def test_a_sample_does_not_depend_on_its_batch(solver: Solver, boundary: str) -> None:
+    if boundary == "reflect" and isinstance(solver, DDRM | DDNMPlus):
+        pytest.skip("needs an SVD")
+    prior = GaussianPrior.smooth((1, 8, 8))
+    operator = ops.blur((1, 8, 8), kernel(3, 3), boundary)  # type: ignore[arg-type]
+    y = operator(prior.sample(1, torch.Generator().manual_seed(0)))
+    runs = [
+        restore(Problem(y, operator, Gaussian(0.05)), prior, solver, steps=6, samples=3, batch=b) for b in (1, 2, 3)
+    ]
+    assert {run.nfe for run in runs} == {runs[0].nfe}
+    # Rounding only, where nothing iterates; conjugate gradients stop at 1e-4 and may take a step more or less.
+    tolerance = 1e-4 if boundary == "reflect" else 1e-9
+    for run in runs[:2]:
+        torch.testing.assert_close(run.samples, runs[2].samples, rtol=0, atol=tolerance)
+    assert not torch.equal(runs[0].samples[0], runs[0].samples[1])
+
+
+@pytest.mark.parametrize("sigma", ["number", "band", "pixel"])
+@pytest.mark.parametrize(
+    "operator", [ops.Identity((2, 4, 5)), ops.ReflectBlur((2, 4, 5), kernel(3, 3))], ids=["id", "blur"]
+)
+def test_data_step_and_gradient_are_those_of_weighted_least_squares(operator: ops.LinearOperator, sigma: str) -> None:
+    g = torch.Generator().manual_seed(0)
+    x, y = (torch.rand(1, 2, 4, 5, dtype=torch.float64, generator=g) for _ in range(2))
+    levels = {"number": torch.tensor([0.1]), "band": torch.tensor([0.05, 0.2]).view(2, 1, 1),
+              "pixel": torch.rand(2, 4, 5, generator=g) * 0.2 + 0.05}[sigma].double()  # fmt: skip
+    problem = Problem(y, operator, Gaussian(levels if sigma != "number" else 0.1))
+    a = dense(operator, x[0])
+    weight = (1 / levels.expand(2, 4, 5).flatten() ** 2).diag()
+    for t in (0.02, 1.0):
+        normal, right = a.T @ weight @ a + torch.eye(40) / t**2, a.T @ weight @ y.flatten() + x.flatten() / t**2
+        found = data_step(problem, "test")(x, t, None).flatten()
+        # Conjugate gradients stop at a relative residual of 1e-4: so much, divided by the least eigenvalue.
+        bound = 1.01e-4 * float(right.norm() / torch.linalg.eigvalsh(normal)[0])
+        assert float((found - torch.linalg.solve(normal, right)).norm()) < bound
+    leaf = x.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(problem.nll(leaf).sum(), leaf)
+    torch.testing.assert_close(gradient.flatten(), a.T @ weight @ (a @ x.flatten() - y.flatten()))
+
+
+@pytest.mark.parametrize("solver", [DiffPIR(), HQS(), DPS(), DPS("paper"), DDNM()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("garbage", [7.0, 1e4, math.nan])
+def test_masked_values_are_ignored_whatever_they_are(solver: Solver, garbage: float) -> None:
+    oracle = ORACLES["denoise"]()
+    y, valid = oracle.draw(1, 0)[1], ORACLES["inpaint"]().seen.view(SHAPE).double()
+    results = []
+    for value in (0.0, garbage):
+        problem = Problem(torch.where(valid > 0, y, value), oracle.operator, Gaussian(0.05), valid)
+        results.append(restore(problem, oracle.prior, solver, steps=8).samples)
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-9)
+
+
+REFUSED = [
+    (DDRM(), ops.Identity(SHAPE), Poisson(30.0), "ddrm needs Gaussian.*--solver dps"),
+    (DDRM(), ops.ReflectBlur(SHAPE, kernel(3, 3)), Gaussian(0.1), "ddrm needs an operator with an SVD.*diffpir"),
+    (DDNMPlus(), ops.ReflectBlur(SHAPE, kernel(3, 3)), Gaussian(0.1), "needs an operator with an SVD.*diffpir"),
+    (DiffPIR(), ops.PhaseRetrieval(SHAPE), Gaussian(0.1), "diffpir needs a linear operator.*--solver dps"),
+    (DiffPIR(), ops.Identity(SHAPE), Gamma(4.0), "log domain"),
+    (HQS(), ops.BlockAverage(SHAPE, 2), Poisson(30.0), "hqs needs Gaussian.*--solver dps"),
+    (DPS("paper"), ops.Identity(SHAPE), Gamma(4.0), "needs Gaussian.*step=score"),
+    (DDNM(), ops.Identity(SHAPE), Poisson(30.0), "ddnm needs Gaussian.*--solver dps"),
+]
+
+
+@pytest.mark.parametrize(("solver", "operator", "law", "words"), REFUSED)
+def test_problems_a_solver_cannot_treat_are_refused_with_a_way_out(
+    solver: Solver, operator: ops.Operator, law: Likelihood, words: str
+) -> None:
+    y = operator(torch.full((1, *SHAPE), 0.5))
+    with pytest.raises(Unsupported, match=words) as caught:
+        restore(Problem(y, operator, law), lambda x, s: x, solver)
+    assert "\n" not in str(caught.value)
+
+
+@every
+@pytest.mark.parametrize("wrong", [math.inf, -math.inf, math.nan])
+def test_a_diverging_run_stops_with_one_line(solver: Solver, wrong: float) -> None:
+    oracle, calls = ORACLES["inpaint"](), []
+
+    def broken(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        calls.append(1)
+        return x + 0 * x if len(calls) < 3 else torch.full_like(x, wrong) + 0 * x
+
+    with pytest.raises(BadInput, match=rf"{type(solver).__name__} diverged at sigma") as caught:
+        restore(oracle.problem(oracle.draw(1, 0)[1]), broken, solver, steps=7)
+    assert "\n" not in str(caught.value)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"sigmas": s}, "fall strictly and end in 0") for s in ([], [0.0], [1.0], [1.0, 0.5], [0.5, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, math.nan, 0.0], [math.inf, 1.0, 0.0])]
+    + [({"samples": 0}, "samples"), ({"samples": 2}, "optimiser")],
+)  # fmt: skip
+def test_impossible_runs_are_refused(options: dict, words: str) -> None:
+    oracle = ORACLES["denoise"]()
+    with pytest.raises(BadInput, match=words):
+        restore(oracle.problem(oracle.draw(1, 0)[1]), oracle.prior, HQS(), **options)
+    with pytest.raises(BadInput, match="loop over them"):
+        restore(oracle.problem(oracle.draw(2, 0)[1]), oracle.prior, HQS())
