@@ -22,9 +22,7 @@ def draw(g: torch.Generator, x: Tensor) -> Tensor:
     return torch.randn(x.shape, generator=g)
 
 
-def spectral_step(
-    x: Tensor, x0: Tensor, y: Tensor, nsr: Tensor, z: Tensor, s: float, t: float
-) -> Tensor:
+def spectral_step(x: Tensor, x0: Tensor, y: Tensor, nsr: Tensor, z: Tensor, s: float, t: float) -> Tensor:
     """DDRM, eqs 7 and 8, with eta_b = 1, on coefficients."""
     keep = math.sqrt(1 - ETA**2) * t
     blind = x0 + keep / s * (x - x0) + ETA * t * z

@@ -50,7 +50,9 @@ def _deconvolved(case: Case, method: Callable[[np.ndarray, np.ndarray], np.ndarr
     assert case.kernel is not None
     h, w = case.kernel.shape
     margin = ((h, h), (w, w))
-    out = [method(np.pad(band, margin, "symmetric"), case.kernel.astype(np.float64)) for band in case.y.astype(np.float64)]
+    out = [
+        method(np.pad(band, margin, "symmetric"), case.kernel.astype(np.float64)) for band in case.y.astype(np.float64)
+    ]
     return np.stack([band[h:-h, w:-w] for band in out])
 
 
@@ -59,7 +61,9 @@ def wiener(case: Case, balance: float) -> np.ndarray:
 
 
 def richardson_lucy(case: Case, iterations: int) -> np.ndarray:
-    return _deconvolved(case, lambda y, k: restoration.richardson_lucy(y, k, iterations, clip=False, filter_epsilon=1e-6))
+    return _deconvolved(
+        case, lambda y, k: restoration.richardson_lucy(y, k, iterations, clip=False, filter_epsilon=1e-6)
+    )
 
 
 def bicubic(case: Case) -> np.ndarray:
@@ -77,7 +81,10 @@ Method = Callable[..., np.ndarray]
 # name -> (function of a case and its settings, grid of settings)
 METHODS: dict[str, dict[str, tuple[Method, Sequence[dict[str, Any]]]]] = {
     "denoise": {
-        "tv": (lambda c, scale: tv(c.y, scale * c.sigma), [{"scale": s} for s in (0.25, 0.35, 0.45, 0.55, 0.7, 0.85, 1.0, 1.2)]),
+        "tv": (
+            lambda c, scale: tv(c.y, scale * c.sigma),
+            [{"scale": s} for s in (0.25, 0.35, 0.45, 0.55, 0.7, 0.85, 1.0, 1.2)],
+        ),
         "nlm": (
             lambda c, h, patch: nlm(c.y, c.sigma, h, patch),
             [{"h": h, "patch": p} for p in (5, 7) for h in (0.2, 0.3, 0.4, 0.5, 0.6, 0.75)],
@@ -109,7 +116,9 @@ def tuned(task: str, method: str, pictures: int = 8) -> dict[str, Any]:
     if key not in known:
         chosen = [(n, centre(x, 128)) for n, x in training_pictures(pictures)]
         trials = [case for _, case in cases(task, chosen)]
-        quality = [float(np.mean([psnr(function(c, **settings).clip(0, 1), c.truth) for c in trials])) for settings in grid]
+        quality = [
+            float(np.mean([psnr(function(c, **settings).clip(0, 1), c.truth) for c in trials])) for settings in grid
+        ]
         best = int(np.argmax(quality))
         known[key] = {"settings": grid[best], "psnr": round(quality[best], 2), "grid": len(grid), "chosen": best}
         path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")

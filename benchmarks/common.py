@@ -94,7 +94,9 @@ def machine() -> str:
     model = "unknown CPU"
     info = Path("/proc/cpuinfo")
     if info.exists():
-        lines = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        lines = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         model = lines[0] if lines else model
     flags = info.read_text() if info.exists() else ""
     extras = ", AMX" if "amx_bf16" in flags else ""

@@ -87,7 +87,9 @@ def main() -> None:
     truth = torch.rand(1, 3, args.side, args.side, generator=torch.Generator().manual_seed(2))
     theirs = {} if args.no_deepinv else deepinv_loops(net, kernel(), sides["inpaint"].mask[None], args.steps, SIGMA_Y)  # type: ignore[attr-defined]
     # DPS costs the gradient of the network too: both calls are printed as the floor.
-    floor, floor_gradient = (min(timed(lambda g=g: network(net, truth, g)) for _ in range(20)) * 1e3 for g in (False, True))
+    floor, floor_gradient = (
+        min(timed(lambda g=g: network(net, truth, g)) for _ in range(20)) * 1e3 for g in (False, True)
+    )
     body: list[list[object]] = []
     for label, (solver, which) in PLAN.items():
         if args.only.lower() not in label.lower():

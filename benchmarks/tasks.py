@@ -74,7 +74,10 @@ def make(task: str, truth: np.ndarray, number: int) -> Case:
         mask = rng.random(shape[1:]) >= 0.8
     elif task == "box":
         mask = np.ones(shape[1:], bool)
-        (h, w), (top, left) = (n // 4 for n in shape[1:]), (int(rng.integers(n // 8, n - n // 4 - n // 8)) for n in shape[1:])
+        (h, w), (top, left) = (
+            (n // 4 for n in shape[1:]),
+            (int(rng.integers(n // 8, n - n // 4 - n // 8)) for n in shape[1:]),
+        )
         mask[top : top + h, left : left + w] = False
     else:
         raise SystemExit(f"unknown task {task}; known: {', '.join(TASKS)}")
@@ -92,7 +95,10 @@ def cases(task: str, pictures: list[tuple[str, np.ndarray]], per_picture: int = 
     count = per_picture if task.startswith("deblur") else 1
     out = []
     for i, (name, x) in enumerate(pictures):
-        out += [(name if count == 1 else f"{name}-k{(i * count + j) % 8 + 1}", make(task, x, i * count + j)) for j in range(count)]
+        out += [
+            (name if count == 1 else f"{name}-k{(i * count + j) % 8 + 1}", make(task, x, i * count + j))
+            for j in range(count)
+        ]
     return out
 
 
@@ -133,6 +139,8 @@ def run_solver(case: Case, denoise: Denoiser, chosen: tuple[str, Solver, dict[st
     elif run.get("steps") == 1:  # a log-uniform grid of one level would be its first; one denoising is at the last
         levels = [case.sigma, 0.0]
     try:
-        return restore(case.problem, denoise, solver, steps=run.get("steps"), sigmas=levels, samples=run.get("samples", 1))
+        return restore(
+            case.problem, denoise, solver, steps=run.get("steps"), sigmas=levels, samples=run.get("samples", 1)
+        )
     except Unsupported:
         return None

@@ -34,7 +34,9 @@ def diffpir() -> list[str]:
 
 
 def spectral() -> list[str]:
-    samplers = [f"{name}:steps={n},eta={eta}" for name in ("ddrm", "ddnm+") for n in (20, 50) for eta in (0.0, 0.5, 0.85, None)]
+    samplers = [
+        f"{name}:steps={n},eta={eta}" for name in ("ddrm", "ddnm+") for n in (20, 50) for eta in (0.0, 0.5, 0.85, None)
+    ]
     return samplers + ["ddnm+:steps=10,eta=0.85,travel=5x3", "ddnm:steps=50"]
 
 
@@ -78,14 +80,18 @@ def main() -> None:
     parser.add_argument("--prior", required=True, help="shipped name or checkpoint")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="of: " + ", ".join(TASKS))
     parser.add_argument("--grid", nargs="*", default=[], choices=list(GRIDS))
-    parser.add_argument("--solver", action="append", default=[], help="name:key=value,...; keys first, last, steps, samples")
+    parser.add_argument(
+        "--solver", action="append", default=[], help="name:key=value,...; keys first, last, steps, samples"
+    )
     parser.add_argument("--pictures", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     label, prior = load_labelled(args.prior)
-    rows = Rows(RESULTS / "tune_rows.csv", ("prior", "task", "settings"), ("pictures", "psnr", "ssim", "nfe", "seconds"))
+    rows = Rows(
+        RESULTS / "tune_rows.csv", ("prior", "task", "settings"), ("pictures", "psnr", "ssim", "nfe", "seconds")
+    )
     if not args.report_only:
         pictures = [(name, centre(x, 128)) for name, x in training_pictures(args.pictures)]
         texts = [text for grid in args.grid for text in GRIDS[grid]()] + args.solver

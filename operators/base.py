@@ -22,6 +22,11 @@ class Operator(ABC):
     @abstractmethod
     def __call__(self, x: Tensor, /) -> Tensor: ...
 
+    @classmethod
+    def image_shape_for(cls, measured: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The picture behind a measured file of this shape, for the command line; override where they differ."""
+        return measured
+
     def estimate(self, y: Tensor) -> Tensor:
         """A crude picture (B, C, H, W) from a measurement, to start from: here grey everywhere."""
         return y.new_full((len(y), *self.image_shape), 0.5)

@@ -42,7 +42,7 @@ def kernel(text: str) -> Tensor:
     if name == "motion":
         from kornia.filters import get_motion_kernel2d
 
-        length, angle = (_numbers(text, values, (1, 2)) + [0.0])[:2]
+        length, angle = [*_numbers(text, values, (1, 2)), 0.0][:2]
         size = _odd(text, length)
         return torch.ones(1, 1) if size == 1 else get_motion_kernel2d(max(3, size), angle, mode="bilinear")[0]
     if name == "uniform":

@@ -30,7 +30,7 @@ def karras(steps: int, sigma_max: float = 10.0, sigma_min: float = 0.01, rho: fl
     return [(high + i / max(1, steps - 1) * (low - high)) ** rho for i in range(steps)] + [0.0]
 
 
-def vp_uniform(steps: int, sigma_max: float = 10.0, sigma_min: float = 0.005) -> list[float]:
+def vp_uniform(steps: int, sigma_max: float = 100.0, sigma_min: float = 0.004) -> list[float]:
     """Uniform stride over the 1000 DDPM times of Ho et al. 2020, as the papers use; sigma in units of [0, 1].
 
     The papers' networks work on [-1, 1], hence the factor 2. Times outside (sigma_min, sigma_max) are left out first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 import types
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -16,7 +17,16 @@ from restorekit.errors import BadInput
 from restorekit.kernels import kernel
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.operators import (
-    BlockAverage, Grey, Hadamard, Identity, Inpaint, Operator, PhaseRetrieval, Saturate, blur, decimation,
+    BlockAverage,
+    Grey,
+    Hadamard,
+    Identity,
+    Inpaint,
+    Operator,
+    PhaseRetrieval,
+    Saturate,
+    blur,
+    decimation,
 )  # fmt: skip
 
 T = TypeVar("T")
@@ -57,14 +67,21 @@ def convert(value: str, kind: Any, where: str) -> Any:
         raise BadInput(f"{where}={value!r} is not a {getattr(kind, '__name__', kind)}") from None
 
 
-def build(cls: type[T], name: str, positional: list[str], named: dict[str, str], **given: Any) -> T:
+def build(
+    cls: type[T],
+    name: str,
+    positional: list[str],
+    named: dict[str, str],
+    names_of: dict[str, Any] | None = None,
+    **given: Any,
+) -> T:
     """An instance of a dataclass from text; `given` fields are already values. Errors list the known fields."""
     known = [f for f in fields(cls) if f.name not in given]  # type: ignore[arg-type]
     names = [f.name for f in known]
     listing = f"{name} takes {', '.join(names) or 'no settings'}"
     if len(positional) > len(names):
         raise BadInput(f"{name}: too many values ({', '.join(positional)}); {listing}")
-    settings = dict(zip(names, positional)) | {k: v for k, v in named.items()}
+    settings = dict(zip(names, positional)) | named
     # `lambda` cannot be a field's name in Python; accept it from people.
     settings = {f"{k}_" if f"{k}_" in names else k: v for k, v in settings.items()}
     for unknown in settings.keys() - set(names):
@@ -74,7 +91,10 @@ def build(cls: type[T], name: str, positional: list[str], named: dict[str, str],
     ]
     if missing:
         raise BadInput(f"{name}: {missing[0]} is needed, as in {name}:{missing[0]}=...; {listing}")
-    hints = get_type_hints(cls)
+    # A class from a file that `runpy` ran has no module to look its annotations up in; its bases do.
+    modules = [vars(sys.modules[base.__module__]) for base in reversed(cls.__mro__) if base.__module__ in sys.modules]
+    known_names = {k: v for module in modules for k, v in module.items()} | (names_of or {})
+    hints = get_type_hints(cls, globalns=known_names)
     values = {k: convert(v, hints[k], f"{name}: {k}") for k, v in settings.items()}
     try:
         return cls(**given, **values)
@@ -203,38 +223,39 @@ OPERATIONS: dict[str, type] = {
 NOISES: dict[str, type[Likelihood]] = {"gaussian": Gaussian, "poisson": Poisson, "gamma": Gamma}
 
 
-def own(text: str, base: type[T]) -> tuple[type[T], str] | None:
-    """(class, rest of the text) of "file.py:Class:settings", or None if the text does not name a Python file."""
+def own(text: str, base: type[T]) -> tuple[type[T], str, dict[str, Any]] | None:
+    """(class, "Class:settings", names of the file) of "file.py:Class:settings"; None if the text names no Python file."""
     file, _, rest = text.partition(":")
     if not file.endswith(".py"):
         return None
     if not Path(file).is_file():
         raise BadInput(f"{file}: no such file; give an existing Python file, as in mine.py:MyClass")
     name, _, settings = rest.partition(":")
-    found = {
-        k: v
-        for k, v in runpy.run_path(file).items()
-        if isinstance(v, type) and issubclass(v, base) and v.__module__ == "<run_path>"
-    }
+    names = runpy.run_path(file)
+    classes = {k: v for k, v in names.items() if isinstance(v, type) and issubclass(v, base)}
+    found = {k: v for k, v in classes.items() if v.__module__ == "<run_path>"}
     if name not in found:
         raise BadInput(f"{file} has no {base.__name__} named {name!r}; it has {', '.join(found) or 'none'}")
-    return found[name], f"{name}:{settings}"
+    return found[name], f"{name}:{settings}", names
 
 
-def operator(text: str, *, measured: Shape | None = None, image: Shape | None = None) -> Operator:
-    """The operator of a spec for a measurement of shape `measured`, or for a picture of shape `image`."""
+def operator(text: str, *, measured: Shape = (0, 0, 0), image: Shape | None = None) -> Operator:
+    """The operator of a spec for a picture of shape `image`, or else for a measurement of shape `measured`."""
     mine = own(text, Operator)
     if mine is not None:
-        shape = image or measured
-        return build(mine[0], *split(mine[1]), image_shape=shape)
+        cls, settings, names = mine
+        shape = image if image is not None else cls.image_shape_for(measured)
+        return build(cls, *split(settings), names, image_shape=shape)
     name, positional, named = split(text)
     if name not in OPERATIONS:
         raise BadInput(f"unknown operator {name!r}; known: {', '.join(OPERATIONS)}, or file.py:Class")
     spec = build(OPERATIONS[name], name, positional, named)
     try:
         return spec.operator(image if image is not None else spec.image(measured))
+    except BadInput:
+        raise
     except ValueError as error:
-        raise BadInput(f"{name}: {error}" if not isinstance(error, BadInput) else str(error)) from None
+        raise BadInput(f"{name}: {error}") from None
 
 
 def likelihood(text: str) -> Likelihood:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.errors import Unsupported
 from restorekit.solvers.spectral import Spectrum, ancestral
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
@@ -27,7 +28,12 @@ class DDNM(Solver):
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
 
     def check(self, problem: Problem) -> None:
-        problem.least_squares("ddnm")
+        operator, y, sigma_y = problem.least_squares("ddnm")
+        noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype).to(y.device)
+        if sigma_y > 1e-3 and float(operator.pinv(noise).norm() / noise.norm()) > 30:
+            raise Unsupported(
+                "ddnm would amplify the noise more than 30 times here; use `--solver ddnm+`, ddrm or diffpir"
+            )
 
     @torch.no_grad()
     def __call__(

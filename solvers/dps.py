@@ -38,8 +38,7 @@ class DPS(Solver):
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         """step="paper": uniform in the DDPM time, for which its step length was made; else log-uniform."""
-        count = steps or self.default_steps
-        return vp_uniform(count) if self.step == "paper" else log_uniform(count)
+        return vp_uniform(steps or 1000) if self.step == "paper" else log_uniform(steps or self.default_steps)
 
     def __post_init__(self) -> None:
         if self.step not in ("paper", "score"):
@@ -68,7 +67,7 @@ class DPS(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        size = math.sqrt(problem.y[0].numel() / (3 * 256**2))  # keeps the effect of a step at other sizes
+        size = math.sqrt(x[0].numel() / (3 * 256**2))  # keeps the effect of a step at other sizes
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0, loss, g = self._gradient(problem, denoise, x, sigma)
             if self.step == "score":

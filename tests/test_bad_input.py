@@ -25,7 +25,9 @@ def kernel(path: Path, array: np.ndarray) -> Path:
     return path
 
 
-def restore(d: Path, *extra: str, source: Path | str | None = None, target: str = "out.png", op: str = "denoise") -> list[str]:
+def restore(
+    d: Path, *extra: str, source: Path | str | None = None, target: str = "out.png", op: str = "denoise"
+) -> list[str]:
     source = picture(d / "in.png") if source is None else source
     return ["restore", str(source), str(d / target), "--op", op, "--noise", "gaussian:0.05", *extra]
 

@@ -163,13 +163,16 @@ def test_measurements_that_are_no_pictures(tmp_path: Path) -> None:
 def test_own_operator_and_own_solver(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         """
+from __future__ import annotations
 from dataclasses import dataclass
+from typing import Literal
 from restorekit.operators import LinearOperator
 from restorekit.solvers import DiffPIR
 
 @dataclass(frozen=True, eq=False)
 class Half(LinearOperator):
     gain: float = 0.5
+    kind: Literal["a", "b"] = "a"
     def __call__(self, x):
         return self.gain * x
 
@@ -232,7 +235,9 @@ def test_train_then_use_the_prior(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     for i in range(3):
         photo(tmp_path / "pictures" / f"{i}.png", 40 + i, 48)
-    (tmp_path / "c.yaml").write_text("name: tiny\nmodel: {widths: [8, 16]}\ndata: {crop: 16}\noptim: {steps: 4, batch: 4}\n")
+    (tmp_path / "c.yaml").write_text(
+        "name: tiny\nmodel: {widths: [8, 16]}\ndata: {crop: 16}\noptim: {steps: 4, batch: 4}\n"
+    )
     args = ("--config", tmp_path / "c.yaml", "--data", tmp_path / "pictures", "--out", tmp_path / "run", "--quiet")
     go("train", *args, "--set", "run.sample_every=4")
     assert (tmp_path / "run" / "samples" / "0000004.png").exists()

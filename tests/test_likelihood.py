@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_prox_is_the_minimum_that_scipy_finds(law: str, weight: float) -> None:
             return float(nll) + weight / 2 * (s - v) ** 2
 
         low = 1e-9 if isinstance(likelihood, Poisson) else min(y, v) - max(0.0, 4 / weight) - 1
-        best = scipy.optimize.minimize_scalar(
+        best: Any = scipy.optimize.minimize_scalar(
             cost, bounds=(low, max(y, v) + 1), method="bounded", options={"xatol": 1e-12}
         )
         if isinstance(likelihood, Poisson) and x < 1e-4:

@@ -16,7 +16,7 @@ from restorekit.priors.analytic import GaussianPrior, dense
 from restorekit.solvers import DDNM, DDRM, DPS, HQS, DDNMPlus, DiffPIR
 from restorekit.solvers.diffpir import data_step
 from restorekit.types import Problem, Solver
-from tests.cases import kernel
+from tests.cases import gaussian, kernel, peaked
 from tests.oracle import ORACLES, SHAPE
 
 EVERY = {"ddnm": DDNM(), "ddnm+": DDNMPlus(), "travel": DDNMPlus(travel=(3, 2)), "ddrm": DDRM(), "diffpir": DiffPIR(),
@@ -74,7 +74,7 @@ def test_a_sample_does_not_depend_on_its_batch(solver: Solver, boundary: str) ->
     if boundary == "reflect" and isinstance(solver, DDRM | DDNMPlus):
         pytest.skip("needs an SVD")
     prior = GaussianPrior.smooth((1, 8, 8))
-    operator = ops.blur((1, 8, 8), kernel(3, 3), boundary)  # type: ignore[arg-type]
+    operator = ops.blur((1, 8, 8), peaked(3, 3), boundary)  # type: ignore[arg-type]
     y = operator(prior.sample(1, torch.Generator().manual_seed(0)))
     runs = [
         restore(Problem(y, operator, Gaussian(0.05)), prior, solver, steps=6, samples=3, batch=b) for b in (1, 2, 3)
@@ -130,6 +130,7 @@ REFUSED = [
     (DiffPIR(), ops.Identity(SHAPE), Gamma(4.0), "log domain"),
     (HQS(), ops.BlockAverage(SHAPE, 2), Poisson(30.0), "hqs needs Gaussian.*--solver dps"),
     (DPS("paper"), ops.Identity(SHAPE), Gamma(4.0), "needs Gaussian.*step=score"),
+    (DDNM(), ops.CircularBlur(SHAPE, gaussian(7, 1.2)), Gaussian(0.05), "amplify the noise.*ddnm"),
     (DDNM(), ops.Identity(SHAPE), Poisson(30.0), "ddnm needs Gaussian.*--solver dps"),
 ]
 

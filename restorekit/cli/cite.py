@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 
 def cite(
-    solvers: Annotated[Optional[list[str]], typer.Argument(help="Solver names; none: all.", show_default=False)] = None,
+    solvers: Annotated[list[str] | None, typer.Argument(help="Solver names; none: all.", show_default=False)] = None,
 ) -> None:
     """Print BibTeX. restorekit cite diffpir"""
     from restorekit.citations import CITATIONS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ def degrade(
     op: Annotated[str, typer.Option(help="Forward model, as for `restore`.")],
     noise: Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")] = "gaussian:0.01",
     seed: Seed = 0,
-    dtype: Annotated[Optional[str], typer.Option(help="uint8, uint16 or float32; default: that of IN. Integers clip the noise.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="uint8, uint16 or float32; default: that of IN. Integers clip the noise.")] = None,
     range_: Range = None,
 ) -> None:  # fmt: skip
     """Make a test measurement. restorekit degrade photo.png blurred.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --dtype uint16"""

@@ -45,7 +45,7 @@ def solver_of(text: str) -> Solver:
     """A solver from text: a known name or the user's own file.py:Class."""
     mine = spec.own(text, Solver)
     if mine is not None:
-        return spec.build(mine[0], *spec.split(mine[1]))
+        return spec.build(mine[0], *spec.split(mine[1]), mine[2])
     name, positional, named = spec.split(text)
     if name not in SOLVERS:
         raise BadInput(f"unknown solver {name!r}; known: {', '.join(SOLVERS)}, or file.py:Class")

@@ -12,7 +12,7 @@ from restorekit.cli import check, cite, degrade, metrics, priors, restore, train
 from restorekit.errors import BadInput
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
-UsageError = typer.BadParameter.__bases__[0]
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     help="Restore measured pictures with diffusion priors.",

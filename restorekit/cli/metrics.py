@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -13,9 +13,7 @@ from restorekit.cli.options import Range
 def metrics(
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", show_default=False)],
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", show_default=False)],
-    names: Annotated[
-        Optional[str], typer.Option(help="Comma-separated; default: all of psnr, ssim, mae, rmse.")
-    ] = None,
+    names: Annotated[str | None, typer.Option(help="Comma-separated; default: all of psnr, ssim, mae, rmse.")] = None,
     crop: Annotated[int, typer.Option(min=0, help="Pixels to leave out at each side.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     range_: Range = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -31,7 +31,7 @@ PriorOpt = Annotated[
 Samples = Annotated[
     int, typer.Option(min=1, help="Posterior samples; more than one also gives mean and standard deviation.")
 ]
-Steps = Annotated[Optional[int], typer.Option(min=1, help="Network calls; default: what the task was tuned at.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Network calls; default: what the task was tuned at.")]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same picture.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Tile = Annotated[
@@ -39,7 +39,7 @@ Tile = Annotated[
 ]
 Precision = Annotated[str, typer.Option(help="auto, bf16 or fp32 for the network.")]
 Range = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--range", metavar="LO,HI", help="File values that mean black and white, where not [0, 1] or full scale."
     ),

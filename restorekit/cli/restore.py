@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -90,7 +90,7 @@ def deblur(
 def upscale(
     source: In, target: Out,
     factor: Annotated[int, typer.Option(min=1, help="How many times larger.")] = 2,
-    kernel: Annotated[Optional[str], typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")] = None,
     noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Folder or zip of pictures.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log.csv, samples.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-    override: Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override, as optim.steps=1000.")] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as optim.steps=1000.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:  # fmt: skip
     """Train a prior; with several processes: torchrun --nproc-per-node 2 -m restorekit train ...
