@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import torch
-from classical import bm3d, classical, methods
+from classical import bm3d, classical, methods, tuned
 from common import RESULTS, Rows, centre, load_labelled, publish, test_set
 from tasks import TASKS, Case, cases, run_solver, solver_of
 
@@ -34,6 +34,8 @@ def measure(rows: Rows, trial: str, case: Case, size: str, solvers: list[str], p
     compared = [*methods(case.task), *(["bm3d"] if with_bm3d and case.task.startswith("denoise") else [])]
     for method in compared:
         if not rows.has(case.task, trial, size, method, "-"):
+            if method != "bm3d":
+                tuned(case.task, method)  # before the clock starts
             began = time.perf_counter()
             x = bm3d(case.y, case.sigma) if method == "bm3d" else classical(case, method)
             add(method, "-", x, 0, time.perf_counter() - began)

@@ -36,7 +36,8 @@ def test_vp_levels_are_those_of_the_table_of_ddpm() -> None:
     for t in range(1000):
         a *= 1 - (1e-4 + t * (0.02 - 1e-4) / 999)
         table.append(math.sqrt((1 - a) / a) / 2)  # on [0, 1] the noise is half of that on [-1, 1]
-    levels = vp_uniform(20)[:-1]
+    assert vp_uniform(1000)[:-1] == pytest.approx(table[::-1], rel=1e-12)
+    levels = vp_uniform(20, sigma_max=10.0)[:-1]
     places = [min(range(1000), key=lambda t, s=s: abs(table[t] - s)) for s in levels]
     assert [table[t] for t in places] == pytest.approx(levels, rel=1e-12)
     strides = [a - b for a, b in zip(places, places[1:])]

@@ -66,7 +66,7 @@ ROWS = {
     "ddrm ancestral": Row(DDRM(eta=None), log_uniform(50), {
         "denoise": (0.435, 0.237, NONE, 0.28), "inpaint": (0.50, 0.464, 1.14, 0.655),
         "average": (0.22, 0.288, 0.88, 0.68), "blur": (1.22, 0.213, 0.299, 0.21)}),
-    "ddrm vp": Row(DDRM(), vp_uniform(50), {  # the grid of the paper: fewer low levels, less is lost
+    "ddrm vp": Row(DDRM(), vp_uniform(50, 10.0, 0.005), {  # the grid of the paper: fewer low levels, less is lost
         "denoise": (0.062, 0.565, NONE, 0.635), "inpaint": (0.35, 0.722, 0.942, 0.76),
         "average": (0.04, 0.63, 0.75, 0.715), "blur": (0.395, 0.569, 0.502, 0.585)}),
     # Keeps 0.7 of the old noise, which carries the spread; biased where the hole is large (inpainting).
@@ -86,7 +86,7 @@ ROWS = {
         "denoise": (0.265, 0.776, NONE, 0.775), "inpaint": (0.265, 0.771, 0.815, 0.785),
         "average": (0.23, 0.758, 0.922, 0.795), "blur": (0.15, 0.858, 0.90, 0.83)}),
     # Five times the step of the paper makes up for a fifth of its 1000 steps. Its strength knows nothing of sigma_y.
-    "dps paper": Row(DPS("paper", 5.0), vp_uniform(200), {"denoise": (0.26, 0.87, NONE, 0.79)},
+    "dps paper": Row(DPS("paper", 5.0), vp_uniform(200, 10.0, 0.005), {"denoise": (0.26, 0.87, NONE, 0.79)},
         {"draws": 6, "samples": 12}),
 }  # fmt: skip
 
