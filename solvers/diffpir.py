@@ -54,16 +54,20 @@ class DiffPIR(Solver):
 
     lambda_: float = 1.0  # weight of the prior in the data step
     zeta: float = 0.3  # share of fresh noise
+    first: float = 10.0  # noise level to start from; 1 saves steps where little is missing
 
     reference = "diffpir"
     needs = "a linear operator and Gaussian noise, or denoising under any noise with a proximal step"
 
     def __post_init__(self) -> None:
-        if self.lambda_ <= 0 or not 0 <= self.zeta <= 1:
-            raise ValueError(f"lambda_={self.lambda_} must be positive and zeta={self.zeta} in 0..1")
+        if min(self.lambda_, self.first) <= 0 or not 0 <= self.zeta <= 1:
+            raise ValueError(f"lambda_={self.lambda_} and first={self.first} must be positive, zeta={self.zeta} in 0..1")
 
     def check(self, problem: Problem) -> None:
         check_data_step(problem, "diffpir")
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return log_uniform(steps or self.default_steps, self.first, min(0.01, self.first))
 
     @torch.no_grad()
     def __call__(
@@ -83,6 +87,7 @@ class HQS(Solver):
     """Half-quadratic splitting: data step and denoiser in turn, no noise put back. An optimiser: one answer, no spread."""
 
     lambda_: float = 0.23  # weight of the prior in the data step (Zhang et al. 2021, section 4.2)
+    first: float = 49 / 255  # noise level to start from; larger for larger holes
 
     reference = "dpir"
     samples = False
@@ -90,17 +95,17 @@ class HQS(Solver):
     needs = DiffPIR.needs
 
     def __post_init__(self) -> None:
-        if self.lambda_ <= 0:
-            raise ValueError(f"lambda_={self.lambda_} must be positive")
+        if min(self.lambda_, self.first) <= 0:
+            raise ValueError(f"lambda_={self.lambda_} and first={self.first} must be positive")
 
     def check(self, problem: Problem) -> None:
         check_data_step(problem, "hqs")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """From 49/255 down to the noise of the measurement, log-uniform."""
+        """From `first` down to the noise of the measurement, log-uniform."""
         law = problem.likelihood
-        last = min(0.19, max(0.01, float(torch.as_tensor(law.sigma).min()))) if isinstance(law, Gaussian) else 0.02
-        return log_uniform(steps or self.default_steps, 0.192, last)
+        last = max(0.01, float(torch.as_tensor(law.sigma).min())) if isinstance(law, Gaussian) else 0.02
+        return log_uniform(steps or self.default_steps, max(self.first, last), last)
 
     def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
         return problem.operator.estimate(problem.y)
