@@ -201,15 +201,15 @@ def diffpir_reflect(y: Tensor, op: Any, net: Net, levels: list[float], sigma_y: 
 
     back = adjoint(y)
 
-    def solve(x0: Tensor, rho: float, x: Tensor | None) -> Tensor:
+    def solve(x0: Tensor, rho: float, last: Tensor | None) -> Tensor:
         b = back + rho * x0
-        x = torch.zeros_like(b) if x is None else x
+        x = torch.zeros_like(b) if last is None else last
         r = b - adjoint(apply(x)) - rho * x
-        p, rz, goal = None, None, 1e-8 * b.square().sum()
+        p, rz, goal = torch.zeros_like(r), torch.ones(()), 1e-8 * b.square().sum()
         while r.square().sum() > goal:
             z = torch.fft.irfft2(torch.fft.rfft2(r) / (power + rho), s=(height, width))
             new = (r * z).sum()
-            p = z if p is None else z + (new / rz) * p
+            p = z + (new / rz) * p
             rz = new
             q = adjoint(apply(p)) + rho * p
             alpha = rz / (p * q).sum()

@@ -57,7 +57,7 @@ def _deconvolved(case: Case, method: Callable[[np.ndarray, np.ndarray], np.ndarr
 
 
 def wiener(case: Case, balance: float) -> np.ndarray:
-    return _deconvolved(case, lambda y, k: restoration.wiener(y, k, balance, clip=False))
+    return _deconvolved(case, lambda y, k: np.asarray(restoration.wiener(y, k, balance, clip=False)))
 
 
 def richardson_lucy(case: Case, iterations: int) -> np.ndarray:
@@ -68,7 +68,7 @@ def richardson_lucy(case: Case, iterations: int) -> np.ndarray:
 
 def bicubic(case: Case) -> np.ndarray:
     size = case.truth.shape
-    return transform.resize(case.y.astype(np.float64), size, order=3, mode="symmetric", anti_aliasing=False)
+    return np.asarray(transform.resize(case.y.astype(np.float64), size, order=3, mode="symmetric", anti_aliasing=False))
 
 
 def biharmonic(case: Case) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import math
 import os
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -52,7 +53,7 @@ def classic(folder: str, limit: int | None = None) -> Pictures:
     return [(name, x) for name, x in pictures if len(x) == 3][:limit]
 
 
-def test_set(name: str, limit: int | None = None) -> Pictures:
+def picture_set(name: str, limit: int | None = None) -> Pictures:
     return archive("natural128-test.zip", limit) if name == "test128" else classic(name, limit)
 
 
@@ -139,7 +140,9 @@ class Rows:
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     def text(v: Any) -> str:
-        return ("-" if v != v else f"{v:.2f}" if abs(v) >= 10 else f"{v:.3g}") if isinstance(v, float) else str(v)
+        if not isinstance(v, float):
+            return str(v)
+        return "-" if math.isnan(v) else f"{v:.2f}" if abs(v) >= 10 else f"{v:.3g}"
 
     lines = [header, ["---"] * len(header), *([text(v) for v in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from classical import bm3d, nlm, tuned, tv
-from common import CLASSIC, RESULTS, Rows, centre, grey, load_labelled, publish, test_set
+from common import CLASSIC, RESULTS, Rows, centre, grey, load_labelled, picture_set, publish
 
 from restorekit.metrics import psnr, ssim
 
@@ -89,13 +89,15 @@ def main() -> None:
     parser.add_argument("--no-bm3d", action="store_true")
     args = parser.parse_args()
     variant = ("-grey" if args.grey else "") + (f"-crop{args.crop}" if args.crop else "")
-    rows = Rows(RESULTS / f"denoise{variant}_rows.csv", ("set", "picture", "sigma", "method"), ("psnr", "ssim", "seconds"))
+    rows = Rows(
+        RESULTS / f"denoise{variant}_rows.csv", ("set", "picture", "sigma", "method"), ("psnr", "ssim", "seconds")
+    )
     methods = classical_methods(not args.no_bm3d)
     for name in args.prior:
         label, prior = load_labelled(name)
         methods[label] = of_prior(prior, 1 if args.grey else 3)
     for name in ("test128", *CLASSIC) if args.pictures == "all" else (args.pictures,):
-        pictures = [(n, centre(x, args.crop)) for n, x in test_set(name, args.limit)]
+        pictures = [(n, centre(x, args.crop)) for n, x in picture_set(name, args.limit)]
         pictures = grey(pictures) if args.grey else pictures
         order = np.random.default_rng(0).permutation([n for n, _ in pictures])
         slow = set(order[: args.bm3d_limit]) if name == "test128" else set(order)

@@ -80,7 +80,9 @@ def main() -> None:
         ("Quality", ("task", "fp32 PSNR", "bf16 PSNR", "difference", "PSNR of one to the other"), body),
         ("Milliseconds per call, 1x3x256x256", ("threads", *ways, "speed-up"), times),
     ]
-    notes = [f"Prior {label}; {len(pictures)} Kodak pictures, centre crops of {args.crop}; least of {args.repeats} calls."]
+    notes = [
+        f"Prior {label}; {len(pictures)} Kodak pictures, centre crops of {args.crop}; least of {args.repeats} calls."
+    ]
     publish("precision", "fp32 and bf16", tables, notes)
 
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import torch
 from classical import bm3d, classical, methods, tuned
-from common import RESULTS, Rows, centre, load_labelled, publish, test_set
+from common import RESULTS, Rows, centre, load_labelled, picture_set, publish
 from tasks import TASKS, Case, cases, run_solver, solver_of
 
 from restorekit.metrics import psnr, ssim
@@ -23,10 +23,12 @@ SETS = ("kodak", "set5", "urban")
 
 def pictures(sets: list[str], limit: int | None, crop: int | None) -> list[tuple[str, np.ndarray]]:
     """`limit` counts per set; sides are cut to multiples of 8, as the x4 task needs."""
-    return [(f"{s}/{n}", centre(x, crop, 8)) for s in sets for n, x in test_set(s, limit)]
+    return [(f"{s}/{n}", centre(x, crop, 8)) for s in sets for n, x in picture_set(s, limit)]
 
 
-def measure(rows: Rows, trial: str, case: Case, size: str, solvers: list[str], prior: Denoiser, label: str, with_bm3d: bool) -> None:
+def measure(
+    rows: Rows, trial: str, case: Case, size: str, solvers: list[str], prior: Denoiser, label: str, with_bm3d: bool
+) -> None:
     def add(method: str, who: str, x: np.ndarray, nfe: int, seconds: float) -> None:
         x = x.clip(0, 1)
         rows.add(case.task, trial, size, method, who, psnr(x, case.truth), ssim(x, case.truth), nfe, seconds)
@@ -55,15 +57,18 @@ def report(rows: Rows) -> None:
         for size, method, prior in groups:
             part = [r for r in mine if (r["size"], r["method"], r["prior"]) == (size, method, prior)]
             mean = {k: float(np.mean([float(r[k]) for r in part])) for k in ("psnr", "ssim", "seconds")}
-            body.append((method, prior, size, mean["psnr"], mean["ssim"], int(part[0]["nfe"]), mean["seconds"], len(part)))
+            body.append(
+                (method, prior, size, mean["psnr"], mean["ssim"], int(part[0]["nfe"]), mean["seconds"], len(part))
+            )
         if body:
             body.sort(key=lambda line: (str(line[2]), -float(line[3])))  # type: ignore[arg-type]
             header = ("method", "prior", "crop", "PSNR", "SSIM", "calls", "seconds", "measurements")
             tables.append((f"{task}, sigma_y {TASKS[task]}", header, body))
     notes = [
         "Means over the measurements; results clipped to [0, 1]; one sample unless `samples` is given.",
-        "Classical methods: settings tuned on training pictures, see results/classical.json; Wiener and Richardson-Lucy get "
-        "the true kernel and a mirrored margin. Seconds: with the machine's other load at that time.",
+        "Classical methods: settings tuned on training pictures, see results/classical.json.",
+        "Wiener and Richardson-Lucy get the true kernel and a mirrored margin.",
+        "Seconds: with the machine's other load at that time.",
     ]
     publish("restore", "Restoration", tables, notes)
 
@@ -72,8 +77,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prior", required=True, help="shipped name or checkpoint")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="of: " + ", ".join(TASKS))
-    parser.add_argument("--solvers", nargs="*", default=list(SOLVERS), help="names: with the package's default settings")
-    parser.add_argument("--set", action="append", default=[], dest="extra", help='for example "diffpir:steps=20,zeta=1.0"')
+    parser.add_argument(
+        "--solvers", nargs="*", default=list(SOLVERS), help="names: with the package's default settings"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], dest="extra", help='for example "diffpir:steps=20,zeta=1.0"'
+    )
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--limit", type=int, help="pictures per set")
     parser.add_argument("--crop", type=int, help="centre crops of at most this side")

@@ -37,7 +37,7 @@ def spectral() -> list[str]:
     samplers = [
         f"{name}:steps={n},eta={eta}" for name in ("ddrm", "ddnm+") for n in (20, 50) for eta in (0.0, 0.5, 0.85, None)
     ]
-    return samplers + ["ddnm+:steps=10,eta=0.85,travel=5x3", "ddnm:steps=50"]
+    return [*samplers, "ddnm+:steps=10,eta=0.85,travel=5x3", "ddnm:steps=50"]
 
 
 def dps() -> list[str]:
@@ -63,7 +63,7 @@ def measure(rows: Rows, label: str, prior: Denoiser, trials: list[tuple[str, Cas
     print(f"{task:12} {text:50} {np.mean(scores, 0)[0]:.2f} dB, {nfe} calls, {seconds:.1f} s", flush=True)
 
 
-def report(rows: Rows, label: str) -> None:
+def report(rows: Rows, label: str, note: str) -> None:
     tables = []
     for task in TASKS:
         mine = [r for r in rows.rows if r["task"] == task and r["prior"] == label]
@@ -71,7 +71,9 @@ def report(rows: Rows, label: str) -> None:
         body = [(r["settings"], float(r["psnr"]), float(r["ssim"]), int(r["nfe"])) for r in order]
         if body:
             tables.append((task, ("settings", "PSNR", "SSIM", "calls"), body))
-    notes = [f"Prior {label}. First crops of natural128-train.zip at 128x128; PSNR of the result clipped to [0, 1]."]
+    notes = [
+        f"Prior {label}. First crops of natural128-train.zip at 128x128; PSNR of the result clipped to [0, 1]."
+    ] + [note] * bool(note)
     publish("tune", "Solver settings, tuned on training pictures", tables, notes)
 
 
@@ -85,6 +87,7 @@ def main() -> None:
     )
     parser.add_argument("--pictures", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--note", default="", help="a line for the report")
     parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -100,7 +103,7 @@ def main() -> None:
             for text in texts:
                 measure(rows, label, prior, trials, text)
         rows.reload()
-    report(rows, label)
+    report(rows, label, args.note)
 
 
 if __name__ == "__main__":
