@@ -151,37 +151,37 @@ def dps_circular(y: Tensor, op: Any, net: Net, levels: list[float], sigma_y: flo
     return dps(y, lambda x: torch.fft.irfft2(k * torch.fft.rfft2(x), s=y.shape[-2:]), net, levels, sigma_y)
 
 
-Data = Callable[[Tensor, float, Tensor | None], Tensor]
+Data = Callable[[Tensor, float], Tensor]
 
 
 @torch.no_grad()
 def diffpir(y: Tensor, solve: Data, net: Net, levels: list[float], sigma_y: float) -> Tensor:
-    """lambda 1, zeta 0.3; `solve(x0, rho, last)` is the data step."""
-    g, xh = torch.Generator().manual_seed(0), None
+    """lambda 1, zeta 0.3; `solve(x0, rho)` is the data step."""
+    g = torch.Generator().manual_seed(0)
     x = y + levels[0] * draw(g, y)
     for s, t in zip(levels, levels[1:]):
-        xh = solve(net(x, s), (sigma_y / s) ** 2, xh)
+        xh = solve(net(x, s), (sigma_y / s) ** 2)
         x = xh + t * (math.sqrt(0.7) * ((x - xh) / s) + math.sqrt(0.3) * draw(g, x))
     return x
 
 
 def diffpir_inpaint(y: Tensor, op: Any, net: Net, levels: list[float], sigma_y: float) -> Tensor:
     mask, back = op.mask**2, op.mask * y
-    return diffpir(y, lambda x0, rho, _: (back + rho * x0) / (mask + rho), net, levels, sigma_y)
+    return diffpir(y, lambda x0, rho: (back + rho * x0) / (mask + rho), net, levels, sigma_y)
 
 
 def diffpir_circular(y: Tensor, op: Any, net: Net, levels: list[float], sigma_y: float) -> Tensor:
     k = otf(op.kernel, y.shape[-2:])
     power, back = k.abs().square(), k.conj() * torch.fft.rfft2(y)
 
-    def solve(x0: Tensor, rho: float, _: Tensor | None) -> Tensor:
+    def solve(x0: Tensor, rho: float) -> Tensor:
         return torch.fft.irfft2((back + rho * torch.fft.rfft2(x0)) / (power + rho), s=y.shape[-2:])
 
     return diffpir(y, solve, net, levels, sigma_y)
 
 
 def diffpir_reflect(y: Tensor, op: Any, net: Net, levels: list[float], sigma_y: float) -> Tensor:
-    """Preconditioned conjugate gradients to a relative residual of 1e-4, warm started."""
+    """Conjugate gradients from x0 to a preconditioned residual of 1e-4, as the package does it."""
     (h, w), (height, width) = op.kernel.shape, y.shape[-2:]
     pads = (w - 1 - w // 2, w // 2, h - 1 - h // 2, h // 2)
     rows = torch.arange(-pads[2], height + pads[3]) % (2 * height)
@@ -201,19 +201,21 @@ def diffpir_reflect(y: Tensor, op: Any, net: Net, levels: list[float], sigma_y: 
 
     back = adjoint(y)
 
-    def solve(x0: Tensor, rho: float, last: Tensor | None) -> Tensor:
-        b = back + rho * x0
-        x = torch.zeros_like(b) if last is None else last
+    def solve(x0: Tensor, rho: float) -> Tensor:
+        def precondition(r: Tensor) -> Tensor:
+            return torch.fft.irfft2(torch.fft.rfft2(r) / (power + rho), s=(height, width))
+
+        b, x = back + rho * x0, x0
         r = b - adjoint(apply(x)) - rho * x
-        p, rz, goal = torch.zeros_like(r), torch.ones(()), 1e-8 * b.square().sum()
-        while r.square().sum() > goal:
-            z = torch.fft.irfft2(torch.fft.rfft2(r) / (power + rho), s=(height, width))
-            new = (r * z).sum()
-            p = z + (new / rz) * p
-            rz = new
+        z = precondition(r)
+        p, rz, goal = z, (r * z).sum(), 1e-8 * precondition(b).square().sum()
+        while z.square().sum() > goal:
             q = adjoint(apply(p)) + rho * p
             alpha = rz / (p * q).sum()
             x, r = x + alpha * p, r - alpha * q
+            z = precondition(r)
+            new = (r * z).sum()
+            p, rz = z + (new / rz) * p, new
         return x
 
     return diffpir(y, solve, net, levels, sigma_y)

@@ -33,6 +33,10 @@ class Grey(SVDOperator):
     def singulars(self) -> Tensor:  # type: ignore[override]
         return torch.tensor(self.weights, dtype=torch.float64).norm().expand(self.image_shape[1] * self.image_shape[2])
 
+    def estimate(self, y: Tensor) -> Tensor:
+        """The grey picture in every band."""
+        return (y / sum(self.weights)).expand(-1, len(self.weights), -1, -1)
+
     def vt(self, x: Tensor, /) -> Tensor:
         return torch.einsum("ij,bjhw->bihw", self._rotation.to(x), x).flatten(1)
 

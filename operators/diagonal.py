@@ -8,6 +8,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from restorekit.operators.base import SVDOperator
 
@@ -43,6 +44,17 @@ class Identity(SVDOperator):
     ut, u = vt, v
 
 
+def _fill(x: Tensor, known: Tensor) -> Tensor:
+    """x where known, elsewhere the fill of the picture of half the size, whose pixels are means over known ones."""
+    if min(x.shape[-2:]) <= 1 or bool(known.all()):
+        mean = (x * known).sum((-1, -2), keepdim=True) / known.sum((-1, -2), keepdim=True).clamp(min=1)
+        return torch.where(known > 0, x, mean)
+    count = F.avg_pool2d(known, 2, ceil_mode=True)
+    half = F.avg_pool2d(x * known, 2, ceil_mode=True) / count.clamp(min=1e-8)
+    coarse = _fill(half, (count > 0).to(x))
+    return torch.where(known > 0, x, F.interpolate(coarse, size=x.shape[-2:], mode="bilinear", align_corners=False))
+
+
 @dataclass(frozen=True, eq=False)
 class Inpaint(SVDOperator):
     """y = mask * x, y as large as x. mask (1 or C, H, W) >= 0: 1 measured, 0 missing; other values weight a pixel."""
@@ -73,6 +85,10 @@ class Inpaint(SVDOperator):
 
     def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
         return b / (self.mask**2 + rho)
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """Holes filled from averages of what is known around them, wider and wider."""
+        return _fill(self.pinv(y), (self.mask > 0).to(y).expand(y.shape))
 
     def vt(self, x: Tensor, /) -> Tensor:
         return x.flatten(1)

@@ -23,16 +23,16 @@ from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 FLOOR = 1e-3  # sigma_y below this is treated as this
 
 
-def data_step(problem: Problem, solver: str) -> Callable[[Tensor, float, Tensor | None], Tensor]:
-    """(x0, t, guess) -> argmin_x -log p(y | x) + ||x - x0||^2 / (2 t^2)."""
+def data_step(problem: Problem, solver: str) -> Callable[[Tensor, float], Tensor]:
+    """(x0, t) -> argmin_x -log p(y | x) + ||x - x0||^2 / (2 t^2), iterations starting at x0, right where y says nothing."""
     if not isinstance(problem.likelihood, Gaussian | Joint) and isinstance(problem.operator, Identity):
-        return lambda x0, t, guess: problem.likelihood.prox(problem.y, x0, 1 / t**2)
+        return lambda x0, t: problem.likelihood.prox(problem.y, x0, 1 / t**2)
     operator, y, sigma_y = problem.least_squares(solver)
     aty, sigma_y = operator.adjoint(y), max(sigma_y, FLOOR)
 
-    def solve(x0: Tensor, t: float, guess: Tensor | None) -> Tensor:
+    def solve(x0: Tensor, t: float) -> Tensor:
         rho = (sigma_y / t) ** 2
-        return operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, guess, tolerance=1e-4)
+        return operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0, tolerance=1e-4)
 
     return solve
 
@@ -61,7 +61,9 @@ class DiffPIR(Solver):
 
     def __post_init__(self) -> None:
         if min(self.lambda_, self.first) <= 0 or not 0 <= self.zeta <= 1:
-            raise ValueError(f"lambda_={self.lambda_} and first={self.first} must be positive, zeta={self.zeta} in 0..1")
+            raise ValueError(
+                f"lambda_={self.lambda_} and first={self.first} must be positive, zeta={self.zeta} in 0..1"
+            )
 
     def check(self, problem: Problem) -> None:
         check_data_step(problem, "diffpir")
@@ -73,10 +75,10 @@ class DiffPIR(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        solve, xh = data_step(problem, "diffpir"), None
+        solve = data_step(problem, "diffpir")
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
-            xh = solve(x0, sigma / math.sqrt(self.lambda_), xh)
+            xh = solve(x0, sigma / math.sqrt(self.lambda_))
             keep = following / sigma * math.sqrt(1 - self.zeta)  # of the noise (x - xh) / sigma that xh implies
             x = torch.lerp(xh, x, keep).add_(rng.normal(x), alpha=following * math.sqrt(self.zeta))
             yield Step(x, xh, sigma)
@@ -102,10 +104,11 @@ class HQS(Solver):
         check_data_step(problem, "hqs")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """From `first` down to the noise of the measurement, log-uniform."""
+        """From `first` down to the noise of the measurement, log-uniform; a single step is at that noise."""
         law = problem.likelihood
         last = max(0.01, float(torch.as_tensor(law.sigma).min())) if isinstance(law, Gaussian) else 0.02
-        return log_uniform(steps or self.default_steps, max(self.first, last), last)
+        first = self.first if self.first > last else 4 * last
+        return [last, 0.0] if steps == 1 else log_uniform(steps or self.default_steps, first, last)
 
     def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
         return problem.operator.estimate(problem.y)
@@ -114,8 +117,8 @@ class HQS(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        solve, xh = data_step(problem, "hqs"), None
+        solve = data_step(problem, "hqs")
         for sigma in sigmas[:-1]:
-            xh = solve(x, sigma / math.sqrt(self.lambda_), xh)  # eq 6
+            xh = solve(x, sigma / math.sqrt(self.lambda_))  # eq 6
             x = denoise(xh, sigma)  # eq 7
             yield Step(x, x, sigma)

@@ -101,7 +101,7 @@ def test_data_step_and_gradient_are_those_of_weighted_least_squares(operator: op
     weight = (1 / levels.expand(2, 4, 5).flatten() ** 2).diag()
     for t in (0.02, 1.0):
         normal, right = a.T @ weight @ a + torch.eye(40) / t**2, a.T @ weight @ y.flatten() + x.flatten() / t**2
-        found = data_step(problem, "test")(x, t, None).flatten()
+        found = data_step(problem, "test")(x, t).flatten()
         # Conjugate gradients stop at a relative residual of 1e-4: so much, divided by the least eigenvalue.
         bound = 1.01e-4 * float(right.norm() / torch.linalg.eigvalsh(normal)[0])
         assert float((found - torch.linalg.solve(normal, right)).norm()) < bound

@@ -14,13 +14,13 @@ class Task:
 
 
 TASKS = {
-    "denoise": Task("hqs", 1, "diffpir", 20),
-    "blur": Task("hqs", 8, "diffpir:zeta=0.3", 30),
-    "average": Task("hqs", 12, "diffpir:zeta=0.3", 30),
-    "decimate": Task("hqs", 12, "diffpir:zeta=0.3", 30),
-    "inpaint": Task("diffpir:zeta=1", 30, "diffpir:zeta=1", 30),
-    "grey": Task("diffpir:zeta=0.3", 30, "diffpir:zeta=0.3", 30),
-    "hadamard": Task("diffpir:zeta=0.3", 50, "diffpir:zeta=0.3", 50),
+    "denoise": Task("hqs", 1, "diffpir:zeta=1,first=1", 20),
+    "blur": Task("hqs", 8, "diffpir:zeta=1,first=0.3", 20),
+    "average": Task("hqs:first=0.5", 16, "diffpir:zeta=1,first=1", 20),
+    "decimate": Task("hqs:first=0.5", 16, "diffpir:zeta=1,first=1", 20),
+    "inpaint": Task("hqs:first=0.2", 20, "diffpir:zeta=1,first=1", 50),
+    "grey": Task("hqs:first=1", 8, "diffpir:zeta=1,first=1", 20),
+    "hadamard": Task("diffpir:zeta=1", 50, "diffpir:zeta=1", 50),
     "phase": Task("dps", 200, "dps", 200),
     "saturate": Task("dps", 100, "dps", 100),
 }
