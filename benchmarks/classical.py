@@ -37,7 +37,7 @@ def nlm(noisy: np.ndarray, sigma: float, h: float, patch: int) -> np.ndarray:
 def bm3d(noisy: np.ndarray, sigma: float) -> np.ndarray:
     """(Colour) BM3D on (C, H, W); the noise level is given."""
     try:
-        import bm3d as package
+        import bm3d as package  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise SystemExit("bm3d is not installed; `pip install bm3d`, or leave it out with --no-bm3d") from None
     if len(noisy) == 1:

@@ -15,7 +15,7 @@ _KEPT: list[Any] = []  # a torch.library.Library stops working when it is collec
 def import_deepinv() -> Any:
     """deepinv, also beside a CPU-only torch, where the torchvision wheel lacks the operators that it registers."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision  # noqa: F401  # pyright: ignore[reportMissingImports]
     except RuntimeError:
         for name in [n for n in sys.modules if n.startswith("torchvision")]:
             del sys.modules[name]
@@ -25,7 +25,7 @@ def import_deepinv() -> Any:
         _KEPT.append(library)
     except ImportError:
         pass
-    import deepinv
+    import deepinv  # pyright: ignore[reportMissingImports]
 
     return deepinv
 
