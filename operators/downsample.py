@@ -17,6 +17,17 @@ from restorekit.operators.combine import Compose
 from restorekit.operators.transforms import dct_matrix, pack, spread, unpack
 
 
+def _first_then_rest(c: Tensor) -> Tensor:
+    """(B, C, P, h, w) -> (B, n), what belongs to P = 0, the measured part, in front."""
+    return torch.cat([c[:, :, 0].flatten(1), c[:, :, 1:].flatten(1)], 1)
+
+
+def _parts(c: Tensor, channels: int, count: int, h: int, w: int) -> Tensor:
+    """The inverse of `_first_then_rest`."""
+    first = c[:, : channels * h * w].view(-1, channels, 1, h, w)
+    return torch.cat([first, c[:, channels * h * w :].view(-1, channels, count - 1, h, w)], 2)
+
+
 @dataclass(frozen=True, eq=False)
 class BlockAverage(SVDOperator):
     """y = mean over factor x factor blocks; the last block of a row or column may be partial: (C, ceil(H/f), ceil(W/f)).
@@ -63,13 +74,25 @@ class BlockAverage(SVDOperator):
                 parts.append((block @ dct_matrix(size, c.dtype, c.device)).flatten(-2))
         return torch.cat(parts, -1)
 
+    @property
+    def _whole(self) -> bool:
+        return not any(rest for _, rest in self._axes)
+
     def vt(self, x: Tensor, /) -> Tensor:
+        if self._whole:  # the same basis, in one product
+            d = dct_matrix(self.factor, x.dtype, x.device)
+            parts = F.pixel_unshuffle(x, self.factor).unflatten(1, (self.image_shape[0], -1))
+            return _first_then_rest(torch.einsum("pq,bcqhw->bcphw", torch.kron(d, d), parts))
         c = self._forward(self._forward(x, 1).transpose(-1, -2), 0).transpose(-1, -2)
         h, w = self._low
         return torch.cat([c[..., :h, :w].flatten(1), c[..., :h, w:].flatten(1), c[..., h:, :].flatten(1)], 1)
 
     def v(self, c: Tensor, /) -> Tensor:
         (channels, height, width), (h, w) = self.image_shape, self._low
+        if self._whole:
+            d = dct_matrix(self.factor, c.dtype, c.device)
+            parts = torch.einsum("pq,bcphw->bcqhw", torch.kron(d, d), _parts(c, channels, self.factor**2, h, w))
+            return F.pixel_shuffle(parts.flatten(1, 2), self.factor)
         sizes = [channels * h * w, channels * h * (width - w), channels * (height - h) * width]
         corner, right, bottom = c.split(sizes, 1)
         top = torch.cat([corner.view(-1, channels, h, w), right.view(-1, channels, h, width - w)], -1)
@@ -143,13 +166,10 @@ class CircularDecimation(SVDOperator):
     def vt(self, x: Tensor, /) -> Tensor:
         parts = F.pixel_unshuffle(x, self.factor).unflatten(1, (self.image_shape[0], -1))
         c = pack(self._reflect(torch.fft.rfft2(parts, norm="ortho")), self._low[1])
-        return torch.cat([c[:, :, 0].flatten(1), c[:, :, 1:].flatten(1)], 1)
+        return _first_then_rest(c)
 
     def v(self, c: Tensor, /) -> Tensor:
-        channels, (h, w) = self.image_shape[0], self._low
-        first = c[:, : channels * h * w].view(-1, channels, 1, h, w)
-        rest = c[:, channels * h * w :].view(-1, channels, self.factor**2 - 1, h, w)
-        z = self._reflect(unpack(torch.cat([first, rest], 2)))
+        z = self._reflect(unpack(_parts(c, self.image_shape[0], self.factor**2, *self._low)))
         return F.pixel_shuffle(torch.fft.irfft2(z, s=self._low, norm="ortho").flatten(1, 2), self.factor)
 
     def ut(self, y: Tensor, /) -> Tensor:

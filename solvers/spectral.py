@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,6 +24,15 @@ class Spectrum:
     operator: SVDOperator
     y: Tensor  # (B, n)
     nsr: Tensor  # (n,)
+
+    @cached_property
+    def snr(self) -> Tensor:
+        return 1 / self.nsr
+
+    @cached_property
+    def blind(self) -> Tensor:
+        """1 where nothing is measured, else 0."""
+        return torch.isinf(self.nsr).to(self.nsr)
 
     @staticmethod
     def of(problem: Problem, solver: str) -> Spectrum:
@@ -44,15 +54,13 @@ class Spectrum:
     ) -> Tensor:
         """Kawar et al. 2022, eq 8, in variance-exploding coordinates: from level `sigma` to `following` > 0.
 
-        c = V'x, c0 = V'x0, z white; all (B, n). The result is w0 c0 + wx c + wy y + wz z, weights per singular value.
+        c = V'x, c0 = V'x0, z white; all (B, n). Each coefficient has its own weights.
         """
         keep = math.sqrt(1 - eta**2) * following
-        blind, noisy = torch.isinf(self.nsr), self.nsr > following
-        wx = keep / sigma * blind.to(self.nsr)  # two numbers in `where` would be float32
-        wy = torch.where(noisy, keep / self.nsr, eta_b)  # blind: keep / infinity = 0
-        spread = (following**2 - (eta_b * self.nsr) ** 2).clamp(min=0).sqrt()
-        wz = torch.where(noisy, eta * following, spread)
-        return torch.addcmul(c0, wx, c - c0).addcmul_(wy, self.y - c0).addcmul_(wz, z)
+        noisy = self.nsr > following
+        wy = torch.where(noisy, keep * self.snr, eta_b)  # blind: 0
+        wz = torch.where(noisy, eta * following, (following**2 - eta_b**2 * self.nsr.square()).clamp_(min=0).sqrt_())
+        return torch.addcmul(c0, self.blind, c - c0, value=keep / sigma).addcmul_(wy, self.y - c0).addcmul_(wz, z)
 
 
 def ancestral(sigma: float, following: float) -> float:
