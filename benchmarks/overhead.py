@@ -31,9 +31,9 @@ PLAN = {  # label -> solver, operator
     "DDNM inpainting": (DDNM(), "inpaint"),
     "DPS inpainting": (DPS(), "inpaint"),
     "DPS circular blur": (DPS(), "circular"),
-    "DiffPIR inpainting": (DiffPIR(), "inpaint"),
-    "DiffPIR circular blur": (DiffPIR(), "circular"),
-    "DiffPIR reflect blur (CG)": (DiffPIR(), "reflect"),
+    "DiffPIR inpainting": (DiffPIR(zeta=0.3), "inpaint"),
+    "DiffPIR circular blur": (DiffPIR(zeta=0.3), "circular"),
+    "DiffPIR reflect blur (CG)": (DiffPIR(zeta=0.3), "reflect"),
 }
 
 

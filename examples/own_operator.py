@@ -41,7 +41,7 @@ if __name__ == "__main__":
     y = noise.sample(operator(truth), torch.Generator().manual_seed(0))
     prior = GaussianPrior.smooth((1, 128, 128))  # a stand-in that needs no weights; or load_prior("natural")
 
-    result = restore(Problem(y, operator, noise), prior, DiffPIR(), steps=30, samples=8)
+    result = restore(Problem(y, operator, noise), prior, DiffPIR(zeta=0.3, first=10.0), steps=30, samples=8)
 
     for name, picture in {"measured": y[0], "restored": result.mean}.items():
         print(f"{name}: {metrics.psnr(picture.numpy(), truth[0].numpy()):.2f} dB")

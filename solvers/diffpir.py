@@ -53,8 +53,8 @@ class DiffPIR(Solver):
     """Denoise, solve the data step in closed form (or by CG), put noise back. No gradient of the network."""
 
     lambda_: float = 1.0  # weight of the prior in the data step
-    zeta: float = 0.3  # share of fresh noise
-    first: float = 10.0  # noise level to start from; 1 saves steps where little is missing
+    zeta: float = 1.0  # share of fresh noise; 0.3 is closer to exact posteriors, but only with an exact denoiser
+    first: float = 1.0  # noise level to start from; 10 forgets the first estimate altogether
 
     reference = "diffpir"
     needs = "a linear operator and Gaussian noise, or denoising under any noise with a proximal step"

@@ -70,7 +70,7 @@ ROWS = {
         "denoise": (0.062, 0.565, NONE, 0.635), "inpaint": (0.35, 0.722, 0.942, 0.76),
         "average": (0.04, 0.63, 0.75, 0.715), "blur": (0.395, 0.569, 0.502, 0.585)}),
     # Keeps 0.7 of the old noise, which carries the spread; biased where the hole is large (inpainting).
-    "diffpir": Row(DiffPIR(), log_uniform(50), {
+    "diffpir": Row(DiffPIR(zeta=0.3), log_uniform(50), {
         "denoise": (0.255, 0.849, NONE, 0.81), "inpaint": (0.46, 0.953, 1.297, 0.87),
         "average": (0.07, 0.914, 0.93, 0.84), "blur": (0.27, 0.909, 0.94, 0.835)}),
     # All noise fresh: nearly no bias, but each state forgets the spread of x0 given x.
