@@ -26,7 +26,9 @@ if __name__ == "__main__":
     truths = prior.sample(4, rng)
     measured = noise.sample(operator(truths), rng) * mask
     for truth, y in zip(truths, measured):
-        result = restore(Problem(y[None], operator, noise), prior, DiffPIR(zeta=0.3, first=10.0), steps=100, samples=SAMPLES)
+        result = restore(
+            Problem(y[None], operator, noise), prior, DiffPIR(zeta=0.3, first=10.0), steps=100, samples=SAMPLES
+        )
         z = (truth - result.mean).abs() / result.std
         inside.append(torch.stack([(z < 1).double().mean(), (z < 2).double().mean()]))
         errors.append(result.std)
