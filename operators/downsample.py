@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -206,7 +205,3 @@ def decimation(
     if boundary == "circular" and not any(n % factor for n in image_shape[1:]):
         return CircularDecimation(image_shape, factor, kernel)
     return Compose(image_shape, Decimate(image_shape, factor), blur(image_shape, kernel, boundary))
-
-
-def low_size(n: int, factor: int) -> int:
-    return math.ceil(n / factor)

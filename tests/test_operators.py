@@ -84,7 +84,7 @@ def test_a_warm_start_saves_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     cold = op.normal_solve(b, 0.01)
     first, calls = calls, 0
     warm = op.normal_solve(b * 1.001, 0.01, cold)
-    assert calls < first  # by how much depends on how far the guess is
+    assert calls < 0.9 * first  # a guess right to 3 of 12 digits saves about a quarter
     torch.testing.assert_close(warm, cold * 1.001, rtol=1e-8, atol=1e-8)
 
 
