@@ -15,13 +15,13 @@ class Task:
 
 TASKS = {
     "denoise": Task("hqs", 1, "diffpir:zeta=1,first=1", 20),
-    "blur": Task("hqs", 8, "diffpir:zeta=1,first=0.3", 20),
+    "blur": Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=0.3", 20),
     "average": Task("hqs:first=0.5", 16, "diffpir:zeta=1,first=1", 20),
     "decimate": Task("hqs:first=0.5", 16, "diffpir:zeta=1,first=1", 20),
-    "inpaint": Task("hqs:first=0.2", 20, "diffpir:zeta=1,first=1", 50),
+    "inpaint": Task("hqs:first=0.3", 30, "diffpir:zeta=1,first=1", 50),
     "grey": Task("hqs:first=1", 8, "diffpir:zeta=1,first=1", 20),
-    "hadamard": Task("diffpir:zeta=1", 50, "diffpir:zeta=1", 50),
+    "hadamard": Task("hqs:first=0.3", 30, "diffpir:zeta=1,first=1", 50),
     "phase": Task("dps", 200, "dps", 200),
-    "saturate": Task("dps", 100, "dps", 100),
+    "saturate": Task("dps", 200, "dps", 200),
 }
 OTHER = Task("dps", 100, "dps", 100)  # the one solver that takes any operator and noise
