@@ -23,8 +23,8 @@ def _first_then_rest(c: Tensor) -> Tensor:
 
 def _parts(c: Tensor, channels: int, count: int, h: int, w: int) -> Tensor:
     """The inverse of `_first_then_rest`."""
-    first = c[:, : channels * h * w].view(-1, channels, 1, h, w)
-    return torch.cat([first, c[:, channels * h * w :].view(-1, channels, count - 1, h, w)], 2)
+    first = c[:, : channels * h * w].view(len(c), channels, 1, h, w)
+    return torch.cat([first, c[:, channels * h * w :].view(len(c), channels, count - 1, h, w)], 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +94,8 @@ class BlockAverage(SVDOperator):
             return F.pixel_shuffle(parts.flatten(1, 2), self.factor)
         sizes = [channels * h * w, channels * h * (width - w), channels * (height - h) * width]
         corner, right, bottom = c.split(sizes, 1)
-        top = torch.cat([corner.view(-1, channels, h, w), right.view(-1, channels, h, width - w)], -1)
-        full = torch.cat([top, bottom.view(-1, channels, height - h, width)], -2)
+        top = torch.cat([corner.view(len(c), channels, h, w), right.view(len(c), channels, h, width - w)], -1)
+        full = torch.cat([top, bottom.view(len(c), channels, height - h, width)], -2)
         return self._backward(self._backward(full.transpose(-1, -2), 0).transpose(-1, -2), 1)
 
     def ut(self, y: Tensor, /) -> Tensor:
