@@ -7,10 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+
+from restorekit.errors import Unsupported
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +20,7 @@ class Operator(ABC):
     """y = A(x) without noise: (B, C, H, W) -> (B, ...). `image_shape` is (C, H, W)."""
 
     image_shape: tuple[int, int, int]
+    surrogate_gradient: ClassVar[bool] = False  # autograd gives a descent direction, not the derivative
 
     @abstractmethod
     def __call__(self, x: Tensor, /) -> Tensor: ...
@@ -33,10 +36,14 @@ class Operator(ABC):
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """A copy with its tensors moved and its floating tensors cast, as `Tensor.to`."""
+
+        def move(v: Any) -> Any:
+            there = v.to(*args, **kwargs)
+            return there if isinstance(v, Operator) or v.is_floating_point() else there.to(v.dtype)  # indices stay so
+
         kinds = Tensor | Operator
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {k: v.to(*args, **kwargs) for k, v in moved.items() if isinstance(v, kinds)}
-        return replace(self, **moved)
+        return replace(self, **{k: move(v) for k, v in moved.items() if isinstance(v, kinds)})
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -50,12 +57,14 @@ def conjugate_gradients(
     precondition: Callable[[Tensor], Tensor] = lambda r: r,
     iterations: int = 500,
     tolerance: float | None = None,
+    must_converge: bool = False,
 ) -> Tensor:
     """Solve `apply(x) = b`, apply symmetric and positive definite, item by item of the batch, from `x`.
 
     Stops where |M^-1 r| < tolerance |M^-1 b| for every item, M^-1 = `precondition` (default: 1e-6 in float32, 1e-12 in
     float64). With M close to the system that is the relative error of x itself; the plain residual says little about
-    it where the system is badly conditioned, and a denoiser would amplify what is left.
+    it where the system is badly conditioned, and a denoiser would amplify what is left. Where it does not get there it
+    returns what it has, or with `must_converge` raises `Unsupported`. An item with negative curvature stays where it is.
     """
     tolerance = tolerance or (1e-12 if b.dtype == torch.float64 else 1e-6)
     x = torch.zeros_like(b) if x is None else x
@@ -69,12 +78,18 @@ def conjugate_gradients(
         if not bool(open_.any()):
             break
         q = apply(p)
-        alpha = torch.where(open_, rz / _dot(p, q), 0.0)  # items that are done stay as they are
+        curvature = _dot(p, q)
+        alpha = torch.where(open_ & (curvature > 0), rz / curvature, 0.0)  # items that are done stay as they are
         x, r = x + alpha * p, r - alpha * q
         z = precondition(r)
         following = _dot(r, z)
         p = z + torch.where(open_, following / rz, 0.0) * p
         rz = following
+    if must_converge and bool((_dot(z, z) > goal).any()):
+        raise Unsupported(
+            f"the pseudo-inverse of this operator does not converge in {iterations} iterations (too ill-conditioned); "
+            "use a solver that does without it: `--solver hqs`, diffpir or dps"
+        )
     return x
 
 
@@ -100,13 +115,16 @@ class LinearOperator(Operator):
         return r
 
     def pinv(self, y: Tensor, /) -> Tensor:
-        """The Moore-Penrose pseudo-inverse A+ y, by conjugate gradients on A'A within the range of A'."""
-        return conjugate_gradients(lambda v: self.adjoint(self(v)), self.adjoint(y))
+        """The Moore-Penrose pseudo-inverse A+ y, by conjugate gradients on A'A within the range of A'.
+
+        Raises `Unsupported` where they do not converge: with singular values near 0 nobody can say what A+ is.
+        """
+        return conjugate_gradients(lambda v: self.adjoint(self(v)), self.adjoint(y), must_converge=True)
 
     def estimate(self, y: Tensor) -> Tensor:
         """The best constant picture plus a damped least-squares correction of it (noise is hardly amplified)."""
         flat = self(y.new_ones((1, *self.image_shape))).expand_as(y)
-        level = (_dot(flat, y) / _dot(flat, flat)).view(-1, 1, 1, 1)
+        level = (_dot(flat, y) / _dot(flat, flat).clamp(min=1e-12)).view(-1, 1, 1, 1)  # A 1 = 0: of no use, not NaN
         correction = self.adjoint(y - flat * level.view(-1, *[1] * (y.ndim - 1)))
         return level + self.normal_solve(correction, 1e-2, tolerance=1e-3)
 
@@ -161,3 +179,6 @@ class SVDOperator(LinearOperator):
     def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
         squares = self._fit(self.singulars.to(b)[None] ** 2, math.prod(self.image_shape))
         return self.v(self.vt(b) / (squares + rho))
+
+    def precondition(self, r: Tensor, rho: float) -> Tensor:
+        return self.normal_solve(r, rho)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from restorekit.errors import Unsupported
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 
 
@@ -29,7 +30,7 @@ def check(
 
     Linear: linearity, adjoint, its agreement with autograd, the four Penrose identities, the normal solve.
     SVD: isometries of U and V both ways, call and adjoint against U S V'. Nonlinear: derivative against differences.
-    All: the input is left alone, an item does not depend on the batch. At up to 400 unknowns, the singular values
+    All: the input is left alone, an item does not depend on the batch. At up to 1000 unknowns, the singular values
     are compared with those of the dense matrix.
     """
     tolerance = tolerance or (1e-10 if dtype == torch.float64 else 1e-5)
@@ -39,7 +40,7 @@ def check(
     results = list(_any(op, x, tolerance))
     if isinstance(op, LinearOperator):
         results += _linear(op, x, rng, tolerance)
-    else:
+    elif not op.surrogate_gradient:
         results.append(_derivative(op, x, rng))
     if isinstance(op, SVDOperator):
         results += _svd(op, x, rng, tolerance)
@@ -84,14 +85,24 @@ def _linear(op: LinearOperator, x: Tensor, rng: torch.Generator, tolerance: floa
     yield _same("A(2x + w) = 2 A x + A w", op(2 * x + other), 2 * y + op(other), tolerance)
     yield _dots("<A x, z> = <x, A' z>", (op(other), z), (other, op.adjoint(z)), tolerance)
     yield _same("A' z = autograd", op.adjoint(z), LinearOperator.adjoint(op, z), tolerance)
+    try:
+        yield from _penrose(op, (x, other), (y, z), tolerance)
+    except Unsupported:  # iterations that do not converge say so; a wrong A+ must not pass for one
+        yield Check("A+ refused: too ill-conditioned", math.nan, math.nan, math.nan, True)
+    solved = op.normal_solve(other, 0.1)
+    yield _same("(A'A + rho)(normal solve) = b", op.adjoint(op(solved)) + 0.1 * solved, other, tolerance * 10)
+
+
+def _penrose(
+    op: LinearOperator, pictures: tuple[Tensor, Tensor], measured: tuple[Tensor, Tensor], tolerance: float
+) -> Iterator[Check]:
+    (x, other), (y, z) = pictures, measured
     # Noise has parts along the smallest singular values, where any pseudo-inverse loses digits: scale by its size.
-    loss = max(1.0, float(op.pinv(z).norm() / z.norm()))
+    loss = min(1e3, max(1.0, float(op.pinv(z).norm() / z.norm())))
     yield _same("A A+ A = A", op(op.pinv(y)), y, tolerance * 10)
     yield _same("A+ A A+ = A+", op.pinv(op(op.pinv(z))), op.pinv(z), tolerance * 10 * loss)
     yield _dots("A A+ symmetric", (op(op.pinv(z)), y), (z, op(op.pinv(y))), tolerance * 10 * loss)
     yield _dots("A+ A symmetric", (op.pinv(op(other)), x), (other, op.pinv(y)), tolerance * 10 * loss)
-    solved = op.normal_solve(other, 0.1)
-    yield _same("(A'A + rho)(normal solve) = b", op.adjoint(op(solved)) + 0.1 * solved, other, tolerance * 10)
 
 
 def _svd(op: SVDOperator, x: Tensor, rng: torch.Generator, tolerance: float) -> Iterator[Check]:
@@ -108,7 +119,7 @@ def _svd(op: SVDOperator, x: Tensor, rng: torch.Generator, tolerance: float) -> 
     yield _same("A x = U S V' x", y, SVDOperator.__call__(op, x), tolerance)
     yield _same("A' y = V S U' y", op.adjoint(z), SVDOperator.adjoint(op, z), tolerance)
     n = math.prod(op.image_shape)
-    if n <= 400:
+    if n <= 1000:
         dense = op(torch.eye(n, dtype=x.dtype).view(n, *op.image_shape)).flatten(1).T
         exact = torch.linalg.svdvals(dense)
         ours = op.singulars.to(x).sort(descending=True).values[: len(exact)]
@@ -127,5 +138,5 @@ def _derivative(op: Operator, x: Tensor, rng: torch.Generator) -> Check:
         "<grad, d> = difference",
         (differences, weights),
         (gradient, direction),
-        1e-4 if x.dtype == torch.float64 else 3e-2,
+        1e-6 if x.dtype == torch.float64 else 3e-2,
     )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from restorekit.operators.base import LinearOperator, Operator
+from restorekit.operators.diagonal import Identity, Inpaint
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,10 @@ class ComposeNonlinear(Operator):
 
     outer: Operator
     inner: Operator
+
+    @property
+    def surrogate_gradient(self) -> bool:  # type: ignore[override]
+        return self.outer.surrogate_gradient or self.inner.surrogate_gradient
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return self.outer(self.inner(x))
@@ -55,17 +60,18 @@ class Stack(LinearOperator):
     def __call__(self, x: Tensor, /) -> Tensor:
         return torch.cat([part(x).flatten(1) for part in self.parts], 1)
 
-    @cached_property
-    def shapes(self) -> list[torch.Size]:
-        """The shape of each part's measurement, without the batch."""
-        reference = next((t for t in vars(self.parts[0]).values() if isinstance(t, Tensor)), torch.zeros(1))
-        probe = reference.new_zeros((1, *self.image_shape))
-        return [part(probe).shape[1:] for part in self.parts]
-
     def split(self, y: Tensor) -> list[Tensor]:
         """The joined measurement as its parts, each in its own shape."""
-        pieces = y.split([shape.numel() for shape in self.shapes], 1)
-        return [piece.unflatten(1, shape) for piece, shape in zip(pieces, self.shapes)]
+        if not self._shapes:
+            probe = y.new_zeros((1, *self.image_shape))
+            self._shapes.extend(part(probe).shape[1:] for part in self.parts)
+        pieces = y.split([shape.numel() for shape in self._shapes], 1)
+        return [piece.unflatten(1, shape) for piece, shape in zip(pieces, self._shapes)]
+
+    @cached_property
+    def _shapes(self) -> list[torch.Size]:
+        """Of each part's measurement, without the batch; filled by the first `split`, which knows the device."""
+        return []
 
     def adjoint(self, y: Tensor, /) -> Tensor:
         return torch.stack([part.adjoint(piece) for part, piece in zip(self.parts, self.split(y))]).sum(0)
@@ -81,8 +87,27 @@ class Weighted(LinearOperator):
     inner: LinearOperator
     weight: Tensor
 
+    @staticmethod
+    def of(inner: LinearOperator, weight: Tensor) -> LinearOperator:
+        """Its best form: a weighted mask, the same for all pictures, is a mask, and has an SVD."""
+        weight = weight[0] if weight.ndim == 4 and len(weight) == 1 else weight
+        if isinstance(inner, Identity | Inpaint) and weight.ndim <= 3:
+            mask = weight * (inner.mask if isinstance(inner, Inpaint) else 1.0)
+            return Inpaint(inner.image_shape, mask.expand(inner.image_shape))
+        return Weighted(inner.image_shape, inner, weight)
+
     def __call__(self, x: Tensor, /) -> Tensor:
         return self.weight * self.inner(x)
 
     def adjoint(self, y: Tensor, /) -> Tensor:
         return self.inner.adjoint(self.weight * y)
+
+    def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
+        if isinstance(self.inner, Identity | Inpaint):  # diagonal: no iteration
+            size = self.weight * (self.inner.mask if isinstance(self.inner, Inpaint) else 1.0)
+            return b / (size**2 + rho)
+        return super().normal_solve(b, rho, x, tolerance)
+
+    def precondition(self, r: Tensor, rho: float) -> Tensor:
+        size = max(float(self.weight.square().mean()), 1e-30)  # as if all weights were alike
+        return self.inner.precondition(r / size, rho / size)

@@ -62,6 +62,8 @@ class Inpaint(SVDOperator):
     mask: Tensor
 
     def __post_init__(self) -> None:
+        if not self.mask.is_floating_point():  # bytes would overflow in the square, booleans have no product
+            object.__setattr__(self, "mask", self.mask.float())
         if (
             self.mask.ndim != 3
             or self.mask.shape[1:] != self.image_shape[1:]

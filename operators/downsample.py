@@ -27,6 +27,11 @@ def _parts(c: Tensor, channels: int, count: int, h: int, w: int) -> Tensor:
     return torch.cat([first, c[:, channels * h * w :].view(len(c), channels, count - 1, h, w)], 2)
 
 
+def _positive(factor: int) -> None:
+    if factor < 1 or factor != int(factor):
+        raise ValueError(f"factor={factor} must be a whole number, 1 or more")
+
+
 @dataclass(frozen=True, eq=False)
 class BlockAverage(SVDOperator):
     """y = mean over factor x factor blocks; the last block of a row or column may be partial: (C, ceil(H/f), ceil(W/f)).
@@ -35,6 +40,9 @@ class BlockAverage(SVDOperator):
     """
 
     factor: int
+
+    def __post_init__(self) -> None:
+        _positive(self.factor)
 
     @cached_property
     def _axes(self) -> list[tuple[int, int]]:  # whole blocks and rest, per axis
@@ -117,6 +125,7 @@ class CircularDecimation(SVDOperator):
     kernel: Tensor
 
     def __post_init__(self) -> None:
+        _positive(self.factor)
         if any(n % self.factor for n in self.image_shape[1:]):
             raise ValueError(f"sides {self.image_shape[1:]} must be multiples of factor={self.factor}")
 
@@ -187,6 +196,9 @@ class Decimate(LinearOperator):
 
     factor: int
 
+    def __post_init__(self) -> None:
+        _positive(self.factor)
+
     def __call__(self, x: Tensor, /) -> Tensor:
         return x[..., :: self.factor, :: self.factor]
 
@@ -202,6 +214,7 @@ def decimation(
     image_shape: tuple[int, int, int], factor: int, kernel: Tensor, boundary: Literal["reflect", "circular"] = "reflect"
 ) -> LinearOperator:
     """Blur with `kernel`, then keep every factor-th pixel; with an SVD where boundaries and sizes allow one."""
+    _positive(factor)
     if boundary == "circular" and not any(n % factor for n in image_shape[1:]):
         return CircularDecimation(image_shape, factor, kernel)
     return Compose(image_shape, Decimate(image_shape, factor), blur(image_shape, kernel, boundary))

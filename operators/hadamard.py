@@ -20,6 +20,10 @@ class Hadamard(SVDOperator):
     ratio: float = 0.25
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio <= 1:
+            raise ValueError(f"ratio={self.ratio:g} must lie between 0 and 1")
+
     @cached_property
     def _random(self) -> tuple[Tensor, Tensor]:
         n = self.image_shape[1] * self.image_shape[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +13,13 @@ from restorekit.operators.base import Operator
 
 @dataclass(frozen=True, eq=False)
 class PhaseRetrieval(Operator):
-    """y = |F(x padded with zeros)|, oversampled `oversample` times per axis; centred on grey 0.5."""
+    """y = |F(x padded with zeros)|, orthonormal, oversampled `oversample` times per axis. Shifts and flips of x fit as well."""
 
     oversample: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.oversample < 1:
+            raise ValueError(f"oversample={self.oversample:g} would crop the picture; it must be at least 1")
 
     def __call__(self, x: Tensor, /) -> Tensor:
         size = [round(n * self.oversample) for n in self.image_shape[1:]]
@@ -22,14 +27,33 @@ class PhaseRetrieval(Operator):
         return (z.real.square() + z.imag.square() + 1e-12).sqrt()  # the root must have a gradient at 0
 
 
+class _Ceiling(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clamp(max=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
 @dataclass(frozen=True, eq=False)
 class Saturate(Operator):
-    """y = clip(gain x, 0, 1): an over-exposed picture (HDR)."""
+    """y = min(gain x, 1): an over-exposed picture (HDR).
+
+    Its derivative is taken as `gain` above saturation too. The true one is 0 there, and an estimate that is wrongly
+    saturated would never come down; where y is saturated as well, the residual is noise and hardly pulls.
+    """
 
     gain: float = 2.0
+    surrogate_gradient = True
+
+    def __post_init__(self) -> None:
+        if not self.gain > 0:
+            raise ValueError(f"gain={self.gain:g} must be positive")
 
     def __call__(self, x: Tensor, /) -> Tensor:
-        return (self.gain * x).clamp(0, 1)
+        return _Ceiling.apply(self.gain * x)  # type: ignore[return-value]
 
     def estimate(self, y: Tensor) -> Tensor:
         return y / self.gain

@@ -34,6 +34,11 @@ def _gamma(shape: float, like: Tensor, generator: torch.Generator) -> Tensor:
 class Likelihood(ABC):
     """p(y | mean), y and mean of one shape (B, ...), `mean` the noise-free measurement A x."""
 
+    @property
+    def positive(self) -> bool:
+        """Whether a mean must be above 0."""
+        return False
+
     @abstractmethod
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
         """-log p(y | mean) + log p(y | mean = y), per value, >= 0."""
@@ -47,6 +52,10 @@ class Likelihood(ABC):
         with torch.enable_grad():
             leaf = mean.detach().requires_grad_(True)
             return torch.autograd.grad(self.unit_nll(y, leaf).sum(), leaf)[0]
+
+    def information(self, mean: Tensor) -> Tensor:
+        """Fisher information about the mean, per value: 1 / variance of the noise there, for all laws here."""
+        raise Unsupported(f"{type(self).__name__} does not say how noisy it is; use `--solver dps`")
 
     def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
         """argmin_x nll(y, x) + (weight / 2) (x - v)^2, per value, where it has a closed form."""
@@ -72,6 +81,9 @@ class Gaussian(Likelihood):
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
         return mean + self.sigma * torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean.device)
 
+    def information(self, mean: Tensor) -> Tensor:
+        return (1 / torch.as_tensor(self.sigma, dtype=mean.dtype, device=mean.device) ** 2).expand_as(mean)
+
     def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
         precision = 1 / torch.as_tensor(self.sigma, dtype=v.dtype, device=v.device) ** 2
         return (precision * y + weight * v) / (precision + weight)
@@ -79,32 +91,42 @@ class Gaussian(Likelihood):
 
 @dataclass(frozen=True, eq=False)
 class Poisson(Likelihood):
-    """peak * y ~ Poisson(peak * mean): y in picture units, `peak` counts at y = 1. Means below 1e-3 counts are held there."""
+    """peak * y ~ Poisson(peak * mean): y in picture units, `peak` counts at y = 1. Below 0.1 % of y: its tangent."""
 
     peak: float
+    positive = True  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if not 0 < self.peak < math.inf:
             raise ValueError(f"Poisson noise needs a peak > 0 (counts at white), got {self.peak:g}")
 
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
-        count, rate = self.peak * y.clamp(min=0), (self.peak * mean).clamp(min=1e-3)
-        return torch.xlogy(count, count.clamp(min=1e-30)) - torch.xlogy(count, rate) - count + rate
+        count, rate = self.peak * y.clamp(min=0), self.peak * mean
+        floor = torch.where(count > 0, torch.maximum(1e-3 * count, torch.full_like(count, 1e-3)), 0.0)
+        held = torch.maximum(rate, floor)
+        nll = torch.xlogy(count, count.clamp(min=1e-30)) - torch.xlogy(count, held.clamp(min=1e-30)) - count + held
+        slope = torch.where(count > 0, 1 - count / floor.clamp(min=1e-30), 0.0)  # no counts: any rate <= 0 fits
+        return nll + (rate - held).clamp(max=0) * slope
 
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
         return _poisson((self.peak * mean).clamp(min=0), generator) / self.peak
 
+    def information(self, mean: Tensor) -> Tensor:
+        return self.peak / mean.clamp(min=1 / self.peak)
+
     def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
-        b = v - self.peak / weight  # weight x^2 + (peak - weight v) x - peak y = 0
-        return 0.5 * (b + (b**2 + 4 * self.peak * y.clamp(min=0) / weight).sqrt())
+        b, c = v - self.peak / weight, self.peak * y.clamp(min=0) / weight  # x^2 - b x - c = 0
+        root = (b**2 + 4 * c).sqrt()
+        return torch.where(b > 0, 0.5 * (b + root), 2 * c / (root - b).clamp(min=1e-30))  # no difference of near equals
 
 
 @dataclass(frozen=True, eq=False)
 class Gamma(Likelihood):
     """Speckle of `looks` looks, E[intensity] = the underlying intensity.
 
-    domain says what y and mean are: "intensity" I; "amplitude" sqrt(I) (Nakagami); "log" ln I. In the first two,
-    values below `floor` are held there: the likelihood is unbounded at 0, and a sampler passes through negative values.
+    domain says what y and mean are: "intensity" I; "amplitude" sqrt(I) (Nakagami); "log" ln I. In the first two the
+    likelihood is unbounded at 0 and a sampler passes through negative values: measurements are held at `floor` or above,
+    and below a tenth of the measurement the likelihood goes on as its tangent.
     """
 
     looks: float
@@ -117,14 +139,25 @@ class Gamma(Likelihood):
         if self.domain not in ("intensity", "amplitude", "log"):
             raise ValueError(f"domain={self.domain!r} is unknown; it is intensity, amplitude or log")
 
-    def _log(self, t: Tensor) -> Tensor:
-        if self.domain == "log":
-            return t
-        return t.clamp(min=self.floor).log() * (2.0 if self.domain == "amplitude" else 1.0)
+    @property
+    def positive(self) -> bool:
+        return self.domain != "log"
 
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
-        d = self._log(y) - self._log(mean)
-        return self.looks * (d.exp() - 1 - d)
+        if self.domain == "log":
+            d = y - mean
+            return self.looks * (d.exp() - 1 - d)
+        power = 2.0 if self.domain == "amplitude" else 1.0
+        y = y.clamp(min=self.floor)
+        held = torch.maximum(mean, 0.1 * y)
+        d = power * (y.log() - held.log())
+        slope = power * self.looks * (1 - (y / (0.1 * y)) ** power) / (0.1 * y)
+        return self.looks * (d.exp() - 1 - d) + (mean - held).clamp(max=0) * slope
+
+    def information(self, mean: Tensor) -> Tensor:
+        if self.domain == "log":
+            return torch.full_like(mean, self.looks)
+        return self.looks * ((2.0 if self.domain == "amplitude" else 1.0) / mean.clamp(min=self.floor)) ** 2
 
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
         speckle = _gamma(self.looks, mean, generator)
@@ -163,6 +196,9 @@ class Joint(Likelihood):
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
         pieces = zip(self.parts, y.split(self.sizes, 1), mean.split(self.sizes, 1))
         return torch.cat([part.unit_nll(a, b) for part, a, b in pieces], 1)
+
+    def information(self, mean: Tensor) -> Tensor:
+        return torch.cat([part.information(m) for part, m in zip(self.parts, mean.split(self.sizes, 1))], 1)
 
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
         return torch.cat([part.sample(m, generator) for part, m in zip(self.parts, mean.split(self.sizes, 1))], 1)

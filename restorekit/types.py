@@ -76,15 +76,29 @@ class Problem:
 
         Raises `Unsupported` in the name of `solver` where the problem is not linear and Gaussian.
         """
+        operator, sigma = self.linear(solver), self._sigma(solver)
+        if isinstance(sigma, float) and self.mask is None:
+            return operator, self.y, sigma
+        weight = (1.0 if self.mask is None else self.mask) / torch.as_tensor(sigma).to(self.y)
+        return Weighted.of(operator, weight), weight * self.y, 1.0
+
+    def linear(self, solver: str) -> LinearOperator:
+        """The operator. Raises `Unsupported` in the name of `solver` where it is not linear."""
         if not isinstance(self.operator, LinearOperator):
             raise Unsupported(
                 f"{solver} needs a linear operator, got {type(self.operator).__name__}; use `--solver dps`"
             )
-        sigma = self._sigma(solver)
-        if isinstance(sigma, float) and self.mask is None:
-            return self.operator, self.y, sigma
-        weight = (1.0 if self.mask is None else self.mask) / torch.as_tensor(sigma).to(self.y)
-        return Weighted(self.operator.image_shape, self.operator, weight), weight * self.y, 1.0
+        return self.operator
+
+    def noise_level(self) -> float:
+        """The standard deviation of the noise, a low value of it where it varies; for schedules."""
+        law = self.likelihood
+        if isinstance(law, Gaussian):
+            return float(torch.as_tensor(law.sigma).min())
+        try:
+            return float(law.information(self.y).flatten().float().median() ** -0.5)
+        except Unsupported:
+            return 0.02
 
     def _sigma(self, solver: str) -> float | Tensor:
         law = self.likelihood

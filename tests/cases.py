@@ -27,6 +27,13 @@ def gaussian(size: int, sigma: float) -> torch.Tensor:
     return torch.outer(g, g) / g.sum() ** 2
 
 
+def motion() -> torch.Tensor:
+    """A kernel as users bring them: ill-conditioned, without symmetry."""
+    from restorekit.kernels import kernel as named
+
+    return named("motion:7:30").double()
+
+
 def mask(*shape: int) -> torch.Tensor:
     return (torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.4).double()
 
@@ -42,6 +49,7 @@ OPERATORS: dict[str, Callable[[], ops.Operator]] = {
     "blur-symmetric": lambda: ops.SymmetricBlur((2, 10, 7), gaussian(5, 0.8)),
     "blur-symmetric-negative": lambda: ops.SymmetricBlur((1, 9, 9), torch.ones(3, 3, dtype=torch.float64) / 9),
     "blur-reflect": lambda: ops.ReflectBlur((1, 9, 12), peaked(5, 3)),
+    "blur-reflect-motion": lambda: ops.ReflectBlur((1, 12, 10), motion()),  # A+ is refused
     "blur-reflect-even": lambda: ops.ReflectBlur((2, 8, 7), peaked(2, 4)),
     "average": lambda: ops.BlockAverage((3, 8, 12), 4),
     "average-odd": lambda: ops.BlockAverage((2, 7, 10), 3),
@@ -66,5 +74,6 @@ OPERATORS: dict[str, Callable[[], ops.Operator]] = {
     "weighted": lambda: ops.Weighted((2, 5, 6), ops.Identity((2, 5, 6)), 0.5 + mask(2, 5, 6)),
     "phase": lambda: ops.PhaseRetrieval((1, 6, 5)),
     "saturate": lambda: ops.Saturate((3, 5, 6), 1.5),
+    "inpaint-bool": lambda: ops.Inpaint((1, 4, 5), mask(1, 4, 5) > 0),
     "saturate-blur": lambda: ops.ComposeNonlinear((1, 8, 8), ops.Saturate((1, 8, 8), 1.5), ops.CircularBlur((1, 8, 8), kernel(3, 3))),
 }  # fmt: skip

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import scipy.ndimage
 import torch
 
 from restorekit import operators as ops
-from tests.cases import OPERATORS, gaussian, kernel
+from restorekit.errors import Unsupported
+from restorekit.operators.blur import transfer
+from tests.cases import OPERATORS, gaussian, kernel, motion
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
@@ -86,6 +91,87 @@ def test_a_warm_start_saves_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     warm = op.normal_solve(b * 1.001, 0.01, cold)
     assert calls < 0.9 * first  # a guess right to 3 of 12 digits saves about a quarter
     torch.testing.assert_close(warm, cold * 1.001, rtol=1e-8, atol=1e-8)
+
+
+def test_the_margin_of_the_preconditioner_saves_half_the_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    op = ops.ReflectBlur((1, 40, 40), motion())
+    b = torch.rand(1, 1, 40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    calls = 0
+    plain = ops.ReflectBlur.adjoint
+
+    def counted(self: ops.ReflectBlur, y: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return plain(self, y)
+
+    monkeypatch.setattr(ops.ReflectBlur, "adjoint", counted)
+    ours = op.normal_solve(b, 1e-3, tolerance=1e-6)
+    with_margin, calls = calls, 0
+    power = transfer(op.kernel, 40, 40).abs().square()
+    monkeypatch.setattr(
+        ops.ReflectBlur, "precondition", lambda self, r, rho: torch.fft.irfft2(torch.fft.rfft2(r) / (power + rho))
+    )
+    torus = op.normal_solve(b, 1e-3, tolerance=1e-6)
+    assert with_margin < 0.7 * calls
+    torch.testing.assert_close(ours, torus, rtol=0, atol=1e-3 * float(ours.abs().max()))
+
+
+def test_a_pseudo_inverse_that_does_not_converge_is_refused() -> None:
+    op = ops.blur((1, 24, 32), motion())
+    with pytest.raises(Unsupported, match="hqs"):
+        op.pinv(torch.rand(1, 1, 24, 32, dtype=torch.float64))
+    assert "A+ refused" in ops.report(ops.check(op))
+
+
+def test_a_first_estimate_is_closer_than_the_measurement_s_level() -> None:
+    op, g = ops.ReflectBlur((1, 24, 24), motion()), torch.Generator().manual_seed(0)
+    x = ops.ReflectBlur((1, 24, 24), gaussian(7, 1.5))(torch.rand(1, 1, 24, 24, dtype=torch.float64, generator=g))
+    y = op(x)
+    assert float((op.estimate(y) - x).norm()) < 0.5 * float((y.mean() - x).norm())
+
+
+def test_an_operator_that_sees_no_constants_still_has_an_estimate() -> None:
+    class Difference(ops.LinearOperator):
+        def __call__(self, x: torch.Tensor, /) -> torch.Tensor:
+            return x[..., 1:] - x[..., :-1]
+
+    op = Difference((1, 4, 6))
+    assert bool(torch.isfinite(op.estimate(torch.rand(2, 1, 4, 5))).all())
+
+
+def test_moving_casts_floats_and_leaves_indices() -> None:
+    @dataclass(frozen=True, eq=False)
+    class Pick(ops.LinearOperator):
+        index: torch.Tensor
+        gain: torch.Tensor
+
+        def __call__(self, x: torch.Tensor, /) -> torch.Tensor:
+            return x.flatten(1)[:, self.index] * self.gain
+
+    moved = Pick((1, 3, 4), torch.tensor([1, 5]), torch.ones(2)).to(torch.float64)
+    assert moved.index.dtype == torch.int64 and moved.gain.dtype == torch.float64
+
+
+def test_stacks_know_the_device_of_their_measurement() -> None:
+    op = ops.Stack((1, 4, 4), (ops.Identity((1, 4, 4)), ops.BlockAverage((1, 4, 4), 2)))
+    assert op.adjoint(torch.zeros(1, 20, device="meta")).shape == (1, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ops.BlockAverage((1, 4, 4), 0), lambda: ops.Decimate((1, 4, 4), -2), lambda: ops.Hadamard((1, 4, 4), -1.0),
+             lambda: ops.PhaseRetrieval((1, 4, 4), 0.5), lambda: ops.Saturate((1, 4, 4), -1.0),
+             lambda: ops.CircularDecimation((1, 4, 4), 0, gaussian(3, 1.0))],
+)  # fmt: skip
+def test_senseless_settings_are_refused(make: Callable[[], ops.Operator]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        make()
+
+
+def test_a_saturated_estimate_is_pulled_down() -> None:
+    op = ops.Saturate((1, 1, 1), 2.0)
+    x = torch.full((1, 1, 1, 1), 0.9, requires_grad=True)
+    (op(x) - 0.4).square().sum().backward()
+    assert float(x.grad) > 0  # type: ignore[arg-type]
 
 
 def test_check_finds_a_wrong_adjoint() -> None:

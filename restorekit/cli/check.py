@@ -14,7 +14,7 @@ def check(
             metavar="OP", help="As for `restore --op`, or your own file.py:Class:settings.", show_default=False
         ),
     ],
-    size: Annotated[str, typer.Option(help="CxHxW of the picture.")] = "3x16x12",
+    size: Annotated[str, typer.Option(help="CxHxW of the picture.")] = "3x20x16",
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
@@ -29,7 +29,7 @@ def check(
     try:
         channels, height, width = (int(n) for n in size.split("x"))
     except ValueError:
-        raise BadInput(f"--size {size!r} is not understood; give bands, height and width, as 3x16x12") from None
+        raise BadInput(f"--size {size!r} is not understood; give bands, height and width, as 3x20x16") from None
     if dtype not in ("float64", "float32"):
         raise BadInput(f"--dtype {dtype!r} is unknown; it is float64 or float32")
     results = run(spec.operator(op, image=(channels, height, width)), getattr(torch, dtype), seed=seed)

@@ -8,6 +8,7 @@ from itertools import product
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from restorekit.operators.blur import mirror
 from restorekit.types import Denoiser
@@ -35,7 +36,10 @@ class Tiled:
 
     Each window is a tile with `halo + blend` pixels around it. The outermost `halo` is thrown away and over `blend`
     neighbouring windows fade into each other. With halo >= the network's receptive radius (and tile, halo and blend
-    multiples of its stride) the result is that of the whole picture, whatever the tile.
+    multiples of its stride) the result is that of the whole picture, whatever the tile, to the rounding of the network:
+    with `natural` 5e-6 in fp32 and BF16MAX in bf16.
+
+    Gradients are bounded too: no window keeps its graph, each is run again in the backward pass (a third more time).
     """
 
     denoise: Denoiser
@@ -55,6 +59,12 @@ class Tiled:
             weight = torch.minimum(rise, fall).clamp(0, 1) if self.blend else torch.ones_like(at)
             yield window, slice(first, last), weight
 
+    def _window(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return self.denoise(x, sigma)
+        # A denoiser draws no random numbers, so the global generator need not be read and set back.
+        return checkpoint(self.denoise, x, sigma, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         height, width = x.shape[-2:]
         if height <= self.tile and width <= self.tile:
@@ -63,7 +73,7 @@ class Tiled:
         for (rows, down, fade_rows), (columns, right, fade_columns) in product(
             self._windows(height), self._windows(width)
         ):
-            d = self.denoise(x[..., rows, columns], sigma)
+            d = self._window(x[..., rows, columns], sigma)
             top, left = down.start - rows.start, right.start - columns.start
             part = d[..., top : top + down.stop - down.start, left : left + right.stop - right.start]
             weight = (fade_rows[:, None] * fade_columns).to(x)

@@ -1,4 +1,4 @@
-"""The training configuration: one YAML file, every unknown key refused."""
+"""The training configuration: one YAML file; unknown keys and settings that cannot work are refused."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from restorekit.errors import BadInput
+from restorekit.priors.unet import UNetConfig
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Model(Section):
@@ -21,6 +24,25 @@ class Model(Section):
     middle: int = Field(default=1, ge=0)
     patch: Literal[1, 2, 4] = 1
     embed: int = Field(default=128, ge=8)
+
+    @field_validator("bands")
+    @classmethod
+    def _bands(cls, bands: tuple[int, ...]) -> tuple[int, ...]:
+        if sorted(bands) not in ([1], [3], [1, 3]):
+            raise ValueError(f"{list(bands)} cannot be trained; use [1], [3] or [1, 3], more bands go one by one")
+        return bands
+
+    @field_validator("widths")
+    @classmethod
+    def _widths(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        if not widths or min(widths) < 1:
+            raise ValueError(f"{list(widths)} needs one or more positive numbers of channels, as [32, 64, 128]")
+        return widths
+
+    @property
+    def multiple(self) -> int:
+        """What the side of a patch must be a multiple of."""
+        return UNetConfig(widths=self.widths, patch=self.patch).multiple
 
 
 class Data(Section):
@@ -40,10 +62,16 @@ class Noise(Section):
     sigma_min: float = Field(default=0.002, gt=0)
     sigma_max: float = Field(default=100.0, gt=0)
 
+    @model_validator(mode="after")
+    def _order(self) -> Noise:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min={self.sigma_min:g} must be below sigma_max={self.sigma_max:g}")
+        return self
+
 
 class Optim(Section):
     batch: int = Field(default=16, ge=1, description="patches per step over all processes")
-    steps: int = Field(default=20000, ge=1)
+    steps: int = Field(default=20000, ge=1, description="may be raised at --resume; see `learning_rate`")
     lr: float = Field(default=1e-3, gt=0)
     warmup: int = Field(default=200, ge=0)
     decay_from: float = Field(
@@ -54,7 +82,7 @@ class Optim(Section):
 
 
 class Run(Section):
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     precision: Literal["bf16", "fp32"] = "bf16"
     checkpoint_every: float = Field(default=300.0, gt=0, description="seconds")
     sample_every: int = Field(default=2000, ge=1, description="steps")
@@ -72,20 +100,49 @@ class Config(Section):
     optim: Optim = Optim()
     run: Run = Run()
 
+    @model_validator(mode="after")
+    def _fits(self) -> Config:
+        crop, multiple, every = self.data.crop, self.model.multiple, self.data.grey_every
+        if crop % multiple:
+            near = max(1, round(crop / multiple)) * multiple
+            raise ValueError(f"data.crop={crop} must be a multiple of {multiple} for this network, as {near}")
+        if len(self.model.bands) == 2 and every < 2:
+            idle, alone = ("grey", "[3]") if every == 0 else ("colour", "[1]")
+            raise ValueError(
+                f"data.grey_every={every} leaves the {idle} layers untrained; use 2 or more, or model.bands={alone}"
+            )
+        return self
+
 
 def read_config(path: Path, **overrides: Any) -> Config:
     """The validated configuration; `overrides` are dotted keys such as `optim.steps`."""
-    raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not YAML ({' '.join(str(error).split())}); see configs/") from None
     if not isinstance(raw, dict):
-        raise ValueError(f"{path}: expected sections (model:, data:, noise:, optim:, run:), got {type(raw).__name__}")
+        raise BadInput(f"{path}: expected sections (model:, data:, noise:, optim:, run:), got {type(raw).__name__}")
     for key, value in overrides.items():
         section, _, name = key.rpartition(".")
-        (raw.setdefault(section, {}) if section else raw)[name] = value
+        if section and raw.get(section) is None:  # absent, or a heading with nothing below it
+            raw[section] = {}
+        target = raw[section] if section else raw
+        if not isinstance(target, dict):
+            raise BadInput(f"{path}: {section} is {target!r}, so {key} cannot be set; sections hold KEY: VALUE")
+        target[name] = value
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        section = Config.model_fields.get(str(first["loc"][0]))
-        known = getattr(section.annotation, "model_fields", Config.model_fields) if section else Config.model_fields
-        raise ValueError(f"{path}: {where}: {first['msg']}; known here: {', '.join(known)}") from None
+        raise BadInput(f"{path}: {_first(error)}") from None
+
+
+def _first(error: ValidationError) -> str:
+    """The first of the errors: where, what, and the keys that are known there."""
+    first = error.errors()[0]
+    where = "".join(f"{part}." for part in first["loc"])[:-1]
+    if first["type"] == "value_error":  # one of the validators above, which name the way out
+        message = first["msg"].removeprefix("Value error, ")
+        return f"{where}: {message}" if where else message
+    section = Config.model_fields.get(str(first["loc"][0]))
+    known = getattr(section.annotation, "model_fields", Config.model_fields) if section else Config.model_fields
+    return f"{where}: {first['msg']}; known here: {', '.join(known)}"

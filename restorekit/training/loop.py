@@ -6,72 +6,53 @@ Loss (Karras et al. 2022, eq 8 with the weighting that gives every level the sam
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import PriorSpec, build, save
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Config
 from restorekit.training.data import Patches, Pictures
+from restorekit.training.state import Header, State
 from restorekit.training.watch import Watch, sample_grid
 
 
-@dataclass
-class State:
-    net: nn.Module
-    ema: dict[str, Tensor]
-    optimizer: torch.optim.Adam
-    step: int = 0
-
-    def save(self, path: Path, config: Config) -> None:
-        names: dict[Tensor, str] = {p: n for n, p in self.net.named_parameters()}
-        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()} | {
-            f"ema.{k}": v for k, v in self.ema.items()
-        }
-        for p, moments in self.optimizer.state.items():
-            tensors |= {f"{k}.{names[p]}": torch.as_tensor(v) for k, v in moments.items()}
-        header = {"step": str(self.step), "config": config.model_dump_json()}
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path.with_suffix(".tmp"), metadata=header
-        )
-        os.replace(path.with_suffix(".tmp"), path)
-
-    def load(self, path: Path) -> None:
-        with safe_open(path, framework="pt") as f:
-            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
-            self.step = int(f.metadata()["step"])
-        try:
-            self.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
-        except RuntimeError:
-            raise ValueError(
-                f"{path} belongs to another architecture; resume with the model section it began with"
-            ) from None
-        self.ema = {k: tensors[f"ema.{k}"].to(v.device) for k, v in self.ema.items()}
-        for name, p in self.net.named_parameters():
-            if f"exp_avg.{name}" in tensors:
-                # In the memory layout of p: the fused optimiser walks through the raw memory of both.
-                moments = {k: torch.empty_like(p).copy_(tensors[f"{k}.{name}"]) for k in ("exp_avg", "exp_avg_sq")}
-                self.optimizer.state[p] = {"step": tensors[f"step.{name}"], **moments}
+class Process(NamedTuple):
+    rank: int
+    world: int
+    device: torch.device
 
 
 def learning_rate(config: Config, step: int) -> float:
+    """Linear warm-up, constant, then linear to 0 from `decay_from` of optim.steps on.
+
+    A run resumed with more steps follows the schedule of the longer run from the step it is at. Where the rate had not
+    begun to fall, the result is that of the longer run, bit for bit; where it had, the rate goes back up at once, which
+    is a warm restart, and the result is neither that of the longer run nor of one run after another.
+    """
     o = config.optim
     start = o.decay_from * o.steps
     fall = 1.0 if step < start else max(0.0, (o.steps - step) / max(1.0, o.steps - start))
     return o.lr * min(1.0, (step + 1) / max(1, o.warmup)) * fall
+
+
+def is_grey(config: Config, step: int) -> bool:
+    """Whether the batch of this step has one band."""
+    if len(config.model.bands) == 1:
+        return config.model.bands == (1,)
+    return (step + 1) % config.data.grey_every == 0
 
 
 def edm_loss(net: nn.Module, model: EDM, x0: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
@@ -84,15 +65,15 @@ def edm_loss(net: nn.Module, model: EDM, x0: Tensor, noise: Tensor, sigma: Tenso
 
 
 @contextmanager
-def processes() -> Iterator[tuple[int, int, torch.device]]:
-    """(rank, world, device) under torchrun or alone; nccl on GPUs, gloo on CPUs."""
+def processes() -> Iterator[Process]:
+    """This process under torchrun or alone; nccl on GPUs, gloo on CPUs."""
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
     if world > 1:
         dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield rank, world, device
+        yield Process(rank, world, device)
     finally:
         if world > 1:
             dist.destroy_process_group()
@@ -102,91 +83,113 @@ def train(config: Config, source: Path, out: Path, *, resume: bool = False, quie
     """Train the prior of `config` on the pictures in `source`; returns the path of the finished prior.
 
     `out` receives `prior.safetensors` (EMA weights, fp16), `state.safetensors` (for resume), `log.csv` and `samples/`.
+    `resume` continues the run in `out`; BadInput if there is none, if `source` holds other pictures than it began with,
+    or if `config` differs in more than optim.steps (see `learning_rate`) and the intervals of `run`.
     """
-    with processes() as (rank, world, device):
-        state_path = out / "state.safetensors"
-        if state_path.exists() and not resume:
-            raise ValueError(f"{out} holds a run already; continue it with --resume or choose another --out")
-        if config.optim.batch % world:
-            raise ValueError(f"optim.batch={config.optim.batch} must be a multiple of the {world} processes")
-        if rank == 0:
-            Pictures.open(source, out / "cache")
-        if world > 1:
+    with processes() as process:
+        path = out / "state.safetensors"
+        if path.exists() and not resume:
+            raise BadInput(f"{out} holds a run already; continue it with --resume or choose another --out")
+        if resume and not path.exists():
+            raise BadInput(f"--resume: {out} holds no {path.name}; check --out, or leave --resume out to begin a run")
+        if config.optim.batch % process.world:
+            raise BadInput(f"optim.batch={config.optim.batch} must be a multiple of the {process.world} processes")
+        header = Header.read(path) if resume else None
+        if header:
+            header.refuse_other(config, out)
+        if process.rank == 0:
+            Pictures.open(source, out / "cache", header.data if header else None)
+        if process.world > 1:
             dist.barrier()
-        pictures = Pictures.open(source, out / "cache").at_least(config.data.crop)
-        return _run(config, pictures, source.name, out, rank, world, device, quiet)
+        pictures = Pictures.cached(out / "cache").at_least(config.data.crop)
+        return _run(config, pictures, source.name, out, process, resume, quiet)
 
 
-def _run(
-    config: Config, pictures: Pictures, data: str, out: Path, rank: int, world: int, device: torch.device, quiet: bool
-) -> Path:
-    o, run = config.optim, config.run
-    mean, sigma_data = pictures.sigma_data()
-    arch = config.model.model_dump()
-    spec = PriorSpec(
-        config.name, arch, sigma_data, mean, config.domain, config.noise.sigma_min, config.noise.sigma_max,
-        f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}", config.licence,
-    )  # fmt: skip
-    torch.manual_seed(run.seed)
-    net = build(spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(net.parameters(), lr=o.lr, betas=(0.9, 0.99), fused=True)
-    state = State(net, {k: v.detach().clone() for k, v in net.state_dict().items()}, optimizer)
-    if (out / "state.safetensors").exists():
+def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Process, resume: bool, quiet: bool) -> Path:
+    spec = _spec(config, pictures, data)
+    state = _begin(config, spec, process.device)
+    if resume:
         state.load(out / "state.safetensors")
-    model = (
-        DistributedDataParallel(net, find_unused_parameters=True, gradient_as_bucket_view=True) if world > 1 else net
-    )
-    n = config.noise
-    patches = Patches(
-        pictures, config.data.crop, config.data.flips, n.log_mean, n.log_std, n.wide, n.sigma_min, n.sigma_max, run.seed
-    )
-    preconditioner = EDM(net, sigma_data, mean)
-    share = o.batch // world
-    watch = Watch(config, out, state.step, active=rank == 0, quiet=quiet)
+    model = state.net
+    if process.world > 1:
+        model = DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
+    preconditioner = EDM(state.net, spec.sigma_data, spec.mean)
+    patches = Patches(pictures, config.data, config.noise, config.run.seed)
+    first = process.rank == 0
+    with Watch(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch:
 
-    def checkpoint() -> None:
-        if rank == 0:
-            state.save(out / "state.safetensors", config)
-            training = {"steps": state.step, "batch": o.batch, "seconds": round(watch.seconds), "world": world}
-            training |= {"config": json.loads(config.model_dump_json())}
-            save(out / "prior.safetensors", state.ema, PriorSpec(**{**vars(spec), "training": training}))
+        def checkpoint() -> None:
+            state.seconds = watch.seconds
+            if first:
+                _save(config, spec, state, pictures.fingerprint, out, process.world)
 
-    with watch:
         saved = time.monotonic()
-        while state.step < o.steps:
-            step = state.step
-            grey = 1 in config.model.bands and config.data.grey_every > 0 and (step + 1) % config.data.grey_every == 0
-            grey = grey or config.model.bands == (1,)
-            first = step * o.batch + rank * share
-            x0, noise, sigma = (t.to(device) for t in patches.batch(first, share, grey))
-            x0, noise = (t.to(memory_format=torch.channels_last) for t in (x0, noise))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
-            autocast = torch.autocast(device.type, torch.bfloat16) if run.precision == "bf16" else nullcontext()
-            with autocast:
-                loss = edm_loss(model, preconditioner, x0, noise, sigma)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(net.parameters(), o.clip)
-            if not torch.isfinite(norm):
-                raise RuntimeError(
-                    f"training diverged at step {step} (gradient is not finite); lower optim.lr, then --resume"
-                )
-            optimizer.step()
-            decay = min(o.ema, (1 + step) / (10 + step))
-            with torch.no_grad():
-                torch._foreach_lerp_(list(state.ema.values()), list(net.state_dict().values()), 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+        while state.step < config.optim.steps:
+            batch = _batch(config, patches, state.step, process)
+            loss, norm = _descend(config, state, model, preconditioner, *batch)
             state.step += 1
-            watch.step(state.step, loss, norm, learning_rate(config, step))
-            if state.step % run.sample_every == 0 and rank == 0:
-                sample_grid(out / "samples" / f"{state.step:07d}.png", spec, state.ema, patches, device)
-            if time.monotonic() - saved > run.checkpoint_every:
+            watch.step(state.step, loss, norm, learning_rate(config, state.step - 1))
+            if first and state.step % config.run.sample_every == 0:
+                sample_grid(out / "samples" / f"{state.step:07d}.png", spec, state.ema, patches, process.device)
+            if time.monotonic() - saved > config.run.checkpoint_every:
                 checkpoint()
                 saved = time.monotonic()
         checkpoint()
     return out / "prior.safetensors"
 
 
-def read_log(path: Path) -> list[dict[str, float]]:
-    with open(path, newline="", encoding="utf-8") as f:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(f)]
+def _spec(config: Config, pictures: Pictures, data: str) -> PriorSpec:
+    mean, sigma_data = pictures.sigma_data()
+    return PriorSpec(
+        config.name, config.model.model_dump(), sigma_data, mean, config.domain, config.noise.sigma_min,
+        config.noise.sigma_max, f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}", config.licence,
+    )  # fmt: skip
+
+
+def _begin(config: Config, spec: PriorSpec, device: torch.device) -> State:
+    """The state before the first step."""
+    torch.manual_seed(config.run.seed)
+    net = build(spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(net.parameters(), lr=config.optim.lr, betas=(0.9, 0.99), fused=True)
+    return State(net, {k: v.detach().clone() for k, v in net.state_dict().items()}, optimizer)
+
+
+def _batch(config: Config, patches: Patches, step: int, process: Process) -> tuple[Tensor, Tensor, Tensor]:
+    """The share of this process in the batch of a step: x0, noise (share, C, crop, crop), sigma (share,)."""
+    share = config.optim.batch // process.world
+    start = step * config.optim.batch + process.rank * share
+    x0, noise, sigma = (t.to(process.device) for t in patches.batch(start, share, is_grey(config, step)))
+    return x0.to(memory_format=torch.channels_last), noise.to(memory_format=torch.channels_last), sigma
+
+
+def _descend(
+    config: Config, state: State, model: nn.Module, preconditioner: EDM, x0: Tensor, noise: Tensor, sigma: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One step of the optimiser and of the EMA; returns the loss and the norm of the gradient before clipping."""
+    o, step = config.optim, state.step
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(config, step)
+    bf16 = config.run.precision == "bf16"
+    with torch.autocast(x0.device.type, torch.bfloat16) if bf16 else nullcontext():
+        loss = edm_loss(model, preconditioner, x0, noise, sigma)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(state.net.parameters(), o.clip)
+    if not torch.isfinite(norm):
+        # No way on from the last checkpoint: the same batches would lead here again.
+        raise BadInput(
+            f"training diverged at step {step} (gradient is not finite); begin a run in another --out with a lower "
+            f"optim.lr than {o.lr:g}"
+        )
+    state.optimizer.step()
+    decay = min(o.ema, (1 + step) / (10 + step))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(state.ema.values()), list(state.net.state_dict().values()), 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+    return loss, norm
+
+
+def _save(config: Config, spec: PriorSpec, state: State, data: str, out: Path, world: int) -> None:
+    state.save(out / "state.safetensors", config, data)
+    training = {"steps": state.step, "batch": config.optim.batch, "seconds": round(state.seconds), "world": world}
+    training |= {"config": json.loads(config.model_dump_json())}
+    save(out / "prior.safetensors", state.ema, replace(spec, training=training))

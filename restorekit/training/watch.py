@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -25,10 +26,10 @@ FIELDS = ("step", "seconds", "loss", "grad_norm", "lr", "images_per_s")
 class Watch:
     """Context manager around a run; `step` is called after every optimiser step."""
 
-    def __init__(self, config: Config, out: Path, start: int, *, active: bool, quiet: bool):
-        self.config, self.active, self.start = config, active, start
+    def __init__(self, config: Config, out: Path, start: int, seconds: float, *, active: bool, quiet: bool):
+        """The run is at step `start` after `seconds` of work; only the `active` process writes and shows anything."""
+        self.config, self.active, self.start, self.before = config, active, start, seconds
         self.path = out / "log.csv"
-        self.before = self._earlier_seconds() if start else 0.0
         self.began = time.monotonic()
         self.sums, self.count, self.last = torch.zeros(2), 0, self.began
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
@@ -39,17 +40,25 @@ class Watch:
         )
         self.progress = Progress(*columns, TimeRemainingColumn(), disable=quiet or not active)
 
-    def _earlier_seconds(self) -> float:
+    def _rewind(self) -> None:
+        """Drop the rows after the step the run is at: what they tell of was lost with the process that wrote them."""
         if not self.path.exists():
-            return 0.0
-        rows = [r for r in csv.DictReader(self.path.open(encoding="utf-8")) if int(r["step"]) <= self.start]
-        return float(rows[-1]["seconds"]) if rows else 0.0
+            return
+        with self.path.open(newline="", encoding="utf-8") as f:
+            # Shorter than the heading is a row that the crash cut off; the heading itself begins with no number.
+            whole = [r for r in csv.reader(f) if len(r) == len(FIELDS) and r[0].isdigit()]
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as f:
+            csv.writer(f).writerows([FIELDS, *(r for r in whole if int(r[0]) <= self.start)])
+        os.replace(temporary, self.path)
 
     @property
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.began
 
     def __enter__(self) -> Watch:
+        if self.active:
+            self._rewind()
         self.progress.start()
         total = self.config.optim.steps
         self.task = self.progress.add_task(

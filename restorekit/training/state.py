@@ -1,0 +1,105 @@
+"""The state file of a run: all that exact resume needs, and what --resume refuses."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from restorekit.errors import BadInput
+from restorekit.training.config import Config
+
+# What --resume may change: how far the run goes, and what only a person who watches it sees.
+CHANGEABLE = {"optim.steps", "run.checkpoint_every", "run.sample_every", "run.log_every"}
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """Every setting by its dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in config.model_dump(mode="json").items():
+        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a state file says about its run, readable without the tensors."""
+
+    step: int  # steps done
+    seconds: float  # time they took
+    data: str  # fingerprint of the pictures
+    config: Config
+
+    @staticmethod
+    def read(path: Path) -> Header:
+        try:
+            with safe_open(path, framework="pt") as f:
+                raw = f.metadata() or {}
+            config = Config.model_validate_json(raw["config"])
+            return Header(int(raw["step"]), float(raw["seconds"]), raw["data"], config)
+        except (SafetensorError, KeyError, ValueError) as error:
+            why = str(error).splitlines()[0]
+            raise BadInput(
+                f"{path} is not the state of a run of this version of restorekit ({why}); begin one in another --out"
+            ) from None
+
+    def refuse_other(self, config: Config, out: Path) -> None:
+        """BadInput if `config` is not that of the run in `out`, up to CHANGEABLE, or ends before the steps done."""
+        old, new = _settings(self.config), _settings(config)
+        for key in old:
+            if new[key] != old[key] and key not in CHANGEABLE:
+                raise BadInput(
+                    f"--resume: {key} is {new[key]!r}, but the run in {out} began with {old[key]!r}; "
+                    "set it back, or begin a run in another --out"
+                )
+        if config.optim.steps < self.step:
+            raise BadInput(f"--resume: {out} has done {self.step} steps; raise optim.steps={config.optim.steps}")
+
+
+@dataclass
+class State:
+    net: nn.Module
+    ema: dict[str, Tensor]
+    optimizer: torch.optim.Adam
+    step: int = 0
+    seconds: float = 0.0
+
+    def save(self, path: Path, config: Config, data: str) -> None:
+        names: dict[Tensor, str] = {p: n for n, p in self.net.named_parameters()}
+        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()} | {
+            f"ema.{k}": v for k, v in self.ema.items()
+        }
+        for p, moments in self.optimizer.state.items():
+            tensors |= {f"{k}.{names[p]}": torch.as_tensor(v) for k, v in moments.items()}
+        header = {
+            "step": str(self.step), "seconds": repr(self.seconds), "data": data, "config": config.model_dump_json()
+        }  # fmt: skip
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path.with_suffix(".tmp"), metadata=header
+        )
+        os.replace(path.with_suffix(".tmp"), path)
+
+    def load(self, path: Path) -> None:
+        header = Header.read(path)
+        self.step, self.seconds = header.step, header.seconds
+        with safe_open(path, framework="pt") as f:
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+        try:
+            self.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
+            self.ema = {k: tensors[f"ema.{k}"].to(v.device) for k, v in self.ema.items()}
+        except (RuntimeError, KeyError):
+            raise BadInput(
+                f"{path} belongs to the network of another version of restorekit; begin a run in another --out"
+            ) from None
+        for name, p in self.net.named_parameters():
+            if f"exp_avg.{name}" in tensors:
+                # In the memory layout of p: the fused optimiser walks through the raw memory of both.
+                moments = {k: torch.empty_like(p).copy_(tensors[f"{k}.{name}"]) for k in ("exp_avg", "exp_avg_sq")}
+                # On the device of p, where the fused optimiser itself puts it; on CUDA it refuses any other.
+                self.optimizer.state[p] = {"step": tensors[f"step.{name}"].to(p.device), **moments}
