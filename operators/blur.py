@@ -147,7 +147,7 @@ class ReflectBlur(LinearOperator):
     def _padded(self) -> tuple[int, int]:
         """At least the mirrored picture, rounded up to sizes that the FFT likes."""
         rows, columns = self._maps
-        return next_fast_len(len(rows), real=True), next_fast_len(len(columns), real=True)
+        return tuple(int(next_fast_len(len(i), real=True)) for i in (rows, columns))  # type: ignore[return-value]
 
     def __call__(self, x: Tensor, /) -> Tensor:
         rows, columns = self._maps

@@ -57,17 +57,17 @@ class Picture:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-def read(path: PathLike, span: tuple[float, float] | None = None) -> Picture:
+def read(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool = False) -> Picture:
     """Read PNG, JPEG, TIFF, NPY, BMP or WEBP; `span` (lo, hi) are the file values that become 0 and 1.
 
     Default span: the whole range of uint8 and uint16, 0/1 for bool; other types must hold [0, 1], give or take 0.25.
-    Raises BadInput for a file that is missing, damaged, of another kind, or holds NaN or infinity.
+    Raises BadInput for a file that is missing, damaged, of another kind, or holds NaN or infinity (with `holes` it may).
     """
-    raw, alpha, info = _load(Path(path))
+    raw, alpha, info = _load(Path(path), holes)
     if span is None:
         span = _FULL.get(raw.dtype.name)
     if span is None:
-        low, high = raw.min(), raw.max()
+        low, high = np.nanmin(raw, initial=0, where=np.isfinite(raw)), np.nanmax(raw, initial=0, where=np.isfinite(raw))
         if low < -0.25 or high > 1.25:
             raise BadInput(
                 f"{path}: {raw.dtype} from {low:.6g} to {high:.6g}; give --range LO,HI, the values of black and white"
@@ -281,7 +281,7 @@ def _atomic(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def _load(path: Path) -> codecs.Decoded:
+def _load(path: Path, holes: bool = False) -> codecs.Decoded:
     """Raw values (C, H, W) in the file's type, alpha and info; all checks that need no range."""
     _check_source(path)
     kind = _format(path)
@@ -302,9 +302,11 @@ def _load(path: Path) -> codecs.Decoded:
         raise BadInput(
             f"{path}: {raw.dtype} of shape {raw.shape} is no picture; give real numbers and at least one pixel"
         )
-    if raw.dtype.kind == "f" and (bad := int((~np.isfinite(raw)).any(0).sum())):
+    if raw.dtype.kind == "f" and not holes and (bad := int((~np.isfinite(raw)).any(0).sum())):
         count = raw[0].size
-        raise BadInput(f"{path}: {bad} of {count} pixels hold NaN or infinity; mask them or fill them first")
+        raise BadInput(
+            f"{path}: {bad} of {count} pixels hold NaN or infinity; fill them, or use `inpaint` with a mask that is black there"
+        )
     # Bytes in the order of this machine, which libraries further on take for granted.
     native = raw.dtype.newbyteorder("=")
     return raw.astype(native, copy=False), None if alpha is None else alpha.astype(native, copy=False), info

@@ -220,6 +220,7 @@ OPERATIONS: dict[str, type] = {
     "phase": PhaseOp,
     "saturate": SaturateOp,
 }
+NO_PICTURE = ("hadamard", "phase")  # what they measure is no picture: values of any size and sign
 NOISES: dict[str, type[Likelihood]] = {"gaussian": Gaussian, "poisson": Poisson, "gamma": Gamma}
 
 
@@ -263,4 +264,10 @@ def likelihood(text: str) -> Likelihood:
     name, positional, named = split(text)
     if name not in NOISES:
         raise BadInput(f"unknown noise {name!r}; known: {', '.join(NOISES)}, as in gaussian:0.02, poisson:30, gamma:4")
-    return build(NOISES[name], name, positional, named)
+    law = build(NOISES[name], name, positional, named)
+    if isinstance(law, Gaussian) and float(law.sigma) > 2:
+        raise BadInput(
+            f"gaussian:{float(law.sigma):g} is far above white, which is 1; for 8-bit values give "
+            f"gaussian:{float(law.sigma) / 255:.3g}"
+        )
+    return law

@@ -14,6 +14,7 @@ from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian, Joint, Likelihood
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Weighted
+from restorekit.operators.diagonal import Inpaint
 from restorekit.schedule import log_uniform
 
 
@@ -70,6 +71,13 @@ class Problem:
         terms = self.likelihood.unit_nll(self.y, self.operator(x))
         terms = terms if self.mask is None else terms * self.mask
         return terms.flatten(1).sum(1)
+
+    def misfit(self, x: Tensor) -> float:
+        """How far A x is from y, in deviations of the noise: 1, give or take, for a picture that explains it."""
+        used = float(self.y.numel() if self.mask is None else self.mask.expand_as(self.y).sum())
+        if isinstance(self.operator, Inpaint):
+            used *= float((self.operator.mask > 0).float().mean())
+        return float((2 * self.nll(x).sum() / max(used, 1.0)).sqrt())
 
     def least_squares(self, solver: str) -> tuple[LinearOperator, Tensor, float]:
         """(A, y, sigma_y) of an equal problem y = A x + sigma_y n: unequal noise and masks are folded into A and y.

@@ -153,10 +153,10 @@ def test_the_result_does_not_depend_on_the_tile_size(tmp_path: Path) -> None:
 
 def test_measurements_that_are_no_pictures(tmp_path: Path) -> None:
     image = photo(tmp_path / "p.png", 16, 16)
-    go("degrade", image, tmp_path / "y.npy", "--op", "hadamard:size=16x16,ratio=0.5", "--dtype", "float32")
+    go("degrade", image, tmp_path / "y.npy", "--op", "hadamard:size=16x16,ratio=0.5")
     op = "hadamard:size=16x16,ratio=0.5"
     args = ("restore", tmp_path / "y.npy", tmp_path / "out.png", "--op", op, "--noise", "gaussian:0.01", "--steps", 20)
-    go(*args, "--range", "0,1")
+    go(*args)
     assert psnr(io.read(tmp_path / "out.png").pixels, io.read(image).pixels) > 18
 
 
@@ -187,6 +187,50 @@ class Mine(DiffPIR):
     args = ("--op", f"{tmp_path / 'mine.py'}:Half", "--noise", "gaussian:0.05", "--solver", solver, "--steps", 8)
     go("restore", y, tmp_path / "out.tif", *args)
     assert gain(tmp_path, tmp_path / "out.tif", y) > 8
+
+
+@pytest.mark.parametrize(("noise", "least"), [("poisson:30", 7), ("gamma:4", 7), ("gamma:4,domain=amplitude", 8)])
+def test_counts_and_speckle_have_defaults_that_work(noise: str, least: float, tmp_path: Path) -> None:
+    y = measure(tmp_path, "denoise", noise)
+    go("denoise", y, tmp_path / "out.tif", "--noise", noise)
+    assert gain(tmp_path, tmp_path / "out.tif", y) > least
+    record = json.loads((tmp_path / "out.tif.json").read_text())
+    assert record["steps"] == 8
+    assert 0.5 < record["misfit"] < 1.5
+    assert record["device"] in ("cpu", "cuda", "mps")
+    assert record["precision"] in ("bf16", "fp32")
+
+
+def test_a_blur_with_counts_has_a_default(tmp_path: Path) -> None:
+    y = measure(tmp_path, "blur:kernel=motion:9:30", "poisson:300")
+    go("deblur", y, tmp_path / "out.tif", "--kernel", "motion:9:30", "--noise", "poisson:300")
+    assert gain(tmp_path, tmp_path / "out.tif", y) > 3
+
+
+def test_a_wrong_operator_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    y = measure(tmp_path, "blur:kernel=motion:9:30", "gaussian:0.01")
+    go("deblur", y, tmp_path / "out.tif", "--kernel", "gaussian:3", "--noise", "gaussian:0.01")
+    assert "misses the measurement" in capsys.readouterr().err
+
+
+def test_missing_pixels_may_be_nan_where_the_mask_is_black(tmp_path: Path) -> None:
+    clean = np.asarray(Image.open(photo(tmp_path / "p.png")))[..., 1] / 255.0
+    holes = np.random.default_rng(0).random(clean.shape) < 0.3
+    tifffile.imwrite(tmp_path / "y.tif", np.where(holes, np.nan, clean).astype(np.float32))
+    Image.fromarray(~holes).save(tmp_path / "m.png")
+    go("inpaint", tmp_path / "y.tif", tmp_path / "out.tif", "--mask", tmp_path / "m.png", "--steps", 8)
+    out = io.read(tmp_path / "out.tif").pixels[0]
+    assert np.isfinite(out).all()
+    assert psnr(out[None], clean[None].astype(np.float32)) > 25
+
+
+def test_error_bars_of_an_earlier_run_are_pointed_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    y = photo(tmp_path / "y.png", 24, 20)
+    args = ("denoise", y, tmp_path / "out.png", "--noise", "gaussian:0.1", "--steps", 2)
+    go(*args, "--samples", 2)
+    assert "earlier run" not in capsys.readouterr().err
+    go(*args)
+    assert "out_mean.png, out_std.tif, out_std.png: of an earlier run" in capsys.readouterr().err
 
 
 def test_poisson_and_gamma_with_dps(tmp_path: Path) -> None:

@@ -149,7 +149,8 @@ def test_moving_casts_floats_and_leaves_indices() -> None:
             return x.flatten(1)[:, self.index] * self.gain
 
     moved = Pick((1, 3, 4), torch.tensor([1, 5]), torch.ones(2)).to(torch.float64)
-    assert moved.index.dtype == torch.int64 and moved.gain.dtype == torch.float64
+    assert moved.index.dtype == torch.int64
+    assert moved.gain.dtype == torch.float64
 
 
 def test_stacks_know_the_device_of_their_measurement() -> None:

@@ -9,15 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from restorekit.errors import BadInput
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.precond import EDM, VE, VP, Adapted, Flow, NoiseProcess, VPTable
 
-PRIOR = GaussianPrior.smooth((2, 5, 4), std=0.25)
+STD = 0.25
+PRIOR = GaussianPrior.smooth((2, 5, 4), STD, mean=0.4)  # not the middle of the range
 PROCESSES: dict[str, NoiseProcess] = {
     "vp": VP(),
     "table": VPTable.linear(),
     "ve": VE(),
-    "ve-log": VE(log=True),
+    "ve-log": VE(sigma_max=80.0, log=True),
     "flow": Flow(),
 }
 SIGMAS = [0.002, 0.01, 0.1, 1.0, 10.0, 60.0, 100.0]
@@ -82,12 +84,16 @@ COMBINATIONS = [(p, q) for p in PROCESSES for q in ("eps", "v", "x0", "score") i
 def test_every_prediction_becomes_the_exact_denoiser(process: str, predicts: str, span: tuple[float, float]) -> None:
     known, width = PROCESSES[process], span[1] - span[0]
     denoise = adapted(known, predicts, span)
-    levels = [s for s in SIGMAS if s * width <= known.sigma_max]
     reached = 0
-    for sigma in [*levels, known.sigma_max / width]:
+    for sigma in [*SIGMAS, known.sigma_max / width]:
         x = noisy(sigma)
         expected = PRIOR(x, sigma)
-        if sigma * width >= known.sigma_min:
+        if sigma * width > known.sigma_max * (1 + 1e-12):
+            # Scaled to sigma_max, the unit noise of x weighs C / top instead of C / sigma; 4 deviations in each mode.
+            top = known.sigma_max / width
+            modes = 4 * (PRIOR.variances * (1 / top - 1 / sigma)).square().mean().sqrt()
+            assert float((denoise(x, sigma) - expected).square().mean().sqrt()) < modes < 0.1 * STD
+        elif sigma * width >= known.sigma_min:
             reached += 1
             # Exact but for rounding: t carries sigma to 1e-16 / (1 - t) (flow: 1e-13), x - D cancels sigma / 0.25
             # digits (x4000 at sigma 1000). Both stay far below 1e-6 of the picture.
@@ -112,15 +118,36 @@ def test_whole_steps_are_interpolated(predicts: str) -> None:
         return plain(x, t)
 
     denoise = Adapted(counted, predicts, table, integer_time=True)  # type: ignore[arg-type]
-    for sigma in (0.01, 0.1, 1.0, 10.0, 60.0):
+    sigmas = [0.005, 0.0055, 0.006, 0.007, 0.01, 0.03, 0.1, 1.0, 10.0, 60.0, float(table.sigma_max) / 2]
+    for sigma in sigmas:
         x = noisy(sigma)
-        # D is evaluated at levels at most a step (9 % in sigma at the noisy end, where D hardly changes) away; what
-        # the interpolation leaves is second order in that step: d2D/dlns2 * (dlns)^2 / 8.
-        steps = float((table.log_sigmas[1:] - table.log_sigmas[:-1])[table.log_sigmas[1:].exp() > 2 * sigma][:1])
-        curvature = float((x - PRIOR(x, sigma)).abs().max()) * 4
-        torch.testing.assert_close(denoise(x, sigma), PRIOR(x, sigma), rtol=0, atol=1e-9 + curvature * steps**2 / 8)
+        expected = PRIOR(x, sigma)
+        # In u = sigma^2, D - x = -u / (C + u) (x - m) is bent by 2 C / (C + u)^3: over the step from low to high it leaves
+        # at most (high - low)^2 / 8 of that at low.
+        grid = (2 * table.log_sigmas).exp() / 4
+        k = int(torch.searchsorted(grid, sigma**2 * (1 - 1e-12)).clamp(1, 999))
+        low, high = float(grid[k - 1]), float(grid[k])
+        bend = (high - low) ** 2 / 4 * (PRIOR.variances / (PRIOR.variances + low) ** 3)
+        worst = 5 * float((bend * (PRIOR.variances + sigma**2).sqrt()).norm())  # 5 deviations in every mode at once
+        torch.testing.assert_close(denoise(x, sigma), expected, rtol=0, atol=1e-9 + worst)
+        error, step = denoise(x, sigma) - expected, expected - x
+        assert float(error.norm() / step.norm()) < 0.005
+        assert float(error.abs().max()) < 1e-4 * STD
     assert all(torch.equal(t, t.round()) for t in net_calls)
-    assert len(net_calls) == 10  # two per call
+    assert min(map(float, map(torch.min, net_calls))) == 0
+    assert max(map(float, map(torch.max, net_calls))) == 999
+    assert len(net_calls) == 4 * len(sigmas)  # two per call
+
+
+@pytest.mark.parametrize("predicts", ["eps", "v", "x0", "score"])
+@pytest.mark.parametrize("sigma", [0.002, 0.003, 0.0045])
+def test_whole_steps_below_the_first_keep_its_score(predicts: str, sigma: float) -> None:
+    x = noisy(sigma)
+    plain, whole = (adapted(VPTable.linear(), predicts, whole=w)(x, sigma) for w in (False, True))
+    torch.testing.assert_close(whole, plain, rtol=0, atol=1e-12)
+    # sigma_min = 0.005: of D - x, (C + sigma^2) / (C + sigma_min^2) is right in a mode of variance C
+    part = float(1 - (PRIOR.variances.min() + sigma**2) / (PRIOR.variances.min() + 0.005**2)) * 1.01
+    assert float((whole - PRIOR(x, sigma)).norm() / (PRIOR(x, sigma) - x).norm()) < part < 0.03
 
 
 @pytest.mark.parametrize("process", PROCESSES)
@@ -145,7 +172,7 @@ def test_a_level_per_picture_is_a_loop_over_pictures(process: str, predicts: str
     if whole and process != "table":
         pytest.skip("whole steps are for tables")
     denoise = adapted(PROCESSES[process], predicts, whole=whole)
-    x, sigma = noisy(0.3), torch.tensor([0.0008, 0.3, 4.0], dtype=torch.float64)
+    x, sigma = noisy(0.3), torch.tensor([0.0008, 0.3, 2000.0], dtype=torch.float64)
     loop = torch.cat([denoise(x[i : i + 1], float(s)) for i, s in enumerate(sigma)])
     torch.testing.assert_close(denoise(x, sigma), loop, rtol=0, atol=1e-12)
 
@@ -153,7 +180,7 @@ def test_a_level_per_picture_is_a_loop_over_pictures(process: str, predicts: str
 @pytest.mark.parametrize(("process", "predicts"), [("vp", "eps"), ("table", "v"), ("flow", "x0"), ("ve", "score")])
 def test_differentiable_in_the_picture(process: str, predicts: str) -> None:
     denoise = adapted(PROCESSES[process], predicts)
-    for sigma in (0.0003, 0.2):  # below and above the least trained level
+    for sigma in (0.0, 0.0003, 0.2, 2000.0):  # no noise, below, within and above the trained levels
         leaf = noisy(sigma)[:1].requires_grad_(True)
         assert torch.autograd.gradcheck(lambda x, sigma=sigma: denoise(x, sigma), (leaf,))
 
@@ -164,11 +191,21 @@ def test_a_learned_variance_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-def test_more_noise_than_the_prior_knows_is_refused_with_the_level(process: str) -> None:
-    known = PROCESSES[process]
-    top = known.sigma_max / 2
-    with pytest.raises(ValueError, match=rf"sigma_max={top:.4g}"):
-        adapted(known, "eps")(noisy(1.0), 1.01 * top)
+def test_beyond_its_levels_a_network_sees_the_last_one_and_as_much_noise(process: str) -> None:
+    known, seen = PROCESSES[process], []
+
+    def net(x_t: Tensor, t: Tensor) -> Tensor:
+        seen.append((x_t, sigma_of(known)(t)))
+        return x_t
+
+    noise = torch.randn(1, 1, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for sigma, level in ((1e-5, known.sigma_min), (3 * known.sigma_max, known.sigma_max)):
+        Adapted(net, "eps", known, (0.0, 1.0))(0.4 + sigma * noise, sigma)
+        x_t, reached = seen[-1]
+        assert float(reached) == pytest.approx(level, rel=1e-9)
+        if sigma > level:
+            expected = float(known.scale(reached)) * level
+            assert float(x_t.std()) == pytest.approx(expected, rel=0.06)  # five standard errors: 5 / sqrt(2 * 4096)
 
 
 @pytest.mark.parametrize(
@@ -178,11 +215,16 @@ def test_more_noise_than_the_prior_knows_is_refused_with_the_level(process: str)
         (lambda: Adapted(lambda x, t: x, "v", VE()), "variance-preserving"),
         (lambda: Adapted(lambda x, t: x, "v", Flow()), "variance-preserving"),
         (lambda: Adapted(lambda x, t: x, "eps", VP(), integer_time=True), "VPTable"),
+        (lambda: Adapted(lambda x, t: x, "eps", VP(), span=(1, -1)), "black and white"),
+        (lambda: VPTable(torch.tensor([0.1, 0.5, 0.9])), "fall from step to step"),
+        (lambda: VPTable(torch.tensor([0.9, 0.5, 0.0])), "leave out steps"),  # "zero terminal SNR": infinite sigma
+        (lambda: VPTable(torch.tensor([1.0, 0.5, 0.1])), "leave out steps"),
     ],
 )
-def test_impossible_networks_are_refused(make: Callable[[], Adapted], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_impossible_networks_are_refused(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(BadInput, match=words) as caught:
         make()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("mean", [0.5, 0.1])

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from restorekit import operators as ops
 from restorekit.errors import BadInput
-from restorekit.priors import checkpoint
+from restorekit.priors import checkpoint, library
 from restorekit.priors.analytic import Conditioned, GaussianMixture, GaussianPrior, dense, from_basis, to_basis
 from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import load_prior
+from restorekit.priors.library import bf16_pays, load_prior
 from restorekit.priors.unet import UNetConfig
 from restorekit.priors.wrappers import ChannelWise, EnsembleFlip, Padded, Tiled
 from tests.cases import mask
@@ -194,6 +195,47 @@ def test_blending_hides_what_a_short_halo_leaves() -> None:
     assert float(errors[1]) < 0.2 * float(errors[0])  # the seam has little weight: 1/32 at its outermost pixel
 
 
+def test_gradients_through_tiles_are_those_of_the_whole_and_keep_no_graph() -> None:
+    x, sigma, calls = rand(2, 2, 50, 90), torch.tensor([0.1, 0.7], dtype=F64), []
+    weight = rand(2, 2, 50, 90, seed=3)
+
+    def watched(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        calls.append(torch.is_grad_enabled() and x.requires_grad)
+        return local(x, sigma).sin().cos().exp()  # keeps five pictures
+
+    def gradient(denoise: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, int]:
+        kept: list[Tensor] = []
+        leaf = x.clone().requires_grad_(True)
+        with saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):  # type: ignore[func-returns-value]
+            out = denoise(leaf, sigma)
+        return torch.autograd.grad(out, leaf, weight)[0], sum(t.nbytes for t in kept) // x.nbytes
+
+    expected, plain = gradient(watched)
+    found, tiled = gradient(Tiled(watched, 16, 3, 2))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+    assert plain >= 4
+    assert tiled <= 2  # the weights of the windows and their sum
+    assert calls == [True] * (1 + 2 * 24)  # each of 4 x 6 windows again in the backward pass
+    calls.clear()
+    Tiled(watched, 16, 3, 2)(x, sigma)
+    assert calls == [False] * 24
+    with torch.no_grad():
+        Tiled(watched, 16, 3, 2)(x.clone().requires_grad_(True), sigma)
+    assert calls == [False] * 48
+
+
+def test_tiles_can_be_differentiated_twice_and_by_torch_func() -> None:
+    x, tiled = rand(1, 1, 20, 12), Tiled(local, 8, 3, 2)
+    (whole,) = torch.func.vjp(lambda z: local(z, 0.1), x)[1](x)
+    torch.testing.assert_close(torch.func.vjp(lambda z: tiled(z, 0.1), x)[1](x)[0], whole)
+    second = []
+    for denoise in (local, tiled):
+        leaf = x.clone().requires_grad_(True)
+        (first,) = torch.autograd.grad(denoise(leaf, 0.1).square().sum(), leaf, create_graph=True)
+        second.append(torch.autograd.grad(first.square().sum(), leaf)[0])
+    torch.testing.assert_close(second[1], second[0])
+
+
 def test_channelwise_gives_each_band_the_level_of_its_picture() -> None:
     x, sigma = rand(2, 5, 6, 7), torch.tensor([0.1, 0.7], dtype=F64)
     expected = torch.stack([torch.stack([local(x[i, b].view(1, 1, 6, 7), float(s))[0, 0] for b in range(5)]) for i, s in enumerate(sigma)])  # fmt: skip
@@ -222,6 +264,19 @@ def test_flips_make_the_denoiser_equivariant(count: int) -> None:
         EnsembleFlip(local, 3)
 
 
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_flips_are_those_of_the_docstring(count: int) -> None:
+    # A denoiser that multiplies by a fixed field, so the mean over flips is the field averaged over its own flips.
+    field, x = rand(7, 7, seed=3), rand(2, 1, 7, 7)
+    fields = [field, field.fliplr()]
+    if count > 2:
+        fields += [f.flipud() for f in fields]
+    if count > 4:
+        fields += [torch.rot90(f) for f in fields]
+    found = EnsembleFlip(lambda x, sigma: sigma * field * x, count)(x, 0.3)
+    torch.testing.assert_close(found, 0.3 * torch.stack(fields).mean(0) * x)
+
+
 # --- checkpoints ---
 
 
@@ -248,10 +303,32 @@ def test_a_checkpoint_comes_back_as_it_was(saved: Path) -> None:
         assert net.state_dict()[name].dtype == torch.float32
         assert torch.equal(net.state_dict()[name], value.half().float()), name  # fp16 on disk, nothing else is lost
     assert [p.name for p in saved.parent.iterdir()] == ["toy.safetensors"]
-    checkpoint.with_metrics(saved, {"psnr": 2.0})
-    again, changed = checkpoint.load(saved)
-    assert changed.metrics == {"psnr": 2.0}
-    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), net.state_dict().values()))
+    assert not any(p.requires_grad for p in net.parameters())
+
+
+def test_weights_are_fp16_on_disk_unless_asked_otherwise(saved: Path) -> None:
+    config = UNetConfig((1, 3), (4, 6), embed=8)
+    state = random_unet(config).state_dict()
+    on_disk = load_file(saved)
+    assert set(on_disk) == set(state)
+    assert {t.dtype for t in on_disk.values()} == {torch.float16}
+    checkpoint.save(saved, state, spec(config), torch.float32)  # over the other, which must go as a whole
+    assert all(torch.equal(load_file(saved)[k], v) for k, v in state.items())
+    assert all(torch.equal(checkpoint.load(saved)[0].state_dict()[k], v) for k, v in state.items())
+
+
+def test_a_crash_while_saving_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = saved.read_bytes()
+
+    def crash(tensors: object, path: Path, metadata: object) -> None:
+        Path(path).write_bytes(b"half of it")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(checkpoint, "save_file", crash)
+    config = UNetConfig((1, 3), (4, 6), embed=8)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(saved, random_unet(config, 1).state_dict(), spec(config))
+    assert saved.read_bytes() == before
 
 
 def _broken(kind: str, path: Path) -> None:
@@ -302,6 +379,44 @@ def test_a_prior_takes_any_number_of_bands(bands: int, saved: Path) -> None:
     assert (out.shape, out.dtype) == (x.shape, torch.float32)
     expected = prior(x, 0.1) if bands != 5 else torch.cat([prior(x[:, b : b + 1], 0.1) for b in range(5)], 1)
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-6)  # float32, another batch size
+
+
+@pytest.mark.parametrize(
+    ("precision", "pays", "half"),
+    [("fp32", True, False), ("bf16", False, True), ("auto", True, True), ("auto", False, False)],
+)
+def test_precision_and_layout_reach_the_network(
+    precision: library.Precision, pays: bool, half: bool, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+    plain = nn.Conv2d.forward
+
+    def watched(layer: nn.Conv2d, x: Tensor) -> Tensor:
+        out = plain(layer, x)
+        seen.append((layer.weight, out))
+        return out
+
+    monkeypatch.setattr(nn.Conv2d, "forward", watched)
+    monkeypatch.setattr(library, "bf16_pays", lambda device: pays)
+    assert load_prior(str(saved), precision=precision)(rand(2, 3, 6, 10), 0.1).dtype == F64
+    assert {out.dtype for _, out in seen} == {torch.bfloat16 if half else torch.float32}
+    assert all(t.is_contiguous(memory_format=torch.channels_last) for pair in seen for t in pair)
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0), (12, 0)])
+def test_bf16_pays_from_compute_capability_8_on(capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # as on a T4, which emulates it
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert bf16_pays(torch.device("cuda", 0)) == (capability >= (8, 0))
+
+
+def test_bf16_pays_on_a_cpu_with_amx_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for amx in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx, raising=False)
+        assert bf16_pays(torch.device("cpu")) is amx
+        assert not bf16_pays(torch.device("meta"))
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert not bf16_pays(torch.device("cpu"))
 
 
 def test_a_prior_without_a_one_band_layer_refuses_other_numbers(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,21 +17,30 @@ def degrade(
     op: Annotated[str, typer.Option(help="Forward model, as for `restore`.")],
     noise: Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")] = "gaussian:0.01",
     seed: Seed = 0,
-    dtype: Annotated[str | None, typer.Option(help="uint8, uint16 or float32; default: that of IN. Integers clip the noise.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="uint8, uint16 or float32; default: that of IN, float32 for hadamard and phase. Integers clip the noise.")] = None,
     range_: Range = None,
 ) -> None:  # fmt: skip
     """Make a test measurement. restorekit degrade photo.png blurred.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --dtype uint16"""
     import torch
 
     from restorekit import io, spec
-    from restorekit.cli.options import span
+    from restorekit.cli.options import different, span
+    from restorekit.errors import BadInput
 
+    different(source, target)
     picture = io.read(source, span(range_))
     shape = picture.pixels.shape
     operator, law = spec.operator(op, image=(shape[0], shape[1], shape[2])), spec.likelihood(noise)
     rng = torch.Generator().manual_seed(seed)
     y = law.sample(operator(torch.from_numpy(picture.pixels)[None]), rng)[0]
     y = y if y.ndim == 3 else y.reshape(shape[0] if y.ndim == 2 else 1, 1, -1)
+    if op.partition(":")[0] in spec.NO_PICTURE:
+        dtype = dtype or "float32"
+        if dtype != "float32":
+            raise BadInput(
+                f"a measurement of {op.partition(':')[0]} is no picture and does not fit {dtype}; use --dtype float32"
+            )
+        picture = replace(picture, span=(0.0, 1.0))
     truth = target.with_name(f"{target.stem}_truth{target.suffix}")
     io.check_writable(target, y.shape[0], picture.alpha is not None, dtype)
     io.check_writable(truth, shape[0], picture.alpha is not None, dtype)

@@ -16,18 +16,20 @@ from torch import Tensor
 
 import restorekit
 from restorekit import io, spec
-from restorekit.cli.options import span
-from restorekit.cli.tasks import OTHER, TASKS, Task
+from restorekit.cli.options import different, span
+from restorekit.cli.tasks import NOT_GAUSSIAN, OTHER, TASKS, Task
 from restorekit.driver import restore
 from restorekit.errors import BadInput
+from restorekit.likelihood import Gaussian, Likelihood
 from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
-from restorekit.priors.library import Precision, Prior, load_prior
+from restorekit.priors.library import Precision, Prior, bf16_pays, load_prior
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.solvers import SOLVERS
 from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
 
 SMALLEST = 4  # pixels per side
+MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
 
 
 def device_of(name: str) -> torch.device:
@@ -69,11 +71,22 @@ class Job:
     flips: int
     range: str | None
 
+    @property
+    def operation(self) -> str:
+        return self.op.partition(":")[0]
+
     @cached_property
     def picture(self) -> io.Picture:
-        picture = io.read(self.source, span(self.range))
+        different(self.source, self.target)
+        coefficients = self.operation in spec.NO_PICTURE
+        values = (0.0, 1.0) if coefficients and self.range is None else span(self.range)
+        picture = io.read(self.source, values, holes=self.operation == "inpaint")
         _, height, width = picture.pixels.shape
-        if self.op.partition(":")[0] not in ("hadamard", "phase") and min(height, width) < SMALLEST:
+        if coefficients and picture.dtype not in ("float32", "float64", "float16"):
+            raise BadInput(
+                f"{self.source} holds {picture.dtype}; a measurement of {self.operation} is no picture: give floats (NPY, TIFF)"
+            )
+        if not coefficients and min(height, width) < SMALLEST:
             raise BadInput(
                 f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed to restore anything"
             )
@@ -84,9 +97,29 @@ class Job:
             )
         return picture
 
-    @cached_property
-    def task(self) -> Task:
-        return TASKS.get(self.op.partition(":")[0], OTHER)
+    def task(self, law: Likelihood) -> Task:
+        if self.operation == "denoise" and not isinstance(law, Gaussian):
+            return NOT_GAUSSIAN
+        return TASKS.get(self.operation, OTHER)
+
+    def fill(self, operator: Operator) -> None:
+        """Values behind a mask may be NaN: they become 0. Elsewhere they are refused."""
+        pixels = self.picture.pixels
+        bad = ~np.isfinite(pixels)
+        if not isinstance(operator, Inpaint):
+            return
+        mask = operator.mask.numpy()
+        if bad.any():
+            if (bad & (mask > 0)).any():
+                count = int((bad & (mask > 0)).any(0).sum())
+                raise BadInput(
+                    f"{self.source}: {count} pixels that the mask calls measured hold NaN or infinity; mask them too"
+                )
+            pixels[bad] = 0
+        print(f"mask: {float((mask > 0).mean()):.1%} measured", file=sys.stderr)
+
+    def used_precision(self, device: torch.device) -> str:
+        return ("bf16" if bf16_pays(device) else "fp32") if self.precision == "auto" else self.precision
 
     def noise_text(self, operator: Operator) -> str:
         """--noise as given, or Gaussian noise of the level measured in the picture, which is said aloud."""
@@ -121,20 +154,28 @@ class Job:
         picture = self.picture
         measured = cast(spec.Shape, picture.pixels.shape)
         operator = spec.operator(self.op, measured=measured)
+        self.fill(operator)
         bands = operator.image_shape[0]
         warnings = io.check_writable(self.target, bands, picture.alpha is not None)
-        chosen = self.task.solver if self.samples == 1 else self.task.sampler
-        solver = solver_of(chosen if self.solver == "auto" else self.solver)
-        auto_steps = self.task.steps if self.samples == 1 else self.task.sampler_steps
+        noise = self.noise_text(operator)
+        law = spec.likelihood(noise)
+        task, one = self.task(law), self.samples == 1
+        solver = solver_of((task.solver if one else task.sampler) if self.solver == "auto" else self.solver)
+        auto_steps = task.steps if one else task.sampler_steps
         steps = self.steps or (auto_steps if self.solver == "auto" else None)
         device = device_of(self.device)
         if self.precision not in ("auto", "bf16", "fp32"):
             raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
         prior = load_prior(self.prior, device=device, precision=cast(Precision, self.precision), tile=self.tile)
-        noise = self.noise_text(operator)
-        problem = Problem(self.measurement(operator).to(device), operator.to(device), spec.likelihood(noise))
+        problem = Problem(self.measurement(operator).to(device), operator.to(device), law)
         result = self._with_progress(problem, self.denoiser(prior, bands), solver, steps)
-        for warning in warnings + self._write(result, prior, noise):
+        misfit = problem.misfit(result.samples[:1].to(device))
+        if misfit > MISFIT:
+            warnings.append(
+                f"the result misses the measurement by {misfit:.1f} times the noise; check --op and --noise, or take more --steps"
+            )
+        extra = {"device": str(device), "precision": self.used_precision(device), "misfit": round(misfit, 3)}
+        for warning in dict.fromkeys(warnings + self._write(result, prior, noise, extra)):
             print(f"restorekit: note: {warning}", file=sys.stderr)
 
     def _with_progress(self, problem: Problem, denoise: Denoiser, solver: Solver, steps: int | None) -> Restoration:
@@ -157,22 +198,29 @@ class Job:
     def _beside(self, what: str, suffix: str | None = None) -> Path:
         return self.target.with_name(f"{self.target.stem}_{what}{suffix or self.target.suffix}")
 
-    def _write(self, result: Restoration, prior: Prior, noise: str) -> list[str]:
+    @property
+    def _error_bars(self) -> list[Path]:
+        return [self._beside("mean"), self._beside("std", ".tif"), self._beside("std", ".png")]
+
+    def _write(self, result: Restoration, prior: Prior, noise: str, extra: dict[str, Any]) -> list[str]:
         like, written = self.picture, []
         pixels = result.samples.float().cpu()
         warnings = io.write(self.target, pixels[0].numpy(), like)
         written.append(self.target)
-        extra: dict[str, Any] = {}
+        stale = [p.name for p in self._error_bars if p.exists()] if self.samples == 1 else []
+        if stale:
+            warnings.append(f"{', '.join(stale)}: of an earlier run, not of this one")
         if self.samples > 1:
             low, high = like.span
             std = (result.std.float().cpu().numpy() * (high - low)).astype(np.float32)
-            io.write(self._beside("mean"), result.mean.float().cpu().numpy(), like)
-            io.write(self._beside("std", ".tif"), std, io.Picture(std, "float32", (0.0, 1.0)))
+            mean, std_file, std_png = self._error_bars
+            io.write(mean, result.mean.float().cpu().numpy(), like)
+            io.write(std_file, std, io.Picture(std, "float32", (0.0, 1.0)))
             white = float(std.mean(0).max()) or 1.0
             shown = std.mean(0, keepdims=True) / white
-            io.write(self._beside("std", ".png"), shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
-            written += [self._beside("mean"), self._beside("std", ".tif"), self._beside("std", ".png")]
-            extra = {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
+            io.write(std_png, shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
+            written += self._error_bars
+            extra |= {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
         record = {
             "restorekit": restorekit.__version__,
             "torch": torch.__version__,
@@ -183,8 +231,6 @@ class Job:
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,
             **result.settings,
-            "device": self.device,
-            "precision": self.precision,
             "tile": self.tile,
             "flips": self.flips,
             "nfe": result.nfe * (1 if self.flips == 1 else self.flips),

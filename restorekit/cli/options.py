@@ -58,3 +58,9 @@ def span(text: str | None) -> tuple[float, float] | None:
     if not low < high:
         raise BadInput(f"--range {text!r}: the first number must be the smaller one")
     return low, high
+
+
+def different(source: Path, target: Path) -> None:
+    """Refuse to write over what was read: a measurement cannot be had again."""
+    if target.exists() and source.exists() and target.samefile(source):
+        raise BadInput(f"{target} is the input itself; give OUT another name")

@@ -1,11 +1,11 @@
-"""Checkpoints: safetensors whose header says what the network is, what it was trained on and how good it is."""
+"""Checkpoints: safetensors whose header says what the network is, what it was trained on and under which licence."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class PriorSpec:
     data: str = ""
     licence: str = ""
     training: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)  # of the format, not filled: quality is in the card NAME.md
 
     @property
     def config(self) -> UNetConfig:
@@ -53,7 +53,7 @@ def build(spec: PriorSpec) -> UNet:
 
 
 def save(path: Path, state: dict[str, Tensor], spec: PriorSpec, dtype: torch.dtype = torch.float16) -> None:
-    """Write weights and spec to a temporary file, then rename: a crash leaves the old file whole."""
+    """Write weights, rounded to `dtype`, and spec to a temporary file, then rename: a crash leaves the old file whole."""
     tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in state.items()}
     header = {"format": FORMAT, "spec": json.dumps(asdict(spec), sort_keys=True)}
     temporary = path.with_name(path.name + ".tmp")
@@ -96,9 +96,3 @@ def sha256(path: Path) -> str:
 
 def edm(net: UNet, spec: PriorSpec) -> EDM:
     return EDM(net, spec.sigma_data, spec.mean)
-
-
-def with_metrics(path: Path, metrics: dict[str, Any]) -> None:
-    """Put measured quality into the header of an existing checkpoint."""
-    net, spec = load(path)
-    save(path, net.state_dict(), replace(spec, metrics=metrics))

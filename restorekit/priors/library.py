@@ -52,9 +52,9 @@ class Network:
 
 
 def bf16_pays(device: torch.device) -> bool:
-    """Whether bf16 matrix units are there: AMX on a CPU, any GPU from Ampere on."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+    """Whether bf16 matrix units are there: AMX on a CPU, any GPU from Ampere (compute capability 8) on."""
+    if device.type == "cuda":  # is_bf16_supported() says yes to emulation too, which is slower than fp32
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, but the only question torch answers
     return device.type == "cpu" and bool(amx and amx())
 

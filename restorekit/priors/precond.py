@@ -2,7 +2,15 @@
 
 With a noise process x_t = scale * (x0 + sigma n), the predictions relate by
     eps: D = x - sigma eps          v: D = scale * x_t - (scale * sigma) v      x0: D      score: D = x + sigma^2 scale s
-(v for variance-preserving processes only). Below the smallest trained level the score is held constant.
+(v for variance-preserving processes only).
+
+A network answers beyond the levels it was trained on, sigma_min to sigma_max, by what holds there for any data:
+    below: the score is constant, D - x = (sigma / sigma_min)^2 (D(x, sigma_min) - x);
+    above: x is noise and says little, D(x, sigma) = D(m + sigma_max / sigma (x - m), sigma_max), m the middle of the range.
+For N(., C) the first errs by less than sigma_min^2 / C of D - x, and by less than sigma where C is small; the second by
+about C (1 / sigma_max - 1 / sigma) times unit noise. It scales x to the noise that the network expects: scaling by
+(sigma_max / sigma)^2, to E[x at sigma_max | x at sigma], errs less for Gaussians, but a network that predicts eps and
+normalises its input would answer with noise.
 """
 
 from __future__ import annotations
@@ -15,6 +23,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from restorekit.errors import BadInput
+
 
 def per_item(sigma: float | Tensor, x: Tensor) -> Tensor:
     """sigma as (B, 1, 1, 1) in the dtype and on the device of x."""
@@ -26,7 +36,8 @@ def per_item(sigma: float | Tensor, x: Tensor) -> Tensor:
 class EDM:
     """Karras et al. 2022, eq 7: D = c_skip x + c_out F(c_in x, ln(sigma)/4), about the mean of the data.
 
-    `net` takes (B, C, H, W) and (B,). sigma_data is the standard deviation of the pixels about `mean`.
+    `net` takes (B, C, H, W) and (B,). sigma_data is the standard deviation of the pixels about `mean`. Any sigma is
+    passed on as it is: below the least trained one c_out, hence |D - x|, still falls with sigma.
     """
 
     net: Callable[[Tensor, Tensor], Tensor]
@@ -46,7 +57,10 @@ class EDM:
 
 
 class NoiseProcess(Protocol):
-    """How a network's training noise maps to sigma: x_t = scale(sigma) * (x0 + sigma n), at network time time(sigma)."""
+    """How a network's training noise maps to sigma: x_t = scale(sigma) * (x0 + sigma n), at network time time(sigma).
+
+    sigma, with sigma_min and sigma_max, the least and largest trained levels, is in the unit of the network's span.
+    """
 
     @property
     def sigma_min(self) -> float: ...
@@ -110,7 +124,12 @@ class Flow:
 class VPTable:
     """Discrete VP steps 0..T-1 from a table of alpha_bar; times between two steps are interpolated in ln(sigma)."""
 
-    alpha_bar: Tensor  # (T,), falling
+    alpha_bar: Tensor  # (T,), falling, between 1 and 0
+
+    def __post_init__(self) -> None:
+        a = self.alpha_bar
+        if len(a) < 2 or not bool((a[1:] < a[:-1]).all()) or not 0 < float(a[-1]) <= float(a[0]) < 1:
+            raise BadInput("alpha_bar must fall from step to step within (0, 1); leave out steps where it is 0 or 1")
 
     @staticmethod
     def linear(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> VPTable:
@@ -151,7 +170,8 @@ class Adapted:
 
     `net` takes (x_t, t) with t (B,). `span` is the range the network was trained on, for pictures that are [0, 1] here.
     A network with 2C outputs (learned variance) gives its first C. With `integer_time`, for networks that know
-    only whole steps, the estimates at the two neighbouring steps are interpolated (two network calls).
+    only whole steps, the estimates at the two neighbouring steps are interpolated (two network calls), in sigma^2: at low
+    noise D is linear in it, at high noise it hardly changes.
     """
 
     net: Callable[[Tensor, Tensor], Tensor]
@@ -162,27 +182,28 @@ class Adapted:
 
     def __post_init__(self) -> None:
         if self.predicts not in ("eps", "v", "x0", "score"):
-            raise ValueError(f"predicts={self.predicts!r} is unknown; it is one of eps, v, x0, score")
+            raise BadInput(f"predicts={self.predicts!r} is unknown; it is one of eps, v, x0, score")
         if self.predicts == "v" and not isinstance(self.process, VP | VPTable):
-            raise ValueError("a v-prediction needs a variance-preserving process: VP or VPTable")
+            raise BadInput("a v-prediction needs a variance-preserving process: VP or VPTable")
+        if not self.span[0] < self.span[1]:
+            raise BadInput(
+                f"span={self.span} must be (low, high), the values of black and white; try (-1, 1) or (0, 1)"
+            )
         if self.integer_time and not isinstance(self.process, VPTable):
-            raise ValueError("integer_time needs a table of steps: VPTable")
+            raise BadInput("integer_time needs a table of steps: VPTable")
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         low, high = self.span
-        z, s = low + (high - low) * x, per_item(sigma, x) * (high - low)
-        if bool((s > self.process.sigma_max * 1.0001).any()):
-            top = self.process.sigma_max / (high - low)
-            raise ValueError(
-                f"this prior knows noise up to sigma {top:.4g}; start the schedule there (sigma_max={top:.4g})"
-            )
-        known = s.clamp(min=self.process.sigma_min)
+        s = per_item(sigma, x) * (high - low)
+        known = s.clamp(self.process.sigma_min, self.process.sigma_max)
+        # 1 but above sigma_max. maximum: at sigma 0 the quotient would be infinite, and its gradient NaN.
+        z = (low + high) / 2 + (high - low) * (x - 0.5) * (known / torch.maximum(s, known))
         d = (
             self._interpolated(z, known)
             if self.integer_time
             else self._x0(z, known, self.process.time(known.flatten()))
         )
-        d = torch.where(s < known, z + (s / known) ** 2 * (d - z), d)  # constant score below sigma_min
+        d = torch.where(s < known, z + (s / known) ** 2 * (d - z), d)
         return (d - low) / (high - low)
 
     def _x0(self, z: Tensor, s: Tensor, t: Tensor) -> Tensor:
@@ -197,6 +218,8 @@ class Adapted:
     def _interpolated(self, z: Tensor, s: Tensor) -> Tensor:
         table: VPTable = self.process  # type: ignore[assignment]
         t = table.time(s.flatten())
-        below, above = t.floor(), t.ceil()
-        d = [self._x0(z, table.sigma(k).view_as(s), k) for k in (below, above)]
-        return torch.lerp(d[0], d[1], (t - below).view_as(s))
+        below = t.floor().clamp(max=len(table.alpha_bar) - 2)
+        levels = [(k, table.sigma(k).view_as(s)) for k in (below, below + 1)]
+        d = [self._x0(z, level, k) for k, level in levels]
+        low, high = (level**2 for _, level in levels)
+        return torch.lerp(d[0], d[1], (s**2 - low) / (high - low))

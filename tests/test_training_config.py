@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from restorekit.errors import BadInput
+from restorekit.training.config import Config, read_config
+from restorekit.training.loop import is_grey, learning_rate
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("optim: {learning_rate: 1}", ["optim.learning_rate", "lr", "warmup"]),
+        ("modle: {}", ["modle", "model", "optim"]),
+        ("optim: {batch: 0}", ["optim.batch"]),
+        ("model: {patch: 3}", ["model.patch"]),
+        ("- a list", ["list"]),
+        ("model: [1", ["not YAML"]),
+        ("data: {crop: 15}", ["data.crop=15", "multiple of 8", "as 16"]),
+        ("{data: {crop: 8}, model: {patch: 4}}", ["data.crop=8", "as 32"]),
+        ("model: {bands: [4]}", ["model.bands", "[1, 3]"]),
+        ("model: {bands: []}", ["model.bands", "[1, 3]"]),
+        ("model: {widths: []}", ["model.widths", "positive"]),
+        ("model: {widths: [8, 0]}", ["model.widths", "positive"]),
+        ("noise: {sigma_min: 2, sigma_max: 1}", ["noise", "sigma_min=2", "below sigma_max=1"]),
+        ("noise: {sigma_max: .inf}", ["noise.sigma_max", "finite"]),
+        ("data: {grey_every: 0}", ["data.grey_every=0", "grey", "model.bands=[3]"]),
+        ("data: {grey_every: 1}", ["data.grey_every=1", "colour", "model.bands=[1]"]),
+        ("run: {seed: -1}", ["run.seed"]),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_in_one_line(text: str, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        read_config(tmp_path / "c.yaml")
+    assert "\n" not in str(caught.value)
+    assert [word for word in ["c.yaml", *words] if word not in str(caught.value)] == []
+
+
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("optim: {steps: 5}\n")
+    found = read_config(tmp_path / "c.yaml", **{"optim.steps": 7, "name": "other", "run.seed": 3})
+    assert (found.optim.steps, found.name, found.run.seed) == (7, "other", 3)
+    (tmp_path / "c.yaml").write_text("optim:\nmodel: 5\n")
+    with pytest.raises(BadInput, match=r"model is 5, so model\.patch cannot be set"):
+        read_config(tmp_path / "c.yaml", **{"optim.steps": 7, "model.patch": 2})
+
+
+def test_batches_have_the_bands_of_the_network() -> None:
+    for bands, every, grey in (([1], 0, 4), ([3], 2, 0), ([1, 3], 2, 2), ([3, 1], 4, 1)):
+        config = Config.model_validate({"model": {"bands": bands}, "data": {"grey_every": every}})
+        assert sum(is_grey(config, step) for step in range(4)) == grey
+
+
+def test_the_learning_rate_warms_up_holds_and_falls() -> None:
+    config = Config.model_validate({"optim": {"steps": 100, "warmup": 10, "decay_from": 0.5, "lr": 1.0}})
+    rates = [learning_rate(config, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([i / 10 for i in range(1, 11)])
+    assert set(rates[10:50]) == {1.0}
+    assert rates[50:] == pytest.approx([(100 - i) / 50 for i in range(50, 100)])
