@@ -35,6 +35,16 @@ class Counted:
         return self.denoise(x, sigma)
 
 
+def _check_shape(problem: Problem) -> None:
+    """Refuse a measurement that the operator does not give: broadcasting would hide it."""
+    y, operator = problem.y, problem.operator
+    expected = tuple(operator(y.new_zeros((1, *operator.image_shape))).shape)
+    if tuple(y.shape) != expected:
+        raise BadInput(
+            f"y is {tuple(y.shape)}, {type(operator).__name__} gives {expected}; reshape y or mend image_shape"
+        )
+
+
 def restore(
     problem: Problem,
     denoise: Denoiser,
@@ -57,11 +67,16 @@ def restore(
         raise BadInput(
             f"restore takes one measurement of shape (1, ...), got a batch of {len(problem.y)}; loop over them"
         )
+    if steps is not None and steps < 1:
+        raise BadInput(f"steps={steps}: at least one noise level is needed")
+    if batch is not None and batch < 1:
+        raise BadInput(f"batch={batch}: at least one sample at a time")
     if samples < 1 or (samples > 1 and not solver.samples):
         name = type(solver).__name__
         raise BadInput(
             f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as diffpir"
         )
+    _check_shape(problem)
     solver.check(problem)
     levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)
     falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too

@@ -44,6 +44,12 @@ class Rng:
         return (draws[0][None] if len(draws) == 1 else torch.stack(draws)).to(like.device)
 
 
+def _fits(shape: Sequence[int], y: Sequence[int]) -> bool:
+    """Whether a tensor of this shape broadcasts to y without making it larger."""
+    padded = (1,) * (len(y) - len(shape)) + tuple(shape)
+    return len(padded) == len(y) and all(a in (1, b) for a, b in zip(padded, y))
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A measurement y of shape (B, ...), how it came about (`operator`) and its noise (`likelihood`).
@@ -57,8 +63,16 @@ class Problem:
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
+        law = self.likelihood
+        if isinstance(law, Gaussian) and not _fits(torch.as_tensor(law.sigma).shape, self.y.shape):
+            raise ValueError(f"sigma of shape {tuple(law.sigma.shape)} does not fit y {tuple(self.y.shape)}")  # type: ignore[union-attr]
         if self.mask is None:
             return
+        if not _fits(self.mask.shape, self.y.shape):
+            raise ValueError(f"mask {tuple(self.mask.shape)} does not fit y {tuple(self.y.shape)}")
+        if not bool(((self.mask == 0) | (self.mask == 1)).all()):
+            raise ValueError("a mask of a measurement holds 0 and 1; for weights give the noise as sigma per pixel")
+        object.__setattr__(self, "mask", self.mask.to(self.y.dtype))
         # What is ignored must not leak into the first estimate, nor a NaN into a product with 0: it becomes the mean.
         valid = (self.mask > 0).expand_as(self.y)
         kept = torch.where(valid, self.y, 0.0)
@@ -114,7 +128,11 @@ class Problem:
             one = not isinstance(law.sigma, Tensor) or law.sigma.numel() == 1
             return float(law.sigma) if one else law.sigma  # type: ignore[return-value]
         if isinstance(law, Joint) and all(isinstance(part, Gaussian) for part in law.parts):
-            parts = [torch.as_tensor(part.sigma).to(self.y).expand(n) for part, n in zip(law.parts, law.sizes)]  # type: ignore[attr-defined]
+            if any(torch.as_tensor(part.sigma).numel() not in (1, n) for part, n in zip(law.parts, law.sizes)):  # type: ignore[attr-defined]
+                raise ValueError("in a Joint law a sigma is a number or one value per measured value, flattened")
+            parts = [
+                torch.as_tensor(part.sigma).to(self.y).flatten().expand(n) for part, n in zip(law.parts, law.sizes)
+            ]  # type: ignore[attr-defined]
             return torch.cat(parts)
         raise Unsupported(f"{solver} needs Gaussian noise, got {type(law).__name__}; use `--solver dps`")
 

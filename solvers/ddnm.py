@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.solvers.spectral import Spectrum, ancestral
+from restorekit.solvers.spectral import Spectrum, ancestral, check_eta
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 
@@ -26,6 +26,9 @@ class DDNM(Solver):
 
     reference = "ddnm"
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
+
+    def __post_init__(self) -> None:
+        check_eta(self.eta)
 
     def check(self, problem: Problem) -> None:
         operator, y, sigma_y = problem.least_squares("ddnm")
@@ -59,10 +62,13 @@ class DDNMPlus(Solver):
     reference = "ddnm"
     needs = "a linear operator with an SVD, Gaussian noise"
 
+    def __post_init__(self) -> None:
+        check_eta(self.eta)
+        if len(self.travel) != 2 or min(self.travel) < 1:
+            raise ValueError(f"travel={self.travel}: length and repeats must be at least 1")
+
     def check(self, problem: Problem) -> None:
         problem.spectral("ddnm+")
-        if min(self.travel) < 1:
-            raise ValueError(f"travel={self.travel}: length and repeats must be at least 1")
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return (len(sigmas) - 1) * self.travel[1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.solvers.spectral import Spectrum, ancestral
+from restorekit.solvers.spectral import Spectrum, ancestral, check_eta
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 
@@ -26,8 +26,9 @@ class DDRM(Solver):
     needs = "a linear operator with an SVD, Gaussian noise"
 
     def __post_init__(self) -> None:
-        if not (self.eta is None or 0 <= self.eta <= 1) or not 0 <= self.eta_b <= 1:
-            raise ValueError(f"eta={self.eta} and eta_b={self.eta_b} must lie in 0..1")
+        check_eta(self.eta)
+        if not 0 <= self.eta_b <= 1:
+            raise ValueError(f"eta_b={self.eta_b:g} must lie in 0..1")
 
     def check(self, problem: Problem) -> None:
         problem.spectral("ddrm")

@@ -106,7 +106,7 @@ class DiffPIR(Solver):
         check_data_step(problem, "diffpir")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        return log_uniform(steps or self.default_steps, self.first, min(0.01, self.first))
+        return log_uniform(steps or self.default_steps, self.first, min(0.01, 0.5 * self.first))
 
     @torch.no_grad()
     def __call__(

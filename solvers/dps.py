@@ -43,6 +43,8 @@ class DPS(Solver):
     def __post_init__(self) -> None:
         if self.step not in ("paper", "score"):
             raise ValueError(f"step={self.step!r} is unknown; it is paper or score")
+        if not self.scale > 0:
+            raise ValueError(f"scale={self.scale:g} must be positive")
 
     def check(self, problem: Problem) -> None:
         if self.step == "paper" and not isinstance(problem.likelihood, Gaussian):

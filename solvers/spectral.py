@@ -66,3 +66,8 @@ class Spectrum:
 def ancestral(sigma: float, following: float) -> float:
     """The eta with which unmeasured coefficients keep the variance of ancestral (DDPM) sampling."""
     return math.sqrt(max(0.0, 1 - (following / sigma) ** 2))
+
+
+def check_eta(eta: float | None) -> None:
+    if not (eta is None or 0 <= eta <= 1):
+        raise ValueError(f"eta={eta:g} must lie in 0..1, or none for ancestral")

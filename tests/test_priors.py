@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from restorekit import operators as ops
@@ -193,47 +192,6 @@ def test_blending_hides_what_a_short_halo_leaves() -> None:
     x = rand(1, 1, 96, 96)
     errors = [(Tiled(local, 32, 2, blend)(x, 0.1) - local(x, 0.1)).abs().max() for blend in (0, 8)]
     assert float(errors[1]) < 0.2 * float(errors[0])  # the seam has little weight: 1/32 at its outermost pixel
-
-
-def test_gradients_through_tiles_are_those_of_the_whole_and_keep_no_graph() -> None:
-    x, sigma, calls = rand(2, 2, 50, 90), torch.tensor([0.1, 0.7], dtype=F64), []
-    weight = rand(2, 2, 50, 90, seed=3)
-
-    def watched(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        calls.append(torch.is_grad_enabled() and x.requires_grad)
-        return local(x, sigma).sin().cos().exp()  # keeps five pictures
-
-    def gradient(denoise: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, int]:
-        kept: list[Tensor] = []
-        leaf = x.clone().requires_grad_(True)
-        with saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):  # type: ignore[func-returns-value]
-            out = denoise(leaf, sigma)
-        return torch.autograd.grad(out, leaf, weight)[0], sum(t.nbytes for t in kept) // x.nbytes
-
-    expected, plain = gradient(watched)
-    found, tiled = gradient(Tiled(watched, 16, 3, 2))
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
-    assert plain >= 4
-    assert tiled <= 2  # the weights of the windows and their sum
-    assert calls == [True] * (1 + 2 * 24)  # each of 4 x 6 windows again in the backward pass
-    calls.clear()
-    Tiled(watched, 16, 3, 2)(x, sigma)
-    assert calls == [False] * 24
-    with torch.no_grad():
-        Tiled(watched, 16, 3, 2)(x.clone().requires_grad_(True), sigma)
-    assert calls == [False] * 48
-
-
-def test_tiles_can_be_differentiated_twice_and_by_torch_func() -> None:
-    x, tiled = rand(1, 1, 20, 12), Tiled(local, 8, 3, 2)
-    (whole,) = torch.func.vjp(lambda z: local(z, 0.1), x)[1](x)
-    torch.testing.assert_close(torch.func.vjp(lambda z: tiled(z, 0.1), x)[1](x)[0], whole)
-    second = []
-    for denoise in (local, tiled):
-        leaf = x.clone().requires_grad_(True)
-        (first,) = torch.autograd.grad(denoise(leaf, 0.1).square().sum(), leaf, create_graph=True)
-        second.append(torch.autograd.grad(first.square().sum(), leaf)[0])
-    torch.testing.assert_close(second[1], second[0])
 
 
 def test_channelwise_gives_each_band_the_level_of_its_picture() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -153,6 +154,28 @@ def test_masked_values_are_ignored_whatever_they_are(solver: Solver, garbage: fl
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda: DDNM(3.0), lambda: DDNMPlus(-0.1), lambda: DDNMPlus(travel=(0, 1)), lambda: DDRM(2.0), lambda: DDRM(eta_b=2.0),
+     lambda: DPS(scale=-1.0), lambda: DPS("other"), lambda: DiffPIR(zeta=2.0), lambda: DiffPIR(first=0.0), lambda: HQS(0.0)],
+)  # fmt: skip
+def test_settings_without_a_meaning_are_refused(make: Callable[[], Solver]) -> None:
+    with pytest.raises(ValueError, match=r"must|unknown"):
+        make()
+
+
+def test_measurements_of_another_shape_are_refused() -> None:
+    identity, hadamard = ops.Identity((3, 8, 8)), ops.Hadamard((1, 4, 4), 0.5)
+    with pytest.raises(BadInput, match="reshape y"):
+        restore(Problem(torch.zeros(1, 1, 8, 8), identity, Gaussian(0.1)), lambda x, s: x, DiffPIR())
+    with pytest.raises(ValueError, match="does not fit"):
+        Problem(torch.zeros(1, 1, 8), hadamard, Gaussian(torch.full((3, 1, 1), 0.1)))
+    with pytest.raises(ValueError, match="does not fit"):
+        Problem(torch.zeros(1, 3, 8, 8), identity, Gaussian(0.1), torch.ones(2, 8, 8))
+    with pytest.raises(ValueError, match="0 and 1"):
+        Problem(torch.zeros(1, 3, 8, 8), identity, Gaussian(0.1), torch.full((1, 8, 8), 0.5))
+
+
 REFUSED = [
     (DDRM(), ops.Identity(SHAPE), Poisson(30.0), "ddrm needs Gaussian.*--solver dps"),
     (DDRM(), ops.ReflectBlur(SHAPE, kernel(3, 3)), Gaussian(0.1), "ddrm needs an operator with an SVD.*diffpir"),
@@ -193,7 +216,7 @@ def test_a_diverging_run_stops_with_one_line(solver: Solver, wrong: float) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"sigmas": s}, "fall strictly and end in 0") for s in ([], [0.0], [1.0], [1.0, 0.5], [0.5, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, math.nan, 0.0], [math.inf, 1.0, 0.0])]
-    + [({"samples": 0}, "samples"), ({"samples": 2}, "optimiser")],
+    + [({"samples": 0}, "samples"), ({"samples": 2}, "optimiser"), ({"steps": 0}, "steps"), ({"batch": -1}, "batch")],
 )  # fmt: skip
 def test_impossible_runs_are_refused(options: dict, words: str) -> None:
     oracle = ORACLES["denoise"]()

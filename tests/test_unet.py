@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
@@ -87,3 +90,56 @@ def test_a_halo_below_the_radius_shows() -> None:
     whole = EDM(random_unet(config), 0.25)
     x = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
     assert float((Tiled(whole, 16, 4)(x, 0.5) - whole(x, 0.5)).abs().max()) > 1e-4
+
+
+def watched_tiles(calls: list[bool]) -> tuple[Padded, Tiled]:
+    """A float64 denoiser that notes whether each of its calls builds a graph, and itself in tiles, as load_prior does."""
+    config = UNetConfig((1, 3), (4, 6), embed=8)
+    inner = EDM(random_unet(config).double(), 0.25)
+
+    def watched(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        calls.append(torch.is_grad_enabled() and x.requires_grad)
+        return inner(x, sigma)
+
+    whole = Padded(watched, config.multiple)
+    return whole, Tiled(whole, 16, config.receptive_radius, 2 * config.multiple)
+
+
+def test_gradients_through_tiles_are_those_of_the_whole_and_keep_no_graph() -> None:
+    calls: list[bool] = []
+    whole, tiled = watched_tiles(calls)
+    x, weight = torch.rand(2, 2, 1, 40, 70, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def gradient(denoise: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, float]:
+        kept: list[Tensor] = []
+        leaf = x.clone().requires_grad_(True)
+        with saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):  # type: ignore[func-returns-value]
+            out = denoise(leaf, torch.tensor([0.1, 0.7], dtype=torch.float64))
+        bytes_kept = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}  # views count once
+        return torch.autograd.grad(out, leaf, weight)[0], sum(bytes_kept.values()) / x.nbytes
+
+    expected, plain = gradient(whole)
+    calls.clear()
+    found, in_tiles = gradient(tiled)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+    assert plain > 50  # pictures' worth of activations
+    assert in_tiles < 4  # x, and one-band weights that overlap
+    assert calls == [True] * 2 * 15  # each of 3 x 5 windows again in the backward pass
+    calls.clear()
+    tiled(x, 0.1)
+    with torch.no_grad():
+        tiled(x.clone().requires_grad_(True), 0.1)
+    assert calls == [False] * 2 * 15
+
+
+def test_tiles_can_be_differentiated_twice_and_by_torch_func() -> None:
+    whole, tiled = watched_tiles([])
+    x = torch.rand(1, 1, 20, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected, found = (torch.func.vjp(lambda z, d=d: d(z, 0.1), x)[1](x)[0] for d in (whole, tiled))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+    second = []
+    for denoise in (whole, tiled):
+        leaf = x.clone().requires_grad_(True)
+        (first,) = torch.autograd.grad(denoise(leaf, 0.1).square().sum(), leaf, create_graph=True)
+        second.append(torch.autograd.grad(first.square().sum(), leaf)[0])
+    torch.testing.assert_close(second[1], second[0], rtol=1e-10, atol=1e-10)
