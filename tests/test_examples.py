@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,45 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
         pytest.skip("the prior `natural` is not in this checkout")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every `restorekit ...` line, in order, on small files of the names it uses."""
+    from restorekit.cli.main import run as command
+
+    make_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", _read("README.md"), re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^restorekit (\S.*)$", "".join(text for language, text in blocks if not language), re.MULTILINE)
+    assert len(lines) >= 14
+    for line in lines:
+        arguments = shlex.split(line, comments=True)
+        arguments = ["in.png" if a == "IN" else "out.png" if a == "OUT" else a for a in arguments]
+        if arguments[0] == "train":
+            arguments += ["--set", "optim.steps=1", "--set", "optim.batch=2"]
+        with pytest.raises(SystemExit) as stop:
+            command(arguments)
+        assert stop.value.code == 0, line
+
+
+def make_files(folder: Path) -> None:
+    import numpy as np
+    import skimage.data
+    from PIL import Image
+
+    photo = Image.fromarray(skimage.data.astronaut()[40:80, 190:226])
+    for name in ("noisy.png", "holes.png", "blurred.tif", "small.png", "in.png", "photo.png"):
+        photo.save(folder / name)
+    photo.convert("L").save(folder / "grey.png")
+    Image.fromarray(np.random.default_rng(0).random((40, 36)) > 0.3).save(folder / "mask.png")
+    Image.fromarray((np.eye(5) * 255).astype(np.uint8)).save(folder / "k.png")
+    with zipfile.ZipFile(folder / "photos.zip", "w") as pack:
+        skimage_photo = Image.fromarray(skimage.data.astronaut()[:128, :128])
+        for i in range(2):
+            with pack.open(f"{i}.png", "w") as f:
+                skimage_photo.save(f, "PNG")
+    for name in ("configs", "examples"):
+        (folder / name).symlink_to(ROOT / name)
 
 
 def _read(name: str) -> str:
