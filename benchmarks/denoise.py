@@ -55,7 +55,7 @@ def measure(
                 if rows.has(name, picture, sigma, method) or (method == "bm3d" and picture not in slow):
                     continue
                 began = time.perf_counter()
-                out = run(noisy, sigma)
+                out = run(noisy, sigma).reshape(x.shape)
                 seconds = time.perf_counter() - began
                 out = out if method == "noisy" else out.clip(0, 1)
                 rows.add(name, picture, sigma, method, psnr(out, x), ssim(out, x), seconds)

@@ -248,7 +248,7 @@ def test_edm_feeds_unit_variance_and_a_quarter_of_ln_sigma() -> None:
         return z
 
     g = torch.Generator().manual_seed(0)
-    for sigma in (0.01, 0.25, 30.0):
+    for sigma in (0.002, 0.01, 0.25, 30.0):
         x = 0.5 + 0.25 * torch.randn(2, 1, 64, 64, generator=g) + sigma * torch.randn(2, 1, 64, 64, generator=g)
         EDM(net, 0.25)(x, sigma)
         deviation, c = seen[-1]

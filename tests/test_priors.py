@@ -16,13 +16,15 @@ from restorekit.errors import BadInput
 from restorekit.priors import checkpoint, library
 from restorekit.priors.analytic import Conditioned, GaussianMixture, GaussianPrior, dense, from_basis, to_basis
 from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import bf16_pays, load_prior
+from restorekit.priors.library import load_prior
+from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNetConfig
 from restorekit.priors.wrappers import ChannelWise, EnsembleFlip, Padded, Tiled
 from tests.cases import mask
 from tests.test_unet import random_unet
 
 F64 = torch.float64
+SMALL = UNetConfig((1, 3), (4, 6), embed=8)
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -166,7 +168,7 @@ def test_padding_is_a_mirror() -> None:
     assert seen[0][0, 0].tolist() == [[0.0, 1.0, 2.0, 2.0]] * 4
 
 
-@pytest.mark.parametrize("tile", [16, 24, 48])
+@pytest.mark.parametrize("tile", [6, 16, 24, 48])  # 6: more than two windows overlap under a blend of 8
 @pytest.mark.parametrize("blend", [0, 2, 8])
 @pytest.mark.parametrize("size", [(48, 48), (17, 90), (50, 31), (49, 97)])
 def test_tiles_of_a_local_denoiser_give_the_whole(tile: int, blend: int, size: tuple[int, int]) -> None:
@@ -245,32 +247,27 @@ def spec(config: UNetConfig) -> PriorSpec:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    config = UNetConfig((1, 3), (4, 6), embed=8)
-    checkpoint.save(tmp_path / "toy.safetensors", random_unet(config).state_dict(), spec(config))
+    checkpoint.save(tmp_path / "toy.safetensors", random_unet(SMALL).state_dict(), spec(SMALL))
     return tmp_path / "toy.safetensors"
 
 
 def test_a_checkpoint_comes_back_as_it_was(saved: Path) -> None:
-    config = UNetConfig((1, 3), (4, 6), embed=8)
     net, found = checkpoint.load(saved)
-    assert found == spec(config)
+    assert found == spec(SMALL)
     assert checkpoint.read_spec(saved) == found
-    assert found.config == config
+    assert found.config == SMALL
     assert not net.training
-    for name, value in random_unet(config).state_dict().items():
+    assert not any(p.requires_grad for p in net.parameters())
+    for name, value in random_unet(SMALL).state_dict().items():
         assert net.state_dict()[name].dtype == torch.float32
         assert torch.equal(net.state_dict()[name], value.half().float()), name  # fp16 on disk, nothing else is lost
     assert [p.name for p in saved.parent.iterdir()] == ["toy.safetensors"]
-    assert not any(p.requires_grad for p in net.parameters())
 
 
 def test_weights_are_fp16_on_disk_unless_asked_otherwise(saved: Path) -> None:
-    config = UNetConfig((1, 3), (4, 6), embed=8)
-    state = random_unet(config).state_dict()
-    on_disk = load_file(saved)
-    assert set(on_disk) == set(state)
-    assert {t.dtype for t in on_disk.values()} == {torch.float16}
-    checkpoint.save(saved, state, spec(config), torch.float32)  # over the other, which must go as a whole
+    state = random_unet(SMALL).state_dict()
+    assert {k: t.dtype for k, t in load_file(saved).items()} == dict.fromkeys(state, torch.float16)
+    checkpoint.save(saved, state, spec(SMALL), torch.float32)  # over the other, which must go as a whole
     assert all(torch.equal(load_file(saved)[k], v) for k, v in state.items())
     assert all(torch.equal(checkpoint.load(saved)[0].state_dict()[k], v) for k, v in state.items())
 
@@ -283,9 +280,8 @@ def test_a_crash_while_saving_leaves_the_old_file(saved: Path, monkeypatch: pyte
         raise OSError("disk full")
 
     monkeypatch.setattr(checkpoint, "save_file", crash)
-    config = UNetConfig((1, 3), (4, 6), embed=8)
     with pytest.raises(OSError, match="disk full"):
-        checkpoint.save(saved, random_unet(config, 1).state_dict(), spec(config))
+        checkpoint.save(saved, random_unet(SMALL, 1).state_dict(), spec(SMALL))
     assert saved.read_bytes() == before
 
 
@@ -303,15 +299,17 @@ def _broken(kind: str, path: Path) -> None:
         save_file({"a": torch.zeros(1)}, path)
     else:
         arch = {"architecture": {"kind": "unet", "widths": [4, 8], "embed": 8}, "unknown-kind": {"kind": "transformer"}}
-        arch |= {"unknown-field": {"kind": "unet", "heads": 4}}
-        state = random_unet(UNetConfig((1, 3), (4, 6), embed=8)).state_dict()
+        arch |= {"unknown-field": {"kind": "unet", "heads": 4}, "weight-missing": spec(SMALL).arch}
+        state = random_unet(SMALL).state_dict()
+        if kind == "weight-missing":
+            del state["norm.bias"]
         checkpoint.save(path, state, PriorSpec("toy", arch[kind], 0.25))
 
 
-BROKEN = ["garbage", "empty", "cut-in-header", "cut-in-weights", "other-format", "architecture", "unknown-kind"]
+BROKEN = ["garbage", "empty", "cut-in-header", "cut-in-weights", "other-format", "architecture", "weight-missing"]
 
 
-@pytest.mark.parametrize("kind", [*BROKEN, "unknown-field", "unknown-spec"])
+@pytest.mark.parametrize("kind", [*BROKEN, "unknown-kind", "unknown-field", "unknown-spec"])
 def test_a_file_that_is_no_prior_is_told_in_one_line(kind: str, saved: Path) -> None:
     if kind == "unknown-spec":
         body = json.dumps({"name": "a", "arch": {"kind": "unet"}, "sigma_data": 1.0, "newer": 1})
@@ -346,35 +344,19 @@ def test_a_prior_takes_any_number_of_bands(bands: int, saved: Path) -> None:
 def test_precision_and_layout_reach_the_network(
     precision: library.Precision, pays: bool, half: bool, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[Tensor, Tensor]] = []
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
     plain = nn.Conv2d.forward
 
     def watched(layer: nn.Conv2d, x: Tensor) -> Tensor:
         out = plain(layer, x)
-        seen.append((layer.weight, out))
+        seen.append((out, x, layer.weight))
         return out
 
     monkeypatch.setattr(nn.Conv2d, "forward", watched)
     monkeypatch.setattr(library, "bf16_pays", lambda device: pays)
     assert load_prior(str(saved), precision=precision)(rand(2, 3, 6, 10), 0.1).dtype == F64
-    assert {out.dtype for _, out in seen} == {torch.bfloat16 if half else torch.float32}
-    assert all(t.is_contiguous(memory_format=torch.channels_last) for pair in seen for t in pair)
-
-
-@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0), (12, 0)])
-def test_bf16_pays_from_compute_capability_8_on(capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # as on a T4, which emulates it
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert bf16_pays(torch.device("cuda", 0)) == (capability >= (8, 0))
-
-
-def test_bf16_pays_on_a_cpu_with_amx_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for amx in (True, False):
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx, raising=False)
-        assert bf16_pays(torch.device("cpu")) is amx
-        assert not bf16_pays(torch.device("meta"))
-    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
-    assert not bf16_pays(torch.device("cpu"))
+    assert {out.dtype for out, _, _ in seen} == {torch.bfloat16 if half else torch.float32}
+    assert all(t.is_contiguous(memory_format=torch.channels_last) for ts in seen for t in ts)
 
 
 def test_a_prior_without_a_one_band_layer_refuses_other_numbers(tmp_path: Path) -> None:
@@ -391,6 +373,7 @@ def test_a_prior_without_a_one_band_layer_refuses_other_numbers(tmp_path: Path) 
     [
         (lambda path: load_prior("nosuch"), "unknown prior 'nosuch'; shipped: "),
         (lambda path: load_prior("nosuch.safetensors"), "no such file; shipped priors: "),
+        (lambda path: load_prior(str(path), tile=0), "multiple of 2.*try 2"),
         (lambda path: load_prior(str(path), tile=1), "multiple of 2.*try 2"),
         (lambda path: load_prior(str(path), tile=33), "multiple of 2.*try 32"),
     ],
@@ -398,6 +381,16 @@ def test_a_prior_without_a_one_band_layer_refuses_other_numbers(tmp_path: Path) 
 def test_load_prior_refuses_with_a_way_out(call: Callable[[Path], object], words: str, saved: Path) -> None:
     with pytest.raises(BadInput, match=words):
         call(saved)
+
+
+def test_a_loaded_prior_is_its_network_preconditioned_as_its_header_says(saved: Path) -> None:
+    x, net = rand(2, 3, 8, 6).float(), checkpoint.load(saved)[0]
+    expected = EDM(net, 0.25, 0.45)(x, 0.2)
+    torch.testing.assert_close(checkpoint.edm(net, spec(SMALL))(x, 0.2), expected)
+    torch.testing.assert_close(load_prior(str(saved), precision="fp32")(x, 0.2), expected, rtol=0, atol=1e-6)
+    tiled = load_prior(str(saved), tile=16).network
+    assert isinstance(tiled, Tiled)
+    assert (tiled.tile, tiled.halo, tiled.blend) == (16, SMALL.receptive_radius, 4)
 
 
 def test_tiles_of_a_loaded_prior_give_the_whole(saved: Path) -> None:

@@ -370,7 +370,8 @@ def test_two_processes_train_what_one_does(pictures: Path, config: Config, tmp_p
     code = (
         "import sys; from pathlib import Path; from restorekit.training.config import read_config;"
         "from restorekit.training.loop import train; config, *paths = map(Path, sys.argv[1:]);"
-        "train(read_config(config, **{'optim.steps': 3}), *paths, quiet=True)"  # colour, colour, grey
+        "path = train(read_config(config, **{'optim.steps': 3}), *paths, quiet=True);"  # colour, colour, grey
+        "assert path.exists()"  # in both processes, of which only the first writes it
     )
     (tmp_path / "worker.py").write_text(code)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -81,7 +81,7 @@ def load(path: Path) -> tuple[UNet, PriorSpec]:
     spec = read_spec(path)
     net = build(spec)
     with safe_open(path, framework="pt") as f:
-        state = {k: f.get_tensor(k).float() for k in f.keys()}  # noqa: SIM118 (not a dict)
+        state = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
     try:
         net.load_state_dict(state, strict=True)
     except RuntimeError as error:

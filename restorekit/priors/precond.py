@@ -196,7 +196,7 @@ class Adapted:
         low, high = self.span
         s = per_item(sigma, x) * (high - low)
         known = s.clamp(self.process.sigma_min, self.process.sigma_max)
-        # 1 but above sigma_max. maximum: at sigma 0 the quotient would be infinite, and its gradient NaN.
+        # The factor is 1 up to sigma_max; maximum keeps it so at sigma 0.
         z = (low + high) / 2 + (high - low) * (x - 0.5) * (known / torch.maximum(s, known))
         d = (
             self._interpolated(z, known)

@@ -61,7 +61,7 @@ class Tiled:
 
     def _window(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         # torch.func.vjp and its kin do not take the hooks of checkpoint: there the graphs are kept.
-        if not (torch.is_grad_enabled() and x.requires_grad) or torch._C._are_functorch_transforms_active():
+        if not x.requires_grad or torch._C._are_functorch_transforms_active():
             return self.denoise(x, sigma)
         # A denoiser draws no random numbers, so the global generator need not be read and set back.
         return checkpoint(self.denoise, x, sigma, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]

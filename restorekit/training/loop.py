@@ -102,7 +102,12 @@ def train(config: Config, source: Path, out: Path, *, resume: bool = False, quie
         if process.world > 1:
             dist.barrier()
         pictures = Pictures.cached(out / "cache").at_least(config.data.crop)
-        return _run(config, pictures, source.name, out, process, resume, quiet)
+        prior = _run(config, pictures, source.name, out, process, resume, quiet)
+        if process.world > 1:
+            # None leaves before the last checkpoint is written: a launcher ends all processes when one of them fails,
+            # and gloo may abort a process that ends while its threads still hold the tensors of the last step.
+            dist.barrier()
+        return prior
 
 
 def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Process, resume: bool, quiet: bool) -> Path:
