@@ -128,11 +128,12 @@ class Problem:
             one = not isinstance(law.sigma, Tensor) or law.sigma.numel() == 1
             return float(law.sigma) if one else law.sigma  # type: ignore[return-value]
         if isinstance(law, Joint) and all(isinstance(part, Gaussian) for part in law.parts):
-            if any(torch.as_tensor(part.sigma).numel() not in (1, n) for part, n in zip(law.parts, law.sizes)):  # type: ignore[attr-defined]
+            sigmas = [
+                torch.as_tensor(part.sigma).to(self.y).flatten() for part in law.parts if isinstance(part, Gaussian)
+            ]
+            if any(s.numel() not in (1, n) for s, n in zip(sigmas, law.sizes)):
                 raise ValueError("in a Joint law a sigma is a number or one value per measured value, flattened")
-            parts = [
-                torch.as_tensor(part.sigma).to(self.y).flatten().expand(n) for part, n in zip(law.parts, law.sizes)
-            ]  # type: ignore[attr-defined]
+            parts = [s.expand(n) for s, n in zip(sigmas, law.sizes)]
             return torch.cat(parts)
         raise Unsupported(f"{solver} needs Gaussian noise, got {type(law).__name__}; use `--solver dps`")
 

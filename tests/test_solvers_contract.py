@@ -157,7 +157,8 @@ def test_masked_values_are_ignored_whatever_they_are(solver: Solver, garbage: fl
 @pytest.mark.parametrize(
     "make",
     [lambda: DDNM(3.0), lambda: DDNMPlus(-0.1), lambda: DDNMPlus(travel=(0, 1)), lambda: DDRM(2.0), lambda: DDRM(eta_b=2.0),
-     lambda: DPS(scale=-1.0), lambda: DPS("other"), lambda: DiffPIR(zeta=2.0), lambda: DiffPIR(first=0.0), lambda: HQS(0.0)],
+     lambda: DPS(scale=-1.0), lambda: DPS("other"),  # type: ignore[arg-type]
+     lambda: DiffPIR(zeta=2.0), lambda: DiffPIR(first=0.0), lambda: HQS(0.0)],
 )  # fmt: skip
 def test_settings_without_a_meaning_are_refused(make: Callable[[], Solver]) -> None:
     with pytest.raises(ValueError, match=r"must|unknown"):
