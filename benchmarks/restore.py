@@ -60,13 +60,15 @@ def measure(
                 add(text, label, result.mean.numpy(), result.nfe, result.seconds)
 
 
-def report(rows: Rows) -> None:
+def report(rows: Rows, prior_name: str) -> None:
     tables = []
+    unique = {tuple(r[k] for k in rows.keys): r for r in rows.rows}  # two processes may have met
     for task in TASKS:
-        mine = [r for r in rows.rows if r["task"] == task]
+        mine = [r for r in unique.values() if r["task"] == task]
         one, sample = defaults(task)
         roles = {one: "one answer", sample: "one sample"}
-        reference = {(r["picture"], r["size"]): float(r["psnr"]) for r in mine if r["method"] == one}
+        best = [r for r in mine if r["method"] == one and r["prior"].partition("@")[0] == prior_name]
+        reference = {(r["picture"], r["size"]): float(r["psnr"]) for r in best}
         groups = sorted({(r["size"], r["method"], r["prior"]) for r in mine})
         body: list[tuple[object, ...]] = []
         for size, method, prior in groups:
@@ -84,7 +86,7 @@ def report(rows: Rows) -> None:
             tables.append((f"{task}, sigma_y {TASKS[task]}", header, body))
     notes = [
         "Means over the measurements; results clipped to [0, 1]; one sample unless `samples` is given.",
-        "dB to the default: mean difference of PSNR to the default for one answer, on the same measurements.",
+        "dB to the default: mean difference of PSNR to the default for one answer with that prior, on the same measurements.",
         "Classical methods: settings tuned on training pictures, see results/classical.json.",
         "Wiener and Richardson-Lucy get the true kernel and a mirrored margin.",
         "Seconds: with the machine's other load at that time.",
@@ -124,7 +126,7 @@ def main() -> None:
                 measure(rows, trial, case, str(args.crop or "full"), texts, prior, label, args.bm3d)
             rows.reload()
             print(f"{task}: done", flush=True)
-    report(rows)
+    report(rows, args.prior)
 
 
 if __name__ == "__main__":
