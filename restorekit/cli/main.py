@@ -66,7 +66,10 @@ def run(arguments: list[str] | None = None) -> None:
     except UsageError as error:
         code = _fail(_usage(error), 2)
     except (typer.Abort, KeyboardInterrupt):
-        code = _fail("stopped; nothing was written", 130)
+        training = arguments[:1] == ["train"]
+        code = _fail(
+            f"stopped; {'--resume goes on from the last checkpoint' if training else 'nothing was written'}", 130
+        )
     except BadInput as error:
         if "--debug" in arguments:
             raise

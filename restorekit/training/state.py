@@ -59,7 +59,9 @@ class Header:
                     "set it back, or begin a run in another --out"
                 )
         if config.optim.steps < self.step:
-            raise BadInput(f"--resume: {out} has done {self.step} steps; raise optim.steps={config.optim.steps}")
+            raise BadInput(
+                f"--resume: optim.steps is {config.optim.steps}, but the run in {out} has done {self.step}; raise it"
+            )
 
 
 @dataclass

@@ -1,12 +1,17 @@
+"""The parts of training that need no pictures: configuration, schedule, state."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from restorekit.errors import BadInput
 from restorekit.training.config import Config, read_config
 from restorekit.training.loop import is_grey, learning_rate
+from restorekit.training.state import State
 
 
 @pytest.mark.parametrize(
@@ -60,3 +65,18 @@ def test_the_learning_rate_warms_up_holds_and_falls() -> None:
     assert rates[:10] == pytest.approx([i / 10 for i in range(1, 11)])
     assert set(rates[10:50]) == {1.0}
     assert rates[50:] == pytest.approx([(100 - i) / 50 for i in range(50, 100)])
+
+
+def test_the_step_count_of_the_optimiser_goes_to_the_device_of_the_weights(tmp_path: Path) -> None:
+    net = nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    State(net, {}, optimizer, 1, 2.5).save(tmp_path / "state.safetensors", Config(), "")
+    away = nn.Linear(2, 2, device="meta")  # stands for a GPU: fused Adam on CUDA refuses a step count on the CPU
+    state = State(away, {}, torch.optim.Adam(away.parameters()))
+    with pytest.warns(UserWarning, match="no-op"):  # nothing is copied into a meta tensor
+        state.load(tmp_path / "state.safetensors")
+    assert (state.step, state.seconds) == (1, 2.5)
+    found = [v.device.type for p in away.parameters() for v in state.optimizer.state[p].values()]
+    assert found == ["meta"] * 6
