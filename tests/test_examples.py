@@ -103,6 +103,18 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
         assert stop.value.code == 0, line
 
 
+def test_the_adapter_of_contributing_runs() -> None:
+    import torch
+
+    (code,) = re.findall(
+        r"```\n(from restorekit.priors.precond import Adapted.*?)```", _read("CONTRIBUTING.md"), re.DOTALL
+    )
+    names = {"net": lambda x, t: torch.zeros_like(x)}
+    exec(code, names)  # noqa: S102 (our own document)
+    x = torch.rand(1, 3, 4, 4)
+    torch.testing.assert_close(names["denoise"](x, 0.1), x)  # predicts no noise
+
+
 def make_files(folder: Path) -> None:
     import numpy as np
     import skimage.data

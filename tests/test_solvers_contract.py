@@ -16,7 +16,7 @@ from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.priors.analytic import GaussianPrior, dense
 from restorekit.solvers import DDNM, DDRM, DPS, HQS, DDNMPlus, DiffPIR
 from restorekit.solvers.diffpir import data_step
-from restorekit.types import Problem, Solver
+from restorekit.types import Problem, Rng, Solver
 from tests.cases import gaussian, kernel, peaked
 from tests.oracle import ORACLES, SHAPE
 
@@ -225,3 +225,61 @@ def test_impossible_runs_are_refused(options: dict, words: str) -> None:
         restore(oracle.problem(oracle.draw(1, 0)[1]), oracle.prior, HQS(), **options)
     with pytest.raises(BadInput, match="loop over them"):
         restore(oracle.problem(oracle.draw(2, 0)[1]), oracle.prior, HQS())
+
+
+def test_the_mask_of_a_problem_is_that_of_an_operator_for_dps() -> None:
+    oracle = ORACLES["denoise"]()
+    y, valid = oracle.draw(1, 0)[1], ORACLES["inpaint"]().seen.view(SHAPE).double()
+    x = torch.full((1, *SHAPE), 0.4, dtype=torch.float64)
+    for solver in (DPS("paper"), DPS()):
+        runs = [
+            list(solver(problem, oracle.prior, [1.0, 0.5, 0.2, 0.0], x, Rng([0])))[-1].x
+            for problem in (
+                Problem(y, oracle.operator, Gaussian(0.05), valid),
+                Problem(y * valid, ops.Inpaint(SHAPE, valid), Gaussian(0.05)),
+            )
+        ]
+        torch.testing.assert_close(*runs)
+
+
+def test_dps_takes_the_step_of_the_paper_on_its_own_process() -> None:
+    oracle = ORACLES["average"]()
+    y, size = oracle.draw(1, 0)[1], math.sqrt(144 / (3 * 256**2))
+    sigma, following, x = (
+        0.7,
+        0.4,
+        torch.rand(1, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),
+    )
+    steps = [next(iter(DPS("paper", scale)(oracle.problem(y), oracle.prior, [sigma, following], x, Rng([0])))).x
+             for scale in (1e-12, 1.0)]  # fmt: skip
+    # On [-1, 1] and in variance-preserving coordinates: x_net = (2 x - 1) sqrt(alpha_bar), alpha_bar = 1 / (1 + (2 sigma)^2).
+    root, root_following = (math.sqrt(1 / (1 + (2 * s) ** 2)) for s in (sigma, following))
+    leaf = ((2 * x - 1) * root).requires_grad_(True)
+    x0 = oracle.prior((leaf / root + 1) / 2, sigma)
+    residual = (2 * y - 1) - (2 * oracle.operator(x0) - 1)
+    (g,) = torch.autograd.grad(residual.norm(), leaf)
+    shift = [(2 * step - 1) * root_following for step in steps]
+    torch.testing.assert_close(shift[1] - shift[0], -size * g, rtol=1e-8, atol=1e-10)
+
+
+def test_a_perfect_measurement_is_treated_as_one_with_a_little_noise() -> None:
+    oracle = ORACLES["inpaint"]()
+    y = oracle.draw(1, 0)[1]
+    runs = [
+        restore(Problem(y, oracle.operator, Gaussian(s)), oracle.prior, DiffPIR(), steps=5).samples
+        for s in (1e-9, 1e-3)
+    ]
+    torch.testing.assert_close(*runs)
+
+
+def test_batches_hold_as_many_samples_as_fit_a_million_pixels() -> None:
+    sizes = []
+
+    def denoise(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        sizes.append(len(x))
+        return x
+
+    for shape in ((1, 1024, 1024), (1, 512, 700)):
+        problem = Problem(torch.zeros(1, *shape), ops.Identity(shape), Gaussian(0.1))
+        restore(problem, denoise, DiffPIR(), sigmas=[0.1, 0.0], samples=3)
+    assert sizes == [1, 1, 1, 2, 1]
