@@ -73,6 +73,7 @@ def conjugate_gradients(
     p, rz = z, _dot(r, z)
     scale = z if r is b else precondition(b)
     goal = (tolerance**2 * _dot(scale, scale)).clamp(min=torch.finfo(b.dtype).tiny)
+    del scale  # a picture's worth of memory
     for _ in range(iterations):
         open_ = _dot(z, z) > goal
         if not bool(open_.any()):
