@@ -8,6 +8,7 @@ from restorekit.operators.combine import Compose, ComposeNonlinear, Stack, Weigh
 from restorekit.operators.diagonal import Identity, Inpaint
 from restorekit.operators.downsample import BlockAverage, CircularDecimation, Decimate, decimation
 from restorekit.operators.hadamard import Hadamard
+from restorekit.operators.matrix import Matrix
 from restorekit.operators.nonlinear import PhaseRetrieval, Saturate
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Identity",
     "Inpaint",
     "LinearOperator",
+    "Matrix",
     "Operator",
     "PhaseRetrieval",
     "ReflectBlur",

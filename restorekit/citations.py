@@ -31,4 +31,46 @@ CITATIONS = {
   booktitle={International Conference on Learning Representations},
   year={2023}
 }""",
+    "mcg": """@inproceedings{chung2022mcg,
+  title={Improving Diffusion Models for Inverse Problems using Manifold Constraints},
+  author={Chung, Hyungjin and Sim, Byeongsu and Ryu, Dohoon and Ye, Jong Chul},
+  booktitle={Advances in Neural Information Processing Systems},
+  year={2022}
+}""",
+    "vds": """@inproceedings{mardani2024reddiff,
+  title={A Variational Perspective on Solving Inverse Problems with Diffusion Models},
+  author={Mardani, Morteza and Song, Jiaming and Kautz, Jan and Vahdat, Arash},
+  booktitle={International Conference on Learning Representations},
+  year={2024}
+}""",
+    "pigdm": """@inproceedings{song2023pigdm,
+  title={Pseudoinverse-Guided Diffusion Models for Inverse Problems},
+  author={Song, Jiaming and Vahdat, Arash and Mardani, Morteza and Kautz, Jan},
+  booktitle={International Conference on Learning Representations},
+  year={2023}
+}""",
+    "mmps": """@inproceedings{rozet2024mmps,
+  title={Learning Diffusion Priors from Observations by Expectation Maximization},
+  author={Rozet, Fran{\\c{c}}ois and Andry, G{\\'e}r{\\^o}me and Lanusse, Fran{\\c{c}}ois and Louppe, Gilles},
+  booktitle={Advances in Neural Information Processing Systems},
+  year={2024}
+}""",
+    "daps": """@inproceedings{zhang2025daps,
+  title={Improving Diffusion Inverse Problem Solving with Decoupled Noise Annealing},
+  author={Zhang, Bingliang and Chu, Wenda and Berner, Julius and Meng, Chenlin and Anandkumar, Anima and Song, Yang},
+  booktitle={IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year={2025}
+}""",
+    "pnpdm": """@inproceedings{wu2024pnpdm,
+  title={Principled Probabilistic Imaging using Diffusion Models as Plug-and-Play Priors},
+  author={Wu, Zihui and Sun, Yu and Chen, Yifan and Zhang, Bingliang and Yue, Yisong and Bouman, Katherine L.},
+  booktitle={Advances in Neural Information Processing Systems},
+  year={2024}
+}""",
+    "smc": """@inproceedings{wu2023tds,
+  title={Practical and Asymptotically Exact Conditional Sampling in Diffusion Models},
+  author={Wu, Luhuan and Trippe, Brian L. and Naesseth, Christian A. and Blei, David M. and Cunningham, John P.},
+  booktitle={Advances in Neural Information Processing Systems},
+  year={2023}
+}""",
 }

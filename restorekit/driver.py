@@ -25,14 +25,20 @@ def streams(seed: int, first: int, count: int) -> Rng:
 
 
 class Counted:
-    """A denoiser that counts its calls."""
+    """A denoiser that counts its calls and the vector-Jacobian products through it."""
 
     def __init__(self, denoise: Denoiser):
-        self.denoise, self.calls = denoise, 0
+        self.denoise, self.calls, self.vjps = denoise, 0, 0
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         self.calls += 1
-        return self.denoise(x, sigma)
+        x0 = self.denoise(x, sigma)
+        if x0.requires_grad:
+            x0.register_hook(self._product)
+        return x0
+
+    def _product(self, gradient: Tensor) -> None:
+        self.vjps += 1
 
 
 def _check_shape(problem: Problem) -> None:

@@ -188,6 +188,11 @@ class Solver(ABC):
         """Network calls for a schedule: the NFE that the run must count."""
         return len(sigmas) - 1
 
+    @property
+    def products(self) -> int:
+        """Vector-Jacobian products per network call, at most."""
+        return int(self.gradient)
+
     def settings(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 

@@ -1,18 +1,50 @@
 """Posterior samplers and optimisers. A solver is a frozen dataclass whose call is a generator of `Step`s."""
 
+from restorekit.solvers.daps import DAPS
 from restorekit.solvers.ddnm import DDNM, DDNMPlus
 from restorekit.solvers.ddrm import DDRM
 from restorekit.solvers.diffpir import HQS, DiffPIR
 from restorekit.solvers.dps import DPS
+from restorekit.solvers.mcg import MCG
+from restorekit.solvers.mmps import MMPS
+from restorekit.solvers.pigdm import PiGDM
+from restorekit.solvers.pnpdm import PnPDM
+from restorekit.solvers.quadrature import Quadrature
+from restorekit.solvers.smc import SMC
+from restorekit.solvers.vds import VDS
 from restorekit.types import Solver
 
 SOLVERS: dict[str, type[Solver]] = {
+    "daps": DAPS,
     "ddnm": DDNM,
     "ddnm+": DDNMPlus,
     "ddrm": DDRM,
     "diffpir": DiffPIR,
     "dps": DPS,
     "hqs": HQS,
+    "mcg": MCG,
+    "mmps": MMPS,
+    "pigdm": PiGDM,
+    "pnpdm": PnPDM,
+    "quadrature": Quadrature,
+    "smc": SMC,
+    "vds": VDS,
 }
 
-__all__ = ["DDNM", "DDRM", "DPS", "HQS", "SOLVERS", "DDNMPlus", "DiffPIR"]
+__all__ = [
+    "DAPS",
+    "DDNM",
+    "DDRM",
+    "DPS",
+    "HQS",
+    "MCG",
+    "MMPS",
+    "SMC",
+    "SOLVERS",
+    "VDS",
+    "DDNMPlus",
+    "DiffPIR",
+    "PiGDM",
+    "PnPDM",
+    "Quadrature",
+]

@@ -18,6 +18,16 @@ from restorekit.solvers.spectral import Spectrum, ancestral, check_eta
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 
+def refuse_amplified_noise(problem: Problem, solver: str) -> None:
+    """Raise `Unsupported` where A+ would multiply the noise by more than 30."""
+    operator, y, sigma_y = problem.least_squares(solver)
+    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype).to(y.device)
+    if sigma_y > 1e-3 and float(operator.pinv(noise).norm() / noise.norm()) > 30:
+        raise Unsupported(
+            f"{solver} would amplify the noise more than 30 times here; use `--solver ddnm+`, ddrm or diffpir"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class DDNM(Solver):
     """For clean measurements: x0 - A+(A x0 - y), so that A x = y holds exactly; noise in y goes into the result."""
@@ -31,12 +41,7 @@ class DDNM(Solver):
         check_eta(self.eta)
 
     def check(self, problem: Problem) -> None:
-        operator, y, sigma_y = problem.least_squares("ddnm")
-        noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype).to(y.device)
-        if sigma_y > 1e-3 and float(operator.pinv(noise).norm() / noise.norm()) > 30:
-            raise Unsupported(
-                "ddnm would amplify the noise more than 30 times here; use `--solver ddnm+`, ddrm or diffpir"
-            )
+        refuse_amplified_noise(problem, "ddnm")
 
     @torch.no_grad()
     def __call__(

@@ -72,6 +72,8 @@ OPERATORS: dict[str, Callable[[], ops.Operator]] = {
     "compose": lambda: ops.Compose((3, 8, 6), ops.BlockAverage((1, 8, 6), 2), ops.Grey((3, 8, 6))),
     "stack": lambda: ops.Stack((3, 6, 4), (ops.Grey((3, 6, 4)), ops.BlockAverage((3, 6, 4), 2))),
     "weighted": lambda: ops.Weighted((2, 5, 6), ops.Identity((2, 5, 6)), 0.5 + mask(2, 5, 6)),
+    "matrix": lambda: ops.Matrix((1, 3, 4), kernel(5, 12)),
+    "matrix-tall": lambda: ops.Matrix((2, 2, 2), kernel(11, 8)),
     "phase": lambda: ops.PhaseRetrieval((1, 6, 5)),
     "saturate": lambda: ops.Saturate((3, 5, 6), 1.5),
     "inpaint-bool": lambda: ops.Inpaint((1, 4, 5), mask(1, 4, 5) > 0),

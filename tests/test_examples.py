@@ -45,7 +45,7 @@ def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> No
 
 def test_the_command_line_takes_the_operator_and_solver_of_the_examples() -> None:
     from restorekit import spec
-    from restorekit.cli.job import solver_of
+    from restorekit.solvers.from_text import solver as solver_of
 
     ghost = spec.operator(f"{ROOT}/examples/own_operator.py:Ghost:shift=3,strength=0.25", measured=(2, 5, 8))
     assert ghost.image_shape == (2, 5, 8)

@@ -14,17 +14,33 @@ from restorekit.driver import restore
 from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.priors.analytic import GaussianPrior, dense
-from restorekit.solvers import DDNM, DDRM, DPS, HQS, DDNMPlus, DiffPIR
+from restorekit.solvers import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DPS,
+    HQS,
+    MCG,
+    MMPS,
+    SMC,
+    VDS,
+    DDNMPlus,
+    DiffPIR,
+    PiGDM,
+    PnPDM,
+)
 from restorekit.solvers.diffpir import data_step
 from restorekit.types import Problem, Rng, Solver
 from tests.cases import gaussian, kernel, peaked
 from tests.oracle import ORACLES, SHAPE
 
 EVERY = {"ddnm": DDNM(), "ddnm+": DDNMPlus(), "travel": DDNMPlus(travel=(3, 2)), "ddrm": DDRM(), "diffpir": DiffPIR(),
-         "dps": DPS(), "dps-paper": DPS("paper"), "hqs": HQS()}  # fmt: skip
+         "dps": DPS(), "dps-paper": DPS("paper"), "hqs": HQS(), "mmps": MMPS(), "mmps-ddim": MMPS(sampler="ddim"),
+         "pigdm": PiGDM(), "pigdm-paper": PiGDM(paper=True), "mcg": MCG(), "vds": VDS(), "daps": DAPS(inner=3),
+         "pnpdm": PnPDM(inner=2, hold=1), "smc": SMC(4)}  # fmt: skip
 every = pytest.mark.parametrize("solver", EVERY.values(), ids=EVERY)
 samplers = pytest.mark.parametrize(
-    "solver", [s for s in EVERY.values() if s.samples], ids=[n for n in EVERY if n != "hqs"]
+    "solver", [s for s in EVERY.values() if s.samples], ids=[n for n, s in EVERY.items() if s.samples]
 )
 
 

@@ -25,7 +25,7 @@ from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.library import Precision, Prior, bf16_pays, load_prior
 from restorekit.priors.wrappers import EnsembleFlip
-from restorekit.solvers import SOLVERS
+from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
 
 SMALLEST = 4  # pixels per side
@@ -41,17 +41,6 @@ def device_of(name: str) -> torch.device:
     except (RuntimeError, AssertionError):
         raise BadInput(f"device {name!r} cannot be used here; leave out --device or use --device cpu") from None
     return device
-
-
-def solver_of(text: str) -> Solver:
-    """A solver from text: a known name or the user's own file.py:Class."""
-    mine = spec.own(text, Solver)
-    if mine is not None:
-        return spec.build(mine[0], *spec.split(mine[1]), mine[2])
-    name, positional, named = spec.split(text)
-    if name not in SOLVERS:
-        raise BadInput(f"unknown solver {name!r}; known: {', '.join(SOLVERS)}, or file.py:Class")
-    return spec.build(SOLVERS[name], name, positional, named)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ Noise = Annotated[
 SolverOpt = Annotated[
     str,
     typer.Option(
-        "--solver", help="diffpir, ddrm, ddnm, ddnm+, dps, hqs with settings, as diffpir:zeta=0.5; or file.py:Class."
+        "--solver", help="A name of `restorekit solvers`, with settings, as diffpir:zeta=0.5; or file.py:Class."
     ),
 ]
 PriorOpt = Annotated[

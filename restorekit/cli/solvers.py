@@ -1,0 +1,37 @@
+"""solvers: what there is, what it needs, what it costs, and how it was measured."""
+
+from __future__ import annotations
+
+
+def solvers() -> None:
+    """List the solvers with their needs, cost and calibration."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from restorekit.bench.shipped import calibration
+    from restorekit.solvers import SOLVERS
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("--solver", "draws", "needs", "calls", "gradients", "W2", "coverage"):
+        table.add_column(column, overflow="fold")
+    measured = calibration()
+    for name, kind in SOLVERS.items():
+        w2, coverage = measured.get(name, ("-", "-"))
+        solver = kind()
+        draws = "samples" if kind.samples else "one optimum"
+        table.add_row(
+            name,
+            draws,
+            kind.needs,
+            str(solver.calls([1.0] * (kind.default_steps + 1))),
+            str(solver.products),
+            w2,
+            coverage,
+        )
+    Console(width=140).print(table)
+    print(
+        "calls: network calls per sample by default; gradients: vector-Jacobian products per call; W2, coverage: on the Gaussian"
+    )
+    print(
+        "problems of `restorekit bench posterior` (exact: about 0.05 and 0.9); for --noise other than Gaussian run it yourself"
+    )

@@ -1,0 +1,83 @@
+"""Draws from p(y | z) N(z; x0, t^2 I): the data step of the samplers that split prior and likelihood (DAPS, PnP-DM).
+
+Exact for linear Gaussian problems (perturb the right-hand side and solve: Papandreou and Yuille, NeurIPS 2010) and for
+noise that is independent from pixel to pixel under an operator that is 1 (the quantile function on a grid); otherwise
+by Langevin steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from restorekit.errors import Unsupported
+from restorekit.operators.diagonal import Identity
+from restorekit.types import Problem, Rng
+
+Draw = Callable[[Tensor, float, Rng], Tensor]
+
+
+def conditional(problem: Problem, langevin: int = 100, tau: float | None = None) -> Draw:
+    """(x0, t, rng) -> z ~ p(y | z) N(z; x0, t^2 I). `tau` replaces sigma_y, `langevin` is the number of such steps."""
+    if isinstance(problem.operator, Identity) and problem.mask is None:
+        try:
+            problem.least_squares("")
+        except Unsupported:
+            return by_quantile(problem)
+    try:
+        return by_perturbation(problem, tau)
+    except Unsupported:
+        return by_langevin(problem, langevin)
+
+
+def by_perturbation(problem: Problem, tau: float | None) -> Draw:
+    operator, y, sigma_y = problem.least_squares("an exact draw")
+    s = tau or sigma_y
+
+    def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
+        rho = (s / t) ** 2
+        right = operator.adjoint(y + s * rng.normal(y)) + rho * (x0 + t * rng.normal(x0))
+        return operator.normal_solve(right, rho, x0, tolerance=1e-4)
+
+    return draw
+
+
+def by_quantile(problem: Problem, nodes: int = 64, width: float = 5.0) -> Draw:
+    """Inverse of the cumulative sum on a grid around x0, linear between the nodes."""
+
+    def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
+        u = 0.5 * (1 + torch.erf(rng.normal(x0) / math.sqrt(2)))
+        grid = torch.linspace(-width, width, nodes, dtype=x0.dtype, device=x0.device).view(-1, *[1] * x0.ndim)
+        z = x0 + t * grid
+        log = -problem.likelihood.unit_nll(problem.y.expand_as(z), z) - 0.5 * grid**2
+        mass = (log - log.amax(0)).exp()
+        cumulative = torch.cat([torch.zeros_like(mass[:1]), (0.5 * (mass[1:] + mass[:-1])).cumsum(0)])
+        goal = u * cumulative[-1]
+        i = (cumulative < goal).sum(0, keepdim=True).clamp(1, nodes - 1)
+        low, high = cumulative.gather(0, i - 1)[0], cumulative.gather(0, i)[0]
+        share = ((goal - low) / (high - low).clamp(min=1e-30)).clamp(0, 1)
+        return torch.lerp(z.gather(0, i - 1)[0], z.gather(0, i)[0], share)
+
+    return draw
+
+
+def by_langevin(problem: Problem, steps: int) -> Draw:
+    """Unadjusted, from x0, with a step of a tenth of the inverse curvature; the data's is estimated as |g|^2 / (2 nll)."""
+
+    def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
+        z, curvature = x0, torch.zeros(len(x0), *[1] * (x0.ndim - 1), dtype=x0.dtype, device=x0.device)
+        for _ in range(steps):
+            with torch.enable_grad():
+                leaf = z.detach().requires_grad_(True)
+                nll = problem.nll(leaf)
+                (g,) = torch.autograd.grad(nll.sum(), leaf)
+            size = g.square().flatten(1).sum(1) / (2 * nll.detach()).clamp(min=1e-12)
+            curvature = torch.maximum(curvature, size.view_as(curvature))
+            h = 0.1 / (1 / t**2 + curvature)
+            z = z - h * (g + (z - x0) / t**2) + (2 * h).sqrt() * rng.normal(z)
+        return z
+
+    return draw

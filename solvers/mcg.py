@@ -1,0 +1,57 @@
+"""MCG: Chung, Sim, Ryu, Ye, "Improving Diffusion Models for Inverse Problems using Manifold Constraints", NeurIPS 2022,
+eqs 14 and 15: a gradient step towards the measurement, then a projection onto it.
+
+Deviations: the gradient is of the norm, as in the published code, not of its square; the measurement is noised at the
+level of the new state (the inpainting code takes the old one). Like DDNM it meets y exactly, noise included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.schedule import log_uniform, vp_uniform
+from restorekit.solvers.ddnm import refuse_amplified_noise
+from restorekit.solvers.unconditional import reverse
+from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+
+
+@dataclass(frozen=True, eq=False)
+class MCG(Solver):
+    """One network call and one vector-Jacobian product per step."""
+
+    scale: float = 1.0  # of the gradient step, in the unit of the picture
+    paper: bool = False  # the schedule of the paper, uniform in the DDPM time
+
+    reference = "mcg"
+    needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
+    gradient = True
+    default_steps = 200
+
+    def check(self, problem: Problem) -> None:
+        refuse_amplified_noise(problem, "mcg")
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return vp_uniform(steps or 1000) if self.paper else log_uniform(steps or self.default_steps)
+
+    @torch.no_grad()
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
+        operator, y, _ = problem.least_squares("mcg")
+        for sigma, following in zip(sigmas, sigmas[1:]):
+            with torch.enable_grad():
+                leaf = x.detach().requires_grad_(True)
+                x0 = denoise(leaf, sigma)
+                # d ||A+ (y - A x0)|| = -<p, A+A dx0> with p = A+ r / ||A+ r||, and A+A p = p
+                p = operator.pinv(y - operator(x0.detach()))
+                p = p / p.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
+                (gradient,) = torch.autograd.grad(x0, leaf, -p)
+            x0 = x0.detach()
+            x = reverse(x, x0, sigma, following, rng) - self.scale * gradient  # eq 14; A+A p = p
+            noised = y + following * operator(rng.normal(x)) if following > 0 else y
+            x = x - operator.pinv(operator(x) - noised)  # eq 15
+            yield Step(x, x0, sigma)

@@ -1,0 +1,69 @@
+"""MMPS: Rozet, Andry, Lanusse, Louppe, "Learning Diffusion Priors from Observations by Expectation Maximization",
+NeurIPS 2024, section 4.2: moment matching posterior sampling.
+
+p(y | x_t) is taken as N(A x0, A V A' + sigma_y^2 I) with V = Cov[x0 | x_t] = sigma^2 J (Tweedie), J the Jacobian of the
+denoiser: V is applied by vector-Jacobian products, the inverse by conjugate gradients. Exact for Gaussian priors.
+Deviation: a network's J is not quite symmetric; where its curvature is negative the iteration stops (base.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.operators.base import conjugate_gradients
+from restorekit.solvers.unconditional import named
+from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+
+
+@dataclass(frozen=True, eq=False)
+class MMPS(Solver):
+    """`iterations` + 1 vector-Jacobian products per network call."""
+
+    iterations: int = 3  # of the conjugate gradients
+    sampler: str = "sde"
+
+    reference = "mmps"
+    needs = "a linear operator and Gaussian noise"
+    gradient = True
+    default_steps = 25
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise ValueError(f"iterations={self.iterations} must be at least 1")
+        named(self.sampler)
+
+    @property
+    def products(self) -> int:
+        return self.iterations + 1
+
+    def calls(self, sigmas: Sequence[float]) -> int:
+        return named(self.sampler).calls(len(sigmas) - 1)
+
+    def check(self, problem: Problem) -> None:
+        problem.least_squares("mmps")
+
+    @torch.no_grad()
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
+        operator, y, sigma_y = problem.least_squares("mmps")
+
+        def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+            with torch.enable_grad():
+                leaf = x.detach().requires_grad_(True)
+                x0 = denoise(leaf, sigma)
+
+            def covariance(v: Tensor) -> Tensor:
+                return sigma**2 * torch.autograd.grad(x0, leaf, v, retain_graph=True)[0]
+
+            def normal(u: Tensor) -> Tensor:
+                return operator(covariance(operator.adjoint(u))) + sigma_y**2 * u
+
+            u = conjugate_gradients(normal, y - operator(x0.detach()), iterations=self.iterations)
+            return x0.detach() + covariance(operator.adjoint(u))
+
+        yield from named(self.sampler)(conditional, sigmas, x, rng)

@@ -1,0 +1,81 @@
+"""PiGDM: Song, Vahdat, Mardani, Kautz, "Pseudoinverse-Guided Diffusion Models for Inverse Problems", ICLR 2023, eq 7.
+
+p(y | x_t) is taken as N(A x0, r_t^2 A A' + sigma_y^2 I). Its score, times sigma^2, turns the denoiser into a conditional
+one, which any sampler of the prior can follow. Deviations: the paper weights that score by a constant of its schedule,
+so that the result depends on the number of steps, and takes r_t for pictures of variance 1 on [-1, 1] (paper=True).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.solvers.unconditional import Sampler, named, reverse
+from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+
+
+@dataclass(frozen=True, eq=False)
+class PiGDM(Solver):
+    """One vector-Jacobian product per network call."""
+
+    prior_std: float = 0.25  # s per pixel, in the unit of the picture: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
+    sampler: str = "sde"
+    paper: bool = False  # the published weight and steps, with prior_std = 1/2
+
+    reference = "pigdm"
+    needs = "a linear operator and Gaussian noise"
+    gradient = True
+    default_steps = 25
+
+    def __post_init__(self) -> None:
+        if self.prior_std <= 0:
+            raise ValueError(f"prior_std={self.prior_std} must be positive")
+        self.process()
+
+    def process(self) -> Sampler:
+        return named("ddpm" if self.paper else self.sampler)
+
+    def calls(self, sigmas: Sequence[float]) -> int:
+        return self.process().calls(len(sigmas) - 1)
+
+    def check(self, problem: Problem) -> None:
+        problem.least_squares("pigdm")
+
+    @torch.no_grad()
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
+        operator, y, sigma_y = problem.least_squares("pigdm")
+        s2 = 0.25 if self.paper else self.prior_std**2
+
+        def score(x: Tensor, sigma: float) -> tuple[Tensor, Tensor, float]:
+            r2 = s2 * sigma**2 / (s2 + sigma**2)
+            with torch.enable_grad():
+                leaf = x.detach().requires_grad_(True)
+                x0 = denoise(leaf, sigma)
+            # A' (r^2 A A' + sigma_y^2 I)^-1 = (A'A + rho I)^-1 A' / r^2, rho = sigma_y^2 / r^2
+            residual = y - operator(x0.detach())
+            v = operator.adjoint(residual)
+            u = operator.normal_solve(v, max(sigma_y**2 / r2, 1e-8), tolerance=1e-4)
+            (g,) = torch.autograd.grad(x0, leaf, u / r2)
+            if not self.paper:
+                energy = (residual.square().flatten(1).sum(1) - (v * u).flatten(1).sum(1)) / sigma_y**2
+                limit = energy / (sigma**2 * g.square().flatten(1).sum(1)).clamp(min=1e-30)
+                g = g * limit.clamp(max=1).view(-1, 1, 1, 1)
+            return x0.detach(), g, r2
+
+        def conditional(x: Tensor, sigma: float) -> Tensor:
+            x0, g, _ = score(x, sigma)
+            return x0 + sigma**2 * g
+
+        if not self.paper:
+            yield from self.process()(conditional, sigmas, x, rng)
+            return
+        for sigma, following in zip(sigmas, sigmas[1:]):
+            x0, g, r2 = score(x, sigma)
+            x = reverse(x, x0, sigma, following, rng) + r2 * math.sqrt(1 + 4 * following**2) * g
+            yield Step(x, x0, sigma)
