@@ -8,81 +8,15 @@ The published code mixes units: its lambda = 1 is 1/4 here, where all sigmas are
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from restorekit.errors import Unsupported
-from restorekit.likelihood import Gaussian, Joint, Likelihood
-from restorekit.operators.base import LinearOperator
-from restorekit.operators.combine import Weighted
-from restorekit.operators.diagonal import Identity
 from restorekit.schedule import log_uniform
+from restorekit.solvers.data_step import check_data_step, data_step
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
-
-FLOOR = 1e-3  # sigma_y below this is treated as this
-
-
-def data_step(problem: Problem, solver: str) -> Callable[[Tensor, float], Tensor]:
-    """(x0, t) -> argmin_x -log p(y | x) + ||x - x0||^2 / (2 t^2), iterations starting at x0, right where y says nothing.
-
-    Exact for Gaussian noise and where the law has a proximal step; otherwise one step of Fisher scoring from x0.
-    """
-    if _gaussian(problem.likelihood):
-        operator, y, sigma_y = problem.least_squares(solver)
-        aty, sigma_y = operator.adjoint(y), max(sigma_y, FLOOR)
-
-        def solve(x0: Tensor, t: float) -> Tensor:
-            rho = (sigma_y / t) ** 2
-            return operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0, tolerance=1e-4)
-
-        return solve
-    return _proximal(problem) if _separable(problem) else _scoring(problem, problem.linear(solver))
-
-
-def _proximal(problem: Problem) -> Callable[[Tensor, float], Tensor]:
-    return lambda x0, t: problem.likelihood.prox(problem.y, x0, 1 / t**2)
-
-
-def _scoring(problem: Problem, operator: LinearOperator) -> Callable[[Tensor, float], Tensor]:
-    """With m = A x0 the law looks Gaussian: of mean m - gradient / information, and of that information."""
-    law, valid = problem.likelihood, 1.0 if problem.mask is None else problem.mask
-
-    def solve(x0: Tensor, t: float) -> Tensor:
-        m = operator(x0)
-        m = torch.maximum(m, 0.1 * problem.y) if law.positive else m  # x0 of an early step is no intensity
-        information = law.information(m)
-        working = m - law.gradient(problem.y, m) / information
-        weighted = Weighted.of(operator, valid * information.sqrt())
-        right = weighted.adjoint(valid * information.sqrt() * working)
-        return weighted.normal_solve(right + x0 / t**2, 1 / t**2, x0, tolerance=1e-4)
-
-    return solve
-
-
-def _gaussian(law: Likelihood) -> bool:
-    return isinstance(law, Gaussian) or (isinstance(law, Joint) and all(_gaussian(part) for part in law.parts))
-
-
-def _separable(problem: Problem) -> bool:
-    """Whether the data step is the law's own proximal step."""
-    if not isinstance(problem.operator, Identity) or problem.mask is not None:
-        return False
-    try:
-        problem.likelihood.prox(problem.y[:1], problem.y[:1], 1.0)
-    except Unsupported:
-        return False
-    return True
-
-
-def check_data_step(problem: Problem, solver: str) -> None:
-    if _gaussian(problem.likelihood):
-        problem.least_squares(solver)
-    elif not _separable(problem):
-        problem.linear(solver)
-        problem.likelihood.information(problem.y[:1])
 
 
 @dataclass(frozen=True, eq=False)

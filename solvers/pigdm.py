@@ -68,8 +68,8 @@ class PiGDM(Solver):
                 g = g * limit.clamp(max=1).view(-1, 1, 1, 1)
             return x0.detach(), g, r2
 
-        def conditional(x: Tensor, sigma: float) -> Tensor:
-            x0, g, _ = score(x, sigma)
+        def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+            x0, g, _ = score(x, float(sigma))
             return x0 + sigma**2 * g
 
         if not self.paper:

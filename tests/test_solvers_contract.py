@@ -29,7 +29,7 @@ from restorekit.solvers import (
     PiGDM,
     PnPDM,
 )
-from restorekit.solvers.diffpir import data_step
+from restorekit.solvers.data_step import data_step
 from restorekit.types import Problem, Rng, Solver
 from tests.cases import gaussian, kernel, peaked
 from tests.oracle import ORACLES, SHAPE
