@@ -13,7 +13,7 @@ from restorekit.bench.posterior import Size, covered, distance, made, measure, r
 from restorekit.bench.table import run
 from restorekit.errors import BadInput
 from restorekit.schedule import log_uniform
-from restorekit.solvers import DPS, MMPS, SMC, Quadrature
+from restorekit.solvers import DPS, MMPS, SMC, SOLVERS, Quadrature
 
 every = pytest.mark.parametrize("name", EXAMS)
 
@@ -107,3 +107,18 @@ def test_the_quadrature_of_a_scalar_posterior_is_fine_enough() -> None:
     fine = replace(exam, points=16001)
     for a, b in zip(exam.moments(y), fine.moments(y)):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_every_solver_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    from restorekit.bench.shipped import calibration
+    from restorekit.cli.main import run as command
+
+    measured = calibration()
+    assert set(measured) == set(SOLVERS) - {"quadrature"}  # which is not for Gaussian noise
+    assert float(measured["mmps"][0]) < float(measured["ddrm"][0])
+    with pytest.raises(SystemExit) as stop:
+        command(["solvers"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in SOLVERS)
+    assert measured["mmps"][1] in said
