@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import datetime
-import math
 import os
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from restorekit import io
+from restorekit.bench.rows import markdown
 from restorekit.metrics import luma
 from restorekit.priors.library import Prior, load_prior
 
@@ -103,49 +103,6 @@ def machine() -> str:
     extras = ", AMX" if "amx_bf16" in flags else ""
     day = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     return f"{model}{extras}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used, torch {torch.__version__}, {day}"
-
-
-class Rows:
-    """A CSV that grows row by row, so that a killed run goes on where it stopped; `keys` name a row."""
-
-    def __init__(self, path: Path, keys: Sequence[str], values: Sequence[str]):
-        self.path, self.keys, self.fields = path, tuple(keys), (*keys, *values)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            path.write_text(",".join(self.fields) + "\n")
-        self.rows: list[dict[str, str]] = []
-        self.reload()
-
-    def reload(self) -> None:
-        """Read what other processes have added."""
-        with open(self.path, newline="") as f:
-            self.rows = [row for row in csv.DictReader(f) if all(row.get(k) is not None for k in self.fields)]
-        self.done = {tuple(row[k] for k in self.keys) for row in self.rows}
-
-    def has(self, *key: Any) -> bool:
-        return tuple(str(k) for k in key) in self.done
-
-    def add(self, *row: Any) -> None:
-        texts = [f"{v:.5g}" if isinstance(v, float) else str(v) for v in row]
-        with open(self.path, "a", newline="") as f:  # one write per row: several processes may append
-            csv.writer(f, lineterminator="\n").writerow(texts)
-        self.rows.append(dict(zip(self.fields, texts)))
-        self.done.add(tuple(texts[: len(self.keys)]))
-
-    def mean(self, value: str, **where: Any) -> tuple[float, int]:
-        """Mean of a column over the rows that agree with `where`, and how many they are."""
-        picked = [float(r[value]) for r in self.rows if all(r[k] == str(v) for k, v in where.items())]
-        return (float(np.mean(picked)), len(picked)) if picked else (float("nan"), 0)
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    def text(v: Any) -> str:
-        if not isinstance(v, float):
-            return str(v)
-        return "-" if math.isnan(v) else f"{v:.2f}" if abs(v) >= 10 else f"{v:.3g}"
-
-    lines = [header, ["---"] * len(header), *([text(v) for v in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def publish(

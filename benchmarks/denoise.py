@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from classical import bm3d, nlm, tuned, tv
-from common import CLASSIC, RESULTS, Rows, centre, grey, load_labelled, picture_set, publish
+from common import CLASSIC, RESULTS, centre, grey, load_labelled, picture_set, publish
 
+from restorekit.bench.rows import Rows
 from restorekit.metrics import psnr, ssim
 
 SIGMAS = (0.05, 0.1, 0.2, 0.5)

@@ -11,9 +11,10 @@ import time
 import numpy as np
 import torch
 from classical import bm3d, classical, methods, tuned
-from common import RESULTS, Rows, centre, load_labelled, picture_set, publish
+from common import RESULTS, centre, load_labelled, picture_set, publish
 from tasks import TASKS, Case, cases, run_solver, solver_of
 
+from restorekit.bench.rows import Rows
 from restorekit.cli.tasks import TASKS as CHOICES
 from restorekit.metrics import psnr, ssim
 from restorekit.solvers import SOLVERS

@@ -11,9 +11,10 @@ from itertools import product
 
 import numpy as np
 import torch
-from common import RESULTS, Rows, centre, load_labelled, publish, training_pictures
+from common import RESULTS, centre, load_labelled, publish, training_pictures
 from tasks import TASKS, Case, cases, run_solver, solver_of
 
+from restorekit.bench.rows import Rows
 from restorekit.metrics import psnr, ssim
 from restorekit.types import Denoiser
 

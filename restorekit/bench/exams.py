@@ -17,7 +17,7 @@ from torch import Tensor
 
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.operators import BlockAverage, CircularBlur, Identity, Inpaint, Matrix, SVDOperator
-from restorekit.priors.analytic import Conditioned, GaussianMixture, GaussianPrior, dense
+from restorekit.priors.analytic import Conditioned, GaussianMixture, GaussianPrior
 from restorekit.types import Denoiser, Problem
 
 SHAPE = (1, 1, 16)
@@ -258,5 +258,3 @@ EXAMS: dict[str, Callable[[], Exam]] = {
     "gamma-16": lambda: ScalarExam("gamma-16", Gamma(16, "log"), *LOG),
     "poisson-20": lambda: ScalarExam("poisson-20", Poisson(20), *COUNT),
 }
-
-__all__ = ["EXAMS", "Exam", "GaussianExam", "MixtureExam", "ScalarExam", "dense"]

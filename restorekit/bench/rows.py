@@ -38,7 +38,7 @@ class Rows:
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table in Markdown; numbers to three digits, NaN as a dash."""
+    """A table in Markdown; numbers to about three digits, NaN as a dash."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(v) for v in row) + " |" for row in rows]
     return "\n".join(lines)
@@ -46,5 +46,5 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _cell(v: Any) -> str:
     if isinstance(v, float):
-        return "-" if math.isnan(v) else f"{v:.3g}" if abs(v) < 100 else f"{v:.0f}"
+        return "-" if math.isnan(v) else f"{v:.2f}" if abs(v) >= 10 else f"{v:.3g}"
     return str(v)
