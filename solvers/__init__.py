@@ -5,6 +5,7 @@ from restorekit.solvers.ddnm import DDNM, DDNMPlus
 from restorekit.solvers.ddrm import DDRM
 from restorekit.solvers.diffpir import HQS, DiffPIR
 from restorekit.solvers.dps import DPS
+from restorekit.solvers.exchange import Exchange
 from restorekit.solvers.mcg import MCG
 from restorekit.solvers.mmps import MMPS
 from restorekit.solvers.pigdm import PiGDM
@@ -26,6 +27,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "mmps": MMPS,
     "pigdm": PiGDM,
     "pnpdm": PnPDM,
+    "pnpdm-exchange": Exchange,
     "quadrature": Quadrature,
     "smc": SMC,
     "vds": VDS,
@@ -44,6 +46,7 @@ __all__ = [
     "VDS",
     "DDNMPlus",
     "DiffPIR",
+    "Exchange",
     "PiGDM",
     "PnPDM",
     "Quadrature",

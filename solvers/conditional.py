@@ -1,20 +1,28 @@
-"""Draws from p(y | z) N(z; x0, t^2 I): the data step of the samplers that split prior and likelihood (DAPS, PnP-DM).
+"""Draws given y and an x0, at a distance t: the data step of the samplers that split prior and likelihood.
 
-Exact for linear Gaussian problems (perturb the right-hand side and solve: Papandreou and Yuille, NeurIPS 2010) and for
+`conditional` draws from p(y | z) N(z; x0, t^2 I) (PnP-DM, and DAPS as published). Exact for linear Gaussian problems (perturb the right-hand side and solve: Papandreou and Yuille, NeurIPS 2010) and for
 noise that is independent from pixel to pixel under an operator that is 1 (the quantile function on a grid); otherwise
 by Langevin steps.
+
+`updated` turns x0, itself a draw from a prior of covariance t^2 I, into a draw given y: the measurement is perturbed by its
+own noise, and z fits it as closely as x0 allows. For Gaussian problems that is Matheron's rule, and exact; otherwise the
+randomised maximum likelihood of Oliver, He, Reynolds, ECMOR 1996.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.likelihood import Gaussian
+from restorekit.operators.base import LinearOperator
 from restorekit.operators.diagonal import Identity
+from restorekit.solvers.data_step import data_step
 from restorekit.types import Problem, Rng
 
 Draw = Callable[[Tensor, float, Rng], Tensor]
@@ -74,19 +82,47 @@ def by_quantile(problem: Problem, nodes: int = 64, zooms: int = 4) -> Draw:
 
 
 def by_langevin(problem: Problem, steps: int) -> Draw:
-    """Unadjusted, from x0, with a step of a tenth of the inverse curvature; the data's is estimated as |g|^2 / (2 nll)."""
+    """Unadjusted, from x0, with a step of a tenth of the inverse curvature."""
+    return lambda x0, t, rng: _walk(problem, x0, t, steps, rng)
+
+
+def _walk(problem: Problem, x0: Tensor, t: float, steps: int, rng: Rng | None) -> Tensor:
+    """Langevin steps, or without `rng` a descent; the curvature of the data is estimated as |g|^2 / (2 nll)."""
+    z, curvature = x0, torch.zeros(len(x0), *[1] * (x0.ndim - 1), dtype=x0.dtype, device=x0.device)
+    for _ in range(steps):
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_(True)
+            nll = problem.nll(leaf)
+            (g,) = torch.autograd.grad(nll.sum(), leaf)
+        size = g.square().flatten(1).sum(1) / (2 * nll.detach()).clamp(min=1e-12)
+        curvature = torch.maximum(curvature, size.view_as(curvature))
+        h = 0.1 / (1 / t**2 + curvature)
+        z = z - h * (g + (z - x0) / t**2)
+        z = z if rng is None else z + (2 * h).sqrt() * rng.normal(z)
+    return z
+
+
+def updated(problem: Problem, steps: int = 100) -> Draw:
+    """(x0, t, rng) -> z, a draw given y where x0 is one without. `steps` of descent where the operator is not linear."""
 
     def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
-        z, curvature = x0, torch.zeros(len(x0), *[1] * (x0.ndim - 1), dtype=x0.dtype, device=x0.device)
-        for _ in range(steps):
-            with torch.enable_grad():
-                leaf = z.detach().requires_grad_(True)
-                nll = problem.nll(leaf)
-                (g,) = torch.autograd.grad(nll.sum(), leaf)
-            size = g.square().flatten(1).sum(1) / (2 * nll.detach()).clamp(min=1e-12)
-            curvature = torch.maximum(curvature, size.view_as(curvature))
-            h = 0.1 / (1 / t**2 + curvature)
-            z = z - h * (g + (z - x0) / t**2) + (2 * h).sqrt() * rng.normal(z)
-        return z
+        mine = perturbed(problem, rng)
+        if isinstance(problem.operator, LinearOperator):
+            return data_step(mine, "this draw")(x0, t)
+        return _walk(mine, x0, t, steps, None)
 
     return draw
+
+
+def perturbed(problem: Problem, rng: Rng) -> Problem:
+    """The problem with y + n, n as large as the noise of y; laws of positive values stay positive (a log-normal factor)."""
+    law, y = problem.likelihood, problem.y
+    try:
+        sd = torch.as_tensor(law.sigma).to(y) if isinstance(law, Gaussian) else law.information(y) ** -0.5
+    except Unsupported:
+        return problem
+    n = sd * rng.normal(y)
+    if not law.positive:
+        return replace(problem, y=y + n)
+    share = sd / y.clamp(min=1e-6)
+    return replace(problem, y=y * (n / y.clamp(min=1e-6) - 0.5 * share**2).exp())

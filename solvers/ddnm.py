@@ -2,6 +2,8 @@
 
 DDNM is Algorithm 1 (eq 13), DDNM+ the general form of appendix I with the time travel of Algorithm 2. The published
 simplified code confuses alpha_bar with its root and scales the noise twice; the singular-value form is used here.
+Deviation of DDNM+: coefficients noisier than the level are not pulled to y at every step, and time travel goes back on a
+bridge to y (spectral.py); paper=True pulls, and loses variance, the more the more steps are taken.
 """
 
 from __future__ import annotations
@@ -61,8 +63,9 @@ class DDNM(Solver):
 class DDNMPlus(Solver):
     """DDNM with noise, by singular values; `travel` = (length, repeats) goes back `length` levels and down again."""
 
-    eta: float | None = 0.85
+    eta: float | None = 0.85  # share of fresh noise in what is not measured; None: ancestral
     travel: tuple[int, int] = (1, 1)  # (1, 1): off; (10, 3) helps large holes
+    paper: bool = False  # coefficients noisier than the level are pulled to y at every step
 
     reference = "ddnm"
     needs = "a linear operator with an SVD, Gaussian noise"
@@ -90,7 +93,8 @@ class DDNMPlus(Solver):
             bottom = min(top + length, last)
             for turn in range(repeats):
                 if turn:  # x_(t+l) ~ q(x_(t+l) | x_t)
-                    c = c + math.sqrt(sigmas[top] ** 2 - sigmas[bottom] ** 2) * rng.normal(c)
+                    z, low, high = rng.normal(c), sigmas[bottom], sigmas[top]
+                    c = c + math.sqrt(high**2 - low**2) * z if self.paper else spectrum.back(c, z, low, high)
                     x = v(c)
                 for sigma, following in zip(sigmas[top:bottom], sigmas[top + 1 : bottom + 1]):
                     x0 = denoise(x, sigma)
@@ -98,6 +102,6 @@ class DDNMPlus(Solver):
                         c, x = vt(x0), x0
                     else:
                         eta = ancestral(sigma, following) if self.eta is None else self.eta
-                        c = spectrum.step(c, vt(x0), rng.normal(c), sigma, following, eta, 1.0)
+                        c = spectrum.step(c, vt(x0), rng.normal(c), sigma, following, eta, 1.0, self.paper)
                         x = v(c)
                     yield Step(x, x0, sigma)

@@ -2,7 +2,8 @@
 eqs 14 and 15: a gradient step towards the measurement, then a projection onto it.
 
 Deviations: the gradient is of the norm, as in the published code, not of its square; the measurement is noised at the
-level of the new state (the inpainting code takes the old one). Like DDNM it meets y exactly, noise included.
+level of the new state (the inpainting code takes the old one); the length of a step falls with that of the level, so that
+the result does not depend on their number (paper=True: fixed). Like DDNM it meets y exactly, noise included.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class MCG(Solver):
     """One network call and one vector-Jacobian product per step."""
 
     scale: float = 1.0  # of the gradient step, in the unit of the picture
-    paper: bool = False  # the schedule of the paper, uniform in the DDPM time
+    paper: bool = False  # steps of fixed length on a schedule uniform in the DDPM time
 
     reference = "mcg"
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
@@ -51,7 +52,8 @@ class MCG(Solver):
                 p = p / p.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
                 (gradient,) = torch.autograd.grad(x0, leaf, -p)
             x0 = x0.detach()
-            x = reverse(x, x0, sigma, following, rng) - self.scale * gradient  # eq 14; A+A p = p
+            step = self.scale * (1 if self.paper else 1 - following / sigma)
+            x = reverse(x, x0, sigma, following, rng) - step * gradient  # eq 14; A+A p = p
             noised = y + following * operator(rng.normal(x)) if following > 0 else y
             x = x - operator.pinv(operator(x) - noised)  # eq 15
             yield Step(x, x0, sigma)

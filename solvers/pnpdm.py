@@ -2,7 +2,7 @@
 Priors", NeurIPS 2024, Algorithm 1: split Gibbs sampling.
 
 Draws z given y and x, then x given z by the reverse process started at z, both at a distance rho that falls from level
-to level. Exact as rho -> 0. Deviations: z is drawn exactly where that is possible (conditional.py); rho falls to about
+to level. Exact as rho -> 0. Deviations: z is drawn exactly where that is possible (conditional.py); rho falls to 0.4
 sigma_y, as the published 0.3 on [-1, 1] is far too large to be calibrated (paper=True).
 """
 
@@ -40,7 +40,7 @@ class PnPDM(Solver):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         law = problem.likelihood
         last = float(torch.as_tensor(law.sigma).min()) if isinstance(law, Gaussian) else 0.05
-        first, last = (5.0, 0.15) if self.paper else (10.0, min(10.0, max(0.01, last)))
+        first, last = (5.0, 0.15) if self.paper else (10.0, min(10.0, max(0.005, 0.4 * last)))
         return log_uniform(steps or self.default_steps, first, last)
 
     def calls(self, sigmas: Sequence[float]) -> int:

@@ -50,17 +50,34 @@ class Spectrum:
         return torch.where(self.nsr < sigma, self.y + spread * z, sigma * z)
 
     def step(
-        self, c: Tensor, c0: Tensor, z: Tensor, sigma: float, following: float, eta: float, eta_b: float
+        self, c: Tensor, c0: Tensor, z: Tensor, sigma: float, following: float, eta: float, eta_b: float, pull: bool
     ) -> Tensor:
-        """Kawar et al. 2022, eq 8, in variance-exploding coordinates: from level `sigma` to `following` > 0.
+        """From level `sigma` to `following` > 0, each coefficient by its own weights; c = V'x, c0 = V'x0, z white; (B, n).
 
-        c = V'x, c0 = V'x0, z white; all (B, n). Each coefficient has its own weights.
+        With `pull`, eq 8 of Kawar et al. 2022 in variance-exploding coordinates. There every step draws what is noisier than
+        the level to y once more, so that more steps draw harder. Without, y is a point of the diffusion itself, x0 + nsr n:
+        the step that passes nsr starts from it, and those below are ancestral and have no further use for it.
         """
         keep = math.sqrt(1 - eta**2) * following
+        if pull:
+            wc, wy, wz = self.blind * (keep / sigma), keep * self.snr, eta * following
+        else:
+            below = (self.nsr > sigma).to(c)
+            level = self.nsr.clamp(max=sigma)  # that of the state or of y, whichever is nearer
+            share = torch.where(self.blind > 0, keep / sigma, (following / level) ** 2)
+            wz = (following**2 - (share * level) ** 2).clamp(min=0).sqrt()
+            wc, wy = share * below, share * (1 - below)
         noisy = self.nsr > following
-        wy = torch.where(noisy, keep * self.snr, eta_b)  # blind: 0
-        wz = torch.where(noisy, eta * following, (following**2 - eta_b**2 * self.nsr.square()).clamp_(min=0).sqrt_())
-        return torch.addcmul(c0, self.blind, c - c0, value=keep / sigma).addcmul_(wy, self.y - c0).addcmul_(wz, z)
+        wy = torch.where(noisy, wy, eta_b)
+        wz = torch.where(noisy, wz, (following**2 - eta_b**2 * self.nsr.square()).clamp_(min=0).sqrt_())
+        return torch.addcmul(c0, torch.where(noisy, wc, 0.0), c - c0).addcmul_(wy, self.y - c0).addcmul_(wz, z)
+
+    def back(self, c: Tensor, z: Tensor, low: float, high: float) -> Tensor:
+        """Coefficients at level `low` noised up to `high`, given y as a point of the diffusion: a Brownian bridge to it."""
+        rise = high**2 - low**2
+        share = (rise / (self.nsr.square() - low**2)).where(self.nsr > high, torch.ones_like(self.nsr))
+        spread = torch.where(self.nsr > high, rise * (1 - share), high**2 - self.nsr.square()).clamp(min=0).sqrt()
+        return torch.lerp(c, self.y, share).addcmul_(spread, z)
 
 
 def ancestral(sigma: float, following: float) -> float:

@@ -60,7 +60,7 @@ class VDS(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         mu = x.clone().requires_grad_(True)
-        adam = torch.optim.Adam([mu], lr=self.lr, betas=(0.9, 0.99))
+        adam = torch.optim.Adam([mu], lr=self.lr, betas=(0.9, 0.99), eps=1e-20)  # a larger one would have a unit
         # paper: (1/m) A'(A mu - y) + lambda (1/n) (mu - D), here both times m / sigma_y^2
         prior = 1 / self._last(problem) ** 2 * (problem.y[0].numel() / x[0].numel() if self.paper else 1.0)
         for i, sigma in enumerate(sigmas[:-1]):

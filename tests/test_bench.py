@@ -11,9 +11,9 @@ import torch
 from restorekit.bench.exams import EXAMS, ScalarExam
 from restorekit.bench.posterior import Size, covered, distance, made, measure, ranks, run_control
 from restorekit.bench.table import run
-from restorekit.errors import BadInput
+from restorekit.errors import BadInput, Unsupported
 from restorekit.schedule import log_uniform
-from restorekit.solvers import DPS, MMPS, SMC, SOLVERS, Quadrature
+from restorekit.solvers import DPS, MMPS, SMC, SOLVERS, Exchange, PnPDM, Quadrature
 
 every = pytest.mark.parametrize("name", EXAMS)
 
@@ -81,6 +81,29 @@ def test_particles_find_the_weights_of_modes() -> None:
     loose = measure("gmm-2", DPS(), 60, Size(2, 1, 199))
     assert found.w2 < 2 * found.floor + 0.05
     assert found.w2 < loose.w2
+
+
+def test_exchange_finds_the_weights_of_modes_that_one_falling_level_does_not() -> None:
+    found = measure("gmm-2", Exchange(sweeps=120), None, Size(2, 1, 199))
+    falling = measure("gmm-2", PnPDM(), 60, Size(2, 1, 199))
+    assert found.w2 < 2 * found.floor + 0.05
+    assert falling.w2 > 3 * found.w2
+
+
+STEADY = [n for n in SOLVERS if n not in ("quadrature", "smc", "pnpdm-exchange")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gauss-denoise", "gauss-inpaint", "gauss-sr", "gauss-blur"])
+@pytest.mark.parametrize("solver", STEADY)
+def test_ten_times_the_steps_do_no_harm(solver: str, name: str) -> None:
+    size = Size(1, 20, 59)
+    try:
+        few, many = (measure(name, SOLVERS[solver](), n, size) for n in (100, 1000))
+    except Unsupported:
+        pytest.skip("refused")
+    assert many.error < 1.1 * few.error + 0.06  # two standard errors of 20 means of 59 samples
+    assert many.w2 < 1.1 * few.w2 + 0.06
 
 
 def test_the_table_resumes_and_refuses_what_it_does_not_know(

@@ -26,6 +26,7 @@ from restorekit.solvers import (
     VDS,
     DDNMPlus,
     DiffPIR,
+    Exchange,
     PiGDM,
     PnPDM,
 )
@@ -37,7 +38,8 @@ from tests.oracle import ORACLES, SHAPE
 EVERY = {"ddnm": DDNM(), "ddnm+": DDNMPlus(), "travel": DDNMPlus(travel=(3, 2)), "ddrm": DDRM(), "diffpir": DiffPIR(),
          "dps": DPS(), "dps-paper": DPS("paper"), "hqs": HQS(), "mmps": MMPS(), "mmps-ddim": MMPS(sampler="ddim"),
          "pigdm": PiGDM(), "pigdm-paper": PiGDM(paper=True), "mcg": MCG(), "vds": VDS(), "daps": DAPS(inner=3),
-         "pnpdm": PnPDM(inner=2, hold=1), "smc": SMC(4)}  # fmt: skip
+         "pnpdm": PnPDM(inner=2, hold=1), "exchange": Exchange(3, inner=2), "smc": SMC(4), "daps-paper": DAPS(inner=3, paper=True),
+         "ddrm-paper": DDRM(paper=True)}  # fmt: skip
 every = pytest.mark.parametrize("solver", EVERY.values(), ids=EVERY)
 samplers = pytest.mark.parametrize(
     "solver", [s for s in EVERY.values() if s.samples], ids=[n for n, s in EVERY.items() if s.samples]
@@ -88,7 +90,7 @@ def test_seeds_differ_and_repeat(solver: Solver) -> None:
 @samplers
 @pytest.mark.parametrize("boundary", ["circular", "reflect"])  # by SVD, and by an iteration over the whole batch
 def test_a_sample_does_not_depend_on_its_batch(solver: Solver, boundary: str) -> None:
-    if boundary == "reflect" and isinstance(solver, DDRM | DDNMPlus):
+    if boundary == "reflect" and isinstance(solver, DDRM | DDNMPlus | Exchange):
         pytest.skip("needs an SVD")
     prior = GaussianPrior.smooth((1, 8, 8))
     operator = ops.blur((1, 8, 8), peaked(3, 3), boundary)  # type: ignore[arg-type]
