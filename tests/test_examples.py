@@ -90,7 +90,9 @@ def test_the_python_of_the_readme_runs(number: int, tmp_path: Path) -> None:
 
     if "natural" not in shipped():
         pytest.skip("the prior `natural` is not in this checkout")
-    done = subprocess.run([sys.executable, "-c", code[number]], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code[number]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

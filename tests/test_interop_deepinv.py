@@ -119,7 +119,9 @@ def test_a_physics_moves_to_double_precision_and_the_callers_stays(dinv: Any) ->
 def test_our_operators_are_deepinv_physics(name: str, dinv: Any) -> None:
     """deepinv's own checks of what it calls, at the precision of float64."""
     operator = OPERATORS[name]().to(F64)
-    physics = bridge.physics_from(operator)
+    physics = bridge.physics_from(operator).to(F64)
+    assert type(physics.restorekit_operator) is type(operator)
+    operator = physics.restorekit_operator
     assert bridge.operator_from(physics) is operator
     x = torch.rand(2, *operator.image_shape, dtype=F64, generator=torch.Generator().manual_seed(0))
     y = physics(x)

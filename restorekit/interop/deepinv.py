@@ -6,131 +6,34 @@ of these functions is called, not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput, Unsupported
+from restorekit.interop.ours import model_class, physics_classes
+from restorekit.interop.theirs import LinearPhysics, Physics, as_real, import_deepinv
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Stack
 from restorekit.operators.diagonal import Identity, Inpaint
-from restorekit.priors.foreign.vision import mend_torchvision
 from restorekit.priors.precond import VE, Adapted
 from restorekit.priors.wrappers import Padded
 from restorekit.types import Denoiser
 
-
-def import_deepinv() -> Any:
-    """deepinv, also beside a CPU-only torch. Raises `BadInput` where it is not installed."""
-    mend_torchvision()
-    try:
-        import deepinv
-    except ImportError as error:
-        torch_here = torch.__version__.partition("+")[0]  # named, or pip would exchange it for the newest
-        raise BadInput(
-            f'deepinv cannot be imported ({error}): pip install "torch=={torch_here}" "restorekit[deepinv]"'
-        ) from None
-    return deepinv
-
+__all__ = [
+    "denoiser_from",
+    "import_deepinv",
+    "likelihood_from",
+    "measurement_from",
+    "model_from",
+    "noise_from",
+    "operator_from",
+    "physics_from",
+]
 
 # --- operators ---
-
-
-def _real(y: Tensor) -> Tensor:
-    """Complex measurements as pairs of real numbers, in a last axis of 2."""
-    return torch.view_as_real(y.resolve_conj()) if y.is_complex() else y
-
-
-def _move(physics: nn.Module, like: Tensor) -> nn.Module:
-    """A copy on the device and in the precision of `like`; complex buffers stay complex."""
-    twin = {torch.float32: torch.complex64, torch.float64: torch.complex128}.get(like.dtype, torch.complex64)
-
-    def move(t: Tensor) -> Tensor:
-        if t.is_complex():
-            return t.to(like.device, twin)
-        return t.to(like.device, like.dtype) if t.is_floating_point() else t.to(like.device)
-
-    copy: nn.Module = physics.clone()  # type: ignore[operator,assignment]  # knows about random generators, unlike deepcopy
-    return copy._apply(move)
-
-
-def _like(physics: nn.Module) -> Tensor:
-    """A number in the precision and on the device of a physics."""
-    known = [t for t in physics.buffers() if t.is_floating_point()]
-    return torch.zeros_like(max(known, key=Tensor.numel).flatten()[:1]) if known else torch.zeros(1)
-
-
-def _moved(operator: Any, args: Any, kwargs: Any) -> Any:
-    return type(operator)(operator.image_shape, _move(operator.physics, _like(operator.physics).to(*args, **kwargs)))
-
-
-@dataclass(frozen=True, eq=False)
-class Physics(Operator):
-    """y = A(x) of any deepinv physics; gradients by autograd."""
-
-    physics: Any
-
-    def __call__(self, x: Tensor, /) -> Tensor:
-        return _real(self.physics.A(x))
-
-    def to(self, *args: Any, **kwargs: Any) -> Any:
-        return _moved(self, args, kwargs)
-
-
-@dataclass(frozen=True, eq=False)
-class LinearPhysics(LinearOperator):
-    """y = A x of a deepinv LinearPhysics. Complex measurements are pairs of real numbers (B, ..., 2).
-
-    Its adjoint is used as it is, its pseudo-inverse only where it comes from singular values: the others are a few
-    iterations (1e-3 off), or not one at all (filtered back-projection, Brovey). There ours iterates until it is solved.
-    """
-
-    physics: Any
-
-    def __call__(self, x: Tensor, /) -> Tensor:
-        return _real(self.physics.A(x))
-
-    def adjoint(self, y: Tensor, /) -> Tensor:
-        x = self.physics.A_adjoint(self._native(y))
-        return x.real if x.is_complex() else x
-
-    def pinv(self, y: Tensor, /) -> Tensor:
-        if not self._spectral:
-            return super().pinv(y)
-        x = self.physics.A_dagger(self._native(y))
-        return x.real if x.is_complex() else x
-
-    def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
-        if not self._spectral:
-            return super().normal_solve(b, rho, x, tolerance)
-        coefficients = self.physics.V_adjoint(b)
-        square = self.physics.mask.abs().square()
-        solved = self.physics.V(coefficients / (square + rho))
-        if (
-            coefficients.numel() < b.numel()
-        ):  # V is not complete (Decolorize): what it leaves out is only divided by rho
-            solved = solved + (b - self.physics.V(coefficients)) / rho
-        return solved
-
-    def to(self, *args: Any, **kwargs: Any) -> Any:
-        return _moved(self, args, kwargs)
-
-    @property
-    def _spectral(self) -> bool:
-        return isinstance(self.physics, import_deepinv().physics.DecomposablePhysics)
-
-    @cached_property
-    def _complex(self) -> bool:
-        """Whether the measurement of the physics is complex. Found out once, on a picture of zeros."""
-        return self.physics.A(torch.zeros((1, *self.image_shape)).to(_like(self.physics))).is_complex()
-
-    def _native(self, y: Tensor) -> Tensor:
-        return torch.view_as_complex(y.contiguous()) if self._complex else y
 
 
 def operator_from(physics: Any, image_shape: tuple[int, int, int] | None = None) -> Operator:
@@ -174,78 +77,8 @@ def operator_from(physics: Any, image_shape: tuple[int, int, int] | None = None)
 def measurement_from(y: Any) -> Tensor:
     """A deepinv measurement in the shape that our operator gives: lists are flattened and joined, complex made real."""
     if isinstance(y, Tensor):
-        return _real(y)
-    return torch.cat([_real(part).flatten(1) for part in y], 1)
-
-
-@cache
-def _physics_classes() -> tuple[type, type, type]:
-    """Subclasses of deepinv's, made when deepinv is first needed: any operator, a linear one, one with an SVD."""
-    deepinv = import_deepinv()
-
-    class Ours(deepinv.physics.Physics):
-        def __init__(self, operator: Operator, noise: Any):
-            super().__init__(noise_model=noise)
-            self.restorekit_operator = operator
-            self.img_size = operator.image_shape
-
-        def A(self, x: Tensor, **_: Any) -> Tensor:
-            return self.restorekit_operator(x)
-
-        def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
-            if operator := self.__dict__.get("restorekit_operator"):  # not yet while it is being made
-                there = fn(torch.zeros(()))
-                self.restorekit_operator = operator.to(there.device, there.dtype)
-            return super()._apply(fn, *args, **kwargs)
-
-    class OursLinear(Ours, deepinv.physics.LinearPhysics):
-        def A_adjoint(self, y: Tensor, **_: Any) -> Tensor:
-            return self.restorekit_operator.adjoint(y)  # type: ignore[attr-defined]
-
-        def A_dagger(self, y: Tensor, **_: Any) -> Tensor:
-            return self.restorekit_operator.pinv(y)  # type: ignore[attr-defined]
-
-        def A_adjoint_A(self, x: Tensor, **_: Any) -> Tensor:
-            return self.A_adjoint(self.A(x))
-
-        def A_A_adjoint(self, y: Tensor, **_: Any) -> Tensor:
-            return self.A(self.A_adjoint(y))
-
-        def prox_l2(self, z: Any, y: Tensor, gamma: Any, **_: Any) -> Tensor:
-            """argmin_x gamma / 2 |A x - y|^2 + |x - z|^2 / 2; one gamma, or one per picture."""
-            b = self.A_adjoint(y)
-            rhos = 1 / torch.as_tensor(gamma, dtype=b.dtype).flatten()
-            z = 0.0 if z is None else z
-            solve = self.restorekit_operator.normal_solve  # type: ignore[attr-defined]
-            if len(rhos) == 1:
-                return solve(b + float(rhos) * z, float(rhos))
-            b = b + rhos.view(-1, *[1] * (b.ndim - 1)).to(b) * z
-            return torch.cat([solve(part[None], float(rho)) for part, rho in zip(b, rhos)])
-
-    class OursSpectral(OursLinear, deepinv.physics.DecomposablePhysics):
-        """With all of V, so that what is not measured is there too: `mask` (1, n) holds the singular values, then 0."""
-
-        def __init__(self, operator: SVDOperator, noise: Any):
-            super().__init__(operator, noise)
-            n = operator.vt(torch.zeros((1, *operator.image_shape)).to(operator.singulars)).shape[1]
-            self.mask = operator._fit(operator.singulars[None], n)
-
-        def V_adjoint(self, x: Tensor) -> Tensor:
-            return self.restorekit_operator.vt(x)  # type: ignore[attr-defined]
-
-        def V(self, x: Tensor, **_: Any) -> Tensor:
-            return self.restorekit_operator.v(x)  # type: ignore[attr-defined]
-
-        def U(self, x: Tensor) -> Tensor:
-            operator: SVDOperator = self.restorekit_operator  # type: ignore[assignment]
-            return operator.u(operator._fit(x, operator.m))
-
-        def U_adjoint(self, x: Tensor, **_: Any) -> Tensor:
-            operator: SVDOperator = self.restorekit_operator  # type: ignore[assignment]
-            # A copy: deepinv's DDRM writes into it, and for some operators it would be the measurement itself.
-            return operator._fit(operator.ut(x), self.mask.shape[1]).clone()
-
-    return Ours, OursLinear, OursSpectral
+        return as_real(y)
+    return torch.cat([as_real(part).flatten(1) for part in y], 1)
 
 
 def physics_from(operator: Operator, likelihood: Likelihood | None = None) -> Any:
@@ -254,7 +87,7 @@ def physics_from(operator: Operator, likelihood: Likelihood | None = None) -> An
     Linear ones are LinearPhysics with our adjoint, pseudo-inverse and `prox_l2`; those with an SVD DecomposablePhysics,
     with orthonormal bases. `.to(device)` moves the operator.
     """
-    anyone, linear, spectral = _physics_classes()
+    anyone, linear, spectral = physics_classes()
     noise = noise_from(likelihood)
     kind = spectral if isinstance(operator, SVDOperator) else linear if isinstance(operator, LinearOperator) else anyone
     return kind(operator, noise)
@@ -331,23 +164,6 @@ def denoiser_from(model: nn.Module, sigma_min: float = 1e-3, sigma_max: float = 
     return Padded(adapted, multiple) if multiple > 1 else adapted
 
 
-@cache
-def _model_class() -> type:
-    class Ours(import_deepinv().models.Denoiser):
-        def __init__(self, denoise: Denoiser):
-            super().__init__()
-            self.denoise = denoise
-
-        def forward(self, x: Tensor, sigma: Any = None, *_: Any, **__: Any) -> Tensor:
-            """x (B, C, H, W); sigma a number, (B,), or either with axes of 1."""
-            if isinstance(sigma, Tensor):
-                sigma = sigma.flatten().to(x)
-                sigma = sigma[0] if len(sigma) == 1 else sigma
-            return self.denoise(x, sigma)
-
-    return Ours
-
-
 def model_from(denoise: Denoiser) -> Any:
     """A prior, as `load_prior` gives it, as a deepinv denoiser: for its samplers, its optimisers, its plug-and-play."""
-    return _model_class()(denoise)
+    return model_class()(denoise)
