@@ -20,6 +20,13 @@ def rand(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
+class Surprise:
+    """What a pickle could do when it is read."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, ("surprise.txt", "w"))
+
+
 def shake(net: nn.Module) -> Any:
     """Every weight random: layers that begin at zero would hide whatever is wrong before them."""
     rng = torch.Generator().manual_seed(0)

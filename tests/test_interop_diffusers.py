@@ -15,7 +15,7 @@ from restorekit.errors import BadInput
 from restorekit.priors.foreign.diffusers import import_diffusers
 from restorekit.priors.library import spec_of
 from restorekit.priors.precond import VPTable
-from tests.foreign import go, rand, restores_a_file, shake
+from tests.foreign import Surprise, go, rand, restores_a_file, shake
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,17 @@ def test_a_folder_that_is_no_prior_is_refused_in_one_line(what: str, diffusers: 
     with pytest.raises(BadInput, match=words) as caught:
         load_prior(broken(diffusers, tmp_path / "p", change, file))
     assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_runs_nothing(diffusers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = unet(diffusers)
+    net.save_pretrained(tmp_path / "p", safe_serialization=False)
+    torch.save({**net.state_dict(), "more": Surprise()}, tmp_path / "p" / "diffusion_pytorch_model.bin")
+    with pytest.raises(BadInput, match="cannot load it") as caught:
+        load_prior(str(tmp_path / "p"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "surprise.txt").exists()
 
 
 def test_an_empty_folder_and_a_missing_diffusers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

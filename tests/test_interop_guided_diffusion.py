@@ -3,6 +3,9 @@
 OpenAI's package cannot be installed from a registry. Its U-Net is compared with here in two forms that can: the layers of
 deepinv.models.diffunet, which are OpenAI's, put together here as the paper says, for every flag; and the whole DiffUNet
 of deepinv, as it is.
+
+Measured once besides, with OpenAI's UNetModel as stable-diffusion-sdkit 2.1.5 carries it (attention by einsum there), over
+256 combinations of flags at 16x24: the outputs differ by at most 1.7e-6 of the largest.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from restorekit.interop.deepinv import import_deepinv
 from restorekit.priors.foreign import guided_diffusion
 from restorekit.priors.foreign.adm import ADM, Heads
 from restorekit.priors.wrappers import Tiled
-from tests.foreign import rand, restores_a_file, shake
+from tests.foreign import Surprise, rand, restores_a_file, shake
 
 
 @pytest.fixture(scope="module")
@@ -206,13 +209,6 @@ def test_foreign_priors_see_the_whole_picture_of_any_size(layers: Any, tmp_path:
     with pytest.raises(BadInput, match=r"multiple of 2.*try 16"):
         load_prior(str(path), tile=17)
     assert load_prior(str(path), precision="bf16").precision == "bf16"
-
-
-class Surprise:
-    """What a pickle could do when it is read."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (open, ("surprise.txt", "w"))
 
 
 def without(state: dict[str, Tensor], *parts: str) -> dict[str, Tensor]:

@@ -19,10 +19,10 @@ def import_deepinv() -> Any:
     mend_torchvision()
     try:
         import deepinv
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:
         torch_here = torch.__version__.partition("+")[0]  # named, or pip would exchange it for the newest
         raise BadInput(
-            f'deepinv cannot be imported ({error}): pip install "torch=={torch_here}" "restorekit[deepinv]"'
+            f'deepinv cannot be imported ({str(error).splitlines()[0]}): pip install "torch=={torch_here}" "restorekit[deepinv]"'
         ) from None
     return deepinv
 

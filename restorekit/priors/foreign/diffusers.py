@@ -30,8 +30,9 @@ def import_diffusers() -> Any:
     mend_torchvision()
     try:
         import diffusers
-    except ImportError:
-        raise BadInput('a diffusers folder needs diffusers: pip install "restorekit[hub]"') from None
+    except (ImportError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise BadInput(f'a diffusers folder needs diffusers ({why}): pip install "restorekit[hub]"') from None
     return diffusers
 
 
