@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-_KEPT: list[Any] = []  # a torch.library.Library stops working when it is collected
-
-
-def import_deepinv() -> Any:
-    """deepinv, also beside a CPU-only torch, where the torchvision wheel lacks the operators that it registers."""
-    try:
-        import torchvision  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except RuntimeError:
-        for name in [n for n in sys.modules if n.startswith("torchvision")]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _KEPT.append(library)
-    except ImportError:
-        pass
-    import deepinv  # pyright: ignore[reportMissingImports]
-
-    return deepinv
+from restorekit.errors import BadInput
+from restorekit.interop.deepinv import import_deepinv, model_from
 
 
 def deepinv_loops(
@@ -35,8 +16,8 @@ def deepinv_loops(
 ) -> dict[str, Callable[[Tensor], Tensor]]:
     try:
         dinv = import_deepinv()
-    except ImportError:
-        print('deepinv is not installed; `pip install "torch==<yours>" deepinv`, or leave it out with --no-deepinv')
+    except BadInput as error:
+        print(f"{error}; or leave it out with --no-deepinv")
         return {}
     side, mask = mask.shape[-1], mask.expand(1, 3, -1, -1)  # its DDRM knows no mask shared by the bands
     noise = dinv.physics.GaussianNoise(sigma_y)
@@ -46,15 +27,7 @@ def deepinv_loops(
         "reflect blur (CG)": dinv.physics.Blur(filter=kernel[None, None], padding="reflect", noise_model=noise),
     }
 
-    class Network(dinv.models.Denoiser):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = net
-
-        def forward(self, x: Tensor, sigma: Any = None, *_: Any, **__: Any) -> Tensor:
-            return self.inner(x, sigma)
-
-    denoiser, fidelity = Network(), dinv.optim.L2()
+    denoiser, fidelity = model_from(net), dinv.optim.L2()
     sigmas = torch.linspace(1, 0, steps + 1)[:-1].tolist()
     ddrm = dinv.sampling.DDRM(denoiser, sigmas=sigmas)
     dps = dinv.sampling.DPS(denoiser, num_steps=steps, dtype=torch.float32, device="cpu", verbose=False)

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SAYS = {
+    "deepinv_physics": r"restored: [\d.]+ dB",
     "own_operator": r"restored: [\d.]+ dB",
     "own_solver": r"spread [\d.]+ of the exact one",
     "uncertainty": r"truth within 2 standard deviations: \d+% of pixels",
@@ -33,8 +34,13 @@ def run(name: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("name", SAYS)
 def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> None:
+    if name == "deepinv_physics":
+        _needs_deepinv()
     said = run(name, tmp_path)
     assert re.search(SAYS[name], said), said
+    if name == "deepinv_physics":
+        before, after = (float(n) for n in re.findall(r"([\d.]+) dB", said))
+        assert after > before + 2
     if name == "own_solver":
         error, spread = (float(n) for n in re.findall(r"(?:mean|spread) ([\d.]+)", said))
         assert error < 0.3
@@ -74,13 +80,19 @@ def test_the_tables_of_the_readme_name_what_there_is() -> None:
     assert first_column("Noise") == set(NOISES)
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", _read("README.md"), re.DOTALL)
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_python_of_the_readme_runs(number: int, tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", _read("README.md"), re.DOTALL)
+    assert len(code) == 2
+    if "deepinv" in code[number]:
+        _needs_deepinv()
     from restorekit.priors.library import shipped
 
     if "natural" not in shipped():
         pytest.skip("the prior `natural` is not in this checkout")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code[number]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -113,6 +125,16 @@ def test_the_adapter_of_contributing_runs() -> None:
     exec(code, names)  # noqa: S102 (our own document)
     x = torch.rand(1, 3, 4, 4)
     torch.testing.assert_close(names["denoise"](x, 0.1), x)  # predicts no noise
+
+
+def _needs_deepinv() -> None:
+    from restorekit.errors import BadInput
+    from restorekit.interop.deepinv import import_deepinv
+
+    try:
+        import_deepinv()
+    except BadInput as error:
+        pytest.skip(str(error))
 
 
 def make_files(folder: Path) -> None:

@@ -23,7 +23,7 @@ from restorekit.errors import BadInput
 from restorekit.likelihood import Gaussian, Likelihood
 from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
-from restorekit.priors.library import Precision, Prior, bf16_pays, load_prior
+from restorekit.priors.library import Precision, Prior, load_prior
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
@@ -55,7 +55,7 @@ class Job:
     steps: int | None
     seed: int
     device: str
-    tile: int
+    tile: int | None
     precision: str
     flips: int
     range: str | None
@@ -107,9 +107,6 @@ class Job:
             pixels[bad] = 0
         print(f"mask: {float((mask > 0).mean()):.1%} measured", file=sys.stderr)
 
-    def used_precision(self, device: torch.device) -> str:
-        return ("bf16" if bf16_pays(device) else "fp32") if self.precision == "auto" else self.precision
-
     def noise_text(self, operator: Operator) -> str:
         """--noise as given, or Gaussian noise of the level measured in the picture, which is said aloud."""
         if self.noise != "auto":
@@ -155,7 +152,8 @@ class Job:
         device = device_of(self.device)
         if self.precision not in ("auto", "bf16", "fp32"):
             raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
-        prior = load_prior(self.prior, device=device, precision=cast(Precision, self.precision), tile=self.tile)
+        precision = cast(Precision, self.precision)
+        prior = load_prior(self.prior, device=device, precision=precision, tile=self.tile or "auto")
         problem = Problem(self.measurement(operator).to(device), operator.to(device), law)
         result = self._with_progress(problem, self.denoiser(prior, bands), solver, steps)
         misfit = problem.misfit(result.samples[:1].to(device))
@@ -163,7 +161,7 @@ class Job:
             warnings.append(
                 f"the result misses the measurement by {misfit:.1f} times the noise; check --op and --noise, or take more --steps"
             )
-        extra = {"device": str(device), "precision": self.used_precision(device), "misfit": round(misfit, 3)}
+        extra = {"device": str(device), "precision": prior.precision, "misfit": round(misfit, 3)}
         for warning in dict.fromkeys(warnings + self._write(result, prior, noise, extra)):
             print(f"restorekit: note: {warning}", file=sys.stderr)
 
@@ -220,7 +218,7 @@ class Job:
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,
             **result.settings,
-            "tile": self.tile,
+            "tile": prior.tile,
             "flips": self.flips,
             "nfe": result.nfe * (1 if self.flips == 1 else self.flips),
             "seconds": round(result.seconds, 2),

@@ -26,7 +26,11 @@ SolverOpt = Annotated[
     ),
 ]
 PriorOpt = Annotated[
-    str, typer.Option("--prior", help="A shipped prior (`restorekit priors list`) or a .safetensors file.")
+    str,
+    typer.Option(
+        "--prior",
+        help="A shipped prior (`restorekit priors list`), a .safetensors file, a diffusers folder, or a .pt of guided-diffusion.",
+    ),
 ]
 Samples = Annotated[
     int, typer.Option(min=1, help="Posterior samples; more than one also gives mean and standard deviation.")
@@ -35,7 +39,12 @@ Steps = Annotated[int | None, typer.Option(min=1, help="Network calls; default: 
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same picture.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Tile = Annotated[
-    int, typer.Option(min=8, help="Side of the windows the network sees, pixels; smaller needs less memory.")
+    int | None,
+    typer.Option(
+        min=8,
+        help="Side of the windows the network sees, pixels; smaller needs less memory. Default: 512, or the whole picture "
+        "for networks of other libraries, whose result depends on it.",
+    ),
 ]
 Precision = Annotated[str, typer.Option(help="auto, bf16 or fp32 for the network.")]
 Range = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(help="The trained priors.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="A shipped name or a .safetensors file.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="A shipped name, or a file or folder as for --prior.", show_default=False)]
 
 
 @app.command("list")
@@ -18,22 +18,21 @@ def list_() -> None:
 
     for name, path in shipped().items():
         spec = read_spec(path)
-        bands = "/".join(map(str, spec.config.bands))
+        bands = "/".join(map(str, spec.bands))
         print(f"{name:14} {spec.domain}, {bands} bands, {path.stat().st_size / 1e6:.1f} MB  {spec.data.split(',')[0]}")
 
 
 @app.command()
 def show(name: Name) -> None:
-    """The header of a checkpoint and, for shipped priors, its model card."""
+    """What is known about a prior: for shipped ones the model card, else what its files say."""
     import json
     from dataclasses import asdict
 
-    from restorekit.priors.checkpoint import read_spec
-    from restorekit.priors.library import find
+    from restorekit.priors.library import find, spec_of
 
     path = find(name)
     card = path.with_suffix(".md")
-    print(card.read_text(encoding="utf-8") if card.exists() else json.dumps(asdict(read_spec(path)), indent=2))
+    print(card.read_text(encoding="utf-8") if card.is_file() else json.dumps(asdict(spec_of(path)), indent=2))
 
 
 @app.command()
@@ -46,7 +45,7 @@ def verify(name: Name) -> None:
 
     prior = load_prior(name)
     rng = torch.Generator().manual_seed(0)
-    for bands in prior.spec.config.bands:
+    for bands in prior.spec.bands:
         ramp = torch.linspace(0, 1, 48).expand(1, bands, 48, 48)
         noisy = ramp + 0.1 * torch.randn(ramp.shape, generator=rng)
         with torch.no_grad():

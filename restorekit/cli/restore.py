@@ -35,7 +35,7 @@ def restore(
     steps: Steps = None,
     seed: Seed = 0,
     device: Device = "auto",
-    tile: Tile = 512,
+    tile: Tile = None,
     precision: Precision = "auto",
     flips: Flips = 1,
     range_: Range = None,
@@ -53,7 +53,7 @@ def restore(
 
 def denoise(
     source: In, target: Out, noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
-    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
 ) -> None:  # fmt: skip
     """Remove noise. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
@@ -66,7 +66,7 @@ def inpaint(
     source: In, target: Out,
     mask: Annotated[Path, typer.Option(help="Picture as large as IN: white = measured, black = missing.")],
     noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
-    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
 ) -> None:  # fmt: skip
     """Fill missing pixels. restorekit inpaint holes.png full.png --mask mask.png"""
@@ -79,7 +79,7 @@ def deblur(
     kernel: Annotated[str, typer.Option(help="File, gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE.")],
     boundary: Annotated[str, typer.Option(help="reflect (photographs) or circular.")] = "reflect",
     noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
-    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
 ) -> None:  # fmt: skip
     """Undo a known blur. restorekit deblur blurred.tif sharp.tif --kernel k.png --noise gaussian:0.02"""
@@ -92,7 +92,7 @@ def upscale(
     factor: Annotated[int, typer.Option(min=1, help="How many times larger.")] = 2,
     kernel: Annotated[str | None, typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")] = None,
     noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
-    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
 ) -> None:  # fmt: skip
     """Super-resolution. restorekit upscale small.png large.png --factor 4"""
@@ -102,7 +102,7 @@ def upscale(
 
 def colorize(
     source: In, target: Out, noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
-    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = 512,
+    samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
 ) -> None:  # fmt: skip
     """Colours for a grey picture. restorekit colorize grey.png colour.png --samples 4"""

@@ -41,6 +41,11 @@ class PriorSpec:
         known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arch.items() if k != "kind"}
         return UNetConfig(**known)
 
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """The numbers of bands that it takes."""
+        return self.config.bands
+
 
 def build(spec: PriorSpec) -> UNet:
     """The untrained network of a spec."""

@@ -1,4 +1,4 @@
-"""Priors by name or path: the shipped ones, and those that `restorekit train` wrote."""
+"""Priors by name or path: the shipped ones, those that `restorekit train` wrote, and networks of other libraries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import PriorSpec, load, sha256
-from restorekit.priors.precond import EDM
+from restorekit.priors.checkpoint import PriorSpec, load, read_spec, sha256
+from restorekit.priors.foreign import diffusers, guided_diffusion
+from restorekit.priors.foreign.spec import ForeignSpec, check_label
+from restorekit.priors.precond import EDM, Adapted
 from restorekit.priors.wrappers import ChannelWise, Padded, Tiled
 from restorekit.types import Denoiser
 
 Precision = Literal["auto", "bf16", "fp32"]
+Tile = int | Literal["auto"] | None
+PICKLED = (".pt", ".pth")  # read as weights only
+TILE = 512
 
 
 def shipped() -> dict[str, Path]:
@@ -26,16 +31,28 @@ def shipped() -> dict[str, Path]:
 
 
 def find(name: str) -> Path:
-    """A shipped name or a path to a checkpoint."""
+    """A shipped name, or a path: a checkpoint, a .pt file of guided-diffusion or a diffusers folder."""
     known = shipped()
     if name in known:
         return known[name]
     path = Path(name)
-    if path.suffix != ".safetensors":
-        raise BadInput(f"unknown prior {name!r}; shipped: {', '.join(known) or 'none'}; or give a .safetensors file")
+    if path.is_dir():
+        return path
+    if path.suffix not in (".safetensors", *PICKLED):
+        raise BadInput(
+            f"unknown prior {name!r}; shipped: {', '.join(known) or 'none'}; or give a .safetensors file, "
+            "a diffusers folder or a .pt file of guided-diffusion"
+        )
     if not path.is_file():
         raise BadInput(f"prior {name}: no such file; shipped priors: {', '.join(known) or 'none'}")
     return path
+
+
+def spec_of(path: Path) -> PriorSpec | ForeignSpec:
+    """What is known about the prior at a path that `find` gave."""
+    if path.is_dir():
+        return diffusers.read_spec(path)
+    return guided_diffusion.load(path)[2] if path.suffix in PICKLED else read_spec(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +80,11 @@ def bf16_pays(device: torch.device) -> bool:
 class Prior:
     """A trained network ready for pictures of any size: a `Denoiser`, with what is known about it."""
 
-    spec: PriorSpec
+    spec: PriorSpec | ForeignSpec
     network: Denoiser
-    path: Path
+    path: Path  # of its weights
+    precision: str = "fp32"  # of the network: fp32 or bf16
+    tile: int | None = None  # side of the windows it sees, pixels; None: the whole picture
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         return self.network(x, sigma)
@@ -76,35 +95,68 @@ class Prior:
 
     def for_bands(self, bands: int) -> Denoiser:
         """This prior on pictures of `bands` bands: as they are where it was trained so, else band by band."""
-        if bands in self.spec.config.bands:
+        if bands in self.spec.bands:
             return self
-        if 1 in self.spec.config.bands:
+        if 1 in self.spec.bands:
             return ChannelWise(self)
-        known = " or ".join(map(str, self.spec.config.bands))
+        known = " or ".join(map(str, self.spec.bands))
         raise BadInput(
             f"prior {self.spec.name} takes {known} bands, the picture has {bands}; choose a prior that takes 1 band"
         )
 
 
 def load_prior(
-    name: str, *, device: str | torch.device = "cpu", precision: Precision = "auto", tile: int | None = 512
+    name: str,
+    *,
+    device: str | torch.device = "cpu",
+    precision: Precision = "auto",
+    tile: Tile = "auto",
+    label: int | None = None,
 ) -> Prior:
-    """A prior by name or path. tile: side of the windows it sees at a time, pixels; None for the whole picture."""
-    path = find(name)
+    """A prior by name or path: a shipped name, a .safetensors checkpoint, a folder of a diffusers UNet2DModel, or a
+    state dict of guided-diffusion (.pt, see `restorekit.priors.foreign.guided_diffusion` for its flags).
+
+    tile: side of the windows the network sees at a time, pixels; None for the whole picture. "auto" is 512, where
+    windows give the numbers of the whole picture; for networks of other libraries they do not (attention, normalisation
+    over the picture), and it is None. precision: "auto" is bf16 where that is faster, for networks of other libraries
+    always fp32: sigma multiplies what they predict, and so its rounding. label: the class, where there are classes.
+    """
+    path, device = find(name), torch.device(device)
+    if path.is_dir() or path.suffix in PICKLED:
+        return _foreign(path, device, precision, tile, label)
     try:
         net, spec = load(path)
     except ValueError as error:
         raise BadInput(str(error)) from None
-    device = torch.device(device)
+    check_label(name, None, label)
     half = precision == "bf16" or (precision == "auto" and bf16_pays(device))
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    config = spec.config
+    config, side = spec.config, TILE if tile == "auto" else tile
     denoise: Denoiser = Padded(EDM(Network(net, half), spec.sigma_data, spec.mean), config.multiple)
-    if tile is not None:
-        step = config.multiple
-        if tile < step or tile % step:
-            raise BadInput(
-                f"tile={tile} must be a multiple of {step} for prior {spec.name}; try {max(1, round(tile / step)) * step}"
-            )
-        denoise = Tiled(denoise, tile, config.receptive_radius, blend=2 * step)
-    return Prior(spec, denoise, path)
+    if side is not None:
+        step = _check_tile(side, config.multiple, spec.name)
+        denoise = Tiled(denoise, side, config.receptive_radius, blend=2 * step)
+    return Prior(spec, denoise, path, "bf16" if half else "fp32", side)
+
+
+def _check_tile(tile: int, step: int, name: str) -> int:
+    if tile < step or tile % step:
+        raise BadInput(
+            f"tile={tile} must be a multiple of {step} for prior {name}; try {max(1, round(tile / step)) * step}"
+        )
+    return step
+
+
+def _foreign(path: Path, device: torch.device, precision: Precision, tile: Tile, label: int | None) -> Prior:
+    """A network of another library. Windows, where they are asked for, overlap by a quarter and fade into each other."""
+    folder = path.is_dir()
+    net, table, spec = diffusers.load(path, label) if folder else guided_diffusion.load(path, label)
+    check_label(str(path), spec.classes, label)
+    half, side = precision == "bf16", None if tile == "auto" else tile
+    network = Network(net.to(device), half)
+    denoise: Denoiser = Adapted(network, spec.predicts, table, integer_time=spec.integer_time)
+    denoise = Padded(denoise, spec.multiple)
+    if side is not None:
+        step = _check_tile(side, spec.multiple, spec.name)
+        denoise = Tiled(denoise, side, -(-side // (4 * step)) * step, blend=step)
+    return Prior(spec, denoise, diffusers.weights_of(path) if folder else path, "bf16" if half else "fp32", side)

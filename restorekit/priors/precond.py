@@ -136,6 +136,13 @@ class VPTable:
         """The table of Ho et al. 2020."""
         return VPTable(torch.cumprod(1 - torch.linspace(first, last, steps, dtype=torch.float64), 0))
 
+    @staticmethod
+    def cosine(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> VPTable:
+        """The table of Nichol and Dhariwal 2021, eq 17: alpha_bar a squared cosine, no beta above `largest`."""
+        time = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+        curve = ((time + offset) / (1 + offset) * math.pi / 2).cos() ** 2
+        return VPTable(torch.cumprod(1 - (1 - curve[1:] / curve[:-1]).clamp(max=largest), 0))
+
     @property
     def log_sigmas(self) -> Tensor:
         a = self.alpha_bar.double()

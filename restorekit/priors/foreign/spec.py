@@ -1,0 +1,47 @@
+"""What is known about a network that another library trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from restorekit.errors import BadInput
+from restorekit.priors.precond import VPTable
+
+
+@dataclass(frozen=True)
+class ForeignSpec:
+    """A network that predicts eps, v or x0 on a table of steps, for pictures that were scaled to [-1, 1].
+
+    It normalises over groups of channels and attends over the picture: an output pixel depends on the whole input, so
+    windows do not give the numbers of the whole picture.
+    """
+
+    name: str
+    kind: str  # "diffusers" or "guided-diffusion"
+    bands: tuple[int, ...]
+    multiple: int  # sides must be multiples of it
+    predicts: Literal["eps", "v", "x0"]
+    sigma_min: float  # least and largest level of its table, in the unit of pictures on [0, 1]
+    sigma_max: float
+    steps: str  # the table, in words
+    side: int | None = None  # of the pictures it was trained on, pixels; None: not said
+    integer_time: bool = False
+    classes: int | None = None
+    arch: dict[str, Any] = field(default_factory=dict)
+
+
+def levels(table: VPTable) -> tuple[float, float]:
+    """Least and largest sigma of a table, in the unit of pictures on [0, 1]: half of that on [-1, 1]."""
+    return table.sigma_min / 2, table.sigma_max / 2
+
+
+def check_label(name: str, classes: int | None, label: int | None) -> None:
+    """Refuse a network with classes without a class, and the reverse."""
+    if classes is None and label is not None:
+        raise BadInput(f"prior {name} knows no classes; leave out label={label}")
+    if classes is not None and (label is None or not 0 <= label < classes):
+        raise BadInput(
+            f"prior {name} is trained for {classes} classes: in Python, load_prior({name!r}, label=0), "
+            f"a number from 0 to {classes - 1}"
+        )
