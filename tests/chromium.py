@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import select
@@ -27,21 +26,15 @@ class Browser:
     def __init__(self, binary: str, profile: Path, wait: float = 60.0):
         self.wait, self.events, self._number, self._rest = wait, list[dict[str, Any]](), 0, b""
         self._session: str | None = None
-        ours, theirs = os.pipe(), os.pipe()
-        # The browser listens on descriptor 3 and answers on 4; numbers from 10 on keep clear of both.
-        child = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (ours[0], theirs[1])]
-
-        def arrange() -> None:
-            os.dup2(child[0], 3)
-            os.dup2(child[1], 4)
-
         flags = [*_FLAGS, f"--user-data-dir={profile}", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        # The browser listens on descriptor 3 and answers on 4.
+        shell = ["sh", "-c", 'exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null', binary, *flags, "about:blank"]
         self._process = subprocess.Popen(
-            [binary, *flags, "about:blank"], preexec_fn=arrange, pass_fds=(3, 4), stderr=subprocess.DEVNULL
+            shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
         )
-        for fd in (ours[0], theirs[1], *child):
-            os.close(fd)
-        self._write, self._read = ours[1], theirs[0]
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._write, self._read = self._process.stdin.fileno(), self._process.stdout.fileno()
         target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         attached = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]
@@ -103,7 +96,9 @@ class Browser:
     def mouse(self, kind: str, x: float, y: float, buttons: int = 1) -> None:
         """kind: Pressed, Moved or Released."""
         button = "left" if buttons or kind == "Released" else "none"
-        self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, button=button, buttons=buttons, clickCount=1)
+        self.call(
+            "Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, button=button, buttons=buttons, clickCount=1
+        )
 
     def key(self, name: str, code: int) -> None:
         for kind in ("rawKeyDown", "keyUp"):
@@ -128,8 +123,9 @@ class Browser:
             self._process.kill()
             self._process.wait()
         finally:
-            os.close(self._write)
-            os.close(self._read)
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    stream.close()
 
 
 @contextmanager

@@ -27,9 +27,9 @@ COLUMNS = {
     "ssim": Column("sample", "of one sample or answer, mean over samples", 3, "high", "SSIM"),
     "ssim_mean": Column("mean", "of the mean of the samples", 3, "high", "SSIM"),
     "misfit": Column("misfit", "of A x from y in deviations of the noise; expected 1", best=1.0),
-    "std": Column("mean std", "over samples, mean over pixels, white = 1", 4, group="spread"),
-    "spread_skill": Column("/ error", "spread over the error of the mean; 1 if calibrated, below: too sure", best=1.0, group="spread"),
-    "coverage": Column("90 % cov.", "share of the truth in 90 % intervals; expected 0.90", best=0.9, group="spread"),
+    "std": Column("std", "over the samples, mean over pixels, white = 1", 4, group="Spread of the samples"),
+    "spread_skill": Column("std / error", "against the error of their mean; 1 if calibrated, below: too sure", best=1.0, group="Spread of the samples"),
+    "coverage": Column("coverage", "share of the truth in 90 % intervals; expected 0.90", best=0.9, group="Spread of the samples"),
     "nfe": Column("calls", "network calls per sample", digits=0),
     "seconds": Column("seconds", "for all samples", digits=1, best="low", name="seconds"),
 }  # fmt: skip
@@ -77,7 +77,9 @@ class _Drawn:
         maps = [r.std.mean(0) for r in c.results if r.std is not None]
         maps += [r.error(c.truth).mean(0) for r in c.results] if c.truth is not None else []
         low, high = c.span
-        unit = "of white" if (low, high) == (0.0, 1.0) else f"of white; 1 is {high - low:g} in the file"
+        unit = "as a fraction of white" + (
+            "" if (low, high) == (0.0, 1.0) else f", which is {high - low:g} in the file"
+        )
         return cls((w, h), limit, Scale.of(maps, unit))
 
     def picture(self, pixels: np.ndarray, name: str, key: str | None = None, limit: int | None = None) -> Html:
@@ -93,6 +95,12 @@ def _facts(pairs: Iterable[tuple[str, str]]) -> Html:
     return tag("dl", [tag("div", tag("dt", k), tag("dd", v)) for k, v in pairs], class_="facts")
 
 
+def _words(command: str) -> Html:
+    """A command that is broken between its words."""
+    first, *rest = (tag("span", word) for word in command.split(" "))
+    return join(first, [join(" ", word) for word in rest])
+
+
 def _header(c: Comparison, drawn: _Drawn) -> Html:
     w, h = drawn.size
     notes = []
@@ -106,7 +114,7 @@ def _header(c: Comparison, drawn: _Drawn) -> Html:
         tag("p", "restorekit compare", class_="over"),
         tag("h1", c.name),
         _facts(c.facts),
-        tag("div", tag("pre", tag("code", c.command), tabindex=0), class_="command"),
+        tag("div", tag("pre", tag("code", _words(c.command)), tabindex=0), class_="command"),
         [tag("p", n, class_="hint") for n in notes],
     )  # fmt: skip
 
@@ -125,15 +133,15 @@ def _table(c: Comparison) -> Html:
         rows.append(Row([r.label, _kind(r), *[figures[k] for k in keys]], link=f"#solver-{i + 1}"))
     rows += [Row([f.label], note=f"refused: {f.reason}") for f in c.refusals]
     columns = [
-        Column("solver"),
-        Column("gives", "samples of the posterior, or one optimum"),
+        Column("solver", digits=None),
+        Column("gives", "samples of the posterior, or one optimum", None),
         *[COLUMNS[k] for k in keys],
     ]
     hint = "Misfit: how far A x is from y, in deviations of the noise; 1 is expected. "
     if c.truth is not None:
         hint += (
-            "Spread / error: 1 where the samples are as far from their mean as the truth is; below 1 a sampler is too "
-            "sure. Coverage: share of the truth inside the samples' 90 % intervals. "
+            "Std / error: 1 where the samples are as far from their mean as the truth is; below 1 a sampler is too "
+            "sure. Coverage: share of the truth inside the samples' 90 % intervals, 0.90 is expected. "
         )
     hint += "An optimiser gives one answer and no spread. The best of a column is marked."
     return tag(
@@ -151,7 +159,7 @@ def _inputs(c: Comparison, drawn: _Drawn) -> Html:
 
 
 def _quality(pixels: np.ndarray, c: Comparison) -> str:
-    return "" if c.truth is None else f" {psnr(pixels, c.truth):.2f} dB"
+    return "" if c.truth is None else f" · {psnr(pixels, c.truth):.2f} dB"
 
 
 def _maps(r: Result, c: Comparison, drawn: _Drawn) -> list[Html]:
@@ -187,7 +195,7 @@ def _card(drawn: _Drawn, c: Comparison, index: int) -> Html:
     )
     viewer = tag("div", stage, tag("p", tag("b", first), _quality(r.samples[0], c), class_="under"), class_="viewer")
     maps = _maps(r, c, drawn)
-    side = tag("div", tag("div", *maps, class_="maps"), drawn.scale.bar(), class_="side") if maps else None
+    side = tag("div", *maps, drawn.scale.bar(), class_="maps") if maps else None
     no_spread = None
     if len(r.samples) == 1:
         why = "One draw" if r.draws else "An optimiser: one answer"
@@ -213,8 +221,8 @@ def _card(drawn: _Drawn, c: Comparison, index: int) -> Html:
         tag("p", f"{_kind(r)} · {r.nfe} network calls each · misfit {r.misfit:.2f}", class_="sub"),
         tag("div", viewer, join(side) if side else None, class_="top"),
         no_spread,
-        [tag("h3", "More samples"), tag("div", *more, class_="row")] if more else None,
-        [tag("h3", "Estimate of the clean picture on the way"), tag("div", *strip, class_="row strip")] if strip else None,
+        [tag("h3", "Samples"), tag("div", *more, class_="row samples")] if more else None,
+        [tag("h3", "Estimate of the clean picture, x0, over the steps"), tag("div", *strip, class_="row strip")] if strip else None,
         _settings(r),
         class_="card", id=f"solver-{number}", aria_labelledby=f"solver-{number}-name", data_solver=r.label,
     )  # fmt: skip

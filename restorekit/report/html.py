@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
@@ -31,6 +32,12 @@ def join(*children: Child) -> Html:
         else:
             parts.append(str(join(*child)))
     return Html("".join(parts))
+
+
+def soft(text: str) -> Html:
+    """Text such as `name:a=1,b=2`, which may be broken after a colon or comma but nowhere else."""
+    parts = [escape(part) for part in re.split("(?<=[:,])", text)]
+    return Html("<wbr>".join(parts))
 
 
 def tag(name: str, /, *children: Child, **attributes: Attribute) -> Html:

@@ -79,6 +79,13 @@ function gallery(row, cards) {
   row.firstElementChild.after(...shown);
 }
 
+function samples(row, card) {
+  const first = card.querySelector(".stage img").cloneNode();
+  delete first.dataset.name;
+  const caption = [...card.querySelector(".under").childNodes].map((node) => node.cloneNode(true));
+  row.prepend(make("figure", {}, first, make("figcaption", {}, ...caption)));
+}
+
 function slider(viewer, card, pictures) {
   const stage = viewer.querySelector(".stage");
   const after = stage.querySelector("img");
@@ -120,7 +127,7 @@ function slider(viewer, card, pictures) {
   viewer.append(
     make("div", { className: "controls" },
       menu("Left", others, "Measurement", named(before, left)),
-      menu("right", own, after.dataset.name, named(result, right)), look),
+      menu("Right", own, after.dataset.name, named(result, right)), look),
   );
 }
 
@@ -227,6 +234,7 @@ all(".command").forEach(copyable);
 all("table.sortable").forEach(sortable);
 const cards = all(".card");
 all(".beside").forEach((row) => gallery(row, cards));
+cards.forEach((card) => all(".samples", card).forEach((row) => samples(row, card)));
 const pictures = new Map(all("img[data-name]").map((picture) => [picture.dataset.name, picture]));
 cards.forEach((card) => all(".viewer", card).forEach((viewer) => slider(viewer, card, pictures)));
 all("img[data-zoom]").filter((picture) => !picture.closest(".stage")).forEach((picture) => {

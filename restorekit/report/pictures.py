@@ -105,7 +105,7 @@ class Scale:
         image = tag("img", src=ramp, alt=f"colour scale from 0 to {self.top:.3g} {self.unit}", width=256, height=1)
         return tag(
             "div", image, tag("div", [tag("span", t) for t in ticks], class_="ticks"),
-            tag("div", self.unit, class_="unit"), class_="bar",
+            tag("p", f"Std and error {self.unit}.", class_="unit"), class_="bar",
         )  # fmt: skip
 
 

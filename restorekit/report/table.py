@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from restorekit.report.html import Html, join, tag
+from restorekit.report.html import Html, join, soft, tag
 
 Cell: TypeAlias = "str | float | None"
 
@@ -18,7 +18,7 @@ class Column:
 
     label: str
     note: str = ""  # what it is, shown when the pointer rests on the header
-    digits: int = 2
+    digits: int | None = 2  # None: its cells are words
     best: Literal["high", "low"] | float | None = None
     group: str = ""  # neighbours of one group share a heading above theirs
     name: str | None = None  # class of its cells
@@ -33,13 +33,13 @@ class Row:
     link: str | None = None  # of the first cell, as "#part"
 
 
-def text(value: Cell, digits: int) -> str:
+def text(value: Cell, digits: int | None) -> str:
     """A cell as it is shown; a dash for None and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, str | int):
         return str(value)
-    return f"{value:.{digits}f}" if math.isfinite(value) else "∞" if value > 0 else "-∞"
+    return f"{value:.{digits or 0}f}" if math.isfinite(value) else "∞" if value > 0 else "-∞"
 
 
 def _distance(value: float, best: Literal["high", "low"] | float) -> float:
@@ -66,9 +66,14 @@ def _cell(value: Cell, column: Column, marked: set[str]) -> Html:
 
 
 def _row(row: Row, columns: Sequence[Column], marked: list[set[str]]) -> Html:
-    first = tag("a", str(row.cells[0]), href=row.link) if row.link else str(row.cells[0])
+    name = soft(str(row.cells[0]))
+    first = tag("a", name, href=row.link) if row.link else name
     cells = [_cell(v, c, m) for v, c, m in zip(row.cells[1:], columns[1:], marked[1:])]
-    rest = None if row.note is None else tag("td", row.note, colspan=len(columns) - len(row.cells), class_="note")
+    rest = (
+        None
+        if row.note is None
+        else tag("td", tag("span", row.note), colspan=len(columns) - len(row.cells), class_="note")
+    )
     return tag("tr", tag("th", first, scope="row"), cells, rest, class_="refused" if row.note else None)
 
 
@@ -94,7 +99,7 @@ def table(columns: Sequence[Column], rows: Sequence[Row], caption: str) -> Html:
     header = tag(
         "tr",
         [
-            tag("th", c.label, scope="col", title=c.note or None, class_="num" if i else None)
+            tag("th", c.label, scope="col", title=c.note or None, class_="num" if c.digits is not None else None)
             for i, c in enumerate(columns)
         ],
     )
