@@ -188,14 +188,14 @@ class Contest(Measured):
         return shlex.join(str(w) for w in words)
 
     def _facts(self) -> list[tuple[str, str]]:
-        _, h, w = self.operator.image_shape
+        bands, h, w = self.operator.image_shape
         low, high = self.picture.span
         measured = " (measured in the file)" if self.noise == "auto" else ""
         facts = [
             ("operator", self.op),
             ("noise", self.noise_used + measured),
             ("prior", f"{self.loaded.spec.name} ({self.loaded.sha256[:8]})"),
-            ("result", f"{w} × {h}, {self.operator.image_shape[0]} band(s)"),
+            ("result", f"{w} × {h}, {bands} band{'s' if bands > 1 else ''}"),
             ("file", f"{self.picture.dtype}, {low:g} to {high:g}"),
             ("samples", f"{self.samples} per sampler, seed {self.seed}"),
         ]
@@ -205,7 +205,15 @@ class Contest(Measured):
     def _write(self, outcomes: list[Result | Refusal], truth: np.ndarray | None) -> None:
         measured, note = self._shown()
         comparison = Comparison(
-            self.source.name, self.command(), self._facts(), measured, note, truth, outcomes, self.picture.span
+            self.source.name,
+            self.command(),
+            self._facts(),
+            measured,
+            note,
+            truth,
+            outcomes,
+            self.picture.span,
+            clipped=not self.picture.dtype.startswith("float"),
         )
         page = render(comparison)
         io.write_text(self.target, page)
@@ -227,7 +235,10 @@ class Contest(Measured):
             "device": str(self.place),
             "precision": self.precision_used,
             "tile": self.tile,
-            "solvers": [{"label": r.label, **r.settings, **r.figures(comparison.truth)} for r in comparison.results],
+            "solvers": [
+                {"label": r.label, **r.settings, **r.figures(comparison.truth, comparison.clipped)}
+                for r in comparison.results
+            ],
             "refused": {r.label: r.reason for r in comparison.refusals},
             "outputs": {str(self.target): io.sha256(self.target)},
         }

@@ -129,7 +129,7 @@ def _table(c: Comparison) -> Html:
     keys = [k for k in COLUMNS if c.truth is not None or k not in _NEEDS_TRUTH]
     rows = []
     for i, r in enumerate(c.results):
-        figures = r.figures(c.truth) | {"levels": max(0, len(r.settings.get("sigmas", ())) - 1)}
+        figures = r.figures(c.truth, c.clipped) | {"levels": max(0, len(r.settings.get("sigmas", ())) - 1)}
         rows.append(Row([r.label, _kind(r), *[figures[k] for k in keys]], link=f"#solver-{i + 1}"))
     rows += [Row([f.label], note=f"refused: {f.reason}") for f in c.refusals]
     columns = [
@@ -159,7 +159,9 @@ def _inputs(c: Comparison, drawn: _Drawn) -> Html:
 
 
 def _quality(pixels: np.ndarray, c: Comparison) -> str:
-    return "" if c.truth is None else f" · {psnr(pixels, c.truth):.2f} dB"
+    if c.truth is None:
+        return ""
+    return f" · {psnr(np.clip(pixels, 0, 1) if c.clipped else pixels, c.truth):.2f} dB"
 
 
 def _maps(r: Result, c: Comparison, drawn: _Drawn) -> list[Html]:

@@ -50,16 +50,19 @@ class Result:
         """|mean - truth|, (C, H, W)."""
         return np.abs(self.mean - truth)
 
-    def figures(self, truth: np.ndarray | None) -> dict[str, float]:
-        """The numbers of the table; NaN where there is no truth, or no spread."""
+    def figures(self, truth: np.ndarray | None, clipped: bool = False) -> dict[str, float]:
+        """The numbers of the table; NaN where there is no truth, or no spread. `clipped`: PSNR and SSIM as of whole numbers
+        in a file, which end at black and white.
+        """
         several = self.std is not None
         found = {"misfit": self.misfit, "std": float(self.std.mean()) if self.std is not None else nan}
         if truth is not None:
+            samples, mean = (np.clip(x, 0, 1) if clipped else x for x in (self.samples, self.mean))
             found |= {
-                "psnr": fmean(psnr(s, truth) for s in self.samples),
-                "psnr_mean": psnr(self.mean, truth) if several else nan,
-                "ssim": fmean(ssim(s, truth) for s in self.samples),
-                "ssim_mean": ssim(self.mean, truth) if several else nan,
+                "psnr": fmean(psnr(s, truth) for s in samples),
+                "psnr_mean": psnr(mean, truth) if several else nan,
+                "ssim": fmean(ssim(s, truth) for s in samples),
+                "ssim_mean": ssim(mean, truth) if several else nan,
                 "spread_skill": spread_skill(self.samples, truth),
                 "coverage": coverage(self.samples, truth),
             }
@@ -86,6 +89,7 @@ class Comparison:
     truth: np.ndarray | None
     outcomes: Sequence[Result | Refusal]
     span: tuple[float, float] = (0.0, 1.0)  # values of the file that are black and white
+    clipped: bool = True  # the file can hold nothing beyond them
 
     @property
     def results(self) -> list[Result]:
