@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from restorekit import io
-from restorekit.cli.comparison import Watch
+from restorekit.cli.progress import Watch
 from restorekit.metrics import psnr
 from restorekit.types import Step
 from tests.reports import Reader

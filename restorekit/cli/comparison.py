@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,12 @@ import restorekit
 from restorekit import io, spec
 from restorekit.cli.measured import Measured
 from restorekit.cli.options import different, span
-from restorekit.cli.progress import restore_with_bar
+from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
-from restorekit.report.comparison import STRIP, render
-from restorekit.report.pictures import shrunk
-from restorekit.report.results import Comparison, Moment, Refusal, Result
+from restorekit.report.comparison import render
+from restorekit.report.results import Comparison, Refusal, Result
 from restorekit.solvers.from_text import solver as solver_of
-from restorekit.types import Solver, Step
+from restorekit.types import Denoiser, Solver
 
 # Beside the two that a task was tuned with, the first of these that take the problem, cheap ones first.
 FURTHER = ("ddrm", "pigdm", "quadrature", "mmps", "vds", "daps")
@@ -36,22 +35,6 @@ class Contestant:
     text: str
     solver: Solver
     steps: int | None
-
-
-class Watch:
-    """Keeps the estimate x0 of the first sample at `count` network calls, spread evenly over a run of `calls`."""
-
-    def __init__(self, calls: int, count: int):
-        self.calls, self.moments = calls, list[Moment]()
-        self.wanted = sorted({round(float(c)) for c in np.linspace(1, calls, min(count, calls))}, reverse=True)
-
-    def __call__(self, done: int, total: int, step: Step) -> None:
-        if not self.wanted or done < self.wanted[-1] or done > self.calls:
-            return
-        while self.wanted and self.wanted[-1] <= done:
-            self.wanted.pop()
-        x0 = shrunk(step.x0[0].detach().float().cpu().numpy(), STRIP)
-        self.moments.append(Moment(done, float(step.sigma), x0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,40 +49,47 @@ class Contest(Measured):
         """Everything that can be refused is refused before the network runs; the page is written at the end."""
         self._check_target()
         problem, truth = self.problem, self.truth
-        fits = list[Contestant]()
-        outcomes = dict[str, Result | Refusal]()
+        fits, outcomes = list[Contestant](), dict[str, Result | Refusal]()
         for one in self.contestants:
             try:
                 one.solver.check(problem)
                 fits.append(one)
-            except Unsupported as error:
-                outcomes[one.text] = Refusal(one.text, _line(error))
-        if not fits:
-            self._nothing(outcomes)
-        denoise = self.denoiser
-        for refused in outcomes.values():
-            self._say(refused)
-        for one in fits:
-            count = self.samples if one.solver.samples else 1
-            levels = one.solver.schedule(problem, one.steps)
-            watch = Watch(one.solver.calls(levels), self.moments)
-            try:
-                found = restore_with_bar(
-                    problem, denoise, one.solver, steps=one.steps, samples=count, seed=self.seed, label=one.text,
-                    watch=watch if self.moments else None,
-                )  # fmt: skip
             except BadInput as error:
                 outcomes[one.text] = Refusal(one.text, _line(error))
-                self._say(outcomes[one.text])
-                continue
-            misfits = [problem.misfit(x[None]) for x in found.samples]
-            outcomes[one.text] = Result(
-                one.text, one.solver.samples, found.samples.float().cpu().numpy(), watch.moments,
-                float(np.mean(misfits)), found.nfe, found.seconds, found.settings,
-            )  # fmt: skip
-        if not any(isinstance(o, Result) for o in outcomes.values()):
-            self._nothing(outcomes)
+        said = set[str]()
+        for one in fits:
+            outcomes[one.text] = self._outcome(one, self.denoiser)
+            # Once there will be a page, reasons are notes; until then they may yet become the error.
+            if any(isinstance(o, Result) for o in outcomes.values()):
+                self._say(outcomes.values(), said)
+        refusals = [f"{o.label}: {o.reason}" for o in outcomes.values() if isinstance(o, Refusal)]
+        if len(refusals) == len(outcomes):
+            raise BadInput(f"no solver gave a result, nothing was written ({'; '.join(refusals)})")
         self._write([outcomes[one.text] for one in self.contestants], truth)
+
+    def _say(self, outcomes: Iterable[Result | Refusal], said: set[str]) -> None:
+        """On stderr, what refused and has not been `said` yet."""
+        for outcome in outcomes:
+            if isinstance(outcome, Refusal) and outcome.label not in said:
+                print(f"restorekit: note: {outcome.label} refused: {outcome.reason}", file=sys.stderr)
+                said.add(outcome.label)
+
+    def _outcome(self, one: Contestant, denoise: Denoiser) -> Result | Refusal:
+        """Samples and figures of a solver, or that it diverged."""
+        problem, solver = self.problem, one.solver
+        try:
+            watch = Watch(solver.calls(solver.schedule(problem, one.steps)), self.moments)
+            found = restore_with_bar(
+                problem, denoise, solver, steps=one.steps, samples=self.samples if solver.samples else 1,
+                seed=self.seed, label=one.text, watch=watch,
+            )  # fmt: skip
+        except BadInput as error:
+            return Refusal(one.text, _line(error))
+        misfit = float(np.mean([problem.misfit(x[None]) for x in found.samples]))
+        samples = found.samples.float().cpu().numpy()
+        return Result(
+            one.text, solver.samples, samples, watch.moments, misfit, found.nfe, found.seconds, found.settings
+        )
 
     @cached_property
     def contestants(self) -> list[Contestant]:
@@ -145,14 +135,6 @@ class Contest(Measured):
         different(self.source, self.target)
         for path in (self.target, self.record_file):
             io.check_target(path)
-
-    def _say(self, outcome: Result | Refusal) -> None:
-        if isinstance(outcome, Refusal):
-            print(f"restorekit: note: {outcome.label} refused: {outcome.reason}", file=sys.stderr)
-
-    def _nothing(self, outcomes: dict[str, Result | Refusal]) -> None:
-        reasons = [f"{o.label}: {o.reason}" for o in outcomes.values() if isinstance(o, Refusal)]
-        raise BadInput(f"no solver gave a result, nothing was written ({'; '.join(reasons)})")
 
     def _shown(self) -> tuple[np.ndarray, str]:
         """The measurement as a picture of the size of a result, (C, H, W), and how it was made one."""

@@ -1,12 +1,32 @@
-"""A restoration with a bar on stderr."""
+"""A restoration with a bar on stderr, and what was seen on the way."""
 
 from __future__ import annotations
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from restorekit import driver
+from restorekit.report.cards import STRIP
+from restorekit.report.pictures import shrunk
+from restorekit.report.results import Moment
 from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
+
+
+class Watch:
+    """Keeps the estimate x0 of the first sample at `count` network calls, spread evenly over a run of `calls`."""
+
+    def __init__(self, calls: int, count: int):
+        self.calls, self.moments = calls, list[Moment]()
+        self.wanted = sorted({round(float(c)) for c in np.linspace(1, calls, min(count, calls))}, reverse=True)
+
+    def __call__(self, done: int, total: int, step: Step) -> None:
+        if not self.wanted or done < self.wanted[-1] or done > self.calls:
+            return
+        while self.wanted and self.wanted[-1] <= done:
+            self.wanted.pop()
+        x0 = shrunk(step.x0[0].detach().float().cpu().numpy(), STRIP)
+        self.moments.append(Moment(done, float(step.sigma), x0))
 
 
 def restore_with_bar(
