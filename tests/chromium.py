@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import select
@@ -89,9 +88,6 @@ class Browser:
             if time.monotonic() > until:
                 raise TimeoutError(f"{path} was not loaded in {self.wait:g} s")
             self.events.append(self._next())
-
-    def screenshot(self, path: Path, whole: bool = False) -> None:
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))
 
     def mouse(self, kind: str, x: float, y: float, buttons: int = 1) -> None:
         """kind: Pressed, Moved or Released."""

@@ -66,6 +66,17 @@ def mask(d: Path, h: int, w: int, value: int = 255) -> str:
 GREY = np.full((24, 20), 0.5, np.float32)
 NAN = np.where(np.arange(20) == 3, np.nan, GREY).astype(np.float32)
 
+WILD = """
+from dataclasses import dataclass
+from restorekit.solvers import HQS
+from restorekit.types import Step
+
+@dataclass(frozen=True, eq=False)
+class Wild(HQS):
+    def __call__(self, problem, denoise, sigmas, x, rng):
+        yield Step(x * float("nan"), x, 1.0)
+"""
+
 CASES: dict[str, tuple[Made, str]] = {
     "missing file": (lambda d: restore(d, source=d / "no.png"), "no.png"),
     "truncated png": (lambda d: restore(d, source=truncated(d)), "t.png"),
@@ -128,6 +139,10 @@ CASES: dict[str, tuple[Made, str]] = {
     "own file without class": (lambda d: restore(d, op=f"{text(d, 'mine.py', 'x = 1')}:Mine"), "Mine"),
     "missing own file": (lambda d: restore(d, op="nope.py:Mine"), "nope.py"),
     "compare: every solver refuses": (lambda d: compare(d, "--solver", "ddrm", op="blur:kernel=motion:5:30"), "no solver gave a result"),
+    "compare: the only solver diverges": (
+        lambda d: compare(d, "--solver", f"{text(d, 'wild.py', WILD)}:Wild", "--steps", "2"),
+        "Wild diverged",
+    ),
     "compare: unknown solver": (lambda d: compare(d, "--solver", "hqs", "--solver", "nope"), "diffpir"),
     "compare: no page": (lambda d: compare(d, target="out.png"), "out.html"),
     "compare: onto the input": (lambda d: compare(d, target="in.png"), "out"),

@@ -155,6 +155,14 @@ def test_scales_end_at_numbers_that_read_well(value: float, end: float) -> None:
     assert pictures.round_up(value) == pytest.approx(end)
 
 
+def test_one_wild_map_does_not_darken_the_others() -> None:
+    maps = [np.full((8, 8), v) for v in (0.04, 0.05, 0.06)]
+    assert pictures.Scale.of(maps, "").top == pytest.approx(0.075)
+    assert pictures.Scale.of([*maps, np.full((8, 8), 20.0)], "").top == pytest.approx(0.2)
+    assert pictures.Scale.of([np.full((8, 8), 20.0)], "").top == 1
+    assert pictures.Scale.of([], "").top == 1
+
+
 def test_shrinking_takes_means() -> None:
     x = np.random.default_rng(0).random((3, 40, 60)).astype(np.float32)
     means = x.reshape(3, 10, 4, 15, 4).mean((2, 4))

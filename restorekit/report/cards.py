@@ -54,16 +54,17 @@ def kind(r: Result) -> str:
     return f"{len(r.samples)} draws" if len(r.samples) > 1 else "1 draw"
 
 
-def _quality(pixels: np.ndarray, c: Comparison) -> str:
+def _quality(pixels: np.ndarray, c: Comparison) -> Html | None:
     if c.truth is None:
-        return ""
-    return f" · {psnr(np.clip(pixels, 0, 1) if c.clipped else pixels, c.truth):.2f} dB"
+        return None
+    found = psnr(np.clip(pixels, 0, 1) if c.clipped else pixels, c.truth)
+    return tag("span", f" · {found:.2f} dB", class_="quality")
 
 
 def _maps(r: Result, c: Comparison, drawn: Drawn) -> list[Html]:
     found = []
     if r.std is not None:
-        caption = (tag("b", "Mean"), f" of {len(r.samples)}{_quality(r.mean, c)}")
+        caption = (tag("b", "Mean"), f" of {len(r.samples)}", _quality(r.mean, c))
         found.append(figure(drawn.picture(r.mean, f"{r.label}, mean of the samples", f"{r.label}: mean"), *caption))
         found.append(figure(drawn.map(r.std, f"{r.label}, standard deviation"), tag("b", "Std"), " over the samples"))
     if c.truth is not None:
@@ -116,7 +117,7 @@ def card(drawn: Drawn, c: Comparison, index: int) -> Html:
     return tag(
         "article",
         tag("h2", r.label, id=f"solver-{number}-name"),
-        tag("p", f"{kind(r)} · {r.nfe} network calls each · misfit {r.misfit:.2f}", class_="sub"),
+        tag("p", f"{kind(r)} · {r.nfe} network calls{' each' if len(r.samples) > 1 else ''} · misfit {r.misfit:.2f}", class_="sub"),
         tag("div", viewer, side, class_="top"),
         no_spread,
         [tag("h3", "Samples"), tag("div", *more, class_="row samples")] if more else None,

@@ -12,7 +12,7 @@ from restorekit.report.results import Comparison
 from restorekit.report.table import Column, Row, table
 
 LARGEST = 20_000_000  # bytes of a page that a phone still opens
-_DENSITY = 3.0  # bytes of page per pixel and band: a generous guess of what a noisy photograph takes
+_DENSITY = 1.2  # bytes of page per pixel and band: what noisy photographs take as PNG in base64
 
 COLUMNS = {
     "levels": Column("levels", "noise levels of the schedule", digits=0),

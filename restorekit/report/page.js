@@ -74,7 +74,7 @@ function gallery(row, cards) {
     const picture = card.querySelector(".stage img").cloneNode();
     delete picture.dataset.name;
     const name = make("a", { href: `#${card.id}`, textContent: card.dataset.solver });
-    return make("figure", {}, picture, make("figcaption", {}, name, card.querySelector(".under").lastChild.textContent));
+    return make("figure", {}, picture, make("figcaption", {}, name, card.querySelector(".quality")?.textContent ?? ""));
   });
   row.firstElementChild.after(...shown);
 }

@@ -7,12 +7,14 @@ import math
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import cache
+from statistics import median_low
 
 import numpy as np
 from PIL import Image
 
 from restorekit.report.html import Child, Html, tag
 
+PIXELS = 160  # longer side up to which a picture is enlarged without smoothing
 # Of the colour map: lightness rises in equal steps, the hue turns from violet over blue and green to yellow.
 _LIGHTNESS = (0.22, 0.95)
 _HUES = (305.0, 280.0, 235.0, 175.0, 140.0, 108.0)  # degrees, in OKLCh
@@ -94,9 +96,12 @@ class Scale:
 
     @classmethod
     def of(cls, maps: list[np.ndarray], unit: str) -> Scale:
-        """Up to the 99.5th percentile of all maps (H, W): a few outliers do not darken everything else."""
-        values = np.concatenate([m.ravel() for m in maps]) if maps else np.ones(1)
-        return cls(round_up(float(np.percentile(values, 99.5))), unit)
+        """For maps (H, W) up to their 99.5th percentile, white at most: outliers do not darken everything else.
+
+        Nor does one map of many: it counts up to four times the middle one.
+        """
+        tops = [float(np.percentile(m, 99.5)) for m in maps] or [1.0]
+        return cls(round_up(min(max(tops), 4 * median_low(tops), 1.0)), unit)
 
     def bar(self) -> Html:
         """The colour bar with its ends, its middle and the unit."""
@@ -110,8 +115,12 @@ class Scale:
 
 
 def image(uri: str, name: str, size: tuple[int, int], **attributes: str | bool | None) -> Html:
-    """An `img` laid out as `size` (width, height) pixels whatever the size of its file; `name` is its alt text."""
-    attributes = {"loading": "lazy", "decoding": "async", "data_zoom": True} | attributes
+    """An `img` laid out as `size` (width, height) pixels whatever the size of its file; `name` is its alt text.
+
+    Pixels of small pictures are shown as such.
+    """
+    small = "pixels" if max(size) <= PIXELS else None
+    attributes = {"loading": "lazy", "decoding": "async", "data_zoom": True, "class_": small} | attributes
     return tag("img", src=uri, alt=name, width=size[0], height=size[1], **attributes)
 
 
