@@ -219,6 +219,19 @@ def test_the_theme_can_be_switched(chromium: Browser, page: Path) -> None:
     assert chromium.run(ground) == light
 
 
+def test_paper_is_white_and_has_no_controls(chromium: Browser, page: Path) -> None:
+    chromium.open(page, *LAPTOP, dark=True)
+    chromium.run("document.querySelector('.theme').click()")
+    chromium.run("document.querySelector('.theme').click()")  # dark by choice, too
+    assert chromium.run("getComputedStyle(document.body).color") == "rgb(231, 232, 234)"
+    chromium.call("Emulation.setEmulatedMedia", media="print")
+    assert chromium.run("getComputedStyle(document.body).color") == "rgb(27, 28, 30)"
+    displayed = "(s) => [...document.querySelectorAll(s)].map((e) => getComputedStyle(e).display)"
+    assert set(chromium.run(f"({displayed})('.stage input, .stage .before, .controls, .button')")) == {"none"}
+    assert "none" not in chromium.run(f"({displayed})('.under, .stage img:not(.before)')")
+    chromium.call("Emulation.setEmulatedMedia", media="")
+
+
 def test_the_command_is_copied_or_selected_as_it_is(chromium: Browser, page: Path) -> None:
     chromium.open(page, *LAPTOP)
     assert chromium.run("document.querySelector('code').textContent") == comparison().command

@@ -218,8 +218,8 @@ class Contest(Measured):
             "precision": self.precision_used,
             "tile": self.tile,
             "solvers": [
-                {"label": r.label, **r.settings, **r.figures(comparison.truth, comparison.clipped)}
-                for r in comparison.results
+                {"label": r.label, **r.settings, **figures}
+                for r, figures in zip(comparison.results, comparison.figures)
             ],
             "refused": {r.label: r.reason for r in comparison.refusals},
             "outputs": {str(self.target): io.sha256(self.target)},

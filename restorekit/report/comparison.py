@@ -85,7 +85,7 @@ def _table(c: Comparison) -> Html:
     keys = [k for k in COLUMNS if c.truth is not None or k not in _NEEDS_TRUTH]
     rows = []
     for i, r in enumerate(c.results):
-        figures = r.figures(c.truth, c.clipped) | {"levels": max(0, len(r.settings.get("sigmas", ())) - 1)}
+        figures = c.figures[i] | {"levels": max(0, len(r.settings.get("sigmas", ())) - 1)}
         rows.append(Row([r.label, kind(r), *[figures[k] for k in keys]], link=f"#solver-{i + 1}"))
     rows += [Row([f.label], note=f"refused: {f.reason}") for f in c.refusals]
     columns = [

@@ -95,6 +95,11 @@ class Comparison:
     def results(self) -> list[Result]:
         return [o for o in self.outcomes if isinstance(o, Result)]
 
+    @cached_property
+    def figures(self) -> list[dict[str, float]]:
+        """The numbers of each of `results`."""
+        return [r.figures(self.truth, self.clipped) for r in self.results]
+
     @property
     def refusals(self) -> list[Refusal]:
         return [o for o in self.outcomes if isinstance(o, Refusal)]
