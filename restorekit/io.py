@@ -124,7 +124,7 @@ def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | Non
     if kind in ("PNG", "JPEG", "BMP", "WEBP") and bands not in (1, 3):
         raise BadInput(f"{path}: {kind} holds 1 or 3 bands, not {bands}; write .tif or .npy")
     _output_dtype(path, "", dtype)
-    _check_target(path)
+    check_target(path)
     return [f"{path}: written without alpha, {kind} cannot hold it"] if has_alpha and kind not in _WITH_ALPHA else []
 
 
@@ -187,7 +187,7 @@ def read_kernel(path: PathLike) -> np.ndarray:
 
 def write_text(path: PathLike, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
-    _check_target(Path(path))
+    check_target(Path(path))
     with _atomic(Path(path)) as handle:
         handle.write(text.encode())
 
@@ -244,7 +244,8 @@ def _check_source(path: Path, empty: bool = False) -> None:
         raise BadInput(f"{path}: the file is empty (0 bytes); get a fresh copy")
 
 
-def _check_target(path: Path) -> None:
+def check_target(path: PathLike) -> None:
+    """Raise BadInput where a file cannot be put at `path`: no folder, a device, no permission, too long a name."""
     target = os.path.realpath(path)
     folder, exists = os.path.dirname(target), os.path.exists(target)
     if os.path.isdir(target):

@@ -62,6 +62,35 @@ def ssim(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0) -> float:
     return float(np.mean(value))
 
 
+def spread_skill(samples: np.ndarray, truth: np.ndarray) -> float:
+    """Spread of samples (N, C, H, W) over the error of their mean: 1 where truth and samples are alike, whatever N.
+
+    Root mean variance times sqrt(1 + 1/N), over the RMSE of the mean (Fortin et al., J. Hydrometeorology 2014, eq 15).
+    NaN for fewer than two samples. Below 1: too sure.
+    """
+    if len(samples) < 2:
+        return math.nan
+    spread = math.sqrt(float(samples.var(0, ddof=1, dtype=np.float64).mean()) * (1 + 1 / len(samples)))
+    skill = rmse(samples.mean(0), truth)
+    return spread / skill if skill > 0 else math.inf if spread > 0 else math.nan
+
+
+def coverage(samples: np.ndarray, truth: np.ndarray, level: float = 0.9) -> float:
+    """Share of the values of truth (C, H, W) inside the central interval of `level` that samples (N, C, H, W) predict.
+
+    Student's prediction interval, value by value: its expected share is `level` for any N where truth and samples are
+    drawn from one Gaussian. NaN for fewer than two samples.
+    """
+    from scipy.stats import t
+
+    n = len(samples)
+    if n < 2:
+        return math.nan
+    mean, truth = _pair(samples.mean(0), truth)
+    half = float(t.ppf((1 + level) / 2, n - 1)) * math.sqrt(1 + 1 / n) * samples.std(0, ddof=1, dtype=np.float64)
+    return float((np.abs(truth - mean) <= half).mean())
+
+
 def residual_whiteness(residual: np.ndarray, sigma: float | None = None) -> dict[str, float]:
     """How far a residual y - A x, (C, H, W), is from white noise.
 

@@ -32,6 +32,12 @@ def restore(
     return ["restore", str(source), str(d / target), "--op", op, "--noise", "gaussian:0.05", *extra]
 
 
+def compare(
+    d: Path, *extra: str, source: Path | None = None, target: str = "out.html", op: str = "denoise"
+) -> list[str]:
+    return ["compare", *restore(d, *extra, source=source, target=target, op=op)[1:]]
+
+
 def truncated(d: Path) -> Path:
     path = picture(d / "t.png")
     path.write_bytes(path.read_bytes()[:200])
@@ -59,6 +65,17 @@ def mask(d: Path, h: int, w: int, value: int = 255) -> str:
 
 GREY = np.full((24, 20), 0.5, np.float32)
 NAN = np.where(np.arange(20) == 3, np.nan, GREY).astype(np.float32)
+
+WILD = """
+from dataclasses import dataclass
+from restorekit.solvers import HQS
+from restorekit.types import Step
+
+@dataclass(frozen=True, eq=False)
+class Wild(HQS):
+    def __call__(self, problem, denoise, sigmas, x, rng):
+        yield Step(x * float("nan"), x, 1.0)
+"""
 
 CASES: dict[str, tuple[Made, str]] = {
     "missing file": (lambda d: restore(d, source=d / "no.png"), "no.png"),
@@ -121,6 +138,21 @@ CASES: dict[str, tuple[Made, str]] = {
     "unknown output suffix": (lambda d: restore(d, target="out.xyz"), ".xyz"),
     "own file without class": (lambda d: restore(d, op=f"{text(d, 'mine.py', 'x = 1')}:Mine"), "Mine"),
     "missing own file": (lambda d: restore(d, op="nope.py:Mine"), "nope.py"),
+    "compare: every solver refuses": (lambda d: compare(d, "--solver", "ddrm", op="blur:kernel=motion:5:30"), "no solver gave a result"),
+    "compare: the only solver diverges": (
+        lambda d: compare(d, "--solver", f"{text(d, 'wild.py', WILD)}:Wild", "--steps", "2"),
+        "Wild diverged",
+    ),
+    "compare: unknown solver": (lambda d: compare(d, "--solver", "hqs", "--solver", "nope"), "diffpir"),
+    "compare: no page": (lambda d: compare(d, target="out.png"), "out.html"),
+    "compare: onto the input": (lambda d: compare(d, target="in.png"), "out"),
+    "compare: no such folder": (lambda d: compare(d, target="no/out.html"), "there is no folder"),
+    "compare: missing truth": (lambda d: compare(d, "--truth", str(d / "t.png")), "t.png"),
+    "compare: truth of another size": (lambda d: compare(d, "--truth", str(picture(d / "t.png", 9, 9))), "3x24x20"),
+    "compare: colour with grey truth": (lambda d: compare(d, "--truth", str(saved(d, GREY))), "1x24x20"),
+    "compare: no samples": (lambda d: compare(d, "--samples", "0"), "--samples"),
+    "compare: nan": (lambda d: compare(d, source=saved(d, NAN)), "NaN"),
+    "compare: unknown prior": (lambda d: compare(d, "--prior", "nope"), "natural"),
     "colorize a colour picture": (lambda d: ["colorize", str(picture(d / "in.png")), str(d / "out.png")], "one band"),
     "metrics of different sizes": (lambda d: ["metrics", str(picture(d / "a.png")), str(picture(d / "b.png", 9, 9))], "size"),
     "unknown metric": (lambda d: ["metrics", str(picture(d / "a.png")), str(d / "a.png"), "--names", "q"], "psnr"),

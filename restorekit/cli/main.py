@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import restorekit
-from restorekit.cli import bench, check, cite, degrade, metrics, priors, restore, solvers, train
+from restorekit.cli import bench, check, cite, compare, degrade, metrics, priors, restore, solvers, train
 from restorekit.errors import BadInput
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
@@ -38,6 +38,7 @@ def common(
 
 for command in (restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize):
     app.command()(command)
+app.command()(compare.compare)
 app.command()(degrade.degrade)
 app.command()(metrics.metrics)
 app.command()(check.check)

@@ -48,7 +48,10 @@ def restore(
     """
     from restorekit.cli.job import Job
 
-    Job(source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_).run()
+    Job(
+        source=source, target=target, op=op, noise=noise, solver=solver, prior=prior, samples=samples, steps=steps,
+        seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
+    ).run()  # fmt: skip
 
 
 def denoise(

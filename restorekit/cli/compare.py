@@ -1,0 +1,42 @@
+"""compare: solvers side by side on one measurement, in one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restorekit.cli.options import Device, In, Noise, Precision, PriorOpt, Range, Seed, Steps, Tile
+
+
+def compare(
+    source: In,
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Page to write, .html; OUT.json is written beside it.", show_default=False)],
+    op: Annotated[str, typer.Option(help="Forward model, as for `restore`.")],
+    noise: Noise = "auto",
+    solvers: Annotated[list[str] | None, typer.Option("--solver", help="A name of `restorekit solvers`, with settings, as ddrm:eta=none; again for more. Default: a few that suit the task.", show_default=False)] = None,
+    steps: Steps = None,
+    samples: Annotated[int, typer.Option(min=1, help="Draws of each sampler; an optimiser gives one answer.")] = 4,
+    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="The clean picture, as large as a result: errors, PSNR, SSIM and coverage are added.")] = None,
+    prior: PriorOpt = "natural",
+    seed: Seed = 0,
+    device: Device = "auto",
+    tile: Tile = None,
+    precision: Precision = "auto",
+    range_: Range = None,
+    trajectory: Annotated[int, typer.Option(min=0, max=64, help="Estimates on the way that are shown of each solver.")] = 8,
+) -> None:  # fmt: skip
+    """Compare solvers on one measurement IN, in one HTML page OUT that needs no network.
+
+    A solver that cannot treat the problem is in the page with its reason.
+
+    restorekit compare in.tif out.html --op blur:kernel=motion:15:30 --noise gaussian:0.02 --solver hqs --solver mmps
+    """
+    from restorekit.cli.comparison import Contest
+
+    Contest(
+        source=source, target=target, op=op, noise=noise, solvers=tuple(solvers or ()), steps=steps, samples=samples,
+        truth_file=truth, prior=prior, seed=seed, device=device, tile=tile, precision=precision, flips=1,
+        range=range_, moments=trajectory,
+    ).run()  # fmt: skip

@@ -1,0 +1,230 @@
+"""Solvers side by side on one measured file, into one page."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import restorekit
+from restorekit import io, spec
+from restorekit.cli.measured import Measured
+from restorekit.cli.options import different, span
+from restorekit.cli.progress import Watch, restore_with_bar
+from restorekit.errors import BadInput, Unsupported
+from restorekit.report.comparison import render
+from restorekit.report.results import Comparison, Refusal, Result
+from restorekit.solvers.from_text import solver as solver_of
+from restorekit.types import Denoiser, Solver
+
+# Beside the two that a task was tuned with, the first of these that take the problem, cheap ones first.
+FURTHER = ("ddrm", "pigdm", "quadrature", "mmps", "vds", "daps")
+FURTHER_COUNT = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    text: str
+    solver: Solver
+    steps: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest(Measured):
+    solvers: Sequence[str]
+    steps: int | None
+    samples: int
+    truth_file: Path | None
+    moments: int
+
+    def run(self) -> None:
+        """Everything that can be refused is refused before the network runs; the page is written at the end."""
+        self._check_target()
+        problem, truth = self.problem, self.truth
+        fits, outcomes = list[Contestant](), dict[str, Result | Refusal]()
+        for one in self.contestants:
+            try:
+                one.solver.check(problem)
+                fits.append(one)
+            except BadInput as error:
+                outcomes[one.text] = Refusal(one.text, _line(error))
+        said = set[str]()
+        for one in fits:
+            outcomes[one.text] = self._outcome(one, self.denoiser)
+            # Once there will be a page, reasons are notes; until then they may yet become the error.
+            if any(isinstance(o, Result) for o in outcomes.values()):
+                self._say(outcomes.values(), said)
+        refusals = [f"{o.label}: {o.reason}" for o in outcomes.values() if isinstance(o, Refusal)]
+        if len(refusals) == len(outcomes):
+            raise BadInput(f"no solver gave a result, nothing was written ({'; '.join(refusals)})")
+        self._write([outcomes[one.text] for one in self.contestants], truth)
+
+    def _say(self, outcomes: Iterable[Result | Refusal], said: set[str]) -> None:
+        """On stderr, what refused and has not been `said` yet."""
+        for outcome in outcomes:
+            if isinstance(outcome, Refusal) and outcome.label not in said:
+                print(f"restorekit: note: {outcome.label} refused: {outcome.reason}", file=sys.stderr)
+                said.add(outcome.label)
+
+    def _outcome(self, one: Contestant, denoise: Denoiser) -> Result | Refusal:
+        """Samples and figures of a solver, or that it diverged."""
+        problem, solver = self.problem, one.solver
+        try:
+            watch = Watch(solver.calls(solver.schedule(problem, one.steps)), self.moments)
+            found = restore_with_bar(
+                problem, denoise, solver, steps=one.steps, samples=self.samples if solver.samples else 1,
+                seed=self.seed, label=one.text, watch=watch,
+            )  # fmt: skip
+        except BadInput as error:
+            return Refusal(one.text, _line(error))
+        misfit = float(np.mean([problem.misfit(x[None]) for x in found.samples]))
+        samples = found.samples.float().cpu().numpy()
+        return Result(
+            one.text, solver.samples, samples, watch.moments, misfit, found.nfe, found.seconds, found.settings
+        )
+
+    @cached_property
+    def contestants(self) -> list[Contestant]:
+        """The solvers asked for, or the two of the task and others that apply."""
+        if self.solvers:
+            return [Contestant(text, solver_of(text), self.steps) for text in dict.fromkeys(self.solvers)]
+        task = self.task
+        chosen = {task.solver: task.steps}
+        chosen.setdefault(task.sampler, task.sampler_steps)
+        found = [Contestant(text, solver_of(text), self.steps or steps) for text, steps in chosen.items()]
+        for text in FURTHER:
+            one = Contestant(text, solver_of(text), self.steps)
+            try:
+                one.solver.check(self.problem)
+                found.append(one)
+            except Unsupported:
+                continue
+            if len(found) == len(chosen) + FURTHER_COUNT:
+                break
+        return found
+
+    @cached_property
+    def truth(self) -> np.ndarray | None:
+        """(C, H, W) of --truth, of the shape of a result."""
+        if self.truth_file is None:
+            return None
+        different(self.truth_file, self.target)
+        pixels = io.read(self.truth_file, span(self.range)).pixels
+        if pixels.shape != self.operator.image_shape:
+            size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.operator.image_shape))
+            raise BadInput(
+                f"{self.truth_file} is {size}, a result is {expected} (bands x height x width); give its own truth"
+            )
+        return pixels
+
+    @property
+    def record_file(self) -> Path:
+        return self.target.with_name(self.target.name + ".json")
+
+    def _check_target(self) -> None:
+        if self.target.suffix.lower() not in (".html", ".htm"):
+            raise BadInput(f"{self.target}: a comparison is a page; give OUT as {self.target.stem or 'out'}.html")
+        different(self.source, self.target)
+        for path in (self.target, self.record_file):
+            io.check_target(path)
+
+    def _shown(self) -> tuple[np.ndarray, str]:
+        """The measurement as a picture of the size of a result, (C, H, W), and how it was made one."""
+        y, (_, h, w) = self.problem.y.float(), self.operator.image_shape
+        looks_like_one = y.ndim == 4 and self.operation not in spec.NO_PICTURE and min(y.shape[2:]) > 1
+        if not looks_like_one:
+            first = self.problem.operator.estimate(self.problem.y)
+            return first[0].float().cpu().numpy(), "is no picture: a first estimate from it is shown"
+        if y.shape[2:] == (h, w):
+            return y[0].cpu().numpy(), ""
+        # Whole pixels where the factor is a whole number, as for blocks that are cut off at the edge.
+        factors = [-(-n // m) for n, m in zip((h, w), y.shape[2:])]
+        if all(-(-n // f) == m for n, m, f in zip((h, w), y.shape[2:], factors)):
+            y = y.repeat_interleave(factors[0], 2).repeat_interleave(factors[1], 3)[..., :h, :w]
+        else:
+            y = F.interpolate(y, size=(h, w), mode="nearest-exact")
+        size = f"{self.picture.pixels.shape[2]} × {self.picture.pixels.shape[1]}"
+        return y[0].cpu().numpy(), f"{size}, its pixels enlarged"
+
+    def command(self) -> str:
+        """The command that makes the page again, for a shell; the noise is the one that was used."""
+        words = ["restorekit", "compare", self.source, self.target, "--op", self.op, "--noise", self.noise_used]
+        for text in self.solvers:
+            words += ["--solver", text]
+        words += ["--prior", self.prior, "--samples", self.samples, "--seed", self.seed]
+        optional = {"--steps": self.steps, "--truth": self.truth_file, "--range": self.range}
+        usual = {"--trajectory": (self.moments, 8), "--tile": (self.tile, None), "--device": (self.device, "auto")}
+        usual |= {"--precision": (self.precision, "auto")}
+        for name, value in optional.items():
+            words += [] if value is None else [name, value]
+        for name, (value, default) in usual.items():
+            words += [] if value == default else [name, value]
+        return shlex.join(str(w) for w in words)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        bands, h, w = self.operator.image_shape
+        low, high = self.picture.span
+        measured = " (measured in the file)" if self.noise == "auto" else ""
+        facts = [
+            ("operator", self.op),
+            ("noise", self.noise_used + measured),
+            ("prior", f"{self.loaded.spec.name} ({self.loaded.sha256[:8]})"),
+            ("result", f"{w} × {h}, {bands} band{'s' if bands > 1 else ''}"),
+            ("file", f"{self.picture.dtype}, {low:g} to {high:g}"),
+            ("samples", f"{self.samples} per sampler, seed {self.seed}"),
+        ]
+        facts += [("truth", self.truth_file.name)] if self.truth_file is not None else []
+        return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]
+
+    def _write(self, outcomes: list[Result | Refusal], truth: np.ndarray | None) -> None:
+        measured, note = self._shown()
+        comparison = Comparison(
+            self.source.name,
+            self.command(),
+            self._facts(),
+            measured,
+            note,
+            truth,
+            outcomes,
+            self.picture.span,
+            clipped=not self.picture.dtype.startswith("float"),
+        )
+        page = render(comparison)
+        io.write_text(self.target, page)
+        io.write_json(self.record_file, self._record(comparison))
+        print(f"{self.target}  ({len(comparison.results)} solver(s), {len(page) / 1e6:.1f} MB, and .json)")
+
+    def _record(self, comparison: Comparison) -> dict[str, Any]:
+        truth = self.truth_file
+        return {
+            "restorekit": restorekit.__version__,
+            "torch": torch.__version__,
+            "command": comparison.command,
+            "input": {"path": str(self.source), "sha256": io.sha256(self.source)},
+            "truth": truth and {"path": str(truth), "sha256": io.sha256(truth)},
+            "operator": self.op,
+            "noise": self.noise_used,
+            "noise_measured": self.noise == "auto",
+            "prior": {"name": self.loaded.spec.name, "sha256": self.loaded.sha256},
+            "device": str(self.place),
+            "precision": self.loaded.precision,
+            "tile": self.loaded.tile,
+            "solvers": [
+                {"label": r.label, **r.settings, **figures}
+                for r, figures in zip(comparison.results, comparison.figures)
+            ],
+            "refused": {r.label: r.reason for r in comparison.refusals},
+            "outputs": {str(self.target): io.sha256(self.target)},
+        }
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,157 @@
+"""A measured file and all that is known of it, as the options of a command say: operator, noise, prior, device."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restorekit import io, spec
+from restorekit.cli.options import different, span
+from restorekit.cli.tasks import NOT_GAUSSIAN, OTHER, TASKS, Task
+from restorekit.errors import BadInput
+from restorekit.likelihood import Gaussian, Likelihood
+from restorekit.metrics import estimate_sigma
+from restorekit.operators import Inpaint, Operator
+from restorekit.priors.library import Precision, Prior, load_prior
+from restorekit.priors.wrappers import EnsembleFlip
+from restorekit.types import Denoiser, Problem
+
+SMALLEST = 4  # pixels per side
+
+
+def device_of(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise BadInput(f"device {name!r} cannot be used here; leave out --device or use --device cpu") from None
+    return device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The options that say what was measured; what follows from them is made, and refused, where it is first used."""
+
+    source: Path
+    target: Path
+    op: str
+    noise: str
+    prior: str
+    seed: int
+    device: str
+    tile: int | None
+    precision: str
+    flips: int
+    range: str | None
+
+    @property
+    def operation(self) -> str:
+        return self.op.partition(":")[0]
+
+    @cached_property
+    def picture(self) -> io.Picture:
+        different(self.source, self.target)
+        coefficients = self.operation in spec.NO_PICTURE
+        values = (0.0, 1.0) if coefficients and self.range is None else span(self.range)
+        picture = io.read(self.source, values, holes=self.operation == "inpaint")
+        _, height, width = picture.pixels.shape
+        if coefficients and picture.dtype not in ("float32", "float64", "float16"):
+            raise BadInput(
+                f"{self.source} holds {picture.dtype}; a measurement of {self.operation} is no picture: give floats (NPY, TIFF)"
+            )
+        if not coefficients and min(height, width) < SMALLEST:
+            raise BadInput(
+                f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed to restore anything"
+            )
+        if float(np.ptp(picture.pixels)) == 0:
+            level = float(picture.pixels.flat[0])
+            raise BadInput(
+                f"{self.source} is constant (every value is {level:g}): there is nothing to restore; check the file"
+            )
+        return picture
+
+    @cached_property
+    def operator(self) -> Operator:
+        operator = spec.operator(self.op, measured=cast(spec.Shape, self.picture.pixels.shape))
+        self._fill(operator)
+        return operator
+
+    def _fill(self, operator: Operator) -> None:
+        """Values behind a mask may be NaN: they become 0. Elsewhere they are refused."""
+        pixels = self.picture.pixels
+        bad = ~np.isfinite(pixels)
+        if not isinstance(operator, Inpaint):
+            return
+        mask = operator.mask.numpy()
+        if bad.any():
+            if (bad & (mask > 0)).any():
+                count = int((bad & (mask > 0)).any(0).sum())
+                raise BadInput(
+                    f"{self.source}: {count} pixels that the mask calls measured hold NaN or infinity; mask them too"
+                )
+            pixels[bad] = 0
+        print(f"mask: {float((mask > 0).mean()):.1%} measured", file=sys.stderr)
+
+    @cached_property
+    def noise_used(self) -> str:
+        """--noise as given, or Gaussian noise of the level measured in the picture, which is said aloud."""
+        if self.noise != "auto":
+            return self.noise
+        valid = self.operator.mask.numpy() if isinstance(self.operator, Inpaint) else None
+        sigma = max(0.002, estimate_sigma(self.picture.pixels, valid))
+        print(
+            f"noise: gaussian:{sigma:.4f}, measured in {self.source.name}; give --noise if you know better",
+            file=sys.stderr,
+        )
+        return f"gaussian:{sigma:.4f}"
+
+    @cached_property
+    def law(self) -> Likelihood:
+        return spec.likelihood(self.noise_used)
+
+    @property
+    def task(self) -> Task:
+        if self.operation == "denoise" and not isinstance(self.law, Gaussian):
+            return NOT_GAUSSIAN
+        return TASKS.get(self.operation, OTHER)
+
+    @cached_property
+    def place(self) -> torch.device:
+        return device_of(self.device)
+
+    @cached_property
+    def loaded(self) -> Prior:
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
+        precision = cast(Precision, self.precision)
+        return load_prior(self.prior, device=self.place, precision=precision, tile=self.tile or "auto")
+
+    @cached_property
+    def denoiser(self) -> Denoiser:
+        denoise = self.loaded.for_bands(self.operator.image_shape[0])
+        return denoise if self.flips == 1 else spec.build(EnsembleFlip, "flips", [str(self.flips)], {}, denoise=denoise)
+
+    @cached_property
+    def problem(self) -> Problem:
+        return Problem(self._measurement().to(self.place), self.operator.to(self.place), self.law)
+
+    def _measurement(self) -> Tensor:
+        """y (1, ...) in the shape that the operator gives; files hold some measurements in another shape."""
+        y = torch.from_numpy(self.picture.pixels)[None]
+        if self.operator.image_shape == y.shape[1:]:  # the usual case, without a needless application of A
+            return y
+        expected = self.operator(torch.zeros(1, *self.operator.image_shape)).shape
+        if expected.numel() != y.numel():
+            raise BadInput(
+                f"{self.source} holds {y.numel()} values, the operator gives {expected.numel()}; check its settings"
+            )
+        return y.reshape(expected)

@@ -1,0 +1,54 @@
+"""A restoration with a bar on stderr, and what was seen on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from restorekit import driver
+from restorekit.report.cards import STRIP
+from restorekit.report.pictures import shrunk
+from restorekit.report.results import Moment
+from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
+
+
+class Watch:
+    """Keeps the estimate x0 of the first sample at `count` network calls, spread evenly over a run of `calls`."""
+
+    def __init__(self, calls: int, count: int):
+        self.calls, self.moments = calls, list[Moment]()
+        self.wanted = sorted({round(float(c)) for c in np.linspace(1, calls, min(count, calls))}, reverse=True)
+
+    def __call__(self, done: int, total: int, step: Step) -> None:
+        if not self.wanted or done < self.wanted[-1] or done > self.calls:
+            return
+        while self.wanted and self.wanted[-1] <= done:
+            self.wanted.pop()
+        x0 = shrunk(step.x0[0].detach().float().cpu().numpy(), STRIP)
+        self.moments.append(Moment(done, float(step.sigma), x0))
+
+
+def restore_with_bar(
+    problem: Problem,
+    denoise: Denoiser,
+    solver: Solver,
+    *,
+    steps: int | None,
+    samples: int,
+    seed: int,
+    label: str | None = None,
+    watch: driver.Progress | None = None,
+) -> Restoration:
+    """`driver.restore`, its progress shown under `label`, and each step also handed to `watch`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} network calls"))
+    columns += (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        line = bar.add_task(label or type(solver).__name__, total=None)
+
+        def update(done: int, total: int, step: Step) -> None:
+            bar.update(line, completed=done, total=total)
+            if watch is not None:
+                watch(done, total, step)
+
+        return driver.restore(problem, denoise, solver, steps=steps, samples=samples, seed=seed, progress=update)

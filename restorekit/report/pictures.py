@@ -1,0 +1,129 @@
+"""Arrays as pictures of a page: PNG in data URIs, colour maps, colour bars."""
+
+from __future__ import annotations
+
+import io
+import math
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import cache
+from statistics import median_low
+
+import numpy as np
+from PIL import Image
+
+from restorekit.report.html import Child, Html, tag
+
+PIXELS = 160  # longer side up to which a picture is enlarged without smoothing
+# Of the colour map: lightness rises in equal steps, the hue turns from violet over blue and green to yellow.
+_LIGHTNESS = (0.22, 0.95)
+_HUES = (305.0, 280.0, 235.0, 175.0, 140.0, 108.0)  # degrees, in OKLCh
+_CHROMAS = (0.09, 0.125, 0.105, 0.115, 0.165, 0.155)
+# OKLab to linear sRGB: B. Ottosson, "A perceptual color space for image processing", 2020.
+_TO_LMS = np.array(
+    [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+)
+_TO_RGB = np.array(
+    [[4.0767416621, -3.3077115913, 0.2309699292], [-1.2684380046, 2.6097574011, -0.3413193965],
+     [-0.0041960863, -0.7034186147, 1.7076147010]]
+)  # fmt: skip
+
+
+@cache
+def colours() -> np.ndarray:
+    """(256, 3) uint8, dark to light, with equal steps of lightness in OKLab: as far apart as the values are."""
+    at = np.linspace(0, 1, 256)
+    knots = np.linspace(0, 1, len(_HUES))
+    lightness = _LIGHTNESS[0] + (_LIGHTNESS[1] - _LIGHTNESS[0]) * at
+    hue, chroma = np.radians(np.interp(at, knots, _HUES)), np.interp(at, knots, _CHROMAS)
+    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], 1)
+    linear = np.clip((lab @ _TO_LMS.T) ** 3 @ _TO_RGB.T, 0, 1)
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(255 * srgb).astype(np.uint8)
+
+
+def shrunk(pixels: np.ndarray, limit: int | None) -> np.ndarray:
+    """(C, H, W) with its longer side at most `limit` pixels, by area means; as it is where it fits."""
+    _, h, w = pixels.shape
+    if limit is None or max(h, w) <= limit:
+        return pixels
+    scale = limit / max(h, w)
+    size = (max(1, round(w * scale)), max(1, round(h * scale)))
+    bands = [Image.fromarray(np.ascontiguousarray(b, np.float32)).resize(size, Image.Resampling.BOX) for b in pixels]
+    return np.stack([np.asarray(b) for b in bands])
+
+
+def _uri(image: Image.Image) -> str:
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=False, compress_level=7)
+    return f"data:image/png;base64,{b64encode(out.getvalue()).decode()}"
+
+
+def shown_bands(bands: int) -> str | None:
+    """What is left out when a picture of so many bands is shown; None where nothing is."""
+    return None if bands in (1, 3) else "band 1 is shown" if bands == 2 else f"bands 1 to 3 of {bands} are shown"
+
+
+def picture_uri(pixels: np.ndarray, limit: int | None = None) -> str:
+    """(C, H, W) as an 8-bit PNG: 0 is black, 1 white, beyond is clipped. Of more than three bands the first three."""
+    pixels = shrunk(pixels if len(pixels) in (1, 3) else pixels[:1] if len(pixels) == 2 else pixels[:3], limit)
+    values = np.rint(255 * np.clip(np.nan_to_num(pixels), 0, 1)).astype(np.uint8)
+    return _uri(Image.fromarray(values[0] if len(values) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))))
+
+
+def map_uri(values: np.ndarray, top: float, limit: int | None = None) -> str:
+    """(H, W) in the colour map: 0 is its dark end, `top` and above its light one."""
+    values = shrunk(values[None], limit)[0]
+    image = Image.fromarray(np.rint(255 * np.clip(values / top, 0, 1)).astype(np.uint8), mode=None).convert("P")
+    image.putpalette(colours().tobytes())
+    return _uri(image)
+
+
+def round_up(value: float) -> float:
+    """The next number that reads well as the end of a scale: 1, 1.5, 2, 3, 5 or 7.5 times a power of ten."""
+    if not (math.isfinite(value) and value > 0):
+        return 1.0
+    ten = 10.0 ** math.floor(math.log10(value))
+    return next((s * ten for s in (1, 1.5, 2, 3, 5, 7.5) if value <= s * ten * (1 + 1e-9)), 10 * ten)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The colour scale that maps share: 0 to `top`, in `unit`."""
+
+    top: float
+    unit: str
+
+    @classmethod
+    def of(cls, maps: list[np.ndarray], unit: str) -> Scale:
+        """For maps (H, W) up to their 99.5th percentile, white at most: outliers do not darken everything else.
+
+        Nor does one map of many: it counts up to four times the middle one.
+        """
+        tops = [float(np.percentile(m, 99.5)) for m in maps] or [1.0]
+        return cls(round_up(min(max(tops), 4 * median_low(tops), 1.0)), unit)
+
+    def bar(self) -> Html:
+        """The colour bar with its ends, its middle and the unit."""
+        ramp = _uri(Image.fromarray(colours()[None]))
+        ticks = ["0", f"{self.top / 2:.3g}", f"≥ {self.top:.3g}"]
+        image = tag("img", src=ramp, alt=f"colour scale from 0 to {self.top:.3g} {self.unit}", width=256, height=1)
+        return tag(
+            "div", image, tag("div", [tag("span", t) for t in ticks], class_="ticks"),
+            tag("p", f"Std and error {self.unit}.", class_="unit"), class_="bar",
+        )  # fmt: skip
+
+
+def image(uri: str, name: str, size: tuple[int, int], **attributes: str | bool | None) -> Html:
+    """An `img` laid out as `size` (width, height) pixels whatever the size of its file; `name` is its alt text.
+
+    Pixels of small pictures are shown as such.
+    """
+    small = "pixels" if max(size) <= PIXELS else None
+    attributes = {"loading": "lazy", "decoding": "async", "data_zoom": True, "class_": small} | attributes
+    return tag("img", src=uri, alt=name, width=size[0], height=size[1], **attributes)
+
+
+def figure(picture: Html, *caption: Child, class_: str | None = None) -> Html:
+    """A picture with its caption."""
+    return tag("figure", picture, tag("figcaption", *caption), class_=class_)
