@@ -1,110 +1,115 @@
-"""Which solver settings restore best, per task, on a few TRAINING pictures; the package's defaults come from here.
+"""The settings behind the package's defaults (`restorekit/cli/tasks.py`): `restorekit tune` on TRAINING pictures.
 
-`--grid` names a family of settings below, or give solvers by hand: `--solver "diffpir:steps=20,zeta=0.1"`.
+One answer is judged by PSNR, samples by the ranked probability score of four. Every restoration is a row in
+results/tune_rows.csv as soon as it exists; a killed run goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from itertools import product
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from common import RESULTS, centre, load_labelled, publish, training_pictures
-from tasks import TASKS, Case, cases, run_solver, solver_of
+from common import RESULTS, centre, kernels, load_labelled, publish, training_pictures
 
-from restorekit.bench.rows import Rows
-from restorekit.metrics import psnr, ssim
-from restorekit.types import Denoiser
-
-
-def hqs() -> list[str]:
-    grid = product((0.1, 0.23, 0.5, 1.0), (0.2, 1.0), (8, 24))
-    return [f"hqs:steps={n},lambda_={lam},first={first}" for lam, first, n in grid]
+from restorekit.bench.tune import SIGN, Found, Score, Trial, Tuning, clear_gain, rows_of, with_ranges
+from restorekit.operators import LinearOperator, blur
+from restorekit.spec import likelihood, operator
 
 
-def hqs_holes() -> list[str]:
-    grid = product((0.23, 1.0), (0.5, 2.0, 10.0), (12, 30))
-    return [f"hqs:steps={n},lambda_={lam},first={first}" for lam, first, n in grid]
+@dataclass(frozen=True)
+class Search:
+    """A family of settings for a task: `solver` over what it calls tunable, at each number of steps."""
+
+    task: str
+    solver: str
+    steps: tuple[int, ...]
+    score: Score
 
 
-def diffpir() -> list[str]:
-    grid = product((0.25, 1.0, 4.0), (0.0, 0.3, 1.0), (1.0, 10.0), (20,))
-    return [f"diffpir:steps={n},lambda_={lam},zeta={zeta},first={first}" for lam, zeta, first, n in grid]
+TASKS = {  # operator and noise
+    "denoise": ("denoise", "gaussian:0.1"),
+    "blur": ("levin", "gaussian:0.01"),  # the motion kernels of Levin et al. in turn
+    "average": ("average:factor=4", "gaussian:0.01"),
+    "inpaint": ("inpaint:mask=random:0.2", "gaussian:0.01"),
+    "box": ("inpaint:mask=box:0.25", "gaussian:0.01"),
+    "grey": ("grey", "gaussian:0.01"),
+}
+ANSWERS = {"denoise": (1, 8), "blur": (8, 16), "average": (16, 8), "inpaint": (30, 16), "box": (30, 16), "grey": (8, 16)}  # fmt: skip
+DRAWS = (("diffpir", (20, 50)), ("ddrm", (20, 50)), ("ddnm+:travel=5x2", (10, 25)), ("pigdm", (15,)))
 
 
-def spectral() -> list[str]:
-    samplers = [
-        f"{name}:steps={n},eta={eta}" for name in ("ddrm", "ddnm+") for n in (20, 50) for eta in (0.0, 0.5, 0.85, None)
+def searches(task: str) -> list[Search]:
+    own = [
+        Search(task, solver, steps, "crps")
+        for solver, steps in DRAWS
+        if task != "blur" or solver in ("diffpir", "pigdm")
     ]
-    return [*samplers, "ddnm+:steps=10,eta=0.85,travel=5x3", "ddnm:steps=50"]
+    return [Search(task, "hqs", ANSWERS[task], "psnr"), *own]
 
 
-def dps() -> list[str]:
-    return [f"dps:steps={n}" for n in (50, 200)] + [f"dps:steps=100,step=paper,scale={s}" for s in (0.5, 1.0)]
-
-
-GRIDS = {"hqs": hqs, "hqs-holes": hqs_holes, "diffpir": diffpir, "spectral": spectral, "dps": dps}
-
-
-def measure(rows: Rows, label: str, prior: Denoiser, trials: list[tuple[str, Case]], text: str) -> None:
-    task = trials[0][1].task
-    if rows.has(label, task, text):
-        return
-    scores, began, nfe = [], time.perf_counter(), 0
-    for _, case in trials:
-        result = run_solver(case, prior, solver_of(text))
-        if result is None:
-            return
-        x, nfe = result.mean.numpy().clip(0, 1), result.nfe
-        scores.append((psnr(x, case.truth), ssim(x, case.truth)))
-    seconds = (time.perf_counter() - began) / len(trials)
-    rows.add(label, task, text, len(trials), *map(float, np.mean(scores, 0)), nfe, seconds)
-    print(f"{task:12} {text:50} {np.mean(scores, 0)[0]:.2f} dB, {nfe} calls, {seconds:.1f} s", flush=True)
-
-
-def report(rows: Rows, label: str, note: str) -> None:
-    tables = []
-    for task in TASKS:
-        mine = [r for r in rows.rows if r["task"] == task and r["prior"] == label]
-        order = sorted(mine, key=lambda r: -float(r["psnr"]))
-        body = [(r["settings"], float(r["psnr"]), float(r["ssim"]), int(r["nfe"])) for r in order]
-        if body:
-            tables.append((task, ("settings", "PSNR", "SSIM", "calls"), body))
-    notes = [
-        f"Prior {label}. First crops of natural128-train.zip at 128x128; PSNR of the result clipped to [0, 1]."
-    ] + [note] * bool(note)
-    publish("tune", "Solver settings, tuned on training pictures", tables, notes)
+def trials(task: str, count: int, side: int) -> list[Trial]:
+    op, noise = TASKS[task]
+    made = []
+    for i, (name, x) in enumerate(training_pictures(count)):
+        truth = centre(x, side, 4)
+        shape: tuple[int, int, int] = truth.shape  # type: ignore[assignment]
+        levin = op == "levin"
+        own: LinearOperator = (
+            blur(shape, torch.from_numpy(kernels()[i % 8][1]), "reflect") if levin else operator(op, image=shape)  # type: ignore[assignment]
+        )
+        made.append(Trial.of(name, truth, own, likelihood(noise)))
+    return made
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prior", required=True, help="shipped name or checkpoint")
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="of: " + ", ".join(TASKS))
-    parser.add_argument("--grid", nargs="*", default=[], choices=list(GRIDS))
-    parser.add_argument(
-        "--solver", action="append", default=[], help="name:key=value,...; keys first, last, steps, samples"
-    )
-    parser.add_argument("--pictures", type=int, default=5)
+    parser.add_argument("--prior", default="natural", help="shipped name or checkpoint")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--only", nargs="*", help="solvers; default: all")
+    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--crop", type=int, default=96)
+    parser.add_argument("--budget", type=int, default=40, help="restorations per solver and task")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--note", default="", help="a line for the report")
-    parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     label, prior = load_labelled(args.prior)
-    rows = Rows(
-        RESULTS / "tune_rows.csv", ("prior", "task", "settings"), ("pictures", "psnr", "ssim", "nfe", "seconds")
-    )
-    if not args.report_only:
-        pictures = [(name, centre(x, 128)) for name, x in training_pictures(args.pictures)]
-        texts = [text for grid in args.grid for text in GRIDS[grid]()] + args.solver
-        for task in args.tasks:
-            trials = cases(task, pictures)
-            for text in texts:
-                measure(rows, label, prior, trials, text)
-        rows.reload()
-    report(rows, label, args.note)
+    tables = []
+    for task in args.tasks:
+        measured = trials(task, args.pictures, args.crop)
+        body: dict[Score, list[tuple[float, tuple[object, ...]]]] = {"psnr": [], "crps": []}
+        for search in searches(task):
+            if args.only and search.solver.partition(":")[0] not in args.only:
+                continue
+            samples = 4 if search.score == "crps" else 1
+            plain = Tuning(search.solver, search.steps, {}, args.budget, samples, search.score)
+            tuning = with_ranges(plain, [])
+            rows = rows_of(RESULTS / "tune_rows.csv")
+            key = f"{task} {' '.join(TASKS[task])} {label} crop {args.crop}"
+            found = tuning(measured, prior, rows, key, lambda line: print(f"{task}: {line}", flush=True))
+            body[search.score] += [_line(f, f is found[0] and clear_gain(found, tuning)) for f in _last(found)]
+        for score, lines in body.items():
+            ordered = [line for _, line in sorted(lines, key=lambda v: -SIGN[score] * v[0])]
+            if ordered:
+                caption = f"{task}, {'one answer' if score == 'psnr' else 'samples'}"
+                tables.append(
+                    (caption, ("settings", "steps", "calls", score, "clearly better than its start"), ordered)
+                )
+    notes = [
+        f"Prior {label}; {args.pictures} training pictures, crops of {args.crop} pixels; {args.budget} restorations per solver.",
+        "Successive halving (`restorekit tune`): listed is what was run on all pictures. PSNR in dB of one answer; crps: ranked "
+        "probability score of four samples, in hundredths of white, lower is better.",
+    ]
+    publish("tune", "Solver settings, tuned on training pictures", tables, notes)
+
+
+def _last(found: list[Found]) -> list[Found]:
+    return [f for f in found if len(f.scores) == len(found[0].scores)]
+
+
+def _line(f: Found, clear: bool) -> tuple[float, tuple[object, ...]]:
+    shown = f.mean() if f.mean() > 1 else 100 * f.mean()
+    return f.mean(), (f.settings, f.steps, f.nfe, shown, "yes" if clear else "")
 
 
 if __name__ == "__main__":

@@ -113,12 +113,37 @@ class DenoiseOp:
 
 @dataclass(frozen=True)
 class InpaintOp(DenoiseOp):
-    mask: str = ""  # picture or NPY as large as the measurement, 1 (white) = measured
+    mask: str = ""  # file as large as the measurement, 1 (white) = measured; random:SHARE[:SEED], box:SHARE
 
     def operator(self, image: Shape) -> Operator:
         if not self.mask:
-            raise BadInput("inpaint: a mask is needed, as in inpaint:mask=mask.png (white = measured)")
-        return Inpaint(image, torch.from_numpy(io.read_mask(self.mask, image[1:])))
+            raise BadInput(
+                "inpaint: a mask is needed, as in inpaint:mask=mask.png (white = measured) or mask=random:0.2"
+            )
+        made = generated_mask(self.mask, image[1:])
+        return Inpaint(image, torch.from_numpy(io.read_mask(self.mask, image[1:])) if made is None else made)
+
+
+def generated_mask(text: str, size: tuple[int, int]) -> Tensor | None:
+    """(1, H, W) of `random:SHARE[:SEED]`, that share of the pixels measured, or `box:SHARE`, a hole of that share of each
+    side in the middle; None where the text names a file."""
+    name, *numbers = text.split(":")
+    if name not in ("random", "box") or not numbers:
+        return None
+    try:
+        share, seed = float(numbers[0]), int(numbers[1]) if numbers[1:] else 0
+    except ValueError:
+        share, seed = -1.0, 0
+    if not 0 < share < 1 or seed < 0 or len(numbers) > (2 if name == "random" else 1):
+        raise BadInput(
+            f"mask={text} is not understood; a share lies between 0 and 1, as in random:0.2, random:0.2:7, box:0.25"
+        )
+    if name == "random":
+        return (torch.rand((1, *size), generator=torch.Generator().manual_seed(seed)) < share).float()
+    mask = torch.ones(1, *size)
+    (top, height), (left, width) = (((n - round(n * share)) // 2, round(n * share)) for n in size)
+    mask[:, top : top + height, left : left + width] = 0
+    return mask
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,7 @@ class Solver(ABC):
     needs: ClassVar[str] = "any operator and noise law with a gradient"
     gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
     default_steps: ClassVar[int] = 50
+    tunable: ClassVar[dict[str, tuple[float, float]]] = {}  # what `restorekit tune` searches: setting -> least, most
 
     @abstractmethod
     def __call__(

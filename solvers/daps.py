@@ -34,6 +34,7 @@ class DAPS(Solver):
     paper: bool = False  # as published, with tau = 0.005 (0.01 on [-1, 1])
 
     reference = "daps"
+    tunable = {"inner": (2, 10)}
     default_steps = 50
 
     def __post_init__(self) -> None:

@@ -37,6 +37,7 @@ class DDNM(Solver):
     eta: float | None = 0.85  # share of fresh noise; None: ancestral
 
     reference = "ddnm"
+    tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
 
     def __post_init__(self) -> None:
@@ -68,6 +69,7 @@ class DDNMPlus(Solver):
     paper: bool = False  # coefficients noisier than the level are pulled to y at every step
 
     reference = "ddnm"
+    tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"
 
     def __post_init__(self) -> None:

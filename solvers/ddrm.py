@@ -25,6 +25,7 @@ class DDRM(Solver):
     paper: bool = False  # coefficients noisier than the level are pulled to y at every step
 
     reference = "ddrm"
+    tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ class DiffPIR(Solver):
     first: float = 1.0  # noise level to start from; 10 forgets the first estimate altogether
 
     reference = "diffpir"
+    tunable = {"lambda_": (0.2, 5.0), "zeta": (0.0, 1.0), "first": (0.2, 10.0)}
     needs = "a linear operator; Gaussian noise, counts or speckle"
 
     def __post_init__(self) -> None:
@@ -63,6 +64,7 @@ class HQS(Solver):
     first: float = 49 / 255  # noise level to start from; larger for larger holes
 
     reference = "dpir"
+    tunable = {"lambda_": (0.05, 2.0), "first": (0.1, 2.0)}
     samples = False
     default_steps = 8
     needs = DiffPIR.needs

@@ -33,6 +33,7 @@ class DPS(Solver):
     )
 
     reference = "dps"
+    tunable = {"scale": (0.3, 3.0)}
     gradient = True
     default_steps = 200
 

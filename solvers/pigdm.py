@@ -27,6 +27,7 @@ class PiGDM(Solver):
     paper: bool = False  # the published weight and steps, with prior_std = 1/2
 
     reference = "pigdm"
+    tunable = {"prior_std": (0.05, 0.5)}
     needs = "a linear operator and Gaussian noise"
     gradient = True
     default_steps = 25

@@ -31,6 +31,7 @@ class PnPDM(Solver):
     paper: bool = False  # rho from 5 to 0.15 (10 to 0.3 on [-1, 1])
 
     reference = "pnpdm"
+    tunable = {"inner": (2, 12)}
     default_steps = 40
 
     def __post_init__(self) -> None:

@@ -38,6 +38,7 @@ class Quadrature(Solver):
     sampler: str = "sde"
 
     reference = "pigdm"
+    tunable = {"prior_std": (0.05, 0.5)}
     needs = "a linear operator; counts, speckle or another law of independent values, but not Gaussian noise"
     gradient = True
     default_steps = 50

@@ -30,6 +30,7 @@ class VDS(Solver):
     paper: bool = False  # its weights, constant rate and schedule; Gaussian noise only
 
     reference = "vds"
+    tunable = {"lambda_": (0.1, 2.0), "lr": (0.01, 0.2)}
     samples = False
     default_steps = 200
 

@@ -322,7 +322,9 @@ def test_units_do_not_matter(name: str, factor: float) -> None:
         sigmas = [s * unit for s in log_uniform(20, 1.0, 0.02)]
         return [s.x for s in SCALED[name](unit)(problem, denoise, sigmas, x * unit, Stream(4))][-1]
 
-    torch.testing.assert_close(run(factor, scaled) / factor, run(1.0, prior), rtol=0, atol=1e-8)  # rounding of 20 steps
+    torch.testing.assert_close(
+        run(factor, scaled) / factor, run(1.0, prior), rtol=0, atol=1e-7
+    )  # rounding; Adam divides small gradients by their size
 
 
 def test_every_solver_for_gaussian_noise_is_tested_in_other_units() -> None:

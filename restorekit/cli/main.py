@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import restorekit
-from restorekit.cli import bench, check, cite, compare, degrade, metrics, priors, restore, solvers, train
+from restorekit.cli import bench, check, cite, compare, degrade, metrics, priors, restore, solvers, train, tune
 from restorekit.errors import BadInput
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
@@ -46,6 +46,7 @@ app.command()(train.train)
 app.add_typer(priors.app, name="priors")
 app.command()(solvers.solvers)
 app.add_typer(bench.app, name="bench")
+app.command()(tune.tune)
 app.command()(cite.cite)
 
 

@@ -1,0 +1,215 @@
+"""The few free settings of a solver, found on pictures held aside: a small search with a budget.
+
+Candidates are the solver's own settings and points of a Sobol sequence; they are run on one picture, the better half on a
+second one, and so on (successive halving: Karnin, Koren, Somekh, ICML 2013), so that most of the budget goes to what is
+nearly best. Compared are always means over the same measurements.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.stats import qmc
+
+from restorekit import metrics
+from restorekit.bench.rows import Rows, markdown
+from restorekit.driver import restore
+from restorekit.errors import BadInput
+from restorekit.likelihood import Likelihood
+from restorekit.operators import Operator
+from restorekit.solvers.from_text import solver as solver_of
+from restorekit.types import Denoiser, Problem
+
+Score = Literal["psnr", "ssim", "crps"]
+SIGN = {"psnr": 1, "ssim": 1, "crps": -1}  # of better
+HEADER = ("settings", "steps", "calls", "pictures", "score", "to the default", "+-")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A picture (C, H, W) in [0, 1] and what was measured of it."""
+
+    name: str
+    truth: np.ndarray
+    problem: Problem
+
+    @staticmethod
+    def of(name: str, truth: np.ndarray, operator: Operator, law: Likelihood, seed: int = 0) -> Trial:
+        """Simulated; the noise depends on the name and the seed alone."""
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) + seed)
+        y = law.sample(operator(torch.from_numpy(truth)[None]), generator)
+        return Trial(name, truth, Problem(y, operator, law))
+
+
+@dataclass(frozen=True)
+class Found:
+    """One candidate: its scores on the trials it was run on, in their order."""
+
+    settings: str
+    steps: int
+    nfe: int
+    scores: tuple[float, ...]
+
+    def mean(self, count: int | None = None) -> float:
+        return float(np.mean(self.scores[:count]))
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """`ranges`: setting -> (least, most); whole numbers if both are; logarithmic if both are positive and 4 times apart.
+
+    budget: restorations in all. samples: draws per restoration; crps needs at least two.
+    """
+
+    solver: str
+    steps: Sequence[int]
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    budget: int = 60
+    samples: int = 1
+    score: Score = "psnr"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.score not in SIGN:
+            raise BadInput(f"score {self.score!r} is unknown; known: {', '.join(SIGN)}")
+        if self.score == "crps" and self.samples < 2:
+            raise BadInput("the score crps compares samples with the truth: give --samples 2 or more")
+        if not self.steps or min(self.steps) < 1:
+            raise BadInput("--steps: at least one number of noise levels, each at least 1")
+        for name, (low, high) in self.ranges.items():
+            if not low < high:
+                raise BadInput(f"range {name}={low},{high}: the first number must be the smaller one")
+
+    def rungs(self, trials: int) -> list[tuple[int, int]]:
+        """(candidates, trials so far) of every round: half the candidates, twice the trials."""
+        ends = sorted({min(2**k, trials) for k in range(trials.bit_length() + 1)})
+        cost, before = 0.0, 0
+        for k, end in enumerate(ends):
+            cost += (end - before) / 2**k
+            before = end
+        first = max(2, int(self.budget / cost))
+        return [(max(2, first // 2**k), end) for k, end in enumerate(ends)]
+
+    def candidates(self, count: int) -> list[tuple[str, int]]:
+        """The solver as it was given, at every number of steps, then points of the space."""
+        given = [(self.solver, n) for n in self.steps]
+        names = list(self.ranges)
+        sobol = qmc.Sobol(len(names) + 1, seed=self.seed).random_base2(max(1, count).bit_length())
+        for point in sobol[: max(0, count - len(given))]:
+            values = [f"{k.rstrip('_')}={_value(u, *self.ranges[k])}" for k, u in zip(names, point)]
+            joint = "," if ":" in self.solver else ":"
+            steps = self.steps[min(int(point[-1] * len(self.steps)), len(self.steps) - 1)]
+            given.append((f"{self.solver}{joint}{','.join(values)}" if values else self.solver, steps))
+        return list(dict.fromkeys(given))
+
+    def __call__(
+        self, trials: Sequence[Trial], denoise: Denoiser, rows: Rows, key: str, tell: Callable[[str], None]
+    ) -> list[Found]:
+        """Best first; the solver as given is always there, on every trial. `rows` keep what is done, under `key`."""
+        rungs = self.rungs(len(trials))
+        alive = self.candidates(rungs[0][0])
+        kept = alive[: len(self.steps)]
+        found: dict[tuple[str, int], Found] = {}
+        for keep, end in rungs:
+            alive = list(dict.fromkeys([*kept, *alive]))[: max(keep, len(kept))]
+            for candidate in alive:
+                scores = [self._score(candidate, t, denoise, rows, key) for t in trials[:end]]
+                found[candidate] = Found(*candidate, scores[0][1], tuple(s for s, _ in scores))
+            alive.sort(key=lambda c: -SIGN[self.score] * found[c].mean())
+            best = found[alive[0]]
+            tell(
+                f"{len(alive)} candidates on {end} pictures; best {best.settings} steps {best.steps}: {best.mean():.4g}"
+            )
+        return sorted(found.values(), key=lambda f: (-len(f.scores), -SIGN[self.score] * f.mean()))
+
+    def _score(
+        self, candidate: tuple[str, int], trial: Trial, denoise: Denoiser, rows: Rows, key: str
+    ) -> tuple[float, int]:
+        text, steps = candidate
+        place = (key, text, steps, self.samples, self.seed, self.score, trial.name)
+        if not rows.has(*place):
+            try:
+                run = restore(
+                    trial.problem, denoise, solver_of(text), steps=steps, samples=self.samples, seed=self.seed
+                )
+            except BadInput as error:
+                if "diverged" not in str(error):
+                    raise
+                rows.add(*place, -math.inf * SIGN[self.score], 0)
+            else:
+                rows.add(*place, score(self.score, run.samples.cpu().numpy(), trial.truth), run.nfe)
+        names = rows.keys
+        row = next(r for r in rows.rows if tuple(r[k] for k in names) == tuple(map(str, place)))
+        return float(row["value"]), int(row["nfe"])
+
+
+KEYS = ("problem", "settings", "steps", "samples", "seed", "score", "picture")
+VALUES = ("value", "nfe")
+
+
+def rows_of(path: Path) -> Rows:
+    return Rows(path, KEYS, VALUES)
+
+
+def score(name: Score, samples: np.ndarray, truth: np.ndarray) -> float:
+    """Of samples (N, C, H, W) in [0, 1]: psnr and ssim of the mean, crps of all."""
+    clipped = samples.clip(0, 1)
+    if name == "crps":
+        return metrics.crps(clipped, truth)
+    return {"psnr": metrics.psnr, "ssim": metrics.ssim}[name](clipped.mean(0), truth)
+
+
+def _value(u: float, low: float, high: float) -> str:
+    """A point of a range, as short as it can be written: two digits."""
+    if float(low).is_integer() and float(high).is_integer() and high - low >= 2:
+        return str(round(low + u * (high - low)))
+    log = low > 0 and high / low >= 4
+    value = low * (high / low) ** u if log else low + u * (high - low)
+    return f"{value:.2g}"
+
+
+def table(found: Sequence[Found], tuning: Tuning) -> str:
+    """Markdown: what reached the last round. The default is the solver as given at the first number of steps."""
+    last = [f for f in found if len(f.scores) == len(found[0].scores)]
+    default = next(f for f in last if (f.settings, f.steps) == (tuning.solver, tuning.steps[0]))
+    body = []
+    for f in last:
+        gaps = np.array(f.scores) - np.array(default.scores)
+        error = float(gaps.std(ddof=1) / len(gaps) ** 0.5) if len(gaps) > 1 else math.nan
+        body.append((f.settings, f.steps, f.nfe, len(f.scores), f"{f.mean():.4g}", f"{gaps.mean():+.3g}", error))
+    return markdown(HEADER, body)
+
+
+def clear_gain(found: Sequence[Found], tuning: Tuning) -> bool:
+    """Whether the best is better than the default by more than two standard errors of their difference."""
+    default = next(f for f in found if (f.settings, f.steps) == (tuning.solver, tuning.steps[0]))
+    gaps = SIGN[tuning.score] * (np.array(found[0].scores) - np.array(default.scores))
+    if len(gaps) < 2 or found[0] is default:
+        return False
+    return float(gaps.mean()) > 2 * float(gaps.std(ddof=1)) / len(gaps) ** 0.5
+
+
+def with_ranges(tuning: Tuning, given: Sequence[str]) -> Tuning:
+    """`tuning` over "name=LO,HI" of each text, or, without any, over what its solver says is worth a search."""
+    kind = type(solver_of(tuning.solver))
+    if not given:
+        fixed = tuning.solver.partition(":")[2]
+        fixed_names = {p.partition("=")[0].rstrip("_") for p in fixed.split(",")}
+        free = {k: v for k, v in kind.tunable.items() if k.rstrip("_") not in fixed_names}
+        return replace(tuning, ranges=free)
+    ranges = {}
+    for text in given:
+        name, _, span = text.partition("=")
+        try:
+            low, high = (float(v) for v in span.split(","))
+        except ValueError:
+            raise BadInput(f"--range {text!r} is not understood; give it as --range zeta=0,1") from None
+        ranges[name] = (low, high)
+    return replace(tuning, ranges=ranges)
