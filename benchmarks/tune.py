@@ -76,6 +76,7 @@ def main() -> None:
     label, prior = load_labelled(args.prior)
     tables = []
     for task in args.tasks:
+        print(task, flush=True)
         measured = trials(task, args.pictures, args.crop)
         body: dict[Score, list[tuple[float, tuple[object, ...]]]] = {"psnr": [], "crps": []}
         for search in searches(task):
@@ -86,7 +87,7 @@ def main() -> None:
             tuning = with_ranges(plain, [])
             rows = rows_of(RESULTS / "tune_rows.csv")
             key = f"{task} {' '.join(TASKS[task])} {label} crop {args.crop}"
-            found = tuning(measured, prior, rows, key, lambda line: print(f"{task}: {line}", flush=True))
+            found = tuning(measured, prior, rows, key, lambda line: print(line, flush=True))
             body[search.score] += [_line(f, f is found[0] and clear_gain(found, tuning)) for f in _last(found)]
         for score, lines in body.items():
             ordered = [line for _, line in sorted(lines, key=lambda v: -SIGN[score] * v[0])]
@@ -97,8 +98,8 @@ def main() -> None:
                 )
     notes = [
         f"Prior {label}; {args.pictures} training pictures, crops of {args.crop} pixels; {args.budget} restorations per solver.",
-        "Successive halving (`restorekit tune`): listed is what was run on all pictures. PSNR in dB of one answer; crps: ranked "
-        "probability score of four samples, in hundredths of white, lower is better.",
+        "Successive halving (`restorekit tune`): listed is what was run on all pictures.",
+        "PSNR in dB of one answer; crps: ranked probability score of four samples, in hundredths of white, lower is better.",
     ]
     publish("tune", "Solver settings, tuned on training pictures", tables, notes)
 

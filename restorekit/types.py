@@ -108,7 +108,7 @@ class Problem:
         """The operator. Raises `Unsupported` in the name of `solver` where it is not linear."""
         if not isinstance(self.operator, LinearOperator):
             raise Unsupported(
-                f"{solver} needs a linear operator, got {type(self.operator).__name__}; use `--solver dps`"
+                f"{solver} needs a linear operator, got {type(self.operator).__name__}; use `--solver dps` or daps"
             )
         return self.operator
 
@@ -135,7 +135,7 @@ class Problem:
                 raise ValueError("in a Joint law a sigma is a number or one value per measured value, flattened")
             parts = [s.expand(n) for s, n in zip(sigmas, law.sizes)]
             return torch.cat(parts)
-        raise Unsupported(f"{solver} needs Gaussian noise, got {type(law).__name__}; use `--solver dps`")
+        raise Unsupported(f"{solver} needs Gaussian noise, got {type(law).__name__}; use `--solver dps` or daps")
 
     def spectral(self, solver: str) -> tuple[SVDOperator, float]:
         """(A, sigma_y) for solvers that work on singular values. Raises `Unsupported` where there are none."""

@@ -43,7 +43,7 @@ class Exchange(Solver):
             raise ValueError(f"inner={self.inner} must be >= 2, sweeps={self.sweeps} >= 1, widest={self.widest} > 0")
 
     def check(self, problem: Problem) -> None:
-        problem.spectral("pnpdm-exchange")
+        problem.spectral("exchange")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         last = max(0.01, min(0.5 * self.widest, problem.noise_level()))
@@ -56,7 +56,7 @@ class Exchange(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        operator, sigma_y = problem.spectral("pnpdm-exchange")
+        operator, sigma_y = problem.spectral("exchange")
         target, s = operator.ut(problem.least_squares("")[1]), operator.singulars.to(x)
         draw, levels = conditional(problem), sigmas[:-1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import pytest
@@ -23,6 +24,7 @@ from restorekit.solvers import (
     MCG,
     MMPS,
     SMC,
+    SOLVERS,
     VDS,
     DDNMPlus,
     DiffPIR,
@@ -301,3 +303,44 @@ def test_batches_hold_as_many_samples_as_fit_a_million_pixels() -> None:
         problem = Problem(torch.zeros(1, *shape), ops.Identity(shape), Gaussian(0.1))
         restore(problem, denoise, DiffPIR(), sigmas=[0.1, 0.0], samples=3)
     assert sizes == [1, 1, 1, 2, 1]
+
+
+# --- refusals ---
+
+
+def _problems() -> dict[str, Problem]:
+    shape = (1, 12, 12)
+    x = GaussianPrior.smooth(shape).sample(1, torch.Generator().manual_seed(0))
+    lopsided = ops.blur(shape, peaked(5, 5), "reflect")
+    vanishing = ops.blur(shape, gaussian(9, 2.0), "circular")
+    mask = (torch.arange(12) % 3 > 0).double().expand(shape)
+    made: dict[str, tuple[ops.Operator, Likelihood, Tensor | None]] = {
+        "plain": (ops.Identity(shape), Gaussian(0.05), None),
+        "holes": (ops.Inpaint(shape, mask), Gaussian(0.05), None),
+        "no svd": (lopsided, Gaussian(0.05), None),
+        "amplifying": (vanishing, Gaussian(0.05), None),
+        "masked": (ops.Identity(shape), Gaussian(0.05), mask[None]),
+        "unequal": (ops.BlockAverage(shape, 3), Gaussian(torch.linspace(0.02, 0.2, 4).double()), None),
+        "counts": (ops.Identity(shape), Poisson(30.0), None),
+        "blurred counts": (lopsided, Poisson(30.0), None),
+        "speckle": (ops.Identity(shape), Gamma(4.0), None),
+        "magnitudes": (ops.PhaseRetrieval(shape), Gaussian(0.05), None),
+        "saturated counts": (ops.Saturate(shape, 1.5), Poisson(30.0), None),
+    }
+    return {name: Problem(op(x), op, law, mask) for name, (op, law, mask) in made.items()}
+
+
+@pytest.mark.parametrize("kind", _problems())
+def test_a_refusal_names_solvers_that_do_not_refuse(kind: str) -> None:
+    problem, refused = _problems()[kind], {}
+    for name, solver in SOLVERS.items():
+        try:
+            solver().check(problem)
+        except Unsupported as error:
+            refused[name] = str(error)
+    assert len(refused) < len(SOLVERS) - 1
+    for name, message in refused.items():
+        named = [n for n in re.findall(r"[a-z+]+", message.partition("use ")[2]) if n in SOLVERS]
+        assert message.startswith(name)
+        assert named, message
+        assert not set(named) & set(refused), message

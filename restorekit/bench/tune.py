@@ -101,7 +101,7 @@ class Tuning:
         """The solver as it was given, at every number of steps, then points of the space."""
         given = [(self.solver, n) for n in self.steps]
         names = list(self.ranges)
-        sobol = qmc.Sobol(len(names) + 1, seed=self.seed).random_base2(max(1, count).bit_length())
+        sobol = qmc.Sobol(len(names) + 1, scramble=False).fast_forward(1).random(max(1, count))
         for point in sobol[: max(0, count - len(given))]:
             values = [f"{k.rstrip('_')}={_value(u, *self.ranges[k])}" for k, u in zip(names, point)]
             joint = "," if ":" in self.solver else ":"
@@ -118,7 +118,7 @@ class Tuning:
         kept = alive[: len(self.steps)]
         found: dict[tuple[str, int], Found] = {}
         for keep, end in rungs:
-            alive = list(dict.fromkeys([*kept, *alive]))[: max(keep, len(kept))]
+            alive = list(dict.fromkeys([*alive[:keep], *kept]))
             for candidate in alive:
                 scores = [self._score(candidate, t, denoise, rows, key) for t in trials[:end]]
                 found[candidate] = Found(*candidate, scores[0][1], tuple(s for s, _ in scores))

@@ -1,0 +1,140 @@
+"""`restorekit tune`: the search, its budget, its resume, and the scores it goes by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from restorekit import io
+from restorekit.bench.tune import Found, Trial, Tuning, clear_gain, rows_of, score, table, with_ranges
+from restorekit.cli.main import run
+from restorekit.likelihood import Gaussian
+from restorekit.metrics import crps
+from restorekit.operators import BlockAverage, Identity
+from restorekit.priors.analytic import GaussianPrior
+from restorekit.solvers import SOLVERS
+from restorekit.solvers.from_text import solver as solver_of
+
+SHAPE = (1, 16, 16)
+
+
+def _trials(count: int) -> tuple[list[Trial], GaussianPrior]:
+    prior = GaussianPrior.smooth(SHAPE, std=0.15)
+    truths = prior.sample(count, torch.Generator().manual_seed(0)).float().numpy()
+    made = [Trial.of(f"p{i}", x, BlockAverage(SHAPE, 2), Gaussian(0.05)) for i, x in enumerate(truths)]
+    return made, GaussianPrior(prior.mean.float(), prior.variances.float())
+
+
+def test_a_bad_setting_is_found_out_within_the_budget(tmp_path: Path) -> None:
+    trials, prior = _trials(4)
+    tuning = with_ranges(Tuning("diffpir:zeta=0.3", [10], {}, 40, 1, "psnr"), ["lambda=0.01,100"])
+    rows, lines = rows_of(tmp_path / "tune.csv"), []
+    found = tuning(trials, prior, rows, "key", lines.append)
+    assert len(rows.rows) <= 40 + 4  # the solver as given always goes on
+    assert max(len(f.scores) for f in found if f.settings != "diffpir:zeta=0.3") == 4  # and so does the best
+    assert len(lines) == len(tuning.rungs(4)) == 3
+    default = next(f for f in found if f.settings == "diffpir:zeta=0.3")
+    assert len(default.scores) == 4
+    assert found[0].mean() >= default.mean()
+    worst = max(found, key=lambda f: abs(np.log(float(f.settings.partition("lambda=")[2] or 1))))
+    assert worst.mean(1) < found[0].mean(1) - 0.5  # a weight far from 1 costs more than that
+    assert len(worst.scores) < 4
+    assert table(found, tuning).count("diffpir") == sum(len(f.scores) == 4 for f in found)
+    again = tuning(trials, None, rows_of(tmp_path / "tune.csv"), "key", lines.append)  # type: ignore[arg-type]
+    assert [(f.settings, f.scores) for f in again] == [(f.settings, f.scores) for f in found]  # nothing ran again
+
+
+def test_a_gain_is_clear_beyond_two_standard_errors() -> None:
+    tuning = Tuning("hqs", [8])
+    default = Found("hqs", 8, 8, (20.0, 22.0, 24.0))
+    assert clear_gain([Found("hqs:first=1", 8, 8, (20.5, 22.6, 24.4)), default], tuning)
+    assert not clear_gain([Found("hqs:first=1", 8, 8, (23.0, 21.9, 24.1)), default], tuning)
+    assert not clear_gain([default], tuning)
+    lower = Tuning("ddrm", [8], score="crps", samples=2)
+    assert clear_gain(
+        [Found("ddrm:eta=0", 8, 8, (0.01, 0.02)), Found("ddrm", 8, 8, (0.02, 0.0301))], lower
+    )  # less is better
+
+
+def test_the_ranked_probability_score_is_proper_and_that_of_its_definition() -> None:
+    rng = np.random.default_rng(0)
+    x, truth = rng.normal(size=(6, 1, 60, 60)), rng.normal(size=(1, 60, 60))
+    pairs = [np.abs(x[i] - x[j]).mean() for i in range(6) for j in range(6) if i != j]
+    assert crps(x, truth) == pytest.approx(np.mean([np.abs(s - truth).mean() for s in x]) - np.mean(pairs) / 2)
+    assert crps(x[:1], truth) == pytest.approx(float(np.abs(x[0] - truth).mean()))
+    right = crps(x, truth)
+    assert right < crps(0.5 * x, truth) < crps(0.1 * x, truth)  # too sure
+    assert right < crps(2 * x, truth)  # not sure enough
+    assert score("crps", np.full((2, 1, 4, 4), 3.0), np.ones((1, 4, 4))) == 0  # clipped to white
+
+
+def test_what_solvers_call_tunable_are_settings_they_take() -> None:
+    for name, kind in SOLVERS.items():
+        for setting, (low, high) in kind.tunable.items():
+            for value in (low, high):
+                text = f"{name}:{setting.rstrip('_')}={int(value) if isinstance(low, int) else value}"
+                assert float(getattr(solver_of(text), setting)) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--solver", "ddnm++"], "ddnm+"),
+        (["--solver", "smc"], "--range"),
+        (["--solver", "hqs", "--range", "zeta=0,1"], "first"),
+        (["--solver", "hqs", "--range", "first=2,1"], "smaller"),
+        (["--solver", "hqs", "--range", "first"], "--range zeta=0,1"),
+        (["--solver", "hqs", "--score", "lpips"], "psnr"),
+        (["--solver", "ddrm", "--score", "crps", "--samples", "1"], "--samples 2"),
+        (["--solver", "ddrm", "--noise", "poisson:30"], "dps"),
+        (["--solver", "hqs", "--crop", "64"], "--crop"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _pictures(tmp_path / "in", 2)
+    with pytest.raises(SystemExit) as stop:
+        run(["tune", "--data", str(tmp_path / "in"), "--op", "average:2", "--prior", "natural-fast", "--crop", "32",
+             "--out", str(tmp_path / "out"), *arguments])  # fmt: skip
+    error = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code
+    assert len(error) == 1
+    assert message in error[0]
+
+
+def _pictures(folder: Path, count: int) -> None:
+    folder.mkdir()
+    for i in range(count):
+        x = np.random.default_rng(i).random((3, 6, 6)).repeat(8, 1).repeat(8, 2).astype(np.float32)
+        io.write(folder / f"{i}.png", x, io.Picture(x, "uint8", (0.0, 255.0)))
+
+
+def test_the_command_prints_what_it_chose_and_goes_on_where_it_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _pictures(tmp_path / "in", 2)
+    command = ["tune", "--data", str(tmp_path / "in"), "--op", "inpaint:mask=random:0.5", "--solver", "hqs", "--steps", "2",
+               "--prior", "natural-fast", "--crop", "32", "--budget", "6", "--out", str(tmp_path / "out")]  # fmt: skip
+    printed = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            run(command)
+        assert stop.value.code == 0
+        printed.append(capsys.readouterr().out)
+    assert "chosen: --solver hqs" in printed[0]
+    assert printed[0] == printed[1]
+    rows = (tmp_path / "out" / "tune.csv").read_text().splitlines()
+    assert len(rows) == len(set(rows)) >= 5
+    assert "Chosen: `--solver hqs" in (tmp_path / "out" / "tune.md").read_text()
+
+
+def test_a_trial_does_not_depend_on_its_neighbours() -> None:
+    x = np.full(SHAPE, 0.5, np.float32)
+    one, other, seeded = (Trial.of(n, x, Identity(SHAPE), Gaussian(0.1), s) for n, s in (("a", 0), ("a", 0), ("a", 1)))
+    assert torch.equal(one.problem.y, other.problem.y)
+    assert not torch.equal(one.problem.y, seeded.problem.y)
+    assert not torch.equal(one.problem.y, Trial.of("b", x, Identity(SHAPE), Gaussian(0.1)).problem.y)
