@@ -10,7 +10,8 @@ import torch
 from restorekit import Gaussian, Problem, io, restore
 from restorekit.operators import Inpaint
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.solvers import DiffPIR
+from restorekit.schedule import log_uniform
+from restorekit.solvers import MMPS
 
 SHAPE, SIGMA_Y, SAMPLES = (1, 24, 24), 0.02, 40
 
@@ -26,9 +27,8 @@ if __name__ == "__main__":
     truths = prior.sample(4, rng)
     measured = noise.sample(operator(truths), rng) * mask
     for truth, y in zip(truths, measured):
-        result = restore(
-            Problem(y[None], operator, noise), prior, DiffPIR(zeta=0.3, first=10.0), steps=100, samples=SAMPLES
-        )
+        levels = log_uniform(50, 10.0, SIGMA_Y / 5)  # the last step is not drawn: it must be finer than the noise
+        result = restore(Problem(y[None], operator, noise), prior, MMPS(), sigmas=levels, samples=SAMPLES)
         z = (truth - result.mean).abs() / result.std
         inside.append(torch.stack([(z < 1).double().mean(), (z < 2).double().mean()]))
         errors.append(result.std)

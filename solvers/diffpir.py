@@ -2,7 +2,8 @@
 
 Zhu et al., "Denoising Diffusion Models for Plug-and-Play Image Restoration", CVPRW 2023, Algorithm 1;
 Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", TPAMI 2021, eqs 6 and 7.
-The published code mixes units: its lambda = 1 is 1/4 here, where all sigmas are in the unit of the picture.
+The published code mixes units: its lambda = 1 is 1/4 here, where all sigmas are in the unit of the picture (paper=True: that,
+its zeta for blur, and levels uniform in the DDPM time).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import log_uniform
+from restorekit.schedule import log_uniform, vp_uniform
 from restorekit.solvers.data_step import check_data_step, data_step
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
@@ -26,6 +27,7 @@ class DiffPIR(Solver):
     lambda_: float = 1.0  # weight of the prior in the data step
     zeta: float = 1.0  # share of fresh noise; 0.3 is closer to exact posteriors, but only with an exact denoiser
     first: float = 1.0  # noise level to start from; 10 forgets the first estimate altogether
+    paper: bool = False  # lambda = 1/4, zeta = 0.1, 100 levels of the DDPM time
 
     reference = "diffpir"
     tunable = {"lambda_": (0.2, 5.0), "zeta": (0.0, 1.0), "first": (0.2, 10.0)}
@@ -41,6 +43,8 @@ class DiffPIR(Solver):
         check_data_step(problem, "diffpir")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        if self.paper:
+            return vp_uniform(steps or 100)
         return log_uniform(steps or self.default_steps, self.first, min(0.01, 0.5 * self.first))
 
     @torch.no_grad()
@@ -48,11 +52,12 @@ class DiffPIR(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         solve = data_step(problem, "diffpir")
+        lambda_, zeta = (0.25, 0.1) if self.paper else (self.lambda_, self.zeta)
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
-            xh = solve(x0, sigma / math.sqrt(self.lambda_))
-            keep = following / sigma * math.sqrt(1 - self.zeta)  # of the noise (x - xh) / sigma that xh implies
-            x = torch.lerp(xh, x, keep).add_(rng.normal(x), alpha=following * math.sqrt(self.zeta))
+            xh = solve(x0, sigma / math.sqrt(lambda_))
+            keep = following / sigma * math.sqrt(1 - zeta)  # of the noise (x - xh) / sigma that xh implies
+            x = torch.lerp(xh, x, keep).add_(rng.normal(x), alpha=following * math.sqrt(zeta))
             yield Step(x, xh, sigma)
 
 

@@ -1,8 +1,8 @@
 """DPS: Chung, Kim, Mccann, Klasky, Ye, "Diffusion Posterior Sampling for General Noisy Inverse Problems", ICLR 2023.
 
-step="paper" is Algorithm 1 with the code's step: scale * grad ||y - A x0|| after an ancestral step (the paper's
+paper=True is Algorithm 1 with the code's step: scale * grad ||y - A x0|| after an ancestral step (the paper's
 zeta = scale / 2). Its length ignores the noise level, so it suits 1000 steps of the `vp` schedule and Gaussian noise.
-step="score" adds the gradient of the log-likelihood at x0 with its Bayesian weight, for any likelihood: nothing to
+The default adds the gradient of the log-likelihood at x0 with its Bayesian weight, for any likelihood: nothing to
 tune. It is stiff where the noise is low, so its length is limited to Polyak's nll / |grad nll|^2, beyond which it
 would overshoot a perfect fit. Deviations: the norm is per picture, not per batch; x0 is not clipped; that limit.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,10 +26,8 @@ from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 class DPS(Solver):
     """One network call and one vector-Jacobian product per step; any operator and likelihood with a gradient."""
 
-    step: Literal["paper", "score"] = "score"
-    scale: float = (
-        1.0  # paper: multiplies grad ||y - A x0|| (0.3 to 1 at 3 x 256^2 values); score: 1 is the Bayesian weight
-    )
+    scale: float = 1.0  # 1 is the weight of Bayes; paper: of grad ||y - A x0|| (0.3 to 1 at 3 x 256^2 values)
+    paper: bool = False  # the published step, and 1000 levels uniform in the DDPM time, for which it was made
 
     reference = "dps"
     tunable = {"scale": (0.3, 3.0)}
@@ -38,26 +35,23 @@ class DPS(Solver):
     default_steps = 200
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """step="paper": uniform in the DDPM time, for which its step length was made; else log-uniform."""
-        return vp_uniform(steps or 1000) if self.step == "paper" else log_uniform(steps or self.default_steps)
+        return vp_uniform(steps or 1000) if self.paper else log_uniform(steps or self.default_steps)
 
     def __post_init__(self) -> None:
-        if self.step not in ("paper", "score"):
-            raise ValueError(f"step={self.step!r} is unknown; it is paper or score")
         if not self.scale > 0:
             raise ValueError(f"scale={self.scale:g} must be positive")
 
     def check(self, problem: Problem) -> None:
-        if self.step == "paper" and not isinstance(problem.likelihood, Gaussian):
+        if self.paper and not isinstance(problem.likelihood, Gaussian):
             law = type(problem.likelihood).__name__
-            raise Unsupported(f"dps with step=paper needs Gaussian noise, got {law}; use `--solver dps:step=score`")
+            raise Unsupported(f"dps with paper=true needs Gaussian noise, got {law}; use `--solver dps` without it")
 
     def _gradient(self, problem: Problem, denoise: Denoiser, x: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
         """x0; per picture ||y - A x0|| (paper) or -log p(y | x0) (score), (B, 1, 1, 1); its gradient by x."""
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
             x0 = denoise(leaf, sigma)
-            if self.step == "score":
+            if not self.paper:
                 loss = problem.nll(x0)
             else:
                 residual = problem.y - problem.operator(x0)
@@ -73,13 +67,13 @@ class DPS(Solver):
         size = math.sqrt(x[0].numel() / (3 * 256**2))  # keeps the effect of a step at other sizes
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0, loss, g = self._gradient(problem, denoise, x, sigma)
-            if self.step == "score":
+            if not self.paper:
                 moved = sigma**2 - following**2  # how far a unit of guidance moves the state in this step
                 polyak = loss / (moved * g.square().sum((1, 2, 3), keepdim=True)).clamp(min=1e-30)
                 x0 = x0 - sigma**2 * polyak.clamp(max=self.scale) * g
             up = following * math.sqrt(1 - (following / sigma) ** 2)
             x = x0 + (following / sigma) ** 2 * (x - x0) + up * rng.normal(x)  # ancestral step
-            if self.step == "paper":
+            if self.paper:
                 # The paper's state is sqrt(alpha_bar) x on [-1, 1], alpha_bar = 1 / (1 + (2 sigma)^2).
                 x = x - 0.5 * self.scale * size * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * following**2)) * g
             yield Step(x, x0, sigma)

@@ -18,7 +18,7 @@ SAYS = {
     "own_operator": r"restored: [\d.]+ dB",
     "own_solver": r"spread [\d.]+ of the exact one",
     "uncertainty": r"truth within 2 standard deviations: \d+% of pixels",
-    "compare_samplers": r"mean error +spread",
+    "compare_samplers": r"mmps +49",
 }
 
 

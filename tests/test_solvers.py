@@ -106,7 +106,7 @@ ROWS = {
         "denoise": (0.265, 0.776, NONE, 0.775), "inpaint": (0.265, 0.771, 0.815, 0.785),
         "average": (0.23, 0.758, 0.922, 0.795), "blur": (0.15, 0.858, 0.90, 0.83)}),
     # Five times the step of the paper makes up for a fifth of its 1000 steps. Its strength knows nothing of sigma_y.
-    "dps paper": Row(DPS("paper", 5.0), vp_uniform(200, 10.0, 0.005), {"denoise": (0.26, 0.87, NONE, 0.79)},
+    "dps paper": Row(DPS(5.0, paper=True), vp_uniform(200, 10.0, 0.005), {"denoise": (0.26, 0.87, NONE, 0.79)},
         {"draws": 6, "samples": 12}),
     # Exact for Gaussian priors but for the grid and three iterations: as good as the control at twice the levels.
     "mmps": Row(MMPS(), log_uniform(25), {

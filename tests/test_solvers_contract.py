@@ -38,7 +38,7 @@ from tests.cases import gaussian, kernel, peaked
 from tests.oracle import ORACLES, SHAPE
 
 EVERY = {"ddnm": DDNM(), "ddnm+": DDNMPlus(), "travel": DDNMPlus(travel=(3, 2)), "ddrm": DDRM(), "diffpir": DiffPIR(),
-         "dps": DPS(), "dps-paper": DPS("paper"), "hqs": HQS(), "mmps": MMPS(), "mmps-ddim": MMPS(sampler="ddim"),
+         "dps": DPS(), "dps-paper": DPS(paper=True), "hqs": HQS(), "mmps": MMPS(), "mmps-ddim": MMPS(sampler="ddim"),
          "pigdm": PiGDM(), "pigdm-paper": PiGDM(paper=True), "mcg": MCG(), "vds": VDS(), "daps": DAPS(inner=3),
          "pnpdm": PnPDM(inner=2, hold=1), "exchange": Exchange(3, inner=2), "smc": SMC(4), "daps-paper": DAPS(inner=3, paper=True),
          "ddrm-paper": DDRM(paper=True)}  # fmt: skip
@@ -162,7 +162,7 @@ def test_a_mask_or_unequal_noise_leaves_a_mask_its_svd() -> None:
     torch.testing.assert_close(data_step(problem, "test")(x, 0.3), expected)
 
 
-@pytest.mark.parametrize("solver", [DiffPIR(), HQS(), DPS(), DPS("paper"), DDNM()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("solver", [DiffPIR(), HQS(), DPS(), DPS(paper=True), DDNM()], ids=lambda s: type(s).__name__)
 @pytest.mark.parametrize("garbage", [7.0, 1e4, math.nan])
 def test_masked_values_are_ignored_whatever_they_are(solver: Solver, garbage: float) -> None:
     oracle = ORACLES["denoise"]()
@@ -177,7 +177,7 @@ def test_masked_values_are_ignored_whatever_they_are(solver: Solver, garbage: fl
 @pytest.mark.parametrize(
     "make",
     [lambda: DDNM(3.0), lambda: DDNMPlus(-0.1), lambda: DDNMPlus(travel=(0, 1)), lambda: DDRM(2.0), lambda: DDRM(eta_b=2.0),
-     lambda: DPS(scale=-1.0), lambda: DPS("other"),  # type: ignore[arg-type]
+     lambda: DPS(scale=-1.0), lambda: DPS(0.0),  # type: ignore[arg-type]
      lambda: DiffPIR(zeta=2.0), lambda: DiffPIR(first=0.0), lambda: HQS(0.0)],
 )  # fmt: skip
 def test_settings_without_a_meaning_are_refused(make: Callable[[], Solver]) -> None:
@@ -203,7 +203,7 @@ REFUSED = [
     (DDNMPlus(), ops.ReflectBlur(SHAPE, kernel(3, 3)), Gaussian(0.1), "needs an operator with an SVD.*diffpir"),
     (DiffPIR(), ops.PhaseRetrieval(SHAPE), Gaussian(0.1), "diffpir needs a linear operator.*--solver dps"),
     (HQS(), ops.PhaseRetrieval(SHAPE), Poisson(30.0), "hqs needs a linear operator.*--solver dps"),
-    (DPS("paper"), ops.Identity(SHAPE), Gamma(4.0), "needs Gaussian.*step=score"),
+    (DPS(paper=True), ops.Identity(SHAPE), Gamma(4.0), "needs Gaussian.*without it"),
     (DDNM(), ops.CircularBlur(SHAPE, gaussian(7, 1.2)), Gaussian(0.05), "amplify the noise.*ddnm"),
     (DDNM(), ops.Identity(SHAPE), Poisson(30.0), "ddnm needs Gaussian.*--solver dps"),
 ]
@@ -251,7 +251,7 @@ def test_the_mask_of_a_problem_is_that_of_an_operator_for_dps() -> None:
     oracle = ORACLES["denoise"]()
     y, valid = oracle.draw(1, 0)[1], ORACLES["inpaint"]().seen.view(SHAPE).double()
     x = torch.full((1, *SHAPE), 0.4, dtype=torch.float64)
-    for solver in (DPS("paper"), DPS()):
+    for solver in (DPS(paper=True), DPS()):
         runs = [
             list(solver(problem, oracle.prior, [1.0, 0.5, 0.2, 0.0], x, Rng([0])))[-1].x
             for problem in (
@@ -270,7 +270,7 @@ def test_dps_takes_the_step_of_the_paper_on_its_own_process() -> None:
         0.4,
         torch.rand(1, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),
     )
-    steps = [next(iter(DPS("paper", scale)(oracle.problem(y), oracle.prior, [sigma, following], x, Rng([0])))).x
+    steps = [next(iter(DPS(scale, paper=True)(oracle.problem(y), oracle.prior, [sigma, following], x, Rng([0])))).x
              for scale in (1e-12, 1.0)]  # fmt: skip
     # On [-1, 1] and in variance-preserving coordinates: x_net = (2 x - 1) sqrt(alpha_bar), alpha_bar = 1 / (1 + (2 sigma)^2).
     root, root_following = (math.sqrt(1 / (1 + (2 * s) ** 2)) for s in (sigma, following))

@@ -12,7 +12,7 @@ app = typer.Typer(help="Compare solvers where the answer is known.", no_args_is_
 
 @app.command()
 def posterior(
-    solvers: Annotated[list[str] | None, typer.Option("--solver", help="With settings, as dps:step=paper; again for more; default: all.")] = None,
+    solvers: Annotated[list[str] | None, typer.Option("--solver", help="With settings, as dps:paper=true; again for more; default: all.")] = None,
     problems: Annotated[list[str] | None, typer.Option("--problem", help="Of the table; again for more; default: all.")] = None,
     steps: Annotated[list[int] | None, typer.Option(min=2, help="Noise levels; again for more; default: the solver's own.")] = None,
     full: Annotated[bool, typer.Option("--full", help="More problems, measurements and samples (an hour; quick: minutes).")] = False,
