@@ -46,7 +46,7 @@ class Exchange(Solver):
         problem.spectral("exchange")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        last = max(0.01, min(0.5 * self.widest, problem.noise_level()))
+        last = max(0.005, min(0.5 * self.widest, 0.4 * problem.noise_level()))  # as in pnpdm.py
         return log_uniform(steps or self.default_steps, self.widest, last)
 
     def calls(self, sigmas: Sequence[float]) -> int:

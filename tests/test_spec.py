@@ -69,3 +69,21 @@ def test_noise_is_measured_on_a_smooth_picture(sigma: float) -> None:
     assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.03)
     mask = (np.random.default_rng(1).random((1, 160, 200)) > 0.2).astype(float)
     assert estimate_sigma(noisy * mask, mask) == pytest.approx(sigma, rel=0.05)
+
+
+def test_masks_from_text() -> None:
+    holes = spec.generated_mask("random:0.2:7", (100, 90))
+    assert holes is not None
+    assert holes.shape == (1, 100, 90)
+    assert float(holes.mean()) == pytest.approx(0.2, abs=0.02)  # five standard errors
+    assert torch.equal(holes, spec.generated_mask("random:0.2:7", (100, 90)))  # type: ignore[arg-type]
+    assert not torch.equal(holes, spec.generated_mask("random:0.2", (100, 90)))  # type: ignore[arg-type]
+    box = spec.generated_mask("box:0.25", (16, 40))
+    assert box is not None
+    assert float(box.sum()) == 16 * 40 - 4 * 10
+    assert float(box[:, 6:10, 15:25].sum()) == 0
+    assert spec.generated_mask("mask.png", (4, 4)) is None
+    assert isinstance(spec.operator("inpaint:mask=random:0.5", image=(3, 8, 8)), ops.Inpaint)
+    for wrong in ("random:2", "random:0", "random:x", "random:0.2:-1", "box:0.2:3", "box:1"):
+        with pytest.raises(BadInput, match="a share lies between 0 and 1"):
+            spec.operator(f"inpaint:mask={wrong}", image=(3, 8, 8))
