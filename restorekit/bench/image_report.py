@@ -123,6 +123,8 @@ def cells(o: Outcome, g: Group, best: Group | None, sets: SetDistance) -> dict[s
         found["behind"] = g.behind(best)
     frechet, kernel = _sets(o, g, sets)
     found |= {"frechet": frechet, "kernel": kernel}
+    if not any(float(r["vjps"]) for r in o.rows if r["op"] == g.op):
+        found.pop("vjps", None)
     found |= {"steps": int(g.steps), "pictures": len(g.rows), "diverged": g.diverged or None}
     if len(o.settings["priors"]) > 1:
         found["prior"] = g.prior.partition("@")[0]
@@ -167,7 +169,7 @@ def _facts(o: Outcome) -> list[tuple[str, str]]:
     ]
     facts.append(("prior", ", ".join(dict.fromkeys(g.prior for g in o.groups))))
     facts.append(("run on", f"{machine(o.device)}; {', '.join(dict.fromkeys(g.device for g in o.groups))}"))
-    return [*facts, ("with", ", ".join(f"{k} {v}" for k, v in versions().items()))]
+    return [*facts, ("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))]
 
 
 def left_out(o: Outcome, task: Task) -> list[tuple[str, str]]:
@@ -196,7 +198,8 @@ def _part(o: Outcome, task: Task, made: Sequence[tuple[Group, dict[str, Cell]]])
     plots = []
     fine = [g for g, _ in made]
     perceptual = "LPIPS" if o.lpips else STAND_IN
-    for column, y, high in (("psnr", "PSNR, dB", True), (o.perceptual, perceptual, False)):
+    quality = "PSNR of one sample, dB" if o.settings["samples"] > 1 else "PSNR, dB"
+    for column, y, high in (("psnr", quality, True), (o.perceptual, perceptual, False)):
         for x, name in (("nfe", "network calls"), ("time", "seconds per sample")):
             found = points(fine, x, column) if any(g.rows for g in fine) else []
             plots += [Plot(found, name, y, high)] if len(found) > 1 else []

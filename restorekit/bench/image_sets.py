@@ -30,7 +30,11 @@ class Given(nn.Module):
     def __init__(self, path: Path, side: int):
         super().__init__()
         try:
-            self.net = torch.jit.load(str(path), map_location="cpu").eval()
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", DeprecationWarning
+                )  # of torch.jit, which has no successor before torch 2.5
+                self.net = torch.jit.load(str(path), map_location="cpu").eval()
         except (RuntimeError, ValueError, OSError) as error:
             raise BadInput(
                 f"--features {path}: not a TorchScript file ({str(error).splitlines()[0][:80]}); write it with "

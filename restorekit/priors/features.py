@@ -31,7 +31,11 @@ class EncoderFeatures:
         x = F.pad(x, (0, -w % multiple, 0, -h % multiple), mode="replicate")
         total = (self.sigma**2 + self.sigma_data**2) ** 0.5
         found: list[Tensor] = []
-        hooks = [stage.register_forward_hook(lambda _m, _i, out: found.append(out)) for stage in self.net.enc]
+
+        def keep(stage: nn.Module, given: object, out: Tensor) -> None:
+            found.append(out)
+
+        hooks = [stage.register_forward_hook(keep) for stage in self.net.enc]
         try:
             level = torch.full((len(x),), self.sigma, device=x.device).log() / 4
             self.net((x.float() - self.mean) / total, level)

@@ -17,7 +17,7 @@ from restorekit.report.table import Cell, Column, Row, table
 
 LARGEST = 192  # pixels, longer side of the pictures
 CSS = """
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 18px 32px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 18px 32px; }
 .plots figcaption { margin: 0 0 4px; }
 .plots figcaption b { font-size: 13.5px; }
 .task > h3 { margin-top: 30px; }

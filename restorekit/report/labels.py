@@ -55,13 +55,19 @@ def _candidates(spot: tuple[float, float], wide: float, tall: float) -> list[tup
 
 
 def place(
-    names: Sequence[str], spots: Sequence[Sequence[tuple[float, float]]], frame: Box, font: float
+    names: Sequence[str],
+    spots: Sequence[Sequence[tuple[float, float]]],
+    frame: Box,
+    font: float,
+    lines: Sequence[tuple[float, float]] = (),
 ) -> list[Placed]:
     """A place for each name beside one of its `spots` (the first is liked best), inside `frame`, all in pixels.
 
+    `lines` are points along lines, which are better left free too.
     Names whose points are crowded choose first. Where no place is free, the one that covers least.
     """
     marks = [Box(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for points in spots for x, y in points]
+    strokes = [Box(x - 1.5, y - 1.5, x + 1.5, y + 1.5) for x, y in lines]
 
     def crowd(i: int) -> int:
         x, y = spots[i][0]
@@ -71,7 +77,7 @@ def place(
     taken: list[Box] = []
     chosen: dict[int, Placed] = {}
     for i in sorted(range(len(names)), key=crowd):
-        wide, tall = _WIDE * font * len(names[i]) + 2, 1.2 * font
+        wide, tall = _WIDE * font * len(names[i]) + 8, 1.2 * font
         best: tuple[float, Box, Placed] | None = None
         for order, spot in enumerate(spots[i]):
             for box, placed, cost in _candidates(spot, wide, tall):
@@ -82,6 +88,7 @@ def place(
                     + sum(2 * box.shared(m) for m in marks)
                     + sum(8 * box.shared(t) for t in taken)
                 )
+                cost += sum(1.2 * box.shared(s) for s in strokes)
                 if best is None or cost < best[0]:
                     best = cost, box, placed
         assert best is not None

@@ -10,7 +10,7 @@ from typing import Literal
 from restorekit.report.html import Html, join, tag
 from restorekit.report.labels import Box, place
 
-WIDTH, HEIGHT = 560, 400
+SIZE = (480, 350)  # pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 16, 16, 50
 _FONT = 13  # pixels, of names and numbers
 # Dark enough for text on white, light enough for text on black: at least 4.5 : 1 on the grounds of the reports.
@@ -20,8 +20,9 @@ SERIES = len(_LIGHT)
 
 CSS = "".join(
     [
-        ".plot { display: block; width: 100%; height: auto; max-width: 620px; overflow: visible; }\n",
+        ".plot { display: block; width: 100%; height: auto; max-width: 540px; overflow: visible; }\n",
         ".plot text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif; fill: currentColor; }\n",
+        ".plot .name { paint-order: stroke; stroke: var(--behind, var(--ground)); stroke-width: 3px; stroke-linejoin: round; }\n",
         ".plot .axis { color: var(--muted); } .plot .grid { stroke: var(--line); stroke-width: 1; }\n",
         ".plot .front { fill: none; stroke: var(--muted); stroke-width: 5; stroke-opacity: 0.28; stroke-linejoin: round; }\n",
         ".plot .series { fill: none; stroke: currentColor; stroke-width: 1.5; stroke-opacity: 0.75; }\n",
@@ -39,14 +40,18 @@ def _variables(colours: Sequence[str]) -> str:
 
 # In a page: its script may set the theme against the wish of the system, as page.css knows.
 PAGE_CSS = (
-    f":root {{ {_variables(_LIGHT)} }}\n"
-    f'@media screen and (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{ {_variables(_DARK)} }} }}\n'
-    f'@media screen {{ :root[data-theme="dark"] {{ {_variables(_DARK)} }} }}\n'
-) + CSS
+    (
+        f":root {{ {_variables(_LIGHT)} }}\n"
+        f'@media screen and (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{ {_variables(_DARK)} }} }}\n'
+        f'@media screen {{ :root[data-theme="dark"] {{ {_variables(_DARK)} }} }}\n'
+    )
+    + CSS
+    + "@media (max-width: 640px) { .plot text { font-size: 15px; } }\n"
+)
 # By itself: without a ground of its own, so that it sits on that of the page it is put in.
 _ALONE = (
-    f"svg {{ --muted: #57606a; --line: #d8dee4; --sheet: #ffffff; --ink: #1f2328; color: var(--ink); {_variables(_LIGHT)} }}\n"
-    "@media (prefers-color-scheme: dark) { svg { --muted: #9aa4af; --line: #30363d; --sheet: #0d1117; --ink: #e6edf3; "
+    f"svg {{ --muted: #57606a; --line: #d8dee4; --sheet: #ffffff; --behind: #ffffff; --ink: #1f2328; color: var(--ink); {_variables(_LIGHT)} }}\n"
+    "@media (prefers-color-scheme: dark) { svg { --muted: #9aa4af; --line: #30363d; --sheet: #0d1117; --behind: #0d1117; --ink: #e6edf3; "
     f"{_variables(_DARK)} }} }}\n.plot .title {{ font-weight: 600; font-size: 15px; }}\n"
 ) + CSS
 
@@ -97,28 +102,27 @@ class _Frame:
 
     x: tuple[float, float]
     y: tuple[float, float]
+    size: tuple[int, int]
     top: float
 
     @classmethod
-    def of(cls, points: Sequence[Point], top: float) -> _Frame:
+    def of(cls, points: Sequence[Point], size: tuple[int, int], top: float) -> _Frame:
         xs = [math.log(p.x) for p in points]
         ends = [p.y + s * (p.error if math.isfinite(p.error) else 0) for p in points for s in (-1, 1)]
         wide, tall = max(max(xs) - min(xs), math.log(2)), max(max(ends) - min(ends), 1e-3 * abs(max(ends)), 1e-9)
         middle = (max(xs) + min(xs)) / 2
         y = (min(ends) - 0.1 * tall, max(ends) + 0.12 * tall)
-        return cls((middle - 0.58 * wide, middle + 0.66 * wide), y, top)
+        return cls((middle - 0.58 * wide, middle + 0.66 * wide), y, size, top)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         across = (math.log(x) - self.x[0]) / (self.x[1] - self.x[0])
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
-        return (
-            round(_LEFT + across * (WIDTH - _LEFT - _RIGHT), 1),
-            round(HEIGHT - _BOTTOM - up * (HEIGHT - _BOTTOM - self.top), 1),
-        )
+        left, top, right, bottom = self.box
+        return round(left + across * (right - left), 1), round(bottom - up * (bottom - top), 1)
 
     @property
     def box(self) -> Box:
-        return Box(_LEFT, self.top, WIDTH - _RIGHT, HEIGHT - _BOTTOM)
+        return Box(_LEFT, self.top, self.size[0] - _RIGHT, self.size[1] - _BOTTOM)
 
 
 def _mark(kind: int, x: float, y: float, filled: bool, said: str) -> Html:
@@ -149,7 +153,7 @@ def _axes(frame: _Frame, x: str, y: str) -> list[Html]:
         parts.append(tag("line", x1=at, x2=at, y1=box.bottom, y2=box.bottom + 4, class_="grid"))
         parts.append(tag("text", f"{value:.4g}", x=at, y=box.bottom + 19, text_anchor="middle", class_="axis"))
     parts.append(tag("line", x1=box.left, x2=box.right, y1=box.bottom, y2=box.bottom, class_="grid"))
-    parts.append(tag("text", x, x=(box.left + box.right) / 2, y=HEIGHT - 8, text_anchor="middle", class_="axis"))
+    parts.append(tag("text", x, x=(box.left + box.right) / 2, y=frame.size[1] - 8, text_anchor="middle", class_="axis"))
     middle = (box.top + box.bottom) / 2
     parts.append(
         tag("text", y, x=14, y=middle, text_anchor="middle", transform=f"rotate(-90 14 {middle:g})", class_="axis")
@@ -175,16 +179,28 @@ def _series(frame: _Frame, points: Sequence[Point], number: int, fronts: set[Poi
     return tag("g", *parts, class_=f"s{number % SERIES}")
 
 
-def _names(frame: _Frame, series: Sequence[tuple[str, Sequence[Point]]]) -> list[Html]:
+def _along(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points every few pixels."""
+    found: list[tuple[float, float]] = []
+    for (x1, y1), (x2, y2) in zip(line, line[1:]):
+        count = max(1, round(math.hypot(x2 - x1, y2 - y1) / 6))
+        found += [(x1 + (x2 - x1) * i / count, y1 + (y2 - y1) * i / count) for i in range(1, count)]
+    return found
+
+
+def _names(
+    frame: _Frame, series: Sequence[tuple[str, Sequence[Point]]], step: Sequence[tuple[float, float]]
+) -> list[Html]:
     """Beside the dearest point of each, or where there is room, then with a line to it."""
     spots = [[frame.at(p.x, p.y) for p in sorted(ps, key=lambda p: -p.x)] for _, ps in series]
     shown = [name if len(name) <= 30 else f"{name[:29]}…" for name, _ in series]
+    lines = [at for line in (*spots, step) for at in _along(line)]
     parts = []
-    for i, (name, found) in enumerate(zip(shown, place(shown, spots, frame.box, _FONT))):
+    for i, (name, found) in enumerate(zip(shown, place(shown, spots, frame.box, _FONT, lines))):
         if found.lead is not None:
             x1, y1, x2, y2 = found.lead
             parts.append(tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=f"lead s{i % SERIES}"))
-        parts.append(tag("text", name, x=found.x, y=found.y, text_anchor=found.anchor, class_=f"s{i % SERIES}"))
+        parts.append(tag("text", name, x=found.x, y=found.y, text_anchor=found.anchor, class_=f"name s{i % SERIES}"))
     return parts
 
 
@@ -196,16 +212,17 @@ def pareto(
     best: Literal["high", "low"] = "high",
     title: str = "",
     alone: bool = True,
+    size: tuple[int, int] = SIZE,
 ) -> Html:
     """An SVG of `points`; the axes are called x and y, and `best` says which end of y is the good one.
 
     On the grey band and filled: what nothing beats at its cost. Bars are `error` to either side. alone: a file by itself,
-    light or dark as the reader's system is; otherwise for a page whose style holds `PAGE_CSS`. ValueError for no points,
+    light or dark as the reader's system is; otherwise for a page whose style holds `PAGE_CSS`. size: pixels. ValueError for no points,
     or values that cannot be drawn.
     """
     if not points or not all(math.isfinite(p.y) and 0 < p.x < math.inf for p in points):
         raise ValueError("a plot needs points with finite y and finite x above 0")
-    frame = _Frame.of(points, _TOP + (24 if title and alone else 0))
+    frame = _Frame.of(points, size, _TOP + (24 if title and alone else 0))
     fronts = front(points, best)
     names = list(dict.fromkeys(p.series for p in points))
     series = [(n, [p for p in points if p.series == n]) for n in names]
@@ -225,8 +242,8 @@ def pareto(
         _axes(frame, x, y),
         tag("polyline", points=" ".join(f"{a},{b}" for a, b in corners), class_="front"),
         [_series(frame, ps, i, set(fronts), x, y) for i, (_, ps) in enumerate(series)],
-        _names(frame, series),
+        _names(frame, series, corners),
     )
     names_space = {"xmlns": "http://www.w3.org/2000/svg"} if alone else {}
-    return tag("svg", body, viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="plot", role="img", aria_label=said,
-               **({"width": WIDTH, "height": HEIGHT} if alone else {}), **names_space)  # fmt: skip
+    return tag("svg", body, viewBox=f"0 0 {size[0]} {size[1]}", class_="plot", role="img", aria_label=said,
+               **({"width": size[0], "height": size[1]} if alone else {}), **names_space)  # fmt: skip

@@ -20,9 +20,6 @@ class Mean(float):
         made.error = error
         return made
 
-    def __getnewargs__(self) -> tuple[float, float]:
-        return float(self), self.error
-
 
 Cell: TypeAlias = "str | float | None"
 
