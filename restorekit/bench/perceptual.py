@@ -5,6 +5,7 @@ The stand-in is a distance of features of the shipped prior. It is not LPIPS: no
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -75,6 +76,10 @@ class LPIPS:
         need_torchmetrics("LPIPS")
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
+        try:  # torchvision unpickles whatever it finds: first see that there are weights in it and nothing else
+            torch.load(self.weights, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
+            raise BadInput(f"{self.weights}: not a file of weights ({_line(error)})") from None
         before = torch.hub.get_dir()
         # torchvision takes weights from its cache alone: this is one, with this file in it and nothing to download.
         with tempfile.TemporaryDirectory() as folder:

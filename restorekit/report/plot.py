@@ -80,7 +80,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About `count` round numbers from low to high."""
     span = high - low
     ten = 10.0 ** math.floor(math.log10(span / count))
-    step = next(s * ten for s in (1, 2, 2.5, 5, 10) if span / (s * ten) <= count + 0.5)
+    step = next(s * ten for s in (1, 2, 2.5, 5, 10) if span / (s * ten) <= count + 1)
     first = math.ceil(low / step - 1e-9)
     return [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
