@@ -28,7 +28,7 @@ from restorekit import io
 from restorekit.bench.image_cases import Clean, Task, clean_pictures
 from restorekit.bench.image_plan import steps_within
 from restorekit.bench.image_rows import KEYS
-from restorekit.bench.image_summary import points, read
+from restorekit.bench.image_summary import groups, points, read
 from restorekit.bench.images import Images
 from restorekit.bench.perceptual import PriorDistance
 from restorekit.cli.main import run
@@ -311,6 +311,32 @@ def test_the_command_with_its_plural_spellings_writes_all_four_files(
         run(again[1:])
     assert (out / "images.html").exists()
     assert " dB " not in capsys.readouterr().err
+
+
+def test_the_bars_of_a_plot_leave_out_what_pictures_differ_by() -> None:
+    rng = np.random.default_rng(0)
+    easy = rng.normal(0, 10, 400)
+
+    def row(name: str, i: int, shift: float) -> dict[str, str]:
+        value = str(30 + shift + easy[i] + rng.normal(0, 0.5))
+        return dict.fromkeys(KEYS, "1") | {
+            "solver": name,
+            "picture": f"{i:03}",
+            "psnr": value,
+            "nfe": "5",
+            "state": "ok",
+        }
+
+    rows = [row(name, i, shift) for name, shift in (("a", 0), ("b", 1), ("c", 2)) for i in range(400)]
+    found = groups(rows)
+    for p in points(found, "nfe", "psnr"):
+        assert p.error == pytest.approx(0.5 / 20, rel=0.15)
+    assert found[0].mean("psnr").error == pytest.approx(10 / 20, rel=0.15)
+    difference = found[0].behind(found[2])
+    assert float(difference) == pytest.approx(-2, abs=0.2)
+    assert difference.error == pytest.approx(0.5 * 2**0.5 / 20, rel=0.15)
+    rows[0]["state"] = "a diverged"
+    assert [p.series for p in points(groups(rows), "nfe", "psnr")] == ["b", "c"]
 
 
 def test_pictures_are_cropped_in_the_middle_and_named_by_their_folder(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def points(found: Sequence[Group], x: str, y: str, op: str | None = None) -> lis
     """For `restorekit.report.plot.pareto`: means of column y over those of column x (`nfe`, `time`), a series per solver.
 
     op: as in the table, `OP@NOISE`; may be left out where there is one. Groups that differ in what no series says are
-    BadInput: a plot of them would compare unlike things.
+    BadInput: a plot of them would compare unlike things. Errors are those of `within`.
     """
     ops = list(dict.fromkeys(g.op for g in found))
     if op is None and len(ops) > 1:
@@ -100,11 +100,28 @@ def points(found: Sequence[Group], x: str, y: str, op: str | None = None) -> lis
     for name in ("crop", "seed", "device"):
         if len({getattr(g, name) for g in mine}) > 1:
             raise BadInput(f"rows of more than one {name} ({', '.join(sorted({getattr(g, name) for g in mine}))})")
+    # A mean over easier pictures is no better solver: what diverged or is missing on one is not drawn.
+    pictures = max(({r["picture"] for r in g.rows} for g in mine), key=len)
+    mine = [g for g in mine if {r["picture"] for r in g.rows} == pictures]
     priors = {g.prior for g in mine}
     made = []
-    for g in mine:
+    for g, error in zip(mine, within(mine, y)):
         series = g.solver if len(priors) == 1 else f"{g.solver}, {g.prior.partition('@')[0]}"
-        mean = g.mean(y)
-        if math.isfinite(mean) and math.isfinite(g.mean(x)):
-            made.append(Point(series, float(g.mean(x)), float(mean), mean.error))
+        if math.isfinite(g.mean(y)) and math.isfinite(g.mean(x)):
+            made.append(Point(series, float(g.mean(x)), float(g.mean(y)), error))
     return made
+
+
+def within(found: Sequence[Group], column: str) -> list[float]:
+    """Standard error of each mean without what the pictures differ by: their own means over all groups are taken off.
+
+    Morey, "Confidence intervals from normalized data", Tutorials in Quantitative Methods for Psychology 4, 2008. All
+    groups must be of the same pictures, `rows` in one order; NaN for fewer than two groups or pictures.
+    """
+    values = [[_value(r, column) for r in g.rows] for g in found]
+    many, count = len(found), len(values[0]) if values else 0
+    if many < 2 or count < 2:
+        return [math.nan] * many
+    middle = [fmean(v[i] for v in values) for i in range(count)]
+    scale = math.sqrt(many / (many - 1) / count)
+    return [stdev(a - b for a, b in zip(v, middle)) * scale if math.isfinite(sum(v)) else math.nan for v in values]

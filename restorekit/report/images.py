@@ -9,7 +9,7 @@ import numpy as np
 
 from restorekit.report.cards import facts
 from restorekit.report.comparison import command_line
-from restorekit.report.html import Html, tag
+from restorekit.report.html import Html, soft, tag
 from restorekit.report.page import document
 from restorekit.report.pictures import figure, image, picture_uri
 from restorekit.report.plot import PAGE_CSS, Point, pareto
@@ -95,10 +95,11 @@ def _task(page: ImagesPage, part: TaskPart) -> Html:
     ]
     hint = (
         "A line joins the runs of one solver with more and more calls. Filled and on the grey band: what nothing beats at "
-        "its cost. Bars: standard error over pictures, most of which is that pictures differ; solvers see the same ones."
+        "its cost. Bars: standard error over pictures of what is left when each picture's own mean over all runs is taken off, "
+        "as solvers see the same ones. A run that diverged on a picture is not drawn."
     )
     return tag(
-        "section", tag("h2", part.title), tag("div", table(columns, rows, f"Figures for {part.title}"), class_="figures"),
+        "section", tag("h2", soft(part.title)), tag("div", table(columns, rows, f"Figures for {part.title}"), class_="figures"),
         [tag("h3", "Quality against cost"), tag("div", *plots, class_="plots"), tag("p", hint, class_="hint")] if plots else None,
         _gallery(part), class_="task",
     )  # fmt: skip
