@@ -101,7 +101,7 @@ def columns(o: Outcome, sets: SetDistance) -> dict[str, Column]:
         "coverage": Column("coverage", "share of the truth in 90 % intervals; expected 0.90", best=0.9),
         "time": Column("s / sample", "seconds per sample", best="low"),
         "memory": Column("MiB", memory.meaning(o.device), 0),
-        "frechet": Column("Fréchet", sets.name, best="low", group="Sets"),
+        "frechet": Column("Fréchet", sets.name, 3, "low", "Sets"),
         "kernel": Column("kernel", sets.kernel_name, 4, "low", "Sets"),
         "pictures": Column("pictures", "that did not diverge", 0),
         "diverged": Column("diverged", "pictures on which the run did not end in numbers", 0),
