@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from restorekit.errors import BadInput
+
+try:
+    import fcntl
+except ImportError:  # Windows: appends are single writes there too, but two runs are not kept apart
+    fcntl = None
+
 
 class Rows:
-    """`keys` name a row, `values` are measured; several processes may append to one file."""
+    """`keys` name a row, `values` are measured; several processes may append to one file.
+
+    A row is one write at the end of the file, under a lock; what a killed process left of a line is removed by whoever
+    opens the file or appends to it next. Raises BadInput where the file holds a table of other columns.
+    """
 
     def __init__(self, path: Path, keys: Sequence[str], values: Sequence[str]):
         self.path, self.keys, self.fields = path, tuple(keys), (*keys, *values)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            path.write_text(",".join(self.fields) + "\n")
+        with _locked(path) as f:
+            if os.fstat(f).st_size == 0:
+                os.write(f, _line(self.fields))
         self.rows: list[dict[str, str]] = []
         self.reload()
 
     def reload(self) -> None:
         """Read what other processes have added."""
-        with open(self.path, newline="") as f:
-            self.rows = [row for row in csv.DictReader(f) if all(row.get(k) is not None for k in self.fields)]
+        with _locked(self.path) as f:
+            text = os.pread(f, os.fstat(f).st_size, 0).decode()
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        if tuple(reader.fieldnames or ()) != self.fields:
+            odd = sorted(set(self.fields) ^ set(reader.fieldnames or ())) or ["their order"]
+            raise BadInput(f"{self.path} is a table of other columns ({', '.join(odd)}); give another folder")
+        self.rows = [row for row in reader if all(row.get(k) is not None for k in self.fields)]
         self.done = {tuple(row[k] for k in self.keys) for row in self.rows}
 
     def has(self, *key: Any) -> bool:
@@ -31,10 +51,47 @@ class Rows:
 
     def add(self, *row: Any) -> None:
         texts = [f"{v:.5g}" if isinstance(v, float) else str(v) for v in row]
-        with open(self.path, "a", newline="") as f:  # one write per row
-            csv.writer(f, lineterminator="\n").writerow(texts)
+        with _locked(self.path) as f:
+            os.write(f, _line(texts))
         self.rows.append(dict(zip(self.fields, texts)))
         self.done.add(tuple(texts[: len(self.keys)]))
+
+
+def _line(texts: Sequence[str]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(" ".join(t.splitlines()) for t in texts)  # one line per row, always
+    return out.getvalue().encode()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """The file, made if need be, open to read and append, with no other process in it and no half line at its end."""
+    f = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        if fcntl is not None:
+            fcntl.flock(f, fcntl.LOCK_EX)
+        size = os.fstat(f).st_size
+        if size and os.pread(f, 1, size - 1) != b"\n":
+            os.ftruncate(f, os.pread(f, size, 0).rfind(b"\n") + 1)
+        yield f
+    finally:
+        os.close(f)  # and with it the lock
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps a folder to one run; the lock is the system's, so that a killed run leaves none. BadInput where it is taken."""
+    folder.mkdir(parents=True, exist_ok=True)
+    f = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if fcntl is not None:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise BadInput(f"{folder}: another run writes there; wait for it, or give another --out") from None
+        yield
+    finally:
+        os.close(f)
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -1,4 +1,4 @@
-"""bench: compare solvers on problems whose answer is known."""
+"""bench: compare solvers where the answer is known: exact posteriors, or clean pictures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from restorekit.cli.options import Device, Precision, Seed
 
 app = typer.Typer(help="Compare solvers where the answer is known.", no_args_is_help=True)
 
@@ -26,3 +28,38 @@ def posterior(
 
     torch.set_num_threads(1)
     print(run(solvers or None, problems or None, list(steps or [None]), not full, seed, out))
+
+
+@app.command()
+def images(
+    data: Annotated[list[Path], typer.Option(metavar="DIR", help="Folder of clean pictures; again for more.", show_default=False)],
+    ops: Annotated[list[str] | None, typer.Option("--op", "--ops", metavar="OP[@NOISE]", help="As blur:kernel=motion:15:30@gaussian:0.02; again for more. Default: a blur, four times smaller, noise.", show_default=False)] = None,
+    solvers: Annotated[list[str] | None, typer.Option("--solver", "--solvers", help="With settings, as hqs:first=0.5; again for more. Default: hqs, diffpir, ddrm, pigdm, dps.", show_default=False)] = None,
+    steps: Annotated[list[int] | None, typer.Option(min=1, help="Noise levels; again for more; default: the solver's own.", show_default=False)] = None,
+    nfe: Annotated[list[int] | None, typer.Option(min=1, help="Network calls: as many levels as stay within; again for more.", show_default=False)] = None,
+    priors: Annotated[list[str] | None, typer.Option("--prior", "--priors", help="As for `restore`; again for more. Default: natural-fast.", show_default=False)] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Draws of each sampler; an optimiser gives one answer.")] = 1,
+    crop: Annotated[int, typer.Option(min=0, help="Side of the square from the middle, pixels; 0: whole pictures.")] = 128,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each folder, the first by name.")] = None,
+    seed: Seed = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; seconds are undisturbed with 1.")] = 2,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of each process; default: its share of the cores.")] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    features: Annotated[Path | None, typer.Option(help="TorchScript network for FID and KID: float pictures (B, 3, H, W) in [0, 1] to (B, D). Default: features of the shipped prior, and not called FID.", show_default=False)] = None,
+    lpips: Annotated[str, typer.Option(help="alex, squeeze or vgg from the cache of torch.hub, such a weights file, none; auto: what is there.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder for images.csv, .json, .md and .html; a run goes on where it stopped.")] = Path("bench"),
+) -> None:  # fmt: skip
+    """Solvers on measurements of clean pictures: PSNR, SSIM, misfit, calibration, calls, seconds, memory.
+
+    restorekit bench images --data photos --op blur:kernel=gaussian:2@gaussian:0.02 --solver hqs --solver dps --nfe 20 --nfe 50
+    """
+    from restorekit.bench.images import OPS, SOLVERS, Images
+
+    Images(
+        data=tuple(data), ops=tuple(ops or OPS), solvers=tuple(solvers or SOLVERS), steps=tuple(steps or ()), nfe=tuple(nfe or ()),
+        priors=tuple(priors or ("natural-fast",)), samples=samples, crop=crop, limit=limit, seed=seed, workers=workers,
+        threads=threads, device=device, precision=precision, features=features, lpips=lpips, out=out,
+    )()  # fmt: skip
+    print((out / "images.md").read_text(encoding="utf-8"))
+    print(f"{out / 'images.html'}  (and .csv, .json, .md)")

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 import restorekit
 from restorekit import io, spec
@@ -21,6 +20,7 @@ from restorekit.cli.options import different, span
 from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
 from restorekit.report.comparison import render
+from restorekit.report.measured import measurement_shown
 from restorekit.report.results import Comparison, Refusal, Result
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Denoiser, Solver
@@ -136,24 +136,6 @@ class Contest(Measured):
         for path in (self.target, self.record_file):
             io.check_target(path)
 
-    def _shown(self) -> tuple[np.ndarray, str]:
-        """The measurement as a picture of the size of a result, (C, H, W), and how it was made one."""
-        y, (_, h, w) = self.problem.y.float(), self.operator.image_shape
-        looks_like_one = y.ndim == 4 and self.operation not in spec.NO_PICTURE and min(y.shape[2:]) > 1
-        if not looks_like_one:
-            first = self.problem.operator.estimate(self.problem.y)
-            return first[0].float().cpu().numpy(), "is no picture: a first estimate from it is shown"
-        if y.shape[2:] == (h, w):
-            return y[0].cpu().numpy(), ""
-        # Whole pixels where the factor is a whole number, as for blocks that are cut off at the edge.
-        factors = [-(-n // m) for n, m in zip((h, w), y.shape[2:])]
-        if all(-(-n // f) == m for n, m, f in zip((h, w), y.shape[2:], factors)):
-            y = y.repeat_interleave(factors[0], 2).repeat_interleave(factors[1], 3)[..., :h, :w]
-        else:
-            y = F.interpolate(y, size=(h, w), mode="nearest-exact")
-        size = f"{self.picture.pixels.shape[2]} × {self.picture.pixels.shape[1]}"
-        return y[0].cpu().numpy(), f"{size}, its pixels enlarged"
-
     def command(self) -> str:
         """The command that makes the page again, for a shell; the noise is the one that was used."""
         words = ["restorekit", "compare", self.source, self.target, "--op", self.op, "--noise", self.noise_used]
@@ -185,7 +167,7 @@ class Contest(Measured):
         return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]
 
     def _write(self, outcomes: list[Result | Refusal], truth: np.ndarray | None) -> None:
-        measured, note = self._shown()
+        measured, note = measurement_shown(self.problem, self.operation in spec.NO_PICTURE)
         comparison = Comparison(
             self.source.name,
             self.command(),

@@ -19,22 +19,11 @@ from restorekit.errors import BadInput
 from restorekit.likelihood import Gaussian, Likelihood
 from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
-from restorekit.priors.library import Precision, Prior, load_prior
+from restorekit.priors.library import Precision, Prior, device_of, load_prior
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.types import Denoiser, Problem
 
 SMALLEST = 4  # pixels per side
-
-
-def device_of(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise BadInput(f"device {name!r} cannot be used here; leave out --device or use --device cpu") from None
-    return device
 
 
 @dataclass(frozen=True, kw_only=True)

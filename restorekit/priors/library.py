@@ -68,6 +68,18 @@ class Network:
             return self.net(x, c_noise.float())
 
 
+def device_of(name: str) -> torch.device:
+    """`auto`, or a name that torch knows. BadInput where it cannot be used here."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise BadInput(f"device {name!r} cannot be used here; leave out --device or use --device cpu") from None
+    return device
+
+
 def bf16_pays(device: torch.device) -> bool:
     """Whether bf16 matrix units are there: AMX on a CPU, any GPU from Ampere (compute capability 8) on."""
     if device.type == "cuda":  # is_bf16_supported() says yes to emulation too, which is slower than fp32

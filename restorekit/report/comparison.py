@@ -57,10 +57,11 @@ def _page(c: Comparison, limit: int | None) -> str:
     return document(f"{c.name}: solvers compared", parts, css=f":root {{ --aspect: {w / h:.4f}; }}\n")
 
 
-def _words(command: str) -> Html:
-    """A command that is broken between its words."""
+def command_line(command: str) -> Html:
+    """A command to copy, broken between its words."""
     first, *rest = (tag("span", word) for word in command.split(" "))
-    return join(first, [join(" ", word) for word in rest])
+    words = join(first, [join(" ", word) for word in rest])
+    return tag("div", tag("pre", tag("code", words), tabindex=0), class_="command")
 
 
 def _header(c: Comparison, drawn: Drawn) -> Html:
@@ -76,7 +77,7 @@ def _header(c: Comparison, drawn: Drawn) -> Html:
         tag("p", "restorekit compare", class_="over"),
         tag("h1", c.name),
         facts(c.facts),
-        tag("div", tag("pre", tag("code", _words(c.command)), tabindex=0), class_="command"),
+        command_line(c.command),
         [tag("p", n, class_="hint") for n in notes],
     )  # fmt: skip
 

@@ -9,6 +9,18 @@ from typing import Literal, TypeAlias
 
 from restorekit.report.html import Html, join, soft, tag
 
+
+class Mean(float):
+    """A mean with its standard error; it sorts and is marked by its value."""
+
+    error: float
+
+    def __new__(cls, value: float, error: float) -> Mean:
+        made = super().__new__(cls, value)
+        made.error = error
+        return made
+
+
 Cell: TypeAlias = "str | float | None"
 
 
@@ -39,6 +51,8 @@ def text(value: Cell, digits: int | None) -> str:
         return "–"
     if isinstance(value, str | int):
         return str(value)
+    if isinstance(value, Mean) and math.isfinite(value.error):
+        return f"{text(float(value), digits)} ± {value.error:.{digits or 0}f}"
     return f"{value:.{digits or 0}f}" if math.isfinite(value) else "∞" if value > 0 else "-∞"
 
 
@@ -52,14 +66,14 @@ def _best(column: Column, values: list[Cell]) -> set[str]:
     if column.best is None or len(numbers) < 2:
         return set()
     first = min(numbers, key=lambda v: _distance(v, column.best or 0.0))
-    marked = {text(first, column.digits)}
-    return marked if any(text(v, column.digits) not in marked for v in numbers) else set()
+    marked = {text(float(first), column.digits)}
+    return marked if any(text(float(v), column.digits) not in marked for v in numbers) else set()
 
 
 def _cell(value: Cell, column: Column, marked: set[str]) -> Html:
     shown = text(value, column.digits)
     number = None if isinstance(value, str) else "" if value is None else repr(float(value))
-    best = number is not None and shown in marked
+    best = number is not None and value is not None and text(float(value), column.digits) in marked
     classes = " ".join(filter(None, ("num" if number is not None else None, "best" if best else None, column.name)))
     inner = [tag("b", shown), tag("span", " best", class_="hidden")] if best else shown
     return tag("td", inner, class_=classes or None, data_value=number)
