@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import torch
 from common import RESULTS, centre, kernels, load_labelled, publish, training_pictures
 
+from restorekit.bench.image_cases import Task
 from restorekit.bench.tune import SIGN, Found, Score, Trial, Tuning, clear_gain, rows_of, with_ranges
-from restorekit.operators import LinearOperator, blur
-from restorekit.spec import likelihood, operator
+from restorekit.operators import blur
+from restorekit.spec import likelihood
+from restorekit.types import Problem
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,12 @@ def trials(task: str, count: int, side: int) -> list[Trial]:
     for i, (name, x) in enumerate(training_pictures(count)):
         truth = centre(x, side, 4)
         shape: tuple[int, int, int] = truth.shape  # type: ignore[assignment]
-        levin = op == "levin"
-        own: LinearOperator = (
-            blur(shape, torch.from_numpy(kernels()[i % 8][1]), "reflect") if levin else operator(op, image=shape)  # type: ignore[assignment]
-        )
-        made.append(Trial.of(name, truth, own, likelihood(noise)))
+        if op == "levin":
+            own, law = blur(shape, torch.from_numpy(kernels()[i % 8][1]), "reflect"), likelihood(noise)
+            y = law.sample(own(torch.from_numpy(truth)[None]), torch.Generator().manual_seed(i))
+            made.append(Trial(name, truth, Problem(y, own, law)))
+        else:
+            made.append(Trial(name, truth, Task(op, noise).measure(truth, name, 0)))
     return made
 
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from restorekit import io
+from restorekit.bench.image_cases import Task
 from restorekit.bench.tune import Found, Trial, Tuning, clear_gain, rows_of, score, table, with_ranges
 from restorekit.cli.main import run
-from restorekit.likelihood import Gaussian
 from restorekit.metrics import crps
-from restorekit.operators import BlockAverage, Identity
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import SOLVERS
 from restorekit.solvers.from_text import solver as solver_of
@@ -24,7 +23,8 @@ SHAPE = (1, 16, 16)
 def _trials(count: int) -> tuple[list[Trial], GaussianPrior]:
     prior = GaussianPrior.smooth(SHAPE, std=0.15)
     truths = prior.sample(count, torch.Generator().manual_seed(0)).float().numpy()
-    made = [Trial.of(f"p{i}", x, BlockAverage(SHAPE, 2), Gaussian(0.05)) for i, x in enumerate(truths)]
+    task = Task("average:factor=2", "gaussian:0.05")
+    made = [Trial(f"p{i}", x, task.measure(x, f"p{i}", 0)) for i, x in enumerate(truths)]
     return made, GaussianPrior(prior.mean.float(), prior.variances.float())
 
 
@@ -130,11 +130,3 @@ def test_the_command_prints_what_it_chose_and_goes_on_where_it_stopped(
     rows = (tmp_path / "out" / "tune.csv").read_text().splitlines()
     assert len(rows) == len(set(rows)) >= 5
     assert "Chosen: `--solver hqs" in (tmp_path / "out" / "tune.md").read_text()
-
-
-def test_a_trial_does_not_depend_on_its_neighbours() -> None:
-    x = np.full(SHAPE, 0.5, np.float32)
-    one, other, seeded = (Trial.of(n, x, Identity(SHAPE), Gaussian(0.1), s) for n, s in (("a", 0), ("a", 0), ("a", 1)))
-    assert torch.equal(one.problem.y, other.problem.y)
-    assert not torch.equal(one.problem.y, seeded.problem.y)
-    assert not torch.equal(one.problem.y, Trial.of("b", x, Identity(SHAPE), Gaussian(0.1)).problem.y)

@@ -8,22 +8,18 @@ nearly best. Compared are always means over the same measurements.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from scipy.stats import qmc
 
 from restorekit import metrics
 from restorekit.bench.rows import Rows, markdown
 from restorekit.driver import restore
 from restorekit.errors import BadInput
-from restorekit.likelihood import Likelihood
-from restorekit.operators import Operator
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Denoiser, Problem
 
@@ -39,13 +35,6 @@ class Trial:
     name: str
     truth: np.ndarray
     problem: Problem
-
-    @staticmethod
-    def of(name: str, truth: np.ndarray, operator: Operator, law: Likelihood, seed: int = 0) -> Trial:
-        """Simulated; the noise depends on the name and the seed alone."""
-        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) + seed)
-        y = law.sample(operator(torch.from_numpy(truth)[None]), generator)
-        return Trial(name, truth, Problem(y, operator, law))
 
 
 @dataclass(frozen=True)

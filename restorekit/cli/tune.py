@@ -16,7 +16,7 @@ def tune(
     data: Annotated[Path, typer.Option(help="Folder of clean pictures that are used for nothing else.")],
     op: Annotated[str, typer.Option(help="Forward model, as for `restore`.")],
     solver: Annotated[str, typer.Option(help="With settings that are to stay, as diffpir:zeta=1.")],
-    noise: Annotated[str, typer.Option(help="Noise law, as for `restore`.")] = "gaussian:0.02",
+    noise: Annotated[str | None, typer.Option(help="Noise law, as for `restore`; default: gaussian:0.02, to denoise 0.1.", show_default=False)] = None,
     prior: PriorOpt = "natural",
     steps: Annotated[list[int] | None, typer.Option(min=1, help="Noise levels to try; again for more. Default: the solver's own.")] = None,
     ranges: Annotated[list[str] | None, typer.Option("--range", metavar="NAME=LO,HI", help="What to search; again for more. Default: what the solver says.")] = None,
@@ -33,10 +33,9 @@ def tune(
     import torch
 
     from restorekit.bench import tune as bench
-    from restorekit.bench.pictures import crops
+    from restorekit.bench.image_cases import Task, clean_pictures
     from restorekit.priors.library import load_prior
     from restorekit.solvers.from_text import solver as solver_of
-    from restorekit.spec import likelihood, operator
 
     torch.set_num_threads(1)
     made = solver_of(solver)
@@ -48,14 +47,12 @@ def tune(
     if not tuning.ranges and len(levels) == 1:
         raise BadInput(f"{solver} has nothing to tune; give --range NAME=LO,HI or several --steps")
     network = load_prior(prior, precision=precision)  # type: ignore[arg-type]
-    law = likelihood(noise)
-    trials = [
-        bench.Trial.of(name, truth, operator(op, image=truth.shape), law, seed)  # type: ignore[arg-type]
-        for name, truth in crops(data, crop, pictures)
-    ]
+    task = Task.of(op if noise is None else f"{op}@{noise}")
+    clean = clean_pictures([data], crop, pictures)
+    trials = [bench.Trial(c.name, c.pixels, task.measure(c.pixels, c.name, seed)) for c in clean]
     for trial in trials:
         made.check(trial.problem)
-    key = f"{op}@{noise} {network.spec.name}@{network.sha256[:8]} crop {crop}"
+    key = f"{task.text} {network.spec.name}@{network.sha256[:8]} crop {crop}"
     rows = bench.rows_of(out / "tune.csv")
     denoise = network.for_bands(trials[0].truth.shape[0])
     found = tuning(trials, denoise, rows, key, lambda line: print(line, file=sys.stderr, flush=True))
