@@ -187,5 +187,5 @@ GRID: dict[str, Sequence[Peer]] = {
     "DPS": [TheirDPS("norm", w) for w in (100.0, 1000.0)]  # block averages have |A| = 1/4, hence weights up to 16
     + [TheirDPS("annealed", w, process) for w in (0.5, 1.0, 2.0, 16.0) for process in PROCESSES],
     "PiGDM": [TheirPiGDM(w, process) for w in (0.5, 1.0) for process in PROCESSES],
-    "MMPS": [TheirMMPS(1.0, process) for process in PROCESSES],
+    "MMPS": [TheirMMPS(1.0, "ve")],
 }

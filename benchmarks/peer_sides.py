@@ -29,7 +29,7 @@ OUR_GRID: dict[str, Sequence[Solver]] = {
     "DiffPIR": [DiffPIR(lambda_, zeta) for zeta in SHARES for lambda_ in SCALES],
     "DPS": [DPS("score", s) for s in (0.5, 1.0, 2.0)] + [DPS("paper", s) for s in (0.3, 1.0)],
     "PiGDM": [PiGDM(std, sampler) for std in (0.15, 0.25) for sampler in ("sde", "ddpm")],
-    "MMPS": [MMPS(sampler=sampler) for sampler in ("sde", "ddpm")],
+    "MMPS": [],
 }
 
 

@@ -11,12 +11,12 @@ import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from common import RESULTS, centre, load_labelled, picture_set, publish, training_pictures
+from common import RESULTS, centre, load_labelled, picture_set, training_pictures
 from peer_calls import DEFAULT, GRID, OWN_CALLS
 from peer_problems import EXACT, PICTURES, Narrow, exact_row, picture_row, tasks, tuned_on_exam, tuned_on_pictures
+from peer_report import report
 from peer_sides import OUR_GRID, OURS, Side, ours, theirs
 
 from restorekit.bench.rows import Rows
@@ -43,9 +43,14 @@ def exact_part(rows: Rows, problems: Sequence[str], calls: Sequence[int], draws:
                 for kind, solver in kinds.items():
                     add(exam, method, "restorekit", kind, count, lambda s=solver: ours(s))
                 add(exam, method, "deepinv", "default", count, lambda m=method: theirs(DEFAULT[m]))
-                for who, grid in (("restorekit", [ours(s) for s in OUR_GRID[method]]), ("deepinv", [theirs(p) for p in GRID[method]])):  # fmt: skip
-                    add(exam, method, who, "tuned", count,
-                        lambda g=grid, e=exam, c=count: tuned_on_exam(e, g, c, few, samples))  # fmt: skip
+                grids = {
+                    "restorekit": [ours(s) for s in OUR_GRID[method]],
+                    "deepinv": [theirs(p) for p in GRID[method]],
+                }
+                for who, grid in grids.items():
+                    if grid:
+                        add(exam, method, who, "tuned", count,
+                            lambda g=grid, e=exam, c=count: tuned_on_exam(e, g, c, few, samples))  # fmt: skip
             if len(calls) > 1 and method in OWN_CALLS:
                 own = OWN_CALLS[method]
                 add(exam, method, "deepinv", "default", own, lambda m=method: theirs(DEFAULT[m]))
@@ -81,46 +86,6 @@ def picture_part(
                     lambda g=grid, n=name: tuned_on_pictures(g, n, small, denoise, calls, 2))  # fmt: skip
 
 
-# --- the report ---
-
-ORDER = ("default", "paper", "tuned")
-
-
-def listed(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    place = [*OURS]
-    return sorted(rows, key=lambda r: (place.index(r["method"]), int(r["calls"]), ORDER.index(r["kind"]), -ord(r["side"][0])))  # fmt: skip
-
-
-def report(
-    exact: Sequence[dict[str, str]], pictures: Sequence[dict[str, str]], notes: Sequence[str], name: str
-) -> None:
-    tables: list[tuple[str, Sequence[str], list[list[Any]]]] = []
-    head = ("method", "library", "row", "settings", "calls", "VJPs", "ms/sample", "W2", "exact draws", "exact score",
-            "mean error", "trace", "coverage 90 %")  # fmt: skip
-    for problem in dict.fromkeys(r["problem"] for r in exact):
-        body = [
-            [r["method"], r["side"], r["kind"], r["settings"], int(r["nfe"]), int(r["vjps"]), 1e3 * float(r["seconds"]),
-             *(float(r[k]) for k in EXACT[4:])]
-            for r in listed([r for r in exact if r["problem"] == problem])
-        ]  # fmt: skip
-        tables.append((f"Exact posterior: {problem}", head, body))
-    head = ("method", "library", "row", "settings", "calls", "VJPs", "PSNR", "SSIM", "spread / skill", "coverage 90 %",
-            "seconds/sample", "time / our default")  # fmt: skip
-    for problem in dict.fromkeys(r["problem"] for r in pictures):
-        mine = [r for r in pictures if r["problem"] == problem]
-        base = {r["method"]: float(r["seconds"]) for r in mine if (r["side"], r["kind"]) == ("restorekit", "default")}
-        body = [
-            [r["method"], r["side"], r["kind"], r["settings"], int(r["nfe"]), int(r["vjps"]),
-             *(float(r[k]) for k in PICTURES[4:]), float(r["seconds"]), float(r["seconds"]) / base[r["method"]]]
-            for r in listed(mine)
-        ]  # fmt: skip
-        tables.append((f"Pictures: {problem}", head, body))
-    publish(name, "Beside deepinv", tables, notes)
-
-
-NOTES: list[str] = []
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", nargs="+", default=["exact", "pictures"], choices=("exact", "pictures"))
@@ -140,7 +105,7 @@ def main() -> None:
     pictures = Rows(folder / "peers_picture_rows.csv", KEYS, PICTURES)
     if not args.report_only:
         if "exact" in args.part:
-            calls, draws, samples = ((10,), 6, 19) if args.quick else (CALLS, 60, 99)
+            calls, draws, samples = ((10,), 6, 19) if args.quick else (CALLS, 30, 99)
             exact_part(exact, args.problems, calls, draws, samples)
         if "pictures" in args.part:
             size = (32, 1, 4, 2) if args.quick else (args.side, args.pictures, 50, 4)
@@ -148,7 +113,7 @@ def main() -> None:
     if args.quick:
         print(f"{len(exact.rows)} and {len(pictures.rows)} rows; nothing published")
         return
-    report(exact.rows, pictures.rows, NOTES, "peers")
+    report(exact.rows, pictures.rows)
 
 
 if __name__ == "__main__":
