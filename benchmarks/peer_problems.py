@@ -24,7 +24,7 @@ from restorekit.types import Denoiser
 
 STD, SIGMA_Y = 0.15, 0.03  # of the exact problems: pixels stay on [0, 1], 3.3 deviations, where deepinv clips x0
 EXACT = ("settings", "nfe", "vjps", "seconds", "w2", "floor", "control", "error", "trace", "coverage")
-PICTURES = ("settings", "nfe", "vjps", "seconds", "psnr", "ssim", "spread_skill", "coverage")
+PICTURES = ("settings", "nfe", "vjps", "seconds", "crps", "psnr", "ssim", "spread_skill", "coverage")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,4 +125,4 @@ def picture_row(side: Side, name: str, truth: Tensor, denoise: Denoiser, calls: 
     mean = [
         float(np.mean([f(s.clip(0, 1), t) for x, t in pairs for s in x])) for f in (psnr, ssim)
     ] + [float(np.mean([f(x, t) for x, t in pairs])) for f in (spread_skill, coverage)]  # fmt: skip
-    return found.settings, found.nfe, found.vjps, found.seconds, *mean
+    return found.settings, found.nfe, found.vjps, found.seconds, crps(found.x.float(), truth), *mean

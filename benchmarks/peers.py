@@ -16,12 +16,11 @@ import torch
 from common import RESULTS, centre, load_labelled, picture_set, training_pictures
 from peer_calls import DEFAULT, GRID, OWN_CALLS
 from peer_problems import EXACT, PICTURES, Narrow, exact_row, picture_row, tasks, tuned_on_exam, tuned_on_pictures
-from peer_report import report
+from peer_report import PROBLEMS, report
 from peer_sides import OUR_GRID, OURS, Side, ours, theirs
 
 from restorekit.bench.rows import Rows
 
-PROBLEMS = ("gauss-denoise", "gauss-inpaint", "gauss-sr", "gauss-blur")
 CALLS = (50, 200)
 KEYS = ("part", "problem", "method", "side", "kind", "calls")
 
@@ -70,7 +69,7 @@ def picture_part(
         if not rows.has(*key):
             values = picture_row(pick(), name, truth, denoise, calls, samples)
             rows.add(*key, *values)
-            print(*key, *values[:1], f"PSNR {values[4]:.2f}", flush=True)
+            print(*key, *values[:1], f"CRPS {values[4]:.4f}", flush=True)
 
     methods = [m for m in OURS if m != "MMPS"]  # four more products per call: an hour on a CPU
     for tuning in (False, True) if tune else (False,):
