@@ -19,13 +19,15 @@ NOTES = [
         "Both sides get the same denoiser object, the same measurements, the same number of network calls and the same number of "
         "samples, in single precision on one thread. deepinv is 0.5.0, through `benchmarks/peer_calls.py`; its guided samplers keep "
         "their state in double precision, which is their default. Times are CPU times without the making of the operator; those "
-        "of the exact problems are of batches of 2970 chains of 16 pixels, where the network costs next to nothing."
+        "of the exact problems are of batches of 2970 chains of 16 pixels, where the network costs next to nothing. The machine was "
+        "busy with other work, and the same sampler differs by up to a quarter between rows: take time ratios with that."
     ),
     (
         "`default`: what the library does without being told, at that number of calls. `paper`: our switch to the published step. "
         "`tuned`: the best of a small grid on separate measurements: of the least W2 on exact problems, there for both "
         "sides, chosen per problem and number of calls; of the least CRPS on two training pictures of 64 pixels, there for "
-        "deepinv only, so that on pictures ours is never tuned to the task. The grids are `GRID` and `OUR_GRID` of the scripts."
+        "deepinv only, so that on pictures ours is never tuned to the task; the "
+        "best weight of DPS with guidance `norm` depends on the size of the picture, so that choice is not quite fair to it. The grids are `GRID` and `OUR_GRID` of the scripts."
     ),
     (
         "Exact problems: those of `restorekit bench posterior` with the prior's deviation at 0.15 about 0.5 and sigma_y 0.03, so that "
