@@ -19,15 +19,15 @@ from restorekit.types import Denoiser, Problem, Solver
 SHARES, SCALES = (0.1, 0.3, 1.0), (0.5, 1.0, 2.0)
 OURS: dict[str, dict[str, Solver]] = {  # at the settings that the package has without being told
     "DDRM": {"default": DDRM(), "paper": DDRM(paper=True)},
-    "DiffPIR": {"default": DiffPIR()},
-    "DPS": {"default": DPS(), "paper": DPS("paper")},
+    "DiffPIR": {"default": DiffPIR(), "paper": DiffPIR(paper=True)},
+    "DPS": {"default": DPS(), "paper": DPS(paper=True)},
     "PiGDM": {"default": PiGDM(), "paper": PiGDM(paper=True)},
     "MMPS": {"default": MMPS()},
 }
 OUR_GRID: dict[str, Sequence[Solver]] = {
     "DDRM": [DDRM(eta) for eta in (0.5, 0.85, 1.0, None)],
     "DiffPIR": [DiffPIR(lambda_, zeta) for zeta in SHARES for lambda_ in SCALES],
-    "DPS": [DPS("score", s) for s in (0.5, 1.0, 2.0)] + [DPS("paper", s) for s in (0.3, 1.0)],
+    "DPS": [DPS(s) for s in (0.5, 1.0, 2.0)] + [DPS(s, paper=True) for s in (0.3, 1.0)],
     "PiGDM": [PiGDM(std, sampler) for std in (0.15, 0.25) for sampler in ("sde", "ddpm")],
     "MMPS": [],
 }
