@@ -2,9 +2,10 @@
 
 paper=True is Algorithm 1 with the code's step: scale * grad ||y - A x0|| after an ancestral step (the paper's
 zeta = scale / 2). Its length ignores the noise level, so it suits 1000 steps of the `vp` schedule and Gaussian noise.
-The default adds the gradient of the log-likelihood at x0 with its Bayesian weight, for any likelihood: nothing to
-tune. It is stiff where the noise is low, so its length is limited to Polyak's nll / |grad nll|^2, beyond which it
-would overshoot a perfect fit. Deviations: the norm is per picture, not per batch; x0 is not clipped; that limit.
+The default adds the gradient of the log-likelihood at x0, for any likelihood, with half of its Bayesian weight: x0 is an
+estimate, whose own spread the paper leaves out, and half comes nearest to exact posteriors. It is stiff where the noise
+is low, so its length is limited to Polyak's nll / |grad nll|^2, beyond which it would overshoot a perfect fit.
+Deviations: the norm is per picture, not per batch; x0 is not clipped; the half; that limit.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 class DPS(Solver):
     """One network call and one vector-Jacobian product per step; any operator and likelihood with a gradient."""
 
-    scale: float = 1.0  # 1 is the weight of Bayes; paper: of grad ||y - A x0|| (0.3 to 1 at 3 x 256^2 values)
+    scale: float | None = None  # None: 0.5, 1 being the weight of Bayes; paper: 1, of grad ||y - A x0||
     paper: bool = False  # the published step, and 1000 levels uniform in the DDPM time, for which it was made
 
     reference = "dps"
@@ -38,7 +39,7 @@ class DPS(Solver):
         return vp_uniform(steps or 1000) if self.paper else log_uniform(steps or self.default_steps)
 
     def __post_init__(self) -> None:
-        if not self.scale > 0:
+        if self.scale is not None and not self.scale > 0:
             raise ValueError(f"scale={self.scale:g} must be positive")
 
     def check(self, problem: Problem) -> None:
@@ -64,16 +65,17 @@ class DPS(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
+        scale = self.scale or (1.0 if self.paper else 0.5)
         size = math.sqrt(x[0].numel() / (3 * 256**2))  # keeps the effect of a step at other sizes
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0, loss, g = self._gradient(problem, denoise, x, sigma)
             if not self.paper:
                 moved = sigma**2 - following**2  # how far a unit of guidance moves the state in this step
                 polyak = loss / (moved * g.square().sum((1, 2, 3), keepdim=True)).clamp(min=1e-30)
-                x0 = x0 - sigma**2 * polyak.clamp(max=self.scale) * g
+                x0 = x0 - sigma**2 * polyak.clamp(max=scale) * g
             up = following * math.sqrt(1 - (following / sigma) ** 2)
             x = x0 + (following / sigma) ** 2 * (x - x0) + up * rng.normal(x)  # ancestral step
             if self.paper:
                 # The paper's state is sqrt(alpha_bar) x on [-1, 1], alpha_bar = 1 / (1 + (2 sigma)^2).
-                x = x - 0.5 * self.scale * size * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * following**2)) * g
+                x = x - 0.5 * scale * size * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * following**2)) * g
             yield Step(x, x0, sigma)
