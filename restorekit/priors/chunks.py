@@ -1,0 +1,200 @@
+"""The torch form of `ssd_scan`: chunks of Q steps, within which the scan is a matrix product, and its gradient.
+
+With a_t the running sum of dt A in a chunk and u = dt x, Dao and Gu 2024, section 6:
+    y_t = sum_{s <= t} exp(a_t - a_s) (C_t B_s) u_s + exp(a_t) C_t h,    h' = exp(a_Q) h + sum_s exp(a_Q - a_s) B_s u_s'.
+
+Decays are of float32 at least, whatever x is: a_t - a_s is a difference of sums. (Splitting it into factors of C and of B
+would save the exponentials of Q x Q numbers; it was no faster, and the gradient of A lost a digit in bf16.) The gradient
+is written out and keeps the inputs alone. On a CPU a few items of the batch, and within them a few chunks, are taken at
+a time, so that what they need stays in its cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CHUNK = 64  # steps per chunk at most
+CACHE = 2**19  # numbers of x, or in Q x Q matrices, that a CPU has at hand at a time
+
+
+def scan(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Tensor | None, chunk: int = CHUNK
+) -> tuple[Tensor, Tensor]:
+    """y and the last state, shapes as in `ssd_scan`; x, B and C are of one dtype."""
+    with torch.autocast(x.device.type, enabled=False):
+        return _Scan.apply(x, dt, A, B, C, initial, chunk)  # type: ignore[no-any-return, misc]
+
+
+class _Cut(NamedTuple):
+    """Inputs cut into K = batch * count chunks of Q steps; u, b, c in the dtype of x, the others in float32 at least."""
+
+    u: Tensor  # (K, H, Q, P): dt x
+    b: Tensor  # (K, H, Q, N): B exp(a_Q - a)
+    c: Tensor  # (K, H, Q, N): C exp(a)
+    dt: Tensor  # (K, H, Q)
+    a: Tensor  # (K, H, Q)
+    before: Tensor  # (K, H, N, P): the state in front of each chunk
+    last: Tensor  # (batch, H, N, P): behind the last
+
+
+def _cut(t: Tensor, q: int) -> Tensor:
+    """(batch, L, H, ...) -> (K, H, q, ...); L is filled up with zeros, which at dt = 0 change no state."""
+    t = F.pad(t, [0, 0] * (t.ndim - 2) + [0, -t.shape[1] % q]) if t.shape[1] % q else t
+    return t.reshape(-1, q, *t.shape[2:]).transpose(1, 2)
+
+
+def _join(t: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `_cut`, for the batch and the length of `like`."""
+    t = t.transpose(1, 2)
+    return t.reshape(len(like), -1, *t.shape[2:])[:, : like.shape[1]]
+
+
+def _heads(t: Tensor, heads: int) -> Tensor:
+    """(K, G, ...) -> (K, H, ...): each group for each of its heads."""
+    k, groups = t.shape[:2]
+    return t[:, :, None].expand(k, groups, heads // groups, *t.shape[2:]).reshape(k, heads, *t.shape[2:])
+
+
+def _groups(t: Tensor, groups: int) -> Tensor:
+    """Sum over the heads of a group: (K, H, ...) -> (K, G, ...)."""
+    return t.unflatten(1, (groups, -1)).sum(2)
+
+
+def _carry(decay: Tensor, inputs: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    """The states in front of each chunk, and the one behind the last: s_{k+1} = decay_k s_k + inputs_k.
+
+    decay (batch, count, H, 1, 1), inputs (batch, count, H, N, P), first (batch, H, N, P).
+    """
+    states = [first]
+    for d, s in zip(decay.unbind(1), inputs.unbind(1)):
+        states.append(torch.addcmul(s, d, states[-1]))
+    return torch.stack(states[:-1], 1).flatten(0, 1), states[-1]
+
+
+def _prepare(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Tensor | None, chunk: int) -> _Cut:
+    (batch, length, heads, _), wide = x.shape, torch.promote_types(x.dtype, torch.float32)
+    q = math.ceil(length / math.ceil(length / chunk))  # chunks of equal length: next to no padding
+    step = _cut(dt.to(wide), q).contiguous()
+    a = (step * A.to(wide)[:, None]).cumsum(2)
+    end = a[..., -1:]
+    u = _cut(x, q) * step.to(x.dtype)[..., None]
+    b = _heads(_cut(B, q), heads) * (end - a).exp().to(x.dtype)[..., None]
+    c = _heads(_cut(C, q), heads) * a.exp().to(x.dtype)[..., None]
+    added = (b.mT @ u).to(wide)
+    first = x.new_zeros(batch, heads, B.shape[-1], x.shape[-1], dtype=wide) if initial is None else initial.to(wide).mT
+    before, last = _carry(*(t.unflatten(0, (batch, -1)) for t in (end.exp()[..., None], added)), first)
+    return _Cut(u, b, c, step, a, before, last)
+
+
+def _within(s: _Cut, B: Tensor, C: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
+    """Some chunks at a time: which, their B, C, C B' (k, H, Q, Q) without what is above its diagonal, exp(a_t - a_s)."""
+    count, heads, q = s.a.shape
+    B, C = _cut(B, q), _cut(C, q)
+    size = count if s.a.is_cuda else max(1, CACHE // (heads * q * q))
+    for at in (slice(i, i + size) for i in range(0, count, size)):
+        # Above the diagonal a_t - a_s is positive and could overflow; what it becomes there is times 0.
+        decay = (s.a[at, :, :, None] - s.a[at, :, None]).clamp_(max=0).exp_()
+        yield at, B[at], C[at], _heads((C[at] @ B[at].mT).tril(), heads), decay
+
+
+def _forward(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Tensor | None, chunk: int) -> Any:
+    s = _prepare(x, dt, A, B, C, initial, chunk)
+    inner = [(cb * decay).to(x.dtype) @ s.u[at] for at, _, _, cb, decay in _within(s, B, C)]
+    y = torch.cat(inner) + s.c @ s.before.to(x.dtype)
+    return _join(y, x), s.last.mT
+
+
+def _backward(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    initial: Tensor | None,
+    dy: Tensor,
+    dlast: Tensor,
+    chunk: int,
+) -> tuple[Tensor, ...]:
+    """Gradients of x, dt, A (summed over the batch), B, C and the initial state."""
+    s, (batch, _, heads, _), dtype = _prepare(x, dt, A, B, C, initial, chunk), x.shape, x.dtype
+    wide, groups, q = s.a.dtype, B.shape[2], s.a.shape[2]
+    dy, end = _cut(dy, q).contiguous(), s.a[..., -1:]
+    # Through the states, from the last chunk to the first; `behind` is the gradient of the state behind each chunk.
+    flipped = (t.unflatten(0, (batch, -1)).flip(1) for t in (end.exp()[..., None], (s.c.mT @ dy).to(wide)))
+    behind, dfirst = _carry(*flipped, dlast.to(wide).mT)
+    behind = behind.unflatten(0, (batch, -1)).flip(1).flatten(0, 1)
+    du, dc, db = s.b @ behind.to(dtype), dy @ s.before.mT.to(dtype), s.u @ behind.mT.to(dtype)
+    # a_t is in c_t, and less so in b_t, whose a_Q makes up for it: what the two say about the end must agree exactly.
+    falling = (db * s.b).sum(-1, dtype=wide)
+    da = (dc * s.c).sum(-1, dtype=wide) - falling
+    da[..., -1] += falling.sum(-1) + end[..., 0].exp() * (s.before * behind).sum((-1, -2))
+    dC = _groups(dc * s.a.exp().to(dtype)[..., None], groups)
+    dB = _groups(db * (end - s.a).exp().to(dtype)[..., None], groups)
+    for at, b, c, cb, decay in _within(s, B, C):  # within the chunks: M = C B' o L, y = M u
+        grown = (dy[at] @ s.u[at].mT) * decay  # dM o L
+        du[at] += (cb * decay).to(dtype).mT @ dy[at]
+        w = grown * cb
+        da[at] += w.sum(-1) - w.sum(-2)
+        ds = _groups(grown, groups).tril().to(dtype)
+        dC[at] += ds @ b
+        dB[at] += ds.mT @ c
+    rate = da.flip(-1).cumsum(-1).flip(-1)  # gradient of dt A, whose running sum a is
+    ddt = rate * A.to(wide)[:, None] + (du * _cut(x, q)).sum(-1, dtype=wide)
+    out = [_join(t, x) for t in (du * s.dt.to(dtype)[..., None], ddt, dB, dC)]
+    return out[0], out[1], (rate * s.dt).sum((0, 2)), out[2], out[3], dfirst.mT
+
+
+def _portions(x: Tensor) -> list[slice]:
+    """The batch in parts that a cache holds."""
+    size = len(x) if x.is_cuda else max(1, CACHE // x[0].numel())
+    return [slice(i, i + size) for i in range(0, len(x), size)]
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Tensor | None, chunk: int) -> Any:
+        y, last = zip(*(
+            _forward(x[i], dt[i], A, B[i], C[i], None if initial is None else initial[i], chunk) for i in _portions(x)
+        ))  # fmt: skip
+        return torch.cat(y), torch.cat(last)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.chunk = inputs[-1]
+        ctx.save_for_backward(*inputs[:-1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.autocast(grads[0].device.type, enabled=False):
+            return (*_gradients(*ctx.saved_tensors, *grads, ctx.chunk), None)
+
+
+def _gradients(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    initial: Tensor | None,
+    dy: Tensor,
+    dlast: Tensor,
+    chunk: int,
+) -> list[Tensor | None]:
+    known = [t for t in (x, dt, A, B, C, initial) if t is not None]
+    if torch.is_grad_enabled():  # gradients of gradients are wanted: by autograd through the forward pass
+        leaves = [t if t.requires_grad else t.detach().requires_grad_() for t in known]
+        outputs = _forward(*(leaves if initial is not None else [*leaves, None]), chunk)
+        found = list(torch.autograd.grad(outputs, leaves, (dy, dlast), create_graph=True))
+        return found if initial is not None else [*found, None]
+    parts = [
+        _backward(x[i], dt[i], A, B[i], C[i], None if initial is None else initial[i], dy[i], dlast[i], chunk)
+        for i in _portions(x)
+    ]
+    cat = [torch.stack(p).sum(0) if n == 2 else torch.cat(p) for n, p in enumerate(zip(*parts))]
+    return [t.to(k.dtype) for t, k in zip(cat, known)] + ([None] if initial is None else [])
