@@ -5,30 +5,23 @@ With a_t the running sum of dt A in a chunk and u = dt x, Dao and Gu 2024, secti
 
 Decays are of float32 at least, whatever x is: a_t - a_s is a difference of sums. (Splitting it into factors of C and of B
 would save the exponentials of Q x Q numbers; it was no faster, and the gradient of A lost a digit in bf16.) The gradient
-is written out and keeps the inputs alone. On a CPU a few items of the batch, and within them a few chunks, are taken at
-a time, so that what they need stays in its cache.
+is written out (see `Written`). On a CPU a few chunks are taken at a time, so that their matrices stay in its cache.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from restorekit.priors.written import CACHE, Written
+
 CHUNK = 64  # steps per chunk at most
-CACHE = 2**19  # numbers of x, or in Q x Q matrices, that a CPU has at hand at a time
-
-
-def scan(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Tensor | None, chunk: int = CHUNK
-) -> tuple[Tensor, Tensor]:
-    """y and the last state, shapes as in `ssd_scan`; x, B and C are of one dtype."""
-    with torch.autocast(x.device.type, enabled=False):
-        return _Scan.apply(x, dt, A, B, C, initial, chunk)  # type: ignore[no-any-return, misc]
 
 
 class _Cut(NamedTuple):
@@ -103,28 +96,23 @@ def _within(s: _Cut, B: Tensor, C: Tensor) -> Iterator[tuple[slice, Tensor, Tens
         yield at, B[at], C[at], _heads((C[at] @ B[at].mT).tril(), heads), decay
 
 
-def _forward(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Tensor | None, chunk: int) -> Any:
+def _forward(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, initial: Tensor | None, *, chunk: int
+) -> tuple[Tensor, Tensor]:
     s = _prepare(x, dt, A, B, C, initial, chunk)
     inner = [(cb * decay).to(x.dtype) @ s.u[at] for at, _, _, cb, decay in _within(s, B, C)]
-    y = torch.cat(inner) + s.c @ s.before.to(x.dtype)
-    return _join(y, x), s.last.mT
+    y = _join(torch.cat(inner) + s.c @ s.before.to(x.dtype), x)
+    return y if D is None else torch.addcmul(y, x, D.to(x.dtype)[:, None]), s.last.mT
 
 
 def _backward(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    initial: Tensor | None,
-    dy: Tensor,
-    dlast: Tensor,
-    chunk: int,
-) -> tuple[Tensor, ...]:
-    """Gradients of x, dt, A (summed over the batch), B, C and the initial state."""
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, initial: Tensor | None,
+    dy: Tensor, dlast: Tensor, *, chunk: int,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
+    """Gradients of the inputs; those of A and D summed over the batch."""
     s, (batch, _, heads, _), dtype = _prepare(x, dt, A, B, C, initial, chunk), x.shape, x.dtype
     wide, groups, q = s.a.dtype, B.shape[2], s.a.shape[2]
-    dy, end = _cut(dy, q).contiguous(), s.a[..., -1:]
+    direct, dy, end = dy, _cut(dy, q).contiguous(), s.a[..., -1:]
     # Through the states, from the last chunk to the first; `behind` is the gradient of the state behind each chunk.
     flipped = (t.unflatten(0, (batch, -1)).flip(1) for t in (end.exp()[..., None], (s.c.mT @ dy).to(wide)))
     behind, dfirst = _carry(*flipped, dlast.to(wide).mT)
@@ -146,55 +134,14 @@ def _backward(
         dB[at] += ds.mT @ c
     rate = da.flip(-1).cumsum(-1).flip(-1)  # gradient of dt A, whose running sum a is
     ddt = rate * A.to(wide)[:, None] + (du * _cut(x, q)).sum(-1, dtype=wide)
-    out = [_join(t, x) for t in (du * s.dt.to(dtype)[..., None], ddt, dB, dC)]
-    return out[0], out[1], (rate * s.dt).sum((0, 2)), out[2], out[3], dfirst.mT
+    dx, ddt, dB, dC = (_join(t, x) for t in (du * s.dt.to(dtype)[..., None], ddt, dB, dC))
+    dD = None
+    if D is not None:
+        dx, dD = torch.addcmul(dx, direct, D.to(dtype)[:, None]), (direct * x).sum((0, 1, 3), dtype=wide)
+    return dx, ddt, (rate * s.dt).sum((0, 2)), dB, dC, dD, dfirst.mT
 
 
-def _portions(x: Tensor) -> list[slice]:
-    """The batch in parts that a cache holds."""
-    size = len(x) if x.is_cuda else max(1, CACHE // x[0].numel())
-    return [slice(i, i + size) for i in range(0, len(x), size)]
-
-
-class _Scan(torch.autograd.Function):
-    @staticmethod
-    def forward(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Tensor | None, chunk: int) -> Any:
-        y, last = zip(*(
-            _forward(x[i], dt[i], A, B[i], C[i], None if initial is None else initial[i], chunk) for i in _portions(x)
-        ))  # fmt: skip
-        return torch.cat(y), torch.cat(last)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.chunk = inputs[-1]
-        ctx.save_for_backward(*inputs[:-1])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.autocast(grads[0].device.type, enabled=False):
-            return (*_gradients(*ctx.saved_tensors, *grads, ctx.chunk), None)
-
-
-def _gradients(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    initial: Tensor | None,
-    dy: Tensor,
-    dlast: Tensor,
-    chunk: int,
-) -> list[Tensor | None]:
-    known = [t for t in (x, dt, A, B, C, initial) if t is not None]
-    if torch.is_grad_enabled():  # gradients of gradients are wanted: by autograd through the forward pass
-        leaves = [t if t.requires_grad else t.detach().requires_grad_() for t in known]
-        outputs = _forward(*(leaves if initial is not None else [*leaves, None]), chunk)
-        found = list(torch.autograd.grad(outputs, leaves, (dy, dlast), create_graph=True))
-        return found if initial is not None else [*found, None]
-    parts = [
-        _backward(x[i], dt[i], A, B[i], C[i], None if initial is None else initial[i], dy[i], dlast[i], chunk)
-        for i in _portions(x)
-    ]
-    cat = [torch.stack(p).sum(0) if n == 2 else torch.cat(p) for n, p in enumerate(zip(*parts))]
-    return [t.to(k.dtype) for t, k in zip(cat, known)] + ([None] if initial is None else [])
+@cache
+def scan(chunk: int = CHUNK) -> Written:
+    """(x, dt, A, B, C, D, initial) -> (y, last state), shapes as in `ssd_scan`; D and initial may be None."""
+    return Written(partial(_forward, chunk=chunk), partial(_backward, chunk=chunk), frozenset({2, 5}))

@@ -57,5 +57,4 @@ def ssd_scan(
         return fast(x, dt, A, B, C, chunk, D=D, initial_states=initial, return_final_states=True)  # type: ignore[no-any-return]
     if backend == "mamba_ssm":
         raise ValueError("backend='mamba_ssm' needs mamba-ssm, which cannot be imported here; use 'auto' or 'torch'")
-    y, state = scan(x, dt, A, B.to(x.dtype), C.to(x.dtype), initial, chunk)
-    return (y if D is None else y + D.to(x.dtype)[:, None] * x), state
+    return scan(chunk)(x, dt, A, B.to(x.dtype), C.to(x.dtype), D, initial)  # type: ignore[return-value]
