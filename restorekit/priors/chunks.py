@@ -110,7 +110,7 @@ def _backward(
     dy: Tensor, dlast: Tensor, *, chunk: int,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """Gradients of the inputs; those of A and D summed over the batch."""
-    s, (batch, _, heads, _), dtype = _prepare(x, dt, A, B, C, initial, chunk), x.shape, x.dtype
+    s, (batch, _, _, _), dtype = _prepare(x, dt, A, B, C, initial, chunk), x.shape, x.dtype
     wide, groups, q = s.a.dtype, B.shape[2], s.a.shape[2]
     direct, dy, end = dy, _cut(dy, q).contiguous(), s.a[..., -1:]
     # Through the states, from the last chunk to the first; `behind` is the gradient of the state behind each chunk.
