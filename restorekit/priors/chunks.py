@@ -72,7 +72,10 @@ def _carry(decay: Tensor, inputs: Tensor, first: Tensor) -> tuple[Tensor, Tensor
 
 def _prepare(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Tensor | None, chunk: int) -> _Cut:
     (batch, length, heads, _), wide = x.shape, torch.promote_types(x.dtype, torch.float32)
-    q = math.ceil(length / math.ceil(length / chunk))  # chunks of equal length: next to no padding
+    top = math.ceil(
+        length / math.ceil(length / chunk)
+    )  # chunks of equal length, and without padding if that is possible
+    q = next((q for q in range(top, top // 2, -1) if length % q == 0), top)
     step = _cut(dt.to(wide), q).contiguous()
     a = (step * A.to(wide)[:, None]).cumsum(2)
     end = a[..., -1:]
@@ -81,7 +84,8 @@ def _prepare(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Te
     c = _heads(_cut(C, q), heads) * a.exp().to(x.dtype)[..., None]
     added = (b.mT @ u).to(wide)
     first = x.new_zeros(batch, heads, B.shape[-1], x.shape[-1], dtype=wide) if initial is None else initial.to(wide).mT
-    before, last = _carry(*(t.unflatten(0, (batch, -1)) for t in (end.exp()[..., None], added)), first)
+    shape = (batch, -1)
+    before, last = _carry(end.exp()[..., None].unflatten(0, shape), added.unflatten(0, shape), first)
     return _Cut(u, b, c, step, a, before, last)
 
 
@@ -89,7 +93,7 @@ def _within(s: _Cut, B: Tensor, C: Tensor) -> Iterator[tuple[slice, Tensor, Tens
     """Some chunks at a time: which, their B, C, C B' (k, H, Q, Q) without what is above its diagonal, exp(a_t - a_s)."""
     count, heads, q = s.a.shape
     B, C = _cut(B, q), _cut(C, q)
-    size = count if s.a.is_cuda else max(1, CACHE // (heads * q * q))
+    size = count if s.a.is_cuda else max(1, 2 * CACHE // (heads * q * q))
     for at in (slice(i, i + size) for i in range(0, count, size)):
         # Above the diagonal a_t - a_s is positive and could overflow; what it becomes there is times 0.
         decay = (s.a[at, :, :, None] - s.a[at, :, None]).clamp_(max=0).exp_()
@@ -114,8 +118,8 @@ def _backward(
     wide, groups, q = s.a.dtype, B.shape[2], s.a.shape[2]
     direct, dy, end = dy, _cut(dy, q).contiguous(), s.a[..., -1:]
     # Through the states, from the last chunk to the first; `behind` is the gradient of the state behind each chunk.
-    flipped = (t.unflatten(0, (batch, -1)).flip(1) for t in (end.exp()[..., None], (s.c.mT @ dy).to(wide)))
-    behind, dfirst = _carry(*flipped, dlast.to(wide).mT)
+    decay, heard = (t.unflatten(0, (batch, -1)).flip(1) for t in (end.exp()[..., None], (s.c.mT @ dy).to(wide)))
+    behind, dfirst = _carry(decay, heard, dlast.to(wide).mT)
     behind = behind.unflatten(0, (batch, -1)).flip(1).flatten(0, 1)
     du, dc, db = s.b @ behind.to(dtype), dy @ s.before.mT.to(dtype), s.u @ behind.mT.to(dtype)
     # a_t is in c_t, and less so in b_t, whose a_Q makes up for it: what the two say about the end must agree exactly.

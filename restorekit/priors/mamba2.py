@@ -90,7 +90,8 @@ class Mamba2(nn.Module):
         self, width: int, state: int = 16, head: int = 64, expand: int = 1, taps: int = 4, backend: Backend = "auto"
     ):
         super().__init__()
-        self.inner, self.state, self.head, self.backend = expand * width, state, head, backend
+        self.inner, self.state, self.head = expand * width, state, head
+        self.backend: Backend = backend
         if self.inner % head:
             raise ValueError(f"head={head} must divide expand * width = {self.inner}")
         heads, conv = self.inner // head, self.inner + 2 * state

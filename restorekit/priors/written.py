@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CACHE = 2**19  # numbers of the first input that a CPU has at hand at a time
+CACHE = 2**18  # numbers of the first input that a CPU has at hand at a time
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,10 @@ class Written:
     def portions(self, inputs: tuple[Any, ...], batched: int = 0) -> list[list[Any]]:
         """The inputs, of which the last `batched` have a batch whatever their number, for each portion."""
         first, own = inputs[0], len(inputs) - batched
-        size = len(first) if first.is_cuda else max(1, CACHE // max(1, first[0].numel()))
-        if size >= len(first):
+        count = 1 if first.is_cuda else max(1, round(first.numel() / CACHE))
+        if count == 1:
             return [list(inputs)]
+        size = -(-len(first) // count)
         return [
             [t if t is None or (n in self.shared and n < own) else t[i : i + size] for n, t in enumerate(inputs)]
             for i in range(0, len(first), size)
