@@ -65,7 +65,7 @@ def with_gradients(function: Any, args: list[Tensor]) -> list[Tensor]:
 
 
 def distance(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).norm() / expected.norm().clamp(min=1e-30))
+    return float(((found - expected).norm() / expected.norm().clamp(min=1e-30)).detach())
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

@@ -119,7 +119,8 @@ class PISDM(nn.Module):
         self.classes = nn.Embedding(config.classes + 1, e) if config.classes else None  # the last: no class
         self.time_token = nn.Linear(e, d)
         self.class_token = nn.Linear(e, d) if config.classes else None
-        self.ends = nn.Parameter(torch.zeros(2, d))  # the seed's learned padding tokens, in front and behind
+        # The seed's padding tokens start at zero. There the derivative of a norm is 1 / sqrt(eps), 300 for every block.
+        self.ends = nn.Parameter(torch.randn(2, d))
         self.modulation = nn.Linear(e, 3 * d)
         self.stem = nn.ModuleDict({str(c): nn.Conv2d(c, d, p, stride=p) for c in config.bands})
         self.head = nn.ModuleDict({str(c): nn.Linear(d, c * p * p) for c in config.bands})

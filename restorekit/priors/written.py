@@ -21,7 +21,8 @@ class Written:
     """`value(*inputs)` gives a tuple of tensors, `gradient(*inputs, *gradients of these)` one tensor per input.
 
     Of an input that is None the gradient is None. All inputs but the `shared` ones, by their numbers, and all outputs
-    have the batch as their first axis; items of a batch do not meet. Gradients come in the dtype of their input.
+    have the batch as their first axis; items of a batch do not meet. Gradients come in the dtype of their input, and can
+    be differentiated themselves where `gradient` can.
     """
 
     value: Callable[..., tuple[Tensor, ...]]
@@ -62,11 +63,6 @@ class _Function(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         rule, inputs = ctx.rule, ctx.saved_tensors
         with torch.autocast(grads[0].device.type, enabled=False):
-            if torch.is_grad_enabled():  # gradients of gradients are wanted: by autograd through `value`
-                leaves = [t if t is None or t.requires_grad else t.detach().requires_grad_() for t in inputs]
-                known = [t for t in leaves if t is not None]
-                found = iter(torch.autograd.grad(rule.value(*leaves), known, grads, create_graph=True))
-                return (None, *(None if t is None else next(found) for t in leaves))
             parts = [rule.gradient(*portion) for portion in rule.portions((*inputs, *grads), len(grads))]
         out: list[Tensor | None] = [None]
         for n, (t, found) in enumerate(zip(inputs, zip(*parts))):
