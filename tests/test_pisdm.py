@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -119,7 +120,7 @@ def test_passages_chain_to_the_order_and_back(scan: str) -> None:
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (13, 22), (4, 4), (1, 1), (3, 40)])
 @pytest.mark.parametrize("scan", SCANS)
 def test_any_height_and_width(scan: str, height: int, width: int) -> None:
-    net = random_net(PISDMConfig(**asdict(SMALL) | {"scan": scan}))
+    net = random_net(replace(SMALL, scan=scan))
     for bands in (1, 3):
         x = pictures(2, bands, height, width)
         out, features = net.with_features(x, torch.zeros(2))
@@ -130,6 +131,7 @@ def test_any_height_and_width(scan: str, height: int, width: int) -> None:
 
 def test_an_untrained_network_predicts_nothing_and_settings_that_cannot_be_are_refused() -> None:
     assert not bool(PISDM(SMALL)(pictures(1, 3, 8, 8), torch.zeros(1)).any())
+    wrong: dict[str, Any]
     for wrong, words in (({"depth": 4}, "odd; try 3"), ({"scan": "hilbert"}, "cross4"), ({"head": 7}, "divide")):
         with pytest.raises(ValueError, match=words):
             PISDMConfig(**wrong)
@@ -158,7 +160,7 @@ def test_pictures_of_a_batch_do_not_meet() -> None:
 
 
 def test_every_token_hears_of_every_other() -> None:
-    net = random_net(PISDMConfig(**asdict(SMALL) | {"local": 0})).double()
+    net = random_net(replace(SMALL, local=0)).double()
     x = pictures(1, 1, 20, 12).double()
     before = net(x, torch.zeros(1).double())
     for row, column in ((0, 0), (8, 4), (16, 8), (0, 8)):
@@ -172,7 +174,7 @@ def test_gradients_are_those_of_differences() -> None:
     net = random_net(PISDMConfig((1,), width=8, depth=3, state=2, head=4, embed=8)).double()
     x = pictures(1, 1, 8, 8).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda z: net(z, torch.zeros(1).double()), (x,), fast_mode=True)
-    _, vjp = torch.func.vjp(lambda z: net(z, torch.zeros(1).double()), x.detach())
+    vjp = torch.func.vjp(lambda z: net(z, torch.zeros(1).double()), x.detach())[1]
     weight = pictures(1, 1, 8, 8, seed=1).double()
     (expected,) = torch.autograd.grad(net(x, torch.zeros(1).double()), x, weight)
     torch.testing.assert_close(vjp(weight)[0], expected)
@@ -187,7 +189,7 @@ def test_bf16_stays_near_fp32() -> None:
 
 
 def test_classes_and_guidance() -> None:
-    config = PISDMConfig(**asdict(SMALL) | {"classes": 3})
+    config = replace(SMALL, classes=3)
     net, x, level = random_net(config), pictures(2, 3, 8, 8), torch.zeros(2)
     none = net(x, level)
     torch.testing.assert_close(net(x, level, torch.tensor([-1, -1])), none)
@@ -230,7 +232,7 @@ def spec(config: PISDMConfig) -> PriorSpec:
 
 
 def test_a_checkpoint_comes_back_and_is_a_prior(tmp_path: Path) -> None:
-    config = PISDMConfig(**asdict(SMALL) | {"classes": 3})
+    config = replace(SMALL, classes=3)
     path = tmp_path / "toy.safetensors"
     checkpoint.save(path, random_net(config).state_dict(), spec(config), torch.float32)
     net, found = checkpoint.load(path)

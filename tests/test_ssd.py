@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from typing import Any
 
 import pytest
@@ -261,9 +262,10 @@ def test_scan_against_the_kernel_of_mamba_ssm(length: int, dtype: torch.dtype, b
         pytest.skip("mamba-ssm is not installed")
     args = [t.cuda() for t in inputs((2, length, 4, 64, 1, 16, 64))]
     args = [t.float() if n in (1, 2, 5, 6) else t.to(dtype) for n, t in enumerate(args)]
-    found, expected = (
-        with_gradients(lambda *t, b=b: [o.cpu() for o in ssd_scan(*t[:6], initial=t[6], backend=b)], args)
-        for b in ("mamba_ssm", "torch")
-    )
+
+    def on(backend: ssd.Backend, *t: Tensor) -> list[Tensor]:
+        return [o.cpu() for o in ssd_scan(*t[:6], initial=t[6], backend=backend)]
+
+    found, expected = (with_gradients(partial(on, b), args) for b in ("mamba_ssm", "torch"))
     for name, a, b in zip(("y", "last", *NAMES), found, expected):
         assert distance(a, b) < bound, name
