@@ -93,7 +93,7 @@ def _within(s: _Cut, B: Tensor, C: Tensor) -> Iterator[tuple[slice, Tensor, Tens
     """Some chunks at a time: which, their B, C, C B' (k, H, Q, Q) without what is above its diagonal, exp(a_t - a_s)."""
     count, heads, q = s.a.shape
     B, C = _cut(B, q), _cut(C, q)
-    size = count if s.a.is_cuda else max(1, 2 * CACHE // (heads * q * q))
+    size = count if s.a.is_cuda else max(1, CACHE // (heads * q * q))
     for at in (slice(i, i + size) for i in range(0, count, size)):
         # Above the diagonal a_t - a_s is positive and could overflow; what it becomes there is times 0.
         decay = (s.a[at, :, :, None] - s.a[at, :, None]).clamp_(max=0).exp_()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CACHE = 2**18  # numbers of the first input that a CPU has at hand at a time
+CACHE = 2**19  # numbers of the first input that a CPU has at hand at a time
 
 
 @dataclass(frozen=True)
