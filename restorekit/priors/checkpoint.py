@@ -14,10 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
 
 FORMAT = "restorekit-prior-1"
+CONFIGS: dict[str, type[UNetConfig | PISDMConfig]] = {"unet": UNetConfig, "pisdm": PISDMConfig}
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class PriorSpec:
     """What a prior is: everything but its weights. Stored as JSON in the header of the checkpoint."""
 
     name: str
-    arch: dict[str, Any]  # {"kind": "unet", ...fields of UNetConfig}
+    arch: dict[str, Any]  # {"kind": a key of CONFIGS, ...fields of that class}
     sigma_data: float
     mean: float = 0.5
     domain: str = "srgb"  # what x is: srgb, linear, log-intensity
@@ -37,9 +39,14 @@ class PriorSpec:
     metrics: dict[str, Any] = field(default_factory=dict)  # of the format, not filled: quality is in the card NAME.md
 
     @property
-    def config(self) -> UNetConfig:
+    def config(self) -> UNetConfig | PISDMConfig:
         known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arch.items() if k != "kind"}
-        return UNetConfig(**known)
+        kind = self.arch.get("kind")
+        if kind not in CONFIGS:
+            raise ValueError(
+                f"{self.name}: unknown architecture {kind!r}; this version knows: {', '.join(sorted(CONFIGS))}"
+            )
+        return CONFIGS[kind](**known)
 
     @property
     def bands(self) -> tuple[int, ...]:
@@ -47,12 +54,11 @@ class PriorSpec:
         return self.config.bands
 
 
-def build(spec: PriorSpec) -> UNet:
+def build(spec: PriorSpec) -> UNet | PISDM:
     """The untrained network of a spec."""
-    if spec.arch.get("kind") != "unet":
-        raise ValueError(f"{spec.name}: unknown architecture {spec.arch.get('kind')!r}; this version knows: unet")
     try:
-        return UNet(spec.config)
+        config = spec.config
+        return PISDM(config) if isinstance(config, PISDMConfig) else UNet(config)
     except TypeError as error:
         raise ValueError(f"{spec.name}: its architecture is not of this version of restorekit ({error})") from None
 
@@ -81,7 +87,7 @@ def read_spec(path: Path) -> PriorSpec:
         raise ValueError(f"{path}: its header is not of this version of restorekit ({error})") from None
 
 
-def load(path: Path) -> tuple[UNet, PriorSpec]:
+def load(path: Path) -> tuple[UNet | PISDM, PriorSpec]:
     """The network in float32 and eval mode, with its spec."""
     spec = read_spec(path)
     net = build(spec)
@@ -99,5 +105,5 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def edm(net: UNet, spec: PriorSpec) -> EDM:
+def edm(net: UNet | PISDM, spec: PriorSpec) -> EDM:
     return EDM(net, spec.sigma_data, spec.mean)

@@ -21,7 +21,6 @@ from restorekit.types import Denoiser
 Precision = Literal["auto", "bf16", "fp32"]
 Tile = int | Literal["auto"] | None
 PICKLED = (".pt", ".pth")  # read as weights only
-TILE = 512
 
 
 def shipped() -> dict[str, Path]:
@@ -61,11 +60,13 @@ class Network:
 
     net: nn.Module
     half: bool
+    label: int | None = None  # the class, for networks that take one with each call
 
     def __call__(self, x: Tensor, c_noise: Tensor) -> Tensor:
         x = x.float().contiguous(memory_format=torch.channels_last)
+        label = () if self.label is None else (torch.full((len(x),), self.label, device=x.device),)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
-            return self.net(x, c_noise.float())
+            return self.net(x, c_noise.float(), *label)
 
 
 def device_of(name: str) -> torch.device:
@@ -129,8 +130,8 @@ def load_prior(
     state dict of guided-diffusion (.pt, see `restorekit.priors.foreign.guided_diffusion` for its flags).
 
     tile: side of the windows the network sees at a time, pixels; None for the whole picture. "auto" is 512, where
-    windows give the numbers of the whole picture; for networks of other libraries they do not (attention, normalisation
-    over the picture), and it is None. precision: "auto" is bf16 where that is faster, for networks of other libraries
+    windows give the numbers of the whole picture; for a scan over all of it, the side it was trained on; for networks of
+    other libraries (attention, normalisation over the picture) None. precision: "auto" is bf16 where that is faster, for networks of other libraries
     always fp32: sigma multiplies what they predict, and so its rounding. label: the class, where there are classes.
     """
     path, device = find(name), torch.device(device)
@@ -140,14 +141,16 @@ def load_prior(
         net, spec = load(path)
     except ValueError as error:
         raise BadInput(str(error)) from None
-    check_label(name, None, label)
+    config = spec.config
+    if label is not None:  # our own networks with classes do without one too
+        check_label(name, getattr(config, "classes", 0) or None, label)
     half = precision == "bf16" or (precision == "auto" and bf16_pays(device))
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    config, side = spec.config, TILE if tile == "auto" else tile
-    denoise: Denoiser = Padded(EDM(Network(net, half), spec.sigma_data, spec.mean), config.multiple)
+    side = config.tile if tile == "auto" else tile
+    denoise: Denoiser = Padded(EDM(Network(net, half, label), spec.sigma_data, spec.mean), config.multiple)
     if side is not None:
-        step = _check_tile(side, config.multiple, spec.name)
-        denoise = Tiled(denoise, side, config.receptive_radius, blend=2 * step)
+        _check_tile(side, config.multiple, spec.name)
+        denoise = Tiled(denoise, side, config.halo, blend=config.blend)
     return Prior(spec, denoise, path, "bf16" if half else "fp32", side)
 
 

@@ -41,6 +41,19 @@ class UNetConfig:
         reach = radius * self.patch + self.patch - 1  # to the far side of a patch
         return self.multiple * math.ceil(reach / self.multiple)
 
+    @property
+    def tile(self) -> int:
+        """Side of a window where a picture is larger; with this halo any gives the same numbers."""
+        return 512
+
+    @property
+    def halo(self) -> int:
+        return self.receptive_radius
+
+    @property
+    def blend(self) -> int:
+        return 2 * self.multiple
+
 
 class PixelNorm(nn.LayerNorm):
     """LayerNorm over the channels of each pixel of a (B, C, H, W) tensor."""

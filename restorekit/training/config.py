@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from restorekit.errors import BadInput
+from restorekit.priors.pisdm import PISDMConfig
 from restorekit.priors.unet import UNetConfig
 
 
@@ -16,14 +26,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Model(Section):
-    kind: Literal["unet"] = "unet"
+class Network(Section):
+    """What all kinds of networks have in common."""
+
     bands: tuple[int, ...] = (1, 3)
-    widths: tuple[int, ...] = (32, 64, 128, 192)
-    blocks: int = Field(default=1, ge=1)
-    middle: int = Field(default=1, ge=0)
-    patch: Literal[1, 2, 4] = 1
-    embed: int = Field(default=128, ge=8)
 
     @field_validator("bands")
     @classmethod
@@ -31,6 +37,15 @@ class Model(Section):
         if sorted(bands) not in ([1], [3], [1, 3]):
             raise ValueError(f"{list(bands)} cannot be trained; use [1], [3] or [1, 3], more bands go one by one")
         return bands
+
+
+class UNetModel(Network):
+    kind: Literal["unet"] = "unet"
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    blocks: int = Field(default=1, ge=1)
+    middle: int = Field(default=1, ge=0)
+    patch: Literal[1, 2, 4] = 1
+    embed: int = Field(default=128, ge=8)
 
     @field_validator("widths")
     @classmethod
@@ -43,6 +58,49 @@ class Model(Section):
     def multiple(self) -> int:
         """What the side of a patch must be a multiple of."""
         return UNetConfig(widths=self.widths, patch=self.patch).multiple
+
+
+class PISDMModel(Network):
+    """Mamba-2 on patches; `side` is data.crop."""
+
+    kind: Literal["pisdm"]
+    patch: Literal[1, 2, 4, 8] = 4
+    width: int = Field(default=256, ge=1)
+    depth: int = Field(default=15, ge=1)
+    state: int = Field(default=16, ge=1)
+    head: int = Field(default=64, ge=1)
+    expand: int = Field(default=1, ge=1)
+    scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
+    local: int = Field(default=1, ge=0)
+    embed: int = Field(default=256, ge=8)
+    side: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> PISDMModel:
+        PISDMConfig(**self.model_dump(exclude={"kind"}))  # its own refusals
+        return self
+
+    @property
+    def multiple(self) -> int:
+        return self.patch
+
+
+MODELS: dict[str, type[Network]] = {"unet": UNetModel, "pisdm": PISDMModel}
+
+
+def _kind(model: Any) -> Any:
+    """The kind of network of a section; the first kind there was where it says nothing."""
+    return model.get("kind", "unet") if isinstance(model, dict) else getattr(model, "kind", "unet")
+
+
+Model = Annotated[
+    Annotated[UNetModel, Tag("unet")] | Annotated[PISDMModel, Tag("pisdm")],
+    Discriminator(
+        _kind,
+        custom_error_type="kind",
+        custom_error_message=f"kind is unknown; it is one of {', '.join(MODELS)}",
+    ),
+]
 
 
 class Data(Section):
@@ -94,7 +152,7 @@ class Config(Section):
     licence: str = "not stated"
     description: str = ""
     domain: str = "srgb"
-    model: Model = Model()
+    model: Model = UNetModel()
     data: Data = Data()
     noise: Noise = Noise()
     optim: Optim = Optim()
@@ -106,6 +164,8 @@ class Config(Section):
         if crop % multiple:
             near = max(1, round(crop / multiple)) * multiple
             raise ValueError(f"data.crop={crop} must be a multiple of {multiple} for this network, as {near}")
+        if isinstance(self.model, PISDMModel) and self.model.side != crop:
+            raise ValueError(f"model.side={self.model.side} must be data.crop={crop}, what the network is trained on")
         if len(self.model.bands) == 2 and every < 2:
             idle, alone = ("grey", "[3]") if every == 0 else ("colour", "[1]")
             raise ValueError(
@@ -139,10 +199,12 @@ def read_config(path: Path, **overrides: Any) -> Config:
 def _first(error: ValidationError) -> str:
     """The first of the errors: where, what, and the keys that are known there."""
     first = error.errors()[0]
-    where = "".join(f"{part}." for part in first["loc"])[:-1]
+    place = [str(part) for part in first["loc"]]
+    kind = MODELS.get(place.pop(1)) if len(place) > 1 and place[0] == "model" else None  # pydantic names the kind there
+    where = ".".join(place)
     if first["type"] == "value_error":  # one of the validators above, which name the way out
         message = first["msg"].removeprefix("Value error, ")
         return f"{where}: {message}" if where else message
-    section = Config.model_fields.get(str(first["loc"][0]))
-    known = getattr(section.annotation, "model_fields", Config.model_fields) if section else Config.model_fields
+    section = kind or getattr(Config.model_fields.get(place[0]), "annotation", None)
+    known = getattr(section, "model_fields", Config.model_fields)
     return f"{where}: {first['msg']}; known here: {', '.join(known)}"

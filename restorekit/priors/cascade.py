@@ -1,0 +1,95 @@
+"""Two resolutions: a low stage for what is coarse, a high stage that begins at an intermediate noise (seed 000, sec. 4.3).
+
+Eq 9, with its misprints corrected, X' = sqrt(alpha_bar) Up_s(X_L) + sqrt(1 - alpha_bar) eps: alpha_bar for the alpha of
+one step, under which hardly any noise would be added, and an upsampling for the product s X_L. Here, in x0 + sigma n, it
+is x = Up_s(x_L) + sigma n. The seed does not say at which level. It has to hide what Up_s(x_L) has in place of detail:
+`relay_level` measures that on pictures. The high stage is then an ordinary denoiser, trained on levels up to 1.5 times
+the relay. (Teng et al., "Relay Diffusion", ICLR 2024, would instead train it to take out the blocks.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.priors.precond import per_item
+from restorekit.types import Denoiser
+
+
+def down(x: Tensor, factor: int) -> Tensor:
+    """Means over blocks: (B, C, H, W) -> (B, C, H / factor, W / factor). White noise sigma becomes sigma / factor."""
+    height, width = x.shape[-2:]
+    if height % factor or width % factor:
+        raise ValueError(f"sides {height} x {width} must be multiples of {factor}; use `Padded`")
+    return x.unflatten(-1, (-1, factor)).unflatten(-3, (-1, factor)).mean((-1, -3))
+
+
+def up(x: Tensor, factor: int) -> Tensor:
+    """Nearest neighbour, as in eq 9: each pixel becomes a block of factor x factor."""
+    return x.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+
+
+def relay_level(pictures: Tensor, factor: int) -> float:
+    """The least sigma whose noise lies above Up(Down(x)) - x at every spatial frequency, for clean (N, C, H, W).
+
+    Power is averaged over pictures, bands and rings of equal |frequency|; mirrored copies keep the edges out of it.
+    """
+    rest = up(down(pictures, factor), factor) - pictures
+    rest = torch.cat([rest, rest.flip(-1)], -1)
+    rest = torch.cat([rest, rest.flip(-2)], -2)
+    power = torch.fft.fft2(rest.double(), norm="ortho").abs().square().mean((0, 1))
+    rows, columns = (torch.fft.fftfreq(n, dtype=torch.float64, device=power.device) for n in power.shape)
+    bins = 4 * max(pictures.shape[-2:])
+    ring = ((rows[:, None].square() + columns.square()).sqrt() * bins).long().flatten()
+    total = power.new_zeros(bins).index_add(0, ring, power.flatten())
+    count = power.new_zeros(bins).index_add(0, ring, torch.ones_like(power).flatten())
+    return math.sqrt(float((total / count.clamp(min=1)).max()))
+
+
+def resampled_time(t: Tensor, steps: float, n: float = 2.0) -> Tensor:
+    """Eq 10: t' = T (1 - (t / T)^n), within [1, T], of t ~ U(0, T).
+
+    The seed calls it convex and says that it maps to a larger value. It falls with t and is concave for n > 1; its mean,
+    T n / (n + 1), favours high noise for n > 1, and n = 1 leaves t uniform. n is not given.
+    """
+    return (steps * (1 - (t / steps) ** n)).clamp(1, steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Cascade:
+    """Two stages as one denoiser at the high resolution, for a solver or a sampler.
+
+    Above 1.5 `relay` the answer is that of the low stage for the block means, where the noise is sigma / factor: what a
+    block holds beyond its mean cannot be seen there. Below `relay` it is the high stage's. Between the two it goes over
+    from one to the other, linearly in ln(sigma).
+    """
+
+    low: Denoiser
+    high: Denoiser
+    relay: float  # sigma at which the high stage takes over, in the unit of the picture
+    factor: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.relay > 0 or self.factor < 2:
+            raise ValueError(f"relay={self.relay} must be positive and factor={self.factor} 2 or more")
+
+    def start(self, low: Tensor, noise: Tensor) -> Tensor:
+        """Eq 9: the state at level `relay` for a finished low-resolution picture (sampled, or restored).
+
+        noise: standard normal, of the high resolution. Go on from there with the levels of a schedule up to `relay`.
+        """
+        return up(low, self.factor) + self.relay * noise
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        s = per_item(sigma, x)
+        share = ((s / self.relay).clamp(min=1e-12).log() / math.log(1.5)).clamp(0, 1)  # of the low stage
+        level = s.flatten()
+        if bool((share == 0).all()):
+            return self.high(x, sigma)
+        coarse = up(self.low(down(x, self.factor), level / self.factor), self.factor)
+        if bool((share == 1).all()):
+            return coarse
+        return torch.lerp(self.high(x, level.clamp(max=1.5 * self.relay)), coarse, share)
