@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import load
 from restorekit.priors.library import find, sha256
 from restorekit.priors.unet import UNet
@@ -49,6 +50,8 @@ def encoder(name: str = "natural", sigma: float = 0.02, device: str | torch.devi
     """Of a shipped prior or a checkpoint of `restorekit train`; fp32, so that they are the same on every machine."""
     path = find(name)
     net, spec = load(path)
+    if not isinstance(net, UNet):
+        raise BadInput(f"{name} is no U-Net, whose encoder is needed here; take natural")
     return EncoderFeatures(net.to(device).eval(), spec.sigma_data, spec.mean, sigma, f"{spec.name}@{sha256(path)[:8]}")
 
 
