@@ -1,0 +1,70 @@
+"""Every solver at 20, 50, 100 and 200 network calls on crops of the classic test pictures: `restorekit bench images`.
+
+Writes results/images.md and .csv (a killed run goes on from it) and docs/pareto-*.svg, quality against seconds per sample.
+The two references for small problems, smc and exchange, are left out: they take thousands of calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from common import DATA, HERE, RESULTS, machine, need_data
+
+from restorekit import io
+from restorekit.bench.image_summary import points, read
+from restorekit.bench.images import Images
+from restorekit.cli.tasks import TASKS
+from restorekit.report.plot import pareto
+
+OPS = {  # name of the plots -> operator and noise
+    "upscale": "average:factor=4@gaussian:0.02",
+    "inpaint": "inpaint:mask=random:0.2@gaussian:0.02",
+    "deblur": "blur:kernel=gaussian:1.6@gaussian:0.02",
+    "denoise": "denoise@gaussian:0.1",
+}
+TITLES = {"upscale": "Four times smaller", "inpaint": "80 % missing", "deblur": "Blur", "denoise": "Noise 0.1"}
+SOLVERS = ("hqs:first=0.5", "ddnm", "ddnm+:travel=5x2", "ddnm+", "ddrm", "diffpir", "vds", "daps", "pnpdm", "dps", "mcg",
+           "pigdm", "mmps")  # fmt: skip
+NFE = (20, 50, 100, 200)
+QUALITIES = {"psnr": "PSNR of one answer or sample, dB", "ssim": "SSIM of one answer or sample"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prior", default="natural-fast")
+    parser.add_argument("--limit", type=int, default=2, help="pictures of each of the two sets")
+    parser.add_argument("--crop", type=int, default=96)
+    parser.add_argument("--samples", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("bench-images"), help="working folder: pictures and the page")
+    args = parser.parse_args()
+    need_data()
+    kept = RESULTS / "images.csv"
+    if kept.exists() and not (args.out / "images.csv").exists():
+        args.out.mkdir(parents=True, exist_ok=True)
+        shutil.copy(kept, args.out / "images.csv")
+    folders = [DATA / "classic" / name for name in ("kodak", "set5")]
+    common = {"data": folders, "priors": (args.prior,), "samples": args.samples, "crop": args.crop, "limit": args.limit,
+              "workers": args.workers, "threads": 1, "out": args.out}  # fmt: skip
+    for (
+        op
+    ) in OPS.values():  # what the command does by default, for one answer: other numbers of levels than those below
+        task = TASKS[op.partition(":")[0].partition("@")[0]]
+        Images(ops=(op,), solvers=(task.solver,), steps=(task.steps,), **common)()
+    Images(ops=tuple(OPS.values()), solvers=SOLVERS, nfe=NFE, **common)()
+    shutil.copy(args.out / "images.csv", kept)
+    report = (args.out / "images.md").read_text(encoding="utf-8")
+    io.write_text(RESULTS / "images.md", report.replace(str(DATA), "DATA") + f"\nMeasured on: {machine()}.\n")
+    rows = read(kept)
+    for name, op in OPS.items():
+        for y, label in QUALITIES.items():
+            found = points(rows, x="time", y=y, op=op)
+            text = pareto(found, x="seconds per sample", y=label, title=TITLES[name], size=(640, 420))
+            io.write_text(HERE.parent / "docs" / f"pareto-{name}-{y}.svg", text)
+    print(report)
+
+
+if __name__ == "__main__":
+    main()
