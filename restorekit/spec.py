@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import runpy
 import sys
 import types
@@ -62,7 +63,10 @@ def convert(value: str, kind: Any, where: str) -> Any:
         inner = options[0]
         return tuple(convert(v, inner, where) for v in value.replace("x", "/").split("/"))
     try:
-        return {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+        made = {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+        if isinstance(made, float) and not math.isfinite(made):
+            raise ValueError
+        return made
     except (ValueError, KeyError):
         raise BadInput(f"{where}={value!r} is not a {getattr(kind, '__name__', kind)}") from None
 

@@ -115,14 +115,14 @@ def updated(problem: Problem, steps: int = 100) -> Draw:
 
 
 def perturbed(problem: Problem, rng: Rng) -> Problem:
-    """The problem with y + n, n as large as the noise of y; laws of positive values stay positive (a log-normal factor)."""
+    """The problem with y + n, n as large as the noise of y; positive values stay so (log-normal), and 0 is 0."""
     law, y = problem.likelihood, problem.y
     try:
         sd = torch.as_tensor(law.sigma).to(y) if isinstance(law, Gaussian) else law.information(y) ** -0.5
     except Unsupported:
         return problem
-    n = sd * rng.normal(y)
+    z = rng.normal(y)
     if not law.positive:
-        return replace(problem, y=y + n)
-    share = sd / y.clamp(min=1e-6)
-    return replace(problem, y=y * (n / y.clamp(min=1e-6) - 0.5 * share**2).exp())
+        return replace(problem, y=y + sd * z)
+    spread = torch.log1p((sd / y.clamp(min=1e-6)).square())  # the variance of ln(y) that gives y this deviation
+    return replace(problem, y=y * (spread.sqrt() * z - 0.5 * spread).exp())

@@ -3,8 +3,7 @@ Annealing", CVPR 2025, Algorithm 1.
 
 At each level a clean x0 is drawn from the prior given the state, changed into a draw given y, and noised to the next level.
 Deviations: the paper draws z from p(y | z) N(z; x0, sigma^2 I), which counts the spread of x0 twice, as x0 is a draw already:
-with an exact draw of z 12 to 17 dB are left on pictures, and the published code only stops its Langevin steps before they
-mix. Here z is x0 corrected by Matheron's rule (`updated` of conditional.py). x0 comes from ancestral steps and not from the
+with an exact draw of z little is left of a picture, and the published code only stops its Langevin steps before they mix. Here z is x0 corrected by Matheron's rule (`updated` of conditional.py). x0 comes from ancestral steps and not from the
 flow, which has no fresh noise. The measurement counts with its own sigma_y, where the published code takes 0.01 whatever
 the noise (tau). paper=True: the flow, z as in the paper, and that tau.
 """
@@ -23,6 +22,8 @@ from restorekit.solvers.conditional import conditional, updated
 from restorekit.solvers.unconditional import DDIM, DDPM
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
+PUBLISHED_TAU = 0.005  # 0.01 on [-1, 1]
+
 
 @dataclass(frozen=True, eq=False)
 class DAPS(Solver):
@@ -38,8 +39,12 @@ class DAPS(Solver):
     default_steps = 50
 
     def __post_init__(self) -> None:
-        if min(self.inner, self.langevin) < 1 or (self.tau is not None and self.tau <= 0):
+        if min(self.inner, self.langevin) < 1 or not (self.tau is None or self.tau > 0):
             raise ValueError(f"inner={self.inner}, langevin={self.langevin} and tau={self.tau} must be positive")
+        if self.paper:
+            if self.tau not in (None, PUBLISHED_TAU):
+                raise ValueError("paper=true fixes tau; leave it out")
+            object.__setattr__(self, "tau", PUBLISHED_TAU)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         return (karras if self.paper else log_uniform)(steps or self.default_steps)
@@ -51,7 +56,7 @@ class DAPS(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        tau = 0.005 if self.paper else self.tau
+        tau = self.tau
         assumed = problem if tau is None else replace(problem, likelihood=Gaussian(tau))
         draw = conditional(problem, self.langevin, tau) if self.paper else updated(assumed, self.langevin)
         inner = DDIM() if self.paper else DDPM()

@@ -1,7 +1,7 @@
 """DDRM: Kawar, Elad, Ermon, Song, "Denoising Diffusion Restoration Models", NeurIPS 2022, eqs 7 and 8.
 
 Deviation: coefficients noisier than the level are not pulled to y at every step (spectral.py). paper=True pulls, and loses
-up to four fifths of the variance, the more the more steps are taken.
+variance, the more the more steps are taken.
 """
 
 from __future__ import annotations

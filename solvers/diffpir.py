@@ -19,6 +19,8 @@ from restorekit.schedule import log_uniform, vp_uniform
 from restorekit.solvers.data_step import check_data_step, data_step
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
+PUBLISHED = (0.25, 0.1, 100.0)  # lambda (its 1 in mixed units), zeta for blur, the first of its levels
+
 
 @dataclass(frozen=True, eq=False)
 class DiffPIR(Solver):
@@ -34,10 +36,15 @@ class DiffPIR(Solver):
     needs = "a linear operator; Gaussian noise, counts or speckle"
 
     def __post_init__(self) -> None:
-        if min(self.lambda_, self.first) <= 0 or not 0 <= self.zeta <= 1:
+        if not (self.lambda_ > 0 and self.first > 0 and 0 <= self.zeta <= 1):
             raise ValueError(
                 f"lambda_={self.lambda_} and first={self.first} must be positive, zeta={self.zeta} in 0..1"
             )
+        if self.paper:
+            if (self.lambda_, self.zeta, self.first) not in ((1.0, 1.0, 1.0), PUBLISHED):
+                raise ValueError("paper=true fixes lambda, zeta and first; leave them out")
+            for name, value in zip(("lambda_", "zeta", "first"), PUBLISHED):
+                object.__setattr__(self, name, value)
 
     def check(self, problem: Problem) -> None:
         check_data_step(problem, "diffpir")
@@ -52,12 +59,11 @@ class DiffPIR(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         solve = data_step(problem, "diffpir")
-        lambda_, zeta = (0.25, 0.1) if self.paper else (self.lambda_, self.zeta)
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
-            xh = solve(x0, sigma / math.sqrt(lambda_))
-            keep = following / sigma * math.sqrt(1 - zeta)  # of the noise (x - xh) / sigma that xh implies
-            x = torch.lerp(xh, x, keep).add_(rng.normal(x), alpha=following * math.sqrt(zeta))
+            xh = solve(x0, sigma / math.sqrt(self.lambda_))
+            keep = following / sigma * math.sqrt(1 - self.zeta)  # of the noise (x - xh) / sigma that xh implies
+            x = torch.lerp(xh, x, keep).add_(rng.normal(x), alpha=following * math.sqrt(self.zeta))
             yield Step(x, xh, sigma)
 
 
@@ -75,7 +81,7 @@ class HQS(Solver):
     needs = DiffPIR.needs
 
     def __post_init__(self) -> None:
-        if min(self.lambda_, self.first) <= 0:
+        if not (self.lambda_ > 0 and self.first > 0):
             raise ValueError(f"lambda_={self.lambda_} and first={self.first} must be positive")
 
     def check(self, problem: Problem) -> None:

@@ -31,7 +31,7 @@ class DPS(Solver):
     paper: bool = False  # the published step, and 1000 levels uniform in the DDPM time, for which it was made
 
     reference = "dps"
-    tunable = {"scale": (0.3, 3.0)}
+    tunable = {"scale": (0.1, 2.0)}
     gradient = True
     default_steps = 200
 

@@ -25,7 +25,8 @@ from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 @dataclass(frozen=True, eq=False)
 class Exchange(Solver):
-    """levels x `sweeps` x (2 `inner` - 1) network calls: a reference for small problems, exact as the last rho -> 0.
+    """levels x `sweeps` x (2 `inner` - 1) network calls: a reference for small problems, exact as the last
+    rho -> 0 and `inner` grows.
 
     More measured values need more levels, as the square root of their number.
     """
@@ -39,7 +40,7 @@ class Exchange(Solver):
     default_steps = 6
 
     def __post_init__(self) -> None:
-        if self.inner < 2 or self.sweeps < 1 or self.widest <= 0:
+        if self.inner < 2 or self.sweeps < 1 or not self.widest > 0:
             raise ValueError(f"inner={self.inner} must be >= 2, sweeps={self.sweeps} >= 1, widest={self.widest} > 0")
 
     def check(self, problem: Problem) -> None:
@@ -73,7 +74,7 @@ class Exchange(Solver):
                 swap = (uniform(rng, gain[:, None])[:, 0].log() < gain).view(-1, *[1] * (x.ndim - 1))
                 xs[k], xs[k + 1] = torch.where(swap, b, a), torch.where(swap, a, b)
             for k, rho in enumerate(levels):
-                below = log_uniform(self.inner, rho, min(0.5 * rho, 2 * levels[-1]))
+                below = log_uniform(self.inner, rho, min(0.15 * rho, 2 * levels[-1]))
                 for step in SDE()(denoise, below, draw(xs[k], rho, rng), rng):
                     xs[k] = step.x
                     yield Step(step.x, step.x0, step.sigma)

@@ -33,6 +33,10 @@ class MCG(Solver):
     gradient = True
     default_steps = 200
 
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise ValueError(f"scale={self.scale:g} must be positive")
+
     def check(self, problem: Problem) -> None:
         refuse_amplified_noise(problem, "mcg")
 

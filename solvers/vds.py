@@ -35,7 +35,7 @@ class VDS(Solver):
     default_steps = 200
 
     def __post_init__(self) -> None:
-        if min(self.lambda_, self.lr) <= 0:
+        if not (self.lambda_ > 0 and self.lr > 0):
             raise ValueError(f"lambda_={self.lambda_} and lr={self.lr} must be positive")
 
     def check(self, problem: Problem) -> None:

@@ -33,7 +33,7 @@ def test_a_bad_setting_is_found_out_within_the_budget(tmp_path: Path) -> None:
     tuning = with_ranges(Tuning("diffpir:zeta=0.3", [10], {}, 40, 1, "psnr"), ["lambda=0.01,100"])
     rows, lines = rows_of(tmp_path / "tune.csv"), []
     found = tuning(trials, prior, rows, "key", lines.append)
-    assert len(rows.rows) <= 40 + 4  # the solver as given always goes on
+    assert len(rows.rows) <= 40
     assert max(len(f.scores) for f in found if f.settings != "diffpir:zeta=0.3") == 4  # and so does the best
     assert len(lines) == len(tuning.rungs(4)) == 3
     default = next(f for f in found if f.settings == "diffpir:zeta=0.3")
@@ -45,6 +45,38 @@ def test_a_bad_setting_is_found_out_within_the_budget(tmp_path: Path) -> None:
     assert table(found, tuning).count("diffpir") == sum(len(f.scores) == 4 for f in found)
     again = tuning(trials, None, rows_of(tmp_path / "tune.csv"), "key", lines.append)  # type: ignore[arg-type]
     assert [(f.settings, f.scores) for f in again] == [(f.settings, f.scores) for f in found]  # nothing ran again
+
+
+@pytest.mark.parametrize("budget", [20, 33, 60, 100])
+@pytest.mark.parametrize("steps", [[10], [5, 10, 20]])
+@pytest.mark.parametrize("trials", [1, 3, 6])
+def test_the_budget_is_kept_and_nearly_used(budget: int, steps: list[int], trials: int) -> None:
+    tuning = Tuning("diffpir", steps, {"zeta": (0.0, 1.0)}, budget)
+    if budget < (len(steps) + 1) * trials:
+        with pytest.raises(BadInput, match="--budget"):
+            tuning.rungs(trials)
+        return
+    rungs = tuning.rungs(trials)
+    spent = len(steps) * trials + sum(
+        n * (end - before) for (n, end), before in zip(rungs, [0, *(e for _, e in rungs)])
+    )
+    assert budget / 2 < spent <= budget
+    assert rungs[-1][1] == trials
+    given, others = tuning.candidates(rungs[0][0])
+    assert len(given) == len(steps)
+    assert len({*given, *others}) == len(given) + len(others)
+
+
+def test_no_copy_of_what_was_given_is_run() -> None:
+    given, others = Tuning("mcg", [5], {"scale": (0.1, 10.0)}).candidates(6)
+    assert given == [("mcg", 5)]
+    assert len(others) == 6
+    assert ("mcg:scale=1", 5) not in others  # that is mcg itself
+
+
+def test_another_picture_of_the_same_name_is_another_trial() -> None:
+    (one, other), _ = _trials(2)
+    assert one.key != Trial(one.name, other.truth, other.problem).key
 
 
 def test_a_gain_is_clear_beyond_two_standard_errors() -> None:
@@ -83,13 +115,18 @@ def test_what_solvers_call_tunable_are_settings_they_take() -> None:
     ("arguments", "message"),
     [
         (["--solver", "ddnm++"], "ddnm+"),
-        (["--solver", "smc"], "--range"),
-        (["--solver", "hqs", "--range", "zeta=0,1"], "first"),
-        (["--solver", "hqs", "--range", "first=2,1"], "smaller"),
-        (["--solver", "hqs", "--range", "first"], "--range zeta=0,1"),
+        (["--solver", "smc"], "--search"),
+        (["--solver", "hqs", "--search", "zeta=0,1"], "first"),
+        (["--solver", "hqs", "--search", "first=2,1"], "smaller"),
+        (["--solver", "hqs", "--search", "first"], "--search zeta=0,1"),
         (["--solver", "hqs", "--score", "lpips"], "psnr"),
         (["--solver", "ddrm", "--score", "crps", "--samples", "1"], "--samples 2"),
         (["--solver", "ddrm", "--noise", "poisson:30"], "dps"),
+        (["--solver", "hqs", "--precision", "bf15"], "bf16"),
+        (["--solver", "hqs:first=1", "--search", "first=0.2,1"], "leave out one"),
+        (["--solver", "diffpir", "--search", "zeta=-2,-1"], "zeta"),
+        (["--solver", "diffpir", "--search", "foo=0,1"], "zeta"),
+        (["--solver", "hqs", "--steps", "2", "--steps", "4", "--budget", "4"], "--budget"),
         (["--solver", "hqs", "--crop", "64"], "--crop"),
     ],
 )
@@ -104,6 +141,7 @@ def test_bad_input_is_one_line(
     assert stop.value.code
     assert len(error) == 1
     assert message in error[0]
+    assert not (tmp_path / "out").exists()
 
 
 def _pictures(folder: Path, count: int) -> None:
@@ -118,7 +156,7 @@ def test_the_command_prints_what_it_chose_and_goes_on_where_it_stopped(
 ) -> None:
     _pictures(tmp_path / "in", 2)
     command = ["tune", "--data", str(tmp_path / "in"), "--op", "inpaint:mask=random:0.5", "--solver", "hqs", "--steps", "2",
-               "--prior", "natural-fast", "--crop", "32", "--budget", "6", "--out", str(tmp_path / "out")]  # fmt: skip
+               "--prior", "natural-fast", "--crop", "32", "--budget", "10", "--out", str(tmp_path / "out")]  # fmt: skip
     printed = []
     for _ in range(2):
         with pytest.raises(SystemExit) as stop:

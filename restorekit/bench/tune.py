@@ -7,6 +7,7 @@ nearly best. Compared are always means over the same measurements.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Denoiser, Problem
 
 Score = Literal["psnr", "ssim", "crps"]
+Candidate = tuple[str, int]  # settings, number of levels
 SIGN = {"psnr": 1, "ssim": 1, "crps": -1}  # of better
 HEADER = ("settings", "steps", "calls", "pictures", "score", "to the default", "+-")
 
@@ -35,6 +37,12 @@ class Trial:
     name: str
     truth: np.ndarray
     problem: Problem
+
+    @property
+    def key(self) -> str:
+        """Another picture, or another measurement of it, has another one, whatever its name."""
+        digest = hashlib.sha256(self.truth.tobytes() + self.problem.y.cpu().numpy().tobytes()).hexdigest()
+        return f"{self.name}@{digest[:8]}"
 
 
 @dataclass(frozen=True)
@@ -74,47 +82,62 @@ class Tuning:
             raise BadInput("--steps: at least one number of noise levels, each at least 1")
         for name, (low, high) in self.ranges.items():
             if not low < high:
-                raise BadInput(f"range {name}={low},{high}: the first number must be the smaller one")
+                raise BadInput(f"--search {name}={low},{high}: the first number must be the smaller one")
 
     def rungs(self, trials: int) -> list[tuple[int, int]]:
-        """(candidates, trials so far) of every round: half the candidates, twice the trials."""
-        ends = sorted({min(2**k, trials) for k in range(trials.bit_length() + 1)})
-        cost, before = 0.0, 0
-        for k, end in enumerate(ends):
-            cost += (end - before) / 2**k
-            before = end
-        first = max(2, int(self.budget / cost))
-        return [(max(2, first // 2**k), end) for k, end in enumerate(ends)]
+        """(candidates beside the solver as given, trials so far) of every round: half the candidates, twice the trials.
 
-    def candidates(self, count: int) -> list[tuple[str, int]]:
-        """The solver as it was given, at every number of steps, then points of the space."""
+        Raises BadInput where the budget does not even suffice for the solver as given on all trials.
+        """
+        ends = sorted({min(2**k, trials) for k in range(trials.bit_length() + 1)})
+        left = self.budget - len(self.steps) * trials
+        if left < ends[-1]:
+            raise BadInput(
+                f"--budget {self.budget} is too small: {len(self.steps)} x {trials} restorations are needed for the solver "
+                f"as it is, and some to compare it with; give {len(self.steps) * trials + 4 * trials}, or fewer --pictures"
+            )
+
+        def cost(first: int) -> int:
+            return sum(max(1, first >> k) * (end - before) for k, (end, before) in enumerate(zip(ends, [0, *ends])))
+
+        first = 1
+        while cost(first + 1) <= left:
+            first += 1
+        return [(max(1, first >> k), end) for k, end in enumerate(ends)]
+
+    def candidates(self, count: int) -> tuple[list[Candidate], list[Candidate]]:
+        """The solver as it was given, at every number of steps; and `count` others. BadInput for settings it does not take."""
         given = [(self.solver, n) for n in self.steps]
         names = list(self.ranges)
-        sobol = qmc.Sobol(len(names) + 1, scramble=False).fast_forward(1).random(max(1, count))
-        for point in sobol[: max(0, count - len(given))]:
+        seen = {(str(solver_of(text).settings()), n) for text, n in given}
+        others: list[Candidate] = []
+        for point in qmc.Sobol(len(names) + 1, scramble=False).fast_forward(1).random(4 * count):
             values = [f"{k.rstrip('_')}={_value(u, *self.ranges[k])}" for k, u in zip(names, point)]
             joint = "," if ":" in self.solver else ":"
             steps = self.steps[min(int(point[-1] * len(self.steps)), len(self.steps) - 1)]
-            given.append((f"{self.solver}{joint}{','.join(values)}" if values else self.solver, steps))
-        return list(dict.fromkeys(given))
+            text = f"{self.solver}{joint}{','.join(values)}" if values else self.solver
+            what = (str(solver_of(text).settings()), steps)
+            if what not in seen and len(others) < count:
+                seen.add(what)
+                others.append((text, steps))
+        return given, others
 
     def __call__(
         self, trials: Sequence[Trial], denoise: Denoiser, rows: Rows, key: str, tell: Callable[[str], None]
     ) -> list[Found]:
         """Best first; the solver as given is always there, on every trial. `rows` keep what is done, under `key`."""
         rungs = self.rungs(len(trials))
-        alive = self.candidates(rungs[0][0])
-        kept = alive[: len(self.steps)]
-        found: dict[tuple[str, int], Found] = {}
+        given, others = self.candidates(rungs[0][0])
+        found: dict[Candidate, Found] = {}
         for keep, end in rungs:
-            alive = list(dict.fromkeys([*alive[:keep], *kept]))
-            for candidate in alive:
+            others = others[:keep]
+            for candidate in (*given, *others):
                 scores = [self._score(candidate, t, denoise, rows, key) for t in trials[:end]]
                 found[candidate] = Found(*candidate, scores[0][1], tuple(s for s, _ in scores))
-            alive.sort(key=lambda c: -SIGN[self.score] * found[c].mean())
-            best = found[alive[0]]
+            others.sort(key=lambda c: -SIGN[self.score] * found[c].mean())
+            best = max((*given, *others), key=lambda c: SIGN[self.score] * found[c].mean())
             tell(
-                f"{len(alive)} candidates on {end} pictures; best {best.settings} steps {best.steps}: {best.mean():.4g}"
+                f"{len(given) + len(others)} candidates on {end} pictures; best {best[0]} steps {best[1]}: {found[best].mean():.4g}"
             )
         return sorted(found.values(), key=lambda f: (-len(f.scores), -SIGN[self.score] * f.mean()))
 
@@ -122,7 +145,7 @@ class Tuning:
         self, candidate: tuple[str, int], trial: Trial, denoise: Denoiser, rows: Rows, key: str
     ) -> tuple[float, int]:
         text, steps = candidate
-        place = (key, text, steps, self.samples, self.seed, self.score, trial.name)
+        place = (key, text, steps, self.samples, self.seed, self.score, trial.key)
         if not rows.has(*place):
             try:
                 run = restore(
@@ -188,17 +211,17 @@ def clear_gain(found: Sequence[Found], tuning: Tuning) -> bool:
 def with_ranges(tuning: Tuning, given: Sequence[str]) -> Tuning:
     """`tuning` over "name=LO,HI" of each text, or, without any, over what its solver says is worth a search."""
     kind = type(solver_of(tuning.solver))
+    fixed = {p.partition("=")[0].rstrip("_") for p in tuning.solver.partition(":")[2].split(",")}
     if not given:
-        fixed = tuning.solver.partition(":")[2]
-        fixed_names = {p.partition("=")[0].rstrip("_") for p in fixed.split(",")}
-        free = {k: v for k, v in kind.tunable.items() if k.rstrip("_") not in fixed_names}
-        return replace(tuning, ranges=free)
+        return replace(tuning, ranges={k: v for k, v in kind.tunable.items() if k.rstrip("_") not in fixed})
     ranges = {}
     for text in given:
         name, _, span = text.partition("=")
         try:
             low, high = (float(v) for v in span.split(","))
         except ValueError:
-            raise BadInput(f"--range {text!r} is not understood; give it as --range zeta=0,1") from None
+            raise BadInput(f"--search {text!r} is not understood; give it as --search zeta=0,1") from None
+        if name.rstrip("_") in fixed:
+            raise BadInput(f"--search {name}: --solver {tuning.solver} fixes it; leave out one of the two")
         ranges[name] = (low, high)
     return replace(tuning, ranges=ranges)

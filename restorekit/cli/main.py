@@ -70,10 +70,12 @@ def run(arguments: list[str] | None = None) -> None:
     except UsageError as error:
         code = _fail(_usage(error), 2)
     except (typer.Abort, KeyboardInterrupt):
-        training = arguments[:1] == ["train"]
-        code = _fail(
-            f"stopped; {'--resume goes on from the last checkpoint' if training else 'nothing was written'}", 130
-        )
+        kept = {
+            "train": "--resume goes on from the last checkpoint",
+            "bench": "what was measured is kept, the same command goes on",
+        }
+        kept["tune"] = kept["bench"]
+        code = _fail(f"stopped; {kept.get(''.join(arguments[:1]), 'nothing was written')}", 130)
     except BadInput as error:
         if "--debug" in arguments:
             raise

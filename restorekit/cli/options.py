@@ -35,7 +35,9 @@ PriorOpt = Annotated[
 Samples = Annotated[
     int, typer.Option(min=1, help="Posterior samples; more than one also gives mean and standard deviation.")
 ]
-Steps = Annotated[int | None, typer.Option(min=1, help="Network calls; default: what the task was tuned at.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Noise levels; default: what the task was tuned at, or the solver's own.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same picture.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Tile = Annotated[

@@ -25,4 +25,4 @@ TASKS = {
     "saturate": Task("dps", 200, "dps", 200),
 }
 NOT_GAUSSIAN = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)  # denoising of counts and speckle
-OTHER = Task("dps", 100, "dps", 100)  # the one solver that takes any operator and noise
+OTHER = Task("dps", 100, "dps", 100)  # takes any operator and noise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -134,6 +134,8 @@ def load_prior(
     other libraries (attention, normalisation over the picture) None. precision: "auto" is bf16 where that is faster, for networks of other libraries
     always fp32: sigma multiplies what they predict, and so its rounding. label: the class, where there are classes.
     """
+    if precision not in get_args(Precision):
+        raise BadInput(f"precision {precision!r} is unknown; it is {', '.join(get_args(Precision))}")
     path, device = find(name), torch.device(device)
     if path.is_dir() or path.suffix in PICKLED:
         return _foreign(path, device, precision, tile, label)
