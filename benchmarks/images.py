@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from common import DATA, HERE, RESULTS, machine, need_data
 
 from restorekit import io
-from restorekit.bench.image_summary import points, read
+from restorekit.bench.image_summary import Group, points, read
 from restorekit.bench.images import Images
+from restorekit.bench.rows import markdown
 from restorekit.cli.tasks import TASKS
 from restorekit.report.plot import pareto
 
@@ -29,6 +32,26 @@ SOLVERS = ("hqs:first=0.5", "ddnm", "ddnm+:travel=5x2", "ddnm+", "ddrm", "diffpi
            "pigdm", "mmps")  # fmt: skip
 NFE = (20, 50, 100, 200)
 QUALITIES = {"psnr": "PSNR of one answer or sample, dB", "ssim": "SSIM of one answer or sample"}
+
+
+COLUMNS = {"psnr": "PSNR, one", "psnr_mean": "PSNR, mean of 2", "ssim": "SSIM, one", "prior_distance": "prior distance, one",
+           "spread_skill": "spread / error", "coverage": "in 90 %", "time": "seconds"}  # fmt: skip
+
+
+def summary(found: Sequence[Group], calls: int) -> str:
+    """Markdown: every solver at the most levels that stay within `calls`, means over the tasks it takes."""
+    body = []
+    for solver in SOLVERS:
+        mine = [g for g in found if g.solver == solver and g.rows and float(g.mean("nfe")) <= calls]
+        best = [
+            max((g for g in mine if g.op == op), key=lambda g: float(g.mean("nfe")), default=None)
+            for op in OPS.values()
+        ]
+        there = [g for g in best if g is not None]
+        values = [fmean(float(g.mean(c)) for g in there) for c in COLUMNS]
+        body.append((f"`{solver}`", f"{len(there)} of {len(OPS)}", *values))
+    body.sort(key=lambda line: -float(line[2]))
+    return markdown(("solver", "tasks", *COLUMNS.values()), body)
 
 
 def main() -> None:
@@ -48,22 +71,23 @@ def main() -> None:
     folders = [DATA / "classic" / name for name in ("kodak", "set5")]
     common = {"data": folders, "priors": (args.prior,), "samples": args.samples, "crop": args.crop, "limit": args.limit,
               "workers": args.workers, "threads": 1, "out": args.out}  # fmt: skip
-    for (
-        op
-    ) in OPS.values():  # what the command does by default, for one answer: other numbers of levels than those below
+    # What the command does by default, for one answer: other numbers of levels than those below.
+    for op in OPS.values():
         task = TASKS[op.partition(":")[0].partition("@")[0]]
         Images(ops=(op,), solvers=(task.solver,), steps=(task.steps,), **common)()
     Images(ops=tuple(OPS.values()), solvers=SOLVERS, nfe=NFE, **common)()
     shutil.copy(args.out / "images.csv", kept)
     report = (args.out / "images.md").read_text(encoding="utf-8")
-    io.write_text(RESULTS / "images.md", report.replace(str(DATA), "DATA") + f"\nMeasured on: {machine()}.\n")
     rows = read(kept)
+    short = f"## All tasks, within 50 calls\n\n{summary(rows, 50)}\n"
+    text = f"{report.replace(str(DATA), 'DATA')}\n{short}\nMeasured on: {machine()}.\n"
+    io.write_text(RESULTS / "images.md", text)
     for name, op in OPS.items():
         for y, label in QUALITIES.items():
             found = points(rows, x="time", y=y, op=op)
             text = pareto(found, x="seconds per sample", y=label, title=TITLES[name], size=(640, 420))
             io.write_text(HERE.parent / "docs" / f"pareto-{name}-{y}.svg", text)
-    print(report)
+    print(report, short)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from restorekit import io
 from restorekit.bench.image_cases import Task
 from restorekit.bench.tune import Found, Trial, Tuning, clear_gain, rows_of, score, table, with_ranges
 from restorekit.cli.main import run
+from restorekit.errors import BadInput
 from restorekit.metrics import crps
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import SOLVERS
