@@ -19,7 +19,7 @@ from restorekit.bench.image_summary import Group, points, read
 from restorekit.bench.images import Images
 from restorekit.bench.rows import markdown
 from restorekit.cli.tasks import TASKS
-from restorekit.report.plot import pareto
+from restorekit.report.plot import front, pareto
 
 OPS = {  # name of the plots -> operator and noise
     "upscale": "average:factor=4@gaussian:0.02",
@@ -80,13 +80,17 @@ def main() -> None:
     report = (args.out / "images.md").read_text(encoding="utf-8")
     rows = read(kept)
     short = f"## All tasks, within 50 calls\n\n{summary(rows, 50)}\n"
-    text = f"{report.replace(str(DATA), 'DATA')}\n{short}\nMeasured on: {machine()}.\n"
-    io.write_text(RESULTS / "images.md", text)
     for name, op in OPS.items():
         for y, label in QUALITIES.items():
             found = points(rows, x="time", y=y, op=op)
             text = pareto(found, x="seconds per sample", y=label, title=TITLES[name], size=(640, 420))
             io.write_text(HERE.parent / "docs" / f"pareto-{name}-{y}.svg", text)
+            default = TASKS[op.partition(":")[0].partition("@")[0]].solver
+            for x in ("time", "nfe"):
+                best = {p.series for p in front(points(rows, x=x, y=y, op=op))}
+                short += f"\n- {op}, {y} against {x}: the default, `{default}`, is {'' if default in best else 'NOT '}on the front"
+    text = f"{report.replace(str(DATA), 'DATA')}\n{short}\n\nMeasured on: {machine()}.\n"
+    io.write_text(RESULTS / "images.md", text)
     print(report, short)
 
 

@@ -27,7 +27,7 @@ OURS: dict[str, dict[str, Solver]] = {  # at the settings that the package has w
 OUR_GRID: dict[str, Sequence[Solver]] = {
     "DDRM": [DDRM(eta) for eta in (0.5, 0.85, 1.0, None)],
     "DiffPIR": [DiffPIR(lambda_, zeta) for zeta in SHARES for lambda_ in SCALES],
-    "DPS": [DPS(s) for s in (0.5, 1.0, 2.0)] + [DPS(s, paper=True) for s in (0.3, 1.0)],
+    "DPS": [DPS(s) for s in (0.25, 0.35, 0.5, 1.0)] + [DPS(s, paper=True) for s in (0.3, 1.0)],
     "PiGDM": [PiGDM(std, sampler) for std in (0.15, 0.25) for sampler in ("sde", "ddpm")],
     "MMPS": [],
 }

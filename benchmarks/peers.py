@@ -99,7 +99,11 @@ def main() -> None:
     parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    folder = Path(tempfile.mkdtemp()) if args.quick else RESULTS
+    with tempfile.TemporaryDirectory() as scratch:
+        run(args, Path(scratch) if args.quick else RESULTS)
+
+
+def run(args: argparse.Namespace, folder: Path) -> None:
     exact = Rows(folder / "peers_rows.csv", KEYS, EXACT)
     pictures = Rows(folder / "peers_picture_rows.csv", KEYS, PICTURES)
     if not args.report_only:
