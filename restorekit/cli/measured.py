@@ -14,9 +14,9 @@ from torch import Tensor
 
 from restorekit import io, spec
 from restorekit.cli.options import different, span
-from restorekit.cli.tasks import NOT_GAUSSIAN, OTHER, TASKS, Task
+from restorekit.cli.tasks import COUNTS, OTHER, SPECKLE, TASKS, Task
 from restorekit.errors import BadInput
-from restorekit.likelihood import Gaussian, Likelihood
+from restorekit.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.library import Precision, Prior, device_of, load_prior
@@ -110,7 +110,7 @@ class Measured:
     @property
     def task(self) -> Task:
         if self.operation == "denoise" and not isinstance(self.law, Gaussian):
-            return NOT_GAUSSIAN
+            return COUNTS if isinstance(self.law, Poisson) else SPECKLE
         return TASKS.get(self.operation, OTHER)
 
     @cached_property

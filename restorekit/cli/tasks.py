@@ -13,16 +13,18 @@ class Task:
     sampler_steps: int
 
 
+# Samplers: the least ranked probability score, and of those within 5 % of it the one whose intervals hold best.
 TASKS = {
-    "denoise": Task("hqs", 1, "diffpir:zeta=1,first=1", 20),
-    "blur": Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=0.3", 20),
-    "average": Task("hqs:first=0.5", 16, "diffpir:zeta=1,first=1", 20),
-    "decimate": Task("hqs:first=0.5", 16, "diffpir:zeta=1,first=1", 20),
-    "inpaint": Task("hqs:first=0.3", 30, "diffpir:zeta=1,first=1", 50),
-    "grey": Task("hqs:first=1", 8, "diffpir:zeta=1,first=1", 20),
-    "hadamard": Task("hqs:first=0.3", 30, "diffpir:zeta=1,first=1", 50),
+    "denoise": Task("hqs", 1, "pigdm:prior_std=0.08", 13),
+    "blur": Task("hqs:first=0.5", 8, "pigdm:prior_std=0.16", 13),
+    "average": Task("hqs:first=0.5", 16, "mmps", 13),
+    "decimate": Task("hqs:first=0.5", 16, "mmps", 13),
+    "inpaint": Task("hqs:first=0.3", 30, "mmps", 13),
+    "grey": Task("hqs:first=1", 8, "ddrm", 20),
+    "hadamard": Task("hqs:first=0.3", 30, "mmps", 13),
     "phase": Task("dps", 200, "dps", 200),
     "saturate": Task("dps", 200, "dps", 200),
 }
-NOT_GAUSSIAN = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)  # denoising of counts and speckle
+COUNTS = Task("hqs:first=0.5", 8, "quadrature", 13)  # denoising
+SPECKLE = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)  # quadrature is for its logarithm
 OTHER = Task("dps", 100, "dps", 100)  # takes any operator and noise
