@@ -29,7 +29,7 @@ OPS = {  # name of the plots -> operator and noise
 }
 TITLES = {"upscale": "Four times smaller", "inpaint": "80 % missing", "deblur": "Blur", "denoise": "Noise 0.1"}
 SOLVERS = ("hqs:first=0.5", "ddnm", "ddnm+:travel=5x2", "ddnm+", "ddrm", "diffpir", "vds", "daps", "pnpdm", "dps", "mcg",
-           "pigdm", "mmps")  # fmt: skip
+           "pigdm", "mmps:iterations=3")  # fmt: skip
 NFE = (20, 50, 100, 200)
 QUALITIES = {"psnr": "PSNR of one answer or sample, dB", "ssim": "SSIM of one answer or sample"}
 

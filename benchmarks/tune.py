@@ -45,8 +45,8 @@ ANSWERS = {  # what the command does by default, and whether another weight or n
     "box": ("hqs:first=0.3", (30, 16)),
     "grey": ("hqs:first=1", (8, 16)),
 }
-DRAWS = (("diffpir", (20,)), ("ddrm", (20,)), ("pigdm", (13,)), ("mmps", (13, 8)), ("dps", (50,)))
-NO_SVD = ("diffpir", "pigdm", "mmps", "dps")  # what takes a lopsided kernel
+DRAWS = (("diffpir", (20,)), ("ddrm", (20,)), ("pigdm", (13,)), ("mmps:iterations=3", (13, 8)), ("dps", (50,)))
+NO_SVD = ("diffpir", "pigdm", "mmps:iterations=3", "dps")  # what takes a lopsided kernel
 
 
 def searches(task: str) -> list[Search]:

@@ -23,7 +23,7 @@ from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 class MMPS(Solver):
     """`iterations` + 1 vector-Jacobian products per network call."""
 
-    iterations: int = 3  # of the conjugate gradients
+    iterations: int = 5  # of the conjugate gradients
     sampler: str = "sde"
 
     reference = "mmps"

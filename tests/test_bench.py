@@ -70,7 +70,7 @@ def test_the_integrated_likelihood_is_calibrated(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gauss-denoise", "gauss-inpaint", "gauss-sr", "gauss-blur"])
 def test_mmps_is_as_good_as_the_exact_score_on_gaussians(name: str) -> None:
-    found = measure(name, MMPS(5), 50, Size(1, 40, 59))
+    found = measure(name, MMPS(), 50, Size(1, 40, 59))
     assert found.w2 < 1.3 * found.control + 0.03  # both near the floor, which is noise
     assert found.coverage == pytest.approx(0.9, abs=0.03)
     assert found.nfe < found.vjps <= 6 * found.nfe  # conjugate gradients may be done before their last iteration

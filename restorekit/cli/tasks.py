@@ -17,11 +17,11 @@ class Task:
 TASKS = {
     "denoise": Task("hqs", 1, "pigdm:prior_std=0.08", 13),
     "blur": Task("hqs:first=0.5", 8, "pigdm:prior_std=0.16", 13),
-    "average": Task("hqs:first=0.5", 16, "mmps", 13),
-    "decimate": Task("hqs:first=0.5", 16, "mmps", 13),
-    "inpaint": Task("hqs:first=0.3", 30, "mmps", 13),
+    "average": Task("hqs:first=0.5", 16, "mmps:iterations=3", 13),
+    "decimate": Task("hqs:first=0.5", 16, "mmps:iterations=3", 13),
+    "inpaint": Task("hqs:first=0.3", 30, "mmps:iterations=3", 13),
     "grey": Task("hqs:first=1", 8, "ddrm", 20),
-    "hadamard": Task("hqs:first=0.3", 30, "mmps", 13),
+    "hadamard": Task("hqs:first=0.3", 30, "mmps:iterations=3", 13),
     "phase": Task("dps", 200, "dps", 200),
     "saturate": Task("dps", 200, "dps", 200),
 }
