@@ -227,7 +227,7 @@ def test_a_run_that_diverges_has_a_row_that_says_so(photos: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "name", ["hqs", "diffpir", "pigdm", "mmps", "daps", "pnpdm", "dps:step=paper", "ddnm+:travel=5/3"]
+    "name", ["hqs", "diffpir", "pigdm", "mmps", "daps", "pnpdm", "dps:paper=true", "ddnm+:travel=5/3"]
 )
 @pytest.mark.parametrize("nfe", [1, 7, 20])
 def test_the_most_steps_within_so_many_calls(name: str, nfe: int) -> None:
