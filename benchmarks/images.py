@@ -77,7 +77,9 @@ def main() -> None:
         Images(ops=(op,), solvers=(task.solver,), steps=(task.steps,), **common)()
     Images(ops=tuple(OPS.values()), solvers=SOLVERS, nfe=NFE, **common)()
     shutil.copy(args.out / "images.csv", kept)
-    report = (args.out / "images.md").read_text(encoding="utf-8")
+    report = (
+        (args.out / "images.md").read_text(encoding="utf-8").replace(str(DATA), "DATA").replace(str(args.out), "OUT")
+    )
     rows = read(kept)
     short = f"## All tasks, within 50 calls\n\n{summary(rows, 50)}\n"
     for name, op in OPS.items():
@@ -89,7 +91,7 @@ def main() -> None:
             for x in ("time", "nfe"):
                 best = {p.series for p in front(points(rows, x=x, y=y, op=op))}
                 short += f"\n- {op}, {y} against {x}: the default, `{default}`, is {'' if default in best else 'NOT '}on the front"
-    text = f"{report.replace(str(DATA), 'DATA')}\n{short}\n\nMeasured on: {machine()}.\n"
+    text = f"{report}\n{short}\n\nMeasured on: {machine()}.\n"
     io.write_text(RESULTS / "images.md", text)
     print(report, short)
 
