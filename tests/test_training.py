@@ -22,10 +22,12 @@ from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import build, read_spec
 from restorekit.priors.library import load_prior
 from restorekit.priors.unet import UNet
-from restorekit.training import data, loop
+from restorekit.training import loop
+from restorekit.training import pictures as decoding
 from restorekit.training.config import Config, Data, Noise, read_config
-from restorekit.training.data import Patches, Pictures
+from restorekit.training.data import Patches, log_intensity
 from restorekit.training.loop import train
+from restorekit.training.pictures import Pictures
 from restorekit.training.state import Header
 from restorekit.training.watch import Watch
 
@@ -124,24 +126,63 @@ def test_a_folder_and_its_zip_are_the_same_pictures(pictures: Path, tmp_path: Pa
         first.at_least(99)
 
 
-@pytest.mark.parametrize("break_it", ["garbage", "truncated", "empty", "missing"])
-def test_unusable_sources_are_told_in_one_line(break_it: str, pictures: Path, tmp_path: Path) -> None:
-    source = pictures
-    if break_it == "garbage":
-        (pictures / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing of the kind")
-    elif break_it == "truncated":
-        whole = (pictures / "a.png").read_bytes()
-        (pictures / "bad.png").write_bytes(whole[: len(whole) // 2])
-    elif break_it == "empty":
-        source = tmp_path / "nothing"
-        source.mkdir()
-    else:
-        source = tmp_path / "nowhere"
+@pytest.mark.parametrize("source", ["empty", "missing", "broken"])
+def test_unusable_sources_are_told_in_one_line(source: str, tmp_path: Path) -> None:
+    folder = tmp_path / source
+    if source != "missing":
+        folder.mkdir()
+    if source == "broken":
+        (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing of the kind")
     with pytest.raises(ValueError) as caught:
-        Pictures.open(source, tmp_path / "cache")
+        Pictures.open(folder, tmp_path / "cache")
     assert "\n" not in str(caught.value)
-    assert ("bad.png" if break_it in ("garbage", "truncated") else source.name) in str(caught.value)
+    assert ("bad.png" if source == "broken" else source) in str(caught.value)
     assert not (tmp_path / "cache" / "pictures.json").exists()  # a later call does not take half a cache for a whole
+
+
+def test_broken_files_are_skipped_counted_and_told(
+    pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = Pictures.open(pictures, tmp_path / "whole")
+    cut = (pictures / "a.png").read_bytes()
+    (pictures / "cut.png").write_bytes(cut[: len(cut) // 2])
+    (pictures / "garbage.jpg").write_bytes(b"nothing of the kind")
+    (pictures / "empty.png").write_bytes(b"")
+    iio.imwrite(pictures / "float.tif", np.zeros((30, 30), np.float32))
+    rest = Pictures.open(pictures, tmp_path / "rest")
+    assert rest.fingerprint == whole.fingerprint
+    assert rest.names == whole.names
+    assert bytes(rest.pixels) == bytes(whole.pixels)
+    assert [name.partition(":")[0] for name in rest.broken] == ["cut.png", "empty.png", "float.tif", "garbage.jpg"]
+    assert "4 of 10 pictures skipped: cut.png: " in caplog.text
+    assert "and 1 more" in caplog.text
+
+
+def test_several_sources_are_one(pictures: Path, tmp_path: Path) -> None:
+    one = Pictures.open([pictures], tmp_path / "one")
+    both = Pictures.open([pictures, pictures / "deep"], tmp_path / "both")
+    assert len(both) == len(one) + 1
+    assert both.names[-1] == "c.png"
+    assert np.array_equal(both[-1], one[one.names.index("deep/c.png")])
+
+
+def test_log_intensity_takes_grey_levels_for_amplitudes(pictures: Path, tmp_path: Path) -> None:
+    level = np.array([0, 1, 64, 255], np.float32) / 255
+    assert np.allclose(log_intensity(level), 2 * np.log((np.array([0, 1, 64, 255]) + 1) / 256), atol=1e-6)
+    source = Pictures.open(pictures, tmp_path / "cache").at_least(16)
+    plain = Patches(source, Data(crop=16, gain=0, contrast=0), Noise(), 0, "log-intensity")
+    grey = Patches(source, Data(crop=16), Noise(), 0)
+    for i in range(4):
+        u, g = plain.item(i, True)[0], grey.item(i, True)[0]
+        assert np.abs(128 * np.exp(u / 2) - 127.5 * g - 0.25 - 0.25).max() <= 0.2501  # half a level each way
+    varied = Patches(source, Data(crop=16, gain=0.5, contrast=0), Noise(), 0, "log-intensity")
+    shifts = np.array([(varied.item(i, True)[0] - plain.item(i, True)[0]).mean() for i in range(200)])
+    assert abs(shifts.mean()) < 0.12
+    assert abs(shifts.std() - 0.5) < 0.1
+    stretched = Patches(source, Data(crop=16, gain=0, contrast=0.2), Noise(), 0, "log-intensity")
+    u, v = plain.item(3, True)[0], stretched.item(3, True)[0]
+    assert abs(u.mean() - v.mean()) < 1e-4
+    assert np.allclose(v - v.mean(), v.std() / u.std() * (u - u.mean()), atol=1e-4)
 
 
 def test_a_batch_is_a_function_of_seed_and_index(pictures: Path, tmp_path: Path) -> None:
@@ -206,7 +247,7 @@ def test_a_run_leaves_a_prior_that_denoises(
     config = changed(config, run__precision=precision, run__seed=5, data__flips=precision == "bf16", noise__wide=0.2)
     path = train(config, pictures, tmp_path / "run", quiet=True)
     monkeypatch.setattr(UNet, "forward", plain)
-    assert made[0][1:] == (config.data, config.noise, 5)
+    assert made[0][1:] == (config.data, config.noise, 5, "srgb")
     assert [bands for bands, _ in seen] == [3, 3, 1, 3, 3, 1]  # grey_every: 3
     assert {dtype for _, dtype in seen} == {torch.bfloat16 if precision == "bf16" else torch.float32}
     assert path == tmp_path / "run" / "prior.safetensors"
@@ -325,8 +366,8 @@ def test_resume_refuses_another_run(pictures: Path, config: Config, tmp_path: Pa
 
 
 def test_any_change_of_the_source_is_noticed(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, decoded = data._decode, []
-    monkeypatch.setattr(data, "_decode", lambda source, *rest: decoded.append(source) or plain(source, *rest))
+    plain, decoded = decoding._decode, []
+    monkeypatch.setattr(decoding, "_decode", lambda source, *rest: decoded.append(source) or plain(source, *rest))
     place, time = tmp_path / "place", (pictures / "a.png").stat().st_mtime_ns
     changes = {
         "nothing before": lambda: pictures,
@@ -356,7 +397,7 @@ def test_the_cache_follows_the_pictures(pictures: Path, config: Config, tmp_path
     assert np.array_equal(second[0], first[0][::-1])
     assert [row["step"] for row in read_log(out)] == [1, 2, 3, 4, 5, 6]
     longer = changed(config, optim__steps=7)
-    with pytest.raises(BadInput, match=f"{re.escape(str(pictures))} holds other pictures than the run began with"):
+    with pytest.raises(BadInput, match=f"{re.escape(str(pictures))}: other pictures than the run began with"):
         train(longer, pictures, out, resume=True, quiet=True)
     assert Pictures.cached(out / "cache").fingerprint == second.fingerprint
     assert sorted(p.name for p in (out / "cache").iterdir()) == ["pictures.json", "pictures.u8"]

@@ -10,7 +10,7 @@ import typer
 
 def train(
     config: Annotated[Path, typer.Option(help="YAML: model, data, noise, optim, run.", exists=False)],
-    data: Annotated[Path, typer.Option(help="Folder or zip of pictures.")],
+    data: Annotated[list[Path], typer.Option(help="Folder or zip of pictures; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log.csv, samples.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out: same data and settings; optim.steps may be raised.")] = False,
     override: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as optim.steps=1000.")] = None,
@@ -28,8 +28,9 @@ def train(
 
     if not config.is_file():
         raise BadInput(f"{config}: no such file; give a YAML configuration, as those in configs/")
-    if not data.exists():
-        raise BadInput(f"{data}: no such file or folder; give a folder or zip of pictures")
+    for source in data:
+        if not source.exists():
+            raise BadInput(f"{source}: no such file or folder; give a folder or zip of pictures")
     settings = {}
     for item in override or []:
         key, equals, value = item.partition("=")

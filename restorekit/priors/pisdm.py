@@ -25,6 +25,8 @@ from torch.nn import functional as F
 
 from restorekit.priors.mamba2 import Mamba2
 from restorekit.priors.orders import SCANS, move, passage
+from restorekit.priors.unet import Block as Convolutions
+from restorekit.priors.unet import PixelNorm
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class PISDMConfig:
     expand: int = 1  # inner width of a block over `width`; 2 on a GPU
     scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
     local: int = 1  # layers of local enhancement at each end
+    detail: int = 0  # channels of the layers of full resolution at each end; 0: none, as in the seed
     embed: int = 256  # width of the noise-level embedding
     classes: int = 0  # 0: none
     side: int = 64  # of the pictures it is trained on, pixels; larger ones are seen in windows
@@ -85,6 +88,32 @@ class Local(nn.Module):
         return x + self.pointwise(F.silu(self.depthwise(z)).permute(0, 2, 3, 1))
 
 
+class Detail(nn.Module):
+    """Convolutions at full resolution around the tokens: what a patch holds beyond its embedding goes past the blocks.
+
+    `into` takes pictures (B, C, H, W) to features (B, N, H, W), of which patches are made; `out` takes what comes of the
+    tokens, and the features of `into`, to the output (B, C, H, W), H and W multiples of the patch.
+    """
+
+    def __init__(self, bands: tuple[int, ...], width: int, embed: int):
+        super().__init__()
+        self.stem = nn.ModuleDict({str(c): nn.Conv2d(c, width, 3, padding=1) for c in bands})
+        self.head = nn.ModuleDict({str(c): nn.Conv2d(width, c, 3, padding=1) for c in bands})
+        self.first, self.last = Convolutions(width, embed), Convolutions(width, embed)
+        self.fuse = nn.Conv2d(2 * width, width, 1)
+        self.norm = PixelNorm(width)
+        for head in self.head.values():
+            nn.init.zeros_(head.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+
+    def into(self, x: Tensor, emb: Tensor) -> Tensor:
+        return self.first(self.stem[str(x.shape[1])](x), emb)
+
+    def out(self, tokens: Tensor, features: Tensor, emb: Tensor, bands: str) -> Tensor:
+        x = self.last(self.fuse(torch.cat([tokens, features], dim=1)), emb)
+        return self.head[bands](F.silu(self.norm(x)))
+
+
 class Block(nn.Module):
     """x + gate * mixer(norm(x) * (1 + scale) + shift) on tokens (B, L, D); before it, x + skip([x; earlier])."""
 
@@ -124,14 +153,16 @@ class PISDM(nn.Module):
         # The seed's padding tokens start at zero. There the derivative of a norm is 1 / sqrt(eps), 300 for every block.
         self.ends = nn.Parameter(torch.randn(2, d))
         self.modulation = nn.Linear(e, 3 * d)
-        self.stem = nn.ModuleDict({str(c): nn.Conv2d(c, d, p, stride=p) for c in config.bands})
-        self.head = nn.ModuleDict({str(c): nn.Linear(d, c * p * p) for c in config.bands})
+        inner = {"detail": config.detail} if config.detail else {str(c): c for c in config.bands}
+        self.detail = Detail(config.bands, config.detail, e) if config.detail else None
+        self.stem = nn.ModuleDict({k: nn.Conv2d(c, d, p, stride=p) for k, c in inner.items()})
+        self.head = nn.ModuleDict({k: nn.Linear(d, c * p * p) for k, c in inner.items()})
         self.local_in = nn.Sequential(*(Local(d) for _ in range(config.local)))
         self.local_out = nn.Sequential(*(Local(d) for _ in range(config.local)))
         self.blocks = nn.ModuleList(Block(config, i > config.depth // 2) for i in range(config.depth))
         self.norm = nn.LayerNorm(d)
         self.direct = nn.Linear(e, d)  # what of the noisy patches reaches the head past the blocks and their norm
-        for layer in (self.modulation, self.direct, *self.head.values()):
+        for layer in (self.modulation, self.direct, *(self.head.values() if self.detail is None else ())):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         if self.classes is not None:
@@ -146,12 +177,17 @@ class PISDM(nn.Module):
         bands, p = str(x.shape[1]), self.config.patch
         if height % p or width % p:
             x = F.pad(x, (0, -width % p, 0, -height % p), mode="replicate")
-        grid = self.local_in(self.stem[bands](x).permute(0, 2, 3, 1))
         emb, front = self._condition(c_noise.to(x.dtype), label)
+        fine = x if self.detail is None else self.detail.into(x, emb)
+        inner = bands if self.detail is None else "detail"
+        grid = self.local_in(self.stem[inner](fine).permute(0, 2, 3, 1))
         features = self._mix(grid, self.modulation(emb).to(x.dtype).unflatten(1, (3, -1)), front)
         direct = (1 + self.direct(emb))[:, None, None] * grid
-        out = self.head[bands](self.local_out(self.norm(features) + direct))
-        return F.pixel_shuffle(out.permute(0, 3, 1, 2), p)[..., :height, :width], features.permute(0, 3, 1, 2)
+        tokens = self.head[inner](self.local_out(self.norm(features) + direct))
+        out = F.pixel_shuffle(tokens.permute(0, 3, 1, 2), p)
+        if self.detail is not None:
+            out = self.detail.out(out, fine, emb, bands)
+        return out[..., :height, :width], features.permute(0, 3, 1, 2)
 
     def _condition(self, c_noise: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
         """The embedding of noise level and class (B, E), and the tokens in front of the picture (B, 2 or 3, D)."""

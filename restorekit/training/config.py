@@ -72,6 +72,7 @@ class PISDMModel(Network):
     expand: int = Field(default=1, ge=1)
     scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
     local: int = Field(default=1, ge=0)
+    detail: int = Field(default=0, ge=0)
     embed: int = Field(default=256, ge=8)
     side: int = Field(default=64, ge=1)
 
@@ -109,6 +110,8 @@ class Data(Section):
     grey_every: int = Field(
         default=4, ge=0, description="every n-th batch is grey (luminance), for networks that take 1 band; 0 = never"
     )
+    gain: float = Field(default=0.5, ge=0, description="log-intensity: std of a random offset of each patch")
+    contrast: float = Field(default=0.2, ge=0, description="log-intensity: std of ln of a random factor about its mean")
 
 
 class Noise(Section):
@@ -151,7 +154,7 @@ class Config(Section):
     name: str = "prior"
     licence: str = "not stated"
     description: str = ""
-    domain: str = "srgb"
+    domain: Literal["srgb", "log-intensity"] = "srgb"
     model: Model = UNetModel()
     data: Data = Data()
     noise: Noise = Noise()
@@ -164,6 +167,8 @@ class Config(Section):
         if crop % multiple:
             near = max(1, round(crop / multiple)) * multiple
             raise ValueError(f"data.crop={crop} must be a multiple of {multiple} for this network, as {near}")
+        if self.domain == "log-intensity" and self.model.bands != (1,):
+            raise ValueError("domain=log-intensity is for one band; set model.bands=[1]")
         if isinstance(self.model, PISDMModel) and self.model.side != crop:
             raise ValueError(f"model.side={self.model.side} must be data.crop={crop}, what the network is trained on")
         if len(self.model.bands) == 2 and every < 2:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,8 @@ from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import PriorSpec, build, save
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Config
-from restorekit.training.data import Patches, Pictures
+from restorekit.training.data import Patches
+from restorekit.training.pictures import Pictures
 from restorekit.training.state import Header, State
 from restorekit.training.watch import Watch, sample_grid
 
@@ -79,8 +80,10 @@ def processes() -> Iterator[Process]:
             dist.destroy_process_group()
 
 
-def train(config: Config, source: Path, out: Path, *, resume: bool = False, quiet: bool = False) -> Path:
-    """Train the prior of `config` on the pictures in `source`; returns the path of the finished prior.
+def train(
+    config: Config, source: Path | Sequence[Path], out: Path, *, resume: bool = False, quiet: bool = False
+) -> Path:
+    """Train the prior of `config` on the pictures in `source` (folders, zips); returns the path of the finished prior.
 
     `out` receives `prior.safetensors` (EMA weights, fp16), `state.safetensors` (for resume), `log.csv` and `samples/`.
     `resume` continues the run in `out`; BadInput if there is none, if `source` holds other pictures than it began with,
@@ -102,7 +105,8 @@ def train(config: Config, source: Path, out: Path, *, resume: bool = False, quie
         if process.world > 1:
             dist.barrier()
         pictures = Pictures.cached(out / "cache").at_least(config.data.crop)
-        prior = _run(config, pictures, source.name, out, process, resume, quiet)
+        data = ", ".join(path.name for path in ([source] if isinstance(source, Path) else source))
+        prior = _run(config, pictures, data, out, process, resume, quiet)
         if process.world > 1:
             # None leaves before the last checkpoint is written: a launcher ends all processes when one of them fails,
             # and gloo may abort a process that ends while its threads still hold the tensors of the last step.
@@ -111,7 +115,8 @@ def train(config: Config, source: Path, out: Path, *, resume: bool = False, quie
 
 
 def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Process, resume: bool, quiet: bool) -> Path:
-    spec = _spec(config, pictures, data)
+    patches = Patches(pictures, config.data, config.noise, config.run.seed, config.domain)
+    spec = _spec(config, patches, data)
     state = _begin(config, spec, process.device)
     if resume:
         state.load(out / "state.safetensors")
@@ -119,7 +124,6 @@ def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Proc
     if process.world > 1:
         model = DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
     preconditioner = EDM(state.net, spec.sigma_data, spec.mean)
-    patches = Patches(pictures, config.data, config.noise, config.run.seed)
     first = process.rank == 0
     with Watch(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch:
 
@@ -143,8 +147,9 @@ def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Proc
     return out / "prior.safetensors"
 
 
-def _spec(config: Config, pictures: Pictures, data: str) -> PriorSpec:
-    mean, sigma_data = pictures.sigma_data()
+def _spec(config: Config, patches: Patches, data: str) -> PriorSpec:
+    pictures = patches.pictures
+    mean, sigma_data = patches.moments(is_grey(config, 0))
     return PriorSpec(
         config.name, config.model.model_dump(), sigma_data, mean, config.domain, config.noise.sigma_min,
         config.noise.sigma_max, f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}", config.licence,

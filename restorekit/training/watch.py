@@ -103,7 +103,8 @@ def sample_grid(path: Path, spec: PriorSpec, ema: dict[str, Tensor], patches: Pa
     for sigma, following in zip(sigmas, sigmas[1:]):
         d = model(x, sigma)
         x = d + (x - d) * (following / sigma)
-    grid = torch.cat([torch.cat(list(row), dim=2) for row in [*rows, x]], dim=1).clamp(0, 1)
+    grid = torch.cat([torch.cat(list(row), dim=2) for row in [*rows, x]], dim=1)
+    grid = (grid / 2).exp().clamp(0, 1) if spec.domain == "log-intensity" else grid.clamp(0, 1)  # as amplitude
     path.parent.mkdir(exist_ok=True)
     pixels = (grid * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     Image.fromarray(np.ascontiguousarray(pixels[..., 0] if bands == 1 else pixels)).save(path)

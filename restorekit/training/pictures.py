@@ -1,0 +1,184 @@
+"""Pictures from folders and zips, decoded once into one uint8 cache that all processes share."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.errors import BadInput
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+log = logging.getLogger(__name__)
+
+
+def _paths(source: Path) -> list[tuple[str, Path]]:
+    """Name and path of what is read: the pictures of a folder in the order of their names, or the zip itself."""
+    if source.is_dir():
+        found = (p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        return sorted((p.relative_to(source).as_posix(), p) for p in found)
+    if zipfile.is_zipfile(source):
+        return [(source.name, source)]
+    raise BadInput(f"{source} is neither a folder nor a zip of pictures ({', '.join(sorted(SUFFIXES))})")
+
+
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+    paths = _paths(source)
+    if source.is_dir():
+        for name, path in paths:
+            yield name, path.read_bytes()
+        return
+    with zipfile.ZipFile(source) as z:
+        for name in sorted(n for n in z.namelist() if Path(n).suffix.lower() in SUFFIXES):
+            yield name, z.read(name)
+
+
+def _stamp(sources: Sequence[Path]) -> str:
+    """sha256 over the places of `sources` and the names, sizes and times of their files; reads none of them.
+
+    Unequal where nothing but a place or a time changed, which costs a decoding. Equal in spite of a change only
+    where a file was rewritten in place with its size and its time of modification kept.
+    """
+    stats = [(name, path.stat()) for source in sources for name, path in _paths(source)]
+    files = [(name, s.st_size, s.st_mtime_ns) for name, s in stats]
+    places = [str(source.resolve()) for source in sources]
+    return hashlib.sha256(json.dumps([places, files]).encode()).hexdigest()
+
+
+def _rgb8(name: str, raw: bytes) -> NDArray[np.uint8]:
+    """(H, W, 3); ValueError with the reason where that is not to be had."""
+    try:
+        a = np.asarray(iio.imread(io.BytesIO(raw), extension=Path(name).suffix))
+    except Exception as error:  # noqa: BLE001 (whatever a decoder raises)
+        raise ValueError(" ".join(str(error).split())[:100] or type(error).__name__) from None
+    if a.dtype == np.uint16:
+        a = (a >> 8).astype(np.uint8)
+    if a.dtype != np.uint8 or a.ndim not in (2, 3) or not a.size:
+        raise ValueError(f"{a.dtype} of shape {a.shape} is no picture of 8 or 16 bits")
+    a = a[..., None] if a.ndim == 2 else a
+    return np.ascontiguousarray(a[..., :3] if a.shape[2] >= 3 else a[..., :1].repeat(3, 2))
+
+
+def _index(cache: Path) -> dict[str, Any]:
+    """What `_decode` left in `cache`; empty where it left nothing, or not all of it."""
+    try:
+        return json.loads((cache / "pictures.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _decode(sources: Sequence[Path], cache: Path, expected: str | None) -> None:
+    """Fill `cache` from `sources`. Until all is decoded and found to be as expected, an earlier content stays."""
+    stamp = _stamp(sources)  # before the reading: files that change meanwhile show at the next call
+    cache.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    shapes: list[tuple[int, int]] = []
+    names: list[str] = []
+    broken: list[str] = []
+    index, temporary = cache / "pictures.json", cache / "pictures.tmp"
+    try:
+        with open(temporary, "wb") as out:
+            for name, raw in (file for source in sources for file in _files(source)):
+                try:
+                    picture = _rgb8(name, raw)
+                except ValueError as error:
+                    broken.append(f"{name}: {error}")
+                    continue
+                digest.update(name.encode() + hashlib.sha256(raw).digest())
+                shapes.append(picture.shape[:2])
+                names.append(name)
+                out.write(picture.tobytes())
+        _usable(sources, len(shapes), broken)
+        _expect(sources, digest.hexdigest(), expected)
+        index.unlink(missing_ok=True)  # never an old index beside new pixels
+        os.replace(temporary, cache / "pictures.u8")
+        meta = {"shapes": shapes, "names": names, "broken": broken, "sha256": digest.hexdigest(), "stamp": stamp}
+        temporary.write_text(json.dumps(meta))
+        os.replace(temporary, index)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _usable(sources: Sequence[Path], count: int, broken: list[str]) -> None:
+    where = ", ".join(map(str, sources))
+    if not count and broken:
+        raise BadInput(f"none of the {len(broken)} pictures in {where} can be read; the first: {broken[0]}")
+    if not count:
+        raise BadInput(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {where}")
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        log.warning("%d of %d pictures skipped: %s%s", len(broken), count + len(broken), "; ".join(broken[:3]), more)
+
+
+def _expect(sources: Sequence[Path], fingerprint: str, expected: str | None) -> None:
+    if expected is not None and fingerprint != expected:
+        raise BadInput(
+            f"{', '.join(map(str, sources))}: other pictures than the run began with (sha256 {fingerprint[:12]}, not "
+            f"{expected[:12]}); --resume with those, or begin a run in another --out"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """RGB pictures of any sizes, behind one memory-mapped uint8 file that all processes share."""
+
+    pixels: NDArray[np.uint8]
+    shapes: NDArray[np.int64]  # (N, 2) height, width
+    offsets: NDArray[np.int64]  # (N,)
+    fingerprint: str  # sha256 over names and bytes
+    names: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()  # names of what could not be read, each with the reason
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __getitem__(self, i: int) -> NDArray[np.uint8]:
+        h, w = self.shapes[i]
+        return self.pixels[self.offsets[i] : self.offsets[i] + h * w * 3].reshape(h, w, 3)
+
+    @staticmethod
+    def open(source: Path | Sequence[Path], cache: Path, expected: str | None = None) -> Pictures:
+        """Decode one or several folders or zips into the folder `cache`, or use what an earlier call left there if
+        nothing has changed since. Files that cannot be read are skipped and told of.
+
+        Refuses, with the cache as it was, pictures whose fingerprint is not the `expected` one.
+        """
+        sources = [source] if isinstance(source, Path) else list(source)
+        if _index(cache).get("stamp") != _stamp(sources):
+            _decode(sources, cache, expected)
+        pictures = Pictures.cached(cache)
+        _expect(sources, pictures.fingerprint, expected)
+        return pictures
+
+    @staticmethod
+    def cached(cache: Path) -> Pictures:
+        """The pictures that `open` left in `cache`, in this process or another."""
+        meta = json.loads((cache / "pictures.json").read_text())
+        shapes = np.array(meta["shapes"], np.int64)
+        offsets = np.concatenate([[0], np.cumsum(shapes.prod(1) * 3)[:-1]])
+        pixels = np.memmap(cache / "pictures.u8", np.uint8, "r")
+        return Pictures(pixels, shapes, offsets, meta["sha256"], tuple(meta["names"]), tuple(meta["broken"]))
+
+    def at_least(self, crop: int) -> Pictures:
+        """Only the pictures that a crop fits into."""
+        keep = (self.shapes >= crop).all(1)
+        if not keep.any():
+            raise BadInput(f"every picture is smaller than data.crop={crop}; choose a smaller crop")
+        names = tuple(name for name, kept in zip(self.names, keep) if kept)
+        return replace(self, shapes=self.shapes[keep], offsets=self.offsets[keep], names=names)
+
+    def sigma_data(self, n: int = 500) -> tuple[float, float]:
+        """Mean and standard deviation of the pixels over the first n pictures, in [0, 1]."""
+        values = np.concatenate([self[i].ravel()[::7] for i in range(min(n, len(self)))]) / 255.0
+        return float(values.mean()), float(values.std())
