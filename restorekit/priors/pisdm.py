@@ -40,7 +40,9 @@ class PISDMConfig:
     expand: int = 1  # inner width of a block over `width`; 2 on a GPU
     scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
     local: int = 1  # layers of local enhancement at each end
-    detail: int = 0  # channels of the layers of full resolution at each end; 0: none, as in the seed
+    detail: tuple[
+        int, ...
+    ] = ()  # channels of the convolutions around the tokens, finest first; (): none, as in the seed
     embed: int = 256  # width of the noise-level embedding
     classes: int = 0  # 0: none
     side: int = 64  # of the pictures it is trained on, pixels; larger ones are seen in windows
@@ -50,6 +52,8 @@ class PISDMConfig:
             raise ValueError(f"depth={self.depth} must be odd; try {max(1, self.depth - 1)}")
         if self.scan not in SCANS:
             raise ValueError(f"scan={self.scan!r} is unknown; it is one of {', '.join(SCANS)}")
+        if self.detail and (self.step < 1 or self.patch & (self.patch - 1)):
+            raise ValueError(f"detail={self.detail} has too many resolutions for patch={self.patch}, a power of 2")
         if self.expand * self.width % self.head:
             raise ValueError(f"head={self.head} must divide expand * width = {self.expand * self.width}")
 
@@ -57,6 +61,11 @@ class PISDMConfig:
     def multiple(self) -> int:
         """Sides that are no multiples of this are filled up by the network itself."""
         return self.patch
+
+    @property
+    def step(self) -> int:
+        """Side of a token in what the tokens are made of: the pixels, or the coarsest features around them."""
+        return self.patch >> max(0, len(self.detail) - 1)
 
     @property
     def tile(self) -> int:
@@ -89,28 +98,39 @@ class Local(nn.Module):
 
 
 class Detail(nn.Module):
-    """Convolutions at full resolution around the tokens: what a patch holds beyond its embedding goes past the blocks.
+    """Convolutions around the tokens, at full resolution and coarser ones, whose features go past the blocks.
 
-    `into` takes pictures (B, C, H, W) to features (B, N, H, W), of which patches are made; `out` takes what comes of the
-    tokens, and the features of `into`, to the output (B, C, H, W), H and W multiples of the patch.
+    `into` takes pictures (B, C, H, W) to features of every resolution, finest first, (B, widths[i], H / 2^i, W / 2^i);
+    patches are made of the last. `out` takes what comes of the tokens, as large as the last, and the features to the
+    output (B, C, H, W).
     """
 
-    def __init__(self, bands: tuple[int, ...], width: int, embed: int):
+    def __init__(self, bands: tuple[int, ...], widths: tuple[int, ...], embed: int):
         super().__init__()
-        self.stem = nn.ModuleDict({str(c): nn.Conv2d(c, width, 3, padding=1) for c in bands})
-        self.head = nn.ModuleDict({str(c): nn.Conv2d(width, c, 3, padding=1) for c in bands})
-        self.first, self.last = Convolutions(width, embed), Convolutions(width, embed)
-        self.fuse = nn.Conv2d(2 * width, width, 1)
-        self.norm = PixelNorm(width)
+        w = widths
+        self.stem = nn.ModuleDict({str(c): nn.Conv2d(c, w[0], 3, padding=1) for c in bands})
+        self.head = nn.ModuleDict({str(c): nn.Conv2d(w[0], c, 3, padding=1) for c in bands})
+        self.first = nn.ModuleList(Convolutions(c, embed) for c in w)
+        self.last = nn.ModuleList(Convolutions(c, embed) for c in w)
+        self.fuse = nn.ModuleList(nn.Conv2d(2 * c, c, 1) for c in w)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(w, w[1:]))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(w, w[1:]))
+        self.norm = PixelNorm(w[0])
         for head in self.head.values():
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
 
-    def into(self, x: Tensor, emb: Tensor) -> Tensor:
-        return self.first(self.stem[str(x.shape[1])](x), emb)
+    def into(self, x: Tensor, emb: Tensor) -> list[Tensor]:
+        features = [self.first[0](self.stem[str(x.shape[1])](x), emb)]
+        for down, block in zip(self.down, self.first[1:]):
+            features.append(block(down(features[-1]), emb))
+        return features
 
-    def out(self, tokens: Tensor, features: Tensor, emb: Tensor, bands: str) -> Tensor:
-        x = self.last(self.fuse(torch.cat([tokens, features], dim=1)), emb)
+    def out(self, tokens: Tensor, features: list[Tensor], emb: Tensor, bands: str) -> Tensor:
+        x = tokens
+        for i in reversed(range(len(features))):
+            x = self.last[i](self.fuse[i](torch.cat([x, features[i]], dim=1)), emb)
+            x = self.up[i - 1](x) if i else x
         return self.head[bands](F.silu(self.norm(x)))
 
 
@@ -144,7 +164,7 @@ class PISDM(nn.Module):
     def __init__(self, config: PISDMConfig):
         super().__init__()
         self.config = config
-        d, e, p = config.width, config.embed, config.patch
+        d, e = config.width, config.embed
         self.register_buffer("freqs", torch.exp(torch.linspace(0, math.log(64.0), 16)), persistent=False)
         self.embed = nn.Sequential(nn.Linear(32, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
         self.classes = nn.Embedding(config.classes + 1, e) if config.classes else None  # the last: no class
@@ -153,10 +173,11 @@ class PISDM(nn.Module):
         # The seed's padding tokens start at zero. There the derivative of a norm is 1 / sqrt(eps), 300 for every block.
         self.ends = nn.Parameter(torch.randn(2, d))
         self.modulation = nn.Linear(e, 3 * d)
-        inner = {"detail": config.detail} if config.detail else {str(c): c for c in config.bands}
+        inner = {"detail": config.detail[-1]} if config.detail else {str(c): c for c in config.bands}
+        q = config.step  # side of a patch of what the tokens are made of
         self.detail = Detail(config.bands, config.detail, e) if config.detail else None
-        self.stem = nn.ModuleDict({k: nn.Conv2d(c, d, p, stride=p) for k, c in inner.items()})
-        self.head = nn.ModuleDict({k: nn.Linear(d, c * p * p) for k, c in inner.items()})
+        self.stem = nn.ModuleDict({k: nn.Conv2d(c, d, q, stride=q) for k, c in inner.items()})
+        self.head = nn.ModuleDict({k: nn.Linear(d, c * q * q) for k, c in inner.items()})
         self.local_in = nn.Sequential(*(Local(d) for _ in range(config.local)))
         self.local_out = nn.Sequential(*(Local(d) for _ in range(config.local)))
         self.blocks = nn.ModuleList(Block(config, i > config.depth // 2) for i in range(config.depth))
@@ -178,15 +199,15 @@ class PISDM(nn.Module):
         if height % p or width % p:
             x = F.pad(x, (0, -width % p, 0, -height % p), mode="replicate")
         emb, front = self._condition(c_noise.to(x.dtype), label)
-        fine = x if self.detail is None else self.detail.into(x, emb)
+        around = [x] if self.detail is None else self.detail.into(x, emb)
         inner = bands if self.detail is None else "detail"
-        grid = self.local_in(self.stem[inner](fine).permute(0, 2, 3, 1))
+        grid = self.local_in(self.stem[inner](around[-1]).permute(0, 2, 3, 1))
         features = self._mix(grid, self.modulation(emb).to(x.dtype).unflatten(1, (3, -1)), front)
         direct = (1 + self.direct(emb))[:, None, None] * grid
         tokens = self.head[inner](self.local_out(self.norm(features) + direct))
-        out = F.pixel_shuffle(tokens.permute(0, 3, 1, 2), p)
+        out = F.pixel_shuffle(tokens.permute(0, 3, 1, 2), self.config.step)
         if self.detail is not None:
-            out = self.detail.out(out, fine, emb, bands)
+            out = self.detail.out(out, around, emb, bands)
         return out[..., :height, :width], features.permute(0, 3, 1, 2)
 
     def _condition(self, c_noise: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -72,7 +72,7 @@ class PISDMModel(Network):
     expand: int = Field(default=1, ge=1)
     scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
     local: int = Field(default=1, ge=0)
-    detail: int = Field(default=0, ge=0)
+    detail: tuple[int, ...] = ()
     embed: int = Field(default=256, ge=8)
     side: int = Field(default=64, ge=1)
 

@@ -15,7 +15,7 @@ from restorekit.training.pictures import Pictures
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def log_intensity(grey: NDArray[np.float32], within: NDArray[np.float32] | float = 0.5) -> NDArray[np.float32]:
+def log_intensity(grey: NDArray[np.floating], within: NDArray[np.float32] | float = 0.5) -> NDArray[np.float32]:
     """ln of the intensity of a picture on [0, 1] whose grey levels are amplitudes: 2 ln((255 g + 1/2 + within) / 256).
 
     within: where in its step of quantisation a level lies, 0 to 1. Drawn at random it keeps the logarithm of dark

@@ -172,10 +172,10 @@ class Pictures:
 
     def at_least(self, crop: int) -> Pictures:
         """Only the pictures that a crop fits into."""
-        keep = (self.shapes >= crop).all(1)
+        keep: NDArray[np.bool_] = (self.shapes >= crop).all(1)
         if not keep.any():
             raise BadInput(f"every picture is smaller than data.crop={crop}; choose a smaller crop")
-        names = tuple(name for name, kept in zip(self.names, keep) if kept)
+        names = tuple(name for name, kept in zip(self.names, keep.tolist()) if kept)
         return replace(self, shapes=self.shapes[keep], offsets=self.offsets[keep], names=names)
 
     def sigma_data(self, n: int = 500) -> tuple[float, float]:
