@@ -28,9 +28,12 @@ def show(name: Name) -> None:
     import json
     from dataclasses import asdict
 
+    from restorekit.priors.checkpoint import load
     from restorekit.priors.library import find, spec_of
 
     path = find(name)
+    if path.suffix == ".safetensors":
+        load(path)  # what is said of a file should be of one that can be used
     card = path.with_suffix(".md")
     print(card.read_text(encoding="utf-8") if card.is_file() else json.dumps(asdict(spec_of(path)), indent=2))
 

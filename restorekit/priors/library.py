@@ -139,10 +139,7 @@ def load_prior(
     path, device = find(name), torch.device(device)
     if path.is_dir() or path.suffix in PICKLED:
         return _foreign(path, device, precision, tile, label)
-    try:
-        net, spec = load(path)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+    net, spec = load(path)
     config = spec.config
     if label is not None:  # our own networks with classes do without one too
         check_label(name, getattr(config, "classes", 0) or None, label)
