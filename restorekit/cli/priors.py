@@ -1,10 +1,12 @@
-"""priors: list the shipped ones, show a model card, verify a checkpoint."""
+"""priors: list the shipped ones, show a model card, verify a checkpoint, judge one on pictures."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+
+from restorekit.cli.evaluate import evaluate
 
 app = typer.Typer(help="The trained priors.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A shipped name, or a file or folder as for --prior.", show_default=False)]
@@ -57,3 +59,6 @@ def verify(name: Name) -> None:
         if not float(gain) > 3:
             raise BadInput(f"{name} does not denoise; the file is damaged or not finished")
     print(f"sha256 {prior.sha256}  {find(name)}")
+
+
+app.command("eval")(evaluate)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from restorekit import driver
 from restorekit.report.cards import STRIP
@@ -40,6 +40,22 @@ def bar(label: str, unit: str = "network calls") -> Iterator[Callable[[int, int]
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         line = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(line, completed=done, total=total)
+
+
+@contextmanager
+def phases() -> Iterator[Callable[[str, int, int], None]]:
+    """As `bar`, for work of several kinds, a line for each: call it with (what, done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns += (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        lines: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in lines:
+                lines[what] = progress.add_task(what, total=total)
+            progress.update(lines[what], completed=done, total=total)
+
+        yield show
 
 
 def restore_with_bar(
