@@ -60,8 +60,10 @@ def levels(spec: PriorSpec | ForeignSpec, height: int, width: int, steps: int) -
 
 def trained_side(spec: PriorSpec | ForeignSpec) -> int:
     """Side of the pictures a prior was trained on, or SIDE where it does not matter or is not known."""
-    side = spec.side if isinstance(spec, ForeignSpec) else getattr(spec.config, "side", None)
-    return side or SIDE
+    if isinstance(spec, ForeignSpec):
+        return spec.side or SIDE
+    config = spec.config
+    return getattr(getattr(config, "high", config), "side", None) or SIDE  # of two stages the high one
 
 
 def displayed(x: Tensor, domain: str) -> Tensor:

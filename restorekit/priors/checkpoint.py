@@ -13,17 +13,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from restorekit.errors import BadInput
 from restorekit.priors import filetypes
+from restorekit.priors.cascade import CascadeConfig, Stages
 from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
 
 FORMAT = "restorekit-prior-1"
 DOMAINS = ("srgb", "linear", "log-intensity", "latent")
-CONFIGS: dict[str, type[UNetConfig | PISDMConfig]] = {"unet": UNetConfig, "pisdm": PISDMConfig}
+Config = UNetConfig | PISDMConfig | CascadeConfig
+Network = UNet | PISDM | Stages
+CONFIGS: dict[str, type[Config]] = {"unet": UNetConfig, "pisdm": PISDMConfig, "cascade": CascadeConfig}
+NETWORKS: dict[type[Any], type[Any]] = {UNetConfig: UNet, PISDMConfig: PISDM, CascadeConfig: Stages}
 
 
 @dataclass(frozen=True)
@@ -62,14 +66,8 @@ class PriorSpec:
             raise BadInput(f"{self.name}: name and arch must be a text and settings")
 
     @property
-    def config(self) -> UNetConfig | PISDMConfig:
-        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arch.items() if k != "kind"}
-        kind = self.arch.get("kind")
-        if not isinstance(kind, str) or kind not in CONFIGS:
-            raise BadInput(
-                f"{self.name}: unknown architecture {kind!r}; this version knows: {', '.join(sorted(CONFIGS))}"
-            )
-        return CONFIGS[kind](**known)
+    def config(self) -> Config:
+        return _config(self.arch, self.name)
 
     @property
     def bands(self) -> tuple[int, ...]:
@@ -77,14 +75,23 @@ class PriorSpec:
         return self.config.bands
 
 
-def build(spec: PriorSpec) -> UNet | PISDM:
+def _config(arch: dict[str, Any], name: str) -> Config:
+    kind = arch.get("kind")
+    if not isinstance(kind, str) or kind not in CONFIGS:
+        raise BadInput(f"{name}: unknown architecture {kind!r}; this version knows: {', '.join(sorted(CONFIGS))}")
+    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in arch.items() if k != "kind"}
+    inner: dict[str, Any] = {k: _config(v, name) for k, v in known.items() if isinstance(v, dict)}
+    return CONFIGS[kind](**(known | inner))
+
+
+def build(spec: PriorSpec) -> Network:
     """The untrained network of a spec. BadInput where there can be none."""
     try:
         config = spec.config
-        return PISDM(config) if isinstance(config, PISDMConfig) else UNet(config)
+        return NETWORKS[type(config)](config)
     except BadInput:
         raise
-    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError, AttributeError) as error:
         # The settings of a damaged header may be of any type and size.
         why = " ".join(str(error).split())[:120]
         raise BadInput(f"{spec.name}: its architecture is not of this version of restorekit ({why})") from None
@@ -133,7 +140,7 @@ def _other(found: str, header: dict[str, str]) -> str:
     return f"is a safetensors file without a {FORMAT} header; make one with `restorekit train`"
 
 
-def load(path: Path) -> tuple[UNet | PISDM, PriorSpec]:
+def load(path: Path) -> tuple[Network, PriorSpec]:
     """The network in float32 and eval mode, with its spec. BadInput for weights that do not fit it, or are NaN."""
     spec = read_spec(path)
     try:
@@ -164,5 +171,6 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def edm(net: UNet | PISDM, spec: PriorSpec) -> EDM:
+def edm(net: nn.Module, spec: PriorSpec) -> EDM:
+    """A network of one stage as a denoiser."""
     return EDM(net, spec.sigma_data, spec.mean)
