@@ -14,12 +14,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from restorekit.priors.codec import CodecConfig, CodecNet
 from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
 
 FORMAT = "restorekit-prior-1"
-CONFIGS: dict[str, type[UNetConfig | PISDMConfig]] = {"unet": UNetConfig, "pisdm": PISDMConfig}
+Network = UNet | PISDM | CodecNet
+CONFIGS: dict[str, type[UNetConfig | PISDMConfig | CodecConfig]] = {
+    "unet": UNetConfig, "pisdm": PISDMConfig, "codec": CodecConfig
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class PriorSpec:
     metrics: dict[str, Any] = field(default_factory=dict)  # of the format, not filled: quality is in the card NAME.md
 
     @property
-    def config(self) -> UNetConfig | PISDMConfig:
+    def config(self) -> UNetConfig | PISDMConfig | CodecConfig:
         known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arch.items() if k != "kind"}
         kind = self.arch.get("kind")
         if kind not in CONFIGS:
@@ -54,10 +58,12 @@ class PriorSpec:
         return self.config.bands
 
 
-def build(spec: PriorSpec) -> UNet | PISDM:
+def build(spec: PriorSpec) -> Network:
     """The untrained network of a spec."""
     try:
         config = spec.config
+        if isinstance(config, CodecConfig):
+            return CodecNet(config)
         return PISDM(config) if isinstance(config, PISDMConfig) else UNet(config)
     except TypeError as error:
         raise ValueError(f"{spec.name}: its architecture is not of this version of restorekit ({error})") from None
@@ -87,7 +93,7 @@ def read_spec(path: Path) -> PriorSpec:
         raise ValueError(f"{path}: its header is not of this version of restorekit ({error})") from None
 
 
-def load(path: Path) -> tuple[UNet | PISDM, PriorSpec]:
+def load(path: Path) -> tuple[Network, PriorSpec]:
     """The network in float32 and eval mode, with its spec."""
     spec = read_spec(path)
     net = build(spec)
@@ -105,5 +111,5 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def edm(net: UNet | PISDM, spec: PriorSpec) -> EDM:
+def edm(net: Network, spec: PriorSpec) -> EDM:
     return EDM(net, spec.sigma_data, spec.mean)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import PriorSpec, load, read_spec, sha256
+from restorekit.priors.codec import Codec, CodecConfig, CodecNet
 from restorekit.priors.foreign import diffusers, guided_diffusion
 from restorekit.priors.foreign.spec import ForeignSpec, check_label
 from restorekit.priors.precond import EDM, Adapted
@@ -144,6 +145,8 @@ def load_prior(
     except ValueError as error:
         raise BadInput(str(error)) from None
     config = spec.config
+    if isinstance(config, CodecConfig):
+        raise BadInput(f"{name} is a codec and denoises nothing: take a prior of its latents, or `load_codec` for itself")
     if label is not None:  # our own networks with classes do without one too
         check_label(name, getattr(config, "classes", 0) or None, label)
     half = precision == "bf16" or (precision == "auto" and bf16_pays(device))
@@ -154,6 +157,20 @@ def load_prior(
         _check_tile(side, config.multiple, spec.name)
         denoise = Tiled(denoise, side, config.halo, blend=config.blend)
     return Prior(spec, denoise, path, "bf16" if half else "fp32", side)
+
+
+def load_codec(name: str, *, device: str | torch.device = "cpu") -> Codec:
+    """The codec in a file that `restorekit train` wrote from a configuration with `kind: codec`; fp32."""
+    path = find(name)
+    if path.is_dir() or path.suffix in PICKLED:
+        raise BadInput(f"{name} is no codec; give a .safetensors file of a configuration with `kind: codec`")
+    try:
+        net, spec = load(path)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    if not isinstance(net, CodecNet):
+        raise BadInput(f"{name} is a denoiser and no codec; give a file of a configuration with `kind: codec`")
+    return Codec.of(net.to(device), f"{spec.name}@{sha256(path)[:8]}")
 
 
 def _check_tile(tile: int, step: int, name: str) -> int:
