@@ -12,17 +12,23 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from restorekit.priors.cascade import CascadeConfig, Stages
 from restorekit.priors.codec import CodecConfig, CodecNet
 from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
 
 FORMAT = "restorekit-prior-1"
-Network = UNet | PISDM | CodecNet
-CONFIGS: dict[str, type[UNetConfig | PISDMConfig | CodecConfig]] = {
-    "unet": UNetConfig, "pisdm": PISDMConfig, "codec": CodecConfig
+Denoising = UNetConfig | PISDMConfig | CascadeConfig  # of networks that are denoisers of pictures
+Config = Denoising | CodecConfig
+Network = UNet | PISDM | Stages | CodecNet
+CONFIGS: dict[str, type[Config]] = {
+    "unet": UNetConfig, "pisdm": PISDMConfig, "cascade": CascadeConfig, "codec": CodecConfig
+}  # fmt: skip
+NETWORKS: dict[type[Any], type[Any]] = {
+    UNetConfig: UNet, PISDMConfig: PISDM, CascadeConfig: Stages, CodecConfig: CodecNet
 }  # fmt: skip
 
 
@@ -43,14 +49,8 @@ class PriorSpec:
     metrics: dict[str, Any] = field(default_factory=dict)  # of the format, not filled: quality is in the card NAME.md
 
     @property
-    def config(self) -> UNetConfig | PISDMConfig | CodecConfig:
-        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arch.items() if k != "kind"}
-        kind = self.arch.get("kind")
-        if kind not in CONFIGS:
-            raise ValueError(
-                f"{self.name}: unknown architecture {kind!r}; this version knows: {', '.join(sorted(CONFIGS))}"
-            )
-        return CONFIGS[kind](**known)
+    def config(self) -> Config:
+        return _config(self.arch, self.name)
 
     @property
     def bands(self) -> tuple[int, ...]:
@@ -58,13 +58,20 @@ class PriorSpec:
         return self.config.bands
 
 
+def _config(arch: dict[str, Any], name: str) -> Config:
+    kind = arch.get("kind")
+    if kind not in CONFIGS:
+        raise ValueError(f"{name}: unknown architecture {kind!r}; this version knows: {', '.join(sorted(CONFIGS))}")
+    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in arch.items() if k != "kind"}
+    inner: dict[str, Any] = {k: _config(v, name) for k, v in known.items() if isinstance(v, dict)}
+    return CONFIGS[kind](**(known | inner))
+
+
 def build(spec: PriorSpec) -> Network:
     """The untrained network of a spec."""
     try:
         config = spec.config
-        if isinstance(config, CodecConfig):
-            return CodecNet(config)
-        return PISDM(config) if isinstance(config, PISDMConfig) else UNet(config)
+        return NETWORKS[type(config)](config)
     except TypeError as error:
         raise ValueError(f"{spec.name}: its architecture is not of this version of restorekit ({error})") from None
 
@@ -111,5 +118,6 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def edm(net: Network, spec: PriorSpec) -> EDM:
+def edm(net: nn.Module, spec: PriorSpec) -> EDM:
+    """A network of one stage as a denoiser."""
     return EDM(net, spec.sigma_data, spec.mean)
