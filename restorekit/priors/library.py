@@ -147,7 +147,9 @@ def load_prior(
         raise BadInput(str(error)) from None
     config = spec.config
     if isinstance(config, CodecConfig):
-        raise BadInput(f"{name} is a codec and denoises nothing: take a prior of its latents, or `load_codec` for itself")
+        raise BadInput(
+            f"{name} is a codec and denoises nothing: take a prior of its latents, or `load_codec` for itself"
+        )
     if label is not None:  # our own networks with classes do without one too
         check_label(name, getattr(config, "classes", 0) or None, label)
     half = precision == "bf16" or (precision == "auto" and bf16_pays(device))

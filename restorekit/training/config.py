@@ -170,10 +170,11 @@ class Loss(Section):
         description="perceptual: alex, squeeze, vgg or a file of torchvision; none: features of the shipped prior instead",
     )
     gradient: float = Field(default=1.0, ge=0, description="differences of neighbours, at three sizes")
-    quantisation: float = Field(default=1.0, ge=0)
     kl: float = Field(default=1e-6, ge=0, description="regulariser: kl, per number of the latent")
     # Off: it invents texture, which nobody can tell from what was measured, and takes long to pay off.
-    adversarial: float = Field(default=0.0, ge=0, description="times the ratio of gradients at the last layer; 0.8 is common")
+    adversarial: float = Field(
+        default=0.0, ge=0, description="times the ratio of gradients at the last layer; 0.8 is common"
+    )
     disc_start: float = Field(default=0.5, ge=0, le=1, description="share of the run before the discriminator begins")
     disc_width: int = Field(default=32, ge=1)
 
