@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from restorekit.bench import memory
 from restorekit.bench.image_sets import ENOUGH, SetDistance
 from restorekit.bench.images import Images
-from restorekit.priors.perceptual import BACKBONES, lpips
 from restorekit.bench.processes import Lost, share
 from restorekit.bench.rows import Rows, alone
 from restorekit.errors import BadInput
+from restorekit.priors.perceptual import BACKBONES, lpips
 from tests.chromium import BINARY, browser
 from tests.jobs import maker
 from tests.test_bench_images import bench, folder

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import read_spec
@@ -112,7 +111,9 @@ def test_weights_scale_their_terms(config: Config, pictures: Path) -> None:
     assert loss(l1=1, gradient=1, perceptual=1) == pytest.approx(
         loss(l1=1) + loss(gradient=1) + loss(perceptual=1), rel=1e-5
     )
-    made = objective(config, pictures, loss__l1=1.0, loss__gradient=0.0, loss__adversarial=0.0, model__regulariser="none")
+    made = objective(
+        config, pictures, loss__l1=1.0, loss__gradient=0.0, loss__adversarial=0.0, model__regulariser="none"
+    )
     x0, noise = made.batch(0, 0, 4)
     back = made.net.decode(made.net.encode(x0))
     assert float(made(x0, noise)) == pytest.approx(float((back - x0).abs().mean()))
