@@ -9,18 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 from restorekit import io
-from restorekit.bench import perceptual
+from restorekit.bench.eval_pictures import PictureSet
 from restorekit.bench.evals import Evaluation
+from restorekit.bench.reconstruction import reconstruction
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
-from restorekit.priors import checkpoint
+from restorekit.priors import checkpoint, perceptual
 from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import load_prior
+from restorekit.priors.library import load_codec, load_prior
 from restorekit.priors.unet import UNetConfig
 from tests.test_cli import go
+from tests.test_codec import SMALL as CODEC
+from tests.test_codec import random_net as random_codec
 from tests.test_unet import random_unet
 
 PHOTOS = (skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket())
@@ -201,6 +205,24 @@ def test_priors_of_one_name_are_told_apart(tmp_path: Path) -> None:
     sha = load_prior("natural-fast").sha256[:8]
     assert [r["method"] for r in rows] == ["noisy", "natural-fast", f"natural-fast@{sha}"]
     assert rows[1]["psnr"] == rows[2]["psnr"]
+
+
+def test_a_codec_is_judged_on_what_it_gives_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arch = {"kind": "codec", **asdict(CODEC)}
+    path = tmp_path / "codec.safetensors"
+    checkpoint.save(path, random_codec(CODEC).state_dict(), PriorSpec("codec", arch, 0.25), torch.float32)
+    data = crops(tmp_path / "data", 3)
+    go("priors", "eval", path, "--data", data, "--crop", 30, "--bands", 1, "--out", tmp_path / "r.json")
+    record = json.loads((tmp_path / "r.json").read_text())
+    found = record["reconstruction"]
+    pictures = [x for _, x in PictureSet.read(data).centres(30, 1)]
+    assert found == pytest.approx(reconstruction(load_codec(str(path)), pictures), rel=1e-6)
+    assert record["prior"]["sha256"] == io.sha256(path)
+    said = capsys.readouterr().out
+    assert f"{found['psnr']:.4g}" in said
+    assert "Means over 3 pictures of data" in said
+    with pytest.raises(BadInput, match="is a codec: it gives pictures back and draws none; leave out --samples"):
+        Evaluation(prior=str(path), data=data, samples="8").check()
 
 
 WRONG = {

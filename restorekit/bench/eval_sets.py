@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from restorekit import io
 from restorekit.bench.image_sets import Given
 from restorekit.bench.manifold import K, precision_recall
-from restorekit.bench.perceptual import need_torchmetrics
 from restorekit.errors import BadInput
 from restorekit.priors.features import Pooled, encoder
 from restorekit.priors.library import find, shipped
+from restorekit.priors.perceptual import need_torchmetrics
 
 FIDELITY = "pt_inception-2015-12-05"  # how torch-fidelity calls the weights that FID was defined with
 Told = Callable[[int, int], None]  # (done, in all)

@@ -3,18 +3,19 @@
     Evaluation(prior="natural", data=Path("photos.zip"), samples="200", train=Path("train.zip"))()
 
 What it denoises, level by level; how like the pictures its samples are, as a set; whether they are copies of training
-pictures. Every figure comes with the number of pictures, and those of sets with the feature network and its checksum.
+pictures. A codec is judged on what it gives back. Every figure comes with the number of pictures, and those of sets with the feature network and its checksum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from restorekit.bench.eval_denoise import DOMAINS, Denoising
 from restorekit.bench.eval_neighbours import Neighbours, neighbours
@@ -22,9 +23,12 @@ from restorekit.bench.eval_pictures import PictureSet
 from restorekit.bench.eval_sets import FeatureNet, set_row
 from restorekit.bench.image_cases import SMALLEST
 from restorekit.bench.machine import machine, versions
-from restorekit.bench.perceptual import need_torchmetrics
+from restorekit.bench.reconstruction import reconstruction
 from restorekit.errors import BadInput
-from restorekit.priors.library import Precision, Prior, load_prior
+from restorekit.priors.checkpoint import read_spec, sha256
+from restorekit.priors.codec import Codec
+from restorekit.priors.library import Precision, Prior, device_of, find, load_codec, load_prior
+from restorekit.priors.perceptual import need_torchmetrics
 from restorekit.sampling import Sampling, displayed
 
 Phase = Callable[[str, int, int], None]  # (what is done, how much of it, of how much)
@@ -120,7 +124,27 @@ class Evaluation:
         height, width = self.drawn.pictures[0].shape[:2]
         return self.sampling.shape[0], height, width
 
+    @cached_property
+    def codec(self) -> Codec | None:
+        """The codec, where `prior` names one."""
+        path = find(self.prior)
+        spec = None if path.is_dir() or path.suffix != ".safetensors" else read_spec(path)
+        if spec is None or spec.arch.get("kind") != "codec":
+            return None
+        for name in ("samples", "train", "beside"):
+            if getattr(self, name):
+                raise BadInput(f"{self.prior} is a codec: it gives pictures back and draws none; leave out --{name}")
+        return load_codec(self.prior, device=device_of(self.device))
+
     def check(self) -> None:
+        """Refuse what cannot be before anything is measured."""
+        if self.crop and self.crop < SMALLEST:
+            raise BadInput(f"--crop {self.crop}: at least {SMALLEST} pixels a side are needed, or 0 for whole pictures")
+        if self.codec is None:
+            self._check_prior()
+        _ = self.pictures
+
+    def _check_prior(self) -> None:
         for name, least in (("limit", FEWEST), ("train_limit", 3)):
             value = getattr(self, name)
             if value is not None and value < (least if self.samples else 1):
@@ -131,8 +155,6 @@ class Evaluation:
             raise BadInput(
                 f"--sigmas {', '.join(map(str, self.sigmas))}: noise levels are numbers above 0, as 0.05,0.1,0.2"
             )
-        if self.crop and self.crop < SMALLEST:
-            raise BadInput(f"--crop {self.crop}: at least {SMALLEST} pixels a side are needed, or 0 for whole pictures")
         if self.train is not None and self.samples is None:
             raise BadInput("--train is for the neighbours of samples; give --samples too, as --samples 64")
         if self.sigmas == () and self.samples is None:
@@ -166,12 +188,10 @@ class Evaluation:
 
     def __call__(self, phase: Phase = lambda what, done, total: None) -> Findings:
         self.check()
-        prior, place = self.loaded, self.sampling.place
-        record: dict[str, Any] = versions() | {
-            "machine": machine(place), "device": str(place), "precision": prior.precision,
-            "prior": {"name": prior.spec.name, "sha256": prior.sha256, "domain": self.domain},
-            "pictures": _described(self.pictures), "bands": self.sampling.shape[0], "seed": self.seed,
-        }  # fmt: skip
+        if self.codec is not None:
+            return self._reconstruction(self.codec, phase)
+        prior = self.loaded
+        record = self._record(prior.path, prior.spec.name, self.domain, prior.precision, self.sampling.shape[0])
         if self.sigmas != ():
             record["denoising"] = self._denoising(phase)
         if self.samples is None:
@@ -185,6 +205,27 @@ class Evaluation:
             "train": _described(self.training), "windows": near.seen, "network": self._net(), **near.figures()
         }  # fmt: skip
         return Findings(record, near.strip())
+
+    def _record(self, path: Path, name: str, domain: str, precision: str, bands: int) -> dict[str, Any]:
+        place = device_of(self.device)
+        return versions() | {
+            "machine": machine(place), "device": str(place), "precision": precision,
+            "prior": {"name": name, "sha256": sha256(path), "domain": domain},
+            "pictures": _described(self.pictures), "bands": bands, "seed": self.seed,
+        }  # fmt: skip
+
+    def _reconstruction(self, codec: Codec, phase: Phase) -> Findings:
+        bands = self.bands or max(codec.net.config.bands)
+        path = find(self.prior)
+        record = self._record(path, read_spec(path).name, "a codec", "fp32", bands)
+
+        def each() -> Iterator[np.ndarray]:
+            for done, (_, picture) in enumerate(self.pictures.centres(self.crop, bands), 1):
+                yield picture
+                phase("reconstruction", done, len(self.pictures))
+
+        with torch.no_grad():
+            return Findings(record | {"reconstruction": reconstruction(codec, each())})
 
     def _denoising(self, phase: Phase) -> dict[str, Any]:
         bands, kind = self.sampling.shape[0], DOMAINS[self.domain]

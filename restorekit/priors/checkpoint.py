@@ -18,16 +18,22 @@ from torch import Tensor, nn
 from restorekit.errors import BadInput
 from restorekit.priors import filetypes
 from restorekit.priors.cascade import CascadeConfig, Stages
+from restorekit.priors.codec import CodecConfig, CodecNet
 from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
 
 FORMAT = "restorekit-prior-1"
 DOMAINS = ("srgb", "linear", "log-intensity", "latent")
-Config = UNetConfig | PISDMConfig | CascadeConfig
-Network = UNet | PISDM | Stages
-CONFIGS: dict[str, type[Config]] = {"unet": UNetConfig, "pisdm": PISDMConfig, "cascade": CascadeConfig}
-NETWORKS: dict[type[Any], type[Any]] = {UNetConfig: UNet, PISDMConfig: PISDM, CascadeConfig: Stages}
+Denoising = UNetConfig | PISDMConfig | CascadeConfig  # of networks that are denoisers of pictures
+Config = Denoising | CodecConfig
+Network = UNet | PISDM | Stages | CodecNet
+CONFIGS: dict[str, type[Config]] = {
+    "unet": UNetConfig, "pisdm": PISDMConfig, "cascade": CascadeConfig, "codec": CodecConfig
+}  # fmt: skip
+NETWORKS: dict[type[Any], type[Any]] = {
+    UNetConfig: UNet, PISDMConfig: PISDM, CascadeConfig: Stages, CodecConfig: CodecNet
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade, Stages
-from restorekit.priors.checkpoint import Config, PriorSpec, load, read_spec, sha256
+from restorekit.priors.checkpoint import Denoising, PriorSpec, load, read_spec, sha256
+from restorekit.priors.codec import Codec, CodecConfig, CodecNet
 from restorekit.priors.foreign import diffusers, guided_diffusion
 from restorekit.priors.foreign.spec import ForeignSpec, check_label
 from restorekit.priors.precond import EDM, Adapted
@@ -142,6 +143,10 @@ def load_prior(
         return _foreign(path, device, precision, tile, label)
     net, spec = load(path)
     config = spec.config
+    if isinstance(config, CodecConfig):
+        raise BadInput(
+            f"{name} is a codec and denoises nothing: take a prior of its latents, or `load_codec` for itself"
+        )
     if label is not None:  # our own networks with classes do without one too
         check_label(name, getattr(config, "classes", 0) or None, label)
     half = precision == "bf16" or (precision == "auto" and bf16_pays(device))
@@ -164,10 +169,21 @@ def high_of(net: nn.Module) -> nn.Module:
     return net.high if isinstance(net, Stages) else net
 
 
-def _ready(denoise: Denoiser, config: Config, side: int | None) -> Denoiser:
+def _ready(denoise: Denoiser, config: Denoising, side: int | None) -> Denoiser:
     """For any size, in windows of this side."""
     padded = Padded(denoise, config.multiple)
     return padded if side is None else Tiled(padded, side, config.halo, blend=config.blend)
+
+
+def load_codec(name: str, *, device: str | torch.device = "cpu") -> Codec:
+    """The codec in a file that `restorekit train` wrote from a configuration with `kind: codec`; fp32."""
+    path = find(name)
+    if path.is_dir() or path.suffix in PICKLED:
+        raise BadInput(f"{name} is no codec; give a .safetensors file of a configuration with `kind: codec`")
+    net, spec = load(path)
+    if not isinstance(net, CodecNet):
+        raise BadInput(f"{name} is a denoiser and no codec; give a file of a configuration with `kind: codec`")
+    return Codec.of(net.to(device), f"{spec.name}@{sha256(path)[:8]}")
 
 
 def _check_tile(tile: int, step: int, name: str) -> int:

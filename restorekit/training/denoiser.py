@@ -48,7 +48,7 @@ class DenoiserObjective(Objective):
         self.net = build(self.spec)
         self.preconditioner = EDM(self.net, self.spec.sigma_data, self.spec.mean)
         if config.init:
-            _begin_from(Path(config.init), self.net)
+            begin_from(Path(config.init), self.net)
 
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
         c, pictures = self.config, self.patches.pictures
@@ -88,7 +88,7 @@ class DenoiserObjective(Objective):
         sample_grid(path, self.spec, ema, self.patches, next(self.net.parameters()).device)
 
 
-def _begin_from(path: Path, net: nn.Module) -> None:
+def begin_from(path: Path, net: nn.Module) -> None:
     """Start with the weights of a trained prior, where names and shapes are the same; BadInput where none are."""
     try:
         trained, _ = load(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from restorekit.training.config import Config
+from restorekit.training.codec import CodecObjective
+from restorekit.training.config import CodecModel, Config
 from restorekit.training.denoiser import DenoiserObjective
 from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
@@ -13,4 +14,6 @@ def objective_of(config: Config, pictures: Pictures, data: str) -> Objective:
     """What a configuration trains on these pictures; data: what the card calls them."""
     if config.cascade is not None:
         return RelayObjective(config, pictures, data)
+    if isinstance(config.model, CodecModel):
+        return CodecObjective(config, pictures, data)
     return DenoiserObjective(config, pictures, data)
