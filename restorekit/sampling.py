@@ -101,6 +101,11 @@ def draw(
     return torch.cat(done)
 
 
+def _denoise(prior: Any) -> Denoiser:
+    """What is called at each step: a prior itself, or its method where it is one of latents."""
+    return getattr(prior, "denoise", prior)  # type: ignore[no-any-return]
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """pictures (n, C, H, W) in the domain of the prior, with what is needed to make them again."""
@@ -186,16 +191,18 @@ class Sampling:
     @property
     def denoiser(self) -> Denoiser:
         """What is called at each step; of latents where the prior is one of latents."""
-        own: Denoiser = getattr(self.loaded, "denoise", self.loaded)
-        if not self.guided:
-            return own
-        without = self._load(None)
-        return Guided(own, getattr(without, "denoise", without), cast(float, self.guidance))
+        own = _denoise(self._prior)
+        return Guided(own, _denoise(self._load(None)), cast(float, self.guidance)) if self.guided else own
+
+    @cached_property
+    def _prior(self) -> Any:
+        """For pictures of as many bands as a sample has."""
+        return self.loaded.for_bands(self.shape[0])
 
     @torch.no_grad()
     def _state_shape(self) -> tuple[int, int, int]:
         """Of what is diffused: a picture, or for a prior of latents the latent of one as large."""
-        encode = getattr(self.loaded, "encode", None)
+        encode = getattr(self._prior, "encode", None)
         if encode is None:
             return self.shape
         c, h, w = encode(torch.full((1, *self.shape), 0.5, device=self.place)).shape[1:]
@@ -204,7 +211,7 @@ class Sampling:
     @torch.no_grad()
     def _pictures(self, x: Tensor) -> Tensor:
         """What was diffused, decoded where it is latents, one at a time: a decoder needs more memory than what it gives."""
-        decode = getattr(self.loaded, "decode", None)
+        decode = getattr(self._prior, "decode", None)
         height, width = self.shape[1:]
         return x if decode is None else torch.cat([decode(z)[..., :height, :width] for z in x.split(1)])
 

@@ -235,7 +235,11 @@ def test_a_class_and_its_guidance(classes: Path) -> None:
 def test_a_prior_of_latents_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     class Latents:
         spec = PriorSpec("latents", {"kind": "unet", "bands": [1, 3]}, 1.0, 0.0, domain="latent")
-        precision, sha256 = "fp32", ""
+        precision, sha256, bands = "fp32", "", 3
+
+        def for_bands(self, bands: int) -> Latents:
+            self.bands = bands
+            return self
 
         def denoise(self, z: Tensor, sigma: float | Tensor, /) -> Tensor:
             return torch.full_like(z, 0.125)
@@ -245,13 +249,14 @@ def test_a_prior_of_latents_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def decode(self, z: Tensor, /) -> Tensor:
             assert len(z) == 1
-            return 4 * z[:, :1].repeat_interleave(4, -1).repeat_interleave(4, -2).expand(-1, 3, -1, -1)
+            return 4 * z[:, :1].repeat_interleave(4, -1).repeat_interleave(4, -2).expand(-1, self.bands, -1, -1)
 
     monkeypatch.setattr(sampling, "load_prior", lambda name, **rest: Latents())
     found = Sampling(prior="latents", n=3, steps=4, size=(7, 9))()
     assert found.pictures.shape == (3, 3, 7, 9)
     torch.testing.assert_close(found.pictures, torch.full((3, 3, 7, 9), 0.5))
     assert Sampling(prior="latents").domain == "srgb"
+    assert Sampling(prior="latents", n=1, steps=2, size=(4, 8), bands=1)().pictures.shape == (1, 1, 4, 8)
 
 
 # --- grids ---
