@@ -22,7 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import build, read_spec
 from restorekit.priors.library import load_prior
 from restorekit.priors.unet import UNet
-from restorekit.training import loop
+from restorekit.training import denoiser
 from restorekit.training import pictures as decoding
 from restorekit.training.config import Config, Data, Noise, read_config
 from restorekit.training.data import Patches, log_intensity
@@ -91,7 +91,7 @@ def interrupt(step: int, config: Config, pictures: Path, out: Path, resume: bool
     """A run of batches of 4 that is killed when it has done this many steps."""
     plain = Patches.batch
 
-    def stopped(self: Patches, first: int, count: int, grey: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def stopped(self: Patches, first: int, count: int, grey: bool) -> tuple[Tensor, ...]:
         if first == step * 4:
             raise KeyboardInterrupt
         return plain(self, first, count, grey)
@@ -242,12 +242,12 @@ def test_a_run_leaves_a_prior_that_denoises(
         return out
 
     made: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(loop, "Patches", lambda *fields: made.append(fields) or Patches(*fields))
+    monkeypatch.setattr(denoiser, "Patches", lambda *fields: made.append(fields) or Patches(*fields))
     monkeypatch.setattr(UNet, "forward", watched)
     config = changed(config, run__precision=precision, run__seed=5, data__flips=precision == "bf16", noise__wide=0.2)
     path = train(config, pictures, tmp_path / "run", quiet=True)
     monkeypatch.setattr(UNet, "forward", plain)
-    assert made[0][1:] == (config.data, config.noise, 5, "srgb")
+    assert made[0][1:] == (config.data, config.noise, 5, "srgb", None)
     assert [bands for bands, _ in seen] == [3, 3, 1, 3, 3, 1]  # grey_every: 3
     assert {dtype for _, dtype in seen} == {torch.bfloat16 if precision == "bf16" else torch.float32}
     assert path == tmp_path / "run" / "prior.safetensors"

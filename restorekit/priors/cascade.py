@@ -3,8 +3,8 @@
 Eq 9, with its misprints corrected, X' = sqrt(alpha_bar) Up_s(X_L) + sqrt(1 - alpha_bar) eps: alpha_bar for the alpha of
 one step, under which hardly any noise would be added, and an upsampling for the product s X_L. Here, in x0 + sigma n, it
 is x = Up_s(x_L) + sigma n. The seed does not say at which level. It has to hide what Up_s(x_L) has in place of detail:
-`relay_level` measures that on pictures. The high stage is then an ordinary denoiser, trained on levels up to 1.5 times
-the relay. (Teng et al., "Relay Diffusion", ICLR 2024, would instead train it to take out the blocks.)
+`relay_level` measures that on pictures. The high stage is then an ordinary denoiser, trained on levels up to 1.5
+`top`: the relay, for sampling; more for restoration, where a level above the relay still shows fine detail. (Teng et al., "Relay Diffusion", ICLR 2024, would instead train it to take out the blocks.)
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import per_item
 from restorekit.types import Denoiser
 
@@ -58,23 +59,71 @@ def resampled_time(t: Tensor, steps: float, n: float = 2.0) -> Tensor:
     return (steps * (1 - (t / steps) ** n)).clamp(1, steps)
 
 
+@dataclass(frozen=True)
+class CascadeConfig:
+    """Two networks in one checkpoint, and what the low one was trained on."""
+
+    low: PISDMConfig
+    high: PISDMConfig
+    factor: int
+    relay: float
+    top: float  # the high stage was trained on levels up to 1.5 of this
+    low_sigma_data: float
+    low_mean: float
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        return tuple(c for c in self.high.bands if c in self.low.bands)
+
+    @property
+    def classes(self) -> int:
+        return self.high.classes
+
+    @property
+    def multiple(self) -> int:
+        return math.lcm(self.high.multiple, self.factor)
+
+    @property
+    def tile(self) -> int:
+        return self.high.tile
+
+    @property
+    def halo(self) -> int:
+        return self.high.halo
+
+    @property
+    def blend(self) -> int:
+        return self.high.blend
+
+
+class Stages(nn.Module):
+    """The networks of a `CascadeConfig`: one state dict."""
+
+    def __init__(self, config: CascadeConfig):
+        super().__init__()
+        self.config, self.low, self.high = config, PISDM(config.low), PISDM(config.high)
+
+
 @dataclass(frozen=True, eq=False)
 class Cascade:
     """Two stages as one denoiser at the high resolution, for a solver or a sampler.
 
-    Above 1.5 `relay` the answer is that of the low stage for the block means, where the noise is sigma / factor: what a
-    block holds beyond its mean cannot be seen there. Below `relay` it is the high stage's. Between the two it goes over
-    from one to the other, linearly in ln(sigma).
+    Up to `top` the answer is the high stage's. Above 1.5 `top` it is that of the low stage for the block means, where the
+    noise is sigma / factor: what a block holds beyond its mean cannot be seen there. Between the two it goes over from one
+    to the other, linearly in ln(sigma). `relay` is where a sample goes over, and may be lower: see `start`.
     """
 
     low: Denoiser
     high: Denoiser
-    relay: float  # sigma at which the high stage takes over, in the unit of the picture
+    relay: float  # sigma at which a finished low-resolution picture is taken up, in the unit of the picture
     factor: int = 4
+    top: float = 0.0  # up to here the high stage answers alone; 0: up to `relay`
 
     def __post_init__(self) -> None:
         if not self.relay > 0 or self.factor < 2:
             raise ValueError(f"relay={self.relay} must be positive and factor={self.factor} 2 or more")
+        if self.top and self.top < self.relay:
+            raise ValueError(f"top={self.top} must be relay={self.relay} or more: sampling begins there")
 
     def start(self, low: Tensor, noise: Tensor) -> Tensor:
         """Eq 9: the state at level `relay` for a finished low-resolution picture (sampled, or restored).
@@ -84,12 +133,12 @@ class Cascade:
         return up(low, self.factor) + self.relay * noise
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        s = per_item(sigma, x)
-        share = ((s / self.relay).clamp(min=1e-12).log() / math.log(1.5)).clamp(0, 1)  # of the low stage
+        s, top = per_item(sigma, x), self.top or self.relay
+        share = ((s / top).clamp(min=1e-12).log() / math.log(1.5)).clamp(0, 1)  # of the low stage
         level = s.flatten()
         if bool((share == 0).all()):
             return self.high(x, sigma)
         coarse = up(self.low(down(x, self.factor), level / self.factor), self.factor)
         if bool((share == 1).all()):
             return coarse
-        return torch.lerp(self.high(x, level.clamp(max=1.5 * self.relay)), coarse, share)
+        return torch.lerp(self.high(x, level.clamp(max=1.5 * top)), coarse, share)

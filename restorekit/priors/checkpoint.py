@@ -12,14 +12,18 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from restorekit.priors.cascade import CascadeConfig, Stages
 from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
 
 FORMAT = "restorekit-prior-1"
-CONFIGS: dict[str, type[UNetConfig | PISDMConfig]] = {"unet": UNetConfig, "pisdm": PISDMConfig}
+Config = UNetConfig | PISDMConfig | CascadeConfig
+Network = UNet | PISDM | Stages
+CONFIGS: dict[str, type[Config]] = {"unet": UNetConfig, "pisdm": PISDMConfig, "cascade": CascadeConfig}
+NETWORKS: dict[type[Any], type[Any]] = {UNetConfig: UNet, PISDMConfig: PISDM, CascadeConfig: Stages}
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,8 @@ class PriorSpec:
     metrics: dict[str, Any] = field(default_factory=dict)  # of the format, not filled: quality is in the card NAME.md
 
     @property
-    def config(self) -> UNetConfig | PISDMConfig:
-        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arch.items() if k != "kind"}
-        kind = self.arch.get("kind")
-        if kind not in CONFIGS:
-            raise ValueError(
-                f"{self.name}: unknown architecture {kind!r}; this version knows: {', '.join(sorted(CONFIGS))}"
-            )
-        return CONFIGS[kind](**known)
+    def config(self) -> Config:
+        return _config(self.arch, self.name)
 
     @property
     def bands(self) -> tuple[int, ...]:
@@ -54,11 +52,20 @@ class PriorSpec:
         return self.config.bands
 
 
-def build(spec: PriorSpec) -> UNet | PISDM:
+def _config(arch: dict[str, Any], name: str) -> Config:
+    kind = arch.get("kind")
+    if kind not in CONFIGS:
+        raise ValueError(f"{name}: unknown architecture {kind!r}; this version knows: {', '.join(sorted(CONFIGS))}")
+    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in arch.items() if k != "kind"}
+    inner: dict[str, Any] = {k: _config(v, name) for k, v in known.items() if isinstance(v, dict)}
+    return CONFIGS[kind](**(known | inner))
+
+
+def build(spec: PriorSpec) -> Network:
     """The untrained network of a spec."""
     try:
         config = spec.config
-        return PISDM(config) if isinstance(config, PISDMConfig) else UNet(config)
+        return NETWORKS[type(config)](config)
     except TypeError as error:
         raise ValueError(f"{spec.name}: its architecture is not of this version of restorekit ({error})") from None
 
@@ -87,7 +94,7 @@ def read_spec(path: Path) -> PriorSpec:
         raise ValueError(f"{path}: its header is not of this version of restorekit ({error})") from None
 
 
-def load(path: Path) -> tuple[UNet | PISDM, PriorSpec]:
+def load(path: Path) -> tuple[Network, PriorSpec]:
     """The network in float32 and eval mode, with its spec."""
     spec = read_spec(path)
     net = build(spec)
@@ -105,5 +112,6 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def edm(net: UNet | PISDM, spec: PriorSpec) -> EDM:
+def edm(net: nn.Module, spec: PriorSpec) -> EDM:
+    """A network of one stage as a denoiser."""
     return EDM(net, spec.sigma_data, spec.mean)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import PriorSpec, load, read_spec, sha256
+from restorekit.priors.cascade import Cascade, Stages
+from restorekit.priors.checkpoint import Config, PriorSpec, load, read_spec, sha256
 from restorekit.priors.foreign import diffusers, guided_diffusion
 from restorekit.priors.foreign.spec import ForeignSpec, check_label
 from restorekit.priors.precond import EDM, Adapted
@@ -149,11 +150,27 @@ def load_prior(
     half = precision == "bf16" or (precision == "auto" and bf16_pays(device))
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     side = config.tile if tile == "auto" else tile
-    denoise: Denoiser = Padded(EDM(Network(net, half, label), spec.sigma_data, spec.mean), config.multiple)
     if side is not None:
         _check_tile(side, config.multiple, spec.name)
-        denoise = Tiled(denoise, side, config.halo, blend=config.blend)
+    denoise = _ready(EDM(Network(high_of(net), half, label), spec.sigma_data, spec.mean), config, side)
+    if isinstance(net, Stages):
+        c = net.config
+        low = EDM(Network(net.low, half, label), c.low_sigma_data, c.low_mean)
+        # The low stage sees windows of its own: those it was trained on.
+        small = _ready(low, c.low, None if side is None else c.low.tile)
+        denoise = Padded(Cascade(small, denoise, c.relay, c.factor, c.top), c.factor)
     return Prior(spec, denoise, path, "bf16" if half else "fp32", side)
+
+
+def high_of(net: nn.Module) -> nn.Module:
+    """The network that works at the resolution of the picture."""
+    return net.high if isinstance(net, Stages) else net
+
+
+def _ready(denoise: Denoiser, config: Config, side: int | None) -> Denoiser:
+    """For any size, in windows of this side."""
+    padded = Padded(denoise, config.multiple)
+    return padded if side is None else Tiled(padded, side, config.halo, blend=config.blend)
 
 
 def _check_tile(tile: int, step: int, name: str) -> int:

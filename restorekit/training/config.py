@@ -106,6 +106,9 @@ Model = Annotated[
 
 class Data(Section):
     crop: int = Field(default=64, ge=8, description="side of the training patches, pixels")
+    shrink: int = Field(default=1, ge=1, description="pictures are reduced by block means first: the low stage")
+    labels: str = Field(default="", description="folder, or a JSON file of {picture: class}; empty: no classes")
+    label_drop: float = Field(default=0.1, ge=0, le=1, description="share of patches whose class is left out")
     flips: bool = True  # random flips and quarter turns
     grey_every: int = Field(
         default=4, ge=0, description="every n-th batch is grey (luminance), for networks that take 1 band; 0 = never"
@@ -139,7 +142,21 @@ class Optim(Section):
         default=0.5, ge=0, le=1, description="share of the run after which the rate falls linearly to 0"
     )
     clip: float = Field(default=1.0, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
+
+
+class Stage(Section):
+    """The high-resolution stage of a cascade: the model section, trained beside a low stage that is done."""
+
+    low: str = Field(description="the trained prior of the low stage, a .safetensors file")
+    factor: int = Field(default=2, ge=2)
+    relay: float | None = Field(
+        default=None, gt=0, description="where sampling goes over to this stage; None: measured"
+    )
+    top: float | None = Field(default=None, gt=0, description="up to here this stage answers alone; None: relay")
+    kappa: float = Field(default=0.4, ge=0, description="weight of the scale-invariant loss")
+    ramp: int = Field(default=2000, ge=0, description="steps over which that weight rises")
 
 
 class Run(Section):
@@ -154,12 +171,14 @@ class Config(Section):
     name: str = "prior"
     licence: str = "not stated"
     description: str = ""
+    init: str = Field(default="", description="a trained prior whose weights the run begins with")
     domain: Literal["srgb", "log-intensity"] = "srgb"
     model: Model = UNetModel()
     data: Data = Data()
     noise: Noise = Noise()
     optim: Optim = Optim()
     run: Run = Run()
+    cascade: Stage | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Config:
@@ -169,6 +188,10 @@ class Config(Section):
             raise ValueError(f"data.crop={crop} must be a multiple of {multiple} for this network, as {near}")
         if self.domain == "log-intensity" and self.model.bands != (1,):
             raise ValueError("domain=log-intensity is for one band; set model.bands=[1]")
+        if self.data.labels and not isinstance(self.model, PISDMModel):
+            raise ValueError("data.labels needs a network that knows classes; use model.kind=pisdm")
+        if self.cascade and (not isinstance(self.model, PISDMModel) or crop % self.cascade.factor):
+            raise ValueError(f"cascade needs model.kind=pisdm and data.crop={crop} a multiple of cascade.factor")
         if isinstance(self.model, PISDMModel) and self.model.side != crop:
             raise ValueError(f"model.side={self.model.side} must be data.crop={crop}, what the network is trained on")
         if len(self.model.bands) == 2 and every < 2:

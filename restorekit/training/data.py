@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -33,36 +34,49 @@ class Patches:
     noise: Noise
     seed: int
     domain: str = "srgb"
+    labels: NDArray[np.int64] | None = None  # class number of each picture
 
-    def item(self, index: int, grey: bool) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-        """x0 (C, crop, crop) in the domain, standard normal noise of that shape, sigma."""
+    def item(self, index: int, grey: bool) -> tuple[NDArray[np.float32], NDArray[np.float32], float, int]:
+        """x0 (C, crop, crop) in the domain, standard normal noise of that shape, sigma, class (-1: none, or left out)."""
         rng = np.random.Generator(np.random.Philox(key=[self.seed, index]))
-        picture, crop, law = self.pictures[int(rng.integers(len(self.pictures)))], self.data.crop, self.noise
+        number, shrink = int(rng.integers(len(self.pictures))), self.data.shrink
+        picture, crop = self.pictures[number], self.data.crop * shrink
         top, left = (int(rng.integers(n - crop + 1)) for n in picture.shape[:2])
         patch = picture[top : top + crop, left : left + crop]
         if self.data.flips:
             turn, flip = int(rng.integers(4)), bool(rng.integers(2))
             patch = np.rot90(patch[:, ::-1] if flip else patch, turn)
         x0 = patch.astype(np.float32) / 255
+        if shrink > 1:
+            x0 = x0.reshape(self.data.crop, shrink, self.data.crop, shrink, -1).mean((1, 3))
         x0 = (x0 @ LUMA)[None] if grey else x0.transpose(2, 0, 1)
         if self.domain == "log-intensity":
             x0 = log_intensity(x0, rng.random(x0.shape, np.float32))
             contrast, gain = np.exp(rng.normal(0, self.data.contrast)), rng.normal(0, self.data.gain)
             x0 = (contrast * (x0 - x0.mean()) + x0.mean() + gain).astype(np.float32)
-        if rng.random() < law.wide:
-            log_sigma = rng.uniform(np.log(law.sigma_min), np.log(law.sigma_max))
-        else:
-            log_sigma = rng.normal(law.log_mean, law.log_std)
-        sigma = float(np.clip(np.exp(log_sigma), law.sigma_min, law.sigma_max))
-        return np.ascontiguousarray(x0, np.float32), rng.standard_normal(x0.shape, np.float32), sigma
+        sigma = self._sigma(rng)
+        noise = rng.standard_normal(x0.shape, np.float32)
+        label = -1 if self.labels is None or rng.random() < self.data.label_drop else int(self.labels[number])
+        return np.ascontiguousarray(x0, np.float32), noise, sigma, label
 
-    def batch(self, first: int, count: int, grey: bool) -> tuple[Tensor, Tensor, Tensor]:
-        x0, noise, sigma = zip(*(self.item(i, grey) for i in range(first, first + count)))
-        return torch.from_numpy(np.stack(x0)), torch.from_numpy(np.stack(noise)), torch.tensor(sigma)
+    def _sigma(self, rng: np.random.Generator) -> float:
+        law = self.noise
+        if rng.random() < law.wide:
+            return float(np.exp(rng.uniform(np.log(law.sigma_min), np.log(law.sigma_max))))
+        normal = NormalDist(law.log_mean, law.log_std)
+        low, high = normal.cdf(np.log(law.sigma_min)), normal.cdf(np.log(law.sigma_max))
+        share = rng.uniform(low, high)  # of a law cut off at both ends
+        return float(np.clip(np.exp(normal.inv_cdf(min(max(share, 1e-300), 1 - 1e-16))), law.sigma_min, law.sigma_max))
+
+    def batch(self, first: int, count: int, grey: bool) -> tuple[Tensor, ...]:
+        """x0, noise (count, C, crop, crop), sigma (count,), and the classes (count,) where there are any."""
+        x0, noise, sigma, label = zip(*(self.item(i, grey) for i in range(first, first + count)))
+        batch = torch.from_numpy(np.stack(x0)), torch.from_numpy(np.stack(noise)), torch.tensor(sigma)
+        return batch if self.labels is None else (*batch, torch.tensor(label))
 
     def moments(self, grey: bool) -> tuple[float, float]:
         """Mean and standard deviation of x0 over the first 500 patches, or pictures where x0 is their pixels."""
-        if self.domain == "srgb":
+        if self.domain == "srgb" and self.data.shrink == 1:
             return self.pictures.sigma_data()
         x0 = np.stack([self.item(i, grey)[0] for i in range(500)])
         return float(x0.mean()), float(x0.std())

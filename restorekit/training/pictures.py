@@ -172,7 +172,7 @@ class Pictures:
 
     def at_least(self, crop: int) -> Pictures:
         """Only the pictures that a crop fits into."""
-        keep: NDArray[np.bool_] = (self.shapes >= crop).all(1)
+        keep = np.asarray((self.shapes >= crop).all(1))
         if not keep.any():
             raise BadInput(f"every picture is smaller than data.crop={crop}; choose a smaller crop")
         names = tuple(name for name, kept in zip(self.names, keep.tolist()) if kept)

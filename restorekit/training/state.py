@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.training.config import Config
+from restorekit.training.objective import Objective
 
 # What --resume may change: how far the run goes, and what only a person who watches it sees.
 CHANGEABLE = {"optim.steps", "run.checkpoint_every", "run.sample_every", "run.log_every"}
@@ -66,17 +67,15 @@ class Header:
 
 @dataclass
 class State:
-    net: nn.Module
+    objective: Objective
     ema: dict[str, Tensor]
-    optimizer: torch.optim.Adam
+    optimizer: torch.optim.AdamW
     step: int = 0
     seconds: float = 0.0
 
     def save(self, path: Path, config: Config, data: str) -> None:
-        names: dict[Tensor, str] = {p: n for n, p in self.net.named_parameters()}
-        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()} | {
-            f"ema.{k}": v for k, v in self.ema.items()
-        }
+        names: dict[Tensor, str] = {p: n for n, p in self.objective.named_parameters()}
+        tensors = dict(self.objective.state_dict()) | {f"ema.{k}": v for k, v in self.ema.items()}
         for p, moments in self.optimizer.state.items():
             tensors |= {f"{k}.{names[p]}": torch.as_tensor(v) for k, v in moments.items()}
         header = {
@@ -93,13 +92,13 @@ class State:
         with safe_open(path, framework="pt") as f:
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
         try:
-            self.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
+            self.objective.load_state_dict({k: tensors[k] for k in self.objective.state_dict()})
             self.ema = {k: tensors[f"ema.{k}"].to(v.device) for k, v in self.ema.items()}
         except (RuntimeError, KeyError):
             raise BadInput(
                 f"{path} belongs to the network of another version of restorekit; begin a run in another --out"
             ) from None
-        for name, p in self.net.named_parameters():
+        for name, p in self.objective.named_parameters():
             if f"exp_avg.{name}" in tensors:
                 # In the memory layout of p: the fused optimiser walks through the raw memory of both.
                 moments = {k: torch.empty_like(p).copy_(tensors[f"{k}.{name}"]) for k in ("exp_avg", "exp_avg_sq")}

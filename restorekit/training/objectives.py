@@ -1,0 +1,16 @@
+"""Which loss belongs to which kind of model."""
+
+from __future__ import annotations
+
+from restorekit.training.config import Config
+from restorekit.training.denoiser import DenoiserObjective
+from restorekit.training.objective import Objective
+from restorekit.training.pictures import Pictures
+from restorekit.training.relay import RelayObjective
+
+
+def objective_of(config: Config, pictures: Pictures, data: str) -> Objective:
+    """What a configuration trains on these pictures; data: what the card calls them."""
+    if config.cascade is not None:
+        return RelayObjective(config, pictures, data)
+    return DenoiserObjective(config, pictures, data)
