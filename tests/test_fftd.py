@@ -199,7 +199,9 @@ def test_an_untrained_network_predicts_nothing_and_settings_that_cannot_be_are_r
 @pytest.mark.parametrize("fuse", FUSES)
 def test_gradients_reach_all_parameters(fuse: Any) -> None:
     net = random_net(replace(SMALL, fuse=fuse, classes=2)).requires_grad_(True)
-    net(numbers(3, 3, 8, 8), torch.tensor([0.0, 30.0, 999.0]).double(), torch.tensor([0, 1, -1])).square().sum().backward()
+    net(
+        numbers(3, 3, 8, 8), torch.tensor([0.0, 30.0, 999.0]).double(), torch.tensor([0, 1, -1])
+    ).square().sum().backward()
     for name, p in net.named_parameters():
         assert p.grad is not None, name
         assert float(p.grad.abs().max()) > 1e-8, name
@@ -268,8 +270,8 @@ def test_it_learns_a_latent_by_heart() -> None:
     torch.manual_seed(0)
     net, table = FFTD(replace(SMALL, width=32, side=8)), VPTable.linear()
     z0, rng = numbers(1, 3, 8, 8).float().expand(4, -1, -1, -1), torch.Generator().manual_seed(0)
-    optimizer, losses = torch.optim.Adam(net.parameters(), lr=3e-3), []
-    for _ in range(120):
+    optimizer, losses = torch.optim.Adam(net.parameters(), lr=5e-3), []
+    for _ in range(80):
         noise, t = torch.randn(z0.shape, generator=rng), 999 * torch.rand(4, generator=rng)
         a = 1 / (1 + table.sigma(t).view(-1, 1, 1, 1) ** 2)
         loss = (net(a.sqrt() * z0 + (1 - a).sqrt() * noise, t) - noise).square().mean()  # eqs 27 and 28
@@ -278,7 +280,7 @@ def test_it_learns_a_latent_by_heart() -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[0] == pytest.approx(1, abs=0.15)  # it begins by saying nothing
-    assert sum(losses[-30:]) / 30 < 0.3
+    assert sum(losses[-20:]) / 20 < 0.35
 
 
 # --- as a denoiser of latents ---

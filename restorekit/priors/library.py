@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade, Stages
-from restorekit.priors.checkpoint import Config, PriorSpec, load, read_spec, sha256
+from restorekit.priors.checkpoint import Config, PriorSpec, load, read_spec
 from restorekit.priors.foreign import diffusers, guided_diffusion
 from restorekit.priors.foreign.spec import ForeignSpec, check_label
 from restorekit.priors.precond import EDM, Adapted
-from restorekit.priors.wrappers import ChannelWise, Padded, Tiled
+from restorekit.priors.prior import Prior
+from restorekit.priors.wrappers import Padded, Tiled
 from restorekit.types import Denoiser
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -88,35 +89,6 @@ def bf16_pays(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, but the only question torch answers
     return device.type == "cpu" and bool(amx and amx())
-
-
-@dataclass(frozen=True, eq=False)
-class Prior:
-    """A trained network ready for pictures of any size: a `Denoiser`, with what is known about it."""
-
-    spec: PriorSpec | ForeignSpec
-    network: Denoiser
-    path: Path  # of its weights
-    precision: str = "fp32"  # of the network: fp32 or bf16
-    tile: int | None = None  # side of the windows it sees, pixels; None: the whole picture
-
-    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        return self.network(x, sigma)
-
-    @property
-    def sha256(self) -> str:
-        return sha256(self.path)
-
-    def for_bands(self, bands: int) -> Denoiser:
-        """This prior on pictures of `bands` bands: as they are where it was trained so, else band by band."""
-        if bands in self.spec.bands:
-            return self
-        if 1 in self.spec.bands:
-            return ChannelWise(self)
-        known = " or ".join(map(str, self.spec.bands))
-        raise BadInput(
-            f"prior {self.spec.name} takes {known} bands, the picture has {bands}; choose a prior that takes 1 band"
-        )
 
 
 def load_prior(
