@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from restorekit.bench import memory
 from restorekit.bench.image_sets import ENOUGH, SetDistance
 from restorekit.bench.images import Images
-from restorekit.bench.perceptual import BACKBONES, lpips
+from restorekit.priors.perceptual import BACKBONES, lpips
 from restorekit.bench.processes import Lost, share
 from restorekit.bench.rows import Rows, alone
 from restorekit.errors import BadInput

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,9 @@ import scipy.ndimage
 import torch
 from torch import Tensor, nn
 
-from restorekit.errors import BadInput
-from restorekit.priors import checkpoint
-from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.fftd import FFTD, Attention, Block, FFTDConfig, Fusion, turned
-from restorekit.priors.library import load_prior
 from restorekit.priors.precond import Adapted, VPTable
-from restorekit.priors.wrappers import Guided, Tiled
+from restorekit.priors.wrappers import Guided
 
 SMALL = FFTDConfig(channels=3, width=16, heads=2, embed=16, side=16)
 FUSES = ("adaptive", "add", "concat")

@@ -19,7 +19,7 @@ from restorekit.likelihood import Gaussian, Poisson
 from restorekit.metrics import psnr
 from restorekit.priors.analytic import GaussianPrior, dense
 from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.latent import LatentPrior
+from restorekit.priors.prior import LatentPrior
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.solvers import DAPS, DDRM, DPS, HQS, SOLVERS, VDS, PnPDM
 from restorekit.types import Denoiser, Latent, Problem, Rng, Solver
@@ -52,6 +52,11 @@ class Blocks:
     def turned(self, z: Tensor) -> Tensor:
         """The linear part of decode: noise of a latent as noise of a picture."""
         return self.decode(z) - 0.5
+
+
+def blocks_of(prior: LatentPrior) -> Blocks:
+    assert isinstance(prior.codec, Blocks)
+    return prior.codec
 
 
 def exact(plain: bool = False, shape: tuple[int, int, int] = SHAPE) -> tuple[LatentPrior, Denoiser]:
@@ -106,7 +111,7 @@ def test_on_latents_a_solver_does_what_it_does_on_pictures(
     prior, pictures = exact(plain)
     problem, streams = measured(OPERATORS[name]()), driver.streams
     found = restore(problem, prior, solver, steps=30, samples=2 if solver.samples else 1)
-    monkeypatch.setattr(driver, "streams", lambda *a: Turned(streams(*a), prior.codec))
+    monkeypatch.setattr(driver, "streams", lambda *a: Turned(streams(*a), blocks_of(prior)))
     expected = restore(problem, pictures, solver, steps=30, samples=2 if solver.samples else 1)
     assert found.samples.shape[1:] == SHAPE
     torch.testing.assert_close(found.samples, expected.samples, rtol=0, atol=1e-8)

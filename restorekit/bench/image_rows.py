@@ -17,7 +17,7 @@ import torch
 from restorekit import io
 from restorekit.bench import memory
 from restorekit.bench.image_cases import Clean, Task
-from restorekit.bench.perceptual import LPIPS, PriorDistance
+from restorekit.priors.perceptual import LPIPS, PriorDistance
 from restorekit.bench.rows import Rows
 from restorekit.driver import Counted, restore
 from restorekit.errors import BadInput

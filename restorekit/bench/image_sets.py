@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restorekit.bench.perceptual import need_torchmetrics, rgb
+from restorekit.priors.perceptual import need_torchmetrics, rgb
 from restorekit.errors import BadInput
 from restorekit.priors.features import Pooled, encoder
 

@@ -22,7 +22,7 @@ from restorekit.bench.image_plan import LoadedName, Plan, plan
 from restorekit.bench.image_report import Outcome, write
 from restorekit.bench.image_rows import OK, Job, Measure
 from restorekit.bench.image_sets import SetDistance
-from restorekit.bench.perceptual import LPIPS, lpips
+from restorekit.priors.perceptual import LPIPS, lpips
 from restorekit.bench.processes import Lost, share
 from restorekit.bench.rows import alone
 from restorekit.errors import BadInput

@@ -19,7 +19,7 @@ from restorekit.cli.measured import Measured
 from restorekit.cli.options import different, span
 from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
-from restorekit.priors.latent import LatentPrior
+from restorekit.priors.prior import LatentPrior
 from restorekit.report.comparison import render
 from restorekit.report.measured import measurement_shown
 from restorekit.report.results import Comparison, Refusal, Result

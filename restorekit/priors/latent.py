@@ -1,78 +1,48 @@
-"""A prior of the latents of a codec: the second of the two stages of seed 001 (section 3, equations 26 to 30).
-
-    z = encode(x), of mean 0 and deviation 1 in every channel; D(z, sigma) = E[z0 | z = z0 + sigma n]; x = decode(z)
-
-Diffusion sees the latent before it is quantised (Rombach et al., CVPR 2022, section 3.1), where the seed diffuses codes and
-quantises them again at the end (eq 30): a quantiser has no gradient, and what a solver finds between two codes is what
-the measurement asks for. A result can be no better than what the codec makes of the clean picture: see `ceiling`.
-"""
+"""A codec and a network of its latents, in one checkpoint: the two stages of seed 001."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+from torch import nn
 
-from restorekit.errors import BadInput
-from restorekit.metrics import psnr
-from restorekit.operators.blur import mirror
-from restorekit.priors.prior import Prior
+from restorekit.priors.codec import CodecConfig, CodecNet
+from restorekit.priors.fftd import FFTD, FFTDConfig
 
 
-class Codec(Protocol):
-    """Pictures (B, C, H, W) on [0, 1] to latents (B, channels, H / factor, W / factor) and back."""
+@dataclass(frozen=True)
+class LatentConfig:
+    """Sides of windows are in pixels of the picture here."""
+
+    codec: CodecConfig
+    net: FFTDConfig
+
+    def __post_init__(self) -> None:
+        if self.codec.channels != self.net.channels:
+            raise ValueError(
+                f"the latents of the codec have {self.codec.channels} channels, the network takes {self.net.channels}"
+            )
 
     @property
-    def factor(self) -> int: ...
+    def bands(self) -> tuple[int, ...]:
+        return self.codec.bands
+
     @property
-    def channels(self) -> int: ...
-    def encode(self, x: Tensor) -> Tensor: ...
-    def decode(self, z: Tensor, quantise: bool = True, bands: int | None = None) -> Tensor: ...
+    def classes(self) -> int:
+        return self.net.classes
+
+    @property
+    def multiple(self) -> int:
+        return self.codec.factor * self.net.multiple
+
+    @property
+    def tile(self) -> int:
+        return self.codec.factor * self.net.tile
 
 
-@dataclass(frozen=True, eq=False)
-class LatentPrior(Prior):
-    """A denoiser of latents, `network`, with its codec. `restore` takes it like any prior; a solver by itself, `denoise`."""
+class LatentNet(nn.Module):
+    """The networks of a `LatentConfig`: one state dict."""
 
-    codec: Codec = field(kw_only=True)
-    bands: int | None = field(default=None, kw_only=True)  # of the pictures; None: the most that the codec knows
-
-    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """No denoiser of pictures: BadInput."""
-        raise BadInput(
-            f"{self.spec.name} is a prior of latents and denoises no pictures: `restore` takes it with a solver that takes "
-            "operators that are not linear, such as dps; for anything else take a prior of pictures, such as natural"
-        )
-
-    def denoise(self, z: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """E[z0 | z] for latents (B, c, h, w), sigma in their unit."""
-        return self.network(z, sigma)
-
-    def encode(self, x: Tensor, /) -> Tensor:
-        """Latents of pictures (B, C, H, W); sides that are no multiples of the factor are filled up by mirroring."""
-        f = self.codec.factor
-        height, width = x.shape[-2:]
-        down, right = -height % f, -width % f
-        if down or right:
-            x = x[..., mirror(height, 0, down, x.device), :][..., mirror(width, 0, right, x.device)]
-        return self.codec.encode(x)
-
-    def decode(self, z: Tensor, /) -> Tensor:
-        """Pictures (B, C, fh, fw), not quantised, on [0, 1] but not clipped to it."""
-        return self.codec.decode(z, quantise=False, bands=self.bands)
-
-    def for_bands(self, bands: int) -> LatentPrior:
-        """This prior for pictures of `bands` bands; BadInput where the codec does not take them."""
-        if bands not in self.spec.bands:
-            known = " or ".join(map(str, self.spec.bands))
-            raise BadInput(f"prior {self.spec.name} takes {known} bands, the picture has {bands}; choose another prior")
-        return replace(self, bands=bands)
-
-    @torch.no_grad()
-    def ceiling(self, x: Tensor) -> float:
-        """PSNR of a clean picture (C, H, W) through the codec alone: no result of this prior can be expected to pass it."""
-        prior = replace(self, bands=len(x))
-        back = prior.decode(prior.encode(x[None]))[0, :, : x.shape[-2], : x.shape[-1]]
-        return psnr(back.clamp(0, 1).cpu().numpy(), x.cpu().numpy())
+    def __init__(self, config: LatentConfig):
+        super().__init__()
+        self.config, self.codec, self.net = config, CodecNet(config.codec), FFTD(config.net)

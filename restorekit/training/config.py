@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from restorekit.errors import BadInput
+from restorekit.priors.codec import CodecConfig
 from restorekit.priors.pisdm import PISDMConfig
 from restorekit.priors.unet import UNetConfig
 
@@ -86,7 +87,33 @@ class PISDMModel(Network):
         return self.patch
 
 
-MODELS: dict[str, type[Network]] = {"unet": UNetModel, "pisdm": PISDMModel}
+class CodecModel(Network):
+    """IVQ-VAE, pictures to a latent and back; `side` is data.crop. Its loss is in the section `loss`."""
+
+    kind: Literal["codec"]
+    bands: tuple[int, ...] = (3,)
+    factor: Literal[4, 8, 16, 32, 64] = 4
+    channels: int = Field(default=4, ge=1)
+    width: int = Field(default=32, ge=1)
+    multipliers: tuple[int, ...] = (1, 2, 3)
+    blocks: int = Field(default=2, ge=1)
+    attention: int = Field(default=16, ge=0)
+    side: int = Field(default=64, ge=1)
+    regulariser: Literal["vq", "kl", "none"] = "vq"
+    codes: int = Field(default=1024, ge=2)
+    beta: float = Field(default=0.25, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> CodecModel:
+        CodecConfig(**self.model_dump(exclude={"kind"}))  # its own refusals
+        return self
+
+    @property
+    def multiple(self) -> int:
+        return self.factor
+
+
+MODELS: dict[str, type[Network]] = {"unet": UNetModel, "pisdm": PISDMModel, "codec": CodecModel}
 
 
 def _kind(model: Any) -> Any:
@@ -95,7 +122,7 @@ def _kind(model: Any) -> Any:
 
 
 Model = Annotated[
-    Annotated[UNetModel, Tag("unet")] | Annotated[PISDMModel, Tag("pisdm")],
+    Annotated[UNetModel, Tag("unet")] | Annotated[PISDMModel, Tag("pisdm")] | Annotated[CodecModel, Tag("codec")],
     Discriminator(
         _kind,
         custom_error_type="kind",
@@ -131,6 +158,24 @@ class Noise(Section):
         if self.sigma_min >= self.sigma_max:
             raise ValueError(f"sigma_min={self.sigma_min:g} must be below sigma_max={self.sigma_max:g}")
         return self
+
+
+class Loss(Section):
+    """Weights of the terms of a codec's loss; other networks have one term and take nothing from here."""
+
+    l1: float = Field(default=1.0, ge=0)
+    perceptual: float = Field(default=1.0, ge=0)
+    lpips: str = Field(
+        default="none",
+        description="perceptual: alex, squeeze, vgg or a file of torchvision; none: features of the shipped prior instead",
+    )
+    gradient: float = Field(default=1.0, ge=0, description="differences of neighbours, at three sizes")
+    quantisation: float = Field(default=1.0, ge=0)
+    kl: float = Field(default=1e-6, ge=0, description="regulariser: kl, per number of the latent")
+    # Off: it invents texture, which nobody can tell from what was measured, and takes long to pay off.
+    adversarial: float = Field(default=0.0, ge=0, description="times the ratio of gradients at the last layer; 0.8 is common")
+    disc_start: float = Field(default=0.5, ge=0, le=1, description="share of the run before the discriminator begins")
+    disc_width: int = Field(default=32, ge=1)
 
 
 class Optim(Section):
@@ -176,6 +221,7 @@ class Config(Section):
     model: Model = UNetModel()
     data: Data = Data()
     noise: Noise = Noise()
+    loss: Loss = Loss()
     optim: Optim = Optim()
     run: Run = Run()
     cascade: Stage | None = None
@@ -192,7 +238,9 @@ class Config(Section):
             raise ValueError("data.labels needs a network that knows classes; use model.kind=pisdm")
         if self.cascade and (not isinstance(self.model, PISDMModel) or crop % self.cascade.factor):
             raise ValueError(f"cascade needs model.kind=pisdm and data.crop={crop} a multiple of cascade.factor")
-        if isinstance(self.model, PISDMModel) and self.model.side != crop:
+        if self.domain != "srgb" and isinstance(self.model, CodecModel):
+            raise ValueError(f"domain={self.domain} is none of a codec, whose pictures are in [0, 1]; leave it out")
+        if isinstance(self.model, PISDMModel | CodecModel) and self.model.side != crop:
             raise ValueError(f"model.side={self.model.side} must be data.crop={crop}, what the network is trained on")
         if len(self.model.bands) == 2 and every < 2:
             idle, alone = ("grey", "[3]") if every == 0 else ("colour", "[1]")
