@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade, Stages
 from restorekit.priors.checkpoint import Denoising, PriorSpec, load, read_spec, sha256
-from restorekit.priors.codec import Codec, CodecConfig, CodecNet
-from restorekit.priors.fftd import FFTDConfig
+from restorekit.priors.codec import Codec, CodecNet
+from restorekit.priors.fftd import FFTD, FFTDConfig
 from restorekit.priors.foreign import diffusers, guided_diffusion
 from restorekit.priors.foreign.spec import ForeignSpec, check_label
 from restorekit.priors.latent import LatentNet
@@ -120,17 +120,17 @@ def load_prior(
         net, spec = load(path)
     except ValueError as error:
         raise BadInput(str(error)) from None
-    config = spec.config
-    if isinstance(config, CodecConfig):
+    if isinstance(net, CodecNet):
         raise BadInput(
             f"{name} is a codec and denoises nothing: take a prior of its latents, or `load_codec` for itself"
         )
-    if isinstance(config, FFTDConfig):
+    if isinstance(net, FFTD):
         raise BadInput(f"{name} is a network of latents without their codec; take a file that holds both")
     if label is not None:  # our own networks with classes do without one too
-        check_label(name, getattr(config, "classes", 0) or None, label)
+        check_label(name, getattr(spec.config, "classes", 0) or None, label)
     if isinstance(net, LatentNet):
         return _latent(net.to(device), spec, path, precision, tile, label)
+    config = net.config
     half = precision == "bf16" or (precision == "auto" and bf16_pays(device))
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     side = config.tile if tile == "auto" else tile
