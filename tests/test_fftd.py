@@ -177,7 +177,7 @@ def test_b3_is_at_a_quarter_where_there_is_room() -> None:
     seen: dict[int, tuple[int, ...]] = {}
     for side in (8, 15, 16, 64):
         net, sizes = random_net(replace(SMALL, side=side)), list[torch.Size]()
-        net.blocks[2].register_forward_pre_hook(lambda _, given, sizes=sizes: sizes.append(given[0].shape))
+        net.blocks[2].register_forward_pre_hook(lambda _, given, sizes=sizes: sizes.append(given[0].shape))  # pyright: ignore[reportAttributeAccessIssue]
         net(numbers(1, 3, 16, 16), torch.zeros(1).double())
         seen[side] = tuple(sizes[0][1:3])
     assert seen == {8: (8, 8), 15: (8, 8), 16: (4, 4), 64: (4, 4)}

@@ -18,6 +18,8 @@ class LatentConfig:
     net: FFTDConfig
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.codec, CodecConfig) and isinstance(self.net, FFTDConfig)):
+            raise ValueError("a prior of latents holds a codec and an fftd")
         if self.codec.channels != self.net.channels:
             raise ValueError(
                 f"the latents of the codec have {self.codec.channels} channels, the network takes {self.net.channels}"
