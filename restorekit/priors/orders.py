@@ -67,7 +67,7 @@ def scan_order(scan: str, block: int, height: int, width: int) -> tuple[Tensor, 
     return order, order.argsort()
 
 
-@lru_cache(maxsize=512)
+@torch.compiler.disable  # compiled as one piece the blocks take ten times as long to compile and run no faster
 def passage(
     scan: str, blocks: tuple[int | None, int | None], height: int, width: int, front: int, back: int, device: str
 ) -> tuple[Tensor, Tensor] | None:
@@ -75,6 +75,13 @@ def passage(
 
     `front` tokens ahead of the grid and `back` behind it stay where they are.
     """
+    return _passage(scan, blocks, height, width, front, back, device)
+
+
+@lru_cache(maxsize=512)
+def _passage(
+    scan: str, blocks: tuple[int | None, int | None], height: int, width: int, front: int, back: int, device: str
+) -> tuple[Tensor, Tensor] | None:
     raster = torch.arange(height * width)
     (_, undo), (order, _) = (
         (raster, raster) if block is None else scan_order(scan, block, height, width) for block in blocks
