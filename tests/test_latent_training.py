@@ -102,7 +102,7 @@ def test_the_loss_is_that_of_the_equations(codec: Path, pictures: Path, tmp_path
     z = load_codec(str(codec)).encode(x0)
     expected = []
     for i in range(4):
-        a = float(torch.from_numpy(np.interp(t[i].item(), np.arange(1000), it.table.log_sigmas.numpy())[None]))
+        a = float(np.interp(t[i].item(), np.arange(1000), it.table.log_sigmas.numpy()))
         a = 1 / (1 + np.exp(2 * a))  # alpha_bar, with ln(sigma) interpolated between two steps
         z_t = a**0.5 * z[i : i + 1] + (1 - a) ** 0.5 * noise[i : i + 1]
         expected.append((net(z_t, t[i : i + 1]) - noise[i : i + 1]).square().mean())

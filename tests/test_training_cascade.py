@@ -166,7 +166,7 @@ def test_classes_come_from_folders_or_a_table(folder: Path, tmp_path: Path) -> N
     assert by_table.classes == ("even", "odd")
     assert Labels.of(found.names, "") is None
     table.write_text("{}")
-    with pytest.raises(BadInput, match="6 of 6 pictures have no class, such as land/1.png"):
+    with pytest.raises(BadInput, match=r"6 of 6 pictures have no class, such as land/1\.png"):
         Labels.of(found.names, str(table))
     with pytest.raises(BadInput, match="cannot be read"):
         Labels.of(found.names, str(tmp_path / "nothing.json"))
@@ -194,7 +194,7 @@ def test_a_run_begins_with_the_weights_of_another(low: Path, folder: Path, tmp_p
     objective = DenoiserObjective(config(init=str(low)), found, "here")
     given = load(low)[0].state_dict()
     assert all(torch.equal(v, given[k]) for k, v in objective.net.state_dict().items())
-    with pytest.raises(BadInput, match="is of another architecture .*use the model section of its run"):
+    with pytest.raises(BadInput, match=r"is of another architecture .*use the model section of its run"):
         DenoiserObjective(config(init=str(low), model={"width": 24}), found, "here")
     with pytest.raises(BadInput, match="init: nothing is not a readable"):
         DenoiserObjective(config(init="nothing"), found, "here")

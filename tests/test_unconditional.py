@@ -93,7 +93,7 @@ def test_eta_scales_the_fresh_noise(eta: float) -> None:
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_ddim_is_equation_29_of_seed_001_on_its_table(eta: float) -> None:
     table = VPTable.linear()
-    times = list(range(999, 0, -111)) + [0]
+    times = [*range(999, 0, -111), 0]
     a = [float(v) for v in table.alpha_bar[times]] + [1.0]
     sigmas = [*table.sigma(torch.tensor(times).double()).tolist(), 0.0]
     z = Stream(1).normal(torch.zeros(3, 2, 4, 4, dtype=torch.float64))  # z_T, of the process that keeps the variance

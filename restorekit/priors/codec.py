@@ -141,8 +141,8 @@ class CodecNet(nn.Module):
         self.outof = nn.Conv2d(c, w[-1], 1)
         self.book = Codebook(config.codes, c, config.beta) if config.regulariser == "vq" else None
 
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """kl: mean and ln of the variance of the latent, each (B, c, H/f, W/f). Otherwise the latent and no variance."""
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """kl: mean and ln of the variance of the latent, each (B, c, H/f, W/f). Otherwise the latent and None."""
         f = self.config.factor
         if x.shape[-2] % f or x.shape[-1] % f:
             h, w = (math.ceil(n / f) * f for n in x.shape[-2:])
@@ -153,7 +153,7 @@ class CodecNet(nn.Module):
         z = self.into(self.down(self.stem[str(x.shape[1])](2 * x - 1)))
         z = z.to(exact(z))
         if self.config.regulariser != "kl":
-            return z, torch.full_like(z, -math.inf)
+            return z, None
         mean, log_variance = z.chunk(2, dim=1)
         return mean, log_variance.clamp(-30, 20)
 

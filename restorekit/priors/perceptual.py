@@ -54,6 +54,9 @@ class PriorDistance:
     def shipped(cls) -> PriorDistance:
         return cls(encoder("natural", 0.02))
 
+    def to(self, device: torch.device) -> None:
+        self.features.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     def between(self, x: Tensor, truth: Tensor) -> Tensor:
         """Mean over pictures (B, 1 or 3, H, W), not clipped; with the gradient of x."""
         with torch.no_grad():
@@ -113,6 +116,9 @@ class LPIPS:
                 raise BadInput(f"{self.weights}: not the weights of {self.net} ({_line(error)})") from None
             finally:
                 torch.hub.set_dir(before)
+
+    def to(self, device: torch.device) -> None:
+        self.metric.to(device)
 
     def between(self, x: Tensor, truth: Tensor) -> Tensor:
         """Mean over pictures (B, 1 or 3, H, W), not clipped; with the gradient of x."""

@@ -197,7 +197,6 @@ class Loss(Section):
         description="perceptual: alex, squeeze, vgg or a file of torchvision; none: features of the shipped prior instead",
     )
     gradient: float = Field(default=1.0, ge=0, description="differences of neighbours, at three sizes")
-    quantisation: float = Field(default=1.0, ge=0)
     kl: float = Field(default=1e-6, ge=0, description="regulariser: kl, per number of the latent")
     # Off: it invents texture, which nobody can tell from what was measured, and takes long to pay off.
     adversarial: float = Field(
@@ -282,14 +281,18 @@ class Config(Section):
         return self
 
 
-def read_config(path: Path, **overrides: Any) -> Config:
-    """The validated configuration; `overrides` are dotted keys such as `optim.steps`."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not YAML ({' '.join(str(error).split())}); see configs/") from None
-    if not isinstance(raw, dict):
-        raise BadInput(f"{path}: expected sections (model:, data:, noise:, optim:, run:), got {type(raw).__name__}")
+def read_config(path: Path | None, kind: str | None = None, **overrides: Any) -> Config:
+    """The validated configuration of a file, or the defaults of a kind of model; `overrides` are dotted keys such as
+    `optim.steps`. BadInput where the file is for another kind.
+    """
+    raw = _read(path) if path else {}
+    place = path or "the defaults"
+    if kind:
+        section = raw.setdefault("model", {}) or {}
+        if isinstance(section, dict) and section.setdefault("kind", kind if path is None else "unet") != kind:
+            raise BadInput(f"{place} is for MODEL {section['kind']}, not {kind}; name that, or give another --config")
+        raw["model"] = section
+    path = Path(str(place))
     for key, value in overrides.items():
         section, _, name = key.rpartition(".")
         if section and raw.get(section) is None:  # absent, or a heading with nothing below it
@@ -302,6 +305,16 @@ def read_config(path: Path, **overrides: Any) -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         raise BadInput(f"{path}: {_first(error)}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not YAML ({' '.join(str(error).split())}); see configs/") from None
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: expected sections (model:, data:, noise:, optim:, run:), got {type(raw).__name__}")
+    return raw
 
 
 def _first(error: ValidationError) -> str:

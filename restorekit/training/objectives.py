@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from restorekit.training.config import Config, FFTDModel
+from restorekit.training.codec import CodecObjective
+from restorekit.training.config import CodecModel, Config, FFTDModel
 from restorekit.training.denoiser import DenoiserObjective
 from restorekit.training.latent import LatentObjective
 from restorekit.training.objective import Objective
@@ -14,6 +15,8 @@ def objective_of(config: Config, pictures: Pictures, data: str) -> Objective:
     """What a configuration trains on these pictures; data: what the card calls them."""
     if config.cascade is not None:
         return RelayObjective(config, pictures, data)
+    if isinstance(config.model, CodecModel):
+        return CodecObjective(config, pictures, data)
     if isinstance(config.model, FFTDModel):
         return LatentObjective(config, pictures, data)
     return DenoiserObjective(config, pictures, data)
