@@ -102,7 +102,7 @@ def test_without_its_convolutions_the_fusion_knows_no_order() -> None:
 
 
 def attention_by_hand(a: Attention, x: Tensor) -> Tensor:
-    """One item (h, w, D): pairs of channels as complex numbers, whose phase runs with row or column."""
+    """One item (h, w, D): channels of the two halves of a head as complex numbers, whose phase runs with row or column."""
     h, w, d = x.shape
     size = d // a.heads
     rows, columns = (g.flatten().double() for g in torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
@@ -112,7 +112,7 @@ def attention_by_hand(a: Attention, x: Tensor) -> Tensor:
     out = []
     for i in range(a.heads):
         part = slice(i * size, (i + 1) * size)
-        zq, zk = (torch.view_as_complex(z[:, part].reshape(h * w, -1, 2).contiguous()) for z in (q, k))
+        zq, zk = (torch.complex(*z[:, part].chunk(2, 1)) for z in (q, k))
         turn = torch.exp(1j * (phase[:, None] - phase[None]))
         logits = (zq[:, None] * zk.conj()[None] * turn).sum(-1).real / size**0.5
         out.append(logits.softmax(1) @ v[:, part])

@@ -37,6 +37,7 @@ from restorekit.types import Problem
 
 CODEC = CodecConfig((3,), 4, 4, width=8, multipliers=(1,), blocks=1, attention=0, side=32, regulariser="none",
                     mean=(0.1, -0.2, 0.0, 0.3), std=(0.5, 1.0, 2.0, 1.5))  # fmt: skip
+CONFIGS_FOLDER = Path(__file__).parents[1] / "configs"
 TINY = """
 name: tiny
 licence: mine
@@ -171,6 +172,28 @@ def test_a_run_that_is_resumed_is_the_longer_run(codec: Path, pictures: Path, tm
         train(config, pictures, tmp_path / run_, resume=steps == 5 and run_ == "parts", quiet=True)
     a, b = (checkpoint.load(tmp_path / r / "prior.safetensors")[0].state_dict() for r in ("parts", "whole"))
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "most"),
+    [("cats-fftd", 4, 3.17), pytest.param("fftd-f8", 8, 32, marks=pytest.mark.slow)],
+)  # beside a codec of 1.63 MB the first makes 4.8
+def test_the_configurations_begin_and_are_as_large_as_they_say(
+    name: str, factor: int, most: float, tmp_path: Path
+) -> None:
+    side = 64 if factor == 4 else 256
+    coding = replace(CODEC, factor=factor, side=side, width=4)
+    codec, net = tmp_path / "codec.safetensors", CodecNet(coding)
+    checkpoint.save(codec, net.state_dict(), PriorSpec("codes", kinds(coding, "codec"), 0.25))
+    (tmp_path / "in").mkdir()
+    iio.imwrite(tmp_path / "in/0.png", np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
+    settings = {"model.codec": str(codec), "optim.steps": 1, "optim.batch": 1, "optim.warmup": 1}
+    config = read_config(CONFIGS_FOLDER / f"{name}.yaml", **settings)
+    path = train(config, tmp_path / "in", tmp_path / "out", quiet=True)
+    assert (path.stat().st_size - codec.stat().st_size) / 1e6 < most
+    found = read_spec(path).config
+    assert isinstance(found, LatentConfig)
+    assert (found.net.side, found.net.quarter) == (side // factor, True)
 
 
 def test_the_loss_falls(codec: Path, pictures: Path, tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ FUSIONS: dict[str, type[Fusion | Concat | Add]] = {"adaptive": Fusion, "concat":
 
 
 def turned(x: Tensor) -> Tensor:
-    """Queries or keys (B, h, w, heads, d) turned by their place: pairs of the first half of d by row, of the rest by column.
+    """Queries or keys (B, h, w, heads, d) turned by their place: channels i and i + d / 2 are the two parts of a number
+    whose phase runs with the row for the first d / 4 of them, with the column for the rest.
 
     The product of two of them then depends on their distance alone. Wavelengths rise from 2 pi to about 600 pixels.
     """
@@ -133,8 +134,9 @@ def turned(x: Tensor) -> Tensor:
     speed = 100.0 ** -(torch.arange(d // 4, device=x.device, dtype=real) / (d // 4))
     rows, columns = (torch.arange(n, device=x.device, dtype=real)[:, None] * speed for n in (h, w))
     angle = torch.cat([rows[:, None].expand(h, w, -1), columns.expand(h, w, -1)], dim=-1)[:, :, None]
-    pairs = torch.view_as_complex(x.to(real).unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angle), angle)).flatten(-2).to(x.dtype)
+    cos, sin = angle.cos(), angle.sin()
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
