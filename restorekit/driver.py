@@ -73,8 +73,8 @@ def decoded(prior: Latent, z: Tensor, height: int, width: int) -> Tensor:
 
 
 def _restore_latent(problem: Problem, prior: Latent, solver: Solver, batch: int | None, **rest: Any) -> Restoration:
-    _, height, width = problem.operator.image_shape
-    batch = batch or max(1, 2**20 // (height * width))
+    bands, height, width = problem.operator.image_shape
+    prior, batch = prior.for_bands(bands), batch or max(1, 2**20 // (height * width))
     found = restore(in_latents(problem, prior), prior.denoise, solver, batch=batch, **rest)
     began = time.perf_counter()
     samples = decoded(prior, found.samples, height, width)

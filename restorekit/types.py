@@ -31,10 +31,11 @@ class Denoiser(Protocol):
 class Latent(Protocol):
     """A prior of latents z of pictures x. A solver works on z, of which A(decode(z)) was measured; see `driver.restore`.
 
-    z is (B, c, h, w), its deviation about 1, and sigma in that unit. x is (B, C, H, W); encode takes any H and W, and what
-    decode gives may be larger at the bottom and the right, if H or W cannot be had.
+    z is (B, c, h, w), its deviation about 1, and sigma in that unit. x is (B, C, H, W), C as `for_bands` was told; encode
+    takes any H and W, and what decode gives may be larger at the bottom and the right, if H or W cannot be had.
     """
 
+    def for_bands(self, bands: int, /) -> Latent: ...
     def denoise(self, z: Tensor, sigma: float | Tensor, /) -> Tensor: ...
     def encode(self, x: Tensor, /) -> Tensor: ...
     def decode(self, z: Tensor, /) -> Tensor: ...

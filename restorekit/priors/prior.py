@@ -66,7 +66,8 @@ class LatentPrior(Prior):
 
     Diffusion sees the latent before it is quantised (Rombach et al., CVPR 2022, section 3.1), where the seed diffuses codes
     and quantises them again at the end (eq 30): a quantiser has no gradient, and what a solver finds between two codes is
-    what the measurement asks for. No result can be expected to be better than the clean picture through the codec: `ceiling`.
+    what the measurement asks for. A result is hardly better than the clean picture through the codec, see `ceiling`, unless
+    so much was measured that the solver finds a better latent than the encoder.
 
     `restore` takes it like any prior; a solver by itself takes `denoise`, and `in_latents` of the problem.
     """
@@ -107,7 +108,7 @@ class LatentPrior(Prior):
 
     @torch.no_grad()
     def ceiling(self, x: Tensor) -> float:
-        """PSNR of a clean picture (C, H, W) through the codec alone: no result of this prior can be expected to pass it."""
+        """PSNR of a clean picture (C, H, W) on [0, 1] through the codec alone, clipped, in dB."""
         prior = replace(self, bands=len(x))
         back = prior.decode(prior.encode(x[None]))[0, :, : x.shape[-2], : x.shape[-1]]
         return psnr(back.clamp(0, 1).cpu().numpy(), x.cpu().numpy())
