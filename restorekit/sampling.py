@@ -18,15 +18,18 @@ import torch
 from torch import Tensor
 
 from restorekit import spec as words
-from restorekit.driver import streams
+from restorekit.driver import decoded, streams
 from restorekit.errors import BadInput
+from restorekit.priors.cascade import CascadeConfig
 from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.foreign.spec import ForeignSpec
-from restorekit.priors.library import Precision, Prior, device_of, load_prior
+from restorekit.priors.latent import LatentConfig
+from restorekit.priors.library import Precision, device_of, load_prior
+from restorekit.priors.prior import Prior
 from restorekit.priors.wrappers import Guided
 from restorekit.schedule import log_uniform
 from restorekit.solvers.unconditional import SAMPLERS, Sampler
-from restorekit.types import Denoiser
+from restorekit.types import Denoiser, Latent
 
 SIDE = 64  # of a sample, pixels, where the prior does not say what it was trained on
 Told = Callable[[int, int], None]  # (network calls done, in all)
@@ -63,7 +66,9 @@ def trained_side(spec: PriorSpec | ForeignSpec) -> int:
     if isinstance(spec, ForeignSpec):
         return spec.side or SIDE
     config = spec.config
-    return getattr(getattr(config, "high", config), "side", None) or SIDE  # of two stages the high one
+    if isinstance(config, LatentConfig):
+        return config.tile
+    return getattr(config.high if isinstance(config, CascadeConfig) else config, "side", SIDE)
 
 
 def displayed(x: Tensor, domain: str) -> Tensor:
@@ -101,9 +106,8 @@ def draw(
     return torch.cat(done)
 
 
-def _denoise(prior: Any) -> Denoiser:
-    """What is called at each step: a prior itself, or its method where it is one of latents."""
-    return getattr(prior, "denoise", prior)  # type: ignore[no-any-return]
+def _denoise(prior: Denoiser | Latent) -> Denoiser:
+    return prior.denoise if isinstance(prior, Latent) else prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,32 +192,24 @@ class Sampling:
         domain = spec.domain if isinstance(spec, PriorSpec) else "srgb"
         return "srgb" if domain == "latent" else domain
 
+    @cached_property
+    def _prior(self) -> Denoiser | Latent:
+        """For pictures of as many bands as a sample has."""
+        return self.loaded.for_bands(self.shape[0])
+
     @property
     def denoiser(self) -> Denoiser:
         """What is called at each step; of latents where the prior is one of latents."""
         own = _denoise(self._prior)
         return Guided(own, _denoise(self._load(None)), cast(float, self.guidance)) if self.guided else own
 
-    @cached_property
-    def _prior(self) -> Any:
-        """For pictures of as many bands as a sample has."""
-        return self.loaded.for_bands(self.shape[0])
-
     @torch.no_grad()
     def _state_shape(self) -> tuple[int, int, int]:
         """Of what is diffused: a picture, or for a prior of latents the latent of one as large."""
-        encode = getattr(self._prior, "encode", None)
-        if encode is None:
+        if not isinstance(self._prior, Latent):
             return self.shape
-        c, h, w = encode(torch.full((1, *self.shape), 0.5, device=self.place)).shape[1:]
+        c, h, w = self._prior.encode(torch.full((1, *self.shape), 0.5, device=self.place)).shape[1:]
         return c, h, w
-
-    @torch.no_grad()
-    def _pictures(self, x: Tensor) -> Tensor:
-        """What was diffused, decoded where it is latents, one at a time: a decoder needs more memory than what it gives."""
-        decode = getattr(self._prior, "decode", None)
-        height, width = self.shape[1:]
-        return x if decode is None else torch.cat([decode(z)[..., :height, :width] for z in x.split(1)])
 
     def __call__(self, progress: Told | None = None) -> Samples:
         self.check()
@@ -229,7 +225,7 @@ class Sampling:
         began = time.perf_counter()
         x = draw(self.denoiser, self.sampler, sigmas, shape, self.n, mean=mean, seed=self.seed, batch=batch,
                  device=self.place, progress=told)  # fmt: skip
-        pictures = self._pictures(x)
+        pictures = decoded(self._prior, x, *self.shape[1:]) if isinstance(self._prior, Latent) else x
         seconds = time.perf_counter() - began
         return Samples(pictures, each * self.sampler.calls(self.steps), seconds, self._settings(sigmas, batch))
 

@@ -21,12 +21,15 @@ from restorekit.errors import BadInput
 from restorekit.priors import checkpoint, perceptual
 from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.library import load_codec, load_prior
+from restorekit.priors.prior import LatentPrior
 from restorekit.priors.unet import UNetConfig
 from tests.test_cli import go
 from tests.test_codec import SMALL as CODEC
 from tests.test_codec import random_net as random_codec
+from tests.test_latent_training import latent
 from tests.test_unet import random_unet
 
+__all__ = ["latent"]  # a fixture
 PHOTOS = (skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket())
 
 
@@ -193,6 +196,22 @@ def test_a_log_intensity_prior_in_its_domain(tmp_path: Path, capsys: pytest.Capt
     assert record["denoising"]["psnr_range"] == pytest.approx(11.09, abs=0.01)
     assert record["bands"] == 1
     assert record["sets"]["rows"][0]["n"] == 4
+    with pytest.raises(BadInput, match="--beside natural denoises srgb"):
+        replace(made, beside=("natural",)).check()
+
+
+def test_a_prior_of_latents_is_seen_through_its_codec(latent: Path, tmp_path: Path) -> None:
+    data = crops(tmp_path / "data", 4)
+    made = Evaluation(prior=str(latent), data=data, sigmas=(0.5,), samples="4", steps=2, features="natural-fast")
+    record = made().record
+    rows = {r["method"]: r for r in record["denoising"]["rows"]}
+    assert list(rows) == ["noisy", "codec alone", "tiny"]
+    prior = load_prior(str(latent))
+    assert isinstance(prior, LatentPrior)
+    ceiling = [prior.ceiling(torch.from_numpy(x)) for _, x in PictureSet.read(data).centres(0, 3)]
+    assert rows["codec alone"]["psnr"] == pytest.approx(np.mean(ceiling), rel=1e-5)
+    assert record["denoising"]["unit"].startswith("deviations of the latent")
+    assert record["sets"]["size"] == [32, 32]
     with pytest.raises(BadInput, match="--beside natural denoises srgb"):
         replace(made, beside=("natural",)).check()
 

@@ -169,6 +169,7 @@ def test_features_of_the_shipped_prior_are_not_called_fid() -> None:
 def test_the_published_inception_is_given_bytes_and_asked_for_features(tmp_path: Path) -> None:
     class Published(nn.Module):
         def forward(self, img: Tensor, return_features: bool = False) -> Tensor:
+            assert img.dtype == torch.uint8
             flat = img.float().flatten(1)
             return flat[:, :4] if return_features else flat.sum(1, keepdim=True)
 
@@ -295,6 +296,8 @@ def test_denoising_is_measured_on_the_same_noise_by_picture() -> None:
     # Each picture by itself: its noise depends on its name and not on its neighbours, its batch or the other levels.
     alone = [Denoising({"half": half}, (0.1,))([one])[1] for one in named()]
     assert np.mean([r.psnr for r in alone]) == pytest.approx(first.psnr, rel=1e-12)
+    twice = [Denoising({"half": half}, (0.1,))([(name, named()[0][1])])[0].psnr for name in ("a", "b")]
+    assert twice[0] != twice[1]  # of another name, other noise
     other = Denoising({"half": half}, (0.1,), seed=1)(named())[0]
     assert other.psnr != noisy.psnr
 
@@ -338,6 +341,9 @@ def test_latents_are_noised_decoded_and_set_beside_their_codec() -> None:
 
         def decode(self, z: Tensor, /) -> Tensor:
             return (z / 8 + 0.5).repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+        def for_bands(self, bands: int) -> Latents:
+            return self
 
     rows = {r.method: r for r in Denoising({"l": Latents()}, (1.0,), "latent")(named())}
     assert list(rows) == [NOISY, CODEC, "l"]

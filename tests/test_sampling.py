@@ -20,6 +20,7 @@ from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.foreign.spec import ForeignSpec
 from restorekit.priors.library import load_prior, spec_of
+from restorekit.priors.prior import LatentPrior
 from restorekit.priors.unet import UNetConfig
 from restorekit.priors.wrappers import Guided
 from restorekit.report.mosaic import mosaic
@@ -27,9 +28,11 @@ from restorekit.sampling import Sampling, displayed, draw, levels, sampler_of, t
 from restorekit.schedule import log_uniform
 from restorekit.solvers.unconditional import DDIM, SAMPLERS, Heun
 from tests.test_cli import go
+from tests.test_latent_training import latent
 from tests.test_pisdm import SMALL, random_net
 from tests.test_unet import random_unet
 
+__all__ = ["latent"]  # a fixture
 TINY = UNetConfig((1,), (4, 6), embed=8)
 
 
@@ -257,6 +260,47 @@ def test_a_prior_of_latents_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(found.pictures, torch.full((3, 3, 7, 9), 0.5))
     assert Sampling(prior="latents").domain == "srgb"
     assert Sampling(prior="latents", n=1, steps=2, size=(4, 8), bands=1)().pictures.shape == (1, 1, 4, 8)
+
+
+def test_the_file_of_a_prior_of_latents_with_classes(latent: Path, tmp_path: Path) -> None:
+    go(
+        "sample",
+        latent,
+        "--n",
+        2,
+        "--steps",
+        3,
+        "--size",
+        "22x33",
+        "--label",
+        1,
+        "--guidance",
+        2,
+        "--out",
+        tmp_path / "g.tif",
+    )
+    shown = io.read(tmp_path / "g.tif").pixels
+    assert shown.shape == (3, 22, 33 + 2 + 33)
+    made = Sampling(prior=str(latent), n=2, steps=3, size=(22, 33), label=1, guidance=2.0)
+    assert made.domain == "srgb"
+    found = made()
+    assert found.nfe == 6
+    np.testing.assert_array_equal(shown, mosaic(found.pictures.clamp(0, 1).numpy()))
+    with_class, without = load_prior(str(latent), label=1), load_prior(str(latent))
+    assert isinstance(with_class, LatentPrior)
+    assert isinstance(without, LatentPrior)
+    z = draw(
+        Guided(with_class.denoise, without.denoise, 2.0),
+        sampler_of("dpm++"),
+        found.settings["sigmas"],
+        (4, 6, 9),
+        2,
+        batch=2,
+    )
+    with torch.no_grad():
+        expected = with_class.decode(z)[..., :22, :33]
+    torch.testing.assert_close(found.pictures, expected, rtol=0, atol=1e-4)  # decoded one by one
+    assert Sampling(prior=str(latent)).shape == (3, 32, 32)  # what it was trained on
 
 
 # --- grids ---

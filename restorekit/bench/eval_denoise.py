@@ -6,15 +6,16 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from restorekit.bench.eval_pictures import seed_of
+from restorekit.driver import decoded
 from restorekit.metrics import psnr, rmse, ssim
 from restorekit.training.data import log_intensity
+from restorekit.types import Denoiser, Latent
 
 NOISY, CODEC = "noisy", "codec alone"
 AT_ONCE = 2**16  # pixels of a batch
@@ -84,7 +85,7 @@ class Denoising:
     alone gives back, is compared with the picture.
     """
 
-    priors: Mapping[str, Any]
+    priors: Mapping[str, Denoiser | Latent]
     sigmas: Sequence[float]
     domain: str = "srgb"
     seed: int = 0
@@ -121,18 +122,19 @@ class Denoising:
         truth = log_intensity(clean) if self.domain == "log-intensity" else clean
         x, clips = torch.from_numpy(truth).to(self.device), DOMAINS[self.domain].clips
         first = next(iter(self.priors.values()))
-        encode, decode = getattr(first, "encode", None), getattr(first, "decode", None)
-        z = x if encode is None else encode(x)
+        latent = first if isinstance(first, Latent) else None
+        z = latent.encode(x) if latent else x
 
         def back(state: Tensor, clip: bool) -> np.ndarray:
-            found = state if decode is None else decode(state)[..., : x.shape[-2], : x.shape[-1]]
+            found = decoded(latent, state, x.shape[-2], x.shape[-1]) if latent else state
             return (found.clamp(0, 1) if clip else found).float().cpu().numpy()
 
         noisy = z + _noise([name for name, _ in batch], sigma, self.seed, z)
-        yield NOISY, back(noisy, clip=decode is not None), truth, math.nan
-        if decode is not None:
+        yield NOISY, back(noisy, clip=latent is not None), truth, math.nan
+        if latent:
             yield CODEC, back(z, clips), truth, math.nan
         for name, prior in self.priors.items():
             began = time.perf_counter()
-            found = back(getattr(prior, "denoise", prior)(noisy, sigma), clips)
+            denoise = prior.denoise if isinstance(prior, Latent) else prior
+            found = back(denoise(noisy, sigma), clips)
             yield name, found, truth, time.perf_counter() - began

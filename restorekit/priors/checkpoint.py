@@ -19,6 +19,8 @@ from restorekit.errors import BadInput
 from restorekit.priors import filetypes
 from restorekit.priors.cascade import CascadeConfig, Stages
 from restorekit.priors.codec import CodecConfig, CodecNet
+from restorekit.priors.fftd import FFTD, FFTDConfig
+from restorekit.priors.latent import LatentConfig, LatentNet
 from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
@@ -26,13 +28,15 @@ from restorekit.priors.unet import UNet, UNetConfig
 FORMAT = "restorekit-prior-1"
 DOMAINS = ("srgb", "linear", "log-intensity", "latent")
 Denoising = UNetConfig | PISDMConfig | CascadeConfig  # of networks that are denoisers of pictures
-Config = Denoising | CodecConfig
-Network = UNet | PISDM | Stages | CodecNet
+Config = Denoising | CodecConfig | FFTDConfig | LatentConfig
+Network = UNet | PISDM | Stages | CodecNet | FFTD | LatentNet
 CONFIGS: dict[str, type[Config]] = {
-    "unet": UNetConfig, "pisdm": PISDMConfig, "cascade": CascadeConfig, "codec": CodecConfig
+    "unet": UNetConfig, "pisdm": PISDMConfig, "cascade": CascadeConfig, "codec": CodecConfig, "fftd": FFTDConfig,
+    "latent": LatentConfig,
 }  # fmt: skip
 NETWORKS: dict[type[Any], type[Any]] = {
-    UNetConfig: UNet, PISDMConfig: PISDM, CascadeConfig: Stages, CodecConfig: CodecNet
+    UNetConfig: UNet, PISDMConfig: PISDM, CascadeConfig: Stages, CodecConfig: CodecNet, FFTDConfig: FFTD,
+    LatentConfig: LatentNet,
 }  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import load
-from restorekit.priors.library import find, sha256
+from restorekit.priors.checkpoint import load, sha256
+from restorekit.priors.library import find
 from restorekit.priors.unet import UNet
 
 

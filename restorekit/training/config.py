@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from restorekit.errors import BadInput
-from restorekit.priors.codec import CodecConfig
+from restorekit.priors.codec import FACTORS, CodecConfig
+from restorekit.priors.fftd import FFTDConfig
 from restorekit.priors.pisdm import PISDMConfig
 from restorekit.priors.unet import UNetConfig
 
@@ -113,7 +114,30 @@ class CodecModel(Network):
         return self.factor
 
 
-MODELS: dict[str, type[Network]] = {"unet": UNetModel, "pisdm": PISDMModel, "codec": CodecModel}
+class FFTDModel(Network):
+    """A transformer of the latents of a codec that is trained already; times are drawn uniformly, `noise` is not used."""
+
+    kind: Literal["fftd"]
+    bands: tuple[int, ...] = (3,)
+    codec: str = Field(description="the trained codec, a .safetensors file")
+    width: int = Field(default=320, ge=1)
+    heads: int = Field(default=5, ge=1)
+    fuse: Literal["adaptive", "add", "concat"] = "adaptive"
+    embed: int = Field(default=256, ge=8)
+
+    @model_validator(mode="after")
+    def _fits(self) -> FFTDModel:
+        FFTDConfig(width=self.width, heads=self.heads, embed=self.embed)  # its own refusals
+        return self
+
+    @property
+    def multiple(self) -> int:
+        return min(FACTORS)  # that of its codec is known when the codec is
+
+
+MODELS: dict[str, type[Network]] = {
+    "unet": UNetModel, "pisdm": PISDMModel, "codec": CodecModel, "fftd": FFTDModel
+}  # fmt: skip
 
 
 def _kind(model: Any) -> Any:
@@ -122,7 +146,10 @@ def _kind(model: Any) -> Any:
 
 
 Model = Annotated[
-    Annotated[UNetModel, Tag("unet")] | Annotated[PISDMModel, Tag("pisdm")] | Annotated[CodecModel, Tag("codec")],
+    Annotated[UNetModel, Tag("unet")]
+    | Annotated[PISDMModel, Tag("pisdm")]
+    | Annotated[CodecModel, Tag("codec")]
+    | Annotated[FFTDModel, Tag("fftd")],
     Discriminator(
         _kind,
         custom_error_type="kind",
@@ -236,12 +263,14 @@ class Config(Section):
             raise ValueError(f"data.crop={crop} must be a multiple of {multiple} for this network, as {near}")
         if self.domain == "log-intensity" and self.model.bands != (1,):
             raise ValueError("domain=log-intensity is for one band; set model.bands=[1]")
-        if self.data.labels and not isinstance(self.model, PISDMModel):
-            raise ValueError("data.labels needs a network that knows classes; use model.kind=pisdm")
+        if self.data.labels and not isinstance(self.model, PISDMModel | FFTDModel):
+            raise ValueError("data.labels needs a network that knows classes; use model.kind=pisdm or fftd")
         if self.cascade and (not isinstance(self.model, PISDMModel) or crop % self.cascade.factor):
             raise ValueError(f"cascade needs model.kind=pisdm and data.crop={crop} a multiple of cascade.factor")
-        if self.domain != "srgb" and isinstance(self.model, CodecModel):
+        if self.domain != "srgb" and isinstance(self.model, CodecModel | FFTDModel):
             raise ValueError(f"domain={self.domain} is none of a codec, whose pictures are in [0, 1]; leave it out")
+        if self.noise != Noise() and isinstance(self.model, FFTDModel):
+            raise ValueError("noise is not for model.kind=fftd, whose times are drawn uniformly; leave it out")
         if isinstance(self.model, PISDMModel | CodecModel) and self.model.side != crop:
             raise ValueError(f"model.side={self.model.side} must be data.crop={crop}, what the network is trained on")
         if len(self.model.bands) == 2 and every < 2:

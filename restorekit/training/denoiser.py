@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import PriorSpec, build, load, save
+from restorekit.priors.latent import LatentNet
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Config
 from restorekit.training.data import Patches
@@ -94,6 +95,7 @@ def begin_from(path: Path, net: nn.Module) -> None:
         trained, _ = load(path)
     except (ValueError, OSError) as error:
         raise BadInput(f"init: {error}") from None
+    trained = trained.net if isinstance(trained, LatentNet) else trained
     own, given = net.state_dict(), trained.state_dict()
     fits = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     if set(fits) != set(own):

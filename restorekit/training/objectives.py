@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from restorekit.training.codec import CodecObjective
-from restorekit.training.config import CodecModel, Config
+from restorekit.training.config import CodecModel, Config, FFTDModel
 from restorekit.training.denoiser import DenoiserObjective
+from restorekit.training.latent import LatentObjective
 from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
 from restorekit.training.relay import RelayObjective
@@ -16,4 +17,6 @@ def objective_of(config: Config, pictures: Pictures, data: str) -> Objective:
         return RelayObjective(config, pictures, data)
     if isinstance(config.model, CodecModel):
         return CodecObjective(config, pictures, data)
+    if isinstance(config.model, FFTDModel):
+        return LatentObjective(config, pictures, data)
     return DenoiserObjective(config, pictures, data)
