@@ -83,7 +83,8 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(one(*json.loads(args.one), args.budget)))
+        mixer, side, gradient, half = json.loads(args.one)
+        print(json.dumps(one(mixer, side, gradient, half, args.budget)))
         return
     precision: Precision = args.precision
     half = precision == "bf16" or (precision == "auto" and bf16_pays(torch.device("cpu")))

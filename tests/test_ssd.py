@@ -144,7 +144,7 @@ def test_without_gradients_nothing_is_kept_and_func_gives_the_same_as_autograd()
     assert last.grad_fn is None
     expected = with_gradients(lambda *t: ssd_scan(*t[:6], initial=t[6]), args)
     rng = torch.Generator().manual_seed(9)
-    out, vjp = torch.func.vjp(lambda *t: ssd_scan(*t[:6], initial=t[6]), *args)
+    out, vjp, *_ = torch.func.vjp(lambda *t: ssd_scan(*t[:6], initial=t[6]), *args)
     weights = tuple(torch.randn(t.shape, generator=rng, dtype=torch.float64) for t in out)
     for name, a, b in zip(NAMES, vjp(weights), expected[2:]):
         torch.testing.assert_close(a, b, msg=name)
