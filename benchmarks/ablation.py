@@ -6,7 +6,7 @@ it is called one where the 95 % interval of its mean (Student's t) leaves out ze
 
 Each run is a row in results/ablation_rows.csv as soon as it is done; a killed run goes on where it stopped.
 
-python benchmarks/ablation.py [--seeds 5] [--only scans] [--quick]
+python benchmarks/ablation.py [--seeds 3] [--only scans] [--quick]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SIDE, PATCHES = 32, 256
 PICTURES = DATA / "natural128-train.zip"
 BASE: dict[str, dict[str, Any]] = {
     "model": {
-        "kind": "pisdm", "bands": [3], "patch": 2, "width": 64, "depth": 9, "state": 16, "head": 32, "embed": 64,
+        "kind": "pisdm", "bands": [3], "patch": 4, "width": 64, "depth": 9, "state": 16, "head": 32, "embed": 64,
         "side": SIDE,
     },
     "data": {"crop": SIDE, "grey_every": 0},
@@ -150,8 +150,8 @@ def compared(rows: Rows, variants: Sequence[Variant], steps: int) -> list[list[A
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", choices=TABLES, help="one of the tables")
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs; nothing is kept")
     args = parser.parse_args()
