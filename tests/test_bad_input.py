@@ -159,13 +159,18 @@ CASES: dict[str, tuple[Made, str]] = {
     "unknown command": (lambda d: ["restoer"], "restore"),
     "cite unknown": (lambda d: ["cite", "nope"], "diffpir"),
     "check size": (lambda d: ["check", "denoise", "--size", "3"], "3x20x16"),
-    "train without config": (lambda d: ["train", "--config", "no.yaml", "--data", str(d), "--out", str(d / "r")], "no.yaml"),
+    "train without config": (lambda d: ["train", "unet", "--config", "no.yaml", "--data", str(d), "--out", str(d / "r")], "no.yaml"),
+    "train an unknown model": (lambda d: ["train", "gan", "--data", str(d), "--out", str(d / "r")], "one of unet, pisdm"),
+    "train another model than configured": (
+        lambda d: ["train", "pisdm", "--config", str(text(d, "c.yaml", "name: x")), "--data", str(d), "--out", str(d / "r")],
+        "is for MODEL unet, not pisdm",
+    ),
     "train with unknown key": (
-        lambda d: ["train", "--config", str(text(d, "c.yaml", "optim: {stepz: 1}")), "--data", str(d), "--out", str(d / "r")],
+        lambda d: ["train", "unet", "--config", str(text(d, "c.yaml", "optim: {stepz: 1}")), "--data", str(d), "--out", str(d / "r")],
         "steps",
     ),
     "train without pictures": (
-        lambda d: ["train", "--config", str(text(d, "c.yaml", "name: x")), "--data", str(d), "--out", str(d / "r")],
+        lambda d: ["train", "unet", "--config", str(text(d, "c.yaml", "name: x")), "--data", str(d), "--out", str(d / "r")],
         "no pictures",
     ),
 }  # fmt: skip

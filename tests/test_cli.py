@@ -283,7 +283,7 @@ def test_train_then_use_the_prior(tmp_path: Path) -> None:
         "name: tiny\nmodel: {widths: [8, 16]}\ndata: {crop: 16}\noptim: {steps: 4, batch: 4}\n"
     )
     args = ("--config", tmp_path / "c.yaml", "--data", tmp_path / "pictures", "--out", tmp_path / "run", "--quiet")
-    go("train", *args, "--set", "run.sample_every=4")
+    go("train", "unet", *args, "--set", "run.sample_every=4")
     assert (tmp_path / "run" / "samples" / "0000004.png").exists()
     prior = tmp_path / "run" / "prior.safetensors"
     go("denoise", tmp_path / "pictures" / "0.png", tmp_path / "out.png", "--prior", prior, "--noise", "gaussian:0.05")

@@ -9,7 +9,9 @@ import typer
 
 
 def train(
-    config: Annotated[Path, typer.Option(help="YAML: model, data, noise, optim, run.", exists=False)],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="unet, pisdm; the model.kind of the configuration.", show_default=False)],
+    *,
+    config: Annotated[Path | None, typer.Option(help="YAML: model, data, noise, optim, run; without it the defaults of MODEL.")] = None,
     data: Annotated[list[Path], typer.Option(help="Folder or zip of pictures; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log.csv, samples.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out: same data and settings; optim.steps may be raised.")] = False,
@@ -18,15 +20,17 @@ def train(
 ) -> None:  # fmt: skip
     """Train a prior; with several processes: torchrun --nproc-per-node 2 -m restorekit train ...
 
-    restorekit train --config configs/natural.yaml --data photos.zip --out runs/natural
+    restorekit train unet --config configs/natural.yaml --data photos.zip --out runs/natural
     """
     import yaml
 
     from restorekit.errors import BadInput
-    from restorekit.training.config import read_config
+    from restorekit.training.config import MODELS, read_config
     from restorekit.training.loop import train as run
 
-    if not config.is_file():
+    if model not in MODELS:
+        raise BadInput(f"MODEL {model!r} is unknown; it is one of {', '.join(MODELS)}")
+    if config is not None and not config.is_file():
         raise BadInput(f"{config}: no such file; give a YAML configuration, as those in configs/")
     for source in data:
         if not source.exists():
@@ -40,4 +44,4 @@ def train(
             equals = ""
         if not equals:
             raise BadInput(f"--set {item!r} is not understood; use KEY=VALUE, as --set optim.steps=1000")
-    print(run(read_config(config, **settings), data, out, resume=resume, quiet=quiet))
+    print(run(read_config(config, model, **settings), data, out, resume=resume, quiet=quiet))

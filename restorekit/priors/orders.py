@@ -17,6 +17,7 @@ the spiral from the top left going right, and its images under the symmetries of
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,7 +68,11 @@ def scan_order(scan: str, block: int, height: int, width: int) -> tuple[Tensor, 
     return order, order.argsort()
 
 
-@lru_cache(maxsize=512)
+# torch.compile stops here: in one piece the blocks take ten times as long to compile and run no faster.
+_apart: Any = torch.compiler.disable
+
+
+@_apart
 def passage(
     scan: str, blocks: tuple[int | None, int | None], height: int, width: int, front: int, back: int, device: str
 ) -> tuple[Tensor, Tensor] | None:
@@ -75,6 +80,13 @@ def passage(
 
     `front` tokens ahead of the grid and `back` behind it stay where they are.
     """
+    return _passage(scan, blocks, height, width, front, back, device)
+
+
+@lru_cache(maxsize=512)
+def _passage(
+    scan: str, blocks: tuple[int | None, int | None], height: int, width: int, front: int, back: int, device: str
+) -> tuple[Tensor, Tensor] | None:
     raster = torch.arange(height * width)
     (_, undo), (order, _) = (
         (raster, raster) if block is None else scan_order(scan, block, height, width) for block in blocks

@@ -89,14 +89,13 @@ class Local(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.depthwise = nn.Conv2d(width, width, 3, groups=width)
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.pointwise = nn.Linear(width, width)
         nn.init.zeros_(self.pointwise.weight)
         nn.init.zeros_(self.pointwise.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        z = F.pad(x.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate")
-        return x + self.pointwise(F.silu(self.depthwise(z)).permute(0, 2, 3, 1))
+        return x + self.pointwise(F.silu(self.depthwise(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1))
 
 
 class Detail(nn.Module):

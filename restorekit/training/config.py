@@ -164,6 +164,7 @@ class Stage(Section):
 class Run(Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
     precision: Literal["bf16", "fp32"] = "bf16"
+    compile: bool = Field(default=False, description="torch.compile: minutes at the start, a third faster after")
     checkpoint_every: float = Field(default=300.0, gt=0, description="seconds")
     sample_every: int = Field(default=2000, ge=1, description="steps")
     log_every: int = Field(default=50, ge=1, description="steps")
@@ -204,14 +205,18 @@ class Config(Section):
         return self
 
 
-def read_config(path: Path, **overrides: Any) -> Config:
-    """The validated configuration; `overrides` are dotted keys such as `optim.steps`."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not YAML ({' '.join(str(error).split())}); see configs/") from None
-    if not isinstance(raw, dict):
-        raise BadInput(f"{path}: expected sections (model:, data:, noise:, optim:, run:), got {type(raw).__name__}")
+def read_config(path: Path | None, kind: str | None = None, **overrides: Any) -> Config:
+    """The validated configuration of a file, or the defaults of a kind of model; `overrides` are dotted keys such as
+    `optim.steps`. BadInput where the file is for another kind.
+    """
+    raw = _read(path) if path else {}
+    place = path or "the defaults"
+    if kind:
+        section = raw.setdefault("model", {}) or {}
+        if isinstance(section, dict) and section.setdefault("kind", kind if path is None else "unet") != kind:
+            raise BadInput(f"{place} is for MODEL {section['kind']}, not {kind}; name that, or give another --config")
+        raw["model"] = section
+    path = Path(str(place))
     for key, value in overrides.items():
         section, _, name = key.rpartition(".")
         if section and raw.get(section) is None:  # absent, or a heading with nothing below it
@@ -224,6 +229,16 @@ def read_config(path: Path, **overrides: Any) -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         raise BadInput(f"{path}: {_first(error)}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not YAML ({' '.join(str(error).split())}); see configs/") from None
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: expected sections (model:, data:, noise:, optim:, run:), got {type(raw).__name__}")
+    return raw
 
 
 def _first(error: ValidationError) -> str:

@@ -100,6 +100,8 @@ def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Proc
     model: nn.Module = objective
     if process.world > 1:
         model = DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
+    if config.run.compile:
+        model = torch.compile(model)  # type: ignore[assignment]
     first = process.rank == 0
     with Watch(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch:
 

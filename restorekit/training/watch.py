@@ -94,7 +94,7 @@ def sample_grid(path: Path, spec: PriorSpec, ema: dict[str, Tensor], patches: Pa
     net = build(PriorSpec(**asdict(spec))).to(device)
     net.load_state_dict(ema)
     model, bands = edm(net.eval(), spec), max(spec.config.bands)
-    x0, noise, _ = (t.to(device) for t in patches.batch(2**40, 8, bands == 1))
+    x0, noise = (t.to(device) for t in patches.batch(2**40, 8, bands == 1)[:2])
     rows = [x0]
     for sigma in (0.1, 0.5):
         rows += [x0 + sigma * noise, model(x0 + sigma * noise, sigma)]
