@@ -73,6 +73,8 @@ class PISDMModel(Network):
     head: int = Field(default=64, ge=1)
     expand: int = Field(default=1, ge=1)
     scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
+    orders: int = Field(default=0, ge=0)
+    padding: bool = True
     local: int = Field(default=1, ge=0)
     detail: tuple[int, ...] = ()
     embed: int = Field(default=256, ge=8)
