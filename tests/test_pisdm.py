@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.priors import checkpoint
+from restorekit.metrics import psnr
+from restorekit.priors import checkpoint, ssd
 from restorekit.priors.cascade import Cascade, down, relay_level, resampled_time, up
 from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import load_prior
+from restorekit.priors.library import Network, load_prior
 from restorekit.priors.orders import SCANS, move, passage, scan_order
 from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
@@ -100,6 +101,43 @@ def test_the_seeds_scan_leaves_pairs_unconnected_for_eight_blocks() -> None:
     assert reach("spiral-alt", 8, 16, 16) == reach("zigzag8", 8, 16, 16) == 1
 
 
+def test_with_fewer_orders_the_first_ones_come_again() -> None:
+    seen: list[tuple[Any, ...]] = []
+    for orders in (0, 1, 2, 8):
+        net = PISDM(replace(SMALL, depth=5, orders=orders))
+        places: list[list[int]] = []
+        for block in net.blocks:  # what a block is handed, by the numbers that the tokens carry
+
+            def keep(module: nn.Module, given: tuple[Tensor, ...], out: Tensor, places: Any = places) -> None:
+                places.append(given[0][0, 2:-1, 0].round().int().tolist())
+
+            block.register_forward_hook(keep)
+        net.blocks.apply(lambda m: nn.init.zeros_(m.out_proj.weight) if hasattr(m, "out_proj") else None)  # type: ignore[arg-type]
+        grid = torch.arange(12.0).view(1, 3, 4, 1).expand(-1, -1, -1, 16)
+        out = net._mix(grid, torch.zeros(1, 3, 16), torch.zeros(1, 2, 16))
+        assert torch.equal(out, grid)
+        seen.append(tuple(map(tuple, places)))
+    expected = [tuple(scan_order("cross4", b, 3, 4)[0].tolist()) for b in range(5)]
+    assert seen[0] == seen[3] == tuple(expected)
+    assert seen[1] == (expected[0],) * 5
+    assert seen[2] == (expected[0], expected[1], expected[0], expected[1], expected[0])
+
+
+@pytest.mark.parametrize("classes", [0, 2])
+def test_without_padding_tokens_there_are_none_and_the_rest_begins_alike(classes: int) -> None:
+    torch.manual_seed(0)
+    whole = PISDM(replace(SMALL, classes=classes))
+    torch.manual_seed(0)
+    net = PISDM(replace(SMALL, classes=classes, padding=False))
+    states = whole.state_dict(), net.state_dict()
+    assert states[0].keys() - states[1].keys() == {"ends"}
+    assert all(torch.equal(v, states[0][k]) for k, v in states[1].items())
+    lengths: list[int] = []
+    net.blocks[1].register_forward_hook(lambda module, given, out: lengths.append(out.shape[1]))
+    assert net(pictures(1, 3, 9, 16), torch.zeros(1)).shape == (1, 3, 9, 16)
+    assert lengths == [3 * 4 + 1 + bool(classes)]
+
+
 @pytest.mark.parametrize("scan", SCANS)
 def test_passages_chain_to_the_order_and_back(scan: str) -> None:
     tokens = torch.arange(2 + 15 + 1.0).view(1, -1, 1).requires_grad_()
@@ -132,7 +170,12 @@ def test_any_height_and_width(scan: str, height: int, width: int) -> None:
 def test_an_untrained_network_predicts_nothing_and_settings_that_cannot_be_are_refused() -> None:
     assert not bool(PISDM(SMALL)(pictures(1, 3, 8, 8), torch.zeros(1)).any())
     wrong: dict[str, Any]
-    for wrong, words in (({"depth": 4}, "odd; try 3"), ({"scan": "hilbert"}, "cross4"), ({"head": 7}, "divide")):
+    for wrong, words in (
+        ({"depth": 4}, "odd; try 3"),
+        ({"scan": "hilbert"}, "cross4"),
+        ({"orders": -1}, "0 for all"),
+        ({"head": 7}, "divide"),
+    ):
         with pytest.raises(ValueError, match=words):
             PISDMConfig(**wrong)
 
@@ -222,6 +265,19 @@ def test_it_learns_a_picture_by_heart() -> None:
         losses.append(float(loss.detach()))
     assert sum(losses[-10:]) < 0.15 * sum(losses[:10])
     assert all(bool(p.grad is not None) for p in net.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("half", [False, True])
+def test_both_scans_give_the_same_picture_on_a_gpu(half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if ssd.kernel() is None:
+        pytest.skip("mamba-ssm is not installed")
+    net, clean = random_net(PISDMConfig(width=128, depth=5)).cuda(), pictures(1, 3, 60, 72).cuda()
+    found = []
+    for backend in ("torch", "mamba_ssm"):
+        monkeypatch.setenv("RESTOREKIT_SCAN", backend)
+        found.append(EDM(Network(net, half), 0.25)(clean, 0.2))
+    assert psnr(*(x[0].cpu().numpy() for x in found)) > 50
 
 
 # --- its place among the priors ---

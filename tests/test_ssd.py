@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,6 +128,28 @@ def test_a_scan_can_be_cut_and_gone_on_with() -> None:
     torch.testing.assert_close(end, last, rtol=1e-12, atol=1e-12)
 
 
+def test_steps_of_no_length_change_nothing() -> None:
+    x, dt, A, B, C, D, first = inputs(FORMS["short"])
+    y, last = ssd_scan(x, torch.zeros_like(dt), A, B, C, D, initial=first)
+    torch.testing.assert_close(last, first)
+    each = C.repeat_interleave(x.shape[2] // C.shape[2], 2)
+    torch.testing.assert_close(y, torch.einsum("bhpn,blhn->blhp", first, each) + D[:, None] * x)
+
+
+def test_without_gradients_nothing_is_kept_and_func_gives_the_same_as_autograd() -> None:
+    args = inputs(FORMS["short"])
+    with torch.no_grad():
+        y, last = ssd_scan(*[t.clone().requires_grad_() for t in args[:6]], initial=args[6])  # type: ignore[misc]
+    assert y.grad_fn is None
+    assert last.grad_fn is None
+    expected = with_gradients(lambda *t: ssd_scan(*t[:6], initial=t[6]), args)
+    rng = torch.Generator().manual_seed(9)
+    out, vjp, *_ = torch.func.vjp(lambda *t: ssd_scan(*t[:6], initial=t[6]), *args)
+    weights = tuple(torch.randn(t.shape, generator=rng, dtype=torch.float64) for t in out)
+    for name, a, b in zip(NAMES, vjp(weights), expected[2:]):
+        torch.testing.assert_close(a, b, msg=name)
+
+
 def test_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     args = inputs(FORMS["short"])[:6]
     calls: list[int] = []
@@ -164,6 +188,7 @@ def test_convolution_is_causal_and_its_gradient_right(length: int) -> None:
     expected = F.silu(F.conv1d(x.mT, w, b, padding=3, groups=6)[..., :length]).mT
     torch.testing.assert_close(CONV_SILU(x, w, b)[0], expected, rtol=1e-12, atol=1e-12)
     assert torch.autograd.gradcheck(CONV_SILU, (x, w, b))
+    assert torch.autograd.gradgradcheck(CONV_SILU, (x, w, b))
 
 
 def test_gated_norm_and_its_gradient() -> None:
@@ -171,7 +196,9 @@ def test_gated_norm_and_its_gradient() -> None:
     y, z = torch.randn(2, 2, 3, 5, generator=rng, dtype=torch.float64)
     w = torch.randn(5, generator=rng, dtype=torch.float64)
     torch.testing.assert_close(GATED_NORM(y, z, w)[0], F.rms_norm(y * F.silu(z), (5,), w, EPS))
-    assert torch.autograd.gradcheck(GATED_NORM, tuple(t.requires_grad_() for t in (y, z, w)))
+    leaves = tuple(t.requires_grad_() for t in (y, z, w))
+    assert torch.autograd.gradcheck(GATED_NORM, leaves)
+    assert torch.autograd.gradgradcheck(GATED_NORM, leaves)
 
 
 def test_portions_of_a_batch_give_what_the_whole_gives() -> None:
@@ -240,18 +267,45 @@ def test_the_mixer_looks_back_only() -> None:
 
 # --- upstream ---
 
-installed = pytest.mark.skipif(importlib.util.find_spec("mamba_ssm") is None, reason="mamba-ssm is not installed")
 
-
-@installed
-def test_scan_against_the_reference_of_mamba_ssm() -> None:
+def test_the_kernel_is_found_past_a_package_that_cannot_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "mamba_ssm" in sys.modules or importlib.util.find_spec("mamba_ssm") is not None:
+        pytest.skip("mamba-ssm itself is installed")
+    (tmp_path / "mamba_ssm" / "ops" / "triton").mkdir(parents=True)
+    (tmp_path / "mamba_ssm" / "__init__.py").write_text("import selective_scan_cuda_that_nobody_built\n")
+    module = tmp_path / "mamba_ssm" / "ops" / "triton" / "ssd_combined.py"
+    module.write_text("def mamba_chunk_scan_combined(): return 'the kernel'\n")
+    monkeypatch.syspath_prepend(tmp_path)
     try:
-        from mamba_ssm.ops.triton.ssd_combined import ssd_chunk_scan_combined_ref  # type: ignore[import-not-found]
+        assert ssd.upstream().mamba_chunk_scan_combined() == "the kernel"
+        with pytest.raises(ImportError, match="nobody_built"):
+            importlib.import_module("mamba_ssm")
+    finally:
+        for name in [n for n in sys.modules if n.startswith("mamba_ssm")]:
+            del sys.modules[name]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mamba_ssm") is None, reason="mamba-ssm is not installed")
+# The reference needs whole chunks, and its gradient overflows where decays are strong.
+@pytest.mark.parametrize(("length", "chunk"), [(1, 1), (63, 21), (64, 16), (100, 20)])
+def test_scan_against_the_reference_of_mamba_ssm(length: int, chunk: int) -> None:
+    try:
+        reference = ssd.upstream().ssd_chunk_scan_combined_ref  # in torch; it needs Triton only to be imported
     except Exception as error:  # noqa: BLE001 (a build for another torch)
         pytest.skip(f"mamba-ssm cannot be imported: {error}")
-    x, dt, A, B, C, D, _ = (t.float() for t in inputs((2, 64, 4, 8, 2, 5, 16)))
-    expected = ssd_chunk_scan_combined_ref(x, dt, A, B, C, 16, D=D)
-    assert distance(ssd_scan(x, dt, A, B, C, D, chunk=16)[0], expected) < 1e-5
+    args = [t.float() for t in inputs((2, length, 4, 8, 2, 5, 16), fall=0.5)[:6]]
+    last = ssd_scan(*args)[1]  # which the reference does not return
+
+    def theirs(*t: Tensor) -> tuple[Tensor, Tensor]:
+        return reference(*t[:5], chunk, D=t[5]), 0 * last
+
+    def own(*t: Tensor) -> tuple[Tensor, Tensor]:
+        return ssd_scan(*t, chunk=16)[0], 0 * last
+
+    for name, a, b in zip(("y", "last", *NAMES), with_gradients(own, args), with_gradients(theirs, args)):
+        assert distance(a, b) < 1e-5 or name == "last", name
 
 
 @pytest.mark.gpu

@@ -72,9 +72,8 @@ def _carry(decay: Tensor, inputs: Tensor, first: Tensor) -> tuple[Tensor, Tensor
 
 def _prepare(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Tensor | None, chunk: int) -> _Cut:
     (batch, length, heads, _), wide = x.shape, torch.promote_types(x.dtype, torch.float32)
-    top = math.ceil(
-        length / math.ceil(length / chunk)
-    )  # chunks of equal length, and without padding if that is possible
+    # Chunks of equal length, and without padding if that is possible.
+    top = math.ceil(length / math.ceil(length / chunk))
     q = next((q for q in range(top, top // 2, -1) if length % q == 0), top)
     step = _cut(dt.to(wide), q).contiguous()
     a = (step * A.to(wide)[:, None]).cumsum(2)

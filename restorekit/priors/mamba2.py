@@ -30,13 +30,20 @@ def _conv(x: Tensor, weight: Tensor, *, ahead: bool = False) -> Tensor:
     return y[:, taps - 1 :] if ahead else y[:, :length]
 
 
+def _silu_gradient(d: Tensor, x: Tensor) -> Tensor:
+    if torch.is_grad_enabled():  # the gradient is to be differentiated itself, which torch's own cannot
+        s = x.sigmoid()
+        return d * s * (1 + x * (1 - s))
+    return torch.ops.aten.silu_backward(d, x)
+
+
 def _conv_silu(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
     return (F.silu(_conv(x.contiguous(), weight) + bias.to(x.dtype)),)
 
 
 def _conv_silu_gradient(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor) -> tuple[Tensor, ...]:
     x, length, taps = x.contiguous(), x.shape[1], weight.shape[-1]
-    d = torch.ops.aten.silu_backward(dy, _conv(x, weight) + bias.to(x.dtype)).contiguous()
+    d = _silu_gradient(dy, _conv(x, weight) + bias.to(x.dtype)).contiguous()
     wide = torch.promote_types(x.dtype, torch.float32)
     # Tap k of the output at l sees x at l - (taps - 1 - k).
     back = [min(taps - 1 - k, length) for k in range(taps)]
@@ -65,7 +72,7 @@ def _gated_norm_gradient(y: Tensor, z: Tensor, weight: Tensor, d: Tensor) -> tup
     d = d * weight.to(d.dtype)
     along = (d * unit).sum(-1, keepdim=True, dtype=wide) / v.shape[-1]
     dv = (d - unit * along.to(d.dtype)) * r
-    return dv * F.silu(z), torch.ops.aten.silu_backward(dv * y, z.contiguous()), dweight
+    return dv * F.silu(z), _silu_gradient(dv * y, z.contiguous()), dweight
 
 
 CONV_SILU = Written(_conv_silu, _conv_silu_gradient, frozenset({1, 2}))

@@ -39,10 +39,10 @@ class PISDMConfig:
     head: int = 64  # channels of a head
     expand: int = 1  # inner width of a block over `width`; 2 on a GPU
     scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
+    orders: int = 0  # how many of the scan's orders the blocks go through in turn; 0: all of them
+    padding: bool = True  # the seed's padding tokens: a learned one at each end of the sequence
     local: int = 1  # layers of local enhancement at each end
-    detail: tuple[
-        int, ...
-    ] = ()  # channels of the convolutions around the tokens, finest first; (): none, as in the seed
+    detail: tuple[int, ...] = ()  # channels of convolutions around the tokens, finest first; the seed has none
     embed: int = 256  # width of the noise-level embedding
     classes: int = 0  # 0: none
     side: int = 64  # of the pictures it is trained on, pixels; larger ones are seen in windows
@@ -52,6 +52,8 @@ class PISDMConfig:
             raise ValueError(f"depth={self.depth} must be odd; try {max(1, self.depth - 1)}")
         if self.scan not in SCANS:
             raise ValueError(f"scan={self.scan!r} is unknown; it is one of {', '.join(SCANS)}")
+        if self.orders < 0:
+            raise ValueError(f"orders={self.orders} must be 1 or more, or 0 for all orders of the scan")
         if self.detail and (self.step < 1 or self.patch & (self.patch - 1)):
             raise ValueError(f"detail={self.detail} has too many resolutions for patch={self.patch}, a power of 2")
         if self.expand * self.width % self.head:
@@ -170,7 +172,8 @@ class PISDM(nn.Module):
         self.time_token = nn.Linear(e, d)
         self.class_token = nn.Linear(e, d) if config.classes else None
         # The seed's padding tokens start at zero. There the derivative of a norm is 1 / sqrt(eps), 300 for every block.
-        self.ends = nn.Parameter(torch.randn(2, d))
+        ends = torch.randn(2, d)  # drawn in any case: the layers below begin alike with and without
+        self.ends = nn.Parameter(ends) if config.padding else None
         self.modulation = nn.Linear(e, 3 * d)
         inner = {"detail": config.detail[-1]} if config.detail else {str(c): c for c in config.bands}
         q = config.step  # side of a patch of what the tokens are made of
@@ -210,7 +213,7 @@ class PISDM(nn.Module):
         return out[..., :height, :width], features.permute(0, 3, 1, 2)
 
     def _condition(self, c_noise: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The embedding of noise level and class (B, E), and the tokens in front of the picture (B, 2 or 3, D)."""
+        """The embedding of noise level and class (B, E), and the tokens in front of the picture (B, 1 to 3, D)."""
         angle = c_noise[:, None] * self.freqs.to(c_noise.dtype)  # type: ignore[operator]
         emb = self.embed(torch.cat([angle.cos(), angle.sin()], dim=1))
         tokens = [self.time_token(emb)]
@@ -221,25 +224,28 @@ class PISDM(nn.Module):
             emb = emb + kind
         elif label is not None:
             raise ValueError("this network knows no classes; leave out the label")
-        tokens.append(self.ends[0].expand(len(emb), -1))
+        if self.ends is not None:
+            tokens.append(self.ends[0].expand(len(emb), -1))
         return emb, torch.stack([t.to(c_noise.dtype) for t in tokens], dim=1)
 
     def _mix(self, grid: Tensor, modulation: Tensor, front: Tensor) -> Tensor:
         """The blocks, from and to raster order: (B, h, w, D) -> (B, h, w, D)."""
         batch, h, w, _ = grid.shape
-        x = torch.cat([front, grid.flatten(1, 2).to(front.dtype), self.ends[1].expand(batch, 1, -1)], dim=1)
-        fixed = (front.shape[1], 1, str(x.device))
+        end = grid.new_zeros(batch, 0, grid.shape[-1]) if self.ends is None else self.ends[1].expand(batch, 1, -1)
+        x = torch.cat([front, grid.flatten(1, 2).to(front.dtype), end.to(front.dtype)], dim=1)
+        half, orders = self.config.depth // 2, self.config.orders or self.config.depth
+        fixed = (h, w, front.shape[1], end.shape[1], str(x.device))
         skips: list[tuple[Tensor, int]] = []
         at: int | None = None
         for i, block in enumerate(self.blocks):
-            x = move(x, passage(self.config.scan, (at, i), h, w, *fixed))  # one gather from order to order
-            at = i
+            x = move(x, passage(self.config.scan, (at, i % orders), *fixed))  # one gather from order to order
+            at = i % orders
             earlier = None
-            if i > self.config.depth // 2:
+            if i > half:
                 kept, order = skips.pop()
-                earlier = move(kept, passage(self.config.scan, (order, i), h, w, *fixed))
+                earlier = move(kept, passage(self.config.scan, (order, at), *fixed))
             x = block(x, earlier, modulation)
-            if i < self.config.depth // 2:
-                skips.append((x, i))
-        x = move(x, passage(self.config.scan, (at, None), h, w, *fixed))
-        return x[:, front.shape[1] : -1].unflatten(1, (h, w))
+            if i < half:
+                skips.append((x, at))
+        x = move(x, passage(self.config.scan, (at, None), *fixed))
+        return x[:, front.shape[1] :][:, : h * w].unflatten(1, (h, w))

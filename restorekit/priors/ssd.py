@@ -11,11 +11,16 @@ C do not depend on t, which is not so here.)
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 import logging
 import os
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from restorekit.priors.chunks import CHUNK, scan
@@ -24,16 +29,38 @@ Backend = Literal["auto", "torch", "mamba_ssm"]
 log = logging.getLogger(__name__)
 
 
+def upstream() -> ModuleType:
+    """The module of mamba-ssm that holds the kernel.
+
+    The package itself imports a compiled extension of Mamba-1, which Mamba-2 does not need and installs without nvcc do
+    not have; where that fails, the module is imported past it.
+    """
+    name = "mamba_ssm.ops.triton.ssd_combined"
+    try:
+        return importlib.import_module(name)
+    except Exception:
+        found = None if "mamba_ssm" in sys.modules else importlib.util.find_spec("mamba_ssm")
+        if found is None or found.submodule_search_locations is None:
+            raise
+        package = ModuleType("mamba_ssm")
+        package.__path__ = list(found.submodule_search_locations)
+        sys.modules["mamba_ssm"] = package
+        try:
+            return importlib.import_module(name)
+        finally:
+            del sys.modules["mamba_ssm"]  # who wants the package itself gets its own error
+
+
 @functools.cache
 def kernel() -> Callable[..., Any] | None:
     """The Triton kernel of mamba-ssm, None where it cannot be imported (a broken build raises more than ImportError)."""
     try:
-        from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined  # type: ignore[import-not-found]
+        function = upstream().mamba_chunk_scan_combined
     except Exception as error:  # noqa: BLE001
         log.info("scan: torch (mamba-ssm cannot be imported: %s)", str(error).partition("\n")[0])
         return None
     log.info("scan: the kernel of mamba-ssm on CUDA")
-    return mamba_chunk_scan_combined  # type: ignore[no-any-return]
+    return function  # type: ignore[no-any-return]
 
 
 def ssd_scan(
@@ -45,16 +72,18 @@ def ssd_scan(
     x (batch, L, H, P); dt (batch, L, H), not negative; A (H,), negative; B, C (batch, L, G, N), each group shared by
     H / G heads in a row; D (H,); initial (batch, H, P, N), zero where None. L is any number from 1 on.
 
-    backend: "auto" takes the kernel of mamba-ssm for tensors on CUDA where it can be imported, "torch" this file's code;
-    the variable RESTOREKIT_SCAN (torch or mamba_ssm) overrules "auto".
+    backend: "auto" takes the kernel of mamba-ssm for tensors on CUDA where it can be imported (in float64 it has none),
+    "torch" the scan of `chunks`; the variable RESTOREKIT_SCAN (torch or mamba_ssm) overrules "auto".
     """
     if backend == "auto":
         backend = os.environ.get("RESTOREKIT_SCAN", "auto")  # type: ignore[assignment]
     if backend not in ("auto", "torch", "mamba_ssm"):
         raise ValueError(f"backend={backend!r} is unknown; it is auto, torch or mamba_ssm")
-    fast = None if backend == "torch" or (backend == "auto" and not x.is_cuda) else kernel()
+    suits = x.is_cuda and x.dtype != torch.float64
+    fast = None if backend == "torch" or (backend == "auto" and not suits) else kernel()
+    B, C = B.to(x.dtype), C.to(x.dtype)
     if fast is not None:
         return fast(x, dt, A, B, C, chunk, D=D, initial_states=initial, return_final_states=True)  # type: ignore[no-any-return]
     if backend == "mamba_ssm":
         raise ValueError("backend='mamba_ssm' needs mamba-ssm, which cannot be imported here; use 'auto' or 'torch'")
-    return scan(chunk)(x, dt, A, B.to(x.dtype), C.to(x.dtype), D, initial)  # type: ignore[return-value]
+    return scan(chunk)(x, dt, A, B, C, D, initial)  # type: ignore[return-value]

@@ -73,6 +73,8 @@ class PISDMModel(Network):
     head: int = Field(default=64, ge=1)
     expand: int = Field(default=1, ge=1)
     scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
+    orders: int = Field(default=0, ge=0)
+    padding: bool = True
     local: int = Field(default=1, ge=0)
     detail: tuple[int, ...] = ()
     embed: int = Field(default=256, ge=8)
@@ -281,30 +283,34 @@ class Config(Section):
         return self
 
 
-def read_config(path: Path | None, kind: str | None = None, **overrides: Any) -> Config:
-    """The validated configuration of a file, or the defaults of a kind of model; `overrides` are dotted keys such as
-    `optim.steps`. BadInput where the file is for another kind.
-    """
-    raw = _read(path) if path else {}
-    place = path or "the defaults"
-    if kind:
-        section = raw.setdefault("model", {}) or {}
-        if isinstance(section, dict) and section.setdefault("kind", kind if path is None else "unet") != kind:
-            raise BadInput(f"{place} is for MODEL {section['kind']}, not {kind}; name that, or give another --config")
-        raw["model"] = section
-    path = Path(str(place))
+def read_config(path: Path, **overrides: Any) -> Config:
+    """The validated configuration of a file; `overrides` are dotted keys such as `optim.steps`."""
+    return _validated(_read(path), str(path), overrides)
+
+
+def config_for(kind: str, path: Path | None, overrides: dict[str, Any]) -> Config:
+    """As `read_config`, or the defaults of a kind of model. BadInput where the file is for another kind."""
+    raw = _read(path) if path else {"model": {"kind": kind}}
+    model = raw.get("model")
+    found = model.get("kind", "unet") if isinstance(model, dict) else "unet"
+    if found != kind:
+        raise BadInput(f"{path} is for MODEL {found}, not {kind}; name that, or give another --config")
+    return _validated(raw, str(path or f"the defaults of {kind}"), overrides)
+
+
+def _validated(raw: dict[str, Any], place: str, overrides: dict[str, Any]) -> Config:
     for key, value in overrides.items():
         section, _, name = key.rpartition(".")
         if section and raw.get(section) is None:  # absent, or a heading with nothing below it
             raw[section] = {}
         target = raw[section] if section else raw
         if not isinstance(target, dict):
-            raise BadInput(f"{path}: {section} is {target!r}, so {key} cannot be set; sections hold KEY: VALUE")
+            raise BadInput(f"{place}: {section} is {target!r}, so {key} cannot be set; sections hold KEY: VALUE")
         target[name] = value
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise BadInput(f"{path}: {_first(error)}") from None
+        raise BadInput(f"{place}: {_first(error)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
