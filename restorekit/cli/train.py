@@ -9,7 +9,7 @@ import typer
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="unet, pisdm; the model.kind of the configuration.", show_default=False)],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="unet, pisdm, codec; the model.kind of the configuration.", show_default=False)],
     *,
     config: Annotated[Path | None, typer.Option(help="YAML: model, data, noise, optim, run; without it the defaults of MODEL.")] = None,
     data: Annotated[list[Path], typer.Option(help="Folder or zip of pictures; may be given several times.")],

@@ -82,10 +82,11 @@ class CodecObjective(Objective):
 
     def _likeness(self, x: Tensor, x0: Tensor) -> Tensor:
         like = self.loss.l1 * (x - x0).abs().mean() + self.loss.gradient * gradient_distance(x, x0)
-        if self.distance is None:
+        every = self.loss.perceptual_every
+        if self.distance is None or self.step % every:
             return like
         self.distance.to(x.device)
-        return like + self.loss.perceptual * self.distance.between(x, x0)
+        return like + self.loss.perceptual * every * self.distance.between(x, x0)
 
     def _adversarial(self, x: Tensor, x0: Tensor, like: Tensor) -> Tensor:
         if self.judge is None or self.step < self.loss.disc_start * self.config.optim.steps:
