@@ -8,6 +8,7 @@ from restorekit.operators.combine import Compose, ComposeNonlinear, Stack, Weigh
 from restorekit.operators.diagonal import Identity, Inpaint
 from restorekit.operators.downsample import BlockAverage, CircularDecimation, Decimate, decimation
 from restorekit.operators.hadamard import Hadamard
+from restorekit.operators.latent import Decoded
 from restorekit.operators.matrix import Matrix
 from restorekit.operators.nonlinear import PhaseRetrieval, Saturate
 
@@ -19,6 +20,7 @@ __all__ = [
     "Compose",
     "ComposeNonlinear",
     "Decimate",
+    "Decoded",
     "Grey",
     "Hadamard",
     "Identity",

@@ -22,6 +22,11 @@ class Operator(ABC):
     image_shape: tuple[int, int, int]
     surrogate_gradient: ClassVar[bool] = False  # autograd gives a descent direction, not the derivative
 
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
     @abstractmethod
     def __call__(self, x: Tensor, /) -> Tensor: ...
 

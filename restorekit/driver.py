@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.types import Denoiser, Problem, Restoration, Rng, Solver, Step
+from restorekit.operators.latent import Decoded
+from restorekit.types import Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
 
 Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the step)
 
@@ -51,9 +52,38 @@ def _check_shape(problem: Problem) -> None:
         )
 
 
+def in_latents(problem: Problem, prior: Latent) -> Problem:
+    """The same measurement, as one of the latent: A(decode(z)), cut to the size of the picture."""
+    operator = problem.operator
+    _, height, width = operator.image_shape
+    probe = problem.y.new_full((1, *operator.image_shape), 0.5)
+    with torch.no_grad():
+        c, h, w = prior.encode(probe).shape[1:]
+
+    def decode(z: Tensor) -> Tensor:
+        return prior.decode(z)[..., :height, :width]
+
+    return replace(problem, operator=Decoded((c, h, w), operator, decode, prior.encode))
+
+
+@torch.no_grad()
+def decoded(prior: Latent, z: Tensor, height: int, width: int) -> Tensor:
+    """Pictures (N, C, H, W) of latents (N, c, h, w), one at a time: a decoder needs more memory than what it gives."""
+    return torch.cat([prior.decode(one)[..., :height, :width] for one in z.split(1)])
+
+
+def _restore_latent(problem: Problem, prior: Latent, solver: Solver, batch: int | None, **rest: Any) -> Restoration:
+    bands, height, width = problem.operator.image_shape
+    prior, batch = prior.for_bands(bands), batch or max(1, 2**20 // (height * width))
+    found = restore(in_latents(problem, prior), prior.denoise, solver, batch=batch, **rest)
+    began = time.perf_counter()
+    samples = decoded(prior, found.samples, height, width)
+    return replace(found, samples=samples, seconds=found.seconds + time.perf_counter() - began)
+
+
 def restore(
     problem: Problem,
-    denoise: Denoiser,
+    denoise: Denoiser | Latent,
     solver: Solver,
     *,
     steps: int | None = None,
@@ -67,7 +97,9 @@ def restore(
 
     steps: noise levels of the solver's own schedule; or give `sigmas`, falling and ending in 0. samples: independent
     draws (optimisers give one). batch: draws at a time (default: as many as fit 2^20 pixels); it changes memory, not
-    the result. Raises `Unsupported` where solver and problem do not fit, `BadInput` where the run diverges.
+    the result. With a prior of latents the solver works on latents, of which A(decode(z)) was measured, so that it has to
+    be one that takes operators that are not linear: the steps that `progress` sees are latents, the samples are pictures.
+    Raises `Unsupported` where solver and problem do not fit, `BadInput` where the run diverges.
     """
     if len(problem.y) != 1:
         raise BadInput(
@@ -83,6 +115,10 @@ def restore(
             f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as diffpir"
         )
     _check_shape(problem)
+    if isinstance(denoise, Latent):
+        return _restore_latent(
+            problem, denoise, solver, batch, steps=steps, sigmas=sigmas, samples=samples, seed=seed, progress=progress
+        )
     solver.check(problem)
     levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)
     falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,6 +25,20 @@ class Denoiser(Protocol):
     """
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Latent(Protocol):
+    """A prior of latents z of pictures x. A solver works on z, of which A(decode(z)) was measured; see `driver.restore`.
+
+    z is (B, c, h, w), its deviation about 1, and sigma in that unit. x is (B, C, H, W), C as `for_bands` was told; encode
+    takes any H and W, and what decode gives may be larger at the bottom and the right, if H or W cannot be had.
+    """
+
+    def for_bands(self, bands: int, /) -> Latent: ...
+    def denoise(self, z: Tensor, sigma: float | Tensor, /) -> Tensor: ...
+    def encode(self, x: Tensor, /) -> Tensor: ...
+    def decode(self, z: Tensor, /) -> Tensor: ...
 
 
 class Rng:
@@ -108,7 +122,7 @@ class Problem:
         """The operator. Raises `Unsupported` in the name of `solver` where it is not linear."""
         if not isinstance(self.operator, LinearOperator):
             raise Unsupported(
-                f"{solver} needs a linear operator, got {type(self.operator).__name__}; use `--solver dps` or daps"
+                f"{solver} needs a linear operator, got {self.operator.title}; use `--solver dps`, daps, pnpdm or vds"
             )
         return self.operator
 
@@ -142,7 +156,7 @@ class Problem:
         operator, _, sigma = self.least_squares(solver)
         if isinstance(operator, SVDOperator):
             return operator, sigma
-        kind = type(self.operator).__name__ if operator is self.operator else "unequal noise or a mask"
+        kind = self.operator.title if operator is self.operator else "unequal noise or a mask"
         raise Unsupported(f"{solver} needs an operator with an SVD, got {kind}; use `--solver diffpir` or `dps`")
 
 

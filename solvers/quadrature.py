@@ -53,9 +53,7 @@ class Quadrature(Solver):
 
     def check(self, problem: Problem) -> None:
         if not isinstance(problem.operator, LinearOperator):
-            raise Unsupported(
-                f"quadrature needs a linear operator, got {type(problem.operator).__name__}; use `--solver dps`"
-            )
+            raise Unsupported(f"quadrature needs a linear operator, got {problem.operator.title}; use `--solver dps`")
         if isinstance(problem.likelihood, Gaussian):
             raise Unsupported("quadrature is for noise other than Gaussian; use `--solver pigdm` or mmps")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch.nn import functional as F
 
 from restorekit import operators as ops
 
@@ -76,6 +77,7 @@ OPERATORS: dict[str, Callable[[], ops.Operator]] = {
     "matrix-tall": lambda: ops.Matrix((2, 2, 2), kernel(11, 8)),
     "phase": lambda: ops.PhaseRetrieval((1, 6, 5)),
     "saturate": lambda: ops.Saturate((3, 5, 6), 1.5),
+    "decoded": lambda: ops.Decoded((4, 4, 3), ops.BlockAverage((1, 8, 6), 2), lambda z: F.pixel_shuffle(z, 2).tanh(), lambda x: F.pixel_unshuffle(x, 2)),
     "inpaint-bool": lambda: ops.Inpaint((1, 4, 5), mask(1, 4, 5) > 0),
     "saturate-blur": lambda: ops.ComposeNonlinear((1, 8, 8), ops.Saturate((1, 8, 8), 1.5), ops.CircularBlur((1, 8, 8), kernel(3, 3))),
 }  # fmt: skip

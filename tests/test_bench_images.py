@@ -30,12 +30,12 @@ from restorekit.bench.image_plan import steps_within
 from restorekit.bench.image_rows import KEYS
 from restorekit.bench.image_summary import groups, points, read
 from restorekit.bench.images import Images
-from restorekit.bench.perceptual import PriorDistance
 from restorekit.cli.main import run
 from restorekit.driver import restore
 from restorekit.errors import BadInput
 from restorekit.metrics import coverage, psnr, spread_skill, ssim
 from restorekit.priors.library import load_prior
+from restorekit.priors.perceptual import PriorDistance
 from restorekit.solvers.from_text import solver
 from tests.reports import Reader
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from restorekit.bench import memory
 from restorekit.bench.image_sets import ENOUGH, SetDistance
 from restorekit.bench.images import Images
-from restorekit.bench.perceptual import BACKBONES, lpips
 from restorekit.bench.processes import Lost, share
 from restorekit.bench.rows import Rows, alone
 from restorekit.errors import BadInput
+from restorekit.priors.perceptual import BACKBONES, lpips
 from tests.chromium import BINARY, browser
 from tests.jobs import maker
 from tests.test_bench_images import bench, folder
@@ -155,6 +155,11 @@ def test_lpips_takes_weights_that_are_here_and_downloads_none(tmp_path: Path, mo
     x = np.random.default_rng(0).random((3, 48, 48)).astype(np.float32)
     assert found(x, x) == 0
     assert found(x, 1 - x) > found(x, x * 0.9) > 0
+    a, b = (torch.from_numpy(p)[None] for p in (x, x * np.float32(0.9)))
+    assert float(found.between(b, a)) == pytest.approx(found(x * 0.9, x), rel=1e-5)
+    leaf = b.requires_grad_(True)
+    (slope,) = torch.autograd.grad(found.between(leaf, a), leaf)
+    assert float(found.between(b - 1e-2 * slope / slope.abs().max(), a)) < float(found.between(b, a))
     out = replace(bench(folder(tmp_path / "photos"), tmp_path / "out"), limit=1, solvers=("hqs",))()
     assert 0 < float(out.rows[0]["lpips_squeeze"]) < 2
     assert "| LPIPS |" in (tmp_path / "out" / "images.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor
 from restorekit import operators as ops
 from restorekit.likelihood import Gamma, Gaussian, Poisson
 from restorekit.priors.analytic import GaussianMixture, dense
+from restorekit.priors.precond import VPTable
 from restorekit.schedule import log_uniform
 from restorekit.solvers.conditional import by_langevin, by_perturbation, by_quantile
-from restorekit.solvers.unconditional import DDPM, SAMPLERS, Heun, named
+from restorekit.solvers.unconditional import DDIM, DDPM, SAMPLERS, Heun, named
 from restorekit.types import Problem
 from tests.oracle import Stream
 
@@ -86,6 +88,24 @@ def test_eta_scales_the_fresh_noise(eta: float) -> None:
     expected = x0 + math.sqrt(0.5**2 - up**2) * (x - x0) + up * z
     found = next(iter(DDPM(eta)(white, [1.0, 0.5, 0.0], x, Stream(0)))).x
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_ddim_is_equation_29_of_seed_001_on_its_table(eta: float) -> None:
+    table = VPTable.linear()
+    times = [*range(999, 0, -111), 0]
+    a = [float(v) for v in table.alpha_bar[times]] + [1.0]
+    sigmas = [*table.sigma(torch.tensor(times).double()).tolist(), 0.0]
+    z = Stream(1).normal(torch.zeros(3, 2, 4, 4, dtype=torch.float64))  # z_T, of the process that keeps the variance
+    found = [step.x for step in DDIM(eta)(white, sigmas, z / math.sqrt(a[0]), Stream(0))]
+    noise = Stream(0)
+    for (now, then), x, following in zip(pairwise(a), found, sigmas[1:]):
+        z0 = white(z / math.sqrt(now), math.sqrt(1 / now - 1))
+        eps = (z - math.sqrt(now) * z0) / math.sqrt(1 - now)
+        up = eta * math.sqrt((1 - then) / (1 - now)) * math.sqrt(1 - now / then)  # Song et al. 2021, eq 16
+        z = math.sqrt(then) * z0 + math.sqrt(1 - then - up**2) * eps
+        z = z + up * noise.normal(z) if eta > 0 and following > 0 else z
+        torch.testing.assert_close(math.sqrt(then) * x, z)
 
 
 # --- draws from p(y | z) N(z; x0, t^2) ---

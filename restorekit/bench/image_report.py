@@ -20,8 +20,8 @@ from restorekit.bench.image_rows import KEYS, Job, picture_file
 from restorekit.bench.image_sets import SetDistance
 from restorekit.bench.image_summary import Group, Row, groups, points
 from restorekit.bench.machine import machine, versions
-from restorekit.bench.perceptual import LPIPS, PriorDistance
 from restorekit.bench.rows import markdown
+from restorekit.priors.perceptual import LPIPS, PriorDistance
 from restorekit.report.images import Entry, ImagesPage, Plot, TaskPart, render
 from restorekit.report.measured import measurement_shown
 from restorekit.report.table import Cell, Column, Mean, text

@@ -17,12 +17,12 @@ import torch
 from restorekit import io
 from restorekit.bench import memory
 from restorekit.bench.image_cases import Clean, Task
-from restorekit.bench.perceptual import LPIPS, PriorDistance
 from restorekit.bench.rows import Rows
 from restorekit.driver import Counted, restore
 from restorekit.errors import BadInput
 from restorekit.metrics import coverage, psnr, spread_skill, ssim
 from restorekit.priors.library import Precision, Prior, load_prior
+from restorekit.priors.perceptual import LPIPS, PriorDistance
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Denoiser, Problem
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restorekit.bench.perceptual import need_torchmetrics, rgb
 from restorekit.errors import BadInput
 from restorekit.priors.features import Pooled, encoder
+from restorekit.priors.perceptual import need_torchmetrics, rgb
 
 ENOUGH = 50  # pictures; with fewer both distances say more about the choice of pictures than about the solver
 

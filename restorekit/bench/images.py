@@ -22,11 +22,11 @@ from restorekit.bench.image_plan import LoadedName, Plan, plan
 from restorekit.bench.image_report import Outcome, write
 from restorekit.bench.image_rows import OK, Job, Measure
 from restorekit.bench.image_sets import SetDistance
-from restorekit.bench.perceptual import LPIPS, lpips
 from restorekit.bench.processes import Lost, share
 from restorekit.bench.rows import alone
 from restorekit.errors import BadInput
 from restorekit.priors.library import Precision, device_of, load_prior
+from restorekit.priors.perceptual import LPIPS, lpips
 
 OPS = ("blur:kernel=gaussian:2", "average:factor=4", "denoise")
 SOLVERS = ("hqs", "diffpir", "ddrm", "pigdm", "dps")

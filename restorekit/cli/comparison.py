@@ -19,11 +19,12 @@ from restorekit.cli.measured import Measured
 from restorekit.cli.options import different, span
 from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
+from restorekit.priors.prior import LatentPrior
 from restorekit.report.comparison import render
 from restorekit.report.measured import measurement_shown
 from restorekit.report.results import Comparison, Refusal, Result
 from restorekit.solvers.from_text import solver as solver_of
-from restorekit.types import Denoiser, Solver
+from restorekit.types import Denoiser, Latent, Solver
 
 # Beside the two that a task was tuned with, the first of these that take the problem, cheap ones first.
 FURTHER = ("ddrm", "pigdm", "quadrature", "mmps", "vds", "daps")
@@ -48,7 +49,7 @@ class Contest(Measured):
     def run(self) -> None:
         """Everything that can be refused is refused before the network runs; the page is written at the end."""
         self._check_target()
-        problem, truth = self.problem, self.truth
+        problem, truth = self.seen, self.truth
         fits, outcomes = list[Contestant](), dict[str, Result | Refusal]()
         for one in self.contestants:
             try:
@@ -74,11 +75,11 @@ class Contest(Measured):
                 print(f"restorekit: note: {outcome.label} refused: {outcome.reason}", file=sys.stderr)
                 said.add(outcome.label)
 
-    def _outcome(self, one: Contestant, denoise: Denoiser) -> Result | Refusal:
+    def _outcome(self, one: Contestant, denoise: Denoiser | Latent) -> Result | Refusal:
         """Samples and figures of a solver, or that it diverged."""
         problem, solver = self.problem, one.solver
         try:
-            watch = Watch(solver.calls(solver.schedule(problem, one.steps)), self.moments)
+            watch = Watch(solver.calls(solver.schedule(problem, one.steps)), self.moments, self.shown)
             found = restore_with_bar(
                 problem, denoise, solver, steps=one.steps, samples=self.samples if solver.samples else 1,
                 seed=self.seed, label=one.text, watch=watch,
@@ -103,7 +104,7 @@ class Contest(Measured):
         for text in FURTHER:
             one = Contestant(text, solver_of(text), self.steps)
             try:
-                one.solver.check(self.problem)
+                one.solver.check(self.seen)
                 found.append(one)
             except Unsupported:
                 continue
@@ -124,6 +125,14 @@ class Contest(Measured):
                 f"{self.truth_file} is {size}, a result is {expected} (bands x height x width); give its own truth"
             )
         return pixels
+
+    @cached_property
+    def ceiling(self) -> float | None:
+        """Of a prior of latents: PSNR of the truth through its codec. None for other priors, or without a truth."""
+        prior = self.loaded
+        if self.truth is None or not isinstance(prior, LatentPrior):
+            return None
+        return prior.ceiling(torch.from_numpy(self.truth).to(self.place))
 
     @property
     def record_file(self) -> Path:
@@ -164,6 +173,7 @@ class Contest(Measured):
             ("samples", f"{self.samples} per sampler, seed {self.seed}"),
         ]
         facts += [("truth", self.truth_file.name)] if self.truth_file is not None else []
+        facts += [("codec PSNR", f"{self.ceiling:.2f} dB, the truth through the codec alone")] if self.ceiling else []
         return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]
 
     def _write(self, outcomes: list[Result | Refusal], truth: np.ndarray | None) -> None:
@@ -199,6 +209,7 @@ class Contest(Measured):
             "device": str(self.place),
             "precision": self.loaded.precision,
             "tile": self.loaded.tile,
+            "codec_psnr": self.ceiling,
             "solvers": [
                 {"label": r.label, **r.settings, **figures}
                 for r, figures in zip(comparison.results, comparison.figures)

@@ -15,13 +15,14 @@ from torch import Tensor
 from restorekit import io, spec
 from restorekit.cli.options import different, span
 from restorekit.cli.tasks import COUNTS, OTHER, SPECKLE, TASKS, Task
+from restorekit.driver import decoded, in_latents
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.library import Precision, Prior, device_of, load_prior
 from restorekit.priors.wrappers import EnsembleFlip
-from restorekit.types import Denoiser, Problem
+from restorekit.types import Denoiser, Latent, Problem
 
 SMALLEST = 4  # pixels per side
 
@@ -109,6 +110,8 @@ class Measured:
 
     @property
     def task(self) -> Task:
+        if isinstance(self.loaded, Latent):  # what was measured is not linear in latents
+            return OTHER
         if self.operation == "denoise" and not isinstance(self.law, Gaussian):
             return COUNTS if isinstance(self.law, Poisson) else SPECKLE
         return TASKS.get(self.operation, OTHER)
@@ -125,9 +128,22 @@ class Measured:
         return load_prior(self.prior, device=self.place, precision=precision, tile=self.tile or "auto")
 
     @cached_property
-    def denoiser(self) -> Denoiser:
+    def denoiser(self) -> Denoiser | Latent:
         denoise = self.loaded.for_bands(self.operator.image_shape[0])
+        if isinstance(denoise, Latent) and self.flips > 1:
+            raise BadInput(f"--flips {self.flips}: the latent of a flipped picture is no flipped latent; leave it out")
         return denoise if self.flips == 1 else spec.build(EnsembleFlip, "flips", [str(self.flips)], {}, denoise=denoise)
+
+    @property
+    def seen(self) -> Problem:
+        """The problem as a solver sees it."""
+        prior = self.denoiser
+        return in_latents(self.problem, prior) if isinstance(prior, Latent) else self.problem
+
+    def shown(self, x: Tensor) -> Tensor:
+        """States or estimates of a solver (N, ...) as pictures."""
+        prior, (_, height, width) = self.denoiser, self.operator.image_shape
+        return decoded(prior, x, height, width) if isinstance(prior, Latent) else x
 
     @cached_property
     def problem(self) -> Problem:

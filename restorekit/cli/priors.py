@@ -42,15 +42,19 @@ def verify(name: Name) -> None:
 
     from restorekit.errors import BadInput
     from restorekit.priors.library import find, load_prior
+    from restorekit.types import Latent
 
     prior = load_prior(name)
     rng = torch.Generator().manual_seed(0)
     for bands in prior.spec.bands:
-        ramp = torch.linspace(0, 1, 48).expand(1, bands, 48, 48)
-        noisy = ramp + 0.1 * torch.randn(ramp.shape, generator=rng)
+        ramp, own = torch.linspace(0, 1, 48).expand(1, bands, 48, 48), prior.for_bands(bands)
         with torch.no_grad():
-            gain = 10 * torch.log10((noisy - ramp).square().mean() / (prior(noisy, 0.1) - ramp).square().mean())
-        print(f"{bands} band(s): {float(gain):.1f} dB of noise removed from a ramp at sigma 0.1")
+            latent = isinstance(own, Latent)
+            clean, sigma, denoise = (own.encode(ramp), 0.5, own.denoise) if latent else (ramp, 0.1, own)
+            noisy = clean + sigma * torch.randn(clean.shape, generator=rng)
+            gain = 10 * torch.log10((noisy - clean).square().mean() / (denoise(noisy, sigma) - clean).square().mean())
+        what = "the latent of a ramp" if latent else "a ramp"
+        print(f"{bands} band(s): {float(gain):.1f} dB of noise removed from {what} at sigma {sigma}")
         if not float(gain) > 3:
             raise BadInput(f"{name} does not denoise; the file is damaged or not finished")
     print(f"sha256 {prior.sha256}  {find(name)}")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
 from restorekit import driver
 from restorekit.report.cards import STRIP
 from restorekit.report.pictures import shrunk
 from restorekit.report.results import Moment
-from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
+from restorekit.types import Denoiser, Latent, Problem, Restoration, Solver, Step
 
 
 class Watch:
     """Keeps the estimate x0 of the first sample at `count` network calls, spread evenly over a run of `calls`."""
 
-    def __init__(self, calls: int, count: int):
-        self.calls, self.moments = calls, list[Moment]()
+    def __init__(self, calls: int, count: int, shown: Callable[[Tensor], Tensor] = lambda x0: x0):
+        """shown: estimates as pictures."""
+        self.calls, self.moments, self.shown = calls, list[Moment](), shown
         self.wanted = sorted({round(float(c)) for c in np.linspace(1, calls, min(count, calls))}, reverse=True)
 
     def __call__(self, done: int, total: int, step: Step) -> None:
@@ -25,13 +29,13 @@ class Watch:
             return
         while self.wanted and self.wanted[-1] <= done:
             self.wanted.pop()
-        x0 = shrunk(step.x0[0].detach().float().cpu().numpy(), STRIP)
+        x0 = shrunk(self.shown(step.x0[:1].detach())[0].float().cpu().numpy(), STRIP)
         self.moments.append(Moment(done, float(step.sigma), x0))
 
 
 def restore_with_bar(
     problem: Problem,
-    denoise: Denoiser,
+    denoise: Denoiser | Latent,
     solver: Solver,
     *,
     steps: int | None,

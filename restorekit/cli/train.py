@@ -9,7 +9,7 @@ import typer
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="unet, pisdm; the model.kind of the configuration.", show_default=False)],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="unet, pisdm, codec or fftd; the model.kind of the configuration.", show_default=False)],
     *,
     config: Annotated[Path | None, typer.Option(help="YAML: model, data, noise, optim, run; without it the defaults of MODEL.")] = None,
     data: Annotated[list[Path], typer.Option(help="Folder or zip of pictures; may be given several times.")],
@@ -25,7 +25,7 @@ def train(
     import yaml
 
     from restorekit.errors import BadInput
-    from restorekit.training.config import MODELS, read_config
+    from restorekit.training.config import MODELS, config_for
     from restorekit.training.loop import train as run
 
     if model not in MODELS:
@@ -44,4 +44,4 @@ def train(
             equals = ""
         if not equals:
             raise BadInput(f"--set {item!r} is not understood; use KEY=VALUE, as --set optim.steps=1000")
-    print(run(read_config(config, model, **settings), data, out, resume=resume, quiet=quiet))
+    print(run(config_for(model, config, settings), data, out, resume=resume, quiet=quiet))

@@ -15,15 +15,25 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from restorekit.priors.cascade import CascadeConfig, Stages
+from restorekit.priors.codec import CodecConfig, CodecNet
+from restorekit.priors.fftd import FFTD, FFTDConfig
+from restorekit.priors.latent import LatentConfig, LatentNet
 from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
 
 FORMAT = "restorekit-prior-1"
-Config = UNetConfig | PISDMConfig | CascadeConfig
-Network = UNet | PISDM | Stages
-CONFIGS: dict[str, type[Config]] = {"unet": UNetConfig, "pisdm": PISDMConfig, "cascade": CascadeConfig}
-NETWORKS: dict[type[Any], type[Any]] = {UNetConfig: UNet, PISDMConfig: PISDM, CascadeConfig: Stages}
+Denoising = UNetConfig | PISDMConfig | CascadeConfig  # of networks that are denoisers of pictures
+Config = Denoising | CodecConfig | FFTDConfig | LatentConfig
+Network = UNet | PISDM | Stages | CodecNet | FFTD | LatentNet
+CONFIGS: dict[str, type[Config]] = {
+    "unet": UNetConfig, "pisdm": PISDMConfig, "cascade": CascadeConfig, "codec": CodecConfig, "fftd": FFTDConfig,
+    "latent": LatentConfig,
+}  # fmt: skip
+NETWORKS: dict[type[Any], type[Any]] = {
+    UNetConfig: UNet, PISDMConfig: PISDM, CascadeConfig: Stages, CodecConfig: CodecNet, FFTDConfig: FFTD,
+    LatentConfig: LatentNet,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class PriorSpec:
     arch: dict[str, Any]  # {"kind": a key of CONFIGS, ...fields of that class}
     sigma_data: float
     mean: float = 0.5
-    domain: str = "srgb"  # what x is: srgb, linear, log-intensity
+    domain: str = "srgb"  # what x is: srgb, linear, log-intensity, latent
     sigma_min: float = 0.002
     sigma_max: float = 100.0
     data: str = ""

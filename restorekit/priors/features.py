@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import load
-from restorekit.priors.library import find, sha256
+from restorekit.priors.checkpoint import load, sha256
+from restorekit.priors.library import find
 from restorekit.priors.unet import UNet
 
 
@@ -24,26 +24,14 @@ class EncoderFeatures:
     sigma: float
     label: str  # name of the prior and the first digits of its checksum
 
-    @torch.no_grad()
     def __call__(self, x: Tensor, /) -> list[Tensor]:
-        """(B, C, H, W) in [0, 1], 1 or 3 bands -> (B, width, h, w) per resolution, finest first."""
+        """(B, C, H, W) in [0, 1], 1 or 3 bands -> (B, width, h, w) per resolution, finest first; with the gradient of x."""
         multiple = self.net.config.multiple
         h, w = x.shape[2:]
         x = F.pad(x, (0, -w % multiple, 0, -h % multiple), mode="replicate")
         total = (self.sigma**2 + self.sigma_data**2) ** 0.5
-        found: list[Tensor] = []
-
-        def keep(stage: nn.Module, given: object, out: Tensor) -> None:
-            found.append(out)
-
-        hooks = [stage.register_forward_hook(keep) for stage in self.net.enc]
-        try:
-            level = torch.full((len(x),), self.sigma, device=x.device).log() / 4
-            self.net((x.float() - self.mean) / total, level)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return found
+        level = torch.full((len(x),), self.sigma, device=x.device).log() / 4
+        return self.net.encode((x.float() - self.mean) / total, level)[0]
 
 
 def encoder(name: str = "natural", sigma: float = 0.02, device: str | torch.device = "cpu") -> EncoderFeatures:

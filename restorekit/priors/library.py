@@ -12,11 +12,15 @@ from torch import Tensor, nn
 
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade, Stages
-from restorekit.priors.checkpoint import Config, PriorSpec, load, read_spec, sha256
+from restorekit.priors.checkpoint import Denoising, PriorSpec, load, read_spec, sha256
+from restorekit.priors.codec import Codec, CodecNet
+from restorekit.priors.fftd import FFTD, FFTDConfig
 from restorekit.priors.foreign import diffusers, guided_diffusion
 from restorekit.priors.foreign.spec import ForeignSpec, check_label
-from restorekit.priors.precond import EDM, Adapted
-from restorekit.priors.wrappers import ChannelWise, Padded, Tiled
+from restorekit.priors.latent import LatentNet
+from restorekit.priors.precond import EDM, Adapted, VPTable
+from restorekit.priors.prior import LatentPrior, Prior
+from restorekit.priors.wrappers import Padded, Tiled
 from restorekit.types import Denoiser
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -90,35 +94,6 @@ def bf16_pays(device: torch.device) -> bool:
     return device.type == "cpu" and bool(amx and amx())
 
 
-@dataclass(frozen=True, eq=False)
-class Prior:
-    """A trained network ready for pictures of any size: a `Denoiser`, with what is known about it."""
-
-    spec: PriorSpec | ForeignSpec
-    network: Denoiser
-    path: Path  # of its weights
-    precision: str = "fp32"  # of the network: fp32 or bf16
-    tile: int | None = None  # side of the windows it sees, pixels; None: the whole picture
-
-    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        return self.network(x, sigma)
-
-    @property
-    def sha256(self) -> str:
-        return sha256(self.path)
-
-    def for_bands(self, bands: int) -> Denoiser:
-        """This prior on pictures of `bands` bands: as they are where it was trained so, else band by band."""
-        if bands in self.spec.bands:
-            return self
-        if 1 in self.spec.bands:
-            return ChannelWise(self)
-        known = " or ".join(map(str, self.spec.bands))
-        raise BadInput(
-            f"prior {self.spec.name} takes {known} bands, the picture has {bands}; choose a prior that takes 1 band"
-        )
-
-
 def load_prior(
     name: str,
     *,
@@ -134,6 +109,7 @@ def load_prior(
     windows give the numbers of the whole picture; for a scan over all of it, the side it was trained on; for networks of
     other libraries (attention, normalisation over the picture) None. precision: "auto" is bf16 where that is faster, for networks of other libraries
     always fp32: sigma multiplies what they predict, and so its rounding. label: the class, where there are classes.
+    A prior of latents is a `LatentPrior`; it too is seen in windows of the side it was trained on, and in fp32.
     """
     if precision not in get_args(Precision):
         raise BadInput(f"precision {precision!r} is unknown; it is {', '.join(get_args(Precision))}")
@@ -144,9 +120,17 @@ def load_prior(
         net, spec = load(path)
     except ValueError as error:
         raise BadInput(str(error)) from None
-    config = spec.config
+    if isinstance(net, CodecNet):
+        raise BadInput(
+            f"{name} is a codec and denoises nothing: take a prior of its latents, or `load_codec` for itself"
+        )
+    if isinstance(net, FFTD):
+        raise BadInput(f"{name} is a network of latents without their codec; take a file that holds both")
     if label is not None:  # our own networks with classes do without one too
-        check_label(name, getattr(config, "classes", 0) or None, label)
+        check_label(name, getattr(spec.config, "classes", 0) or None, label)
+    if isinstance(net, LatentNet):
+        return _latent(net.to(device), spec, path, precision, tile, label)
+    config = net.config
     half = precision == "bf16" or (precision == "auto" and bf16_pays(device))
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     side = config.tile if tile == "auto" else tile
@@ -167,10 +151,39 @@ def high_of(net: nn.Module) -> nn.Module:
     return net.high if isinstance(net, Stages) else net
 
 
-def _ready(denoise: Denoiser, config: Config, side: int | None) -> Denoiser:
+def _latent(
+    net: LatentNet, spec: PriorSpec, path: Path, precision: Precision, tile: Tile, label: int | None
+) -> LatentPrior:
+    """fp32 unless asked otherwise: at high levels sigma multiplies what the network predicts, and so its rounding."""
+    config, half = net.config, precision == "bf16"
+    side = config.tile if tile == "auto" else tile
+    if side is not None:
+        _check_tile(side, config.multiple, spec.name)
+    network = Adapted(Network(net.net, half, label), "eps", VPTable.linear(), span=(0, 1))  # a span that moves nothing
+    denoise = _ready(network, config.net, None if side is None else side // config.codec.factor)
+    codec = Codec.of(net.codec, f"{spec.name}@{sha256(path)[:8]}")
+    return LatentPrior(spec, denoise, path, "bf16" if half else "fp32", side, codec=codec)
+
+
+def _ready(denoise: Denoiser, config: Denoising | FFTDConfig, side: int | None) -> Denoiser:
     """For any size, in windows of this side."""
     padded = Padded(denoise, config.multiple)
     return padded if side is None else Tiled(padded, side, config.halo, blend=config.blend)
+
+
+def load_codec(name: str, *, device: str | torch.device = "cpu") -> Codec:
+    """The codec in a file that `restorekit train` wrote from a configuration with `kind: codec`, or `fftd`; fp32."""
+    path = find(name)
+    if path.is_dir() or path.suffix in PICKLED:
+        raise BadInput(f"{name} is no codec; give a .safetensors file of a configuration with `kind: codec`")
+    try:
+        net, spec = load(path)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    net = net.codec if isinstance(net, LatentNet) else net
+    if not isinstance(net, CodecNet):
+        raise BadInput(f"{name} is a denoiser and no codec; give a file of a configuration with `kind: codec`")
+    return Codec.of(net.to(device), f"{spec.name}@{sha256(path)[:8]}")
 
 
 def _check_tile(tile: int, step: int, name: str) -> int:

@@ -112,18 +112,19 @@ class UNet(nn.Module):
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        bands = str(x.shape[1])
+    def encode(self, x: Tensor, c_noise: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The features after each stage on the way down, finest first, and the embedding (B, E) of the noise level."""
         angle = c_noise.to(x.dtype)[:, None] * self.freqs.to(x.dtype)  # type: ignore[operator]
         emb = self.embed(torch.cat([angle.cos(), angle.sin()], dim=1))
-        h = self.stem[bands](F.pixel_unshuffle(x, self.config.patch))
-        skips = []
-        for stage, down in zip(self.enc, self.down):
-            h = stage(h, emb)
-            skips.append(h)
-            h = down(h)
-        h = self.mid(self.enc[-1](h, emb), emb)
-        for level in reversed(range(len(skips))):
-            h = self.fuse[level](torch.cat([self.up[level](h), skips[level]], dim=1))
+        features = [self.enc[0](self.stem[str(x.shape[1])](F.pixel_unshuffle(x, self.config.patch)), emb)]
+        for down, stage in zip(self.down, self.enc[1:]):
+            features.append(stage(down(features[-1]), emb))
+        return features, emb
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        features, emb = self.encode(x, c_noise)
+        h = self.mid(features[-1], emb)
+        for level in reversed(range(len(features) - 1)):
+            h = self.fuse[level](torch.cat([self.up[level](h), features[level]], dim=1))
             h = self.dec[level](h, emb)
-        return F.pixel_shuffle(self.head[bands](F.silu(self.norm(h))), self.config.patch)
+        return F.pixel_shuffle(self.head[str(x.shape[1])](F.silu(self.norm(h))), self.config.patch)

@@ -18,6 +18,8 @@ from pydantic import (
 )
 
 from restorekit.errors import BadInput
+from restorekit.priors.codec import FACTORS, CodecConfig
+from restorekit.priors.fftd import FFTDConfig
 from restorekit.priors.pisdm import PISDMConfig
 from restorekit.priors.unet import UNetConfig
 
@@ -88,7 +90,56 @@ class PISDMModel(Network):
         return self.patch
 
 
-MODELS: dict[str, type[Network]] = {"unet": UNetModel, "pisdm": PISDMModel}
+class CodecModel(Network):
+    """IVQ-VAE, pictures to a latent and back; `side` is data.crop. Its loss is in the section `loss`."""
+
+    kind: Literal["codec"]
+    bands: tuple[int, ...] = (3,)
+    factor: Literal[4, 8, 16, 32, 64] = 4
+    channels: int = Field(default=4, ge=1)
+    width: int = Field(default=32, ge=1)
+    multipliers: tuple[int, ...] = (1, 2, 3)
+    blocks: int = Field(default=2, ge=1)
+    attention: int = Field(default=16, ge=0)
+    side: int = Field(default=64, ge=1)
+    regulariser: Literal["vq", "kl", "none"] = "vq"
+    codes: int = Field(default=1024, ge=2)
+    beta: float = Field(default=0.25, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> CodecModel:
+        CodecConfig(**self.model_dump(exclude={"kind"}))  # its own refusals
+        return self
+
+    @property
+    def multiple(self) -> int:
+        return self.factor
+
+
+class FFTDModel(Network):
+    """A transformer of the latents of a codec that is trained already; times are drawn uniformly, `noise` is not used."""
+
+    kind: Literal["fftd"]
+    bands: tuple[int, ...] = (3,)
+    codec: str = Field(description="the trained codec, a .safetensors file")
+    width: int = Field(default=320, ge=1)
+    heads: int = Field(default=5, ge=1)
+    fuse: Literal["adaptive", "add", "concat"] = "adaptive"
+    embed: int = Field(default=256, ge=8)
+
+    @model_validator(mode="after")
+    def _fits(self) -> FFTDModel:
+        FFTDConfig(width=self.width, heads=self.heads, embed=self.embed)  # its own refusals
+        return self
+
+    @property
+    def multiple(self) -> int:
+        return min(FACTORS)  # that of its codec is known when the codec is
+
+
+MODELS: dict[str, type[Network]] = {
+    "unet": UNetModel, "pisdm": PISDMModel, "codec": CodecModel, "fftd": FFTDModel
+}  # fmt: skip
 
 
 def _kind(model: Any) -> Any:
@@ -97,7 +148,10 @@ def _kind(model: Any) -> Any:
 
 
 Model = Annotated[
-    Annotated[UNetModel, Tag("unet")] | Annotated[PISDMModel, Tag("pisdm")],
+    Annotated[UNetModel, Tag("unet")]
+    | Annotated[PISDMModel, Tag("pisdm")]
+    | Annotated[CodecModel, Tag("codec")]
+    | Annotated[FFTDModel, Tag("fftd")],
     Discriminator(
         _kind,
         custom_error_type="kind",
@@ -133,6 +187,25 @@ class Noise(Section):
         if self.sigma_min >= self.sigma_max:
             raise ValueError(f"sigma_min={self.sigma_min:g} must be below sigma_max={self.sigma_max:g}")
         return self
+
+
+class Loss(Section):
+    """Weights of the terms of a codec's loss; other networks have one term and take nothing from here."""
+
+    l1: float = Field(default=1.0, ge=0)
+    perceptual: float = Field(default=1.0, ge=0)
+    lpips: str = Field(
+        default="none",
+        description="perceptual: alex, squeeze, vgg or a file of torchvision; none: features of the shipped prior instead",
+    )
+    gradient: float = Field(default=1.0, ge=0, description="differences of neighbours, at three sizes")
+    kl: float = Field(default=1e-6, ge=0, description="regulariser: kl, per number of the latent")
+    # Off: it invents texture, which nobody can tell from what was measured, and takes long to pay off.
+    adversarial: float = Field(
+        default=0.0, ge=0, description="times the ratio of gradients at the last layer; 0.8 is common"
+    )
+    disc_start: float = Field(default=0.5, ge=0, le=1, description="share of the run before the discriminator begins")
+    disc_width: int = Field(default=32, ge=1)
 
 
 class Optim(Section):
@@ -179,6 +252,7 @@ class Config(Section):
     model: Model = UNetModel()
     data: Data = Data()
     noise: Noise = Noise()
+    loss: Loss = Loss()
     optim: Optim = Optim()
     run: Run = Run()
     cascade: Stage | None = None
@@ -191,11 +265,15 @@ class Config(Section):
             raise ValueError(f"data.crop={crop} must be a multiple of {multiple} for this network, as {near}")
         if self.domain == "log-intensity" and self.model.bands != (1,):
             raise ValueError("domain=log-intensity is for one band; set model.bands=[1]")
-        if self.data.labels and not isinstance(self.model, PISDMModel):
-            raise ValueError("data.labels needs a network that knows classes; use model.kind=pisdm")
+        if self.data.labels and not isinstance(self.model, PISDMModel | FFTDModel):
+            raise ValueError("data.labels needs a network that knows classes; use model.kind=pisdm or fftd")
         if self.cascade and (not isinstance(self.model, PISDMModel) or crop % self.cascade.factor):
             raise ValueError(f"cascade needs model.kind=pisdm and data.crop={crop} a multiple of cascade.factor")
-        if isinstance(self.model, PISDMModel) and self.model.side != crop:
+        if self.domain != "srgb" and isinstance(self.model, CodecModel | FFTDModel):
+            raise ValueError(f"domain={self.domain} is none of a codec, whose pictures are in [0, 1]; leave it out")
+        if self.noise != Noise() and isinstance(self.model, FFTDModel):
+            raise ValueError("noise is not for model.kind=fftd, whose times are drawn uniformly; leave it out")
+        if isinstance(self.model, PISDMModel | CodecModel) and self.model.side != crop:
             raise ValueError(f"model.side={self.model.side} must be data.crop={crop}, what the network is trained on")
         if len(self.model.bands) == 2 and every < 2:
             idle, alone = ("grey", "[3]") if every == 0 else ("colour", "[1]")
@@ -205,30 +283,34 @@ class Config(Section):
         return self
 
 
-def read_config(path: Path | None, kind: str | None = None, **overrides: Any) -> Config:
-    """The validated configuration of a file, or the defaults of a kind of model; `overrides` are dotted keys such as
-    `optim.steps`. BadInput where the file is for another kind.
-    """
-    raw = _read(path) if path else {}
-    place = path or "the defaults"
-    if kind:
-        section = raw.setdefault("model", {}) or {}
-        if isinstance(section, dict) and section.setdefault("kind", kind if path is None else "unet") != kind:
-            raise BadInput(f"{place} is for MODEL {section['kind']}, not {kind}; name that, or give another --config")
-        raw["model"] = section
-    path = Path(str(place))
+def read_config(path: Path, **overrides: Any) -> Config:
+    """The validated configuration of a file; `overrides` are dotted keys such as `optim.steps`."""
+    return _validated(_read(path), str(path), overrides)
+
+
+def config_for(kind: str, path: Path | None, overrides: dict[str, Any]) -> Config:
+    """As `read_config`, or the defaults of a kind of model. BadInput where the file is for another kind."""
+    raw = _read(path) if path else {"model": {"kind": kind}}
+    model = raw.get("model")
+    found = model.get("kind", "unet") if isinstance(model, dict) else "unet"
+    if found != kind:
+        raise BadInput(f"{path} is for MODEL {found}, not {kind}; name that, or give another --config")
+    return _validated(raw, str(path or f"the defaults of {kind}"), overrides)
+
+
+def _validated(raw: dict[str, Any], place: str, overrides: dict[str, Any]) -> Config:
     for key, value in overrides.items():
         section, _, name = key.rpartition(".")
         if section and raw.get(section) is None:  # absent, or a heading with nothing below it
             raw[section] = {}
         target = raw[section] if section else raw
         if not isinstance(target, dict):
-            raise BadInput(f"{path}: {section} is {target!r}, so {key} cannot be set; sections hold KEY: VALUE")
+            raise BadInput(f"{place}: {section} is {target!r}, so {key} cannot be set; sections hold KEY: VALUE")
         target[name] = value
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise BadInput(f"{path}: {_first(error)}") from None
+        raise BadInput(f"{place}: {_first(error)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

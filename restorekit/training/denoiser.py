@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import PriorSpec, build, load, save
+from restorekit.priors.latent import LatentNet
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Config
 from restorekit.training.data import Patches
@@ -48,7 +49,7 @@ class DenoiserObjective(Objective):
         self.net = build(self.spec)
         self.preconditioner = EDM(self.net, self.spec.sigma_data, self.spec.mean)
         if config.init:
-            _begin_from(Path(config.init), self.net)
+            begin_from(Path(config.init), self.net)
 
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
         c, pictures = self.config, self.patches.pictures
@@ -88,12 +89,13 @@ class DenoiserObjective(Objective):
         sample_grid(path, self.spec, ema, self.patches, next(self.net.parameters()).device)
 
 
-def _begin_from(path: Path, net: nn.Module) -> None:
+def begin_from(path: Path, net: nn.Module) -> None:
     """Start with the weights of a trained prior, where names and shapes are the same; BadInput where none are."""
     try:
         trained, _ = load(path)
     except (ValueError, OSError) as error:
         raise BadInput(f"init: {error}") from None
+    trained = trained.net if isinstance(trained, LatentNet) else trained
     own, given = net.state_dict(), trained.state_dict()
     fits = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     if set(fits) != set(own):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from restorekit.training.config import Config
+from restorekit.training.codec import CodecObjective
+from restorekit.training.config import CodecModel, Config, FFTDModel
 from restorekit.training.denoiser import DenoiserObjective
+from restorekit.training.latent import LatentObjective
 from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
 from restorekit.training.relay import RelayObjective
@@ -13,4 +15,8 @@ def objective_of(config: Config, pictures: Pictures, data: str) -> Objective:
     """What a configuration trains on these pictures; data: what the card calls them."""
     if config.cascade is not None:
         return RelayObjective(config, pictures, data)
+    if isinstance(config.model, CodecModel):
+        return CodecObjective(config, pictures, data)
+    if isinstance(config.model, FFTDModel):
+        return LatentObjective(config, pictures, data)
     return DenoiserObjective(config, pictures, data)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from restorekit.errors import BadInput
 from restorekit.priors.features import EncoderFeatures, encoder
@@ -53,15 +54,37 @@ class PriorDistance:
     def shipped(cls) -> PriorDistance:
         return cls(encoder("natural", 0.02))
 
+    def to(self, device: torch.device) -> None:
+        self.features.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def between(self, x: Tensor, truth: Tensor) -> Tensor:
+        """Mean over pictures (B, 1 or 3, H, W), not clipped; with the gradient of x."""
+        with torch.no_grad():
+            b = self.features(truth)
+        pairs = zip(self.features(x), b)
+        return torch.stack([_unit(p).sub(_unit(q)).square().sum(1).mean() for p, q in pairs]).mean()
+
     def __call__(self, x: np.ndarray, truth: np.ndarray) -> float:
         """Of pictures (C, H, W) in [0, 1], clipped to it; other than 1 or 3 bands are taken one by one."""
         pair = [torch.from_numpy(np.ascontiguousarray(np.clip(p, 0, 1), np.float32)) for p in (x, truth)]
-        a, b = (self.features(p[None] if len(p) in (1, 3) else p[:, None]) for p in pair)
-        return float(np.mean([float(_unit(p).sub(_unit(q)).square().sum(1).mean()) for p, q in zip(a, b)]))
+        a, b = (p[None] if len(p) in (1, 3) else p[:, None] for p in pair)
+        return float(self.between(a, b))
 
 
 def _unit(features: Tensor) -> Tensor:
+    features = features.float()
     return features / (features.norm(dim=1, keepdim=True) + 1e-6)
+
+
+def gradient_distance(x: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
+    """Mean absolute difference of the first differences along both axes of (B, C, H, W), at `scales` sizes, each half of
+    the one before (means of 2 x 2). It sees edges and not levels, of which a mean absolute difference alone sees most.
+    """
+    error, total = x - truth, x.new_zeros(())
+    for scale in range(scales):
+        error = F.avg_pool2d(error, 2) if scale else error
+        total = total + (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()) / 2
+    return total / scales
 
 
 @dataclass(frozen=True)
@@ -94,22 +117,30 @@ class LPIPS:
             finally:
                 torch.hub.set_dir(before)
 
+    def to(self, device: torch.device) -> None:
+        self.metric.to(device)
+
+    def between(self, x: Tensor, truth: Tensor) -> Tensor:
+        """Mean over pictures (B, 1 or 3, H, W), not clipped; with the gradient of x."""
+        x, truth = (t.expand(-1, 3, -1, -1) if t.shape[1] == 1 else t for t in (x, truth))
+        return self.metric.net(x, truth, normalize=True).mean()  # type: ignore[no-any-return]
+
     @torch.no_grad()
     def __call__(self, x: np.ndarray, truth: np.ndarray) -> float:
         """Of pictures (C, H, W) in [0, 1], clipped to it."""
         return float(self.metric(rgb(x), rgb(truth)))
 
 
-def lpips(choice: str) -> LPIPS | None:
+def lpips(choice: str, asked: str = "--lpips") -> LPIPS | None:
     """`alex`, `squeeze` or `vgg` from the cache of torch.hub ($TORCH_HOME), or such a file anywhere; `none`; `auto`: what
-    is in the cache, if torchmetrics is there too. Nothing is downloaded.
+    is in the cache, if torchmetrics is there too. Nothing is downloaded. BadInput, which tells how it was `asked` for.
     """
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     if choice in BACKBONES:
         if not (cache / BACKBONES[choice]).is_file():
             raise BadInput(
-                f"--lpips {choice}: {BACKBONES[choice]} of torchvision is not in {cache}; put it there, give its path, or "
-                "--lpips none"
+                f"{asked} {choice}: {BACKBONES[choice]} of torchvision is not in {cache}; put it there, give its path, or "
+                f"{asked} none"
             )
         found = LPIPS(choice, cache / BACKBONES[choice])
     elif choice == "none":
@@ -124,7 +155,7 @@ def lpips(choice: str) -> LPIPS | None:
         net = next((n for n, file in BACKBONES.items() if path.name.startswith(file.split("-")[0])), None)
         if net is None or not path.is_file():
             raise BadInput(
-                f"--lpips {choice}: give {', '.join(BACKBONES)}, none, or a file named as torchvision does, such as "
+                f"{asked} {choice}: give {', '.join(BACKBONES)}, none, or a file named as torchvision does, such as "
                 f"{BACKBONES['alex']}"
             )
         found = LPIPS(net, path)

@@ -1,0 +1,36 @@
+"""What was measured of a picture, as a measurement of the latent that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from restorekit.operators.base import Operator
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded(Operator):
+    """y = A(decode(z)), z (B, c, h, w); `image_shape` is (c, h, w). Not linear, even where A is.
+
+    decode: latents to the pictures that `operator` takes; encode: back, for a first estimate.
+    """
+
+    operator: Operator
+    decode: Callable[[Tensor], Tensor]
+    encode: Callable[[Tensor], Tensor]
+
+    @property
+    def title(self) -> str:
+        return f"{self.operator.title} of a decoded latent"
+
+    @property
+    def surrogate_gradient(self) -> bool:  # type: ignore[override]
+        return self.operator.surrogate_gradient
+
+    def __call__(self, z: Tensor, /) -> Tensor:
+        return self.operator(self.decode(z))
+
+    def estimate(self, y: Tensor) -> Tensor:
+        return self.encode(self.operator.estimate(y))

@@ -1,0 +1,114 @@
+"""Trained networks, ready for use: denoisers of pictures, and of the latents of a codec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from restorekit.errors import BadInput
+from restorekit.metrics import psnr
+from restorekit.operators.blur import mirror
+from restorekit.priors.checkpoint import PriorSpec, sha256
+from restorekit.priors.foreign.spec import ForeignSpec
+from restorekit.priors.wrappers import ChannelWise
+from restorekit.types import Denoiser
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """A trained network ready for pictures of any size: a `Denoiser`, with what is known about it."""
+
+    spec: PriorSpec | ForeignSpec
+    network: Denoiser
+    path: Path  # of its weights
+    precision: str = "fp32"  # of the network: fp32 or bf16
+    tile: int | None = None  # side of the windows it sees, pixels; None: the whole picture
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        return self.network(x, sigma)
+
+    @property
+    def sha256(self) -> str:
+        return sha256(self.path)
+
+    def for_bands(self, bands: int) -> Denoiser:
+        """This prior on pictures of `bands` bands: as they are where it was trained so, else band by band."""
+        if bands in self.spec.bands:
+            return self
+        if 1 in self.spec.bands:
+            return ChannelWise(self)
+        known = " or ".join(map(str, self.spec.bands))
+        raise BadInput(
+            f"prior {self.spec.name} takes {known} bands, the picture has {bands}; choose a prior that takes 1 band"
+        )
+
+
+class LatentCodec(Protocol):
+    """Pictures (B, C, H, W) on [0, 1] to latents (B, channels, H / factor, W / factor) and back."""
+
+    @property
+    def factor(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    def encode(self, x: Tensor) -> Tensor: ...
+    def decode(self, z: Tensor, quantise: bool = True, bands: int | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class LatentPrior(Prior):
+    """A prior of the latents of a codec: the second of the two stages of seed 001 (section 3, eqs 26 to 30).
+
+        z = encode(x), of mean 0 and deviation 1 in every channel; D(z, sigma) = E[z0 | z = z0 + sigma n]; x = decode(z)
+
+    Diffusion sees the latent before it is quantised (Rombach et al., CVPR 2022, section 3.1), where the seed diffuses codes
+    and quantises them again at the end (eq 30): a quantiser has no gradient, and what a solver finds between two codes is
+    what the measurement asks for. A result is hardly better than the clean picture through the codec, see `ceiling`, unless
+    so much was measured that the solver finds a better latent than the encoder.
+
+    `restore` takes it like any prior; a solver by itself takes `denoise`, and `in_latents` of the problem.
+    """
+
+    codec: LatentCodec = field(kw_only=True)
+    bands: int | None = field(default=None, kw_only=True)  # of the pictures; None: the most that the codec knows
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        """No denoiser of pictures: BadInput."""
+        raise BadInput(
+            f"{self.spec.name} is a prior of latents and denoises no pictures: `restore` takes it with a solver that takes "
+            "operators that are not linear, such as dps; for anything else take a prior of pictures, such as natural"
+        )
+
+    def denoise(self, z: Tensor, sigma: float | Tensor, /) -> Tensor:
+        """E[z0 | z] for latents (B, c, h, w), sigma in their unit."""
+        return self.network(z, sigma)
+
+    def encode(self, x: Tensor, /) -> Tensor:
+        """Latents of pictures (B, C, H, W); sides that are no multiples of the factor are filled up by mirroring."""
+        f = self.codec.factor
+        height, width = x.shape[-2:]
+        down, right = -height % f, -width % f
+        if down or right:
+            x = x[..., mirror(height, 0, down, x.device), :][..., mirror(width, 0, right, x.device)]
+        return self.codec.encode(x)
+
+    def decode(self, z: Tensor, /) -> Tensor:
+        """Pictures (B, C, fh, fw), not quantised, on [0, 1] but not clipped to it."""
+        return self.codec.decode(z, quantise=False, bands=self.bands)
+
+    def for_bands(self, bands: int) -> LatentPrior:
+        """This prior for pictures of `bands` bands; BadInput where the codec does not take them."""
+        if bands not in self.spec.bands:
+            known = " or ".join(map(str, self.spec.bands))
+            raise BadInput(f"prior {self.spec.name} takes {known} bands, the picture has {bands}; choose another prior")
+        return replace(self, bands=bands)
+
+    @torch.no_grad()
+    def ceiling(self, x: Tensor) -> float:
+        """PSNR of a clean picture (C, H, W) on [0, 1] through the codec alone, clipped, in dB."""
+        prior = replace(self, bands=len(x))
+        back = prior.decode(prior.encode(x[None]))[0, :, : x.shape[-2], : x.shape[-1]]
+        return psnr(back.clamp(0, 1).cpu().numpy(), x.cpu().numpy())

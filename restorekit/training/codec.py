@@ -1,0 +1,148 @@
+"""Training of a codec by the hybrid loss of seed 001, eqs 11 to 15:
+
+    L = l1 |x - x0| + perceptual P(x, x0) + gradient G(x, x0) + L_vq + kl KL + lambda (-E D(x)),
+
+P a perceptual distance, G a multi-scale difference of gradients, L_vq that of the code book. lambda is `adversarial` times
+the ratio of gradients at the last layer (`adversary.balance`), after the first `disc_start` of the run; the seed's rule that
+lambda and the weight of L_vq sum to 1 has no reason, and it gives neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from restorekit.priors.checkpoint import PriorSpec, build, save
+from restorekit.priors.codec import CodecNet, reconstruct
+from restorekit.priors.perceptual import LPIPS, PriorDistance, gradient_distance, lpips
+from restorekit.training.adversary import Discriminator, balance, fooling, judging
+from restorekit.training.config import Config
+from restorekit.training.data import Patches
+from restorekit.training.denoiser import begin_from, is_grey
+from restorekit.training.objective import Objective
+from restorekit.training.pictures import Pictures
+
+MEASURED = 256  # patches that the mean and deviation of the latent are measured on
+
+
+class CodecObjective(Objective):
+    """The loss of a batch of patches; the discriminator, where there is one, ends with the run."""
+
+    def __init__(self, config: Config, pictures: Pictures, data: str):
+        """data: what the card calls the pictures."""
+        super().__init__()
+        pictures = pictures.at_least(config.data.crop * config.data.shrink)
+        self.config, self.loss = config, config.loss
+        self.patches = Patches(pictures, config.data, config.noise, config.run.seed)
+        mean, sigma_data = self.patches.moments(is_grey(config, 0))
+        about = f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}"
+        about += f", {len(pictures.broken)} unreadable ones skipped" if pictures.broken else ""
+        arch = config.model.model_dump()
+        self.spec = PriorSpec(config.name, arch, sigma_data, mean, data=about, licence=config.licence)
+        torch.manual_seed(config.run.seed)
+        net = build(self.spec)
+        assert isinstance(net, CodecNet)
+        self.net = net
+        self.judge = Discriminator(net.config.bands, self.loss.disc_width) if self.loss.adversarial else None
+        self.distance = distance_of(config)
+        self.seen: tuple[Tensor, Tensor] | None = None  # latent of the batch and the numbers of its codes
+        if config.init:
+            begin_from(Path(config.init), net)
+
+    @property
+    def kept(self) -> nn.Module:
+        return self.net
+
+    def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
+        """x0 and noise, each (count, C, crop, crop)."""
+        return self.patches.batch(step * self.config.optim.batch + first, count, is_grey(self.config, step))[:2]
+
+    def forward(self, x0: Tensor, noise: Tensor) -> Tensor:
+        net, book = self.net, self.net.book
+        z, log_variance = net.moments(x0)
+        more = z.new_zeros(())
+        if log_variance is not None:
+            more = self.loss.kl * (z.square() + log_variance.exp() - 1 - log_variance).mean() / 2
+            own = F.pixel_unshuffle(noise, net.config.factor)[:, : z.shape[1]]  # the batch has more noise than latent
+            z = z + (log_variance / 2).exp() * own
+        if book is not None:
+            book.begin(z, self._seed())
+        codes, index, commitment = net.quantise(z)
+        self.seen = None if index is None else (z.detach(), index)
+        x = net.decode(codes, quantise=False, bands=x0.shape[1])
+        like = self._likeness(x, x0)
+        return like + commitment + more + self._adversarial(x, x0, like)
+
+    def _likeness(self, x: Tensor, x0: Tensor) -> Tensor:
+        like = self.loss.l1 * (x - x0).abs().mean() + self.loss.gradient * gradient_distance(x, x0)
+        if self.distance is None:
+            return like
+        self.distance.to(x.device)
+        return like + self.loss.perceptual * self.distance.between(x, x0)
+
+    def _adversarial(self, x: Tensor, x0: Tensor, like: Tensor) -> Tensor:
+        if self.judge is None or self.step < self.loss.disc_start * self.config.optim.steps:
+            return like.new_zeros(())
+        fooled = fooling(self.judge, x)
+        weight = self.loss.adversarial * balance(like, fooled, self.net.head[str(x.shape[1])].weight)  # type: ignore[arg-type]
+        return weight * fooled + judging(self.judge, x, x0)
+
+    def settle(self) -> None:
+        """The code book learns what was taken; codes that nothing takes are moved until the rate begins to fall."""
+        if self.seen is None or self.net.book is None:
+            return
+        o, (z, index) = self.config.optim, self.seen
+        self.net.book.learn(z, index)
+        if self.step < o.decay_from * o.steps:
+            self.net.book.revive(z, self._seed())
+
+    def _seed(self) -> int:
+        return (self.config.run.seed * 1_000_003 + self.step) % 2**63
+
+    @torch.no_grad()
+    def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
+        """The codec of the averaged weights, with the mean and deviation of its latent over the training data."""
+        net, found = self._averaged(ema), []
+        for first in range(0, MEASURED, 32):
+            x0 = self.patches.batch(first, 32, max(net.config.bands) == 1)[0]
+            found.append(net.encode(x0.to(self._device)).transpose(0, 1).flatten(1).double())
+        std, mean = torch.std_mean(torch.cat(found, dim=1), dim=1)
+        arch = self.spec.arch | {"mean": mean.tolist(), "std": std.tolist()}
+        save(path, ema, replace(self.spec, arch=arch, training=training))
+
+    @torch.no_grad()
+    def grid(self, path: Path, ema: dict[str, Tensor]) -> None:
+        """Rows: clean, through the codec, shrunk by f and grown again by cubic splines; eight columns."""
+        net = self._averaged(ema)
+        bands, f = max(net.config.bands), net.config.factor
+        x0 = self.patches.batch(2**40, 8, bands == 1)[0].to(self._device)
+        small = F.interpolate(x0, scale_factor=1 / f, mode="bicubic", antialias=True)
+        rows = [x0, reconstruct(net, x0)[0], F.interpolate(small, size=x0.shape[-2:], mode="bicubic")]
+        grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
+        pixels = (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(pixels[..., 0] if bands == 1 else pixels)).save(path)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    def _averaged(self, ema: dict[str, Tensor]) -> CodecNet:
+        net = build(self.spec)
+        assert isinstance(net, CodecNet)
+        net.load_state_dict(ema)
+        return net.eval().to(self._device)
+
+
+def distance_of(config: Config) -> PriorDistance | LPIPS | None:
+    """The perceptual distance of a configuration; None where it weighs nothing. BadInput where it cannot be had."""
+    if not config.loss.perceptual:
+        return None
+    return lpips(config.loss.lpips, "loss.lpips:") or PriorDistance.shipped()
