@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from restorekit.bench.reconstruction import reconstruction
 from restorekit.metrics import psnr
+from restorekit.priors.codec import Codec
 from restorekit.priors.library import load_codec
 from restorekit.training.config import Config, read_config
 from restorekit.training.loop import train
@@ -34,14 +35,30 @@ def shrunk(pictures: Pictures, factor: int) -> float:
     return float(np.mean(found))
 
 
-def configured(factor: int, seed: int, args: argparse.Namespace) -> Config:
-    overrides = {"model.factor": factor, "optim.steps": args.steps, "run.seed": seed, "run.sample_every": 10**9}
-    return read_config(args.config, **overrides)
+def trained(config: Config, data: str) -> Codec:
+    with tempfile.TemporaryDirectory() as folder:
+        return load_codec(str(train(config, DATA / f"{data}-train.zip", Path(folder) / "run", quiet=True)))
+
+
+def row(factor: int, pictures: Pictures, args: argparse.Namespace) -> tuple[object, ...]:
+    found: list[dict[str, float]] = []
+    codecs: list[Codec] = []
+    for seed in range(args.seeds):
+        overrides = {"model.factor": factor, "optim.steps": args.steps, "run.seed": seed, "run.sample_every": 10**9}
+        codecs.append(trained(read_config(args.config, **overrides), args.data))
+        found.append(reconstruction(codecs[-1], [x for _, x in pictures]))
+    config, size = codecs[0].net.config, sum(p.numel() for p in codecs[0].net.parameters())
+    mean = {k: float(np.mean([f[k] for f in found])) for k in found[0]}
+    side = config.side // factor
+    like = (f"{mean['l1']:.4f}", mean["psnr"], f"{mean['ssim']:.3f}", f"{mean['used']:.2f}", round(mean["perplexity"]))
+    return factor, f"{side}x{side}x{config.channels}", size, round(mean["bits"]), *like, shrunk(pictures, factor)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=Path, default=CONFIG, help="a configuration with `kind: codec`")
+    parser.add_argument(
+        "--config", type=Path, default=CONFIG, help="a configuration with `kind: codec`, regulariser vq"
+    )
     parser.add_argument("--data", default="cats64", help="NAME-train.zip and NAME-test.zip of the data folder")
     parser.add_argument("--factors", type=int, nargs="+", default=[4, 8, 16, 32, 64])
     parser.add_argument("--steps", type=int, default=200)
@@ -50,24 +67,13 @@ def main() -> None:
     args = parser.parse_args()
     pictures, rows = archive(f"{args.data}-test.zip", args.limit), []
     for factor in args.factors:
-        found = []
-        for seed in range(args.seeds):
-            with tempfile.TemporaryDirectory() as folder:
-                config = configured(factor, seed, args)
-                path = train(config, DATA / f"{args.data}-train.zip", Path(folder) / "run", quiet=True)
-                codec = load_codec(str(path))
-            found.append(reconstruction(codec, [x for _, x in pictures]))
-        mean = {k: float(np.mean([f[k] for f in found])) for k in found[0]}
-        side, size = config.data.crop // factor, sum(p.numel() for p in codec.net.parameters())
-        values = (f"{mean['l1']:.4f}", mean["psnr"], f"{mean['ssim']:.3f}", f"{mean['used']:.2f}")
-        shape = f"{side}x{side}x{codec.channels}"
-        rows.append((factor, shape, size, round(mean["bits"]), *values, round(mean["perplexity"]), shrunk(pictures, factor)))  # fmt: skip
+        rows.append(row(factor, pictures, args))
         print(dict(zip(COLUMNS, rows[-1])), flush=True)
-    c = config.model
+    model = read_config(args.config).model
     note = (
-        f"`{args.config.name}` with {args.steps} steps of {config.optim.batch} patches for each f, {args.seeds} seed(s), "
-        f"{c.channels} channels, {c.codes} codes; means over {len(pictures)} pictures of {args.data}-test. "  # type: ignore[attr-defined]
-        "Bits: of the codes of one picture. Cubic: the picture reduced by f and enlarged again, in floats."
+        f"`{args.config.name}` with {args.steps} steps for each f, {args.seeds} seed(s), {model.codes} codes; means over "  # type: ignore[attr-defined]
+        f"{len(pictures)} pictures of {args.data}-test. Bits: of the codes of one picture. Cubic: the picture reduced by f "
+        "and enlarged again, in floats."
     )
     publish("codec", "Codecs of different f", [("", COLUMNS, rows)], [note])
 

@@ -113,7 +113,7 @@ def main() -> None:
             worst = min(same[k] for k in ("blur", "noise", "JPEG 10"))
             nearer.setdefault(name, []).append([same["brightness"] < worst, same["contrast"] < worst])
             levels.setdefault(name, []).append([same[k] for k in EQUAL])
-    kinds = list(distorted)
+    kinds = ("blur", "noise", "JPEG", "shrunk")
     steps = [(n, *(f"{np.mean(order[n, k]):.3f}" for k in kinds), f"{np.mean(rank[n]):.3f}") for n in measure]
     share = [(n, *(f"{v:.2f}" for v in np.mean(nearer[n], 0))) for n in measure]
     ratio = [(n, *(f"{v:.2f}" for v in np.mean(levels[n], 0) / np.mean(levels[n], 0)[-1])) for n in measure]

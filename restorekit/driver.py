@@ -92,6 +92,7 @@ def restore(
     seed: int = 0,
     batch: int | None = None,
     progress: Progress | None = None,
+    begin: Tensor | None = None,
 ) -> Restoration:
     """Restore one measurement, `problem.y` of shape (1, ...).
 
@@ -99,6 +100,7 @@ def restore(
     draws (optimisers give one). batch: draws at a time (default: as many as fit 2^20 pixels); it changes memory, not
     the result. With a prior of latents the solver works on latents, of which A(decode(z)) was measured, so that it has to
     be one that takes operators that are not linear: the steps that `progress` sees are latents, the samples are pictures.
+    begin: a picture per sample (samples, C, H, W) to start from at the first level, instead of the solver's own estimate.
     Raises `Unsupported` where solver and problem do not fit, `BadInput` where the run diverges.
     """
     if len(problem.y) != 1:
@@ -115,7 +117,11 @@ def restore(
             f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as diffpir"
         )
     _check_shape(problem)
+    if begin is not None and tuple(begin.shape) != (samples, *problem.operator.image_shape):
+        raise BadInput(f"begin is {tuple(begin.shape)}, expected {(samples, *problem.operator.image_shape)}")
     if isinstance(denoise, Latent):
+        if begin is not None:
+            raise BadInput("a prior of latents starts from its own estimate; leave out begin")
         return _restore_latent(
             problem, denoise, solver, batch, steps=steps, sigmas=sigmas, samples=samples, seed=seed, progress=progress
         )
@@ -132,7 +138,8 @@ def restore(
         count = min(batch, samples - first)
         part = replace(problem, y=problem.y.expand(count, *problem.y.shape[1:]))
         rng = streams(seed, first, count)
-        x = solver.start(part, levels[0], rng)
+        at = () if begin is None else (begin[first : first + count].to(part.y),)
+        x = solver.start(part, levels[0], rng, *at)
         for step in solver(part, counted, levels, x, rng):
             x = step.x
             if not math.isfinite(float(x.sum())):  # one pass; infinities of both signs sum to NaN

@@ -187,9 +187,9 @@ class Solver(ABC):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]: ...
 
-    def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
-        """The state at the first noise level: a crude estimate plus noise of that level."""
-        x = problem.operator.estimate(problem.y)
+    def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
+        """The state at the first noise level: `begin` (B, C, H, W), or a crude estimate, plus noise of that level."""
+        x = problem.operator.estimate(problem.y) if begin is None else begin
         return x + sigma * rng.normal(x)
 
     def check(self, problem: Problem) -> None:

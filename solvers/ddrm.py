@@ -36,7 +36,9 @@ class DDRM(Solver):
     def check(self, problem: Problem) -> None:
         problem.spectral("ddrm")
 
-    def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
+    def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
+        if begin is not None:
+            return super().start(problem, sigma, rng, begin)
         spectrum = Spectrum.of(problem, "ddrm")
         return spectrum.operator.v(spectrum.start(sigma, rng.normal(spectrum.y)))
 

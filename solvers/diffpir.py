@@ -93,8 +93,8 @@ class HQS(Solver):
         first = self.first if self.first > last else 4 * last
         return [last, 0.0] if steps == 1 else log_uniform(steps or self.default_steps, first, last)
 
-    def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
-        return problem.operator.estimate(problem.y)
+    def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
+        return problem.operator.estimate(problem.y) if begin is None else begin
 
     @torch.no_grad()
     def __call__(

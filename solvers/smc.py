@@ -48,8 +48,8 @@ class SMC(Solver):
     def check(self, problem: Problem) -> None:
         problem.least_squares("smc")
 
-    def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
-        return problem.operator.estimate(problem.y)
+    def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
+        return problem.operator.estimate(problem.y) if begin is None else begin
 
     @torch.no_grad()
     def __call__(

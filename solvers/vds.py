@@ -53,8 +53,8 @@ class VDS(Solver):
         sigma = float(torch.as_tensor(law.sigma).min()) if isinstance(law, Gaussian) else 0.025
         return max(1e-3, sigma) / self.lambda_**0.5
 
-    def start(self, problem: Problem, sigma: float, rng: Rng) -> Tensor:
-        return problem.operator.estimate(problem.y)
+    def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
+        return problem.operator.estimate(problem.y) if begin is None else begin
 
     @torch.no_grad()
     def __call__(

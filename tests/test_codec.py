@@ -95,11 +95,13 @@ def test_the_last_multiplier_is_kept_and_small_features_attend() -> None:
 def test_attention_is_the_formula(width: int, heads: int) -> None:
     net = Attention(width).double()
     nn.init.normal_(net.out.weight)
-    x = randn(2, width, 3, 5)
+    x, bias = randn(2, width, 3, 5), net.qkv.bias
+    assert bias is not None
+    assert net.out.bias is not None
     with torch.no_grad():
         found = net(x) - x
         y = F.layer_norm(x.permute(0, 2, 3, 1), (width,)).reshape(2, 15, width)
-        q, k, v = (y @ w.T + b for w, b in zip(net.qkv.weight[..., 0, 0].chunk(3), net.qkv.bias.chunk(3)))  # type: ignore[union-attr]
+        q, k, v = (y @ w.T + b for w, b in zip(net.qkv.weight[..., 0, 0].chunk(3), bias.chunk(3)))
         parts = []
         for one in range(heads):
             a, b, c = (t[..., one * width // heads : (one + 1) * width // heads] for t in (q, k, v))

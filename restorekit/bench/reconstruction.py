@@ -34,7 +34,7 @@ def reconstruction(codec: Codec, pictures: Iterable[np.ndarray]) -> dict[str, fl
             counts += torch.bincount(index.flatten().cpu(), minlength=config.codes)
     if not rows:
         raise BadInput("no pictures to put through the codec")
-    found = dict(zip(("psnr", "ssim", "l1"), np.mean(rows, axis=0).tolist()))
+    found: dict[str, float] = dict(zip(("psnr", "ssim", "l1"), np.mean(rows, axis=0).tolist()))
     if not int(counts.sum()):
         return found
     positions = float(np.mean([row[3] for row in rows]))

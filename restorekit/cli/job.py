@@ -14,6 +14,9 @@ import restorekit
 from restorekit import io
 from restorekit.cli.measured import Measured
 from restorekit.cli.progress import restore_with_bar
+from restorekit.coarse import restore_from_coarse
+from restorekit.errors import BadInput
+from restorekit.priors.cascade import Cascade
 from restorekit.priors.library import Prior
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Restoration
@@ -26,6 +29,7 @@ class Job(Measured):
     solver: str
     samples: int
     steps: int | None
+    coarse: bool = False
 
     def run(self) -> None:
         """Everything that can be refused is refused before the network runs; files are written at the end."""
@@ -36,7 +40,11 @@ class Job(Measured):
         auto_steps = task.steps if one else task.sampler_steps
         steps = self.steps or (auto_steps if self.solver == "auto" else None)
         prior, problem = self.loaded, self.problem
-        result = restore_with_bar(problem, self.denoiser, solver, steps=steps, samples=self.samples, seed=self.seed)
+        settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
+        if self.coarse:
+            result = restore_from_coarse(problem, self._stages, solver, low_steps=steps, **settings)
+        else:
+            result = restore_with_bar(problem, self.denoiser, solver, **settings)
         misfit = problem.misfit(result.samples[:1].to(self.place))
         if misfit > MISFIT:
             warnings.append(
@@ -45,6 +53,16 @@ class Job(Measured):
         extra = {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
         for warning in dict.fromkeys(warnings + self._write(result, prior, self.noise_used, extra)):
             print(f"restorekit: note: {warning}", file=sys.stderr)
+
+    @property
+    def _stages(self) -> Cascade:
+        cascade, bands = self.loaded.cascade, self.operator.image_shape[0]
+        if cascade is None or self.flips != 1 or bands not in self.loaded.spec.bands:
+            raise BadInput(
+                f"--coarse needs a cascade such as mamba-cascade, pictures of its bands, and no --flips; {self.prior} "
+                f"{'is none' if cascade is None else f'was given {bands} bands and {self.flips} flips'}"
+            )
+        return cascade
 
     def _beside(self, what: str, suffix: str | None = None) -> Path:
         return self.target.with_name(f"{self.target.stem}_{what}{suffix or self.target.suffix}")

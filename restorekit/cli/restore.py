@@ -39,6 +39,7 @@ def restore(
     precision: Precision = "auto",
     flips: Flips = 1,
     range_: Range = None,
+    coarse: Annotated[bool, typer.Option("--coarse", help="Begin with the low stage of a cascade prior: fewer calls at full size.")] = False,
 ) -> None:  # fmt: skip
     """Restore IN, measured through a known operator, and write OUT, OUT.json, and with --samples a mean and a std.
 
@@ -50,7 +51,7 @@ def restore(
 
     Job(
         source=source, target=target, op=op, noise=noise, solver=solver, prior=prior, samples=samples, steps=steps,
-        seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
+        seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_, coarse=coarse,
     ).run()  # fmt: skip
 
 

@@ -2,9 +2,8 @@
 NeurIPS 2017, eqs 1 to 3.
 
 The book learns by running means (their appendix A.1): a code moves to the mean of what takes it. That is where the term
-|sg(z) - code|^2 of eq 3 has its minimum, and needs no rate. By gradients, at the rate of the rest, the codes stay behind
-an encoder that has just begun: after 300 steps on 64-pixel faces 22.3 dB come back and not 24.3. A code that hardly
-anything takes is moved to where the data are.
+|sg(z) - code|^2 of eq 3 has its minimum, and needs no rate. By gradients, at the rate of the rest, the codes stay far
+behind an encoder that has just begun. A code that hardly anything takes is moved to where the data are.
 """
 
 from __future__ import annotations

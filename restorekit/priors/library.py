@@ -134,13 +134,15 @@ def load_prior(
     if side is not None:
         _check_tile(side, config.multiple, spec.name)
     denoise = _ready(EDM(Network(high_of(net), half, label), spec.sigma_data, spec.mean), config, side)
+    cascade = None
     if isinstance(net, Stages):
         c = net.config
         low = EDM(Network(net.low, half, label), c.low_sigma_data, c.low_mean)
         # The low stage sees windows of its own: those it was trained on.
         small = _ready(low, c.low, None if side is None else c.low.tile)
-        denoise = Padded(Cascade(small, denoise, c.relay, c.factor, c.top), c.factor)
-    return Prior(spec, denoise, path, "bf16" if half else "fp32", side)
+        cascade = Cascade(small, denoise, c.relay, c.factor, c.top)
+        denoise = Padded(cascade, c.factor)
+    return Prior(spec, denoise, path, "bf16" if half else "fp32", side, cascade)
 
 
 def high_of(net: nn.Module) -> nn.Module:

@@ -12,6 +12,7 @@ from torch import Tensor
 from restorekit.errors import BadInput
 from restorekit.metrics import psnr
 from restorekit.operators.blur import mirror
+from restorekit.priors.cascade import Cascade
 from restorekit.priors.checkpoint import PriorSpec, sha256
 from restorekit.priors.foreign.spec import ForeignSpec
 from restorekit.priors.wrappers import ChannelWise
@@ -27,6 +28,7 @@ class Prior:
     path: Path  # of its weights
     precision: str = "fp32"  # of the network: fp32 or bf16
     tile: int | None = None  # side of the windows it sees, pixels; None: the whole picture
+    cascade: Cascade | None = None  # its two stages, where it has two
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         return self.network(x, sigma)

@@ -29,7 +29,10 @@ from restorekit.training.denoiser import begin_from, is_grey
 from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
 
-MEASURED = 256  # patches that the mean and deviation of the latent are measured on
+MEASURED, AT_ONCE = (
+    2**20,
+    2**17,
+)  # pixels that the mean and deviation of the latent are measured on, at most, and at a time
 
 
 class CodecObjective(Objective):
@@ -82,10 +85,11 @@ class CodecObjective(Objective):
 
     def _likeness(self, x: Tensor, x0: Tensor) -> Tensor:
         like = self.loss.l1 * (x - x0).abs().mean() + self.loss.gradient * gradient_distance(x, x0)
-        if self.distance is None:
+        every = self.loss.perceptual_every
+        if self.distance is None or self.step % every:
             return like
         self.distance.to(x.device)
-        return like + self.loss.perceptual * self.distance.between(x, x0)
+        return like + self.loss.perceptual * every * self.distance.between(x, x0)
 
     def _adversarial(self, x: Tensor, x0: Tensor, like: Tensor) -> Tensor:
         if self.judge is None or self.step < self.loss.disc_start * self.config.optim.steps:
@@ -110,8 +114,10 @@ class CodecObjective(Objective):
     def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
         """The codec of the averaged weights, with the mean and deviation of its latent over the training data."""
         net, found = self._averaged(ema), []
-        for first in range(0, MEASURED, 32):
-            x0 = self.patches.batch(first, 32, max(net.config.bands) == 1)[0]
+        pixels = self.config.data.crop**2
+        share = min(32, max(1, AT_ONCE // pixels))
+        for first in range(0, min(256, max(8, MEASURED // pixels)), share):
+            x0 = self.patches.batch(first, share, max(net.config.bands) == 1)[0]
             found.append(net.encode(x0.to(self._device)).transpose(0, 1).flatten(1).double())
         std, mean = torch.std_mean(torch.cat(found, dim=1), dim=1)
         arch = self.spec.arch | {"mean": mean.tolist(), "std": std.tolist()}

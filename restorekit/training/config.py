@@ -193,7 +193,10 @@ class Loss(Section):
     """Weights of the terms of a codec's loss; other networks have one term and take nothing from here."""
 
     l1: float = Field(default=1.0, ge=0)
-    perceptual: float = Field(default=1.0, ge=0)
+    perceptual: float = Field(default=0.1, ge=0, description="with LPIPS 1 is common")
+    perceptual_every: int = Field(
+        default=1, ge=1, description="steps between its terms, each as heavy as this many: it costs as much as the rest"
+    )
     lpips: str = Field(
         default="none",
         description="perceptual: alex, squeeze, vgg or a file of torchvision; none: features of the shipped prior instead",

@@ -99,7 +99,7 @@ def sample_grid(path: Path, spec: PriorSpec, ema: dict[str, Tensor], patches: Pa
     for sigma in (0.1, 0.5):
         rows += [x0 + sigma * noise, model(x0 + sigma * noise, sigma)]
     sigmas = log_uniform(20, 10.0, 0.01)
-    x = sigmas[0] * noise
+    x = spec.mean + sigmas[0] * noise
     for sigma, following in zip(sigmas, sigmas[1:]):
         d = model(x, sigma)
         x = d + (x - d) * (following / sigma)

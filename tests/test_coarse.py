@@ -1,0 +1,103 @@
+"""Restoration that begins with the low stage of a cascade."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from restorekit import operators as ops
+from restorekit.coarse import Enlarge, below, reduced, restore_from_coarse
+from restorekit.driver import restore
+from restorekit.errors import BadInput, Unsupported
+from restorekit.likelihood import Gaussian
+from restorekit.priors.cascade import Cascade, down, up
+from restorekit.solvers.from_text import solver
+from restorekit.types import Problem
+
+SHAPE, MEAN, SPREAD = (1, 8, 12), 0.5, 0.2
+
+
+def low(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+    """E[x0 | x] for white pictures N(MEAN, SPREAD^2)."""
+    s = torch.as_tensor(sigma, dtype=x.dtype).view(-1, 1, 1, 1) ** 2
+    return (MEAN * s + SPREAD**2 * x) / (s + SPREAD**2)
+
+
+def high(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+    """The same of pictures that are constant over blocks of 2 x 2: exact at every level."""
+    return up(low(down(x, 2), torch.as_tensor(sigma) / 2), 2)
+
+
+CASCADE = Cascade(low, high, relay=0.3, factor=2)
+
+
+def problem(sigma_y: float = 0.1) -> Problem:
+    rng = torch.Generator().manual_seed(0)
+    truth = up(MEAN + SPREAD * torch.randn(1, 1, 4, 6, generator=rng), 2)
+    return Problem(truth + sigma_y * torch.randn(truth.shape, generator=rng), ops.Identity(SHAPE), Gaussian(sigma_y))
+
+
+def test_enlarge_and_its_adjoint() -> None:
+    rng = torch.Generator().manual_seed(1)
+    enlarge = Enlarge((2, 3, 5), 4)
+    x, y = torch.randn(1, 2, 3, 5, generator=rng), torch.randn(1, 2, 12, 20, generator=rng)
+    torch.testing.assert_close((enlarge(x) * y).sum(), (x * enlarge.adjoint(y)).sum())
+    assert torch.equal(enlarge(x)[..., 3, 7], x[..., 0, 1])
+
+
+def test_the_reduced_problem_measures_the_enlarged_picture() -> None:
+    z = torch.rand(1, 1, 4, 6)
+    mask = torch.ones(SHAPE)
+    mask[:, 2] = 0
+    whole = Problem(torch.zeros(1, *SHAPE), ops.Inpaint(SHAPE, mask), Gaussian(0.1))
+    torch.testing.assert_close(reduced(whole, 2).operator(z), whole.operator(up(z, 2)))
+    with pytest.raises(BadInput, match=r"sides 8x12 are no multiples of 5.*leave the low stage out"):
+        reduced(whole, 5)
+
+
+@pytest.mark.parametrize("name", ["mmps", "dps:scale=1", "diffpir:zeta=0.3"])
+def test_the_posterior_of_the_high_resolution_is_reached_with_fewer_calls(name: str) -> None:
+    given = problem()
+    found = restore_from_coarse(given, CASCADE, solver(name), steps=30, low_steps=30, samples=32, seed=0)
+    precision = 1 / SPREAD**2 + 4 / 0.1**2  # four pixels of each block were measured
+    mean = (MEAN / SPREAD**2 + 4 * down(given.y, 2)[0] / 0.1**2) / precision
+    whole = restore(given, CASCADE, solver(name), steps=30, samples=32, seed=0)
+    assert found.nfe < whole.nfe
+    levels = solver(name).schedule(given, 30)
+    assert found.nfe == solver(name).calls(below(levels, 0.3))
+    assert found.settings["low_nfe"] == solver(name).calls(levels)
+    error, usual = (float((down(r.mean[None], 2)[0] - mean).square().mean().sqrt()) for r in (found, whole))
+    assert error < 1.2 * usual + 0.2 * precision**-0.5
+
+
+def test_each_sample_begins_with_its_own_coarse_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, seen = problem(), []
+    kind = type(solver("mmps"))
+    plain = kind.start
+
+    def watched(self, part: Problem, sigma: float, rng: object, *begin: Tensor) -> Tensor:
+        seen.append((sigma, *begin))
+        return plain(self, part, sigma, rng, *begin)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kind, "start", watched)
+    restore_from_coarse(given, CASCADE, solver("mmps"), samples=3, seed=5, steps=4, low_steps=4, batch=2)
+    coarse = restore(reduced(given, 2), low, solver("mmps"), samples=3, seed=5, steps=4).samples
+    begins = [s for s in seen if len(s) == 2]
+    assert [s[0] for s in begins] == [0.3, 0.3]
+    torch.testing.assert_close(torch.cat([s[1] for s in begins]), up(coarse, 2))
+
+
+def test_an_optimiser_begins_without_noise() -> None:
+    given = problem()
+    found = restore_from_coarse(given, CASCADE, solver("hqs"), steps=4, low_steps=4)
+    assert found.samples.shape == (1, *SHAPE)
+    with pytest.raises(Unsupported, match="SVD"):  # the low stage sees no SVD: another solver for it
+        restore_from_coarse(given, CASCADE, solver("ddrm"))
+    mixed = restore_from_coarse(given, CASCADE, solver("ddrm"), low_solver=solver("mmps"), steps=4, low_steps=4)
+    assert mixed.settings["low_solver"] == "MMPS"
+
+
+def test_a_beginning_of_another_shape_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"begin is \(1, 1, 8, 8\), expected \(1, 1, 8, 12\)"):
+        restore(problem(), CASCADE, solver("mmps"), begin=torch.zeros(1, 1, 8, 8))
