@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -233,6 +234,16 @@ def test_a_class_and_its_guidance(classes: Path) -> None:
         replace(made, label=3).check()
     with pytest.raises(BadInput, match="knows no classes"):
         Sampling(prior="natural-fast", label=0).check()
+
+
+def test_guidance_needs_a_prior_that_was_trained_without_a_class_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = ForeignSpec("f", "diffusers", (3,), 8, "eps", 0.005, 78.0, "linear", side=32, classes=4)
+    monkeypatch.setattr(sampling, "load_prior", lambda name, **rest: SimpleNamespace(spec=foreign))
+    made = Sampling(prior="f", label=1)
+    made.check()
+    assert made.shape == (3, 32, 32)
+    with pytest.raises(BadInput, match="was not trained without a class"):
+        replace(made, guidance=3.0).check()
 
 
 def test_a_prior_of_latents_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
