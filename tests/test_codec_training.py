@@ -306,6 +306,9 @@ def test_two_processes_train_what_one_does(config: Config, pictures: Path, tmp_p
         ("{model: {kind: codec, factor: 16, side: 40}, data: {crop: 40}}", ["data.crop=40", "multiple of 16", "as 32"]),
         ("{model: {kind: codec, bands: [1]}, domain: log-intensity}", ["domain=log-intensity", "codec"]),
         ("{model: {kind: codec}, loss: {disc_start: 2}}", ["loss.disc_start"]),
+        ("{model: {kind: codec}, noise: {log_mean: 0}}", ["noise is not for model.kind=codec"]),
+        ("{model: {kind: codec}, run: {compile: true}}", ["run.compile is not for model.kind=codec"]),
+        ("loss: {l1: 2}", ["loss is for model.kind=codec"]),
         ("{model: {kind: codec}, loss: {gan: 1}}", ["loss.gan", "adversarial"]),
     ],
 )
