@@ -24,11 +24,13 @@ ENOUGH = 50  # pictures; with fewer both distances say more about the choice of 
 class Given(nn.Module):
     """A TorchScript network of the user: float32 (B, 3, H, W) in [0, 1] -> (B, D). BadInput where it is not that.
 
-    It is to bring pictures to the size and range that it wants by itself.
+    It is to bring pictures to the size and range that it wants by itself. One that takes `return_features` is the
+    Inception of FID as NVIDIA published it: it is asked for its features and given bytes, which it expects.
     """
 
-    def __init__(self, path: Path, side: int):
+    def __init__(self, path: Path, size: int | tuple[int, int]):
         super().__init__()
+        height, width = (size, size) if isinstance(size, int) else size
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter(
@@ -40,20 +42,21 @@ class Given(nn.Module):
                 f"--features {path}: not a TorchScript file ({str(error).splitlines()[0][:80]}); write it with "
                 "torch.jit.trace(net, x).save(FILE)"
             ) from None
+        self.bytes = "return_features" in [a.name for a in self.net.forward.schema.arguments]
         try:
             with torch.no_grad():
-                found = self.net(torch.zeros(2, 3, side, side))
+                found = self(torch.zeros(2, 3, height, width))
         except RuntimeError as error:
             raise BadInput(
-                f"--features {path}: fails on float32 pictures (2, 3, {side}, {side}) in [0, 1]: "
+                f"--features {path}: fails on float32 pictures (2, 3, {height}, {width}) in [0, 1]: "
                 f"{str(error).strip().splitlines()[-1][:120]}"
             ) from None
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 2:
-            raise BadInput(f"--features {path}: must give features (B, D) for pictures (B, 3, {side}, {side})")
+            raise BadInput(f"--features {path}: must give features (B, D) for pictures (B, 3, {height}, {width})")
         self.num_features = found.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+        return self.net((255 * x).round().byte(), return_features=True) if self.bytes else self.net(x)
 
 
 @dataclass(frozen=True, eq=False)

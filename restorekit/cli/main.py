@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import restorekit
-from restorekit.cli import bench, check, cite, compare, degrade, metrics, priors, restore, solvers, train, tune
+from restorekit.cli import bench, check, cite, compare, degrade, metrics, priors, restore, sample, solvers, train, tune
 from restorekit.errors import BadInput
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
@@ -44,6 +44,7 @@ app.command()(metrics.metrics)
 app.command()(check.check)
 app.command()(train.train)
 app.add_typer(priors.app, name="priors")
+app.command()(sample.sample)
 app.command()(solvers.solvers)
 app.add_typer(bench.app, name="bench")
 app.command()(tune.tune)
@@ -87,6 +88,10 @@ def run(arguments: list[str] | None = None) -> None:
             f"{getattr(error, 'filename', None) or ''}: {getattr(error, 'strerror', None) or error or 'out of memory'}"
         )
         code = _fail(f"{what.lstrip(': ')}; check the path, the disk and the memory (smaller --tile)", 1)
+    except RuntimeError as error:  # torch has no class of its own for want of memory on a CPU
+        if "--debug" in arguments or not ("allocate memory" in str(error) or "out of memory" in str(error)):
+            raise
+        code = _fail("out of memory; take a smaller picture, --batch or --tile", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

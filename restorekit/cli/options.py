@@ -71,6 +71,16 @@ def span(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
+def size(text: str | None) -> tuple[int, int] | None:
+    """ "HxW" as numbers; one number is a square."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
+        raise BadInput(f"--size {text!r} is not understood; give height and width in pixels, as --size 64x96")
+    return int(parts[0]), int(parts[-1])
+
+
 def different(source: Path, target: Path) -> None:
     """Refuse to write over what was read: a measurement cannot be had again."""
     if target.exists() and source.exists() and target.samefile(source):

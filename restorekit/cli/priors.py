@@ -1,10 +1,12 @@
-"""priors: list the shipped ones, show a model card, verify a checkpoint."""
+"""priors: list the shipped ones, show a model card, verify a checkpoint, judge one on pictures."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+
+from restorekit.cli.evaluate import evaluate
 
 app = typer.Typer(help="The trained priors.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A shipped name, or a file or folder as for --prior.", show_default=False)]
@@ -28,9 +30,12 @@ def show(name: Name) -> None:
     import json
     from dataclasses import asdict
 
+    from restorekit.priors.checkpoint import load
     from restorekit.priors.library import find, spec_of
 
     path = find(name)
+    if path.suffix == ".safetensors":
+        load(path)  # what is said of a file should be of one that can be used
     card = path.with_suffix(".md")
     print(card.read_text(encoding="utf-8") if card.is_file() else json.dumps(asdict(spec_of(path)), indent=2))
 
@@ -58,3 +63,6 @@ def verify(name: Name) -> None:
         if not float(gain) > 3:
             raise BadInput(f"{name} does not denoise; the file is damaged or not finished")
     print(f"sha256 {prior.sha256}  {find(name)}")
+
+
+app.command("eval")(evaluate)

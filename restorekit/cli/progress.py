@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from restorekit import driver
@@ -33,6 +34,32 @@ class Watch:
         self.moments.append(Moment(done, float(step.sigma), x0))
 
 
+@contextmanager
+def bar(label: str, unit: str = "network calls") -> Iterator[Callable[[int, int], None]]:
+    """A line on stderr with what is done, of how much, and the time left; gone at the end. Call it with (done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn(f"{{task.completed}}/{{task.total}} {unit}"))
+    columns += (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        line = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(line, completed=done, total=total)
+
+
+@contextmanager
+def phases() -> Iterator[Callable[[str, int, int], None]]:
+    """As `bar`, for work of several kinds, a line for each: call it with (what, done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns += (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        lines: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in lines:
+                lines[what] = progress.add_task(what, total=total)
+            progress.update(lines[what], completed=done, total=total)
+
+        yield show
+
+
 def restore_with_bar(
     problem: Problem,
     denoise: Denoiser | Latent,
@@ -45,13 +72,10 @@ def restore_with_bar(
     watch: driver.Progress | None = None,
 ) -> Restoration:
     """`driver.restore`, its progress shown under `label`, and each step also handed to `watch`."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} network calls"))
-    columns += (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task(label or type(solver).__name__, total=None)
+    with bar(label or type(solver).__name__) as show:
 
         def update(done: int, total: int, step: Step) -> None:
-            bar.update(line, completed=done, total=total)
+            show(done, total)
             if watch is not None:
                 watch(done, total, step)
 

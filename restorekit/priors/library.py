@@ -116,10 +116,7 @@ def load_prior(
     path, device = find(name), torch.device(device)
     if path.is_dir() or path.suffix in PICKLED:
         return _foreign(path, device, precision, tile, label)
-    try:
-        net, spec = load(path)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+    net, spec = load(path)
     if isinstance(net, CodecNet):
         raise BadInput(
             f"{name} is a codec and denoises nothing: take a prior of its latents, or `load_codec` for itself"
@@ -178,10 +175,7 @@ def load_codec(name: str, *, device: str | torch.device = "cpu") -> Codec:
     path = find(name)
     if path.is_dir() or path.suffix in PICKLED:
         raise BadInput(f"{name} is no codec; give a .safetensors file of a configuration with `kind: codec`")
-    try:
-        net, spec = load(path)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+    net, spec = load(path)
     net = net.codec if isinstance(net, LatentNet) else net
     if not isinstance(net, CodecNet):
         raise BadInput(f"{name} is a denoiser and no codec; give a file of a configuration with `kind: codec`")

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import imageio.v3 as iio
 import numpy as np
@@ -21,6 +21,7 @@ from restorekit.errors import BadInput
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def _paths(source: Path) -> list[tuple[str, Path]]:
@@ -33,15 +34,23 @@ def _paths(source: Path) -> list[tuple[str, Path]]:
     raise BadInput(f"{source} is neither a folder nor a zip of pictures ({', '.join(sorted(SUFFIXES))})")
 
 
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+def files(source: Path, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the pictures of a folder or zip in the order of their names; `limit`: so many, spread evenly."""
     paths = _paths(source)
     if source.is_dir():
-        for name, path in paths:
+        for name, path in _spread(paths, limit):
             yield name, path.read_bytes()
         return
     with zipfile.ZipFile(source) as z:
-        for name in sorted(n for n in z.namelist() if Path(n).suffix.lower() in SUFFIXES):
+        for name in _spread(sorted(n for n in z.namelist() if Path(n).suffix.lower() in SUFFIXES), limit):
             yield name, z.read(name)
+
+
+def _spread(items: list[T], limit: int | None) -> list[T]:
+    """At most `limit` of them, at even distances from the first on."""
+    if limit is None or limit >= len(items):
+        return items
+    return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def _stamp(sources: Sequence[Path]) -> str:
@@ -56,7 +65,7 @@ def _stamp(sources: Sequence[Path]) -> str:
     return hashlib.sha256(json.dumps([places, files]).encode()).hexdigest()
 
 
-def _rgb8(name: str, raw: bytes) -> NDArray[np.uint8]:
+def rgb8(name: str, raw: bytes) -> NDArray[np.uint8]:
     """(H, W, 3); ValueError with the reason where that is not to be had."""
     try:
         a = np.asarray(iio.imread(io.BytesIO(raw), extension=Path(name).suffix))
@@ -89,9 +98,9 @@ def _decode(sources: Sequence[Path], cache: Path, expected: str | None) -> None:
     index, temporary = cache / "pictures.json", cache / "pictures.tmp"
     try:
         with open(temporary, "wb") as out:
-            for name, raw in (file for source in sources for file in _files(source)):
+            for name, raw in (file for source in sources for file in files(source)):
                 try:
-                    picture = _rgb8(name, raw)
+                    picture = rgb8(name, raw)
                 except ValueError as error:
                     broken.append(f"{name}: {error}")
                     continue

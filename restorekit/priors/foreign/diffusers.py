@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
+from restorekit.priors import filetypes
 from restorekit.priors.foreign.spec import ForeignSpec, levels
 from restorekit.priors.foreign.vision import mend_torchvision
 from restorekit.priors.precond import VPTable
@@ -146,4 +147,5 @@ def load(folder: Path, label: int | None = None) -> tuple[nn.Module, VPTable, Fo
     wrong = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
     if wrong:
         raise BadInput(f"{weights} does not fit config.json: {len(wrong)} weights differ, such as {wrong[0]}")
+    filetypes.refuse_nonfinite(weights, net.state_dict())
     return Answer(net, label).float().eval().requires_grad_(False), schedule(folder)[0], spec

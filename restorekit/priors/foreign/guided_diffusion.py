@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
+from restorekit.priors import filetypes
 from restorekit.priors.foreign.adm import ADM, Heads
 from restorekit.priors.foreign.spec import ForeignSpec, levels
 from restorekit.priors.precond import VPTable
@@ -86,8 +88,13 @@ class Flags:
 
 def _state(path: Path) -> dict[str, Tensor]:
     """The weights, without running anything that the file may hold."""
+    what = filetypes.kind(path)
+    if what not in (None, "a pickle", "a PyTorch file or another zip"):
+        raise BadInput(f"{path} is no PyTorch file: it is {what}; check its name")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of old pickles, ahead of the refusal
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise BadInput(
             f"{path} holds more than weights, which could run code when read; in Python, where you trust it: "
@@ -97,6 +104,7 @@ def _state(path: Path) -> dict[str, Tensor]:
         raise BadInput(f"{path} is not a readable PyTorch file ({str(error).splitlines()[0][:100]})") from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BadInput(f"{path} is not a plain state dict; take the one inside out and save it with torch.save")
+    filetypes.refuse_nonfinite(path, state)
     return state
 
 

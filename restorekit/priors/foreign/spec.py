@@ -42,6 +42,6 @@ def check_label(name: str, classes: int | None, label: int | None) -> None:
         raise BadInput(f"prior {name} knows no classes; leave out label={label}")
     if classes is not None and (label is None or not 0 <= label < classes):
         raise BadInput(
-            f"prior {name} is trained for {classes} classes: in Python, load_prior({name!r}, label=0), "
-            f"a number from 0 to {classes - 1}"
+            f"prior {name} is trained for {classes} classes: `restorekit sample` takes --label 0, in Python "
+            f"load_prior({name!r}, label=0), a number from 0 to {classes - 1}"
         )

@@ -1,0 +1,95 @@
+"""sample: pictures that a prior makes up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from restorekit.cli.options import Device, Precision, Seed
+
+if TYPE_CHECKING:
+    from restorekit.sampling import Samples, Sampling
+
+
+def sample(
+    prior: Annotated[str, typer.Argument(metavar="PRIOR", help="A shipped name, or a file or folder as for --prior of `restore`.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Grid to write, .png or .tif; OUT.json is written beside it.", show_default=False)],
+    n: Annotated[int, typer.Option("--n", min=1, help="Samples.")] = 16,
+    solver: Annotated[str, typer.Option(help="dpm++, ddim, ddpm, heun or sde, with settings, as heun:churn=20.")] = "dpm++",
+    steps: Annotated[int, typer.Option(min=1, help="Noise levels; heun and sde take two network calls at each.")] = 50,
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Of a sample, pixels; default: what the prior was trained on, or 64x64.", show_default=False)] = None,
+    bands: Annotated[int | None, typer.Option(min=1, help="Of what the prior takes; default: the most.", show_default=False)] = None,
+    seed: Seed = 0,
+    label: Annotated[int | None, typer.Option(min=0, help="Class, for priors with classes.", show_default=False)] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, help="Weight of the class against none (two network calls a step); default: the class alone.", show_default=False)] = None,
+    eta: Annotated[float | None, typer.Option(help="Fresh noise of ddim and ddpm: 0 none, 1 ancestral.", show_default=False)] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time; changes memory, not the samples.", show_default=False)] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each sample there too, as 00000.png and so on.", show_default=False)] = None,
+) -> None:  # fmt: skip
+    """Draw samples of a prior, without any measurement, into one grid.
+
+    restorekit sample natural --n 16 --steps 50 --out grid.png
+    """
+    from restorekit import io
+    from restorekit.cli.options import size as size_of
+    from restorekit.cli.progress import bar
+    from restorekit.sampling import Sampling
+
+    made = Sampling(prior=prior, n=n, solver=solver, steps=steps, size=size_of(size), bands=bands, seed=seed, label=label,
+                    guidance=guidance, eta=eta, batch=batch, device=device, precision=precision)  # fmt: skip
+    made.check()
+    io.check_writable(out, made.shape[0], False)
+    if folder is not None:
+        _usable(folder)
+    with bar(f"{n} samples") as show:
+        found = made(show)
+    _write(made, found, out, folder)
+
+
+def _usable(folder: Path) -> None:
+    from restorekit.errors import BadInput
+
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; --folder takes a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _write(made: Sampling, found: Samples, out: Path, folder: Path | None) -> None:
+    import sys
+
+    import torch
+
+    import restorekit
+    from restorekit import io
+    from restorekit.report.mosaic import mosaic
+    from restorekit.sampling import displayed
+
+    prior = made.loaded
+    pictures = displayed(found.pictures.float().cpu(), made.domain)
+    io.write(out, mosaic(pictures.numpy()))
+    names = []
+    if folder is not None:
+        names = [f"{i:05d}{out.suffix.lower()}" for i in range(len(pictures))]
+        for name, x in zip(names, pictures.numpy()):
+            io.write(folder / name, x)
+        others = sorted(p.name for p in folder.iterdir() if p.suffix == out.suffix.lower() and p.name not in names)
+        if others:
+            print(
+                f"restorekit: note: {folder} holds {len(others)} more, such as {others[0]}, of another run",
+                file=sys.stderr,
+            )
+    record = {
+        "restorekit": restorekit.__version__, "torch": torch.__version__,
+        "prior": {"name": prior.spec.name, "sha256": prior.sha256}, **found.settings, "nfe": found.nfe,
+        "seconds": round(found.seconds, 2), "device": str(made.place), "precision": prior.precision,
+        "outputs": {str(out): io.sha256(out)} | {str(folder / n): io.sha256(folder / n) for n in names if folder},
+    }  # fmt: skip
+    io.write_json(out.with_name(out.name + ".json"), record)
+    _, h, w = made.shape
+    print(
+        f"{out}  ({made.n} samples of {prior.spec.name}, {h}x{w}, {found.nfe} network calls each, {found.seconds:.1f} s)"
+    )

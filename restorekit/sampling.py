@@ -1,0 +1,238 @@
+"""Samples of a prior without a measurement: what it takes pictures to be.
+
+    Sampling(prior="natural", n=16, solver="dpm++")()
+
+Sample i is a function of (seed, i) and the settings: of another n or batch it differs by the rounding of the network alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast, get_args
+
+import torch
+from torch import Tensor
+
+from restorekit import spec as words
+from restorekit.driver import decoded, streams
+from restorekit.errors import BadInput
+from restorekit.priors.cascade import CascadeConfig
+from restorekit.priors.checkpoint import PriorSpec
+from restorekit.priors.foreign.spec import ForeignSpec
+from restorekit.priors.latent import LatentConfig
+from restorekit.priors.library import Precision, device_of, load_prior
+from restorekit.priors.prior import Prior
+from restorekit.priors.wrappers import Guided
+from restorekit.schedule import log_uniform
+from restorekit.solvers.unconditional import SAMPLERS, Sampler
+from restorekit.types import Denoiser, Latent
+
+SIDE = 64  # of a sample, pixels, where the prior does not say what it was trained on
+Told = Callable[[int, int], None]  # (network calls done, in all)
+
+
+def sampler_of(text: str, eta: float | None = None) -> Sampler:
+    """A sampler from text with settings, as `heun:churn=20`. BadInput for what is unknown, which lists what is known."""
+    name, positional, named = words.split(text)
+    if name not in SAMPLERS:
+        raise BadInput(f"unknown solver {name!r} of samples; known: {', '.join(SAMPLERS)}")
+    if eta is not None:
+        if not 0 <= eta <= 1:
+            raise BadInput(f"eta={eta:g} must be in [0, 1]: 0 adds no noise, 1 is the ancestral step")
+        if "eta" not in SAMPLERS[name].__dataclass_fields__:
+            taking = [n for n, kind in SAMPLERS.items() if "eta" in kind.__dataclass_fields__]
+            raise BadInput(f"eta is a setting of {' and '.join(taking)}, not of {name}; leave it out")
+        named["eta"] = str(eta)
+    return words.build(SAMPLERS[name], name, positional, named)
+
+
+def levels(spec: PriorSpec | ForeignSpec, height: int, width: int, steps: int) -> list[float]:
+    """Noise levels from where nothing of a picture is left to where its grain is below what can be seen, or was trained.
+
+    A picture of `height` x `width` pixels of deviation s has no component above s sqrt(height width); the first level is
+    five times that, the last s / 30, both within the levels of the prior.
+    """
+    s = spec.sigma_data if isinstance(spec, PriorSpec) else 0.25
+    highest = min(spec.sigma_max, 5 * s * math.sqrt(height * width))
+    return log_uniform(steps, highest, min(highest, max(spec.sigma_min, s / 30)))
+
+
+def trained_side(spec: PriorSpec | ForeignSpec) -> int:
+    """Side of the pictures a prior was trained on, or SIDE where it does not matter or is not known."""
+    if isinstance(spec, ForeignSpec):
+        return spec.side or SIDE
+    config = spec.config
+    if isinstance(config, LatentConfig):
+        return config.tile
+    return getattr(config.high if isinstance(config, CascadeConfig) else config, "side", SIDE)
+
+
+def displayed(x: Tensor, domain: str) -> Tensor:
+    """What is looked at of pictures in a domain, on [0, 1]: amplitude exp(x / 2) of log-intensity, others as they are."""
+    return ((x / 2).exp() if domain == "log-intensity" else x).clamp(0, 1)
+
+
+@torch.no_grad()
+def draw(
+    denoise: Denoiser,
+    sampler: Sampler,
+    sigmas: Sequence[float],
+    shape: tuple[int, int, int],
+    count: int,
+    *,
+    mean: float = 0.0,
+    seed: int = 0,
+    batch: int = 1,
+    device: str | torch.device = "cpu",
+    progress: Told | None = None,
+) -> Tensor:
+    """(count, *shape): samples from `mean` plus noise of the first level down to 0. BadInput at the first NaN."""
+    total, calls, done = sampler.calls(len(sigmas) - 1) * -(-count // batch), 0, []
+    for first in range(0, count, batch):
+        size = min(batch, count - first)
+        rng = streams(seed, first, size)
+        x = mean + sigmas[0] * rng.normal(torch.zeros(size, *shape, device=device))
+        for step in sampler(denoise, sigmas, x, rng):
+            x, calls = step.x, calls + 1
+            if not math.isfinite(float(x.sum())):  # one pass; infinities of both signs sum to NaN
+                raise BadInput(f"the samples diverged at sigma {step.sigma:.3g} (not a number); take more steps")
+            if progress is not None:
+                progress(calls, total)
+        done.append(x)
+    return torch.cat(done)
+
+
+def _denoise(prior: Denoiser | Latent) -> Denoiser:
+    return prior.denoise if isinstance(prior, Latent) else prior
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """pictures (n, C, H, W) in the domain of the prior, with what is needed to make them again."""
+
+    pictures: Tensor
+    nfe: int  # network calls per sample
+    seconds: float
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """All settings; the call draws. What cannot be is refused, by BadInput, where it is first needed."""
+
+    prior: str
+    n: int = 16
+    solver: str = "dpm++"  # of SAMPLERS, with settings
+    steps: int = 50  # noise levels; `heun` and `sde` take two network calls at each
+    size: tuple[int, int] | None = None  # height, width; None: what the prior was trained on
+    bands: int | None = None  # one of what the prior takes; None: the most
+    seed: int = 0
+    label: int | None = None  # the class, for priors with classes
+    guidance: float | None = None  # weight of the class over no class (`Guided`); None: the class alone
+    eta: float | None = None  # of ddim and ddpm
+    batch: int | None = None  # samples at a time; None: 2^16 pixels of them on a CPU, 2^20 elsewhere
+    device: str = "auto"
+    precision: str = "auto"
+
+    @cached_property
+    def place(self) -> torch.device:
+        return device_of(self.device)
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        return sampler_of(self.solver, self.eta)
+
+    def _load(self, label: int | None) -> Prior:
+        if self.precision not in get_args(Precision):
+            raise BadInput(f"precision {self.precision!r} is unknown; it is {', '.join(get_args(Precision))}")
+        return load_prior(self.prior, device=self.place, precision=cast(Precision, self.precision), label=label)
+
+    @cached_property
+    def loaded(self) -> Prior:
+        return self._load(self.label)
+
+    @cached_property
+    def guided(self) -> bool:
+        """Whether each step takes two network calls, with the class and without."""
+        if self.guidance is None or self.guidance == 1:
+            return False
+        if self.label is None:
+            raise BadInput("guidance is towards a class; give its number, as --label 0")
+        if isinstance(self.loaded.spec, ForeignSpec):
+            raise BadInput(f"prior {self.prior} was not trained without a class, which guidance needs; leave it out")
+        return True
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W of a sample."""
+        known = self.loaded.spec.bands
+        if self.bands is not None and self.bands not in known:
+            raise BadInput(
+                f"prior {self.prior} makes pictures of {' or '.join(map(str, known))} bands, not {self.bands}"
+            )
+        height, width = self.size or (trained_side(self.loaded.spec),) * 2
+        if min(height, width) < 1:
+            raise BadInput(f"size {height}x{width}: give height and width in pixels, as 64x64")
+        return self.bands or max(known), height, width
+
+    def check(self) -> None:
+        """Refuse what cannot be before anything is drawn."""
+        if self.n < 1 or self.steps < 1 or (self.batch is not None and self.batch < 1) or self.seed < 0:
+            raise BadInput("n, steps and batch must be at least 1, the seed at least 0")
+        _ = self.sampler, self.shape, self.guided
+
+    @property
+    def domain(self) -> str:
+        """What the samples are: one of `checkpoint.DOMAINS`, of the pictures where the prior is one of latents."""
+        spec = self.loaded.spec
+        domain = spec.domain if isinstance(spec, PriorSpec) else "srgb"
+        return "srgb" if domain == "latent" else domain
+
+    @cached_property
+    def _prior(self) -> Denoiser | Latent:
+        """For pictures of as many bands as a sample has."""
+        return self.loaded.for_bands(self.shape[0])
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """What is called at each step; of latents where the prior is one of latents."""
+        own = _denoise(self._prior)
+        return Guided(own, _denoise(self._load(None)), cast(float, self.guidance)) if self.guided else own
+
+    @torch.no_grad()
+    def _state_shape(self) -> tuple[int, int, int]:
+        """Of what is diffused: a picture, or for a prior of latents the latent of one as large."""
+        if not isinstance(self._prior, Latent):
+            return self.shape
+        c, h, w = self._prior.encode(torch.full((1, *self.shape), 0.5, device=self.place)).shape[1:]
+        return c, h, w
+
+    def __call__(self, progress: Told | None = None) -> Samples:
+        self.check()
+        spec, shape, each = self.loaded.spec, self._state_shape(), 2 if self.guided else 1
+        sigmas = levels(spec, *shape[1:], self.steps)
+        mean = spec.mean if isinstance(spec, PriorSpec) else 0.5
+        batch = self.batch or max(1, (2**16 if self.place.type == "cpu" else 2**20) // math.prod(self.shape[1:]))
+
+        def told(done: int, total: int) -> None:
+            if progress is not None:
+                progress(each * done, each * total)
+
+        began = time.perf_counter()
+        x = draw(self.denoiser, self.sampler, sigmas, shape, self.n, mean=mean, seed=self.seed, batch=batch,
+                 device=self.place, progress=told)  # fmt: skip
+        pictures = decoded(self._prior, x, *self.shape[1:]) if isinstance(self._prior, Latent) else x
+        seconds = time.perf_counter() - began
+        return Samples(pictures, each * self.sampler.calls(self.steps), seconds, self._settings(sigmas, batch))
+
+    def _settings(self, sigmas: Sequence[float], batch: int) -> dict[str, Any]:
+        own = {f: getattr(self.sampler, f) for f in self.sampler.__dataclass_fields__}
+        guidance = self.guidance if self.guided else None
+        return {
+            "solver": type(self.sampler).__name__, **own, "sigmas": list(sigmas), "samples": self.n, "seed": self.seed,
+            "size": list(self.shape), "batch": batch, "label": self.label, "guidance": guidance,
+        }  # fmt: skip
