@@ -276,6 +276,13 @@ class Config(Section):
             raise ValueError(f"domain={self.domain} is none of a codec, whose pictures are in [0, 1]; leave it out")
         if self.noise != Noise() and isinstance(self.model, FFTDModel):
             raise ValueError("noise is not for model.kind=fftd, whose times are drawn uniformly; leave it out")
+        codec = isinstance(self.model, CodecModel)
+        if codec and self.noise != Noise():
+            raise ValueError("noise is not for model.kind=codec, which is shown clean pictures; leave it out")
+        if codec and self.run.compile:
+            raise ValueError("run.compile is not for model.kind=codec, most of which are convolutions; leave it out")
+        if not codec and self.loss != Loss():
+            raise ValueError("loss is for model.kind=codec; other networks have one term, leave it out")
         if isinstance(self.model, PISDMModel | CodecModel) and self.model.side != crop:
             raise ValueError(f"model.side={self.model.side} must be data.crop={crop}, what the network is trained on")
         if len(self.model.bands) == 2 and every < 2:
