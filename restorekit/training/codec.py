@@ -29,7 +29,10 @@ from restorekit.training.denoiser import begin_from, is_grey
 from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
 
-MEASURED, AT_ONCE = 2**20, 2**17  # pixels that the mean and deviation of the latent are measured on, at most, and at a time
+MEASURED, AT_ONCE = (
+    2**20,
+    2**17,
+)  # pixels that the mean and deviation of the latent are measured on, at most, and at a time
 
 
 class CodecObjective(Objective):
