@@ -72,10 +72,14 @@ def decoded(prior: Latent, z: Tensor, height: int, width: int) -> Tensor:
     return torch.cat([prior.decode(one)[..., :height, :width] for one in z.split(1)])
 
 
-def _restore_latent(problem: Problem, prior: Latent, solver: Solver, batch: int | None, **rest: Any) -> Restoration:
+def _restore_latent(
+    problem: Problem, prior: Latent, solver: Solver, batch: int | None, begin: Tensor | None, **rest: Any
+) -> Restoration:
     bands, height, width = problem.operator.image_shape
     prior, batch = prior.for_bands(bands), batch or max(1, 2**20 // (height * width))
-    found = restore(in_latents(problem, prior), prior.denoise, solver, batch=batch, **rest)
+    with torch.no_grad():
+        begin = None if begin is None else prior.encode(begin.to(problem.y))
+    found = restore(in_latents(problem, prior), prior.denoise, solver, batch=batch, begin=begin, **rest)
     began = time.perf_counter()
     samples = decoded(prior, found.samples, height, width)
     return replace(found, samples=samples, seconds=found.seconds + time.perf_counter() - began)
@@ -120,11 +124,10 @@ def restore(
     if begin is not None and tuple(begin.shape) != (samples, *problem.operator.image_shape):
         raise BadInput(f"begin is {tuple(begin.shape)}, expected {(samples, *problem.operator.image_shape)}")
     if isinstance(denoise, Latent):
-        if begin is not None:
-            raise BadInput("a prior of latents starts from its own estimate; leave out begin")
         return _restore_latent(
-            problem, denoise, solver, batch, steps=steps, sigmas=sigmas, samples=samples, seed=seed, progress=progress
-        )
+            problem, denoise, solver, batch, begin, steps=steps, sigmas=sigmas, samples=samples, seed=seed,
+            progress=progress,
+        )  # fmt: skip
     solver.check(problem)
     levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)
     falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too

@@ -118,6 +118,19 @@ def test_on_latents_a_solver_does_what_it_does_on_pictures(
     assert (found.nfe, found.settings) == (expected.nfe, expected.settings)
 
 
+def test_a_picture_to_begin_with_is_one_on_latents_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    prior, pictures = exact()
+    problem, streams = measured(OPERATORS["average"]()), driver.streams
+    begin = torch.rand(2, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    sigmas = [0.2, 0.1, 0.0]
+    found = restore(problem, prior, DPS(), sigmas=sigmas, samples=2, begin=begin)
+    other = restore(problem, prior, DPS(), sigmas=sigmas, samples=2)
+    monkeypatch.setattr(driver, "streams", lambda *a: Turned(streams(*a), blocks_of(prior)))
+    expected = restore(problem, pictures, DPS(), sigmas=sigmas, samples=2, begin=begin)
+    torch.testing.assert_close(found.samples, expected.samples, rtol=0, atol=1e-8)
+    assert float((found.samples - other.samples).abs().max()) > 1e-2
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_through_a_linear_decoder_dps_is_dps_on_the_product_of_the_matrices(name: str) -> None:
     prior, _ = exact()

@@ -3,8 +3,8 @@
     E || eps - F(z_t, t) ||^2,   z_t = sqrt(alpha_bar_t) z0 + sqrt(1 - alpha_bar_t) eps,   t ~ U(0, T - 1)
 
 alpha_bar is the product over the linear table of Ho et al., which eq 28 calls alpha. z0 is what the codec makes of a patch,
-standardised and not quantised. It is coded anew in every step, which is a fifth of the time of one, and so may be a new
-crop each time. Times are continuous: a solver asks for levels between two steps of the table.
+standardised and not quantised. It is coded anew in every step, which is a tenth to a fifth of the time of one, and so may be
+a new crop each time. Times are continuous: a solver asks for levels between two steps of the table.
 """
 
 from __future__ import annotations
