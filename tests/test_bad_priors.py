@@ -189,3 +189,28 @@ def test_files_are_told_by_their_first_bytes(tmp_path: Path) -> None:
         path.write_bytes(data)
         assert filetypes.kind(path) == expected
     assert filetypes.kind(whole(path)) == "a safetensors file"
+
+
+def test_logarithms_and_pictures_are_not_mixed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = UNetConfig((1,), (4, 6), embed=8)
+    logs = tmp_path / "logs.safetensors"
+    spec = PriorSpec("logs", {"kind": "unet", **asdict(config)}, 1.3, -2.0, "log-intensity")
+    checkpoint.save(logs, random_unet(config).state_dict(), spec)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8)).save(tmp_path / "a.png")
+    np.save(tmp_path / "a.npy", rng.normal(-2, 1, (16, 16)).astype(np.float32))
+    end = ["--prior", str(logs), "--steps", "2"]
+    for words in (
+        ["denoise", str(tmp_path / "a.png"), str(tmp_path / "b.png")],
+        ["restore", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--op", "denoise", "--noise", "gamma:4"],
+        ["bench", "images", "--data", str(tmp_path), "--out", str(tmp_path / "b"), "--solver", "hqs"],
+    ):
+        with pytest.raises(SystemExit, match="1"):
+            run([*words, *(end if words[0] != "bench" else ["--prior", str(logs)])])
+        told = capsys.readouterr().err
+        assert "logs knows logarithms of radar intensities" in told, told
+        assert not (tmp_path / "b.png").exists()
+    told = ["restore", str(tmp_path / "a.npy"), str(tmp_path / "b.npy"), "--op", "denoise", "--solver", "hqs"]
+    with pytest.raises(SystemExit, match="0"):
+        run([*told, "--range", "0,1", "--noise", "gamma:4,domain=log", *end])
+    assert np.isfinite(np.load(tmp_path / "b.npy")).all()

@@ -84,10 +84,14 @@ assert "torch" not in sys.modules, "--help imports torch"
 
 @pytest.mark.parametrize(
     "code",
-    [("-c", "import restorekit, sys; assert 'torch' not in sys.modules"), ("-c", HELP)],
-    ids=["import", "help"],
+    [
+        ("-c", "import restorekit, sys; assert 'torch' not in sys.modules"),
+        ("-c", HELP),
+        ("-c", "import restorekit.priors.library, restorekit.driver, sys; assert 'torch._dynamo' not in sys.modules"),
+    ],
+    ids=["import", "help", "compiler"],
 )
-def test_torch_is_not_imported_before_it_is_needed(code: tuple[str, str]) -> None:
+def test_torch_and_its_compiler_are_not_imported_before_they_are_needed(code: tuple[str, str]) -> None:
     _child(*code)
 
 

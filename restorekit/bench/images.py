@@ -25,7 +25,7 @@ from restorekit.bench.image_sets import SetDistance
 from restorekit.bench.processes import Lost, share
 from restorekit.bench.rows import alone
 from restorekit.errors import BadInput
-from restorekit.priors.library import Precision, device_of, load_prior
+from restorekit.priors.library import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.perceptual import LPIPS, lpips
 
 OPS = ("blur:kernel=gaussian:2", "average:factor=4", "denoise")
@@ -91,7 +91,7 @@ class Images:
             raise BadInput(f"{self.out} is a file; --out takes a folder")
 
     def _prior(self, text: str, device: torch.device) -> LoadedName:
-        prior = load_prior(text, device=device, precision=cast(Precision, self.precision))
+        prior = of_pictures(load_prior(text, device=device, precision=cast(Precision, self.precision)))
         return LoadedName(text, f"{prior.spec.name}@{prior.sha256[:8]}", f"{device.type}/{prior.precision}")
 
     def _threads(self) -> int:

@@ -17,10 +17,10 @@ from restorekit.cli.options import different, span
 from restorekit.cli.tasks import COUNTS, OTHER, SPECKLE, TASKS, Task
 from restorekit.driver import decoded, in_latents
 from restorekit.errors import BadInput
-from restorekit.likelihood import Gaussian, Likelihood, Poisson
+from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
-from restorekit.priors.library import Precision, Prior, device_of, load_prior
+from restorekit.priors.library import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.types import Denoiser, Latent, Problem
 
@@ -125,7 +125,9 @@ class Measured:
         if self.precision not in ("auto", "bf16", "fp32"):
             raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
         precision = cast(Precision, self.precision)
-        return load_prior(self.prior, device=self.place, precision=precision, tile=self.tile or "auto")
+        prior = load_prior(self.prior, device=self.place, precision=precision, tile=self.tile or "auto")
+        logarithms = isinstance(self.law, Gamma) and self.law.domain == "log"
+        return prior if logarithms else of_pictures(prior)
 
     @cached_property
     def denoiser(self) -> Denoiser | Latent:

@@ -39,7 +39,7 @@ def tune(
     from restorekit.bench.image_cases import Task, clean_pictures
     from restorekit.bench.rows import alone
     from restorekit.io import write_text
-    from restorekit.priors.library import device_of, load_prior
+    from restorekit.priors.library import device_of, load_prior, of_pictures
     from restorekit.solvers.from_text import solver as solver_of
 
     if threads:
@@ -54,7 +54,7 @@ def tune(
         raise BadInput(f"{solver} has nothing to tune; give --search NAME=LO,HI or several --steps")
     tuning.candidates(8)  # settings that the solver does not take are refused before anything runs
     place = device_of(device)
-    network = load_prior(prior, device=place, precision=precision)  # type: ignore[arg-type]
+    network = of_pictures(load_prior(prior, device=place, precision=precision))  # type: ignore[arg-type]
     task = Task.of(op if noise is None else f"{op}@{noise}")
     trials = []
     for clean in clean_pictures([data], crop, pictures):

@@ -182,6 +182,16 @@ def load_codec(name: str, *, device: str | torch.device = "cpu") -> Codec:
     return Codec.of(net.to(device), f"{spec.name}@{sha256(path)[:8]}")
 
 
+def of_pictures(prior: Prior) -> Prior:
+    """`prior` where it knows pictures, or the latents of some; BadInput where it knows logarithms of intensities."""
+    if isinstance(prior.spec, PriorSpec) and prior.spec.domain == "log-intensity":
+        raise BadInput(
+            f"prior {prior.spec.name} knows logarithms of radar intensities and no pictures; take natural, or, for a file "
+            "that holds ln of intensities, --range 0,1 --noise gamma:LOOKS,domain=log"
+        )
+    return prior
+
+
 def _check_tile(tile: int, step: int, name: str) -> int:
     if tile < step or tile % step:
         raise BadInput(

@@ -17,7 +17,6 @@ the spiral from the top left going right, and its images under the symmetries of
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,21 +67,6 @@ def scan_order(scan: str, block: int, height: int, width: int) -> tuple[Tensor, 
     return order, order.argsort()
 
 
-# torch.compile stops here: in one piece the blocks take ten times as long to compile and run no faster.
-_apart: Any = torch.compiler.disable
-
-
-@_apart
-def passage(
-    scan: str, blocks: tuple[int | None, int | None], height: int, width: int, front: int, back: int, device: str
-) -> tuple[Tensor, Tensor] | None:
-    """Index and its inverse from the order of one block to that of another (None: raster order), None where they agree.
-
-    `front` tokens ahead of the grid and `back` behind it stay where they are.
-    """
-    return _passage(scan, blocks, height, width, front, back, device)
-
-
 @lru_cache(maxsize=512)
 def _passage(
     scan: str, blocks: tuple[int | None, int | None], height: int, width: int, front: int, back: int, device: str
@@ -97,6 +81,28 @@ def _passage(
     ends = torch.arange(front), torch.arange(back) + front + height * width
     index = torch.cat([ends[0], inner + front, ends[1]])
     return index.to(device), index.argsort().to(device)
+
+
+_find = _passage
+
+
+def passage(
+    scan: str, blocks: tuple[int | None, int | None], height: int, width: int, front: int, back: int, device: str
+) -> tuple[Tensor, Tensor] | None:
+    """Index and its inverse from the order of one block to that of another (None: raster order), None where they agree.
+
+    `front` tokens ahead of the grid and `back` behind it stay where they are.
+    """
+    return _find(scan, blocks, height, width, front, back, device)
+
+
+def keep_apart() -> None:
+    """Have torch.compile stop at `passage`: in one piece the blocks take ten times as long to compile and run no faster.
+
+    Not done on import: it would load all of torch.compile, a third of the time of one.
+    """
+    global _find
+    _find = torch.compiler.disable(_passage)  # type: ignore[call-issue]
 
 
 class _Move(torch.autograd.Function):

@@ -121,7 +121,7 @@ class FFTDModel(Network):
 
     kind: Literal["fftd"]
     bands: tuple[int, ...] = (3,)
-    codec: str = Field(description="the trained codec, a .safetensors file")
+    codec: str = Field(description="the trained codec: a .safetensors file or a shipped prior of latents")
     width: int = Field(default=320, ge=1)
     heads: int = Field(default=5, ge=1)
     fuse: Literal["adaptive", "add", "concat"] = "adaptive"
@@ -215,6 +215,7 @@ class Optim(Section):
     batch: int = Field(default=16, ge=1, description="patches per step over all processes")
     steps: int = Field(default=20000, ge=1, description="may be raised at --resume; see `learning_rate`")
     lr: float = Field(default=1e-3, gt=0)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
     warmup: int = Field(default=200, ge=0)
     decay_from: float = Field(
         default=0.5, ge=0, le=1, description="share of the run after which the rate falls linearly to 0"

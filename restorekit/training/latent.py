@@ -22,6 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import PriorSpec, build, load, save
 from restorekit.priors.codec import Codec, CodecNet
 from restorekit.priors.latent import LatentNet
+from restorekit.priors.library import find
 from restorekit.priors.precond import Adapted, VPTable
 from restorekit.solvers.unconditional import DDIM
 from restorekit.training.config import Config, FFTDModel
@@ -136,7 +137,7 @@ class LatentObjective(Objective):
 
 def _codec(path: str) -> tuple[CodecNet, PriorSpec]:
     try:
-        net, spec = load(Path(path))
+        net, spec = load(find(path))
     except (ValueError, OSError) as error:
         raise BadInput(f"model.codec: {error}") from None
     net = net.codec if isinstance(net, LatentNet) else net

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from restorekit.errors import BadInput
+from restorekit.priors.orders import keep_apart
 from restorekit.training.config import Config
 from restorekit.training.objective import Objective
 from restorekit.training.objectives import objective_of
@@ -101,7 +102,9 @@ def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Proc
     if process.world > 1:
         model = DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
     if config.run.compile:
-        model = torch.compile(model)  # type: ignore[assignment]
+        keep_apart()
+        # sizes are few and fixed; left to find that out, it takes minutes for symbolic ones once two stages differ
+        model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
     first = process.rank == 0
     with Watch(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch:
 
@@ -132,7 +135,7 @@ def _begin(config: Config, objective: Objective, device: torch.device) -> State:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": o.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=o.lr, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=o.lr, betas=o.betas, fused=True)
     return State(objective, {k: v.detach().clone() for k, v in objective.kept.state_dict().items()}, optimizer)
 
 

@@ -1,0 +1,158 @@
+"""Speckle of 1 and 4 looks on known scenes: the same solvers, settings and seeds with the prior of log-intensity and with
+`natural`, moved to the mean and the spread of log-intensities by an affine map.
+
+Beside them total variation of the log-intensity (Chambolle), its weight chosen on training pictures, and the noisy scene.
+PSNR is of the amplitude on [0, 1], the intensity under the speckle being the square of the luminance.
+
+python benchmarks/speckle.py [--prior sar] [--limit 12]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import zlib
+
+import numpy as np
+import torch
+from common import RESULTS, Pictures, archive, centre, classic, grey, load_labelled, publish
+from skimage.restoration import denoise_tv_chambolle
+from torch import Tensor
+
+from restorekit.bench.rows import Rows
+from restorekit.driver import restore
+from restorekit.likelihood import Gamma
+from restorekit.metrics import psnr, ssim
+from restorekit.operators import Identity
+from restorekit.priors.checkpoint import PriorSpec
+from restorekit.priors.library import Prior
+from restorekit.solvers.from_text import solver
+from restorekit.training.data import log_intensity
+from restorekit.types import Denoiser, Problem
+
+SOLVERS = (("dps", 100), ("diffpir:first=2,lambda=4", 20), ("hqs:first=1", 20))
+LOOKS = (1, 4)
+WEIGHTS = (0.3, 0.5, 0.8, 1.2, 1.8)
+
+
+def moved(natural: Prior, like: Prior) -> Denoiser:
+    """`natural` for pictures of the mean and the spread that `like` was trained on."""
+    own, target = natural.spec, like.spec
+    assert isinstance(own, PriorSpec)
+    assert isinstance(target, PriorSpec)
+    gain = target.sigma_data / own.sigma_data
+    shift = target.mean - gain * own.mean
+
+    def denoise(x: Tensor, sigma: Tensor | float) -> Tensor:
+        return shift + gain * natural((x - shift) / gain, torch.as_tensor(sigma) / gain)
+
+    return denoise
+
+
+def speckled(x: np.ndarray, looks: int, name: str) -> tuple[Tensor, Tensor]:
+    """ln of the intensity of a grey scene, (1, 1, H, W), and of its measurement."""
+    u = torch.from_numpy(log_intensity(x))[None]
+    rng = torch.Generator().manual_seed(zlib.crc32(f"{name} {looks}".encode()))
+    return u, Gamma(looks, domain="log").sample(u, rng)
+
+
+def amplitude(u: Tensor | np.ndarray) -> np.ndarray:
+    return np.exp(np.asarray(u, dtype=np.float64).reshape(np.shape(u)[-2:]) / 2).clip(0, 1)[None]
+
+
+def tv(y: Tensor, weight: float, looks: int) -> np.ndarray:
+    """Of the log-intensity less the mean of its speckle, digamma(looks) - ln(looks)."""
+    bias = float(torch.digamma(torch.tensor(float(looks)))) - np.log(looks)
+    return denoise_tv_chambolle(y[0, 0].numpy() - bias, weight=weight)
+
+
+def weight_of(looks: int) -> float:
+    """The best weight of total variation on training tiles."""
+    tiles, found = grey(archive("eurosat64-train.zip", 8, seed=1)), []
+    for weight in WEIGHTS:
+        pairs = [(speckled(x, looks, n), x) for n, x in tiles]
+        found.append(np.mean([psnr(amplitude(tv(y, weight, looks)), amplitude(u)) for (u, y), _ in pairs]))
+    return WEIGHTS[int(np.argmax(found))]
+
+
+def scenes(limit: int) -> dict[str, Pictures]:
+    few = [(n, centre(x, 96)) for n, x in grey(classic("kodak"))][: max(2, limit // 2)]
+    return {"EuroSAT tiles, 64x64": grey(archive("eurosat64-test.zip", limit)), "Kodak, middle 96x96": few}
+
+
+def measure(rows: Rows, priors: dict[str, Denoiser], kinds: dict[str, Pictures]) -> None:
+    for looks in LOOKS:
+        weight = weight_of(looks)
+        for kind, pictures in kinds.items():
+            for name, x in pictures:
+                treat(rows, priors, (kind, looks, name), x, weight)
+            print(kind, looks, flush=True)
+
+
+def treat(rows: Rows, priors: dict[str, Denoiser], scene: tuple[str, int, str], x: np.ndarray, weight: float) -> None:
+    """Everything that is still missing of one measurement; `scene` is its kind, looks and name."""
+    _, looks, name = scene
+    u, y = speckled(x, looks, name)
+    truth = amplitude(u)
+
+    def add(method: str, steps: int, who: str, found: Tensor | np.ndarray, seconds: float) -> None:
+        out = amplitude(found)
+        rows.add(*scene, method, steps, who, psnr(out, truth), ssim(out, truth), seconds)
+
+    if not rows.has(*scene, "speckle", 0, "-"):
+        add("speckle", 0, "-", y, 0.0)
+        add(f"TV, weight {weight:g}", 0, "-", tv(y, weight, looks), 0.0)
+    problem = Problem(y, Identity((1, *x.shape[1:])), Gamma(looks, domain="log"))
+    for text, steps in SOLVERS:
+        for who, prior in priors.items():
+            if not rows.has(*scene, text, steps, who):
+                began = time.perf_counter()
+                out = restore(problem, prior, solver(text), steps=steps, seed=0).samples[0]
+                add(text, steps, who, out, time.perf_counter() - began)
+
+
+def table(rows: Rows, kind: str, looks: int, priors: list[str]) -> list[list[object]]:
+    mine = [r for r in rows.rows if (r["scene"], r["looks"]) == (kind, str(looks))]
+    body: list[list[object]] = []
+    for method, steps in dict.fromkeys((r["method"], r["steps"]) for r in mine):
+        line: list[object] = [method, int(steps) or "-"]
+        own = [r for r in mine if (r["method"], r["steps"]) == (method, steps)]
+        values = {p: {r["picture"]: float(r["psnr"]) for r in own if r["prior"] == p} for p in (*priors, "-")}
+        if values["-"]:
+            body.append([*line, f"{np.mean(list(values['-'].values())):.2f}", "", ""])
+            continue
+        gaps = [values[priors[0]][n] - values[priors[1]][n] for n in values[priors[0]] if n in values[priors[1]]]
+        error = np.std(gaps, ddof=1) / np.sqrt(len(gaps))
+        body.append(
+            [
+                *line,
+                *(f"{np.mean(list(values[p].values())):.2f}" for p in priors),
+                f"{np.mean(gaps):+.2f} ± {error:.2f}",
+            ]
+        )
+    return body
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prior", default="sar", help="shipped name or checkpoint, trained on log-intensities")
+    parser.add_argument("--limit", type=int, default=12, help="EuroSAT tiles; half as many of Kodak")
+    args = parser.parse_args()
+    label, sar = load_labelled(args.prior)
+    other, natural = load_labelled("natural")
+    priors, kinds = {label: sar, other: moved(natural, sar)}, scenes(args.limit)
+    fields = ("scene", "looks", "picture", "method", "steps", "prior")
+    rows = Rows(RESULTS / "speckle_rows.csv", fields, ("psnr", "ssim", "seconds"))
+    measure(rows, priors, kinds)
+    header = ("", "steps", *priors, "difference")
+    tables = [(f"{k}, {n} look{'s' * (n > 1)}", header, table(rows, k, n, list(priors))) for k in kinds for n in LOOKS]
+    counts = ", ".join(f"{len(p)} of {k}" for k, p in kinds.items())
+    notes = [
+        f"PSNR of the amplitude in dB, one sample each; {counts}. Difference: mean over the scenes ± its standard error.",
+        f"{other} sees the log-intensities moved to its own mean and spread. Solvers as they come, in the log domain.",
+    ]
+    publish("speckle", "Despeckling of known scenes", tables, notes)
+
+
+if __name__ == "__main__":
+    main()
