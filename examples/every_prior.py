@@ -25,6 +25,7 @@ from restorekit.kernels import kernel
 from restorekit.likelihood import Gamma, Likelihood
 from restorekit.metrics import psnr
 from restorekit.operators import BlockAverage, Identity, Inpaint, Operator, blur
+from restorekit.priors.library import shipped
 from restorekit.solvers.from_text import solver
 
 SIDE = 128  # of a panel
@@ -91,7 +92,7 @@ parser.add_argument("--steps", type=int, help="noise levels of every solver; def
 parser.add_argument("--out", type=Path, default=Path("every_prior.png"))
 args = parser.parse_args()
 
-table = [panels(row, args.steps) for row in rows() if row.prior in (args.prior or [row.prior])]
+table = [panels(row, args.steps) for row in rows() if row.prior in (args.prior or shipped())]
 step, line = SIDE + 6, SIDE + 22
 sheet = Image.new("RGB", (5 * step - 6, len(table) * line), "white")
 for i, row in enumerate(table):

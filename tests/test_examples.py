@@ -68,16 +68,18 @@ def test_contributing_quotes_the_examples_word_for_word() -> None:
 
 
 def test_the_tables_of_the_readme_name_what_there_is() -> None:
+    from restorekit.priors.library import shipped
     from restorekit.solvers import SOLVERS
     from restorekit.spec import NOISES, OPERATIONS
 
     def first_column(heading: str) -> set[str]:
         section = _read("README.md").partition(f"\n### {heading}\n")[2].partition("\n#")[0]
-        return set(re.findall(r"^\| `([^`-]+)` ", section, re.MULTILINE))
+        return set(re.findall(r"^\| `([^`-][^`]*)` ", section, re.MULTILINE))
 
     assert first_column("Solvers") == set(SOLVERS)
     assert first_column("Operators") == set(OPERATIONS)
     assert first_column("Noise") == set(NOISES)
+    assert not shipped() or first_column("Priors") == set(shipped())
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -100,6 +102,8 @@ SHORTER = {
     "tune": ["--crop", "32", "--budget", "6", "--pictures", "1", "--prior", "natural-fast", "--samples", "2"],
     "bench images": ["--crop", "32", "--workers", "1", "--limit", "1"],
     "bench posterior": ["--problem", "gmm-1", "--steps", "4"],
+    "sample": ["--n", "2", "--steps", "3"],
+    "priors eval": ["--limit", "1", "--crop", "32"],
 }
 
 
@@ -116,7 +120,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
         arguments = shlex.split(line, comments=True)
         arguments = ["in.png" if a == "IN" else "out.png" if a == "OUT" else a for a in arguments]
         if arguments[0] == "train":
-            arguments += ["--set", "optim.steps=1", "--set", "optim.batch=2"]
+            arguments += ["--set", "optim.steps=1", "--set", "optim.batch=2", "--set", "run.compile=false"]
         arguments += SHORTER.get(" ".join(arguments[:2]), SHORTER.get(arguments[0], []))
         with pytest.raises(SystemExit) as stop:
             command(arguments)
@@ -158,11 +162,12 @@ def make_files(folder: Path) -> None:
     photo.convert("L").save(folder / "grey.png")
     Image.fromarray(np.random.default_rng(0).random((40, 36)) > 0.3).save(folder / "mask.png")
     Image.fromarray((np.eye(5) * 255).astype(np.uint8)).save(folder / "k.png")
-    with zipfile.ZipFile(folder / "photos.zip", "w") as pack:
-        skimage_photo = Image.fromarray(skimage.data.astronaut()[:128, :128])
-        for i in range(2):
-            with pack.open(f"{i}.png", "w") as f:
-                skimage_photo.save(f, "PNG")
+    for name in ("photos.zip", "test.zip"):
+        with zipfile.ZipFile(folder / name, "w") as pack:
+            skimage_photo = Image.fromarray(skimage.data.astronaut()[:128, :128])
+            for i in range(2):
+                with pack.open(f"{i}.png", "w") as f:
+                    skimage_photo.save(f, "PNG")
     for name in ("configs", "examples"):
         (folder / name).symlink_to(ROOT / name)
 
