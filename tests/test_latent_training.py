@@ -176,7 +176,7 @@ def test_a_run_that_is_resumed_is_the_longer_run(codec: Path, pictures: Path, tm
 
 @pytest.mark.parametrize(
     ("name", "factor", "most"),
-    [("cats-fftd", 4, 3.17), pytest.param("fftd-f8", 8, 32, marks=pytest.mark.slow)],
+    [("fftd-cats", 4, 3.17), pytest.param("fftd-f8", 8, 32, marks=pytest.mark.slow)],
 )  # beside a codec of 1.63 MB the first makes 4.8
 def test_the_configurations_begin_and_are_as_large_as_they_say(
     name: str, factor: int, most: float, tmp_path: Path
