@@ -310,6 +310,7 @@ def test_two_processes_train_what_one_does(config: Config, pictures: Path, tmp_p
         ("{model: {kind: codec}, run: {compile: true}}", ["run.compile is not for model.kind=codec"]),
         ("loss: {l1: 2}", ["loss is for model.kind=codec"]),
         ("{model: {kind: codec}, loss: {gan: 1}}", ["loss.gan", "adversarial"]),
+        ("{model: {kind: codec}, loss: {decoder_only: true}}", ["loss.decoder_only", "`init`"]),
     ],
 )
 def test_settings_that_cannot_be_are_refused_in_one_line(text: str, words: list[str], tmp_path: Path) -> None:
@@ -330,3 +331,26 @@ def test_configurations_are_valid(path: Path) -> None:
     config = read_config(path)
     assert config.model.kind == "codec"  # type: ignore[attr-defined]
     assert config.licence != "not stated"
+
+
+def test_a_decoder_can_learn_alone_and_leaves_the_latents_as_they_are(
+    config: Config, pictures: Path, tmp_path: Path
+) -> None:
+    first = train(config, pictures, tmp_path / "first", quiet=True)
+    more = changed(config, init=str(first), loss__decoder_only=True, optim__steps=4)
+    second = train(more, pictures, tmp_path / "second", quiet=True)
+    before, after = load_codec(str(first)), load_codec(str(second))
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    z = before.encode(x)
+    assert torch.equal(after.encode(x), z)
+    assert torch.equal(after.quantise(z)[0], before.quantise(z)[0])
+    assert float((after.decode(z) - before.decode(z)).abs().max()) > 1e-3
+
+    made = objective_of(more, Pictures.open(pictures, tmp_path / "cache"), "waves")
+    assert isinstance(made, CodecObjective)
+    made.step = 0  # before the discriminator
+    x0, noise = made.batch(0, 0, 4)
+    back = made.net.decode(made.net.encode(x0), quantise=False)
+    expected = (back - x0).abs().mean() + 0.5 * gradient_distance(back, x0)
+    assert float(made(x0, noise)) == pytest.approx(float(expected), rel=1e-5)
+    assert max(gradients(made(x0, noise), made.net.up)) > 0

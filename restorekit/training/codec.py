@@ -5,6 +5,9 @@
 P a perceptual distance, G a multi-scale difference of gradients, L_vq that of the code book. lambda is `adversarial` times
 the ratio of gradients at the last layer (`adversary.balance`), after the first `disc_start` of the run; the seed's rule that
 lambda and the weight of L_vq sum to 1 has no reason, and it gives neither.
+
+With `decoder_only` a finished codec learns to decode what priors of its latents see, which is not quantised; its latents,
+and so those priors, stay what they were.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.priors.checkpoint import PriorSpec, build, save
+from restorekit.priors.checkpoint import PriorSpec, build, read_spec, save
 from restorekit.priors.codec import CodecNet, reconstruct
 from restorekit.priors.perceptual import LPIPS, PriorDistance, gradient_distance, lpips
 from restorekit.training.adversary import Discriminator, balance, fooling, judging
@@ -58,6 +61,9 @@ class CodecObjective(Objective):
         self.seen: tuple[Tensor, Tensor] | None = None  # latent of the batch and the numbers of its codes
         if config.init:
             begin_from(Path(config.init), net)
+        if self.loss.decoder_only:
+            for part in (net.stem, net.down, net.into, *([net.book] if net.book else [])):
+                part.requires_grad_(False)
 
     @property
     def kept(self) -> nn.Module:
@@ -69,6 +75,12 @@ class CodecObjective(Objective):
 
     def forward(self, x0: Tensor, noise: Tensor) -> Tensor:
         net, book = self.net, self.net.book
+        if self.loss.decoder_only:
+            with torch.no_grad():
+                z = net.encode(x0)
+            x = net.decode(z, quantise=False, bands=x0.shape[1])
+            like = self._likeness(x, x0)
+            return like + self._adversarial(x, x0, like)
         z, log_variance = net.moments(x0)
         more = z.new_zeros(())
         if log_variance is not None:
@@ -113,15 +125,21 @@ class CodecObjective(Objective):
     @torch.no_grad()
     def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
         """The codec of the averaged weights, with the mean and deviation of its latent over the training data."""
-        net, found = self._averaged(ema), []
-        pixels = self.config.data.crop**2
+        if self.loss.decoder_only:
+            old = read_spec(Path(self.config.init)).arch
+            moments = {k: old[k] for k in ("mean", "std")}
+        else:
+            moments = self._moments(self._averaged(ema))
+        save(path, ema, replace(self.spec, arch=self.spec.arch | moments, training=training))
+
+    def _moments(self, net: CodecNet) -> dict[str, list[float]]:
+        found, pixels = [], self.config.data.crop**2
         share = min(32, max(1, AT_ONCE // pixels))
         for first in range(0, min(256, max(8, MEASURED // pixels)), share):
             x0 = self.patches.batch(first, share, max(net.config.bands) == 1)[0]
             found.append(net.encode(x0.to(self._device)).transpose(0, 1).flatten(1).double())
         std, mean = torch.std_mean(torch.cat(found, dim=1), dim=1)
-        arch = self.spec.arch | {"mean": mean.tolist(), "std": std.tolist()}
-        save(path, ema, replace(self.spec, arch=arch, training=training))
+        return {"mean": mean.tolist(), "std": std.tolist()}
 
     @torch.no_grad()
     def grid(self, path: Path, ema: dict[str, Tensor]) -> None:

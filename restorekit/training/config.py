@@ -209,6 +209,9 @@ class Loss(Section):
     )
     disc_start: float = Field(default=0.5, ge=0, le=1, description="share of the run before the discriminator begins")
     disc_width: int = Field(default=32, ge=1)
+    decoder_only: bool = Field(
+        default=False, description="of `init`, leave encoder and code book as they are; latents are not quantised"
+    )
 
 
 class Optim(Section):
@@ -280,6 +283,8 @@ class Config(Section):
         codec = isinstance(self.model, CodecModel)
         if codec and self.noise != Noise():
             raise ValueError("noise is not for model.kind=codec, which is shown clean pictures; leave it out")
+        if self.loss.decoder_only and not self.init:
+            raise ValueError("loss.decoder_only goes on from a codec; name it in `init`")
         if codec and self.run.compile:
             raise ValueError("run.compile is not for model.kind=codec, most of which are convolutions; leave it out")
         if not codec and self.loss != Loss():
