@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -135,9 +138,17 @@ def test_every_variant_can_be_trained_and_differs_from_the_first(bench: Any) -> 
         assert {c.optim.steps for c in configs} <= {11, 22}
 
 
-@pytest.mark.data
-def test_a_cascade_is_trained_in_two_stages_and_judged_as_one(bench: Any, tmp_path: Path) -> None:
-    ablation = bench("ablation")
+def test_a_cascade_is_trained_in_two_stages_and_judged_as_one(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ablation, rng = bench("ablation"), np.random.default_rng(0)
+    for module in (ablation, bench("common")):
+        monkeypatch.setattr(module, "DATA", tmp_path)
+    for name in ("natural128-train.zip", "natural128-test.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as pack:
+            for i in range(3):
+                level = rng.integers(0, 256, (2, 2, 3), np.uint8).repeat(18, 0).repeat(20, 1)
+                pack.writestr(f"{i}.jpg", iio.imwrite("<bytes>", level, extension=".jpg"))
     small = {"model": {"width": 16, "head": 8, "depth": 3, "embed": 8, "state": 4}}
     variant = ablation.InTwoStages("small", small, kappa=0.4)
     (tmp_path / "run" / "low").mkdir(parents=True)
