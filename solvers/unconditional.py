@@ -46,6 +46,10 @@ class DDPM(Sampler):
 
     eta: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta={self.eta:g} must be between 0 (no fresh noise) and 1 (ancestral steps)")
+
     @torch.no_grad()
     def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
         for sigma, following in zip(sigmas, sigmas[1:]):
@@ -69,6 +73,10 @@ class Heun(Sampler):
     """
 
     churn: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.churn < math.inf:
+            raise ValueError(f"churn={self.churn:g} must be 0 or more")
 
     def calls(self, levels: int) -> int:
         return 2 * levels - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -145,3 +146,9 @@ def test_draws_under_other_laws_follow_the_density(law: Gamma | Poisson, y: floa
     # 20,000 draws: 0.007 sd of the mean, 0.5 % of the deviation; Langevin steps of a tenth of the curvature add 3 %.
     assert float(z.mean()) == pytest.approx(mean, abs=0.04 * sd)
     assert float(z.std()) == pytest.approx(sd, rel=0.02 if kind == "quantile" else 0.06)
+
+
+@pytest.mark.parametrize(("make", "words"), [(lambda: DDIM(eta=2), "eta=2"), (lambda: Heun(churn=-3), "churn=-3")])
+def test_settings_of_samplers_that_cannot_be(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()

@@ -135,6 +135,8 @@ def read_spec(path: Path) -> PriorSpec:
 
 
 def _why(path: Path, error: Exception) -> str:
+    if not path.exists():
+        return "no such file; check the name, or train it first"
     what = filetypes.kind(path) if path.is_file() and os.access(path, os.R_OK) else None
     if what in (None, "a safetensors file"):
         return f"{error}; cut short or damaged: copy it again"

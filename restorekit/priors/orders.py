@@ -17,6 +17,7 @@ the spiral from the top left going right, and its images under the symmetries of
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +84,7 @@ def _passage(
     return index.to(device), index.argsort().to(device)
 
 
-_find = _passage
+_find: Any = _passage
 
 
 def passage(
@@ -102,7 +103,7 @@ def keep_apart() -> None:
     Not done on import: it would load all of torch.compile, a third of the time of one.
     """
     global _find
-    _find = torch.compiler.disable(_passage)  # type: ignore[call-issue]
+    _find = torch.compiler.disable(_passage)
 
 
 class _Move(torch.autograd.Function):

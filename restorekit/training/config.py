@@ -276,6 +276,10 @@ class Config(Section):
             raise ValueError("data.labels needs a network that knows classes; use model.kind=pisdm or fftd")
         if self.cascade and (not isinstance(self.model, PISDMModel) or crop % self.cascade.factor):
             raise ValueError(f"cascade needs model.kind=pisdm and data.crop={crop} a multiple of cascade.factor")
+        if self.cascade and self.cascade.kappa and self.optim.batch < 2:
+            raise ValueError(
+                "cascade.kappa compares the pictures of a batch; use optim.batch=2 or more, or cascade.kappa=0"
+            )
         if self.domain != "srgb" and isinstance(self.model, CodecModel | FFTDModel):
             raise ValueError(f"domain={self.domain} is none of a codec, whose pictures are in [0, 1]; leave it out")
         if self.noise != Noise() and isinstance(self.model, FFTDModel):

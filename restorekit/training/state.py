@@ -53,10 +53,10 @@ class Header:
     def refuse_other(self, config: Config, out: Path) -> None:
         """BadInput if `config` is not that of the run in `out`, up to CHANGEABLE, or ends before the steps done."""
         old, new = _settings(self.config), _settings(config)
-        for key in old:
-            if new[key] != old[key] and key not in CHANGEABLE:
+        for key in old | new:
+            if new.get(key) != old.get(key) and key not in CHANGEABLE:
                 raise BadInput(
-                    f"--resume: {key} is {new[key]!r}, but the run in {out} began with {old[key]!r}; "
+                    f"--resume: {key} is {new.get(key)!r}, but the run in {out} began with {old.get(key)!r}; "
                     "set it back, or begin a run in another --out"
                 )
         if config.optim.steps < self.step:
