@@ -103,10 +103,10 @@ def test_the_loss_is_that_of_the_denoiser_and_of_the_scales(low: Path, folder: P
     torch.set_grad_enabled(True)
     settings = config(cascade={"low": str(low), "factor": 2, "ramp": 10, "kappa": 0.4, "relay": 0.2, "top": 0.3})
     objective = RelayObjective(settings, pictures(folder, tmp_path), "here")
-    batch = objective.batch(0, 0, 4)
+    *batch, kappa = objective.batch(5, 0, 4)
     assert float(batch[2].max()) <= 0.45 * (1 + 1e-6)  # 1.5 top
-    objective.step = 5
-    loss = objective(*batch)
+    torch.testing.assert_close(kappa, torch.full((4,), 0.2))  # half of the ramp
+    loss = objective(*batch, kappa)
     plain = DenoiserObjective.forward(objective, *batch)
     z, c_in, _ = objective.problem(*batch[:3])
     net, first = objective.net, load(low)[0]

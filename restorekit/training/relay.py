@@ -47,12 +47,17 @@ class RelayObjective(DenoiserObjective):
         if stage.kappa:
             self.critic = Critic(low.config.width, high.config.width)
 
-    def forward(self, x0: Tensor, noise: Tensor, sigma: Tensor, *label: Tensor) -> Tensor:
+    def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
+        """As of a denoiser, and kappa (count,) where it is not 0: a number would be compiled anew in every step."""
+        own, stage = super().batch(step, first, count), self.stage
+        return (*own, torch.full((count,), kappa_at(step, stage.ramp, stage.kappa))) if stage.kappa else own
+
+    def forward(self, x0: Tensor, noise: Tensor, sigma: Tensor, *rest: Tensor) -> Tensor:
+        label, kappa = (rest[:-1], rest[-1].mean()) if self.stage.kappa else (rest, None)
         z, c_in, target = self.problem(x0, noise, sigma)
         answer, high = self.high[0].with_features(c_in * z, sigma.log() / 4, *label)
         loss = (answer.float() - target).square().mean()
-        kappa = kappa_at(self.step, self.stage.ramp, self.stage.kappa)
-        return loss + kappa * scale_loss(self.critic, self._low_features(x0), high) if self.stage.kappa else loss
+        return loss if kappa is None else loss + kappa * scale_loss(self.critic, self._low_features(x0), high)
 
     @torch.no_grad()
     def _low_features(self, x0: Tensor) -> Tensor:
