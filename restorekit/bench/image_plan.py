@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from restorekit.bench.image_cases import Clean, Task
 from restorekit.bench.image_rows import Job
+from restorekit.driver import in_latents
 from restorekit.errors import BadInput
+from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Problem, Solver
 
@@ -19,6 +22,13 @@ class LoadedName:
     text: str
     label: str
     where: str
+    prior: Prior | None = None  # itself, where it decides which solvers can work: one of latents
+
+    def seen(self, problem: Problem) -> Problem:
+        """The problem as a solver sees it with this prior."""
+        if not isinstance(self.prior, LatentPrior):
+            return problem
+        return in_latents(problem, self.prior.for_bands(problem.operator.image_shape[0]))
 
 
 @dataclass(frozen=True)
@@ -83,32 +93,28 @@ def plan(
     made = {text: solver_of(text) for text in dict.fromkeys(solvers)}
     jobs: dict[tuple[object, ...], Job] = {}
     refused: dict[Refused, None] = {}
-    fitting: dict[tuple[Task, tuple[int, ...], str], list[int]] = {}
+    fitting: dict[tuple[object, ...], list[int]] = {}
     errors: dict[Task, BadInput] = {}
     taken: set[Task] = set()
-    for clean in pictures:
-        shape = clean.pixels.shape
-        for task in tasks:
-            problem = None
-            for text, solver in made.items():
-                known = (task, shape, text)
-                if known not in fitting:
-                    try:
-                        problem = problem or task.measure(clean.pixels, clean.name, seed)
-                    except BadInput as error:
-                        errors[task] = error
-                        refused[Refused(task.text, clean.name, _line(error))] = None
-                        break
-                    fitting[known], reasons = _fitting(solver, problem, steps, nfe)
-                    for reason in reasons:
-                        refused[Refused(task.text, text, reason)] = None
-                taken.add(task)
-                for count in fitting[known]:
-                    for prior in priors:
-                        draws = samples if solver.samples else 1
-                        job = Job(task, Clean(clean.name, clean.path, clean.crop), text, count, prior.text, prior.label,
-                                  seed, draws, prior.where)  # fmt: skip
-                        jobs[job.key] = job
+    for clean, task in product(pictures, tasks):
+        try:
+            problem = task.measure(clean.pixels, clean.name, seed)
+        except BadInput as error:
+            errors[task] = error
+            refused[Refused(task.text, clean.name, _line(error))] = None
+            continue
+        taken.add(task)
+        for (text, solver), prior in product(made.items(), priors):
+            known = (task, clean.pixels.shape, text, prior.prior)
+            if known not in fitting:
+                fitting[known], reasons = _fitting(solver, problem, prior, steps, nfe)
+                for reason in reasons:
+                    refused[Refused(task.text, text, reason)] = None
+            for count in fitting[known]:
+                draws = samples if solver.samples else 1
+                job = Job(task, Clean(clean.name, clean.path, clean.crop), text, count, prior.text, prior.label,
+                          seed, draws, prior.where)  # fmt: skip
+                jobs[job.key] = job
     for task in tasks:
         if task not in taken:
             raise errors[task]
@@ -117,9 +123,12 @@ def plan(
     return Plan(list(jobs.values()), list(refused))
 
 
-def _fitting(solver: Solver, problem: Problem, steps: Sequence[int], nfe: Sequence[int]) -> tuple[list[int], list[str]]:
+def _fitting(
+    solver: Solver, problem: Problem, prior: LoadedName, steps: Sequence[int], nfe: Sequence[int]
+) -> tuple[list[int], list[str]]:
     """The numbers of levels to run, and why others are not."""
     try:
+        problem = prior.seen(problem)
         solver.check(problem)
     except BadInput as error:
         return [], [_line(error)]

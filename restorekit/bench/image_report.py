@@ -44,6 +44,7 @@ class Outcome:
     device: torch.device
     lpips: LPIPS | None
     threads: int
+    ceilings: Mapping[str, float]  # of priors of latents: PSNR of clean pictures through the codec, dB
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -168,6 +169,8 @@ def _facts(o: Outcome) -> list[tuple[str, str]]:
         ("samples", f"{o.settings['samples']} per sampler, seed {o.settings['seed']}"),
     ]
     facts.append(("prior", ", ".join(dict.fromkeys(g.prior for g in o.groups))))
+    for label, ceiling in o.ceilings.items():
+        facts.append((f"codec of {label}", f"{ceiling:.2f} dB, the clean pictures through it alone"))
     facts.append(("run on", f"{machine(o.device)}; {', '.join(dict.fromkeys(g.device for g in o.groups))}"))
     return [*facts, ("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))]
 
@@ -233,7 +236,7 @@ def _record(
 
     return {
         **versions(), "command": o.command, "machine": machine(o.device), "settings": {k: _plain(v) for k, v in o.settings.items()},
-        "threads": o.threads, "columns": {k: c.note or c.label for k, c in table.items()}, "frechet_is": sets.name,
+        "threads": o.threads, "codec_psnr": dict(o.ceilings), "columns": {k: c.note or c.label for k, c in table.items()}, "frechet_is": sets.name,
         "kernel_is": sets.kernel_name, "notes": list(notes),
         "pictures": {p.name: {"sha256": io.sha256(p.path)} for p in o.pictures},
         "results": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean
@@ -23,8 +23,9 @@ from restorekit.errors import BadInput
 from restorekit.metrics import coverage, psnr, spread_skill, ssim
 from restorekit.priors.library import Precision, Prior, load_prior
 from restorekit.priors.perceptual import LPIPS, PriorDistance
+from restorekit.priors.prior import LatentPrior
 from restorekit.solvers.from_text import solver as solver_of
-from restorekit.types import Denoiser, Problem
+from restorekit.types import Denoiser, Latent, Problem
 
 KEYS = ("op", "picture", "crop", "solver", "steps", "prior", "seed", "samples", "device")
 MEASURED = ("psnr", "psnr_mean", "ssim", "ssim_mean", "prior_distance", "residual", "spread_skill", "coverage",
@@ -104,12 +105,10 @@ class Measure:
         problem = Problem(cpu.y.to(device), cpu.operator.to(device), cpu.likelihood)
         if job.prior not in self._priors:
             self._priors[job.prior] = load_prior(job.prior, device=device, precision=self.precision)
-        counted = Counted(self._warmed(job, truth.shape, device))
+        counted, prior = self._counted(job, truth.shape, device)
         memory.reset(device)
         try:
-            found = restore(
-                problem, counted, solver_of(job.solver), steps=job.steps, samples=job.samples, seed=job.seed
-            )
+            found = restore(problem, prior, solver_of(job.solver), steps=job.steps, samples=job.samples, seed=job.seed)
         except BadInput as error:
             if DIVERGED not in str(error):
                 raise
@@ -131,14 +130,21 @@ class Measure:
         figures["residual"] = fmean(problem.misfit(x[None]) for x in found.samples)
         return {**figures, "state": OK}, first
 
-    def _warmed(self, job: Job, shape: tuple[int, ...], device: torch.device) -> Denoiser:
-        """The prior, called once before the clock starts: the first call on a shape pays for the choice of kernels."""
-        denoise = self._priors[job.prior].for_bands(shape[0])
+    def _counted(self, job: Job, shape: tuple[int, ...], device: torch.device) -> tuple[Counted, Denoiser | Latent]:
+        """What counts the network calls, and the prior that makes them; called once before the clock starts, for the
+        first call on a shape pays for the choice of kernels."""
+        own = self._priors[job.prior].for_bands(shape[0])
+        blank = torch.full((1, *shape), 0.5, device=device)
+        if isinstance(own, LatentPrior):
+            counted = Counted(own.network)
+            own, first = replace(own, network=counted), (own.network, own.encode)
+        else:
+            own, first = (counted := Counted(own)), (own, lambda x: x)
         if (job.prior, shape) not in self._warm:
             with torch.no_grad():
-                denoise(torch.full((1, *shape), 0.5, device=device), 0.5)
+                first[0](first[1](blank), 0.5)
             self._warm.add((job.prior, shape))
-        return denoise
+        return counted, own
 
 
 def _ready(measure: Measure) -> Measure:

@@ -98,8 +98,12 @@ def points(found: Sequence[Group], x: str, y: str, op: str | None = None) -> lis
     if not mine:
         raise BadInput(f"no rows of {op}; there are {', '.join(ops) or 'none at all'}")
     for name in ("crop", "seed", "device"):
-        if len({getattr(g, name) for g in mine}) > 1:
-            raise BadInput(f"rows of more than one {name} ({', '.join(sorted({getattr(g, name) for g in mine}))})")
+        found_there = sorted({getattr(g, name) for g in mine})
+        # A series names its prior, which may have a precision of its own: cpu/fp32 beside cpu/bf16.
+        alike = {v.partition("/")[0] for v in found_there} if name == "device" else set(found_there)
+        own = {(g.prior, getattr(g, name)) for g in mine}
+        if len(alike) > 1 or len(own) > len({g.prior for g in mine}):
+            raise BadInput(f"rows of more than one {name} ({', '.join(found_there)})")
     # A mean over easier pictures is no better solver: what diverged or is missing on one is not drawn.
     pictures = max(({r["picture"] for r in g.rows} for g in mine), key=len)
     mine = [g for g in mine if {r["picture"] for r in g.rows} == pictures]

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
 import torch
@@ -27,6 +28,7 @@ from restorekit.bench.rows import alone
 from restorekit.errors import BadInput
 from restorekit.priors.library import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.perceptual import LPIPS, lpips
+from restorekit.priors.prior import LatentPrior
 
 OPS = ("blur:kernel=gaussian:2", "average:factor=4", "denoise")
 SOLVERS = ("hqs", "diffpir", "ddrm", "pigdm", "dps")
@@ -71,7 +73,9 @@ class Images:
             measure = Measure(self.out, str(device), cast(Precision, self.precision), self._threads(), network)
             failed = self._run(found, measure)
             measure.rows.reload()
-            outcome = self._outcome(found, failed, measure, tasks, pictures, device, network)
+            outcome = self._outcome(
+                found, failed, measure, tasks, pictures, device, network, _ceilings(priors, pictures, device)
+            )
             write(outcome, sets)
         if failed and len(failed) == len(found.jobs):
             raise BadInput(f"nothing could be measured ({next(iter(failed.values()))})")
@@ -92,7 +96,8 @@ class Images:
 
     def _prior(self, text: str, device: torch.device) -> LoadedName:
         prior = of_pictures(load_prior(text, device=device, precision=cast(Precision, self.precision)))
-        return LoadedName(text, f"{prior.spec.name}@{prior.sha256[:8]}", f"{device.type}/{prior.precision}")
+        label, latent = f"{prior.spec.name}@{prior.sha256[:8]}", prior if isinstance(prior, LatentPrior) else None
+        return LoadedName(text, label, f"{device.type}/{prior.precision}", latent)
 
     def _threads(self) -> int:
         return self.threads or max(1, torch.get_num_threads() // self.workers)
@@ -121,14 +126,14 @@ class Images:
 
     def _outcome(
         self, found: Plan, failed: dict[Job, str], measure: Measure, tasks: Sequence[Task], pictures: Sequence[Clean],
-        device: torch.device, network: LPIPS | None,
+        device: torch.device, network: LPIPS | None, ceilings: dict[str, float],
     ) -> Outcome:  # fmt: skip
         keys = {tuple(map(str, job.key)) for job in found.jobs}
         rows = [r for r in measure.rows.rows if tuple(r[k] for k in measure.rows.keys) in keys]
         order = {key: i for i, key in enumerate(tuple(map(str, job.key)) for job in found.jobs)}
         rows.sort(key=lambda r: order[tuple(r[k] for k in measure.rows.keys)])
         return Outcome(self.out, self.command(), self.settings(), tasks, pictures, rows, found.refused,
-                       list(failed.items()), device, network, measure.threads or 1)  # fmt: skip
+                       list(failed.items()), device, network, measure.threads or 1, ceilings)  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -151,6 +156,18 @@ class Images:
             elif value != (Path("bench") if f.name == "out" else f.default):
                 words += [f"--{f.name}", str(value)]
         return shlex.join(words)
+
+
+def _ceilings(priors: Sequence[LoadedName], pictures: Sequence[Clean], device: torch.device) -> dict[str, float]:
+    """By the label of each prior of latents: mean PSNR of the clean pictures through its codec alone, dB."""
+    found: dict[str, float] = {}
+    for loaded in priors:
+        if isinstance(prior := loaded.prior, LatentPrior):
+            known = [clean.pixels for clean in pictures if len(clean.pixels) in prior.spec.bands]
+            found |= (
+                {loaded.label: fmean(prior.ceiling(torch.from_numpy(x).to(device)) for x in known)} if known else {}
+            )
+    return found
 
 
 def _say(text: str) -> None:
