@@ -61,7 +61,7 @@ def test_denoising_beside_another_prior(tmp_path: Path, capsys: pytest.CaptureFi
         tmp_path / "r.json",
     )
     said = capsys.readouterr()
-    assert "1 files of data could not be read" in said.err
+    assert "1 files of data skipped: zz.png: no picture, it holds text" in said.err
     record = json.loads((tmp_path / "r.json").read_text())
     rows = {(r["sigma"], r["method"]): r for r in record["denoising"]["rows"]}
     assert list(rows) == [(s, m) for s in (0.1, 0.2) for m in ("noisy", "natural-fast", "natural")]
@@ -73,7 +73,9 @@ def test_denoising_beside_another_prior(tmp_path: Path, capsys: pytest.CaptureFi
     assert {r["pictures"] for r in rows.values()} == {4}
     assert record["prior"]["sha256"] == load_prior("natural-fast").sha256
     assert record["denoising"]["beside"] == {"natural": load_prior("natural").sha256}
-    assert record["pictures"] | {"sha256": ""} == {"name": "data", "count": 4, "unread": 1, "sha256": ""}
+    assert record["pictures"] | {"sha256": ""} == {
+        "name": "data", "count": 4, "unread": 1, "why": "zz.png: no picture, it holds text", "sha256": ""
+    }  # fmt: skip
     assert record["machine"] in said.out
     for r in rows.values():
         assert f"{r['psnr']:.2f}" in said.out
