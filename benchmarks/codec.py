@@ -14,7 +14,7 @@ import torch
 from common import DATA, Pictures, archive, publish
 from torch.nn import functional as F
 
-from restorekit.bench.reconstruction import reconstruction
+from restorekit.bench.reconstruction import NOT_QUANTISED, QUANTISED, reconstruction
 from restorekit.metrics import psnr
 from restorekit.priors.codec import Codec
 from restorekit.priors.library import load_codec
@@ -22,7 +22,19 @@ from restorekit.training.config import Config, read_config
 from restorekit.training.loop import train
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "cats-codec.yaml"
-COLUMNS = ("f", "latent", "parameters", "bits", "L1", "PSNR", "SSIM", "codes used", "perplexity", "cubic PSNR")
+COLUMNS = (
+    "f",
+    "latent",
+    "parameters",
+    "bits",
+    "L1",
+    "PSNR",
+    "SSIM",
+    "codes used",
+    "perplexity",
+    "PSNR, not quantised",
+    "cubic PSNR",
+)
 
 
 def shrunk(pictures: Pictures, factor: int) -> float:
@@ -41,17 +53,18 @@ def trained(config: Config, data: str) -> Codec:
 
 
 def row(factor: int, pictures: Pictures, args: argparse.Namespace) -> tuple[object, ...]:
-    found: list[dict[str, float]] = []
+    found: list[dict[str, dict[str, float]]] = []
     codecs: list[Codec] = []
     for seed in range(args.seeds):
         overrides = {"model.factor": factor, "optim.steps": args.steps, "run.seed": seed, "run.sample_every": 10**9}
         codecs.append(trained(read_config(args.config, **overrides), args.data))
         found.append(reconstruction(codecs[-1], [x for _, x in pictures]))
     config, size = codecs[0].net.config, sum(p.numel() for p in codecs[0].net.parameters())
-    mean = {k: float(np.mean([f[k] for f in found])) for k in found[0]}
+    mean = {k: float(np.mean([f[QUANTISED][k] for f in found])) for k in found[0][QUANTISED]}
+    plain = float(np.mean([f[NOT_QUANTISED]["psnr"] for f in found]))
     side = config.side // factor
     like = (f"{mean['l1']:.4f}", mean["psnr"], f"{mean['ssim']:.3f}", f"{mean['used']:.2f}", round(mean["perplexity"]))
-    return factor, f"{side}x{side}x{config.channels}", size, round(mean["bits"]), *like, shrunk(pictures, factor)
+    return factor, f"{side}x{side}x{config.channels}", size, round(mean["bits"]), *like, plain, shrunk(pictures, factor)
 
 
 def main() -> None:
@@ -72,8 +85,8 @@ def main() -> None:
     model = read_config(args.config).model
     note = (
         f"`{args.config.name}` with {args.steps} steps for each f, {args.seeds} seed(s), {model.codes} codes; means over "  # type: ignore[attr-defined]
-        f"{len(pictures)} pictures of {args.data}-test. Bits: of the codes of one picture. Cubic: the picture reduced by f "
-        "and enlarged again, in floats."
+        f"{len(pictures)} pictures of {args.data}-test. Bits: of the codes of one picture. Not quantised: the "
+        "latents decoded as they are. Cubic: the picture reduced by f and enlarged again, in floats."
     )
     publish("codec", "Codecs of different f", [("", COLUMNS, rows)], [note])
 

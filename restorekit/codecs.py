@@ -8,6 +8,7 @@ whatever its library raises, ValueError here; `restorekit.io` turns that into Ba
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import zlib
 from collections.abc import Iterable
@@ -29,15 +30,39 @@ _BLOCK = 1_000_000
 _EXIF = b"Exif\x00\x00"
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 
+_ORIENTATION = 0x0112
+# How files begin.
+_STARTS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\x93NUMPY": "NPY"}
+_STARTS |= {b"II+\0": "TIFF", b"MM\0+": "TIFF", b"BM": "BMP", b"RIFF": "WEBP"}
+
+# What it has to say of damaged files comes as the reason of an error, and not as a line of its own on top.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
 Chunks: TypeAlias = "list[tuple[bytes, bytes]]"
 Decoded: TypeAlias = "tuple[np.ndarray, np.ndarray | None, dict[str, Any]]"
 
 
-def load(path: Path, kind: str) -> Decoded:
-    """Values (C, H, W) and alpha (H, W) or None in the file's type, and info as in `restorekit.io.Picture`."""
+def content(start: bytes) -> str:
+    """The kind of a file that begins so (its first 8 bytes do), "text", or "" where it is none that is known."""
+    kind = next((kind for signature, kind in _STARTS.items() if start.startswith(signature)), "")
+    text = start.removeprefix(b"\xef\xbb\xbf")
+    return kind or ("text" if text and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in text) else "")
+
+
+def damage(error: BaseException) -> str:
+    """What to call a file that a decoder fails on: its reason in brackets, unless that is about its own buffers."""
+    line = " ".join(str(error).split())[:160] or type(error).__name__
+    return "damaged or cut short" + ("" if isinstance(error, struct.error) or "BytesIO" in line else f" ({line})")
+
+
+def load(path: Path, kind: str, data: bytes | None = None) -> Decoded:
+    """Values (C, H, W) and alpha (H, W) or None in the file's type, and info as in `restorekit.io.Picture`.
+
+    data: what is in the file, where that is known already and `path` is but its name; not for NPY.
+    """
     if kind == "NPY":
         return _load_npy(path)
-    return _load_tiff(path) if kind == "TIFF" else _load_pillow(path, kind)
+    return _load_tiff(path, data) if kind == "TIFF" else _load_pillow(path, kind, data)
 
 
 def save(handle: BinaryIO, kind: str, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any]) -> None:
@@ -52,24 +77,35 @@ def save(handle: BinaryIO, kind: str, raw: np.ndarray, alpha: np.ndarray | None,
         _save_pillow(handle, kind, raw, alpha, info)
 
 
-def _load_pillow(path: Path, kind: str) -> Decoded:
+def opened(path: Path, data: bytes, kinds: Iterable[str]) -> Image:
+    """The one picture of a file, loaded, not turned by its EXIF orientation; BadInput for an animation.
+
+    All pages of a TIFF may be pictures, see `only_page`: this is the first.
+    """
     from PIL import Image
 
-    data = path.read_bytes()
+    image = Image.open(io.BytesIO(data), formats=list(kinds))
+    # MPO, which many telephones write, is a JPEG with a preview behind it.
+    if getattr(image, "n_frames", 1) > 1 and image.format not in ("MPO", "TIFF"):
+        raise BadInput(f"{path}: an animation; save one frame as a picture of its own")
+    if image.format == "TIFF":
+        image.getexif()[_ORIENTATION] = 1  # the only format that Pillow turns by itself
+    image.load()
+    return image
+
+
+def _load_pillow(path: Path, kind: str, data: bytes | None = None) -> Decoded:
+    data = path.read_bytes() if data is None else data
     parts = chunks(data) if kind == "PNG" else []
     if parts and parts[0][1][8] == 16:
         if parts[0][1][12]:
             raise BadInput(f"{path}: interlaced 16-bit PNG cannot be read; save it without interlacing")
         pixels, alpha = decode(parts)
         return np.moveaxis(pixels, -1, 0), alpha, meta(parts)
-    with Image.open(io.BytesIO(data), formats=[kind]) as image:
-        # MPO, which many telephones write, is a JPEG with a preview behind it.
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-            raise BadInput(f"{path}: an animation; save one frame as a picture of its own")
-        image.load()
-        raw, alpha = _from_pillow(image, path)
-        info = {key: image.info[key] for key in ("icc_profile", "exif") if image.info.get(key)}
-        info |= _dpi(image.info.get("dpi", ()))
+    image = opened(path, data, [kind])
+    raw, alpha = _from_pillow(image, path)
+    info = {key: image.info[key] for key in ("icc_profile", "exif") if image.info.get(key)}
+    info |= _dpi(image.info.get("dpi", ()))
     return raw, alpha, meta(parts) if parts else info
 
 
@@ -80,7 +116,7 @@ def _dpi(values: Iterable[Any]) -> dict[str, Any]:
 
 
 def _from_pillow(image: Image, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    mode = {"1": "L", "P": "RGB", "PA": "RGBA"}.get(image.mode, image.mode)
+    mode = {"1": "L", "P": "RGB", "PA": "RGBA", "YCbCr": "RGB"}.get(image.mode, image.mode)
     if "transparency" in image.info and mode in ("L", "RGB"):
         mode += "A"
     if mode not in ("L", "LA", "RGB", "RGBA"):
@@ -131,15 +167,24 @@ def _save_npy(handle: BinaryIO, raw: np.ndarray, info: dict[str, Any]) -> None:
     np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def _load_tiff(path: Path) -> Decoded:
+def only_page(tif: Any, path: Path) -> Any:
+    """The page of a tifffile.TiffFile; BadInput where it has several."""
     import tifffile
 
-    with tifffile.TiffFile(path) as tif:
-        # Overviews and masks, as in cloud-optimised GeoTIFF, are no pages of their own.
-        pages = [p for p in tif.pages if isinstance(p, tifffile.TiffPage) and not (p.is_reduced or p.is_mask)]
-        if len(pages) != 1 or (tif.is_imagej and tif.series[0].size != pages[0].size):
-            raise BadInput(f"{path}: {len(tif.pages)} pages; save one page, its bands planar or chunky, or .npy")
-        page = pages[0]
+    # Overviews and masks, as in cloud-optimised GeoTIFF, are no pages of their own.
+    pages = [p for p in tif.pages if isinstance(p, tifffile.TiffPage) and not (p.is_reduced or p.is_mask)]
+    if not pages:
+        raise ValueError("no page is whole")
+    if len(pages) != 1 or (tif.is_imagej and tif.series[0].size != pages[0].size):
+        raise BadInput(f"{path}: {len(tif.pages)} pages; save one page, its bands planar or chunky, or .npy")
+    return pages[0]
+
+
+def _load_tiff(path: Path, data: bytes | None = None) -> Decoded:
+    import tifffile
+
+    with tifffile.TiffFile(path if data is None else io.BytesIO(data)) as tif:
+        page = only_page(tif, path)
         photometric = getattr(page.photometric, "name", str(page.photometric))
         info: dict[str, Any] = {"layout": {"YX": "HW", "YXS": "HWC", "SYX": "CHW"}.get(page.axes)}
         known = ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR")
@@ -156,13 +201,15 @@ def _load_tiff(path: Path) -> Decoded:
             ratios = [page.tags.valueof(name) for name in ("XResolution", "YResolution")]
             info |= _dpi(unit * top / bottom for top, bottom in ratios if bottom)
         try:
-            return (*_tiff_planes(page, info, photometric), info)
+            if photometric != "YCBCR":
+                return (*_tiff_planes(page, info, photometric), info)
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
-    # tifffile needs another package for LZW and JPEG; Pillow knows them, but loses bits and bands of uncommon pictures.
+    # tifffile leaves YCbCr as it is, and needs another package for LZW and JPEG; Pillow knows them, but loses bits and
+    # bands of uncommon pictures.
     if page.dtype in (np.uint8, np.bool_):
-        raw, alpha, _ = _load_pillow(path, "TIFF")
+        raw, alpha, _ = _load_pillow(path, "TIFF", data)
         if photometric == "PALETTE" or len(raw) + (alpha is not None) == page.samplesperpixel:
             return raw, alpha, info
     compression = getattr(page.compression, "name", page.compression)
@@ -181,7 +228,7 @@ def _tiff_planes(page: Any, info: dict[str, Any], photometric: str) -> tuple[np.
         return planes if (planes % 257).any() else (planes // 257).astype(np.uint8), None
     planes = {"HW": array[None], "CHW": array}.get(info["layout"])
     planes = np.moveaxis(array, -1, 0) if planes is None else planes
-    info["photometric"] = "rgb" if photometric in ("RGB", "YCBCR") else "minisblack"
+    info["photometric"] = "rgb" if photometric == "RGB" else "minisblack"
     extras = [int(extra) for extra in page.extrasamples]
     for place, extra in enumerate(extras):
         if extra in (1, 2):

@@ -31,8 +31,6 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".npy": "NPY"}
 _FORMATS |= {".bmp": "BMP", ".webp": "WEBP"}
 _KNOWN = ", ".join(_FORMATS)
-_STARTS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\x93NUMPY": "NPY"}
-_STARTS |= {b"II+\0": "TIFF", b"MM\0+": "TIFF", b"BM": "BMP", b"RIFF": "WEBP"}
 # Data types a format can hold, and where a source of another type goes; NPY holds every real type.
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _HOLDS = {"PNG": {"uint8", "uint16"}, "JPEG": {"uint8"}, "BMP": {"uint8"}, "WEBP": {"uint8"}}
@@ -287,16 +285,18 @@ def _load(path: Path, holes: bool = False) -> codecs.Decoded:
     _check_source(path)
     kind = _format(path)
     with open(path, "rb") as handle:
-        start = handle.read(8)
-    held = next((name for bytes_, name in _STARTS.items() if start.startswith(bytes_)), kind)
-    if held != kind:
+        held = codecs.content(handle.read(8))
+    if held != kind and held in _FORMATS.values():
         raise BadInput(f"{path}: its content is {held}, not {kind}; rename it")
+    if held != kind:
+        what = "it holds text" if held else "it does not begin as one"
+        raise BadInput(f"{path}: this is no {kind}, {what}; give a picture ({_KNOWN}), or get a fresh copy")
     try:
         raw, alpha, info = codecs.load(path, kind)
     except BadInput:
         raise
     except Exception as error:
-        raise BadInput(f"{path}: no readable {kind}, damaged or cut short ({_one_line(error)})") from error
+        raise BadInput(f"{path}: no readable {kind}, {codecs.damage(error)}; get a fresh copy") from error
     if raw.dtype.kind == "c":
         raise BadInput(f"{path}: complex values; save the magnitude, or real and imaginary part as two bands")
     if raw.dtype.kind not in "biuf" or not raw.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,27 @@ def truncated(d: Path) -> Path:
     return path
 
 
+def cut_lzw(d: Path) -> Path:
+    """What tifffile has a line of its own for."""
+    values = np.random.default_rng(0).integers(0, 255, (24, 20, 3), np.uint8)
+    Image.fromarray(values).save(d / "l.tif", compression="tiff_lzw")
+    (d / "l.tif").write_bytes((d / "l.tif").read_bytes()[:900])
+    return d / "l.tif"
+
+
+def damaged_zip(d: Path) -> Path:
+    with zipfile.ZipFile(d / "c.zip", "w") as z:
+        z.write(picture(d / "a.png"), "a.png")
+    data = bytearray((d / "c.zip").read_bytes())
+    data[60] ^= 255  # in the picture, whose checksum is in the zip
+    (d / "c.zip").write_bytes(data)
+    return d / "c.zip"
+
+
+def train(d: Path, data: Path) -> list[str]:
+    return ["train", "unet", "--data", str(data), "--out", str(d / "r")]
+
+
 def saved(d: Path, array: np.ndarray) -> Path:
     np.save(d / "in.npy", array)
     return d / "in.npy"
@@ -81,7 +103,11 @@ CASES: dict[str, tuple[Made, str]] = {
     "missing file": (lambda d: restore(d, source=d / "no.png"), "no.png"),
     "truncated png": (lambda d: restore(d, source=truncated(d)), "t.png"),
     "0-byte file": (lambda d: restore(d, source=text(d, "z.png", "")), "z.png"),
-    "text named png": (lambda d: restore(d, source=text(d, "z.png", "hello")), "z.png"),
+    "text named png": (lambda d: restore(d, source=text(d, "z.png", "hello")), "z.png: this is no PNG, it holds text"),
+    "text named tif": (lambda d: restore(d, source=text(d, "z.tif", "hello")), "z.tif: this is no TIFF, it holds text"),
+    "text as a mask": (lambda d: restore(d, op=f"inpaint:mask={text(d, 'm.png', 'hello')}"), "m.png: this is no PNG"),
+    "text as a kernel": (lambda d: restore(d, op=f"blur:kernel={text(d, 'k.npy', 'hello')}"), "k.npy: this is no NPY"),
+    "truncated lzw tif": (lambda d: restore(d, source=cut_lzw(d)), "l.tif: no readable TIFF, damaged or cut short"),
     "unknown suffix": (lambda d: restore(d, source=text(d, "z.xyz", "hello")), ".xyz"),
     "input is a folder": (lambda d: restore(d, source=d), "folder"),
     "nan": (lambda d: restore(d, source=saved(d, NAN)), "NaN"),
@@ -173,6 +199,8 @@ CASES: dict[str, tuple[Made, str]] = {
         lambda d: ["train", "unet", "--config", str(text(d, "c.yaml", "name: x")), "--data", str(d), "--out", str(d / "r")],
         "no pictures",
     ),
+    "train on text": (lambda d: train(d, text(d, "a.png", "hello").parent), "the first: a.png: no picture, it holds text"),
+    "train on a damaged zip": (lambda d: train(d, damaged_zip(d)), "c.zip: a zip that cannot be read"),
 }  # fmt: skip
 
 

@@ -263,6 +263,9 @@ def test_any_size_is_mirrored_coded_and_cut() -> None:
     torch.testing.assert_close(found, net.decode(net.encode(padded), bands=1)[..., :9, :14])
     assert index is not None
     assert index.shape == (2, 3, 4)
+    found, index = reconstruct(net, x, quantise=False)
+    assert index is None
+    torch.testing.assert_close(found, net.decode(net.encode(padded), quantise=False, bands=1)[..., :9, :14])
 
 
 def test_a_file_comes_back_and_is_no_prior(tmp_path: Path) -> None:
@@ -300,19 +303,27 @@ def test_reconstruction_is_measured_over_all_pictures() -> None:
     net = random_net()
     codec = Codec.of(net)
     pictures = [rand(3, 8, 12, seed=i).numpy() for i in range(3)] + [rand(1, 16, 13).numpy()]
-    found = reconstruction(Codec.of(net.float()), pictures)
-    back = [reconstruct(codec.net, torch.from_numpy(p)[None].float()) for p in pictures]
-    restored = [y[0].clamp(0, 1).double().numpy() for y, _ in back]
-    assert found["psnr"] == pytest.approx(np.mean([psnr(y, p) for y, p in zip(restored, pictures)]), rel=1e-5)
-    assert found["ssim"] == pytest.approx(np.mean([ssim(y, p) for y, p in zip(restored, pictures)]), rel=1e-4)
-    assert found["l1"] == pytest.approx(np.mean([np.abs(y - p).mean() for y, p in zip(restored, pictures)]), rel=1e-5)
-    counts = np.bincount(np.concatenate([i.flatten().numpy() for _, i in back if i is not None]), minlength=8)
+    measured = reconstruction(Codec.of(net.float()), pictures)
+    assert set(measured) == {"quantised", "not quantised"}
+    inputs = [torch.from_numpy(p)[None].float() for p in pictures]
+    for way, found in measured.items():
+        back = [reconstruct(codec.net, x, quantise=way == "quantised") for x in inputs]
+        restored = [y[0].clamp(0, 1).double().numpy() for y, _ in back]
+        assert found["psnr"] == pytest.approx(np.mean([psnr(y, p) for y, p in zip(restored, pictures)]), rel=1e-5)
+        assert found["ssim"] == pytest.approx(np.mean([ssim(y, p) for y, p in zip(restored, pictures)]), rel=1e-4)
+        assert found["l1"] == pytest.approx(
+            np.mean([np.abs(y - p).mean() for y, p in zip(restored, pictures)]), rel=1e-5
+        )
+    assert measured["not quantised"].keys() == {"psnr", "ssim", "l1"}
+    assert abs(measured["quantised"]["psnr"] - measured["not quantised"]["psnr"]) > 1e-3
+    found, numbers = measured["quantised"], [reconstruct(codec.net, x)[1] for x in inputs]
+    counts = np.bincount(np.concatenate([i.flatten().numpy() for i in numbers if i is not None]), minlength=8)
     assert found["used"] == (counts > 0).mean()
     p = counts[counts > 0] / counts.sum()
     assert found["perplexity"] == pytest.approx(np.exp(-(p * np.log(p)).sum()))
     assert found["bits"] == (3 * 6 + 16) / 4 * 3
     plain = reconstruction(Codec.of(random_net(replace(SMALL, regulariser="none")).float()), pictures)
-    assert set(plain) == {"psnr", "ssim", "l1"}
+    assert {way: set(found) for way, found in plain.items()} == {"not quantised": {"psnr", "ssim", "l1"}}
     with pytest.raises(BadInput, match="1 or 3 bands, one has 2; pick bands"):
         reconstruction(codec, [np.zeros((2, 8, 8))])
     with pytest.raises(BadInput, match="no pictures"):

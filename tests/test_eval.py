@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_denoising_beside_another_prior(tmp_path: Path, capsys: pytest.CaptureFi
         tmp_path / "r.json",
     )
     said = capsys.readouterr()
-    assert "1 files of data could not be read" in said.err
+    assert "1 files of data skipped: zz.png: no picture, it holds text" in said.err
     record = json.loads((tmp_path / "r.json").read_text())
     rows = {(r["sigma"], r["method"]): r for r in record["denoising"]["rows"]}
     assert list(rows) == [(s, m) for s in (0.1, 0.2) for m in ("noisy", "natural-fast", "natural")]
@@ -73,7 +74,9 @@ def test_denoising_beside_another_prior(tmp_path: Path, capsys: pytest.CaptureFi
     assert {r["pictures"] for r in rows.values()} == {4}
     assert record["prior"]["sha256"] == load_prior("natural-fast").sha256
     assert record["denoising"]["beside"] == {"natural": load_prior("natural").sha256}
-    assert record["pictures"] | {"sha256": ""} == {"name": "data", "count": 4, "unread": 1, "sha256": ""}
+    assert record["pictures"] | {"sha256": ""} == {
+        "name": "data", "count": 4, "unread": 1, "why": "zz.png: no picture, it holds text", "sha256": ""
+    }  # fmt: skip
     assert record["machine"] in said.out
     for r in rows.values():
         assert f"{r['psnr']:.2f}" in said.out
@@ -235,10 +238,17 @@ def test_a_codec_is_judged_on_what_it_gives_back(tmp_path: Path, capsys: pytest.
     record = json.loads((tmp_path / "r.json").read_text())
     found = record["reconstruction"]
     pictures = [x for _, x in PictureSet.read(data).centres(30, 1)]
-    assert found == pytest.approx(reconstruction(load_codec(str(path)), pictures), rel=1e-6)
+    measured = reconstruction(load_codec(str(path)), pictures)
+    assert list(found) == ["not quantised", "quantised"]
+    for way in found:
+        assert found[way] == pytest.approx(measured[way], rel=1e-6)
     assert record["prior"]["sha256"] == io.sha256(path)
     said = capsys.readouterr().out
-    assert f"{found['psnr']:.4g}" in said
+    (line,) = [line.split() for line in said.splitlines() if line.startswith("psnr")]
+    assert line == ["psnr", f"{found['not quantised']['psnr']:.4g}", f"{found['quantised']['psnr']:.4g}"]
+    (line,) = [line.split() for line in said.splitlines() if line.startswith("bits")]
+    assert line == ["bits", "-", f"{found['quantised']['bits']:.4g}"]
+    assert re.search(r"^figure +not quantised +quantised", said, re.MULTILINE)
     assert "Means over 3 pictures of data" in said
     with pytest.raises(BadInput, match="is a codec: it gives pictures back and draws none; leave out --samples"):
         Evaluation(prior=str(path), data=data, samples="8").check()

@@ -35,11 +35,16 @@ def npy(array: Any) -> bytes:
 
 HOLED = np.where(np.arange(12).reshape(3, 4) < 2, np.nan, 0.5)
 GREY = Image.fromarray(np.zeros((4, 4), np.uint8))
+SUFFIXES = (".png", ".jpg", ".tif", ".npy", ".bmp", ".webp")
 REFUSED: list[tuple[str, bytes, list[str]]] = [
     ("a.gif", b"GIF89a", [".gif", ".png", ".npy"]),
     ("a", b"x", ["unknown file type"]),
-    *[(f"empty{suffix}", b"", ["0 bytes"]) for suffix in (".png", ".jpg", ".tif", ".npy", ".bmp", ".webp")],
-    *[(f"noise{suffix}", b"ABCD" * 50, ["damaged"]) for suffix in (".png", ".jpg", ".tif", ".npy", ".bmp", ".webp")],
+    *[(f"empty{suffix}", b"", ["0 bytes"]) for suffix in SUFFIXES],
+    *[(f"text{s}", b"ABCD\n" * 50, ["this is no", "it holds text; give a picture (.png"]) for s in SUFFIXES],
+    *[(f"noise{s}", bytes(range(200)), ["this is no", "does not begin as one", "fresh copy"]) for s in SUFFIXES],
+    ("a.png", b"GIF89a, and so on", ["this is no PNG"]),
+    ("start.tif", b"II*\0\1", ["no readable TIFF, damaged or cut short; get a fresh copy"]),  # struct says: unpack ...
+    ("start.bmp", b"BM\0\0", ["no readable BMP, damaged or cut short; get a fresh copy"]),  # Pillow: ... <_io.BytesIO
     ("a.png", npy([[0.5]]), ["content is NPY", "rename"]),
     ("a.png", _interlaced(), ["interlac"]),
     ("a.png", png((2, 2, 16, 2, 0, 0, 0), bytes(7)), ["damaged"]),

@@ -17,7 +17,7 @@ from restorekit.priors.checkpoint import load, read_spec
 from restorekit.priors.library import load_prior
 from restorekit.priors.pisdm import PISDM
 from restorekit.priors.wrappers import Padded
-from restorekit.training.config import Config, Data, Noise, read_config
+from restorekit.training.config import Config, Data, Noise
 from restorekit.training.data import Patches
 from restorekit.training.denoiser import DenoiserObjective
 from restorekit.training.infomax import scale_loss
@@ -26,7 +26,6 @@ from restorekit.training.loop import train
 from restorekit.training.pictures import Pictures
 from restorekit.training.relay import RelayObjective
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 MODEL = {"kind": "pisdm", "width": 16, "depth": 3, "head": 8, "state": 4, "embed": 16, "detail": [8], "side": 16}
 
 
@@ -199,33 +198,6 @@ def test_a_run_begins_with_the_weights_of_another(low: Path, folder: Path, tmp_p
         DenoiserObjective(config(init=str(low), model={"width": 24}), found, "here")
     with pytest.raises(BadInput, match="init: nothing is not a readable"):
         DenoiserObjective(config(init="nothing"), found, "here")
-
-
-@pytest.mark.parametrize("side", [256, pytest.param(512, marks=pytest.mark.slow)])
-def test_the_published_sizes_start_on_a_few_pictures(side: int, tmp_path: Path) -> None:
-    """Everything as configured but the width, the depth and the number of pictures at a time."""
-    rng = np.random.default_rng(0)
-    for kind in ("cat", "dog"):
-        (tmp_path / "in" / kind).mkdir(parents=True)
-        iio.imwrite(tmp_path / "in" / kind / "0.png", rng.integers(0, 256, (side, side, 3), np.uint8))
-    small = {
-        "model.width": 16,
-        "model.depth": 3,
-        "model.embed": 16,
-        "model.head": 8,
-        "optim.batch": 2,
-        "optim.steps": 1,
-    }
-    small |= {"run.compile": False}
-    low = train(read_config(CONFIGS / f"mamba-{side}-low.yaml", **small), tmp_path / "in", tmp_path / "low", quiet=True)
-    whole = read_config(CONFIGS / f"mamba-{side}.yaml", **small, **{"cascade.low": str(low)})
-    path = train(whole, tmp_path / "in", tmp_path / "out", quiet=True)
-    net, spec = load(path)
-    assert isinstance(net, Stages)
-    assert (net.high.config.side, net.low.config.side) == (side, side // 4)
-    assert spec.training["classes"] == ["cat", "dog"]
-    denoised = load_prior(str(path), label=1)(torch.rand(1, 3, side, side), 0.5)
-    assert bool(denoised.isfinite().all())
 
 
 @pytest.mark.slow

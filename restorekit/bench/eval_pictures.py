@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +12,8 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.training.data import LUMA
-from restorekit.training.pictures import files, rgb8
+from restorekit.training.decoding import rgb8
+from restorekit.training.pictures import files
 
 Window = tuple[slice, slice]
 
@@ -35,19 +34,14 @@ class PictureSet:
         if not source.exists():
             raise BadInput(f"{source}: no such file or folder; give a folder or zip of pictures")
         names, found, broken, digest = [], [], [], hashlib.sha256()
-        try:
-            for name, raw in files(source, limit):
-                try:
-                    found.append(rgb8(name, raw))
-                except ValueError as error:
-                    broken.append(f"{name}: {error}")
-                    continue
-                names.append(name)
-                digest.update(name.encode() + hashlib.sha256(raw).digest())
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-            raise BadInput(
-                f"{source}: a zip that cannot be read ({error}); pack it again, without a password"
-            ) from None
+        for name, raw in files(source, limit):
+            try:
+                found.append(rgb8(name, raw))
+            except ValueError as error:
+                broken.append(f"{name}: {error}")
+                continue
+            names.append(name)
+            digest.update(name.encode() + hashlib.sha256(raw).digest())
         if not found:
             raise BadInput(
                 f"{source} holds no pictures that can be read{f'; the first: {broken[0]}' if broken else ''}"

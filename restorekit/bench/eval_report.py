@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from restorekit.bench.image_sets import ENOUGH
+from restorekit.bench.reconstruction import NOT_QUANTISED, QUANTISED
 from restorekit.bench.rows import markdown as table_of
 
 
@@ -99,9 +100,15 @@ def _neighbours(record: dict[str, Any]) -> Table:
 
 def _reconstruction(record: dict[str, Any]) -> Table:
     found, pictures = record["reconstruction"], record["pictures"]
-    rows = [(name, number(value) if isinstance(value, float) else str(value)) for name, value in found.items()]
-    notes = (f"Means over {pictures['count']} pictures of {pictures['name']} (sha256 {pictures['sha256'][:12]}).",)
-    return Table("Reconstruction", ("figure", "value"), rows, notes)
+    figures = dict.fromkeys(name for way in found.values() for name in way)
+    rows = [(name, *(number(way.get(name, math.nan)) for way in found.values())) for name in figures]
+    notes = [f"Means over {pictures['count']} pictures of {pictures['name']} (sha256 {pictures['sha256'][:12]})."]
+    if QUANTISED in found:
+        notes.append(
+            f"{QUANTISED}: its codes decoded. {NOT_QUANTISED}: its latents as they are, on which priors of them work and "
+            "loss.decoder_only trains."
+        )
+    return Table("Reconstruction", ("figure", *found), rows, tuple(notes))
 
 
 PARTS = {"denoising": _denoising, "reconstruction": _reconstruction, "sets": _sets, "neighbours": _neighbours}

@@ -30,6 +30,7 @@ from restorekit.priors.codec import Codec
 from restorekit.priors.library import Precision, Prior, device_of, find, load_codec, load_prior
 from restorekit.priors.perceptual import need_torchmetrics
 from restorekit.sampling import Sampling, displayed
+from restorekit.training.pictures import told
 
 Phase = Callable[[str, int, int], None]  # (what is done, how much of it, of how much)
 FEWEST = 4  # pictures of a set: precision and recall look at three neighbours of each
@@ -273,9 +274,5 @@ class Evaluation:
 
 
 def _described(pictures: PictureSet) -> dict[str, Any]:
-    return {
-        "name": pictures.source.name,
-        "count": len(pictures),
-        "unread": len(pictures.broken),
-        "sha256": pictures.sha256,
-    }
+    unread = {"unread": len(pictures.broken)} | ({"why": told(pictures.broken)} if pictures.broken else {})
+    return {"name": pictures.source.name, "count": len(pictures), **unread, "sha256": pictures.sha256}

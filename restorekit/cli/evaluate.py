@@ -104,7 +104,7 @@ def _print(record: dict[str, Any]) -> None:
 
     for part in (record["pictures"], record.get("neighbours", {}).get("train", {})):
         if part.get("unread"):
-            print(f"restorekit: note: {part['unread']} files of {part['name']} could not be read", file=sys.stderr)
+            print(f"restorekit: note: {part['unread']} files of {part['name']} skipped: {part['why']}", file=sys.stderr)
     print(heading(record))
     for t in tables(record):
         shown = Table(title=t.title, title_justify="left", box=None, pad_edge=False)

@@ -222,13 +222,15 @@ class Codec:
         return z * self.std[:, None, None] + self.mean[:, None, None]
 
 
-def reconstruct(codec: Codec | CodecNet, x: Tensor) -> tuple[Tensor, Tensor | None]:
+def reconstruct(codec: Codec | CodecNet, x: Tensor, quantise: bool = True) -> tuple[Tensor, Tensor | None]:
     """Pictures (B, C, H, W) of any size in [0, 1] through the codec: what comes back, and the numbers of the codes.
 
-    Mirrored at the bottom and the right where a side is no multiple of f, and cut.
+    Mirrored at the bottom and the right where a side is no multiple of f, and cut. quantise=False decodes the latents as
+    they are, which is what priors of them see; there are no codes then.
     """
     f = (codec.net if isinstance(codec, Codec) else codec).config.factor
     height, width = x.shape[-2:]
     rows, columns = mirror(height, 0, -height % f, x.device), mirror(width, 0, -width % f, x.device)
     z = codec.encode(x[..., rows, :][..., columns])
-    return codec.decode(z, bands=x.shape[1])[..., :height, :width], codec.quantise(z)[1]
+    back = codec.decode(z, quantise, bands=x.shape[1])[..., :height, :width]
+    return back, codec.quantise(z)[1] if quantise else None

@@ -10,7 +10,7 @@ forgets a token hundreds of steps back (adaLN-single: Chen et al., "PixArt-alpha
 front of the picture serve DiM too); the norm ahead of a block is a LayerNorm without weights. "Combined with the noisy
 input" is read twice: as the skip of the EDM preconditioning, and as the embedded patches, scaled by the noise level,
 that join the features in front of the last layer; without them the last norm, which takes the contrast out of a token,
-has to be unlearned first (loss .54 against .69 after 640 patches). Skips and local enhancement start at zero.
+would have to be undone. Skips and local enhancement start at zero.
 """
 
 from __future__ import annotations

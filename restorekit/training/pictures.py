@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.training.decoding import rgb8
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 log = logging.getLogger(__name__)
@@ -35,15 +35,21 @@ def _paths(source: Path) -> list[tuple[str, Path]]:
 
 
 def files(source: Path, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the pictures of a folder or zip in the order of their names; `limit`: so many, spread evenly."""
+    """Name and content of the pictures of a folder or zip in the order of their names; `limit`: so many, spread evenly.
+
+    BadInput for a zip that is damaged or wants a password.
+    """
     paths = _paths(source)
     if source.is_dir():
         for name, path in _spread(paths, limit):
             yield name, path.read_bytes()
         return
-    with zipfile.ZipFile(source) as z:
-        for name in _spread(sorted(n for n in z.namelist() if Path(n).suffix.lower() in SUFFIXES), limit):
-            yield name, z.read(name)
+    try:
+        with zipfile.ZipFile(source) as z:
+            for name in _spread(sorted(n for n in z.namelist() if Path(n).suffix.lower() in SUFFIXES), limit):
+                yield name, z.read(name)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise BadInput(f"{source}: a zip that cannot be read ({error}); pack it again, without a password") from None
 
 
 def _spread(items: list[T], limit: int | None) -> list[T]:
@@ -63,20 +69,6 @@ def _stamp(sources: Sequence[Path]) -> str:
     files = [(name, s.st_size, s.st_mtime_ns) for name, s in stats]
     places = [str(source.resolve()) for source in sources]
     return hashlib.sha256(json.dumps([places, files]).encode()).hexdigest()
-
-
-def rgb8(name: str, raw: bytes) -> NDArray[np.uint8]:
-    """(H, W, 3); ValueError with the reason where that is not to be had."""
-    try:
-        a = np.asarray(iio.imread(io.BytesIO(raw), extension=Path(name).suffix))
-    except Exception as error:  # noqa: BLE001 (whatever a decoder raises)
-        raise ValueError(" ".join(str(error).split())[:100] or type(error).__name__) from None
-    if a.dtype == np.uint16:
-        a = (a >> 8).astype(np.uint8)
-    if a.dtype != np.uint8 or a.ndim not in (2, 3) or not a.size:
-        raise ValueError(f"{a.dtype} of shape {a.shape} is no picture of 8 or 16 bits")
-    a = a[..., None] if a.ndim == 2 else a
-    return np.ascontiguousarray(a[..., :3] if a.shape[2] >= 3 else a[..., :1].repeat(3, 2))
 
 
 def _index(cache: Path) -> dict[str, Any]:
@@ -119,6 +111,11 @@ def _decode(sources: Sequence[Path], cache: Path, expected: str | None) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def told(broken: Sequence[str]) -> str:
+    """The first three of what could not be read, and how many more there are."""
+    return "; ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+
+
 def _usable(sources: Sequence[Path], count: int, broken: list[str]) -> None:
     where = ", ".join(map(str, sources))
     if not count and broken:
@@ -126,8 +123,7 @@ def _usable(sources: Sequence[Path], count: int, broken: list[str]) -> None:
     if not count:
         raise BadInput(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {where}")
     if broken:
-        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
-        log.warning("%d of %d pictures skipped: %s%s", len(broken), count + len(broken), "; ".join(broken[:3]), more)
+        log.warning("%d of %d pictures skipped: %s", len(broken), count + len(broken), told(broken))
 
 
 def _expect(sources: Sequence[Path], fingerprint: str, expected: str | None) -> None:
