@@ -23,7 +23,7 @@ from restorekit.training.config import Config, read_config
 from restorekit.training.loop import train
 from restorekit.training.objectives import objective_of
 from restorekit.training.pictures import Pictures
-from tests.test_training import changed, interrupt, read_log, same_weights, weights
+from tests.training_runs import changed, interrupt, read_log, same_weights, weights
 
 TINY = """
 name: tiny
