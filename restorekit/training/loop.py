@@ -24,6 +24,8 @@ from restorekit.training.pictures import Pictures
 from restorekit.training.state import Header, State
 from restorekit.training.watch import Watch
 
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)  # whose weights decay
+
 
 class Process(NamedTuple):
     rank: int
@@ -127,13 +129,22 @@ def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Proc
     return out / "prior.safetensors"
 
 
+def decaying(module: nn.Module) -> set[str]:
+    """Names of the parameters that `optim.weight_decay` is for: the weights of linear layers and convolutions.
+
+    Not biases and norms, and nothing that is added to the features and has no scale of its own to be kept small:
+    embeddings of classes, tokens, tables of shifts and scales.
+    """
+    return {f"{name}.weight" for name, m in module.named_modules() if isinstance(m, LAYERS)}
+
+
 def _begin(config: Config, objective: Objective, device: torch.device) -> State:
-    """The state before the first step. Biases, norms and single tokens do not decay."""
+    """The state before the first step."""
     objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parameters, o = list(objective.parameters()), config.optim
+    named, o, decays = dict(objective.named_parameters()), config.optim, decaying(objective)
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": o.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for name, p in named.items() if (name in decays) == decay], "weight_decay": weight}
+        for decay, weight in ((True, o.weight_decay), (False, 0.0))
     ]
     optimizer = torch.optim.AdamW(groups, lr=o.lr, betas=o.betas, fused=True)
     return State(objective, {k: v.detach().clone() for k, v in objective.kept.state_dict().items()}, optimizer)
