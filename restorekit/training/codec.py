@@ -70,8 +70,12 @@ class CodecObjective(Objective):
         return self.net
 
     def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
-        """x0 and noise, each (count, C, crop, crop)."""
-        return self.patches.batch(step * self.config.optim.batch + first, count, is_grey(self.config, step))[:2]
+        """x0 (count, C, crop, crop) and noise of a latent (count, c, crop / f, crop / f)."""
+        start, side = step * self.config.optim.batch + first, self.config.data.crop // self.net.config.factor
+        x0 = self.patches.batch(start, count, is_grey(self.config, step))[0]
+        shape = (self.net.config.channels, side, side)
+        drawn = (self.patches.further(i).standard_normal(shape, np.float32) for i in range(start, start + count))
+        return x0, torch.from_numpy(np.stack(list(drawn)))
 
     def forward(self, x0: Tensor, noise: Tensor) -> Tensor:
         net, book = self.net, self.net.book
@@ -85,8 +89,7 @@ class CodecObjective(Objective):
         more = z.new_zeros(())
         if log_variance is not None:
             more = self.loss.kl * (z.square() + log_variance.exp() - 1 - log_variance).mean() / 2
-            own = F.pixel_unshuffle(noise, net.config.factor)[:, : z.shape[1]]  # the batch has more noise than latent
-            z = z + (log_variance / 2).exp() * own
+            z = z + (log_variance / 2).exp() * noise
         if book is not None:
             book.begin(z, self._seed())
         codes, index, commitment = net.quantise(z)

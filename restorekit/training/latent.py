@@ -80,8 +80,8 @@ class LatentObjective(Objective):
         return x0, torch.from_numpy(np.stack(noise)), torch.tensor(t, dtype=torch.float32), *label
 
     def _draw(self, index: int) -> tuple[np.ndarray, float]:
-        """Of item `index` of a run: noise and time, from further on in the stream its patch is drawn from."""
-        rng = np.random.Generator(np.random.Philox(key=[self.config.run.seed, index]).jumped())
+        """Of item `index` of a run: noise and time."""
+        rng = self.patches.further(index)
         channels, side = self.spec.arch["channels"], self.spec.arch["side"]
         return rng.standard_normal((channels, side, side), np.float32), rng.uniform(0, len(self.table.alpha_bar) - 1)
 
