@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from restorekit.priors.checkpoint import read_spec
 from restorekit.training import pictures as decoding
-from restorekit.training.config import Data, Noise
+from restorekit.training.config import Data, Noise, read_config
 from restorekit.training.data import Patches, log_intensity
+from restorekit.training.loop import train
 from restorekit.training.pictures import Pictures
-from tests.training_runs import mixed_pictures
+from tests.training_runs import TINY, mixed_pictures
 
 
 @pytest.fixture
@@ -77,6 +79,32 @@ def test_broken_files_are_skipped_counted_and_told(
     assert [name.partition(":")[0] for name in rest.broken] == ["cut.png", "empty.png", "float.tif", "garbage.jpg"]
     assert "4 of 10 pictures skipped: cut.png: " in caplog.text
     assert "and 1 more" in caplog.text
+
+
+def test_small_pictures_are_left_out_counted_and_told(
+    pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    config = read_config(tmp_path / "tiny.yaml", **{"optim.steps": 1, "data.crop": 8, "data.shrink": 3})
+    path = train(config, pictures, tmp_path / "run", quiet=True)
+    assert caplog.messages == ["4 of 6 pictures smaller than 24 left out: a.png; b.png; deep/c.png and 1 more"]
+    whole = Pictures.open(pictures, tmp_path / "cache")
+    rest = whole.at_least(24)
+    assert (rest.names, rest.small) == (("d.tif", "f.png"), ("a.png", "b.png", "deep/c.png", "e.png"))
+    assert rest.at_least(24).about("in") == rest.about("in")
+    about = f"pictures: 2 pictures, sha256 {whole.fingerprint} of all 6, 4 smaller than 24 left out"
+    assert read_spec(path).data == about
+    assert whole.at_least(9).about("in") == f"in: 6 pictures, sha256 {whole.fingerprint}"
+    assert (
+        train(
+            read_config(tmp_path / "tiny.yaml", **{"optim.steps": 2, "data.crop": 8, "data.shrink": 3}),
+            pictures,
+            tmp_path / "run",
+            resume=True,
+            quiet=True,
+        )
+        == path
+    )
 
 
 def test_several_sources_are_one(pictures: Path, tmp_path: Path) -> None:

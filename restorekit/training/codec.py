@@ -48,10 +48,8 @@ class CodecObjective(Objective):
         self.config, self.loss = config, config.loss
         self.patches = Patches(pictures, config.data, config.noise, config.run.seed)
         mean, sigma_data = self.patches.moments(is_grey(config, 0))
-        about = f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}"
-        about += f", {len(pictures.broken)} unreadable ones skipped" if pictures.broken else ""
         arch = config.model.model_dump()
-        self.spec = PriorSpec(config.name, arch, sigma_data, mean, data=about, licence=config.licence)
+        self.spec = PriorSpec(config.name, arch, sigma_data, mean, data=pictures.about(data), licence=config.licence)
         torch.manual_seed(config.run.seed)
         net = build(self.spec)
         assert isinstance(net, CodecNet)

@@ -52,11 +52,9 @@ class DenoiserObjective(Objective):
             begin_from(Path(config.init), self.net)
 
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
-        c, pictures = self.config, self.patches.pictures
+        c, about = self.config, self.patches.pictures.about(data)
         mean, sigma_data = self.patches.moments(is_grey(c, 0))
         arch = c.model.model_dump() | ({"classes": len(classes)} if classes else {})
-        about = f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}"
-        about += f", {len(pictures.broken)} unreadable ones skipped" if pictures.broken else ""
         spec = PriorSpec(
             c.name, arch, sigma_data, mean, c.domain, c.noise.sigma_min, c.noise.sigma_max, about, c.licence
         )  # fmt: skip

@@ -58,11 +58,9 @@ class LatentObjective(Objective):
             begin_from(Path(config.init), self.net)
 
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
-        c, pictures, codec = self.config, self.patches.pictures, self.coding[0].config
+        c, about, codec = self.config, self.patches.pictures.about(data), self.coding[0].config
         arch = c.model.model_dump(exclude={"codec", "bands"}) | {"classes": len(classes), "channels": codec.channels}
         arch["side"] = c.data.crop // codec.factor
-        about = f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}"
-        about += f", {len(pictures.broken)} unreadable ones skipped" if pictures.broken else ""
         return PriorSpec(
             c.name, arch, 1.0, 0.0, "latent", self.table.sigma_min, self.table.sigma_max, about, c.licence,
             {"classes": list(classes)} if classes else {},

@@ -85,7 +85,9 @@ def train(
             Pictures.open(source, out / "cache", header.data if header else None)
         if process.world > 1:
             dist.barrier()
-        pictures = Pictures.cached(out / "cache")
+        pictures = Pictures.cached(out / "cache").at_least(config.data.crop * config.data.shrink)
+        if process.rank == 0:
+            pictures.tell_small()
         data = ", ".join(path.name for path in ([source] if isinstance(source, Path) else source))
         prior = _run(config, pictures, data, out, process, resume, quiet)
         if process.world > 1:
