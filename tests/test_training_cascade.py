@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import torch
 
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade, CascadeConfig, Stages, down, relay_level, up
-from restorekit.priors.checkpoint import load, read_spec
+from restorekit.priors.checkpoint import load, read_spec, save
 from restorekit.priors.library import load_prior
 from restorekit.priors.pisdm import PISDM
 from restorekit.priors.wrappers import Padded
+from restorekit.training import loop
 from restorekit.training.config import Config, Data, Noise, read_config
 from restorekit.training.data import Patches
 from restorekit.training.denoiser import DenoiserObjective
@@ -142,6 +145,40 @@ def test_stages_that_cannot_be(stage: dict[str, Any], words: str, low: Path, fol
     stage = {k: str(low) if v == "LOW" else v for k, v in stage.items()}
     with pytest.raises(BadInput, match=words):
         RelayObjective(config(cascade=stage), pictures(folder, tmp_path), "here")
+
+
+def test_stages_that_do_not_fit_each_other(low: Path, folder: Path, tmp_path: Path) -> None:
+    found, stage = pictures(folder, tmp_path), {"low": str(low), "relay": 0.3}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"cascade": stage | {"factor": 4}}, r"shrink=2, but cascade.factor=4 times data.shrink=1 is 4; set cascade.f"),
+        ({"cascade": stage | {"factor": 2}, "data": {"shrink": 2}}, "shrink=2, .*data.shrink=2 is 4"),
+        ({"cascade": stage, "data": {"labels": "folder"}}, r"other classes .* none and not 2 \(land, sea\); give both"),
+    ]
+    for sections, words in wrong:
+        with pytest.raises(BadInput, match=words) as error:
+            RelayObjective(config(**sections), found, "here")
+        assert "\n" not in str(error.value)
+    net, spec = load(low)
+    for training, words in (({}, ""), ({"classes": ["land", "lake"]}, r"2 \(land, lake\) and not 2 \(land, sea\)")):
+        other = tmp_path / "other.safetensors"  # of an older version, whose header says nothing of shrink
+        save(other, net.state_dict(), replace(spec, training=training))
+        labels = {"labels": "folder"} if words else {}
+        with pytest.raises(BadInput, match=words) if words else nullcontext():
+            RelayObjective(config(cascade={"low": str(other), "factor": 4, "relay": 0.3}, data=labels), found, "here")
+
+
+def test_each_process_must_have_pictures_to_compare(
+    low: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "processes", lambda: nullcontext(loop.Process(0, 4, torch.device("cpu"))))
+    with pytest.raises(
+        BadInput, match=r"optim.batch=4 leaves each of the 4 one; use optim.batch=8 or more, fewer"
+    ) as error:
+        train(config(cascade={"low": str(low)}), folder, tmp_path / "run", quiet=True)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+    for kappa, batch in ((0.0, 4), (0.4, 8)):
+        loop._refuse_share(config(cascade={"low": str(low), "kappa": kappa}, optim={"batch": batch}), 4)
 
 
 def test_pictures_are_shrunk_by_block_means(folder: Path, tmp_path: Path) -> None:

@@ -76,8 +76,7 @@ def train(
             raise BadInput(f"{out} holds a run already; continue it with --resume or choose another --out")
         if resume and not path.exists():
             raise BadInput(f"--resume: {out} holds no {path.name}; check --out, or leave --resume out to begin a run")
-        if config.optim.batch % process.world:
-            raise BadInput(f"optim.batch={config.optim.batch} must be a multiple of the {process.world} processes")
+        _refuse_share(config, process.world)
         header = Header.read(path) if resume else None
         if header:
             header.refuse_other(config, out)
@@ -95,6 +94,18 @@ def train(
             # and gloo may abort a process that ends while its threads still hold the tensors of the last step.
             dist.barrier()
         return prior
+
+
+def _refuse_share(config: Config, world: int) -> None:
+    """BadInput for a batch that cannot be shared out among the processes."""
+    batch = config.optim.batch
+    if batch % world:
+        raise BadInput(f"optim.batch={batch} must be a multiple of the {world} processes")
+    if config.cascade and config.cascade.kappa and batch // world < 2:
+        raise BadInput(
+            f"cascade.kappa compares the pictures of a process, of which optim.batch={batch} leaves each of the {world} "
+            f"one; use optim.batch={2 * world} or more, fewer processes, or cascade.kappa=0"
+        )
 
 
 def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Process, resume: bool, quiet: bool) -> Path:
