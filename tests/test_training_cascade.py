@@ -223,15 +223,17 @@ def test_a_network_with_classes_is_trained_with_some_left_out(folder: Path, tmp_
     answers = torch.cat([load_prior(str(path), precision="fp32", label=k)(x, 0.3) for k in (None, 0, 1)])
     assert answers.shape == (3, 3, 16, 16)
     assert float(torch.pdist(answers.flatten(1), p=torch.inf).min()) > 1e-5  # a float32 is off by 1e-7
-    begun = DenoiserObjective(settings, found, "here").net.classes.weight  # type: ignore[union-attr]
-    trained = DenoiserObjective(config(data={"labels": "folder"}, init=str(path)), found, "here")
-    classes = trained.net.classes.weight  # type: ignore[union-attr]
+    begun, trained = (
+        DenoiserObjective(c, found, "here") for c in (settings, settings.model_copy(update={"init": str(path)}))
+    )
+    first, classes = (dict(it.net.named_parameters())["classes.weight"] for it in (begun, trained))
     assert (
-        float((classes - begun).detach().abs().amax(1).min()) > 1e-4
+        float((classes - first).detach().abs().amax(1).min()) > 1e-4
     )  # each of the three was met; fp16 rounds 0.05 by 2e-5
     for label, row in ((0, 0), (1, 1), (-1, 2)):
         classes.grad = None
         trained(*trained.batch(0, 0, 4)[:3], torch.full((4,), label)).backward()
+        assert classes.grad is not None
         assert classes.grad.abs().amax(1).nonzero().flatten().tolist() == [row]
     with pytest.raises(BadInput, match="label"):
         load_prior(str(path), label=2)

@@ -19,6 +19,7 @@ from restorekit.training.config import Config, read_config
 from restorekit.training.denoiser import DenoiserObjective, is_grey
 from restorekit.training.infomax import Critic
 from restorekit.training.loop import _begin, decaying, learning_rate
+from restorekit.training.objective import Objective
 from restorekit.training.state import State
 
 
@@ -79,7 +80,7 @@ class Line(DenoiserObjective):
     """An objective of one layer."""
 
     def __init__(self, device: str = "cpu"):
-        nn.Module.__init__(self)
+        Objective.__init__(self)
         self.net = nn.Linear(2, 2, device=device)  # type: ignore[assignment]
 
 

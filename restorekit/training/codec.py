@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.priors.checkpoint import PriorSpec, build, read_spec, save
+from restorekit.priors.checkpoint import PriorSpec, build, save
 from restorekit.priors.codec import CodecNet, reconstruct
 from restorekit.priors.perceptual import LPIPS, PriorDistance, gradient_distance, lpips
 from restorekit.training.adversary import Discriminator, balance, fooling, judging
@@ -58,7 +58,8 @@ class CodecObjective(Objective):
         self.distance = distance_of(config)
         self.seen: tuple[Tensor, Tensor] | None = None  # latent of the batch and the numbers of its codes
         if config.init:
-            begin_from(Path(config.init), net)
+            trained = begin_from(config.init, net).arch
+            self.inherited = {k: trained.get(k, []) for k in ("mean", "std")} if self.loss.decoder_only else {}
         if self.loss.decoder_only:
             for part in (net.stem, net.down, net.into, *([net.book] if net.book else [])):
                 part.requires_grad_(False)
@@ -126,11 +127,7 @@ class CodecObjective(Objective):
     @torch.no_grad()
     def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
         """The codec of the averaged weights, with the mean and deviation of its latent over the training data."""
-        if self.loss.decoder_only:
-            old = read_spec(Path(self.config.init)).arch
-            moments = {k: old[k] for k in ("mean", "std")}
-        else:
-            moments = self._moments(self._averaged(ema))
+        moments = self.inherited if self.loss.decoder_only else self._moments(self._averaged(ema))
         save(path, ema, replace(self.spec, arch=self.spec.arch | moments, training=training))
 
     def _moments(self, net: CodecNet) -> dict[str, list[float]]:

@@ -19,15 +19,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import PriorSpec, build, load, save
+from restorekit.priors.checkpoint import PriorSpec, build, save
 from restorekit.priors.codec import Codec, CodecNet
 from restorekit.priors.latent import LatentNet
-from restorekit.priors.library import find
 from restorekit.priors.precond import Adapted, VPTable
 from restorekit.solvers.unconditional import DDIM
 from restorekit.training.config import Config, FFTDModel
 from restorekit.training.data import Patches
 from restorekit.training.denoiser import begin_from, is_grey
+from restorekit.training.inputs import loaded, other_kind
 from restorekit.training.labels import Labels
 from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
@@ -55,7 +55,7 @@ class LatentObjective(Objective):
         torch.manual_seed(config.run.seed)
         self.net = build(self.spec)
         if config.init:
-            begin_from(Path(config.init), self.net)
+            begin_from(config.init, self.net)
 
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
         c, about, codec = self.config, self.patches.pictures.about(data), self.coding[0].config
@@ -134,13 +134,10 @@ class LatentObjective(Objective):
 
 
 def _codec(path: str) -> tuple[CodecNet, PriorSpec]:
-    try:
-        net, spec = load(find(path))
-    except (ValueError, OSError) as error:
-        raise BadInput(f"model.codec: {error}") from None
+    net, spec = loaded("model.codec", path)
     net = net.codec if isinstance(net, LatentNet) else net
     if not isinstance(net, CodecNet):
-        raise BadInput(f"model.codec={path} is no codec; train one with model.kind=codec")
+        raise other_kind("model.codec", path)
     return net, spec
 
 

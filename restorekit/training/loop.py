@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from restorekit.errors import BadInput
 from restorekit.priors.orders import keep_apart
+from restorekit.training import inputs
 from restorekit.training.config import Config
 from restorekit.training.objective import Objective
 from restorekit.training.objectives import objective_of
@@ -80,6 +81,9 @@ def train(
         header = Header.read(path) if resume else None
         if header:
             header.refuse_other(config, out)
+        start = header.begun(config) if header else config
+        inputs.check(start)
+        files = inputs.checksums(start, header.files if header else {})
         if process.rank == 0:
             Pictures.open(source, out / "cache", header.data if header else None)
         if process.world > 1:
@@ -87,8 +91,13 @@ def train(
         pictures = Pictures.cached(out / "cache").at_least(config.data.crop * config.data.shrink)
         if process.rank == 0:
             pictures.tell_small()
-        data = ", ".join(path.name for path in ([source] if isinstance(source, Path) else source))
-        prior = _run(config, pictures, data, out, process, resume, quiet)
+        name = ", ".join(path.name for path in ([source] if isinstance(source, Path) else source))
+        objective = objective_of(start, pictures, name)
+        state = _begin(config, objective, process.device)
+        state.files = files
+        if resume:
+            state.load(path)
+        prior = _run(config, state, pictures.fingerprint, out, process, quiet)
         if process.world > 1:
             # None leaves before the last checkpoint is written: a launcher ends all processes when one of them fails,
             # and gloo may abort a process that ends while its threads still hold the tensors of the last step.
@@ -108,11 +117,9 @@ def _refuse_share(config: Config, world: int) -> None:
         )
 
 
-def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Process, resume: bool, quiet: bool) -> Path:
-    objective = objective_of(config, pictures, data)
-    state = _begin(config, objective, process.device)
-    if resume:
-        state.load(out / "state.safetensors")
+def _run(config: Config, state: State, data: str, out: Path, process: Process, quiet: bool) -> Path:
+    """From the step of `state` to the last. data: fingerprint of the pictures."""
+    objective = state.objective
     model: nn.Module = objective
     if process.world > 1:
         model = DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
@@ -126,7 +133,7 @@ def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Proc
         def checkpoint() -> None:
             state.seconds = watch.seconds
             if first:
-                _save(config, objective, state, pictures.fingerprint, out, process.world)
+                _save(config, state, data, out, process.world)
 
         saved = time.monotonic()
         while state.step < config.optim.steps:
@@ -196,8 +203,8 @@ def _descend(config: Config, state: State, model: nn.Module, batch: list[Tensor]
     return loss, norm
 
 
-def _save(config: Config, objective: Objective, state: State, data: str, out: Path, world: int) -> None:
+def _save(config: Config, state: State, data: str, out: Path, world: int) -> None:
     state.save(out / "state.safetensors", config, data)
     training = {"steps": state.step, "batch": config.optim.batch, "seconds": round(state.seconds), "world": world}
     training |= {"config": json.loads(config.model_dump_json())}
-    objective.save(out / "prior.safetensors", state.ema, training)
+    state.objective.save(out / "prior.safetensors", state.ema, training)

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import CascadeConfig, down, relay_level
-from restorekit.priors.checkpoint import PriorSpec, load, save
+from restorekit.priors.checkpoint import PriorSpec, save
 from restorekit.priors.pisdm import PISDM
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Config, Stage
 from restorekit.training.denoiser import DenoiserObjective
 from restorekit.training.infomax import Critic, kappa_at, scale_loss
+from restorekit.training.inputs import loaded, other_kind, refuse_other_shrink
 from restorekit.training.pictures import Pictures
 
 CLEAN = 0.02  # level at which the low stage is shown clean pictures: about the least it was trained on
@@ -86,25 +87,10 @@ class RelayObjective(DenoiserObjective):
 
 
 def _low(path: str) -> tuple[PISDM, PriorSpec]:
-    try:
-        net, spec = load(Path(path))
-    except (ValueError, OSError) as error:
-        raise BadInput(f"cascade.low: {error}") from None
+    net, spec = loaded("cascade.low", path)
     if not isinstance(net, PISDM):
-        raise BadInput(f"cascade.low={path} is no PIS-DM; train one with model.kind=pisdm and data.shrink={2}")
+        raise other_kind("cascade.low", path)
     return net, spec
-
-
-def refuse_other_shrink(config: Config, low: PriorSpec) -> None:
-    """BadInput where the low stage was trained on pictures of another size than this one shows it."""
-    stage = config.cascade or Stage(low="")
-    found = low.training.get("config", {}).get("data", {}).get("shrink")  # None: of an older version, cannot be checked
-    wanted = stage.factor * config.data.shrink
-    if found not in (None, wanted):
-        raise BadInput(
-            f"cascade.low={stage.low} was trained with data.shrink={found}, but cascade.factor={stage.factor} times "
-            f"data.shrink={config.data.shrink} is {wanted}; set cascade.factor, or train one with data.shrink={wanted}"
-        )
 
 
 def _refuse_other_classes(path: str, low: PriorSpec, high: PriorSpec) -> None:
