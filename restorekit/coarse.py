@@ -7,41 +7,47 @@ whose noise hides what the enlarged picture lacks, and leaves out all higher lev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor
+from torch.nn import functional as F
 
-from restorekit.driver import Progress, restore
-from restorekit.errors import BadInput
+from restorekit.driver import Progress, other_stage, restore
 from restorekit.operators.base import LinearOperator
 from restorekit.operators.combine import compose
 from restorekit.priors.cascade import Cascade, down, up
-from restorekit.types import Problem, Restoration, Solver
+from restorekit.priors.wrappers import Padded
+from restorekit.schedule import below
+from restorekit.types import Problem, Restoration, Solver, Step
 
 
 @dataclass(frozen=True, eq=False)
 class Enlarge(LinearOperator):
-    """Each pixel becomes a block of factor x factor: (B, C, h, w) -> (B, C, h factor, w factor)."""
+    """Each pixel becomes a block of factor x factor, cut at the lower right: (B, C, h, w) -> (B, C, height, width)."""
 
     factor: int
+    height: int
+    width: int
 
     def __call__(self, x: Tensor, /) -> Tensor:
-        return up(x, self.factor)
+        return up(x, self.factor)[..., : self.height, : self.width]
 
     def adjoint(self, y: Tensor, /) -> Tensor:
-        return down(y, self.factor) * self.factor**2
+        whole = F.pad(y, (0, -self.width % self.factor, 0, -self.height % self.factor))
+        return down(whole, self.factor) * self.factor**2
+
+
+def enlarge_to(shape: tuple[int, int, int], factor: int) -> Enlarge:
+    """From pictures of 1 / factor of the sides, rounded up, to `shape` (C, height, width)."""
+    bands, height, width = shape
+    return Enlarge((bands, -(-height // factor), -(-width // factor)), factor, height, width)
 
 
 def reduced(problem: Problem, factor: int) -> Problem:
     """The measurement as one of the block means: y = A Up x_low + noise. What A sees of finer detail counts as noise."""
-    bands, height, width = problem.operator.image_shape
-    if height % factor or width % factor:
-        raise BadInput(
-            f"sides {height}x{width} are no multiples of {factor}, as a start from the low stage needs; cut the picture, "
-            "or leave the low stage out"
-        )
-    enlarge = Enlarge((bands, height // factor, width // factor), factor)
+    enlarge = enlarge_to(problem.operator.image_shape, factor)
     return replace(problem, operator=compose(problem.operator, enlarge))
 
 
@@ -62,21 +68,29 @@ def restore_from_coarse(
     part above `relay` is left out at full size.
 
     low_solver: for the block means, where the operator has lost its SVD; default: `solver`. Sample i of the high stage
-    begins with sample i of the low one; optimisers of one answer give all the same start. `nfe` counts calls of the full
-    size; `settings` hold those of the low stage as low_nfe. Raises as `restore` does.
+    begins with sample i of the low one; optimisers of one answer give all the same start. `progress` hears of the calls
+    of both stages; `nfe` counts those of the full size, `settings` hold the others as low_nfe. Raises as `restore` does.
     """
     first = low_solver or solver
     count = samples if first.samples else 1
-    low = restore(reduced(problem, cascade.factor), cascade.low, first, steps=low_steps, samples=count, seed=seed)
-    begin = up(low.samples, cascade.factor).expand(samples, -1, -1, -1)
     sigmas = below(solver.schedule(problem, steps), cascade.relay)
+    size = batch or max(1, 2**20 // math.prod(problem.operator.image_shape[1:]))
+    enlarge, rest = enlarge_to(problem.operator.image_shape, cascade.factor), solver.calls(sigmas) * -(-samples // size)
+    low = restore(
+        reduced(problem, cascade.factor), cascade.low, first, steps=low_steps, samples=count, seed=other_stage(seed),
+        batch=size, progress=progress and _part(progress, 0, rest, enlarge),
+    )  # fmt: skip
     high = restore(
-        problem, cascade, solver, sigmas=sigmas, samples=samples, seed=seed, batch=batch, progress=progress, begin=begin
+        problem, Padded(cascade, cascade.factor), solver, sigmas=sigmas, samples=samples, seed=seed, batch=size,
+        begin=enlarge(low.samples).expand(samples, -1, -1, -1),
+        progress=progress and _part(progress, low.nfe * -(-count // size), 0),
     )  # fmt: skip
     about = {"relay": cascade.relay, "low_nfe": low.nfe, "low_solver": low.settings["solver"]}
     return replace(high, seconds=low.seconds + high.seconds, settings=high.settings | about)
 
 
-def below(sigmas: Sequence[float], relay: float) -> list[float]:
-    """The levels of a schedule below `relay`, behind `relay` itself."""
-    return [relay, *(s for s in sigmas if s < relay)]
+def _part(progress: Progress, before: int, after: int, shown: Callable[[Tensor], Tensor] = lambda x: x) -> Progress:
+    """`progress` for one of several runs, with this many calls before it and after it."""
+    return lambda done, total, step: progress(
+        before + done, before + total + after, Step(shown(step.x), shown(step.x0), step.sigma)
+    )

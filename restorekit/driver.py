@@ -25,6 +25,11 @@ def streams(seed: int, first: int, count: int) -> Rng:
     return Rng([int(s >> np.uint64(1)) for s in states])
 
 
+def other_stage(seed: int) -> int:
+    """Of a second run that leads up to the one with `seed`, whose noise must not be the same numbers again."""
+    return int(np.random.SeedSequence([seed, 2**32 - 1, 0]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 class Counted:
     """A denoiser that counts its calls and the vector-Jacobian products through it."""
 

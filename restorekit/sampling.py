@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast, get_args
 
@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 
 from restorekit import spec as words
-from restorekit.driver import decoded, streams
+from restorekit.driver import decoded, other_stage, streams
 from restorekit.errors import BadInput
-from restorekit.priors.cascade import CascadeConfig
+from restorekit.priors.cascade import Cascade, CascadeConfig, up
 from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.foreign.spec import ForeignSpec
 from restorekit.priors.latent import LatentConfig
 from restorekit.priors.library import Precision, device_of, load_prior
 from restorekit.priors.prior import Prior
 from restorekit.priors.wrappers import Guided
-from restorekit.schedule import log_uniform
+from restorekit.schedule import below, log_uniform
 from restorekit.solvers.unconditional import SAMPLERS, Sampler
 from restorekit.types import Denoiser, Latent
 
@@ -68,7 +68,9 @@ def trained_side(spec: PriorSpec | ForeignSpec) -> int:
     config = spec.config
     if isinstance(config, LatentConfig):
         return config.tile
-    return getattr(config.high if isinstance(config, CascadeConfig) else config, "side", SIDE)
+    if isinstance(config, CascadeConfig):  # the picture is that of the low stage, its detail that of the high one
+        return max(config.high.side, config.factor * config.low.side)
+    return getattr(config, "side", SIDE)
 
 
 def displayed(x: Tensor, domain: str) -> Tensor:
@@ -89,13 +91,18 @@ def draw(
     batch: int = 1,
     device: str | torch.device = "cpu",
     progress: Told | None = None,
+    begin: Tensor | None = None,
 ) -> Tensor:
-    """(count, *shape): samples from `mean` plus noise of the first level down to 0. BadInput at the first NaN."""
+    """(count, *shape): samples from `mean` plus noise of the first level down to 0. BadInput at the first NaN.
+
+    begin: a picture per sample (count, *shape) instead of the mean; with the level of a relay it is eq 9 of seed 000.
+    """
     total, calls, done = sampler.calls(len(sigmas) - 1) * -(-count // batch), 0, []
     for first in range(0, count, batch):
         size = min(batch, count - first)
         rng = streams(seed, first, size)
-        x = mean + sigmas[0] * rng.normal(torch.zeros(size, *shape, device=device))
+        at = mean if begin is None else begin[first : first + size]
+        x = at + sigmas[0] * rng.normal(torch.zeros(size, *shape, device=device))
         for step in sampler(denoise, sigmas, x, rng):
             x, calls = step.x, calls + 1
             if not math.isfinite(float(x.sum())):  # one pass; infinities of both signs sum to NaN
@@ -111,11 +118,23 @@ def _denoise(prior: Denoiser | Latent) -> Denoiser:
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """What one stage draws: states of a shape (C, H, W), from the first of its levels down."""
+
+    denoise: Denoiser
+    shape: tuple[int, int, int]
+    sigmas: list[float]
+    mean: float
+    seed: int
+    factor: int = 1  # by which what the part before drew is enlarged, to begin with
+
+
+@dataclass(frozen=True, eq=False)
 class Samples:
     """pictures (n, C, H, W) in the domain of the prior, with what is needed to make them again."""
 
     pictures: Tensor
-    nfe: int  # network calls per sample
+    nfe: int  # network calls per sample, at full size
     seconds: float
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -134,6 +153,7 @@ class Sampling:
     label: int | None = None  # the class, for priors with classes
     guidance: float | None = None  # weight of the class over no class (`Guided`); None: the class alone
     eta: float | None = None  # of ddim and ddpm
+    relay: bool = True  # of a cascade: draw a low-resolution picture first, and go on from it (eq 9 of seed 000)
     batch: int | None = None  # samples at a time; None: 2^16 pixels of them on a CPU, 2^20 elsewhere
     device: str = "auto"
     precision: str = "auto"
@@ -197,11 +217,15 @@ class Sampling:
         """For pictures of as many bands as a sample has."""
         return self.loaded.for_bands(self.shape[0])
 
+    def _guide(self, of: Callable[[Prior], Denoiser]) -> Denoiser:
+        """What `of` takes from the prior, guided towards the class where that is asked for."""
+        own = of(self.loaded)
+        return Guided(own, of(self._load(None)), cast(float, self.guidance)) if self.guided else own
+
     @property
     def denoiser(self) -> Denoiser:
         """What is called at each step; of latents where the prior is one of latents."""
-        own = _denoise(self._prior)
-        return Guided(own, _denoise(self._load(None)), cast(float, self.guidance)) if self.guided else own
+        return self._guide(lambda prior: _denoise(prior.for_bands(self.shape[0])))
 
     @torch.no_grad()
     def _state_shape(self) -> tuple[int, int, int]:
@@ -211,23 +235,45 @@ class Sampling:
         c, h, w = self._prior.encode(torch.full((1, *self.shape), 0.5, device=self.place)).shape[1:]
         return c, h, w
 
+    def _parts(self) -> list[Part]:
+        """What is drawn, one after the other: the picture, or first that of the low stage."""
+        spec, shape = self.loaded.spec, self._state_shape()
+        mean = spec.mean if isinstance(spec, PriorSpec) else 0.5
+        sigmas = levels(spec, *shape[1:], self.steps)
+        cascade = self.loaded.cascade if self.relay else None
+        if cascade is None or not isinstance(spec, PriorSpec) or not isinstance(spec.config, CascadeConfig):
+            return [Part(self.denoiser, shape, sigmas, mean, self.seed)]
+        f, own = cascade.factor, spec.config
+        small = (shape[0], -(-shape[1] // f), -(-shape[2] // f))
+        below_it = replace(spec, sigma_data=own.low_sigma_data, sigma_max=spec.sigma_max / f)
+        low = self._guide(lambda prior: cast(Cascade, prior.cascade).low)
+        return [
+            Part(low, small, levels(below_it, *small[1:], self.steps), own.low_mean, other_stage(self.seed)),
+            Part(self.denoiser, shape, below(sigmas, cascade.relay), mean, self.seed, f),
+        ]
+
     def __call__(self, progress: Told | None = None) -> Samples:
         self.check()
-        spec, shape, each = self.loaded.spec, self._state_shape(), 2 if self.guided else 1
-        sigmas = levels(spec, *shape[1:], self.steps)
-        mean = spec.mean if isinstance(spec, PriorSpec) else 0.5
+        each, parts = 2 if self.guided else 1, self._parts()
         batch = self.batch or max(1, (2**16 if self.place.type == "cpu" else 2**20) // math.prod(self.shape[1:]))
+        calls = [each * self.sampler.calls(len(part.sigmas) - 1) for part in parts]
+        began, done, x = time.perf_counter(), 0, None
 
-        def told(done: int, total: int) -> None:
+        def told(step: int, _: int) -> None:
             if progress is not None:
-                progress(each * done, each * total)
+                progress(done + each * step, sum(calls) * -(-self.n // batch))
 
-        began = time.perf_counter()
-        x = draw(self.denoiser, self.sampler, sigmas, shape, self.n, mean=mean, seed=self.seed, batch=batch,
-                 device=self.place, progress=told)  # fmt: skip
+        for part, own in zip(parts, calls):
+            begin = None if x is None else up(x, part.factor)[..., : part.shape[1], : part.shape[2]]
+            x = draw(part.denoise, self.sampler, part.sigmas, part.shape, self.n, mean=part.mean, seed=part.seed,
+                     batch=batch, device=self.place, progress=told, begin=begin)  # fmt: skip
+            done += own * -(-self.n // batch)
+        assert x is not None
         pictures = decoded(self._prior, x, *self.shape[1:]) if isinstance(self._prior, Latent) else x
-        seconds = time.perf_counter() - began
-        return Samples(pictures, each * self.sampler.calls(self.steps), seconds, self._settings(sigmas, batch))
+        settings = self._settings(parts[-1].sigmas, batch)
+        if len(parts) == 2:
+            settings |= {"relay": parts[-1].sigmas[0], "low_nfe": calls[0], "low_sigmas": parts[0].sigmas}
+        return Samples(pictures, calls[-1], time.perf_counter() - began, settings)
 
     def _settings(self, sigmas: Sequence[float], batch: int) -> dict[str, Any]:
         own = {f: getattr(self.sampler, f) for f in self.sampler.__dataclass_fields__}

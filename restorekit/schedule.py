@@ -6,7 +6,7 @@ Log-uniform is the default: a grid uniform in the DDPM time loses variance even 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def _checked(steps: int, sigma_max: float, sigma_min: float) -> None:
@@ -49,3 +49,8 @@ def vp_uniform(steps: int, sigma_max: float = 100.0, sigma_min: float = 0.004) -
 
 
 SCHEDULES: dict[str, Callable[..., list[float]]] = {"log": log_uniform, "karras": karras, "vp": vp_uniform}
+
+
+def below(sigmas: Sequence[float], relay: float) -> list[float]:
+    """The levels of a schedule below `relay`, behind `relay` itself."""
+    return [relay, *(s for s in sigmas if s < relay)]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restorekit.priors.cascade import Cascade, down, relay_level, resampled_time, up
+from restorekit.priors.cascade import Cascade, down, relay_level, up
 from restorekit.training.infomax import START, Critic, kappa_at, scale_loss
 from tests.test_pisdm import pictures, random_net
 
@@ -36,15 +36,6 @@ def test_relay_level_hides_what_upsampling_puts_in_place_of_detail() -> None:
     assert relay_level(2 * noise, 4) == pytest.approx(2 * relay_level(noise, 4), rel=1e-5)
 
 
-def test_resampled_time_favours_high_noise() -> None:
-    t = torch.linspace(0, 1000, 100_001, dtype=torch.float64)
-    for n in (1.0, 2.0, 3.0):
-        out = resampled_time(t, 1000, n)
-        assert float(out.mean()) == pytest.approx(1000 * n / (n + 1), rel=1e-3)
-        assert bool((out.diff() <= 0).all())
-        assert (float(out.min()), float(out.max())) == (1, 1000)
-
-
 def test_a_cascade_is_one_denoiser() -> None:
     # For N(0, 1) that is constant over blocks and known to both stages, the low stage answers exactly.
     prior = Cascade(lambda x, s: x / (1 + torch.as_tensor(s).view(-1, 1, 1, 1) ** 2), lambda x, s: 0 * x + 7, 0.5, 2)
@@ -62,12 +53,12 @@ def test_a_cascade_is_one_denoiser() -> None:
     assert max(abs(a - b) for a, b in pairwise(values)) < 0.2  # no jump
 
 
-def test_the_start_of_the_high_stage() -> None:
-    prior = Cascade(lambda x, s: x, lambda x, s: x, 0.5, 4)
-    low, noise = pictures(2, 3, 4, 4), torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close((prior.start(low, noise) - up(low, 4)) / 0.5, noise)
-    with pytest.raises(ValueError, match="relay=0"):
-        Cascade(prior, prior, 0.0)
+@pytest.mark.parametrize(
+    ("settings", "words"), [((0.0,), "relay=0.0 must be positive"), ((0.5, 1), "factor=1"), ((0.5, 2, 0.4), "top=0.4")]
+)
+def test_stages_that_cannot_go_together(settings: tuple[float, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Cascade(lambda x, s: x, lambda x, s: x, *settings)  # type: ignore[arg-type]
 
 
 # --- the scale-invariant loss ---

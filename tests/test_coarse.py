@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.coarse import Enlarge, below, reduced, restore_from_coarse
-from restorekit.driver import restore
+from restorekit.coarse import enlarge_to, reduced, restore_from_coarse
+from restorekit.driver import other_stage, restore
 from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.priors.cascade import Cascade, down, up
+from restorekit.schedule import below
 from restorekit.solvers.from_text import solver
-from restorekit.types import Problem
+from restorekit.types import Problem, Rng, Step
 
 SHAPE, MEAN, SPREAD = (1, 8, 12), 0.5, 0.2
 
@@ -40,10 +41,12 @@ def problem(sigma_y: float = 0.1) -> Problem:
 
 def test_enlarge_and_its_adjoint() -> None:
     rng = torch.Generator().manual_seed(1)
-    enlarge = Enlarge((2, 3, 5), 4)
-    x, y = torch.randn(1, 2, 3, 5, generator=rng), torch.randn(1, 2, 12, 20, generator=rng)
-    torch.testing.assert_close((enlarge(x) * y).sum(), (x * enlarge.adjoint(y)).sum())
-    assert torch.equal(enlarge(x)[..., 3, 7], x[..., 0, 1])
+    for height, width in ((12, 20), (9, 18), (12, 17)):
+        enlarge = enlarge_to((2, height, width), 4)
+        assert enlarge.image_shape == (2, 3, 5)
+        x, y = torch.randn(1, 2, 3, 5, generator=rng), torch.randn(1, 2, height, width, generator=rng)
+        torch.testing.assert_close((enlarge(x) * y).sum(), (x * enlarge.adjoint(y)).sum())
+        assert torch.equal(enlarge(x)[..., 3, 7], x[..., 0, 1])
 
 
 def test_the_reduced_problem_measures_the_enlarged_picture() -> None:
@@ -52,8 +55,7 @@ def test_the_reduced_problem_measures_the_enlarged_picture() -> None:
     mask[:, 2] = 0
     whole = Problem(torch.zeros(1, *SHAPE), ops.Inpaint(SHAPE, mask), Gaussian(0.1))
     torch.testing.assert_close(reduced(whole, 2).operator(z), whole.operator(up(z, 2)))
-    with pytest.raises(BadInput, match=r"sides 8x12 are no multiples of 5.*leave the low stage out"):
-        reduced(whole, 5)
+    assert reduced(whole, 5).operator.image_shape == (1, 2, 3)
 
 
 @pytest.mark.parametrize("name", ["mmps", "dps:scale=1", "diffpir:zeta=0.3"])
@@ -82,10 +84,40 @@ def test_each_sample_begins_with_its_own_coarse_one(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(kind, "start", watched)
     restore_from_coarse(given, CASCADE, solver("mmps"), samples=3, seed=5, steps=4, low_steps=4, batch=2)
-    coarse = restore(reduced(given, 2), low, solver("mmps"), samples=3, seed=5, steps=4).samples
+    coarse = restore(reduced(given, 2), low, solver("mmps"), samples=3, seed=other_stage(5), steps=4).samples
     begins = [s for s in seen if len(s) == 2]
     assert [s[0] for s in begins] == [0.3, 0.3]
     torch.testing.assert_close(torch.cat([s[1] for s in begins]), up(coarse, 2))
+
+
+def test_the_noise_of_the_stages_is_not_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Tensor] = []
+    plain = Rng.normal
+    monkeypatch.setattr(Rng, "normal", lambda self, like: drawn.append(plain(self, like)) or drawn[-1])
+    restore_from_coarse(problem(), CASCADE, solver("mmps"), steps=4, low_steps=4, seed=1)
+    first = [x.flatten()[:20] for x in drawn]
+    assert len(first) > 4
+    assert all(not torch.equal(a, b) for i, a in enumerate(first) for b in first[:i])
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_any_size_and_calls_of_both_stages_counted(batch: int | None) -> None:
+    rng = torch.Generator().manual_seed(2)
+    given = Problem(torch.rand(1, 1, 7, 11, generator=rng), ops.Identity((1, 7, 11)), Gaussian(0.1))
+    seen: list[tuple[int, int]] = []
+    shapes = set()
+
+    def watch(done: int, total: int, step: Step) -> None:
+        seen.append((done, total))
+        shapes.add((*step.x.shape[1:], *step.x0.shape[1:]))
+
+    found = restore_from_coarse(
+        given, CASCADE, solver("mmps"), steps=5, low_steps=5, samples=3, batch=batch, progress=watch
+    )
+    assert found.samples.shape == (3, 1, 7, 11)
+    total = (found.nfe + found.settings["low_nfe"]) * (2 if batch else 1)
+    assert seen == [(i, total) for i in range(1, total + 1)]
+    assert shapes == {(1, 7, 11, 1, 7, 11)}
 
 
 def test_an_optimiser_begins_without_noise() -> None:

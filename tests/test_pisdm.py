@@ -301,8 +301,8 @@ def test_a_checkpoint_comes_back_and_is_a_prior(tmp_path: Path) -> None:
     assert float((classed(x, 0.3) - prior(x, 0.3)).abs().max()) > 1e-5
     with pytest.raises(BadInput, match="from 0 to 2"):
         load_prior(str(path), label=3)
-    assert isinstance(prior.network, Tiled)  # larger pictures in windows like those of the training
-    assert (prior.network.tile, prior.network.halo, prior.network.blend) == (16, 4, 4)
+    assert isinstance(prior.network, Tiled)  # larger pictures in windows of twice the side of the training
+    assert (prior.network.tile, prior.network.halo, prior.network.blend) == (32, 4, 4)
     assert prior(pictures(1, 3, 40, 37), 0.3).shape == (1, 3, 40, 37)
 
 

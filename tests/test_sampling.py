@@ -249,7 +249,7 @@ def test_guidance_needs_a_prior_that_was_trained_without_a_class_too(monkeypatch
 def test_a_prior_of_latents_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     class Latents:
         spec = PriorSpec("latents", {"kind": "unet", "bands": [1, 3]}, 1.0, 0.0, domain="latent")
-        precision, sha256, bands = "fp32", "", 3
+        precision, sha256, bands, cascade = "fp32", "", 3, None
 
         def for_bands(self, bands: int) -> Latents:
             self.bands = bands

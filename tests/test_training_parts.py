@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,13 +15,16 @@ from restorekit.errors import BadInput
 from restorekit.priors.codec import CodecConfig, CodecNet
 from restorekit.priors.fftd import FFTD, FFTDConfig
 from restorekit.priors.pisdm import PISDM, PISDMConfig
+from restorekit.priors.precond import VPTable
 from restorekit.priors.unet import UNet, UNetConfig
 from restorekit.training.adversary import Discriminator
-from restorekit.training.config import Config, read_config
+from restorekit.training.config import Config, Data, Noise, read_config
+from restorekit.training.data import Patches, resampled
 from restorekit.training.denoiser import DenoiserObjective, is_grey
 from restorekit.training.infomax import Critic
 from restorekit.training.loop import _begin, decaying, learning_rate
 from restorekit.training.objective import Objective
+from restorekit.training.pictures import Pictures
 from restorekit.training.state import State
 
 
@@ -126,3 +131,33 @@ def test_the_step_count_of_the_optimiser_goes_to_the_device_of_the_weights(tmp_p
     assert (state.step, state.seconds) == (1, 2.5)
     found = [v.device.type for p in away.parameters() for v in state.optimizer.state[p].values()]
     assert found == ["meta"] * 6
+
+
+@pytest.mark.parametrize("n", [1.0, 2.0, 3.0])
+def test_resampled_times_have_the_law_of_eq_10(n: float) -> None:
+    table, top = VPTable.linear(), 3.0
+    last = float(table.time(torch.tensor(2 * top, dtype=torch.float64)))
+    u = torch.linspace(0, 1, 20_001, dtype=torch.float64)
+    sigmas = torch.tensor([resampled(float(v), n, 0.01, top) for v in u], dtype=torch.float64)
+    assert bool((sigmas.diff() <= 0).all())  # t' falls with t
+    assert (float(sigmas[0]), float(sigmas[-1])) == pytest.approx((top, 0.01))
+    times = table.time(2 * sigmas)
+    # Times below that of the least level are raised to it: few.
+    assert float(times.mean()) == pytest.approx(last * n / (n + 1), rel=5e-3)
+    assert float(times[u == 0.5]) == pytest.approx(last * (1 - 0.5**n), rel=1e-6)
+
+
+def test_a_run_may_draw_its_levels_by_eq_10(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        iio.imwrite(tmp_path / f"{i}.png", rng.integers(0, 255, (20, 20, 3), np.uint8))
+    pictures = Pictures.open(tmp_path, tmp_path / "cache")
+    law = Noise(resample=2.0, sigma_min=0.01, sigma_max=3.0, wide=0.0)
+    drawn = Patches(pictures, Data(crop=16), law, 0)
+    found = drawn.batch(0, 300, False)[2].double()
+    expected = torch.tensor([resampled(u, 2.0, 0.01, 3.0) for u in np.linspace(0, 1, 3001)[:-1]], dtype=torch.float64)
+    assert float(found.log().mean()) == pytest.approx(
+        float(expected.log().mean()), abs=5 * float(expected.log().std()) / 300**0.5
+    )
+    usual = Patches(pictures, Data(crop=16), Noise(sigma_max=3.0, wide=0.0), 0).batch(0, 300, False)[2]
+    assert float(found.median()) > 2 * float(usual.median())

@@ -13,7 +13,7 @@ import torch
 import restorekit
 from restorekit import io
 from restorekit.cli.measured import Measured
-from restorekit.cli.progress import restore_with_bar
+from restorekit.cli.progress import bar, restore_with_bar
 from restorekit.coarse import restore_from_coarse
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade
@@ -42,7 +42,16 @@ class Job(Measured):
         prior, problem = self.loaded, self.problem
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
         if self.coarse:
-            result = restore_from_coarse(problem, self._stages, solver, low_steps=steps, **settings)
+            stages = self._stages
+            with bar(type(solver).__name__) as show:
+                result = restore_from_coarse(
+                    problem,
+                    stages,
+                    solver,
+                    low_steps=steps,
+                    progress=lambda done, total, _: show(done, total),
+                    **settings,
+                )
         else:
             result = restore_with_bar(problem, self.denoiser, solver, **settings)
         misfit = problem.misfit(result.samples[:1].to(self.place))
@@ -108,7 +117,9 @@ class Job(Measured):
             **extra,
         }
         io.write_json(self.target.with_name(self.target.name + ".json"), record)
+        low = f" and {result.settings['low_nfe']} of the low stage" if self.coarse else ""
         print(
-            f"{self.target}  ({result.nfe} network calls, {result.seconds:.1f} s, {len(written)} picture(s) and .json)"
+            f"{self.target}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, "
+            f"{len(written)} picture(s) and .json)"
         )
         return warnings

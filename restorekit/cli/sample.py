@@ -25,6 +25,7 @@ def sample(
     label: Annotated[int | None, typer.Option(min=0, help="Class, for priors with classes.", show_default=False)] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Weight of the class against none (two network calls a step); default: the class alone.", show_default=False)] = None,
     eta: Annotated[float | None, typer.Option(help="Fresh noise of ddim and ddpm: 0 none, 1 ancestral.", show_default=False)] = None,
+    relay: Annotated[bool, typer.Option(help="Of a cascade: the low stage first, the high one from a small noise on.")] = True,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples at a time; changes memory, not the samples.", show_default=False)] = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -40,7 +41,7 @@ def sample(
     from restorekit.sampling import Sampling
 
     made = Sampling(prior=prior, n=n, solver=solver, steps=steps, size=size_of(size), bands=bands, seed=seed, label=label,
-                    guidance=guidance, eta=eta, batch=batch, device=device, precision=precision)  # fmt: skip
+                    guidance=guidance, eta=eta, relay=relay, batch=batch, device=device, precision=precision)  # fmt: skip
     made.check()
     io.check_writable(out, made.shape[0], False)
     if folder is not None:
@@ -90,6 +91,8 @@ def _write(made: Sampling, found: Samples, out: Path, folder: Path | None) -> No
     }  # fmt: skip
     io.write_json(out.with_name(out.name + ".json"), record)
     _, h, w = made.shape
+    low = f" and {found.settings['low_nfe']} of the low stage" if "low_nfe" in found.settings else ""
     print(
-        f"{out}  ({made.n} samples of {prior.spec.name}, {h}x{w}, {found.nfe} network calls each, {found.seconds:.1f} s)"
+        f"{out}  ({made.n} samples of {prior.spec.name}, {h}x{w}, {found.nfe} network calls each{low}, "
+        f"{found.seconds:.1f} s)"
     )

@@ -4,7 +4,8 @@ Eq 9, with its misprints corrected, X' = sqrt(alpha_bar) Up_s(X_L) + sqrt(1 - al
 one step, under which hardly any noise would be added, and an upsampling for the product s X_L. Here, in x0 + sigma n, it
 is x = Up_s(x_L) + sigma n. The seed does not say at which level. It has to hide what Up_s(x_L) has in place of detail:
 `relay_level` measures that on pictures. The high stage is then an ordinary denoiser, trained on levels up to 1.5
-`top`: the relay, for sampling; more for restoration, where a level above the relay still shows fine detail. (Teng et al., "Relay Diffusion", ICLR 2024, would instead train it to take out the blocks.)
+`top`: the relay, for sampling; more for restoration, where a level above the relay still shows fine detail. (Teng et
+al., "Relay Diffusion", ICLR 2024, would instead train it to take out the blocks.)
 """
 
 from __future__ import annotations
@@ -48,15 +49,6 @@ def relay_level(pictures: Tensor, factor: int) -> float:
     total = power.new_zeros(bins).index_add(0, ring, power.flatten())
     count = power.new_zeros(bins).index_add(0, ring, torch.ones_like(power).flatten())
     return math.sqrt(float((total / count.clamp(min=1)).max()))
-
-
-def resampled_time(t: Tensor, steps: float, n: float = 2.0) -> Tensor:
-    """Eq 10: t' = T (1 - (t / T)^n), within [1, T], of t ~ U(0, T).
-
-    The seed calls it convex and says that it maps to a larger value. It falls with t and is concave for n > 1; its mean,
-    T n / (n + 1), favours high noise for n > 1, and n = 1 leaves t uniform. n is not given.
-    """
-    return (steps * (1 - (t / steps) ** n)).clamp(1, steps)
 
 
 @dataclass(frozen=True)
@@ -110,7 +102,8 @@ class Cascade:
 
     Up to `top` the answer is the high stage's. Above 1.5 `top` it is that of the low stage for the block means, where the
     noise is sigma / factor: what a block holds beyond its mean cannot be seen there. Between the two it goes over from one
-    to the other, linearly in ln(sigma). `relay` is where a sample goes over, and may be lower: see `start`.
+    to the other, linearly in ln(sigma). `relay` is where a finished low-resolution picture is taken up and may be lower:
+    eq 9, as `restorekit.sampling` and `restorekit.coarse` do.
     """
 
     low: Denoiser
@@ -124,13 +117,6 @@ class Cascade:
             raise ValueError(f"relay={self.relay} must be positive and factor={self.factor} 2 or more")
         if self.top and self.top < self.relay:
             raise ValueError(f"top={self.top} must be relay={self.relay} or more: sampling begins there")
-
-    def start(self, low: Tensor, noise: Tensor) -> Tensor:
-        """Eq 9: the state at level `relay` for a finished low-resolution picture (sampled, or restored).
-
-        noise: standard normal, of the high resolution. Go on from there with the levels of a schedule up to `relay`.
-        """
-        return up(low, self.factor) + self.relay * noise
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         s, top = per_item(sigma, x), self.top or self.relay

@@ -105,11 +105,11 @@ def load_prior(
     """A prior by name or path: a shipped name, a .safetensors checkpoint, a folder of a diffusers UNet2DModel, or a
     state dict of guided-diffusion (.pt, see `restorekit.priors.foreign.guided_diffusion` for its flags).
 
-    tile: side of the windows the network sees at a time, pixels; None for the whole picture. "auto" is 512, where
-    windows give the numbers of the whole picture; for a scan over all of it, the side it was trained on; for networks of
-    other libraries (attention, normalisation over the picture) None. precision: "auto" is bf16 where that is faster, for networks of other libraries
-    always fp32: sigma multiplies what they predict, and so its rounding. label: the class, where there are classes.
-    A prior of latents is a `LatentPrior`; it too is seen in windows of the side it was trained on, and in fp32.
+    tile: side of what the windows of the network put together, pixels, around which each sees a little more; None for the
+    whole picture. "auto" is 512, where windows give the numbers of the whole picture; for a scan over all of it, twice the
+    side it was trained on; for networks of other libraries (attention, normalisation over the picture) None. precision:
+    "auto" is bf16 where that is faster, for networks of other libraries always fp32: sigma multiplies what they predict,
+    and so its rounding. label: the class, where there are classes. A prior of latents is a `LatentPrior`; it too is seen in windows of the side it was trained on, and in fp32.
     """
     if precision not in get_args(Precision):
         raise BadInput(f"precision {precision!r} is unknown; it is {', '.join(get_args(Precision))}")
@@ -138,7 +138,7 @@ def load_prior(
     if isinstance(net, Stages):
         c = net.config
         low = EDM(Network(net.low, half, label), c.low_sigma_data, c.low_mean)
-        # The low stage sees windows of its own: those it was trained on.
+        # The low stage sees windows of its own.
         small = _ready(low, c.low, None if side is None else c.low.tile)
         cascade = Cascade(small, denoise, c.relay, c.factor, c.top)
         denoise = Padded(cascade, c.factor)

@@ -71,8 +71,10 @@ class PISDMConfig:
 
     @property
     def tile(self) -> int:
-        """Side of a window: the state of a scan is used to as many tokens as there were in training."""
-        return self.side
+        """Side of a window, twice that of the training: from there on larger ones are less exact, smaller ones overlap more
+        than they save. `benchmarks/windows.py` prints both.
+        """
+        return 2 * self.side
 
     @property
     def halo(self) -> int:

@@ -174,11 +174,17 @@ class Data(Section):
 
 
 class Noise(Section):
-    """ln sigma ~ N(log_mean, log_std^2); a share `wide` is instead log-uniform over (sigma_min, sigma_max)."""
+    """ln sigma ~ N(log_mean, log_std^2), or eq 10 of seed 000 where `resample` is given, see `training.data`; a share
+    `wide` is instead log-uniform over (sigma_min, sigma_max)."""
 
     log_mean: float = -1.9
     log_std: float = Field(default=1.2, gt=0)
     wide: float = Field(default=0.1, ge=0, le=1)
+    resample: float | None = Field(
+        default=None,
+        gt=0,
+        description="n of t' = T (1 - (t / T)^n), t uniform over DDPM times; log_mean, log_std unused",
+    )
     sigma_min: float = Field(default=0.002, gt=0)
     sigma_max: float = Field(default=100.0, gt=0)
 

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from restorekit.priors.precond import VPTable
 from restorekit.training.config import Data, Noise
 from restorekit.training.pictures import Pictures
 
+TABLE = VPTable.linear()
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -23,6 +25,17 @@ def log_intensity(grey: NDArray[np.floating], within: NDArray[np.float32] | floa
     levels from being a comb. The half keeps black finite, at -12.5.
     """
     return (2 * np.log((255 * grey + 0.5 + within) / 256)).astype(np.float32)
+
+
+def resampled(u: float, n: float, sigma_min: float, sigma_max: float) -> float:
+    """Noise level of a resampled time, eq 10 of seed 000: t' = T (1 - (t / T)^n), t = u T, for u ~ U(0, 1).
+
+    Times are those of the linear table of Ho et al. on pictures of span 2; T is that of sigma_max. The seed calls the map
+    convex and says that it gives a larger time. It falls with t and is concave for n > 1; its mean, T n / (n + 1), favours
+    high noise for n > 1, and n = 1 leaves t uniform. n is not given there.
+    """
+    time = TABLE.time(torch.tensor(2 * sigma_max, dtype=torch.float64)) * (1 - u**n)
+    return min(max(float(TABLE.sigma(time)) / 2, sigma_min), sigma_max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +80,8 @@ class Patches:
         law = self.noise
         if rng.random() < law.wide:
             return float(np.exp(rng.uniform(np.log(law.sigma_min), np.log(law.sigma_max))))
+        if law.resample is not None:
+            return resampled(rng.random(), law.resample, law.sigma_min, law.sigma_max)
         normal = NormalDist(law.log_mean, law.log_std)
         low, high = normal.cdf(np.log(law.sigma_min)), normal.cdf(np.log(law.sigma_max))
         share = rng.uniform(low, high)  # of a law cut off at both ends
