@@ -1,4 +1,4 @@
-"""Errors that a user can mend. The command line prints their one line and leaves; the library raises them."""
+"""Errors that a user can mend, and a stop that a user asked for. The command line prints their one line and leaves."""
 
 
 class BadInput(ValueError):
@@ -7,3 +7,14 @@ class BadInput(ValueError):
 
 class Unsupported(BadInput):
     """A combination that cannot work; the message names what can."""
+
+
+class Stopped(BaseException):
+    """A signal ended a run in good order; the message says how to go on. No Exception, as KeyboardInterrupt is none.
+
+    code: what a process ends with, 128 + the number of the signal.
+    """
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.code = 128 + number

@@ -23,7 +23,7 @@ from restorekit.training.config import Config, read_config
 from restorekit.training.loop import train
 from restorekit.training.objectives import objective_of
 from restorekit.training.pictures import Pictures
-from tests.test_training import changed, interrupt, read_log, same_weights, weights
+from tests.training_runs import changed, interrupt, read_log, same_weights, weights
 
 TINY = """
 name: tiny
@@ -134,6 +134,21 @@ def test_a_gaussian_latent_is_drawn_and_pulled_to_the_standard_one(config: Confi
     still = float((alike.net.decode(mean) - x0).abs().mean())  # of the same weights: the seed is the same
     assert float(alike(x0, torch.zeros_like(noise))) == pytest.approx(still)
     assert abs(float(alike(x0, noise)) - still) > 1e-4
+
+
+def test_a_gaussian_latent_may_have_more_numbers_than_the_picture(config: Config, pictures: Path) -> None:
+    wide = {"model__regulariser": "kl", "model__bands": [1], "model__channels": 20, "data__grey_every": 0}
+    made = objective(config, pictures, **wide)
+    x0, noise = made.batch(0, 0, 64)
+    assert (x0.shape, noise.shape) == ((64, 1, 16, 16), (64, 20, 4, 4))
+    assert float(noise.mean()) == pytest.approx(0, abs=0.035)  # 20 480 numbers: 5 deviations, here and below
+    assert float(noise.std()) == pytest.approx(1, abs=0.025)
+    other = np.corrcoef(noise.flatten(0, 1).flatten(1).numpy())  # no draw is used for two channels or two items
+    assert float(np.abs(other - np.eye(len(other))).max()) < 0.999
+    loss = made(x0, noise)
+    loss.backward()
+    assert bool(loss.isfinite())
+    assert made.net.into.weight.grad is not None
 
 
 def test_each_side_of_the_game_learns_from_its_own_term() -> None:

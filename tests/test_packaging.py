@@ -64,6 +64,14 @@ def test_every_module_imports(name: str) -> None:
     importlib.import_module(name)
 
 
+def test_no_file_is_longer_than_400_lines() -> None:
+    folders = [ROOT / name for name in ("restorekit", *PLACES.values(), "tests", "benchmarks", "examples")]
+    found = [p for folder in folders for p in sorted(folder.rglob("*")) if p.suffix in (".py", ".js", ".css")]
+    assert {p.suffix for p in found} == {".py", ".js", ".css"}
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text(encoding="utf-8").splitlines()) for p in found}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
 def test_every_public_name_is_there() -> None:
     assert all(hasattr(restorekit, name) for name in restorekit.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

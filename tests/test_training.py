@@ -1,12 +1,12 @@
+"""Runs of a denoiser: what they leave, how they are resumed, and several processes."""
+
 from __future__ import annotations
 
-import csv
 import os
 import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,210 +23,24 @@ from restorekit.priors.checkpoint import build, read_spec
 from restorekit.priors.library import load_prior
 from restorekit.priors.unet import UNet
 from restorekit.training import denoiser
-from restorekit.training import pictures as decoding
-from restorekit.training.config import Config, Data, Noise, read_config
-from restorekit.training.data import Patches, log_intensity
+from restorekit.training.config import Config, read_config
+from restorekit.training.data import Patches
 from restorekit.training.loop import train
 from restorekit.training.pictures import Pictures
 from restorekit.training.state import Header
 from restorekit.training.watch import Watch
-
-TINY = """
-name: tiny
-model: {bands: [1, 3], widths: [8, 16], embed: 16}
-data: {crop: 16, grey_every: 3}
-optim: {batch: 4, steps: 6, lr: 0.002, warmup: 2}
-run: {precision: fp32, log_every: 1, sample_every: 3, checkpoint_every: 1000}
-"""
+from tests.training_runs import TINY, changed, interrupt, mixed_pictures, read_log, same_weights, weights
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder of smooth pictures: mixed sizes, colour, grey and 16 bit."""
-    folder = tmp_path / "pictures"
-    (folder / "deep").mkdir(parents=True)
-    shapes: list[tuple[str, tuple[int, ...], Any]] = [
-        ("a.png", (20, 31, 3), np.uint8), ("b.png", (40, 17), np.uint8), ("deep/c.png", (18, 18), np.uint16),
-        ("d.tif", (25, 33, 3), np.uint16), ("e.png", (9, 50, 3), np.uint8), ("f.png", (24, 24, 4), np.uint8),
-    ]  # fmt: skip
-    for i, (name, shape, dtype) in enumerate(shapes):
-        h, w = np.indices(shape[:2])
-        wave = 0.5 + 0.4 * np.sin(0.2 * h + 0.1 * (i + 1) * w)
-        picture = np.broadcast_to(wave.reshape(*shape[:2], *[1] * (len(shape) - 2)), shape) * np.iinfo(dtype).max
-        iio.imwrite(folder / name, picture.astype(dtype))
-    (folder / "notes.txt").write_text("not a picture")
-    return folder
+    return mixed_pictures(tmp_path / "pictures")
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     (tmp_path / "tiny.yaml").write_text(TINY)
     return read_config(tmp_path / "tiny.yaml")
-
-
-def weights(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as f:
-        return {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
-
-
-def read_log(out: Path) -> list[dict[str, float]]:
-    with (out / "log.csv").open(newline="", encoding="utf-8") as f:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(f)]
-
-
-def changed(config: Config, **settings: Any) -> Config:
-    """`config` with other settings: optim__steps=3 is optim.steps=3."""
-    raw = config.model_dump()
-    for key, value in settings.items():
-        section, _, name = key.rpartition("__")
-        (raw[section] if section else raw)[name] = value
-    return Config.model_validate(raw)
-
-
-def patches(source: Pictures, seed: int = 0, flips: bool = True, **noise: float) -> Patches:
-    return Patches(source, Data(crop=16, flips=flips), Noise(**noise), seed)
-
-
-def interrupt(step: int, config: Config, pictures: Path, out: Path, resume: bool = False) -> None:
-    """A run of batches of 4 that is killed when it has done this many steps."""
-    plain = Patches.batch
-
-    def stopped(self: Patches, first: int, count: int, grey: bool) -> tuple[Tensor, ...]:
-        if first == step * 4:
-            raise KeyboardInterrupt
-        return plain(self, first, count, grey)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Patches, "batch", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            train(config, pictures, out, resume=resume, quiet=True)
-
-
-def same_weights(first: Path, second: Path) -> bool:
-    a, b = weights(first), weights(second)
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-def test_a_folder_and_its_zip_are_the_same_pictures(pictures: Path, tmp_path: Path) -> None:
-    archive = tmp_path / "pictures.zip"
-    with zipfile.ZipFile(archive, "w") as z:
-        for path in sorted(pictures.rglob("*")):
-            z.write(path, path.relative_to(pictures))
-    first, second = Pictures.open(pictures, tmp_path / "one"), Pictures.open(archive, tmp_path / "two")
-    assert len(first) == 6
-    assert first.shapes.tolist() == [[20, 31], [40, 17], [25, 33], [18, 18], [9, 50], [24, 24]]
-    assert first.fingerprint == second.fingerprint
-    assert bytes(first.pixels) == bytes(second.pixels)
-    grey = np.asarray(iio.imread(pictures / "b.png"))
-    assert all(np.array_equal(first[1][..., band], grey) for band in range(3))
-    assert np.array_equal(first[3][..., 0], iio.imread(pictures / "deep/c.png") >> 8)
-    assert np.array_equal(first[0], iio.imread(pictures / "a.png"))
-    assert len(first.at_least(18)) == 4  # those of 17 and of 9 pixels are too small
-    with pytest.raises(ValueError, match="crop=99; choose a smaller crop"):
-        first.at_least(99)
-
-
-@pytest.mark.parametrize("source", ["empty", "missing", "broken"])
-def test_unusable_sources_are_told_in_one_line(source: str, tmp_path: Path) -> None:
-    folder = tmp_path / source
-    if source != "missing":
-        folder.mkdir()
-    if source == "broken":
-        (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing of the kind")
-    with pytest.raises(ValueError) as caught:
-        Pictures.open(folder, tmp_path / "cache")
-    assert "\n" not in str(caught.value)
-    assert ("bad.png" if source == "broken" else source) in str(caught.value)
-    assert not (tmp_path / "cache" / "pictures.json").exists()  # a later call does not take half a cache for a whole
-
-
-def test_broken_files_are_skipped_counted_and_told(
-    pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = Pictures.open(pictures, tmp_path / "whole")
-    cut = (pictures / "a.png").read_bytes()
-    (pictures / "cut.png").write_bytes(cut[: len(cut) // 2])
-    (pictures / "garbage.jpg").write_bytes(b"nothing of the kind")
-    (pictures / "empty.png").write_bytes(b"")
-    iio.imwrite(pictures / "float.tif", np.zeros((30, 30), np.float32))
-    rest = Pictures.open(pictures, tmp_path / "rest")
-    assert rest.fingerprint == whole.fingerprint
-    assert rest.names == whole.names
-    assert bytes(rest.pixels) == bytes(whole.pixels)
-    assert [name.partition(":")[0] for name in rest.broken] == ["cut.png", "empty.png", "float.tif", "garbage.jpg"]
-    assert "4 of 10 pictures skipped: cut.png: " in caplog.text
-    assert "and 1 more" in caplog.text
-
-
-def test_several_sources_are_one(pictures: Path, tmp_path: Path) -> None:
-    one = Pictures.open([pictures], tmp_path / "one")
-    both = Pictures.open([pictures, pictures / "deep"], tmp_path / "both")
-    assert len(both) == len(one) + 1
-    assert both.names[-1] == "c.png"
-    assert np.array_equal(both[-1], one[one.names.index("deep/c.png")])
-
-
-def test_log_intensity_takes_grey_levels_for_amplitudes(pictures: Path, tmp_path: Path) -> None:
-    level = np.array([0, 1, 64, 255], np.float32) / 255
-    assert np.allclose(log_intensity(level), 2 * np.log((np.array([0, 1, 64, 255]) + 1) / 256), atol=1e-6)
-    source = Pictures.open(pictures, tmp_path / "cache").at_least(16)
-    plain = Patches(source, Data(crop=16, gain=0, contrast=0), Noise(), 0, "log-intensity")
-    grey = Patches(source, Data(crop=16), Noise(), 0)
-    for i in range(4):
-        u, g = plain.item(i, True)[0], grey.item(i, True)[0]
-        assert np.abs(128 * np.exp(u / 2) - 127.5 * g - 0.25 - 0.25).max() <= 0.2501  # half a level each way
-    varied = Patches(source, Data(crop=16, gain=0.5, contrast=0), Noise(), 0, "log-intensity")
-    shifts = np.array([(varied.item(i, True)[0] - plain.item(i, True)[0]).mean() for i in range(200)])
-    assert abs(shifts.mean()) < 0.12
-    assert abs(shifts.std() - 0.5) < 0.1
-    stretched = Patches(source, Data(crop=16, gain=0, contrast=0.2), Noise(), 0, "log-intensity")
-    u, v = plain.item(3, True)[0], stretched.item(3, True)[0]
-    assert abs(u.mean() - v.mean()) < 1e-4
-    assert np.allclose(v - v.mean(), v.std() / u.std() * (u - u.mean()), atol=1e-4)
-
-
-def test_a_batch_is_a_function_of_seed_and_index(pictures: Path, tmp_path: Path) -> None:
-    source = Pictures.open(pictures, tmp_path / "cache").at_least(16)
-    x0, noise, sigma = patches(source).batch(10, 6, grey=False)
-    for i in range(6):
-        alone = patches(source).batch(10 + i, 1, grey=False)
-        assert torch.equal(alone[0][0], x0[i])
-        assert torch.equal(alone[1][0], noise[i])
-        assert float(alone[2][0]) == float(sigma[i])
-    assert not torch.equal(patches(source, seed=1).batch(10, 6, grey=False)[1], noise)
-    assert x0.shape == (6, 3, 16, 16)
-    assert x0.dtype == noise.dtype == sigma.dtype == torch.float32
-    assert 0 <= float(x0.min()) <= float(x0.max()) <= 1
-    grey = patches(source).batch(10, 6, grey=True)[0]
-    luma = (x0 * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    torch.testing.assert_close(grey, luma, rtol=0, atol=1e-6)  # float32 sums of three
-
-
-def test_noise_levels_follow_the_declared_law(pictures: Path, tmp_path: Path) -> None:
-    source = Pictures.open(pictures, tmp_path / "cache").at_least(16)
-    narrow = patches(source, wide=0.0, sigma_min=1e-9, sigma_max=1e9)
-    logs = np.log([narrow.item(i, True)[2] for i in range(1000)])
-    assert abs(logs.mean() + 1.9) < 4 * 1.2 / np.sqrt(1000)  # four standard errors, here and below
-    assert abs(logs.std() - 1.2) < 4 * 1.2 / np.sqrt(2000)
-
-
-def test_a_share_of_the_noise_levels_is_log_uniform(pictures: Path, tmp_path: Path) -> None:
-    source = Pictures.open(pictures, tmp_path / "cache").at_least(16)
-    mixed = patches(source, wide=0.3, log_mean=0.0, log_std=1e-6, sigma_min=np.exp(-3.0), sigma_max=np.exp(5.0))
-    logs = np.log([mixed.item(i, True)[2] for i in range(1000)])
-    wide = logs[np.abs(logs) > 1e-4]  # the others are at log_mean
-    assert abs(len(wide) / 1000 - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 1000)  # four standard errors, here and below
-    assert abs(wide.mean() - 1.0) < 4 * 8 / np.sqrt(12 * 300)
-    assert -3 <= wide.min() < -2.7 < 4.7 < wide.max() <= 5
-
-
-@pytest.mark.parametrize(("flips", "views"), [(True, 8), (False, 1)])
-def test_flips_show_a_picture_in_all_eight_positions(flips: bool, views: int, tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    iio.imwrite(tmp_path / "one" / "a.png", np.arange(256, dtype=np.uint8).reshape(16, 16))
-    one = patches(Pictures.open(tmp_path / "one", tmp_path / "cache"), flips=flips)
-    found = {one.item(i, True)[0].tobytes() for i in range(100)}  # one of eight is missed with chance 8 (7/8)^100
-    assert len(found) == views
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -363,25 +177,6 @@ def test_resume_refuses_another_run(pictures: Path, config: Config, tmp_path: Pa
         save_file(tensors, out / "state.safetensors", metadata=about)
         with pytest.raises(BadInput, match=words):
             train(once, pictures, out, resume=True, quiet=True)
-
-
-def test_any_change_of_the_source_is_noticed(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, decoded = decoding._decode, []
-    monkeypatch.setattr(decoding, "_decode", lambda source, *rest: decoded.append(source) or plain(source, *rest))
-    place, time = tmp_path / "place", (pictures / "a.png").stat().st_mtime_ns
-    changes = {
-        "nothing before": lambda: pictures,
-        "place": lambda: Path(shutil.copytree(pictures, place)),  # names, sizes and times are copied
-        "size": lambda: (place / "a.png").open("ab").write(b"x") and os.utime(place / "a.png", ns=(0, time)),
-        "time": lambda: os.utime(place / "a.png", ns=(0, time - 1)),
-        "name": lambda: (place / "a.png").rename(place / "aa.png"),
-    }
-    for change in changes.values():
-        change()
-        source, before = (place if place.exists() else pictures), len(decoded)
-        for _ in range(2):  # the second time it is as it was
-            Pictures.open(source, tmp_path / "cache")
-        assert len(decoded) == before + 1
 
 
 def test_the_cache_follows_the_pictures(pictures: Path, config: Config, tmp_path: Path) -> None:

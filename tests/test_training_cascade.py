@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import torch
 
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade, CascadeConfig, Stages, down, relay_level, up
-from restorekit.priors.checkpoint import load, read_spec
+from restorekit.priors.checkpoint import load, read_spec, save
 from restorekit.priors.library import load_prior
 from restorekit.priors.pisdm import PISDM
 from restorekit.priors.wrappers import Padded
+from restorekit.training import loop
 from restorekit.training.config import Config, Data, Noise
 from restorekit.training.data import Patches
 from restorekit.training.denoiser import DenoiserObjective
@@ -143,6 +146,40 @@ def test_stages_that_cannot_be(stage: dict[str, Any], words: str, low: Path, fol
         RelayObjective(config(cascade=stage), pictures(folder, tmp_path), "here")
 
 
+def test_stages_that_do_not_fit_each_other(low: Path, folder: Path, tmp_path: Path) -> None:
+    found, stage = pictures(folder, tmp_path), {"low": str(low), "relay": 0.3}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"cascade": stage | {"factor": 4}}, r"shrink=2, but cascade.factor=4 times data.shrink=1 is 4; set cascade.f"),
+        ({"cascade": stage | {"factor": 2}, "data": {"shrink": 2}}, "shrink=2, .*data.shrink=2 is 4"),
+        ({"cascade": stage, "data": {"labels": "folder"}}, r"other classes .* none and not 2 \(land, sea\); give both"),
+    ]
+    for sections, words in wrong:
+        with pytest.raises(BadInput, match=words) as error:
+            RelayObjective(config(**sections), found, "here")
+        assert "\n" not in str(error.value)
+    net, spec = load(low)
+    for training, words in (({}, ""), ({"classes": ["land", "lake"]}, r"2 \(land, lake\) and not 2 \(land, sea\)")):
+        other = tmp_path / "other.safetensors"  # of an older version, whose header says nothing of shrink
+        save(other, net.state_dict(), replace(spec, training=training))
+        labels = {"labels": "folder"} if words else {}
+        with pytest.raises(BadInput, match=words) if words else nullcontext():
+            RelayObjective(config(cascade={"low": str(other), "factor": 4, "relay": 0.3}, data=labels), found, "here")
+
+
+def test_each_process_must_have_pictures_to_compare(
+    low: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "processes", lambda: nullcontext(loop.Process(0, 4, torch.device("cpu"))))
+    with pytest.raises(
+        BadInput, match=r"optim.batch=4 leaves each of the 4 one; use optim.batch=8 or more, fewer"
+    ) as error:
+        train(config(cascade={"low": str(low)}), folder, tmp_path / "run", quiet=True)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+    for kappa, batch in ((0.0, 4), (0.4, 8)):
+        loop._refuse_share(config(cascade={"low": str(low), "kappa": kappa}, optim={"batch": batch}), 4)
+
+
 def test_pictures_are_shrunk_by_block_means(folder: Path, tmp_path: Path) -> None:
     found = pictures(folder, tmp_path)
     law = Noise()
@@ -178,11 +215,25 @@ def test_a_network_with_classes_is_trained_with_some_left_out(folder: Path, tmp_
     seen = torch.cat([objective.batch(step, 0, 4)[3] for step in range(100)])
     assert set(seen.tolist()) == {-1, 0, 1}
     assert abs(float((seen == -1).float().mean()) - 0.25) < 0.08  # 3.7 standard deviations
-    path = train(config(data={"labels": "folder"}), folder, tmp_path / "run", quiet=True)
+    settings = config(data={"labels": "folder"}, optim={"steps": 6})
+    path = train(settings, folder, tmp_path / "run", quiet=True)
     assert read_spec(path).training["classes"] == ["land", "sea"]
-    x = torch.rand(1, 3, 16, 16)
-    answers = [load_prior(str(path), precision="fp32", label=k)(x, 0.3) for k in (None, 0, 1)]
-    assert all(a.shape == x.shape for a in answers)
+    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    answers = torch.cat([load_prior(str(path), precision="fp32", label=k)(x, 0.3) for k in (None, 0, 1)])
+    assert answers.shape == (3, 3, 16, 16)
+    assert float(torch.pdist(answers.flatten(1), p=torch.inf).min()) > 1e-5  # a float32 is off by 1e-7
+    begun, trained = (
+        DenoiserObjective(c, found, "here") for c in (settings, settings.model_copy(update={"init": str(path)}))
+    )
+    first, classes = (dict(it.net.named_parameters())["classes.weight"] for it in (begun, trained))
+    assert (
+        float((classes - first).detach().abs().amax(1).min()) > 1e-4
+    )  # each of the three was met; fp16 rounds 0.05 by 2e-5
+    for label, row in ((0, 0), (1, 1), (-1, 2)):
+        classes.grad = None
+        trained(*trained.batch(0, 0, 4)[:3], torch.full((4,), label)).backward()
+        assert classes.grad is not None
+        assert classes.grad.abs().amax(1).nonzero().flatten().tolist() == [row]
     with pytest.raises(BadInput, match="label"):
         load_prior(str(path), label=2)
     with pytest.raises(ValueError, match=r"data\.labels needs a network that knows classes"):
@@ -201,9 +252,24 @@ def test_a_run_begins_with_the_weights_of_another(low: Path, folder: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_compiled_stages_learn_what_others_learn(low: Path, folder: Path, tmp_path: Path) -> None:
-    stage = {"low": str(low), "top": 1.0}
-    plain = train(config(cascade=stage), folder, tmp_path / "plain", quiet=True)
-    compiled = train(config(cascade=stage, run={"compile": True}), folder, tmp_path / "compiled", quiet=True)
+def test_compiled_stages_learn_what_others_learn_and_are_compiled_once(
+    low: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._dynamo.utils import counters
+
+    graphs, plain_batch = [], RelayObjective.batch
+
+    def counted(self: RelayObjective, step: int, first: int, count: int) -> tuple[torch.Tensor, ...]:
+        graphs.append(counters["stats"]["unique_graphs"])  # compiled before this step
+        return plain_batch(self, step, first, count)
+
+    settings = {"cascade": {"low": str(low), "top": 1.0, "ramp": 100}, "optim": {"steps": 12}}
+    plain = train(config(**settings), folder, tmp_path / "plain", quiet=True)
+    monkeypatch.setattr(RelayObjective, "batch", counted)
+    compiled = train(config(**settings, run={"compile": True}), folder, tmp_path / "compiled", quiet=True)
+    assert len(graphs) == 12
+    assert graphs[1] > graphs[0]  # colour, in the first step
+    assert graphs[3] > graphs[2]  # grey, in the third; kappa has risen since, and nothing else has changed
+    assert set(graphs[3:]) == {graphs[3]}
     for name, value in load(plain)[0].state_dict().items():
         torch.testing.assert_close(load(compiled)[0].state_dict()[name], value, rtol=1e-2, atol=2e-3)  # Adam's signs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -11,11 +12,18 @@ import torch
 from torch import nn
 
 from restorekit.errors import BadInput
+from restorekit.priors.codec import CodecConfig, CodecNet
+from restorekit.priors.fftd import FFTD, FFTDConfig
+from restorekit.priors.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import VPTable
+from restorekit.priors.unet import UNet, UNetConfig
+from restorekit.training.adversary import Discriminator
 from restorekit.training.config import Config, Data, Noise, read_config
 from restorekit.training.data import Patches, resampled
 from restorekit.training.denoiser import DenoiserObjective, is_grey
-from restorekit.training.loop import learning_rate
+from restorekit.training.infomax import Critic
+from restorekit.training.loop import _begin, decaying, learning_rate
+from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
 from restorekit.training.state import State
 
@@ -77,8 +85,37 @@ class Line(DenoiserObjective):
     """An objective of one layer."""
 
     def __init__(self, device: str = "cpu"):
-        nn.Module.__init__(self)
+        Objective.__init__(self)
         self.net = nn.Linear(2, 2, device=device)  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("net", "kept"),
+    [
+        (
+            PISDM(PISDMConfig(width=16, depth=3, head=8, detail=(8,), classes=2)),
+            r"ends|classes\.weight|blocks\.\d\.table",
+        ),
+        (FFTD(FFTDConfig(width=16, heads=2, classes=2)), r"classes\.weight|blocks\.\d\.table"),
+        (CodecNet(CodecConfig(width=8, codes=8)), "none, for the code book is a buffer"),
+        (UNet(UNetConfig(widths=(8, 16))), "none"),
+        (Critic(8, 8), "none"),
+        (Discriminator((1, 3), 4), "none"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_only_weights_of_layers_decay(net: nn.Module, kept: str) -> None:
+    sizes = {name: p.ndim for name, p in net.named_parameters()}
+    found = {name for name, ndim in sizes.items() if ndim > 1} - decaying(net)
+    assert {name for name in sizes if re.fullmatch(kept, name)} == found
+    assert all(sizes[name] > 1 for name in decaying(net))
+    whole = Line()
+    whole.net = net  # type: ignore[assignment]
+    groups = _begin(Config.model_validate({"optim": {"weight_decay": 0.1}}), whole, torch.device("cpu")).optimizer
+    weight = {id(p): group["weight_decay"] for group in groups.param_groups for p in group["params"]}
+    assert {name: weight[id(p)] for name, p in net.named_parameters()} == {
+        name: 0.1 if name in decaying(net) else 0.0 for name in sizes
+    }
 
 
 def test_the_step_count_of_the_optimiser_goes_to_the_device_of_the_weights(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 import restorekit
 from restorekit.cli import bench, check, cite, compare, degrade, metrics, priors, restore, sample, solvers, train, tune
-from restorekit.errors import BadInput
+from restorekit.errors import BadInput, Stopped
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -77,6 +77,8 @@ def run(arguments: list[str] | None = None) -> None:
         }
         kept["tune"] = kept["bench"]
         code = _fail(f"stopped; {kept.get(''.join(arguments[:1]), 'nothing was written')}", 130)
+    except Stopped as error:
+        code = _fail(str(error), error.code)
     except BadInput as error:
         if "--debug" in arguments:
             raise

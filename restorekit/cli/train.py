@@ -20,6 +20,8 @@ def train(
 ) -> None:  # fmt: skip
     """Train a prior; with several processes: torchrun --nproc-per-node 2 -m restorekit train ...
 
+    Ctrl-C (or SIGTERM) finishes the step, saves, and ends; --resume goes on from there. A second one ends at once.
+
     restorekit train unet --config configs/natural.yaml --data photos.zip --out runs/natural
     """
     import yaml

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.priors.checkpoint import PriorSpec, build, read_spec, save
+from restorekit.priors.checkpoint import PriorSpec, build, save
 from restorekit.priors.codec import CodecNet, reconstruct
 from restorekit.priors.perceptual import LPIPS, PriorDistance, gradient_distance, lpips
 from restorekit.training.adversary import Discriminator, balance, fooling, judging
@@ -48,10 +48,8 @@ class CodecObjective(Objective):
         self.config, self.loss = config, config.loss
         self.patches = Patches(pictures, config.data, config.noise, config.run.seed)
         mean, sigma_data = self.patches.moments(is_grey(config, 0))
-        about = f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}"
-        about += f", {len(pictures.broken)} unreadable ones skipped" if pictures.broken else ""
         arch = config.model.model_dump()
-        self.spec = PriorSpec(config.name, arch, sigma_data, mean, data=about, licence=config.licence)
+        self.spec = PriorSpec(config.name, arch, sigma_data, mean, data=pictures.about(data), licence=config.licence)
         torch.manual_seed(config.run.seed)
         net = build(self.spec)
         assert isinstance(net, CodecNet)
@@ -60,7 +58,8 @@ class CodecObjective(Objective):
         self.distance = distance_of(config)
         self.seen: tuple[Tensor, Tensor] | None = None  # latent of the batch and the numbers of its codes
         if config.init:
-            begin_from(Path(config.init), net)
+            trained = begin_from(config.init, net).arch
+            self.inherited = {k: trained.get(k, []) for k in ("mean", "std")} if self.loss.decoder_only else {}
         if self.loss.decoder_only:
             for part in (net.stem, net.down, net.into, *([net.book] if net.book else [])):
                 part.requires_grad_(False)
@@ -70,8 +69,12 @@ class CodecObjective(Objective):
         return self.net
 
     def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
-        """x0 and noise, each (count, C, crop, crop)."""
-        return self.patches.batch(step * self.config.optim.batch + first, count, is_grey(self.config, step))[:2]
+        """x0 (count, C, crop, crop) and noise of a latent (count, c, crop / f, crop / f)."""
+        start, side = step * self.config.optim.batch + first, self.config.data.crop // self.net.config.factor
+        x0 = self.patches.batch(start, count, is_grey(self.config, step))[0]
+        shape = (self.net.config.channels, side, side)
+        drawn = (self.patches.further(i).standard_normal(shape, np.float32) for i in range(start, start + count))
+        return x0, torch.from_numpy(np.stack(list(drawn)))
 
     def forward(self, x0: Tensor, noise: Tensor) -> Tensor:
         net, book = self.net, self.net.book
@@ -85,8 +88,7 @@ class CodecObjective(Objective):
         more = z.new_zeros(())
         if log_variance is not None:
             more = self.loss.kl * (z.square() + log_variance.exp() - 1 - log_variance).mean() / 2
-            own = F.pixel_unshuffle(noise, net.config.factor)[:, : z.shape[1]]  # the batch has more noise than latent
-            z = z + (log_variance / 2).exp() * own
+            z = z + (log_variance / 2).exp() * noise
         if book is not None:
             book.begin(z, self._seed())
         codes, index, commitment = net.quantise(z)
@@ -125,11 +127,7 @@ class CodecObjective(Objective):
     @torch.no_grad()
     def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
         """The codec of the averaged weights, with the mean and deviation of its latent over the training data."""
-        if self.loss.decoder_only:
-            old = read_spec(Path(self.config.init)).arch
-            moments = {k: old[k] for k in ("mean", "std")}
-        else:
-            moments = self._moments(self._averaged(ema))
+        moments = self.inherited if self.loss.decoder_only else self._moments(self._averaged(ema))
         save(path, ema, replace(self.spec, arch=self.spec.arch | moments, training=training))
 
     def _moments(self, net: CodecNet) -> dict[str, list[float]]:

@@ -72,6 +72,10 @@ class Patches:
         label = -1 if self.labels is None or rng.random() < self.data.label_drop else int(self.labels[number])
         return np.ascontiguousarray(x0, np.float32), noise, sigma, label
 
+    def further(self, index: int) -> np.random.Generator:
+        """For what an objective draws itself for item `index`: from further on in the stream of its patch."""
+        return np.random.Generator(np.random.Philox(key=[self.seed, index]).jumped())
+
     def _sigma(self, rng: np.random.Generator) -> float:
         law = self.noise
         if rng.random() < law.wide:

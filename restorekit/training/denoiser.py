@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import PriorSpec, build, load, save
+from restorekit.priors.checkpoint import PriorSpec, build, save
 from restorekit.priors.latent import LatentNet
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Config
 from restorekit.training.data import Patches
+from restorekit.training.inputs import loaded
 from restorekit.training.labels import Labels
 from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
@@ -49,14 +50,12 @@ class DenoiserObjective(Objective):
         self.net = build(self.spec)
         self.preconditioner = EDM(self.net, self.spec.sigma_data, self.spec.mean)
         if config.init:
-            begin_from(Path(config.init), self.net)
+            begin_from(config.init, self.net)
 
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
-        c, pictures = self.config, self.patches.pictures
+        c, about = self.config, self.patches.pictures.about(data)
         mean, sigma_data = self.patches.moments(is_grey(c, 0))
         arch = c.model.model_dump() | ({"classes": len(classes)} if classes else {})
-        about = f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}"
-        about += f", {len(pictures.broken)} unreadable ones skipped" if pictures.broken else ""
         spec = PriorSpec(
             c.name, arch, sigma_data, mean, c.domain, c.noise.sigma_min, c.noise.sigma_max, about, c.licence
         )  # fmt: skip
@@ -89,12 +88,9 @@ class DenoiserObjective(Objective):
         sample_grid(path, self.spec, ema, self.patches, next(self.net.parameters()).device)
 
 
-def begin_from(path: Path, net: nn.Module) -> None:
-    """Start with the weights of a trained prior, where names and shapes are the same; BadInput where none are."""
-    try:
-        trained, _ = load(path)
-    except (ValueError, OSError) as error:
-        raise BadInput(f"init: {error}") from None
+def begin_from(path: str, net: nn.Module) -> PriorSpec:
+    """Start with the weights of a trained prior, whose spec is returned; BadInput where names or shapes differ."""
+    trained, spec = loaded("init", path)
     trained = trained.net if isinstance(trained, LatentNet) else trained
     own, given = net.state_dict(), trained.state_dict()
     fits = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
@@ -104,3 +100,4 @@ def begin_from(path: Path, net: nn.Module) -> None:
             f"init: {path} is of another architecture ({lacking[0]} does not fit); use the model section of its run"
         )
     net.load_state_dict(fits)
+    return spec

@@ -19,15 +19,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import PriorSpec, build, load, save
+from restorekit.priors.checkpoint import PriorSpec, build, save
 from restorekit.priors.codec import Codec, CodecNet
 from restorekit.priors.latent import LatentNet
-from restorekit.priors.library import find
 from restorekit.priors.precond import Adapted, VPTable
 from restorekit.solvers.unconditional import DDIM
 from restorekit.training.config import Config, FFTDModel
 from restorekit.training.data import Patches
 from restorekit.training.denoiser import begin_from, is_grey
+from restorekit.training.inputs import loaded, other_kind
 from restorekit.training.labels import Labels
 from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
@@ -55,14 +55,12 @@ class LatentObjective(Objective):
         torch.manual_seed(config.run.seed)
         self.net = build(self.spec)
         if config.init:
-            begin_from(Path(config.init), self.net)
+            begin_from(config.init, self.net)
 
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
-        c, pictures, codec = self.config, self.patches.pictures, self.coding[0].config
+        c, about, codec = self.config, self.patches.pictures.about(data), self.coding[0].config
         arch = c.model.model_dump(exclude={"codec", "bands"}) | {"classes": len(classes), "channels": codec.channels}
         arch["side"] = c.data.crop // codec.factor
-        about = f"{data}: {len(pictures)} pictures, sha256 {pictures.fingerprint}"
-        about += f", {len(pictures.broken)} unreadable ones skipped" if pictures.broken else ""
         return PriorSpec(
             c.name, arch, 1.0, 0.0, "latent", self.table.sigma_min, self.table.sigma_max, about, c.licence,
             {"classes": list(classes)} if classes else {},
@@ -80,8 +78,8 @@ class LatentObjective(Objective):
         return x0, torch.from_numpy(np.stack(noise)), torch.tensor(t, dtype=torch.float32), *label
 
     def _draw(self, index: int) -> tuple[np.ndarray, float]:
-        """Of item `index` of a run: noise and time, from further on in the stream its patch is drawn from."""
-        rng = np.random.Generator(np.random.Philox(key=[self.config.run.seed, index]).jumped())
+        """Of item `index` of a run: noise and time."""
+        rng = self.patches.further(index)
         channels, side = self.spec.arch["channels"], self.spec.arch["side"]
         return rng.standard_normal((channels, side, side), np.float32), rng.uniform(0, len(self.table.alpha_bar) - 1)
 
@@ -136,13 +134,10 @@ class LatentObjective(Objective):
 
 
 def _codec(path: str) -> tuple[CodecNet, PriorSpec]:
-    try:
-        net, spec = load(find(path))
-    except (ValueError, OSError) as error:
-        raise BadInput(f"model.codec: {error}") from None
+    net, spec = loaded("model.codec", path)
     net = net.codec if isinstance(net, LatentNet) else net
     if not isinstance(net, CodecNet):
-        raise BadInput(f"model.codec={path} is no codec; train one with model.kind=codec")
+        raise other_kind("model.codec", path)
     return net, spec
 
 

@@ -15,14 +15,19 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from restorekit.errors import BadInput
+from restorekit.errors import BadInput, Stopped
 from restorekit.priors.orders import keep_apart
+from restorekit.training import inputs
 from restorekit.training.config import Config
 from restorekit.training.objective import Objective
 from restorekit.training.objectives import objective_of
 from restorekit.training.pictures import Pictures
+from restorekit.training.signals import ECHO, Signals
 from restorekit.training.state import Header, State
 from restorekit.training.watch import Watch
+
+STATE = "state.safetensors"
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)  # whose weights decay
 
 
 class Process(NamedTuple):
@@ -66,38 +71,69 @@ def train(
 
     `out` receives `prior.safetensors` (EMA weights, fp16), `state.safetensors` (for resume), `log.csv` and `samples/`.
     `resume` continues the run in `out`; BadInput if there is none, if `source` holds other pictures than it began with,
-    or if `config` differs in more than optim.steps (see `learning_rate`) and the intervals of `run`.
+    if `config` differs in more than optim.steps (see `learning_rate`) and the intervals of `run`, or if the codec or the
+    low stage that it names is another file. What `config.init` names is needed at the first start only.
+
+    SIGINT (Ctrl-C) and SIGTERM end a run after a whole step: a checkpoint is written, and Stopped raised. A second one
+    ends it at once.
     """
     with processes() as process:
-        path = out / "state.safetensors"
-        if path.exists() and not resume:
-            raise BadInput(f"{out} holds a run already; continue it with --resume or choose another --out")
-        if resume and not path.exists():
-            raise BadInput(f"--resume: {out} holds no {path.name}; check --out, or leave --resume out to begin a run")
-        if config.optim.batch % process.world:
-            raise BadInput(f"optim.batch={config.optim.batch} must be a multiple of the {process.world} processes")
-        header = Header.read(path) if resume else None
-        if header:
-            header.refuse_other(config, out)
+        header = _header(config, out, resume)
+        _refuse_share(config, process.world)
+        start = header.begun(config) if header else config
+        inputs.check(start)
+        files = inputs.checksums(start, header.files if header else {})
         if process.rank == 0:
             Pictures.open(source, out / "cache", header.data if header else None)
         if process.world > 1:
             dist.barrier()
-        pictures = Pictures.cached(out / "cache")
-        data = ", ".join(path.name for path in ([source] if isinstance(source, Path) else source))
-        prior = _run(config, pictures, data, out, process, resume, quiet)
+        pictures = Pictures.cached(out / "cache").at_least(config.data.crop * config.data.shrink)
+        if process.rank == 0:
+            pictures.tell_small()
+        name = ", ".join(path.name for path in ([source] if isinstance(source, Path) else source))
+        state = _begin(config, objective_of(start, pictures, name), process.device)
+        state.files = files
+        if resume:
+            state.load(out / STATE)
+        number = _run(config, state, pictures.fingerprint, out, process, quiet)
         if process.world > 1:
             # None leaves before the last checkpoint is written: a launcher ends all processes when one of them fails,
             # and gloo may abort a process that ends while its threads still hold the tensors of the last step.
             dist.barrier()
-        return prior
+        if number:
+            raise Stopped(f"stopped at step {state.step} of {config.optim.steps}; go on with --resume", number)
+        return out / "prior.safetensors"
 
 
-def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Process, resume: bool, quiet: bool) -> Path:
-    objective = objective_of(config, pictures, data)
-    state = _begin(config, objective, process.device)
-    if resume:
-        state.load(out / "state.safetensors")
+def _header(config: Config, out: Path, resume: bool) -> Header | None:
+    """That of the run to go on with; None where one begins. BadInput where `out` holds none, one too many, or another."""
+    path = out / STATE
+    if path.exists() and not resume:
+        raise BadInput(f"{out} holds a run already; continue it with --resume or choose another --out")
+    if resume and not path.exists():
+        raise BadInput(f"--resume: {out} holds no {STATE}; check --out, or leave --resume out to begin a run")
+    if not resume:
+        return None
+    header = Header.read(path)
+    header.refuse_other(config, out)
+    return header
+
+
+def _refuse_share(config: Config, world: int) -> None:
+    """BadInput for a batch that cannot be shared out among the processes."""
+    batch = config.optim.batch
+    if batch % world:
+        raise BadInput(f"optim.batch={batch} must be a multiple of the {world} processes")
+    if config.cascade and config.cascade.kappa and batch // world < 2:
+        raise BadInput(
+            f"cascade.kappa compares the pictures of a process, of which optim.batch={batch} leaves each of the {world} "
+            f"one; use optim.batch={2 * world} or more, fewer processes, or cascade.kappa=0"
+        )
+
+
+def _run(config: Config, state: State, data: str, out: Path, process: Process, quiet: bool) -> int:
+    """From the step of `state` to the last, or to a signal, whose number is returned. data: fingerprint of the pictures."""
+    objective = state.objective
     model: nn.Module = objective
     if process.world > 1:
         model = DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
@@ -105,16 +141,17 @@ def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Proc
         keep_apart()
         # sizes are few and fixed; left to find that out, it takes minutes for symbolic ones once two stages differ
         model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
-    first = process.rank == 0
-    with Watch(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch:
+    first, number = process.rank == 0, 0
+    signals = Signals(echo=ECHO if process.world > 1 else 0.0, tell=first)
+    with Watch(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch, signals:
 
         def checkpoint() -> None:
             state.seconds = watch.seconds
             if first:
-                _save(config, objective, state, pictures.fingerprint, out, process.world)
+                _save(config, state, data, out, process.world)
 
         saved = time.monotonic()
-        while state.step < config.optim.steps:
+        while state.step < config.optim.steps and not number:
             loss, norm = _descend(config, state, model, _batch(config, objective, state.step, process))
             state.step += 1
             watch.step(state.step, loss, norm, learning_rate(config, state.step - 1))
@@ -123,17 +160,27 @@ def _run(config: Config, pictures: Pictures, data: str, out: Path, process: Proc
             if time.monotonic() - saved > config.run.checkpoint_every:
                 checkpoint()
                 saved = time.monotonic()
+            number = signals.agreed(process.device)
         checkpoint()
-    return out / "prior.safetensors"
+    return number if state.step < config.optim.steps else 0
+
+
+def decaying(module: nn.Module) -> set[str]:
+    """Names of the parameters that `optim.weight_decay` is for: the weights of linear layers and convolutions.
+
+    Not biases and norms, and nothing that is added to the features and has no scale of its own to be kept small:
+    embeddings of classes, tokens, tables of shifts and scales.
+    """
+    return {f"{name}.weight" for name, m in module.named_modules() if isinstance(m, LAYERS)}
 
 
 def _begin(config: Config, objective: Objective, device: torch.device) -> State:
-    """The state before the first step. Biases, norms and single tokens do not decay."""
+    """The state before the first step."""
     objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parameters, o = list(objective.parameters()), config.optim
+    named, o, decays = dict(objective.named_parameters()), config.optim, decaying(objective)
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": o.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for name, p in named.items() if (name in decays) == decay], "weight_decay": weight}
+        for decay, weight in ((True, o.weight_decay), (False, 0.0))
     ]
     optimizer = torch.optim.AdamW(groups, lr=o.lr, betas=o.betas, fused=True)
     return State(objective, {k: v.detach().clone() for k, v in objective.kept.state_dict().items()}, optimizer)
@@ -172,8 +219,8 @@ def _descend(config: Config, state: State, model: nn.Module, batch: list[Tensor]
     return loss, norm
 
 
-def _save(config: Config, objective: Objective, state: State, data: str, out: Path, world: int) -> None:
-    state.save(out / "state.safetensors", config, data)
+def _save(config: Config, state: State, data: str, out: Path, world: int) -> None:
+    state.save(out / STATE, config, data)
     training = {"steps": state.step, "batch": config.optim.batch, "seconds": round(state.seconds), "world": world}
     training |= {"config": json.loads(config.model_dump_json())}
-    objective.save(out / "prior.safetensors", state.ema, training)
+    state.objective.save(out / "prior.safetensors", state.ema, training)

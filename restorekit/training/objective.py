@@ -18,6 +18,10 @@ class Objective(nn.Module, ABC):
 
     step: int = 0  # of the run; set by the loop before each forward, for weights that rise
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.inherited: dict[str, Any] = {}  # what else than weights it took from `init`: of JSON, kept in the state
+
     @property
     @abstractmethod
     def kept(self) -> nn.Module:

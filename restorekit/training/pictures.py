@@ -111,9 +111,9 @@ def _decode(sources: Sequence[Path], cache: Path, expected: str | None) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def told(broken: Sequence[str]) -> str:
-    """The first three of what could not be read, and how many more there are."""
-    return "; ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+def told(items: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    return "; ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
 
 
 def _usable(sources: Sequence[Path], count: int, broken: list[str]) -> None:
@@ -141,9 +141,11 @@ class Pictures:
     pixels: NDArray[np.uint8]
     shapes: NDArray[np.int64]  # (N, 2) height, width
     offsets: NDArray[np.int64]  # (N,)
-    fingerprint: str  # sha256 over names and bytes
+    fingerprint: str  # sha256 over names and bytes of all that was read, those left out for their size with them
     names: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()  # names of what could not be read, each with the reason
+    small: tuple[str, ...] = ()  # names of what `at_least` left out
+    side: int = 0  # which is smaller than this, pixels
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -180,8 +182,24 @@ class Pictures:
         keep = np.asarray((self.shapes >= crop).all(1))
         if not keep.any():
             raise BadInput(f"every picture is smaller than data.crop={crop}; choose a smaller crop")
-        names = tuple(name for name, kept in zip(self.names, keep.tolist()) if kept)
-        return replace(self, shapes=self.shapes[keep], offsets=self.offsets[keep], names=names)
+        names, small = (tuple(n for n, k in zip(self.names, keep.tolist()) if k == kept) for kept in (True, False))
+        kept = replace(self, shapes=self.shapes[keep], offsets=self.offsets[keep], names=names)
+        return replace(kept, small=self.small + small, side=max(self.side, crop))
+
+    def about(self, name: str) -> str:
+        """What a card says of them: how many are used, under which checksum, and what is left out. name: their files."""
+        count = len(self) + len(self.small)
+        small = f" of all {count}, {len(self.small)} smaller than {self.side} left out" if self.small else ""
+        broken = f", {len(self.broken)} unreadable ones skipped" if self.broken else ""
+        return f"{name}: {len(self)} pictures, sha256 {self.fingerprint}{small}{broken}"
+
+    def tell_small(self) -> None:
+        """Log what `at_least` left out."""
+        if self.small:
+            count = len(self) + len(self.small)
+            log.warning(
+                "%d of %d pictures smaller than %d left out: %s", len(self.small), count, self.side, told(self.small)
+            )
 
     def sigma_data(self, n: int = 500) -> tuple[float, float]:
         """Mean and standard deviation of the pixels over the first n pictures, in [0, 1]."""

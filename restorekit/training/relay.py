@@ -15,12 +15,13 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import CascadeConfig, down, relay_level
-from restorekit.priors.checkpoint import PriorSpec, load, save
+from restorekit.priors.checkpoint import PriorSpec, save
 from restorekit.priors.pisdm import PISDM
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Config, Stage
 from restorekit.training.denoiser import DenoiserObjective
 from restorekit.training.infomax import Critic, kappa_at, scale_loss
+from restorekit.training.inputs import loaded, other_kind, refuse_other_shrink
 from restorekit.training.pictures import Pictures
 
 CLEAN = 0.02  # level at which the low stage is shown clean pictures: about the least it was trained on
@@ -32,7 +33,9 @@ class RelayObjective(DenoiserObjective):
     def __init__(self, config: Config, pictures: Pictures, data: str):
         stage = config.cascade or Stage(low="")
         low, low_spec = _low(stage.low)
-        relay = stage.relay or _measured(pictures.at_least(config.data.crop * config.data.shrink), config, stage.factor)
+        refuse_other_shrink(config, low_spec)
+        pictures = pictures.at_least(config.data.crop * config.data.shrink)
+        relay = stage.relay or _measured(pictures, config, stage.factor)
         top = stage.top or relay
         if top < relay:
             raise BadInput(f"cascade.top={top:g} must be cascade.relay={relay:g} or more: sampling begins there")
@@ -41,6 +44,7 @@ class RelayObjective(DenoiserObjective):
         high = self.net
         if not isinstance(high, PISDM) or not set(high.config.bands) <= set(low.config.bands):
             raise BadInput(f"cascade.low={stage.low} does not take the bands of model.bands; train one that does")
+        _refuse_other_classes(stage.low, low_spec, self.spec)
         self.stage, self.relay, self.top, self.low_spec, self.high = stage, relay, top, low_spec, [high]
         self.beside = [low]  # in lists: frozen, so no part of the state, and registered already
         self.features = EDM(low, low_spec.sigma_data, low_spec.mean)
@@ -83,13 +87,23 @@ class RelayObjective(DenoiserObjective):
 
 
 def _low(path: str) -> tuple[PISDM, PriorSpec]:
-    try:
-        net, spec = load(Path(path))
-    except (ValueError, OSError) as error:
-        raise BadInput(f"cascade.low: {error}") from None
+    net, spec = loaded("cascade.low", path)
     if not isinstance(net, PISDM):
-        raise BadInput(f"cascade.low={path} is no PIS-DM; train one with model.kind=pisdm and data.shrink={2}")
+        raise other_kind("cascade.low", path)
     return net, spec
+
+
+def _refuse_other_classes(path: str, low: PriorSpec, high: PriorSpec) -> None:
+    """BadInput where a class number means something else to the two stages, or nothing to one."""
+    of_low, of_high = (spec.training.get("classes") or [] for spec in (low, high))
+    if of_low != of_high:
+        named = [
+            f"{len(c)} ({', '.join(c[:3])}{', ...' if len(c) > 3 else ''})" if c else "none" for c in (of_low, of_high)
+        ]
+        raise BadInput(
+            f"cascade.low={path} knows other classes than this stage, {named[0]} and not {named[1]}; give both the same "
+            "data.labels"
+        )
 
 
 def _measured(pictures: Pictures, config: Config, factor: int, n: int = 300) -> float:

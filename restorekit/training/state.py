@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ class Header:
     seconds: float  # time they took
     data: str  # fingerprint of the pictures
     config: Config
+    files: dict[str, str] = field(default_factory=dict)  # see `inputs.checksums`; not in older files, as the next
+    inherited: dict[str, Any] = field(default_factory=dict)  # see `Objective`
 
     @staticmethod
     def read(path: Path) -> Header:
@@ -43,12 +46,18 @@ class Header:
             with safe_open(path, framework="pt") as f:
                 raw = f.metadata() or {}
             config = Config.model_validate_json(raw["config"])
-            return Header(int(raw["step"]), float(raw["seconds"]), raw["data"], config)
+            more = [json.loads(raw.get(key, "{}")) for key in ("files", "inherited")]
+            return Header(int(raw["step"]), float(raw["seconds"]), raw["data"], config, *more)
         except (SafetensorError, KeyError, ValueError) as error:
             why = str(error).splitlines()[0]
             raise BadInput(
                 f"{path} is not the state of a run of this version of restorekit ({why}); begin one in another --out"
             ) from None
+
+    def begun(self, config: Config) -> Config:
+        """`config` without `init`, all of which is in the state; with it where an older state lacks a part of that."""
+        lacks = config.loss.decoder_only and not self.inherited
+        return config if lacks else config.model_copy(update={"init": ""})
 
     def refuse_other(self, config: Config, out: Path) -> None:
         """BadInput if `config` is not that of the run in `out`, up to CHANGEABLE, or ends before the steps done."""
@@ -72,6 +81,7 @@ class State:
     optimizer: torch.optim.AdamW
     step: int = 0
     seconds: float = 0.0
+    files: dict[str, str] = field(default_factory=dict)  # see `inputs.checksums`
 
     def save(self, path: Path, config: Config, data: str) -> None:
         names: dict[Tensor, str] = {p: n for n, p in self.objective.named_parameters()}
@@ -79,7 +89,8 @@ class State:
         for p, moments in self.optimizer.state.items():
             tensors |= {f"{k}.{names[p]}": torch.as_tensor(v) for k, v in moments.items()}
         header = {
-            "step": str(self.step), "seconds": repr(self.seconds), "data": data, "config": config.model_dump_json()
+            "step": str(self.step), "seconds": repr(self.seconds), "data": data, "config": config.model_dump_json(),
+            "files": json.dumps(self.files), "inherited": json.dumps(self.objective.inherited),
         }  # fmt: skip
         save_file(
             {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path.with_suffix(".tmp"), metadata=header
@@ -89,6 +100,7 @@ class State:
     def load(self, path: Path) -> None:
         header = Header.read(path)
         self.step, self.seconds = header.step, header.seconds
+        self.objective.inherited = header.inherited or self.objective.inherited
         with safe_open(path, framework="pt") as f:
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
         try:
