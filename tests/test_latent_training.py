@@ -145,7 +145,9 @@ def test_classes_are_given_and_left_out(codec: Path, pictures: Path, tmp_path: P
 # --- the run and its file ---
 
 
-def test_a_run_leaves_codec_and_network_in_one_file(codec: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_run_leaves_codec_and_network_in_one_file(
+    codec: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = config_of(codec, tmp_path)
     path = train(config, pictures, tmp_path / "out", quiet=True)
     spec = read_spec(path)
@@ -161,6 +163,14 @@ def test_a_run_leaves_codec_and_network_in_one_file(codec: Path, pictures: Path,
         assert torch.equal(net.codec.state_dict()[name], weight), name
     again, x = load_codec(str(path)), torch.rand(1, 3, 16, 16)
     assert torch.equal(again.encode(x), load_codec(str(codec)).encode(x))
+    prior = load_prior(str(path))
+    assert isinstance(prior, LatentPrior)
+    x0 = objective(codec, pictures, tmp_path).patches.batch(2**40, 64, False)[0]
+    assert prior.codec_psnr == pytest.approx(np.mean([prior.ceiling(x) for x in x0]), abs=0.006)
+    iio.imwrite(tmp_path / "y.png", (255 * x0[0]).byte().permute(1, 2, 0).numpy())
+    go("denoise", tmp_path / "y.png", tmp_path / "z.png", "--noise", "gaussian:0.1", "--prior", path, "--steps", 2)
+    assert f"tiny was trained on keep {prior.codec_psnr:g} dB through its codec alone" in capsys.readouterr().err
+    assert json.loads((tmp_path / "z.png.json").read_text())["codec_psnr"] == prior.codec_psnr
     begun = objective(path, pictures, tmp_path, init=str(path))  # a codec and a start from such a file too
     for name, weight in net.net.state_dict().items():
         assert torch.equal(begun.net.state_dict()[name], weight), name
@@ -310,6 +320,7 @@ def test_the_commands_take_it(latent: Path, tmp_path: Path, capsys: pytest.Captu
     go("restore", tmp_path / "y.png", tmp_path / "z.png", *named, "--steps", 4, "--samples", 2)
     record = json.loads((tmp_path / "z.png.json").read_text())
     assert (record["solver"], record["prior"]["name"], record["tile"]) == ("DPS", "tiny", 32)
+    assert "codec_psnr" not in record  # the file does not say it
     assert io.read(tmp_path / "z.png").pixels.shape == (3, 30, 34)
     capsys.readouterr()
     go("restore", tmp_path / "y.png", tmp_path / "no.png", *named, "--solver", "ddrm", code=1)

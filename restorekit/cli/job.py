@@ -18,6 +18,7 @@ from restorekit.coarse import restore_from_coarse
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.library import Prior
+from restorekit.priors.prior import LatentPrior
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Restoration
 
@@ -59,7 +60,11 @@ class Job(Measured):
             warnings.append(
                 f"the result misses the measurement by {misfit:.1f} times the noise; check --op and --noise, or take more --steps"
             )
-        extra = {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
+        extra: dict[str, Any] = {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
+        ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None
+        if ceiling is not None:
+            extra["codec_psnr"] = ceiling
+            warnings.append(f"pictures as {prior.spec.name} was trained on keep {ceiling:g} dB through its codec alone")
         for warning in dict.fromkeys(warnings + self._write(result, prior, self.noise_used, extra)):
             print(f"restorekit: note: {warning}", file=sys.stderr)
 

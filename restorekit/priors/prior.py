@@ -108,6 +108,11 @@ class LatentPrior(Prior):
             raise BadInput(f"prior {self.spec.name} takes {known} bands, the picture has {bands}; choose another prior")
         return replace(self, bands=bands)
 
+    @property
+    def codec_psnr(self) -> float | None:
+        """Mean PSNR of training pictures through the codec alone, dB, where the file says it."""
+        return self.spec.training.get("codec", {}).get("psnr") if isinstance(self.spec, PriorSpec) else None
+
     @torch.no_grad()
     def ceiling(self, x: Tensor) -> float:
         """PSNR of a clean picture (C, H, W) on [0, 1] through the codec alone, clipped, in dB."""

@@ -146,7 +146,11 @@ class CodecObjective(Objective):
         bands, f = max(net.config.bands), net.config.factor
         x0 = self.patches.batch(2**40, 8, bands == 1)[0].to(self._device)
         small = F.interpolate(x0, scale_factor=1 / f, mode="bicubic", antialias=True)
-        rows = [x0, reconstruct(net, x0)[0], F.interpolate(small, size=x0.shape[-2:], mode="bicubic")]
+        rows = [
+            x0,
+            reconstruct(net, x0, quantise=not self.loss.decoder_only)[0],
+            F.interpolate(small, size=x0.shape[-2:], mode="bicubic"),
+        ]
         grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
         pixels = (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
         path.parent.mkdir(exist_ok=True)

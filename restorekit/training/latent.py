@@ -10,7 +10,9 @@ a new crop each time. Times are continuous: a solver asks for levels between two
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
+from restorekit.metrics import psnr
 from restorekit.priors.checkpoint import PriorSpec, build, save
 from restorekit.priors.codec import Codec, CodecNet
 from restorekit.priors.latent import LatentNet
@@ -34,6 +37,7 @@ from restorekit.training.pictures import Pictures
 from restorekit.types import Rng
 
 STEPS = 50  # of the samples in the grid
+CEILING = 64  # patches that the codec alone is judged on
 
 
 class LatentObjective(Objective):
@@ -101,8 +105,19 @@ class LatentObjective(Objective):
         arch = {"kind": "latent", "codec": {"kind": "codec", **asdict(net.config)}, "net": own.arch}
         state = {f"codec.{k}": v for k, v in net.state_dict().items()} | {f"net.{k}": v for k, v in ema.items()}
         coded = self.codec_spec
-        about = {"codec": coded.training | {"data": coded.data, "licence": coded.licence}}
+        about = {"codec": coded.training | {"data": coded.data, "licence": coded.licence, "psnr": self._ceiling}}
         save(path, state, replace(own, arch=arch, training=own.training | training | about))
+
+    @cached_property
+    @torch.no_grad()
+    def _ceiling(self) -> float:
+        """Mean PSNR of patches through the codec alone, not quantised, dB: `restore` says it beside a result."""
+        bands, codec = max(self.config.model.bands), self._codec(next(self.net.parameters()).device)
+        found = []
+        for x in self._shown(CEILING, bands == 1)[0].split(1):
+            back = codec.decode(codec.encode(x.to(codec.mean)), quantise=False, bands=bands)[0].clamp(0, 1)
+            found.append(psnr(back.cpu().numpy(), x[0].numpy()))
+        return round(fmean(found), 2)
 
     @torch.no_grad()
     def grid(self, path: Path, ema: dict[str, Tensor]) -> None:
