@@ -65,7 +65,7 @@ def rows() -> list[Row]:
         Row("natural-fast", "four times smaller", photo(data.coffee(), 90, 240), BlockAverage(shape, 4), Gaussian(0.01),
             (("hqs", 16), ("ddrm", 50), ("dps", 100))),
         Row("mamba-cascade", "80 % missing", photo(data.chelsea(), 50, 110), Inpaint(shape, mask.expand(shape)), Gaussian(0.01),
-            (("hqs:first=0.5", 30), ("ddnm+", 30), ("dps", 60))),
+            (("hqs:first=0.5", 30), ("pigdm", 49), ("dps", 60))),
         Row("fftd-cats", "noise 0.2", cat, Identity((3, 64, 64)), Gaussian(0.2),
             (("dps", 100), ("daps", 50), ("vds", 200))),
         Row("sar", "speckle, 4 looks", 2 * grey.log(), Identity((1, SIDE, SIDE)), Gamma(4, domain="log"),

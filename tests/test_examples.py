@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 SAYS = {
@@ -22,11 +23,11 @@ SAYS = {
 }
 
 
-def run(name: str, folder: Path) -> str:
+def run(name: str, folder: Path, *arguments: str) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     script = str(ROOT / "examples" / f"{name}.py")
     done = subprocess.run(
-        [sys.executable, script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, script, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -47,6 +48,15 @@ def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> No
         assert 0.8 < spread < 1.25
     for picture in re.findall(r"^(\w+\.png): ", said, re.MULTILINE):
         assert (tmp_path / picture).stat().st_size > 1000
+
+
+def test_the_sheet_of_priors_has_a_row_for_each_that_is_asked_for(tmp_path: Path) -> None:
+    said = run("every_prior", tmp_path, "--prior", "natural-fast", "--prior", "mamba-cascade", "--steps", "3")
+    rows = [line.split()[:2] for line in said.splitlines() if line.endswith(" dB")]
+    assert [row[0] for row in rows] == 3 * ["natural-fast"] + 3 * ["mamba-cascade"]
+    assert len({tuple(row) for row in rows}) == 6
+    with Image.open(tmp_path / "every_prior.png") as sheet:
+        assert sheet.size == (5 * 134 - 6, 2 * 150)
 
 
 def test_the_command_line_takes_the_operator_and_solver_of_the_examples() -> None:
