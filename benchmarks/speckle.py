@@ -30,7 +30,7 @@ from restorekit.solvers.from_text import solver
 from restorekit.training.data import log_intensity
 from restorekit.types import Denoiser, Problem
 
-SOLVERS = (("dps", 100), ("diffpir:first=2,lambda=4", 20), ("hqs:first=1", 20))
+SOLVERS = (("dps", 100, 4), ("diffpir:first=2,lambda=4", 20, 4), ("hqs:first=1", 20, 1))  # steps, samples
 LOOKS = (1, 4)
 WEIGHTS = (0.3, 0.5, 0.8, 1.2, 1.8)
 
@@ -95,28 +95,28 @@ def treat(rows: Rows, priors: dict[str, Denoiser], scene: tuple[str, int, str], 
     u, y = speckled(x, looks, name)
     truth = amplitude(u)
 
-    def add(method: str, steps: int, who: str, found: Tensor | np.ndarray, seconds: float) -> None:
-        out = amplitude(found)
-        rows.add(*scene, method, steps, who, psnr(out, truth), ssim(out, truth), seconds)
+    def add(method: str, steps: int, samples: int, who: str, out: np.ndarray, seconds: float) -> None:
+        rows.add(*scene, method, steps, samples, who, psnr(out, truth), ssim(out, truth), seconds)
 
-    if not rows.has(*scene, "speckle", 0, "-"):
-        add("speckle", 0, "-", y, 0.0)
-        add(f"TV, weight {weight:g}", 0, "-", tv(y, weight, looks), 0.0)
+    if not rows.has(*scene, "speckle", 0, 0, "-"):
+        add("speckle", 0, 0, "-", amplitude(y), 0.0)
+        add(f"TV, weight {weight:g}", 0, 0, "-", amplitude(tv(y, weight, looks)), 0.0)
     problem = Problem(y, Identity((1, *x.shape[1:])), Gamma(looks, domain="log"))
-    for text, steps in SOLVERS:
+    for text, steps, samples in SOLVERS:
         for who, prior in priors.items():
-            if not rows.has(*scene, text, steps, who):
+            if not rows.has(*scene, text, steps, samples, who):
                 began = time.perf_counter()
-                out = restore(problem, prior, solver(text), steps=steps, seed=0).samples[0]
-                add(text, steps, who, out, time.perf_counter() - began)
+                found = restore(problem, prior, solver(text), steps=steps, samples=samples, seed=0).samples
+                mean = np.mean([amplitude(u) for u in found], axis=0)
+                add(text, steps, samples, who, mean, time.perf_counter() - began)
 
 
 def table(rows: Rows, kind: str, looks: int, priors: list[str]) -> list[list[object]]:
     mine = [r for r in rows.rows if (r["scene"], r["looks"]) == (kind, str(looks))]
     body: list[list[object]] = []
-    for method, steps in dict.fromkeys((r["method"], r["steps"]) for r in mine):
-        line: list[object] = [method, int(steps) or "-"]
-        own = [r for r in mine if (r["method"], r["steps"]) == (method, steps)]
+    for key in dict.fromkeys((r["method"], r["steps"], r["samples"]) for r in mine):
+        line: list[object] = [key[0], int(key[1]) or "-", int(key[2]) or "-"]
+        own = [r for r in mine if (r["method"], r["steps"], r["samples"]) == key]
         values = {p: {r["picture"]: float(r["psnr"]) for r in own if r["prior"] == p} for p in (*priors, "-")}
         if values["-"]:
             body.append([*line, f"{np.mean(list(values['-'].values())):.2f}", "", ""])
@@ -141,14 +141,14 @@ def main() -> None:
     label, sar = load_labelled(args.prior)
     other, natural = load_labelled("natural")
     priors, kinds = {label: sar, other: moved(natural, sar)}, scenes(args.limit)
-    fields = ("scene", "looks", "picture", "method", "steps", "prior")
+    fields = ("scene", "looks", "picture", "method", "steps", "samples", "prior")
     rows = Rows(RESULTS / "speckle_rows.csv", fields, ("psnr", "ssim", "seconds"))
     measure(rows, priors, kinds)
-    header = ("", "steps", *priors, "difference")
+    header = ("", "steps", "samples", *priors, "difference")
     tables = [(f"{k}, {n} look{'s' * (n > 1)}", header, table(rows, k, n, list(priors))) for k in kinds for n in LOOKS]
     counts = ", ".join(f"{len(p)} of {k}" for k, p in kinds.items())
     notes = [
-        f"PSNR of the amplitude in dB, one sample each; {counts}. Difference: mean over the scenes ± its standard error.",
+        f"PSNR of the amplitude in dB, of the mean of the samples; {counts}. Difference: mean over the scenes ± its standard error.",
         f"{other} sees the log-intensities moved to its own mean and spread. Solvers as they come, in the log domain.",
     ]
     publish("speckle", "Despeckling of known scenes", tables, notes)
