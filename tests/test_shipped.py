@@ -38,6 +38,9 @@ def test_the_card_says_what_a_user_asks(name: str) -> None:
         assert re.search(rf"^\| {row} \| \S", card, re.MULTILINE), row
     assert "## Quality" in card
     assert "## Limits" in card
+    drawn = re.search(rf"`restorekit sample {name} .*--out (docs/samples/{name}\.png)`", card)
+    assert drawn
+    assert (CONFIGS.parent / drawn[1]).is_file()
     for script in re.findall(r"`python (benchmarks/\w+\.py)", card):
         assert (CONFIGS.parent / script).is_file(), script
     assert (CONFIGS / f"{name}.yaml").is_file()
