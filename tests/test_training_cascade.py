@@ -27,7 +27,7 @@ from restorekit.training.infomax import scale_loss
 from restorekit.training.labels import Labels
 from restorekit.training.loop import train
 from restorekit.training.pictures import Pictures
-from restorekit.training.relay import RelayObjective
+from restorekit.training.relay import RelayObjective, _measured
 
 MODEL = {"kind": "pisdm", "width": 16, "depth": 3, "head": 8, "state": 4, "embed": 16, "detail": [8], "side": 16}
 
@@ -130,6 +130,11 @@ def test_the_relay_is_measured_on_the_pictures(low: Path, folder: Path, tmp_path
     objective = RelayObjective(config(cascade={"low": str(low), "factor": 2, "kappa": 0}), found, "here")
     middles = [torch.from_numpy(found[i][12:28, 16:32].copy()).permute(2, 0, 1) / 255 for i in range(len(found))]
     assert objective.relay == pytest.approx(relay_level(torch.stack(middles), 2), rel=5e-3)
+    few = torch.stack([middles[0], middles[3]])  # of six: evenly spread, not all of the first folder
+    assert _measured(found, config(cascade={"low": str(low)}), 2, n=2) == pytest.approx(relay_level(few, 2), rel=5e-3)
+    again = RelayObjective(config(cascade={"low": str(low), "factor": 2, "kappa": 0}), found, "here", {"relay": 0.3})
+    assert (again.relay, again.patches.noise.sigma_max) == (0.3, pytest.approx(0.45))  # what the run began with
+    assert objective.measured == again.measured | {"relay": objective.relay}
 
 
 @pytest.mark.parametrize(

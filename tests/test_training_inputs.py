@@ -16,6 +16,7 @@ from restorekit.errors import BadInput
 from restorekit.priors.checkpoint import PriorSpec, build, load, read_spec, save
 from restorekit.training.config import Config
 from restorekit.training.loop import train
+from restorekit.training.pictures import Pictures
 from restorekit.training.state import Header
 from tests.training_runs import mixed_pictures, same_weights, weights
 
@@ -133,6 +134,29 @@ def test_resume_does_without_what_the_run_began_from(
     Path(init).unlink()
     assert same_weights(whole, train(more, pictures, out, resume=True, quiet=True))
     assert Header.read(out / "state.safetensors").files == ({} if old else begun)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_resume_goes_on_with_what_was_measured(
+    old: bool, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, plain = tmp_path / "run", Pictures.some
+    monkeypatch.setattr(Pictures, "some", lambda self, n: plain(self, 2))  # of five
+
+    def moments(steps: int) -> tuple[float, float]:
+        spec = read_spec(train(config(UNET, steps), pictures, out, resume=steps > 1, quiet=True))
+        return spec.mean, spec.sigma_data
+
+    begun, found = moments(1), Pictures.cached(out / "cache").at_least(16)
+    leading = replace(found, leading=True).sigma_data()
+    assert begun == found.sigma_data() != leading
+    if old:  # it had measured the first ones
+        forget(out / "state.safetensors", "measured")
+    with monkeypatch.context() as patch:
+        if not old:
+            patch.setattr(Pictures, "sigma_data", lambda self: pytest.fail("measured again"))
+        assert moments(2) == (leading if old else begun)
+    assert moments(3) == (leading if old else begun)  # from there on the state holds it
 
 
 def test_a_decoder_keeps_the_moments_of_the_latent_it_began_from(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -176,6 +177,17 @@ def test_flips_show_a_picture_in_all_eight_positions(flips: bool, views: int, tm
     one = patches(Pictures.open(tmp_path / "one", tmp_path / "cache"), flips=flips)
     found = {one.item(i, True)[0].tobytes() for i in range(100)}  # one of eight is missed with chance 8 (7/8)^100
     assert len(found) == views
+
+
+def test_moments_are_those_of_all_folders_and_sources(tmp_path: Path) -> None:
+    for name, level in (("dark", 0), ("light", 255)):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            iio.imwrite(tmp_path / name / f"{i}.png", np.full((16, 16), level, np.uint8))
+    sources = Pictures.open([tmp_path / "dark", tmp_path / "light"], tmp_path / "cache")
+    assert sources.sigma_data(2) == pytest.approx((0.5, 0.5))
+    assert (list(sources.some(2)), list(sources.some(9))) == ([0, 3], [0, 1, 2, 3, 4, 5])
+    assert replace(sources, leading=True).sigma_data(2) == (0, 0)  # as runs did that began before states kept them
 
 
 def test_any_change_of_the_source_is_noticed(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

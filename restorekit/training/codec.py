@@ -41,13 +41,13 @@ MEASURED, AT_ONCE = (
 class CodecObjective(Objective):
     """The loss of a batch of patches; the discriminator, where there is one, ends with the run."""
 
-    def __init__(self, config: Config, pictures: Pictures, data: str):
-        """data: what the card calls the pictures."""
-        super().__init__()
+    def __init__(self, config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None):
+        """data: what the card calls the pictures; measured: see `Objective`."""
+        super().__init__(measured)
         pictures = pictures.at_least(config.data.crop * config.data.shrink)
         self.config, self.loss = config, config.loss
         self.patches = Patches(pictures, config.data, config.noise, config.run.seed)
-        mean, sigma_data = self.patches.moments(is_grey(config, 0))
+        mean, sigma_data = self.moments(self.patches, is_grey(config, 0))
         arch = config.model.model_dump()
         self.spec = PriorSpec(config.name, arch, sigma_data, mean, data=pictures.about(data), licence=config.licence)
         torch.manual_seed(config.run.seed)

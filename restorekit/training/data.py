@@ -94,7 +94,7 @@ class Patches:
         return batch if self.labels is None else (*batch, torch.tensor(label))
 
     def moments(self, grey: bool) -> tuple[float, float]:
-        """Mean and standard deviation of x0 over the first 500 patches, or pictures where x0 is their pixels."""
+        """Mean and standard deviation of x0 over 500 patches, or pictures where x0 is their pixels."""
         if self.domain == "srgb" and self.data.shrink == 1:
             return self.pictures.sigma_data()
         x0 = np.stack([self.item(i, grey)[0] for i in range(500)])

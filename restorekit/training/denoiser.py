@@ -36,9 +36,9 @@ def is_grey(config: Config, step: int) -> bool:
 class DenoiserObjective(Objective):
     """The EDM loss of a U-Net or a PIS-DM on patches."""
 
-    def __init__(self, config: Config, pictures: Pictures, data: str):
-        """data: what the card calls the pictures."""
-        super().__init__()
+    def __init__(self, config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None):
+        """data: what the card calls the pictures; measured: see `Objective`."""
+        super().__init__(measured)
         pictures = pictures.at_least(config.data.crop * config.data.shrink)
         labels = Labels.of(pictures.names, config.data.labels)
         self.config = config
@@ -54,7 +54,7 @@ class DenoiserObjective(Objective):
 
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
         c, about = self.config, self.patches.pictures.about(data)
-        mean, sigma_data = self.patches.moments(is_grey(c, 0))
+        mean, sigma_data = self.moments(self.patches, is_grey(c, 0))
         arch = c.model.model_dump() | ({"classes": len(classes)} if classes else {})
         spec = PriorSpec(
             c.name, arch, sigma_data, mean, c.domain, c.noise.sigma_min, c.noise.sigma_max, about, c.licence

@@ -43,9 +43,9 @@ CEILING = 64  # patches that the codec alone is judged on
 class LatentObjective(Objective):
     """The eps loss of an FFTD on the latents of a frozen codec."""
 
-    def __init__(self, config: Config, pictures: Pictures, data: str):
-        """data: what the card calls the pictures."""
-        super().__init__()
+    def __init__(self, config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None):
+        """data: what the card calls the pictures; measured: see `Objective`."""
+        super().__init__(measured)
         assert isinstance(config.model, FFTDModel)
         pictures = pictures.at_least(config.data.crop * config.data.shrink)
         labels = Labels.of(pictures.names, config.data.labels)

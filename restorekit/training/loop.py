@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +92,10 @@ def train(
         if process.rank == 0:
             pictures.tell_small()
         name = ", ".join(path.name for path in ([source] if isinstance(source, Path) else source))
-        state = _begin(config, objective_of(start, pictures, name), process.device)
+        if header and header.measured is None:  # of an older state
+            pictures = replace(pictures, leading=True)
+        objective = objective_of(start, pictures, name, header.measured if header else None)
+        state = _begin(config, objective, process.device)
         state.files = files
         if resume:
             state.load(out / STATE)

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from restorekit.training.data import Patches
+
 
 class Objective(nn.Module, ABC):
     """`forward(*batch)` is the loss that the loop descends on all parameters; the average of `kept` is the prior.
@@ -18,9 +20,17 @@ class Objective(nn.Module, ABC):
 
     step: int = 0  # of the run; set by the loop before each forward, for weights that rise
 
-    def __init__(self) -> None:
+    def __init__(self, measured: dict[str, float] | None = None) -> None:
+        """measured: by the run that is resumed; nothing of it is measured again."""
         super().__init__()
+        self.measured = dict(measured or {})  # on the pictures, by name; kept in the state
         self.inherited: dict[str, Any] = {}  # what else than weights it took from `init`: of JSON, kept in the state
+
+    def moments(self, patches: Patches, grey: bool) -> tuple[float, float]:
+        """Mean and standard deviation of x0: those that were measured when the run began, else of `patches`."""
+        if "mean" not in self.measured:
+            self.measured["mean"], self.measured["sigma_data"] = patches.moments(grey)
+        return self.measured["mean"], self.measured["sigma_data"]
 
     @property
     @abstractmethod

@@ -11,12 +11,12 @@ from restorekit.training.pictures import Pictures
 from restorekit.training.relay import RelayObjective
 
 
-def objective_of(config: Config, pictures: Pictures, data: str) -> Objective:
-    """What a configuration trains on these pictures; data: what the card calls them."""
+def objective_of(config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None) -> Objective:
+    """What a configuration trains on these pictures; data: what the card calls them; measured: see `Objective`."""
     if config.cascade is not None:
-        return RelayObjective(config, pictures, data)
+        return RelayObjective(config, pictures, data, measured)
     if isinstance(config.model, CodecModel):
-        return CodecObjective(config, pictures, data)
+        return CodecObjective(config, pictures, data, measured)
     if isinstance(config.model, FFTDModel):
-        return LatentObjective(config, pictures, data)
-    return DenoiserObjective(config, pictures, data)
+        return LatentObjective(config, pictures, data, measured)
+    return DenoiserObjective(config, pictures, data, measured)

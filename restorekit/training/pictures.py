@@ -52,7 +52,7 @@ def files(source: Path, limit: int | None = None) -> Iterator[tuple[str, bytes]]
         raise BadInput(f"{source}: a zip that cannot be read ({error}); pack it again, without a password") from None
 
 
-def _spread(items: list[T], limit: int | None) -> list[T]:
+def _spread(items: Sequence[T], limit: int | None) -> Sequence[T]:
     """At most `limit` of them, at even distances from the first on."""
     if limit is None or limit >= len(items):
         return items
@@ -146,6 +146,7 @@ class Pictures:
     broken: tuple[str, ...] = ()  # names of what could not be read, each with the reason
     small: tuple[str, ...] = ()  # names of what `at_least` left out
     side: int = 0  # which is smaller than this, pixels
+    leading: bool = False  # how `some` chooses
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -201,7 +202,15 @@ class Pictures:
                 "%d of %d pictures smaller than %d left out: %s", len(self.small), count, self.side, told(self.small)
             )
 
+    def some(self, n: int) -> Sequence[int]:
+        """Numbers of n pictures to measure something on, or of all there are: from all folders and sources alike.
+
+        Those of the first n with `leading`, which was the rule before states kept what was measured: a run of that time
+        that goes on must find what it began with.
+        """
+        return range(min(n, len(self))) if self.leading else _spread(range(len(self)), n)
+
     def sigma_data(self, n: int = 500) -> tuple[float, float]:
-        """Mean and standard deviation of the pixels over the first n pictures, in [0, 1]."""
-        values = np.concatenate([self[i].ravel()[::7] for i in range(min(n, len(self)))]) / 255.0
+        """Mean and standard deviation of the pixels over `some` n pictures, in [0, 1]."""
+        values = np.concatenate([self[i].ravel()[::7] for i in self.some(n)]) / 255.0
         return float(values.mean()), float(values.std())

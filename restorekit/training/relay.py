@@ -30,17 +30,20 @@ CLEAN = 0.02  # level at which the low stage is shown clean pictures: about the 
 class RelayObjective(DenoiserObjective):
     """The EDM loss of the high stage + kappa L_sir (eq 17)."""
 
-    def __init__(self, config: Config, pictures: Pictures, data: str):
+    def __init__(self, config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None):
         stage = config.cascade or Stage(low="")
         low, low_spec = _low(stage.low)
         refuse_other_shrink(config, low_spec)
         pictures = pictures.at_least(config.data.crop * config.data.shrink)
-        relay = stage.relay or _measured(pictures, config, stage.factor)
+        measured = dict(measured or {})
+        if stage.relay is None and "relay" not in measured:
+            measured["relay"] = _measured(pictures, config, stage.factor)
+        relay = stage.relay or measured["relay"]
         top = stage.top or relay
         if top < relay:
             raise BadInput(f"cascade.top={top:g} must be cascade.relay={relay:g} or more: sampling begins there")
         law = config.noise.model_copy(update={"sigma_max": min(config.noise.sigma_max, 1.5 * top)})
-        super().__init__(config.model_copy(update={"noise": law}), pictures, data)
+        super().__init__(config.model_copy(update={"noise": law}), pictures, data, measured)
         high = self.net
         if not isinstance(high, PISDM) or not set(high.config.bands) <= set(low.config.bands):
             raise BadInput(f"cascade.low={stage.low} does not take the bands of model.bands; train one that does")
@@ -107,10 +110,10 @@ def _refuse_other_classes(path: str, low: PriorSpec, high: PriorSpec) -> None:
 
 
 def _measured(pictures: Pictures, config: Config, factor: int, n: int = 300) -> float:
-    """The relay level of the middles of the first n pictures, 3 digits."""
+    """The relay level of the middles of `some` n pictures, 3 digits."""
     crop, shrink = config.data.crop, config.data.shrink
     found = []
-    for i in range(min(n, len(pictures))):
+    for i in pictures.some(n):
         p, side = pictures[i], crop * shrink
         top, left = (p.shape[0] - side) // 2, (p.shape[1] - side) // 2
         x = torch.from_numpy(p[top : top + side, left : left + side].copy()).permute(2, 0, 1).float() / 255

@@ -37,8 +37,9 @@ class Header:
     seconds: float  # time they took
     data: str  # fingerprint of the pictures
     config: Config
-    files: dict[str, str] = field(default_factory=dict)  # see `inputs.checksums`; not in older files, as the next
+    files: dict[str, str] = field(default_factory=dict)  # see `inputs.checksums`; not in older files, as the next two
     inherited: dict[str, Any] = field(default_factory=dict)  # see `Objective`
+    measured: dict[str, float] | None = None  # see `Objective`; None: an older file
 
     @staticmethod
     def read(path: Path) -> Header:
@@ -47,6 +48,7 @@ class Header:
                 raw = f.metadata() or {}
             config = Config.model_validate_json(raw["config"])
             more = [json.loads(raw.get(key, "{}")) for key in ("files", "inherited")]
+            more.append(json.loads(raw.get("measured", "null")))
             return Header(int(raw["step"]), float(raw["seconds"]), raw["data"], config, *more)
         except (SafetensorError, KeyError, ValueError) as error:
             why = str(error).splitlines()[0]
@@ -91,6 +93,7 @@ class State:
         header = {
             "step": str(self.step), "seconds": repr(self.seconds), "data": data, "config": config.model_dump_json(),
             "files": json.dumps(self.files), "inherited": json.dumps(self.objective.inherited),
+            "measured": json.dumps(self.objective.measured),
         }  # fmt: skip
         save_file(
             {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path.with_suffix(".tmp"), metadata=header
