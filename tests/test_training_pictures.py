@@ -48,6 +48,9 @@ def test_a_folder_and_its_zip_are_the_same_pictures(pictures: Path, tmp_path: Pa
     assert len(first.at_least(18)) == 4  # those of 17 and of 9 pixels are too small
     with pytest.raises(ValueError, match="crop=99; choose a smaller crop"):
         first.at_least(99)
+    with pytest.raises(ValueError, match=r"smaller than data\.crop x data\.shrink = 33 x 3; choose"):
+        first.at_least(33, 3)
+    assert first.at_least(6, 3).shapes.tolist() == first.at_least(18).shapes.tolist()
 
 
 @pytest.mark.parametrize("source", ["empty", "missing", "broken"])

@@ -44,7 +44,7 @@ class CodecObjective(Objective):
     def __init__(self, config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None):
         """data: what the card calls the pictures; measured: see `Objective`."""
         super().__init__(measured)
-        pictures = pictures.at_least(config.data.crop * config.data.shrink)
+        pictures = pictures.at_least(config.data.crop, config.data.shrink)
         self.config, self.loss = config, config.loss
         self.patches = Patches(pictures, config.data, config.noise, config.run.seed)
         mean, sigma_data = self.moments(self.patches, is_grey(config, 0))

@@ -39,7 +39,7 @@ class DenoiserObjective(Objective):
     def __init__(self, config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None):
         """data: what the card calls the pictures; measured: see `Objective`."""
         super().__init__(measured)
-        pictures = pictures.at_least(config.data.crop * config.data.shrink)
+        pictures = pictures.at_least(config.data.crop, config.data.shrink)
         labels = Labels.of(pictures.names, config.data.labels)
         self.config = config
         self.patches = Patches(

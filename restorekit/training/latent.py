@@ -47,7 +47,7 @@ class LatentObjective(Objective):
         """data: what the card calls the pictures; measured: see `Objective`."""
         super().__init__(measured)
         assert isinstance(config.model, FFTDModel)
-        pictures = pictures.at_least(config.data.crop * config.data.shrink)
+        pictures = pictures.at_least(config.data.crop, config.data.shrink)
         labels = Labels.of(pictures.names, config.data.labels)
         numbers = labels.numbers if labels else None
         self.patches = Patches(pictures, config.data, config.noise, config.run.seed, labels=numbers)

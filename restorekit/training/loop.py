@@ -88,7 +88,7 @@ def train(
             Pictures.open(source, out / "cache", header.data if header else None)
         if process.world > 1:
             dist.barrier()
-        pictures = Pictures.cached(out / "cache").at_least(config.data.crop * config.data.shrink)
+        pictures = Pictures.cached(out / "cache").at_least(config.data.crop, config.data.shrink)
         if process.rank == 0:
             pictures.tell_small()
         name = ", ".join(path.name for path in ([source] if isinstance(source, Path) else source))

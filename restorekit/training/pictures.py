@@ -178,14 +178,16 @@ class Pictures:
         pixels = np.memmap(cache / "pictures.u8", np.uint8, "r")
         return Pictures(pixels, shapes, offsets, meta["sha256"], tuple(meta["names"]), tuple(meta["broken"]))
 
-    def at_least(self, crop: int) -> Pictures:
-        """Only the pictures that a crop fits into."""
-        keep = np.asarray((self.shapes >= crop).all(1))
+    def at_least(self, crop: int, shrink: int = 1) -> Pictures:
+        """Only the pictures that a crop fits into when they are reduced by `shrink`."""
+        side = crop * shrink
+        keep = np.asarray((self.shapes >= side).all(1))
         if not keep.any():
-            raise BadInput(f"every picture is smaller than data.crop={crop}; choose a smaller crop")
+            asked = f"data.crop={crop}" if shrink == 1 else f"data.crop x data.shrink = {crop} x {shrink}"
+            raise BadInput(f"every picture is smaller than {asked}; choose a smaller crop")
         names, small = (tuple(n for n, k in zip(self.names, keep.tolist()) if k == kept) for kept in (True, False))
         kept = replace(self, shapes=self.shapes[keep], offsets=self.offsets[keep], names=names)
-        return replace(kept, small=self.small + small, side=max(self.side, crop))
+        return replace(kept, small=self.small + small, side=max(self.side, side))
 
     def about(self, name: str) -> str:
         """What a card says of them: how many are used, under which checksum, and what is left out. name: their files."""

@@ -34,7 +34,7 @@ class RelayObjective(DenoiserObjective):
         stage = config.cascade or Stage(low="")
         low, low_spec = _low(stage.low)
         refuse_other_shrink(config, low_spec)
-        pictures = pictures.at_least(config.data.crop * config.data.shrink)
+        pictures = pictures.at_least(config.data.crop, config.data.shrink)
         measured = dict(measured or {})
         if stage.relay is None and "relay" not in measured:
             measured["relay"] = _measured(pictures, config, stage.factor)
