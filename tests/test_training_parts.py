@@ -124,6 +124,8 @@ def test_the_step_count_of_the_optimiser_goes_to_the_device_of_the_weights(tmp_p
     net.net(torch.ones(1, 2)).sum().backward()  # type: ignore[call-arg]
     optimizer.step()
     State(net, {}, optimizer, 1, 2.5).save(tmp_path / "state.safetensors", Config(), "")
+    (tmp_path / "other").touch()  # open to whom the umask leaves it
+    assert (tmp_path / "state.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
     away = Line("meta")  # stands for a GPU: fused Adam on CUDA refuses a step count on the CPU
     state = State(away, {}, torch.optim.AdamW(away.parameters()))
     with pytest.warns(UserWarning, match="no-op"):  # nothing is copied into a meta tensor

@@ -108,11 +108,20 @@ def build(spec: PriorSpec) -> Network:
 
 
 def save(path: Path, state: dict[str, Tensor], spec: PriorSpec, dtype: torch.dtype = torch.float16) -> None:
-    """Write weights, rounded to `dtype`, and spec to a temporary file, then rename: a crash leaves the old file whole."""
+    """Write weights, rounded to `dtype`, and spec; a crash leaves the old file whole."""
     tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in state.items()}
     header = {"format": FORMAT, "spec": json.dumps(asdict(spec), sort_keys=True)}
+    write(path, tensors, header)
+
+
+def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """A safetensors file, by way of a temporary one; open to the same people as any new file, not to its owner alone."""
     temporary = path.with_name(path.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.touch()
+    mode = temporary.stat().st_mode  # what the umask leaves; `save_file` makes a file of its own, closed to others
     save_file(tensors, temporary, metadata=header)
+    temporary.chmod(mode)
     os.replace(temporary, path)
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from restorekit.errors import BadInput
+from restorekit.priors.checkpoint import write
 from restorekit.training.config import Config
 from restorekit.training.objective import Objective
 
@@ -95,10 +94,7 @@ class State:
             "files": json.dumps(self.files), "inherited": json.dumps(self.objective.inherited),
             "measured": json.dumps(self.objective.measured),
         }  # fmt: skip
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path.with_suffix(".tmp"), metadata=header
-        )
-        os.replace(path.with_suffix(".tmp"), path)
+        write(path, {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, header)
 
     def load(self, path: Path) -> None:
         header = Header.read(path)
