@@ -137,6 +137,25 @@ def test_the_relay_is_measured_on_the_pictures(low: Path, folder: Path, tmp_path
     assert objective.measured == again.measured | {"relay": objective.relay}
 
 
+def test_the_grid_asks_each_stage_for_levels_that_it_knows(
+    low: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = {"low": str(low), "factor": 2, "kappa": 0, "relay": 0.2, "top": 0.3}
+    objective = RelayObjective(config(cascade=stage), pictures(folder, tmp_path), "here")
+    asked: dict[int, list[float]] = {8: [], 16: []}
+    plain = PISDM.forward
+
+    def seen(self: PISDM, x: torch.Tensor, c_noise: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        asked[x.shape[-1]].append(float((4 * c_noise).exp().max()))
+        return plain(self, x, c_noise, *rest)
+
+    monkeypatch.setattr(PISDM, "forward", seen)
+    objective.grid(tmp_path / "samples" / "1.png", objective.kept.state_dict())
+    assert max(asked[16]) <= 0.45 * (1 + 1e-5)  # 1.5 top
+    assert max(asked[8]) == pytest.approx(5.0, rel=1e-5)  # 10, of means over blocks of 2 x 2
+    assert iio.imread(tmp_path / "samples" / "1.png").shape == (6 * 16, 8 * 16, 3)
+
+
 @pytest.mark.parametrize(
     ("stage", "words"),
     [

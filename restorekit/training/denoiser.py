@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import PriorSpec, build, save
+from restorekit.priors.checkpoint import PriorSpec, build, edm, save
 from restorekit.priors.latent import LatentNet
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Config
@@ -24,6 +24,7 @@ from restorekit.training.labels import Labels
 from restorekit.training.objective import Objective
 from restorekit.training.pictures import Pictures
 from restorekit.training.watch import sample_grid
+from restorekit.types import Denoiser
 
 
 def is_grey(config: Config, step: int) -> bool:
@@ -85,7 +86,14 @@ class DenoiserObjective(Objective):
         save(path, ema, replace(self.spec, training=self.spec.training | training))
 
     def grid(self, path: Path, ema: dict[str, Tensor]) -> None:
-        sample_grid(path, self.spec, ema, self.patches, next(self.net.parameters()).device)
+        device = next(self.net.parameters()).device
+        sample_grid(path, self.averaged(ema, device), self.spec, self.patches, device)
+
+    def averaged(self, ema: dict[str, Tensor], device: torch.device) -> Denoiser:
+        """The prior of the averaged weights."""
+        net = build(self.spec)
+        net.load_state_dict(ema)
+        return edm(net.eval().to(device), self.spec)
 
 
 def begin_from(path: str, net: nn.Module) -> PriorSpec:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.priors.cascade import CascadeConfig, down, relay_level
-from restorekit.priors.checkpoint import PriorSpec, save
+from restorekit.priors.cascade import Cascade, CascadeConfig, down, relay_level
+from restorekit.priors.checkpoint import PriorSpec, edm, save
 from restorekit.priors.pisdm import PISDM
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Config, Stage
@@ -23,6 +23,7 @@ from restorekit.training.denoiser import DenoiserObjective
 from restorekit.training.infomax import Critic, kappa_at, scale_loss
 from restorekit.training.inputs import loaded, other_kind, refuse_other_shrink
 from restorekit.training.pictures import Pictures
+from restorekit.types import Denoiser
 
 CLEAN = 0.02  # level at which the low stage is shown clean pictures: about the least it was trained on
 
@@ -72,6 +73,11 @@ class RelayObjective(DenoiserObjective):
         s = torch.full((len(x0),), CLEAN, device=x0.device)
         _, _, c_in = model.coefficients(s.view(-1, 1, 1, 1))
         return low.with_features(c_in * (down(x0, self.stage.factor) - model.mean), s.log() / 4)[1]
+
+    def averaged(self, ema: dict[str, Tensor], device: torch.device) -> Denoiser:
+        """Both stages: this one has not learned the levels above 1.5 `top`."""
+        low, spec = self.beside[0].to(device), self.low_spec
+        return Cascade(edm(low, spec), super().averaged(ema, device), self.relay, self.stage.factor, self.top)
 
     def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
         """Both stages in one file."""

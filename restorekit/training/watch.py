@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
@@ -15,10 +14,11 @@ from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from restorekit.priors.checkpoint import PriorSpec, build, edm
+from restorekit.priors.checkpoint import PriorSpec
 from restorekit.schedule import log_uniform
 from restorekit.training.config import Config
 from restorekit.training.data import Patches
+from restorekit.types import Denoiser
 
 FIELDS = ("step", "seconds", "loss", "grad_norm", "lr", "images_per_s")
 
@@ -89,11 +89,12 @@ class Watch:
 
 
 @torch.no_grad()
-def sample_grid(path: Path, spec: PriorSpec, ema: dict[str, Tensor], patches: Patches, device: torch.device) -> None:
-    """Rows: clean, noisy and denoised at sigma 0.1 and 0.5, and samples of the prior; eight columns."""
-    net = build(PriorSpec(**asdict(spec))).to(device)
-    net.load_state_dict(ema)
-    model, bands = edm(net.eval(), spec), max(spec.config.bands)
+def sample_grid(path: Path, model: Denoiser, spec: PriorSpec, patches: Patches, device: torch.device) -> None:
+    """Rows: clean, noisy and denoised at sigma 0.1 and 0.5, and samples of the prior; eight columns.
+
+    model: the prior of `spec`, at any level from 0.01 to 10.
+    """
+    bands = max(spec.config.bands)
     x0, noise = (t.to(device) for t in patches.batch(2**40, 8, bands == 1)[:2])
     rows = [x0]
     for sigma in (0.1, 0.5):
