@@ -240,17 +240,58 @@ def test_poisson_and_gamma_with_dps(tmp_path: Path) -> None:
         assert gain(tmp_path, tmp_path / "out.tif", y) > 3
 
 
-def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*args: object, **kwargs: object) -> None:
-        raise KeyboardInterrupt
+def stop(*args: object, **kwargs: object) -> None:
+    raise KeyboardInterrupt
 
+
+@pytest.mark.parametrize("first", [(), ("--debug",)])
+def test_an_interrupt_leaves_nothing_half_written(
+    first: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     y = measure(tmp_path, "denoise")
     before = set(tmp_path.iterdir())
     monkeypatch.setattr("restorekit.solvers.diffpir.HQS.__call__", stop)
     with pytest.raises(SystemExit) as ended:
-        run(["denoise", str(y), str(tmp_path / "out.png")])
+        run([*first, "denoise", str(y), str(tmp_path / "out.png")])
     assert ended.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "restorekit: stopped; nothing was written"
     assert set(tmp_path.iterdir()) == before
+
+
+def test_an_interrupted_search_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("restorekit.cli.main.app", stop)  # as older versions of typer let it through
+    with pytest.raises(SystemExit) as ended:
+        run(["--debug", "tune", "restore"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "restorekit: stopped; what was measured is kept, the same command goes on\n"
+
+
+def test_an_interrupted_training_promises_what_it_can_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    photo(tmp_path / "pictures" / "0.png", 40, 48)
+    (tmp_path / "c.yaml").write_text("model: {widths: [8]}\ndata: {crop: 16}\noptim: {steps: 1, batch: 2}\n")
+    command = ["train", "unet", "--config", tmp_path / "c.yaml", "--data", tmp_path / "pictures", "--quiet"]
+    command = [str(a) for a in [*command, "--out", tmp_path / "run"]]
+
+    def told(*more: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            run([*command, *more])
+        assert ended.value.code == 130
+        return capsys.readouterr().err
+
+    with monkeypatch.context() as patch:
+        patch.setattr("restorekit.training.pictures.rgb8", stop)
+        assert told() == "restorekit: stopped; no checkpoint yet, so begin again without --resume\n"
+    go(*command)
+    capsys.readouterr()
+    monkeypatch.setattr("restorekit.training.data.Patches.batch", stop)
+    assert told("--resume", "--set", "optim.steps=2") == (
+        "restorekit: stopped; --resume goes on from the last checkpoint\n"
+    )
 
 
 def test_check_prints_both_sides(capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,20 +63,24 @@ def _usage(error: Any) -> str:
     return f"{error.format_message()} (see `{path} --help`{listing})"
 
 
+def _stopped(arguments: list[str]) -> int:
+    """What a Ctrl-C leaves of a command; `train` says so itself."""
+    command = next((a for a in arguments if not a.startswith("-")), "")
+    going_on = "what was measured is kept, the same command goes on"
+    return _fail(f"stopped; {going_on if command in ('bench', 'tune') else 'nothing was written'}", 130)
+
+
 def run(arguments: list[str] | None = None) -> None:
     """The entry point of the `restorekit` command."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(arguments, standalone_mode=False, prog_name="restorekit")
+        if code == 130:  # what newer versions of typer make of a KeyboardInterrupt
+            code = _stopped(arguments)
     except UsageError as error:
         code = _fail(_usage(error), 2)
     except (typer.Abort, KeyboardInterrupt):
-        kept = {
-            "train": "--resume goes on from the last checkpoint",
-            "bench": "what was measured is kept, the same command goes on",
-        }
-        kept["tune"] = kept["bench"]
-        code = _fail(f"stopped; {kept.get(''.join(arguments[:1]), 'nothing was written')}", 130)
+        code = _stopped(arguments)
     except Stopped as error:
         code = _fail(str(error), error.code)
     except BadInput as error:

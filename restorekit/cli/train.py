@@ -24,10 +24,13 @@ def train(
 
     restorekit train unet --config configs/natural.yaml --data photos.zip --out runs/natural
     """
+    import signal
+
     import yaml
 
-    from restorekit.errors import BadInput
+    from restorekit.errors import BadInput, Stopped
     from restorekit.training.config import MODELS, config_for
+    from restorekit.training.loop import STATE
     from restorekit.training.loop import train as run
 
     if model not in MODELS:
@@ -46,4 +49,13 @@ def train(
             equals = ""
         if not equals:
             raise BadInput(f"--set {item!r} is not understood; use KEY=VALUE, as --set optim.steps=1000")
-    print(run(config_for(model, config, settings), data, out, resume=resume, quiet=quiet))
+    try:
+        print(run(config_for(model, config, settings), data, out, resume=resume, quiet=quiet))
+    except KeyboardInterrupt:  # before the first step, or the second Ctrl-C
+        begun = (out / STATE).exists()
+        how = (
+            "--resume goes on from the last checkpoint"
+            if begun
+            else "no checkpoint yet, so begin again without --resume"
+        )
+        raise Stopped(f"stopped; {how}", signal.SIGINT) from None
