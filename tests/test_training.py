@@ -211,6 +211,49 @@ def test_the_loss_falls(pictures: Path, config: Config, tmp_path: Path) -> None:
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:3])  # single batches of 8 vary by 0.1
 
 
+WAITING = """
+import os, sys, time
+from datetime import timedelta
+from pathlib import Path
+import torch.distributed as dist
+from restorekit.training.config import read_config
+from restorekit.training.loop import train
+from restorekit.training.pictures import Pictures
+
+config, pictures, out, seconds = sys.argv[1:]
+begin, plain = dist.init_process_group, Pictures.open
+
+def hasty(*args):
+    begin(*args)
+    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=5))
+
+def slow(*args):
+    time.sleep(float(seconds))
+    return plain(*args)
+
+dist.init_process_group, Pictures.open = hasty, slow
+try:
+    train(read_config(Path(config), **{"optim.steps": 1}), Path(pictures), Path(out), quiet=True)
+except ValueError as error:
+    Path(f"{out}-{os.environ['RANK']}").write_text(str(error))
+    sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_decoding_may_take_longer_than_a_step(broken: bool, pictures: Path, config: Config, tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(WAITING)
+    source = tmp_path / "empty" if broken else pictures
+    (tmp_path / "empty").mkdir()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [tmp_path / "worker.py", tmp_path / "tiny.yaml", source, tmp_path / "two", 0 if broken else 6]
+    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode == 0) != broken, done.stderr[-2000:]
+    assert (tmp_path / "two" / "prior.safetensors").exists() != broken
+    if broken:  # the other process does not wait for the pictures of one that has ended
+        assert "no pictures" in (tmp_path / "two-0").read_text()
+
+
 def test_two_processes_train_what_one_does(pictures: Path, config: Config, tmp_path: Path) -> None:
     alone = train(changed(config, optim__steps=3), pictures, tmp_path / "one", quiet=True)
     code = (

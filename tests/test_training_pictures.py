@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from restorekit.training.config import Data, Noise, read_config
 from restorekit.training.data import Patches, log_intensity
 from restorekit.training.loop import train
 from restorekit.training.pictures import Pictures
-from tests.training_runs import TINY, mixed_pictures
+from tests.training_runs import TINY, mixed_pictures, same_weights
 
 
 @pytest.fixture
@@ -191,6 +193,22 @@ def test_moments_are_those_of_all_folders_and_sources(tmp_path: Path) -> None:
     assert sources.sigma_data(2) == pytest.approx((0.5, 0.5))
     assert (list(sources.some(2)), list(sources.some(9))) == ([0, 3], [0, 1, 2, 3, 4, 5])
     assert replace(sources, leading=True).sigma_data(2) == (0, 0)  # as runs did that began before states kept them
+
+
+def test_runs_may_share_a_cache(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the link of docs/training.md."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    config = read_config(tmp_path / "tiny.yaml", **{"optim.steps": 1})
+    first = train(config, pictures, Path("runs/mamba-256-low"), quiet=True)
+    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    subprocess.run(re.findall(r"^mkdir .* ln -s .*$", text, re.MULTILINE)[0], shell=True, check=True)
+    monkeypatch.setattr(decoding, "_decode", lambda *rest: pytest.fail("decoded again"))
+    again = train(config, pictures, Path("runs/mamba-256"), quiet=True)
+    assert (tmp_path / "runs" / "mamba-256" / "cache").is_symlink()
+    assert same_weights(first, again)
+    more = read_config(tmp_path / "tiny.yaml", **{"optim.steps": 2})
+    train(more, pictures, Path("runs/mamba-256"), resume=True, quiet=True)
 
 
 def test_any_change_of_the_source_is_noticed(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -28,6 +29,7 @@ from restorekit.training.state import Header, State
 from restorekit.training.watch import Watch
 
 STATE = "state.safetensors"
+DECODING = timedelta(days=7)  # at most
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)  # whose weights decay
 
 
@@ -84,10 +86,7 @@ def train(
         start = header.begun(config) if header else config
         inputs.check(start)
         files = inputs.checksums(start, header.files if header else {})
-        if process.rank == 0:
-            Pictures.open(source, out / "cache", header.data if header else None)
-        if process.world > 1:
-            dist.barrier()
+        _decode(source, out, header.data if header else None, process)
         pictures = Pictures.cached(out / "cache").at_least(config.data.crop, config.data.shrink)
         if process.rank == 0:
             pictures.tell_small()
@@ -121,6 +120,22 @@ def _header(config: Config, out: Path, resume: bool) -> Header | None:
     header = Header.read(path)
     header.refuse_other(config, out)
     return header
+
+
+def _decode(source: Path | Sequence[Path], out: Path, expected: str | None, process: Process) -> None:
+    """The first process fills the cache of `out`, for hours where there is much to decode; the others wait for it.
+
+    They wait in a group of their own: the timeout of the other one, minutes, is for steps, and is to find what hangs there.
+    """
+    waiting: Any = dist.new_group(backend="gloo", timeout=DECODING) if process.world > 1 else None
+    if process.rank == 0:
+        Pictures.open(source, out / "cache", expected)
+    if waiting is not None:
+        try:
+            dist.barrier(waiting)
+        except RuntimeError as error:
+            raise BadInput(f"the process that decodes the pictures has ended, see above ({error})") from None
+        dist.destroy_process_group(waiting)
 
 
 def _refuse_share(config: Config, world: int) -> None:
