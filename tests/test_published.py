@@ -10,12 +10,13 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from restorekit.cli.main import run
 from restorekit.priors.cascade import Stages
 from restorekit.priors.checkpoint import load
 from restorekit.priors.library import load_codec, load_prior
-from restorekit.training.config import FFTDModel, config_for
+from restorekit.training.config import FFTDModel, config_for, read_config
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = "torchrun --nproc-per-node 8 -m restorekit"
@@ -56,6 +57,22 @@ def test_the_published_commands_are_whole() -> None:
         written.add(f"{given(line, '--out')[0]}/prior.safetensors")
         quoted = re.findall(r"^# (torchrun .*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
         assert quoted in ([], [line])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_configuration_says_where_it_departs_from_its_paper(name: str) -> None:
+    path = ROOT / "configs" / f"{name}.yaml"
+    comment = " ".join(line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line[0] == "#")
+    _, found, departures = comment.partition("It departs from its paper in ")
+    assert found
+    for setting in re.findall(r"`(\w+): ({.*?})`", departures):  # what would take one back is a setting
+        section, values = setting[0], yaml.safe_load(setting[1])
+        config = read_config(path, **{f"{section}.{key}": value for key, value in values.items()})
+        assert {key: getattr(getattr(config, section), key) for key in values} == values
+    config = read_config(path)
+    if config.cascade:
+        assert ("with n = 2" in departures) == (config.noise.resample == 2)
+        assert f"patch {config.model.patch}, where 2 is printed" in " ".join(departures.split())  # type: ignore[union-attr]
 
 
 def test_the_small_commands_are_the_published_ones() -> None:
