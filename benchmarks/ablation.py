@@ -182,7 +182,7 @@ def denoising(path: Path) -> list[float]:
 
 
 def predicting(path: Path) -> list[float]:
-    """The same of latents, which have mean 0 and deviation 1: the error of the noise, times (1 + sigma^2) / sigma^2."""
+    """The same of latents, which have mean 0 and deviation 1: the squared error of z0, times (1 + sigma^2) / sigma^2."""
     prior, (x0, rng) = load_prior(str(path), tile=None), drawn("cats64", 64)
     assert isinstance(prior, LatentPrior)
     z0, found = torch.cat([prior.codec.encode(x) for x in x0.split(32)]), []

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import DATA, Pictures, archive, publish
+from common import DATA, RESULTS, Pictures, archive, publish
 from torch.nn import functional as F
 
 from restorekit.bench.reconstruction import NOT_QUANTISED, QUANTISED, reconstruction
+from restorekit.bench.rows import Rows
 from restorekit.metrics import psnr
 from restorekit.priors.codec import Codec
 from restorekit.priors.library import load_codec
@@ -29,12 +30,14 @@ COLUMNS = (
     "bits",
     "L1",
     "PSNR",
+    "spread",
     "SSIM",
     "codes used",
     "perplexity",
     "PSNR, not quantised",
     "cubic PSNR",
 )
+VALUES = ("latent", "size", "bits", "l1", "psnr", "ssim", "used", "perplexity", "plain")
 
 
 def shrunk(pictures: Pictures, factor: int) -> float:
@@ -52,19 +55,30 @@ def trained(config: Config, data: str) -> Codec:
         return load_codec(str(train(config, DATA / f"{data}-train.zip", Path(folder) / "run", quiet=True)))
 
 
-def row(factor: int, pictures: Pictures, args: argparse.Namespace) -> tuple[object, ...]:
-    found: list[dict[str, dict[str, float]]] = []
-    codecs: list[Codec] = []
+def measure(rows: Rows, factor: int, pictures: Pictures, args: argparse.Namespace) -> None:
+    """The runs of one f that are still missing."""
     for seed in range(args.seeds):
+        if rows.has(args.config.name, args.steps, factor, seed):
+            continue
         overrides = {"model.factor": factor, "optim.steps": args.steps, "run.seed": seed, "run.sample_every": 10**9}
-        codecs.append(trained(read_config(args.config, **overrides), args.data))
-        found.append(reconstruction(codecs[-1], [x for _, x in pictures]))
-    config, size = codecs[0].net.config, sum(p.numel() for p in codecs[0].net.parameters())
-    mean = {k: float(np.mean([f[QUANTISED][k] for f in found])) for k in found[0][QUANTISED]}
-    plain = float(np.mean([f[NOT_QUANTISED]["psnr"] for f in found]))
-    side = config.side // factor
-    like = (f"{mean['l1']:.4f}", mean["psnr"], f"{mean['ssim']:.3f}", f"{mean['used']:.2f}", round(mean["perplexity"]))
-    return factor, f"{side}x{side}x{config.channels}", size, round(mean["bits"]), *like, plain, shrunk(pictures, factor)
+        codec = trained(read_config(args.config, **overrides), args.data)
+        found, config = reconstruction(codec, [x for _, x in pictures]), codec.net.config
+        latent = f"{config.side // factor}x{config.side // factor}x{config.channels}"
+        size = sum(p.numel() for p in codec.net.parameters())
+        values = [found[QUANTISED][k] for k in ("bits", "l1", "psnr", "ssim", "used", "perplexity")]
+        rows.add(args.config.name, args.steps, factor, seed, latent, size, *values, found[NOT_QUANTISED]["psnr"])
+        print(factor, seed, found, flush=True)
+
+
+def told(rows: Rows, factor: int, pictures: Pictures, args: argparse.Namespace) -> tuple[object, ...]:
+    """Means over the seeds, and how far these spread in PSNR."""
+    key = (args.config.name, str(args.steps), str(factor))
+    mine = [r for r in rows.rows if (r["config"], r["steps"], r["f"]) == key]
+    mean = {k: float(np.mean([float(r[k]) for r in mine])) for k in VALUES[2:]}
+    spread = float(np.std([float(r["psnr"]) for r in mine], ddof=1)) if len(mine) > 1 else float("nan")
+    return (factor, mine[0]["latent"], mine[0]["size"], round(mean["bits"]), f"{mean['l1']:.4f}",
+            f"{mean['psnr']:.2f}", f"{spread:.2f}", f"{mean['ssim']:.3f}", f"{mean['used']:.2f}",
+            round(mean["perplexity"]), f"{mean['plain']:.2f}", f"{shrunk(pictures, factor):.2f}")  # fmt: skip
 
 
 def main() -> None:
@@ -75,20 +89,21 @@ def main() -> None:
     parser.add_argument("--data", default="cats64", help="NAME-train.zip and NAME-test.zip of the data folder")
     parser.add_argument("--factors", type=int, nargs="+", default=[4, 8, 16, 32, 64])
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, default=100, help="test pictures")
     args = parser.parse_args()
-    pictures, rows = archive(f"{args.data}-test.zip", args.limit), []
+    pictures = archive(f"{args.data}-test.zip", args.limit)
+    rows = Rows(RESULTS / "codec_rows.csv", ("config", "steps", "f", "seed"), VALUES)
     for factor in args.factors:
-        rows.append(row(factor, pictures, args))
-        print(dict(zip(COLUMNS, rows[-1])), flush=True)
+        measure(rows, factor, pictures, args)
+    body = [told(rows, factor, pictures, args) for factor in args.factors]
     model = read_config(args.config).model
     note = (
         f"`{args.config.name}` with {args.steps} steps for each f, {args.seeds} seed(s), {model.codes} codes; means over "  # type: ignore[attr-defined]
         f"{len(pictures)} pictures of {args.data}-test. Bits: of the codes of one picture. Not quantised: the "
-        "latents decoded as they are. Cubic: the picture reduced by f and enlarged again, in floats."
+        "latents decoded as they are. Spread: standard deviation of the PSNR over seeds. Cubic: the picture reduced by f and enlarged again, in floats."
     )
-    publish("codec", "Codecs of different f", [("", COLUMNS, rows)], [note])
+    publish("codec", "Codecs of different f", [("", COLUMNS, body)], [note])
 
 
 if __name__ == "__main__":

@@ -25,8 +25,6 @@ from restorekit.priors.prior import LatentPrior
 HEADER = (
     "",
     "parameters, millions",
-    "patches seen",
-    "hours",
     "Fréchet",
     "kernel x 1000",
     "precision",
@@ -35,14 +33,9 @@ HEADER = (
 )
 
 
-def effort(name: str) -> tuple[str, str, str]:
-    """Parameters, patches and hours, a codec included."""
-    path = find(name)
-    spec = read_spec(path)
-    about, codec = spec.training, spec.training.get("codec", {})
-    size = path.stat().st_size / 2e6  # two bytes each
-    seen = sum(t.get("steps", 0) * t.get("batch", 0) for t in (about, codec))
-    return f"{size:.1f}", f"{seen:,}", f"{sum(t.get('seconds', 0) for t in (about, codec)) / 3600:.1f}"
+def millions(name: str) -> str:
+    """Parameters, a codec included: two bytes each."""
+    return f"{find(name).stat().st_size / 2e6:.1f}"
 
 
 def described(row: dict[str, Any]) -> list[str]:
@@ -70,15 +63,15 @@ def rows(names: list[str], args: argparse.Namespace, features: list[str]) -> Ite
             f"{sets['features']['name']}, {sets['features']['dimension']} numbers, {sets['pictures']} test pictures"
         ]
         label = read_spec(find(name)).name
-        yield [label, *effort(name), *described(sets["rows"][0]), f"{near['samples']['below']:.0f}"]
+        yield [label, millions(name), *described(sets["rows"][0]), f"{near['samples']['below']:.0f}"]
         if reference is None:
-            reference = ["training pictures", "", "", "", *described(sets["rows"][1]), ""]
+            reference = ["training pictures", "", *described(sets["rows"][1]), ""]
         prior = load_prior(name)
         if isinstance(prior, LatentPrior):
             with tempfile.TemporaryDirectory() as folder:
                 drawn = through_codec(prior, args.data, args.samples, Path(folder))
                 coded = Evaluation(prior=name, samples=drawn, **common)().record["sets"]["rows"][0]
-            yield [f"training pictures through the codec of {label}", "", "", "", *described(coded), ""]
+            yield [f"training pictures through the codec of {label}", "", *described(coded), ""]
     if reference:
         yield reference
 
@@ -96,6 +89,7 @@ def main() -> None:
     body = list(rows(args.prior, args, features))
     notes = [
         f"{args.samples} samples by DPM-Solver++ in {args.steps} steps. Features: {features[0]}.",
+        "What their trainings cost: `compute.md`.",
         "Copies: samples nearer to a training picture, against the next ones, than 99 % of the test pictures are.",
     ]
     publish("generation", "Samples of priors", [("", HEADER, body)], notes)

@@ -98,9 +98,10 @@ def treat(rows: Rows, priors: dict[str, Denoiser], scene: tuple[str, int, str], 
     def add(method: str, steps: int, samples: int, who: str, out: np.ndarray, seconds: float) -> None:
         rows.add(*scene, method, steps, samples, who, psnr(out, truth), ssim(out, truth), seconds)
 
-    if not rows.has(*scene, "speckle", 0, 0, "-"):
-        add("speckle", 0, 0, "-", amplitude(y), 0.0)
-        add(f"TV, weight {weight:g}", 0, 0, "-", amplitude(tv(y, weight, looks)), 0.0)
+    plain = {"speckle": lambda: y, f"TV, weight {weight:g}": lambda: tv(y, weight, looks)}
+    for method, made in plain.items():
+        if not rows.has(*scene, method, 0, 0, "-"):
+            add(method, 0, 0, "-", amplitude(made()), 0.0)
     problem = Problem(y, Identity((1, *x.shape[1:])), Gamma(looks, domain="log"))
     for text, steps, samples in SOLVERS:
         for who, prior in priors.items():

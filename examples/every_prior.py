@@ -78,26 +78,26 @@ def panels(row: Row, steps: int | None) -> dict[str, np.ndarray]:
     prior = load_prior(row.prior)
     y = row.noise.sample(row.operator(row.truth[None]), torch.Generator().manual_seed(1))
     truth, measured = row.shown(row.truth), row.shown(y[0])
-    found = {f"{row.prior}: {row.task}": measured}
+    found = {f"{row.prior}\n{row.task}": measured}
     for text, usual in row.solvers:
         x = restore(Problem(y, row.operator, row.noise), prior, solver(text), steps=steps or usual, seed=0).samples[0]
-        found[f"{text.partition(':')[0]}  {psnr(row.shown(x), truth):.1f} dB"] = row.shown(x)
+        found[f"{text.partition(':')[0]}\n{psnr(row.shown(x), truth):.1f} dB"] = row.shown(x)
         print(row.prior, text, f"{psnr(row.shown(x), truth):.2f} dB", flush=True)
     return found | {"truth": truth}
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--prior", action="append", help="one of them alone; again for more")
+parser.add_argument("--prior", action="append", choices=shipped(), help="one of them alone; again for more")
 parser.add_argument("--steps", type=int, help="noise levels of every solver; default: what suits each")
 parser.add_argument("--out", type=Path, default=Path("every_prior.png"))
 args = parser.parse_args()
 
 table = [panels(row, args.steps) for row in rows() if row.prior in (args.prior or shipped())]
-step, line = SIDE + 6, SIDE + 22
+step, line = SIDE + 6, SIDE + 34
 sheet = Image.new("RGB", (5 * step - 6, len(table) * line), "white")
 for i, row in enumerate(table):
     for j, (caption, panel) in enumerate(row.items()):
-        sheet.paste(Image.fromarray((panel * 255).round().astype(np.uint8)), (j * step, i * line + 18))
+        sheet.paste(Image.fromarray((panel * 255).round().astype(np.uint8)), (j * step, i * line + 30))
         ImageDraw.Draw(sheet).text((j * step + 2, i * line + 4), caption, fill="black")
 sheet.save(args.out)
 print(f"{args.out}: every prior through three solvers")

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from restorekit.driver import Progress, other_stage, restore
+from restorekit.errors import BadInput, Unsupported
 from restorekit.operators.base import LinearOperator
 from restorekit.operators.combine import compose
 from restorekit.priors.cascade import Cascade, down, up
@@ -46,7 +47,11 @@ def enlarge_to(shape: tuple[int, int, int], factor: int) -> Enlarge:
 
 
 def reduced(problem: Problem, factor: int) -> Problem:
-    """The measurement as one of the block means: y = A Up x_low + noise. What A sees of finer detail counts as noise."""
+    """The measurement as one of the block means: y = A Up x_low + noise.
+
+    What A sees of finer detail is left over: the likelihood does not know of it, so that with little noise the low picture
+    is held to the measurement more closely than it should be.
+    """
     enlarge = enlarge_to(problem.operator.image_shape, factor)
     return replace(problem, operator=compose(problem.operator, enlarge))
 
@@ -69,15 +74,27 @@ def restore_from_coarse(
 
     low_solver: for the block means, where the operator has lost its SVD; default: `solver`. Sample i of the high stage
     begins with sample i of the low one; optimisers of one answer give all the same start. `progress` hears of the calls
-    of both stages; `nfe` counts those of the full size, `settings` hold the others as low_nfe. Raises as `restore` does.
+    of both stages; `nfe` counts those of the full size, `settings` hold the others as low_nfe. Raises as `restore` does,
+    `Unsupported` too where the solver needs an SVD, which the operator of the block means has lost, and `BadInput` where
+    the schedule begins below the relay.
     """
     first = low_solver or solver
     count = samples if first.samples else 1
-    sigmas = below(solver.schedule(problem, steps), cascade.relay)
+    low_problem, whole = reduced(problem, cascade.factor), solver.schedule(problem, steps)
+    if whole[0] <= cascade.relay:
+        raise BadInput(
+            f"the levels begin at {whole[0]:.3g}, below {cascade.relay:.3g}, where the high stage of the cascade goes on: "
+            "the low one has nothing to add; leave --coarse out"
+        )
+    try:
+        first.check(low_problem)
+    except Unsupported as error:
+        raise Unsupported(f"for the low stage {error}, or with --coarse dps, mmps or diffpir") from None
+    sigmas = below(whole, cascade.relay)
     size = batch or max(1, 2**20 // math.prod(problem.operator.image_shape[1:]))
     enlarge, rest = enlarge_to(problem.operator.image_shape, cascade.factor), solver.calls(sigmas) * -(-samples // size)
     low = restore(
-        reduced(problem, cascade.factor), cascade.low, first, steps=low_steps, samples=count, seed=other_stage(seed),
+        low_problem, cascade.low, first, steps=low_steps, samples=count, seed=other_stage(seed),
         batch=size, progress=progress and _part(progress, 0, rest, enlarge),
     )  # fmt: skip
     high = restore(
@@ -85,7 +102,8 @@ def restore_from_coarse(
         begin=enlarge(low.samples).expand(samples, -1, -1, -1),
         progress=progress and _part(progress, low.nfe * -(-count // size), 0),
     )  # fmt: skip
-    about = {"relay": cascade.relay, "low_nfe": low.nfe, "low_solver": low.settings["solver"]}
+    about = {"relay": cascade.relay, "low_nfe": low.nfe}
+    about |= {f"low_{k}": low.settings[k] for k in ("solver", "sigmas", "seed")}
     return replace(high, seconds=low.seconds + high.seconds, settings=high.settings | about)
 
 

@@ -69,6 +69,7 @@ def test_the_posterior_of_the_high_resolution_is_reached_with_fewer_calls(name: 
     levels = solver(name).schedule(given, 30)
     assert found.nfe == solver(name).calls(below(levels, 0.3))
     assert found.settings["low_nfe"] == solver(name).calls(levels)
+    assert found.settings["low_sigmas"] == solver(name).schedule(reduced(given, 2), 30)
     error, usual = (float((down(r.mean[None], 2)[0] - mean).square().mean().sqrt()) for r in (found, whole))
     assert error < 1.2 * usual + 0.2 * precision**-0.5
 
@@ -122,12 +123,20 @@ def test_any_size_and_calls_of_both_stages_counted(batch: int | None) -> None:
 
 def test_an_optimiser_begins_without_noise() -> None:
     given = problem()
-    found = restore_from_coarse(given, CASCADE, solver("hqs"), steps=4, low_steps=4)
+    found = restore_from_coarse(given, CASCADE, solver("hqs:first=1"), steps=4, low_steps=4)
     assert found.samples.shape == (1, *SHAPE)
-    with pytest.raises(Unsupported, match="SVD"):  # the low stage sees no SVD: another solver for it
+    with pytest.raises(
+        Unsupported, match=r"for the low stage ddrm needs .*SVD.* or with --coarse dps"
+    ):  # the low stage sees no SVD: another solver for it
         restore_from_coarse(given, CASCADE, solver("ddrm"))
     mixed = restore_from_coarse(given, CASCADE, solver("ddrm"), low_solver=solver("mmps"), steps=4, low_steps=4)
     assert mixed.settings["low_solver"] == "MMPS"
+
+
+def test_levels_below_the_relay_are_refused() -> None:
+    given = problem(0.05)
+    with pytest.raises(BadInput, match=r"begin at 0.2, below 0.3, .* leave --coarse out"):
+        restore_from_coarse(given, CASCADE, solver("hqs:first=0.2"), steps=4)
 
 
 def test_a_beginning_of_another_shape_is_refused() -> None:

@@ -56,7 +56,7 @@ def test_the_sheet_of_priors_has_a_row_for_each_that_is_asked_for(tmp_path: Path
     assert [row[0] for row in rows] == 3 * ["natural-fast"] + 3 * ["mamba-cascade"]
     assert len({tuple(row) for row in rows}) == 6
     with Image.open(tmp_path / "every_prior.png") as sheet:
-        assert sheet.size == (5 * 134 - 6, 2 * 150)
+        assert sheet.size == (5 * 134 - 6, 2 * 162)
 
 
 def test_the_command_line_takes_the_operator_and_solver_of_the_examples() -> None:

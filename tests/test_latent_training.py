@@ -169,7 +169,7 @@ def test_a_run_leaves_codec_and_network_in_one_file(
     assert prior.codec_psnr == pytest.approx(np.mean([prior.ceiling(x) for x in x0]), abs=0.006)
     iio.imwrite(tmp_path / "y.png", (255 * x0[0]).byte().permute(1, 2, 0).numpy())
     go("denoise", tmp_path / "y.png", tmp_path / "z.png", "--noise", "gaussian:0.1", "--prior", path, "--steps", 2)
-    assert f"tiny was trained on keep {prior.codec_psnr:g} dB through its codec alone" in capsys.readouterr().err
+    assert f"training pictures of tiny keep {prior.codec_psnr:g} dB through its codec alone" in capsys.readouterr().err
     assert json.loads((tmp_path / "z.png.json").read_text())["codec_psnr"] == prior.codec_psnr
     begun = objective(path, pictures, tmp_path, init=str(path))  # a codec and a start from such a file too
     for name, weight in net.net.state_dict().items():

@@ -108,8 +108,9 @@ def plan(
             known = (task, clean.pixels.shape, text, prior.prior)
             if known not in fitting:
                 fitting[known], reasons = _fitting(solver, problem, prior, steps, nfe)
+                what = text if prior.prior is None else f"{text} with {prior.label.partition('@')[0]}"
                 for reason in reasons:
-                    refused[Refused(task.text, text, reason)] = None
+                    refused[Refused(task.text, what, reason)] = None
             for count in fitting[known]:
                 draws = samples if solver.samples else 1
                 job = Job(task, Clean(clean.name, clean.path, clean.crop), text, count, prior.text, prior.label,

@@ -113,7 +113,9 @@ class Images:
                 result = f"{answer['psnr']} dB  {answer['seconds']} s" if answer["state"] == OK else answer["state"]
             else:
                 result = failed[job] = str(answer)
-            _say(f"{number}/{len(todo)}  {job.task.text}  {job.clean.name}  {job.solver} {job.steps}  {result}")
+            _say(
+                f"{number}/{len(todo)}  {job.task.text}  {job.clean.name}  {job.solver} {job.steps}  {job.label.partition('@')[0]}  {result}"
+            )
         return failed
 
     def _answers(self, todo: Sequence[Job], measure: Measure) -> Iterator[tuple[Job, dict[str, str] | str | Lost]]:

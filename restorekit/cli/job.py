@@ -64,7 +64,7 @@ class Job(Measured):
         ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None
         if ceiling is not None:
             extra["codec_psnr"] = ceiling
-            warnings.append(f"pictures as {prior.spec.name} was trained on keep {ceiling:g} dB through its codec alone")
+            warnings.append(f"training pictures of {prior.spec.name} keep {ceiling:g} dB through its codec alone")
         for warning in dict.fromkeys(warnings + self._write(result, prior, self.noise_used, extra)):
             print(f"restorekit: note: {warning}", file=sys.stderr)
 
@@ -111,6 +111,7 @@ class Job(Measured):
             "operator": self.op,
             "noise": noise,
             "noise_measured": self.noise == "auto",
+            "coarse": self.coarse,
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,
             **result.settings,
