@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -284,19 +283,6 @@ def test_a_crash_while_saving_leaves_the_old_file(saved: Path, monkeypatch: pyte
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save(saved, random_unet(SMALL, 1).state_dict(), spec(SMALL))
     assert saved.read_bytes() == before
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no umask")
-@pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_a_checkpoint_is_open_to_whom_the_umask_leaves_it(mask: int, tmp_path: Path) -> None:
-    before = os.umask(mask)
-    try:
-        for _ in range(2):  # the second over the first, and over what a crash has left
-            checkpoint.write(tmp_path / "a.safetensors", {"a": torch.zeros(1)}, {})
-            (tmp_path / "a.safetensors.tmp").touch(0o600)
-    finally:
-        os.umask(before)
-    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def _broken(kind: str, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from restorekit.errors import BadInput
+from restorekit.priors import checkpoint
 from restorekit.priors.codec import CodecConfig, CodecNet
 from restorekit.priors.fftd import FFTD, FFTDConfig
 from restorekit.priors.pisdm import PISDM, PISDMConfig
@@ -133,6 +135,19 @@ def test_the_step_count_of_the_optimiser_goes_to_the_device_of_the_weights(tmp_p
     assert (state.step, state.seconds) == (1, 2.5)
     found = [v.device.type for p in away.parameters() for v in state.optimizer.state[p].values()]
     assert found == ["meta"] * 6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no umask")
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_checkpoint_is_open_to_whom_the_umask_leaves_it(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        for _ in range(2):  # the second over the first, and over what a crash has left
+            checkpoint.write(tmp_path / "a.safetensors", {"a": torch.zeros(1)}, {})
+            (tmp_path / "a.safetensors.tmp").touch(0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 @pytest.mark.parametrize("n", [1.0, 2.0, 3.0])
