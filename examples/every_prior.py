@@ -67,7 +67,7 @@ def rows() -> list[Row]:
         Row("mamba-cascade", "80 % missing", photo(data.chelsea(), 50, 110), Inpaint(shape, mask.expand(shape)), Gaussian(0.01),
             (("hqs:first=0.5", 30), ("pigdm", 49), ("dps", 60))),
         Row("fftd-cats", "noise 0.2", cat, Identity((3, 64, 64)), Gaussian(0.2),
-            (("dps", 100), ("daps", 50), ("vds", 200))),
+            (("dps", 300), ("daps", 50), ("vds", 200))),
         Row("sar", "speckle, 4 looks", 2 * grey.log(), Identity((1, SIDE, SIDE)), Gamma(4, domain="log"),
             (("dps", 100), ("diffpir:first=2,lambda=4", 20), ("hqs:first=1", 20)), logarithms=True),
     ]  # fmt: skip
