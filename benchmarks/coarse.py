@@ -66,9 +66,9 @@ def table(rows: Rows, label: str, task: str) -> list[list[object]]:
     for text, steps in SOLVERS:
         for way in WAYS:
             mine = [r for r in rows.rows if (r["prior"], r["task"], r["solver"], r["way"]) == (label, task, text, way)]
-            work, p, s, t = ([float(r[k]) for r in mine] for k in ("work", "psnr", "ssim", "seconds"))
+            work, p, s = ([float(r[k]) for r in mine] for k in ("work", "psnr", "ssim"))
             body.append([text, way, steps if way != "whole, as much work" else "", f"{np.mean(work):.0f}",
-                         f"{np.mean(p):.2f}", f"{np.mean(s):.3f}", f"{np.mean(t):.1f}"])  # fmt: skip
+                         f"{np.mean(p):.2f}", f"{np.mean(s):.3f}"])  # fmt: skip
     return body
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     keys = ("prior", "task", "solver", "way", "picture")
     rows = Rows(RESULTS / "coarse_rows.csv", keys, ("work", "psnr", "ssim", "seconds"))
     measure(rows, prior, label, picture_set("test128", args.limit))
-    header = ("solver", "start", "levels", "work", "PSNR", "SSIM", "seconds")
+    header = ("solver", "start", "levels", "work", "PSNR", "SSIM")
     notes = [
         f"{label}, relay {prior.cascade.relay:.3g}; means over {args.limit} pictures of natural128-test.zip, one sample each.",
         "Work: network calls of the full size, those of the low stage as 1 / factor^2.",
