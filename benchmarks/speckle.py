@@ -150,7 +150,7 @@ def main() -> None:
     counts = ", ".join(f"{len(p)} of {k}" for k, p in kinds.items())
     notes = [
         f"PSNR of the amplitude in dB, of the mean of the samples; {counts}. Difference: mean over the scenes ± its standard error.",
-        f"{other} sees the log-intensities moved to its own mean and spread. Solvers as they come, in the log domain.",
+        f"{other} sees the log-intensities moved to its own mean and spread. Solvers with the settings named, in the log domain.",
     ]
     publish("speckle", "Despeckling of known scenes", tables, notes)
 

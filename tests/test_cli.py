@@ -328,3 +328,11 @@ def test_train_then_use_the_prior(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "samples" / "0000004.png").exists()
     prior = tmp_path / "run" / "prior.safetensors"
     go("denoise", tmp_path / "pictures" / "0.png", tmp_path / "out.png", "--prior", prior, "--noise", "gaussian:0.05")
+
+
+def test_a_group_without_its_command_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(["priors"])
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    assert said.err.splitlines()[-1] == "restorekit: restorekit priors takes a command (see `restorekit priors --help`)"

@@ -60,7 +60,8 @@ def _usage(error: Any) -> str:
     path = error.ctx.command_path if error.ctx else "restorekit"
     known = [o for p in error.ctx.command.params for o in p.opts if o.startswith("--")] if error.ctx else []
     listing = f"; options: {', '.join(known)}" if hasattr(error, "option_name") else ""
-    return f"{error.format_message()} (see `{path} --help`{listing})"
+    said = error.format_message() or f"{path} takes a command"  # after the help that lists them
+    return f"{said} (see `{path} --help`{listing})"
 
 
 def _stopped(arguments: list[str]) -> int:

@@ -21,7 +21,9 @@ def list_() -> None:
     for name, path in shipped().items():
         spec = read_spec(path)
         bands = "/".join(map(str, spec.bands))
-        print(f"{name:14} {spec.domain}, {bands} bands, {path.stat().st_size / 1e6:.1f} MB  {spec.data.split(',')[0]}")
+        print(
+            f"{name:14} {spec.domain}, {bands} bands, {path.stat().st_size / 1e6:.1f} MB  {spec.data.partition(', sha256')[0]}"
+        )
 
 
 @app.command()
