@@ -96,13 +96,16 @@ def plan(
     fitting: dict[tuple[object, ...], list[int]] = {}
     errors: dict[Task, BadInput] = {}
     taken: set[Task] = set()
+    measured: dict[tuple[Task, tuple[int, ...]], Problem] = {}
     for clean, task in product(pictures, tasks):
-        try:
-            problem = task.measure(clean.pixels, clean.name, seed)
-        except BadInput as error:
-            errors[task] = error
-            refused[Refused(task.text, clean.name, _line(error))] = None
-            continue
+        if (task, clean.pixels.shape) not in measured:  # which solvers can work depends on no more of a picture
+            try:
+                measured[task, clean.pixels.shape] = task.measure(clean.pixels, clean.name, seed)
+            except BadInput as error:
+                errors[task] = error
+                refused[Refused(task.text, clean.name, _line(error))] = None
+                continue
+        problem = measured[task, clean.pixels.shape]
         taken.add(task)
         for (text, solver), prior in product(made.items(), priors):
             known = (task, clean.pixels.shape, text, prior.prior)
