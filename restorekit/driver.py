@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from torch import Tensor
 from restorekit.errors import BadInput
 from restorekit.operators.latent import Decoded
 from restorekit.types import Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
+from restorekit.units import Units, denoiser_in, problem_in, units_of
 
 Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the step)
 
@@ -71,6 +73,14 @@ def in_latents(problem: Problem, prior: Latent) -> Problem:
     return replace(problem, operator=Decoded((c, h, w), operator, decode, prior.encode))
 
 
+def as_seen(problem: Problem, prior: Denoiser | Latent) -> Problem:
+    """The problem that a solver is given with this prior: of latents, or in the units of the prior."""
+    if isinstance(prior, Latent):
+        return in_latents(problem, prior)
+    units = units_of(prior)
+    return problem if units is None else problem_in(units, problem)
+
+
 @torch.no_grad()
 def decoded(prior: Latent, z: Tensor, height: int, width: int) -> Tensor:
     """Pictures (N, C, H, W) of latents (N, c, h, w), one at a time: a decoder needs more memory than what it gives."""
@@ -88,6 +98,19 @@ def _restore_latent(
     began = time.perf_counter()
     samples = decoded(prior, found.samples, height, width)
     return replace(found, samples=samples, seconds=found.seconds + time.perf_counter() - began)
+
+
+def _restore_in(
+    units: Units, problem: Problem, denoise: Denoiser, solver: Solver, begin: Tensor | None, progress: Progress | None,
+    **rest: Any,
+) -> Restoration:  # fmt: skip
+    found = restore(
+        problem_in(units, problem), denoiser_in(units, denoise), solver, begin=None if begin is None else units.of(begin),
+        progress=progress and (lambda done, total, step: progress(done, total, units.step(step))), **rest,
+    )  # fmt: skip
+    return replace(
+        found, samples=units.back(found.samples), settings=found.settings | {"units": dataclasses.asdict(units)}
+    )
 
 
 def restore(
@@ -110,6 +133,7 @@ def restore(
     the result. With a prior of latents the solver works on latents, of which A(decode(z)) was measured, so that it has to
     be one that takes operators that are not linear: the steps that `progress` sees are latents, the samples are pictures.
     begin: a picture per sample (samples, C, H, W) to start from at the first level, instead of the solver's own estimate.
+    With a prior that knows other numbers than pictures on [0, 1] the solver, and `sigmas`, work in its units (`units.py`).
     Raises `Unsupported` where solver and problem do not fit, `BadInput` where the run diverges.
     """
     if len(problem.y) != 1:
@@ -132,6 +156,12 @@ def restore(
         return _restore_latent(
             problem, denoise, solver, batch, begin, steps=steps, sigmas=sigmas, samples=samples, seed=seed,
             progress=progress,
+        )  # fmt: skip
+    units = units_of(denoise)
+    if units is not None:
+        return _restore_in(
+            units, problem, denoise, solver, begin, progress,
+            steps=steps, sigmas=sigmas, samples=samples, seed=seed, batch=batch,
         )  # fmt: skip
     solver.check(problem)
     levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)

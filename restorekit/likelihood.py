@@ -39,6 +39,11 @@ class Likelihood(ABC):
         """Whether a mean must be above 0."""
         return False
 
+    @property
+    def unbiased(self) -> bool:
+        """Whether E[y] = mean, so that the likeliest mean of each value is right on average."""
+        return True
+
     @abstractmethod
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
         """-log p(y | mean) + log p(y | mean = y), per value, >= 0."""
@@ -143,6 +148,11 @@ class Gamma(Likelihood):
     def positive(self) -> bool:
         return self.domain != "log"
 
+    @property
+    def unbiased(self) -> bool:
+        """E[ln y] lies digamma(looks) - ln(looks) off, E[amplitude] Gamma(looks + 1/2) / (Gamma(looks) looks^(1/2)) below."""
+        return self.domain == "intensity"
+
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
         if self.domain == "log":
             d = y - mean
@@ -171,15 +181,47 @@ class Gamma(Likelihood):
             raise Unsupported(
                 f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain"
             )
-        low, high = torch.minimum(y, v - self.looks / weight), torch.maximum(y, v) + 1e-6
-        s = torch.minimum(torch.maximum(v, y), high)
+        low, high = torch.minimum(y, v), torch.maximum(y, v) + 1e-6
+        s = torch.maximum(v, y)
         for _ in range(30):
-            e = (y - s).exp()
+            e = (y - s).clamp(max=80).exp()  # finite in float32; the bounds halve where Newton's step is of no use
             slope = self.looks * (1 - e) + weight * (s - v)
             low, high = torch.where(slope < 0, s, low), torch.where(slope < 0, high, s)
             following = s - slope / (self.looks * e + weight)
             s = torch.where((following < low) | (following > high), 0.5 * (low + high), following)
         return s
+
+
+@dataclass(frozen=True, eq=False)
+class Moved(Likelihood):
+    """`law` for measurements in another unit: offset + gain y follows it, with the mean offset + gain m."""
+
+    law: Likelihood
+    gain: float
+    offset: float | Tensor = 0.0  # broadcasts to y
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gain < math.inf:
+            raise ValueError(f"gain={self.gain:g} must be above 0")
+
+    @property
+    def unbiased(self) -> bool:
+        return self.law.unbiased
+
+    def _back(self, y: Tensor) -> Tensor:
+        return self.offset + self.gain * y
+
+    def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
+        return self.law.unit_nll(self._back(y), self._back(mean))
+
+    def information(self, mean: Tensor) -> Tensor:
+        return self.gain**2 * self.law.information(self._back(mean))
+
+    def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
+        return (self.law.sample(self._back(mean), generator) - self.offset) / self.gain
+
+    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+        return (self.law.prox(self._back(y), self._back(v), weight / self.gain**2) - self.offset) / self.gain
 
 
 @dataclass(frozen=True, eq=False)

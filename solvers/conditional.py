@@ -106,8 +106,11 @@ def updated(problem: Problem, steps: int = 100) -> Draw:
     """(x0, t, rng) -> z, a draw given y where x0 is one without. `steps` of descent where the operator is not linear."""
 
     def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
+        linear = isinstance(problem.operator, LinearOperator)
+        if linear and not problem.likelihood.unbiased:  # y + noise would be biased once more
+            return data_step(problem, "this draw", rng)(x0, t)
         mine = perturbed(problem, rng)
-        if isinstance(problem.operator, LinearOperator):
+        if linear:
             return data_step(mine, "this draw")(x0, t)
         return _walk(mine, x0, t, steps, None)
 

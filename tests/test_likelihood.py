@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gamma, Gaussian, Joint, Likelihood, Poisson
+from restorekit.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved, Poisson
 
 MEAN = torch.tensor([0.05, 0.2, 0.5, 0.9, 1.3, 2.0], dtype=torch.float64)
 Y = torch.tensor([0.10, 0.15, 0.7, 0.4, 1.5, 0.3], dtype=torch.float64)
@@ -26,6 +26,7 @@ LAWS: dict[str, Likelihood] = {
     "gamma-amplitude": Gamma(2.5, "amplitude"),
     "gamma-log": Gamma(1.0, "log"),
     "joint": Joint((Gaussian(0.1), Gamma(3.0)), (4, 2)),
+    "moved": Moved(Gamma(3.0, "log"), 5.0, torch.linspace(-2.5, -1.5, 6, dtype=torch.float64)),
 }
 every = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 
@@ -59,6 +60,7 @@ MOMENTS: dict[str, tuple[Likelihood, Callable[[float], tuple[float, float]]]] = 
         Gamma(3.0, "log"),
         lambda m: (m + float(scipy.special.psi(3.0)) - math.log(3), float(scipy.special.polygamma(1, 3.0))),
     ),
+    "moved": (Moved(Poisson(30.0), 0.5, 2.0), lambda m: (m, (2 + 0.5 * m) / 30 / 0.25)),
 }
 
 
@@ -74,6 +76,20 @@ def test_samples_have_the_mean_and_variance_of_theory(law: str, mean: float) -> 
     assert abs(float(y.mean()) - expected) < 5 * math.sqrt(variance / n)
     kurtosis = float(((y - y.mean()) ** 4).mean() / y.var() ** 2)
     assert abs(float(y.var()) / variance - 1) < 5 * math.sqrt((kurtosis - 1) / n)
+
+
+@pytest.mark.parametrize("law", MOMENTS)
+def test_unbiased_laws_are_those_whose_mean_is_the_mean(law: str) -> None:
+    likelihood, moments = MOMENTS[law]
+    assert likelihood.unbiased == (abs(moments(0.7)[0] - 0.7) < 1e-12)
+
+
+@pytest.mark.parametrize("v", [300.0, -300.0])
+def test_the_prox_of_log_speckle_is_finite_far_away(v: float) -> None:
+    """In float32, where e^300 is not: the root of looks (1 - e^(y - s)) + weight (s - v)."""
+    s = Gamma(1.0, "log").prox(torch.zeros(1), torch.tensor([v]), 0.01).double()
+    slope = 1 - (-s).exp() + 0.01 * (s - v)
+    assert abs(float(slope)) < 1e-4 * abs(v)
 
 
 @every
@@ -112,6 +128,7 @@ PROX = {
     "poisson": (Poisson(30.0), [0.0, 0.5, 0.1, 2.0], [0.5, 0.5, 3.0, -1.0]),
     "gamma-log": (Gamma(4.0, "log"), [0.0, 0.0, 8.0, -8.0, 0.4], [8.0, -8.0, 0.0, 0.0, 0.5]),
     "gamma-log-one-look": (Gamma(1.0, "log"), [0.0, 8.0, -8.0], [8.0, 0.0, 0.0]),
+    "moved": (Moved(Gamma(1.0, "log"), 2.0, -3.0), [0.0, 4.0, -4.0], [4.0, 0.0, 0.0]),
 }
 
 

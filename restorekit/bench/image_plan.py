@@ -8,9 +8,9 @@ from itertools import product
 
 from restorekit.bench.image_cases import Clean, Task
 from restorekit.bench.image_rows import Job
-from restorekit.driver import in_latents
+from restorekit.driver import as_seen
 from restorekit.errors import BadInput
-from restorekit.priors.prior import LatentPrior, Prior
+from restorekit.priors.prior import Prior
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Problem, Solver
 
@@ -26,9 +26,9 @@ class LoadedName:
 
     def seen(self, problem: Problem) -> Problem:
         """The problem as a solver sees it with this prior."""
-        if not isinstance(self.prior, LatentPrior):
+        if self.prior is None:
             return problem
-        return in_latents(problem, self.prior.for_bands(problem.operator.image_shape[0]))
+        return as_seen(problem, self.prior.for_bands(problem.operator.image_shape[0]))
 
 
 @dataclass(frozen=True)

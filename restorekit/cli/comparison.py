@@ -79,7 +79,7 @@ class Contest(Measured):
         """Samples and figures of a solver, or that it diverged."""
         problem, solver = self.problem, one.solver
         try:
-            watch = Watch(solver.calls(solver.schedule(problem, one.steps)), self.moments, self.shown)
+            watch = Watch(solver.calls(solver.schedule(self.seen, one.steps)), self.moments, self.shown)
             found = restore_with_bar(
                 problem, denoise, solver, steps=one.steps, samples=self.samples if solver.samples else 1,
                 seed=self.seed, label=one.text, watch=watch,

@@ -15,7 +15,7 @@ from torch import Tensor
 from restorekit import io, spec
 from restorekit.cli.options import different, span
 from restorekit.cli.tasks import COUNTS, OTHER, SPECKLE, TASKS, Task
-from restorekit.driver import decoded, in_latents
+from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.metrics import estimate_sigma
@@ -139,8 +139,7 @@ class Measured:
     @property
     def seen(self) -> Problem:
         """The problem as a solver sees it."""
-        prior = self.denoiser
-        return in_latents(self.problem, prior) if isinstance(prior, Latent) else self.problem
+        return as_seen(self.problem, self.denoiser)
 
     def shown(self, x: Tensor) -> Tensor:
         """States or estimates of a solver (N, ...) as pictures."""

@@ -17,6 +17,7 @@ from restorekit.priors.checkpoint import PriorSpec, sha256
 from restorekit.priors.foreign.spec import ForeignSpec
 from restorekit.priors.wrappers import ChannelWise
 from restorekit.types import Denoiser
+from restorekit.units import Units
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,13 @@ class Prior:
     @property
     def sha256(self) -> str:
         return sha256(self.path)
+
+    @property
+    def units(self) -> Units | None:
+        """In which solvers see what this prior knows: None for pictures on [0, 1]."""
+        if isinstance(self.spec, PriorSpec) and self.spec.domain == "log-intensity":
+            return Units(self.spec.mean, self.spec.sigma_data)
+        return None
 
     def for_bands(self, bands: int) -> Denoiser:
         """This prior on pictures of `bands` bands: as they are where it was trained so, else band by band."""

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from restorekit.operators.blur import mirror
 from restorekit.types import Denoiser
+from restorekit.units import Units, units_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,10 @@ class ChannelWise:
 
     denoise: Denoiser
 
+    @property
+    def units(self) -> Units | None:
+        return units_of(self.denoise)
+
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         per_band = sigma.repeat_interleave(x.shape[1]) if isinstance(sigma, Tensor) and sigma.ndim else sigma
         return self.denoise(x.flatten(0, 1).unsqueeze(1), per_band).view_as(x)
@@ -104,6 +109,10 @@ class EnsembleFlip:
     def __post_init__(self) -> None:
         if self.count not in (2, 4, 8):
             raise ValueError(f"count={self.count} is unknown; it is 2, 4 or 8")
+
+    @property
+    def units(self) -> Units | None:
+        return units_of(self.denoise)
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         axes: list[tuple[int, ...]] = [(), (-1,), (-2,), (-2, -1)][: min(self.count, 4)]

@@ -1,0 +1,141 @@
+"""Solvers in the units of a prior: as for a picture on [0, 1], whatever numbers the prior knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch import Tensor
+
+from restorekit import operators as ops
+from restorekit.driver import restore
+from restorekit.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved
+from restorekit.metrics import psnr
+from restorekit.priors.analytic import GaussianPrior
+from restorekit.priors.library import load_prior
+from restorekit.priors.wrappers import ChannelWise, EnsembleFlip
+from restorekit.solvers import DPS, HQS, MMPS, VDS, DiffPIR, Quadrature
+from restorekit.solvers.data_step import data_step
+from restorekit.types import Problem, Solver, Step
+from restorekit.units import Units, problem_in, units_of
+from tests.cases import kernel
+
+UNITS = Units(mean=-2.0, spread=1.25)
+SHAPE = (1, 8, 8)
+PICTURES = GaussianPrior.smooth(SHAPE)
+
+
+@dataclass(frozen=True)
+class Logarithms:
+    """The prior of pictures, moved to the units of logarithms."""
+
+    units: Units | None = UNITS
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        return UNITS.back(PICTURES(UNITS.of(x), sigma / UNITS.gain))
+
+
+def problems() -> dict[str, tuple[ops.Operator, Likelihood]]:
+    blur, half = ops.ReflectBlur(SHAPE, kernel(3, 3)), ops.BlockAverage(SHAPE, 2)
+    mask = ops.Inpaint(SHAPE, (torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)) > 0.4).double())
+    return {
+        "blur": (blur, Gaussian(0.3)),
+        "mask": (mask, Gaussian(torch.linspace(0.1, 0.5, 8, dtype=torch.float64))),
+        "speckle": (ops.Identity(SHAPE), Gamma(2.0, "log")),
+        "sensors": (ops.Stack(SHAPE, (half, half)), Joint((Gaussian(0.2), Gaussian(0.4)), (16, 16))),
+    }
+
+
+def measured(operator: ops.Operator, law: Likelihood) -> Problem:
+    rng = torch.Generator().manual_seed(0)
+    x = UNITS.back(PICTURES.sample(1, rng))
+    return Problem(law.sample(operator(x), rng), operator, law)
+
+
+@pytest.mark.parametrize("solver", [DiffPIR(), HQS(), DPS(), MMPS(iterations=3), VDS()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("which", problems())
+def test_a_solver_does_the_same_whatever_the_numbers(which: str, solver: Solver) -> None:
+    if which == "speckle" and isinstance(solver, MMPS):
+        solver = Quadrature()
+    problem = measured(*problems()[which])
+    moved, seen, expected = problem_in(UNITS, problem), list[Step](), list[Step]()
+    there = restore(problem, Logarithms(), solver, steps=4, seed=3, progress=lambda a, b, step: seen.append(step))
+    here = restore(moved, PICTURES, solver, steps=4, seed=3, progress=lambda a, b, step: expected.append(step))
+    torch.testing.assert_close(
+        there.samples, UNITS.back(here.samples), rtol=1e-6, atol=1e-6
+    )  # where conjugate gradients stop
+    assert there.settings["sigmas"] == here.settings["sigmas"]
+    assert there.settings["units"] == {"mean": -2.0, "spread": 1.25}
+    assert "units" not in here.settings
+    torch.testing.assert_close(seen[1].x0, UNITS.back(expected[1].x0), rtol=1e-6, atol=1e-6)
+    assert seen[1].sigma == pytest.approx(5 * expected[1].sigma)
+
+
+@pytest.mark.parametrize("which", [*problems(), "saturate"])
+def test_the_likelihood_of_the_moved_problem_is_that_of_the_measured_one(which: str) -> None:
+    own: dict[str, tuple[ops.Operator, Likelihood]] = {"saturate": (ops.Saturate(SHAPE, 2.0), Gaussian(0.1))}
+    problem = measured(*(problems() | own)[which])
+    x = UNITS.back(PICTURES.sample(1, torch.Generator().manual_seed(7)))
+    torch.testing.assert_close(problem_in(UNITS, problem).nll(UNITS.of(x)), problem.nll(x))
+
+
+def test_gaussian_noise_stays_so_and_a_linear_operator_too() -> None:
+    blurred, sensors = (problem_in(UNITS, measured(*problems()[name])) for name in ("blur", "sensors"))
+    assert isinstance(blurred.operator, ops.ReflectBlur)
+    assert isinstance(blurred.likelihood, Gaussian)
+    assert blurred.likelihood.sigma == pytest.approx(0.3 / 5)
+    assert isinstance(sensors.likelihood, Joint)
+    assert isinstance(problem_in(UNITS, measured(*problems()["speckle"])).likelihood, Moved)
+
+
+def test_a_start_is_in_the_numbers_of_the_prior() -> None:
+    problem = measured(*problems()["blur"])
+    begin = UNITS.back(PICTURES.sample(1, torch.Generator().manual_seed(2)))
+    there = restore(problem, Logarithms(), HQS(), steps=2, begin=begin).samples
+    here = restore(problem_in(UNITS, problem), PICTURES, HQS(), steps=2, begin=UNITS.of(begin)).samples
+    torch.testing.assert_close(there, UNITS.back(here))
+
+
+def test_wrappers_pass_units_on() -> None:
+    assert units_of(ChannelWise(Logarithms())) == units_of(EnsembleFlip(Logarithms(), 2)) == UNITS
+    assert units_of(ChannelWise(Logarithms(None))) is units_of(PICTURES) is None
+    sar = load_prior("sar")
+    assert sar.units == Units(sar.spec.mean, sar.spec.sigma_data)  # type: ignore[union-attr]
+    assert load_prior("natural").units is None
+
+
+def test_a_spread_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        Units(0.0, 0.0)
+
+
+@pytest.mark.parametrize("looks", [1.0, 4.0])
+def test_the_data_step_of_log_speckle_is_right_on_average(looks: float) -> None:
+    """From the truth, with a weak prior. The minimum of the same cost is off by digamma(looks) - ln(looks), -0.58 at one."""
+    law, x = Gamma(looks, "log"), torch.full((1, 1, 200, 200), -2.0, dtype=torch.float64)
+    y = law.sample(x, torch.Generator().manual_seed(0))
+    t = 10.0
+    found = data_step(Problem(y, ops.Identity((1, 200, 200)), law), "test")(x, t)
+    # Steps beyond five deviations are cut: that takes away e^-6 = 0.0025 at one look; five standard errors are 0.025.
+    assert abs(float((found - x).mean())) < 0.03
+    bias = float(torch.digamma(torch.tensor(looks))) - float(np.log(looks))
+    assert float((law.prox(y, x, t**-2) - x).mean()) == pytest.approx(bias, abs=0.03)
+
+
+@pytest.mark.parametrize(("solver", "samples"), [(HQS(first=0.5), 1), (DiffPIR(), 2)], ids=["hqs", "diffpir"])
+def test_defaults_despeckle_with_the_shipped_prior(solver: Solver, samples: int) -> None:
+    """One look: 8 dB more than the speckle has. In the numbers of the prior, or with proximal steps, it is hardly 6."""
+    x = torch.from_numpy(data.moon()[200:264, 200:264].astype(np.float32) / 255).clamp(min=1 / 255)[None, None]
+    law = Gamma(1.0, "log")
+    y = law.sample(2 * x.log(), torch.Generator().manual_seed(0))
+    found = restore(
+        Problem(y, ops.Identity((1, 64, 64)), law), load_prior("sar"), solver, steps=8 * samples, samples=samples
+    )
+
+    def score(u: Tensor) -> float:
+        return psnr((u / 2).exp().clamp(0, 1).numpy(), x[0].numpy())
+
+    assert score(found.mean) > score(y[0]) + 8
