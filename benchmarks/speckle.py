@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,24 +30,31 @@ from restorekit.priors.library import Prior
 from restorekit.solvers.from_text import solver
 from restorekit.training.data import log_intensity
 from restorekit.types import Denoiser, Problem
+from restorekit.units import Units
 
-SOLVERS = (("dps", 100, 4), ("diffpir:first=2,lambda=4", 20, 4), ("hqs:first=1", 20, 1))  # steps, samples
+SOLVERS = (("hqs:first=0.5", 8, 1), ("diffpir", 20, 4), ("dps", 50, 4), ("dps", 200, 1))  # steps, samples
 LOOKS = (1, 4)
 WEIGHTS = (0.3, 0.5, 0.8, 1.2, 1.8)
 
 
-def moved(natural: Prior, like: Prior) -> Denoiser:
+@dataclass(frozen=True, eq=False)
+class AsLogarithms:
     """`natural` for pictures of the mean and the spread that `like` was trained on."""
-    own, target = natural.spec, like.spec
-    assert isinstance(own, PriorSpec)
-    assert isinstance(target, PriorSpec)
-    gain = target.sigma_data / own.sigma_data
-    shift = target.mean - gain * own.mean
 
-    def denoise(x: Tensor, sigma: Tensor | float) -> Tensor:
-        return shift + gain * natural((x - shift) / gain, torch.as_tensor(sigma) / gain)
+    natural: Prior
+    like: Prior
 
-    return denoise
+    @property
+    def units(self) -> Units | None:
+        return self.like.units
+
+    def __call__(self, x: Tensor, sigma: Tensor | float, /) -> Tensor:
+        own, target = self.natural.spec, self.like.spec
+        assert isinstance(own, PriorSpec)
+        assert isinstance(target, PriorSpec)
+        gain = target.sigma_data / own.sigma_data
+        shift = target.mean - gain * own.mean
+        return shift + gain * self.natural((x - shift) / gain, torch.as_tensor(sigma) / gain)
 
 
 def speckled(x: np.ndarray, looks: int, name: str) -> tuple[Tensor, Tensor]:
@@ -141,7 +149,7 @@ def main() -> None:
     args = parser.parse_args()
     label, sar = load_labelled(args.prior)
     other, natural = load_labelled("natural")
-    priors, kinds = {label: sar, other: moved(natural, sar)}, scenes(args.limit)
+    priors, kinds = {label: sar, other: AsLogarithms(natural, sar)}, scenes(args.limit)
     fields = ("scene", "looks", "picture", "method", "steps", "samples", "prior")
     rows = Rows(RESULTS / "speckle_rows.csv", fields, ("psnr", "ssim", "seconds"))
     measure(rows, priors, kinds)
@@ -150,7 +158,7 @@ def main() -> None:
     counts = ", ".join(f"{len(p)} of {k}" for k, p in kinds.items())
     notes = [
         f"PSNR of the amplitude in dB, of the mean of the samples; {counts}. Difference: mean over the scenes ± its standard error.",
-        f"{other} sees the log-intensities moved to its own mean and spread. Solvers with the settings named, in the log domain.",
+        f"{other} sees the log-intensities moved to its own mean and spread. Solvers at the settings named, on logarithms.",
     ]
     publish("speckle", "Despeckling of known scenes", tables, notes)
 

@@ -206,6 +206,18 @@ class Sampling:
         _ = self.sampler, self.shape, self.guided
 
     @property
+    def off_size(self) -> str | None:
+        """What to say where samples are not of the size that a prior of whole objects was trained on."""
+        spec, (_, height, width) = self.loaded.spec, self.shape
+        side = trained_side(spec)
+        latent = isinstance(spec, PriorSpec) and isinstance(spec.config, LatentConfig)
+        if not latent or (height, width) == (side, side):
+            return None
+        return (
+            f"{spec.name} was trained on pictures of {side}x{side}; at {height}x{width} its samples are pieces of such"
+        )
+
+    @property
     def domain(self) -> str:
         """What the samples are: one of `checkpoint.DOMAINS`, of the pictures where the prior is one of latents."""
         spec = self.loaded.spec

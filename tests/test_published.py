@@ -15,7 +15,7 @@ import yaml
 from restorekit.cli.main import run
 from restorekit.priors.cascade import Stages
 from restorekit.priors.checkpoint import load
-from restorekit.priors.library import load_codec, load_prior
+from restorekit.priors.library import load_codec, load_prior, shipped
 from restorekit.training.config import FFTDModel, config_for, read_config
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +38,21 @@ def given(command: str, option: str) -> list[str]:
 
 def settings(command: str) -> dict[str, str]:
     return dict(item.split("=", 1) for item in given(command, "--set"))
+
+
+def test_the_commands_of_the_shipped_priors_are_whole() -> None:
+    """Every shipped prior is there, by its own configuration, and what a command begins with is written before."""
+    written = dict[str, str]()
+    for line in commands("the shipped priors"):
+        path = ROOT / given(line, "--config")[0]
+        config = config_for(shlex.split(line)[2], path, {})
+        needed = {config.cascade.low} if config.cascade else set()
+        needed |= {config.model.codec} if isinstance(config.model, FFTDModel) else set()
+        needed |= {config.init} if config.init else set()
+        assert needed <= set(written)
+        assert settings(line) == {}
+        written[f"{given(line, '--out')[0]}/prior.safetensors"] = config.name
+    assert set(shipped()) <= set(written.values())
 
 
 def test_the_published_commands_are_whole() -> None:

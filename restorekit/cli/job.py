@@ -58,7 +58,8 @@ class Job(Measured):
         misfit = problem.misfit(result.samples[:1].to(self.place))
         if misfit > MISFIT:
             warnings.append(
-                f"the result misses the measurement by {misfit:.1f} times the noise; check --op and --noise, or take more --steps"
+                f"the result misses the measurement by {misfit:.1f} times the noise; check --op, --noise and --range, whether "
+                f"--prior {self.prior} knows such pictures, or take more --steps"
             )
         extra: dict[str, Any] = {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
         ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None

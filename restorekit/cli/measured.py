@@ -14,7 +14,7 @@ from torch import Tensor
 
 from restorekit import io, spec
 from restorekit.cli.options import different, span
-from restorekit.cli.tasks import COUNTS, OTHER, SPECKLE, TASKS, Task
+from restorekit.cli.tasks import COUNTS, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
@@ -109,11 +109,17 @@ class Measured:
         return spec.likelihood(self.noise_used)
 
     @property
+    def _logarithms(self) -> bool:
+        """Whether the file holds logarithms of intensities."""
+        return isinstance(self.law, Gamma) and self.law.domain == "log"
+
+    @property
     def task(self) -> Task:
         if isinstance(self.loaded, Latent):  # what was measured is not linear in latents
             return OTHER
         if self.operation == "denoise" and not isinstance(self.law, Gaussian):
-            return COUNTS if isinstance(self.law, Poisson) else SPECKLE
+            speckle = LOG_SPECKLE if self._logarithms else SPECKLE
+            return COUNTS if isinstance(self.law, Poisson) else speckle
         return TASKS.get(self.operation, OTHER)
 
     @cached_property
@@ -126,8 +132,7 @@ class Measured:
             raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
         precision = cast(Precision, self.precision)
         prior = load_prior(self.prior, device=self.place, precision=precision, tile=self.tile or "auto")
-        logarithms = isinstance(self.law, Gamma) and self.law.domain == "log"
-        return prior if logarithms else of_pictures(prior)
+        return prior if self._logarithms else of_pictures(prior)
 
     @cached_property
     def denoiser(self) -> Denoiser | Latent:

@@ -16,7 +16,8 @@ Out = Annotated[
 Noise = Annotated[
     str,
     typer.Option(
-        help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS; auto measures Gaussian noise."
+        help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle; of logarithms "
+        "gamma:LOOKS,domain=log); auto measures Gaussian noise."
     ),
 ]
 SolverOpt = Annotated[
@@ -44,8 +45,9 @@ Tile = Annotated[
     int | None,
     typer.Option(
         min=8,
-        help="Side of the windows the network sees, pixels; smaller needs less memory. Default: 512, or the whole picture "
-        "for networks of other libraries, whose result depends on it.",
+        help="Side of the windows the network sees, pixels; smaller needs less memory. Default: 512; for mamba-cascade and "
+        "priors of latents, whose result depends on it, what suits their training; for networks of other libraries, whose "
+        "result depends on it too, the whole picture.",
     ),
 ]
 Precision = Annotated[str, typer.Option(help="auto, bf16 or fp32 for the network.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,8 @@ def sample(
     made = Sampling(prior=prior, n=n, solver=solver, steps=steps, size=size_of(size), bands=bands, seed=seed, label=label,
                     guidance=guidance, eta=eta, relay=relay, batch=batch, device=device, precision=precision)  # fmt: skip
     made.check()
+    if made.off_size:
+        print(f"restorekit: note: {made.off_size}", file=sys.stderr)
     io.check_writable(out, made.shape[0], False)
     if folder is not None:
         _usable(folder)

@@ -39,7 +39,7 @@ def levels(table: VPTable) -> tuple[float, float]:
 def check_label(name: str, classes: int | None, label: int | None) -> None:
     """Refuse a network with classes without a class, and the reverse."""
     if classes is None and label is not None:
-        raise BadInput(f"prior {name} knows no classes; leave out label={label}")
+        raise BadInput(f"prior {name} knows no classes; leave out the label (--label {label})")
     if classes is not None and (label is None or not 0 <= label < classes):
         raise BadInput(
             f"prior {name} is trained for {classes} classes: `restorekit sample` takes --label 0, in Python "
