@@ -3,7 +3,8 @@ a = A x0, by Gauss-Hermite nodes per measured value.
 
 It is to any noise law what PiGDM (Song et al. 2023, eq 7) is to Gaussian noise, with the diagonal of A A' in place of A A':
 exact in that law for denoising and masks, an approximation where measurements share pixels. DPS puts all weight on z = 0
-and is over-confident as long as x0 is uncertain.
+and is over-confident as long as x0 is uncertain. As that of PiGDM its length is limited to where the fit would be perfect:
+one deviation for all directions overshoots where the prior has a larger one.
 """
 
 from __future__ import annotations
@@ -66,15 +67,21 @@ class Quadrature(Solver):
         z, w = (torch.from_numpy(t).to(x) for t in np.polynomial.hermite_e.hermegauss(self.nodes))
         z, log_w = (t.view(-1, *[1] * y.ndim) for t in (z, w.log()))
 
+        def twisted(mean: Tensor, r: float | Tensor) -> Tensor:
+            """log E[p(y | mean + r |A_i| z)] per measured value, up to a constant of y."""
+            nll = problem.likelihood.unit_nll(y, mean + r * norms * z)  # (nodes, B, ...)
+            log_p = torch.logsumexp(log_w - nll, 0)
+            return log_p if problem.mask is None else log_p * problem.mask
+
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             r = self.prior_std * sigma / (self.prior_std**2 + sigma**2) ** 0.5
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
                 x0 = denoise(leaf, sigma)
-                nll = problem.likelihood.unit_nll(y, operator(x0) + r * norms * z)  # (nodes, B, ...)
-                log_p = torch.logsumexp(log_w - nll, 0)
-                log_p = log_p if problem.mask is None else log_p * problem.mask
+                log_p = twisted(operator(x0), r)
                 (score,) = torch.autograd.grad(log_p.sum(), leaf)
-            return x0.detach() + sigma**2 * score
+            missing = (twisted(y, r) - log_p).detach().flatten(1).sum(1).clamp(min=0)  # of a perfect fit
+            limit = 2 * missing / (sigma**2 * score.square().flatten(1).sum(1)).clamp(min=1e-30)
+            return x0.detach() + sigma**2 * limit.clamp(max=1).view(-1, 1, 1, 1) * score
 
         yield from named(self.sampler)(conditional, sigmas, x, rng)

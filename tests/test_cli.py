@@ -14,7 +14,8 @@ from PIL import Image
 
 from restorekit import io
 from restorekit.cli.main import run
-from restorekit.metrics import psnr
+from restorekit.likelihood import Gamma
+from restorekit.metrics import luma, psnr
 from restorekit.priors.library import load_prior
 
 PHOTO = skimage.data.astronaut()
@@ -199,6 +200,21 @@ def test_counts_and_speckle_have_defaults_that_work(noise: str, least: float, tm
     assert 0.5 < record["misfit"] < 1.5
     assert record["device"] in ("cpu", "cuda", "mps")
     assert record["precision"] in ("bf16", "fp32")
+
+
+@pytest.mark.parametrize(("samples", "solver", "steps"), [(1, "HQS", 8), (2, "DPS", 50)])
+def test_logarithms_of_speckle_have_defaults_that_work(samples: int, solver: str, steps: int, tmp_path: Path) -> None:
+    """A file of ln(intensity), one look, with the prior of such logarithms and nothing else said."""
+    x = luma(skimage.data.astronaut()[:48, 200:248].transpose(2, 0, 1) / 255.0).astype(np.float32).clip(1 / 255)
+    y = Gamma(1.0, "log").sample(torch.from_numpy(2 * np.log(x)), torch.Generator().manual_seed(0)).numpy()
+    np.save(tmp_path / "y.npy", y[0])
+    out, noise = tmp_path / "out.npy", "gamma:1,domain=log"
+    go("denoise", tmp_path / "y.npy", out, "--range", "0,1", "--noise", noise, "--prior", "sar", "--samples", samples)
+    found = np.load(out if samples == 1 else tmp_path / "out_mean.npy").reshape(48, 48)
+    assert psnr(np.exp(found / 2).clip(0, 1)[None], x) > psnr(np.exp(y / 2).clip(0, 1), x) + 8
+    record = json.loads((tmp_path / "out.npy.json").read_text())
+    assert (record["solver"], record["steps"]) == (solver, steps)
+    assert record["units"]["spread"] == pytest.approx(1.287, abs=0.01)
 
 
 def test_a_blur_with_counts_has_a_default(tmp_path: Path) -> None:

@@ -212,6 +212,16 @@ def test_the_trained_size_is_the_default(classes: Path, tmp_path: Path) -> None:
     assert Sampling(prior="natural-fast", size=(3, 5)).shape == (3, 3, 5)
 
 
+def test_another_size_than_that_of_the_training_is_said_where_it_matters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A prior of latents knows whole pictures, one of patches does not."""
+    assert Sampling(prior="fftd-cats").off_size is None
+    assert Sampling(prior="natural-fast", size=(32, 48)).off_size is None
+    go("sample", "fftd-cats", "--n", 1, "--steps", 2, "--size", "16x24", "--out", tmp_path / "cat.png")
+    assert "trained on pictures of 64x64; at 16x24" in capsys.readouterr().err
+
+
 def test_a_class_and_its_guidance(classes: Path) -> None:
     made = Sampling(prior=str(classes), n=1, steps=3, precision="fp32")
     none, first, second = (replace(made, label=k)().pictures for k in (None, 0, 1))

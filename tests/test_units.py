@@ -125,9 +125,12 @@ def test_the_data_step_of_log_speckle_is_right_on_average(looks: float) -> None:
     assert float((law.prox(y, x, t**-2) - x).mean()) == pytest.approx(bias, abs=0.03)
 
 
-@pytest.mark.parametrize(("solver", "samples"), [(HQS(first=0.5), 1), (DiffPIR(), 2)], ids=["hqs", "diffpir"])
+@pytest.mark.parametrize(("solver", "samples"), [(HQS(first=0.5), 1), (DiffPIR(), 2), (Quadrature(), 2)], ids=str)
 def test_defaults_despeckle_with_the_shipped_prior(solver: Solver, samples: int) -> None:
-    """One look: 8 dB more than the speckle has. In the numbers of the prior, or with proximal steps, it is hardly 6."""
+    """One look: 8 dB more than the speckle has. In the numbers of the prior, or with proximal steps, it is hardly 6.
+
+    And `quadrature` needs the limit to its length.
+    """
     x = torch.from_numpy(data.moon()[200:264, 200:264].astype(np.float32) / 255).clamp(min=1 / 255)[None, None]
     law = Gamma(1.0, "log")
     y = law.sample(2 * x.log(), torch.Generator().manual_seed(0))
