@@ -69,7 +69,7 @@ def rows() -> list[Row]:
         Row("fftd-cats", "noise 0.2", cat, Identity((3, 64, 64)), Gaussian(0.2),
             (("dps", 300), ("daps", 50), ("vds", 200))),
         Row("sar", "speckle, 4 looks", 2 * grey.log(), Identity((1, SIDE, SIDE)), Gamma(4, domain="log"),
-            (("dps", 100), ("diffpir:first=2,lambda=4", 20), ("hqs:first=1", 20)), logarithms=True),
+            (("hqs:first=0.5", 8), ("diffpir", 20), ("dps", 50)), logarithms=True),
     ]  # fmt: skip
 
 
