@@ -20,10 +20,11 @@ class Decoded(Operator):
     operator: Operator
     decode: Callable[[Tensor], Tensor]
     encode: Callable[[Tensor], Tensor]
+    of: str = " of a decoded latent"  # what an error message adds to the operator
 
     @property
     def title(self) -> str:
-        return f"{self.operator.title} of a decoded latent"
+        return self.operator.title + self.of
 
     @property
     def surrogate_gradient(self) -> bool:  # type: ignore[override]

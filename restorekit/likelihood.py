@@ -35,6 +35,11 @@ class Likelihood(ABC):
     """p(y | mean), y and mean of one shape (B, ...), `mean` the noise-free measurement A x."""
 
     @property
+    def title(self) -> str:
+        """What an error message calls it."""
+        return type(self).__name__
+
+    @property
     def positive(self) -> bool:
         """Whether a mean must be above 0."""
         return False
@@ -43,6 +48,10 @@ class Likelihood(ABC):
     def unbiased(self) -> bool:
         """Whether E[y] = mean, so that the likeliest mean of each value is right on average."""
         return True
+
+    def centred(self, y: Tensor) -> Tensor:
+        """y without what the noise adds to it on average: of the mean `mean` where the law is unbiased or says how."""
+        return y
 
     @abstractmethod
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
@@ -153,6 +162,14 @@ class Gamma(Likelihood):
         """E[ln y] lies digamma(looks) - ln(looks) off, E[amplitude] Gamma(looks + 1/2) / (Gamma(looks) looks^(1/2)) below."""
         return self.domain == "intensity"
 
+    def centred(self, y: Tensor) -> Tensor:
+        n = torch.tensor(self.looks, dtype=torch.float64)
+        if self.domain == "log":
+            return y - float(torch.digamma(n) - n.log())
+        return (
+            y if self.domain == "intensity" else y / float((torch.lgamma(n + 0.5) - torch.lgamma(n)).exp() / n.sqrt())
+        )
+
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
         if self.domain == "log":
             d = y - mean
@@ -205,8 +222,15 @@ class Moved(Likelihood):
             raise ValueError(f"gain={self.gain:g} must be above 0")
 
     @property
+    def title(self) -> str:
+        return self.law.title
+
+    @property
     def unbiased(self) -> bool:
         return self.law.unbiased
+
+    def centred(self, y: Tensor) -> Tensor:
+        return (self.law.centred(self._back(y)) - self.offset) / self.gain
 
     def _back(self, y: Tensor) -> Tensor:
         return self.offset + self.gain * y
@@ -235,16 +259,23 @@ class Joint(Likelihood):
         if len(self.parts) != len(self.sizes):
             raise ValueError(f"{len(self.parts)} noise laws for {len(self.sizes)} sensors")
 
+    @property
+    def unbiased(self) -> bool:
+        return all(part.unbiased for part in self.parts)
+
+    def centred(self, y: Tensor) -> Tensor:
+        return torch.cat([part.centred(v) for part, v in zip(self.parts, y.split(self.sizes, -1))], -1)
+
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
-        pieces = zip(self.parts, y.split(self.sizes, 1), mean.split(self.sizes, 1))
-        return torch.cat([part.unit_nll(a, b) for part, a, b in pieces], 1)
+        pieces = zip(self.parts, y.split(self.sizes, -1), mean.split(self.sizes, -1))
+        return torch.cat([part.unit_nll(a, b) for part, a, b in pieces], -1)
 
     def information(self, mean: Tensor) -> Tensor:
-        return torch.cat([part.information(m) for part, m in zip(self.parts, mean.split(self.sizes, 1))], 1)
+        return torch.cat([part.information(m) for part, m in zip(self.parts, mean.split(self.sizes, -1))], -1)
 
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
-        return torch.cat([part.sample(m, generator) for part, m in zip(self.parts, mean.split(self.sizes, 1))], 1)
+        return torch.cat([part.sample(m, generator) for part, m in zip(self.parts, mean.split(self.sizes, -1))], -1)
 
     def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
-        pieces = zip(self.parts, y.split(self.sizes, 1), v.split(self.sizes, 1))
-        return torch.cat([part.prox(a, b, weight) for part, a, b in pieces], 1)
+        pieces = zip(self.parts, y.split(self.sizes, -1), v.split(self.sizes, -1))
+        return torch.cat([part.prox(a, b, weight) for part, a, b in pieces], -1)

@@ -214,7 +214,7 @@ class Sampling:
         if not latent or (height, width) == (side, side):
             return None
         return (
-            f"{spec.name} was trained on pictures of {side}x{side}; at {height}x{width} its samples are pieces of such"
+            f"{spec.name} was trained on pictures of {side}x{side}; at {height}x{width} its samples are none of those"
         )
 
     @property

@@ -77,7 +77,9 @@ class Problem:
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
-        law = self.likelihood
+        law, a = self.likelihood, self.operator
+        if isinstance(a, Inpaint):  # what a file holds behind the mask was not measured; a mask times it is 0
+            object.__setattr__(self, "y", torch.where(a.mask.to(self.y.device) > 0, self.y, 0.0))
         if isinstance(law, Gaussian) and not _fits(torch.as_tensor(law.sigma).shape, self.y.shape):
             raise ValueError(f"sigma of shape {tuple(law.sigma.shape)} does not fit y {tuple(self.y.shape)}")  # type: ignore[union-attr]
         if self.mask is None:
@@ -93,6 +95,10 @@ class Problem:
         axes = tuple(range(1, self.y.ndim))
         level = kept.sum(axes, keepdim=True) / valid.sum(axes, keepdim=True).clamp(min=1)
         object.__setattr__(self, "y", torch.where(valid, self.y, level))
+
+    def estimate(self) -> Tensor:
+        """A crude picture (B, C, H, W) to start from, the mean of the noise taken off."""
+        return self.operator.estimate(self.likelihood.centred(self.y))
 
     def nll(self, x: Tensor) -> Tensor:
         """-log p(y | x) per picture, up to a constant of y: (B, C, H, W) -> (B,)."""
@@ -149,7 +155,7 @@ class Problem:
                 raise ValueError("in a Joint law a sigma is a number or one value per measured value, flattened")
             parts = [s.expand(n) for s, n in zip(sigmas, law.sizes)]
             return torch.cat(parts)
-        raise Unsupported(f"{solver} needs Gaussian noise, got {type(law).__name__}; use `--solver dps` or daps")
+        raise Unsupported(f"{solver} needs Gaussian noise, got {law.title}; use `--solver dps` or daps")
 
     def spectral(self, solver: str) -> tuple[SVDOperator, float]:
         """(A, sigma_y) for solvers that work on singular values. Raises `Unsupported` where there are none."""
@@ -189,7 +195,7 @@ class Solver(ABC):
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
         """The state at the first noise level: `begin` (B, C, H, W), or a crude estimate, plus noise of that level."""
-        x = problem.operator.estimate(problem.y) if begin is None else begin
+        x = problem.estimate() if begin is None else begin
         return x + sigma * rng.normal(x)
 
     def check(self, problem: Problem) -> None:

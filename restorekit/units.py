@@ -64,7 +64,7 @@ def problem_in(units: Units, problem: Problem) -> Problem:
     """The same measurement, as one of u. A linear operator stays what it is, and its measurement moves along."""
     a, y = problem.operator, problem.y
     if not isinstance(a, LinearOperator):
-        return replace(problem, operator=Decoded(a.image_shape, a, units.back, units.of))
+        return replace(problem, operator=Decoded(a.image_shape, a, units.back, units.of, of=""))
     offset = a(y.new_full((1, *a.image_shape), units.mean - MEAN * units.gain))
     law = _moved(problem.likelihood, units.gain, offset)
     return replace(problem, y=(y - offset) / units.gain, likelihood=law)
@@ -74,6 +74,6 @@ def _moved(law: Likelihood, gain: float, offset: Tensor) -> Likelihood:
     if isinstance(law, Gaussian):
         return Gaussian(law.sigma / gain)
     if isinstance(law, Joint):
-        pieces = offset.split(law.sizes, 1)
+        pieces = offset.split(law.sizes, -1)
         return Joint(tuple(_moved(part, gain, o) for part, o in zip(law.parts, pieces)), law.sizes)
     return Moved(law, gain, offset)

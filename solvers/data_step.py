@@ -21,9 +21,9 @@ FURTHEST = 5.0  # deviations of the noise that one step of scoring goes up; beyo
 def data_step(problem: Problem, solver: str, rng: Rng | None = None) -> Callable[[Tensor, float], Tensor]:
     """(x0, t) -> argmin_x -log p(y | x) + ||x - x0||^2 / (2 t^2), iterations starting at x0, right where y says nothing.
 
-    Exact for Gaussian noise, and for unbiased laws with a proximal step; otherwise one step of Fisher scoring from x0. The
-    latter for speckle in the logarithm too, whose proximal step is closed: with a weak prior its minimum is the speckle
-    itself, 0.58 too low on average at one look, where the score is right on average (10 dB in benchmarks/speckle.py).
+    Exact for Gaussian noise, and for unbiased laws with a proximal step; otherwise one step of Fisher scoring towards it.
+    The latter for speckle in the logarithm too, whose proximal step is closed: with a weak prior its minimum is the speckle
+    itself, 0.58 too low on average at one look, where the score is right on average (tests/test_units.py).
     rng: adds noise as large as that of the measurement to what scoring takes it for; for draws.
     """
     if _gaussian(problem.likelihood):

@@ -94,7 +94,7 @@ class HQS(Solver):
         return [last, 0.0] if steps == 1 else log_uniform(steps or self.default_steps, first, last)
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
-        return problem.operator.estimate(problem.y) if begin is None else begin
+        return problem.estimate() if begin is None else begin
 
     @torch.no_grad()
     def __call__(

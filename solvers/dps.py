@@ -44,7 +44,7 @@ class DPS(Solver):
 
     def check(self, problem: Problem) -> None:
         if self.paper and not isinstance(problem.likelihood, Gaussian):
-            law = type(problem.likelihood).__name__
+            law = problem.likelihood.title
             raise Unsupported(f"dps with paper=true needs Gaussian noise, got {law}; use `--solver dps` without it")
 
     def _gradient(self, problem: Problem, denoise: Denoiser, x: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -80,7 +80,7 @@ class Quadrature(Solver):
                 x0 = denoise(leaf, sigma)
                 log_p = twisted(operator(x0), r)
                 (score,) = torch.autograd.grad(log_p.sum(), leaf)
-            missing = (twisted(y, r) - log_p).detach().flatten(1).sum(1).clamp(min=0)  # of a perfect fit
+            missing = (twisted(y, r) - log_p).detach().flatten(1).sum(1).clamp(min=0)  # of about a perfect fit
             limit = 2 * missing / (sigma**2 * score.square().flatten(1).sum(1)).clamp(min=1e-30)
             return x0.detach() + sigma**2 * limit.clamp(max=1).view(-1, 1, 1, 1) * score
 

@@ -54,7 +54,7 @@ class VDS(Solver):
         return max(1e-3, sigma) / self.lambda_**0.5
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
-        return problem.operator.estimate(problem.y) if begin is None else begin
+        return problem.estimate() if begin is None else begin
 
     @torch.no_grad()
     def __call__(

@@ -128,6 +128,19 @@ def test_floats_of_one_band_with_a_range_and_measured_noise(tmp_path: Path) -> N
     assert "4080 in the file" in read.text
 
 
+def test_logarithms_are_shown_and_measured_as_amplitudes(tmp_path: Path) -> None:
+    u = 2 * np.log(np.linspace(0.1, 0.9, 32 * 32, dtype=np.float32).reshape(32, 32))
+    np.save(tmp_path / "u.npy", u)
+    go("degrade", tmp_path / "u.npy", tmp_path / "y.npy", "--op", "denoise", "--noise", "gamma:4,domain=log")
+    arguments = ("--noise", "gamma:4,domain=log", "--prior", "sar", "--truth", tmp_path / "u.npy", "--solver", "hqs")
+    go("compare", tmp_path / "y.npy", tmp_path / "out.html", "--op", "denoise", *arguments)
+    read = Reader((tmp_path / "out.html").read_text(encoding="utf-8"))
+    assert "amplitudes" in read.text
+    truth = next(decoded(e["src"]) for e in read.all("img") if e["alt"] == "Truth")
+    assert np.abs(truth[..., 0] / 255 - np.exp(u / 2)).max() < 0.01
+    assert json.loads((tmp_path / "out.html.json").read_text())["solvers"][0]["psnr"] > 24
+
+
 def test_a_solver_that_diverges_is_reported_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,6 +84,14 @@ def test_unbiased_laws_are_those_whose_mean_is_the_mean(law: str) -> None:
     assert likelihood.unbiased == (abs(moments(0.7)[0] - 0.7) < 1e-12)
 
 
+@pytest.mark.parametrize("law", MOMENTS)
+def test_centred_measurements_have_the_mean(law: str) -> None:
+    """Where noise adds the same to all, or multiplies; five standard errors."""
+    likelihood, moments = MOMENTS[law]
+    y = likelihood.sample(torch.full((1, 40_000), 0.7, dtype=torch.float64), torch.Generator().manual_seed(1))
+    assert abs(float(likelihood.centred(y).mean()) - 0.7) < 5.5 * math.sqrt(moments(0.7)[1] / 40_000)
+
+
 @pytest.mark.parametrize("v", [300.0, -300.0])
 def test_the_prox_of_log_speckle_is_finite_far_away(v: float) -> None:
     """In float32, where e^300 is not: the root of looks (1 - e^(y - s)) + weight (s - v)."""

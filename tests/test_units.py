@@ -12,12 +12,13 @@ from torch import Tensor
 
 from restorekit import operators as ops
 from restorekit.driver import restore
+from restorekit.errors import Unsupported
 from restorekit.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved
 from restorekit.metrics import psnr
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.library import load_prior
-from restorekit.priors.wrappers import ChannelWise, EnsembleFlip
-from restorekit.solvers import DPS, HQS, MMPS, VDS, DiffPIR, Quadrature
+from restorekit.priors.wrappers import ChannelWise, EnsembleFlip, Guided, Padded, Tiled
+from restorekit.solvers import DAPS, DPS, HQS, MMPS, VDS, DiffPIR, Quadrature
 from restorekit.solvers.data_step import data_step
 from restorekit.types import Problem, Solver, Step
 from restorekit.units import Units, problem_in, units_of
@@ -100,11 +101,50 @@ def test_a_start_is_in_the_numbers_of_the_prior() -> None:
 
 
 def test_wrappers_pass_units_on() -> None:
-    assert units_of(ChannelWise(Logarithms())) == units_of(EnsembleFlip(Logarithms(), 2)) == UNITS
+    inside = Logarithms()
+    for made in (
+        ChannelWise(inside),
+        EnsembleFlip(inside, 2),
+        Padded(inside, 2),
+        Tiled(inside),
+        Guided(inside, inside),
+    ):
+        assert units_of(made) == UNITS
     assert units_of(ChannelWise(Logarithms(None))) is units_of(PICTURES) is None
     sar = load_prior("sar")
     assert sar.units == Units(sar.spec.mean, sar.spec.sigma_data)  # type: ignore[union-attr]
     assert load_prior("natural").units is None
+
+
+def test_refusals_say_what_was_given() -> None:
+    """And not what it became on the way to the solver."""
+    for operator, law, named in (
+        (ops.Identity(SHAPE), Gamma(4.0, "log"), "needs Gaussian noise, got Gamma;"),
+        (ops.Saturate(SHAPE, 2.0), Gaussian(0.1), "needs a linear operator, got Saturate;"),
+    ):
+        with pytest.raises(Unsupported, match=named):
+            restore(measured(operator, law), Logarithms(), MMPS(), steps=2)
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Pictures of one value, which may be anything: their mean is what it gives."""
+
+    units: Units | None = UNITS
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        return x.mean((-2, -1), keepdim=True).expand_as(x)
+
+
+@pytest.mark.parametrize("solver", [HQS(first=0.5), DAPS(), Quadrature()], ids=lambda s: type(s).__name__)
+def test_sensors_of_speckle_are_no_more_biased_than_one(solver: Solver) -> None:
+    """Two sensors of one look. Noise added to y again would lie 0.58 off."""
+    law, x = Gamma(1.0, "log"), torch.full((1, 1, 64, 64), -2.0, dtype=torch.float64)
+    one, both = ops.Identity((1, 64, 64)), Joint((law, law), (4096, 4096))
+    assert not both.unbiased
+    y = both.sample(x.flatten(1).repeat(1, 2), torch.Generator().manual_seed(0))
+    found = restore(Problem(y, ops.Stack(one.image_shape, (one, one)), both), Flat(), solver, steps=8).samples
+    assert abs(float((found + 2).mean())) < 0.1
 
 
 def test_a_spread_must_be_positive() -> None:

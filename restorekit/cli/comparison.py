@@ -87,7 +87,7 @@ class Contest(Measured):
         except BadInput as error:
             return Refusal(one.text, _line(error))
         misfit = float(np.mean([problem.misfit(x[None]) for x in found.samples]))
-        samples = found.samples.float().cpu().numpy()
+        samples = self.visible(found.samples.float().cpu()).numpy()
         return Result(
             one.text, solver.samples, samples, watch.moments, misfit, found.nfe, found.seconds, found.settings
         )
@@ -118,13 +118,13 @@ class Contest(Measured):
         if self.truth_file is None:
             return None
         different(self.truth_file, self.target)
-        pixels = io.read(self.truth_file, span(self.range)).pixels
+        pixels = io.read(self.truth_file, (0.0, 1.0) if self.logarithms else span(self.range)).pixels
         if pixels.shape != self.operator.image_shape:
             size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.operator.image_shape))
             raise BadInput(
                 f"{self.truth_file} is {size}, a result is {expected} (bands x height x width); give its own truth"
             )
-        return pixels
+        return self.visible(torch.from_numpy(pixels)).numpy()
 
     @cached_property
     def ceiling(self) -> float | None:
@@ -173,11 +173,13 @@ class Contest(Measured):
             ("samples", f"{self.samples} per sampler, seed {self.seed}"),
         ]
         facts += [("truth", self.truth_file.name)] if self.truth_file is not None else []
+        facts += [("shown and measured", "amplitudes, exp(u / 2), of logarithms u")] if self.logarithms else []
         facts += [("codec PSNR", f"{self.ceiling:.2f} dB, the truth through the codec alone")] if self.ceiling else []
         return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]
 
     def _write(self, outcomes: list[Result | Refusal], truth: np.ndarray | None) -> None:
         measured, note = measurement_shown(self.problem, self.operation in spec.NO_PICTURE)
+        measured = self.visible(torch.from_numpy(measured)).numpy()
         comparison = Comparison(
             self.source.name,
             self.command(),

@@ -26,11 +26,18 @@ def degrade(
     from restorekit import io, spec
     from restorekit.cli.options import different, span
     from restorekit.errors import BadInput
+    from restorekit.likelihood import Gamma
 
     different(source, target)
-    picture = io.read(source, span(range_))
+    law = spec.likelihood(noise)
+    logarithms = isinstance(law, Gamma) and law.domain == "log"
+    picture = io.read(source, (0.0, 1.0) if logarithms else span(range_))
+    if logarithms and not picture.dtype.startswith("float"):
+        raise BadInput(
+            f"{source} holds {picture.dtype} and no logarithms of intensities; give floats, or --noise gamma:LOOKS"
+        )
     shape = picture.pixels.shape
-    operator, law = spec.operator(op, image=(shape[0], shape[1], shape[2])), spec.likelihood(noise)
+    operator = spec.operator(op, image=(shape[0], shape[1], shape[2]))
     rng = torch.Generator().manual_seed(seed)
     y = law.sample(operator(torch.from_numpy(picture.pixels)[None]), rng)[0]
     y = y if y.ndim == 3 else y.reshape(shape[0] if y.ndim == 2 else 1, 1, -1)

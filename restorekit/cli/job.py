@@ -21,6 +21,7 @@ from restorekit.priors.library import Prior
 from restorekit.priors.prior import LatentPrior
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Restoration
+from restorekit.units import units_of
 
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
 
@@ -77,6 +78,8 @@ class Job(Measured):
                 f"--coarse needs a cascade such as mamba-cascade, pictures of its bands, and no --flips; {self.prior} "
                 f"{'is none' if cascade is None else f'was given {bands} bands and {self.flips} flips'}"
             )
+        if units_of(self.denoiser) is not None:
+            raise BadInput(f"--coarse is for pictures, and {self.prior} knows other numbers; leave it out")
         return cascade
 
     def _beside(self, what: str, suffix: str | None = None) -> Path:

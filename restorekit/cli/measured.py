@@ -22,6 +22,7 @@ from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.library import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
+from restorekit.sampling import displayed
 from restorekit.types import Denoiser, Latent, Problem
 
 SMALLEST = 4  # pixels per side
@@ -51,7 +52,10 @@ class Measured:
     def picture(self) -> io.Picture:
         different(self.source, self.target)
         coefficients = self.operation in spec.NO_PICTURE
-        values = (0.0, 1.0) if coefficients and self.range is None else span(self.range)
+        if self.logarithms and self.range not in (None, "0,1"):
+            raise BadInput(f"--range {self.range}: logarithms have no black and white; leave it out")
+        plain = self.logarithms or (coefficients and self.range is None)
+        values = (0.0, 1.0) if plain else span(self.range)
         picture = io.read(self.source, values, holes=self.operation == "inpaint")
         _, height, width = picture.pixels.shape
         if coefficients and picture.dtype not in ("float32", "float64", "float16"):
@@ -109,16 +113,17 @@ class Measured:
         return spec.likelihood(self.noise_used)
 
     @property
-    def _logarithms(self) -> bool:
-        """Whether the file holds logarithms of intensities."""
-        return isinstance(self.law, Gamma) and self.law.domain == "log"
+    def logarithms(self) -> bool:
+        """Whether --noise says that the file holds logarithms of intensities."""
+        law = None if self.noise == "auto" else spec.likelihood(self.noise)
+        return isinstance(law, Gamma) and law.domain == "log"
 
     @property
     def task(self) -> Task:
         if isinstance(self.loaded, Latent):  # what was measured is not linear in latents
             return OTHER
         if self.operation == "denoise" and not isinstance(self.law, Gaussian):
-            speckle = LOG_SPECKLE if self._logarithms else SPECKLE
+            speckle = LOG_SPECKLE if self.logarithms else SPECKLE
             return COUNTS if isinstance(self.law, Poisson) else speckle
         return TASKS.get(self.operation, OTHER)
 
@@ -132,7 +137,11 @@ class Measured:
             raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
         precision = cast(Precision, self.precision)
         prior = load_prior(self.prior, device=self.place, precision=precision, tile=self.tile or "auto")
-        return prior if self._logarithms else of_pictures(prior)
+        if not self.logarithms:
+            return of_pictures(prior)
+        if prior.units is None:
+            raise BadInput(f"--prior {self.prior} knows pictures and no logarithms of intensities; take --prior sar")
+        return prior
 
     @cached_property
     def denoiser(self) -> Denoiser | Latent:
@@ -149,7 +158,11 @@ class Measured:
     def shown(self, x: Tensor) -> Tensor:
         """States or estimates of a solver (N, ...) as pictures."""
         prior, (_, height, width) = self.denoiser, self.operator.image_shape
-        return decoded(prior, x, height, width) if isinstance(prior, Latent) else x
+        return self.visible(decoded(prior, x, height, width) if isinstance(prior, Latent) else x)
+
+    def visible(self, x: Tensor) -> Tensor:
+        """Results or measurements as pictures to look at: amplitudes of logarithms, others as they are."""
+        return displayed(x, "log-intensity") if self.logarithms else x
 
     @cached_property
     def problem(self) -> Problem:

@@ -186,8 +186,8 @@ def of_pictures(prior: Prior) -> Prior:
     """`prior` where it knows pictures, or the latents of some; BadInput where it knows logarithms of intensities."""
     if isinstance(prior.spec, PriorSpec) and prior.spec.domain == "log-intensity":
         raise BadInput(
-            f"prior {prior.spec.name} knows logarithms of radar intensities and no pictures; take natural, or, for a file "
-            "that holds ln of intensities, --range 0,1 --noise gamma:LOOKS,domain=log"
+            f"prior {prior.spec.name} knows logarithms of intensities and no pictures; take natural here. `restorekit "
+            "denoise` and `restore` take it for files of ln(intensity), with --noise gamma:LOOKS,domain=log"
         )
     return prior
 

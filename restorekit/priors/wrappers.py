@@ -15,8 +15,18 @@ from restorekit.types import Denoiser
 from restorekit.units import Units, units_of
 
 
+class Wrapper:
+    """A denoiser of the same numbers as the one it holds."""
+
+    denoise: Denoiser
+
+    @property
+    def units(self) -> Units | None:
+        return units_of(self.denoise)
+
+
 @dataclass(frozen=True, eq=False)
-class Padded:
+class Padded(Wrapper):
     """Any height and width for a denoiser that needs multiples: mirrored at the bottom and the right, then cut."""
 
     denoise: Denoiser
@@ -32,7 +42,7 @@ class Padded:
 
 
 @dataclass(frozen=True, eq=False)
-class Tiled:
+class Tiled(Wrapper):
     """Windows of bounded size, their outputs averaged where they overlap: memory does not grow with the picture.
 
     Each window is a tile with `halo + blend` pixels around it. The outermost `halo` is thrown away and over `blend`
@@ -85,14 +95,10 @@ class Tiled:
 
 
 @dataclass(frozen=True, eq=False)
-class ChannelWise:
+class ChannelWise(Wrapper):
     """A one-band denoiser on any number of bands, each on its own."""
 
     denoise: Denoiser
-
-    @property
-    def units(self) -> Units | None:
-        return units_of(self.denoise)
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         per_band = sigma.repeat_interleave(x.shape[1]) if isinstance(sigma, Tensor) and sigma.ndim else sigma
@@ -100,7 +106,7 @@ class ChannelWise:
 
 
 @dataclass(frozen=True, eq=False)
-class EnsembleFlip:
+class EnsembleFlip(Wrapper):
     """The mean over flips: 2 (left-right), 4 (both axes) or 8 (quarter turns too); as many network calls."""
 
     denoise: Denoiser
@@ -109,10 +115,6 @@ class EnsembleFlip:
     def __post_init__(self) -> None:
         if self.count not in (2, 4, 8):
             raise ValueError(f"count={self.count} is unknown; it is 2, 4 or 8")
-
-    @property
-    def units(self) -> Units | None:
-        return units_of(self.denoise)
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         axes: list[tuple[int, ...]] = [(), (-1,), (-2,), (-2, -1)][: min(self.count, 4)]
@@ -136,6 +138,10 @@ class Guided:
     conditional: Denoiser
     unconditional: Denoiser
     weight: float = 1.4
+
+    @property
+    def units(self) -> Units | None:
+        return units_of(self.conditional)
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         return torch.lerp(self.unconditional(x, sigma), self.conditional(x, sigma), self.weight)

@@ -15,7 +15,7 @@ def measurement_shown(problem: Problem, coefficients: bool) -> tuple[np.ndarray,
     """
     y, (_, h, w) = problem.y.float(), problem.operator.image_shape
     if coefficients or y.ndim != 4 or min(y.shape[2:]) <= 1:
-        first = problem.operator.estimate(problem.y)
+        first = problem.estimate()
         return first[0].float().cpu().numpy(), "is no picture: a first estimate from it is shown"
     own = y.shape[2:]
     if own == (h, w):
