@@ -127,8 +127,8 @@ def table(rows: Rows, kind: str, looks: int, names: set[str], priors: list[str])
     mine = [r for r in rows.rows if (r["scene"], r["looks"]) == (kind, str(looks)) and r["picture"] in names]
     body: list[list[object]] = []
     for method in dict.fromkeys(r["method"] for r in mine if r["prior"] == "-"):
-        values = [float(r["psnr"]) for r in mine if r["method"] == method]
-        body.append([method, "-", "-", f"{np.mean(values):.2f}", "", "", ""])
+        values = {r["picture"]: float(r["psnr"]) for r in mine if r["method"] == method}
+        body.append([method, "-", "-", f"{np.mean(list(values.values())):.2f}", "", "", ""])
     for key in SOLVERS:
         own = [r for r in mine if (r["method"], int(r["steps"]), int(r["samples"])) == key]
         first, second = ({r["picture"]: r for r in own if r["prior"] == p} for p in priors)
