@@ -170,4 +170,4 @@ def test_a_moved_prior_is_that_of_pictures_of_the_other_mean_and_spread(bench: A
 
     natural, logs = gaussian(0.45, 0.25), gaussian(-2.0, 1.3)
     x, sigma = torch.linspace(-6, 2, 9, dtype=torch.float64), torch.tensor(0.7, dtype=torch.float64)
-    torch.testing.assert_close(bench("speckle").moved(natural, logs)(x, sigma), logs(x, sigma))
+    torch.testing.assert_close(bench("speckle").AsLogarithms(natural, logs)(x, sigma), logs(x, sigma))

@@ -170,6 +170,7 @@ def make_files(folder: Path) -> None:
     (folder / "photos").mkdir()
     photo.save(folder / "photos" / "astronaut.png")
     photo.convert("L").save(folder / "grey.png")
+    np.save(folder / "log.npy", np.random.default_rng(0).normal(-2, 1, (16, 16)).astype(np.float32))
     Image.fromarray(np.random.default_rng(0).random((40, 36)) > 0.3).save(folder / "mask.png")
     Image.fromarray((np.eye(5) * 255).astype(np.uint8)).save(folder / "k.png")
     for name in ("photos.zip", "test.zip"):
