@@ -78,7 +78,8 @@ class Problem:
 
     def __post_init__(self) -> None:
         law, a = self.likelihood, self.operator
-        if isinstance(a, Inpaint):  # what a file holds behind the mask was not measured; a mask times it is 0
+        # What a file holds behind the mask was not measured; a mask times it is 0. A y of another shape is refused later.
+        if isinstance(a, Inpaint) and _fits(a.mask.shape, self.y.shape):
             object.__setattr__(self, "y", torch.where(a.mask.to(self.y.device) > 0, self.y, 0.0))
         if isinstance(law, Gaussian) and not _fits(torch.as_tensor(law.sigma).shape, self.y.shape):
             raise ValueError(f"sigma of shape {tuple(law.sigma.shape)} does not fit y {tuple(self.y.shape)}")  # type: ignore[union-attr]

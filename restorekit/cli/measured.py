@@ -52,7 +52,7 @@ class Measured:
     def picture(self) -> io.Picture:
         different(self.source, self.target)
         coefficients = self.operation in spec.NO_PICTURE
-        if self.logarithms and self.range not in (None, "0,1"):
+        if self.logarithms and span(self.range) not in (None, (0.0, 1.0)):
             raise BadInput(f"--range {self.range}: logarithms have no black and white; leave it out")
         plain = self.logarithms or (coefficients and self.range is None)
         values = (0.0, 1.0) if plain else span(self.range)
