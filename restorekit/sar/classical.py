@@ -1,0 +1,157 @@
+"""Filters of the textbooks for multiplicative speckle, on intensities (H, W); invalid pixels neither count nor are changed.
+
+The mean of a window keeps radiometry; all of these are the mean, moved back towards the pixel where the window varies
+more than speckle of `looks` looks does. C_u^2 = 1 / looks is that of speckle, C_i^2 that of the window.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from restorekit.sar.looks import Array, Mask
+
+LEAST = 1e-30
+
+
+@dataclass(frozen=True)
+class Filter:
+    """y (H, W), valid (H, W) -> restored (H, W), y itself where nothing is valid."""
+
+    looks: float = 1.0
+    size: int = 7  # side of the window, pixels
+
+    def __post_init__(self) -> None:
+        if not 0 < self.looks < math.inf or self.size < 3 or self.size % 2 == 0:
+            raise ValueError(f"looks={self.looks:g} must be above 0, size={self.size} odd and 3 or more")
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a block that its result depends on."""
+        return self.size // 2
+
+    def __call__(self, y: Array, valid: Mask) -> Array:
+        v = valid.astype(np.float64)
+        x = np.where(valid, y, 0.0).astype(np.float64)
+        return np.where(valid, self.filtered(x, v), y)
+
+    def filtered(self, x: Array, v: Array) -> Array:
+        """x is 0 where v is."""
+        raise NotImplementedError
+
+    def moments(self, x: Array, v: Array, kernel: Array | None = None) -> tuple[Array, Array]:
+        """Mean and C_i^2 of the valid pixels of each window, or of those of `kernel`."""
+
+        def total(a: Array) -> Array:
+            if kernel is None:
+                return ndimage.uniform_filter(a, self.size, mode="constant") * self.size**2
+            return ndimage.correlate(a, kernel, mode="constant")
+
+        count = np.maximum(total(v), 1e-9)
+        mean = total(x) / count
+        variance = np.maximum(total(x * x) / count - mean**2, 0.0)
+        return mean, variance / np.maximum(mean**2, LEAST)
+
+
+@dataclass(frozen=True)
+class Boxcar(Filter):
+    """The mean of the window."""
+
+    def filtered(self, x: Array, v: Array) -> Array:
+        return self.moments(x, v)[0]
+
+
+@dataclass(frozen=True)
+class Lee(Filter):
+    """Lee, IEEE TPAMI 1980: mean + (1 - C_u^2 / C_i^2) (y - mean)."""
+
+    def filtered(self, x: Array, v: Array) -> Array:
+        return _towards(x, *self.moments(x, v), self.looks)
+
+
+def _towards(x: Array, mean: Array, c2: Array, looks: float) -> Array:
+    weight = np.clip(1 - 1 / (looks * np.maximum(c2, LEAST)), 0, 1)
+    return mean + weight * (x - mean)
+
+
+@dataclass(frozen=True)
+class RefinedLee(Filter):
+    """Lee, Computer Graphics and Image Processing 1981: the half of the window on this side of the strongest edge.
+
+    The edge is the largest difference between opposite means of 3x3 pixels, in four directions; of its two sides the one
+    counts whose mean is nearer to that of the middle.
+    """
+
+    @cached_property
+    def _halves(self) -> list[NDArray[np.float64]]:
+        """Of the window, middle included, on the side of (down, right): right, lower right, lower, lower left, and opposite."""
+        r = self.size // 2
+        i, j = np.mgrid[-r : r + 1, -r : r + 1]
+        right = [j >= 0, i + j >= 0, i >= 0, i - j >= 0]
+        return [side.astype(np.float64) for side in (*right, *(s[::-1, ::-1] for s in right))]
+
+    def filtered(self, x: Array, v: Array) -> Array:
+        ones = np.ones((3, 3))
+        middle, _ = self.moments(x, v, ones)
+        step = max(2, self.size // 3)
+        towards = [(0, step), (step, step), (step, 0), (step, -step)]
+        ahead = [_moved(middle, i, j) for i, j in towards]
+        behind = [_moved(middle, -i, -j) for i, j in towards]
+        steepest = np.argmax(np.stack([np.abs(a - b) for a, b in zip(ahead, behind)]), axis=0)
+        a, b = (np.take_along_axis(np.stack(s), steepest[None], 0)[0] for s in (ahead, behind))
+        side = np.where(np.abs(a - middle) <= np.abs(b - middle), steepest, steepest + 4)
+        moments = [self.moments(x, v, half) for half in self._halves]
+        mean, c2 = (np.take_along_axis(np.stack(m), side[None], 0)[0] for m in zip(*moments))
+        return _towards(x, mean, c2, self.looks)
+
+    @property
+    def halo(self) -> int:
+        return max(self.size // 2, max(2, self.size // 3) + 1)
+
+
+def _moved(x: Array, down: int, right: int) -> Array:
+    """x at (i + down, j + right), the nearest of the border where that is outside."""
+    rows = np.clip(np.arange(x.shape[0]) + down, 0, x.shape[0] - 1)
+    columns = np.clip(np.arange(x.shape[1]) + right, 0, x.shape[1] - 1)
+    return x[rows[:, None], columns]
+
+
+@dataclass(frozen=True)
+class Frost(Filter):
+    """Frost, Stiles, Shanmugan, Holtzman, IEEE TPAMI 1982: weights exp(-damping C_i^2 distance)."""
+
+    damping: float = 2.0
+
+    def filtered(self, x: Array, v: Array) -> Array:
+        _, c2 = self.moments(x, v)
+        r = self.size // 2
+        total, weights = np.zeros_like(x), np.zeros_like(x)
+        padded, there = np.pad(x, r), np.pad(v, r)
+        for i in range(self.size):
+            for j in range(self.size):
+                w = np.exp(-self.damping * c2 * math.hypot(i - r, j - r)) * there[i : i + x.shape[0], j : j + x.shape[1]]
+                total += w * padded[i : i + x.shape[0], j : j + x.shape[1]]
+                weights += w
+        return total / np.maximum(weights, LEAST)
+
+
+@dataclass(frozen=True)
+class GammaMAP(Filter):
+    """Lopes, Nezry, Touzi, Laur, IGARSS 1990: the mode of a gamma scene under gamma speckle; the mean where C_i <= C_u, the
+    pixel where C_i >= sqrt(2) C_u."""
+
+    def filtered(self, x: Array, v: Array) -> Array:
+        mean, c2 = self.moments(x, v)
+        u2 = 1 / self.looks
+        alpha = (1 + u2) / np.maximum(c2 - u2, 1e-12)
+        b = alpha - self.looks - 1
+        mode = (b * mean + np.sqrt((b * mean) ** 2 + 4 * alpha * self.looks * x * mean)) / (2 * alpha)
+        return np.where(c2 <= u2, mean, np.where(c2 >= 2 * u2, x, mode))
+
+
+FILTERS = {"boxcar": Boxcar, "lee": Lee, "refined-lee": RefinedLee, "frost": Frost, "gamma-map": GammaMAP}

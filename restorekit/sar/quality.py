@@ -1,0 +1,166 @@
+"""What a despeckled scene is judged by: its own statistics, the ratio measured / restored, and the truth where there is one.
+
+All arrays are intensities (H, W), of the pixels of `valid` alone. With L looks a perfect filter leaves a ratio that is
+Gamma(L) of mean 1 and independent of the scene.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.feature import graycomatrix, graycoprops
+from skimage.metrics import structural_similarity
+
+from restorekit.sar.looks import Array, Mask, Windows
+
+RAYLEIGH = 4 / math.pi - 1  # squared coefficient of variation of an amplitude of one look
+
+
+def enl(x: Array) -> float:
+    """Equivalent number of looks of intensities where the scene is flat: mean^2 / variance."""
+    variance = float(np.var(x, dtype=np.float64))
+    return math.inf if variance == 0 else float(np.mean(x, dtype=np.float64)) ** 2 / variance
+
+
+def variation(x: Array) -> float:
+    """C_x = standard deviation / mean."""
+    return float(np.std(x, dtype=np.float64) / np.mean(x, dtype=np.float64))
+
+
+def target_to_clutter(x: Array, target: Mask, clutter: Mask) -> float:
+    """TCR = 10 lg(largest of the target / mean of the clutter), dB."""
+    return 10 * math.log10(float(x[target].max()) / float(x[clutter].mean(dtype=np.float64)))
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A measured and a restored scene."""
+
+    measured: Array
+    restored: Array
+    valid: Mask
+
+    @property
+    def ratio(self) -> Array:
+        """(H, W), 1 outside `valid` and where nothing was restored."""
+        usable = self.valid & (self.restored > 0)
+        return np.divide(self.measured, self.restored, out=np.ones_like(self.measured, np.float64), where=usable)
+
+    @property
+    def mean_of_image(self) -> float:
+        """MoI: mean restored / mean measured, 1 where radiometry is kept."""
+        kept = self.valid
+        return float(self.restored[kept].mean(dtype=np.float64) / self.measured[kept].mean(dtype=np.float64))
+
+    @property
+    def mean_of_ratio(self) -> float:
+        """MoR, 1."""
+        return float(self.ratio[self.valid].mean())
+
+    @property
+    def variance_of_ratio(self) -> float:
+        """VoR, 1 / L; below where speckle was kept, above where structure was taken."""
+        return float(self.ratio[self.valid].var())
+
+    def edge_preservation(self, truth: Array | None = None) -> float:
+        """EPI: sum of |gradients| of the amplitude over that of `truth`, or of what was measured."""
+        reference = self.measured if truth is None else truth
+        return _gradients(self.restored, self.valid) / _gradients(reference, self.valid)
+
+    def edges_of_ratio(self) -> tuple[float, float]:
+        """EPD-ROA across and down: of little use at one look, where what was measured has ratios of its own."""
+        return _ratio_of_neighbours(self, 1), _ratio_of_neighbours(self, 0)
+
+
+def _gradients(x: Array, valid: Mask) -> float:
+    a = np.sqrt(np.maximum(x, 0))
+    across, down = valid[:, 1:] & valid[:, :-1], valid[1:] & valid[:-1]
+    return float(np.abs(np.diff(a, axis=1))[across].sum() + np.abs(np.diff(a, axis=0))[down].sum())
+
+
+def _ratio_of_neighbours(pair: Pair, axis: int) -> float:
+    sums = []
+    for x in (pair.restored, pair.measured):
+        first, second = (np.moveaxis(a, axis, 0) for a in (x, pair.valid))
+        usable = second[1:] & second[:-1] & (first[1:] > 0)
+        sums.append(float(np.abs(first[:-1][usable] / first[1:][usable]).sum()))
+    return sums[0] / sums[1]
+
+
+# --- structure left in the ratio (Gomez, Ospina, Frery, Remote Sensing 2017) ---
+
+
+@dataclass(frozen=True)
+class Structure:
+    """M = r + dh, 0 for a perfect filter."""
+
+    r: float  # looks and mean of the ratio in flat windows, against those of the measured scene
+    dh: float  # per cent by which the homogeneity of the ratio exceeds that of its shuffled pixels
+
+    @property
+    def m(self) -> float:
+        return self.r + self.dh
+
+
+def structure(pair: Pair, flat: Windows, *, levels: int = 64, shuffles: int = 10, seed: int = 0) -> Structure:
+    """r is half the mean over the windows of |ENL of measured - ENL of ratio| / ENL of measured + |1 - mean of ratio|."""
+    ratio = pair.ratio
+    measured, ours = flat.of(pair.measured), flat.of(ratio)
+    looks = [(enl(a), enl(b)) for a, b in zip(measured, ours)]
+    r = 0.5 * float(np.mean([abs(a - b) / a + abs(1 - o.mean()) for (a, b), o in zip(looks, ours)]))
+    grey = _quantised(ratio, pair.valid, levels)
+    own, rng = _homogeneity(grey, levels), np.random.default_rng(seed)
+    inside = grey[pair.valid]
+    mixed = []
+    for _ in range(shuffles):
+        shuffled = grey.copy()
+        shuffled[pair.valid] = rng.permutation(inside)
+        mixed.append(_homogeneity(shuffled, levels))
+    return Structure(r, 100 * abs(own - float(np.mean(mixed))) / own)
+
+
+def _quantised(ratio: Array, valid: Mask, levels: int) -> NDArray[np.uint8]:
+    """Grey levels 1 .. levels between 0 and the 99th percentile; 0 where nothing is valid."""
+    top = float(np.percentile(ratio[valid], 99))
+    grey = 1 + np.clip(ratio / top * levels, 0, levels - 1).astype(np.uint8)
+    return np.where(valid, grey, 0).astype(np.uint8)
+
+
+def _homogeneity(grey: NDArray[np.uint8], levels: int) -> float:
+    """sum p(i, j) / (1 + (i - j)^2) over the four directions, pairs of valid pixels alone."""
+    angles = [0, math.pi / 4, math.pi / 2, 3 * math.pi / 4]
+    pairs = graycomatrix(grey, [1], angles, levels=levels + 1, symmetric=True)[1:, 1:].astype(np.float64)
+    return float(graycoprops(pairs / pairs.sum((0, 1), keepdims=True), "homogeneity").mean())
+
+
+# --- with the truth ---
+
+
+@dataclass(frozen=True)
+class Errors:
+    psnr: float  # of the amplitude, dB
+    ssim: float  # of the amplitude
+    log_mse: float  # of ln intensity
+    bias: float  # mean of 10 lg(restored / truth), dB
+    bias_by_decile: tuple[float, ...]  # the same by deciles of the truth, dark to bright
+
+
+def errors(restored: Array, truth: Array, valid: Mask, *, peak: float | None = None) -> Errors:
+    """`peak`: the amplitude of white; None: the largest of the truth."""
+    a, b = np.sqrt(np.maximum(restored, 0)), np.sqrt(truth)
+    white = peak or float(b[valid].max())
+    mse = float(np.square(a - b)[valid].mean(dtype=np.float64))
+    _, local = structural_similarity(b, a, data_range=white, full=True)
+    floor = 1e-6 * float(truth[valid].mean())
+    logs = np.log(np.maximum(restored, floor)) - np.log(np.maximum(truth, floor))
+    db, order = logs[valid] * 10 / math.log(10), np.argsort(truth[valid], kind="stable")
+    deciles = tuple(float(part.mean()) for part in np.array_split(db[order], 10))
+    inside = ndimage.binary_erosion(valid, iterations=3, border_value=1)
+    return Errors(
+        10 * math.log10(white**2 / mse) if mse else math.inf, float(local[inside].mean()),
+        float(np.square(logs[valid]).mean()), float(db.mean()), deciles,
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""Speckle whose grain is larger than a pixel: single-look complex data are sampled more densely than their band needs.
+
+A Hamming window lies over the band of each axis, and 1 / oversampling of the sampled spectrum is filled. Detected data,
+multilooked or not, inherit the correlation: that of intensities is |rho|^2, rho being that of the complex data.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from restorekit.errors import BadInput
+
+Array = NDArray[np.floating]
+LENGTH = 4096  # of the axis on which correlations are computed
+MARGIN = 32  # pixels of a drawn field that are thrown away, where its two ends would know of each other
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Of complex data of one look: oversampling across (columns) and along the track (rows), Hamming window of `alpha`."""
+
+    range: float
+    azimuth: float
+    alpha: float = 0.75
+
+    def __post_init__(self) -> None:
+        if min(self.range, self.azimuth) < 1 or not 0.5 <= self.alpha <= 1:
+            raise ValueError(f"oversampling {self.range:g}, {self.azimuth:g} must be 1 or more, alpha in 0.5..1")
+
+    def window(self, n: int, oversampling: float) -> Array:
+        """Amplitude of the spectrum at the frequencies of np.fft.fftfreq(n), of mean square 1."""
+        u = np.fft.fftfreq(n) * oversampling
+        w = np.where(np.abs(u) < 0.5, self.alpha + (1 - self.alpha) * np.cos(2 * math.pi * u), 0.0)
+        return w / np.sqrt((w**2).mean())
+
+    def _axis(self, oversampling: float) -> Array:
+        power = self.window(LENGTH, oversampling) ** 2
+        return np.fft.ifft(power).real  # rho by lag, rho[0] = 1
+
+    @cached_property
+    def lag_one(self) -> tuple[float, float]:
+        """Correlation of the intensity of neighbours along the track (rows) and across."""
+        return float(self._axis(self.azimuth)[1] ** 2), float(self._axis(self.range)[1] ** 2)
+
+    @cached_property
+    def kappa(self) -> float:
+        """Sum of the correlations of intensity over all lags: by so much fewer looks has the mean over a large window."""
+        return float((self._axis(self.azimuth) ** 2).sum() * (self._axis(self.range) ** 2).sum())
+
+    def field(self, height: int, width: int, rng: np.random.Generator) -> NDArray[np.complexfloating]:
+        """(H, W) complex circular Gaussian numbers, E|z|^2 = 1, with this spectrum."""
+        h, w = height + MARGIN, width + MARGIN
+        white = rng.standard_normal((h, w)) + 1j * rng.standard_normal((h, w))
+        shape = self.window(h, self.azimuth)[:, None] * self.window(w, self.range)
+        return (np.fft.ifft2(np.fft.fft2(white) * shape) / math.sqrt(2))[:height, :width]
+
+
+# Bandwidths of the swaths of Sentinel-1 interferometric wide mode (range, azimuth).
+SWATHS = {"iw1": Spectrum(1.14, 1.49), "iw2": Spectrum(1.33, 1.55), "iw3": Spectrum(1.50, 1.55)}
+
+
+def swath(name: str) -> Spectrum:
+    """By name. BadInput for an unknown one, which lists what is known."""
+    if name not in SWATHS:
+        raise BadInput(f"unknown spectrum {name!r} of speckle; known: {', '.join(SWATHS)}")
+    return SWATHS[name]
+
+
+def draw(shape: tuple[int, int], looks: float, spectrum: Spectrum | None, rng: np.random.Generator) -> Array:
+    """(H, W) of speckle: Gamma(looks) with mean 1, independent from pixel to pixel or with the correlation of `spectrum`.
+
+    A whole number of looks is the mean intensity of so many fields; otherwise a Gaussian field of the same correlation
+    goes through the quantiles of the gamma law.
+    """
+    if not 0 < looks < math.inf:
+        raise BadInput(f"looks={looks:g} must be above 0")
+    if spectrum is None:
+        return rng.gamma(looks, 1 / looks, shape)
+    if looks == round(looks):
+        fields = (np.abs(spectrum.field(*shape, rng)) ** 2 for _ in range(round(looks)))
+        return np.add.reduce(list(fields)) / looks
+    # The correlation of intensities is |rho|^2, which the product of two fields has to make up for.
+    normal = _gaussian(spectrum, shape, rng)
+    return stats.gamma.ppf(special.ndtr(normal), looks, scale=1 / looks)
+
+
+def _gaussian(spectrum: Spectrum, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Standard normal numbers whose correlation is |rho|^2: their spectrum is that of the complex data with itself."""
+    h, w = (n + MARGIN for n in shape)
+    axes = []
+    for n, oversampling in ((h, spectrum.azimuth), (w, spectrum.range)):
+        rho = np.fft.ifft(spectrum.window(n, oversampling) ** 2)
+        axes.append(np.sqrt(np.fft.fft(np.abs(rho) ** 2).real.clip(min=0)))
+    white = np.fft.fft2(rng.standard_normal((h, w)))
+    return np.fft.ifft2(white * axes[0][:, None] * axes[1]).real[: shape[0], : shape[1]]
