@@ -1,0 +1,1 @@
+"""Optical and radar pictures of one place in one picture."""
