@@ -1,0 +1,161 @@
+"""A raster as it was found: pixels by windows, and everything else that a file says about them.
+
+Scales and offsets are kept and not applied: what is restored is written back in the numbers of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.errors import BadInput
+
+PICTURES = ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64", "complex64", "complex128", "complex_int16")
+SKIPPED_TAGS = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_PROFILE")  # said by the file itself, or of no one band
+
+
+def import_rasterio() -> Any:
+    """rasterio, or BadInput that says how to get it."""
+    try:
+        import rasterio
+    except ImportError:
+        raise BadInput('georeferenced files need rasterio; pip install "restorekit[geo]"') from None
+    return rasterio
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows top .. top + height and columns left .. left + width of a raster."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def padded(self, halo: int, height: int, width: int) -> Window:
+        """With `halo` more on each side, as far as the raster goes."""
+        top, left = max(0, self.top - halo), max(0, self.left - halo)
+        bottom, right = min(height, self.top + self.height + halo), min(width, self.left + self.width + halo)
+        return Window(top, left, bottom - top, right - left)
+
+    def inside(self, outer: Window) -> tuple[slice, slice]:
+        """Where this window lies in the pixels of `outer`."""
+        return Window(self.top - outer.top, self.left - outer.left, self.height, self.width).slices
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """What a file says, pixels aside."""
+
+    path: Path
+    count: int
+    height: int
+    width: int
+    dtype: str
+    nodata: float | None
+    crs: Any
+    transform: Any  # None where the file has none
+    gcps: tuple[Any, ...]
+    gcps_crs: Any
+    rpcs: Any
+    descriptions: tuple[str | None, ...]
+    units: tuple[str | None, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    colorinterp: tuple[Any, ...]
+    tags: dict[str, dict[str, str]]  # by namespace, "" the default one
+    band_tags: tuple[dict[str, dict[str, str]], ...]
+    block: tuple[int, int]
+    masked: bool  # by a mask of its own, beside nodata
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> Window:
+        return Window(0, 0, self.height, self.width)
+
+    @property
+    def complex(self) -> bool:
+        return self.dtype.startswith("complex")
+
+    @property
+    def referenced(self) -> bool:
+        return bool(self.crs or self.gcps or self.rpcs)
+
+
+def describe(path: Path) -> Raster:
+    """BadInput for what is no raster, or holds what cannot be restored: a palette, 1 bit, text."""
+    rasterio = import_rasterio()
+    try:
+        with rasterio.open(path) as d:
+            return _described(path, d)
+    except rasterio.errors.RasterioIOError as error:
+        raise BadInput(f"{path}: no raster that can be read ({str(error).splitlines()[0]})") from None
+
+
+def _described(path: Path, d: Any) -> Raster:
+    from rasterio.enums import ColorInterp, MaskFlags
+
+    if len(set(d.dtypes)) > 1:
+        raise BadInput(f"{path} has bands of different types ({', '.join(d.dtypes)}); give one of them at a time, with --band")
+    if ColorInterp.palette in d.colorinterp:
+        raise BadInput(f"{path} holds numbers of a palette and no measurement; give the file it was made from")
+    if d.dtypes[0] not in PICTURES:
+        raise BadInput(f"{path} holds {d.dtypes[0]}; known: {', '.join(PICTURES)}")
+    if d.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
+        raise BadInput(f"{path} holds one bit per pixel, a mask and no measurement")
+    gcps, gcps_crs = d.gcps
+    identity = d.transform.is_identity
+    own_mask = any(MaskFlags.per_dataset in f or MaskFlags.alpha in f for f in d.mask_flag_enums)
+    return Raster(
+        path, d.count, d.height, d.width, d.dtypes[0], d.nodata, d.crs, None if identity else d.transform,
+        tuple(gcps), gcps_crs, d.rpcs, d.descriptions, d.units, d.scales, d.offsets, d.colorinterp,
+        _tags(d, None), tuple(_tags(d, i) for i in d.indexes), d.block_shapes[0], own_mask,
+    )  # fmt: skip
+
+
+def _tags(d: Any, band: int | None) -> dict[str, dict[str, str]]:
+    names = ["", *d.tag_namespaces(band or 0)]
+    found = {n: d.tags(band or 0, ns=n or None) for n in names if n not in SKIPPED_TAGS}
+    return {n: dict(t) for n, t in found.items() if t}
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """An open raster. `read` gives pixels as they are and where they are valid."""
+
+    raster: Raster
+    dataset: Any
+
+    def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """(h, w) of a band (from 1), and valid: not nodata, not NaN or infinite, not masked. BadInput where it is damaged."""
+        rasterio = import_rasterio()
+        from rasterio.windows import Window as W
+
+        at = W(window.left, window.top, window.width, window.height)  # type: ignore[call-arg]
+        try:
+            x = self.dataset.read(band, window=at)
+            valid = np.isfinite(x)
+            if self.raster.nodata is not None and np.isfinite(self.raster.nodata):
+                valid &= x != np.asarray(self.raster.nodata).astype(x.dtype)
+            if self.raster.masked:
+                valid &= self.dataset.read_masks(band, window=at) > 0
+        except rasterio.errors.RasterioIOError as error:
+            why = str(error).splitlines()[0]
+            raise BadInput(f"{self.raster.path}: damaged at rows {window.top} and below ({why}); copy it again") from None
+        return x, valid
+
+
+@contextmanager
+def opened(raster: Raster) -> Iterator[Reader]:
+    with import_rasterio().open(raster.path) as dataset:
+        yield Reader(raster, dataset)

@@ -1,0 +1,110 @@
+"""A raster that is written: a tiled BigTIFF beside the target, filled by windows, at the end one copy as a cloud-optimised
+GeoTIFF, renamed into place. What is interrupted leaves the target as it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.raster.source import Raster, Window, import_rasterio
+
+BLOCK = 512
+PROVENANCE = "RESTOREKIT_PROVENANCE"
+
+
+@dataclass(frozen=True, eq=False)
+class Writer:
+    """Pixels of a band by windows, in the type of the file."""
+
+    dataset: Any
+
+    def write(self, window: Window, band: int, pixels: NDArray[Any]) -> None:
+        from rasterio.windows import Window as W
+
+        at = W(window.left, window.top, window.width, window.height)  # type: ignore[call-arg]
+        self.dataset.write(pixels, band, window=at)
+
+
+def working_copy(target: Path) -> Path:
+    """Where the pixels are collected, beside the target so that renaming is one step."""
+    return target.with_name(f".{target.name}.work.tif")
+
+
+@contextmanager
+def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None, resume: bool = False) -> Iterator[Writer]:
+    """A BigTIFF of the size, place and metadata of `like` at `path`; `resume` goes on with one that is there."""
+    rasterio = import_rasterio()
+    if resume and path.exists():
+        with rasterio.open(path, "r+") as d:
+            yield Writer(d)
+        return
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "height": like.height, "width": like.width, "count": like.count, "dtype": dtype,
+        "nodata": nodata, "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "BIGTIFF": "YES",
+        "interleave": "band", "SPARSE_OK": True,
+    }  # fmt: skip
+    if like.gcps:
+        profile |= {"gcps": list(like.gcps), "crs": like.gcps_crs}
+    else:
+        profile |= {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
+    with rasterio.open(path, "w", **profile) as d:
+        _describe(d, like)
+        yield Writer(d)
+
+
+def _describe(d: Any, like: Raster) -> None:
+    if like.rpcs is not None:
+        d.rpcs = like.rpcs
+    d.colorinterp = like.colorinterp
+    d.scales, d.offsets = like.scales, like.offsets
+    d.units = tuple(u or "" for u in like.units)
+    for i, text in enumerate(like.descriptions, 1):
+        if text:
+            d.set_band_description(i, text)
+    for name, tags in like.tags.items():
+        d.update_tags(ns=name or None, **{k: v for k, v in tags.items() if k != "AREA_OR_POINT" or name})
+    if (kind := like.tags.get("", {}).get("AREA_OR_POINT")) is not None:
+        d.update_tags(AREA_OR_POINT=kind)
+    for i, namespaces in enumerate(like.band_tags, 1):
+        for name, tags in namespaces.items():
+            d.update_tags(i, ns=name or None, **tags)
+
+
+def add_tags(path: Path, tags: Mapping[str, str]) -> None:
+    """To a working copy; a finished file must not be edited, which would undo its layout."""
+    with import_rasterio().open(path, "r+") as d:
+        d.update_tags(**tags)
+
+
+def finish(work: Path, target: Path, *, predictor: bool = True) -> None:
+    """The working copy as a cloud-optimised GeoTIFF at `target`. predictor: smaller, but not read by all older software."""
+    import_rasterio()
+    from rasterio.shutil import copy
+
+    temporary = target.with_name(f".{target.name}.tmp.tif")
+    try:
+        copy(
+            work, temporary, driver="COG", COPY_SRC_MDD="YES", COMPRESS="DEFLATE", BLOCKSIZE=BLOCK, BIGTIFF="IF_SAFER",
+            PREDICTOR="YES" if predictor else "NO", OVERVIEW_RESAMPLING="AVERAGE", NUM_THREADS=1,
+        )  # fmt: skip
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    work.unlink(missing_ok=True)
+
+
+def as_type(x: NDArray[np.floating], dtype: str) -> NDArray[Any]:
+    """Values in the type of a file: integers are rounded and held within their range."""
+    kind = np.dtype(dtype)
+    if kind.kind not in "iu":
+        return x.astype(kind)
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(x), limits.min, limits.max).astype(kind)
