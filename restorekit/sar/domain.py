@@ -1,0 +1,96 @@
+"""The unit of a file and the logarithm of intensity that priors know: there, and back again.
+
+    amplitude a: I = a^2        dB d: I = 10^(d / 10)        complex z: I = |z|^2        u = ln(I / scale)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.errors import BadInput
+from restorekit.sar.looks import Array, Mask
+
+LN10 = math.log(10)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """How values of a file become intensities, and results of a despeckler values of the file."""
+
+    name: str
+    intensity: Callable[[NDArray[Any]], Array]
+    value: Callable[[Array], Array]  # of an intensity
+    slope: Callable[[Array], Array]  # d value / d intensity, for standard deviations
+    signed: bool = False  # whether values below 0 mean anything
+
+
+def _positive(x: Array) -> Array:
+    return np.maximum(x, 1e-300)
+
+
+DOMAINS = {
+    "intensity": Domain("intensity", lambda x: x.astype(np.float64), lambda i: i, lambda i: np.ones_like(i)),
+    "amplitude": Domain("amplitude", lambda x: np.square(x.astype(np.float64)), np.sqrt, lambda i: 0.5 / np.sqrt(_positive(i))),
+    "db": Domain("db", lambda x: 10.0 ** (x.astype(np.float64) / 10), lambda i: 10 / LN10 * np.log(_positive(i)),
+                 lambda i: 10 / LN10 / _positive(i), signed=True),
+    # What comes back from complex data is an intensity: a phase is not restored.
+    "complex": Domain("complex", lambda x: np.square(np.abs(x.astype(np.complex128))), lambda i: i, lambda i: np.ones_like(i)),
+}  # fmt: skip
+
+
+def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]:
+    """The domain by name, or guessed by `auto` from the type and some valid values; and what to say about it ("" if asked).
+
+    BadInput where what was said cannot be: logarithms given as intensities, real numbers as complex ones.
+    """
+    is_complex = dtype.startswith("complex")
+    if name not in (*DOMAINS, "auto"):
+        raise BadInput(f"unknown domain {name!r}; known: {', '.join(DOMAINS)}, auto")
+    if name == "auto":
+        guess, why = _guess(dtype, sample)
+        return DOMAINS[guess], f"domain: {guess}, as {why}; give --domain if that is wrong"
+    if is_complex != (name == "complex"):
+        raise BadInput(f"--domain {name}, but the file holds {dtype}; give --domain {'complex' if is_complex else 'auto'}")
+    if not DOMAINS[name].signed and not is_complex and sample.size:
+        below = float((sample < 0).mean())
+        if below > 0.01:
+            raise BadInput(f"--domain {name}, but {below:.0%} of the values are below 0, as those of dB are; give --domain db")
+    return DOMAINS[name], ""
+
+
+def _guess(dtype: str, sample: NDArray[Any]) -> tuple[str, str]:
+    if dtype.startswith("complex"):
+        return "complex", "the values are complex"
+    if dtype.startswith(("uint", "int")) and not (sample.size and (sample < 0).any()):
+        return "amplitude", f"the values are whole numbers ({dtype})"
+    if sample.size and float((sample < 0).mean()) > 0.01:
+        return "db", "values are below 0"
+    return "intensity", "no value is below 0"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """u = ln I - middle + target: the median of a scene where a prior has its own. One for a whole band."""
+
+    middle: float  # median of ln I of the band
+    target: float
+
+    def logarithm(self, intensity: Array) -> Array:
+        return np.log(intensity) - self.middle + self.target
+
+    def intensity(self, u: Array) -> Array:
+        return np.exp(u + self.middle - self.target)
+
+
+def scale_of(intensity: Array, valid: Mask, target: float) -> Scale:
+    """BadInput where nothing is valid and above 0."""
+    used = intensity[valid & (intensity > 0)]
+    if not used.size:
+        raise BadInput("no valid pixel above 0: nothing to despeckle")
+    return Scale(float(np.median(np.log(used))), target)
