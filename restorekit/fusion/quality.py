@@ -77,9 +77,9 @@ def psnr_of_fusion(a: Array, b: Array, f: Array) -> float:
 
 def similarity(a: Array, f: Array) -> float:
     """SSIM, Gaussian window of sigma 1.5."""
-    return float(structural_similarity(
-        _levels(a), _levels(f), data_range=WHITE, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-    ))  # fmt: skip
+    x, y = _levels(a), _levels(f)
+    value = structural_similarity(x, y, data_range=WHITE, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    return float(np.mean(value))
 
 
 def _edges(x: Array) -> tuple[Array, Array]:

@@ -95,5 +95,7 @@ class Selection:
 
 def _laplacian(like: Tensor) -> Tensor:
     """(H, W): eigenvalues of minus div grad in the cosine basis."""
-    mus = [2 - 2 * torch.cos(torch.pi * torch.arange(n, dtype=like.dtype, device=like.device) / n) for n in like.shape[-2:]]
+    mus = [
+        2 - 2 * torch.cos(torch.pi * torch.arange(n, dtype=like.dtype, device=like.device) / n) for n in like.shape[-2:]
+    ]
     return mus[0][:, None] + mus[1]

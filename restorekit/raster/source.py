@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 
-PICTURES = ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64", "complex64", "complex128", "complex_int16")
+PICTURES = (
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+    "complex_int16",
+)
 SKIPPED_TAGS = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_PROFILE")  # said by the file itself, or of no one band
 
 
@@ -106,7 +117,9 @@ def _described(path: Path, d: Any) -> Raster:
     from rasterio.enums import ColorInterp, MaskFlags
 
     if len(set(d.dtypes)) > 1:
-        raise BadInput(f"{path} has bands of different types ({', '.join(d.dtypes)}); give one of them at a time, with --band")
+        raise BadInput(
+            f"{path} has bands of different types ({', '.join(d.dtypes)}); give one of them at a time, with --band"
+        )
     if ColorInterp.palette in d.colorinterp:
         raise BadInput(f"{path} holds numbers of a palette and no measurement; give the file it was made from")
     if d.dtypes[0] not in PICTURES:
@@ -151,7 +164,9 @@ class Reader:
                 valid &= self.dataset.read_masks(band, window=at) > 0
         except rasterio.errors.RasterioIOError as error:
             why = str(error).splitlines()[0]
-            raise BadInput(f"{self.raster.path}: damaged at rows {window.top} and below ({why}); copy it again") from None
+            raise BadInput(
+                f"{self.raster.path}: damaged at rows {window.top} and below ({why}); copy it again"
+            ) from None
         return x, valid
 
 

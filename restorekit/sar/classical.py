@@ -134,7 +134,10 @@ class Frost(Filter):
         padded, there = np.pad(x, r), np.pad(v, r)
         for i in range(self.size):
             for j in range(self.size):
-                w = np.exp(-self.damping * c2 * math.hypot(i - r, j - r)) * there[i : i + x.shape[0], j : j + x.shape[1]]
+                w = (
+                    np.exp(-self.damping * c2 * math.hypot(i - r, j - r))
+                    * there[i : i + x.shape[0], j : j + x.shape[1]]
+                )
                 total += w * padded[i : i + x.shape[0], j : j + x.shape[1]]
                 weights += w
         return total / np.maximum(weights, LEAST)

@@ -1,6 +1,6 @@
 """The unit of a file and the logarithm of intensity that priors know: there, and back again.
 
-    amplitude a: I = a^2        dB d: I = 10^(d / 10)        complex z: I = |z|^2        u = ln(I / scale)
+amplitude a: I = a^2        dB d: I = 10^(d / 10)        complex z: I = |z|^2        u = ln(I / scale)
 """
 
 from __future__ import annotations
@@ -56,11 +56,15 @@ def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]
         guess, why = _guess(dtype, sample)
         return DOMAINS[guess], f"domain: {guess}, as {why}; give --domain if that is wrong"
     if is_complex != (name == "complex"):
-        raise BadInput(f"--domain {name}, but the file holds {dtype}; give --domain {'complex' if is_complex else 'auto'}")
+        raise BadInput(
+            f"--domain {name}, but the file holds {dtype}; give --domain {'complex' if is_complex else 'auto'}"
+        )
     if not DOMAINS[name].signed and not is_complex and sample.size:
         below = float((sample < 0).mean())
         if below > 0.01:
-            raise BadInput(f"--domain {name}, but {below:.0%} of the values are below 0, as those of dB are; give --domain db")
+            raise BadInput(
+                f"--domain {name}, but {below:.0%} of the values are below 0, as those of dB are; give --domain db"
+            )
     return DOMAINS[name], ""
 
 

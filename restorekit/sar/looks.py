@@ -28,7 +28,7 @@ def trigamma_inverse(variance: float) -> float:
         return LEAST
     if variance <= special.polygamma(1, MOST):
         return MOST
-    return float(optimize.brentq(lambda n: special.polygamma(1, n) - variance, LEAST, MOST))
+    return optimize.brentq(lambda n: float(special.polygamma(1, n)) - variance, LEAST, MOST)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,11 @@ class Looks:
         rows, columns = self.lag_one
         text = f"looks {self.looks:.2f} (moments: {self.by_moments:.2f}) in {self.count} flat windows; correlation with the next "
         text += f"row {rows:.2f}, column {columns:.2f}; {self.effective:.2f} looks effective"
-        return text if self.agree else text + "; the two disagree: texture or no gamma law; give --looks if you know better"
+        return (
+            text
+            if self.agree
+            else text + "; the two disagree: texture or no gamma law; give --looks if you know better"
+        )
 
 
 def measure(y: Array, valid: Mask, side: int = 24, share: float = 0.03) -> Looks:

@@ -85,7 +85,7 @@ def _gradients(x: Array, valid: Mask) -> float:
 def _ratio_of_neighbours(pair: Pair, axis: int) -> float:
     sums = []
     for x in (pair.restored, pair.measured):
-        first, second = (np.moveaxis(a, axis, 0) for a in (x, pair.valid))
+        first, second = np.moveaxis(x, axis, 0), np.moveaxis(pair.valid, axis, 0)
         usable = second[1:] & second[:-1] & (first[1:] > 0)
         sums.append(float(np.abs(first[:-1][usable] / first[1:][usable]).sum()))
     return sums[0] / sums[1]
@@ -154,7 +154,7 @@ def errors(restored: Array, truth: Array, valid: Mask, *, peak: float | None = N
     a, b = np.sqrt(np.maximum(restored, 0)), np.sqrt(truth)
     white = peak or float(b[valid].max())
     mse = float(np.square(a - b)[valid].mean(dtype=np.float64))
-    _, local = structural_similarity(b, a, data_range=white, full=True)
+    local = np.asarray(structural_similarity(b, a, data_range=white, full=True)[1])  # type: ignore[index]
     floor = 1e-6 * float(truth[valid].mean())
     logs = np.log(np.maximum(restored, floor)) - np.log(np.maximum(truth, floor))
     db, order = logs[valid] * 10 / math.log(10), np.argsort(truth[valid], kind="stable")
