@@ -157,8 +157,9 @@ def errors(restored: Array, truth: Array, valid: Mask, *, peak: float | None = N
     local = np.asarray(structural_similarity(b, a, data_range=white, full=True)[1])  # type: ignore[index]
     floor = 1e-6 * float(truth[valid].mean())
     logs = np.log(np.maximum(restored, floor)) - np.log(np.maximum(truth, floor))
-    db, order = logs[valid] * 10 / math.log(10), np.argsort(truth[valid], kind="stable")
-    deciles = tuple(float(part.mean()) for part in np.array_split(db[order], 10))
+    db: Array = logs[valid] * 10 / math.log(10)
+    order: NDArray[np.intp] = np.argsort(truth[valid], kind="stable")
+    deciles = tuple(float(part.mean()) for part in np.array_split(np.take(db, order), 10))
     inside = ndimage.binary_erosion(valid, iterations=3, border_value=1)
     return Errors(
         10 * math.log10(white**2 / mse) if mse else math.inf, float(local[inside].mean()),
