@@ -158,10 +158,10 @@ def errors(restored: Array, truth: Array, valid: Mask, *, peak: float | None = N
     floor = 1e-6 * float(truth[valid].mean())
     logs = np.log(np.maximum(restored, floor)) - np.log(np.maximum(truth, floor))
     db: Array = logs[valid] * 10 / math.log(10)
-    order: NDArray[np.intp] = np.argsort(truth[valid], kind="stable")
-    deciles = tuple(float(part.mean()) for part in np.array_split(np.take(db, order), 10))
-    inside = ndimage.binary_erosion(valid, iterations=3, border_value=1)
+    order = np.argsort(truth[valid], kind="stable")
+    parts: list[Array] = np.array_split(np.take(db, order), 10)
+    inside: Mask = np.asarray(ndimage.binary_erosion(valid, iterations=3, border_value=1), np.bool_)
     return Errors(
         10 * math.log10(white**2 / mse) if mse else math.inf, float(local[inside].mean()),
-        float(np.square(logs[valid]).mean()), float(db.mean()), deciles,
+        float(np.square(logs[valid]).mean()), float(db.mean()), tuple(float(p.mean()) for p in parts),
     )  # fmt: skip
