@@ -249,6 +249,46 @@ class Moved(Likelihood):
 
 
 @dataclass(frozen=True, eq=False)
+class Tempered(Likelihood):
+    """p(y | mean)^weight: of values that together say less than independent ones would, as speckle whose grain is larger than
+    a pixel; weight is then 1 over the sum of its correlations."""
+
+    law: Likelihood
+    weight: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight <= 1:
+            raise ValueError(f"weight={self.weight:g} of a tempered likelihood must be above 0 and at most 1")
+
+    @property
+    def title(self) -> str:
+        return self.law.title
+
+    @property
+    def positive(self) -> bool:
+        return self.law.positive
+
+    @property
+    def unbiased(self) -> bool:
+        return self.law.unbiased
+
+    def centred(self, y: Tensor) -> Tensor:
+        return self.law.centred(y)
+
+    def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
+        return self.weight * self.law.unit_nll(y, mean)
+
+    def information(self, mean: Tensor) -> Tensor:
+        return self.weight * self.law.information(mean)
+
+    def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
+        return self.law.sample(mean, generator)
+
+    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+        return self.law.prox(y, v, weight / self.weight)
+
+
+@dataclass(frozen=True, eq=False)
 class Joint(Likelihood):
     """Several noise laws for a `Stack` of sensors: y and mean are (B, m1 + m2 + ...), split by `sizes`."""
 

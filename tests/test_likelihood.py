@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved, Poisson
+from restorekit.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved, Poisson, Tempered
 
 MEAN = torch.tensor([0.05, 0.2, 0.5, 0.9, 1.3, 2.0], dtype=torch.float64)
 Y = torch.tensor([0.10, 0.15, 0.7, 0.4, 1.5, 0.3], dtype=torch.float64)
@@ -27,6 +27,7 @@ LAWS: dict[str, Likelihood] = {
     "gamma-log": Gamma(1.0, "log"),
     "joint": Joint((Gaussian(0.1), Gamma(3.0)), (4, 2)),
     "moved": Moved(Gamma(3.0, "log"), 5.0, torch.linspace(-2.5, -1.5, 6, dtype=torch.float64)),
+    "tempered": Tempered(Gamma(3.0, "log"), 0.4),
 }
 every = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 
@@ -137,6 +138,7 @@ PROX = {
     "gamma-log": (Gamma(4.0, "log"), [0.0, 0.0, 8.0, -8.0, 0.4], [8.0, -8.0, 0.0, 0.0, 0.5]),
     "gamma-log-one-look": (Gamma(1.0, "log"), [0.0, 8.0, -8.0], [8.0, 0.0, 0.0]),
     "moved": (Moved(Gamma(1.0, "log"), 2.0, -3.0), [0.0, 4.0, -4.0], [4.0, 0.0, 0.0]),
+    "tempered": (Tempered(Gamma(4.0, "log"), 0.3), [0.0, 4.0, -4.0], [4.0, 0.0, 0.0]),
 }
 
 
@@ -199,6 +201,7 @@ def _tensor(*values: float) -> Tensor:
         (lambda: Poisson(math.inf), "peak > 0"),
         (lambda: Gamma(-1.0), "looks > 0"),
         (lambda: Gamma(1.0, "power"), "intensity, amplitude or log"),  # type: ignore[arg-type]
+        (lambda: Tempered(Gamma(1.0), 1.5), "above 0 and at most 1"),
         (lambda: Joint((Gaussian(0.1),), (1, 2)), "1 noise laws for 2 sensors"),
     ],
 )
@@ -234,11 +237,21 @@ def test_the_poisson_prox_is_exact_in_single_precision(peak: float) -> None:
     torch.testing.assert_close(found.double(), Poisson(peak).prox(y, v, 1.0), rtol=1e-5, atol=1e-7)
 
 
-# Not `poisson-few`: means below one count are held at one.
-@pytest.mark.parametrize("law", [law for name, law in LAWS.items() if name != "poisson-few"], ids=str)
+# Not `poisson-few`: means below one count are held at one. Nor `tempered`, whose values are not as independent as drawn.
+@pytest.mark.parametrize("law", [law for name, law in LAWS.items() if name not in ("poisson-few", "tempered")], ids=str)
 def test_information_is_the_variance_of_the_score(law: Likelihood) -> None:
     mean = MEAN[None].repeat(40_000, 1)
     y = law.sample(mean, torch.Generator().manual_seed(0))
     score = law.gradient(y, mean)
     # Var score = information: 40,000 draws, kurtosis up to 9, so 1.4 % standard error; five of them.
     torch.testing.assert_close(score.var(0), law.information(MEAN[None])[0], rtol=0.08, atol=0)
+
+
+def test_a_tempered_law_has_its_share_of_everything_but_the_samples() -> None:
+    law = Gamma(3.0, "log")
+    tempered, seeds = Tempered(law, 0.25), [torch.Generator().manual_seed(1) for _ in range(2)]
+    torch.testing.assert_close(tempered.unit_nll(Y, MEAN), 0.25 * law.unit_nll(Y, MEAN))
+    torch.testing.assert_close(tempered.information(MEAN), 0.25 * law.information(MEAN))
+    torch.testing.assert_close(tempered.centred(Y), law.centred(Y))
+    assert torch.equal(tempered.sample(MEAN, seeds[0]), law.sample(MEAN, seeds[1]))
+    assert (tempered.unbiased, tempered.positive, tempered.title) == (False, False, "Gamma")
