@@ -140,7 +140,8 @@ def _save_pillow(handle: BinaryIO, kind: str, raw: np.ndarray, alpha: np.ndarray
     Image.fromarray(np.ascontiguousarray(array)).save(handle, kind, **options)
 
 
-def _npy_layout(shape: tuple[int, ...]) -> str:
+def npy_layout(shape: tuple[int, ...]) -> str:
+    """ "CHW" or "HWC", of an array of three axes."""
     return "CHW" if shape[0] <= 16 < shape[2] else "HWC"
 
 
@@ -149,7 +150,7 @@ def _load_npy(path: Path) -> Decoded:
         array = np.lib.format.read_array(handle, allow_pickle=False)
     if array.ndim not in (2, 3):
         raise BadInput(f"{path}: an array of shape {array.shape} is no picture; save (H, W), (H, W, C) or (C, H, W)")
-    layout = "HW" if array.ndim == 2 else _npy_layout(array.shape)
+    layout = "HW" if array.ndim == 2 else npy_layout(array.shape)
     raw = {"HW": array[None], "CHW": array}.get(layout)
     return np.moveaxis(array, -1, 0) if raw is None else raw, None, {"layout": layout}
 
@@ -162,7 +163,7 @@ def _save_npy(handle: BinaryIO, raw: np.ndarray, info: dict[str, Any]) -> None:
     else:
         order = sorted(shapes, key=lambda name: name != layout)
         # The layout of `like`, unless `read` would take it for the other one.
-        layout = next((name for name in order if _npy_layout(shapes[name]) == name), order[0])
+        layout = next((name for name in order if npy_layout(shapes[name]) == name), order[0])
         array = raw if layout == "CHW" else np.moveaxis(raw, 0, -1)
     np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
 

@@ -19,6 +19,7 @@ from restorekit.types import Denoiser, Latent, Problem, Restoration, Rng, Solver
 from restorekit.units import Units, denoiser_in, problem_in, units_of
 
 Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the step)
+Streams = Callable[[int, int, int], Rng]  # (seed, first sample, count) -> their random streams
 
 
 def streams(seed: int, first: int, count: int) -> Rng:
@@ -125,6 +126,7 @@ def restore(
     batch: int | None = None,
     progress: Progress | None = None,
     begin: Tensor | None = None,
+    rng: Streams | None = None,
 ) -> Restoration:
     """Restore one measurement, `problem.y` of shape (1, ...).
 
@@ -133,6 +135,7 @@ def restore(
     the result. With a prior of latents the solver works on latents, of which A(decode(z)) was measured, so that it has to
     be one that takes operators that are not linear: the steps that `progress` sees are latents, the samples are pictures.
     begin: a picture per sample (samples, C, H, W) to start from at the first level, instead of the solver's own estimate.
+    rng: where the noise comes from, `streams` if not told.
     With a prior that knows other numbers than pictures on [0, 1] the solver, and `sigmas`, work in its units (`units.py`).
     Raises `Unsupported` where solver and problem do not fit, `BadInput` where the run diverges.
     """
@@ -155,13 +158,13 @@ def restore(
     if isinstance(denoise, Latent):
         return _restore_latent(
             problem, denoise, solver, batch, begin, steps=steps, sigmas=sigmas, samples=samples, seed=seed,
-            progress=progress,
+            progress=progress, rng=rng,
         )  # fmt: skip
     units = units_of(denoise)
     if units is not None:
         return _restore_in(
             units, problem, denoise, solver, begin, progress,
-            steps=steps, sigmas=sigmas, samples=samples, seed=seed, batch=batch,
+            steps=steps, sigmas=sigmas, samples=samples, seed=seed, batch=batch, rng=rng,
         )  # fmt: skip
     solver.check(problem)
     levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)
@@ -175,10 +178,10 @@ def restore(
     for first in range(0, samples, batch):
         count = min(batch, samples - first)
         part = replace(problem, y=problem.y.expand(count, *problem.y.shape[1:]))
-        rng = streams(seed, first, count)
+        drawn = (rng or streams)(seed, first, count)
         at = () if begin is None else (begin[first : first + count].to(part.y),)
-        x = solver.start(part, levels[0], rng, *at)
-        for step in solver(part, counted, levels, x, rng):
+        x = solver.start(part, levels[0], drawn, *at)
+        for step in solver(part, counted, levels, x, drawn):
             x = step.x
             if not math.isfinite(float(x.sum())):  # one pass; infinities of both signs sum to NaN
                 hint = "lower its step or scale, or take more steps"

@@ -8,7 +8,21 @@ from typing import Annotated, Any
 import typer
 
 import restorekit
-from restorekit.cli import bench, check, cite, compare, degrade, metrics, priors, restore, sample, solvers, train, tune
+from restorekit.cli import (
+    bench,
+    check,
+    cite,
+    compare,
+    degrade,
+    despeckle,
+    metrics,
+    priors,
+    restore,
+    sample,
+    solvers,
+    train,
+    tune,
+)
 from restorekit.errors import BadInput, Stopped
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
@@ -41,6 +55,7 @@ for command in (restore.restore, restore.denoise, restore.inpaint, restore.deblu
 app.command()(compare.compare)
 app.command()(degrade.degrade)
 app.command()(metrics.metrics)
+app.command()(despeckle.despeckle)
 app.command()(check.check)
 app.command()(train.train)
 app.add_typer(priors.app, name="priors")

@@ -5,9 +5,10 @@ Scales and offsets are kept and not applied: what is restored is written back in
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,26 @@ class Window:
         bottom, right = min(height, self.top + self.height + halo), min(width, self.left + self.width + halo)
         return Window(top, left, bottom - top, right - left)
 
+    def within(self, height: int, width: int) -> bool:
+        """Whether all of it lies in a raster of this size."""
+        bottom, right = self.top + self.height, self.left + self.width
+        return (
+            min(self.top, self.left) >= 0 and min(self.height, self.width) > 0 and bottom <= height and right <= width
+        )
+
+    def common(self, other: Window) -> Window | None:
+        """The pixels of both, None where there are none."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom = min(self.top + self.height, other.top + other.height)
+        right = min(self.left + self.width, other.left + other.width)
+        return Window(top, left, bottom - top, right - left) if bottom > top and right > left else None
+
+    @property
+    def of_rasterio(self) -> Any:
+        from rasterio.windows import Window as W
+
+        return W(self.left, self.top, self.width, self.height)  # type: ignore[call-arg]
+
     def inside(self, outer: Window) -> tuple[slice, slice]:
         """Where this window lies in the pixels of `outer`."""
         return Window(self.top - outer.top, self.left - outer.left, self.height, self.width).slices
@@ -87,20 +108,44 @@ class Raster:
     tags: dict[str, dict[str, str]]  # by namespace, "" the default one
     band_tags: tuple[dict[str, dict[str, str]], ...]
     block: tuple[int, int]
-    masked: bool  # by a mask of its own, beside nodata
-    more: dict[str, Any] = field(default_factory=dict)
+    masked: bool  # by a mask of its own, or by transparency, beside nodata
+    alpha: tuple[int, ...]  # bands that hold transparency, from 1
+
+    def part(self, window: Window) -> Raster:
+        """Of a window alone, lying where it lay."""
+        if (window.height, window.width) == (self.height, self.width):
+            return self
+        moved = None
+        if self.transform is not None:
+            moved = self.transform @ self.transform.translation(window.left, window.top)
+        gcps = tuple(_moved(point, window) for point in self.gcps)
+        return replace(
+            self, height=window.height, width=window.width, transform=moved, gcps=gcps, rpcs=_rpcs(self.rpcs, window)
+        )
 
     @property
-    def whole(self) -> Window:
-        return Window(0, 0, self.height, self.width)
-
-    @property
-    def complex(self) -> bool:
-        return self.dtype.startswith("complex")
+    def tile(self) -> int | None:
+        """Side of the square tiles of the file, pixels; None where it has strips, or tiles of another form."""
+        height, width = self.block
+        return height if height == width and height % 16 == 0 else None
 
     @property
     def referenced(self) -> bool:
         return bool(self.crs or self.gcps or self.rpcs)
+
+
+def _moved(point: Any, window: Window) -> Any:
+    moved = copy.copy(point)
+    moved.row, moved.col = point.row - window.top, point.col - window.left
+    return moved
+
+
+def _rpcs(rpcs: Any, window: Window) -> Any:
+    if rpcs is None:
+        return None
+    moved = copy.copy(rpcs)
+    moved.line_off, moved.samp_off = rpcs.line_off - window.top, rpcs.samp_off - window.left
+    return moved
 
 
 def describe(path: Path) -> Raster:
@@ -133,6 +178,7 @@ def _described(path: Path, d: Any) -> Raster:
         path, d.count, d.height, d.width, d.dtypes[0], d.nodata, d.crs, None if identity else d.transform,
         tuple(gcps), gcps_crs, d.rpcs, d.descriptions, d.units, d.scales, d.offsets, d.colorinterp,
         _tags(d, None), tuple(_tags(d, i) for i in d.indexes), d.block_shapes[0], own_mask,
+        tuple(i for i, c in zip(d.indexes, d.colorinterp) if c == ColorInterp.alpha),
     )  # fmt: skip
 
 
@@ -151,10 +197,7 @@ class Reader:
 
     def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """(h, w) of a band (from 1), and valid: not nodata, not NaN or infinite, not masked. BadInput where it is damaged."""
-        rasterio = import_rasterio()
-        from rasterio.windows import Window as W
-
-        at = W(window.left, window.top, window.width, window.height)  # type: ignore[call-arg]
+        rasterio, at = import_rasterio(), window.of_rasterio
         try:
             x = self.dataset.read(band, window=at)
             valid = np.isfinite(x)
@@ -168,6 +211,10 @@ class Reader:
                 f"{self.raster.path}: damaged at rows {window.top} and below ({why}); copy it again"
             ) from None
         return x, valid
+
+    def mask(self, window: Window) -> NDArray[np.bool_]:
+        """(h, w) of a mask of the file's own."""
+        return self.dataset.read_masks(1, window=window.of_rasterio) > 0
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from restorekit.raster.source import Raster, Window, import_rasterio
 
-BLOCK = 512
+BLOCK = 512  # side of the tiles of a file whose source has none, pixels
+CACHE = 128  # of GDAL, MB: by default a twentieth of the memory of the machine
 PROVENANCE = "RESTOREKIT_PROVENANCE"
 
 
@@ -27,35 +28,28 @@ class Writer:
     dataset: Any
 
     def write(self, window: Window, band: int, pixels: NDArray[Any]) -> None:
-        from rasterio.windows import Window as W
+        self.dataset.write(pixels, band, window=window.of_rasterio)
 
-        at = W(window.left, window.top, window.width, window.height)  # type: ignore[call-arg]
-        self.dataset.write(pixels, band, window=at)
-
-
-def working_copy(target: Path) -> Path:
-    """Where the pixels are collected, beside the target so that renaming is one step."""
-    return target.with_name(f".{target.name}.work.tif")
+    def write_mask(self, window: Window, valid: NDArray[np.bool_]) -> None:
+        """The mask of the whole file."""
+        self.dataset.write_mask(valid, window=window.of_rasterio)
 
 
 @contextmanager
-def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None, resume: bool = False) -> Iterator[Writer]:
-    """A BigTIFF of the size, place and metadata of `like` at `path`; `resume` goes on with one that is there."""
+def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> Iterator[Writer]:
+    """A tiled BigTIFF at `path` of the size, place and metadata of `like`; what is not written is no data."""
     rasterio = import_rasterio()
-    if resume and path.exists():
-        with rasterio.open(path, "r+") as d:
-            yield Writer(d)
-        return
+    side = like.tile or BLOCK
     profile: dict[str, Any] = {
         "driver": "GTiff", "height": like.height, "width": like.width, "count": like.count, "dtype": dtype,
-        "nodata": nodata, "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "BIGTIFF": "YES",
+        "nodata": nodata, "tiled": True, "blockxsize": side, "blockysize": side, "BIGTIFF": "YES",
         "interleave": "band", "SPARSE_OK": True,
     }  # fmt: skip
     if like.gcps:
         profile |= {"gcps": list(like.gcps), "crs": like.gcps_crs}
     else:
         profile |= {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
-    with rasterio.open(path, "w", **profile) as d:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=CACHE), rasterio.open(path, "w", **profile) as d:
         _describe(d, like)
         yield Writer(d)
 
@@ -84,17 +78,23 @@ def add_tags(path: Path, tags: Mapping[str, str]) -> None:
         d.update_tags(**tags)
 
 
-def finish(work: Path, target: Path, *, predictor: bool = True) -> None:
-    """The working copy as a cloud-optimised GeoTIFF at `target`. predictor: smaller, but not read by all older software."""
-    import_rasterio()
+def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = True, power: bool = True) -> None:
+    """The working copy as a cloud-optimised GeoTIFF at `target`, in tiles of `side` pixels.
+
+    predictor: smaller, but not read by all older software. power: whether a mean of values is what a coarser pixel would
+    have measured, which of logarithms it is not: their overviews take the nearest pixel.
+    """
+    rasterio = import_rasterio()
     from rasterio.shutil import copy
 
     temporary = target.with_name(f".{target.name}.tmp.tif")
     try:
-        copy(
-            work, temporary, driver="COG", COPY_SRC_MDD="YES", COMPRESS="DEFLATE", BLOCKSIZE=BLOCK, BIGTIFF="IF_SAFER",
-            PREDICTOR="YES" if predictor else "NO", OVERVIEW_RESAMPLING="AVERAGE", NUM_THREADS=1,
-        )  # fmt: skip
+        with rasterio.Env(GDAL_CACHEMAX=CACHE):
+            copy(
+                work, temporary, driver="COG", COPY_SRC_MDD="YES", COMPRESS="DEFLATE", BLOCKSIZE=side, BIGTIFF="IF_SAFER",
+                PREDICTOR="YES" if predictor else "NO", OVERVIEW_RESAMPLING="AVERAGE" if power else "NEAREST",
+                NUM_THREADS=1, SPARSE_OK="YES",
+            )  # fmt: skip
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -29,6 +29,14 @@ class Domain:
     slope: Callable[[Array], Array]  # d value / d intensity, for standard deviations
     signed: bool = False  # whether values below 0 mean anything
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by name."""
+        return _named, (self.name,)
+
+
+def _named(name: str) -> Domain:
+    return DOMAINS[name]
+
 
 def _positive(x: Array) -> Array:
     return np.maximum(x, 1e-300)

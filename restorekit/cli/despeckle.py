@@ -1,0 +1,46 @@
+"""despeckle: a radar scene of any size, georeferenced or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restorekit.cli.options import Device, Seed, Steps
+
+
+def despeckle(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="GeoTIFF and what else GDAL reads, NPY, PNG; one band or several.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Written in the unit of IN as float32: .tif, .npy; pictures of pictures.", show_default=False)],
+    domain: Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; auto says what it takes them for.")] = "auto",
+    looks: Annotated[str, typer.Option(help="Looks of the speckle; auto measures them where the scene is flat.")] = "auto",
+    solver: Annotated[str, typer.Option("--solver", help="sar-dps, paper, hqs, mmps or another of `restorekit solvers`; or a filter: boxcar, lee, refined-lee, frost, gamma-map, as lee:size=9.")] = "sar-dps",
+    samples: Annotated[int, typer.Option(min=1, help="Posterior samples; more than one give their mean in linear power, and OUT_std.")] = 1,
+    decorrelate: Annotated[str, typer.Option(help="What to do about speckle whose grain is larger than a pixel: auto, whiten, subsample, none.")] = "auto",
+    preview: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Restore that part alone: the same values as the whole would have there.")] = None,
+    prior: Annotated[str, typer.Option(help="A prior of log-intensities: sar, or a checkpoint.")] = "sar",
+    steps: Steps = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, auto or bf16 for the network; bf16 is faster and a few per cent off.")] = "fp32",
+    keep_dtype: Annotated[bool, typer.Option("--keep-dtype", help="Write the type of IN instead of float32.")] = False,
+    executor: Annotated[str, typer.Option(help="serial, processes or dask; auto takes processes for more than a minute of work.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a dask cluster that is running, as tcp://host:8786.")] = None,
+    tile: Annotated[int, typer.Option(min=1, help="Side of what a worker takes at a time, pixels, at least one block; does not change the result.")] = 512,
+    block: Annotated[int | None, typer.Option(min=64, help="Side of the blocks, pixels, faded into each other; part of the result. Default 512, filters 1024.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw away the unfinished work of an earlier run with other settings.")] = False,
+    snap: Annotated[bool, typer.Option("--interop-snap", help="Without the predictor that some older readers of GeoTIFF do not know.")] = False,
+) -> None:  # fmt: skip
+    """Take the speckle out of a radar scene; what came with the file comes back with it. An interrupted run goes on when repeated.
+
+    restorekit despeckle in.tif out.tif --looks 4.4 --solver hqs
+    """
+    from restorekit.cli.despeckling import Despeckling
+
+    Despeckling(
+        source=source, target=target, domain=domain, looks=looks, solver=solver, samples=samples, decorrelate=decorrelate,
+        preview=preview, prior=prior, steps=steps, seed=seed, device=device, precision=precision, keep_dtype=keep_dtype,
+        executor=executor, workers=workers, scheduler=scheduler, tile=tile, block=block, restart=restart, snap=snap,
+    ).run()  # fmt: skip

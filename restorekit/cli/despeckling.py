@@ -1,0 +1,124 @@
+"""One despeckling from file to file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from restorekit.cli.options import different
+from restorekit.cli.progress import bar
+from restorekit.errors import BadInput
+from restorekit.raster.source import Window
+from restorekit.scenes.despeckle import Plan, Settings, plan
+from restorekit.scenes.eta import Cost, cost
+from restorekit.scenes.execute import Executor, executor_of
+
+LONG = 60.0  # seconds of work from which on several processes pay
+
+
+def say(text: str) -> None:
+    print(f"restorekit: {text}", file=sys.stderr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Despeckling:
+    source: Path
+    target: Path
+    domain: str
+    looks: str
+    solver: str
+    samples: int
+    decorrelate: str
+    preview: str | None
+    prior: str
+    steps: int | None
+    seed: int
+    device: str
+    precision: str
+    keep_dtype: bool
+    executor: str
+    workers: int | None
+    scheduler: str | None
+    tile: int
+    block: int | None
+    restart: bool
+    snap: bool
+
+    def run(self) -> None:
+        different(self.source, self.target)
+        began = time.perf_counter()
+        made = plan(self.source, self.target, self.settings, self._window)
+        for line in made.said:
+            say(line)
+        executor = self._executor(made)
+        with bar("despeckle", "blocks") as show:
+            written = made.run(executor, tile=self.tile, restart=self.restart, progress=show, snap=self.snap)
+        seconds = time.perf_counter() - began
+        print(f"{', '.join(map(str, written))}  ({seconds:.1f} s)")
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            domain=self.domain, looks=self._looks, solver=self.solver, prior=self.prior, steps=self.steps,
+            samples=self.samples, seed=self.seed, decorrelate=self.decorrelate, device=self.device,
+            precision=self.precision, block=self.block, keep_dtype=self.keep_dtype,
+        )  # fmt: skip
+
+    @property
+    def _looks(self) -> float | None:
+        if self.looks == "auto":
+            return None
+        try:
+            return float(self.looks)
+        except ValueError:
+            raise BadInput(f"--looks {self.looks!r} is no number; give one, or auto") from None
+
+    @property
+    def _window(self) -> Window | None:
+        if self.preview is None:
+            return None
+        try:
+            top, left, height, width = (int(v) for v in self.preview.split(","))
+        except ValueError:
+            raise BadInput(
+                f"--preview {self.preview!r} is not understood; give TOP,LEFT,HEIGHT,WIDTH in pixels, as 0,0,512,512"
+            ) from None
+        return Window(top, left, height, width)
+
+    def _executor(self, made: Plan) -> Executor:
+        """As asked; and the time it will take is said."""
+        workers = self.workers or os.cpu_count() or 1
+        name = self.executor
+        if name == "auto":
+            name = "dask" if self.scheduler else "serial"
+        chosen = executor_of(name, workers, self.scheduler)
+        if not made.keys:
+            return chosen
+        each = cost(made.job)
+        seconds = each.seconds * len(made.keys)
+        if self.executor == "auto" and name == "serial" and len(made.keys) > 1 and seconds > LONG:
+            name, chosen = "processes", executor_of("processes", workers, None)
+        say(_eta(each, made, 1 if name == "serial" else min(workers, len(made.keys)), name))
+        return chosen
+
+
+def _eta(each: Cost, made: Plan, workers: int, name: str) -> str:
+    seconds = each.seconds * len(made.keys) / workers
+    calls = f", {each.calls} network calls each" if each.calls else ""
+    kind = f"{workers} process{'es' if workers > 1 else ''}"
+    hint = (
+        "; --preview TOP,LEFT,HEIGHT,WIDTH tries a part, --solver hqs is fast"
+        if seconds > 600 and each.calls > 20
+        else ""
+    )
+    return f"{len(made.keys)} blocks of {made.job.grid.side} pixels{calls}: about {_time(seconds)} with {kind} ({name}){hint}"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

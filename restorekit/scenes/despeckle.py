@@ -1,0 +1,219 @@
+"""Despeckling of a scene: what is measured in it first, what follows for its blocks, and the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import restorekit
+from restorekit import io
+from restorekit.errors import BadInput
+from restorekit.priors.library import find
+from restorekit.raster.source import Window
+from restorekit.raster.target import PROVENANCE
+from restorekit.scenes.execute import Executor, Serial
+from restorekit.scenes.files import Scene, scene_of
+from restorekit.scenes.grid import Grid
+from restorekit.scenes.job import Job
+from restorekit.scenes.methods import Classical, Diffusion, method_of
+from restorekit.scenes.outputs import TIFF, Output, form_of, losses
+from restorekit.scenes.result import Result
+from restorekit.scenes.store import Key, Store, opened
+from restorekit.scenes.survey import Band, Facts, band_of, survey
+
+SIDE = {Classical: 1024, Diffusion: 512}  # of the squares of the grid, pixels
+FADE = 32
+DECORRELATE = ("auto", "whiten", "subsample", "none")
+
+Progress = Callable[[int, int], None]  # (blocks done, blocks in all)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a result depends on, besides the scene."""
+
+    domain: str = "auto"
+    looks: float | None = None  # None: measured
+    solver: str = "sar-dps"  # or a filter of `restorekit.sar.classical`
+    prior: str = "sar"
+    steps: int | None = None
+    samples: int = 1
+    seed: int = 0
+    decorrelate: str = "auto"
+    device: str = "auto"
+    precision: str = "fp32"  # bf16 is faster and keeps f(k y) = k f(y) to 3 % only
+    block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
+    keep_dtype: bool = False
+
+    @cached_property
+    def method(self) -> Classical | Diffusion:
+        made = method_of(self.solver, Diffusion(
+            self.solver, self.prior, self.steps, self.samples, self.seed, self.device, self.precision,  # type: ignore[arg-type]
+            tempered=self.decorrelate != "none",
+        ))  # fmt: skip
+        if isinstance(made, Diffusion):
+            made.check()
+        elif self.samples > 1:
+            raise BadInput(f"{self.solver} is a filter: one answer, no samples; leave out --samples")
+        return made
+
+    def grid(self, height: int, width: int) -> Grid:
+        side = self.block or SIDE[type(self.method)]
+        classical = isinstance(self.method, Classical)
+        return Grid(height, width, side, self.method.halo, 0 if classical else min(FADE, side // 4))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A scene that has been looked at, and what is to be done with it."""
+
+    scene: Scene
+    target: Path
+    settings: Settings
+    bands: dict[int, tuple[Band, Facts]]
+    empty: list[int]  # bands without a single measured pixel: they stay as they are
+    said: list[str] = field(default_factory=list)  # to be printed: what was guessed or measured
+    preview: Window | None = None  # the part to restore; None: all of it
+
+    @cached_property
+    def keys(self) -> list[Key]:
+        """Blocks that count for what is asked."""
+        grid, part = self.job.grid, self.preview
+        return [(band, i, j) for band in self.bands for i, j in grid if part is None or grid.kept(i, j).common(part)]
+
+    @cached_property
+    def job(self) -> Job:
+        grid = self.settings.grid(self.scene.height, self.scene.width)
+        threads = 1 if len(grid) * len(self.bands) > 1 else None
+        return Job(self.scene.path, grid, self.bands, self.settings.method, threads)
+
+    @property
+    def outputs(self) -> list[Output]:
+        layers = {"mean": self.target}
+        if self.settings.samples > 1:
+            layers["std"] = beside(self.target, "std")
+        return [
+            Output(path, layer, form_of(self.scene, path, layer, self.settings.keep_dtype), not self._signed)
+            for layer, path in layers.items()
+        ]
+
+    @property
+    def _signed(self) -> bool:
+        return any(band.domain.signed for band, _ in self.bands.values())
+
+    @property
+    def folder(self) -> Path:
+        """Where unfinished work lies."""
+        return self.target.with_name(f".{self.target.name}.work")
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that must be the same for the work of one run to be of use to another."""
+        s, grid = self.settings, self.job.grid
+        of_prior = {"prior": s.prior, "prior_sha256": io.sha256(find(s.prior))} if _learned(s) else {}
+        return {
+            "restorekit": restorekit.__version__, "input": io.sha256(self.scene.path), "solver": s.solver,
+            **of_prior, "steps": s.steps, "samples": s.samples, "seed": s.seed, "domain": s.domain,
+            "decorrelate": s.decorrelate, "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
+            "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median}
+                      for n, (b, f) in self.bands.items()},
+        }  # fmt: skip
+
+    def tasks(self, missing: Sequence[Key], tile: int) -> list[list[Key]]:
+        """Blocks in groups that lie in one square of `tile` pixels, at least one block each."""
+        per = max(1, tile // self.job.grid.side)
+        groups: dict[tuple[int, int, int], list[Key]] = {}
+        for band, i, j in missing:
+            groups.setdefault((band, i // per, j // per), []).append((band, i, j))
+        return list(groups.values())
+
+    def run(
+        self,
+        executor: Executor | None = None,
+        *,
+        tile: int = 0,
+        restart: bool = False,
+        progress: Progress | None = None,
+        snap: bool = False,
+    ) -> list[Path]:
+        """Treats what is not yet treated, writes the files, and says which. What is interrupted goes on when run again."""
+        outputs, keys = [replace(output, snap=snap) for output in self.outputs], self.keys
+        with opened(self.folder, self.identity, restart=restart) as store:
+            done = store.finished() & set(keys)
+            tasks = self.tasks([k for k in keys if k not in done], tile)
+            for key, layers in (executor or Serial())(self.job, tasks):
+                store.put(key, layers)
+                done.add(key)
+                if progress is not None:
+                    progress(len(done), len(keys))
+            self._write(outputs, store)
+            store.drop()
+        return [output.target for output in outputs]
+
+    def _write(self, outputs: list[Output], store: Store) -> None:
+        # No date: the same work gives the same bytes.
+        tags = {PROVENANCE: json.dumps(self.identity), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
+        for output in outputs:
+            output.write(self.scene, Result(self.job, store, self.preview), store.folder, tags)
+
+
+def _learned(settings: Settings) -> bool:
+    return isinstance(settings.method, Diffusion)
+
+
+def beside(target: Path, what: str) -> Path:
+    suffix = target.suffix if target.suffix.lower() in (*TIFF, ".npy") else ".tif"
+    return target.with_name(f"{target.stem}_{what}{suffix}")
+
+
+def plan(source: Path, target: Path, settings: Settings, preview: Window | None = None) -> Plan:
+    """Looks at the scene. BadInput for whatever can be refused before hours of work."""
+    scene = scene_of(source)
+    if preview is not None and not preview.within(scene.height, scene.width):
+        raise BadInput(f"--preview lies outside the scene, which has {scene.height} rows and {scene.width} columns")
+    for layer, path in [("mean", target)] + ([("std", beside(target, "std"))] if settings.samples > 1 else []):
+        form_of(scene, path, layer, settings.keep_dtype)
+    if settings.looks is not None and not 0 < settings.looks < 1e4:
+        raise BadInput(
+            f"--looks {settings.looks:g} must be above 0; 1 for single-look data, about 4.4 for Sentinel-1 GRD"
+        )
+    if settings.decorrelate not in DECORRELATE:
+        raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
+    _ = settings.method
+    bands, empty, said = {}, [], losses(scene, target)
+    with scene.opened() as reader:
+        for number in scene.bands:
+            if not _anything(scene, reader, number):
+                empty.append(number)
+                said.append(f"band {number}: no measured pixel, it stays as it is")
+                continue
+            band, words = band_of(scene, reader, number, settings.domain)
+            facts = survey(scene, reader, band, settings.looks)
+            if facts is None:
+                empty.append(number)
+                said.append(f"band {number}: no pixel above 0, it stays as it is")
+                continue
+            bands[number] = (band, facts)
+            said += [f"band {number}: {line}" for line in (words, _looks(facts, settings)) if line]
+    if not bands:
+        said.append("nothing was measured anywhere: the file is copied")
+    return Plan(scene, target, settings, bands, empty, said, preview)
+
+
+def _anything(scene: Scene, reader: Any, band: int) -> bool:
+    strips = (
+        Window(i, 0, min(SIDE[Diffusion], scene.height - i), scene.width)
+        for i in range(0, scene.height, SIDE[Diffusion])
+    )
+    return any(reader.read(strip, band)[1].any() for strip in strips)
+
+
+def _looks(facts: Facts, settings: Settings) -> str:
+    if facts.measured is None:
+        return f"looks {facts.looks:g} as given; no flat window to check them in"
+    given = "" if settings.looks is None else f"looks {settings.looks:g} as given; measured: "
+    return given + str(facts.measured)

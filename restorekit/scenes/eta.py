@@ -1,0 +1,54 @@
+"""How long a run will take, from one network call, or one filtered block, measured here and now."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from restorekit.likelihood import Gamma
+from restorekit.operators import Identity
+from restorekit.priors.library import device_of
+from restorekit.raster.source import Window
+from restorekit.scenes.execute import threads
+from restorekit.scenes.job import Job
+from restorekit.scenes.methods import Block, Diffusion
+from restorekit.types import Problem
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one block."""
+
+    seconds: float
+    calls: int  # of the network, for all samples
+    pixels: int  # that come of it
+
+
+def cost(job: Job) -> Cost:
+    side = job.grid.side + 2 * (job.grid.fade + job.grid.halo)
+    h, w = min(side, job.grid.height), min(side, job.grid.width)
+    core = job.grid.core(0, 0)
+    with threads(job.threads):
+        return _measured(job, h, w, core.height * core.width)
+
+
+def _measured(job: Job, h: int, w: int, pixels: int) -> Cost:
+    method, facts = job.method, next(iter(job.bands.values()))[1]
+    if not isinstance(method, Diffusion):
+        y = np.full((h, w), facts.median)
+        began = time.perf_counter()
+        method(Block(Window(0, 0, h, w), 1, y, np.ones((h, w), np.bool_), facts))
+        return Cost(time.perf_counter() - began, 0, pixels)
+    solver, denoise = method.check(), method.network(max(h, w))
+    problem = Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(facts.looks, domain="log"))
+    calls = solver.calls(solver.schedule(problem, method.steps)) * method.samples
+    x = torch.zeros(1, 1, h, w, device=device_of(method.device), requires_grad=solver.gradient)
+    denoise(x[..., :32, :32], 1.0)
+    began = time.perf_counter()
+    x0 = denoise(x, 1.0)
+    for _ in range(solver.products):
+        torch.autograd.grad(x0.sum(), x, retain_graph=True)
+    return Cost((time.perf_counter() - began) * calls, calls, pixels)

@@ -1,0 +1,131 @@
+"""Who treats the blocks: this process, several, or a dask cluster. They differ in nothing but time.
+
+Workers read the scene themselves and give back finished blocks; only the process that was started writes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from restorekit.errors import BadInput
+from restorekit.scenes.job import Job
+from restorekit.scenes.store import Key, Layers
+
+Finished = tuple[Key, Layers]
+
+
+class Executor(Protocol):
+    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+        """The blocks of all tasks, in any order."""
+        ...
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """So many threads of torch, None for as many as there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_task(job: Job, keys: Sequence[Key]) -> list[Finished]:
+    with threads(job.threads):
+        return [(key, job(key)) for key in keys]
+
+
+@dataclass(frozen=True)
+class Serial:
+    """This process."""
+
+    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+        for keys in tasks:
+            for key in keys:
+                yield from run_task(job, [key])
+
+
+_job: Job | None = None  # of a worker process, which is given it once
+
+
+def _begin(job: Job) -> None:
+    global _job
+    _job = job
+
+
+def _task(keys: Sequence[Key]) -> list[Finished]:
+    assert _job is not None
+    return run_task(_job, keys)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """So many processes of this machine."""
+
+    workers: int
+
+    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+        context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch may hang
+        with ProcessPoolExecutor(self.workers, context, _begin, (job,)) as pool:
+            waiting = {pool.submit(_task, keys) for keys in tasks}
+            try:
+                for done in as_completed(waiting):
+                    waiting.discard(done)  # a future keeps its result
+                    yield from done.result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+
+@dataclass(frozen=True)
+class Dask:
+    """A cluster at `address`, or one of `workers` processes here. A worker that dies is replaced and its task repeated."""
+
+    workers: int
+    address: str | None = None
+
+    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+        try:
+            from distributed import Client, LocalCluster
+            from distributed import as_completed as completed
+        except ImportError:
+            raise BadInput('--executor dask needs dask; pip install "restorekit[cluster]"') from None
+        with self._client(Client, LocalCluster) as client:
+            shared = client.scatter(job, broadcast=True, hash=False)
+            futures = [client.submit(run_task, shared, keys, pure=False, retries=3) for keys in tasks]
+            for future, found in completed(futures, with_results=True):  # type: ignore[misc]
+                future.release()
+                yield from found
+
+    def _client(self, client: Any, local: Any) -> Any:
+        if self.address is None:
+            cluster = local(n_workers=self.workers, threads_per_worker=1, dashboard_address=None)
+            return client(cluster)
+        try:
+            return client(self.address, timeout="20s")
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"--scheduler {self.address}: no dask scheduler answers ({error}); start one, or leave it out"
+            ) from None
+
+
+EXECUTORS = ("serial", "processes", "dask")
+
+
+def executor_of(name: str, workers: int | None, address: str | None) -> Executor:
+    """workers: None for as many as there are cores."""
+    count = workers or os.cpu_count() or 1
+    if name not in EXECUTORS:
+        raise BadInput(f"unknown executor {name!r}; known: {', '.join(EXECUTORS)}")
+    if address is not None and name != "dask":
+        raise BadInput(f"--scheduler is for --executor dask, and not for {name}")
+    return Serial() if name == "serial" else Processes(count) if name == "processes" else Dask(count, address)

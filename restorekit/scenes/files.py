@@ -1,0 +1,118 @@
+"""Scenes as files: GeoTIFF and what else GDAL knows, NPY, and pictures; read by windows of the numbers they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit import io
+from restorekit.codecs import npy_layout
+from restorekit.errors import BadInput
+from restorekit.raster.source import Raster, Window, describe, opened
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+class Reads(Protocol):
+    def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """(h, w) of a band, from 1, as the file holds it, and where that is data: no nodata, no NaN, not masked."""
+        ...
+
+    def mask(self, window: Window) -> NDArray[np.bool_]:
+        """(h, w) of a mask of the file's own, beside its values."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A file of bands of one size and type. `raster`: all that a georeferenced file says; None for others."""
+
+    path: Path
+    count: int
+    height: int
+    width: int
+    dtype: str
+    raster: Raster | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Reads]:
+        if self.raster is not None:
+            with opened(self.raster) as reader:
+                yield reader
+        else:
+            yield self._array
+
+    @cached_property
+    def _array(self) -> Reads:
+        return OfArray(pixels_of(self.path))
+
+    @property
+    def complex(self) -> bool:
+        return self.dtype.startswith("complex")
+
+    @property
+    def whole(self) -> Window:
+        return Window(0, 0, self.height, self.width)
+
+    @property
+    def bands(self) -> list[int]:
+        """Those that hold measurements, from 1: not transparency."""
+        hidden = () if self.raster is None else self.raster.alpha
+        return [n for n in range(1, self.count + 1) if n not in hidden]
+
+    @property
+    def nodata(self) -> float | None:
+        return None if self.raster is None else self.raster.nodata
+
+    def gain(self, band: int) -> tuple[float, float]:
+        """(scale, offset) of a band: what is meant is scale * number + offset."""
+        return (1.0, 0.0) if self.raster is None else (self.raster.scales[band - 1], self.raster.offsets[band - 1])
+
+
+@dataclass(frozen=True, eq=False)
+class OfArray:
+    """(C, H, W) in memory, or mapped to it."""
+
+    pixels: NDArray[Any]
+
+    def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        x = np.asarray(self.pixels[band - 1][window.slices])
+        return x, np.isfinite(x)
+
+    def mask(self, window: Window) -> NDArray[np.bool_]:
+        return np.ones((window.height, window.width), np.bool_)
+
+
+def pixels_of(path: Path) -> NDArray[Any]:
+    """(C, H, W) of an NPY file, mapped, or of a picture."""
+    if path.suffix.lower() in PICTURES:
+        picture = io.read(path, (0.0, 1.0))
+        return picture.pixels.astype(picture.dtype)
+    try:
+        x = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise BadInput(f"{path}: no NPY file that can be read ({error}); write it with numpy.save") from None
+    if x.ndim == 3 and npy_layout(x.shape) == "HWC":
+        x = np.moveaxis(x, -1, 0)
+    x = x[None] if x.ndim == 2 else x
+    if x.ndim != 3 or not x.size or x.dtype.kind not in "iufc":
+        raise BadInput(f"{path} holds {x.dtype} of shape {x.shape}; give numbers (H, W) or (C, H, W)")
+    return x
+
+
+def scene_of(path: Path) -> Scene:
+    """BadInput for what is missing, damaged, or no measurement."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file")
+    if path.suffix.lower() == ".npy" or path.suffix.lower() in PICTURES:
+        x = pixels_of(path)
+        return Scene(path, x.shape[0], x.shape[1], x.shape[2], x.dtype.name)
+    raster = describe(path)
+    return Scene(path, raster.count, raster.height, raster.width, raster.dtype, raster)

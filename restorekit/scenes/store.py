@@ -1,0 +1,92 @@
+"""Finished blocks on disk: the journal of a run, from which the same command goes on after whatever stopped it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit import io
+from restorekit.errors import BadInput
+
+Key = tuple[int, int, int]  # band (from 1), row and column of the block
+Layers = dict[str, NDArray[np.float32]]  # "mean", and "std" where there are samples; empty: nothing was measured there
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder with one file per finished block, each put there whole by a rename."""
+
+    folder: Path
+
+    def _path(self, key: Key) -> Path:
+        return self.folder / "blocks" / "{}_{}_{}.npz".format(*key)
+
+    def put(self, key: Key, layers: Layers) -> None:
+        path = self._path(key)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        with open(temporary, "wb") as handle:
+            np.savez(handle, **layers)  # type: ignore[arg-type]
+        os.replace(temporary, path)
+
+    def get(self, key: Key) -> Layers | None:
+        """None where there is none, or none that can be read: an NPZ file knows the check sums of its parts."""
+        try:
+            with np.load(self._path(key), allow_pickle=False) as held:
+                return {name: held[name] for name in held.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def finished(self) -> set[Key]:
+        """Blocks that are there and whole."""
+        names = (path.stem.split("_") for path in (self.folder / "blocks").glob("*.npz"))
+        keys = {(int(b), int(i), int(j)) for b, i, j in names}
+        return {key for key in keys if self.get(key) is not None}
+
+    def drop(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def opened(folder: Path, settings: dict[str, Any], *, restart: bool = False) -> Iterator[Store]:
+    """The blocks of a run with these settings, locked against a second run; those of an unfinished one are found again.
+
+    BadInput where the folder belongs to a run with other settings, whose work would be lost, or to one that is going on.
+    """
+    if restart and folder.is_dir():
+        shutil.rmtree(folder)
+    (folder / "blocks").mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "a") as lock:
+        _lock(lock, folder)
+        record = folder / "settings.json"
+        if not record.is_file():
+            io.write_json(record, settings)
+        held, asked = (json.loads(text) for text in (record.read_text(), json.dumps(settings)))
+        differ = sorted(k for k in held.keys() | asked.keys() if held.get(k) != asked.get(k))
+        if differ:
+            raise BadInput(
+                f"{folder} holds the unfinished work of a run with another {differ[0]} ({held.get(differ[0])}); run that "
+                "command again to finish it, or add --restart to throw it away"
+            )
+        yield Store(folder)
+
+
+def _lock(handle: Any, folder: Path) -> None:
+    """Held until the process ends, however it ends; not on Windows, which has no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise BadInput(f"{folder}: another process is at work on the same OUT; wait for it") from None

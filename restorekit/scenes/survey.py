@@ -1,0 +1,182 @@
+"""What holds for a whole band of a scene, measured before any block is treated: where nothing was measured, the unit, the
+scale, the looks of its speckle. Read at windows spread evenly, the same ones every time, so that large scenes cost no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.errors import BadInput
+from restorekit.raster.source import Window
+from restorekit.sar.domain import Domain, domain_of
+from restorekit.sar.looks import Array, Looks, Mask, measure
+from restorekit.scenes.files import Reads, Scene
+
+SIDE = 240  # of a window that is looked at, pixels: ten windows in which looks are measured
+MOST = 8  # windows per axis
+STRIP = 512  # rows that are read at once where every pixel has to be
+
+
+@dataclass(frozen=True, eq=False)
+class Border:
+    """Per row and per column the zeros that reach in from the border: [first, last) of what lies between them."""
+
+    rows: NDArray[np.int64]  # (H, 2)
+    columns: NDArray[np.int64]  # (W, 2)
+
+    def outside(self, window: Window) -> Mask:
+        """(h, w): zeros, each row and column read from the border inwards."""
+        i = np.arange(window.top, window.top + window.height)[:, None]
+        j = np.arange(window.left, window.left + window.width)
+        across, down = self.rows[window.slices[0]], self.columns[window.slices[1]]
+        beside = (j < across[:, :1]) | (j >= across[:, 1:])
+        return beside | (i < down[:, 0]) | (i >= down[:, 1])
+
+
+def border_of(scene: Scene, source: Reads, band: int) -> Border:
+    """Reads the whole band, strip by strip."""
+    rows = np.zeros((scene.height, 2), np.int64)
+    columns = np.stack([np.full(scene.width, scene.height), np.zeros(scene.width, np.int64)], 1)
+    for top in range(0, scene.height, STRIP):
+        window = Window(top, 0, min(STRIP, scene.height - top), scene.width)
+        x, valid = source.read(window, band)
+        there = valid & (x != 0)
+        some = there.any(1)
+        rows[window.slices[0], 0] = np.where(some, there.argmax(1), scene.width)
+        rows[window.slices[0], 1] = np.where(some, scene.width - there[:, ::-1].argmax(1), 0)
+        some = there.any(0)
+        first, last = top + there.argmax(0), top + window.height - there[::-1].argmax(0)
+        columns[:, 0] = np.where(some, np.minimum(columns[:, 0], first), columns[:, 0])
+        columns[:, 1] = np.where(some, np.maximum(columns[:, 1], last), columns[:, 1])
+    return Border(rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """How the numbers of a band are read. `border` is None where the file itself says what was not measured."""
+
+    number: int  # from 1
+    domain: Domain
+    scale: float
+    offset: float
+    border: Border | None
+
+    def read(self, source: Reads, window: Window) -> tuple[NDArray[Any], Array, Mask, Mask]:
+        """(numbers of the file, intensities, where measured, and of that where above 0), each (h, w).
+
+        Intensities are 0 where nothing is above 0.
+        """
+        raw, there = source.read(window, self.number)
+        if self.domain.signed and raw.dtype.kind == "f":
+            there = there | np.isneginf(raw)  # the logarithm of no signal at all
+        if self.border is not None:
+            there = there & ~self.border.outside(window)
+        with np.errstate(all="ignore"):
+            values = (
+                raw if (self.scale, self.offset) == (1.0, 0.0) else self.scale * raw.astype(np.float64) + self.offset
+            )
+            intensity = self.domain.intensity(values)
+            signal = there & np.isfinite(intensity) & (intensity > 0)
+            if not self.domain.signed and values.dtype.kind == "f":
+                signal &= values > 0
+        return raw, np.where(signal, intensity, 0.0), there, signal
+
+    def numbers(self, intensity: Array) -> Array:
+        """What the file would hold for intensities."""
+        return (self.domain.value(intensity) - self.offset) / self.scale
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of one band, for every block alike."""
+
+    middle: float  # median of ln(intensity)
+    looks: float
+    kappa: float  # sum of the correlations of speckle
+    measured: Looks | None  # None where nothing could be, and looks were given
+
+    @property
+    def median(self) -> float:
+        """Of the intensity."""
+        return float(np.exp(self.middle))
+
+    @property
+    def floor(self) -> float:
+        """Intensity given to pixels that were measured without a signal."""
+        return 1e-4 * self.median
+
+
+def windows(height: int, width: int, side: int = SIDE, most: int = MOST) -> list[Window]:
+    """At most `most` squared windows, spread evenly; the whole scene where that is no larger."""
+
+    def starts(n: int) -> list[int]:
+        count = min(most, -(-n // side))
+        return sorted({round(k * max(0, n - side) / max(1, count - 1)) for k in range(count)})
+
+    return [Window(i, j, min(side, height), min(side, width)) for i in starts(height) for j in starts(width)]
+
+
+def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[Band, str]:
+    """How to read a band; and what is to be said about it."""
+    values = []
+    for window in windows(scene.height, scene.width):
+        x, valid = source.read(window, number)
+        values.append(x[valid])
+    sample = np.concatenate(values)
+    scale, offset = scene.gain(number)
+    found, said = domain_of(domain, scene.dtype, scale * sample + offset if sample.dtype.kind != "c" else sample)
+    zeros = scene.nodata != 0 and not found.signed  # then zeros may be either
+    return Band(number, found, scale, offset, border_of(scene, source, number) if zeros else None), said
+
+
+def survey(scene: Scene, source: Reads, band: Band, looks: float | None) -> Facts | None:
+    """None where no pixel is above 0. BadInput where looks are to be measured and cannot be."""
+    found = _sample(source, band, windows(scene.height, scene.width))
+    if not any(signal.any() for _, signal in found):
+        # A scene that is empty nearly everywhere: look at all of it.
+        every = (Window(i, j, min(SIDE, scene.height - i), min(SIDE, scene.width - j))
+                 for i in range(0, scene.height, SIDE) for j in range(0, scene.width, SIDE))  # fmt: skip
+        found = _sample(source, band, every, enough=MOST**2)
+    if not found:
+        return None
+    middle = float(np.median(np.concatenate([np.log(y[signal]) for y, signal in found])))
+    try:
+        measured = measure(*_stacked(found))
+    except BadInput:
+        if looks is None:
+            raise
+        measured = None
+    return Facts(
+        middle, measured.looks if looks is None and measured else looks or 1.0, measured.kappa if measured else 1.0,
+        measured,
+    )  # fmt: skip
+
+
+def _sample(source: Reads, band: Band, where: Iterable[Window], enough: int | None = None) -> list[tuple[Array, Mask]]:
+    """Intensities of those windows that hold any, and where they do."""
+    found: list[tuple[Array, Mask]] = []
+    for window in where:
+        _, y, _, signal = band.read(source, window)
+        if signal.any():
+            found.append((y, signal))
+        if enough is not None and len(found) >= enough:
+            break
+    return found
+
+
+def _stacked(found: list[tuple[Array, Mask]]) -> tuple[Array, Mask]:
+    """All of them below each other, filled up to one width: windows of looks do not reach over the seams, whose height
+    is a multiple of theirs or the end of the scene."""
+    if len(found) == 1:
+        return found[0]
+    shape = (SIDE, max(y.shape[1] for y, _ in found))
+    y, signal = np.zeros((len(found) * SIDE, shape[1])), np.zeros((len(found) * SIDE, shape[1]), np.bool_)
+    for k, (values, there) in enumerate(found):
+        y[k * SIDE : k * SIDE + values.shape[0], : values.shape[1]] = values
+        signal[k * SIDE : k * SIDE + values.shape[0], : values.shape[1]] = there
+    return y, signal
