@@ -29,7 +29,8 @@ PICTURES = (
     "complex128",
     "complex_int16",
 )
-SKIPPED_TAGS = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_PROFILE")  # said by the file itself, or of no one band
+# Said by the file itself, or in another way.
+SKIPPED_TAGS = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_PROFILE", "RPC")
 
 
 def import_rasterio() -> Any:
@@ -165,12 +166,12 @@ def _described(path: Path, d: Any) -> Raster:
         raise BadInput(
             f"{path} has bands of different types ({', '.join(d.dtypes)}); give one of them at a time, with --band"
         )
+    if d.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
+        raise BadInput(f"{path} holds one bit per pixel, a mask and no measurement")
     if ColorInterp.palette in d.colorinterp:
         raise BadInput(f"{path} holds numbers of a palette and no measurement; give the file it was made from")
     if d.dtypes[0] not in PICTURES:
         raise BadInput(f"{path} holds {d.dtypes[0]}; known: {', '.join(PICTURES)}")
-    if d.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
-        raise BadInput(f"{path} holds one bit per pixel, a mask and no measurement")
     gcps, gcps_crs = d.gcps
     identity = d.transform.is_identity
     own_mask = any(MaskFlags.per_dataset in f or MaskFlags.alpha in f for f in d.mask_flag_enums)
@@ -185,7 +186,9 @@ def _described(path: Path, d: Any) -> Raster:
 def _tags(d: Any, band: int | None) -> dict[str, dict[str, str]]:
     names = ["", *d.tag_namespaces(band or 0)]
     found = {n: d.tags(band or 0, ns=n or None) for n in names if n not in SKIPPED_TAGS}
-    return {n: dict(t) for n, t in found.items() if t}
+    # Statistics are of pixels that are going to change.
+    kept = {n: {k: v for k, v in t.items() if not k.startswith("STATISTICS_")} for n, t in found.items()}
+    return {n: t for n, t in kept.items() if t}
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ GeoTIFF, renamed into place. What is interrupted leaves the target as it was.
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from restorekit.raster.source import Raster, Window, import_rasterio
 
 BLOCK = 512  # side of the tiles of a file whose source has none, pixels
 CACHE = 128  # of GDAL, MB: by default a twentieth of the memory of the machine
+NO_NAMESPACE = "RESTOREKIT_NO_NAMESPACE"  # of the tags of a band that have none, until the file is finished
 PROVENANCE = "RESTOREKIT_PROVENANCE"
 
 
@@ -57,7 +59,8 @@ def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> It
 def _describe(d: Any, like: Raster) -> None:
     if like.rpcs is not None:
         d.rpcs = like.rpcs
-    d.colorinterp = like.colorinterp
+    if like.colorinterp:
+        d.colorinterp = like.colorinterp
     d.scales, d.offsets = like.scales, like.offsets
     d.units = tuple(u or "" for u in like.units)
     for i, text in enumerate(like.descriptions, 1):
@@ -69,7 +72,7 @@ def _describe(d: Any, like: Raster) -> None:
         d.update_tags(AREA_OR_POINT=kind)
     for i, namespaces in enumerate(like.band_tags, 1):
         for name, tags in namespaces.items():
-            d.update_tags(i, ns=name or None, **tags)
+            d.update_tags(i, ns=name or NO_NAMESPACE, **tags)
 
 
 def add_tags(path: Path, tags: Mapping[str, str]) -> None:
@@ -95,10 +98,25 @@ def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = Tru
                 PREDICTOR="YES" if predictor else "NO", OVERVIEW_RESAMPLING="AVERAGE" if power else "NEAREST",
                 NUM_THREADS=1, SPARSE_OK="YES",
             )  # fmt: skip
+        with rasterio.open(work) as d:
+            marked = any(NO_NAMESPACE in d.tag_namespaces(i) for i in d.indexes)
+        if marked:
+            _without_namespace(temporary)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     work.unlink(missing_ok=True)
+
+
+def _without_namespace(path: Path) -> None:
+    """Takes the namespace away that kept tags of bands: the copy above loses either those with one or those without (GDAL
+    3.10). In the XML of the file's header, where spaces of the same length leave every offset as it is."""
+    mark = f' domain="{NO_NAMESPACE}"'.encode()
+    with open(path, "r+b") as handle, mmap.mmap(handle.fileno(), 0) as held:
+        at = held.find(mark)
+        while at >= 0:
+            held[at : at + len(mark)] = b" " * len(mark)
+            at = held.find(mark, at)
 
 
 def as_type(x: NDArray[np.floating], dtype: str) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -215,5 +216,8 @@ def _anything(scene: Scene, reader: Any, band: int) -> bool:
 def _looks(facts: Facts, settings: Settings) -> str:
     if facts.measured is None:
         return f"looks {facts.looks:g} as given; no flat window to check them in"
-    given = "" if settings.looks is None else f"looks {settings.looks:g} as given; measured: "
-    return given + str(facts.measured)
+    if settings.looks is None:
+        return str(facts.measured)
+    ratio = settings.looks / facts.measured.looks
+    far = "" if abs(math.log(ratio)) < math.log(2) else ", far from what was measured; --looks auto takes that"
+    return f"looks {settings.looks:g} as given{far}; measured: {facts.measured}"

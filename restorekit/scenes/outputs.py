@@ -38,7 +38,7 @@ def form_of(scene: Scene, target: Path, layer: str, keep_dtype: bool) -> Form:
         return Form("float32", math.nan)
     dtype = scene.dtype if keep_dtype and not scene.complex else "float32"
     nodata = scene.nodata
-    if nodata is not None and dtype == "float32" and math.isfinite(nodata) and np.float32(nodata) != nodata:
+    if nodata is not None and dtype == "float32" and abs(nodata) > np.finfo(np.float32).max:
         nodata = math.nan  # the least float64 is a common value, and no float32
     return Form(dtype, nodata)
 
