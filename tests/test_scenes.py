@@ -254,10 +254,10 @@ def test_deviations_are_those_of_the_samples(scene: Path, whole: Path, tmp_path:
         key = (1, 1, 1)
         grid, (band, facts) = made.job.grid, made.job.bands[1]
         with made.scene.opened() as reader:
-            _, y, _, signal = band.read(reader, grid.seen(1, 1))
+            raw, y, _, signal = band.read(reader, grid.seen(1, 1))
         from restorekit.scenes.methods import Block
 
-        drawn = made.job.method(Block(grid.seen(1, 1), 1, y, signal, facts))
+        drawn = made.job.method(Block(grid.seen(1, 1), 1, raw, y, signal, facts))
         inner = grid.kept(1, 1).inside(grid.seen(1, 1))
         layers = made.job(key)
         np.testing.assert_allclose(layers["mean"] * facts.median, drawn[(slice(None), *inner)].mean(0), rtol=1e-6)

@@ -30,6 +30,12 @@ SIDE = {Classical: 1024, Diffusion: 512}  # of the squares of the grid, pixels
 FADE = 32
 DECORRELATE = ("auto", "whiten", "subsample", "none")
 
+DONE = {
+    "temper": "the likelihood is given less weight for it",
+    "subsample": "every other pixel is taken, four times",
+    "whiten": "whitened",
+}
+
 Progress = Callable[[int, int], None]  # (blocks done, blocks in all)
 
 
@@ -54,13 +60,17 @@ class Settings:
     def method(self) -> Classical | Diffusion:
         made = method_of(self.solver, Diffusion(
             self.solver, self.prior, self.steps, self.samples, self.seed, self.device, self.precision,  # type: ignore[arg-type]
-            tempered=self.decorrelate != "none",
         ))  # fmt: skip
         if isinstance(made, Diffusion):
             made.check()
         elif self.samples > 1:
             raise BadInput(f"{self.solver} is a filter: one answer, no samples; leave out --samples")
         return made
+
+    @property
+    def remedy(self) -> str:
+        """Filters take their looks from the data as they are."""
+        return self.decorrelate if isinstance(self.method, Diffusion) else "none"
 
     def grid(self, height: int, width: int) -> Grid:
         side = self.block or SIDE[type(self.method)]
@@ -193,7 +203,7 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
                 said.append(f"band {number}: no measured pixel, it stays as it is")
                 continue
             band, words = band_of(scene, reader, number, settings.domain)
-            facts = survey(scene, reader, band, settings.looks)
+            facts = survey(scene, reader, band, settings.looks, settings.remedy)
             if facts is None:
                 empty.append(number)
                 said.append(f"band {number}: no pixel above 0, it stays as it is")
@@ -216,8 +226,11 @@ def _anything(scene: Scene, reader: Any, band: int) -> bool:
 def _looks(facts: Facts, settings: Settings) -> str:
     if facts.measured is None:
         return f"looks {facts.looks:g} as given; no flat window to check them in"
+    done = f"; {DONE[facts.remedy]}" if facts.remedy != "none" else ""
+    if facts.remedy in ("subsample", "whiten"):
+        done += f": looks {facts.looks:.2f}, {facts.looks / facts.kappa:.2f} effective"
     if settings.looks is None:
-        return str(facts.measured)
+        return str(facts.measured) + done
     ratio = settings.looks / facts.measured.looks
     far = "" if abs(math.log(ratio)) < math.log(2) else ", far from what was measured; --looks auto takes that"
-    return f"looks {settings.looks:g} as given{far}; measured: {facts.measured}"
+    return f"looks {settings.looks:g} as given{far}; measured: {facts.measured}{done}"

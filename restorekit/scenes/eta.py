@@ -40,7 +40,7 @@ def _measured(job: Job, h: int, w: int, pixels: int) -> Cost:
     if not isinstance(method, Diffusion):
         y = np.full((h, w), facts.median)
         began = time.perf_counter()
-        method(Block(Window(0, 0, h, w), 1, y, np.ones((h, w), np.bool_), facts))
+        method(Block(Window(0, 0, h, w), 1, y, y, np.ones((h, w), np.bool_), facts))
         return Cost(time.perf_counter() - began, 0, pixels)
     solver, denoise = method.check(), method.network(max(h, w))
     problem = Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(facts.looks, domain="log"))

@@ -37,11 +37,11 @@ class Job:
         band, facts = self.bands[number]
         seen = self.grid.seen(i, j)
         with _scene(self.path, self.path.stat().st_mtime_ns).opened() as source:
-            _, intensity, _, signal = band.read(source, seen)
+            raw, intensity, _, signal = band.read(source, seen)
         inner = self.grid.kept(i, j).inside(seen)
         if not signal[inner].any():
             return {}
-        draws = self.method(Block(seen, number, intensity, signal, facts))[(slice(None), *inner)]
+        draws = self.method(Block(seen, number, raw, intensity, signal, facts))[(slice(None), *inner)]
         draws = np.where(signal[inner], draws, 0.0)
         layers = {"mean": (draws.mean(0) / facts.median).astype(np.float32)}
         if len(draws) > 1:

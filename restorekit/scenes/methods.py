@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class Block:
 
     window: Window
     band: int  # from 1
+    raw: NDArray[Any]  # as the file holds them
     intensity: Array
     signal: Mask
     facts: Facts
@@ -78,7 +79,9 @@ def _prior(name: str, device: str, precision: Precision, tile: int | None) -> Pr
 class Diffusion:
     """A solver with a prior of log-intensities, u = ln(intensity) moved so that the median of the band is that of the prior.
 
-    weight: of the likelihood, 1 / kappa for speckle of correlated pixels.
+    What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
+    kappa^(-1/2), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, but smooths too much
+    (benchmarks/despeckle.py). subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`.
     """
 
     solver: str
@@ -88,30 +91,45 @@ class Diffusion:
     seed: int = 0
     device: str = "auto"
     precision: Precision = "auto"
-    tempered: bool = True
     halo: int = 64
-
-    def law(self, facts: Facts) -> Likelihood:
-        law = Gamma(facts.looks, domain="log")
-        return Tempered(law, 1 / facts.kappa) if self.tempered and facts.kappa > 1 else law
 
     def network(self, side: int = 0) -> Prior:
         """For blocks of that side, pixels."""
         return _prior(self.prior, self.device, self.precision, None if side > WHOLE else WHOLE)
 
     def __call__(self, block: Block) -> NDArray[np.float64]:
-        prior = self.network(max(block.intensity.shape))
-        law, device = self.law(block.facts), device_of(self.device)
+        facts, at = block.facts, block.window
+        law: Likelihood = Gamma(facts.looks, domain="log")
+        if facts.remedy == "temper":
+            law = Tempered(law, facts.kappa**-0.5)
+        if facts.remedy == "whiten":
+            assert facts.whitening is not None
+            y = facts.whitening(np.where(block.signal, block.raw, 0))
+            corner = Window(facts.whitening.down.size(at.top), facts.whitening.across.size(at.left), *y.shape)
+            found = self._solved(y, facts.whitening.coarse(block.signal) & (y > 0), law, corner, block)
+            return np.stack([np.exp(facts.whitening.fine(np.log(x), at.height, at.width)) for x in found])
+        if facts.remedy != "subsample":
+            return self._solved(block.intensity, block.signal, law, at, block)
+        out = np.empty((self.samples, at.height, at.width))
+        for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            y, signal = block.intensity[a::2, b::2], block.signal[a::2, b::2]
+            if y.size:  # the noise of all four is that of the coarse grid
+                part = Window(at.top // 2, at.left // 2, *y.shape)
+                out[:, a::2, b::2] = self._solved(y, signal, law, part, block)
+        return out
+
+    def _solved(self, y: Array, signal: Mask, law: Likelihood, at: Window, block: Block) -> NDArray[np.float64]:
+        """(samples, h, w) intensities under y (h, w); `at` is where on the grid of the noise it lies."""
+        prior, device = self.network(max(y.shape)), device_of(self.device)
         assert prior.units is not None
         shift = prior.units.mean - block.facts.middle
         with np.errstate(divide="ignore"):
-            y = np.where(block.signal, np.log(block.intensity) + shift, prior.units.mean)
-        there = None if block.signal.all() else _picture(block.signal, device)
-        problem = Problem(_picture(y, device), Identity((1, *y.shape)), law, there)
-        solver = solver_of(self.solver)
+            u = np.where(signal, np.log(y) + shift, prior.units.mean)
+        there = None if signal.all() else _picture(signal, device)
+        problem = Problem(_picture(u, device), Identity((1, *y.shape)), law, there)
         found = driver.restore(
-            problem, prior.for_bands(1), solver, steps=self.steps, samples=self.samples, seed=self.seed, batch=1,
-            rng=lambda seed, first, count: SceneRng(seed, range(first, first + count), block.window, block.band),
+            problem, prior.for_bands(1), solver_of(self.solver), steps=self.steps, samples=self.samples, seed=self.seed,
+            batch=1, rng=lambda seed, first, count: SceneRng(seed, range(first, first + count), at, block.band),
         )  # fmt: skip
         return np.exp(found.samples[:, 0].double().cpu().numpy() - shift)
 

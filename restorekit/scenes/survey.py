@@ -15,11 +15,16 @@ from restorekit.errors import BadInput
 from restorekit.raster.source import Window
 from restorekit.sar.domain import Domain, domain_of
 from restorekit.sar.looks import Array, Looks, Mask, measure
+from restorekit.sar.whiten import Whitening, whitening_of
 from restorekit.scenes.files import Reads, Scene
 
 SIDE = 240  # of a window that is looked at, pixels: ten windows in which looks are measured
 MOST = 8  # windows per axis
+CORRELATED = 1.15  # sum of correlations from which on something is done about them
 STRIP = 512  # rows that are read at once where every pixel has to be
+
+
+Sampled = list[tuple[NDArray[Any], Array, Mask]]  # numbers of the file, intensities, where above 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +104,8 @@ class Facts:
     looks: float
     kappa: float  # sum of the correlations of speckle
     measured: Looks | None  # None where nothing could be, and looks were given
+    remedy: str = "none"  # for correlated speckle: none, temper, subsample, whiten
+    whitening: Whitening | None = None  # of "whiten"
 
     @property
     def median(self) -> float:
@@ -134,36 +141,73 @@ def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[Band
     return Band(number, found, scale, offset, border_of(scene, source, number) if zeros else None), said
 
 
-def survey(scene: Scene, source: Reads, band: Band, looks: float | None) -> Facts | None:
-    """None where no pixel is above 0. BadInput where looks are to be measured and cannot be."""
+def survey(scene: Scene, source: Reads, band: Band, looks: float | None, decorrelate: str = "auto") -> Facts | None:
+    """None where no pixel is above 0. BadInput where looks are to be measured and cannot be, or for a remedy that the data
+    do not allow.
+
+    decorrelate: auto whitens correlated complex data, and gives correlated detected data less weight.
+    """
     found = _sample(source, band, windows(scene.height, scene.width))
-    if not any(signal.any() for _, signal in found):
-        # A scene that is empty nearly everywhere: look at all of it.
+    if not found:  # a scene that is empty nearly everywhere: look at all of it
         every = (Window(i, j, min(SIDE, scene.height - i), min(SIDE, scene.width - j))
                  for i in range(0, scene.height, SIDE) for j in range(0, scene.width, SIDE))  # fmt: skip
         found = _sample(source, band, every, enough=MOST**2)
     if not found:
         return None
-    middle = float(np.median(np.concatenate([np.log(y[signal]) for y, signal in found])))
+    middle = float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in found])))
+    measured = _measured([(y, signal) for _, y, signal in found], needed=looks is None)
+    remedy = _remedy(decorrelate, band, measured)
+    if remedy == "none" or measured is None:
+        return Facts(middle, looks or _looks(measured), measured.kappa if measured else 1.0, measured, "none")
+    whitening, after = None, measured
+    if remedy == "whiten":
+        whitening = whitening_of(_full(found, scene))
+        after = _measured([(whitening(z), whitening.coarse(s)) for z, _, s in found if s.all()], needed=looks is None)
+    if remedy == "subsample":
+        after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in found], needed=looks is None)
+    return Facts(middle, looks or _looks(after), after.kappa if after else 1.0, measured, remedy, whitening)
+
+
+def _looks(measured: Looks | None) -> float:
+    return 1.0 if measured is None else measured.looks
+
+
+def _measured(parts: list[tuple[Array, Mask]], *, needed: bool) -> Looks | None:
     try:
-        measured = measure(*_stacked(found))
+        return measure(*_stacked(parts))
     except BadInput:
-        if looks is None:
+        if needed:
             raise
-        measured = None
-    return Facts(
-        middle, measured.looks if looks is None and measured else looks or 1.0, measured.kappa if measured else 1.0,
-        measured,
-    )  # fmt: skip
+        return None
 
 
-def _sample(source: Reads, band: Band, where: Iterable[Window], enough: int | None = None) -> list[tuple[Array, Mask]]:
-    """Intensities of those windows that hold any, and where they do."""
-    found: list[tuple[Array, Mask]] = []
+def _remedy(asked: str, band: Band, measured: Looks | None) -> str:
+    """What is done about correlated speckle."""
+    is_complex = band.domain.name == "complex"
+    if asked == "whiten" and not is_complex:
+        raise BadInput("--decorrelate whiten needs complex data, whose phase says how; take auto or subsample")
+    if asked != "auto":
+        return asked
+    correlated = measured is not None and measured.kappa > CORRELATED
+    return "none" if not correlated else "whiten" if is_complex else "temper"
+
+
+def _full(found: Sampled, scene: Scene) -> list[NDArray[Any]]:
+    """Windows of one size without a gap."""
+    size = min(SIDE, scene.height), min(SIDE, scene.width)
+    parts = [z for z, _, signal in found if signal.all() and z.shape == size]
+    if not parts:
+        raise BadInput("no window without gaps to measure the spectrum in; take --decorrelate none")
+    return parts
+
+
+def _sample(source: Reads, band: Band, where: Iterable[Window], enough: int | None = None) -> Sampled:
+    """Numbers and intensities of those windows that hold any, and where they do."""
+    found: Sampled = []
     for window in where:
-        _, y, _, signal = band.read(source, window)
+        raw, y, _, signal = band.read(source, window)
         if signal.any():
-            found.append((y, signal))
+            found.append((raw, y, signal))
         if enough is not None and len(found) >= enough:
             break
     return found
