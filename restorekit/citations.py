@@ -55,6 +55,13 @@ CITATIONS = {
   booktitle={Advances in Neural Information Processing Systems},
   year={2024}
 }""",
+    "sardps": """@article{wang2025sardps,
+  title={Diffusion Posterior Sampling for SAR Despeckling},
+  author={Wang, Z. L. and Han, J. L. and Zhang, C. L.},
+  journal={IEEE Transactions on Geoscience and Remote Sensing},
+  volume={63},
+  year={2025}
+}""",
     "daps": """@inproceedings{zhang2025daps,
   title={Improving Diffusion Inverse Problem Solving with Decoupled Noise Annealing},
   author={Zhang, Bingliang and Chu, Wenda and Berner, Julius and Meng, Chenlin and Anandkumar, Anima and Song, Yang},

@@ -11,6 +11,7 @@ from restorekit.solvers.mmps import MMPS
 from restorekit.solvers.pigdm import PiGDM
 from restorekit.solvers.pnpdm import PnPDM
 from restorekit.solvers.quadrature import Quadrature
+from restorekit.solvers.sar_dps import SARDPS
 from restorekit.solvers.smc import SMC
 from restorekit.solvers.vds import VDS
 from restorekit.types import Solver
@@ -29,6 +30,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "pigdm": PiGDM,
     "pnpdm": PnPDM,
     "quadrature": Quadrature,
+    "sar-dps": SARDPS,
     "smc": SMC,
     "vds": VDS,
 }
@@ -41,6 +43,7 @@ __all__ = [
     "HQS",
     "MCG",
     "MMPS",
+    "SARDPS",
     "SMC",
     "SOLVERS",
     "VDS",

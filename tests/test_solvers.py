@@ -25,6 +25,7 @@ from restorekit.solvers import (
     HQS,
     MCG,
     MMPS,
+    SARDPS,
     SMC,
     SOLVERS,
     VDS,
@@ -115,6 +116,10 @@ ROWS = {
     "mmps": Row(MMPS(), log_uniform(25), {
         "denoise": (0.034, 0.936, NONE, 0.857), "inpaint": (0.042, 0.946, 0.961, 0.872),
         "average": (0.014, 0.983, 0.96, 0.865), "blur": (0.1, 0.968, 0.945, 0.867)}),
+    # One iteration of those five.
+    "sar-dps": Row(SARDPS(), log_uniform(25), {
+        "denoise": (0.111, 0.851, NONE, 0.818), "inpaint": (0.147, 0.869, 0.903, 0.841),
+        "average": (0.083, 0.946, 0.955, 0.837), "blur": (0.178, 0.913, 0.945, 0.849)}),
     # One variance for all directions: right in spread, biased where the prior is far from white.
     "pigdm": Row(PiGDM(), log_uniform(25), {
         "denoise": (0.172, 0.956, NONE, 0.864), "inpaint": (0.322, 1.056, 1.095, 0.889),
@@ -305,7 +310,7 @@ def test_dps_uses_what_counts_and_speckle_tell(law: Likelihood, operator: ops.Li
 SCALED: dict[str, Callable[[float], Solver]] = {
     "daps": lambda f: DAPS(tau=0.05 * f), "ddnm": lambda f: DDNM(), "ddnm+": lambda f: DDNMPlus(travel=(3, 2)), "ddrm": lambda f: DDRM(),
     "diffpir": lambda f: DiffPIR(), "dps": lambda f: DPS(), "hqs": lambda f: HQS(), "mcg": lambda f: MCG(scale=f),
-    "mmps": lambda f: MMPS(), "pigdm": lambda f: PiGDM(prior_std=0.25 * f), "pnpdm": lambda f: PnPDM(),
+    "mmps": lambda f: MMPS(), "pigdm": lambda f: PiGDM(prior_std=0.25 * f), "pnpdm": lambda f: PnPDM(), "sar-dps": lambda f: SARDPS(),
     "exchange": lambda f: Exchange(sweeps=3), "smc": lambda f: SMC(8, prior_std=0.25 * f),
     "vds": lambda f: VDS(lr=0.05 * f),
 }  # fmt: skip

@@ -25,7 +25,6 @@ from restorekit.scenes.survey import Facts
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Problem, Solver
 
-ALIASES = {"sar-dps": "dps"}
 WHOLE = 768  # up to this side the network sees a block at once, pixels; beyond, in windows
 
 
@@ -156,8 +155,8 @@ def method_of(text: str, diffusion: Diffusion) -> Classical | Diffusion:
         spec.build(FILTERS[name], name, positional, named, looks=1.0)
         return Classical(text)
     try:
-        solver_of(ALIASES.get(name, name) + text[len(name) :])
+        solver_of(text)
     except BadInput as error:
         unknown = str(error).startswith("unknown solver")
         raise BadInput(f"{error}; or a filter: {', '.join(FILTERS)}" if unknown else str(error)) from None
-    return replace(diffusion, solver=ALIASES.get(name, name) + text[len(name) :])
+    return replace(diffusion, solver=text)
