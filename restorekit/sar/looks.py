@@ -61,7 +61,7 @@ def windows(y: Array, valid: Mask, side: int = 24) -> Windows:
 def flattest(y: Array, where: Windows, share: float = 0.03, least: int = 8) -> Windows:
     """Halves of the `share` of windows (at least `least`, at most all) whose other half varies least: of what did not choose."""
     half = where.height // 2
-    upper, lower = where.corners, where.corners + (half, 0)
+    upper, lower = where.corners, where.corners + np.array([half, 0])
     count = min(len(upper), max(least, round(share * len(upper))))
     parts = [Windows(corners, half, where.width) for corners in (upper, lower)]
     by_upper, by_lower = (np.argsort(np.log(part.of(y)).var((1, 2)), kind="stable")[:count] for part in parts)
