@@ -69,15 +69,18 @@ class Boxcar(Filter):
 
 @dataclass(frozen=True)
 class Lee(Filter):
-    """Lee, IEEE TPAMI 1980: mean + (1 - C_u^2 / C_i^2) (y - mean)."""
+    """Lee, IEEE TPAMI 1980, for multiplicative noise: mean + (C_i^2 - C_u^2) / (C_i^2 + C_u^4) (y - mean).
+
+    Much software takes (C_i^2 - C_u^2) / C_i^2, which leaves more speckle where looks are few.
+    """
 
     def filtered(self, x: Array, v: Array) -> Array:
         return _towards(x, *self.moments(x, v), self.looks)
 
 
 def _towards(x: Array, mean: Array, c2: Array, looks: float) -> Array:
-    weight = np.clip(1 - 1 / (looks * np.maximum(c2, LEAST)), 0, 1)
-    return mean + weight * (x - mean)
+    u2 = 1 / looks
+    return mean + np.maximum(c2 - u2, 0) / (c2 + u2**2) * (x - mean)
 
 
 @dataclass(frozen=True)
