@@ -49,8 +49,9 @@ class Filter:
         """Mean and C_i^2 of the valid pixels of each window, or of those of `kernel`."""
 
         def total(a: Array) -> Array:
-            if kernel is None:
-                return ndimage.uniform_filter(a, self.size, mode="constant") * self.size**2
+            if kernel is None:  # not running sums, which would carry rounding, and with it the cut of blocks, along
+                line = np.ones(self.size)
+                return ndimage.correlate1d(ndimage.correlate1d(a, line, 0, mode="constant"), line, 1, mode="constant")
             return ndimage.correlate(a, kernel, mode="constant")
 
         count = np.maximum(total(v), 1e-9)

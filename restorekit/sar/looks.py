@@ -111,7 +111,7 @@ def measure(y: Array, valid: Mask, side: int = 24, share: float = 0.03) -> Looks
     free = n / max(n - kappa, 1.0)  # the mean that each part lost went with so much of its variance
     variance, moments = (float(np.median(x.var((1, 2)))) * free for x in (np.log(parts), parts))
     return Looks(
-        trigamma_inverse(variance), 1 / moments, len(parts), (float(correlation[1, 0]), float(correlation[0, 1])),
+        trigamma_inverse(variance), min(1 / max(moments, 1e-30), MOST), len(parts), (float(correlation[1, 0]), float(correlation[0, 1])),
         kappa, max(rows, columns),
     )  # fmt: skip
 
@@ -124,7 +124,8 @@ def correlations(parts: Array, lags: int = 8) -> Array:
     d = parts - parts.mean((1, 2), keepdims=True)
     _, h, w = d.shape
     each = np.array([[(d[:, i:, j:] * d[:, : h - i, : w - j]).mean((1, 2)) for j in range(lags)] for i in range(lags)])
-    found = np.median(each / each[0, 0], axis=2)
+    found = np.median(each / np.maximum(each[0, 0], 1e-30), axis=2)
+    found[0, 0] = 1.0
     whole = found
     for _ in range(3):
         lost = min(kappa_of(whole, parts.size) / (h * w), 0.5)

@@ -15,9 +15,8 @@ from scipy import ndimage
 from skimage.feature import graycomatrix, graycoprops
 from skimage.metrics import structural_similarity
 
+from restorekit.errors import BadInput
 from restorekit.sar.looks import Array, Mask, Windows
-
-RAYLEIGH = 4 / math.pi - 1  # squared coefficient of variation of an amplitude of one look
 
 
 def enl(x: Array) -> float:
@@ -130,7 +129,12 @@ def structure(pair: Pair, flat: Windows | None, *, lag: int = 1, seed: int = 0) 
 
 def _of_windows(measured: Array, ratio: Array) -> float:
     looks = [(enl(a), enl(b), float(b.mean())) for a, b in zip(measured, ratio)]
-    return 0.5 * float(np.mean([abs(a - b) / a + abs(1 - mean) for a, b, mean in looks]))
+    return 0.5 * float(np.mean([_apart(a, b) + abs(1 - mean) for a, b, mean in looks]))
+
+
+def _apart(a: float, b: float) -> float:
+    """|a - b| / a, also of infinite looks."""
+    return abs(a - b) / a if math.isfinite(a) else float(math.isfinite(b))
 
 
 def _quantised(ratio: Array, valid: Mask) -> NDArray[np.uint8]:
@@ -162,18 +166,32 @@ class Errors:
 
 
 def errors(restored: Array, truth: Array, valid: Mask, *, peak: float | None = None) -> Errors:
-    """`peak`: the amplitude of white; None: the largest of the truth."""
-    a, b = np.sqrt(np.maximum(restored, 0)), np.sqrt(truth)
-    white = peak or float(b[valid].max())
-    mse = float(np.square(a - b)[valid].mean(dtype=np.float64))
-    local = np.asarray(structural_similarity(b, a, data_range=white, full=True)[1])  # type: ignore[index]
-    floor = 1e-6 * float(truth[valid].mean())
-    logs = np.log(np.maximum(restored, floor)) - np.log(np.maximum(truth, floor))
-    db: Array = logs[valid] * 10 / math.log(10)
+    """`peak`: the amplitude of white; None: the largest of the truth. BadInput where no valid truth is above 0.
+
+    SSIM is NaN where no window of 11 pixels is valid.
+    """
+    if not (truth[valid] > 0).any():
+        raise BadInput("no valid pixel of the truth is above 0: nothing to compare with")
+    a, b = (np.sqrt(np.where(valid, np.maximum(x, 0), 0.0).astype(np.float64)) for x in (restored, truth))
+    white = peak or float(b.max())
+    mse = float(np.square(a - b)[valid].mean())
+    floor = 1e-6 * float(truth[valid].mean(dtype=np.float64))
+    logs = np.log(np.maximum(restored[valid], floor)) - np.log(np.maximum(truth[valid], floor))
+    db: Array = logs * 10 / math.log(10)
     order = np.argsort(truth[valid], kind="stable")
     parts: list[Array] = np.array_split(np.take(db, order), 10)
-    inside: Mask = np.asarray(ndimage.binary_erosion(valid, iterations=3, border_value=1), np.bool_)
     return Errors(
-        10 * math.log10(white**2 / mse) if mse else math.inf, float(local[inside].mean()),
-        float(np.square(logs[valid]).mean()), float(db.mean()), tuple(float(p.mean()) for p in parts),
+        10 * math.log10(white**2 / mse) if mse else math.inf, _similarity(a, b, valid, white),
+        float(np.square(logs).mean()), float(db.mean()), tuple(float(p.mean()) if p.size else math.nan for p in parts),
     )  # fmt: skip
+
+
+def _similarity(a: Array, b: Array, valid: Mask, white: float) -> float:
+    """SSIM of Wang et al. 2004 where the Gaussian window, 11 pixels wide, sees valid pixels alone."""
+    inside = np.asarray(ndimage.binary_erosion(valid, np.ones((11, 11))), np.bool_)
+    if not inside.any():
+        return math.nan
+    local = structural_similarity(
+        b, a, data_range=white, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )[1]  # type: ignore[index]
+    return float(np.asarray(local)[inside].mean())
