@@ -119,6 +119,16 @@ def test_edges_of_the_ratio_tell_nothing_at_one_look() -> None:
     assert perfect == pytest.approx(blurred, abs=0.02)
 
 
+def test_edges_of_the_ratio_of_a_perfect_filter_at_more_looks() -> None:
+    """E[y] E[1 / y] = looks / (looks - 1) of independent neighbours."""
+    x = np.ones((400, 400))
+    for looks in (4, 10):
+        y = draw(x.shape, looks, None, np.random.default_rng(0))
+        across, down = Pair(y, x, whole(y)).edges_of_ratio()
+        assert across == pytest.approx(1 - 1 / looks, rel=0.01)
+        assert down == pytest.approx(1 - 1 / looks, rel=0.01)
+
+
 # --- single figures ---
 
 
@@ -213,7 +223,7 @@ def test_structure_of_correlated_speckle_is_looked_for_beyond_its_grain() -> Non
     found = assess(y, x, whole(y), Wanted())
     dh = next(f for f in found.figures if f.key == "dh")
     assert dh.value < 5
-    assert "apart" in dh.title
+    assert "apart" in dh.should
 
 
 def test_structure_depends_on_its_seed_alone() -> None:
@@ -318,3 +328,17 @@ def test_what_cannot_be_assessed() -> None:
         assess(y, y, valid, Wanted(4, window=(0, 0, 10, 10)))
     with pytest.raises(BadInput, match="clutter"):
         assess(y, y, whole(y), Wanted(4, target=(0, 0, 100, 100)))
+
+
+def test_nothing_restored_and_nothing_but_a_pixel() -> None:
+    y = draw((100, 100), 4, None, np.random.default_rng(0))
+    found = {f.key: f.value for f in assess(y, 0 * y, whole(y), Wanted(4, target=(40, 40, 5, 5))).figures}
+    assert found["moi"] == 0
+    assert math.isnan(found["tcr"])
+    assert math.isnan(found["cx_flat"])
+    one = np.zeros_like(y, bool)
+    one[3, 3] = True
+    found = {f.key: f.value for f in assess(y, y, one, Wanted(4), y).figures}
+    assert found["mor"] == 1
+    assert math.isnan(found["epi"])
+    assert math.isnan(found["dh"])

@@ -137,8 +137,8 @@ def inside(box: Box, valid: Mask, name: str) -> None:
 def _structure(pair: quality.Pair, flat: Windows | None, found: Looks | None) -> list[Figure]:
     lag = 1 if found is None else found.reach
     s = quality.structure(pair, flat, lag=lag)
-    beyond = "" if lag == 1 else f", pixels {lag} apart as nearer ones share their grain"
-    dh = Figure("dh", f"dh, structure in the ratio, %{beyond}", s.dh, "0", 0.0)
+    beyond = "" if lag == 1 else f"; of pixels {lag} apart, as nearer ones share their grain"
+    dh = Figure("dh", "dh, structure in the ratio, %", s.dh, f"0{beyond}", 0.0)
     if flat is None:
         return [dh]
     r = Figure("r", "r, looks and mean of the ratio in flat windows", s.r, "0", 0.0)
@@ -151,7 +151,13 @@ def _edges(pair: quality.Pair, looks: float, truth: Array | None) -> list[Figure
     epi = Figure("epi", f"EPI, gradients over those of {against}", pair.edge_preservation(truth), should,
                  None if truth is None else 1.0)  # fmt: skip
     across, down = pair.edges_of_ratio()
-    word = "no guide at so few looks, where a perfect filter is far below 1" if looks < 4 else "1 or a little below"
+    # E[y] E[1 / y] of neighbours whose speckle is independent.
+    perfect = (
+        f"{1 - 1 / looks:.2f} for a perfect filter under independent speckle"
+        if looks >= 2
+        else "far below 1 even for a perfect filter"
+    )
+    word = perfect if looks >= 2 else f"{perfect}: no guide at so few looks"
     return [
         epi,
         Figure("epd_roa_across", "EPD-ROA across", across, word),
@@ -169,7 +175,7 @@ def _target(pair: quality.Pair, box: Box | None) -> list[Figure]:
     target[top : top + height, left : left + width] = True
     around[max(0, top - height) : top + 2 * height, max(0, left - width) : left + 2 * width] = True
     clutter = around & ~target & pair.valid
-    if not clutter.any() or not pair.measured[clutter].any() or not pair.restored[clutter].any():
+    if not clutter.any():
         raise BadInput(f"--target {','.join(map(str, box))} has no clutter around it; choose a smaller one")
     before, after = (quality.target_to_clutter(x, target, clutter) for x in (pair.measured, pair.restored))
     return [Figure("tcr", "TCR, target to clutter, dB", after, f"{before:.2f}, that of measured", before)]
@@ -178,7 +184,7 @@ def _target(pair: quality.Pair, box: Box | None) -> list[Figure]:
 def _errors(e: quality.Errors) -> list[Figure]:
     deciles = enumerate(e.bias_by_decile, 1)
     return [
-        Figure("psnr", "PSNR of the amplitude, peak its largest true value, dB", e.psnr, "as high as can be"),
+        Figure("psnr", "PSNR of the amplitude, its largest the peak, dB", e.psnr, "as high as can be"),
         Figure("ssim", "SSIM of the amplitude", e.ssim, "1", 1.0),
         Figure("log_mse", "mean squared error of ln intensity", e.log_mse, "0", 0.0),
         Figure("bias", "bias, mean of 10 lg(restored / truth), dB", e.bias, "0", 0.0),

@@ -26,13 +26,18 @@ def enl(x: Array) -> float:
 
 
 def variation(x: Array) -> float:
-    """C_x = standard deviation / mean."""
-    return float(np.std(x, dtype=np.float64) / np.mean(x, dtype=np.float64))
+    """C_x = standard deviation / mean, NaN where the mean is 0."""
+    return _over(float(np.std(x, dtype=np.float64)), float(np.mean(x, dtype=np.float64)))
 
 
 def target_to_clutter(x: Array, target: Mask, clutter: Mask) -> float:
-    """TCR = 10 lg(largest of the target / mean of the clutter), dB."""
-    return 10 * math.log10(float(x[target].max()) / float(x[clutter].mean(dtype=np.float64)))
+    """TCR = 10 lg(largest of the target / mean of the clutter), dB; NaN where either is not above 0."""
+    ratio = _over(float(x[target].max()), float(x[clutter].mean(dtype=np.float64)))
+    return 10 * math.log10(ratio) if ratio > 0 else math.nan
+
+
+def _over(a: float, b: float) -> float:
+    return a / b if b != 0 else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +58,7 @@ class Pair:
     def mean_of_image(self) -> float:
         """MoI: mean restored / mean measured, 1 where radiometry is kept."""
         kept = self.valid
-        return float(self.restored[kept].mean(dtype=np.float64) / self.measured[kept].mean(dtype=np.float64))
+        return _over(*(float(x[kept].mean(dtype=np.float64)) for x in (self.restored, self.measured)))
 
     @property
     def mean_of_ratio(self) -> float:
@@ -66,9 +71,9 @@ class Pair:
         return float(self.ratio[self.valid].var())
 
     def edge_preservation(self, truth: Array | None = None) -> float:
-        """EPI: sum of |gradients| of the amplitude over that of `truth`, or of what was measured."""
+        """EPI: sum of |gradients| of the amplitude over that of `truth`, or of what was measured; NaN where that has none."""
         reference = self.measured if truth is None else truth
-        return _gradients(self.restored, self.valid) / _gradients(reference, self.valid)
+        return _over(_gradients(self.restored, self.valid), _gradients(reference, self.valid))
 
     def edges_of_ratio(self) -> tuple[float, float]:
         """EPD-ROA across and down: of little use at one look, where what was measured has ratios of its own."""
@@ -87,7 +92,7 @@ def _ratio_of_neighbours(pair: Pair, axis: int) -> float:
         first, second = np.moveaxis(x, axis, 0), np.moveaxis(pair.valid, axis, 0)
         usable = second[1:] & second[:-1] & (first[1:] > 0)
         sums.append(float(np.abs(first[:-1][usable] / first[1:][usable]).sum()))
-    return sums[0] / sums[1]
+    return _over(*sums)
 
 
 # --- structure left in the ratio (Gomez, Ospina, Frery, Remote Sensing 2017) ---
