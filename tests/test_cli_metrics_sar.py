@@ -132,6 +132,24 @@ def test_pictures_are_amplitudes_and_nodata_does_not_count(tmp_path: Path, capsy
     assert (cut["moi"], cut["mor"], cut["vor"]) == pytest.approx((expected["moi"], expected["mor"], expected["vor"]))
 
 
+def test_scale_of_a_raster_and_pixels_without_a_signal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hundredths of decibels as whole numbers; zeros inside of an intensity are no signal and do not count."""
+    y, f, _ = scene()
+    files = []
+    for name, x in (("y", y), ("f", f)):
+        files.append(tif(tmp_path / f"{name}.tif", np.rint(1000 * db(x)).astype(np.int16)))
+        with rasterio.open(files[-1], "r+") as d:
+            d.scales = (1e-3,)
+    found = judged(capsys, *files)["bands"][0]["figures"]
+    expected = assess(y, f, np.ones(y.shape, bool), Wanted())
+    assert (found["mor"], found["vor"]) == pytest.approx([one.value for one in expected.figures[1:3]], rel=2e-3)
+    zeros = np.where(np.arange(96)[:, None] % 7 == 3, 0, y).astype("f4")
+    a, b = tif(tmp_path / "z.tif", zeros), tif(tmp_path / "g.tif", f.astype("f4"))
+    kept = zeros > 0
+    ratio = y[kept] / f[kept]
+    assert judged(capsys, a, b, "--looks", 4)["bands"][0]["figures"]["mor"] == pytest.approx(ratio.mean(), rel=1e-5)
+
+
 def test_text_says_what_each_figure_should_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     y, f, _ = scene()
     a, b = tif(tmp_path / "a.tif", y.astype("f4")), tif(tmp_path / "b.tif", f.astype("f4"))
@@ -156,12 +174,12 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny = tif(tmp_path / "t.tif", y[:20, :20].astype("f4"))
     for words, *arguments in [
         ("one size", a, small), ("one size", a, two), ("one size", a, b, "--truth", small),
-        ("no pixel is valid", a, empty), ("a number above 0", a, b, "--looks", "many"), ("a number above 0", a, b, "--looks", "0"),
+        ("above 0 in all", a, empty), ("a number above 0", a, b, "--looks", "many"), ("a number above 0", a, b, "--looks", "0"),
         ("TOP,LEFT,HEIGHT,WIDTH", a, b, "--window", "1,2,3"), ("TOP,LEFT,HEIGHT,WIDTH", a, b, "--target", "1,2,-3,4"),
         ("does not lie", a, b, "--window", "90,0,20,20"), ("known: intensity, amplitude, db, complex", a, b, "--domain", "power"),
         ("give --domain db", logs, b, "--domain", "intensity"), ("d.tif", a, logs), ("--domain complex", wave, b, "--domain", "db"),
         ("z.tif", a, wave), ("give --looks", tiny, tiny), ("q.html", a, b, "--report", tmp_path / "q.txt"),
-        ("no such file", a, tmp_path / "missing.npy"), ("missing.tif", a, tmp_path / "missing.tif"),
+        ("missing.npy", a, tmp_path / "missing.npy"), ("missing.tif", a, tmp_path / "missing.tif"),
     ]:  # fmt: skip
         assert words in fails(capsys, "metrics", "sar", *arguments), words
     assert not (tmp_path / "q.txt").exists()

@@ -100,6 +100,31 @@ def test_invalid_pixels_and_zeros_do_not_count() -> None:
     assert measure(zeros, whole(y)) == expected
 
 
+def test_zeros_do_not_count_where_windows_are_few() -> None:
+    y = draw((48, 144), 3, None, np.random.default_rng(7))
+    y[:, 72:] = 0
+    assert measure(y, whole(y)) == measure(y[:, :72], whole(y[:, :72]))
+
+
+def test_windows_with_texture_leave_the_correlation_of_the_others() -> None:
+    """Ten of sixteen windows rise and fall by a factor of five: two of the eight flattest are among them."""
+    y = draw((96, 96), 4, None, np.random.default_rng(1))
+    rows = np.arange(96)[:, None] * np.ones(96)
+    wave = np.exp(0.8 * np.sin(rows / 4))
+    window = (rows // 24 * 4 + np.arange(96) // 24).astype(int)
+    found = measure(np.where(window < 10, wave * y, y), whole(y))
+    assert found.kappa == pytest.approx(1, abs=0.15)
+
+
+def test_slight_texture_everywhere_is_no_grain() -> None:
+    """Of a hundredth of the variance of one look; 1250 parts, so that it is no chance."""
+    y = draw((600, 600), 1, None, np.random.default_rng(1))
+    wave = 1 + 0.2 * np.sin(np.arange(600)[:, None] / 3)
+    found = measure(y * wave, whole(y), share=1.0)
+    assert 0.01 < found.lag_one[0] < 0.05
+    assert found.kappa == 1
+
+
 def test_what_chose_a_window_is_not_measured() -> None:
     """The flattest of many windows look flatter than they are; their other halves do not."""
     y = draw((480, 480), 1, None, np.random.default_rng(9))

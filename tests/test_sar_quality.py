@@ -316,7 +316,7 @@ def test_windows_outside_are_refused(box: tuple[int, int, int, int]) -> None:
 
 def test_what_cannot_be_assessed() -> None:
     y = draw((100, 100), 4, None, np.random.default_rng(0))
-    with pytest.raises(BadInput, match="no pixel is valid"):
+    with pytest.raises(BadInput, match="above 0 in all"):
         assess(y, y, np.zeros_like(y, bool), Wanted(4))
     with pytest.raises(BadInput, match="above 0"):
         assess(0 * y, y, whole(y), Wanted(4))
@@ -328,6 +328,22 @@ def test_what_cannot_be_assessed() -> None:
         assess(y, y, valid, Wanted(4, window=(0, 0, 10, 10)))
     with pytest.raises(BadInput, match="clutter"):
         assess(y, y, whole(y), Wanted(4, target=(0, 0, 100, 100)))
+
+
+def test_target_to_clutter_takes_a_frame_as_wide_as_the_target() -> None:
+    x = np.ones((30, 30))
+    x[:, :10] = 50  # out of the frame
+    x[10:13] = 3  # its upper third
+    x[13:16, 13:16] = 200
+    found = {f.key: f.value for f in assess(x, x, whole(x), Wanted(4, target=(13, 13, 3, 3))).figures}
+    assert found["tcr"] == pytest.approx(10 * math.log10(200 / ((27 * 3 + 45) / 72)))
+
+
+def test_ratios_of_neighbours_leave_out_those_beside_a_hole() -> None:
+    y, x = np.array([[1.0, 2.0, np.nan, 8.0, 2.0]]), np.array([[1.0, 4.0, np.nan, 5.0, 5.0]])
+    across, down = Pair(y, x, np.isfinite(y)).edges_of_ratio()
+    assert across == pytest.approx((1 / 4 + 1) / (1 / 2 + 4))
+    assert math.isnan(down)
 
 
 def test_nothing_restored_and_nothing_but_a_pixel() -> None:

@@ -1,4 +1,4 @@
-"""The files of `metrics sar` as bands of intensities, and what is said of each."""
+"""The files of `metrics sar` as bands of intensities, read as `despeckle` reads them, and what is said of each."""
 
 from __future__ import annotations
 
@@ -9,52 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import restorekit
 from restorekit import io
 from restorekit.errors import BadInput
-from restorekit.raster.source import describe, opened
 from restorekit.report.despeckled import Band, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
-from restorekit.sar.domain import Domain, domain_of
 from restorekit.sar.looks import Array, Mask
-
-SAMPLE = 1_000_000  # values that a unit is guessed from
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """A file: its size, and what its bands are called."""
-
-    path: Path
-    shape: tuple[int, int, int]  # bands, height, width
-    dtype: str
-    names: tuple[str, ...]
-    picture: io.Picture | None  # None for rasters, whose bands are read one by one
-
-    def band(self, number: int) -> tuple[NDArray[Any], Mask]:
-        """(H, W) from 0, as in the file, and where it has a value."""
-        if self.picture is not None:
-            x, alpha = self.picture.pixels[number], self.picture.alpha
-            return x, np.isfinite(x) & (alpha > 0 if alpha is not None else True)
-        raster = describe(self.path)
-        with opened(raster) as reader:
-            return reader.read(raster.whole, number + 1)
-
-
-def scene(path: Path) -> Scene:
-    """GeoTIFF and TIFF as rasters, the rest as pictures with their own numbers. BadInput for what is neither."""
-    if path.suffix.lower() in (".tif", ".tiff"):
-        r = describe(path)
-        names = tuple(text or f"band {i}" for i, text in enumerate(r.descriptions, 1))
-        return Scene(path, (r.count, r.height, r.width), r.dtype, names, None)
-    picture = io.read(path, (0.0, 1.0), holes=True)
-    bands, h, w = picture.pixels.shape
-    return Scene(path, (bands, h, w), picture.dtype, tuple(f"band {i}" for i in range(1, bands + 1)), picture)
+from restorekit.scenes.files import Scene, scene_of
+from restorekit.scenes.survey import Band as Read
+from restorekit.scenes.survey import band_of
 
 
 @dataclass(frozen=True)
@@ -96,7 +62,7 @@ class Judged:
     def scenes(self) -> list[Scene]:
         """Measured, restored, and the truth where there is one."""
         files = [self.measured_file, self.restored_file, self.truth_file]
-        return [scene(path) for path in files if path is not None]
+        return [scene_of(path) for path in files if path is not None]
 
     def _check_report(self) -> None:
         if self.report is None:
@@ -106,66 +72,69 @@ class Judged:
         io.check_target(self.report)
 
     def _check_sizes(self) -> None:
-        first = self.scenes[0]
-        for other in self.scenes[1:]:
-            if other.shape != first.shape:
-                a, b = ("x".join(map(str, s.shape)) for s in (first, other))
+        first, *others = ((len(s.bands), s.height, s.width) for s in self.scenes)
+        for scene, shape in zip(self.scenes[1:], others):
+            if shape != first:
+                a, b = ("x".join(map(str, v)) for v in (first, shape))
                 raise BadInput(
-                    f"{first.path} is {a}, {other.path} is {b} (bands x height x width); give files of one size"
+                    f"{self.measured_file} is {a}, {scene.path} is {b} (bands x height x width); give files of one size"
                 )
 
-    @cached_property
-    def domains(self) -> list[Domain]:
-        """Of each file: all are in the unit of what was measured, and intensities where that is complex."""
-        first = self.scenes[0]
-        domain, said = domain_of(self.domain, first.dtype, _sample(first))
-        if said:
-            print(f"restorekit: note: {said}", file=sys.stderr)
-        others = "intensity" if domain.name == "complex" else domain.name
-        found = [domain]
-        for s in self.scenes[1:]:
-            try:
-                found.append(domain_of(others, s.dtype, _sample(s))[0])
-            except BadInput as error:
-                raise BadInput(f"{s.path}: {error}") from None
-        return found
-
     def _bands(self) -> Iterator[tuple[str, Array, Array, Array | None, Mask]]:
-        """Name, measured, restored, truth and where all have a value, of each band; intensities, 0 elsewhere."""
-        domains = self.domains
-        for i, name in enumerate(self.scenes[0].names):
-            raw = [s.band(i) for s in self.scenes]
-            valid = np.logical_and.reduce([v for _, v in raw])
-            parts = [d.intensity(np.where(valid, x, x.dtype.type(0))) for d, (x, _) in zip(domains, raw)]
-            valid &= np.logical_and.reduce([np.isfinite(x) for x in parts])
-            y, x, *truth = (np.where(valid, x, 0.0) for x in parts)
-            yield name, y, x, truth[0] if truth else None, valid
+        """Name, measured, restored, truth, and where all have a value and something was measured, of each band; intensities."""
+        first, said = self.scenes[0], set[str]()
+        names = ("",) * first.count if first.raster is None else first.raster.descriptions
+        for i, number in enumerate(first.bands):
+            parts, domain = list[tuple[Array, Mask, Mask]](), self.domain
+            for scene in self.scenes:
+                read, note = _read(scene, scene.bands[i], domain)
+                if scene is first:
+                    self.units.append(read.domain.name)
+                    # All are in the unit of what was measured, and intensities where that is complex.
+                    domain = "intensity" if read.domain.name == "complex" else read.domain.name
+                    if note not in ("", *said):
+                        print(f"restorekit: note: {note}", file=sys.stderr)
+                        said.add(note)
+                with scene.opened() as source:
+                    parts.append(read.read(source, scene.whole)[1:])
+            valid = np.logical_and.reduce([parts[0][2], *(there for _, there, _ in parts[1:])])
+            y, x, *truth = (np.where(valid, intensity, 0.0) for intensity, _, _ in parts)
+            yield names[number - 1] or f"band {number}", y, x, truth[0] if truth else None, valid
+
+    @cached_property
+    def units(self) -> list[str]:
+        """Of the bands that were read so far."""
+        return []
 
     def _json(self, found: list[tuple[str, Assessment]]) -> str:
         files = [str(s.path) for s in self.scenes]
         bands = [{"band": name, **a.plain()} for name, a in found]
-        return io.json_text({"files": files, "domain": self.domains[0].name, "bands": bands})
+        return io.json_text({"files": files, "domain": self.units[0], "bands": bands})
 
     def _facts(self) -> list[tuple[str, str]]:
-        bands, h, w = self.scenes[0].shape
+        first = self.scenes[0]
+        bands, h, w = len(first.bands), first.height, first.width
         names = ("measured", "restored", "truth")
         facts = [(name, s.path.name) for name, s in zip(names, self.scenes)]
-        facts += [("size", f"{w} × {h}, {bands} band{'s' if bands > 1 else ''}"), ("unit", self.domains[0].name)]
+        facts += [("size", f"{w} × {h}, {bands} band{'s' if bands > 1 else ''}"), ("unit", self.units[0])]
         return [*facts, ("judged by", f"restorekit {restorekit.__version__}")]
 
     def _command(self) -> str:
         words: list[object] = ["restorekit", "metrics", "sar", self.measured_file, self.restored_file]
-        words += ["--domain", self.domains[0].name, "--looks", self.looks]
+        words += ["--domain", self.units[0], "--looks", self.looks]
         optional = {"--truth": self.truth_file, "--window": self.window, "--target": self.target}
         for option, value in optional.items():
             words += [] if value is None else [option, value]
         return shlex.join(str(w) for w in [*words, "--report", self.report])
 
 
-def _sample(s: Scene) -> NDArray[Any]:
-    x, valid = s.band(0)
-    found = x[valid]
-    return found[:: max(1, found.size // SAMPLE)]
+def _read(scene: Scene, number: int, domain: str) -> tuple[Read, str]:
+    """How to read a band. BadInput names the file."""
+    with scene.opened() as source:
+        try:
+            return band_of(scene, source, number, domain)
+        except BadInput as error:
+            raise BadInput(f"{scene.path}: {error}") from None
 
 
 def _looks(text: str) -> float | None:

@@ -64,10 +64,8 @@ class Wanted:
 
 def assess(measured: Array, restored: Array, valid: Mask, wanted: Wanted, truth: Array | None = None) -> Assessment:
     """Of intensities (H, W). BadInput where nothing is valid, a window lies outside, or looks cannot be measured."""
-    if not valid.any():
-        raise BadInput("no pixel is valid in all files: nothing to compare")
     if not (measured[valid] > 0).any():
-        raise BadInput("no valid pixel was measured above 0: nothing to compare")
+        raise BadInput("no pixel holds a value above 0 in all files: nothing to compare")
     found, flat = _looks(measured, valid, needed=wanted.looks is None)
     looks = found.looks if wanted.looks is None and found is not None else wanted.looks or 1.0
     pair = quality.Pair(measured, restored, valid)
