@@ -107,10 +107,10 @@ def test_zeros_do_not_count_where_windows_are_few() -> None:
 
 
 def test_windows_with_texture_leave_the_correlation_of_the_others() -> None:
-    """Ten of sixteen windows rise and fall by a factor of five: two of the eight flattest are among them."""
+    """Ten of sixteen windows rise and fall by a factor of seven: two of the eight flattest are among them."""
     y = draw((96, 96), 4, None, np.random.default_rng(1))
     rows = np.arange(96)[:, None] * np.ones(96)
-    wave = np.exp(0.8 * np.sin(rows / 4))
+    wave = np.exp(np.sin(rows / 2))
     window = (rows // 24 * 4 + np.arange(96) // 24).astype(int)
     found = measure(np.where(window < 10, wave * y, y), whole(y))
     assert found.kappa == pytest.approx(1, abs=0.15)
