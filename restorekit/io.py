@@ -191,8 +191,13 @@ def write_text(path: PathLike, text: str) -> None:
 
 
 def write_json(path: PathLike, obj: Any) -> None:
-    """Write `obj` as strict JSON; numpy values become plain ones, NaN and infinity the strings that float() reads."""
-    write_text(path, json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `obj` as strict JSON, whole or not at all."""
+    write_text(path, json_text(obj) + "\n")
+
+
+def json_text(obj: Any) -> str:
+    """Strict JSON; numpy values become plain ones, NaN and infinity the strings that float() reads."""
+    return json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def sha256(path: PathLike) -> str:

@@ -187,7 +187,10 @@ class Gamma(Likelihood):
         return self.looks * ((2.0 if self.domain == "amplitude" else 1.0) / mean.clamp(min=self.floor)) ** 2
 
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
-        speckle = _gamma(self.looks, mean, generator)
+        return self.speckled(mean, _gamma(self.looks, mean, generator))
+
+    def speckled(self, mean: Tensor, speckle: Tensor) -> Tensor:
+        """`mean` under speckle of mean 1 that is drawn already, of the same shape."""
         if self.domain == "log":
             return mean + speckle.log()
         return mean * (speckle.sqrt() if self.domain == "amplitude" else speckle)

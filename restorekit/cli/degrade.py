@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from restorekit.cli.options import Range, Seed
+
+if TYPE_CHECKING:
+    from restorekit.likelihood import Likelihood
 
 
 def degrade(
@@ -16,6 +19,7 @@ def degrade(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Measurement to write; OUT_truth is written beside it.", show_default=False)],
     op: Annotated[str, typer.Option(help="Forward model, as for `restore`.")],
     noise: Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")] = "gaussian:0.01",
+    correlated: Annotated[str | None, typer.Option(metavar="SWATH", help="Speckle with the grain of a Sentinel-1 swath, iw1, iw2 or iw3; with gamma noise.")] = None,
     seed: Seed = 0,
     dtype: Annotated[str | None, typer.Option(help="uint8, uint16 or float32; default: that of IN, float32 for hadamard and phase. Integers clip the noise.")] = None,
     range_: Range = None,
@@ -30,6 +34,7 @@ def degrade(
 
     different(source, target)
     law = spec.likelihood(noise)
+    grain = None if correlated is None else _grained(law, correlated)
     logarithms = isinstance(law, Gamma) and law.domain == "log"
     picture = io.read(source, (0.0, 1.0) if logarithms else span(range_))
     if logarithms and not picture.dtype.startswith("float"):
@@ -39,7 +44,7 @@ def degrade(
     shape = picture.pixels.shape
     operator = spec.operator(op, image=(shape[0], shape[1], shape[2]))
     rng = torch.Generator().manual_seed(seed)
-    y = law.sample(operator(torch.from_numpy(picture.pixels)[None]), rng)[0]
+    y = (grain or law).sample(operator(torch.from_numpy(picture.pixels)[None]), rng)[0]
     y = y if y.ndim == 3 else y.reshape(shape[0] if y.ndim == 2 else 1, 1, -1)
     if op.partition(":")[0] in spec.NO_PICTURE:
         dtype = dtype or "float32"
@@ -54,3 +59,14 @@ def degrade(
     io.write(target, y.numpy(), picture, dtype)
     io.write(truth, picture.pixels, picture, dtype)
     print(f"{target}  (truth: {truth})")
+
+
+def _grained(law: Likelihood, name: str) -> Likelihood:
+    from restorekit.errors import BadInput
+    from restorekit.likelihood import Gamma
+    from restorekit.sar.grain import Correlated
+    from restorekit.sar.speckle import swath
+
+    if not isinstance(law, Gamma):
+        raise BadInput(f"--correlated {name} is for speckle; give --noise gamma:LOOKS")
+    return Correlated.of(law, swath(name))

@@ -1,16 +1,35 @@
-"""metrics: how close a picture is to the truth."""
+"""metrics: how close a picture is to the truth, and what a radar scene or a fusion is judged by."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from restorekit.cli import metrics_sar
 from restorekit.cli.options import Range
 
 
-def metrics(
+class Words(TyperGroup):
+    """The first word is a command if it is the name of one, and otherwise a picture."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = not args or args[0] in self.commands or args[0] == "--help"
+        return super().parse_args(ctx, args if named else ["pictures", *args])
+
+
+app = typer.Typer(
+    cls=Words,
+    no_args_is_help=True,
+    help="How close a picture is to the truth: restorekit metrics PICTURE TRUTH, with the options of `metrics pictures`. "
+    "And what else results are judged by.",
+)
+
+
+@app.command()
+def pictures(
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", show_default=False)],
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", show_default=False)],
     names: Annotated[str | None, typer.Option(help="Comma-separated; default: all of psnr, ssim, mae, rmse.")] = None,
@@ -35,3 +54,6 @@ def metrics(
         print(json.dumps({k: v if v != float("inf") else "inf" for k, v in values.items()}))
     else:
         print("\n".join(f"{name:6} {value:.4f}" for name, value in values.items()))
+
+
+app.command("sar")(metrics_sar.sar)

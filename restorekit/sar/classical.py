@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from restorekit.errors import BadInput
 from restorekit.sar.looks import Array, Mask
 
 LEAST = 1e-30
@@ -48,8 +49,9 @@ class Filter:
         """Mean and C_i^2 of the valid pixels of each window, or of those of `kernel`."""
 
         def total(a: Array) -> Array:
-            if kernel is None:
-                return ndimage.uniform_filter(a, self.size, mode="constant") * self.size**2
+            if kernel is None:  # not running sums, which would carry rounding, and with it the cut of blocks, along
+                line = np.ones(self.size)
+                return ndimage.correlate1d(ndimage.correlate1d(a, line, 0, mode="constant"), line, 1, mode="constant")
             return ndimage.correlate(a, kernel, mode="constant")
 
         count = np.maximum(total(v), 1e-9)
@@ -68,15 +70,18 @@ class Boxcar(Filter):
 
 @dataclass(frozen=True)
 class Lee(Filter):
-    """Lee, IEEE TPAMI 1980: mean + (1 - C_u^2 / C_i^2) (y - mean)."""
+    """Lee, IEEE TPAMI 1980, for multiplicative noise: mean + (C_i^2 - C_u^2) / (C_i^2 + C_u^4) (y - mean).
+
+    Much software takes (C_i^2 - C_u^2) / C_i^2, which leaves more speckle where looks are few.
+    """
 
     def filtered(self, x: Array, v: Array) -> Array:
         return _towards(x, *self.moments(x, v), self.looks)
 
 
 def _towards(x: Array, mean: Array, c2: Array, looks: float) -> Array:
-    weight = np.clip(1 - 1 / (looks * np.maximum(c2, LEAST)), 0, 1)
-    return mean + weight * (x - mean)
+    u2 = 1 / looks
+    return mean + np.maximum(c2 - u2, 0) / (c2 + u2**2) * (x - mean)
 
 
 @dataclass(frozen=True)
@@ -123,38 +128,62 @@ def _moved(x: Array, down: int, right: int) -> Array:
 
 @dataclass(frozen=True)
 class Frost(Filter):
-    """Frost, Stiles, Shanmugan, Holtzman, IEEE TPAMI 1982: weights exp(-damping C_i^2 distance)."""
+    """Frost, Stiles, Shanmugan, Holtzman, IEEE TPAMI 1982: weights exp(-damping C_i^2 / C_u^2 distance).
 
-    damping: float = 2.0
+    The paper tunes damping C_i^2 to a sensor, and software takes 2 C_i^2: the default here at four looks. Over C_u^2 a flat
+    scene is smoothed alike whatever the looks; 2 C_i^2 of one look would leave nearly all speckle.
+    """
+
+    damping: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.damping < math.inf:
+            raise ValueError(f"damping={self.damping:g} must be 0 or more")
 
     def filtered(self, x: Array, v: Array) -> Array:
         _, c2 = self.moments(x, v)
-        r = self.size // 2
+        r, (h, w) = self.size // 2, x.shape
         total, weights = np.zeros_like(x), np.zeros_like(x)
         padded, there = np.pad(x, r), np.pad(v, r)
         for i in range(self.size):
             for j in range(self.size):
-                w = (
-                    np.exp(-self.damping * c2 * math.hypot(i - r, j - r))
-                    * there[i : i + x.shape[0], j : j + x.shape[1]]
-                )
-                total += w * padded[i : i + x.shape[0], j : j + x.shape[1]]
-                weights += w
+                weight = np.exp(-self.damping * self.looks * c2 * math.hypot(i - r, j - r))
+                weight *= there[i : i + h, j : j + w]
+                total += weight * padded[i : i + h, j : j + w]
+                weights += weight
         return total / np.maximum(weights, LEAST)
 
 
 @dataclass(frozen=True)
 class GammaMAP(Filter):
     """Lopes, Nezry, Touzi, Laur, IGARSS 1990: the mode of a gamma scene under gamma speckle; the mean where C_i <= C_u, the
-    pixel where C_i >= sqrt(2) C_u."""
+    pixel as it is where C_i >= C_max.
+
+    C_max^2 = 1 + 2 / looks (Lopes, Touzi, Nezry, TGRS 1990). Much software takes 2 / looks, which leaves many more pixels
+    as they are: of camera at four looks 16 % and not 4 %. The mode lies below the mean of what is not flat.
+    """
+
+    highest: float | None = None  # C_max^2; None: 1 + 2 / looks
 
     def filtered(self, x: Array, v: Array) -> Array:
         mean, c2 = self.moments(x, v)
         u2 = 1 / self.looks
+        highest = 1 + 2 * u2 if self.highest is None else self.highest
         alpha = (1 + u2) / np.maximum(c2 - u2, 1e-12)
         b = alpha - self.looks - 1
         mode = (b * mean + np.sqrt((b * mean) ** 2 + 4 * alpha * self.looks * x * mean)) / (2 * alpha)
-        return np.where(c2 <= u2, mean, np.where(c2 >= 2 * u2, x, mode))
+        return np.where(c2 <= u2, mean, np.where(c2 >= highest, x, mode))
 
 
 FILTERS = {"boxcar": Boxcar, "lee": Lee, "refined-lee": RefinedLee, "frost": Frost, "gamma-map": GammaMAP}
+
+
+def by_name(name: str, looks: float, size: int = 7) -> Filter:
+    """BadInput for an unknown name, which lists what is known, and for settings that cannot be."""
+    if name not in FILTERS:
+        raise BadInput(f"unknown filter {name!r}; known: {', '.join(FILTERS)}")
+    try:
+        return FILTERS[name](looks, size)
+    except ValueError as error:
+        raise BadInput(f"{name}: {error}") from None

@@ -7,7 +7,6 @@ each window chooses and the other half is measured, in turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from restorekit.errors import BadInput
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 LEAST, MOST = 0.05, 1000.0  # looks that are searched
+SLIGHT = 0.05  # correlation that is not told from texture
 DISAGREE = 0.3  # relative difference of two estimates from which on they are told apart aloud
 
 
@@ -33,14 +33,15 @@ def trigamma_inverse(variance: float) -> float:
 
 @dataclass(frozen=True)
 class Windows:
-    """Upper left corners (N, 2) of squares of `side` pixels, all of whose pixels are valid and above 0."""
+    """Upper left corners (N, 2) of rectangles, all of whose pixels are valid and above 0."""
 
     corners: NDArray[np.int64]
-    side: int
+    height: int
+    width: int
 
     def of(self, x: Array) -> Array:
-        """(N, side, side): their content."""
-        return np.stack([x[i : i + self.side, j : j + self.side] for i, j in self.corners])
+        """(N, height, width): their content."""
+        return np.stack([x[i : i + self.height, j : j + self.width] for i, j in self.corners])
 
 
 def windows(y: Array, valid: Mask, side: int = 24) -> Windows:
@@ -53,16 +54,18 @@ def windows(y: Array, valid: Mask, side: int = 24) -> Windows:
         if usable[i : i + side, j : j + side].all()
     ]
     if not corners:
-        raise BadInput(f"no square of {side}x{side} valid pixels to measure looks in; give --looks")
-    return Windows(np.array(corners), side)
+        raise BadInput(f"no square of {side}x{side} valid pixels above 0 to measure looks in; give --looks")
+    return Windows(np.array(corners), side, side)
 
 
-def flattest(y: Array, where: Windows, share: float, least: int = 8) -> tuple[Sequence[int], Sequence[int]]:
-    """Numbers of the `share` of windows (at least `least`, at most all) whose upper, and whose lower half varies least."""
-    logs, half = np.log(where.of(y)), where.side // 2
-    count = min(len(logs), max(least, round(share * len(logs))))
-    upper, lower = (np.argsort(part.var((1, 2)))[:count] for part in (logs[:, :half], logs[:, half:]))
-    return upper.tolist(), lower.tolist()
+def flattest(y: Array, where: Windows, share: float = 0.03, least: int = 8) -> Windows:
+    """Halves of the `share` of windows (at least `least`, at most all) whose other half varies least: of what did not choose."""
+    half = where.height // 2
+    upper, lower = where.corners, where.corners + np.array([half, 0])
+    count = min(len(upper), max(least, round(share * len(upper))))
+    parts = [Windows(corners, half, where.width) for corners in (upper, lower)]
+    by_upper, by_lower = (np.argsort(np.log(part.of(y)).var((1, 2)), kind="stable")[:count] for part in parts)
+    return Windows(np.concatenate([lower[by_upper], upper[by_lower]]), half, where.width)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Looks:
     count: int  # windows
     lag_one: tuple[float, float]  # correlation of intensity with the next row, the next column
     kappa: float  # sum of the correlations over all lags
+    reach: int = 1  # lag from which on pixels, along rows and columns, are independent
 
     @property
     def effective(self) -> float:
@@ -98,34 +102,55 @@ class Looks:
 
 def measure(y: Array, valid: Mask, side: int = 24, share: float = 0.03) -> Looks:
     """Looks of intensities y (H, W). BadInput where no window can be used."""
-    where = windows(y, valid, side)
-    upper, lower = flattest(y, where, share)
-    blocks, half = where.of(y).astype(np.float64), side // 2
-    parts = np.concatenate([blocks[upper][:, half:], blocks[lower][:, :half]])  # what did not choose
+    parts = flattest(y, windows(y, valid, side), share).of(y).astype(np.float64)
     parts = parts / parts.mean((1, 2), keepdims=True)
-    n = parts[0].size
-    variance = float(np.median(np.log(parts).var((1, 2)))) * n / (n - 1)
-    moments = 1 / (float(np.median(parts.var((1, 2)))) * n / (n - 1))
     correlation = correlations(parts)
+    rows, columns = extent(correlation, parts.size)
+    kappa = _kappa(correlation, rows, columns)
+    n = parts[0].size
+    free = n / max(n - kappa, 1.0)  # the mean that each part lost went with so much of its variance
+    variance, moments = (float(np.median(x.var((1, 2)))) * free for x in (np.log(parts), parts))
     return Looks(
-        trigamma_inverse(variance), moments, len(parts), (float(correlation[1, 0]), float(correlation[0, 1])),
-        kappa_of(correlation),
+        trigamma_inverse(variance), min(1 / max(moments, 1e-30), MOST), len(parts), (float(correlation[1, 0]), float(correlation[0, 1])),
+        kappa, max(rows, columns),
     )  # fmt: skip
 
 
-def correlations(parts: Array, lags: int = 5) -> Array:
-    """(lags, lags): of intensities (N, h, w) of mean 1, by lag down and to the right."""
+def correlations(parts: Array, lags: int = 8) -> Array:
+    """(lags, lags): of intensities (N, h, w) by lag down and to the right, the median over parts, which texture spares.
+
+    Each part lost its own mean, and with it kappa / (h w) of the variance at every lag, which is given back.
+    """
     d = parts - parts.mean((1, 2), keepdims=True)
     _, h, w = d.shape
-    found = np.array([[(d[:, i:, j:] * d[:, : h - i, : w - j]).mean() for j in range(lags)] for i in range(lags)])
-    return found / found[0, 0]
+    each = np.array([[(d[:, i:, j:] * d[:, : h - i, : w - j]).mean((1, 2)) for j in range(lags)] for i in range(lags)])
+    found = np.median(each / np.maximum(each[0, 0], 1e-30), axis=2)
+    found[0, 0] = 1.0
+    whole = found
+    for _ in range(3):
+        lost = min(kappa_of(whole, parts.size) / (h * w), 0.5)
+        whole = found * (1 - lost) + lost
+    return whole
 
 
-def kappa_of(correlation: Array, least: float = 0.03) -> float:
-    """Sum over all lags of both signs, of what is above chance; 1 for independent pixels."""
-    kept = np.where(correlation > least, correlation, 0.0)
-    kept[0, 0] = 1.0
-    weights = np.full(kept.shape, 4.0)
+def extent(correlation: Array, count: int) -> tuple[int, int]:
+    """First lag down, and to the right, at which correlations of `count` pixels are chance, or under `SLIGHT`."""
+    found = []
+    for line in (correlation[:, 0], correlation[0]):
+        # Bartlett: so far as neighbours are alike, there are fewer to average over. A median errs by a quarter more.
+        error = 1.25 * np.sqrt((1 + 2 * (np.cumsum(line[1:] ** 2) - line[1:] ** 2)) / count)
+        below = np.flatnonzero(line[1:] < np.maximum(2 * error, SLIGHT))
+        found.append(int(below[0]) + 1 if below.size else len(line))
+    return found[0], found[1]
+
+
+def kappa_of(correlation: Array, count: int) -> float:
+    """Sum over the lags of both signs up to `extent`, of correlations measured on `count` pixels; 1 for independent ones."""
+    return _kappa(correlation, *extent(correlation, count))
+
+
+def _kappa(correlation: Array, rows: int, columns: int) -> float:
+    weights = np.full((rows, columns), 4.0)
     weights[0, :] = weights[:, 0] = 2.0
     weights[0, 0] = 1.0
-    return float((weights * kept).sum())
+    return float((weights * correlation[:rows, :columns]).sum())

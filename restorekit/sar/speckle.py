@@ -75,8 +75,8 @@ def swath(name: str) -> Spectrum:
 def draw(shape: tuple[int, int], looks: float, spectrum: Spectrum | None, rng: np.random.Generator) -> Array:
     """(H, W) of speckle: Gamma(looks) with mean 1, independent from pixel to pixel or with the correlation of `spectrum`.
 
-    A whole number of looks is the mean intensity of so many fields; otherwise a Gaussian field of the same correlation
-    goes through the quantiles of the gamma law.
+    A whole number of looks is the mean intensity of so many fields; otherwise a Gaussian field goes through the quantiles
+    of the gamma law. BadInput for looks that cannot be.
     """
     if not 0 < looks < math.inf:
         raise BadInput(f"looks={looks:g} must be above 0")
@@ -85,17 +85,29 @@ def draw(shape: tuple[int, int], looks: float, spectrum: Spectrum | None, rng: n
     if looks == round(looks):
         fields = (np.abs(spectrum.field(*shape, rng)) ** 2 for _ in range(round(looks)))
         return np.add.reduce(list(fields)) / looks
-    # The correlation of intensities is |rho|^2, which the product of two fields has to make up for.
-    normal = _gaussian(spectrum, shape, rng)
+    normal = _gaussian(spectrum, shape, looks, rng)
     return stats.gamma.ppf(special.ndtr(normal), looks, scale=1 / looks)
 
 
-def _gaussian(spectrum: Spectrum, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Standard normal numbers whose correlation is |rho|^2: their spectrum is that of the complex data with itself."""
+def _gaussian(spectrum: Spectrum, shape: tuple[int, int], looks: float, rng: np.random.Generator) -> Array:
+    """Standard normal numbers so correlated that their gamma quantiles have the correlation |rho|^2 of intensities."""
     h, w = (n + MARGIN for n in shape)
-    axes = []
-    for n, oversampling in ((h, spectrum.azimuth), (w, spectrum.range)):
-        rho = np.fft.ifft(spectrum.window(n, oversampling) ** 2)
-        axes.append(np.sqrt(np.fft.fft(np.abs(rho) ** 2).real.clip(min=0)))
+    down, across = (
+        np.abs(np.fft.ifft(spectrum.window(n, over) ** 2)) ** 2
+        for n, over in ((h, spectrum.azimuth), (w, spectrum.range))
+    )
+    power = np.fft.fft2(_before_quantiles(down[:, None] * across, looks)).real.clip(min=0)
     white = np.fft.fft2(rng.standard_normal((h, w)))
-    return np.fft.ifft2(white * axes[0][:, None] * axes[1]).real[: shape[0], : shape[1]]
+    return np.fft.ifft2(white * np.sqrt(power / power.mean())).real[: shape[0], : shape[1]]
+
+
+def _before_quantiles(correlation: Array, looks: float) -> Array:
+    """Of normal numbers whose gamma quantiles are to have `correlation`, 0 to 1: sum c_k^2 r^k, c_k Hermite coefficients."""
+    z, weight = np.polynomial.hermite_e.hermegauss(96)
+    quantile = np.where(z < 0, stats.gamma.ppf(special.ndtr(z), looks), stats.gamma.isf(special.ndtr(-z), looks))
+    orders = np.arange(1, 24)
+    c = [float((weight * quantile * special.eval_hermitenorm(int(k), z)).sum()) for k in orders]
+    power = np.square(c) / special.factorial(orders)
+    r = np.linspace(0, 1, 513)
+    after = (power * r[:, None] ** orders).sum(1) / power.sum()
+    return np.interp(correlation, after, r)
