@@ -113,8 +113,12 @@ def test_ground_control_points_come_back(tmp_path: Path) -> None:
 
 def test_rational_polynomials_come_back(tmp_path: Path) -> None:
     numbers = [0.001 * k for k in range(20)]
-    model = RPC(  # type: ignore[call-arg]
-        10.0, 5.0, 50.0, 0.1, numbers, [1.0, *numbers[1:]], 75.0, 75.0, 11.0, 0.2, numbers, [1.0, *numbers[1:]], 85.0, 85.0, 0.1, 0.1,
+    names = ("height_off", "lat_off", "long_off", "line_off", "samp_off", "height_scale", "lat_scale", "long_scale")
+    make: Any = RPC  # its fields are unknown to checkers
+    model = make(
+        **dict(zip(names, (10.0, 50.0, 11.0, 75.0, 85.0, 5.0, 0.1, 0.2))), line_scale=75.0, samp_scale=85.0,
+        line_num_coeff=numbers, line_den_coeff=[1.0, *numbers[1:]], samp_num_coeff=numbers, samp_den_coeff=[1.0, *numbers[1:]],
+        err_bias=0.1, err_rand=0.1,
     )  # fmt: skip
     source = write_tiff(tmp_path / "in.tif", speckled()[1], rpcs=model, crs=None, transform=Affine.identity())
     same(source, despeckled(source))

@@ -75,7 +75,7 @@ class Whitening:
     def coarse(self, mask: Mask) -> Mask:
         """A mask on the coarse grid: true where all that is near is."""
         m, n = self.down.size(mask.shape[0]), self.across.size(mask.shape[1])
-        near = ndimage.binary_erosion(mask, np.ones((3, 3)), border_value=1)
+        near = np.asarray(ndimage.binary_erosion(mask, np.ones((3, 3)), border_value=1), np.bool_)
         return near[np.ix_(_nearest(m, mask.shape[0]), _nearest(n, mask.shape[1]))]
 
     @staticmethod
