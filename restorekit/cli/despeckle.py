@@ -30,6 +30,7 @@ def despeckle(
     scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a dask cluster that is running, as tcp://host:8786.")] = None,
     tile: Annotated[int, typer.Option(min=1, help="Side of what a worker takes at a time, pixels, at least one block; does not change the result.")] = 512,
     block: Annotated[int | None, typer.Option(min=64, help="Side of the blocks, pixels, faded into each other; part of the result. Default 512, filters 1024.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with pictures, the ratio, and figures with what each should be.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away the unfinished work of an earlier run with other settings.")] = False,
     snap: Annotated[bool, typer.Option("--interop-snap", help="Without the predictor that some older readers of GeoTIFF do not know.")] = False,
 ) -> None:  # fmt: skip
@@ -42,5 +43,5 @@ def despeckle(
     Despeckling(
         source=source, target=target, domain=domain, looks=looks, solver=solver, samples=samples, decorrelate=decorrelate,
         preview=preview, prior=prior, steps=steps, seed=seed, device=device, precision=precision, keep_dtype=keep_dtype,
-        executor=executor, workers=workers, scheduler=scheduler, tile=tile, block=block, restart=restart, snap=snap,
+        executor=executor, workers=workers, scheduler=scheduler, tile=tile, block=block, restart=restart, snap=snap, report=report,
     ).run()  # fmt: skip

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from restorekit.cli.options import different
+from restorekit import io
+from restorekit.cli.options import check_page, different
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.raster.source import Window
 from restorekit.scenes.despeckle import Plan, Settings, plan
 from restorekit.scenes.eta import Cost, cost
 from restorekit.scenes.execute import Executor, executor_of
+from restorekit.scenes.page import judged
 
 LONG = 60.0  # seconds of work from which on several processes pay
 
@@ -46,9 +49,12 @@ class Despeckling:
     block: int | None
     restart: bool
     snap: bool
+    report: Path | None
 
     def run(self) -> None:
         different(self.source, self.target)
+        if self.report is not None:
+            check_page(self.report)
         began = time.perf_counter()
         made = plan(self.source, self.target, self.settings, self._window)
         for line in made.said:
@@ -57,6 +63,13 @@ class Despeckling:
         with bar("despeckle", "blocks") as show:
             written = made.run(executor, tile=self.tile, restart=self.restart, progress=show, snap=self.snap)
         seconds = time.perf_counter() - began
+        if self.report is not None and made.bands:
+            page, why = judged(made, shlex.join(["restorekit", *sys.argv[1:]]))
+            if page is None:
+                say(why)
+            else:
+                io.write_text(self.report, page)
+                written.append(self.report)
         print(f"{', '.join(map(str, written))}  ({seconds:.1f} s)")
 
     @property

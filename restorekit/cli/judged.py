@@ -14,6 +14,7 @@ import numpy as np
 
 import restorekit
 from restorekit import io
+from restorekit.cli.options import check_page
 from restorekit.errors import BadInput
 from restorekit.report.despeckled import Band, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
@@ -65,11 +66,8 @@ class Judged:
         return [scene_of(path) for path in files if path is not None]
 
     def _check_report(self) -> None:
-        if self.report is None:
-            return
-        if self.report.suffix.lower() not in (".html", ".htm"):
-            raise BadInput(f"{self.report}: a report is a page; give --report {self.report.stem or 'quality'}.html")
-        io.check_target(self.report)
+        if self.report is not None:
+            check_page(self.report)
 
     def _check_sizes(self) -> None:
         first, *others = ((len(s.bands), s.height, s.width) for s in self.scenes)

@@ -83,6 +83,15 @@ def size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[-1])
 
 
+def check_page(path: Path) -> None:
+    """Refuse, before any work, a report that cannot be written."""
+    from restorekit import io
+
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise BadInput(f"{path}: a report is a page; give --report {path.stem or 'quality'}.html")
+    io.check_target(path)
+
+
 def different(source: Path, target: Path) -> None:
     """Refuse to write over what was read: a measurement cannot be had again."""
     if target.exists() and source.exists() and target.samefile(source):

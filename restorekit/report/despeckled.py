@@ -46,6 +46,7 @@ class Band:
     valid: Mask
     assessment: Assessment
     std: Array | None = None
+    std_of: str = "intensity"
 
 
 def page(
@@ -149,7 +150,7 @@ def _pictures(b: Band) -> list[Html]:
         picture = image(
             map_uri(np.where(there, std, 0), end), f"{b.name}, standard deviation", (w, h), data_name="Std", **EAGER
         )
-        found.append(figure(picture, tag("b", "Std"), f" · of the restored intensity, 0 dark to {end:.3g} light"))
+        found.append(figure(picture, tag("b", "Std"), f" · of the restored {b.std_of}, 0 dark to {end:.3g} light"))
     return found
 
 

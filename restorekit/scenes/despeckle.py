@@ -68,9 +68,14 @@ class Settings:
         return made
 
     @property
+    def learned(self) -> bool:
+        """Whether a prior is used."""
+        return isinstance(self.method, Diffusion)
+
+    @property
     def remedy(self) -> str:
         """Filters take their looks from the data as they are."""
-        return self.decorrelate if isinstance(self.method, Diffusion) else "none"
+        return self.decorrelate if self.learned else "none"
 
     def grid(self, height: int, width: int) -> Grid:
         side = self.block or SIDE[type(self.method)]
@@ -125,7 +130,7 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """All that must be the same for the work of one run to be of use to another."""
         s, grid = self.settings, self.job.grid
-        of_prior = {"prior": s.prior, "prior_sha256": io.sha256(find(s.prior))} if _learned(s) else {}
+        of_prior = {"prior": s.prior, "prior_sha256": io.sha256(find(s.prior))} if s.learned else {}
         return {
             "restorekit": restorekit.__version__, "input": io.sha256(self.scene.path), "solver": s.solver,
             **of_prior, "steps": s.steps, "samples": s.samples, "seed": s.seed, "domain": s.domain,
@@ -170,10 +175,6 @@ class Plan:
         tags = {PROVENANCE: json.dumps(self.identity), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
         for output in outputs:
             output.write(self.scene, Result(self.job, store, self.preview), store.folder, tags)
-
-
-def _learned(settings: Settings) -> bool:
-    return isinstance(settings.method, Diffusion)
 
 
 def beside(target: Path, what: str) -> Path:

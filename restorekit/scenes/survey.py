@@ -95,6 +95,12 @@ class Band:
         """What the file would hold for intensities."""
         return (self.domain.value(intensity) - self.offset) / self.scale
 
+    def back(self, numbers: Array) -> Array:
+        """The intensities of `numbers`, of which those of complex data are some already."""
+        if self.domain.name == "complex":
+            return numbers
+        return self.domain.intensity(self.scale * numbers + self.offset)
+
 
 @dataclass(frozen=True)
 class Facts:

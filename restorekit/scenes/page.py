@@ -1,0 +1,74 @@
+"""The page of a despeckling: what was measured and restored, their ratio, and figures with what each should be."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from restorekit.errors import BadInput
+from restorekit.raster.source import Window
+from restorekit.report.despeckled import Band as Shown
+from restorekit.report.despeckled import render
+from restorekit.sar.assessment import Wanted, assess
+from restorekit.sar.looks import Array
+from restorekit.scenes.despeckle import Plan, beside
+from restorekit.scenes.files import scene_of
+from restorekit.scenes.survey import Band
+
+LARGEST = 4096  # pixels, side of the middle of a scene that is shown and judged
+
+
+def middle(height: int, width: int, side: int = LARGEST) -> Window:
+    h, w = min(height, side), min(width, side)
+    return Window((height - h) // 2, (width - w) // 2, h, w)
+
+
+def page_of(plan: Plan, command: str) -> str:
+    """Of a plan that was run. BadInput where no band has a flat window to judge it by."""
+    part = plan.preview or plan.scene.whole
+    at = middle(part.height, part.width)
+    there = Window(part.top + at.top, part.left + at.left, at.height, at.width)
+    bands = [_shown(plan, number, there, at) for number in plan.bands]
+    s, where = (
+        plan.settings,
+        "" if (at.height, at.width) == (part.height, part.width) else f"the middle {at.height} x {at.width} of ",
+    )
+    facts = [
+        ("scene", f"{where}{part.height} x {part.width} pixels"), ("solver", s.solver),
+        *([("prior", s.prior), ("samples", str(s.samples)), ("seed", str(s.seed))] if s.learned else []),
+    ]  # fmt: skip
+    return render(bands, name=plan.scene.path.name, facts=facts, command=command)
+
+
+def _shown(plan: Plan, number: int, there: Window, at: Window) -> Shown:
+    read, facts = plan.bands[number]
+    with plan.scene.opened() as source:
+        _, y, _, signal = read.read(source, there)
+    x = read.back(_written(plan, number, at, "mean"))
+    std = _written(plan, number, at, "std") if plan.settings.samples > 1 else None
+    descriptions = () if plan.scene.raster is None else plan.scene.raster.descriptions
+    name = (descriptions[number - 1] if descriptions else None) or f"band {number}"
+    # After whitening the looks of the facts are those of another grid.
+    looks = (
+        facts.looks if facts.remedy not in ("whiten", "subsample") or facts.measured is None else facts.measured.looks
+    )
+    assessment = assess(y, np.where(signal, x, 0.0), signal, Wanted(looks))
+    return Shown(name, y, np.where(signal, x, 0.0), signal, assessment, std, unit_of(read))
+
+
+def _written(plan: Plan, number: int, at: Window, layer: str) -> Array:
+    path = plan.target if layer == "mean" else beside(plan.target, layer)
+    with scene_of(path).opened() as source:
+        x, valid = source.read(at, number)
+    return np.where(valid, x, 0.0).astype(np.float64)
+
+
+def unit_of(band: Band) -> str:
+    return {"db": "value in dB", "complex": "intensity"}.get(band.domain.name, band.domain.name)
+
+
+def judged(plan: Plan, command: str) -> tuple[str | None, str]:
+    """(page, "") or (None, why there is none)."""
+    try:
+        return page_of(plan, command), ""
+    except BadInput as error:
+        return None, f"no report: {error}"
