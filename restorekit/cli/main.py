@@ -24,6 +24,7 @@ from restorekit.cli import (
     tune,
 )
 from restorekit.errors import BadInput, Stopped
+from restorekit.heap import keep_freed_memory
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -89,6 +90,7 @@ def _stopped(arguments: list[str]) -> int:
 def run(arguments: list[str] | None = None) -> None:
     """The entry point of the `restorekit` command."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    keep_freed_memory()
     try:
         code = app(arguments, standalone_mode=False, prog_name="restorekit")
         if code == 130:  # what newer versions of typer make of a KeyboardInterrupt

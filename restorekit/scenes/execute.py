@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from restorekit.errors import BadInput
+from restorekit.heap import keep_freed_memory
 from restorekit.scenes.job import Job
 from restorekit.scenes.store import Key, Layers
 
@@ -60,6 +61,7 @@ _job: Job | None = None  # of a worker process, which is given it once
 def _begin(job: Job) -> None:
     global _job
     _job = job
+    keep_freed_memory()
 
 
 def _task(keys: Sequence[Key]) -> list[Finished]:
@@ -100,6 +102,7 @@ class Dask:
         except ImportError:
             raise BadInput('--executor dask needs dask; pip install "restorekit[cluster]"') from None
         with self._client(Client, LocalCluster) as client:
+            client.run(keep_freed_memory)
             shared = client.scatter(job, broadcast=True, hash=False)
             futures = [client.submit(run_task, shared, keys, pure=False, retries=3) for keys in tasks]
             for future, found in completed(futures, with_results=True):  # type: ignore[misc]
