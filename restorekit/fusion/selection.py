@@ -11,7 +11,7 @@ step is a cosine transform.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
@@ -132,17 +132,25 @@ class Selection:
         slopes = sum((w * (g - x).abs() for x, w in zip(t.slopes, t.slope_weights)), torch.zeros_like(g))
         return (values + slopes.sum(0)).sum((-2, -1))
 
-    def __call__(self, x0: Tensor, sources: Sources, start: Iterate | None = None) -> tuple[Tensor, Iterate]:
-        """The fused picture, and where a next call with another x0 may go on from."""
+    def __call__(
+        self,
+        x0: Tensor,
+        sources: Sources,
+        start: Iterate | None = None,
+        shown: Callable[[int, int], None] | None = None,
+    ) -> tuple[Tensor, Iterate]:
+        """The fused picture, and where a next call with another x0 may go on from. shown: (iterations done, in all)."""
         step, t = 1 / self.rho, self.terms(sources)
         u, v, p, q = start or Iterate(x0, gradient(x0), torch.zeros_like(x0), torch.zeros_like(t.slopes[0]))
         eigenvalues = _laplacian(x0)
-        for _ in range(self.iterations):
+        for i in range(self.iterations):
             f = idct2(dct2((u - p) - divergence(v - q)) / (1 + eigenvalues))
             slope = gradient(f)
             u = weighted_median_prox(f + p, (x0, *t.values), (1.0, *t.value_weights), step)
             v = weighted_median_prox(slope + q, t.slopes, t.slope_weights, step)
             p, q = p + f - u, q + slope - v
+            if shown is not None:
+                shown(i + 1, self.iterations)
         return u, Iterate(u, v, p, q)
 
 
