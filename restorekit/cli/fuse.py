@@ -65,8 +65,9 @@ def fuse(
     fused, done = _fused(chosen, pair, denoise, seed, device)
     values, said = _in_place(pair, fused)
     record = _record(optical, sar, chosen, pair, seed) | network | done | said
-    record["metrics"] = measured(pair, values[[n - 1 for n in pair.bands]])
-    warnings = files.write(out, values, pair.optical, _line({k: v for k, v in record.items() if k != "metrics"}))
+    pixels = files.stored(values, pair.optical)
+    record["metrics"] = measured(pair, pixels[[n - 1 for n in pair.bands]])
+    warnings = files.write(out, pixels, pair.optical, _line({k: v for k, v in record.items() if k != "metrics"}))
     record |= {"seconds": round(time.monotonic() - began, 2), "outputs": {str(out): io.sha256(out)}}
     io.write_json(out.with_name(out.name + ".json"), record)
     for note in dict.fromkeys([*pair.notes, *_spoken(said), *warnings]):

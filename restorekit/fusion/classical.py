@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 Array = NDArray[np.floating]
+Fusion = Callable[[Array, Array], Array]
 
 
 def mean(o: Array, r: Array) -> Array:

@@ -32,8 +32,7 @@ def recoloured(bands: Array, fused: Array, low: float, high: float) -> tuple[Arr
 
 
 def limits(dtype: str, bands: Array) -> tuple[float, float]:
-    """Values that a result may take: those of an integer type; of floats 0 and more, where `bands` have none below."""
+    """Values that a result may take: those of the type, and none below 0 where `bands` have none."""
     kind = np.dtype(dtype)
-    if kind.kind in "iu":
-        return float(np.iinfo(kind).min), float(np.iinfo(kind).max)
-    return (0.0 if bands.min() >= 0 else -np.inf), np.inf
+    low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (-np.inf, np.inf)
+    return (0.0 if bands.min() >= 0 else float(low)), float(high)

@@ -84,20 +84,24 @@ def check_writable(target: Path, like: Bands) -> None:
     io.check_target(target)
 
 
-def write(target: Path, values: NDArray[np.floating], like: Bands, provenance: str) -> list[str]:
-    """values (C, H, W) with all bands, in the numbers of `like`, in its type and with its metadata; returns warnings.
+def stored(values: NDArray[np.floating], like: Bands) -> NDArray[Any]:
+    """values (C, H, W) of all bands in the type of `like`.
 
     Pixels that are not valid in `like` keep what they held, and valid ones do not become nodata by rounding.
     """
+    nodata = None if like.raster is None else like.raster.nodata
+    return np.stack([_stored(x, old, v, like.dtype, nodata) for x, old, v in zip(values, like.values, like.valid)])
+
+
+def write(target: Path, pixels: NDArray[Any], like: Bands, provenance: str) -> list[str]:
+    """`stored` values with all metadata of `like`; returns warnings."""
     raster = like.raster
-    nodata = None if raster is None else raster.nodata
-    pixels = np.stack([_stored(x, old, v, like.dtype, nodata) for x, old, v in zip(values, like.values, like.valid)])
     if raster is None or target.suffix.lower() not in RASTERS:
         return _write_picture(target, pixels, like)
     work = working_copy(target)
     try:
         with import_rasterio().Env(GDAL_TIFF_INTERNAL_MASK=True):
-            with writing(work, raster, dtype=like.dtype, nodata=nodata) as writer:
+            with writing(work, raster, dtype=like.dtype, nodata=raster.nodata) as writer:
                 for band, x in enumerate(pixels, 1):
                     writer.write(raster.whole, band, x)
                 if raster.masked and not any(c.name == "alpha" for c in raster.colorinterp):

@@ -42,15 +42,21 @@ def _name(crs: Any) -> str:
 def _corners_apart(one: Raster, other: Raster) -> list[float]:
     """In pixels of the first."""
     corners = [(0, 0), (one.width, 0), (0, one.height), (one.width, one.height)]
-    moved = [~one.transform * (other.transform * corner) for corner in corners]
+    moved = [_at(~one.transform, _at(other.transform, corner)) for corner in corners]
     return [float(np.hypot(x - u, y - v)) for (x, y), (u, v) in zip(moved, corners)]
+
+
+def _at(transform: Any, point: tuple[float, float]) -> tuple[float, float]:
+    """(x, y) on the map of (column, row), or back; its operator is called * or @ by the version of affine."""
+    t, (x, y) = transform, point
+    return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
 
 def _transforms(one: Any, other: Any) -> str:
     sides = [(abs(t.a), abs(t.e)) for t in (one, other)]
     if not np.allclose(*sides, rtol=1e-6):
         return f"pixels of {sides[0][0]:g}x{sides[0][1]:g} and {sides[1][0]:g}x{sides[1][1]:g} map units"
-    right, down = ~one * (other.c, other.f)
+    right, down = _at(~one, (other.c, other.f))
     return f"corners {right:+.2f} pixels right and {down:+.2f} down of each other"
 
 
@@ -62,12 +68,12 @@ def part_for(radar: Raster, optical: Raster, margin: int = 16) -> Window:
     from rasterio.warp import transform_bounds
 
     h, w = optical.height, optical.width
-    corners = [optical.transform * c for c in ((0, 0), (w, 0), (0, h), (w, h))]
+    corners = [_at(optical.transform, c) for c in ((0, 0), (w, 0), (0, h), (w, h))]
     xs, ys = zip(*corners)
     left, bottom, right, top = transform_bounds(
         optical.crs, radar.crs, min(xs), min(ys), max(xs), max(ys), densify_pts=41
     )
-    ends = [~radar.transform * c for c in ((left, top), (right, top), (left, bottom), (right, bottom))]
+    ends = [_at(~radar.transform, c) for c in ((left, top), (right, top), (left, bottom), (right, bottom))]
     columns, rows = ([e[i] for e in ends] for i in (0, 1))
     first = max(0, int(np.floor(min(rows))) - margin), max(0, int(np.floor(min(columns))) - margin)
     last = min(radar.height, int(np.ceil(max(rows))) + margin), min(radar.width, int(np.ceil(max(columns))) + margin)
@@ -85,13 +91,13 @@ def aligned(intensity: Array, valid: Mask, window: Window, radar: Raster, optica
     if not placed(optical) or not radar.referenced:
         raise BadInput(f"--align needs both places on the map; {optical.path} or {radar.path} has none")
     import_rasterio()
-    from rasterio.transform import Affine
     from rasterio.warp import Resampling, calculate_default_transform, reproject
+    from rasterio.windows import transform as transform_of
 
     h, w = intensity.shape
     where: dict[str, Any]
     if placed(radar):
-        where = {"src_transform": radar.transform * Affine.translation(window.left, window.top), "src_crs": radar.crs}
+        where = {"src_transform": transform_of(_corner(window), radar.transform), "src_crs": radar.crs}
         step, _, _ = calculate_default_transform(radar.crs, optical.crs, w, h, **_bounds(where["src_transform"], w, h))
         coarser = abs(optical.transform.a) > 1.5 * abs(step.a)  # type: ignore[union-attr]
     else:
@@ -109,6 +115,12 @@ def aligned(intensity: Array, valid: Mask, window: Window, radar: Raster, optica
     return np.where(there, out, 0.0).astype(np.float64), there, how.name
 
 
+def _corner(window: Window) -> Any:
+    from rasterio.windows import Window as W
+
+    return W(window.left, window.top, window.width, window.height)  # type: ignore[call-arg]
+
+
 def _bounds(transform: Any, w: int, h: int) -> dict[str, float]:
-    xs, ys = zip(*(transform * c for c in ((0, 0), (w, 0), (0, h), (w, h))))
+    xs, ys = zip(*(_at(transform, c) for c in ((0, 0), (w, 0), (0, h), (w, h))))
     return {"left": min(xs), "bottom": min(ys), "right": max(xs), "top": max(ys)}

@@ -70,7 +70,7 @@ class Registration:
     def _directions(self, x: Array, valid: Mask) -> NDArray[np.complexfloating]:
         """z (H, W), its strength held by s / (s + twice the median s); 0 where the derivative meets what is not valid."""
         reach = math.ceil(3 * self.sigma)
-        inner: Mask = np.asarray(ndimage.binary_erosion(valid, iterations=reach))
+        inner = np.asarray(ndimage.binary_erosion(valid, iterations=reach), bool)
         if not inner.any():
             return np.zeros(x.shape, np.complex64)
         x = np.where(valid, x, np.median(x[valid])).astype(np.float32)
