@@ -219,11 +219,9 @@ def test_align_brings_the_radar_picture_to_the_optical_grid_in_power(tmp_path: P
     fine = WHOLE.intensity.repeat(2, 0).repeat(2, 1)
     speckled = fine * np.random.default_rng(1).gamma(4, 0.25, fine.shape)
     origin = rasterio.Affine(5, 0, 500000 - 320, 0, -5, 5200000 + 320)
-    sar = write_raster(tmp_path / "sar.tif", decibels(speckled), transform=origin)
-    optical, same = rasters(tmp_path)
-    assert same != sar or True
-    write_raster(tmp_path / "fine.tif", decibels(speckled), transform=origin)
-    assert go("fuse", optical, tmp_path / "fine.tif", tmp_path / "out.tif", "--align") == 0
+    optical, _ = rasters(tmp_path)
+    sar = write_raster(tmp_path / "fine.tif", decibels(speckled), transform=origin)
+    assert go("fuse", optical, sar, tmp_path / "out.tif", "--align") == 0
     record = json.loads((tmp_path / "out.tif.json").read_text())
     assert record["aligned"]["resampling"] == "average"
     assert (record["shift"]["down"], record["shift"]["right"], record["valid"]) == (0, 0, 1)
@@ -344,9 +342,8 @@ def test_files_that_cannot_be_are_one_line(tmp_path: Path, capsys: pytest.Captur
     flat = write_raster(tmp_path / "flat.tif", np.full((3, 120, 130), 700, np.uint16))
     small, _ = pictures(tmp_path, PLACE.cut(0, 0, 60, 50))
     refusals = [
-        ((sar, optical, out), "negative"),
         ((optical, empty, out), "no valid pixel"),
-        ((optical, dark, out), "looks"),
+        ((optical, dark, out), "no valid pixel"),
         ((flat, sar, out), "is constant"),
         ((small, sar, tmp_path / "out.png"), "60x50"),
         ((optical, sar, tmp_path / "out.png"), "write .tif"),
@@ -356,7 +353,7 @@ def test_files_that_cannot_be_are_one_line(tmp_path: Path, capsys: pytest.Captur
         ((tmp_path / "none.tif", sar, out), "none.tif"),
         ((optical, tmp_path / "none.png", out), "no such file"),
     ]
-    for arguments, said in refusals[1:]:
+    for arguments, said in refusals:
         assert said in refused(capsys, "fuse", *arguments), arguments
     assert not out.exists()
 

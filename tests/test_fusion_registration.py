@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fields import fields
 
 from restorekit.fusion.colour import luminance
 from restorekit.fusion.registration import Match, Registration
+from tests.fields import fields
 
 DATA = Path(os.environ.get("RESTOREKIT_DATA", Path(__file__).parents[2] / "shared" / "data")) / "fusion"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs the pairs in $RESTOREKIT_DATA/fusion")
@@ -71,7 +71,7 @@ def test_a_larger_picture_of_the_same_is_not_aligned() -> None:
     from scipy import ndimage
 
     whole = fields(224, 224, 160)
-    larger = ndimage.zoom(np.log(whole.intensity), 1.2, order=1)
+    larger = np.asarray(ndimage.zoom(np.log(whole.intensity), 1.2, order=1))
     top = (larger.shape[0] - 224) // 2
     match = found(luminance(whole.rgb), larger[top : top + 224, top : top + 224])
     assert match.scale == pytest.approx(1.2, abs=0.06)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from restorekit import io
 from restorekit.errors import BadInput
-from restorekit.raster.source import Raster, Window, describe, import_rasterio, opened
-from restorekit.raster.target import PROVENANCE, add_tags, as_type, finish, working_copy, writing
+from restorekit.raster.source import Raster, Window, describe, opened
+from restorekit.raster.target import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
 
 PLAIN = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".npy")  # of `io`; all else is a raster
 RASTERS = (".tif", ".tiff")
@@ -35,6 +35,10 @@ class Bands:
         return self.values.shape[1], self.values.shape[2]
 
 
+def whole(raster: Raster) -> Window:
+    return Window(0, 0, raster.height, raster.width)
+
+
 def read(
     path: Path, bands: Sequence[int] | None = None, raster: Raster | None = None, window: Window | None = None
 ) -> Bands:
@@ -44,7 +48,7 @@ def read(
     raster = raster or describe(path)
     numbers = _numbers(path, raster.count, bands)
     with opened(raster) as reader:
-        pixels = [reader.read(window or raster.whole, n) for n in numbers]
+        pixels = [reader.read(window or whole(raster), n) for n in numbers]
     values, valid = (np.stack(part) for part in zip(*pixels))
     return Bands(path, values, valid, raster.dtype, raster)
 
@@ -98,16 +102,16 @@ def write(target: Path, pixels: NDArray[Any], like: Bands, provenance: str) -> l
     raster = like.raster
     if raster is None or target.suffix.lower() not in RASTERS:
         return _write_picture(target, pixels, like)
-    work = working_copy(target)
+    work = target.with_name(f".{target.name}.work.tif")
     try:
-        with import_rasterio().Env(GDAL_TIFF_INTERNAL_MASK=True):
-            with writing(work, raster, dtype=like.dtype, nodata=raster.nodata) as writer:
-                for band, x in enumerate(pixels, 1):
-                    writer.write(raster.whole, band, x)
-                if raster.masked and not any(c.name == "alpha" for c in raster.colorinterp):
-                    writer.dataset.write_mask(like.valid.all(0))
-            add_tags(work, {PROVENANCE: provenance})
-            finish(work, target)
+        with writing(work, raster, dtype=like.dtype, nodata=raster.nodata) as writer:
+            for band, x in enumerate(pixels, 1):
+                writer.write(whole(raster), band, x)
+            if raster.masked and not raster.alpha:
+                with opened(raster) as source:
+                    writer.write_mask(whole(raster), source.mask(whole(raster)))
+        add_tags(work, {PROVENANCE: provenance})
+        finish(work, target, side=raster.tile or BLOCK)
     finally:
         work.unlink(missing_ok=True)
     return []

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.fusion.files import whole
 from restorekit.raster.source import Raster, Window, import_rasterio
 
 Array = NDArray[np.floating]
@@ -63,7 +64,7 @@ def _transforms(one: Any, other: Any) -> str:
 def part_for(radar: Raster, optical: Raster, margin: int = 16) -> Window:
     """What of `radar` is needed for the grid of `optical`. BadInput where the two do not overlap."""
     if not placed(radar):
-        return radar.whole
+        return whole(radar)
     import_rasterio()
     from rasterio.warp import transform_bounds
 
@@ -92,12 +93,11 @@ def aligned(intensity: Array, valid: Mask, window: Window, radar: Raster, optica
         raise BadInput(f"--align needs both places on the map; {optical.path} or {radar.path} has none")
     import_rasterio()
     from rasterio.warp import Resampling, calculate_default_transform, reproject
-    from rasterio.windows import transform as transform_of
 
     h, w = intensity.shape
     where: dict[str, Any]
     if placed(radar):
-        where = {"src_transform": transform_of(_corner(window), radar.transform), "src_crs": radar.crs}
+        where = {"src_transform": radar.part(window).transform, "src_crs": radar.crs}
         step, _, _ = calculate_default_transform(radar.crs, optical.crs, w, h, **_bounds(where["src_transform"], w, h))
         coarser = abs(optical.transform.a) > 1.5 * abs(step.a)  # type: ignore[union-attr]
     else:
@@ -113,12 +113,6 @@ def aligned(intensity: Array, valid: Mask, window: Window, radar: Raster, optica
     if not there.any():
         raise BadInput(f"{radar.path} and {optical.path} do not overlap on the map; give a pair of one place")
     return np.where(there, out, 0.0).astype(np.float64), there, how.name
-
-
-def _corner(window: Window) -> Any:
-    from rasterio.windows import Window as W
-
-    return W(window.left, window.top, window.width, window.height)  # type: ignore[call-arg]
 
 
 def _bounds(transform: Any, w: int, h: int) -> dict[str, float]:

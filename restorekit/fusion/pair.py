@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from restorekit.errors import BadInput
 from restorekit.fusion import files, grid
@@ -144,16 +145,18 @@ class Pairing:
                 f"{optical.path} is {_size(optical.size)} and {path} {_size(radar.size)} pixels, and not both have a place "
                 "on a map by which one could be brought to the grid of the other; cut or resample one of them"
             )
-        values, valid = radar.values[0], radar.valid[0]
+        values, valid = _numbers(radar, self.sar_band), radar.valid[0]
         domain, said = domain_of(self.domain, radar.dtype, values[valid])
         intensity = np.where(valid, domain.intensity(np.where(valid, values, 0)), 0.0)
+        if not domain.signed:
+            valid = valid & ~_fringe(intensity <= 0)
         record: dict[str, Any] = {"sar_band": self.sar_band, "domain": domain.name, "aligned": None}
         notes = [said] if said else []
         if apart:
             assert radar.raster is not None
             assert optical.raster is not None
             intensity, valid, how = grid.aligned(
-                intensity, valid, window or radar.raster.whole, radar.raster, optical.raster
+                intensity, valid, window or files.whole(radar.raster), radar.raster, optical.raster
             )
             record["aligned"] = {"differed": apart, "resampling": how}
             notes.append(
@@ -186,6 +189,21 @@ class Pairing:
                 raise BadInput(f"{why}, and they have no place on a map; give --trust-grid if you know that they do")
             notes.append(f"{why}; taken from their places on the map")
         return found
+
+
+def _numbers(radar: files.Bands, band: int) -> NDArray[Any]:
+    """Values of the only band that was read, which has the number `band` in the file, by the scale that the file says."""
+    raw, raster = radar.values[0], radar.raster
+    if raster is None or (raster.scales[band - 1], raster.offsets[band - 1]) == (1.0, 0.0):
+        return raw
+    return raster.scales[band - 1] * raw.astype(np.float64) + raster.offsets[band - 1]
+
+
+def _fringe(dark: Mask) -> Mask:
+    """What of `dark` is connected with the border: there zero means that nothing was measured."""
+    regions, _ = ndimage.label(dark)  # type: ignore[misc]
+    at_border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    return np.isin(regions, np.unique(at_border[at_border > 0]))
 
 
 def _size(size: tuple[int, int]) -> str:
