@@ -31,7 +31,7 @@ def made_up(folder: Path, side: int = 160, count: int = 120) -> tuple[Path, Path
     """Fields, each the pixels next to one of `count` points: an 8-bit picture, and amplitudes with the speckle of 4 looks."""
     rng = np.random.default_rng(0)
     points = side * rng.random((count, 2))
-    at = np.stack(np.mgrid[:side, :side], -1)[..., None, :]
+    at = np.moveaxis(np.mgrid[:side, :side], 0, -1)[..., None, :]
     field = np.square(at - points).sum(-1).argmin(-1)
     optical, sar = folder / "optical.png", folder / "sar.npy"
     io.write(optical, rng.uniform(0.15, 0.85, (3, count))[:, field])

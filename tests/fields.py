@@ -1,4 +1,4 @@
-"""A made-up country seen by two sensors, and files of it: fields of one colour and one backscatter each, and speckle."""
+"""A made-up country seen by two sensors, files of it, and `fuse` on them: fields of one colour and one backscatter each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from restorekit.cli.main import run
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,49 @@ def write_raster(path: Path, values: np.ndarray, **profile: Any) -> Path:
 def decibels(intensity: np.ndarray) -> np.ndarray:
     """(1, H, W) float32."""
     return (10 * np.log10(intensity))[None].astype(np.float32)
+
+
+WHOLE = fields(200, 210, 210)
+PLACE = WHOLE.cut(32, 32, 120, 130)
+
+
+def go(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        run([str(a) for a in arguments])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert go(*arguments) == 1
+    said = capsys.readouterr().err
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("restorekit: ")
+    assert "Traceback" not in said
+    return last
+
+
+def eight(rgb: np.ndarray) -> np.ndarray:
+    return np.rint(255 * rgb).astype(np.uint8)
+
+
+def rasters(d: Path, place: Fields = PLACE, radar: Fields | None = None, **profile: Any) -> tuple[Path, Path]:
+    """An optical picture of 8 bits and a radar picture in dB, of one grid."""
+    radar = place if radar is None else radar
+    return (
+        write_raster(d / "optical.tif", eight(place.rgb), **profile),
+        write_raster(d / "sar.tif", decibels(radar.speckled()), **profile),
+    )
+
+
+def pictures(d: Path, place: Fields = PLACE, radar: Fields | None = None) -> tuple[Path, Path]:
+    Image.fromarray(eight(place.rgb).transpose(1, 2, 0)).save(d / "optical.png")
+    amplitude = np.sqrt((place if radar is None else radar).speckled())
+    Image.fromarray(np.clip(120 * amplitude, 0, 255).astype(np.uint8)).save(d / "sar.png")
+    return d / "optical.png", d / "sar.png"
+
+
+def read(path: Path) -> np.ndarray:
+    rasterio = pytest.importorskip("rasterio")
+    with rasterio.open(path) as d:
+        return d.read()
