@@ -92,6 +92,54 @@ def test_pixels_that_either_lacks_stay_as_they_were(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.tif.json").read_text())["metrics"]["filled"] > 0
 
 
+def test_no_valid_pixel_becomes_nodata(tmp_path: Path) -> None:
+    rgb = eight(PLACE.rgb)
+    rgb[rgb == 100] = 101
+    optical = write_raster(tmp_path / "optical.tif", rgb, nodata=100)
+    sar = write_raster(tmp_path / "sar.tif", decibels(PLACE.speckled()))
+    assert go("fuse", optical, sar, tmp_path / "out.tif") == 0
+    out = read(tmp_path / "out.tif")
+    assert (out == 99).any()
+    assert (out == 101).sum() > (out == 99).sum()  # where the values that would have been 100 are
+    assert not (out == 100).any()
+
+
+def test_a_mask_of_the_file_is_kept_and_heeded(tmp_path: Path) -> None:
+    optical, sar = rasters(tmp_path)
+    mask = np.full(PLACE.intensity.shape, 255, np.uint8)
+    mask[:, 100:] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(optical, "r+") as d:
+        d.write_mask(mask)
+    assert go("fuse", optical, sar, tmp_path / "out.tif") == 0
+    with rasterio.open(tmp_path / "out.tif") as d:
+        np.testing.assert_array_equal(d.dataset_mask(), mask)
+    np.testing.assert_array_equal(read(tmp_path / "out.tif")[..., 100:], read(optical)[..., 100:])
+
+
+def test_zeros_at_the_border_of_a_radar_picture_are_no_measurement(tmp_path: Path) -> None:
+    amplitude = (400 * np.sqrt(PLACE.speckled())).astype(np.uint16) + 1
+    amplitude[:, :21] = 0
+    amplitude[60:63, 70:73] = 0  # inside, zero is a weak echo
+    optical = write_raster(tmp_path / "optical.tif", eight(PLACE.rgb))
+    sar = write_raster(tmp_path / "sar.tif", amplitude[None])
+    assert go("fuse", optical, sar, tmp_path / "out.tif") == 0
+    record = json.loads((tmp_path / "out.tif.json").read_text())
+    assert record["valid"] == pytest.approx(1 - 21 / amplitude.shape[1], abs=1e-6)
+    np.testing.assert_array_equal(read(tmp_path / "out.tif")[..., :21], read(optical)[..., :21])
+
+
+def test_the_scale_that_a_radar_file_says_is_applied(tmp_path: Path) -> None:
+    optical, sar = rasters(tmp_path)
+    db = read(sar)
+    packed = write_raster(tmp_path / "packed.tif", np.rint((db + 50) / 0.001).astype(np.uint16))
+    with rasterio.open(packed, "r+") as d:
+        d.scales, d.offsets = (0.001,), (-50.0,)
+    assert go("fuse", optical, sar, tmp_path / "a.tif") == 0
+    assert go("fuse", optical, packed, tmp_path / "b.tif", "--domain", "db") == 0
+    a, b = (read(tmp_path / f"{n}.tif").astype(int) for n in "ab")
+    assert np.abs(a - b).max() <= 1  # half a thousandth of a dB
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64"])
 def test_numbers_of_other_types_come_back_in_their_own(dtype: str, tmp_path: Path) -> None:
     scale = 1.0 if dtype.startswith("f") else 3000.0
