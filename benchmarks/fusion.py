@@ -102,10 +102,12 @@ def main() -> None:
             at = slice(top, top + o.shape[0]), slice(left, left + o.shape[1])
             sheet(pair, {n: f for n, f, _ in results[-2:]}, at, arguments.sheets / f"{name.replace(' ', '_')}.png")
     notes = [
-        f"Defaults of `restorekit fuse`: SAR through a Lee filter with measured looks, its logarithm with the moments of the "
-        f"luminance; {Map()}; {Diffusion()} with {label}, seed 0. Metrics are of the luminance with both sources, the radar "
-        "picture as it was fused. None of them knows a truth: the mean is the best there is in PSNR by its definition, the "
-        "maximum and a copy of either source are hard to beat in MI, and what is left of speckle raises EN, SD, SF and AG.",
+        (
+            f"Defaults of `restorekit fuse`: SAR through a Lee filter with measured looks, its logarithm with the moments of the "
+            f"luminance; {Map()}; {Diffusion()} with {label}, seed 0. Metrics are of the luminance with both sources, the radar "
+            "picture as it was fused. None of them knows a truth: the mean is the best there is in PSNR by its definition, the "
+            "maximum and a copy of either source are hard to beat in MI, and what is left of speckle raises EN, SD, SF and AG."
+        ),
     ]
     publish("fusion", "Fusion of optical and radar pictures", tables, notes)
 
