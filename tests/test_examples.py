@@ -20,6 +20,7 @@ SAYS = {
     "own_solver": r"spread [\d.]+ of the exact one",
     "uncertainty": r"truth within 2 standard deviations: \d+% of pixels",
     "compare_samplers": r"mmps +49",
+    "fuse_pair": r"fused +0\.\d+",
 }
 
 
@@ -37,6 +38,8 @@ def run(name: str, folder: Path, *arguments: str) -> str:
 def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> None:
     if name == "deepinv_physics":
         _needs_deepinv()
+    if name == "fuse_pair":
+        pytest.importorskip("rasterio")
     said = run(name, tmp_path)
     assert re.search(SAYS[name], said), said
     if name == "deepinv_physics":
@@ -46,6 +49,9 @@ def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> No
         error, spread = (float(n) for n in re.findall(r"(?:mean|spread) ([\d.]+)", said))
         assert error < 0.3
         assert 0.8 < spread < 1.25
+    if name == "fuse_pair":
+        ours, mean = (float(re.findall(rf"^{n} +([\d.]+)", said, re.MULTILINE)[0]) for n in ("fused", "mean"))
+        assert ours > 1.3 * mean
     for picture in re.findall(r"^(\w+\.png): ", said, re.MULTILINE):
         assert (tmp_path / picture).stat().st_size > 1000
 

@@ -15,6 +15,7 @@ from restorekit.cli import (
     compare,
     degrade,
     despeckle,
+    fuse,
     metrics,
     priors,
     restore,
@@ -55,6 +56,7 @@ for command in (restore.restore, restore.denoise, restore.inpaint, restore.deblu
     app.command()(command)
 app.command()(compare.compare)
 app.command()(degrade.degrade)
+app.command()(fuse.fuse)
 app.command()(despeckle.despeckle)
 app.add_typer(metrics.app, name="metrics")
 app.command()(check.check)

@@ -1,7 +1,7 @@
 """What fused pictures are judged by: of grey pictures A, B (sources) and F (fused), (H, W) on [0, 1], where definitions
 differ that of the VIFB benchmark (Zhang, Ye, Xiao, CVPRW 2020), in grey levels 0 to 255.
 
-None of them knows a truth. CE is better lower, all others higher; noise raises EN, SD, SF and AG.
+Values beyond [0, 1] count as its ends. None of them knows a truth. CE is better lower, all others higher; noise raises EN, SD, SF and AG.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def _correlation(a: Array, b: Array) -> float:
 
 def correlation(a: Array, b: Array, f: Array) -> float:
     """CC, the mean for both sources."""
-    return 0.5 * (_correlation(a, f) + _correlation(b, f))
+    x, y, z = (_levels(v) for v in (a, b, f))
+    return 0.5 * (_correlation(x, z) + _correlation(y, z))
 
 
 def sum_of_correlations_of_differences(a: Array, b: Array, f: Array) -> float:

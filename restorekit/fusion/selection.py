@@ -10,8 +10,10 @@ step is a cosine transform.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -22,12 +24,27 @@ from restorekit.operators.transforms import dct2, idct2
 
 def weighted_median_prox(s: Tensor, data: Sequence[Tensor], weights: Sequence[float | Tensor], step: float) -> Tensor:
     """argmin_z sum_i w_i |z - d_i| + (z - s)^2 / (2 step), per value: the median of d_1 .. d_n and s + step W_0 .. W_n, d
-    rising and W_k = sum of all w - 2 (w_1 + .. + w_k)."""
-    d = torch.stack([x.expand_as(s) for x in data])
-    w = torch.stack([torch.as_tensor(x, dtype=s.dtype, device=s.device).expand_as(s) for x in weights])
-    d, order = d.sort(0)
-    below = torch.cat([torch.zeros_like(s)[None], w.gather(0, order).cumsum(0)])
-    return torch.cat([d, s + step * (below[-1] - 2 * below)]).median(0).values
+    rising and W_k = sum of all w - 2 (w_1 + .. + w_k).
+
+    W falls where d rises, so that this median is the least of s + step W_0 and max(d_k, s + step W_k).
+    """
+    d, w = _sorted(list(data), [torch.as_tensor(x, dtype=s.dtype, device=s.device) for x in weights])
+    at = s + step * reduce(torch.add, w)
+    least = at
+    for x, weight in zip(d, w):
+        at = at - 2 * step * weight
+        least = torch.minimum(least, torch.maximum(x, at))
+    return least
+
+
+def _sorted(d: list[Tensor], w: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Per value, rising in d, each with its weight: a network of exchanges of neighbours."""
+    for last in range(len(d) - 1, 0, -1):
+        for i in range(last):
+            falls = d[i] > d[i + 1]
+            d[i], d[i + 1] = torch.minimum(d[i], d[i + 1]), torch.maximum(d[i], d[i + 1])
+            w[i], w[i + 1] = torch.where(falls, w[i + 1], w[i]), torch.where(falls, w[i], w[i + 1])
+    return d, w
 
 
 def gradient(f: Tensor) -> Tensor:
@@ -57,40 +74,92 @@ class Iterate(NamedTuple):
     q: Tensor
 
 
+class Sources(NamedTuple):
+    """The optical and the radar picture (..., H, W) in [0, 1], and what share of its weight each pixel of them has: 0 where
+    there is none, whatever value stands there; None for 1 everywhere."""
+
+    o: Tensor
+    r: Tensor
+    weight_o: Tensor | None = None
+    weight_r: Tensor | None = None
+
+
+class Terms(NamedTuple):
+    """Data and weights of both proximal steps."""
+
+    values: tuple[Tensor, Tensor]
+    value_weights: tuple[float | Tensor, float | Tensor]
+    slopes: tuple[Tensor, Tensor]
+    slope_weights: tuple[float | Tensor, float | Tensor]
+
+
 @dataclass(frozen=True)
 class Selection:
     """Settings of the objective; the call solves it. Pictures are (..., H, W) in [0, 1]."""
 
-    a: float = 0.45  # weight of the optical picture
-    b: float = 0.4  # of the radar picture
-    c: float = 0.9  # of the optical gradients
-    d: float = 0.6  # of the radar gradients
+    a: float = 0.6  # weight of the optical picture
+    b: float = 0.55  # of the radar picture
+    c: float = 1.5  # of the optical gradients
+    d: float = 1.0  # of the radar gradients
     rho: float = 10.0
     iterations: int = 100
 
     def __post_init__(self) -> None:
-        if min(self.a, self.b, self.c, self.d) < 0 or self.rho <= 0 or self.iterations < 1:
+        finite = all(0 <= w < math.inf for w in (self.a, self.b, self.c, self.d))
+        if not finite or not 0 < self.rho < math.inf or self.iterations < 1:
             raise ValueError("weights must be 0 or more, rho above 0, iterations at least 1")
 
-    def objective(self, f: Tensor, x0: Tensor, o: Tensor, r: Tensor) -> Tensor:
-        """Of each picture: (...,)."""
-        values = (f - x0).abs() + self.a * (f - o).abs() + self.b * (f - r).abs()
-        g = gradient(f)
-        slopes = (self.c * (g - gradient(o)).abs() + self.d * (g - gradient(r)).abs()).sum(0)
-        return (values + slopes).sum((-2, -1))
+    def terms(self, sources: Sources) -> Terms:
+        """Values that do not count are 0, and a gradient counts as the lesser of its two pixels."""
+        found = []
+        for x, weight, value, slope in (
+            (sources.o, sources.weight_o, self.a, self.c),
+            (sources.r, sources.weight_r, self.b, self.d),
+        ):
+            if weight is None:
+                found.append((x, value, gradient(x), slope))
+                continue
+            weight = weight.to(x)
+            x = torch.where(weight > 0, x, 0.0)
+            found.append((x, value * weight, gradient(x), slope * _between(weight)))
+        return Terms(*zip(*found))
 
-    def __call__(self, x0: Tensor, o: Tensor, r: Tensor, start: Iterate | None = None) -> tuple[Tensor, Iterate]:
-        """The fused picture, and where a next call with another x0 may go on from."""
-        step, (go, gr) = 1 / self.rho, (gradient(o), gradient(r))
-        u, v, p, q = start or Iterate(x0, gradient(x0), torch.zeros_like(x0), torch.zeros_like(go))
+    def objective(self, f: Tensor, x0: Tensor, sources: Sources) -> Tensor:
+        """Of each picture: (...,)."""
+        t = self.terms(sources)
+        values = sum((w * (f - x).abs() for x, w in zip(t.values, t.value_weights)), (f - x0).abs())
+        g = gradient(f)
+        slopes = sum((w * (g - x).abs() for x, w in zip(t.slopes, t.slope_weights)), torch.zeros_like(g))
+        return (values + slopes.sum(0)).sum((-2, -1))
+
+    def __call__(
+        self,
+        x0: Tensor,
+        sources: Sources,
+        start: Iterate | None = None,
+        shown: Callable[[int, int], None] | None = None,
+    ) -> tuple[Tensor, Iterate]:
+        """The fused picture, and where a next call with another x0 may go on from. shown: (iterations done, in all)."""
+        step, t = 1 / self.rho, self.terms(sources)
+        u, v, p, q = start or Iterate(x0, gradient(x0), torch.zeros_like(x0), torch.zeros_like(t.slopes[0]))
         eigenvalues = _laplacian(x0)
-        for _ in range(self.iterations):
+        for i in range(self.iterations):
             f = idct2(dct2((u - p) - divergence(v - q)) / (1 + eigenvalues))
             slope = gradient(f)
-            u = weighted_median_prox(f + p, (x0, o, r), (1.0, self.a, self.b), step)
-            v = weighted_median_prox(slope + q, (go, gr), (self.c, self.d), step)
+            u = weighted_median_prox(f + p, (x0, *t.values), (1.0, *t.value_weights), step)
+            v = weighted_median_prox(slope + q, t.slopes, t.slope_weights, step)
             p, q = p + f - u, q + slope - v
+            if shown is not None:
+                shown(i + 1, self.iterations)
         return u, Iterate(u, v, p, q)
+
+
+def _between(weight: Tensor) -> Tensor:
+    """(2, ..., H, W): of the differences of `gradient`."""
+    down, right = weight.clone(), weight.clone()
+    down[..., :-1, :] = torch.minimum(weight[..., 1:, :], weight[..., :-1, :])
+    right[..., :-1] = torch.minimum(weight[..., 1:], weight[..., :-1])
+    return torch.stack([down, right])
 
 
 def _laplacian(like: Tensor) -> Tensor:

@@ -1,0 +1,137 @@
+"""Bands of a file, as raster or as picture, and a result in the place of what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit import io
+from restorekit.errors import BadInput
+from restorekit.raster.source import Raster, Window, describe, opened
+from restorekit.raster.target import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
+
+PLAIN = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".npy")  # of `io`; all else is a raster
+RASTERS = (".tif", ".tiff")
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """values (C, H, W) in the numbers and the type of the file, valid (C, H, W), and the file they are of."""
+
+    path: Path
+    values: NDArray[Any]
+    valid: NDArray[np.bool_]
+    dtype: str
+    raster: Raster | None = None
+    picture: io.Picture | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.values.shape[1], self.values.shape[2]
+
+
+def whole(raster: Raster) -> Window:
+    return Window(0, 0, raster.height, raster.width)
+
+
+def read(
+    path: Path, bands: Sequence[int] | None = None, raster: Raster | None = None, window: Window | None = None
+) -> Bands:
+    """`bands` count from 1; None for all. BadInput for what cannot be read, and for a band that is not there."""
+    if path.suffix.lower() in PLAIN:
+        return _read_picture(path, bands)
+    raster = raster or describe(path)
+    numbers = _numbers(path, raster.count, bands)
+    with opened(raster) as reader:
+        pixels = [reader.read(window or whole(raster), n) for n in numbers]
+    values, valid = (np.stack(part) for part in zip(*pixels))
+    return Bands(path, values, valid, raster.dtype, raster)
+
+
+def _read_picture(path: Path, bands: Sequence[int] | None) -> Bands:
+    raw = io.read(path, holes=True, span=None if path.suffix.lower() != ".npy" else (0.0, 1.0))
+    low, high = raw.span
+    kind = np.dtype(raw.dtype)
+    values = raw.pixels.astype(np.float64) * (high - low) + low
+    values = np.rint(values).astype(kind) if kind.kind in "iu" else values.astype(kind)
+    valid = np.isfinite(values)
+    if raw.alpha is not None:
+        valid &= raw.alpha > 0
+    chosen = [n - 1 for n in _numbers(path, len(values), bands)]
+    return Bands(path, values[chosen], valid[chosen], raw.dtype, picture=raw)
+
+
+def _numbers(path: Path, count: int, bands: Sequence[int] | None) -> list[int]:
+    numbers = list(range(1, count + 1)) if bands is None else list(bands)
+    wrong = [n for n in numbers if not 1 <= n <= count]
+    if wrong:
+        raise BadInput(f"{path} has {count} band(s), numbered from 1; there is no band {wrong[0]}")
+    return numbers
+
+
+def check_writable(target: Path, like: Bands) -> None:
+    """BadInput for all that `write` would refuse."""
+    suffix = target.suffix.lower()
+    if like.raster is not None and like.raster.referenced and suffix not in RASTERS:
+        raise BadInput(f"{target}: {like.path.name} lies on a map, which {suffix or 'this'} cannot hold; write .tif")
+    if like.raster is None or suffix not in RASTERS:
+        io.check_writable(target, len(like.values), False)
+        if like.values.dtype.kind == "f" and (bad := int((~np.isfinite(like.values)).any(0).sum())):
+            raise BadInput(
+                f"{like.path}: {bad} pixels hold NaN or infinity, which only a GeoTIFF can keep; fill them first"
+            )
+    io.check_target(target)
+
+
+def stored(values: NDArray[np.floating], like: Bands) -> NDArray[Any]:
+    """values (C, H, W) of all bands in the type of `like`.
+
+    Pixels that are not valid in `like` keep what they held, and valid ones do not become nodata by rounding.
+    """
+    nodata = None if like.raster is None else like.raster.nodata
+    return np.stack([_stored(x, old, v, like.dtype, nodata) for x, old, v in zip(values, like.values, like.valid)])
+
+
+def write(target: Path, pixels: NDArray[Any], like: Bands, provenance: str) -> list[str]:
+    """`stored` values with all metadata of `like`; returns warnings."""
+    raster = like.raster
+    if raster is None or target.suffix.lower() not in RASTERS:
+        return _write_picture(target, pixels, like)
+    work = target.with_name(f".{target.name}.work.tif")
+    try:
+        with writing(work, raster, dtype=like.dtype, nodata=raster.nodata) as writer:
+            for band, x in enumerate(pixels, 1):
+                writer.write(whole(raster), band, x)
+            if raster.masked and not raster.alpha:
+                with opened(raster) as source:
+                    writer.write_mask(whole(raster), source.mask(whole(raster)))
+        add_tags(work, {PROVENANCE: provenance})
+        finish(work, target, side=raster.tile or BLOCK)
+    finally:
+        work.unlink(missing_ok=True)
+    return []
+
+
+def _stored(
+    x: NDArray[np.floating], old: NDArray[Any], valid: NDArray[np.bool_], dtype: str, nodata: float | None
+) -> NDArray[Any]:
+    new = as_type(np.where(valid, x, 0), dtype)
+    if nodata is not None and np.isfinite(nodata):
+        hit = valid & (new == np.asarray(nodata).astype(new.dtype)) & (old != new)
+        if new.dtype.kind in "iu":
+            new = np.where(hit, np.where(new == np.iinfo(new.dtype).max, new - 1, new + 1), new).astype(new.dtype)
+        else:
+            new = np.where(hit, np.nextafter(new, np.asarray(np.inf, new.dtype)), new)
+    return np.where(valid, new, old)
+
+
+def _write_picture(target: Path, pixels: NDArray[Any], like: Bands) -> list[str]:
+    full = {"uint8": 255.0, "uint16": 65535.0}.get(like.dtype, 1.0)
+    unit = (pixels.astype(np.float64) / full).astype(np.float32 if full > 1 else np.float64)
+    picture = like.picture or io.Picture(unit, like.dtype)
+    return io.write(target, unit, replace(picture, pixels=unit, span=(0.0, full)))

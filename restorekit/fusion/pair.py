@@ -1,0 +1,210 @@
+"""Two files made ready to be fused: one grid, speckle out of the radar picture, both on grey levels from 0 to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from restorekit.errors import BadInput
+from restorekit.fusion import files, grid
+from restorekit.fusion.colour import luminance
+from restorekit.fusion.prepare import MATCHES, logarithm, matched
+from restorekit.fusion.registration import Match, Registration
+from restorekit.raster.source import describe
+from restorekit.sar.domain import domain_of
+from restorekit.sar.looks import measure
+
+Array = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+Despeckler = Callable[[Array, Mask, float], Array]  # intensity (H, W), valid, looks
+SMALLEST = 16  # pixels a side
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Grey pictures (H, W) of one size, 0 black and 1 white, where both are valid, and what was done to get there."""
+
+    optical: files.Bands  # all bands of the file
+    bands: tuple[int, ...]  # those that are seen, counted from 1
+    span: tuple[float, float]  # values of the optical file that are 0 and 1
+    luminance: Array
+    radar: Array
+    valid_optical: Mask
+    valid_radar: Mask
+    record: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> Mask:
+        return self.valid_optical & self.valid_radar
+
+    @property
+    def seen(self) -> Array:
+        """(C, H, W): the bands that are seen, as float64."""
+        return self.optical.values[[n - 1 for n in self.bands]].astype(np.float64)
+
+    def grey(self, bands: Array) -> Array:
+        """Luminance (H, W) of values (C, H, W) of the optical file, or of one like it."""
+        low, high = self.span
+        return (luminance(bands) - low) / (high - low)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """Settings; the call reads both files. BadInput where they are no pair."""
+
+    despeckle: Despeckler
+    despeckler: str  # its name, for the record
+    looks: float | None = None  # of the radar picture; None: measured, where the despeckler asks for them
+    align: bool = False
+    trust_grid: bool = False  # go on where the pictures do not show the same
+    bands: tuple[int, ...] | None = None  # of the optical file; None: the first three, or the only one
+    sar_band: int = 1
+    domain: str = "auto"
+    match: str = "moments"
+    span: tuple[float, float] | None = None
+    registration: Registration = field(default_factory=Registration)
+
+    def __call__(self, optical_path: Path, radar_path: Path) -> Pair:
+        if self.match not in MATCHES:
+            raise BadInput(f"unknown match {self.match!r}; known: {', '.join(MATCHES)}")
+        optical = files.read(optical_path)
+        bands = self._bands(optical)
+        seen = [n - 1 for n in bands]
+        valid_o = np.asarray(optical.valid[seen].all(0))
+        if min(optical.size) < SMALLEST or not valid_o.any():
+            raise BadInput(
+                f"{optical_path}: {_size(optical.size)} with {int(valid_o.sum())} valid pixels; nothing to fuse"
+            )
+        values = np.where(valid_o, optical.values[seen], 0).astype(np.float64)
+        span, notes = self._span(optical, values[:, valid_o])
+        y = (luminance(values) - span[0]) / (span[1] - span[0])
+        intensity, valid_r, record, said = self._intensity(optical, radar_path)
+        notes += said
+        valid = valid_o & valid_r
+        if not valid.any():
+            raise BadInput(f"{optical_path} and {radar_path} have no valid pixel in common")
+        looks = self._looks(intensity, valid_r, notes)
+        smooth = logarithm(self.despeckle(intensity, valid_r, looks), valid_r)
+        found = self._registered(y, smooth, valid_o, valid_r, optical, radar_path, notes)
+        radar = np.where(valid_r, matched(smooth, y, valid, self.match), y)
+        record |= {
+            "bands": list(bands), "span": list(span), "looks": looks, "despeckle": self.despeckler, "match": self.match,
+            "shift": {"down": found.down, "right": found.right, "scale": found.scale,
+                      "significance": round(found.significance, 1)},
+            "valid": round(float(valid.mean()), 6),
+        }  # fmt: skip
+        return Pair(optical, bands, span, y, radar, valid_o, valid_r, record, tuple(notes))
+
+    def _bands(self, optical: files.Bands) -> tuple[int, ...]:
+        count = len(optical.values)
+        bands = self.bands or ((1, 2, 3) if count >= 3 else (1,))
+        if len(bands) not in (1, 3) or len(set(bands)) != len(bands):
+            raise BadInput(f"--bands {','.join(map(str, bands))}: give one band, or red, green and blue")
+        if wrong := [n for n in bands if not 1 <= n <= count]:
+            raise BadInput(f"{optical.path} has {count} band(s), numbered from 1; there is no band {wrong[0]}")
+        if optical.values.dtype.kind == "c":
+            raise BadInput(f"{optical.path} holds complex values and is no optical picture; it is OPTICAL SAR OUT")
+        return tuple(bands)
+
+    def _span(self, optical: files.Bands, used: Array) -> tuple[tuple[float, float], list[str]]:
+        if self.span is not None:
+            return self.span, []
+        if optical.dtype == "uint8":
+            return (0.0, 255.0), []
+        low, high = (float(v) for v in np.quantile(used, (0.001, 0.999)))
+        if not low < high:
+            raise BadInput(f"{optical.path} is constant; nothing to fuse")
+        note = f"black and white are {low:.6g} and {high:.6g}, quantiles of {optical.path.name}; give --range if that is wrong"
+        return (low, high), [note]
+
+    def _intensity(self, optical: files.Bands, path: Path) -> tuple[Array, Mask, dict[str, Any], list[str]]:
+        """On the grid of the optical picture."""
+        if path.suffix.lower() in files.PLAIN:
+            radar, window, apart = files.read(path, [self.sar_band]), None, []
+        else:
+            raster, target = describe(path), optical.raster
+            on_a_map = target is not None and target.referenced and raster.referenced
+            apart = grid.differences(target, raster) if target is not None and on_a_map else []
+            window = None
+            if apart and self.align and target is not None and grid.placed(target):
+                window = grid.part_for(raster, target)
+            radar = files.read(path, [self.sar_band], raster, window)
+        if apart and not self.align:
+            raise BadInput(
+                f"{optical.path} and {path} do not share a grid ({'; '.join(apart)}); --align resamples the radar picture"
+            )
+        if not apart and radar.size != optical.size:
+            raise BadInput(
+                f"{optical.path} is {_size(optical.size)} and {path} {_size(radar.size)} pixels, and not both have a place "
+                "on a map by which one could be brought to the grid of the other; cut or resample one of them"
+            )
+        values, valid = _numbers(radar, self.sar_band), radar.valid[0]
+        domain, said = domain_of(self.domain, radar.dtype, values[valid])
+        intensity = np.where(valid, domain.intensity(np.where(valid, values, 0)), 0.0)
+        if not domain.signed:
+            valid = valid & ~_fringe(intensity <= 0)
+        record: dict[str, Any] = {"sar_band": self.sar_band, "domain": domain.name, "aligned": None}
+        notes = [said] if said else []
+        if apart:
+            assert radar.raster is not None
+            assert optical.raster is not None
+            intensity, valid, how = grid.aligned(
+                intensity, valid, window or files.whole(radar.raster), radar.raster, optical.raster
+            )
+            record["aligned"] = {"differed": apart, "resampling": how}
+            notes.append(
+                f"{path.name} resampled to the grid of {optical.path.name} ({how}, in power): {'; '.join(apart)}"
+            )
+        return intensity, valid, record, notes
+
+    def _looks(self, intensity: Array, valid: Mask, notes: list[str]) -> float:
+        if self.looks is not None or self.despeckler == "none":
+            return self.looks or 1.0
+        found = measure(intensity, valid)
+        notes.append(str(found))
+        return found.looks
+
+    def _registered(
+        self, y: Array, smooth: Array, valid_o: Mask, valid_r: Mask, optical: files.Bands, path: Path, notes: list[str]
+    ) -> Match:
+        found = self.registration(y, smooth, (valid_o, valid_r))
+        verdict = self.registration.aligned(found)
+        if verdict is False:
+            what = f"what {optical.path} shows lies {found} in {path}"
+            if not self.trust_grid:
+                raise BadInput(
+                    f"{what}: the two are not registered; mend that, or give --trust-grid to fuse them as they are"
+                )
+            notes.append(f"{what}; fused as they are")
+        elif verdict is None and not self.trust_grid:
+            why = f"nothing in {optical.path} and {path} shows that they lie on each other"
+            if optical.raster is None or not optical.raster.referenced:
+                raise BadInput(f"{why}, and they have no place on a map; give --trust-grid if you know that they do")
+            notes.append(f"{why}; taken from their places on the map")
+        return found
+
+
+def _numbers(radar: files.Bands, band: int) -> NDArray[Any]:
+    """Values of the only band that was read, which has the number `band` in the file, by the scale that the file says."""
+    raw, raster = radar.values[0], radar.raster
+    if raster is None or (raster.scales[band - 1], raster.offsets[band - 1]) == (1.0, 0.0):
+        return raw
+    return raster.scales[band - 1] * raw.astype(np.float64) + raster.offsets[band - 1]
+
+
+def _fringe(dark: Mask) -> Mask:
+    """What of `dark` is connected with the border: there zero means that nothing was measured."""
+    regions, _ = ndimage.label(dark)  # type: ignore[misc]
+    at_border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    return np.isin(regions, np.unique(at_border[at_border > 0]))
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,53 @@
+"""A radar picture made ready to be fused: speckle taken out, and its grey levels those of the optical picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.errors import BadInput
+from restorekit.sar.classical import FILTERS
+
+Array = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+MATCHES = ("moments", "histogram")
+DESPECKLERS = ("none", *FILTERS)
+
+
+def despeckled(name: str, intensity: Array, valid: Mask, looks: float) -> Array:
+    """Intensities (H, W) by a filter of `restorekit.sar.classical`, or as they are; BadInput for an unknown name."""
+    if name == "none":
+        return intensity
+    if name not in FILTERS:
+        raise BadInput(f"unknown despeckler {name!r}; known: {', '.join(DESPECKLERS)}")
+    return FILTERS[name](looks)(intensity, valid)
+
+
+def logarithm(intensity: Array, valid: Mask) -> Array:
+    """ln I (H, W); pixels without a signal, 0 or less, get the least one that is there. BadInput where none has any."""
+    signal = valid & (intensity > 0)
+    if not signal.any():
+        raise BadInput("the radar picture has no valid pixel above 0; check --domain and the band")
+    floor = float(intensity[signal].min())
+    return np.log(np.where(valid, np.maximum(intensity, floor), floor))
+
+
+def matched(radar: Array, luminance: Array, valid: Mask, how: str = "moments", levels: int = 1024) -> Array:
+    """radar (H, W) with the grey levels of `luminance`, by pixels valid in both.
+
+    moments: mean and standard deviation of one become those of the other (of values held within their 1 % and 99 %
+    quantiles, so that a few do not count for all); contrasts keep their proportions. The result is held within the values
+    that `luminance` has. histogram: the quantiles do, `levels` of them; where one picture has few levels for what the other
+    has many, what is left of speckle is stretched with the rest.
+    """
+    if how not in MATCHES:
+        raise BadInput(f"unknown match {how!r}; known: {', '.join(MATCHES)}")
+    x, y = radar[valid], luminance[valid]
+    if how == "moments":
+        x, inner = (np.clip(v, *np.quantile(v, (0.01, 0.99))) for v in (x, y))
+        moved = (radar - x.mean()) * (inner.std() / max(float(x.std()), 1e-12)) + inner.mean()
+        return np.clip(moved, y.min(), y.max())
+    shares = np.linspace(0, 1, levels)
+    at, first = np.unique(np.quantile(x, shares), return_index=True)
+    last = np.append(first[1:], levels) - 1  # values that many pixels share take the middle of their quantiles
+    return np.interp(radar, at, np.quantile(y, (shares[first] + shares[last]) / 2))
