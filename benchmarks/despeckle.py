@@ -69,7 +69,9 @@ def others(looks: int) -> dict[str, dict[float, Callable[[Array], Array]]]:
         "Lee": {n: lambda y, n=n: Lee(looks, n)(y, everywhere(y)) for n in SIZES},
         "refined Lee": {n: lambda y, n=n: RefinedLee(looks, n)(y, everywhere(y)) for n in SIZES[1:]},
         "TV of the log": {w: of_logarithm(lambda u, w=w: denoise_tv_chambolle(u, weight=w), looks) for w in WEIGHTS},
-        "NLM of the log": {h: of_logarithm(lambda u, h=h: nlm(u[None], s, h, 5)[0], looks) for h in STRENGTHS},
+        "NLM of the log": {
+            h: of_logarithm(lambda u, h=h: np.asarray(nlm(u[None], s, h, 5)).reshape(u.shape), looks) for h in STRENGTHS
+        },
         "BM3D of the log": {1.0: of_logarithm(lambda u: bm3d(u[None], s)[0], looks)},
     }
 
@@ -118,7 +120,7 @@ def sentinel2(side: int = 160) -> Pictures:
     return grey(pictures)
 
 
-def draws(y: Array, settings: Settings) -> NDArray[np.float64]:
+def draws(y: NDArray[np.generic], settings: Settings) -> NDArray[np.float64]:
     """(N, H, W) of one block: what `restorekit despeckle` does with a file that holds y."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in.npy"

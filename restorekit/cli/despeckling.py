@@ -33,7 +33,7 @@ class Despeckling:
     domain: str
     looks: str
     solver: str
-    samples: int
+    samples: int | None
     decorrelate: str
     preview: str | None
     prior: str

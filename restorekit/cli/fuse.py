@@ -10,15 +10,21 @@ import typer
 from restorekit.cli.options import Device, Precision, PriorOpt, Range, Seed, Tile
 
 if TYPE_CHECKING:
-    from restorekit.fusion.pair import Pair, Pairing
+    from restorekit.fusion.pair import Despeckler, Pair, Pairing
     from restorekit.fusion.sampling import Diffusion, Map
 
+LEARNED = ("hqs", "sar-dps")
 Optical = Annotated[Path, typer.Argument(metavar="OPTICAL", help="Optical picture: GeoTIFF, or PNG, JPEG, NPY.", show_default=False)]  # fmt: skip
 Sar = Annotated[Path, typer.Argument(metavar="SAR", help="Radar picture of the same place.", show_default=False)]
 Bands = Annotated[str | None, typer.Option(metavar="R,G,B", help="Bands of OPTICAL that are fused, from 1; the others are copied. Default: the first three, or the first.", show_default=False)]  # fmt: skip
 SarBand = Annotated[int, typer.Option(min=1, help="Band of SAR, from 1.")]
 Domain = Annotated[str, typer.Option(help="What SAR holds: intensity, amplitude, db, complex; auto says what it takes it for.")]  # fmt: skip
-Despeckle = Annotated[str, typer.Option(help="none, boxcar, lee, refined-lee, frost or gamma-map.")]
+Despeckle = Annotated[
+    str,
+    typer.Option(
+        help="none, boxcar, lee, refined-lee, frost or gamma-map; hqs or sar-dps with the prior of `restorekit despeckle`."
+    ),
+]
 Looks = Annotated[str, typer.Option(help="Looks of SAR; auto measures them.")]
 MatchTo = Annotated[str, typer.Option("--match", help="SAR gets the moments, or the histogram, of the luminance.")]
 Align = Annotated[bool, typer.Option("--align", help="Resample SAR to the grid of OPTICAL, in linear power.")]
@@ -87,12 +93,25 @@ def pairing_of(
     from restorekit.fusion.pair import Pairing
     from restorekit.fusion.prepare import DESPECKLERS, despeckled
 
-    if despeckle not in DESPECKLERS:
-        raise BadInput(f"--despeckle {despeckle!r} is unknown; known: {', '.join(DESPECKLERS)}")
+    known = (*DESPECKLERS, *LEARNED)
+    if despeckle.partition(":")[0] not in known:
+        raise BadInput(f"--despeckle {despeckle!r} is unknown; known: {', '.join(known)}")
     return Pairing(
-        despeckle=partial(despeckled, despeckle), despeckler=despeckle, looks=_looks(looks), align=align,
+        despeckle=_with_prior(despeckle) if despeckle.partition(":")[0] in LEARNED else partial(despeckled, despeckle), despeckler=despeckle, looks=_looks(looks), align=align,
         trust_grid=trust_grid, bands=_bands(bands), sar_band=sar_band, domain=domain, match=match, span=span(range_),
     )  # fmt: skip
+
+
+def _with_prior(solver: str) -> Despeckler:
+    """As `restorekit despeckle --solver`, with the mean of its samples where it draws some."""
+    from functools import partial
+
+    from restorekit.scenes.arrays import despeckled
+    from restorekit.scenes.despeckle import Settings
+
+    settings = Settings(solver=solver)
+    _ = settings.method  # refuses a wrong setting now
+    return partial(despeckled, settings)
 
 
 def _looks(text: str) -> float | None:

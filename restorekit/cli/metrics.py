@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from restorekit.cli import metrics_sar
+from restorekit.cli import metrics_fusion, metrics_sar
 from restorekit.cli.options import Range
 
 
@@ -57,3 +57,4 @@ def pictures(
 
 
 app.command("sar")(metrics_sar.sar)
+app.command("fusion")(metrics_fusion.fusion)

@@ -46,9 +46,9 @@ class Settings:
     domain: str = "auto"
     looks: float | None = None  # None: measured
     solver: str = "sar-dps"  # or a filter of `restorekit.sar.classical`
-    prior: str = "sar"
+    prior: str = "auto"  # sar, or natural for `paper`
     steps: int | None = None
-    samples: int = 1
+    samples: int | None = None  # None: 4 of a sampler, the one answer of others
     seed: int = 0
     decorrelate: str = "auto"
     device: str = "auto"
@@ -62,10 +62,19 @@ class Settings:
             self.solver, self.prior, self.steps, self.samples, self.seed, self.device, self.precision,  # type: ignore[arg-type]
         ))  # fmt: skip
         if isinstance(made, Diffusion):
-            made.check()
-        elif self.samples > 1:
+            return made.checked()
+        if self.samples not in (None, 1):
             raise BadInput(f"{self.solver} is a filter: one answer, no samples; leave out --samples")
         return made
+
+    @property
+    def text(self) -> str:
+        """The solver with what was tuned."""
+        return self.method.text
+
+    @property
+    def draws(self) -> int:
+        return self.method.draws
 
     @property
     def learned(self) -> bool:
@@ -110,7 +119,7 @@ class Plan:
     @property
     def outputs(self) -> list[Output]:
         layers = {"mean": self.target}
-        if self.settings.samples > 1:
+        if self.settings.draws > 1:
             layers["std"] = beside(self.target, "std")
         return [
             Output(path, layer, form_of(self.scene, path, layer, self.settings.keep_dtype), not self._signed)
@@ -130,10 +139,12 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """All that must be the same for the work of one run to be of use to another."""
         s, grid = self.settings, self.job.grid
-        of_prior = {"prior": s.prior, "prior_sha256": io.sha256(find(s.prior))} if s.learned else {}
+        of_prior: dict[str, Any] = {}
+        if isinstance(s.method, Diffusion):
+            of_prior = {"prior": s.method.prior, "prior_sha256": io.sha256(find(s.method.prior))}
         return {
-            "restorekit": restorekit.__version__, "input": io.sha256(self.scene.path), "solver": s.solver,
-            **of_prior, "steps": s.steps, "samples": s.samples, "seed": s.seed, "domain": s.domain,
+            "restorekit": restorekit.__version__, "input": io.sha256(self.scene.path), "solver": s.text,
+            **of_prior, "steps": s.steps, "samples": s.draws, "seed": s.seed, "domain": s.domain,
             "decorrelate": s.decorrelate, "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median}
                       for n, (b, f) in self.bands.items()},
@@ -187,15 +198,14 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
     scene = scene_of(source)
     if preview is not None and not preview.within(scene.height, scene.width):
         raise BadInput(f"--preview lies outside the scene, which has {scene.height} rows and {scene.width} columns")
-    for layer, path in [("mean", target)] + ([("std", beside(target, "std"))] if settings.samples > 1 else []):
-        form_of(scene, path, layer, settings.keep_dtype)
     if settings.looks is not None and not 0 < settings.looks < 1e4:
         raise BadInput(
             f"--looks {settings.looks:g} must be above 0; 1 for single-look data, about 4.4 for Sentinel-1 GRD"
         )
     if settings.decorrelate not in DECORRELATE:
         raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
-    _ = settings.method
+    for layer, path in [("mean", target)] + ([("std", beside(target, "std"))] if settings.draws > 1 else []):
+        form_of(scene, path, layer, settings.keep_dtype)
     bands, empty, said = {}, [], losses(scene, target)
     with scene.opened() as reader:
         for number in scene.bands:

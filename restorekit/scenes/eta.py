@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from restorekit.likelihood import Gamma
 from restorekit.operators import Identity
 from restorekit.priors.library import device_of
 from restorekit.raster.source import Window
 from restorekit.scenes.execute import threads
 from restorekit.scenes.job import Job
 from restorekit.scenes.methods import Block, Diffusion
+from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Problem
 
 
@@ -42,9 +42,9 @@ def _measured(job: Job, h: int, w: int, pixels: int) -> Cost:
         began = time.perf_counter()
         method(Block(Window(0, 0, h, w), 1, y, y, np.ones((h, w), np.bool_), facts))
         return Cost(time.perf_counter() - began, 0, pixels)
-    solver, denoise = method.check(), method.network(max(h, w))
-    problem = Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(facts.looks, domain="log"))
-    calls = solver.calls(solver.schedule(problem, method.steps)) * method.samples
+    solver, denoise = solver_of(method.text), method.network(max(h, w))
+    problem = Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), method.law(facts))
+    calls = solver.calls(solver.schedule(problem, method.steps)) * method.draws
     x = torch.zeros(1, 1, h, w, device=device_of(method.device), requires_grad=solver.gradient)
     denoise(x[..., :32, :32], 1.0)
     began = time.perf_counter()

@@ -15,7 +15,7 @@ from restorekit import driver, spec
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma, Likelihood, Tempered
 from restorekit.operators import Identity
-from restorekit.priors.library import Precision, device_of, load_prior
+from restorekit.priors.library import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.prior import Prior
 from restorekit.raster.source import Window
 from restorekit.sar.classical import FILTERS
@@ -23,8 +23,10 @@ from restorekit.sar.looks import Array, Mask
 from restorekit.scenes.noise import SceneRng
 from restorekit.scenes.survey import Facts
 from restorekit.solvers.from_text import solver as solver_of
-from restorekit.types import Problem, Solver
+from restorekit.types import Problem
 
+MIDDLE = 0.35  # what the median of intensities becomes where they are taken for a picture
+TUNED = {"hqs": "hqs:first=0.5"}  # a name alone: what log-intensities were tuned at (benchmarks/speckle.py)
 WHOLE = 768  # up to this side the network sees a block at once, pixels; beyond, in windows
 
 
@@ -45,6 +47,10 @@ class Method(Protocol):
 
     @property
     def halo(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def draws(self) -> int: ...
     def __call__(self, block: Block) -> NDArray[np.float64]: ...
 
 
@@ -53,6 +59,7 @@ class Classical:
     """A filter of `restorekit.sar.classical`, as text: lee, lee:size=9."""
 
     text: str
+    draws = 1
 
     @property
     def halo(self) -> int:
@@ -67,8 +74,10 @@ class Classical:
 
 
 @lru_cache(maxsize=2)
-def _prior(name: str, device: str, precision: Precision, tile: int | None) -> Prior:
+def _prior(name: str, device: str, precision: Precision, tile: int | None, linear: bool) -> Prior:
     prior = load_prior(name, device=device_of(device), precision=precision, tile=tile if tile else "auto")
+    if linear:
+        return of_pictures(prior)
     if prior.units is None:
         raise BadInput(f"--prior {name} knows pictures and no logarithms of intensities; take --prior sar")
     return prior
@@ -83,24 +92,23 @@ class Diffusion:
     (benchmarks/despeckle.py). subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`.
     """
 
-    solver: str
-    prior: str = "sar"
+    text: str  # the solver, with its settings
+    prior: str = "auto"  # sar; of a linear one natural
     steps: int | None = None
-    samples: int = 1
+    samples: int | None = None  # None: 4 of a sampler
     seed: int = 0
     device: str = "auto"
     precision: Precision = "auto"
     halo: int = 64
+    linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
         """For blocks of that side, pixels."""
-        return _prior(self.prior, self.device, self.precision, None if side > WHOLE else WHOLE)
+        return _prior(self.prior, self.device, self.precision, None if side > WHOLE else WHOLE, self.linear)
 
     def __call__(self, block: Block) -> NDArray[np.float64]:
         facts, at = block.facts, block.window
-        law: Likelihood = Gamma(facts.looks, domain="log")
-        if facts.remedy == "temper":
-            law = Tempered(law, facts.kappa**-0.5)
+        law = self.law(facts)
         if facts.remedy == "whiten":
             assert facts.whitening is not None
             y = facts.whitening(np.where(block.signal, block.raw, 0))
@@ -109,7 +117,7 @@ class Diffusion:
             return np.stack([np.exp(facts.whitening.fine(np.log(x), at.height, at.width)) for x in found])
         if facts.remedy != "subsample":
             return self._solved(block.intensity, block.signal, law, at, block)
-        out = np.empty((self.samples, at.height, at.width))
+        out = np.empty((self.draws, at.height, at.width))
         for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
             y, signal = block.intensity[a::2, b::2], block.signal[a::2, b::2]
             if y.size:  # the noise of all four is that of the coarse grid
@@ -118,30 +126,45 @@ class Diffusion:
         return out
 
     def _solved(self, y: Array, signal: Mask, law: Likelihood, at: Window, block: Block) -> NDArray[np.float64]:
-        """(samples, h, w) intensities under y (h, w); `at` is where on the grid of the noise it lies."""
-        prior, device = self.network(max(y.shape)), device_of(self.device)
-        assert prior.units is not None
-        shift = prior.units.mean - block.facts.middle
+        """(draws, h, w) intensities under y (h, w); `at` is where on the grid of the noise it lies."""
+        prior, device, unit = self.network(max(y.shape)), device_of(self.device), block.facts.median
         with np.errstate(divide="ignore"):
-            u = np.where(signal, np.log(y) + shift, prior.units.mean)
+            u = y / unit * MIDDLE if self.linear else np.log(y / unit) + self._mean(prior)
+        u = np.where(signal, u, MIDDLE if self.linear else self._mean(prior))
         there = None if signal.all() else _picture(signal, device)
         problem = Problem(_picture(u, device), Identity((1, *y.shape)), law, there)
         found = driver.restore(
-            problem, prior.for_bands(1), solver_of(self.solver), steps=self.steps, samples=self.samples, seed=self.seed,
+            problem, prior.for_bands(1), solver_of(self.text), steps=self.steps, samples=self.draws, seed=self.seed,
             batch=1, rng=lambda seed, first, count: SceneRng(seed, range(first, first + count), at, block.band),
         )  # fmt: skip
-        return np.exp(found.samples[:, 0].double().cpu().numpy() - shift)
+        x = found.samples[:, 0].double().cpu().numpy()
+        return np.maximum(x, 1e-4) * unit / MIDDLE if self.linear else np.exp(x - self._mean(prior)) * unit
 
-    def check(self) -> Solver:
-        """Refuses before any block is read what would be refused at the first."""
-        solver = solver_of(self.solver)
-        solver.check(Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(1.0, domain="log")))
-        if self.samples > 1 and not solver.samples:
+    @staticmethod
+    def _mean(prior: Prior) -> float:
+        assert prior.units is not None
+        return prior.units.mean
+
+    def law(self, facts: Facts) -> Likelihood:
+        law: Likelihood = Gamma(facts.looks, domain="intensity" if self.linear else "log")
+        return Tempered(law, facts.kappa**-0.5) if facts.remedy == "temper" else law
+
+    @property
+    def draws(self) -> int:
+        return self.samples or (4 if solver_of(self.text).samples else 1)
+
+    def checked(self) -> Diffusion:
+        """Itself, with its prior by name; refuses before any block is read what would be refused at the first."""
+        made = replace(self, prior=("natural" if self.linear else "sar") if self.prior == "auto" else self.prior)
+        solver = solver_of(self.text)
+        domain = "intensity" if self.linear else "log"
+        solver.check(Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(1.0, domain=domain)))
+        if self.draws > 1 and not solver.samples:
             raise BadInput(
-                f"{self.solver} is an optimiser: one answer, no samples; leave out --samples or take --solver sar-dps"
+                f"{self.text} is an optimiser: one answer, no samples; leave out --samples or take --solver sar-dps"
             )
-        self.network()
-        return solver
+        made.network()
+        return made
 
 
 def _picture(x: NDArray[np.generic], device: torch.device) -> Tensor:
@@ -151,6 +174,10 @@ def _picture(x: NDArray[np.generic], device: torch.device) -> Tensor:
 def method_of(text: str, diffusion: Diffusion) -> Classical | Diffusion:
     """A filter by name, or `diffusion` with the solver of that name. BadInput lists what is known."""
     name, positional, named = spec.split(text)
+    if name == "paper":
+        return replace(
+            diffusion, text="sar-dps:paper=true" + (f",{text.partition(':')[2]}" if ":" in text else ""), linear=True
+        )
     if name in FILTERS:
         spec.build(FILTERS[name], name, positional, named, looks=1.0)
         return Classical(text)
@@ -159,4 +186,4 @@ def method_of(text: str, diffusion: Diffusion) -> Classical | Diffusion:
     except BadInput as error:
         unknown = str(error).startswith("unknown solver")
         raise BadInput(f"{error}; or a filter: {', '.join(FILTERS)}" if unknown else str(error)) from None
-    return replace(diffusion, solver=text)
+    return replace(diffusion, text=TUNED.get(text, text))

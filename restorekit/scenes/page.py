@@ -12,6 +12,7 @@ from restorekit.sar.assessment import Wanted, assess
 from restorekit.sar.looks import Array
 from restorekit.scenes.despeckle import Plan, beside
 from restorekit.scenes.files import scene_of
+from restorekit.scenes.methods import Diffusion
 from restorekit.scenes.survey import Band
 
 LARGEST = 4096  # pixels, side of the middle of a scene that is shown and judged
@@ -33,8 +34,8 @@ def page_of(plan: Plan, command: str) -> str:
         "" if (at.height, at.width) == (part.height, part.width) else f"the middle {at.height} x {at.width} of ",
     )
     facts = [
-        ("scene", f"{where}{part.height} x {part.width} pixels"), ("solver", s.solver),
-        *([("prior", s.prior), ("samples", str(s.samples)), ("seed", str(s.seed))] if s.learned else []),
+        ("scene", f"{where}{part.height} x {part.width} pixels"), ("solver", s.text),
+        *([("prior", s.method.prior), ("samples", str(s.draws)), ("seed", str(s.seed))] if isinstance(s.method, Diffusion) else []),
     ]  # fmt: skip
     return render(bands, name=plan.scene.path.name, facts=facts, command=command)
 
@@ -44,7 +45,7 @@ def _shown(plan: Plan, number: int, there: Window, at: Window) -> Shown:
     with plan.scene.opened() as source:
         _, y, _, signal = read.read(source, there)
     x = read.back(_written(plan, number, at, "mean"))
-    std = _written(plan, number, at, "std") if plan.settings.samples > 1 else None
+    std = _written(plan, number, at, "std") if plan.settings.draws > 1 else None
     descriptions = () if plan.scene.raster is None else plan.scene.raster.descriptions
     name = (descriptions[number - 1] if descriptions else None) or f"band {number}"
     # After whitening the looks of the facts are those of another grid.
