@@ -73,6 +73,7 @@ class HQS(Solver):
 
     lambda_: float = 0.23  # weight of the prior in the data step (Zhang et al. 2021, section 4.2)
     first: float = 49 / 255  # noise level to start from; larger for larger holes
+    closed: bool = False  # the law's own proximal step where it is closed, though biased: of speckle in the logarithm
 
     reference = "dpir"
     tunable = {"lambda_": (0.05, 2.0), "first": (0.1, 2.0)}
@@ -100,7 +101,7 @@ class HQS(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        solve = data_step(problem, "hqs")
+        solve = data_step(problem, "hqs", closed=self.closed)
         for sigma in sigmas[:-1]:
             xh = solve(x, sigma / math.sqrt(self.lambda_))  # eq 6
             x = denoise(xh, sigma)  # eq 7

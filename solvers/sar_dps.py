@@ -20,7 +20,7 @@ from torch import Tensor
 
 from restorekit.operators.diagonal import Identity
 from restorekit.schedule import log_uniform
-from restorekit.solvers.data_step import FURTHEST
+from restorekit.solvers.data_step import working_residual
 from restorekit.solvers.unconditional import named
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
@@ -60,22 +60,15 @@ class SARDPS(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        operator, law, y = problem.linear("sar-dps"), problem.likelihood, problem.y
-        valid = 1.0 if problem.mask is None else problem.mask
+        operator = problem.linear("sar-dps")
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
                 x0 = denoise(leaf, sigma)
-            m = operator(x0.detach())
-            m = torch.maximum(m, 0.1 * y) if law.positive else m  # x0 of an early step is no intensity
-            r, information = -valid * law.gradient(y, m), law.information(m)
-            b = r / information
-            b = (
-                b if law.unbiased else b.clamp(max=FURTHEST * information**-0.5)
-            )  # it grows exponentially, or as a power
-            v = sigma**2 * torch.autograd.grad(x0, leaf, operator.adjoint(r if self.paper else b))[0]
-            across = (b * operator(v)).flatten(1).sum(1).clamp(min=0) + (b * b / information).flatten(1).sum(1)
+            b, variance, _ = working_residual(problem, operator(x0.detach()))
+            v = sigma**2 * torch.autograd.grad(x0, leaf, operator.adjoint(b / variance if self.paper else b))[0]
+            across = (b * operator(v)).flatten(1).sum(1).clamp(min=0) + (b * b * variance).flatten(1).sum(1)
             alpha = b.square().flatten(1).sum(1) / across.clamp(min=1e-30)
             return x0.detach() + (1.0 if self.paper else alpha.view(-1, 1, 1, 1)) * v
 

@@ -18,7 +18,7 @@ from restorekit.metrics import psnr
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.library import load_prior
 from restorekit.priors.wrappers import ChannelWise, EnsembleFlip, Guided, Padded, Tiled
-from restorekit.solvers import DAPS, DPS, HQS, MMPS, VDS, DiffPIR, Quadrature
+from restorekit.solvers import DAPS, DPS, HQS, MMPS, VDS, DiffPIR, PiGDM, Quadrature
 from restorekit.solvers.data_step import data_step
 from restorekit.types import Problem, Solver, Step
 from restorekit.units import Units, problem_in, units_of
@@ -123,7 +123,7 @@ def test_refusals_say_what_was_given() -> None:
         (ops.Saturate(SHAPE, 2.0), Gaussian(0.1), "needs a linear operator, got Saturate;"),
     ):
         with pytest.raises(Unsupported, match=named):
-            restore(measured(operator, law), Logarithms(), MMPS(), steps=2)
+            restore(measured(operator, law), Logarithms(), PiGDM(), steps=2)
 
 
 @dataclass(frozen=True)
