@@ -36,7 +36,7 @@ Array = NDArray[np.floating]
 LOOKS = (1, 4)
 SIZES = (3, 5, 7, 9, 11)
 WEIGHTS = (0.2, 0.3, 0.5, 0.8, 1.2, 1.8)
-STRENGTHS = (0.3, 0.5, 0.7, 0.9, 1.1)
+STRENGTHS = (0.6, 0.9, 1.2, 1.6, 2.2, 3.0)
 ARCHIVE_SEED = 1  # of the training tiles
 
 
@@ -136,7 +136,7 @@ def draws(y: NDArray[np.generic], settings: Settings) -> NDArray[np.float64]:
 def ours(looks: int, samples: int) -> dict[str, Settings]:
     common = {"looks": float(looks), "decorrelate": "none", "domain": "intensity"}
     return {
-        "restorekit hqs": Settings(solver="hqs:first=0.5", samples=1, **common),  # type: ignore[arg-type]
+        "restorekit hqs": Settings(solver="hqs", samples=1, **common),  # type: ignore[arg-type]
         "restorekit sar-dps": Settings(solver="sar-dps", samples=samples, **common),  # type: ignore[arg-type]
     }
 
@@ -208,7 +208,7 @@ def filters(looks: int) -> dict[str, Callable[[Array], Array]]:
 
 
 def _grain(remedy: str, looks: int, domain: str = "intensity") -> Settings:
-    return Settings(solver="hqs:first=0.5", looks=float(looks), decorrelate=remedy, domain=domain, samples=1)
+    return Settings(solver="hqs", looks=float(looks), decorrelate=remedy, domain=domain, samples=1)
 
 
 def table_of(

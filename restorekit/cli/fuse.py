@@ -41,7 +41,7 @@ def fuse(
     bands: Bands = None,
     sar_band: SarBand = 1,
     domain: Domain = "auto",
-    despeckle: Despeckle = "lee",
+    despeckle: Despeckle = "hqs",
     looks: Looks = "auto",
     match: MatchTo = "moments",
     range_: Range = None,

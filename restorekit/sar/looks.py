@@ -100,11 +100,19 @@ class Looks:
         )
 
 
-def measure(y: Array, valid: Mask, side: int = 24, share: float = 0.03) -> Looks:
-    """Looks of intensities y (H, W). BadInput where no window can be used."""
+def measure(y: Array, valid: Mask, side: int = 24, share: float = 0.03, looks: float | None = None) -> Looks:
+    """Looks of intensities y (H, W). BadInput where no window can be used.
+
+    looks: known ones. What the windows vary more than they would is then texture, alike at all lags that are looked at, and is
+    taken out of the correlations.
+    """
     parts = flattest(y, windows(y, valid, side), share).of(y).astype(np.float64)
     parts = parts / parts.mean((1, 2), keepdims=True)
     correlation = correlations(parts)
+    if looks is not None:
+        texture = float(np.clip(1 - 1 / (looks * np.median(parts.var((1, 2)))), 0, 0.9))
+        correlation = (correlation - texture) / (1 - texture)
+        correlation[0, 0] = 1.0
     rows, columns = extent(correlation, parts.size)
     kappa = _kappa(correlation, rows, columns)
     n = parts[0].size
@@ -153,4 +161,4 @@ def _kappa(correlation: Array, rows: int, columns: int) -> float:
     weights = np.full((rows, columns), 4.0)
     weights[0, :] = weights[:, 0] = 2.0
     weights[0, 0] = 1.0
-    return float((weights * correlation[:rows, :columns]).sum())
+    return max(1.0, float((weights * correlation[:rows, :columns]).sum()))

@@ -144,7 +144,7 @@ class Plan:
             of_prior = {"prior": s.method.prior, "prior_sha256": io.sha256(find(s.method.prior))}
         return {
             "restorekit": restorekit.__version__, "input": io.sha256(self.scene.path), "solver": s.text,
-            **of_prior, "steps": s.steps, "samples": s.draws, "seed": s.seed, "domain": s.domain,
+            **of_prior, "steps": s.method.steps if isinstance(s.method, Diffusion) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
             "decorrelate": s.decorrelate, "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median}
                       for n, (b, f) in self.bands.items()},

@@ -26,7 +26,8 @@ from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Problem
 
 MIDDLE = 0.35  # what the median of intensities becomes where they are taken for a picture
-TUNED = {"hqs": "hqs:first=0.5"}  # a name alone: what log-intensities were tuned at (benchmarks/speckle.py)
+# A name alone: the settings and steps that restore training scenes of 1 and 4 looks best.
+TUNED = {"hqs": ("hqs:first=0.3,lambda=0.07", 12)}
 WHOLE = 768  # up to this side the network sees a block at once, pixels; beyond, in windows
 
 
@@ -186,4 +187,5 @@ def method_of(text: str, diffusion: Diffusion) -> Classical | Diffusion:
     except BadInput as error:
         unknown = str(error).startswith("unknown solver")
         raise BadInput(f"{error}; or a filter: {', '.join(FILTERS)}" if unknown else str(error)) from None
-    return replace(diffusion, text=TUNED.get(text, text))
+    settings, steps = TUNED.get(text, (text, None))
+    return replace(diffusion, text=settings, steps=diffusion.steps or steps)

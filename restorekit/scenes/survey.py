@@ -161,16 +161,16 @@ def survey(scene: Scene, source: Reads, band: Band, looks: float | None, decorre
     if not found:
         return None
     middle = float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in found])))
-    measured = _measured([(y, signal) for _, y, signal in found], needed=looks is None)
+    measured = _measured([(y, signal) for _, y, signal in found], looks)
     remedy = _remedy(decorrelate, band, measured)
     if remedy == "none" or measured is None:
         return Facts(middle, looks or _looks(measured), measured.kappa if measured else 1.0, measured, "none")
     whitening, after = None, measured
     if remedy == "whiten":
         whitening = whitening_of(_full(found, scene))
-        after = _measured([(whitening(z), whitening.coarse(s)) for z, _, s in found if s.all()], needed=looks is None)
+        after = _measured([(whitening(z), whitening.coarse(s)) for z, _, s in found if s.all()], looks)
     if remedy == "subsample":
-        after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in found], needed=looks is None)
+        after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in found], looks)
     return Facts(middle, looks or _looks(after), after.kappa if after else 1.0, measured, remedy, whitening)
 
 
@@ -178,11 +178,12 @@ def _looks(measured: Looks | None) -> float:
     return 1.0 if measured is None else measured.looks
 
 
-def _measured(parts: list[tuple[Array, Mask]], *, needed: bool) -> Looks | None:
+def _measured(parts: list[tuple[Array, Mask]], looks: float | None) -> Looks | None:
+    """looks: as given; then none that can be measured are needed."""
     try:
-        return measure(*_stacked(parts))
+        return measure(*_stacked(parts), looks=looks)
     except BadInput:
-        if needed:
+        if looks is None:
             raise
         return None
 
