@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from classical import bm3d, nlm
+from classical import bm3d
 from common import DATA, RESULTS, Pictures, archive, centre, classic, grey, need_data, publish
 from numpy.typing import NDArray
 from scipy import special
-from skimage.restoration import denoise_tv_chambolle
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from restorekit.bench.rows import Rows
 from restorekit.metrics import coverage, psnr, ssim
@@ -36,7 +36,7 @@ Array = NDArray[np.floating]
 LOOKS = (1, 4)
 SIZES = (3, 5, 7, 9, 11)
 WEIGHTS = (0.2, 0.3, 0.5, 0.8, 1.2, 1.8)
-STRENGTHS = (0.6, 0.9, 1.2, 1.6, 2.2, 3.0)
+STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.5)
 ARCHIVE_SEED = 1  # of the training tiles
 
 
@@ -70,7 +70,7 @@ def others(looks: int) -> dict[str, dict[float, Callable[[Array], Array]]]:
         "refined Lee": {n: lambda y, n=n: RefinedLee(looks, n)(y, everywhere(y)) for n in SIZES[1:]},
         "TV of the log": {w: of_logarithm(lambda u, w=w: denoise_tv_chambolle(u, weight=w), looks) for w in WEIGHTS},
         "NLM of the log": {
-            h: of_logarithm(lambda u, h=h: np.asarray(nlm(u[None], s, h, 5)).reshape(u.shape), looks) for h in STRENGTHS
+            h: of_logarithm(lambda u, h=h: denoise_nl_means(u, 5, 9, h * s, sigma=s), looks) for h in STRENGTHS
         },
         "BM3D of the log": {1.0: of_logarithm(lambda u: bm3d(u[None], s)[0], looks)},
     }

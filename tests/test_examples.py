@@ -115,6 +115,7 @@ def test_the_python_of_the_readme_runs(number: int, tmp_path: Path) -> None:
 
 
 SHORTER = {
+    "despeckle": ["--steps", "2"],
     "tune": ["--crop", "32", "--budget", "6", "--pictures", "1", "--prior", "natural-fast", "--samples", "2"],
     "bench images": ["--crop", "32", "--workers", "1", "--limit", "1"],
     "bench posterior": ["--problem", "gmm-1", "--steps", "4"],
@@ -187,6 +188,21 @@ def make_files(folder: Path) -> None:
                     skimage_photo.save(f, "PNG")
     for name in ("configs", "examples"):
         (folder / name).symlink_to(ROOT / name)
+    make_pair(folder)
+
+
+def make_pair(folder: Path, side: int = 144) -> None:
+    """scene.tif, with speckle, and optical.tif, of one place."""
+    import numpy as np
+    import skimage.data
+
+    from tests.scenes import write_tiff
+
+    photo = skimage.data.astronaut()[:side, 100 : 100 + side]
+    truth = 0.02 + photo.mean(2) / 255
+    speckle = np.random.default_rng(0).gamma(4.0, 0.25, truth.shape)
+    write_tiff(folder / "scene.tif", (truth * speckle).astype(np.float32))
+    write_tiff(folder / "optical.tif", np.ascontiguousarray(np.moveaxis(photo, 2, 0)), photometric="RGB")
 
 
 def _read(name: str) -> str:
