@@ -1,0 +1,58 @@
+"""Real Sentinel-1 tiles: radiometry kept, speckle gone, place and holes as they were."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restorekit.raster.source import Window
+from restorekit.sar.assessment import Wanted, assess
+from restorekit.scenes.despeckle import Settings, plan
+from tests.scenes import read_tiff
+
+rasterio = pytest.importorskip("rasterio")
+DATA = Path(os.environ.get("RESTOREKIT_DATA", Path(__file__).parents[2] / "shared" / "data")) / "sar" / "sentinel1"
+pytestmark = [pytest.mark.data, pytest.mark.skipif(not DATA.is_dir(), reason="needs $RESTOREKIT_DATA/sar/sentinel1")]
+
+
+def tile(name: str) -> Path:
+    return next(DATA.glob(f"{name}_*.tif"))
+
+
+@pytest.mark.parametrize("name", ["Ghana", "Mekong"])
+def test_a_real_tile_keeps_its_radiometry_and_its_place(name: str, tmp_path: Path) -> None:
+    source, target, part = tile(name), tmp_path / "out.tif", Window(128, 128, 256, 256)
+    plan(source, target, Settings(solver="hqs", block=256), part).run()
+    with rasterio.open(source) as a, rasterio.open(target) as b:
+        assert a.crs == b.crs
+        assert b.transform == a.transform @ a.transform.translation(128, 128)
+        assert a.descriptions == b.descriptions
+    y, x = (10 ** (v[0].astype(np.float64) / 10) for v in (read_tiff(source)[:, 128:384, 128:384], read_tiff(target)))
+    found = assess(y, x, np.ones(y.shape, np.bool_), Wanted())
+    figures = {f.key: f.value for f in found.figures}
+    assert 0.97 < figures["mor"] < 1.03
+    assert figures["vor"] == pytest.approx(1 / found.looks, rel=0.35)
+    flat = found.measured
+    assert flat is not None
+    assert figures["enl"] > 8 * found.looks
+
+
+def test_holes_stay_holes_and_do_not_spread(tmp_path: Path) -> None:
+    source, target = tile("Nigeria"), tmp_path / "out.tif"
+    plan(source, target, Settings(solver="refined-lee")).run()
+    before, after = read_tiff(source), read_tiff(target)
+    assert np.isnan(before).any()
+    np.testing.assert_array_equal(np.isnan(after), np.isnan(before))
+
+
+def test_an_empty_tile_comes_back_as_it_was(tmp_path: Path) -> None:
+    source, target = tile("Paraguay"), tmp_path / "out.tif"
+    made = plan(source, target, Settings())
+    made.run()
+    assert any("nothing was measured" in line for line in made.said)
+    with rasterio.open(source) as a, rasterio.open(target) as b:
+        assert (a.crs, a.transform, a.shape, a.count) == (b.crs, b.transform, b.shape, b.count)
+        assert np.isnan(b.read()).all()
