@@ -21,7 +21,10 @@ SAYS = {
     "uncertainty": r"truth within 2 standard deviations: \d+% of pixels",
     "compare_samplers": r"mmps +49",
     "fuse_pair": r"fused +0\.\d+",
+    "despeckle_tile": r"hqs +\d+\.\d",
 }
+
+QUICK = {"despeckle_tile": ("--steps", "3")}
 
 
 def run(name: str, folder: Path, *arguments: str) -> str:
@@ -38,9 +41,9 @@ def run(name: str, folder: Path, *arguments: str) -> str:
 def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> None:
     if name == "deepinv_physics":
         _needs_deepinv()
-    if name == "fuse_pair":
+    if name in ("fuse_pair", "despeckle_tile"):
         pytest.importorskip("rasterio")
-    said = run(name, tmp_path)
+    said = run(name, tmp_path, *QUICK.get(name, ()))
     assert re.search(SAYS[name], said), said
     if name == "deepinv_physics":
         before, after = (float(n) for n in re.findall(r"([\d.]+) dB", said))
@@ -52,8 +55,27 @@ def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> No
     if name == "fuse_pair":
         ours, mean = (float(re.findall(rf"^{n} +([\d.]+)", said, re.MULTILINE)[0]) for n in ("fused", "mean"))
         assert ours > 1.3 * mean
+    if name == "despeckle_tile":
+        _the_tile_is_flatter_and_lies_where_it_lay(said, tmp_path)
     for picture in re.findall(r"^(\w+\.png): ", said, re.MULTILINE):
         assert (tmp_path / picture).stat().st_size > 1000
+
+
+def _the_tile_is_flatter_and_lies_where_it_lay(said: str, folder: Path) -> None:
+    import rasterio
+
+    enl, ratio = (
+        {n: float(v[i]) for n, *v in re.findall(r"^(\w+) +([\d.]+) +([\d.]+)", said, re.MULTILINE)} for i in (0, 1)
+    )
+    assert enl["measured"] < 10
+    assert enl["lee"] > 3 * enl["measured"]  # its window has 49 pixels of a grain of about three
+    assert enl["hqs"] > 2 * enl["lee"]
+    assert all(0.95 < ratio[name] < 1.05 for name in ("lee", "hqs"))
+    for name in ("lee", "hqs"):
+        with rasterio.open(folder / f"{name}.tif") as d:
+            assert (d.shape, d.count, d.dtypes[0]) == ((160, 160), 1, "float32")
+            assert d.crs is not None
+            assert (d.transform.c, d.transform.f) != (0, 0)
 
 
 def test_the_sheet_of_priors_has_a_row_for_each_that_is_asked_for(tmp_path: Path) -> None:
