@@ -37,16 +37,16 @@ def made_up(path: Path, side: int = 256, count: int = 12) -> Path:
     return path
 
 
-def write(path: Path, x: np.ndarray, crs: object, transform: object) -> None:
+def write(path: Path, x: np.ndarray, crs: object, transform: object, nodata: float | None = None) -> None:
     h, w = x.shape
-    with import_rasterio().open(path, "w", driver="GTiff", count=1, height=h, width=w, dtype="float32", crs=crs, transform=transform) as d:  # fmt: skip
+    with import_rasterio().open(path, "w", driver="GTiff", count=1, height=h, width=w, dtype="float32", crs=crs, transform=transform, nodata=nodata) as d:  # fmt: skip
         d.write(x.astype(np.float32), 1)
 
 
 def cut(source: Path, target: Path, part: str) -> Path:
     window = Window(*map(int, part.split(","))).of_rasterio
     with import_rasterio().open(source) as d:
-        write(target, d.read(1, window=window), d.crs, d.window_transform(window))
+        write(target, d.read(1, window=window), d.crs, d.window_transform(window), d.nodata)
     return target
 
 

@@ -166,6 +166,50 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
         assert stop.value.code == 0, line
 
 
+def test_the_commands_of_the_page_on_despeckling_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, on small scenes of the names it uses, with a cluster at the address that it names."""
+    pytest.importorskip("rasterio")
+    distributed = pytest.importorskip("distributed")
+    from restorekit.cli.main import run as command
+
+    make_scenes(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = _read("docs/despeckle.md")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for language, block in blocks if language == "sh" for line in block.splitlines()]
+    assert len(lines) >= 14
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        for line in lines:
+            program, *arguments = shlex.split(line, comments=True)
+            assert program == "restorekit", line
+            arguments = [cluster.scheduler_address if a == "tcp://host:8786" else a for a in arguments]
+            arguments = ["0,0,40,64" if a == "0,0,512,512" else a for a in arguments]  # the scene is smaller
+            with pytest.raises(SystemExit) as stop:
+                command(arguments)
+            assert stop.value.code == 0, line
+            if arguments[0] == "despeckle":
+                assert (tmp_path / arguments[2]).stat().st_size > 1000, line
+    assert (tmp_path / "out_std.tif").is_file()
+    assert not list(tmp_path.glob(".*.work"))
+
+
+def test_the_page_on_despeckling_names_every_choice() -> None:
+    """Filters, executors and remedies that there are, and no solver that there is not."""
+    from restorekit.sar.classical import FILTERS
+    from restorekit.scenes.despeckle import DECORRELATE, SIDE, Settings
+    from restorekit.scenes.execute import EXECUTORS
+
+    text = _read("docs/despeckle.md")
+    for name in (*FILTERS, *EXECUTORS, *DECORRELATE):
+        assert f"`{name}`" in text, name
+    (table,) = re.findall(r"^## Which solver\n(.*?)^Other solvers", text, re.MULTILINE | re.DOTALL)
+    first = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    for solver in re.findall(r"`(\w[^`]*)`", first):
+        assert isinstance(Settings(solver=solver).method, tuple(SIDE)), solver
+
+
 def test_the_adapter_of_contributing_runs() -> None:
     import torch
 
@@ -225,6 +269,26 @@ def make_pair(folder: Path, side: int = 144) -> None:
     speckle = np.random.default_rng(0).gamma(4.0, 0.25, truth.shape)
     write_tiff(folder / "scene.tif", (truth * speckle).astype(np.float32))
     write_tiff(folder / "optical.tif", np.ascontiguousarray(np.moveaxis(photo, 2, 0)), photometric="RGB")
+
+
+def make_scenes(folder: Path, side: int = 80) -> None:
+    """scene.tif in dB with the grain of Sentinel-1, slc.tif complex, amplitude.npy of one look."""
+    import numpy as np
+    import rasterio
+
+    from restorekit.sar.speckle import SWATHS, draw
+
+    rng, shape = np.random.default_rng(0), (side, side)
+    truth = np.where(np.arange(side) < side // 2, 0.02, 0.1) * np.ones(shape)
+    decibel = 10 * np.log10(truth * draw(shape, 4, SWATHS["iw2"], rng))
+    field = np.sqrt(truth) * SWATHS["iw2"].field(*shape, rng)
+    for name, x in (("scene.tif", decibel.astype(np.float32)), ("slc.tif", field.astype(np.complex64))):
+        with rasterio.open(
+            folder / name, "w", driver="GTiff", height=side, width=side, count=1, dtype=x.dtype.name, crs="EPSG:32631",
+            transform=rasterio.Affine(10, 0, 5e5, 0, -10, 6e6),
+        ) as d:  # fmt: skip
+            d.write(x, 1)
+    np.save(folder / "amplitude.npy", np.sqrt(truth * draw(shape, 1, None, rng)).astype(np.float32))
 
 
 def _read(name: str) -> str:
