@@ -21,7 +21,10 @@ SAYS = {
     "uncertainty": r"truth within 2 standard deviations: \d+% of pixels",
     "compare_samplers": r"mmps +49",
     "fuse_pair": r"fused +0\.\d+",
+    "despeckle_tile": r"hqs +\d+\.\d",
 }
+
+QUICK = {"despeckle_tile": ("--steps", "3")}
 
 
 def run(name: str, folder: Path, *arguments: str) -> str:
@@ -38,9 +41,9 @@ def run(name: str, folder: Path, *arguments: str) -> str:
 def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> None:
     if name == "deepinv_physics":
         _needs_deepinv()
-    if name == "fuse_pair":
+    if name in ("fuse_pair", "despeckle_tile"):
         pytest.importorskip("rasterio")
-    said = run(name, tmp_path)
+    said = run(name, tmp_path, *QUICK.get(name, ()))
     assert re.search(SAYS[name], said), said
     if name == "deepinv_physics":
         before, after = (float(n) for n in re.findall(r"([\d.]+) dB", said))
@@ -52,8 +55,27 @@ def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> No
     if name == "fuse_pair":
         ours, mean = (float(re.findall(rf"^{n} +([\d.]+)", said, re.MULTILINE)[0]) for n in ("fused", "mean"))
         assert ours > 1.3 * mean
+    if name == "despeckle_tile":
+        _the_tile_is_flatter_and_lies_where_it_lay(said, tmp_path)
     for picture in re.findall(r"^(\w+\.png): ", said, re.MULTILINE):
         assert (tmp_path / picture).stat().st_size > 1000
+
+
+def _the_tile_is_flatter_and_lies_where_it_lay(said: str, folder: Path) -> None:
+    import rasterio
+
+    enl, ratio = (
+        {n: float(v[i]) for n, *v in re.findall(r"^(\w+) +([\d.]+) +([\d.]+)", said, re.MULTILINE)} for i in (0, 1)
+    )
+    assert enl["measured"] < 10
+    assert enl["lee"] > 3 * enl["measured"]  # its window has 49 pixels of a grain of about three
+    assert enl["hqs"] > 2 * enl["lee"]
+    assert all(0.95 < ratio[name] < 1.05 for name in ("lee", "hqs"))
+    for name in ("lee", "hqs"):
+        with rasterio.open(folder / f"{name}.tif") as d:
+            assert (d.shape, d.count, d.dtypes[0]) == ((160, 160), 1, "float32")
+            assert d.crs is not None
+            assert (d.transform.c, d.transform.f) != (0, 0)
 
 
 def test_the_sheet_of_priors_has_a_row_for_each_that_is_asked_for(tmp_path: Path) -> None:
@@ -144,6 +166,51 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
         assert stop.value.code == 0, line
 
 
+def test_the_commands_of_the_page_on_despeckling_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, on small scenes of the names it uses, with a cluster at the address that it names."""
+    pytest.importorskip("rasterio")
+    distributed = pytest.importorskip("distributed")
+    from restorekit.cli.main import run as command
+
+    make_scenes(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = _read("docs/despeckle.md")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for language, block in blocks if language == "sh" for line in block.splitlines()]
+    assert len(lines) >= 14
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        for line in lines:
+            program, *arguments = shlex.split(line, comments=True)
+            assert program == "restorekit", line
+            arguments = [cluster.scheduler_address if a == "tcp://host:8786" else a for a in arguments]
+            arguments = ["0,0,40,64" if a == "0,0,512,512" else a for a in arguments]  # the scene is smaller
+            arguments += ["--steps", "3"] if arguments[0] == "despeckle" else []
+            with pytest.raises(SystemExit) as stop:
+                command(arguments)
+            assert stop.value.code == 0, line
+            if arguments[0] == "despeckle":
+                assert (tmp_path / arguments[2]).stat().st_size > 1000, line
+    assert (tmp_path / "out_std.tif").is_file()
+    assert not list(tmp_path.glob(".*.work"))
+
+
+def test_the_page_on_despeckling_names_every_choice() -> None:
+    """Filters, executors and remedies that there are, and no solver that there is not."""
+    from restorekit.sar.classical import FILTERS
+    from restorekit.scenes.despeckle import DECORRELATE, SIDE, Settings
+    from restorekit.scenes.execute import EXECUTORS
+
+    text = _read("docs/despeckle.md")
+    for name in (*FILTERS, *EXECUTORS, *DECORRELATE):
+        assert f"`{name}`" in text, name
+    (table,) = re.findall(r"^## Which solver\n(.*?)^Other solvers", text, re.MULTILINE | re.DOTALL)
+    first = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    for solver in re.findall(r"`(\w[^`]*)`", first):
+        assert isinstance(Settings(solver=solver).method, tuple(SIDE)), solver
+
+
 def test_the_adapter_of_contributing_runs() -> None:
     import torch
 
@@ -203,6 +270,26 @@ def make_pair(folder: Path, side: int = 144) -> None:
     speckle = np.random.default_rng(0).gamma(4.0, 0.25, truth.shape)
     write_tiff(folder / "scene.tif", (truth * speckle).astype(np.float32))
     write_tiff(folder / "optical.tif", np.ascontiguousarray(np.moveaxis(photo, 2, 0)), photometric="RGB")
+
+
+def make_scenes(folder: Path, side: int = 64) -> None:
+    """scene.tif in dB with the grain of Sentinel-1, slc.tif complex, amplitude.npy of one look."""
+    import numpy as np
+    import rasterio
+
+    from restorekit.sar.speckle import SWATHS, draw
+
+    rng, shape = np.random.default_rng(0), (side, side)
+    truth = np.where(np.arange(side) < side // 2, 0.02, 0.1) * np.ones(shape)
+    decibel = 10 * np.log10(truth * draw(shape, 4, SWATHS["iw2"], rng))
+    field = np.sqrt(truth) * SWATHS["iw2"].field(*shape, rng)
+    for name, x in (("scene.tif", decibel.astype(np.float32)), ("slc.tif", field.astype(np.complex64))):
+        with rasterio.open(
+            folder / name, "w", driver="GTiff", height=side, width=side, count=1, dtype=x.dtype.name, crs="EPSG:32631",
+            transform=rasterio.Affine(10, 0, 5e5, 0, -10, 6e6),
+        ) as d:  # fmt: skip
+            d.write(x, 1)
+    np.save(folder / "amplitude.npy", np.sqrt(truth * draw(shape, 1, None, rng)).astype(np.float32))
 
 
 def _read(name: str) -> str:
