@@ -26,7 +26,7 @@ from restorekit.scenes.despeckle import Plan, Settings, plan
 from restorekit.scenes.eta import Cost, cost
 
 Array = NDArray[np.floating]
-FAST = ("boxcar", "lee", "refined-lee", "gamma-map", "hqs:first=0.5")
+FAST = ("boxcar", "lee", "refined-lee", "gamma-map", "hqs")
 SLOW = (*FAST, "sar-dps", "paper")
 CROPS = ("Ghana_53713", "India_900498")
 FIGURES = ("enl_flat", "moi", "mor", "vor", "dh", "r")

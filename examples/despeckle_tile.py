@@ -22,7 +22,7 @@ from restorekit.sar.speckle import SWATHS, draw
 from restorekit.scenes.despeckle import Settings, plan
 
 TILE = Path(os.environ.get("RESTOREKIT_DATA", "../shared/data")) / "sar" / "sentinel1" / "Ghana_53713_S1Hand.tif"
-SOLVERS = {"lee": "lee", "hqs": "hqs:first=0.5"}
+SOLVERS = {"lee": "lee", "hqs": "hqs"}
 
 
 def made_up(path: Path, side: int = 256, count: int = 12) -> Path:

@@ -14,7 +14,7 @@ from restorekit.cli.options import check_page, different
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.raster.source import Window
-from restorekit.scenes.despeckle import Plan, Settings, plan
+from restorekit.scenes.despeckle import Plan, Settings, beside, plan
 from restorekit.scenes.eta import Cost, cost
 from restorekit.scenes.execute import Executor, executor_of
 from restorekit.scenes.page import judged
@@ -63,6 +63,9 @@ class Despeckling:
         with bar("despeckle", "blocks") as show:
             written = made.run(executor, tile=self.tile, restart=self.restart, progress=show, snap=self.snap)
         seconds = time.perf_counter() - began
+        stale = beside(self.target, "std")
+        if made.settings.draws == 1 and stale.exists():
+            say(f"note: {stale} is of an earlier run, not of this one")
         if self.report is not None and made.bands:
             page, why = judged(made, shlex.join(["restorekit", *sys.argv[1:]]))
             if page is None:
@@ -110,16 +113,19 @@ class Despeckling:
         chosen = executor_of(name, workers, self.scheduler)
         if not made.keys:
             return chosen
-        each = cost(made.job)
-        seconds = each.seconds * len(made.keys)
-        if self.executor == "auto" and name == "serial" and len(made.keys) > 1 and seconds > LONG:
+        there = 0 if self.restart else len(made.finished())
+        if there:
+            say(f"{there} of {len(made.keys)} blocks are there, of a run that was interrupted")
+        each, count = cost(made.job), len(made.keys) - there
+        seconds = each.seconds * count
+        if self.executor == "auto" and name == "serial" and count > 1 and seconds > LONG:
             name, chosen = "processes", executor_of("processes", workers, None)
-        say(_eta(each, made, 1 if name == "serial" else min(workers, len(made.keys)), name))
+        say(_eta(each, made, count, 1 if name == "serial" else max(1, min(workers, count)), name))
         return chosen
 
 
-def _eta(each: Cost, made: Plan, workers: int, name: str) -> str:
-    seconds = each.seconds * len(made.keys) / workers
+def _eta(each: Cost, made: Plan, count: int, workers: int, name: str) -> str:
+    seconds = each.seconds * count / workers
     calls = f", {each.calls} network calls each" if each.calls else ""
     kind = f"{workers} process{'es' if workers > 1 else ''}"
     hint = (
@@ -127,7 +133,7 @@ def _eta(each: Cost, made: Plan, workers: int, name: str) -> str:
         if seconds > 600 and each.calls > 20
         else ""
     )
-    return f"{len(made.keys)} blocks of {made.job.grid.side} pixels{calls}: about {_time(seconds)} with {kind} ({name}){hint}"
+    return f"{count} block{'s' * (count != 1)} of {made.job.grid.side} pixels{calls}: about {_time(seconds)} with {kind} ({name}){hint}"
 
 
 def _time(seconds: float) -> str:

@@ -164,7 +164,7 @@ def _described(path: Path, d: Any) -> Raster:
 
     if len(set(d.dtypes)) > 1:
         raise BadInput(
-            f"{path} has bands of different types ({', '.join(d.dtypes)}); give one of them at a time, with --band"
+            f"{path} has bands of different types ({', '.join(d.dtypes)}); write one of them to a file of its own"
         )
     if d.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
         raise BadInput(f"{path} holds one bit per pixel, a mask and no measurement")

@@ -150,6 +150,10 @@ class Plan:
                       for n, (b, f) in self.bands.items()},
         }  # fmt: skip
 
+    def finished(self) -> set[Key]:
+        """Blocks that an interrupted run of the same settings left."""
+        return Store(self.folder).finished() & set(self.keys) if self.folder.is_dir() else set()
+
     def tasks(self, missing: Sequence[Key], tile: int) -> list[list[Key]]:
         """Blocks in groups that lie in one square of `tile` pixels, at least one block each."""
         per = max(1, tile // self.job.grid.side)
@@ -195,7 +199,7 @@ def beside(target: Path, what: str) -> Path:
 
 def plan(source: Path, target: Path, settings: Settings, preview: Window | None = None) -> Plan:
     """Looks at the scene. BadInput for whatever can be refused before hours of work."""
-    scene = scene_of(source)
+    scene = scene_of(source.resolve())  # workers may be elsewhere in the same file system
     if preview is not None and not preview.within(scene.height, scene.width):
         raise BadInput(f"--preview lies outside the scene, which has {scene.height} rows and {scene.width} columns")
     if settings.looks is not None and not 0 < settings.looks < 1e4:

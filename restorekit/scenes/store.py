@@ -62,22 +62,32 @@ def opened(folder: Path, settings: dict[str, Any], *, restart: bool = False) -> 
 
     BadInput where the folder belongs to a run with other settings, whose work would be lost, or to one that is going on.
     """
-    if restart and folder.is_dir():
-        shutil.rmtree(folder)
-    (folder / "blocks").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a") as lock:
         _lock(lock, folder)
         record = folder / "settings.json"
+        if restart:
+            shutil.rmtree(folder / "blocks", ignore_errors=True)
+        (folder / "blocks").mkdir(exist_ok=True)
         if not record.is_file():
             io.write_json(record, settings)
         held, asked = (json.loads(text) for text in (record.read_text(), json.dumps(settings)))
+        blocks = Store(folder)
+        if held != asked and not blocks.finished():  # nothing would be lost
+            io.write_json(record, settings)
+            held = asked
         differ = sorted(k for k in held.keys() | asked.keys() if held.get(k) != asked.get(k))
         if differ:
             raise BadInput(
-                f"{folder} holds the unfinished work of a run with another {differ[0]} ({held.get(differ[0])}); run that "
-                "command again to finish it, or add --restart to throw it away"
+                f"{folder} holds the unfinished work of a run with another {differ[0]} ({_short(held.get(differ[0]))}); "
+                "run that command again to finish it, or add --restart to throw it away"
             )
-        yield Store(folder)
+        yield blocks
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 40 else f"{text[:37]}..."
 
 
 def _lock(handle: Any, folder: Path) -> None:
