@@ -40,7 +40,7 @@ def test_rasters_keep_their_place_their_type_and_what_they_say(tmp_path: Path) -
     assert provenance["solver"] == record["solver"]
     assert provenance["input"]["sar"]["sha256"] == record["input"]["sar"]["sha256"]
     assert set(METRICS) < set(record["metrics"])
-    assert (record["domain"], record["despeckle"], record["match"], record["nfe"]) == ("db", "lee", "moments", 0)
+    assert (record["domain"], record["despeckle"], record["match"], record["nfe"]) == ("db", "hqs", "moments", 0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["optical.tif", "out.tif", "out.tif.json", "sar.tif"]
 
 

@@ -19,7 +19,7 @@ def fusion(
     bands: Bands = None,
     sar_band: SarBand = 1,
     domain: Domain = "auto",
-    despeckle: Despeckle = "lee",
+    despeckle: Despeckle = "hqs",
     looks: Looks = "auto",
     match: MatchTo = "moments",
     range_: Range = None,
