@@ -91,8 +91,10 @@ def _stopped(arguments: list[str]) -> int:
 
 def run(arguments: list[str] | None = None) -> None:
     """The entry point of the `restorekit` command."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    keep_freed_memory()
+    if arguments is None:
+        arguments = sys.argv[1:]
+        if arguments[:1] != ["bench"]:  # which measures how much memory each run takes
+            keep_freed_memory()
     try:
         code = app(arguments, standalone_mode=False, prog_name="restorekit")
         if code == 130:  # what newer versions of typer make of a KeyboardInterrupt

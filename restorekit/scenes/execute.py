@@ -102,7 +102,8 @@ class Dask:
         except ImportError:
             raise BadInput('--executor dask needs dask; pip install "restorekit[cluster]"') from None
         with self._client(Client, LocalCluster) as client:
-            client.run(keep_freed_memory)
+            if self.address is None:
+                client.run(keep_freed_memory)
             shared = client.scatter(job, broadcast=True, hash=False)
             futures = [client.submit(run_task, shared, keys, pure=False, retries=3) for keys in tasks]
             for future, found in completed(futures, with_results=True):  # type: ignore[misc]
