@@ -23,7 +23,7 @@ def despeckle(
     steps: Steps = None,
     seed: Seed = 0,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, auto or bf16 for the network; bf16 is faster and a few per cent off.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, auto or bf16 for the network; bf16 is faster, with coarser rounding.")] = "fp32",
     keep_dtype: Annotated[bool, typer.Option("--keep-dtype", help="Write the type of IN instead of float32.")] = False,
     executor: Annotated[str, typer.Option(help="serial, processes or dask; auto takes processes for more than a minute of work.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,

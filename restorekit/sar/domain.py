@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.sar.looks import Array, Mask
+from restorekit.sar.looks import Array
 
 LN10 = math.log(10)
 
@@ -26,7 +26,6 @@ class Domain:
     name: str
     intensity: Callable[[NDArray[Any]], Array]
     value: Callable[[Array], Array]  # of an intensity
-    slope: Callable[[Array], Array]  # d value / d intensity, for standard deviations
     signed: bool = False  # whether values below 0 mean anything
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -43,12 +42,11 @@ def _positive(x: Array) -> Array:
 
 
 DOMAINS = {
-    "intensity": Domain("intensity", lambda x: x.astype(np.float64), lambda i: i, lambda i: np.ones_like(i)),
-    "amplitude": Domain("amplitude", lambda x: np.square(x.astype(np.float64)), np.sqrt, lambda i: 0.5 / np.sqrt(_positive(i))),
-    "db": Domain("db", lambda x: 10.0 ** (x.astype(np.float64) / 10), lambda i: 10 / LN10 * np.log(_positive(i)),
-                 lambda i: 10 / LN10 / _positive(i), signed=True),
+    "intensity": Domain("intensity", lambda x: x.astype(np.float64), lambda i: i),
+    "amplitude": Domain("amplitude", lambda x: np.square(x.astype(np.float64)), np.sqrt),
+    "db": Domain("db", lambda x: 10.0 ** (x.astype(np.float64) / 10), lambda i: 10 / LN10 * np.log(_positive(i)), signed=True),
     # What comes back from complex data is an intensity: a phase is not restored.
-    "complex": Domain("complex", lambda x: np.square(np.abs(x.astype(np.complex128))), lambda i: i, lambda i: np.ones_like(i)),
+    "complex": Domain("complex", lambda x: np.square(np.abs(x.astype(np.complex128))), lambda i: i),
 }  # fmt: skip
 
 
@@ -84,25 +82,3 @@ def _guess(dtype: str, sample: NDArray[Any]) -> tuple[str, str]:
     if sample.size and float((sample < 0).mean()) > 0.01:
         return "db", "values are below 0"
     return "intensity", "no value is below 0"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """u = ln I - middle + target: the median of a scene where a prior has its own. One for a whole band."""
-
-    middle: float  # median of ln I of the band
-    target: float
-
-    def logarithm(self, intensity: Array) -> Array:
-        return np.log(intensity) - self.middle + self.target
-
-    def intensity(self, u: Array) -> Array:
-        return np.exp(u + self.middle - self.target)
-
-
-def scale_of(intensity: Array, valid: Mask, target: float) -> Scale:
-    """BadInput where nothing is valid and above 0."""
-    used = intensity[valid & (intensity > 0)]
-    if not used.size:
-        raise BadInput("no valid pixel above 0: nothing to despeckle")
-    return Scale(float(np.median(np.log(used))), target)

@@ -52,7 +52,7 @@ class Settings:
     seed: int = 0
     decorrelate: str = "auto"
     device: str = "auto"
-    precision: str = "fp32"  # bf16 is faster and keeps f(k y) = k f(y) to 3 % only
+    precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
     block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
     keep_dtype: bool = False
 
@@ -100,7 +100,6 @@ class Plan:
     target: Path
     settings: Settings
     bands: dict[int, tuple[Band, Facts]]
-    empty: list[int]  # bands without a single measured pixel: they stay as they are
     said: list[str] = field(default_factory=list)  # to be printed: what was guessed or measured
     preview: Window | None = None  # the part to restore; None: all of it
 
@@ -210,24 +209,22 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
         raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
     for layer, path in [("mean", target)] + ([("std", beside(target, "std"))] if settings.draws > 1 else []):
         form_of(scene, path, layer, settings.keep_dtype)
-    bands, empty, said = {}, [], losses(scene, target)
+    bands, said = {}, losses(scene, target)
     with scene.opened() as reader:
         for number in scene.bands:
             if not _anything(scene, reader, number):
-                empty.append(number)
                 said.append(f"band {number}: no measured pixel, it stays as it is")
                 continue
             band, words = band_of(scene, reader, number, settings.domain)
             facts = survey(scene, reader, band, settings.looks, settings.remedy)
             if facts is None:
-                empty.append(number)
                 said.append(f"band {number}: no pixel above 0, it stays as it is")
                 continue
             bands[number] = (band, facts)
             said += [f"band {number}: {line}" for line in (words, _looks(facts, settings)) if line]
     if not bands:
         said.append("nothing was measured anywhere: the file is copied")
-    return Plan(scene, target, settings, bands, empty, said, preview)
+    return Plan(scene, target, settings, bands, said, preview)
 
 
 def _anything(scene: Scene, reader: Any, band: int) -> bool:

@@ -26,7 +26,7 @@ from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Problem
 
 MIDDLE = 0.35  # what the median of intensities becomes where they are taken for a picture
-# A name alone: the settings and steps that restore training scenes of 1 and 4 looks best.
+# A name alone: with more weight on the data than for photographs (benchmarks/despeckle.py measures it).
 TUNED = {"hqs": ("hqs:first=0.3,lambda=0.07", 12)}
 WHOLE = 768  # up to this side the network sees a block at once, pixels; beyond, in windows
 
@@ -89,8 +89,8 @@ class Diffusion:
     """A solver with a prior of log-intensities, u = ln(intensity) moved so that the median of the band is that of the prior.
 
     What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
-    kappa^(-1/2), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, but smooths too much
-    (benchmarks/despeckle.py). subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`.
+    kappa^(-1/2), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, but took details
+    out. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`.
     """
 
     text: str  # the solver, with its settings
