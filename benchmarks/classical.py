@@ -30,6 +30,8 @@ def tv(noisy: np.ndarray, weight: float) -> np.ndarray:
 
 def nlm(noisy: np.ndarray, sigma: float, h: float, patch: int) -> np.ndarray:
     """Non-local means on (C, H, W); the noise level is given."""
+    if len(noisy) == 1:  # scikit-image takes the axis of a single band away
+        return restoration.denoise_nl_means(noisy[0].astype(np.float64), patch, 9, h * sigma, sigma=sigma)[None]
     out = restoration.denoise_nl_means(_last(noisy), patch, 9, h * sigma, sigma=sigma, fast_mode=True, channel_axis=-1)
     return _first(out)
 

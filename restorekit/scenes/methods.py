@@ -19,6 +19,7 @@ from restorekit.priors.library import Precision, device_of, load_prior, of_pictu
 from restorekit.priors.prior import Prior
 from restorekit.raster.source import Window
 from restorekit.sar.classical import FILTERS
+from restorekit.sar.level import Level
 from restorekit.sar.looks import Array, Mask
 from restorekit.scenes.noise import SceneRng
 from restorekit.scenes.survey import Facts
@@ -90,7 +91,8 @@ class Diffusion:
 
     What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
     kappa^(-1/2), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, but took details
-    out. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`.
+    out. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. Of the one answer of an optimiser,
+    which lies below the mean in linear power, the level is mended (`restorekit.sar.level`).
     """
 
     text: str  # the solver, with its settings
@@ -139,7 +141,10 @@ class Diffusion:
             batch=1, rng=lambda seed, first, count: SceneRng(seed, range(first, first + count), at, block.band),
         )  # fmt: skip
         x = found.samples[:, 0].double().cpu().numpy()
-        return np.maximum(x, 1e-4) * unit / MIDDLE if self.linear else np.exp(x - self._mean(prior)) * unit
+        if self.linear:
+            return np.maximum(x, 1e-4) * unit / MIDDLE
+        x = np.exp(x - self._mean(prior)) * unit
+        return x if solver_of(self.text).samples else np.stack([one * Level()(y, one, signal) for one in x])
 
     @staticmethod
     def _mean(prior: Prior) -> float:

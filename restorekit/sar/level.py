@@ -1,0 +1,36 @@
+"""The level of an answer in logarithms, which lies below the mean in linear power: mended by what was measured nearby."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from restorekit.sar.looks import Array, Mask
+
+
+@dataclass(frozen=True)
+class Level:
+    """c = sum w y x^-p / sum w x^(1-p) around every pixel, w Gaussian: what to multiply an answer x to intensities y by.
+
+    p = 1 makes the mean of the ratio y / x one (MoR), p = 0 keeps the mean intensity (MoI); no factor does both, as an
+    answer is flatter than what lies under the speckle. The default leaves both equally far from 1
+    (benchmarks/sentinel.py). Values of y above `most` times x count as that, so that one bright target does not lift all
+    that lies around it.
+    """
+
+    sigma: float = 32.0  # of the weights, pixels
+    power: float = 2 / 3
+    most: float = 10.0
+
+    def __call__(self, y: Array, x: Array, signal: Mask) -> Array:
+        """(h, w), positive; y and x (h, w) intensities, of which those without a signal do not count."""
+        x = np.where(signal, x, 1.0)
+        y = np.where(signal, np.minimum(y, self.most * x), 0.0)
+        measured = self._around(y * x**-self.power)
+        found = self._around(np.where(signal, x ** (1 - self.power), 0.0))
+        return np.divide(measured, found, out=np.ones_like(measured), where=(measured > 0) & (found > 0))
+
+    def _around(self, x: Array) -> Array:
+        return gaussian_filter(x, self.sigma, mode="constant", truncate=3)

@@ -1,0 +1,68 @@
+"""The level of answers in logarithms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from restorekit.sar.level import Level
+
+
+def scene(seed: int = 0, looks: float = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(y, answer, signal): an answer flatter than the scene, and of different levels left and right."""
+    rng = np.random.default_rng(seed)
+    answer = np.exp(np.repeat(rng.normal(0, 1, (1, 200)), 160, 0))
+    truth = answer * np.exp(rng.normal(0, 0.3, answer.shape)) * np.where(np.arange(200) < 100, 1.0, 1.5)
+    return truth * rng.gamma(looks, 1 / looks, truth.shape), answer, np.ones(truth.shape, np.bool_)
+
+
+def ratios(y: np.ndarray, x: np.ndarray, signal: np.ndarray) -> tuple[float, float]:
+    """(MoR, MoI)"""
+    return float((y / x)[signal].mean()), float(x[signal].mean() / y[signal].mean())
+
+
+def test_a_power_of_one_sets_the_mean_of_the_ratio_and_none_the_mean() -> None:
+    y, x, signal = scene()
+    mor, _ = ratios(y, x * Level(power=1.0)(y, x, signal), signal)
+    _, moi = ratios(y, x * Level(power=0.0)(y, x, signal), signal)
+    assert mor == pytest.approx(1, abs=0.01)
+    assert moi == pytest.approx(1, abs=0.01)
+
+
+def test_the_default_is_between_them() -> None:
+    y, x, signal = scene()
+    none, mean, default, ratio = (
+        ratios(y, x * c, signal) for c in (1.0, Level(power=0.0)(y, x, signal), Level()(y, x, signal), Level(power=1.0)(y, x, signal))
+    )  # fmt: skip
+    assert none[0] > 1.2
+    assert none[1] < 0.85
+    assert mean[0] < default[0] < ratio[0]
+    assert mean[1] > default[1] > ratio[1]
+
+
+def test_levels_are_found_where_they_are() -> None:
+    y, x, signal = scene()
+    factor = Level(sigma=10.0)(y, x, signal)
+    assert np.median(factor[:, 130:]) / np.median(factor[:, :70]) == pytest.approx(1.5, rel=0.05)
+
+
+def test_it_follows_the_unit_and_not_what_has_no_signal() -> None:
+    y, x, signal = scene()
+    signal[40:90, 20:60] = False
+    plain = Level()(y, x, signal)
+    np.testing.assert_allclose(Level()(1e-4 * y, 1e-4 * x, signal), plain, rtol=1e-9)
+    y[~signal], x[~signal] = 1e9, np.nan
+    np.testing.assert_array_equal(Level()(y, x, signal), plain)
+    assert np.isfinite(plain).all()
+
+
+def test_a_bright_target_that_the_answer_misses_does_not_lift_its_surroundings() -> None:
+    y, x, signal = scene()
+    plain = Level()(y, x, signal)
+    y[80, 100] = 1e6
+    np.testing.assert_allclose(Level()(y, x, signal), plain, rtol=0.02)
+
+
+def test_without_any_signal_nothing_changes() -> None:
+    y, x, _ = scene()
+    np.testing.assert_array_equal(Level()(y, x, np.zeros(y.shape, np.bool_)), 1.0)
