@@ -29,7 +29,7 @@ from restorekit.metrics import coverage, psnr, ssim
 from restorekit.sar.classical import Boxcar, Lee, RefinedLee
 from restorekit.sar.speckle import SWATHS, draw
 from restorekit.scenes.despeckle import Settings, plan
-from restorekit.scenes.methods import Block
+from restorekit.scenes.methods import Block, Classical, Diffusion
 from restorekit.training.data import log_intensity
 
 Array = NDArray[np.floating]
@@ -120,8 +120,8 @@ def sentinel2(side: int = 160) -> Pictures:
     return grey(pictures)
 
 
-def draws(y: NDArray[np.generic], settings: Settings) -> NDArray[np.float64]:
-    """(N, H, W) of one block: what `restorekit despeckle` does with a file that holds y."""
+def seen(y: NDArray[np.generic], settings: Settings) -> tuple[Block, Classical | Diffusion]:
+    """What `restorekit despeckle` makes of a file that holds y (H, W), which is one block, and what it treats it by."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in.npy"
         np.save(source, y)
@@ -130,7 +130,13 @@ def draws(y: NDArray[np.generic], settings: Settings) -> NDArray[np.float64]:
         with made.scene.opened() as reader:
             raw, intensity, _, signal = band.read(reader, grid.seen(0, 0))
         assert len(grid) == 1
-        return made.job.method(Block(grid.seen(0, 0), 1, raw, intensity, signal, facts))
+        return Block(grid.seen(0, 0), 1, raw, intensity, signal, facts), settings.method
+
+
+def draws(y: NDArray[np.generic], settings: Settings) -> NDArray[np.float64]:
+    """(N, H, W) intensities."""
+    block, method = seen(y, settings)
+    return method(block)
 
 
 def ours(looks: int, samples: int) -> dict[str, Settings]:

@@ -21,10 +21,11 @@ from restorekit.driver import streams
 from restorekit.fusion import classical
 from restorekit.fusion.colour import recoloured
 from restorekit.fusion.pair import Pair, Pairing
-from restorekit.fusion.prepare import despeckled
 from restorekit.fusion.quality import METRICS, evaluate
 from restorekit.fusion.sampling import Diffusion, Map
 from restorekit.fusion.selection import Sources
+from restorekit.scenes.arrays import despeckled
+from restorekit.scenes.despeckle import Settings
 
 TILES = ("282D_485L_3_3", "38D_378R_2_3", "433D_629L_3_1")
 CROP = 768
@@ -79,7 +80,7 @@ def main() -> None:
     need_data()
     torch.set_num_threads(arguments.threads)
     label, prior = load_labelled("natural")
-    make = Pairing(despeckle=partial(despeckled, "lee"), despeckler="lee")
+    make = Pairing(partial(despeckled, Settings(solver="hqs")), "hqs")
     header = ["fusion", *(f"{c.title}{' (lower)' if c.lower else ''}" for c in METRICS.values()), "s"]
     tables = []
     for name, optical, radar in pairs():
@@ -103,7 +104,7 @@ def main() -> None:
             sheet(pair, {n: f for n, f, _ in results[-2:]}, at, arguments.sheets / f"{name.replace(' ', '_')}.png")
     notes = [
         (
-            f"Defaults of `restorekit fuse`: SAR through a Lee filter with measured looks, its logarithm with the moments of the "
+            f"Defaults of `restorekit fuse`: SAR through `hqs` with measured looks, its logarithm with the moments of the "
             f"luminance; {Map()}; {Diffusion()} with {label}, seed 0. Metrics are of the luminance with both sources, the radar "
             "picture as it was fused. None of them knows a truth: the mean is the best there is in PSNR by its definition, the "
             "maximum and a copy of either source are hard to beat in MI, and what is left of speckle raises EN, SD, SF and AG."

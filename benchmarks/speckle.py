@@ -33,7 +33,13 @@ from restorekit.training.data import log_intensity
 from restorekit.types import Denoiser, Problem
 from restorekit.units import Units
 
-SOLVERS = (("hqs:first=0.5", 8, 1), ("diffpir", 20, 4), ("dps", 50, 4), ("dps", 200, 1))  # steps, samples
+SOLVERS = (
+    ("hqs:first=0.3,lambda=0.07", 12, 1),
+    ("sar-dps", 13, 4),
+    ("diffpir", 20, 4),
+    ("dps", 50, 4),
+    ("dps", 200, 1),
+)  # steps, samples
 LOOKS = (1, 4)
 WEIGHTS = (0.3, 0.5, 0.8, 1.2, 1.8)
 

@@ -228,6 +228,28 @@ def test_no_data_no_signal_and_data(tmp_path: Path) -> None:
     assert float(np.abs(np.log(out[far] / read_tiff(tmp_path / "clean_out.tif")[0][far])).max()) < 1.0
 
 
+def test_bands_that_are_not_asked_for_stay_as_they_are(tmp_path: Path) -> None:
+    y = np.stack([speckled(150, 170)[1], np.linspace(30, 45, 150 * 170, dtype=np.float32).reshape(150, 170)])
+    y[1, :10, :10] = 0
+    source = write_tiff(tmp_path / "in.tif", y)
+    made = plan(source, tmp_path / "out.tif", Settings(solver="lee", bands=(1,)))
+    made.run()
+    assert "band 2: not asked for, it stays as it is" in made.said
+    found = read_tiff(tmp_path / "out.tif")
+    np.testing.assert_array_equal(found[1], y[1])
+    assert found[0].std() < 0.8 * y[0].std()
+
+
+def test_floats_that_may_be_amplitudes_are_said(tmp_path: Path) -> None:
+    y = 0.2 * np.random.default_rng(0).gamma(4.4, 1 / 4.4, (192, 192))
+    said = []
+    for name, x in (("intensity", y), ("amplitude", np.sqrt(y))):
+        np.save(tmp_path / f"{name}.npy", x)
+        said.append(plan(tmp_path / f"{name}.npy", tmp_path / "out.npy", Settings(solver="lee")).said)
+    assert not any("give --domain amplitude" in line for line in said[0])
+    assert any("if they are amplitudes, of 4." in line for line in said[1])
+
+
 @pytest.mark.parametrize("solver", ["hqs", "lee", "refined-lee", "frost", "gamma-map", "boxcar"])
 def test_a_scene_of_nothing_is_copied(solver: str, tmp_path: Path) -> None:
     empty = np.full((40, 50), np.nan, np.float32)
@@ -271,7 +293,10 @@ def test_deviations_are_those_of_the_samples(scene: Path, whole: Path, tmp_path:
     [
         (Settings(solver="wavelet"), "unknown solver 'wavelet'; known: .*hqs.*; or a filter: boxcar, lee"),
         (Settings(solver="lee:size=4"), "size=4 odd"),
-        (Settings(solver="lee", samples=4), "one answer, no samples"),
+        (Settings(solver="lee", samples=4), "leave out --samples"),
+        (Settings(solver="lee", steps=4), "leave out --steps"),
+        (Settings(solver="lee", prior="sar"), "leave out --prior"),
+        (Settings(solver="lee", bands=(1, 3)), "--bands 3: in.tif has 1, 2"),
         (Settings(solver="hqs", samples=4), "one answer, no samples"),
         (Settings(solver="ddrm"), "Gaussian noise"),
         (Settings(looks=0.0), "--looks 0 must be above 0"),

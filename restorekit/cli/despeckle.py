@@ -16,6 +16,7 @@ def despeckle(
     domain: Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; auto says what it takes them for.")] = "auto",
     looks: Annotated[str, typer.Option(help="Looks of the speckle; auto measures them where the scene is flat.")] = "auto",
     solver: Annotated[str, typer.Option("--solver", help="sar-dps, paper, hqs, mmps or another of `restorekit solvers`; or a filter: boxcar, lee, refined-lee, frost, gamma-map, as lee:size=9.")] = "sar-dps",
+    bands: Annotated[str | None, typer.Option(metavar="N,N,…", help="Bands to treat, from 1; others stay as they are, as one of incidence angles should. Default: all.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Posterior samples; more than one give their mean in linear power, and OUT_std. Default: 4, or the one answer of a filter or an optimiser.")] = None,
     decorrelate: Annotated[str, typer.Option(help="What to do about speckle whose grain is larger than a pixel: auto, whiten, subsample, none.")] = "auto",
     preview: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Restore that part alone: the same values as the whole would have there.")] = None,
@@ -41,7 +42,7 @@ def despeckle(
     from restorekit.cli.despeckling import Despeckling
 
     Despeckling(
-        source=source, target=target, domain=domain, looks=looks, solver=solver, samples=samples, decorrelate=decorrelate,
+        source=source, target=target, domain=domain, looks=looks, solver=solver, bands=bands, samples=samples, decorrelate=decorrelate,
         preview=preview, prior=prior, steps=steps, seed=seed, device=device, precision=precision, keep_dtype=keep_dtype,
         executor=executor, workers=workers, scheduler=scheduler, tile=tile, block=block, restart=restart, snap=snap, report=report,
     ).run()  # fmt: skip

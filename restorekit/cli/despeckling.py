@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit import io
-from restorekit.cli.options import check_page, different
+from restorekit.cli.options import check_page, different, numbers
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.raster.source import Window
@@ -33,6 +33,7 @@ class Despeckling:
     domain: str
     looks: str
     solver: str
+    bands: str | None
     samples: int | None
     decorrelate: str
     preview: str | None
@@ -79,7 +80,7 @@ class Despeckling:
     def settings(self) -> Settings:
         return Settings(
             domain=self.domain, looks=self._looks, solver=self.solver, prior=self.prior, steps=self.steps,
-            samples=self.samples, seed=self.seed, decorrelate=self.decorrelate, device=self.device,
+            bands=numbers(self.bands), samples=self.samples, seed=self.seed, decorrelate=self.decorrelate, device=self.device,
             precision=self.precision, block=self.block, keep_dtype=self.keep_dtype,
         )  # fmt: skip
 

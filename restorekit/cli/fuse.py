@@ -88,7 +88,7 @@ def pairing_of(
     """What the options of `fuse` and `metrics fusion` say of a pair."""
     from functools import partial
 
-    from restorekit.cli.options import span
+    from restorekit.cli.options import numbers, span
     from restorekit.errors import BadInput
     from restorekit.fusion.pair import Pairing
     from restorekit.fusion.prepare import DESPECKLERS, despeckled
@@ -98,7 +98,7 @@ def pairing_of(
         raise BadInput(f"--despeckle {despeckle!r} is unknown; known: {', '.join(known)}")
     return Pairing(
         despeckle=_with_prior(despeckle) if despeckle.partition(":")[0] in LEARNED else partial(despeckled, despeckle), despeckler=despeckle, looks=_looks(looks), align=align,
-        trust_grid=trust_grid, bands=_bands(bands), sar_band=sar_band, domain=domain, match=match, span=span(range_),
+        trust_grid=trust_grid, bands=numbers(bands), sar_band=sar_band, domain=domain, match=match, span=span(range_),
     )  # fmt: skip
 
 
@@ -126,17 +126,6 @@ def _looks(text: str) -> float | None:
     if looks is not None and not 0 < looks < math.inf:
         raise BadInput(f"--looks {text!r} is not understood; give a number above 0, or auto")
     return looks
-
-
-def _bands(text: str | None) -> tuple[int, ...] | None:
-    from restorekit.errors import BadInput
-
-    if text is None:
-        return None
-    parts = text.split(",")
-    if not all(p.strip().isdecimal() for p in parts):
-        raise BadInput(f"--bands {text!r} is not understood; give numbers from 1, as --bands 4,3,2")
-    return tuple(int(p) for p in parts)
 
 
 def _prior(

@@ -60,6 +60,16 @@ Range = Annotated[
 Flips = Annotated[int, typer.Option(help="Average the network over 2, 4 or 8 flips (as many times slower); 1: off.")]
 
 
+def numbers(text: str | None) -> tuple[int, ...] | None:
+    """ "4,3,2" as numbers of bands, from 1."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(p.strip().isdecimal() for p in parts):
+        raise BadInput(f"--bands {text!r} is not understood; give numbers from 1, as --bands 1,2")
+    return tuple(int(p) for p in parts)
+
+
 def span(text: str | None) -> tuple[float, float] | None:
     """ "LO,HI" as numbers."""
     if text is None:

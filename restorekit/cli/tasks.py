@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from restorekit.scenes.methods import TUNED
+
 
 @dataclass(frozen=True)
 class Task:
@@ -27,5 +29,5 @@ TASKS = {
 }
 COUNTS = Task("hqs:first=0.5", 8, "quadrature", 13)  # denoising
 SPECKLE = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)
-LOG_SPECKLE = Task("hqs:first=0.5", 8, "dps", 50)  # benchmarks/speckle.py
+LOG_SPECKLE = Task(*TUNED["hqs"], "dps", 50)  # benchmarks/speckle.py
 OTHER = Task("dps", 100, "dps", 100)  # takes any operator and noise

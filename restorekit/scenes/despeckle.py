@@ -28,6 +28,7 @@ from restorekit.scenes.survey import Band, Facts, band_of, survey
 
 SIDE = {Classical: 1024, Diffusion: 512}  # of the squares of the grid, pixels
 FADE = 32
+MANY = 12.0  # looks from which on it is asked whether they are amplitudes
 DECORRELATE = ("auto", "whiten", "subsample", "none")
 
 DONE = {
@@ -46,6 +47,7 @@ class Settings:
     domain: str = "auto"
     looks: float | None = None  # None: measured
     solver: str = "sar-dps"  # or a filter of `restorekit.sar.classical`
+    bands: tuple[int, ...] | None = None  # to treat, from 1; None: all
     prior: str = "auto"  # sar, or natural for `paper`
     steps: int | None = None
     samples: int | None = None  # None: 4 of a sampler, the one answer of others
@@ -63,8 +65,13 @@ class Settings:
         ))  # fmt: skip
         if isinstance(made, Diffusion):
             return made.checked()
-        if self.samples not in (None, 1):
-            raise BadInput(f"{self.solver} is a filter: one answer, no samples; leave out --samples")
+        for option, unused in (
+            ("--samples", self.samples in (None, 1)),
+            ("--steps", self.steps is None),
+            ("--prior", self.prior == "auto"),
+        ):
+            if not unused:
+                raise BadInput(f"{self.solver} is a filter, without samples, steps or a prior; leave out {option}")
         return made
 
     @property
@@ -209,9 +216,15 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
         raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
     for layer, path in [("mean", target)] + ([("std", beside(target, "std"))] if settings.draws > 1 else []):
         form_of(scene, path, layer, settings.keep_dtype)
+    unknown = set(settings.bands or ()) - set(scene.bands)
+    if unknown:
+        raise BadInput(f"--bands {min(unknown)}: {source.name} has {', '.join(map(str, scene.bands))}")
     bands, said = {}, losses(scene, target)
     with scene.opened() as reader:
         for number in scene.bands:
+            if settings.bands is not None and number not in settings.bands:
+                said.append(f"band {number}: not asked for, it stays as it is")
+                continue
             if not _anything(scene, reader, number):
                 said.append(f"band {number}: no measured pixel, it stays as it is")
                 continue
@@ -221,7 +234,11 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
                 said.append(f"band {number}: no pixel above 0, it stays as it is")
                 continue
             bands[number] = (band, facts)
-            said += [f"band {number}: {line}" for line in (words, _looks(facts, settings)) if line]
+            said += [
+                f"band {number}: {line}"
+                for line in (words, _looks(facts, settings), _many(band, facts, settings))
+                if line
+            ]
     if not bands:
         said.append("nothing was measured anywhere: the file is copied")
     return Plan(scene, target, settings, bands, said, preview)
@@ -233,6 +250,17 @@ def _anything(scene: Scene, reader: Any, band: int) -> bool:
         for i in range(0, scene.height, SIDE[Diffusion])
     )
     return any(reader.read(strip, band)[1].any() for strip in strips)
+
+
+def _many(band: Band, facts: Facts, settings: Settings) -> str:
+    """Floats may be amplitudes, whose looks are a quarter of what they are as intensities."""
+    guessed = settings.domain == "auto" and band.domain.name == "intensity"
+    if not guessed or facts.measured is None or facts.measured.looks < MANY:
+        return ""
+    n = facts.measured.looks
+    return (
+        f"{n:.0f} looks are many for intensities; if they are amplitudes, of {n / 4:.1f} looks, give --domain amplitude"
+    )
 
 
 def _looks(facts: Facts, settings: Settings) -> str:

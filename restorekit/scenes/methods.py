@@ -27,7 +27,7 @@ from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Problem
 
 MIDDLE = 0.35  # what the median of intensities becomes where they are taken for a picture
-# A name alone: with more weight on the data than for photographs (benchmarks/despeckle.py measures it).
+# A name alone: with more weight on the data than for photographs (benchmarks/despeckle_tuning.py).
 TUNED = {"hqs": ("hqs:first=0.3,lambda=0.07", 12)}
 WHOLE = 768  # up to this side the network sees a block at once, pixels; beyond, in windows
 
@@ -90,7 +90,7 @@ class Diffusion:
     """A solver with a prior of log-intensities, u = ln(intensity) moved so that the median of the band is that of the prior.
 
     What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
-    kappa^(-1/2), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, but took details
+    kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, but took details
     out. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. Of the one answer of an optimiser,
     which lies below the mean in linear power, the level is mended (`restorekit.sar.level`).
     """
@@ -103,6 +103,7 @@ class Diffusion:
     device: str = "auto"
     precision: Precision = "auto"
     halo: int = 64
+    temper: float = 0.5  # benchmarks/despeckle_tuning.py
     linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
@@ -153,7 +154,7 @@ class Diffusion:
 
     def law(self, facts: Facts) -> Likelihood:
         law: Likelihood = Gamma(facts.looks, domain="intensity" if self.linear else "log")
-        return Tempered(law, facts.kappa**-0.5) if facts.remedy == "temper" else law
+        return Tempered(law, facts.kappa**-self.temper) if facts.remedy == "temper" else law
 
     @property
     def draws(self) -> int:

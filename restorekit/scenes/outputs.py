@@ -17,7 +17,7 @@ from restorekit.errors import BadInput
 from restorekit.raster import target as raster
 from restorekit.raster.source import Raster, Window
 from restorekit.scenes.files import PICTURES, Scene
-from restorekit.scenes.result import Form, Result, nothing
+from restorekit.scenes.result import Form, Result, magnitude, nothing
 
 TIFF = (".tif", ".tiff")
 Squares = Callable[[int], Iterator[tuple[Window, NDArray[Any] | None]]]  # of a band, from 1
@@ -117,13 +117,13 @@ class Output:
         raster.finish(part, self.target, side=like.tile or raster.BLOCK, predictor=not self.snap, power=self.power)
 
     def _untouched(self, scene: Scene, part_of: Window, band: int) -> Iterator[tuple[Window, NDArray[Any]]]:
-        """A band that was not treated, as transparency, or one without data."""
+        """A band that was not treated: transparency, one without a signal, or one that was not asked for."""
         with scene.opened() as source:
             for window, seen in _tiles(part_of):
                 raw, there = source.read(seen, band)
                 values = nothing(raw, self.form)
-                keep = there & (band not in scene.bands)
-                yield window, np.where(keep, np.real(raw).astype(self.form.dtype), values)
+                known = there & (self.layer == "mean" or band not in scene.bands)
+                yield window, np.where(known, magnitude(raw).astype(self.form.dtype), values)
 
 
 def _tiles(part_of: Window, side: int = raster.BLOCK) -> Iterator[tuple[Window, Window]]:

@@ -99,8 +99,12 @@ def nothing(raw: NDArray[Any], form: Form) -> NDArray[Any]:
     """What to write where nothing was measured, (h, w)."""
     if form.nodata is not None:
         return np.full(raw.shape, form.nodata, form.dtype)
-    real = np.abs(raw) if raw.dtype.kind == "c" else raw
-    return real.astype(form.dtype)
+    return magnitude(raw).astype(form.dtype)
+
+
+def magnitude(raw: NDArray[Any]) -> NDArray[Any]:
+    """Of complex numbers; others are themselves."""
+    return np.abs(raw) if raw.dtype.kind == "c" else raw
 
 
 def _nudged(x: NDArray[Any], nodata: float | None, where: NDArray[np.bool_]) -> NDArray[Any]:
