@@ -1,4 +1,4 @@
-"""What the settings of `hqs` under speckle, and the weight of correlated speckle, were chosen by: scenes made of training
+"""What the settings of `hqs` under speckle, and the weight of speckle with a grain, were chosen by: scenes made of training
 pictures, one setting moved at a time around the defaults of `restorekit despeckle`.
 
 python benchmarks/despeckle_tuning.py [--limit 8]
@@ -7,7 +7,8 @@ python benchmarks/despeckle_tuning.py [--limit 8]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,19 +17,20 @@ from despeckle import ARCHIVE_SEED, LOOKS, amplitude, draws, intensities, seen, 
 from numpy.typing import NDArray
 
 from restorekit.bench.rows import Rows
-from restorekit.metrics import psnr
+from restorekit.metrics import coverage, psnr
 from restorekit.sar.speckle import SWATHS
 from restorekit.scenes.despeckle import Settings
 from restorekit.scenes.methods import Diffusion
 
 Array = NDArray[np.floating]
-FIRST, LAMBDA, STEPS, TEMPER = 0.3, 0.07, 12, 0.5  # the defaults
+FIRST, LAMBDA, STEPS = 0.3, 0.07, 12  # the defaults
 GRIDS: dict[str, tuple[float, ...]] = {
     "lambda": (0.02, 0.04, 0.07, 0.12, 0.23),
     "first": (0.15, 0.3, 0.5, 0.8),
     "steps": (6, 8, 12, 20),
 }
-TEMPERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+TEMPERS = {"hqs": (0.0, 0.25, 0.5, 0.75, 1.0), "sar-dps": (0.5, 0.75, 1.0)}
+GRAIN, SAMPLES = "iw2", 4  # of sar-dps
 
 
 def scenes(limit: int) -> list[tuple[str, Array]]:
@@ -51,38 +53,53 @@ def independent(rows: Rows, pictures: list[tuple[str, Array]]) -> None:
             y = speckled(x, looks, name)
             for setting, values in GRIDS.items():
                 for value in values:
-                    if not rows.has("independent", looks, name, setting, value):
+                    if not rows.has("hqs", "independent", looks, name, setting, f"{value:g}"):
                         out = draws(y, moved(setting, value, looks))[0]
-                        rows.add("independent", looks, name, setting, value, psnr(amplitude(out), amplitude(x)))
+                        rows.add(
+                            "hqs",
+                            "independent",
+                            looks,
+                            name,
+                            setting,
+                            f"{value:g}",
+                            psnr(amplitude(out), amplitude(x)),
+                            math.nan,
+                        )
         print("independent", looks, flush=True)
 
 
-def tempered(y: Array, looks: int) -> Iterator[tuple[float, Array]]:
-    """(temper, intensities)"""
-    block, method = seen(y, Settings(solver="hqs", samples=1, looks=float(looks), domain="intensity"))
-    assert isinstance(method, Diffusion)
-    for value in TEMPERS:
-        yield value, replace(method, temper=value)(block)[0]
-
-
-def correlated(rows: Rows, pictures: list[tuple[str, Array]]) -> None:
-    for grain in SWATHS:
+def correlated(rows: Rows, pictures: list[tuple[str, Array]], solver: str, grains: Sequence[str]) -> None:
+    samples = 1 if solver == "hqs" else SAMPLES
+    for grain in grains:
         for looks in LOOKS:
             for name, x in pictures:
-                if not all(rows.has(grain, looks, name, "temper", v) for v in TEMPERS):
-                    for value, out in tempered(speckled(x, looks, name, grain), looks):
-                        rows.add(grain, looks, name, "temper", value, psnr(amplitude(out), amplitude(x)))
-            print(grain, looks, flush=True)
+                y = speckled(x, looks, name, grain)
+                block, method = seen(
+                    y, Settings(solver=solver, samples=samples, looks=float(looks), domain="intensity")
+                )
+                assert isinstance(method, Diffusion)
+                for value in TEMPERS[solver]:
+                    if not rows.has(solver, grain, looks, name, "temper", f"{value:g}"):
+                        out = replace(method, temper=value)(block)
+                        held = coverage(np.log(out)[:, None], np.log(x)[None]) if samples > 1 else math.nan
+                        mean = amplitude(out.mean(0))
+                        rows.add(solver, grain, looks, name, "temper", f"{value:g}", psnr(mean, amplitude(x)), held)
+            print(solver, grain, looks, flush=True)
 
 
-def lines(rows: Rows, grain: str, settings: dict[str, tuple[float, ...]]) -> Iterator[list[object]]:
+def lines(rows: Rows, solver: str, grain: str, settings: dict[str, tuple[float, ...]]) -> Iterator[list[object]]:
     for setting, values in settings.items():
         for value in values:
-            mine = [
-                r for r in rows.rows if (r["grain"], r["setting"], r["value"]) == (grain, setting, str(value))
-            ]  # fmt: skip
-            by_looks = [np.mean([float(r["psnr"]) for r in mine if r["looks"] == str(n)]) for n in LOOKS]
-            yield [setting, f"{value:g}", *(f"{p:.2f}" for p in by_looks)]
+            key = {"solver": solver, "grain": grain, "setting": setting, "value": f"{value:g}"}
+            mine = [r for r in rows.rows if key.items() <= r.items()]
+            of = [[r for r in mine if r["looks"] == str(n)] for n in LOOKS]
+            cells = [f"{np.mean([float(r['psnr']) for r in some]):.2f}" for some in of]
+            if solver != "hqs":
+                cells = [
+                    f"{c} ({np.mean([float(r['coverage']) for r in some]):.2f})"
+                    for c, some in zip(cells, of, strict=True)
+                ]
+            yield [setting, f"{value:g}", *cells]
 
 
 def main() -> None:
@@ -90,19 +107,27 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=8, help="EuroSAT tiles; half as many natural pictures")
     args = parser.parse_args()
     pictures = scenes(args.limit)
-    keys = ("grain", "looks", "picture", "setting", "value")
-    rows = Rows(RESULTS / "despeckle_tuning_rows.csv", keys, ("psnr",))
+    larger = [p for p in pictures if p[1].shape[0] > 64]
+    keys = ("solver", "grain", "looks", "picture", "setting", "value")
+    rows = Rows(RESULTS / "despeckle_tuning_rows.csv", keys, ("psnr", "coverage"))
     independent(rows, pictures)
-    correlated(rows, [p for p in pictures if p[1].shape[0] > 64])
+    correlated(rows, larger, "hqs", tuple(SWATHS))
+    correlated(rows, larger, "sar-dps", (GRAIN,))
     header = ("setting", "value", *(f"{n} look{'s' * (n > 1)}" for n in LOOKS))
-    tables = [("Independent speckle", header, list(lines(rows, "independent", GRIDS)))]
-    tables += [(f"Speckle with the grain of {g}", header, list(lines(rows, g, {"temper": TEMPERS}))) for g in SWATHS]
+    tables = [("hqs, independent speckle", header, list(lines(rows, "hqs", "independent", GRIDS)))]
+    tables += [
+        (f"{solver}, speckle with the grain of {g}", header, list(lines(rows, solver, g, {"temper": TEMPERS[solver]})))
+        for solver, grains in (("hqs", tuple(SWATHS)), ("sar-dps", (GRAIN,)))
+        for g in grains
+    ]
     note = (
-        f"Mean PSNR in dB of the amplitude on {len(pictures)} scenes made of training pictures (with a grain: the larger "
-        f"of them); one setting moved at a time around first {FIRST:g}, lambda {LAMBDA:g}, {STEPS} steps, and, with a "
-        f"grain, temper {TEMPER:g}: the likelihood to the power kappa^(-temper), kappa the sum of the correlations, as measured."
+        f"Mean PSNR in dB of the amplitude on {len(pictures)} scenes made of training pictures (with a grain: the "
+        f"{len(larger)} larger of them); one setting moved at a time around first {FIRST:g}, lambda {LAMBDA:g}, {STEPS} steps. "
+        f"temper: the likelihood to the power kappa^(-temper), kappa the sum of the correlations, as measured; the default is "
+        f"1/2 for hqs and 1 for samplers. Of sar-dps the mean of {SAMPLES} samples and, in brackets, the share of the pixels "
+        "in their 90 % intervals."
     )
-    publish("despeckle_tuning", "Settings of hqs under speckle", tables, [note])
+    publish("despeckle_tuning", "Settings of despeckling", tables, [note])
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def main() -> None:
     need_data()
     torch.set_num_threads(arguments.threads)
     label, prior = load_labelled("natural")
-    make = Pairing(partial(despeckled, Settings(solver="hqs")), "hqs")
+    make = Pairing(despeckle=partial(despeckled, Settings(solver="hqs")), despeckler="hqs")
     header = ["fusion", *(f"{c.title}{' (lower)' if c.lower else ''}" for c in METRICS.values()), "s"]
     tables = []
     for name, optical, radar in pairs():

@@ -29,5 +29,5 @@ TASKS = {
 }
 COUNTS = Task("hqs:first=0.5", 8, "quadrature", 13)  # denoising
 SPECKLE = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)
-LOG_SPECKLE = Task(*TUNED["hqs"], "dps", 50)  # benchmarks/speckle.py
+LOG_SPECKLE = Task(*TUNED["hqs"], "sar-dps", 13)  # benchmarks/speckle.py
 OTHER = Task("dps", 100, "dps", 100)  # takes any operator and noise

@@ -90,8 +90,8 @@ class Diffusion:
     """A solver with a prior of log-intensities, u = ln(intensity) moved so that the median of the band is that of the prior.
 
     What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
-    kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, but took details
-    out. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. Of the one answer of an optimiser,
+    kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, of which an
+    optimiser, smoother by itself, loses details. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. Of the one answer of an optimiser,
     which lies below the mean in linear power, the level is mended (`restorekit.sar.level`).
     """
 
@@ -103,7 +103,7 @@ class Diffusion:
     device: str = "auto"
     precision: Precision = "auto"
     halo: int = 64
-    temper: float = 0.5  # benchmarks/despeckle_tuning.py
+    temper: float | None = None  # None: 1 of samplers, 1/2 of optimisers (benchmarks/despeckle_tuning.py)
     linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
@@ -145,7 +145,7 @@ class Diffusion:
         if self.linear:
             return np.maximum(x, 1e-4) * unit / MIDDLE
         x = np.exp(x - self._mean(prior)) * unit
-        return x if solver_of(self.text).samples else np.stack([one * Level()(y, one, signal) for one in x])
+        return x if self.sampling else np.stack([one * Level()(y, one, signal) for one in x])
 
     @staticmethod
     def _mean(prior: Prior) -> float:
@@ -154,11 +154,18 @@ class Diffusion:
 
     def law(self, facts: Facts) -> Likelihood:
         law: Likelihood = Gamma(facts.looks, domain="intensity" if self.linear else "log")
-        return Tempered(law, facts.kappa**-self.temper) if facts.remedy == "temper" else law
+        if facts.remedy != "temper":
+            return law
+        power = self.temper if self.temper is not None else 1.0 if self.sampling else 0.5
+        return Tempered(law, facts.kappa**-power)
+
+    @property
+    def sampling(self) -> bool:
+        return solver_of(self.text).samples
 
     @property
     def draws(self) -> int:
-        return self.samples or (4 if solver_of(self.text).samples else 1)
+        return self.samples or (4 if self.sampling else 1)
 
     def checked(self) -> Diffusion:
         """Itself, with its prior by name; refuses before any block is read what would be refused at the first."""
