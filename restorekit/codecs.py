@@ -7,6 +7,7 @@ whatever its library raises, ValueError here; `restorekit.io` turns that into Ba
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import logging
 import struct
@@ -39,6 +40,7 @@ _STARTS |= {b"II+\0": "TIFF", b"MM\0+": "TIFF", b"BM": "BMP", b"RIFF": "WEBP"}
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 Chunks: TypeAlias = "list[tuple[bytes, bytes]]"
+Planes: TypeAlias = "tuple[np.ndarray, np.ndarray | None]"
 Decoded: TypeAlias = "tuple[np.ndarray, np.ndarray | None, dict[str, Any]]"
 
 
@@ -203,7 +205,7 @@ def _load_tiff(path: Path, data: bytes | None = None) -> Decoded:
             info |= _dpi(unit * top / bottom for top, bottom in ratios if bottom)
         try:
             if photometric != "YCBCR":
-                return (*_tiff_planes(page, info, photometric), info)
+                return (*_tiff_planes(page, _pixels(page, path, data, info["layout"]), info, photometric), info)
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
@@ -214,11 +216,23 @@ def _load_tiff(path: Path, data: bytes | None = None) -> Decoded:
         if photometric == "PALETTE" or len(raw) + (alpha is not None) == page.samplesperpixel:
             return raw, alpha, info
     compression = getattr(page.compression, "name", page.compression)
-    raise BadInput(f"{path}: {compression} needs `pip install imagecodecs`; or save it without compression")
+    raise BadInput(
+        f"{path}: {compression} needs `pip install imagecodecs`, or rasterio; or save it without compression"
+    )
 
 
-def _tiff_planes(page: Any, info: dict[str, Any], photometric: str) -> tuple[np.ndarray, np.ndarray | None]:
-    array = page.asarray()
+def _pixels(page: Any, path: Path, data: bytes | None, layout: str) -> np.ndarray:
+    """As tifffile has them, or rasterio where that is there and tifffile lacks a decoder."""
+    try:
+        return page.asarray()
+    except ValueError:
+        if importlib.util.find_spec("rasterio") is None:
+            raise
+    planes = importlib.import_module("rasterio").open(path if data is None else io.BytesIO(data)).read()
+    return {"HW": planes[0], "CHW": planes}.get(layout, np.moveaxis(planes, 0, -1))
+
+
+def _tiff_planes(page: Any, array: np.ndarray, info: dict[str, Any], photometric: str) -> Planes:
     if array.dtype == bool:
         array = array.astype(np.uint8) * np.uint8(255)
     if photometric == "MINISWHITE" and array.dtype.kind == "u":

@@ -183,6 +183,12 @@ def read_kernel(path: PathLike) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
+def different(source: Path, target: Path) -> None:
+    """Refuse to write over what was read: a measurement cannot be had again."""
+    if target.exists() and source.exists() and target.samefile(source):
+        raise BadInput(f"{target} is the input itself; give OUT another name")
+
+
 def write_text(path: PathLike, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     check_target(Path(path))

@@ -75,6 +75,38 @@ def test_upscale_and_its_size_option_for_odd_sizes(tmp_path: Path) -> None:
     assert io.read(tmp_path / "b.png").pixels.shape == (3, 37, 30)
 
 
+def test_nothing_that_is_written_is_the_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, *rest in (
+        ("y_truth.png", "degrade"),
+        ("y_std.png", "denoise"),
+        ("y_mean.png", "denoise"),
+    ):
+        source = photo(tmp_path / name)
+        before = source.read_bytes()
+        samples = () if rest[0] == "degrade" else ("--samples", "2")
+        with pytest.raises(SystemExit) as stop:
+            run([str(a) for a in (rest[0], source, tmp_path / "y.png", *rest[1:], *samples)])
+        assert stop.value.code == 1
+        assert "is the input itself" in capsys.readouterr().err
+        assert source.read_bytes() == before
+
+
+def test_degrade_adds_noise_alone_where_no_operator_is_named(tmp_path: Path) -> None:
+    go(
+        "degrade",
+        photo(tmp_path / "p.png"),
+        tmp_path / "y.tif",
+        "--noise",
+        "gamma:4",
+        "--correlated",
+        "iw2",
+        "--dtype",
+        "float32",
+    )
+    y, x = (io.read(tmp_path / f"{n}.tif", (0.0, 1.0)).pixels for n in ("y", "y_truth"))
+    assert 0.05 < float(np.std(y / np.maximum(x, 1e-3))) < 1
+
+
 def test_colorize_gives_three_bands_whose_luminance_is_the_input(tmp_path: Path) -> None:
     go("degrade", photo(tmp_path / "p.png"), tmp_path / "y.png", "--op", "grey", "--noise", "gaussian:0.005")
     go("colorize", tmp_path / "y.png", tmp_path / "out.png", "--steps", 10)

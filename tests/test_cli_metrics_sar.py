@@ -12,6 +12,7 @@ from restorekit.cli.main import run
 from restorekit.sar.assessment import Wanted, assess
 from restorekit.sar.classical import Lee
 from restorekit.sar.speckle import draw
+from tests.scenes import write_tiff
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -184,6 +185,23 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]:  # fmt: skip
         assert words in fails(capsys, "metrics", "sar", *arguments), words
     assert not (tmp_path / "q.txt").exists()
+
+
+def test_files_of_other_places_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    y, f, _ = scene()
+    here, moved, projected = (
+        {"crs": crs, "transform": rasterio.transform.from_origin(west, 6e6, 10, 10)}
+        for crs, west in (("EPSG:32631", 5e5), ("EPSG:32631", 5.1e5), ("EPSG:32632", 5e5))
+    )
+    a = write_tiff(tmp_path / "a.tif", y.astype("f4"), **here)
+    for name, place, words in (
+        ("moved", moved, "its place on the map"),
+        ("projected", projected, "its map projection"),
+    ):
+        b = write_tiff(tmp_path / f"{name}.tif", f.astype("f4"), **place)
+        assert words in fails(capsys, "metrics", "sar", a, b, "--looks", "4", "--domain", "intensity")
+    np.save(tmp_path / "plain.npy", f)
+    go("metrics", "sar", a, tmp_path / "plain.npy", "--looks", "4", "--domain", "intensity")
 
 
 def test_metrics_of_pictures_goes_on_as_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from rasterio.enums import ColorInterp  # noqa: TID253
 from rasterio.rpc import RPC  # noqa: TID253
 from rasterio.transform import Affine  # noqa: TID253
 
+from restorekit import io
 from restorekit.errors import BadInput
 from restorekit.raster.source import Window, describe, opened
 from restorekit.raster.target import PROVENANCE
@@ -147,6 +148,24 @@ def test_scaled_integers_stand_for_what_they_mean(tmp_path: Path) -> None:
     ]
     inside = whole != -32768
     np.testing.assert_allclose(found[inside] / 100, expected[inside], atol=0.0051)  # half a hundredth, and float32
+
+
+def test_deviations_have_the_scale_of_values_and_no_offset(tmp_path: Path) -> None:
+    counts = np.rint((10 * np.log10(speckled(48, 48)[1]) + 45) / 0.002).astype(np.int16)
+    source = write_tiff(tmp_path / "in.tif", counts)
+    with rasterio.open(source, "r+") as d:
+        d.scales, d.offsets = (0.002,), (-45.0,)
+    despeckled(source, Settings(solver="sar-dps", samples=2, steps=2, looks=4.0, domain="db"))
+    with rasterio.open(tmp_path / "out_std.tif") as d:
+        assert (d.scales, d.offsets) == ((0.002,), (0.0,))
+        assert 0 < float(np.nanmedian(d.read(1))) * 0.002 < 3  # dB
+
+
+def test_results_can_be_read_as_pictures(tmp_path: Path) -> None:
+    """Their compression is one that needs GDAL."""
+    source = write_tiff(tmp_path / "in.tif", np.stack([speckled()[1], speckled(seed=1)[1]]))
+    out = despeckled(source, Settings(solver="boxcar:size=3", looks=4.0, domain="intensity"))
+    np.testing.assert_array_equal(io.read(out, (0.0, 1.0)).pixels, read_tiff(out))
 
 
 def test_a_mask_and_transparency_come_back_and_hide_pixels(tmp_path: Path) -> None:

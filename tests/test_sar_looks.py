@@ -149,8 +149,23 @@ def test_nothing_valid() -> None:
         measure(np.ones((100, 100)), np.zeros((100, 100), bool))
 
 
-@pytest.mark.parametrize("value", [0.5, 0.7])  # of which the mean is exact, and is not
-def test_a_constant_scene_has_as_many_looks_as_are_searched(value: float) -> None:
-    found = measure(np.full((100, 100), value), np.ones((100, 100), bool))
-    assert (found.looks, found.by_moments) == (1000, 1000)
-    assert np.isfinite(found.kappa)
+def test_fill_and_cut_values_are_no_flat_windows() -> None:
+    y = np.random.default_rng(0).gamma(4, 0.25, (240, 240))
+    with pytest.raises(BadInput, match="24x24 valid pixels"):
+        measure(np.full((100, 100), 0.7), np.ones((100, 100), bool))
+    y[:, :120] = 1.0  # no data by another name
+    y[:, 120:168] = np.maximum(y[:, 120:168], 0.8)  # cut from below
+    assert measure(y, np.ones(y.shape, bool)).looks == pytest.approx(4, rel=0.15)
+    whole = np.rint(40 * np.random.default_rng(1).gamma(4, 0.25, (240, 240)) ** 0.5) ** 2  # bytes repeat themselves
+    assert measure(whole, whole > 0).looks == pytest.approx(4, rel=0.15)
+
+
+@pytest.mark.parametrize("looks", [1, 4])
+def test_known_looks_leave_the_correlation_of_the_speckle_on_pictures_too(looks: float) -> None:
+    """The median of pictures: of one that is rough everywhere it may be far off."""
+    found = []
+    for picture in (data.camera(), data.coins(), data.moon(), data.page(), data.clock()):
+        x = ((picture[:180, :180].astype(np.float64) + 1) / 256) ** 2
+        y = x * draw(x.shape, looks, SWATHS["iw2"], np.random.default_rng(2))
+        found.append(measure(y, y > 0, looks=looks).kappa)
+    assert np.median(found) == pytest.approx(SWATHS["iw2"].kappa, rel=0.2)

@@ -60,21 +60,36 @@ def test_processes_do_not_change_a_byte(scene: Path, whole: Path, tmp_path: Path
     assert digest(tmp_path / "whole.tif") == digest(whole)
 
 
+def kill_a_worker() -> str | None:
+    """A process that this one spawned."""
+    listed = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False)
+    for pid in listed.stdout.split():
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(int(pid), signal.SIGKILL)
+            return pid
+    return None
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_a_killed_worker_is_told_and_the_same_command_goes_on(scene: Path, whole: Path, tmp_path: Path) -> None:
+    def progress(done: int, total: int) -> None:
+        if done == 2:
+            assert kill_a_worker()
+
+    with pytest.raises(BadInput, match=r"a worker was killed.* the same command goes on"):
+        run(scene, tmp_path / "whole.tif", SAMPLED, executor=Processes(2), progress=progress)
+    assert not (tmp_path / "whole.tif").exists()
+    run(scene, tmp_path / "whole.tif", SAMPLED)
+    assert digest(tmp_path / "whole.tif") == digest(whole)
+
+
 def test_a_cluster_whose_worker_is_killed_does_not_change_a_byte(scene: Path, whole: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     killed = []
 
     def progress(done: int, total: int) -> None:
         if done == 2 and not killed:
-            workers = subprocess.run(
-                ["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False
-            ).stdout.split()
-            for pid in workers:
-                line = Path(f"/proc/{pid}/cmdline").read_bytes()
-                if b"spawn_main" in line:
-                    os.kill(int(pid), signal.SIGKILL)
-                    killed.append(pid)
-                    break
+            killed.append(kill_a_worker())
 
     run(scene, tmp_path / "whole.tif", SAMPLED, executor=Dask(2), progress=progress)
     assert killed or not Path("/proc").is_dir()
@@ -238,6 +253,60 @@ def test_bands_that_are_not_asked_for_stay_as_they_are(tmp_path: Path) -> None:
     found = read_tiff(tmp_path / "out.tif")
     np.testing.assert_array_equal(found[1], y[1])
     assert found[0].std() < 0.8 * y[0].std()
+
+
+def db(looks: float = 4.4, seed: int = 0) -> np.ndarray:
+    """A scene in dB, (192, 192)."""
+    return (10 * np.log10(0.05 * np.random.default_rng(seed).gamma(looks, 1 / looks, (192, 192)))).astype(np.float32)
+
+
+@pytest.mark.parametrize("fill", [-9999.0, -32768.0, 0.0])
+def test_fill_that_the_file_does_not_name_is_no_measurement(fill: float, tmp_path: Path) -> None:
+    y = db()
+    y[:, :50] = fill
+    np.save(tmp_path / "in.npy", y)
+    made = plan(tmp_path / "in.npy", tmp_path / "out.npy", Settings(solver="lee"))
+    made.run()
+    assert made.bands[1][1].looks == pytest.approx(4.4, rel=0.15)
+    assert any("is taken for no data" in line for line in made.said) == (fill != 0)
+    found = np.load(tmp_path / "out.npy")
+    np.testing.assert_array_equal(found[:, :50], y[:, :50])
+    assert found[:, 50:].std() < 0.6 * y[:, 50:].std()
+
+
+@pytest.mark.parametrize(
+    ("values", "domain", "words"),
+    [
+        (np.rint(100 * db()).astype(np.int16), "auto", "are no dB; .* -scale 0.01"),
+        (np.maximum(db(), 20 + db().max()), "db", "no square|hardly any speckle"),
+        (10 ** (db() / 10) - 0.02, "auto", "give --domain db or --domain intensity"),
+        (db(), "intensity", "give --domain db"),
+        (10 ** (db() / 10), "db", "hardly any speckle"),
+        (np.stack([db(), db()], -1), "auto", "two bands or real and imaginary parts"),
+    ],
+)
+def test_numbers_of_another_unit_are_refused(values: np.ndarray, domain: str, words: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", values)
+    with pytest.raises(BadInput, match=words):
+        plan(tmp_path / "in.npy", tmp_path / "out.npy", Settings(solver="lee", domain=domain))
+
+
+def test_intensities_less_their_noise_are_without_signal_where_below_zero(tmp_path: Path) -> None:
+    y = 10 ** (db() / 10)
+    y[:, :40] -= 0.03
+    np.save(tmp_path / "in.npy", y)
+    made = plan(tmp_path / "in.npy", tmp_path / "out.npy", Settings(solver="lee", domain="intensity"))
+    made.run()
+    assert any("count as no signal" in line for line in made.said)
+    assert (np.load(tmp_path / "out.npy") > 0).all()
+
+
+def test_no_output_is_the_input(tmp_path: Path) -> None:
+    source = tmp_path / "scene_std.npy"
+    np.save(source, db())
+    with pytest.raises(BadInput, match="is the input itself"):
+        plan(source, tmp_path / "scene.npy", Settings(samples=2))
+    plan(source, tmp_path / "scene.npy", Settings(solver="hqs"))
 
 
 def test_floats_that_may_be_amplitudes_are_said(tmp_path: Path) -> None:

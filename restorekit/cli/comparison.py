@@ -16,7 +16,7 @@ import torch
 import restorekit
 from restorekit import io, spec
 from restorekit.cli.measured import Measured
-from restorekit.cli.options import different, span
+from restorekit.cli.options import span
 from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
 from restorekit.priors.prior import LatentPrior
@@ -117,7 +117,7 @@ class Contest(Measured):
         """(C, H, W) of --truth, of the shape of a result."""
         if self.truth_file is None:
             return None
-        different(self.truth_file, self.target)
+        io.different(self.truth_file, self.target)
         pixels = io.read(self.truth_file, (0.0, 1.0) if self.logarithms else span(self.range)).pixels
         if pixels.shape != self.operator.image_shape:
             size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.operator.image_shape))
@@ -141,7 +141,7 @@ class Contest(Measured):
     def _check_target(self) -> None:
         if self.target.suffix.lower() not in (".html", ".htm"):
             raise BadInput(f"{self.target}: a comparison is a page; give OUT as {self.target.stem or 'out'}.html")
-        different(self.source, self.target)
+        io.different(self.source, self.target)
         for path in (self.target, self.record_file):
             io.check_target(path)
 

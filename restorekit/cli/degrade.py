@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def degrade(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Clean picture.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Measurement to write; OUT_truth is written beside it.", show_default=False)],
-    op: Annotated[str, typer.Option(help="Forward model, as for `restore`.")],
+    op: Annotated[str, typer.Option(help="Forward model, as for `restore`; denoise changes nothing but by noise.")] = "denoise",
     noise: Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")] = "gaussian:0.01",
     correlated: Annotated[str | None, typer.Option(metavar="SWATH", help="Speckle with the grain of a Sentinel-1 swath, iw1, iw2 or iw3; with gamma noise.")] = None,
     seed: Seed = 0,
@@ -28,11 +28,13 @@ def degrade(
     import torch
 
     from restorekit import io, spec
-    from restorekit.cli.options import different, span
+    from restorekit.cli.options import span
     from restorekit.errors import BadInput
     from restorekit.likelihood import Gamma
 
-    different(source, target)
+    truth = target.with_name(f"{target.stem}_truth{target.suffix}")
+    for path in (target, truth):
+        io.different(source, path)
     law = spec.likelihood(noise)
     grain = None if correlated is None else _grained(law, correlated)
     logarithms = isinstance(law, Gamma) and law.domain == "log"
@@ -53,7 +55,6 @@ def degrade(
                 f"a measurement of {op.partition(':')[0]} is no picture and does not fit {dtype}; use --dtype float32"
             )
         picture = replace(picture, span=(0.0, 1.0))
-    truth = target.with_name(f"{target.stem}_truth{target.suffix}")
     io.check_writable(target, y.shape[0], picture.alpha is not None, dtype)
     io.check_writable(truth, shape[0], picture.alpha is not None, dtype)
     io.write(target, y.numpy(), picture, dtype)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit import io
-from restorekit.cli.options import check_page, different, numbers
+from restorekit.cli.options import check_page, numbers
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.raster.source import Window
@@ -53,9 +53,10 @@ class Despeckling:
     report: Path | None
 
     def run(self) -> None:
-        different(self.source, self.target)
+        io.different(self.source, self.target)
         if self.report is not None:
             check_page(self.report)
+            io.different(self.source, self.report)
         began = time.perf_counter()
         made = plan(self.source, self.target, self.settings, self._window)
         for line in made.said:

@@ -56,18 +56,23 @@ def fuse(
     import time
 
     from restorekit import io
-    from restorekit.cli.options import different
     from restorekit.fusion import files
     from restorekit.fusion.sampling import solver_of
 
     for source in (optical, sar):
-        different(source, out)
+        io.different(source, out)
     chosen = solver_of(solver)
-    pairing = pairing_of(align, trust_grid, bands, sar_band, domain, despeckle, looks, match, range_)
+    pairing = pairing_of(align, trust_grid, bands, sar_band, domain, despeckle, looks, match, range_, seed, device)
     denoise, network = _prior(chosen, prior, device, tile, precision)
-    pair = pairing(optical, sar)
-    files.check_writable(out, pair.optical)
     began = time.monotonic()
+    if despeckle.partition(":")[0] in LEARNED:
+        print(
+            f"restorekit: the radar picture is despeckled first, by {despeckle}; `--despeckle lee` is fast",
+            file=sys.stderr,
+        )
+    pair = pairing(optical, sar)
+    prepared = time.monotonic() - began
+    files.check_writable(out, pair.optical)
     fused, done = _fused(chosen, pair, denoise, seed, device)
     values, said = _in_place(pair, fused)
     record = _record(optical, sar, chosen, pair, seed) | network | done | said
@@ -78,12 +83,14 @@ def fuse(
     io.write_json(out.with_name(out.name + ".json"), record)
     for note in dict.fromkeys([*pair.notes, *_spoken(said), *warnings]):
         print(f"restorekit: note: {note}", file=sys.stderr)
-    print(f"{out}  ({solver.partition(':')[0]}, {done['nfe']} network calls, {record['seconds']:.1f} s, and .json)")
+    print(
+        f"{out}  ({solver.partition(':')[0]}, {done['nfe']} network calls, {record['seconds']:.1f} s, of them {prepared:.1f} s for the radar picture, and .json)"
+    )
 
 
 def pairing_of(
     align: bool, trust_grid: bool, bands: str | None, sar_band: int, domain: str, despeckle: str, looks: str, match: str,
-    range_: str | None,
+    range_: str | None, seed: int = 0, device: str = "auto",
 ) -> Pairing:  # fmt: skip
     """What the options of `fuse` and `metrics fusion` say of a pair."""
     from functools import partial
@@ -97,19 +104,19 @@ def pairing_of(
     if despeckle.partition(":")[0] not in known:
         raise BadInput(f"--despeckle {despeckle!r} is unknown; known: {', '.join(known)}")
     return Pairing(
-        despeckle=_with_prior(despeckle) if despeckle.partition(":")[0] in LEARNED else partial(despeckled, despeckle), despeckler=despeckle, looks=_looks(looks), align=align,
+        despeckle=_with_prior(despeckle, seed, device) if despeckle.partition(":")[0] in LEARNED else partial(despeckled, despeckle), despeckler=despeckle, looks=_looks(looks), align=align,
         trust_grid=trust_grid, bands=numbers(bands), sar_band=sar_band, domain=domain, match=match, span=span(range_),
     )  # fmt: skip
 
 
-def _with_prior(solver: str) -> Despeckler:
+def _with_prior(solver: str, seed: int, device: str) -> Despeckler:
     """As `restorekit despeckle --solver`, with the mean of its samples where it draws some."""
     from functools import partial
 
     from restorekit.scenes.arrays import despeckled
     from restorekit.scenes.despeckle import Settings
 
-    settings = Settings(solver=solver)
+    settings = Settings(solver=solver, seed=seed, device=device)
     _ = settings.method  # refuses a wrong setting now
     return partial(despeckled, settings)
 

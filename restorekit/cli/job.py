@@ -38,6 +38,8 @@ class Job(Measured):
         bands = self.operator.image_shape[0]
         warnings = io.check_writable(self.target, bands, self.picture.alpha is not None)
         task, one = self.task, self.samples == 1
+        for path in () if one else self._error_bars:
+            io.different(self.source, path)
         solver = solver_of((task.solver if one else task.sampler) if self.solver == "auto" else self.solver)
         auto_steps = task.steps if one else task.sampler_steps
         steps = self.steps or (auto_steps if self.solver == "auto" else None)

@@ -16,6 +16,7 @@ import restorekit
 from restorekit import io
 from restorekit.cli.options import check_page
 from restorekit.errors import BadInput
+from restorekit.raster.source import elsewhere
 from restorekit.report.despeckled import Band, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
 from restorekit.sar.looks import Array, Mask
@@ -77,6 +78,8 @@ class Judged:
                 raise BadInput(
                     f"{self.measured_file} is {a}, {scene.path} is {b} (bands x height x width); give files of one size"
                 )
+            if why := elsewhere(self.scenes[0].raster, scene.raster):
+                raise BadInput(f"{scene.path}: {why} of {self.measured_file}; give files of one scene")
 
     def _bands(self) -> Iterator[tuple[str, Array, Array, Array | None, Mask]]:
         """Name, measured, restored, truth, and where all have a value and something was measured, of each band; intensities."""

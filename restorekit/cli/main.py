@@ -85,8 +85,13 @@ def _usage(error: Any) -> str:
 def _stopped(arguments: list[str]) -> int:
     """What a Ctrl-C leaves of a command; `train` says so itself."""
     command = next((a for a in arguments if not a.startswith("-")), "")
-    going_on = "what was measured is kept, the same command goes on"
-    return _fail(f"stopped; {going_on if command in ('bench', 'tune') else 'nothing was written'}", 130)
+    kept = {
+        "bench": "what was measured is kept",
+        "tune": "what was measured is kept",
+        "despeckle": "finished blocks are kept",
+    }
+    going_on = f"{kept[command]}, the same command goes on" if command in kept else "nothing was written"
+    return _fail(f"stopped; {going_on}", 130)
 
 
 def run(arguments: list[str] | None = None) -> None:

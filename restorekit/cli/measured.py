@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from restorekit import io, spec
-from restorekit.cli.options import different, span
+from restorekit.cli.options import span
 from restorekit.cli.tasks import COUNTS, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
@@ -50,7 +50,7 @@ class Measured:
 
     @cached_property
     def picture(self) -> io.Picture:
-        different(self.source, self.target)
+        io.different(self.source, self.target)
         coefficients = self.operation in spec.NO_PICTURE
         if self.logarithms and span(self.range) not in (None, (0.0, 1.0)):
             raise BadInput(f"--range {self.range}: logarithms have no black and white; leave it out")

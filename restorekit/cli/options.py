@@ -100,9 +100,3 @@ def check_page(path: Path) -> None:
     if path.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"{path}: a report is a page; give --report {path.stem or 'quality'}.html")
     io.check_target(path)
-
-
-def different(source: Path, target: Path) -> None:
-    """Refuse to write over what was read: a measurement cannot be had again."""
-    if target.exists() and source.exists() and target.samefile(source):
-        raise BadInput(f"{target} is the input itself; give OUT another name")

@@ -118,7 +118,7 @@ class Raster:
             return self
         moved = None
         if self.transform is not None:
-            moved = self.transform @ self.transform.translation(window.left, window.top)
+            moved = import_rasterio().windows.transform(window.of_rasterio, self.transform)
         gcps = tuple(_moved(point, window) for point in self.gcps)
         return replace(
             self, height=window.height, width=window.width, transform=moved, gcps=gcps, rpcs=_rpcs(self.rpcs, window)
@@ -133,6 +133,18 @@ class Raster:
     @property
     def referenced(self) -> bool:
         return bool(self.crs or self.gcps or self.rpcs)
+
+
+def elsewhere(one: Raster | None, other: Raster | None) -> str:
+    """What says that two rasters do not lie in one place, "" where nothing does: not both may say where they lie."""
+    if one is None or other is None:
+        return ""
+    if one.crs and other.crs and one.crs != other.crs:
+        return "its map projection is not that"
+    a, b = one.transform, other.transform
+    if a is not None and b is not None and not a.almost_equals(b, precision=1e-3 * max(abs(a.a), abs(a.b))):
+        return "its place on the map is not that"
+    return ""
 
 
 def _moved(point: Any, window: Window) -> Any:

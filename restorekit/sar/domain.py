@@ -17,6 +17,7 @@ from restorekit.errors import BadInput
 from restorekit.sar.looks import Array
 
 LN10 = math.log(10)
+FILLS = (-9999.0, -32768.0, -32767.0, -99999.0, -999.0, float(np.finfo(np.float32).min))
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,35 @@ def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]
         raise BadInput(
             f"--domain {name}, but the file holds {dtype}; give --domain {'complex' if is_complex else 'auto'}"
         )
-    if not DOMAINS[name].signed and not is_complex and sample.size:
-        below = float((sample < 0).mean())
-        if below > 0.01:
-            raise BadInput(
-                f"--domain {name}, but {below:.0%} of the values are below 0, as those of dB are; give --domain db"
-            )
+    below = 0.0 if is_complex or not sample.size else float((sample < 0).mean())
+    if DOMAINS[name].signed:
+        _check_decibels(sample)
+    elif below > 0.5:
+        raise BadInput(
+            f"--domain {name}, but {below:.0%} of the values are below 0, as those of dB are; give --domain db"
+        )
+    elif below > 0:
+        return DOMAINS[name], f"{below:.2%} of the values are below 0, and count as no signal"
     return DOMAINS[name], ""
+
+
+def fill_of(sample: NDArray[Any]) -> float | None:
+    """A number that stands for no measurement though the file does not say so: of FILLS, far below all others."""
+    if sample.dtype.kind == "c":
+        return None
+    for fill in FILLS:
+        here = sample == fill
+        rest = sample[~here]
+        if here.sum() > 1 and rest.size and float(rest.min()) > 0.2 * fill:
+            return fill
+    return None
+
+
+def _check_decibels(sample: NDArray[Any]) -> None:
+    if sample.size and (far := float(np.quantile(np.abs(sample), 0.9))) > 200:
+        raise BadInput(
+            f"values as {far:.0f} are no dB; of numbers in a smaller unit give the band its scale, as gdal_edit.py -scale 0.01"
+        )
 
 
 def _guess(dtype: str, sample: NDArray[Any]) -> tuple[str, str]:
@@ -79,6 +102,12 @@ def _guess(dtype: str, sample: NDArray[Any]) -> tuple[str, str]:
         return "complex", "the values are complex"
     if dtype.startswith(("uint", "int")) and not (sample.size and (sample < 0).any()):
         return "amplitude", f"the values are whole numbers ({dtype})"
-    if sample.size and float((sample < 0).mean()) > 0.01:
+    below = float((sample < 0).mean()) if sample.size else 0.0
+    if 0.01 < below <= 0.5:
+        raise BadInput(
+            f"{below:.0%} of the values are below 0: dB, or intensities less their noise; give --domain db or --domain intensity"
+        )
+    if below > 0.5:
+        _check_decibels(sample)
         return "db", "values are below 0"
     return "intensity", "no value is below 0"

@@ -19,6 +19,8 @@ Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 LEAST, MOST = 0.05, 1000.0  # looks that are searched
 SLIGHT = 0.05  # correlation that is not told from texture
+FAR = 6.0  # lag from which on speckle has no correlation, pixels
+REPEATED = 0.05  # share of a window, of one value
 DISAGREE = 0.3  # relative difference of two estimates from which on they are told apart aloud
 
 
@@ -45,17 +47,26 @@ class Windows:
 
 
 def windows(y: Array, valid: Mask, side: int = 24) -> Windows:
-    """Squares beside each other. BadInput where there is none."""
+    """Squares beside each other, without those of fill. BadInput where there is none."""
     usable = valid & (y > 0)
     corners = [
         (i, j)
         for i in range(0, y.shape[0] - side + 1, side)
         for j in range(0, y.shape[1] - side + 1, side)
-        if usable[i : i + side, j : j + side].all()
+        if usable[i : i + side, j : j + side].all() and not filled(y[i : i + side, j : j + side])
     ]
     if not corners:
         raise BadInput(f"no square of {side}x{side} valid pixels above 0 to measure looks in; give --looks")
     return Windows(np.array(corners), side, side)
+
+
+def filled(y: Array) -> bool:
+    """Whether one value is that of too many pixels for a measurement: fill, or a limit at which values were cut.
+
+    Numbers of few steps, as bytes, repeat themselves; floats do not.
+    """
+    values, counts = np.unique(y, return_counts=True)
+    return bool(counts.max() > (REPEATED if len(values) > 0.5 * y.size else 0.5) * y.size)
 
 
 def flattest(y: Array, where: Windows, share: float = 0.03, least: int = 8) -> Windows:
@@ -103,21 +114,23 @@ class Looks:
 def measure(y: Array, valid: Mask, side: int = 24, share: float = 0.03, looks: float | None = None) -> Looks:
     """Looks of intensities y (H, W). BadInput where no window can be used.
 
-    looks: known ones. What the windows vary more than they would is then texture, alike at all lags that are looked at, and is
-    taken out of the correlations.
+    Texture is taken out: what is still alike at lags at which speckle is not, or, where the looks are known, what the windows
+    vary more than they would.
     """
     parts = flattest(y, windows(y, valid, side), share).of(y).astype(np.float64)
     parts = parts / parts.mean((1, 2), keepdims=True)
     correlation = correlations(parts)
-    if looks is not None:
-        texture = float(np.clip(1 - 1 / (looks * np.median(parts.var((1, 2)))), 0, 0.9))
-        correlation = (correlation - texture) / (1 - texture)
-        correlation[0, 0] = 1.0
+    far = _far(correlation)
+    share = (far if far > SLIGHT else 0.0) if looks is None else 1 - 1 / (looks * float(np.median(parts.var((1, 2)))))
+    share = min(max(share, 0.0), 0.9)
+    correlation = without_texture(correlation, share)
     rows, columns = extent(correlation, parts.size)
     kappa = _kappa(correlation, rows, columns)
     n = parts[0].size
     free = n / max(n - kappa, 1.0)  # the mean that each part lost went with so much of its variance
     variance, moments = (float(np.median(x.var((1, 2)))) * free for x in (np.log(parts), parts))
+    if looks is None:
+        variance, moments = variance * (1 - share), moments * (1 - share)
     return Looks(
         trigamma_inverse(variance), min(1 / max(moments, 1e-30), MOST), len(parts), (float(correlation[1, 0]), float(correlation[0, 1])),
         kappa, max(rows, columns),
@@ -139,6 +152,29 @@ def correlations(parts: Array, lags: int = 8) -> Array:
         lost = min(kappa_of(whole, parts.size) / (h * w), 0.5)
         whole = found * (1 - lost) + lost
     return whole
+
+
+def _lag(correlation: Array) -> Array:
+    down, right = np.indices(correlation.shape)
+    return np.hypot(down, right)
+
+
+def _far(correlation: Array) -> float:
+    """The mean correlation at lags at which speckle has none."""
+    return float(correlation[_lag(correlation) >= FAR].mean())
+
+
+def without_texture(correlation: Array, share: float) -> Array:
+    """Correlations (lags, lags) of speckle alone, where `share` of the variance is texture, whose own fall off exponentially:
+    so fast that from lag `FAR` on they are those that were measured."""
+    if share <= 0:
+        return correlation
+    lag = _lag(correlation)
+    left = min(max(_far(correlation), 1e-3 * share), share)
+    texture = share * (left / share) ** (lag / lag[lag >= FAR].mean())
+    found = (correlation - texture) / (1 - share)
+    found[0, 0] = 1.0
+    return found
 
 
 def extent(correlation: Array, count: int) -> tuple[int, int]:

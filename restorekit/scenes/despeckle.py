@@ -29,6 +29,7 @@ from restorekit.scenes.survey import Band, Facts, band_of, survey
 SIDE = {Classical: 1024, Diffusion: 512}  # of the squares of the grid, pixels
 FADE = 32
 MANY = 12.0  # looks from which on it is asked whether they are amplitudes
+SPECKLED = 60.0  # looks from which on they are not believed
 DECORRELATE = ("auto", "whiten", "subsample", "none")
 
 DONE = {
@@ -215,6 +216,7 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
     if settings.decorrelate not in DECORRELATE:
         raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
     for layer, path in [("mean", target)] + ([("std", beside(target, "std"))] if settings.draws > 1 else []):
+        io.different(source, path)
         form_of(scene, path, layer, settings.keep_dtype)
     unknown = set(settings.bands or ()) - set(scene.bands)
     if unknown:
@@ -233,6 +235,11 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
             if facts is None:
                 said.append(f"band {number}: no pixel above 0, it stays as it is")
                 continue
+            if settings.looks is None and facts.looks > SPECKLED:
+                raise BadInput(
+                    f"band {number}: {facts.looks:.0f} looks measured, hardly any speckle, as where the unit is another or a "
+                    "value is fill; check --domain and the nodata value, or give --looks"
+                )
             bands[number] = (band, facts)
             said += [
                 f"band {number}: {line}"

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -61,6 +63,7 @@ _job: Job | None = None  # of a worker process, which is given it once
 def _begin(job: Job) -> None:
     global _job
     _job = job
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: here it ends it, without a word
     keep_freed_memory()
 
 
@@ -83,9 +86,13 @@ class Processes:
                 for done in as_completed(waiting):
                     waiting.discard(done)  # a future keeps its result
                     yield from done.result()
+            except BrokenProcessPool:
+                raise BadInput(
+                    "a worker was killed, perhaps for want of memory; the same command goes on where it stopped, with less "
+                    "by --workers 1"
+                ) from None
             finally:
-                for future in waiting:
-                    future.cancel()
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)

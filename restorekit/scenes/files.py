@@ -99,6 +99,10 @@ def pixels_of(path: Path) -> NDArray[Any]:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise BadInput(f"{path}: no NPY file that can be read ({error}); write it with numpy.save") from None
+    if x.ndim == 3 and x.shape[2] == 2 and x.dtype.kind != "c":
+        raise BadInput(
+            f"{path} holds (H, W, 2), two bands or real and imaginary parts; save np.moveaxis(x, 2, 0), or x[..., 0] + 1j * x[..., 1]"
+        )
     if x.ndim == 3 and npy_layout(x.shape) == "HWC":
         x = np.moveaxis(x, -1, 0)
     x = x[None] if x.ndim == 2 else x

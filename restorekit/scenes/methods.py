@@ -91,8 +91,8 @@ class Diffusion:
 
     What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
     kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, of which an
-    optimiser, smoother by itself, loses details. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. Of the one answer of an optimiser,
-    which lies below the mean in linear power, the level is mended (`restorekit.sar.level`).
+    optimiser, smoother by itself, loses details. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. The level of an answer, which in
+    logarithms lies below the mean in linear power, is mended (`restorekit.sar.level`), that of draws by their mean.
     """
 
     text: str  # the solver, with its settings
@@ -103,7 +103,7 @@ class Diffusion:
     device: str = "auto"
     precision: Precision = "auto"
     halo: int = 64
-    temper: float | None = None  # None: 1 of samplers, 1/2 of optimisers (benchmarks/despeckle_tuning.py)
+    temper: float | None = None  # None: 1 of samplers, 3/4 of optimisers (benchmarks/despeckle_tuning.py)
     linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
@@ -145,7 +145,7 @@ class Diffusion:
         if self.linear:
             return np.maximum(x, 1e-4) * unit / MIDDLE
         x = np.exp(x - self._mean(prior)) * unit
-        return x if self.sampling else np.stack([one * Level()(y, one, signal) for one in x])
+        return x * Level()(y, x.mean(0), signal)
 
     @staticmethod
     def _mean(prior: Prior) -> float:
@@ -156,7 +156,7 @@ class Diffusion:
         law: Likelihood = Gamma(facts.looks, domain="intensity" if self.linear else "log")
         if facts.remedy != "temper":
             return law
-        power = self.temper if self.temper is not None else 1.0 if self.sampling else 0.5
+        power = self.temper if self.temper is not None else 1.0 if self.sampling else 0.75
         return Tempered(law, facts.kappa**-power)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,8 @@ class Output:
         self, scene: Scene, part_of: Window, bands: list[int], squares: Squares, folder: Path, tags: Mapping[str, str]
     ) -> None:
         like = (scene.raster or plain(scene)).part(part_of)
+        if self.layer == "std":  # a difference of values has their scale, and no offset
+            like = replace(like, offsets=(0.0,) * like.count)
         part = folder / f"{self.target.name}.tif"
         with raster.writing(part, like, dtype=self.form.dtype, nodata=self.form.nodata) as writer:
             for band in range(1, scene.count + 1):

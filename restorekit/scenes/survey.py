@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.raster.source import Window
-from restorekit.sar.domain import Domain, domain_of
+from restorekit.sar.domain import Domain, domain_of, fill_of
 from restorekit.sar.looks import Array, Looks, Mask, measure
 from restorekit.sar.whiten import Whitening, whitening_of
 from restorekit.scenes.files import Reads, Scene
@@ -70,6 +70,7 @@ class Band:
     scale: float
     offset: float
     border: Border | None
+    fill: float | None = None  # a number of no measurement that the file does not name
 
     def read(self, source: Reads, window: Window) -> tuple[NDArray[Any], Array, Mask, Mask]:
         """(numbers of the file, intensities, where measured, and of that where above 0), each (h, w).
@@ -79,6 +80,8 @@ class Band:
         raw, there = source.read(window, self.number)
         if self.domain.signed and raw.dtype.kind == "f":
             there = there | np.isneginf(raw)  # the logarithm of no signal at all
+        if self.fill is not None:
+            there = there & (raw != np.asarray(self.fill).astype(raw.dtype))
         if self.border is not None:
             there = there & ~self.border.outside(window)
         with np.errstate(all="ignore"):
@@ -141,10 +144,14 @@ def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[Band
         x, valid = source.read(window, number)
         values.append(x[valid])
     sample = np.concatenate(values)
+    fill = fill_of(sample)
+    sample = sample if fill is None else sample[sample != fill]
     scale, offset = scene.gain(number)
     found, said = domain_of(domain, scene.dtype, scale * sample + offset if sample.dtype.kind != "c" else sample)
-    zeros = scene.nodata != 0 and not found.signed  # then zeros may be either
-    return Band(number, found, scale, offset, border_of(scene, source, number) if zeros else None), said
+    if fill is not None:
+        said = "; ".join(filter(None, [said, f"{fill:g} is taken for no data, though the file does not say so"]))
+    border = border_of(scene, source, number) if scene.nodata != 0 else None  # else zeros may be either
+    return Band(number, found, scale, offset, border, fill), said
 
 
 def survey(scene: Scene, source: Reads, band: Band, looks: float | None, decorrelate: str = "auto") -> Facts | None:
