@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from restorekit.errors import BadInput
 from restorekit.metrics import coverage
 from restorekit.sar.speckle import SWATHS, draw
+from restorekit.scenes.arrays import despeckled
 from restorekit.scenes.despeckle import Settings, plan
 from restorekit.scenes.methods import Block
 from tests.scenes import speckled
@@ -70,6 +72,17 @@ def test_detected_data_of_large_grain_are_trusted_less(remedy: str, tmp_path: Pa
         restored(tmp_path, y, solver="hqs", looks=1.0, domain="intensity", decorrelate=d) for d in ("none", remedy)
     )
     assert error(less, truth) < 0.95 * error(kept, truth)
+
+
+def test_the_grain_of_a_flat_field_is_not_drawn_as_structure() -> None:
+    """Neighbours as alike as in ground range products of Sentinel-1, 0.68; measured: 1.5 dB, 418 looks."""
+    rng = np.random.default_rng(0)
+    fields = (gaussian_filter(rng.standard_normal((2, 128, 128)), (0, 1.15, 1.15), mode="wrap") for _ in range(5))
+    y = sum(np.square(field).sum(0) for field in fields)
+    found = despeckled(Settings(solver="hqs"), 0.1 * y / y.mean(), np.ones(y.shape, np.bool_))
+    low, high = np.quantile(10 * np.log10(found), (0.001, 0.999))
+    assert high - low < 2.2
+    assert found.mean() ** 2 / found.var() > 200
 
 
 def test_white_speckle_is_left_as_it_is(tmp_path: Path) -> None:

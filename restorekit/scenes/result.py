@@ -73,8 +73,8 @@ class Result:
     def squares(self, source: Reads, band: int, layer: str, form: Form) -> Iterator[tuple[Window, NDArray[Any] | None]]:
         """Square by square what to write; None where all of it is no data, or 0 where no value means that.
 
-        layer: "mean", or "std". Pixels that were not measured are `form.nodata`, or as they were; those without a signal
-        have the floor, and no deviation.
+        layer: "mean", or "std". Pixels that were not measured are `form.nodata`, or as they were; those without a signal,
+        of which the blocks say nothing, have the floor, and no deviation.
         """
         grid, (of, facts) = self.job.grid, self.job.bands[band]
         blocks = Blocks(self.store, band)
@@ -83,14 +83,15 @@ class Result:
             if core is None:
                 continue
             raw, _, there, signal = of.read(source, core)
-            there = there if layer == "mean" else signal
             empty = nothing(raw, form)
             if not there.any() and (form.nodata is not None or not empty.any()):
                 yield core, None
                 continue
+            if layer == "std":
+                there = signal | (there & (blended(grid, blocks, (i, j), core, "mean") > 0))
             found = blended(grid, blocks, (i, j), core, layer)
             if layer == "mean":
-                found = of.numbers(np.where(signal & (found > 0), found * facts.median, facts.floor))
+                found = of.numbers(np.where(found > 0, found * facts.median, facts.floor))
             values = _nudged(as_type(found, form.dtype), form.nodata, there)
             yield core, np.where(there, values, empty)
 
