@@ -29,7 +29,7 @@ def test_a_real_tile_keeps_its_place_bit_for_bit(tmp_path: Path) -> None:
         assert a.descriptions == b.descriptions
 
 
-@pytest.mark.parametrize("name", ["Ghana", "Mekong"])
+@pytest.mark.parametrize("name", ["Ghana", "India", "Mekong"])
 def test_a_real_scene_keeps_its_radiometry_and_loses_its_speckle(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", read_tiff(tile(name))[0, 128:384, 128:384])
     plan(tmp_path / "in.npy", tmp_path / "out.npy", Settings(solver="hqs")).run()
@@ -38,7 +38,7 @@ def test_a_real_scene_keeps_its_radiometry_and_loses_its_speckle(name: str, tmp_
     figures = {f.key: f.value for f in found.figures}
     assert 0.98 < figures["mor"] < 1.02
     assert figures["moi"] == pytest.approx(1, abs=0.03)
-    assert figures["vor"] == pytest.approx(1 / found.looks, rel=0.35)
+    assert figures["vor"] == pytest.approx(1 / found.looks, rel=0.2)
     assert figures["enl_flat"] > 8 * found.looks
 
 
