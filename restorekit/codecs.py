@@ -216,17 +216,15 @@ def _load_tiff(path: Path, data: bytes | None = None) -> Decoded:
         if photometric == "PALETTE" or len(raw) + (alpha is not None) == page.samplesperpixel:
             return raw, alpha, info
     compression = getattr(page.compression, "name", page.compression)
-    raise BadInput(
-        f"{path}: {compression} needs `pip install imagecodecs`, or rasterio; or save it without compression"
-    )
+    raise BadInput(f"{path}: {compression} needs `pip install imagecodecs`, or rasterio; or save it uncompressed")
 
 
 def _pixels(page: Any, path: Path, data: bytes | None, layout: str) -> np.ndarray:
     """As tifffile has them, or rasterio where that is there and tifffile lacks a decoder."""
     try:
         return page.asarray()
-    except ValueError:
-        if importlib.util.find_spec("rasterio") is None:
+    except ValueError as error:
+        if "imagecodecs" not in str(error) or importlib.util.find_spec("rasterio") is None:
             raise
     planes = importlib.import_module("rasterio").open(path if data is None else io.BytesIO(data)).read()
     return {"HW": planes[0], "CHW": planes}.get(layout, np.moveaxis(planes, 0, -1))

@@ -90,8 +90,8 @@ class Diffusion:
     """A solver with a prior of log-intensities, u = ln(intensity) moved so that the median of the band is that of the prior.
 
     What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
-    kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, of which an
-    optimiser, smoother by itself, loses details. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. The level of an answer, which in
+    kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, but texture
+    makes kappa too large. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. The level of an answer, which in
     logarithms lies below the mean in linear power, is mended (`restorekit.sar.level`), that of draws by their mean.
     """
 
@@ -103,7 +103,7 @@ class Diffusion:
     device: str = "auto"
     precision: Precision = "auto"
     halo: int = 64
-    temper: float | None = None  # None: 1 of samplers, 3/4 of optimisers (benchmarks/despeckle_tuning.py)
+    temper: float = 0.75  # benchmarks/despeckle_tuning.py
     linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
@@ -154,10 +154,7 @@ class Diffusion:
 
     def law(self, facts: Facts) -> Likelihood:
         law: Likelihood = Gamma(facts.looks, domain="intensity" if self.linear else "log")
-        if facts.remedy != "temper":
-            return law
-        power = self.temper if self.temper is not None else 1.0 if self.sampling else 0.75
-        return Tempered(law, facts.kappa**-power)
+        return Tempered(law, facts.kappa**-self.temper) if facts.remedy == "temper" else law
 
     @property
     def sampling(self) -> bool:
