@@ -1,0 +1,1 @@
+"""What a blurred picture says of its own kernel."""

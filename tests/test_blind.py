@@ -1,0 +1,115 @@
+"""What the spectrum of a blurred picture says of its kernel."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import ndimage, optimize
+from skimage import data
+
+from restorekit.blind.spectrum import Whittle
+from restorekit.blind.stretch import Frame, Stretch
+
+SIGMA_Y = 0.01
+
+
+def line(length: float, degrees: float, side: int = 33) -> np.ndarray:
+    """A motion of any length, spread over the four pixels around each point."""
+    t = (np.linspace(-0.5, 0.5, 4001) * length)[None] * [
+        [-math.sin(math.radians(degrees))],
+        [math.cos(math.radians(degrees))],
+    ]
+    low = np.floor(t).astype(int)
+    kernel = np.zeros((side, side))
+    for corner in np.ndindex(2, 2):
+        at = low + np.array(corner)[:, None]
+        np.add.at(kernel, tuple(at + side // 2), np.prod(1 - np.abs(t - at), 0))
+    return kernel / kernel.sum()
+
+
+def blurred(picture: np.ndarray, kernel: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(1, 160, 160) of the middle, so that nothing is known beyond the border."""
+    x = ndimage.convolve(picture.astype(np.float64) / 255, kernel, mode="reflect")
+    top, left = ((n - 160) // 2 for n in x.shape)
+    y = x[top : top + 160, left : left + 160]
+    return (y + SIGMA_Y * np.random.default_rng(seed).standard_normal(y.shape))[None]
+
+
+PICTURES = {
+    "camera": data.camera(), "coins": data.coins(), "astronaut": data.astronaut()[..., 1], "coffee": data.coffee()[..., 1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(("length", "degrees"), [(18, 30), (12, 30), (15, 37), (15, 25)])
+def test_a_wrong_length_or_direction_is_found(name: str, length: float, degrees: float) -> None:
+    guess, true = line(15, 30), line(length, degrees)
+    found = Stretch()(blurred(PICTURES[name], true), guess, SIGMA_Y)
+    assert found.gain > Stretch.gate
+    # Of a thin line only the length along it tells: ln size and half of ln length over width.
+    assert found.theta[0] + found.theta[1] / 2 == pytest.approx(math.log(length / 15), abs=0.06)
+    assert found.theta[2] == pytest.approx(math.radians(degrees - 30), abs=0.04)
+    assert found.kernel.sum() == pytest.approx(1)
+    assert found.kernel.min() >= 0
+
+
+@pytest.mark.parametrize("name", [*PICTURES, "moon"])
+def test_an_exact_kernel_stays_as_it_is(name: str) -> None:
+    kernel, picture = line(15, 30), PICTURES.get(name, data.moon())  # moon: hardly any texture
+    found = Stretch()(blurred(picture, kernel), kernel, SIGMA_Y)
+    assert not found.theta.any()
+    np.testing.assert_allclose(found.kernel, np.pad(kernel, Stretch.margin), atol=1e-12)
+
+
+def test_at_no_change_the_frame_is_the_kernel_and_length_is_length() -> None:
+    kernel = line(15, 30)
+    frame = Frame(np.pad(kernel, 6))
+    np.testing.assert_allclose(frame(np.zeros(3)), np.pad(kernel, 6), atol=1e-12)
+
+    def deviation(k: np.ndarray) -> float:
+        i, j = np.indices(k.shape)
+        return math.sqrt((k * (i - (k * i).sum()) ** 2).sum() + (k * (j - (k * j).sum()) ** 2).sum())
+
+    longer = frame(np.array([0.0, 2 * math.log(1.2), 0.0]))
+    assert deviation(longer) / deviation(kernel) == pytest.approx(1.2, rel=0.02)
+    direction, _ = Frame(frame(np.array([0.0, 0.0, math.radians(7)]))).axis
+    assert math.degrees(math.atan2(-direction[1], direction[0])) % 180 == pytest.approx(37, abs=1)
+
+
+@pytest.mark.parametrize("shape", [(1, 48, 61), (3, 64, 64)])
+def test_the_slope_of_the_likelihood_is_its_derivative(shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(0)
+    picture = Whittle(rng.random(shape), SIGMA_Y)
+    kernel, seen = line(7, 20, 11), []
+
+    def record(cost, first, **more):  # type: ignore[no-untyped-def]
+        seen.append(cost)
+        return plain(cost, first, **more)
+
+    plain = optimize.minimize
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimize, "minimize", record)
+        picture.fit(kernel, picture.start())
+    at = picture.start() + 0.1 * rng.standard_normal(7)
+    slopes = optimize.approx_fprime(at, lambda p: seen[0](p)[0], 1e-6)
+    np.testing.assert_allclose(seen[0](at)[1], np.asarray(slopes), rtol=1e-3, atol=1e-3)
+
+
+def test_the_periodogram_is_expected_as_it_comes() -> None:
+    """Of a stationary field, whose spectrum falls steeply, through the window: the mean of many."""
+    rng = np.random.default_rng(1)
+    fy, fx = np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256)[None]
+    spectrum = np.exp(-300 * (fx**2 + fy**2)) + 1e-4
+    found = []
+    for _ in range(150):
+        field = np.fft.ifft2(np.fft.fft2(rng.standard_normal((256, 256))) * np.sqrt(spectrum)).real
+        found.append(Whittle(field[None, 50:98, 60:108], 0.0).periodogram)
+    small = Whittle(np.zeros((1, 48, 48)), 0.0)
+    gy, gx = np.fft.fftfreq(48)[:, None], np.fft.fftfreq(48)[None]
+    expected = small.leaked(np.exp(-300 * (gx**2 + gy**2)) + 1e-4)
+    used = np.hypot(gy, gx) > 4 / 48
+    ratio = np.mean(found, 0)[used] / expected[used]
+    assert np.median(ratio) == pytest.approx(1, abs=0.03)
+    assert np.abs(np.log(ratio)).max() < 0.6
