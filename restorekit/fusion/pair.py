@@ -150,6 +150,8 @@ class Pairing:
         intensity = np.where(valid, domain.intensity(np.where(valid, values, 0)), 0.0)
         if not domain.signed:
             valid = valid & ~_fringe(intensity <= 0)
+            if radar.dtype.startswith(("int", "uint")) and values is radar.values[0]:
+                intensity = np.where(valid & (intensity <= 0), domain.least(), intensity)
         record: dict[str, Any] = {"sar_band": self.sar_band, "domain": domain.name, "aligned": None}
         notes = [said] if said else []
         if apart:

@@ -29,6 +29,10 @@ class Domain:
     value: Callable[[Array], Array]  # of an intensity
     signed: bool = False  # whether values below 0 mean anything
 
+    def least(self, scale: float = 1.0) -> float:
+        """The intensity of a whole number that was rounded to 0: it lay between 0 and a half."""
+        return float(self.intensity(np.array(0.25 * scale)))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by name."""
         return _named, (self.name,)

@@ -125,7 +125,7 @@ def measure(y: Array, valid: Mask, side: int = 24, share: float = 0.03, looks: f
     share = min(max(share, 0.0), 0.9)
     correlation = without_texture(correlation, share)
     rows, columns = extent(correlation, parts.size)
-    kappa = _kappa(correlation, rows, columns)
+    kappa = min(_kappa(correlation, rows, columns), grain_of(correlation[1, 0]) * grain_of(correlation[0, 1]))
     n = parts[0].size
     free = n / max(n - kappa, 1.0)  # the mean that each part lost went with so much of its variance
     variance, moments = (float(np.median(x.var((1, 2)))) * free for x in (np.log(parts), parts))
@@ -191,6 +191,13 @@ def extent(correlation: Array, count: int) -> tuple[int, int]:
 def kappa_of(correlation: Array, count: int) -> float:
     """Sum over the lags of both signs up to `extent`, of correlations measured on `count` pixels; 1 for independent ones."""
     return _kappa(correlation, *extent(correlation, count))
+
+
+def grain_of(neighbour: float) -> float:
+    """Sum of the correlations rho^(k^2) along one axis, rho that of neighbours: those of speckle fall off like that, those of
+    texture, which they are taken for on rough scenes, do not."""
+    k = np.arange(1, 30)
+    return 1 + 2 * float((np.clip(neighbour, 0, 0.95) ** (k**2)).sum())
 
 
 def _kappa(correlation: Array, rows: int, columns: int) -> float:

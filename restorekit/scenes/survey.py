@@ -89,6 +89,8 @@ class Band:
                 raw if (self.scale, self.offset) == (1.0, 0.0) else self.scale * raw.astype(np.float64) + self.offset
             )
             intensity = self.domain.intensity(values)
+            if raw.dtype.kind in "iu" and not self.domain.signed and self.offset == 0:
+                intensity = np.where(raw == 0, self.domain.least(self.scale), intensity)
             signal = there & np.isfinite(intensity) & (intensity > 0)
             if not self.domain.signed and values.dtype.kind == "f":
                 signal &= values > 0
