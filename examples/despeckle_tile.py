@@ -12,12 +12,14 @@ import argparse
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from restorekit import io
 from restorekit.raster.source import Window, import_rasterio
 from restorekit.sar.assessment import Wanted, assess
+from restorekit.sar.classical import FILTERS
 from restorekit.sar.speckle import SWATHS, draw
 from restorekit.scenes.despeckle import Settings, plan
 
@@ -52,7 +54,8 @@ def cut(source: Path, target: Path, part: str) -> Path:
 
 def despeckled(source: Path, name: str, steps: int):  # type: ignore[no-untyped-def]
     """(what was measured of the speckle, intensities measured and restored, where there is a signal), (H, W) each."""
-    made = plan(source, Path(f"{name}.tif"), Settings(solver=SOLVERS[name], steps=steps))
+    of_prior: dict[str, Any] = {} if SOLVERS[name] in FILTERS else {"steps": steps}
+    made = plan(source, Path(f"{name}.tif"), Settings(solver=SOLVERS[name], **of_prior))
     made.run()
     band, facts = made.bands[1]
     with made.scene.opened() as reader, import_rasterio().open(f"{name}.tif") as d:

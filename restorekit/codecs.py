@@ -220,11 +220,11 @@ def _load_tiff(path: Path, data: bytes | None = None) -> Decoded:
 
 
 def _pixels(page: Any, path: Path, data: bytes | None, layout: str) -> np.ndarray:
-    """As tifffile has them, or rasterio where that is there and tifffile lacks a decoder."""
+    """As tifffile has them, or rasterio, if that is there and tifffile lacks a decoder; bytes and bits are left to Pillow."""
     try:
         return page.asarray()
     except ValueError as error:
-        if "imagecodecs" not in str(error) or importlib.util.find_spec("rasterio") is None:
+        if page.dtype.itemsize == 1 or "imagecodecs" not in str(error) or not importlib.util.find_spec("rasterio"):
             raise
     planes = importlib.import_module("rasterio").open(path if data is None else io.BytesIO(data)).read()
     return {"HW": planes[0], "CHW": planes}.get(layout, np.moveaxis(planes, 0, -1))
