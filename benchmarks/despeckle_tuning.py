@@ -124,7 +124,7 @@ def main() -> None:
         f"Mean PSNR in dB of the amplitude on {len(pictures)} scenes made of training pictures (with a grain: the "
         f"{len(larger)} larger of them); one setting moved at a time around first {FIRST:g}, lambda {LAMBDA:g}, {STEPS} steps. "
         "temper: the likelihood to the power kappa^(-temper), kappa the sum of the correlations, as measured. These pictures "
-        "are rough everywhere, kappa is too large on some, and less than the default is best: that, 3/4, is what gives "
+        "are rough everywhere, and less than the default is best: that, 3/4, is what gives nearly "
         "the ratio the variance of speckle on real scenes (benchmarks/sentinel.py). Of sar-dps the "
         f"mean of {SAMPLES} samples and, in brackets, the share of the pixels in their 90 % intervals."
     )

@@ -63,6 +63,13 @@ def test_an_exact_kernel_stays_as_it_is(name: str) -> None:
     np.testing.assert_allclose(found.kernel, np.pad(kernel, Stretch.margin), atol=1e-12)
 
 
+def test_the_width_of_a_smooth_kernel_is_left() -> None:
+    i = np.arange(-10, 11)
+    narrow, wide = (np.exp(-(i[:, None] ** 2 + i**2) / (2 * s**2)) for s in (2.0, 2.2))
+    found = Stretch()(blurred(PICTURES["camera"], wide / wide.sum()), narrow / narrow.sum(), SIGMA_Y)
+    assert not found.theta.any()
+
+
 def test_at_no_change_the_frame_is_the_kernel_and_length_is_length() -> None:
     kernel = line(15, 30)
     frame = Frame(np.pad(kernel, 6))

@@ -195,8 +195,8 @@ def test_files_of_other_places_are_refused(tmp_path: Path, capsys: pytest.Captur
     )
     a = write_tiff(tmp_path / "a.tif", y.astype("f4"), **here)
     for name, place, words in (
-        ("moved", moved, "its place on the map"),
-        ("projected", projected, "its map projection"),
+        ("moved", moved, "corners +1000.00 pixels right"),
+        ("projected", projected, "EPSG:32631 and EPSG:32632"),
     ):
         b = write_tiff(tmp_path / f"{name}.tif", f.astype("f4"), **place)
         assert words in fails(capsys, "metrics", "sar", a, b, "--looks", "4", "--domain", "intensity")

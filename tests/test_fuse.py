@@ -128,6 +128,25 @@ def test_zeros_at_the_border_of_a_radar_picture_are_no_measurement(tmp_path: Pat
     np.testing.assert_array_equal(read(tmp_path / "out.tif")[..., :21], read(optical)[..., :21])
 
 
+def test_fill_that_the_file_does_not_name_and_noise_below_zero_are_no_echo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    power = PLACE.speckled().astype(np.float32)
+    optical, _ = rasters(tmp_path)
+    records = []
+    for name, dark in (("zero", 0.0), ("below", -5.0)):
+        filled = power.copy()
+        filled[60:63, 70:73] = dark
+        filled[:, :21] = -9999
+        sar = write_raster(tmp_path / "sar.tif", filled[None])
+        out = tmp_path / f"{name}.tif"
+        assert go("fuse", optical, sar, out, "--domain", "intensity", "--looks", 4) == 0
+        assert "-9999 is taken for no data" in capsys.readouterr().err
+        records.append(json.loads((tmp_path / f"{name}.tif.json").read_text()))
+        assert records[-1]["valid"] == pytest.approx(1 - 21 / power.shape[1], abs=1e-3)
+    np.testing.assert_array_equal(read(tmp_path / "zero.tif"), read(tmp_path / "below.tif"))
+
+
 def test_the_scale_that_a_radar_file_says_is_applied(tmp_path: Path) -> None:
     optical, sar = rasters(tmp_path)
     db = read(sar)

@@ -16,7 +16,8 @@ import restorekit
 from restorekit import io
 from restorekit.cli.options import check_page
 from restorekit.errors import BadInput
-from restorekit.raster.source import elsewhere
+from restorekit.fusion.grid import differences, placed
+from restorekit.raster.source import Raster
 from restorekit.report.despeckled import Band, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
 from restorekit.sar.looks import Array, Mask
@@ -78,8 +79,10 @@ class Judged:
                 raise BadInput(
                     f"{self.measured_file} is {a}, {scene.path} is {b} (bands x height x width); give files of one size"
                 )
-            if why := elsewhere(self.scenes[0].raster, scene.raster):
-                raise BadInput(f"{scene.path}: {why} of {self.measured_file}; give files of one scene")
+            if why := _apart(self.scenes[0].raster, scene.raster):
+                raise BadInput(
+                    f"{self.measured_file} and {scene.path} do not lie on each other ({'; '.join(why)}); give files of one scene"
+                )
 
     def _bands(self) -> Iterator[tuple[str, Array, Array, Array | None, Mask]]:
         """Name, measured, restored, truth, and where all have a value and something was measured, of each band; intensities."""
@@ -127,6 +130,13 @@ class Judged:
         for option, value in optional.items():
             words += [] if value is None else [option, value]
         return shlex.join(str(w) for w in [*words, "--report", self.report])
+
+
+def _apart(one: Raster | None, other: Raster | None) -> list[str]:
+    """What says that two rasters are not of one place; [] where not both say where they lie."""
+    if one is None or other is None or not (placed(one) and placed(other)):
+        return []
+    return differences(one, other)
 
 
 def _read(scene: Scene, number: int, domain: str) -> tuple[Read, str]:

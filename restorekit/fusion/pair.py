@@ -17,7 +17,7 @@ from restorekit.fusion.colour import luminance
 from restorekit.fusion.prepare import MATCHES, logarithm, matched
 from restorekit.fusion.registration import Match, Registration
 from restorekit.raster.source import describe
-from restorekit.sar.domain import domain_of
+from restorekit.sar.domain import domain_of, fill_of
 from restorekit.sar.looks import measure
 
 Array = NDArray[np.floating]
@@ -146,8 +146,14 @@ class Pairing:
                 "on a map by which one could be brought to the grid of the other; cut or resample one of them"
             )
         values, valid = _numbers(radar, self.sar_band), radar.valid[0]
+        fill = fill_of(radar.values[0][valid])
+        if fill is not None:
+            valid = valid & (radar.values[0] != fill)
         domain, said = domain_of(self.domain, radar.dtype, values[valid])
-        intensity = np.where(valid, domain.intensity(np.where(valid, values, 0)), 0.0)
+        if fill is not None:
+            said = "; ".join(filter(None, [said, f"{fill:g} is taken for no data, though the file does not say so"]))
+        measured = valid if domain.signed or domain.name == "complex" else valid & (values > 0)
+        intensity = np.where(measured, domain.intensity(np.where(measured, values, 1)), 0.0)
         if not domain.signed:
             valid = valid & ~_fringe(intensity <= 0)
             if radar.dtype.startswith(("int", "uint")) and values is radar.values[0]:

@@ -135,18 +135,6 @@ class Raster:
         return bool(self.crs or self.gcps or self.rpcs)
 
 
-def elsewhere(one: Raster | None, other: Raster | None) -> str:
-    """What says that two rasters do not lie in one place, "" where nothing does: not both may say where they lie."""
-    if one is None or other is None:
-        return ""
-    if one.crs and other.crs and one.crs != other.crs:
-        return "its map projection is not that"
-    a, b = one.transform, other.transform
-    if a is not None and b is not None and not a.almost_equals(b, precision=1e-3 * max(abs(a.a), abs(a.b))):
-        return "its place on the map is not that"
-    return ""
-
-
 def _moved(point: Any, window: Window) -> Any:
     moved = copy.copy(point)
     moved.row, moved.col = point.row - window.top, point.col - window.left

@@ -15,7 +15,7 @@ class Level:
     """c = sum w y x^-p / sum w x^(1-p) around every pixel, w Gaussian: what to multiply an answer x to intensities y by.
 
     p = 1 makes the mean of the ratio y / x one (MoR), p = 0 keeps the mean intensity (MoI); no factor does both, as an
-    answer is flatter than what lies under the speckle. The default leaves both equally far from 1
+    answer is flatter than what lies under the speckle. The default lies between the two
     (benchmarks/sentinel.py). Values of y above `most` times x count as that, so that one bright target does not lift all
     that lies around it.
     """

@@ -90,9 +90,10 @@ class Diffusion:
     """A solver with a prior of log-intensities, u = ln(intensity) moved so that the median of the band is that of the prior.
 
     What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
-    kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, but texture
-    makes kappa too large. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. The level of an answer, which in
-    logarithms lies below the mean in linear power, is mended (`restorekit.sar.level`), that of draws by their mean.
+    kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, which on real
+    scenes smooths too much. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. The level of
+    an answer, which in logarithms lies below the mean in linear power, is mended (`restorekit.sar.level`), that of draws
+    by their mean.
     """
 
     text: str  # the solver, with its settings
@@ -157,12 +158,8 @@ class Diffusion:
         return Tempered(law, facts.kappa**-self.temper) if facts.remedy == "temper" else law
 
     @property
-    def sampling(self) -> bool:
-        return solver_of(self.text).samples
-
-    @property
     def draws(self) -> int:
-        return self.samples or (4 if self.sampling else 1)
+        return self.samples or (4 if solver_of(self.text).samples else 1)
 
     def checked(self) -> Diffusion:
         """Itself, with its prior by name; refuses before any block is read what would be refused at the first."""
