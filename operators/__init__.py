@@ -1,7 +1,7 @@
 """Forward models. An operator is a frozen dataclass whose call is y = A(x), without noise."""
 
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator, conjugate_gradients
-from restorekit.operators.blur import CircularBlur, ReflectBlur, SymmetricBlur, blur
+from restorekit.operators.blur import CircularBlur, FreeBlur, ReflectBlur, SymmetricBlur, blur
 from restorekit.operators.check import Check, check, report
 from restorekit.operators.colour import Grey
 from restorekit.operators.combine import Compose, ComposeNonlinear, Stack, Weighted, compose
@@ -21,6 +21,7 @@ __all__ = [
     "ComposeNonlinear",
     "Decimate",
     "Decoded",
+    "FreeBlur",
     "Grey",
     "Hadamard",
     "Identity",

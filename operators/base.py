@@ -39,6 +39,10 @@ class Operator(ABC):
         """A crude picture (B, C, H, W) from a measurement, to start from: here grey everywhere."""
         return y.new_full((len(y), *self.image_shape), 0.5)
 
+    def inside(self, x: Tensor) -> Tensor:
+        """What of pictures (B, C, H, W) lies in the frame of the measurement: all of it, unless an operator says otherwise."""
+        return x
+
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """A copy with its tensors moved and its floating tensors cast, as `Tensor.to`."""
 

@@ -1,4 +1,4 @@
-"""Convolution with a point spread function: circular, reflecting (half-sample symmetric) boundaries.
+"""Convolution with a point spread function: circular, reflecting (half-sample symmetric) and free boundaries.
 
 `blur(...)` picks the best form: an SVD in the Fourier basis for circular boundaries, in the cosine basis for
 reflecting boundaries and a kernel symmetric in both axes, else conjugate gradients with a Fourier preconditioner.
@@ -173,10 +173,64 @@ class ReflectBlur(LinearOperator):
         return torch.fft.irfft2(z, s=self._padded)[..., : self.image_shape[1], : self.image_shape[2]]
 
 
+@dataclass(frozen=True, eq=False)
+class FreeBlur(LinearOperator):
+    """y = k * x where all of the kernel lies on x, which is (h - 1, w - 1) larger than y: nothing is assumed of what lies
+    beyond the frame of a photograph, it is restored with the rest (Almeida and Figueiredo, IEEE TIP 22, 2013)."""
+
+    kernel: Tensor
+
+    @classmethod
+    def of(cls, measured: tuple[int, int, int], kernel: Tensor) -> FreeBlur:
+        """For a y of that shape."""
+        c, height, width = measured
+        h, w = kernel.shape
+        return cls((c, height + h - 1, width + w - 1), kernel)
+
+    @cached_property
+    def _otf(self) -> Tensor:
+        return torch.fft.rfft2(self.kernel, s=self.image_shape[1:])
+
+    @cached_property
+    def _power(self) -> Tensor:
+        return self._otf.real.square() + self._otf.imag.square()
+
+    def _ifft(self, z: Tensor) -> Tensor:
+        return torch.fft.irfft2(z, s=self.image_shape[1:])
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        h, w = self.kernel.shape
+        return self._ifft(self._otf * torch.fft.rfft2(x))[..., h - 1 :, w - 1 :]  # before, the torus wraps
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        h, w = self.kernel.shape
+        return self._ifft(self._otf.conj() * torch.fft.rfft2(torch.nn.functional.pad(y, (w - 1, 0, h - 1, 0))))
+
+    def precondition(self, r: Tensor, rho: float) -> Tensor:
+        return self._ifft(torch.fft.rfft2(r) / (self._power + rho))
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """y, mirrored at its edges."""
+        rows, columns = (
+            mirror(n, k - 1 - k // 2, k // 2, y.device) for n, k in zip(y.shape[-2:], self.kernel.shape)
+        )
+        return y[..., rows, :][..., columns]
+
+    def inside(self, x: Tensor) -> Tensor:
+        tops = [k - 1 - k // 2 for k in self.kernel.shape]
+        sizes = [n - k + 1 for n, k in zip(self.image_shape[1:], self.kernel.shape)]
+        return x[..., tops[0] : tops[0] + sizes[0], tops[1] : tops[1] + sizes[1]]
+
+
+Boundary = Literal["reflect", "circular", "free"]
+
+
 def blur(
-    image_shape: tuple[int, int, int], kernel: Tensor, boundary: Literal["reflect", "circular"] = "reflect"
-) -> CircularBlur | SymmetricBlur | ReflectBlur:
-    """The blur with this kernel in its best form. Raises ValueError for a kernel larger than the picture."""
+    measured: tuple[int, int, int], kernel: Tensor, boundary: Boundary = "reflect"
+) -> CircularBlur | SymmetricBlur | ReflectBlur | FreeBlur:
+    """The blur with this kernel, of which (C, H, W) is measured, in its best form; only with a free boundary is the picture
+    larger. Raises ValueError for a kernel larger than the measurement."""
+    image_shape = measured
     if kernel.ndim != 2 or any(k > n for k, n in zip(kernel.shape, image_shape[1:])):
         size = "x".join(map(str, image_shape[1:]))
         raise ValueError(
@@ -184,8 +238,10 @@ def blur(
         )
     if boundary == "circular":
         return CircularBlur(image_shape, kernel)
+    if boundary == "free":
+        return FreeBlur.of(measured, kernel)
     if boundary != "reflect":
-        raise ValueError(f"boundary={boundary!r} is unknown; it is reflect or circular")
+        raise ValueError(f"boundary={boundary!r} is unknown; it is reflect, circular or free")
     odd = all(k % 2 for k in kernel.shape)
     symmetric = (
         odd and torch.allclose(kernel, kernel.flip(0), atol=1e-8) and torch.allclose(kernel, kernel.flip(1), atol=1e-8)

@@ -52,6 +52,8 @@ OPERATORS: dict[str, Callable[[], ops.Operator]] = {
     "blur-reflect": lambda: ops.ReflectBlur((1, 9, 12), peaked(5, 3)),
     "blur-reflect-motion": lambda: ops.ReflectBlur((1, 12, 10), motion()),  # A+ is refused
     "blur-reflect-even": lambda: ops.ReflectBlur((2, 8, 7), peaked(2, 4)),
+    "blur-free": lambda: ops.FreeBlur((1, 12, 14), peaked(5, 3)),
+    "blur-free-even": lambda: ops.FreeBlur((2, 9, 8), peaked(2, 4)),
     "average": lambda: ops.BlockAverage((3, 8, 12), 4),
     "average-odd": lambda: ops.BlockAverage((2, 7, 10), 3),
     "average-partial-one": lambda: ops.BlockAverage((1, 9, 5), 4),
