@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 import sys
 from dataclasses import dataclass, replace
@@ -88,6 +89,8 @@ class Deraining:
             "std": f"{stem}_std.tif",
             "std_png": f"{stem}_std.png",
         }
+        if self.derained is not None:
+            del names["base"]
         return {k: self.target.with_name(v) for k, v in names.items()}
 
     def _check_places(self) -> dict[str, Path]:
@@ -328,9 +331,12 @@ def _sigma(text: str | None) -> float | None:
     if text is None or text.lower() == "none":
         return None
     try:
-        return float(text)
+        sigma = float(text)
     except ValueError:
-        raise BadInput(f"--sigma {text!r} is not understood; give a number above 0, as 0.05, or none") from None
+        sigma = math.nan
+    if not 0 < sigma < math.inf:
+        raise BadInput(f"--sigma {text!r} is not understood; give a number above 0, as 0.05, or none")
+    return sigma
 
 
 def _stored(path: Path) -> Array:

@@ -44,8 +44,8 @@ class Directional:
     Both are openings by lines. All bands lose the same r, as rain is grey.
     """
 
-    length: int = 15  # pixels that a streak has at least
-    width: int = 9  # pixels that it is thinner than
+    length: int = 9  # pixels that a streak has at least
+    width: int = 7  # pixels that it is thinner than
     angle: float | None = None  # degrees clockwise from upright; None: `direction`
 
     def __post_init__(self) -> None:
@@ -58,7 +58,8 @@ class Directional:
         angle = direction(grey) if self.angle is None else self.angle
         across = footprint(self.width, angle + 90)
         thin = grey - ndimage.grey_opening(grey, footprint=across, mode="reflect")
-        return ndimage.grey_opening(thin, footprint=footprint(self.length, angle), mode="reflect")
+        r = ndimage.grey_opening(thin, footprint=footprint(self.length, angle), mode="reflect")
+        return np.clip(r, 0, None)  # mirrored edges can push an opening above what it opens
 
     def __call__(self, y: Array) -> Array:
         """B (C, H, W)."""

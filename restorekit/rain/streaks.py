@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
 Array = NDArray[np.floating]
@@ -29,7 +28,7 @@ class Streaks:
     """A layer of rain r (H, W) >= 0, white = 1, for a picture x: y = min(x + r, 1), all bands alike.
 
     Drops lie in `depth` sheets one behind the other: the k-th is k times as far, so its streaks are k times as short, thin and
-    faint, and k times as many. Beyond what is resolved this is a veil.
+    faint, and k times as many.
     """
 
     angle: float = 10.0  # degrees clockwise from upright
@@ -72,8 +71,3 @@ class Streaks:
 def fallen(x: Array, r: Array) -> Array:
     """The picture x (C, H, W) with rain r (H, W)."""
     return np.minimum(x + r.astype(x.dtype), 1)
-
-
-def veil(r: Array, sigma: float = 20.0) -> Array:
-    """What of r (H, W) no derainer can tell from the light of the scene: its mean over `sigma` pixels."""
-    return gaussian_filter(r, sigma, mode="reflect")
