@@ -22,18 +22,18 @@ from restorekit import io
 from restorekit.bench.rows import Rows
 from restorekit.metrics import luma, psnr, ssim
 from restorekit.rain.base import Directional
-from restorekit.rain.refine import PAPER, Refinement
-from restorekit.rain.residue import PAPER_RESIDUE, Residue, rain_layer
+from restorekit.rain.refine import PAPER, WEAK, Refinement
+from restorekit.rain.residue import PAPER_RESIDUE, WEAK_RESIDUE, Residue, rain_layer
 from restorekit.rain.streaks import Streaks, fallen
 from restorekit.solvers.ddnm import DDNMPlus
 from restorekit.types import Denoiser
 
 FIGURES = {"psnr_y": "PSNR Y", "ssim_y": "SSIM Y", "psnr": "PSNR RGB", "ssim": "SSIM RGB"}
 TUNED = (1, 2, 4, 6)  # what sigma and weight were chosen on
-WEIGHTS = (0.1, 0.2, 0.5, 1.0)
+WEIGHTS = (0.1, 0.2, 0.4, 1.0)
 LEVELS = (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 1.01)
 CROP = 128
-PAINTED = Refinement(solver=DDNMPlus(), steps=20, sigma=None, weight=1.0, first=None, samples=1)  # eq 27 by null space
+PAINTED = replace(PAPER, solver=DDNMPlus(), steps=20)  # eq 27 by null space
 
 Array = np.ndarray
 parser = argparse.ArgumentParser()
@@ -91,7 +91,7 @@ def methods(denoise: Denoiser) -> Iterator[tuple[str, Callable[[int], dict[str, 
 
     def plain(n: int) -> dict[str, tuple[Array, Array, float]]:
         y, clean, _ = pair(n)
-        x, masked = refined(y, eight(Directional()(y)), Refinement(), Residue(), denoise)
+        x, masked = refined(y, eight(Directional()(y)), WEAK, WEAK_RESIDUE, denoise)
         return {"plain derainer, repaired": (x, clean, masked)}
 
     def crops(n: int) -> dict[str, tuple[Array, Array, float]]:
@@ -101,9 +101,9 @@ def methods(denoise: Denoiser) -> Iterator[tuple[str, Callable[[int], dict[str, 
 
     yield "rainy", rainy
     yield "repaired", ours
-    yield "eq 27, null space", painted
     yield "plain derainer, repaired", plain
     yield "crop: paper", crops
+    yield "eq 27, null space", painted
 
 
 def measure(rows: Rows, denoise: Denoiser, sheets: Path | None) -> None:

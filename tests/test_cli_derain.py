@@ -198,8 +198,8 @@ def test_other_solvers(options: tuple[str, ...], steps: int, samples: int, tmp_p
     found = record(out)
     assert (found["samples"], found["nfe"]) == (samples, steps)
     plain = options[1] in ("paper", "none")
-    assert found["refinement"]["sigma"] == (None if plain else 0.04)
-    assert found["refinement"]["weight"] == (1 if plain else 0.2)
+    assert found["refinement"]["sigma"] == (None if plain else 0.07)
+    assert found["refinement"]["weight"] == (1 if plain else 0.1)
     k = masked(tmp_path / "out_mask.png")
     np.testing.assert_array_equal(raw(out)[~k], raw(base)[~k])
 

@@ -73,7 +73,7 @@ def test_density_and_depth_and_strength_do_what_they_say() -> None:
     "bad", [{"length": 0.0}, {"width": -1.0}, {"density": 1.5}, {"depth": 0}, {"strength": -0.1}, {"angle": np.inf}]
 )
 def test_streaks_that_cannot_be(bad: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="must be|depth at least"):
+    with pytest.raises(ValueError, match=r"must be|depth at least"):
         Streaks(**bad)  # type: ignore[arg-type]
 
 

@@ -22,8 +22,8 @@ from restorekit.errors import BadInput
 from restorekit.priors.library import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.rain.base import Directional
-from restorekit.rain.refine import PAPER, Refined, Refinement
-from restorekit.rain.residue import PAPER_RESIDUE, Found, Mask, Residue, rain_layer
+from restorekit.rain.refine import PAPER, WEAK, Refined, Refinement
+from restorekit.rain.residue import PAPER_RESIDUE, WEAK_RESIDUE, Found, Mask, Residue, rain_layer
 from restorekit.report.derained import render
 from restorekit.solvers.from_text import solver as solver_of
 
@@ -46,7 +46,7 @@ class Deraining:
     floor: float | None
     cap: float | None
     dilate: int
-    feather: int
+    feather: int | None
     sigma: str | None
     weight: float | None
     seed: int
@@ -166,7 +166,7 @@ class Deraining:
                 f"{path} is {raw.shape[1]}x{raw.shape[2]}, {self.source} {size[0]}x{size[1]}; resize the mask"
             )
         binary = raw.dtype.kind in "iub" and raw.max() <= 1
-        return (raw > 0 if binary else io.read(path).pixels >= 0.5).any(0)
+        return np.any(raw > 0 if binary else io.read(path).pixels >= 0.5, axis=0)
 
     @property
     def _nothing(self) -> str:
@@ -183,7 +183,7 @@ class Deraining:
     @property
     def residue(self) -> Residue:
         given = {"share": self.share, "floor": self.floor, "cap": self.cap, "dilate": self.dilate}
-        return _changed(PAPER_RESIDUE if self.paper else Residue(), given)
+        return _changed(PAPER_RESIDUE if self.paper else WEAK_RESIDUE if self.derained is None else Residue(), given)
 
     @cached_property
     def refinement(self) -> Refinement:
@@ -191,7 +191,7 @@ class Deraining:
             raise BadInput(
                 f"--solver {self.solver}: paper takes no settings; give dps with settings, --sigma none, --weight 1"
             )
-        preset = PAPER if self.paper else Refinement()
+        preset = PAPER if self.paper else WEAK if self.derained is None else Refinement()
         given: dict[str, Any] = {
             "weight": self.weight,
             "steps": self.steps,

@@ -24,7 +24,7 @@ def footprint(length: int, angle: float) -> NDArray[np.bool_]:
     return out
 
 
-def direction(grey: Array, sigma: float = 1.0) -> float:
+def direction(grey: Array, sigma: int = 1) -> float:
     """Degrees clockwise from upright, within 45 of it, of what thin and bright in `grey` (H, W) points along.
 
     Of the gradients of the white top-hat, so that wide things do not count; rain that falls flatter is not looked for.
@@ -41,7 +41,7 @@ def direction(grey: Array, sigma: float = 1.0) -> float:
 class Directional:
     """r: what is brighter than its surroundings across the direction of the streaks (white top-hat) and long in it (opening).
 
-    Both are openings by lines. All bands lose the same r, as rain is grey.
+    Both are openings by lines. All bands lose the same r, as rain is grey. Lengths were chosen on made-up rain.
     """
 
     length: int = 9  # pixels that a streak has at least

@@ -1,7 +1,8 @@
 """RR-DPS: what a derainer left, repaired with a prior (seed 002, section 3.4; Wu et al., ICGIP 2024).
 
-There the pixels of K are thrown away and painted anew. What a derainer says under a streak is better than that
-(benchmarks/derain.py): so by default it counts as a measurement with noise, and what is sampled counts for a part.
+There the pixels of K are thrown away and painted anew. What a good derainer says under a streak is better than that
+(benchmarks/derain.py): so by default it counts as a measurement with noise, and what is sampled counts for a part. Errors of
+a derainer are no white noise and not independent of those of the prior, hence the part.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ class Refinement:
 
     solver: Solver = field(default_factory=DDNMPlus)
     steps: int | None = 5
-    sigma: float | None = 0.04  # noise level of B in K, white = 1; None: nothing is measured there (eq 27)
-    weight: float = 0.2  # of x beside B; 1: x alone
+    sigma: float | None = 0.07  # noise level of B in K, white = 1; None: nothing is measured there (eq 27)
+    weight: float = 0.1  # of x beside B; 1: x alone
     first: float | None = 0.2  # noise level to begin from, at B; None: the solver's own levels
-    feather: int = 2  # pixels inside K over which x comes in
+    feather: int = 1  # pixels inside K over which x comes in
     samples: int = 2
 
     def __post_init__(self) -> None:
@@ -69,7 +70,8 @@ class Refinement:
 
     def share(self, k: Mask) -> Array:
         """How much x counts (H, W): 0 outside k, from its edge inwards up to `weight`."""
-        inside = ndimage.distance_transform_cdt(np.pad(k, 1, mode="edge"), "chessboard")[1:-1, 1:-1]
+        padded = np.asarray(ndimage.distance_transform_cdt(np.pad(k, 1, mode="edge"), "chessboard"))
+        inside = padded[1:-1, 1:-1]
         return self.weight * np.minimum(inside / (self.feather + 1), 1) * k
 
     def __call__(
@@ -99,4 +101,6 @@ class Refinement:
 
 
 # Seed 002: what is in the mask is thrown away, and what is painted there comes into the picture as it is.
-PAPER = Refinement(solver=DPS(), steps=None, sigma=None, weight=1.0, first=None, samples=1)
+PAPER = Refinement(solver=DPS(), steps=None, sigma=None, weight=1.0, first=None, feather=2, samples=1)
+# For a derainer that leaves much: chosen on made-up rain, taken from training photographs by the plain derainer.
+WEAK = Refinement(steps=7, sigma=0.3, weight=0.5, first=0.5)

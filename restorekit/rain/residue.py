@@ -20,7 +20,7 @@ def rain_layer(y: Array, b: Array) -> Array:
 
 def grown(k: Mask, pixels: int) -> Mask:
     """k (H, W) and all within `pixels` of it, corners too."""
-    return ndimage.maximum_filter(k, 2 * pixels + 1) if pixels else k
+    return np.asarray(ndimage.maximum_filter(k, 2 * pixels + 1), bool) if pixels else k
 
 
 class Found(NamedTuple):
@@ -33,7 +33,7 @@ class Residue:
     """K = 1[R >= T], grown by `dilate` pixels. T is the quantile that leaves `share` of the pixels, but `floor` at least, and
     so much higher that K, once grown, is no more than `cap` of the picture.
 
-    Beyond `floor` the errors of a derainer do not grow any more with R, below they are small (benchmarks/derain.py).
+    Beyond `floor` the errors of a good derainer hardly grow any more with R, below they are small (benchmarks/derain.py).
     """
 
     share: float = 0.5
@@ -64,3 +64,4 @@ class Residue:
 
 
 PAPER_RESIDUE = Residue(share=0.05, cap=0.15)
+WEAK_RESIDUE = Residue(floor=0.02)  # of a derainer that leaves much
