@@ -186,6 +186,7 @@ def test_where_there_is_nothing_to_repair_the_derained_picture_comes_back(
     ("options", "steps", "samples"),
     [
         (("--solver", "hqs"), 4, 1),
+        (("--solver", "ddnm+", "--weak"), 4, 2),
         (("--solver", "paper"), 4, 1),
         (("--solver", "diffpir:zeta=0.3", "--samples", "3"), 4, 3),
         (("--sigma", "none", "--weight", "1"), 4, 2),
@@ -198,8 +199,10 @@ def test_other_solvers(options: tuple[str, ...], steps: int, samples: int, tmp_p
     found = record(out)
     assert (found["samples"], found["nfe"]) == (samples, steps)
     plain = options[1] in ("paper", "none")
-    assert found["refinement"]["sigma"] == (None if plain else 0.07)
-    assert found["refinement"]["weight"] == (1 if plain else 0.1)
+    weak = "--weak" in options
+    assert found["refinement"]["sigma"] == (None if plain else 0.3 if weak else 0.07)
+    assert found["refinement"]["weight"] == (1 if plain else 0.5 if weak else 0.1)
+    assert found["residue"]["floor"] == (0.02 if weak else 0.1)
     k = masked(tmp_path / "out_mask.png")
     np.testing.assert_array_equal(raw(out)[~k], raw(base)[~k])
 

@@ -36,6 +36,7 @@ class Deraining:
     source: Path
     target: Path
     derained: Path | None
+    weak: bool
     rain: Path | None
     mask: Path | None
     solver: str
@@ -181,9 +182,13 @@ class Deraining:
         return self.solver.partition(":")[0] == "paper"
 
     @property
+    def leaves_much(self) -> bool:
+        return self.weak or self.derained is None
+
+    @property
     def residue(self) -> Residue:
         given = {"share": self.share, "floor": self.floor, "cap": self.cap, "dilate": self.dilate}
-        return _changed(PAPER_RESIDUE if self.paper else WEAK_RESIDUE if self.derained is None else Residue(), given)
+        return _changed(PAPER_RESIDUE if self.paper else WEAK_RESIDUE if self.leaves_much else Residue(), given)
 
     @cached_property
     def refinement(self) -> Refinement:
@@ -191,7 +196,7 @@ class Deraining:
             raise BadInput(
                 f"--solver {self.solver}: paper takes no settings; give dps with settings, --sigma none, --weight 1"
             )
-        preset = PAPER if self.paper else WEAK if self.derained is None else Refinement()
+        preset = PAPER if self.paper else WEAK if self.leaves_much else Refinement()
         given: dict[str, Any] = {
             "weight": self.weight,
             "steps": self.steps,
