@@ -37,9 +37,10 @@ class Spectrum:
     @staticmethod
     def of(problem: Problem, solver: str) -> Spectrum:
         operator, sigma_y = problem.spectral(solver)
+        _, measured, _ = problem.least_squares(solver)  # unequal noise folded in, as in the operator
         n = math.prod(operator.image_shape)
         inverse = operator._fit(operator.inverse_singulars.to(problem.y)[None], n)[0]
-        y = operator._fit(operator.ut(problem.y), n) * inverse
+        y = operator._fit(operator.ut(measured), n) * inverse
         # A perfect measurement has nsr 0 where it says something, and infinity where it says nothing.
         nsr = torch.where(inverse > 0, sigma_y * inverse, math.inf)
         return Spectrum(operator, y, nsr)

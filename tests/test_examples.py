@@ -22,6 +22,7 @@ SAYS = {
     "compare_samplers": r"mmps +49",
     "fuse_pair": r"fused +0\.\d+",
     "despeckle_tile": r"hqs +\d+\.\d",
+    "derain_picture": r"repaired +\d+\.\d+ +0\.\d+",
 }
 
 QUICK = {"despeckle_tile": ("--steps", "3")}
@@ -57,6 +58,11 @@ def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> No
         assert ours > 1.3 * mean
     if name == "despeckle_tile":
         _the_tile_is_flatter_and_lies_where_it_lay(said, tmp_path)
+    if name == "derain_picture":
+        rainy, plain, repaired = (
+            float(n) for n in re.findall(r"^(?:rainy|plain|repaired) +([\d.]+)", said, re.MULTILINE)
+        )
+        assert repaired > plain > rainy
     for picture in re.findall(r"^(\w+\.png): ", said, re.MULTILINE):
         assert (tmp_path / picture).stat().st_size > 1000
 
@@ -205,6 +211,30 @@ def test_the_commands_of_the_page_on_despeckling_run(tmp_path: Path, monkeypatch
     assert not list(tmp_path.glob(".*.work"))
 
 
+def test_the_commands_of_the_page_on_rain_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, on a small picture with streaks."""
+    from restorekit.cli.main import run as command
+
+    make_rain(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", _read("docs/derain.md"), re.MULTILINE | re.DOTALL)
+    lines = [line for language, block in blocks if language == "sh" for line in block.splitlines()]
+    assert len(lines) >= 6
+    for line in lines:
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == "restorekit", line
+        with pytest.raises(SystemExit) as stop:
+            command([*arguments, "--steps", "3", "--prior", "natural-fast"])
+        assert stop.value.code == 0, line
+        assert (tmp_path / arguments[2]).stat().st_size > 1000, line
+    names = {p.name for p in tmp_path.iterdir()}
+    assert {"out_mask.png", "out_std.tif", "out_std.png", "out.png.json", "alone_base.png", "page.html"} <= names
+    (code,) = (block for language, block in blocks if language == "python")
+    names_of: dict[str, object] = {}
+    exec(code, names_of)  # noqa: S102 (our own document)
+    assert names_of["y"].shape == names_of["x"].shape  # type: ignore[attr-defined]
+
+
 def test_the_page_on_despeckling_names_every_choice() -> None:
     """Filters, executors and remedies that there are, and no solver that there is not."""
     from restorekit.sar.classical import FILTERS
@@ -279,6 +309,21 @@ def make_pair(folder: Path, side: int = 144) -> None:
     speckle = np.random.default_rng(0).gamma(4.0, 0.25, truth.shape)
     write_tiff(folder / "scene.tif", (truth * speckle).astype(np.float32))
     write_tiff(folder / "optical.tif", np.ascontiguousarray(np.moveaxis(photo, 2, 0)), photometric="RGB")
+
+
+def make_rain(folder: Path) -> None:
+    """photo.png without rain, rainy.png, derained.png with some of it left, rain.png, mask.png."""
+    import numpy as np
+    import skimage.data
+
+    from restorekit import io
+    from restorekit.rain.streaks import Streaks, fallen
+
+    x = skimage.data.astronaut()[40:88, 190:250].transpose(2, 0, 1) / 255
+    r = Streaks(density=0.1)((48, 60), np.random.default_rng(0))
+    written = {"photo": x, "rainy": fallen(x, r), "derained": fallen(x, 0.3 * r), "rain": r[None].clip(0, 1)}
+    for name, picture in {**written, "mask": (r > 0.2)[None].astype(float)}.items():
+        io.write(folder / f"{name}.png", picture)
 
 
 def make_scenes(folder: Path, side: int = 64) -> None:

@@ -260,6 +260,14 @@ def test_a_measured_coefficient_starts_at_its_measurement() -> None:
     assert float((start.std(0)[~seen] / 0.2 - 1).abs().max()) < 5 / 8000**0.5
 
 
+def test_unequal_noise_leaves_the_measurement_where_it_is() -> None:
+    y = torch.rand(1, *SHAPE, dtype=torch.float64)
+    sigma = torch.linspace(0.01, 0.4, 144, dtype=torch.float64).view(SHAPE)
+    spectrum = Spectrum.of(Problem(y, ops.Identity(SHAPE), Gaussian(sigma)), "ddnm+")
+    torch.testing.assert_close(spectrum.y.view_as(y), y)
+    torch.testing.assert_close(spectrum.nsr.view(SHAPE), sigma)
+
+
 @pytest.mark.parametrize("problem", ["inpaint", "average", "blur"])
 @pytest.mark.parametrize("eta", [0.85, None])
 def test_ddnm_meets_a_clean_measurement(problem: str, eta: float | None) -> None:

@@ -14,6 +14,7 @@ from restorekit.cli import (
     cite,
     compare,
     degrade,
+    derain,
     despeckle,
     fuse,
     metrics,
@@ -58,6 +59,7 @@ app.command()(compare.compare)
 app.command()(degrade.degrade)
 app.command()(fuse.fuse)
 app.command()(despeckle.despeckle)
+app.command()(derain.derain)
 app.add_typer(metrics.app, name="metrics")
 app.command()(check.check)
 app.command()(train.train)

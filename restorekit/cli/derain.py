@@ -1,0 +1,48 @@
+"""derain: what a derainer left in a rainy picture, repaired with a prior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restorekit.cli.options import Device, Out, Precision, PriorOpt, Range, Seed, Steps, Tile
+
+
+def derain(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Rainy picture: PNG, JPEG, TIFF, NPY.", show_default=False)],
+    target: Out,
+    derained: Annotated[Path | None, typer.Option(metavar="FILE", help="IN without rain, by a derainer. Default: a plain one of morphology, which is weak.", show_default=False)] = None,
+    weak: Annotated[bool, typer.Option("--weak", help="The derained picture still shows streaks: repair more, as without --derained.")] = False,
+    rain: Annotated[Path | None, typer.Option(metavar="FILE", help="The derainer's own layer of rain, in the unit of IN. Default: what of IN is brighter than the derained picture.", show_default=False)] = None,
+    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="White = repair; instead of what --share, --floor, --cap and --dilate find in the rain.", show_default=False)] = None,
+    solver: Annotated[str, typer.Option(help="A name of `restorekit solvers` with settings, as ddnm+:eta=1; or paper: the masked pixels are thrown away and painted by dps.")] = "ddnm+",
+    prior: PriorOpt = "natural",
+    samples: Annotated[int | None, typer.Option(min=1, help="Posterior samples, whose mean is used; more than one also give OUT_std. Default: 2, or the one answer of an optimiser.", show_default=False)] = None,
+    steps: Steps = None,
+    share: Annotated[float | None, typer.Option(help="Share of the pixels that is looked at, those with the most rain.", show_default="0.5, paper: 0.05")] = None,
+    floor: Annotated[float | None, typer.Option(help="Less rain than this (white = 1) is not looked at.", show_default="0.1, weak: 0.02")] = None,
+    cap: Annotated[float | None, typer.Option(help="Largest share of the picture that is repaired.", show_default="0.5, paper: 0.15")] = None,
+    dilate: Annotated[int, typer.Option(min=0, max=64, help="Pixels by which the mask is grown.")] = 1,
+    feather: Annotated[int | None, typer.Option(min=0, max=64, help="Pixels inside the mask over which the repair comes in.", show_default="1, paper: 2")] = None,
+    sigma: Annotated[str | None, typer.Option(help="Noise level that the derained picture is taken to have in the mask (white = 1); none: nothing of it is used there.", show_default="0.07, weak: 0.3, paper: none")] = None,
+    weight: Annotated[float | None, typer.Option(help="Of what was sampled beside the derained picture, in the mask; 1 pastes it as it is.", show_default="0.1, weak: 0.5, paper: 1")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    tile: Tile = None,
+    precision: Precision = "auto",
+    range_: Range = None,
+    report: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with the pictures and the mask.", show_default=False)] = None,
+) -> None:  # fmt: skip
+    """Repair what a derainer left in a rainy picture IN; outside the mask (OUT_mask.png) nothing changes, not by a bit.
+
+    restorekit derain rainy.png out.png --derained network.png
+    """
+    from restorekit.cli.deraining import Deraining
+
+    Deraining(
+        source=source, target=target, derained=derained, weak=weak, rain=rain, mask=mask, solver=solver, prior=prior, samples=samples,
+        steps=steps, share=share, floor=floor, cap=cap, dilate=dilate, feather=feather, sigma=sigma, weight=weight,
+        seed=seed, device=device, tile=tile, precision=precision, range=range_, report=report,
+    ).run()  # fmt: skip

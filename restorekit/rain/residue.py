@@ -1,0 +1,67 @@
+"""Where a derainer may have left rain: the mask K of seed 002, eq 27."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+
+def rain_layer(y: Array, b: Array) -> Array:
+    """R (H, W) of a rainy picture y and what a derainer made of it, b (C, H, W): max over bands of the positive part of y - b."""
+    return np.clip(y - b, 0, None).max(0)
+
+
+def grown(k: Mask, pixels: int) -> Mask:
+    """k (H, W) and all within `pixels` of it, corners too."""
+    return np.asarray(ndimage.maximum_filter(k, 2 * pixels + 1), bool) if pixels else k
+
+
+class Found(NamedTuple):
+    k: Mask  # (H, W), True: repair
+    threshold: float  # T; infinity where nothing is repaired
+
+
+@dataclass(frozen=True)
+class Residue:
+    """K = 1[R >= T], grown by `dilate` pixels. T is the quantile that leaves `share` of the pixels, but `floor` at least, and
+    so much higher that K, once grown, is no more than `cap` of the picture.
+
+    Beyond `floor` the errors of a good derainer hardly grow any more with R, below they are small (benchmarks/derain.py).
+    """
+
+    share: float = 0.5
+    floor: float = 0.1  # white = 1
+    cap: float = 0.5
+    dilate: int = 1  # pixels
+
+    def __post_init__(self) -> None:
+        if not (0 < self.share <= 1 and 0 < self.cap <= 1):
+            raise ValueError(f"share={self.share:g} and cap={self.cap:g} must lie above 0, and at 1 at most")
+        if not (self.floor > 0 and self.dilate >= 0):
+            raise ValueError(f"floor={self.floor:g} must be above 0, dilate={self.dilate} at least 0")
+
+    def __call__(self, r: Array) -> Found:
+        """Of R (H, W). No pixel where no rain reaches `floor`, or where so many are the strongest that they are above `cap`."""
+        lowest = max(float(np.quantile(r, 1 - self.share)), self.floor)
+        levels = np.unique(r[r >= lowest])
+        low, high = 0, len(levels)  # the first level that keeps to the cap: K falls as T rises
+        while low < high:
+            middle = (low + high) // 2
+            if grown(r >= levels[middle], self.dilate).mean() <= self.cap:
+                high = middle
+            else:
+                low = middle + 1
+        if low == len(levels):
+            return Found(np.zeros(r.shape, bool), float("inf"))
+        return Found(grown(r >= levels[low], self.dilate), float(levels[low]))
+
+
+PAPER_RESIDUE = Residue(share=0.05, cap=0.15)
+WEAK_RESIDUE = Residue(floor=0.02)  # of a derainer that leaves much
