@@ -17,6 +17,7 @@ import torch
 
 from restorekit import io
 from restorekit.bench.rows import markdown
+from restorekit.kernel_files import read_kernel
 from restorekit.metrics import luma
 from restorekit.priors.library import Prior, load_prior
 
@@ -77,7 +78,7 @@ def kernels() -> list[tuple[str, np.ndarray]]:
     """The eight motion kernels of Levin et al. 2009."""
     need_data()
     path = DATA / "classic" / "kernels.npz"
-    return [(f"levin09_{i}", io.read_kernel(f"{path}:levin09_{i}")) for i in range(1, 9)]
+    return [(f"levin09_{i}", read_kernel(f"{path}:levin09_{i}")) for i in range(1, 9)]
 
 
 def prior_label(prior: Prior) -> str:

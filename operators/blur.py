@@ -211,9 +211,7 @@ class FreeBlur(LinearOperator):
 
     def estimate(self, y: Tensor) -> Tensor:
         """y, mirrored at its edges."""
-        rows, columns = (
-            mirror(n, k - 1 - k // 2, k // 2, y.device) for n, k in zip(y.shape[-2:], self.kernel.shape)
-        )
+        rows, columns = (mirror(n, k - 1 - k // 2, k // 2, y.device) for n, k in zip(y.shape[-2:], self.kernel.shape))
         return y[..., rows, :][..., columns]
 
     def inside(self, x: Tensor) -> Tensor:
@@ -226,11 +224,9 @@ Boundary = Literal["reflect", "circular", "free"]
 
 
 def blur(
-    measured: tuple[int, int, int], kernel: Tensor, boundary: Boundary = "reflect"
+    image_shape: tuple[int, int, int], kernel: Tensor, boundary: Boundary = "reflect"
 ) -> CircularBlur | SymmetricBlur | ReflectBlur | FreeBlur:
-    """The blur with this kernel, of which (C, H, W) is measured, in its best form; only with a free boundary is the picture
-    larger. Raises ValueError for a kernel larger than the measurement."""
-    image_shape = measured
+    """The blur with this kernel in its best form. Raises ValueError for a kernel larger than the picture."""
     if kernel.ndim != 2 or any(k > n for k, n in zip(kernel.shape, image_shape[1:])):
         size = "x".join(map(str, image_shape[1:]))
         raise ValueError(
@@ -239,7 +235,7 @@ def blur(
     if boundary == "circular":
         return CircularBlur(image_shape, kernel)
     if boundary == "free":
-        return FreeBlur.of(measured, kernel)
+        return FreeBlur(image_shape, kernel)
     if boundary != "reflect":
         raise ValueError(f"boundary={boundary!r} is unknown; it is reflect, circular or free")
     odd = all(k % 2 for k in kernel.shape)

@@ -8,7 +8,6 @@ both ends fit or neither does. EXIF orientation is kept as a tag and not applied
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -28,9 +27,9 @@ from restorekit.errors import BadInput
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".npy": "NPY"}
-_FORMATS |= {".bmp": "BMP", ".webp": "WEBP"}
-_KNOWN = ", ".join(_FORMATS)
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".npy": "NPY"}
+FORMATS |= {".bmp": "BMP", ".webp": "WEBP"}
+KNOWN = ", ".join(FORMATS)
 # Data types a format can hold, and where a source of another type goes; NPY holds every real type.
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _HOLDS = {"PNG": {"uint8", "uint16"}, "JPEG": {"uint8"}, "BMP": {"uint8"}, "WEBP": {"uint8"}}
@@ -92,7 +91,7 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
     like = Picture(pixels, "") if like is None else like
     alpha, info = like.alpha, dict(like.info)
     warnings = check_writable(path, len(pixels), alpha is not None, dtype)
-    kind = _FORMATS[path.suffix.lower()]
+    kind = FORMATS[path.suffix.lower()]
     target = _output_dtype(path, like.dtype, dtype)
     if dtype is None and like.dtype not in ("", target.name):
         warnings.append(f"{path}: written as {target}, {kind} cannot hold {like.dtype}")
@@ -150,37 +149,12 @@ def read_mask(path: PathLike, shape_hw: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(mask[:1] if (mask == mask[:1]).all() else mask)
 
 
-def read_kernel(path: PathLike) -> np.ndarray:
-    """Blur kernel (h, w) float32 of sum 1 from a picture (colour: its luma), .npy, `file.npz:key`, .csv or .txt.
-
-    BadInput for negative or non-finite entries, an all-zero kernel, other shapes, or a key that is not there.
-    """
-    name = os.fspath(path)
-    stem, colon, key = name.partition(".npz:")
-    source = Path(stem + ".npz" if colon else name)
-    suffix = source.suffix.lower()
-    if suffix in (".npz", ".csv", ".txt"):
-        _check_source(source)
-        try:
-            kernel = _from_npz(source, key) if suffix == ".npz" else _from_text(source)
-        except BadInput:
-            raise
-        except Exception as error:
-            raise BadInput(f"{name}: no readable kernel, it may be damaged ({_one_line(error)})") from error
-    elif suffix in _FORMATS:
-        kernel, _, info = _load(source)
-        if len(kernel) == 1 and info.get("layout", "HW") == "HW":
-            kernel = kernel[0]
-        elif len(kernel) == 3 and suffix != ".npy":
-            kernel = np.tensordot(_LUMA, kernel, 1)
-    else:
-        raise BadInput(f"{name}: unknown kernel file {suffix!r}; known: {_KNOWN}, .npz:key, .csv, .txt")
-    if kernel.dtype.kind not in "biuf" or kernel.ndim != 2 or not kernel.size:
-        raise BadInput(f"{name}: {kernel.dtype} of shape {kernel.shape} is no kernel; give real numbers (h, w)")
-    kernel = kernel.astype(np.float64)
-    if not np.isfinite(kernel).all() or kernel.min() < 0 or not 0 < kernel.sum() < np.inf:
-        raise BadInput(f"{name}: a kernel needs finite entries >= 0, not all zero; clip or fill it first")
-    return (kernel / kernel.sum()).astype(np.float32)
+def kernel_pixels(path: Path) -> np.ndarray:
+    """The values of a picture, (h, w) where it has one band or colours, of which the luma is taken."""
+    kernel, _, info = _load(path)
+    if len(kernel) == 1 and info.get("layout", "HW") == "HW":
+        return kernel[0]
+    return np.tensordot(_LUMA, kernel, 1) if len(kernel) == 3 and path.suffix.lower() != ".npy" else kernel
 
 
 def different(source: Path, target: Path) -> None:
@@ -208,7 +182,7 @@ def json_text(obj: Any) -> str:
 
 def sha256(path: PathLike) -> str:
     """SHA-256 of a file's content, 64 hex digits."""
-    _check_source(Path(path), empty=True)
+    check_source(Path(path), empty=True)
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         while block := handle.read(1 << 20):
@@ -216,7 +190,7 @@ def sha256(path: PathLike) -> str:
     return digest.hexdigest()
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:160]
 
 
@@ -237,12 +211,12 @@ def _plain(obj: Any) -> Any:
 
 
 def _format(path: Path) -> str:
-    if path.suffix.lower() not in _FORMATS:
-        raise BadInput(f"{path}: unknown file type {path.suffix!r}; known: {_KNOWN}")
-    return _FORMATS[path.suffix.lower()]
+    if path.suffix.lower() not in FORMATS:
+        raise BadInput(f"{path}: unknown file type {path.suffix!r}; known: {KNOWN}")
+    return FORMATS[path.suffix.lower()]
 
 
-def _check_source(path: Path, empty: bool = False) -> None:
+def check_source(path: Path, empty: bool = False) -> None:
     if os.path.isdir(path):
         raise BadInput(f"{path}: this is a folder; give a file")
     if not os.path.exists(path):
@@ -286,22 +260,22 @@ def _atomic(path: Path) -> Iterator[BinaryIO]:
     except BadInput:
         raise
     except (OSError, ValueError, OverflowError, struct.error) as error:
-        raise BadInput(f"{path}: not written ({_one_line(error)}); mend that or choose another place") from error
+        raise BadInput(f"{path}: not written ({one_line(error)}); mend that or choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _load(path: Path, holes: bool = False) -> codecs.Decoded:
     """Raw values (C, H, W) in the file's type, alpha and info; all checks that need no range."""
-    _check_source(path)
+    check_source(path)
     kind = _format(path)
     with open(path, "rb") as handle:
         held = codecs.content(handle.read(8))
-    if held != kind and held in _FORMATS.values():
+    if held != kind and held in FORMATS.values():
         raise BadInput(f"{path}: its content is {held}, not {kind}; rename it")
     if held != kind:
         what = "it holds text" if held else "it does not begin as one"
-        raise BadInput(f"{path}: this is no {kind}, {what}; give a picture ({_KNOWN}), or get a fresh copy")
+        raise BadInput(f"{path}: this is no {kind}, {what}; give a picture ({KNOWN}), or get a fresh copy")
     try:
         raw, alpha, info = codecs.load(path, kind)
     except BadInput:
@@ -380,19 +354,3 @@ def _alpha_as(alpha: np.ndarray, target: np.dtype) -> np.ndarray:
         return alpha
     unit = alpha / (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max)
     return unit.astype(target) if target.kind == "f" else _rounded(unit * np.iinfo(target).max, target)
-
-
-def _from_npz(source: Path, key: str) -> np.ndarray:
-    with np.load(source, allow_pickle=False) as archive:
-        if not key and len(archive.files) == 1:
-            key = archive.files[0]
-        if key not in archive.files:
-            raise BadInput(
-                f"{source}: no kernel {key!r}; write {source.name}:KEY, KEY one of {', '.join(archive.files)}"
-            )
-        return archive[key]
-
-
-def _from_text(source: Path) -> np.ndarray:
-    text = source.read_text(encoding="utf-8-sig")
-    return np.loadtxt(io.StringIO(text), delimiter=next((mark for mark in ",;" if mark in text), None), ndmin=2)

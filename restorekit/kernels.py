@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from restorekit import io
 from restorekit.errors import BadInput
+from restorekit.kernel_files import read_kernel
 
-NAMES = "gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE or a file (PNG, TIFF, NPY, NPZ:key)"
+NAMES = "gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE or a file (PNG, TIFF, NPY, NPZ:key, MAT:key)"
 
 
 def _numbers(text: str, values: list[str], counts: tuple[int, ...]) -> list[float]:
@@ -50,4 +50,4 @@ def kernel(text: str) -> Tensor:
         return torch.full((size, size), 1 / size**2)
     if ".npz:" not in text and not Path(text).suffix:
         raise BadInput(f"kernel {text!r} is not understood; use {NAMES}")
-    return torch.from_numpy(io.read_kernel(text))
+    return torch.from_numpy(read_kernel(text))

@@ -19,6 +19,7 @@ from restorekit.kernels import kernel
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.operators import (
     BlockAverage,
+    FreeBlur,
     Grey,
     Hadamard,
     Identity,
@@ -153,10 +154,10 @@ def generated_mask(text: str, size: tuple[int, int]) -> Tensor | None:
 @dataclass(frozen=True)
 class BlurOp:
     kernel: str
-    boundary: Literal["reflect", "circular"] = "reflect"
+    boundary: Literal["reflect", "circular", "free"] = "reflect"
 
     def image(self, y: Shape) -> Shape:
-        return y
+        return FreeBlur.of(y, kernel(self.kernel)).image_shape if self.boundary == "free" else y
 
     def operator(self, image: Shape) -> Operator:
         return blur(image, kernel(self.kernel), self.boundary)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from restorekit import codecs, io
 from restorekit.errors import BadInput
+from restorekit.kernel_files import read_kernel
 from tests.io_files import PIXELS, palette, png, refusal, values
 
 
@@ -93,7 +94,7 @@ def test_one_wrong_byte_in_a_png_is_found(dtype: str, tmp_path: Path) -> None:
     refusal(lambda: io.read(tmp_path / "a.png"), "checksum")
 
 
-@pytest.mark.parametrize("reader", [io.read, io.read_kernel, io.sha256, lambda path: io.read_mask(path, (1, 1))])
+@pytest.mark.parametrize("reader", [io.read, read_kernel, io.sha256, lambda path: io.read_mask(path, (1, 1))])
 def test_missing_file_folder_and_permission(reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal(lambda: reader(tmp_path / "no.png"), "no.png", "no such file")
     (tmp_path / "d.png").mkdir()
@@ -260,12 +261,12 @@ def test_kernel_formats(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "k.csv", KERNEL, delimiter=",")
     np.savetxt(tmp_path / "k.txt", KERNEL)
     for name in ("k.png", "c.png", "k.tif", "k.npy", "k.npz:one", "only.npz", "k.csv", "k.txt"):
-        kernel = io.read_kernel(f"{tmp_path}/{name}")
+        kernel = read_kernel(f"{tmp_path}/{name}")
         assert (kernel.dtype, kernel.shape) == (np.float32, (3, 4))
         np.testing.assert_allclose(kernel, KERNEL / 8, rtol=1e-6)
-    assert io.read_kernel(f"{tmp_path}/k.npz:two").shape == (1, 4)
+    assert read_kernel(f"{tmp_path}/k.npz:two").shape == (1, 4)
     (tmp_path / "row.csv").write_text("1;2;1\n")
-    assert io.read_kernel(tmp_path / "row.csv").tolist() == [[0.25, 0.5, 0.25]]
+    assert read_kernel(tmp_path / "row.csv").tolist() == [[0.25, 0.5, 0.25]]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_bad_kernel(name: str, array: np.ndarray | str, words: list[str], tmp_pa
         file.write_text(array)
     else:
         (np.savez if file.suffix == ".npz" else np.save)(file, array)
-    refusal(lambda: io.read_kernel(f"{tmp_path}/{name}"), *words)
+    refusal(lambda: read_kernel(f"{tmp_path}/{name}"), *words)
 
 
 def test_text_json_and_checksum(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from scipy import linalg, ndimage, optimize
 
 from restorekit.blind.spectrum import Array, Whittle
 
+ROUND = 0.17  # doubt about the form below which a kernel is one of which only the width is
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -26,10 +28,10 @@ class Frame:
         return vectors[:, 1], float(np.sqrt(max(values[0], 0.05) / max(values[1], 0.05)))
 
     @property
-    def likely(self) -> Array:
-        """Deviations of theta: of a round kernel neither direction nor form is in doubt."""
+    def doubt(self) -> Array:
+        """Deviations of theta for an error of 1: of a round kernel neither direction nor form is in doubt."""
         _, round_ = self.axis
-        return np.array([0.12, 0.24 * (1 - round_) + 1e-4, 0.12 * (1 - round_) + 1e-4])
+        return np.array([1.0, 2 * (1 - round_) + 1e-3, 1 - round_ + 1e-3])
 
     def __call__(self, theta: Array) -> Array:
         """(h, w), of sum 1; at 0 the kernel itself."""
@@ -56,16 +58,24 @@ class Stretch:
     """The likeliest change of a kernel by the spectrum of the blurred picture; the call gives it where it is worth `gate`.
 
     The picture is integrated out, which finds lengths of motion to some percent and directions to a degree or two. Widths of
-    smooth kernels it leaves: those are what a smoother picture would give, too.
+    smooth kernels it finds less well, as a smoother picture would look alike, but what it finds is worth more than nothing.
     """
 
+    error: float | None = (
+        None  # relative deviation of length, and of direction in radians; None: 0.12, of round kernels 0.05
+    )
     gate: float = 24.0  # what an exact kernel seems to win on pictures that are not stationary is less
+    gate_round: float = 0.5  # of a round kernel, of which but the width is in doubt
     margin: int = 6  # pixels by which the kernel may grow on each side
 
     def __call__(self, y: Array, kernel: Array, sigma_y: float) -> Stretched:
         """y (C, H, W) on about [0, 1]; kernel (h, w) of sum 1, the result larger by the margin."""
         frame = Frame(np.pad(np.asarray(kernel, np.float64), self.margin))
-        picture, likely = Whittle(np.asarray(y, np.float64), sigma_y), frame.likely
+        round_ = frame.doubt[1] < ROUND
+        picture, likely = (
+            Whittle(np.asarray(y, np.float64), sigma_y),
+            (self.error or (0.05 if round_ else 0.12)) * frame.doubt,
+        )
         least, spectrum = picture.fit(frame(np.zeros(3)), picture.start(), 80)
 
         def cost(z: Array, iterations: int = 8) -> float:
@@ -76,7 +86,7 @@ class Stretch:
         corners = np.vstack([begin, begin + 0.25 * np.eye(3)])
         found = optimize.minimize(cost, begin, method="Nelder-Mead", options={"maxfev": 60, "initial_simplex": corners})
         gain, theta = least - float(found.fun), found.x * likely
-        if gain < self.gate:
+        if gain < (self.gate_round if round_ else self.gate):
             return Stretched(frame(np.zeros(3)), np.zeros(3), gain)
         return Stretched(frame(theta), theta, gain)
 

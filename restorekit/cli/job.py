@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Job(Measured):
         bands = self.operator.image_shape[0]
         warnings = io.check_writable(self.target, bands, self.picture.alpha is not None)
         task, one = self.task, self.samples == 1
-        for path in () if one else self._error_bars:
+        for path in [*self.outputs, *([] if one else self._error_bars)]:
             io.different(self.source, path)
         solver = solver_of((task.solver if one else task.sampler) if self.solver == "auto" else self.solver)
         auto_steps = task.steps if one else task.sampler_steps
@@ -59,6 +59,7 @@ class Job(Measured):
         else:
             result = restore_with_bar(problem, self.denoiser, solver, **settings)
         misfit = problem.misfit(result.samples[:1].to(self.place))
+        result = replace(result, samples=problem.operator.inside(result.samples))
         if misfit > MISFIT:
             warnings.append(
                 f"the result misses the measurement by {misfit:.1f} times the noise; check --op, --noise and --range, whether "
@@ -88,6 +89,15 @@ class Job(Measured):
         return self.target.with_name(f"{self.target.stem}_{what}{suffix or self.target.suffix}")
 
     @property
+    def outputs(self) -> list[Path]:
+        """What is written beside OUT, its error bars and its record."""
+        return []
+
+    def _write_more(self) -> tuple[list[Path], dict[str, Any]]:
+        """Writes `outputs`; (those written, what the record says of them)."""
+        return [], {}
+
+    @property
     def _error_bars(self) -> list[Path]:
         return [self._beside("mean"), self._beside("std", ".tif"), self._beside("std", ".png")]
 
@@ -110,6 +120,8 @@ class Job(Measured):
             io.write(std_png, shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
             written += self._error_bars
             extra |= {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
+        more, said = self._write_more()
+        written, extra = written + more, extra | said
         record = {
             "restorekit": restorekit.__version__,
             "torch": torch.__version__,

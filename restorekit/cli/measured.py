@@ -165,8 +165,13 @@ class Measured:
         return displayed(x, "log-intensity") if self.logarithms else x
 
     @cached_property
-    def problem(self) -> Problem:
+    def as_given(self) -> Problem:
+        """By the operator as the options say it."""
         return Problem(self._measurement().to(self.place), self.operator.to(self.place), self.law)
+
+    @cached_property
+    def problem(self) -> Problem:
+        return self.as_given
 
     def _measurement(self) -> Tensor:
         """y (1, ...) in the shape that the operator gives; files hold some measurements in another shape."""

@@ -80,15 +80,24 @@ def inpaint(
 
 def deblur(
     source: In, target: Out,
-    kernel: Annotated[str, typer.Option(help="File, gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE.")],
-    boundary: Annotated[str, typer.Option(help="reflect (photographs) or circular.")] = "reflect",
+    kernel: Annotated[str, typer.Option(help="File (PNG, TIFF, NPY, NPZ:key, MAT:key, CSV), gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE; or estimate: straight motion, defocus or Gaussian, from IN.")],
+    kernel_error: Annotated[str, typer.Option(help="none: the kernel is right; auto: it may be off in length, direction or single taps; or by how much, as 0.1.")] = "none",
+    boundary: Annotated[str, typer.Option(help="free: what lies beyond the frame is not known (photographs); reflect, circular: simulated so; auto: as the edges say.")] = "auto",
     noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
 ) -> None:  # fmt: skip
-    """Undo a known blur. restorekit deblur blurred.tif sharp.tif --kernel k.png --noise gaussian:0.02"""
-    op = f"blur:kernel={kernel},boundary={boundary}"
-    restore(source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)
+    """Undo a blur whose kernel is known, nearly known, or to be found. A corrected kernel is in OUT_kernel.npy and .png.
+
+    restorekit deblur blurred.tif sharp.tif --kernel k.png --kernel-error auto --noise gaussian:0.01
+    """
+    from restorekit.cli.deblurring import Deblurring
+
+    Deblurring(
+        source=source, target=target, op=f"blur:kernel={kernel}", noise=noise, solver=solver, prior=prior,
+        samples=samples, steps=steps, seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
+        kernel=kernel, kernel_error=kernel_error, boundary=boundary,
+    ).run()  # fmt: skip
 
 
 def upscale(

@@ -1,0 +1,157 @@
+"""One deblurring from file to file, with a kernel that may be off, or unknown."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restorekit import io, kernels
+from restorekit.blind.boundary import boundary_of
+from restorekit.blind.families import Families
+from restorekit.cli.job import Job
+from restorekit.cli.progress import bar
+from restorekit.errors import BadInput
+from restorekit.operators import FreeBlur, Operator, blur
+from restorekit.operators.blur import Boundary
+from restorekit.solvers.corrected import Kernel, KernelCorrection, with_kernel
+from restorekit.types import Latent, Problem
+from restorekit.units import units_of
+
+BOUNDARIES = ("auto", "free", "reflect", "circular")
+MARGIN = 6  # pixels on each side by which a kernel may grow
+SEEN = 24.0  # gain of ln p below which no blur is seen at all
+SHOWN = 240  # pixels, the side of a kernel in the picture of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deblurring(Job):
+    kernel: str
+    kernel_error: str
+    boundary: str
+
+    @property
+    def operation(self) -> str:
+        return "blur"
+
+    @cached_property
+    def correction(self) -> KernelCorrection | None:
+        if self.kernel_error == "none":
+            return None
+        if self.kernel_error == "auto":
+            return KernelCorrection(seed=self.seed)
+        try:
+            return KernelCorrection(float(self.kernel_error), seed=self.seed)
+        except ValueError:
+            raise BadInput(
+                f"--kernel-error {self.kernel_error!r} is not understood; give auto, none, or a share up to 1, as 0.1"
+            ) from None
+
+    @cached_property
+    def level(self) -> float:
+        """sigma_y, a low value of it where it varies."""
+        y = torch.from_numpy(self.picture.pixels)[None]
+        return Problem(y, FreeBlur(self._shape, torch.ones(1, 1)), self.law).noise_level()
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        c, h, w = self.picture.pixels.shape
+        return c, h, w
+
+    @cached_property
+    def given(self) -> Tensor:
+        """(h, w) as the option says, or as the picture does."""
+        if self.kernel != "estimate":
+            return kernels.kernel(self.kernel)
+        found = Families()(self.picture.pixels.astype(np.float64), self.level)
+        if found.gain < SEEN:
+            raise BadInput(
+                f"{self.source}: no straight motion, defocus or Gaussian blur is seen in it; give its kernel, --kernel k.png"
+            )
+        print(f"kernel: {found.text}, the likeliest of straight motion, defocus and Gaussian blur", file=sys.stderr)
+        return torch.from_numpy(found.kernel).float()
+
+    @cached_property
+    def edges(self) -> Boundary:
+        if self.boundary not in BOUNDARIES:
+            raise BadInput(f"--boundary {self.boundary!r} is unknown; it is {', '.join(BOUNDARIES)}")
+        if self.boundary != "auto":
+            return self.boundary  # type: ignore[return-value]
+        return boundary_of(torch.from_numpy(self.picture.pixels)[None], self.given, self.level)
+
+    @cached_property
+    def operator(self) -> Operator:
+        """With the kernel that was given, and room for it to grow where it is going to be corrected."""
+        try:
+            blur(self._shape, self.given)  # refuses kernels larger than the picture
+            k = self.given if self.correction is None else torch.nn.functional.pad(self.given, (MARGIN,) * 4)
+            if self.edges == "free":
+                return FreeBlur.of(self._shape, k)
+            return blur(self._shape, k, self.edges)
+        except ValueError as error:
+            raise BadInput(f"blur: {error}") from None
+
+    @cached_property
+    def found(self) -> Kernel | None:
+        if self.correction is None:
+            return None
+        if isinstance(self.denoiser, Latent) or units_of(self.denoiser) is not None:
+            raise BadInput(f"--kernel-error needs a prior of pictures, and {self.prior} is none; take natural")
+        correction = self.correction
+        with bar("kernel") as show:
+            return correction(self.as_given, self.denoiser, lambda calls: show(calls, correction.calls))
+
+    @cached_property
+    def problem(self) -> Problem:
+        return self.as_given if self.found is None else with_kernel(self.as_given, self.found.kernel)
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Beside OUT, where a kernel is looked for."""
+        asked = self.correction is not None or self.kernel == "estimate"
+        return [self._beside("kernel", ".npy"), self._beside("kernel", ".png")] if asked else []
+
+    def _write_more(self) -> tuple[list[Path], dict[str, Any]]:
+        record: dict[str, Any] = {"boundary": self.edges}
+        if not self.outputs:
+            return [], record
+        given, best = self.given.double().numpy(), self.given.double().numpy()
+        if self.found is not None:
+            best = self.found.kernel
+            record["kernel"] = self.found.record()
+            print(f"kernel: {_said(record['kernel'])}", file=sys.stderr)
+        file, picture = self.outputs
+        io.write(file, best[None].astype(np.float32), io.Picture(best[None].astype(np.float32)))
+        shown = _shown(given, best)
+        io.write(picture, shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
+        return self.outputs, record
+
+
+def _said(record: dict[str, Any]) -> str:
+    """What was found, for a person."""
+    said = []
+    if record["length"] != 1 or record["width"] != 1 or record["turn"] != 0:
+        said.append(
+            f"{record['length']:.3g} times as long, {record['width']:.3g} as wide, turned by {record['turn']:.2g} degrees"
+        )
+    if len(record.get("taps", [])) and record["taps"][0]["taken"]:
+        said.append("single taps moved")
+    return "; ".join(said) or "nothing says that it is wrong"
+
+
+def _shown(*kernels: np.ndarray) -> np.ndarray:
+    """(1, h, w): kernels side by side, each as large as the largest, enlarged."""
+    sides = np.max([k.shape for k in kernels], 0)
+    times = max(1, SHOWN // int(max(sides)))
+    panels = []
+    for k in kernels:
+        before = (sides // 2) - np.array(k.shape) // 2
+        grown = np.pad(k / k.max(), [(b, s - n - b) for b, s, n in zip(before, sides, k.shape)])
+        panels.append(np.pad(np.kron(grown, np.ones((times, times))), 2, constant_values=0.5))
+    return np.concatenate(panels, 1)[None].astype(np.float32)

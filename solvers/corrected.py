@@ -1,0 +1,156 @@
+"""Deblurring with a kernel that is not quite right (seed 002, section 3.1, eqs 20 and 21), for any solver with a data step.
+
+    min_{x,h} |(K + h) x - y|^2 / (2 sigma_y^2) + lambda Phi(x) + nu |h|^2 / 2
+
+Deviation: not the joint optimum, which blurs less and less, as x0 is smoother than x, but the likeliest h with x drawn or
+integrated out; first a change of size, form and direction (`blind.stretch`), then the single taps (`blind.taps`), on the
+support of K, of sum 0, with nu_i = 1 / (error k_i)^2. Late: before the solver starts, which is then told the better kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restorekit.blind.stretch import Stretch, Stretched
+from restorekit.blind.taps import Array, Taps
+from restorekit.blind.taps import Found as FoundTaps
+from restorekit.errors import Unsupported
+from restorekit.likelihood import Gaussian
+from restorekit.operators import CircularBlur, FreeBlur, ReflectBlur, SymmetricBlur, blur
+from restorekit.solvers.diffpir import HQS, DiffPIR
+from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+
+Blur = CircularBlur | FreeBlur | ReflectBlur | SymmetricBlur
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """(h, w) of sum 1, as large as the given one, and how it was found."""
+
+    kernel: Array
+    stretched: Stretched | None = None
+    taps: FoundTaps | None = None
+
+    def record(self) -> dict[str, Any]:
+        """For a file, plain numbers."""
+        found: dict[str, Any] = {}
+        if self.stretched is not None:
+            size, form, turn = (float(t) for t in self.stretched.theta)
+            found |= {"length": np.exp(size + form / 2), "width": np.exp(size - form / 2), "turn": np.degrees(turn)}
+            found |= {"gain": self.stretched.gain}
+        plain = {k: round(float(v), 4) for k, v in found.items()}
+        return plain | ({} if self.taps is None else {"taps": self.taps.record})
+
+
+@dataclass(frozen=True)
+class KernelCorrection:
+    """The likelier kernel of a problem y = k * x + n. error: the relative deviation of the kernel, None: looked for."""
+
+    error: float | None = None
+    side: int = 160  # of the part of the picture that draws are made of, pixels
+    steps: int = 15  # noise levels of a draw
+    seed: int = 0
+    taps: bool = True
+
+    def __post_init__(self) -> None:
+        if self.error is not None and not 0 < self.error <= 1:
+            raise ValueError(f"error={self.error:g} must be above 0, and at 1 at most: a share of the kernel")
+
+    @property
+    def calls(self) -> int:
+        """Network calls, at most."""
+        return Taps.rounds * 3 * self.steps if self.taps else 0
+
+    def __call__(self, problem: Problem, denoise: Denoiser, told: Callable[[int], None] = lambda calls: None) -> Kernel:
+        """told: is given the number of network calls at each. Raises `Unsupported` where nothing is known of a kernel."""
+        a, sigma_y = checked(problem)
+        y, kernel = (v.detach().double().cpu().numpy() for v in (problem.y[0], a.kernel))
+        stretched = Stretch(margin=0, error=self.error)(y, kernel, sigma_y)
+        if not self.taps:
+            return Kernel(stretched.kernel, stretched)
+        rng, calls, sampler = np.random.default_rng(self.seed), [0], DiffPIR()
+
+        def counted(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+            calls[0] += 1
+            told(calls[0])
+            return denoise(x, sigma)
+
+        def draw(y: Array, kernel: Array) -> Array:
+            k, seen = (torch.from_numpy(v).to(problem.y) for v in (kernel, y[None]))
+            shape = (y.shape[0], y.shape[1], y.shape[2])
+            part = Problem(seen, FreeBlur.of(shape, k), Gaussian(sigma_y))
+            sigmas, noise = sampler.schedule(part, self.steps), Rng([self.seed])  # the same, so that it cancels
+            x = sampler.start(part, sigmas[0], noise)
+            for step in sampler(part, counted, sigmas, x, noise):
+                x = step.x
+            return x[0].double().cpu().numpy()
+
+        found = Taps(self.error)(rough_part(y, self.side), stretched.kernel, sigma_y, draw, rng)
+        return Kernel(found.kernel, stretched, found)
+
+
+def checked(problem: Problem) -> tuple[Blur, float]:
+    """(the blur, sigma_y). Raises `Unsupported` for other operators, masks and noise that is not the same everywhere."""
+    a, law = problem.operator, problem.likelihood
+    if not isinstance(a, Blur):
+        raise Unsupported(f"a kernel is corrected of a blur, not of {a.title}; use `deblur`, or no correction")
+    if not isinstance(law, Gaussian) or torch.as_tensor(law.sigma).numel() != 1 or problem.mask is not None:
+        raise Unsupported(f"a kernel is corrected under Gaussian noise of one level, without a mask, not {law.title}")
+    return a, float(law.sigma)
+
+
+def rough_part(y: Array, side: int) -> Array:
+    """The square of y (C, H, W), at most `side` pixels wide, where there is most to see."""
+    _, h, w = y.shape
+    slopes = sum((np.diff(y, axis=d, append=np.take(y, [-1], d)) ** 2).sum(0) for d in (1, 2))
+    sums = np.pad(np.asarray(slopes).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    a, b = min(side, h), min(side, w)
+    inside = sums[a:, b:] - sums[:-a, b:] - sums[a:, :-b] + sums[:-a, :-b]
+    top, left = np.unravel_index(int(inside.argmax()), inside.shape)
+    return y[:, top : top + a, left : left + b]
+
+
+def with_kernel(problem: Problem, kernel: Array) -> Problem:
+    """The same measurement through a kernel of the same size."""
+    a, _ = checked(problem)
+    k = torch.from_numpy(kernel).to(a.kernel)
+    boundary = {CircularBlur: "circular", FreeBlur: "free"}.get(type(a), "reflect")
+    return replace(problem, operator=blur(a.image_shape, k, boundary))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected(Solver):
+    """Any solver, told the better kernel; its levels, samples and demands are those of the solver."""
+
+    solver: Solver = field(default_factory=HQS)
+    correction: KernelCorrection = field(default_factory=KernelCorrection)
+
+    @property
+    def samples(self) -> bool:  # type: ignore[override]
+        return self.solver.samples
+
+    @property
+    def gradient(self) -> bool:  # type: ignore[override]
+        return self.solver.gradient
+
+    def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
+        return self.solver.start(problem, sigma, rng, begin)
+
+    def check(self, problem: Problem) -> None:
+        checked(problem)
+        self.solver.check(problem)
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return self.solver.schedule(problem, steps)
+
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
+        better = with_kernel(problem, self.correction(problem, denoise).kernel)
+        yield from self.solver(better, denoise, sigmas, x, rng)
