@@ -34,8 +34,8 @@ LENGTH, DEGREES, WIDTH = 15.0, 30.0, 2.0
 WAYS = ("wiener", "richardson-lucy", "not corrected", "corrected", "true kernel")
 parser = argparse.ArgumentParser()
 parser.add_argument("--prior", default="natural-fast")
-parser.add_argument("--kodak", type=int, default=5)
-parser.add_argument("--set5", type=int, default=3)
+parser.add_argument("--kodak", type=int, default=3)
+parser.add_argument("--set5", type=int, default=2)
 parser.add_argument("--part", default="0/1", help="I/N: every N-th picture from the I-th")
 parser.add_argument("--threads", type=int, default=1)
 
@@ -132,6 +132,7 @@ def table(rows: Rows, label: str, figure: str, digits: int) -> list[list[str]]:
     out = []
     for case in CASES:
         own = [r for r in rows.rows if (r["prior"], r["family"], r["error"]) == (label, case.family, case.error)]
+        own.sort(key=lambda r: r["picture"])  # of the same picture, whichever process was first
         values = {way: [float(r[figure]) for r in own if r["way"] == way] for way in WAYS}
         if not own:
             continue

@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage, optimize
 from skimage import data
 
+from restorekit.blind.families import Families, gaussian, motion
 from restorekit.blind.spectrum import Whittle
 from restorekit.blind.stretch import Frame, Stretch
 
@@ -63,11 +64,17 @@ def test_an_exact_kernel_stays_as_it_is(name: str) -> None:
     np.testing.assert_allclose(found.kernel, np.pad(kernel, Stretch.margin), atol=1e-12)
 
 
-def test_the_width_of_a_smooth_kernel_is_left() -> None:
-    i = np.arange(-10, 11)
-    narrow, wide = (np.exp(-(i[:, None] ** 2 + i**2) / (2 * s**2)) for s in (2.0, 2.2))
-    found = Stretch()(blurred(PICTURES["camera"], wide / wide.sum()), narrow / narrow.sum(), SIGMA_Y)
-    assert not found.theta.any()
+FOUND = {("camera", 2.2), ("coins", 1.8), ("astronaut", 1.8), ("astronaut", 2.2), ("coffee", 1.8)}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("width", [1.8, 2.0, 2.2])
+def test_the_width_of_a_smooth_kernel_is_found_or_left(name: str, width: float) -> None:
+    found = Stretch()(blurred(PICTURES[name], gaussian(width)), gaussian(2.0), SIGMA_Y)
+    assert not found.theta[1:].any()
+    assert bool(found.theta[0]) == ((name, width) in FOUND)
+    before, after = (abs(math.log(width / 2) - t) for t in (0, found.theta[0]))
+    assert after < before or not found.theta[0]
 
 
 def test_at_no_change_the_frame_is_the_kernel_and_length_is_length() -> None:
@@ -120,3 +127,18 @@ def test_the_periodogram_is_expected_as_it_comes() -> None:
     ratio = np.mean(found, 0)[used] / expected[used]
     assert np.median(ratio) == pytest.approx(1, abs=0.03)
     assert np.abs(np.log(ratio)).max() < 0.6
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+def test_a_motion_that_nothing_is_known_of_is_found(name: str) -> None:
+    true = motion(13, 30)
+    found = Families(longest=18, turns=12)(blurred(PICTURES[name], true), SIGMA_Y)
+    assert found.gain > 24
+    assert found.text.startswith("motion")
+    sides = np.max([found.kernel.shape, true.shape], 0)
+    a, b = (np.pad(k, [((n - m) // 2,) * 2 for n, m in zip(sides, k.shape)]) for k in (found.kernel, true))
+    assert (a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b) > 0.8
+
+
+def test_no_blur_is_found_in_a_sharp_picture() -> None:
+    assert Families(longest=12, turns=6)(blurred(PICTURES["astronaut"], np.ones((1, 1))), SIGMA_Y).gain < 24

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg
 
 from restorekit.blind.taps import Array
@@ -34,8 +35,8 @@ class Gibbs:
     error: float
 
     @cached_property
-    def taps(self) -> Array:
-        return np.argwhere(self.kernel > 0)
+    def taps(self) -> NDArray[np.int64]:
+        return np.argwhere(self.kernel > 0).astype(np.int64)
 
     @cached_property
     def shifts(self) -> Array:

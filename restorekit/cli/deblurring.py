@@ -40,6 +40,11 @@ class Deblurring(Job):
     def operation(self) -> str:
         return "blur"
 
+    @property
+    def _valid(self) -> None:
+        """Everywhere: the noise is needed to say what the operator is."""
+        return None
+
     @cached_property
     def correction(self) -> KernelCorrection | None:
         if self.kernel_error == "none":
@@ -94,6 +99,8 @@ class Deblurring(Job):
             if self.edges == "free":
                 return FreeBlur.of(self._shape, k)
             return blur(self._shape, k, self.edges)
+        except BadInput:
+            raise
         except ValueError as error:
             raise BadInput(f"blur: {error}") from None
 

@@ -100,13 +100,17 @@ class Measured:
         """--noise as given, or Gaussian noise of the level measured in the picture, which is said aloud."""
         if self.noise != "auto":
             return self.noise
-        valid = self.operator.mask.numpy() if isinstance(self.operator, Inpaint) else None
-        sigma = max(0.002, estimate_sigma(self.picture.pixels, valid))
+        sigma = max(0.002, estimate_sigma(self.picture.pixels, self._valid))
         print(
             f"noise: gaussian:{sigma:.4f}, measured in {self.source.name}; give --noise if you know better",
             file=sys.stderr,
         )
         return f"gaussian:{sigma:.4f}"
+
+    @property
+    def _valid(self) -> np.ndarray | None:
+        """Where something was measured, or everywhere."""
+        return self.operator.mask.numpy() if isinstance(self.operator, Inpaint) else None
 
     @cached_property
     def law(self) -> Likelihood:
