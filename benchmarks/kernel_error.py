@@ -123,6 +123,8 @@ def measure(rows: Rows, options: argparse.Namespace, label: str, denoise: Denois
             true, given = case(number)
             y, truth = measured(x, true, zlib.crc32(f"{case.family} {case.error}".encode()) + number)
             for way, result, seconds in restored(y, truth, true, given, denoise):
+                if rows.has(label, case.family, case.error, name, way):  # of a run that was stopped in between
+                    continue
                 x01 = result.clip(0, 1)
                 rows.add(label, case.family, case.error, name, way, psnr(x01, truth), ssim(x01, truth), seconds)
                 print(case.family, case.error, name, way, f"{psnr(x01, truth):.2f} dB, {seconds:.0f} s", flush=True)

@@ -23,6 +23,7 @@ SAYS = {
     "fuse_pair": r"fused +0\.\d+",
     "despeckle_tile": r"hqs +\d+\.\d",
     "derain_picture": r"repaired +\d+\.\d+ +0\.\d+",
+    "deblur_wrong_kernel": r"true_kernel +\d+\.\d+ dB",
 }
 
 QUICK = {"despeckle_tile": ("--steps", "3")}
@@ -63,6 +64,9 @@ def test_an_example_runs_and_says_what_it_found(name: str, tmp_path: Path) -> No
             float(n) for n in re.findall(r"^(?:rainy|plain|repaired) +([\d.]+)", said, re.MULTILINE)
         )
         assert repaired > plain > rainy
+    if name == "deblur_wrong_kernel":
+        told, corrected, true = (float(n) for n in re.findall(r"([\d.]+) dB", said))
+        assert told + 4 < corrected < true + 0.5
     for picture in re.findall(r"^(\w+\.png): ", said, re.MULTILINE):
         assert (tmp_path / picture).stat().st_size > 1000
 
@@ -235,6 +239,34 @@ def test_the_commands_of_the_page_on_rain_run(tmp_path: Path, monkeypatch: pytes
     assert names_of["y"].shape == names_of["x"].shape  # type: ignore[attr-defined]
 
 
+def test_the_commands_of_the_page_on_deblurring_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, on a small picture that was moved."""
+    import numpy as np
+    import skimage.data
+    from scipy import ndimage
+
+    from restorekit import io
+    from restorekit.blind.families import motion
+    from restorekit.cli.main import run as command
+
+    x = skimage.data.astronaut()[20:148, 160:288].transpose(2, 0, 1) / 255
+    y = np.stack([ndimage.convolve(band, motion(13, 30)) for band in x])[:, 12:-12, 12:-12]
+    y += 0.01 * np.random.default_rng(0).standard_normal(y.shape)
+    io.write(tmp_path / "blurred.tif", y.astype(np.float32))
+    io.write(tmp_path / "k.png", motion(11, 30)[None] / motion(11, 30).max())
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^restorekit .*$", _read("docs/deblur.md"), re.MULTILINE)
+    assert len(lines) >= 4
+    for line in lines:
+        _, *arguments = shlex.split(line, comments=True)
+        with pytest.raises(SystemExit) as stop:
+            command([*arguments, "--steps", "3", "--prior", "natural-fast"])
+        assert stop.value.code == 0, line
+        assert (tmp_path / arguments[2]).stat().st_size > 1000, line
+    names = {p.name for p in tmp_path.iterdir()}
+    assert {"mended_kernel.npy", "mended_kernel.png", "found_kernel.npy", "many_std.tif"} <= names
+
+
 def test_the_page_on_despeckling_names_every_choice() -> None:
     """Filters, executors and remedies that there are, and no solver that there is not."""
     from restorekit.sar.classical import FILTERS
@@ -278,8 +310,9 @@ def make_files(folder: Path) -> None:
     from PIL import Image
 
     photo = Image.fromarray(skimage.data.astronaut()[40:80, 190:226])
-    for name in ("noisy.png", "holes.png", "blurred.tif", "small.png", "in.png", "photo.png"):
+    for name in ("noisy.png", "holes.png", "blurred.tif", "small.png", "in.png", "photo.png", "rainy.png"):
         photo.save(folder / name)
+    photo.point(lambda v: 0.9 * v).save(folder / "network.png")
     (folder / "photos").mkdir()
     photo.save(folder / "photos" / "astronaut.png")
     photo.convert("L").save(folder / "grey.png")

@@ -1,4 +1,4 @@
-"""Figures in README, docs/despeckle.md, docs/derain.md and on model cards are those of the last results of the benchmarks."""
+"""Figures in README, the pages of docs/ and on model cards are those of the last results of the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 CARDS = ROOT / "restorekit" / "priors" / "weights"
-PAGES = [ROOT / "README.md", ROOT / "docs" / "despeckle.md", ROOT / "docs" / "derain.md", *sorted(CARDS.glob("*.md"))]
+DOCS = [ROOT / "docs" / f"{name}.md" for name in ("despeckle", "derain", "deblur")]
+PAGES = [ROOT / "README.md", *DOCS, *sorted(CARDS.glob("*.md"))]
 SCRIPT = re.compile(r"benchmarks/(\w+)\.py")
 DECIMAL = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?![\w.])")
 SPREAD = {"coarse", "restore", "speckle"}  # a row of a page takes each of its cells from another table of these
@@ -76,9 +77,10 @@ def test_pages_are_read_as_meant() -> None:
     """README has tables of these scripts, and what was not measured, or not together, is not known."""
     scripts = {script for page, script, _ in CASES if page == PAGES[0]}
     assert {"denoise", "restore", "images", "peers", "speckle"} <= scripts
-    assert {"speckle", "generation"} <= {script for page, script, _ in CASES if page not in PAGES[:3]}
+    assert {"speckle", "generation"} <= {script for page, script, _ in CASES if page not in PAGES[:4]}
     assert {script for page, script, _ in CASES if page == PAGES[1]} == {"sentinel"}
     assert {script for page, script, _ in CASES if page == PAGES[2]} == {"derain"}
+    assert {script for page, script, _ in CASES if page == PAGES[3]} == {"kernel_error"}
     assert known(["34.15", "0.943"], "denoise")
     assert not known(["0.943", "34.15"], "denoise")
     assert not known(["34.15", "0.944"], "denoise")
