@@ -149,6 +149,18 @@ class Corrected(Solver):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         return self.solver.schedule(problem, steps)
 
+    def calls(self, sigmas: Sequence[float]) -> int:
+        """With those for the kernel, at most."""
+        return self.solver.calls(sigmas) + self.correction.calls
+
+    @property
+    def products(self) -> int:
+        return self.solver.products
+
+    def settings(self) -> dict[str, Any]:
+        own = {"error": self.correction.error, "taps": self.correction.taps}
+        return {"corrects": type(self.solver).__name__, **self.solver.settings(), "correction": own}
+
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:

@@ -16,20 +16,6 @@ from restorekit.blind.stretch import Frame, Stretch
 SIGMA_Y = 0.01
 
 
-def line(length: float, degrees: float, side: int = 33) -> np.ndarray:
-    """A motion of any length, spread over the four pixels around each point."""
-    t = (np.linspace(-0.5, 0.5, 4001) * length)[None] * [
-        [-math.sin(math.radians(degrees))],
-        [math.cos(math.radians(degrees))],
-    ]
-    low = np.floor(t).astype(int)
-    kernel = np.zeros((side, side))
-    for corner in np.ndindex(2, 2):
-        at = low + np.array(corner)[:, None]
-        np.add.at(kernel, tuple(at + side // 2), np.prod(1 - np.abs(t - at), 0))
-    return kernel / kernel.sum()
-
-
 def blurred(picture: np.ndarray, kernel: np.ndarray, seed: int = 0) -> np.ndarray:
     """(1, 160, 160) of the middle, so that nothing is known beyond the border."""
     x = ndimage.convolve(picture.astype(np.float64) / 255, kernel, mode="reflect")
@@ -46,7 +32,7 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize(("length", "degrees"), [(18, 30), (12, 30), (15, 37), (15, 25)])
 def test_a_wrong_length_or_direction_is_found(name: str, length: float, degrees: float) -> None:
-    guess, true = line(15, 30), line(length, degrees)
+    guess, true = motion(15, 30), motion(length, degrees)
     found = Stretch()(blurred(PICTURES[name], true), guess, SIGMA_Y)
     assert found.gain > Stretch.gate
     # Of a thin line only the length along it tells: ln size and half of ln length over width.
@@ -58,7 +44,7 @@ def test_a_wrong_length_or_direction_is_found(name: str, length: float, degrees:
 
 @pytest.mark.parametrize("name", [*PICTURES, "moon"])
 def test_an_exact_kernel_stays_as_it_is(name: str) -> None:
-    kernel, picture = line(15, 30), PICTURES.get(name, data.moon())  # moon: hardly any texture
+    kernel, picture = motion(15, 30), PICTURES.get(name, data.moon())  # moon: hardly any texture
     found = Stretch()(blurred(picture, kernel), kernel, SIGMA_Y)
     assert not found.theta.any()
     np.testing.assert_allclose(found.kernel, np.pad(kernel, Stretch.margin), atol=1e-12)
@@ -78,7 +64,7 @@ def test_the_width_of_a_smooth_kernel_is_found_or_left(name: str, width: float) 
 
 
 def test_at_no_change_the_frame_is_the_kernel_and_length_is_length() -> None:
-    kernel = line(15, 30)
+    kernel = motion(15, 30)
     frame = Frame(np.pad(kernel, 6))
     np.testing.assert_allclose(frame(np.zeros(3)), np.pad(kernel, 6), atol=1e-12)
 
@@ -96,7 +82,7 @@ def test_at_no_change_the_frame_is_the_kernel_and_length_is_length() -> None:
 def test_the_slope_of_the_likelihood_is_its_derivative(shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(0)
     picture = Whittle(rng.random(shape), SIGMA_Y)
-    kernel, seen = line(7, 20, 11), []
+    kernel, seen = motion(7, 20), []
 
     def record(cost, first, **more):  # type: ignore[no-untyped-def]
         seen.append(cost)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -160,7 +162,9 @@ def test_any_solver_with_a_data_step_gains(solver: Solver, steps: int) -> None:
         return float(np.mean((found - x) ** 2))
 
     corrected = Corrected(solver, KernelCorrection(taps=False))
-    assert corrected.samples == solver.samples
+    assert (corrected.samples, corrected.products) == (solver.samples, solver.products)
+    assert corrected.calls([1.0, 0.5, 0.0]) == solver.calls([1.0, 0.5, 0.0])  # no draws without taps
+    assert json.loads(json.dumps(corrected.settings()))["corrects"] == type(solver).__name__
     assert error(corrected) < 0.9 * error(solver)
 
 

@@ -61,9 +61,8 @@ class Stretch:
     smooth kernels it finds less well, as a smoother picture would look alike, but what it finds is worth more than nothing.
     """
 
-    error: float | None = (
-        None  # relative deviation of length, and of direction in radians; None: 0.12, of round kernels 0.05
-    )
+    # Relative deviation of length, and of direction in radians; None: 0.12, of round kernels 0.05.
+    error: float | None = None
     gate: float = 24.0  # what an exact kernel seems to win on pictures that are not stationary is less
     gate_round: float = 0.5  # of a round kernel, of which but the width is in doubt
     margin: int = 6  # pixels by which the kernel may grow on each side
@@ -72,10 +71,8 @@ class Stretch:
         """y (C, H, W) on about [0, 1]; kernel (h, w) of sum 1, the result larger by the margin."""
         frame = Frame(np.pad(np.asarray(kernel, np.float64), self.margin))
         round_ = frame.doubt[1] < ROUND
-        picture, likely = (
-            Whittle(np.asarray(y, np.float64), sigma_y),
-            (self.error or (0.05 if round_ else 0.12)) * frame.doubt,
-        )
+        likely = (self.error or (0.05 if round_ else 0.12)) * frame.doubt
+        picture = Whittle(np.asarray(y, np.float64), sigma_y)
         least, spectrum = picture.fit(frame(np.zeros(3)), picture.start(), 80)
 
         def cost(z: Array, iterations: int = 8) -> float:

@@ -65,8 +65,8 @@ class Found:
 class Taps:
     """Taps k (1 + error z), z normal, of sum 1 and on the support of the kernel: what remains after `rounds` steps.
 
-    error: their relative deviation; None: looked for, from `assumed` to twice that, as what is wrong cannot be told well from
-    what is drawn. trust: the correlation, of what a step finds and of what was changed on purpose, below which it is not taken.
+    error: their relative deviation; None: looked for, from half of `assumed` to all of it, as what is wrong cannot be told
+    well from what is drawn. trust: the correlation, of what a step finds and of what was changed on purpose, below which it is not taken.
     """
 
     error: float | None = None

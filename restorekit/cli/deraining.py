@@ -16,10 +16,10 @@ import torch
 
 import restorekit
 from restorekit import codecs, io
-from restorekit.cli.options import check_page, span
+from restorekit.cli.options import check_page, checked_precision, span
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
-from restorekit.priors.library import Precision, Prior, device_of, load_prior, of_pictures
+from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.rain.base import Directional
 from restorekit.rain.refine import PAPER, WEAK, Refined, Refinement
@@ -223,9 +223,7 @@ class Deraining:
 
     @cached_property
     def loaded(self) -> Prior:
-        if self.precision not in ("auto", "bf16", "fp32"):
-            raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
-        precision = cast(Precision, self.precision)
+        precision = checked_precision(self.precision)
         prior = of_pictures(load_prior(self.prior, device=self.place, precision=precision, tile=self.tile or "auto"))
         if isinstance(prior, LatentPrior):
             raise BadInput(f"--prior {self.prior} is one of latents, which know no single pixels; take natural")

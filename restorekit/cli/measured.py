@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from restorekit import io, spec
-from restorekit.cli.options import span
+from restorekit.cli.options import checked_precision, span
 from restorekit.cli.tasks import COUNTS, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.metrics import estimate_sigma
 from restorekit.operators import Inpaint, Operator
-from restorekit.priors.library import Precision, Prior, device_of, load_prior, of_pictures
+from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.sampling import displayed
 from restorekit.types import Denoiser, Latent, Problem
@@ -137,9 +137,7 @@ class Measured:
 
     @cached_property
     def loaded(self) -> Prior:
-        if self.precision not in ("auto", "bf16", "fp32"):
-            raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
-        precision = cast(Precision, self.precision)
+        precision = checked_precision(self.precision)
         prior = load_prior(self.prior, device=self.place, precision=precision, tile=self.tile or "auto")
         if not self.logarithms:
             return of_pictures(prior)

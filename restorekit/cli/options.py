@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -58,6 +58,12 @@ Range = Annotated[
     ),
 ]
 Flips = Annotated[int, typer.Option(help="Average the network over 2, 4 or 8 flips (as many times slower); 1: off.")]
+
+
+def checked_precision(text: str) -> Literal["auto", "bf16", "fp32"]:
+    if text not in ("auto", "bf16", "fp32"):
+        raise BadInput(f"--precision {text!r} is unknown; it is auto, bf16 or fp32")
+    return text  # type: ignore[return-value]
 
 
 def numbers(text: str | None) -> tuple[int, ...] | None:
