@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit.blind.stretch import Stretch, Stretched
-from restorekit.blind.taps import Array, Taps
+from restorekit.blind.ascent import Ascent, Climbed
+from restorekit.blind.drawn import Array
+from restorekit.blind.stretch import Frame, Stretch, Stretched
 from restorekit.blind.taps import Found as FoundTaps
+from restorekit.blind.taps import Taps
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.operators import CircularBlur, FreeBlur, ReflectBlur, SymmetricBlur, blur
@@ -35,17 +37,21 @@ class Kernel:
 
     kernel: Array
     stretched: Stretched | None = None
+    climbed: Climbed | None = None
     taps: FoundTaps | None = None
 
     def record(self) -> dict[str, Any]:
         """For a file, plain numbers."""
         found: dict[str, Any] = {}
         if self.stretched is not None:
-            size, form, turn = (float(t) for t in self.stretched.theta)
+            better = self.climbed or self.stretched
+            size, form, turn = (float(t) for t in better.theta)
             found |= {"length": np.exp(size + form / 2), "width": np.exp(size - form / 2), "turn": np.degrees(turn)}
-            found |= {"gain": self.stretched.gain}
+            found |= {"gain": self.stretched.gain} if self.climbed is None else {"gain": self.climbed.gain}
         plain = {k: round(float(v), 4) for k, v in found.items()}
-        return plain | ({} if self.taps is None else {"taps": self.taps.record})
+        return plain | (
+            {} if self.taps is None else {"taps": {"moved": round(self.taps.moved, 4), "shares": self.taps.shares}}
+        )
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,13 @@ class KernelCorrection:
     @property
     def calls(self) -> int:
         """Network calls, at most."""
-        return Taps.rounds * 3 * self.steps if self.taps else 0
+        return self.steps * (2 * Ascent.most * Ascent.draws + 3 * Taps.draws) if self.taps else 0
 
     def __call__(self, problem: Problem, denoise: Denoiser, told: Callable[[int], None] = lambda calls: None) -> Kernel:
         """told: is given the number of network calls at each. Raises `Unsupported` where nothing is known of a kernel."""
         a, sigma_y = checked(problem)
         y, kernel = (v.detach().double().cpu().numpy() for v in (problem.y[0], a.kernel))
+        kernel = np.pad(kernel, room(kernel, problem.y.shape[-2:]))
         stretched = Stretch(margin=0, error=self.error)(y, kernel, sigma_y)
         if not self.taps:
             return Kernel(stretched.kernel, stretched)
@@ -81,18 +88,23 @@ class KernelCorrection:
             told(calls[0])
             return denoise(x, sigma)
 
-        def draw(y: Array, kernel: Array) -> Array:
+        def draw(y: Array, kernel: Array, number: int) -> Array:
             k, seen = (torch.from_numpy(v).to(problem.y) for v in (kernel, y[None]))
             shape = (y.shape[0], y.shape[1], y.shape[2])
             part = Problem(seen, FreeBlur.of(shape, k), Gaussian(sigma_y))
-            sigmas, noise = sampler.schedule(part, self.steps), Rng([self.seed])  # the same, so that it cancels
+            sigmas, noise = (
+                sampler.schedule(part, self.steps),
+                Rng([1000 * self.seed + number]),
+            )  # the same, so that it cancels
             x = sampler.start(part, sigmas[0], noise)
             for step in sampler(part, counted, sigmas, x, noise):
                 x = step.x
             return x[0].double().cpu().numpy()
 
-        found = Taps(self.error)(rough_part(y, self.side), stretched.kernel, sigma_y, draw, rng)
-        return Kernel(found.kernel, stretched, found)
+        part = rough_part(y, self.side)
+        climbed = Ascent(self.error)(part, Frame(kernel), stretched.theta, sigma_y, draw, self.seed)
+        found = Taps(self.error)(part, climbed.kernel, sigma_y, draw, rng)
+        return Kernel(found.kernel, stretched, climbed, found)
 
 
 def checked(problem: Problem) -> tuple[Blur, float]:
@@ -116,10 +128,33 @@ def rough_part(y: Array, side: int) -> Array:
     return y[:, top : top + a, left : left + b]
 
 
+def room(kernel: Array, picture: Sequence[int], margin: int = 6) -> list[tuple[int, int]]:
+    """Rows and columns of zeros, to each side, that a kernel lacks to grow by `margin`, and that fit on the picture."""
+    lacking = []
+    for axis, side in enumerate(picture):
+        taken = np.flatnonzero(np.abs(kernel).sum(1 - axis) > 0)
+        free = min(int(taken[0]), kernel.shape[axis] - 1 - int(taken[-1]))
+        lacking.append((max(0, min(margin - free, (side - kernel.shape[axis]) // 2)),) * 2)
+    return lacking
+
+
 def with_kernel(problem: Problem, kernel: Array) -> Problem:
-    """The same measurement through a kernel of the same size."""
+    """The same measurement through another kernel.
+
+    Raises `Unsupported` where nothing is assumed of the boundary and the kernel is a larger one: x would be larger too. Give the
+    kernel of the problem some zeros around it (`room`).
+    """
     a, _ = checked(problem)
-    k = torch.from_numpy(kernel).to(a.kernel)
+    if isinstance(a, FreeBlur) and kernel.shape != a.kernel.shape:
+        off = [(n - m) // 2 for n, m in zip(kernel.shape, a.kernel.shape)]
+        inner = kernel[off[0] : off[0] + a.kernel.shape[0], off[1] : off[1] + a.kernel.shape[1]]
+        if inner.shape != a.kernel.shape or inner.sum() < 0.999 * kernel.sum():
+            raise Unsupported(
+                "the better kernel is larger than the given one, and with it the picture; pad the kernel of a free boundary "
+                "with zeros, some 6 to each side"
+            )
+        kernel = inner / inner.sum()
+    k = torch.from_numpy(np.ascontiguousarray(kernel)).to(a.kernel)
     boundary = {CircularBlur: "circular", FreeBlur: "free"}.get(type(a), "reflect")
     return replace(problem, operator=blur(a.image_shape, k, boundary))  # type: ignore[arg-type]
 

@@ -12,14 +12,15 @@ from skimage import data
 
 from restorekit.blind.families import gaussian, motion
 from restorekit.blind.gibbs import Gibbs
-from restorekit.blind.taps import Regression, blurred, step
+from restorekit.blind.drawn import blurred
+from restorekit.blind.taps import Modes, Regression, Taps
 from restorekit.driver import restore
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian, Poisson
 from restorekit.operators import FreeBlur, Identity, blur
 from restorekit.priors.library import load_prior
 from restorekit.solvers import HQS, MMPS, DiffPIR
-from restorekit.solvers.corrected import Corrected, KernelCorrection, checked, rough_part, with_kernel
+from restorekit.solvers.corrected import Corrected, KernelCorrection, checked, room, rough_part, with_kernel
 from restorekit.types import Problem, Solver
 
 KERNEL = np.array([[0.0, 0.1, 0.0], [0.1, 0.5, 0.1], [0.0, 0.1, 0.1]])
@@ -71,16 +72,30 @@ def test_the_reference_holds_what_was_drawn_from_its_priors() -> None:
     assert 0.8 < np.mean((np.array(ranks) > 0.05) & (np.array(ranks) < 0.95)) < 0.97
 
 
-def test_the_step_is_the_mean_of_the_reference_given_the_picture() -> None:
+def test_modes_are_orthogonal_under_the_regression_and_independent_under_the_prior() -> None:
+    rng = np.random.default_rng(0)
+    columns, k = rng.standard_normal((40, 6)), rng.random(6)
+    modes = Modes.of(columns.T @ columns, k / k.sum())
+    np.testing.assert_allclose(modes.p.sum(0), 0, atol=1e-12)
+    np.testing.assert_allclose(modes.p.T @ columns.T @ columns @ modes.p, np.diag(modes.power), atol=1e-10)
+    z = modes.p / (k / k.sum())[:, None]
+    np.testing.assert_allclose(z.T @ z, np.eye(5), atol=1e-10)
+
+
+def test_the_estimate_is_the_mean_of_the_reference_given_the_picture() -> None:
+    """Where the picture is seen, c = 1 and gamma = 0, and pictures are as the prior says."""
     g, y, _ = made(3)
     x = g.mean + np.linalg.cholesky(g.covariance) @ np.random.default_rng(5).standard_normal(len(g.mean))
     k = KERNEL[tuple(g.taps.T)]
     columns = (g.shifts @ x).T
-    found = step(columns.T @ columns, columns.T @ (y - columns @ k), SIGMA_Y**2, ERROR * k)
+    modes = Modes.of(columns.T @ columns / SIGMA_Y**2, k)
+    d = np.tile(modes.p.T @ columns.T @ (y - columns @ k) / SIGMA_Y**2, (2, 1))
+    away = np.random.default_rng(2).standard_normal((2, len(k) - 1))
+    a, shares = Taps(ERROR, mismatch=0, bands=2)._mean(modes.power, d, modes.power * away, away)
+    assert shares == pytest.approx([1, 1])
     rng = np.random.default_rng(1)
     draws = np.array([g.change(y, x, rng) for _ in range(4000)])
-    assert abs(found.sum()) < 1e-12
-    assert np.abs(draws.mean(0) - found).max() < 5 * draws.std(0).max() / np.sqrt(4000)
+    assert np.abs(draws.mean(0) - modes.p @ a).max() < 5 * draws.std(0).max() / np.sqrt(4000)
 
 
 def test_the_regression_is_that_of_the_shifts() -> None:
@@ -177,10 +192,10 @@ def test_the_same_seed_gives_the_same_kernel_and_an_exact_one_hardly_moves() -> 
     first = correct(problem(y, kernel), denoise, calls.append)
     np.testing.assert_array_equal(first.kernel, correct(problem(y, kernel), denoise).kernel)
     assert 0 < calls[-1] <= correct.calls
-    assert first.kernel.shape == kernel.shape
+    assert first.kernel.shape == tuple(n + 12 for n in kernel.shape)
     assert first.kernel.min() >= 0
     assert first.kernel.sum() == pytest.approx(1)
-    assert np.abs(first.kernel - kernel).sum() < 0.15
+    assert np.abs(first.kernel - np.pad(kernel, 6)).sum() < 0.15
     assert set(first.record()) == {"length", "width", "turn", "gain", "taps"}
 
 
@@ -194,6 +209,24 @@ def test_a_kernel_is_replaced_and_the_boundary_kept() -> None:
         assert type(better.operator) is type(p.operator)
         assert better.operator.image_shape == p.operator.image_shape
         torch.testing.assert_close(better.operator.kernel, k.roll(1, 0))  # type: ignore[attr-defined]
+
+
+def test_a_kernel_has_room_to_grow() -> None:
+    kernel, (y, x) = motion(9, 30), measured(motion(15, 30))
+    kernel = kernel[np.ix_(np.flatnonzero(kernel.sum(1)), np.flatnonzero(kernel.sum(0)))]
+    assert room(kernel, y.shape[1:]) == [(6, 6), (6, 6)]
+    assert room(np.pad(kernel, 4), y.shape[1:]) == [(2, 2), (2, 2)]
+    assert room(kernel, (kernel.shape[0] + 5, 8)) == [(2, 2), (0, 0)]
+    seen, correct = torch.from_numpy(y).float()[None], KernelCorrection(error=0.3, taps=False)
+    denoise = load_prior("natural-fast").for_bands(3)
+    tight = Problem(seen, blur((3, 96, 96), torch.from_numpy(kernel).float()), Gaussian(0.01))
+    found = correct(tight, denoise)
+    assert found.kernel[:, [0, -1]].sum() < 0.01
+    shape = with_kernel(tight, found.kernel).operator.kernel.shape  # type: ignore[attr-defined]
+    assert shape == found.kernel.shape
+    free = problem(y, kernel)
+    with pytest.raises(Unsupported, match="pad the kernel"):
+        with_kernel(free, found.kernel)
 
 
 def test_what_has_no_kernel_is_refused() -> None:

@@ -20,11 +20,15 @@ class Frame:
     kernel: Array
 
     @property
+    def _away(self) -> Array:
+        """(x, y) of each tap from the middle of its mass, (2, h, w)."""
+        i, j = np.indices(self.kernel.shape)
+        return np.stack([j - (self.kernel * j).sum(), i - (self.kernel * i).sum()])
+
+    @property
     def axis(self) -> tuple[Array, float]:
         """(direction (x, y) of the longer axis, deviation across over deviation along)."""
-        i, j = np.indices(self.kernel.shape)
-        away = np.stack([j - (self.kernel * j).sum(), i - (self.kernel * i).sum()])
-        values, vectors = np.linalg.eigh(np.einsum("aij,bij,ij->ab", away, away, self.kernel))
+        values, vectors = np.linalg.eigh(np.einsum("aij,bij,ij->ab", self._away, self._away, self.kernel))
         return vectors[:, 1], float(np.sqrt(max(values[0], 0.05) / max(values[1], 0.05)))
 
     @property
@@ -40,7 +44,7 @@ class Frame:
         stretch = 0.5 * (np.outer(along, along) - np.outer(across, across))
         turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
         back = np.linalg.inv(linalg.expm(theta[0] * np.eye(2) + theta[1] * stretch + theta[2] * turn))[::-1, ::-1]
-        centre = np.array([n // 2 for n in self.kernel.shape])
+        centre = -self._away[::-1, 0, 0]  # (i, j): so that the picture does not move
         moved = ndimage.affine_transform(self.kernel, back, list(centre - back @ centre), order=3, mode="constant")  # type: ignore[arg-type]
         moved = np.maximum(moved, 0)
         return moved / moved.sum()

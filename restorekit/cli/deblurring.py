@@ -20,12 +20,11 @@ from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
-from restorekit.solvers.corrected import Kernel, KernelCorrection, with_kernel
+from restorekit.solvers.corrected import Kernel, KernelCorrection, room, with_kernel
 from restorekit.types import Latent, Problem
 from restorekit.units import units_of
 
 BOUNDARIES = ("auto", "free", "reflect", "circular")
-MARGIN = 6  # pixels on each side by which a kernel may grow
 SEEN = 24.0  # gain of ln p below which no blur is seen at all
 SHOWN = 240  # pixels, the side of a kernel in the picture of it
 
@@ -95,7 +94,10 @@ class Deblurring(Job):
         """With the kernel that was given, and room for it to grow where it is going to be corrected."""
         try:
             blur(self._shape, self.given)  # refuses kernels larger than the picture
-            k = self.given if self.correction is None else torch.nn.functional.pad(self.given, (MARGIN,) * 4)
+            k = self.given
+            if self.correction is not None:
+                (top, bottom), (left, right) = room(k.numpy(), self._shape[1:])
+                k = torch.nn.functional.pad(k, (left, right, top, bottom))
             if self.edges == "free":
                 return FreeBlur.of(self._shape, k)
             return blur(self._shape, k, self.edges)
@@ -147,8 +149,8 @@ def _said(record: dict[str, Any]) -> str:
         said.append(
             f"{record['length']:.3g} times as long, {record['width']:.3g} as wide, turned by {record['turn']:.2g} degrees"
         )
-    if len(record.get("taps", [])) and record["taps"][0]["taken"]:
-        said.append("single taps moved")
+    if record.get("taps", {}).get("moved", 0) > 0.005:
+        said.append(f"single taps moved, by {record['taps']['moved']:.1%} of the kernel")
     return "; ".join(said) or "nothing says that it is wrong"
 
 
