@@ -24,6 +24,7 @@ import numpy as np
 
 from restorekit import codecs
 from restorekit.errors import BadInput
+from restorekit.nodata import Empty, empty_at, nodata_of
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -44,7 +45,8 @@ class Picture:
     """A picture as read: `pixels` (C, H, W) float32, where the file values `span` (lo, hi) are mapped to [0, 1].
 
     `dtype` is numpy's name of the file's type, `alpha` (H, W) is in that type and untouched, and `info` holds what must
-    survive: "layout" ("HW", "HWC", "CHW"), "dpi", "icc_profile", "exif" and what only its own format needs.
+    survive: "layout" ("HW", "HWC", "CHW"), "dpi", "icc_profile", "exif" and what only its own format needs. Of pixels without data,
+    `empty`, pixels are the means of the others.
     """
 
     pixels: np.ndarray
@@ -52,19 +54,25 @@ class Picture:
     span: tuple[float, float] = (0.0, 1.0)
     alpha: np.ndarray | None = None
     info: dict[str, Any] = field(default_factory=dict)
+    empty: Empty | None = None
 
 
 def read(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool = False) -> Picture:
     """Read PNG, JPEG, TIFF, NPY, BMP or WEBP; `span` (lo, hi) are the file values that become 0 and 1.
 
     Default span: the whole range of uint8 and uint16, 0/1 for bool; other types must hold [0, 1], give or take 0.25.
-    Raises BadInput for a file that is missing, damaged, of another kind, or holds NaN or infinity (with `holes` it may).
+    Pixels that a GeoTIFF calls no data are left out, or NaN with `holes` in floats. Raises BadInput for a file that is missing,
+    damaged, of another kind, or holds NaN or infinity (with `holes` it may).
     """
     raw, alpha, info = _load(Path(path), holes)
+    empty = _empty(Path(path), raw, info)
+    if empty is not None and holes:
+        raw, empty = np.where(empty.where & (raw.dtype.kind == "f"), np.nan, raw).astype(raw.dtype), None
     if span is None:
         span = _FULL.get(raw.dtype.name)
     if span is None:
-        low, high = np.nanmin(raw, initial=0, where=np.isfinite(raw)), np.nanmax(raw, initial=0, where=np.isfinite(raw))
+        told = np.isfinite(raw) if empty is None else np.isfinite(raw) & ~empty.where
+        low, high = np.nanmin(raw, initial=0, where=told), np.nanmax(raw, initial=0, where=told)
         if low < -0.25 or high > 1.25:
             raise BadInput(
                 f"{path}: {raw.dtype} from {low:.6g} to {high:.6g}; give --range LO,HI, the values of black and white"
@@ -74,7 +82,20 @@ def read(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise BadInput(f"{path}: range {low:g},{high:g} is not a rising pair; give --range LO,HI with LO < HI")
     pixels = raw if (low, high) == (0.0, 1.0) else (raw.astype(np.float64) - low) / (high - low)
-    return Picture(np.ascontiguousarray(pixels, np.float32), raw.dtype.name, (low, high), alpha, info)
+    pixels = np.ascontiguousarray(pixels, np.float32)
+    if empty is not None:
+        pixels = np.where(empty.where, pixels[:, ~empty.where].mean(1)[:, None, None], pixels).astype(np.float32)
+    return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty)
+
+
+def _empty(path: Path, raw: np.ndarray, info: dict[str, Any]) -> Empty | None:
+    value = nodata_of(info.get("tiff_tags", ()))
+    where = None if value is None else empty_at(raw, value)
+    if value is None or where is None or not where.any():
+        return None
+    if where.all():
+        raise BadInput(f"{path}: every pixel is no data ({value:g}); check the file, and its nodata value")
+    return Empty(where, raw[:, where], value)
 
 
 def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype: str | None = None) -> list[str]:
@@ -108,6 +129,8 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
         info.pop("exif")
         warnings.append(f"{path}: written without EXIF, it is too long for JPEG")
     raw = _from_unit(pixels, _output_span(like, target), target, path)
+    if like.empty is not None and pixels.shape[1:] == like.empty.where.shape and "tiff_tags" in info:
+        raw = like.empty.put_back(raw)
     alpha = _alpha_as(alpha, target) if kind in _WITH_ALPHA and alpha is not None else None
     with _atomic(path) as handle:
         codecs.save(handle, kind, raw, alpha, info)
@@ -288,7 +311,8 @@ def _load(path: Path, holes: bool = False) -> codecs.Decoded:
         raise BadInput(
             f"{path}: {raw.dtype} of shape {raw.shape} is no picture; give real numbers and at least one pixel"
         )
-    if raw.dtype.kind == "f" and not holes and (bad := int((~np.isfinite(raw)).any(0).sum())):
+    finite = np.isfinite(raw) | (np.isnan(raw) & math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0))
+    if raw.dtype.kind == "f" and not holes and (bad := int((~finite).any(0).sum())):
         count = raw[0].size
         raise BadInput(
             f"{path}: {bad} of {count} pixels hold NaN or infinity; fill them, or use `inpaint` with a mask that is black there"

@@ -40,9 +40,17 @@ class Deblurring(Job):
         return "blur"
 
     @property
-    def _valid(self) -> None:
-        """Everywhere: the noise is needed to say what the operator is."""
-        return None
+    def _valid(self) -> np.ndarray | None:
+        """By the file alone: the noise is needed to say what the operator is."""
+        return None if self.picture.empty is None else ~self.picture.empty.where[None]
+
+    def _refuse_empty(self, option: str) -> None:
+        """The spectrum and the draws of a kernel want pixels everywhere."""
+        if self.picture.empty is not None:
+            raise BadInput(
+                f"{option} looks at all of the picture, and {self.picture.empty.where.mean():.1%} of {self.source.name} is no "
+                "data; do that on a part without, and give its OUT_kernel.npy here by --kernel"
+            )
 
     @cached_property
     def correction(self) -> KernelCorrection | None:
@@ -73,6 +81,7 @@ class Deblurring(Job):
         """(h, w) as the option says, or as the picture does."""
         if self.kernel != "estimate":
             return kernels.kernel(self.kernel)
+        self._refuse_empty("--kernel estimate")
         found = Families()(self.picture.pixels.astype(np.float64), self.level)
         if found.gain < SEEN:
             raise BadInput(
@@ -87,6 +96,8 @@ class Deblurring(Job):
             raise BadInput(f"--boundary {self.boundary!r} is unknown; it is {', '.join(BOUNDARIES)}")
         if self.boundary != "auto":
             return self.boundary  # type: ignore[return-value]
+        if self.picture.empty is not None:
+            return "free"
         return boundary_of(torch.from_numpy(self.picture.pixels)[None], self.given, self.level)
 
     @cached_property
@@ -112,6 +123,7 @@ class Deblurring(Job):
             return None
         if isinstance(self.denoiser, Latent) or units_of(self.denoiser) is not None:
             raise BadInput(f"--kernel-error needs a prior of pictures, and {self.prior} is none; take natural")
+        self._refuse_empty("--kernel-error")
         correction = self.correction
         with bar("kernel") as show:
             return correction(self.as_given, self.denoiser, lambda calls: show(calls, correction.calls))

@@ -110,7 +110,9 @@ class Measured:
     @property
     def _valid(self) -> np.ndarray | None:
         """Where something was measured, or everywhere."""
-        return self.operator.mask.numpy() if isinstance(self.operator, Inpaint) else None
+        if isinstance(self.operator, Inpaint):
+            return self.operator.mask.numpy()
+        return None if self.picture.empty is None else ~self.picture.empty.where[None]
 
     @cached_property
     def law(self) -> Likelihood:
@@ -169,7 +171,12 @@ class Measured:
     @cached_property
     def as_given(self) -> Problem:
         """By the operator as the options say it."""
-        return Problem(self._measurement().to(self.place), self.operator.to(self.place), self.law)
+        y, empty = self._measurement(), self.picture.empty
+        mask = None
+        if empty is not None and empty.where.shape == y.shape[-2:]:
+            print(f"no data: {empty.where.mean():.1%} of {self.source.name}, left as they are", file=sys.stderr)
+            mask = torch.from_numpy(~empty.where)[None, None].to(self.place)
+        return Problem(y.to(self.place), self.operator.to(self.place), self.law, mask)
 
     @cached_property
     def problem(self) -> Problem:
