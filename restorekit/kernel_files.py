@@ -45,6 +45,12 @@ def read_kernel(path: io.PathLike) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
+def kernel_file(text: str) -> Path | None:
+    """The file that a kernel by its name or path is read from, where there is one."""
+    file, _ = _parts(text)
+    return file if file.suffix and file.is_file() else None
+
+
 def _parts(name: str) -> tuple[Path, str]:
     """(file, variable) of `file.npz:variable`."""
     for suffix in ARCHIVES:

@@ -49,7 +49,7 @@ def nodata_of(tags: Iterable[tuple[Any, ...]]) -> float | None:
 def empty_at(raw: NDArray[Any], value: float) -> NDArray[np.bool_]:
     """(H, W) of raw (C, H, W): where every band of integers is the value, or any of floats, which hardly are so by chance."""
     if math.isnan(value):
-        return np.isnan(raw).any(0) if raw.dtype.kind == "f" else np.zeros(raw.shape[1:], bool)
+        return np.any(np.isnan(raw), axis=0) if raw.dtype.kind == "f" else np.zeros(raw.shape[1:], bool)
     if raw.dtype.kind == "f":
-        return (raw == np.asarray(value).astype(raw.dtype)).any(0)
-    return (raw == value).all(0)
+        return np.any(raw == np.asarray(value).astype(raw.dtype), axis=0)
+    return np.all(raw == value, axis=0)

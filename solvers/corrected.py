@@ -39,6 +39,7 @@ class Kernel:
     stretched: Stretched | None = None
     climbed: Climbed | None = None
     taps: FoundTaps | None = None
+    nfe: int = 0  # network calls that it took
 
     def record(self) -> dict[str, Any]:
         """For a file, plain numbers."""
@@ -48,7 +49,7 @@ class Kernel:
             size, form, turn = (float(t) for t in better.theta)
             found |= {"length": np.exp(size + form / 2), "width": np.exp(size - form / 2), "turn": np.degrees(turn)}
             found |= {"gain": self.stretched.gain} if self.climbed is None else {"gain": self.climbed.gain}
-        plain = {k: round(float(v), 4) for k, v in found.items()}
+        plain = {k: round(float(v), 4) for k, v in found.items()} | {"nfe": self.nfe}
         return plain | (
             {} if self.taps is None else {"taps": {"moved": round(self.taps.moved, 4), "shares": self.taps.shares}}
         )
@@ -104,7 +105,7 @@ class KernelCorrection:
         part = rough_part(y, self.side)
         climbed = Ascent(self.error)(part, Frame(kernel), stretched.theta, sigma_y, draw, self.seed)
         found = Taps(self.error)(part, climbed.kernel, sigma_y, draw, rng)
-        return Kernel(found.kernel, stretched, climbed, found)
+        return Kernel(found.kernel, stretched, climbed, found, calls[0])
 
 
 def checked(problem: Problem) -> tuple[Blur, float]:

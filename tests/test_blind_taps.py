@@ -196,7 +196,8 @@ def test_the_same_seed_gives_the_same_kernel_and_an_exact_one_hardly_moves() -> 
     assert first.kernel.min() >= 0
     assert first.kernel.sum() == pytest.approx(1)
     assert np.abs(first.kernel - np.pad(kernel, 6)).sum() < 0.15
-    assert set(first.record()) == {"length", "width", "turn", "gain", "taps"}
+    assert set(first.record()) == {"length", "width", "turn", "gain", "taps", "nfe"}
+    assert first.nfe == calls[-1]
 
 
 def test_a_kernel_is_replaced_and_the_boundary_kept() -> None:

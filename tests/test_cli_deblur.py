@@ -13,6 +13,7 @@ from scipy.io import savemat
 from skimage import data
 
 from restorekit.blind.families import gaussian, motion
+from restorekit.io import sha256
 from restorekit.kernel_files import read_kernel
 from restorekit.metrics import psnr
 from tests.fields import go, refused
@@ -75,19 +76,21 @@ def test_a_wrong_length_is_corrected_and_the_kernel_written(tmp_path: Path, caps
     true, given = motion(15, 30), motion(12, 30)
     y, truth = photograph(tmp_path, true, 144)
     np.save(tmp_path / "k.npy", given)
-    for error in ("none", "auto"):
-        assert (
-            go("deblur", y, tmp_path / f"{error}.npy", "--kernel", tmp_path / "k.npy", "--kernel-error", error, *FAST)
-            == 0
-        )
-    assert "times as long" in capsys.readouterr().err
+    for error, said in (("none", "the kernel seems to be off (1."), ("auto", "times as long")):
+        words = ("--kernel", tmp_path / "k.npy", "--kernel-error", error, *FAST)
+        assert go("deblur", y, tmp_path / f"{error}.npy", *words) == 0
+        assert said in capsys.readouterr().err
     assert quality(tmp_path / "auto.npy", truth) > quality(tmp_path / "none.npy", truth) + 2
     found = read_kernel(tmp_path / "auto_kernel.npy")
-    assert found.shape == tuple(n + 12 for n in given.shape)
+    assert all(n <= m <= n + 12 for n, m in zip(given.shape, found.shape))
     grown, wide = (np.pad(k, [((n - m) // 2,) * 2 for n, m in zip(found.shape, k.shape)]) for k in (given, true))
     assert np.abs(found - wide).sum() < 0.8 * np.abs(grown - wide).sum()
     said = record(tmp_path / "auto.npy")
-    assert 1.1 < said["kernel"]["length"] < 1.4
+    assert 1.2 < said["kernel"]["found"]["length"] < 1.3
+    assert said["kernel"]["error"] == "auto"
+    assert said["kernel"]["sha256"] == sha256(tmp_path / "k.npy")
+    assert 0 < said["kernel"]["found"]["nfe"]
+    assert record(tmp_path / "none.npy")["kernel"]["given"] == str(tmp_path / "k.npy")
     assert {str(tmp_path / f"auto_kernel.{s}") for s in ("npy", "png")} < set(said["outputs"])
     shown = np.asarray(Image.open(tmp_path / "auto_kernel.png"))
     assert shown.ndim == 2
@@ -96,6 +99,17 @@ def test_a_wrong_length_is_corrected_and_the_kernel_written(tmp_path: Path, caps
     # The kernel that was found is one to deblur with.
     assert go("deblur", y, tmp_path / "again.npy", "--kernel", tmp_path / "auto_kernel.npy", *FAST) == 0
     assert quality(tmp_path / "again.npy", truth) == pytest.approx(quality(tmp_path / "auto.npy", truth), abs=0.05)
+    assert "seems to be off" not in capsys.readouterr().err
+    # Nor is it written over, and what is in the way is said before the work.
+    words = ("--kernel", tmp_path / "auto_kernel.npy", "--kernel-error", "auto", *FAST)
+    before = sha256(tmp_path / "auto_kernel.npy")
+    assert "is the input itself" in refused(capsys, "deblur", y, tmp_path / "auto.npy", *words)
+    assert sha256(tmp_path / "auto_kernel.npy") == before
+    for name in ("new_kernel.png", "new.npy.json"):
+        (tmp_path / name).mkdir()
+        assert "this is a folder" in refused(capsys, "deblur", y, tmp_path / "new.npy", *words)
+        assert not (tmp_path / "new.npy").exists()
+        (tmp_path / name).rmdir()
 
 
 def test_a_kernel_that_nothing_is_known_of_is_estimated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +117,7 @@ def test_a_kernel_that_nothing_is_known_of_is_estimated(tmp_path: Path, capsys: 
     assert go("deblur", y, tmp_path / "x.npy", "--kernel", "estimate", *FAST) == 0
     assert "motion 13" in capsys.readouterr().err
     assert (tmp_path / "x_kernel.npy").exists()
+    assert record(tmp_path / "x.npy")["kernel"]["estimate"]["text"].startswith("motion 13")
     assert quality(tmp_path / "x.npy", truth) > psnr(np.load(y).clip(0, 1), truth) + 3
     np.save(tmp_path / "sharp.npy", truth.astype(np.float32))
     assert "no straight motion" in refused(
@@ -127,7 +142,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     out, k = tmp_path / "x.npy", ("--kernel", "gaussian:1")
     for words, arguments in {
         "give auto, none, or a share": (*k, "--kernel-error", "much"),
-        "a share up to 1": (*k, "--kernel-error", "3"),
+        "at 1 at most": (*k, "--kernel-error", "3"),
+        "must be above 0": (*k, "--kernel-error", "0"),
         "it is auto, free, reflect, circular": (*k, "--boundary", "mirror"),
         "KEY one of f, g": ("--kernel", tmp_path / "two.mat"),
         "-v7": ("--kernel", tmp_path / "v73.mat"),

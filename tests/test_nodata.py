@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from restorekit import io
 from restorekit.cli.main import app

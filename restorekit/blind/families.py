@@ -15,6 +15,7 @@ import numpy as np
 from restorekit.blind.spectrum import Array, Whittle
 from restorekit.blind.stretch import Stretch
 
+SHARPEST = 0.9  # pixels, of a Gaussian below which photographs differ among themselves
 FINALISTS = 16  # candidates whose spectra are fitted to the end
 
 
@@ -38,6 +39,13 @@ def gaussian(sigma: float) -> Array:
     half = math.ceil(4 * sigma)
     g = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
     return np.outer(g, g) / g.sum() ** 2
+
+
+def deviation(kernel: Array) -> float:
+    """Of its mass, along each axis on the mean, in pixels."""
+    i, j = np.indices(kernel.shape)
+    away = (i - (kernel * i).sum()) ** 2 + (j - (kernel * j).sum()) ** 2
+    return math.sqrt(float((kernel * away).sum()) / 2)
 
 
 def _drawn(points: Array, half: int) -> Array:
@@ -77,7 +85,8 @@ class Families:
         finer = Stretch(error=0.1, gate=0.0, gate_round=0.0, margin=2)(y, kernel, sigma_y)
         size, form, turn = finer.theta
         change = f", {math.exp(size + form / 2) - 1:+.0%} long, {math.exp(size - form / 2) - 1:+.0%} wide, turned {math.degrees(turn):+.1f}"
-        return Estimate(finer.kernel, text + (change if finer.theta.any() else ""), none - cost)
+        gain = 0.0 if text.startswith("gaussian") and deviation(finer.kernel) < SHARPEST else none - cost
+        return Estimate(finer.kernel, text + (change if finer.theta.any() else ""), gain)
 
     def candidates(self, side: int) -> Iterator[tuple[str, Array]]:
         """Names, as `restorekit.kernels` knows them where it does, and kernels that are smaller than half of `side`."""

@@ -14,10 +14,13 @@ from torch import Tensor
 
 from restorekit import io, kernels
 from restorekit.blind.boundary import boundary_of
-from restorekit.blind.families import Families
+from restorekit.blind.families import Estimate, Families
+from restorekit.blind.stretch import Stretch
 from restorekit.cli.job import Job
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
+from restorekit.kernel_files import kernel_file
+from restorekit.likelihood import Gaussian
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
 from restorekit.solvers.corrected import Kernel, KernelCorrection, room, with_kernel
@@ -26,6 +29,7 @@ from restorekit.units import units_of
 
 BOUNDARIES = ("auto", "free", "reflect", "circular")
 SEEN = 24.0  # gain of ln p below which no blur is seen at all
+LEAST = 64  # pixels a side, of a picture whose spectrum says something
 SHOWN = 240  # pixels, the side of a kernel in the picture of it
 
 
@@ -59,11 +63,16 @@ class Deblurring(Job):
         if self.kernel_error == "auto":
             return KernelCorrection(seed=self.seed)
         try:
-            return KernelCorrection(float(self.kernel_error), seed=self.seed)
+            error = float(self.kernel_error)
         except ValueError:
             raise BadInput(
                 f"--kernel-error {self.kernel_error!r} is not understood; give auto, none, or a share up to 1, as 0.1"
             ) from None
+        if not 0 < error <= 1:
+            raise BadInput(
+                f"--kernel-error {self.kernel_error} must be above 0, and at 1 at most; a right kernel is none"
+            )
+        return KernelCorrection(error, seed=self.seed)
 
     @cached_property
     def level(self) -> float:
@@ -81,6 +90,10 @@ class Deblurring(Job):
         """(h, w) as the option says, or as the picture does."""
         if self.kernel != "estimate":
             return kernels.kernel(self.kernel)
+        return torch.from_numpy(self.estimate.kernel).float()
+
+    @cached_property
+    def estimate(self) -> Estimate:
         self._refuse_empty("--kernel estimate")
         found = Families()(self.picture.pixels.astype(np.float64), self.level)
         if found.gain < SEEN:
@@ -88,7 +101,18 @@ class Deblurring(Job):
                 f"{self.source}: no straight motion, defocus or Gaussian blur is seen in it; give its kernel, --kernel k.png"
             )
         print(f"kernel: {found.text}, the likeliest of straight motion, defocus and Gaussian blur", file=sys.stderr)
-        return torch.from_numpy(found.kernel).float()
+        return found
+
+    def _doubts(self) -> list[str]:
+        """Whether the spectrum says that a kernel, taken as right, is not: that costs more than a restoration gains."""
+        kernel, law = self.given.double().numpy(), self.law
+        plain = isinstance(law, Gaussian) and self.picture.empty is None and min(self._shape[1:]) >= LEAST
+        if self.correction is not None or self.kernel == "estimate" or not plain or kernel.size == 1:
+            return []
+        found = Stretch(gate_round=Stretch.gate)(self.picture.pixels.astype(np.float64), kernel, self.level)
+        if not found.theta.any():
+            return []
+        return [f"the kernel seems to be off ({_said(Kernel(kernel, found).record())}); try --kernel-error auto"]
 
     @cached_property
     def edges(self) -> Boundary:
@@ -133,23 +157,35 @@ class Deblurring(Job):
         return self.as_given if self.found is None else with_kernel(self.as_given, self.found.kernel)
 
     @property
+    def inputs(self) -> list[Path]:
+        file = kernel_file(self.kernel)
+        return [self.source, *([] if file is None else [file])]
+
+    @property
+    def asides(self) -> list[Path]:
+        return [self._beside("kernel", ".npy"), self._beside("kernel", ".png")]
+
+    @property
     def outputs(self) -> list[Path]:
         """Beside OUT, where a kernel is looked for."""
-        asked = self.correction is not None or self.kernel == "estimate"
-        return [self._beside("kernel", ".npy"), self._beside("kernel", ".png")] if asked else []
+        return self.asides if self.correction is not None or self.kernel == "estimate" else []
 
     def _write_more(self) -> tuple[list[Path], dict[str, Any]]:
-        record: dict[str, Any] = {"boundary": self.edges}
+        kernel: dict[str, Any] = {"given": self.kernel, "error": self.kernel_error}
+        if (file := kernel_file(self.kernel)) is not None:
+            kernel["sha256"] = io.sha256(file)
+        if self.kernel == "estimate":
+            kernel["estimate"] = {"text": self.estimate.text, "gain": round(self.estimate.gain, 1)}
+        if self.found is not None:
+            kernel["found"] = self.found.record()
+            print(f"kernel: {_said(kernel['found'])}", file=sys.stderr)
+        record = {"boundary": self.edges, "kernel": kernel}
         if not self.outputs:
             return [], record
-        given, best = self.given.double().numpy(), self.given.double().numpy()
-        if self.found is not None:
-            best = self.found.kernel
-            record["kernel"] = self.found.record()
-            print(f"kernel: {_said(record['kernel'])}", file=sys.stderr)
+        best = self.given.double().numpy() if self.found is None else self.found.kernel
         file, picture = self.outputs
         io.write(file, best[None].astype(np.float32), io.Picture(best[None].astype(np.float32)))
-        shown = _shown(given, best)
+        shown = _shown(*([] if self.found is None else [self.given.double().numpy()]), best)
         io.write(picture, shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
         return self.outputs, record
 

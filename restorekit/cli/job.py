@@ -38,12 +38,15 @@ class Job(Measured):
         bands = self.operator.image_shape[0]
         warnings = io.check_writable(self.target, bands, self.picture.alpha is not None)
         task, one = self.task, self.samples == 1
-        for path in [*self.outputs, *([] if one else self._error_bars)]:
-            io.different(self.source, path)
+        for path in [self.target, *self.outputs, *([] if one else self._error_bars), self._record_file]:
+            io.check_target(path)
+            for given in self.inputs:
+                io.different(given, path)
         solver = solver_of((task.solver if one else task.sampler) if self.solver == "auto" else self.solver)
         auto_steps = task.steps if one else task.sampler_steps
         steps = self.steps or (auto_steps if self.solver == "auto" else None)
         prior, problem = self.loaded, self.problem
+        warnings += self._doubts()
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
         if self.coarse:
             stages = self._stages
@@ -89,9 +92,27 @@ class Job(Measured):
         return self.target.with_name(f"{self.target.stem}_{what}{suffix or self.target.suffix}")
 
     @property
+    def inputs(self) -> list[Path]:
+        """Files that are read, and must not be written over."""
+        return [self.source]
+
+    @property
+    def _record_file(self) -> Path:
+        return self.target.with_name(self.target.name + ".json")
+
+    @property
     def outputs(self) -> list[Path]:
         """What is written beside OUT, its error bars and its record."""
         return []
+
+    def _doubts(self) -> list[str]:
+        """What speaks against the options, as far as the file can tell before anything is restored."""
+        return []
+
+    @property
+    def asides(self) -> list[Path]:
+        """All that other options would have written beside OUT."""
+        return self.outputs
 
     def _write_more(self) -> tuple[list[Path], dict[str, Any]]:
         """Writes `outputs`; (those written, what the record says of them)."""
@@ -106,9 +127,6 @@ class Job(Measured):
         pixels = result.samples.float().cpu()
         warnings = io.write(self.target, pixels[0].numpy(), like)
         written.append(self.target)
-        stale = [p.name for p in self._error_bars if p.exists()] if self.samples == 1 else []
-        if stale:
-            warnings.append(f"{', '.join(stale)}: of an earlier run, not of this one")
         if self.samples > 1:
             low, high = like.span
             std = (result.std.float().cpu().numpy() * (high - low)).astype(np.float32)
@@ -122,6 +140,8 @@ class Job(Measured):
             extra |= {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
         more, said = self._write_more()
         written, extra = written + more, extra | said
+        if stale := [p.name for p in [*self._error_bars, *self.asides] if p not in written and p.exists()]:
+            warnings.append(f"{', '.join(stale)}: of an earlier run, not of this one")
         record = {
             "restorekit": restorekit.__version__,
             "torch": torch.__version__,
@@ -140,7 +160,7 @@ class Job(Measured):
             "outputs": {str(p): io.sha256(p) for p in written},
             **extra,
         }
-        io.write_json(self.target.with_name(self.target.name + ".json"), record)
+        io.write_json(self._record_file, record)
         low = f" and {result.settings['low_nfe']} of the low stage" if self.coarse else ""
         print(
             f"{self.target}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, "
