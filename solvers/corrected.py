@@ -50,9 +50,11 @@ class Kernel:
             found |= {"length": np.exp(size + form / 2), "width": np.exp(size - form / 2), "turn": np.degrees(turn)}
             found |= {"gain": self.stretched.gain} if self.climbed is None else {"gain": self.climbed.gain}
         plain = {k: round(float(v), 4) for k, v in found.items()} | {"nfe": self.nfe}
-        return plain | (
-            {} if self.taps is None else {"taps": {"moved": round(self.taps.moved, 4), "shares": self.taps.shares}}
-        )
+        return plain | ({} if self.taps is None else {"taps": _taps(self.taps)})
+
+
+def _taps(found: FoundTaps) -> dict[str, Any]:
+    return {"moved": round(found.moved, 4), "error": round(found.error, 4), "shares": found.shares}
 
 
 @dataclass(frozen=True)
