@@ -180,6 +180,10 @@ class FreeBlur(LinearOperator):
 
     kernel: Tensor
 
+    @property
+    def title(self) -> str:
+        return "a blur with a free boundary (--boundary circular is simpler, and wrong of photographs)"
+
     @classmethod
     def of(cls, measured: tuple[int, int, int], kernel: Tensor) -> FreeBlur:
         """For a y of that shape."""

@@ -174,7 +174,7 @@ def read_mask(path: PathLike, shape_hw: tuple[int, int]) -> np.ndarray:
 
 def kernel_pixels(path: Path) -> np.ndarray:
     """The values of a picture, (h, w) where it has one band or colours, of which the luma is taken."""
-    kernel, _, info = _load(path)
+    kernel, _, info = _load(path, holes=True)  # who reads a kernel says what is wrong with it
     if len(kernel) == 1 and info.get("layout", "HW") == "HW":
         return kernel[0]
     return np.tensordot(_LUMA, kernel, 1) if len(kernel) == 3 and path.suffix.lower() != ".npy" else kernel

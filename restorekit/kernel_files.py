@@ -77,7 +77,8 @@ def _variable(source: Path, key: str, found: dict[str, np.ndarray]) -> np.ndarra
     if not key and len(found) == 1:
         return next(iter(found.values()))
     if key not in found:
-        raise BadInput(f"{source}: no kernel {key!r}; write {source.name}:KEY, KEY one of {', '.join(found)}")
+        what = f"no kernel {key!r}" if key else f"{len(found)} variables"
+        raise BadInput(f"{source}: {what}; write {source.name}:KEY, KEY one of {', '.join(found)}")
     return found[key]
 
 

@@ -1,4 +1,4 @@
-"""Point spread functions by name: `gaussian:SIGMA`, `motion:LENGTH:ANGLE`, `uniform:SIZE`, or a file."""
+"""Point spread functions by name: `gaussian:SIGMA`, `motion:LENGTH:ANGLE`, `disc:RADIUS` (defocus), `uniform:SIZE`, or a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from restorekit.errors import BadInput
 from restorekit.kernel_files import read_kernel
 
-NAMES = "gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE or a file (PNG, TIFF, NPY, NPZ:key, MAT:key)"
+NAMES = "gaussian:SIGMA, motion:LENGTH:DEGREES, disc:RADIUS, uniform:SIZE or a file (PNG, TIFF, NPY, NPZ:key, MAT:key, CSV, TXT)"
 
 
 def _numbers(text: str, values: list[str], counts: tuple[int, ...]) -> list[float]:
@@ -45,6 +45,11 @@ def kernel(text: str) -> Tensor:
         length, angle = [*_numbers(text, values, (1, 2)), 0.0][:2]
         size = _odd(text, length)
         return torch.ones(1, 1) if size == 1 else get_motion_kernel2d(max(3, size), angle, mode="bilinear")[0]
+    if name == "disc":
+        from restorekit.blind.families import disc
+
+        (radius,) = _numbers(text, values, (1,))
+        return torch.from_numpy(disc(radius)).float()
     if name == "uniform":
         size = _odd(text, _numbers(text, values, (1,))[0])
         return torch.full((size, size), 1 / size**2)

@@ -115,9 +115,9 @@ def test_a_wrong_length_is_corrected_and_the_kernel_written(tmp_path: Path, caps
 def test_a_kernel_that_nothing_is_known_of_is_estimated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     y, truth = photograph(tmp_path, motion(13, 30), 128)
     assert go("deblur", y, tmp_path / "x.npy", "--kernel", "estimate", *FAST) == 0
-    assert "motion 13" in capsys.readouterr().err
+    assert "motion of 13" in capsys.readouterr().err
     assert (tmp_path / "x_kernel.npy").exists()
-    assert record(tmp_path / "x.npy")["kernel"]["estimate"]["text"].startswith("motion 13")
+    assert record(tmp_path / "x.npy")["kernel"]["estimate"]["text"].startswith("motion of 13")
     assert quality(tmp_path / "x.npy", truth) > psnr(np.load(y).clip(0, 1), truth) + 3
     np.save(tmp_path / "sharp.npy", truth.astype(np.float32))
     assert "no straight motion" in refused(
@@ -138,6 +138,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     y, _ = photograph(tmp_path, gaussian(1.0), 40)
     savemat(tmp_path / "two.mat", {"f": np.eye(3), "g": np.eye(3)})
     (tmp_path / "v73.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x00" * 400)
+    np.save(tmp_path / "nan.npy", np.full((3, 3), np.nan))
     (tmp_path / "text.mat").write_text("no kernel")
     out, k = tmp_path / "x.npy", ("--kernel", "gaussian:1")
     for words, arguments in {
@@ -145,8 +146,9 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         "at 1 at most": (*k, "--kernel-error", "3"),
         "must be above 0": (*k, "--kernel-error", "0"),
         "it is auto, free, reflect, circular": (*k, "--boundary", "mirror"),
-        "KEY one of f, g": ("--kernel", tmp_path / "two.mat"),
+        "2 variables; write two.mat:KEY, KEY one of f, g": ("--kernel", tmp_path / "two.mat"),
         "-v7": ("--kernel", tmp_path / "v73.mat"),
+        "finite entries": ("--kernel", tmp_path / "nan.npy"),
         "may be damaged": ("--kernel", tmp_path / "text.mat"),
         "larger than the picture": ("--kernel", "uniform:41"),
         "under Gaussian noise": (*k, "--kernel-error", "auto", "--noise", "poisson:100"),

@@ -87,6 +87,22 @@ def test_a_page_of_three_solvers_one_of_which_refuses(tmp_path: Path, capsys: py
     assert cell.sub("", page) == cell.sub("", again)
 
 
+def test_what_lies_beyond_the_frame_is_cut_off_and_not_judged(tmp_path: Path) -> None:
+    op = "blur:kernel=motion:5:30,boundary=free"
+    y = measure(tmp_path, op, "gaussian:0.02", name="y.tif")
+    truth, whole = io.read(tmp_path / "y_truth.tif"), io.read(photo(tmp_path / "photo.png")).pixels
+    assert truth.pixels.shape == io.read(y).pixels.shape
+    np.testing.assert_allclose(truth.pixels, whole[:, 2:-2, 2:-2], atol=1e-6)
+    io.write(tmp_path / "whole.tif", whole)
+    words, found = [*solvers("hqs"), "--steps", 4], []
+    for name in ("y_truth.tif", "whole.tif"):
+        _, record = compare(tmp_path, y, op, *words, "--truth", tmp_path / name, noise="gaussian:0.02")
+        found.append(record["solvers"][0]["psnr"])  # type: ignore[index]
+    out = tmp_path / "x.tif"
+    go("restore", y, out, "--op", op, "--noise", "gaussian:0.02", "--prior", "natural-fast", *words)
+    assert found == pytest.approx([psnr(io.read(out).pixels.clip(0, 1), truth.pixels)] * 2, abs=0.01)
+
+
 def test_by_default_solvers_that_suit_the_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     go("degrade", photo(tmp_path / "p.png", 34, 30), tmp_path / "y.png", "--op", "average:factor=4")
     read, record = compare(tmp_path, tmp_path / "y.png", "average:factor=4,size=34x30", "--samples", 2, "--steps", 3, noise="gaussian:0.01")  # fmt: skip

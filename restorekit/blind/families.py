@@ -84,17 +84,18 @@ class Families:
         cost, text, kernel = min(((picture.fit(k, begin, 80)[0], text, k) for _, text, k in best), key=lambda f: f[0])
         finer = Stretch(error=0.1, gate=0.0, gate_round=0.0, margin=2)(y, kernel, sigma_y)
         size, form, turn = finer.theta
-        change = f", {math.exp(size + form / 2) - 1:+.0%} long, {math.exp(size - form / 2) - 1:+.0%} wide, turned {math.degrees(turn):+.1f}"
-        gain = 0.0 if text.startswith("gaussian") and deviation(finer.kernel) < SHARPEST else none - cost
+        long, wide, turned = math.exp(size + form / 2), math.exp(size - form / 2), math.degrees(turn)
+        change = f", then {long:.3g} times as long, {wide:.3g} as wide, turned by {turned:.2g} degrees"
+        gain = 0.0 if text.startswith("Gaussian") and deviation(finer.kernel) < SHARPEST else none - cost
         return Estimate(finer.kernel, text + (change if finer.theta.any() else ""), gain)
 
     def candidates(self, side: int) -> Iterator[tuple[str, Array]]:
-        """Names, as `restorekit.kernels` knows them where it does, and kernels that are smaller than half of `side`."""
+        """Names for people, and kernels that are smaller than half of `side`."""
         longest = min(self.longest, side / 3)
         for length in np.arange(4.0, longest + 0.1, 1.5):
             for degrees in np.arange(self.turns) * 180 / self.turns:
-                yield f"motion {length:.3g} {degrees:.3g}", motion(length, degrees)
+                yield f"motion of {length:.3g} pixels at {degrees:.3g} degrees", motion(length, degrees)
         for radius in np.arange(1.5, longest / 2 + 0.1, 0.5):
-            yield f"disc {radius:.3g}", disc(radius)
+            yield f"disc of radius {radius:.3g}", disc(radius)
         for sigma in np.geomspace(0.7, longest / 6, 16):
-            yield f"gaussian {sigma:.3g}", gaussian(sigma)
+            yield f"Gaussian of deviation {sigma:.3g}", gaussian(sigma)

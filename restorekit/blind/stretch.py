@@ -76,6 +76,8 @@ class Stretch:
         frame = Frame(np.pad(np.asarray(kernel, np.float64), self.margin))
         round_ = frame.doubt[1] < ROUND
         likely = (self.error or (0.05 if round_ else 0.12)) * frame.doubt
+        if np.count_nonzero(kernel) < 2:  # no blur, which has no length
+            return Stretched(frame(np.zeros(3)), np.zeros(3), 0.0)
         picture = Whittle(np.asarray(y, np.float64), sigma_y)
         least, spectrum = picture.fit(frame(np.zeros(3)), picture.start(), 80)
 

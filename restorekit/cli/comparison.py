@@ -87,7 +87,7 @@ class Contest(Measured):
         except BadInput as error:
             return Refusal(one.text, _line(error))
         misfit = float(np.mean([problem.misfit(x[None]) for x in found.samples]))
-        samples = self.visible(found.samples.float().cpu()).numpy()
+        samples = self.visible(problem.operator.inside(found.samples).float().cpu()).numpy()
         return Result(
             one.text, solver.samples, samples, watch.moments, misfit, found.nfe, found.seconds, found.settings
         )
@@ -113,14 +113,21 @@ class Contest(Measured):
         return found
 
     @cached_property
+    def result_shape(self) -> tuple[int, ...]:
+        """(C, H, W)"""
+        return tuple(self.operator.inside(torch.zeros(1, *self.operator.image_shape)).shape[1:])
+
+    @cached_property
     def truth(self) -> np.ndarray | None:
-        """(C, H, W) of --truth, of the shape of a result."""
+        """(C, H, W) of --truth, of the shape of a result: what an operator knows beyond the frame is cut off."""
         if self.truth_file is None:
             return None
         io.different(self.truth_file, self.target)
         pixels = io.read(self.truth_file, (0.0, 1.0) if self.logarithms else span(self.range)).pixels
-        if pixels.shape != self.operator.image_shape:
-            size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.operator.image_shape))
+        if pixels.shape == self.operator.image_shape:
+            pixels = self.operator.inside(torch.from_numpy(pixels)[None])[0].numpy()
+        if pixels.shape != self.result_shape:
+            size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.result_shape))
             raise BadInput(
                 f"{self.truth_file} is {size}, a result is {expected} (bands x height x width); give its own truth"
             )
@@ -161,7 +168,7 @@ class Contest(Measured):
         return shlex.join(str(w) for w in words)
 
     def _facts(self) -> list[tuple[str, str]]:
-        bands, h, w = self.operator.image_shape
+        bands, h, w = self.result_shape
         low, high = self.picture.span
         measured = " (measured in the file)" if self.noise == "auto" else ""
         facts = [

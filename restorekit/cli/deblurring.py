@@ -85,10 +85,14 @@ class Deblurring(Job):
         c, h, w = self.picture.pixels.shape
         return c, h, w
 
+    @property
+    def estimated(self) -> bool:
+        return self.kernel.lower() == "estimate"
+
     @cached_property
     def given(self) -> Tensor:
         """(h, w) as the option says, or as the picture does."""
-        if self.kernel != "estimate":
+        if not self.estimated:
             return kernels.kernel(self.kernel)
         return torch.from_numpy(self.estimate.kernel).float()
 
@@ -107,7 +111,7 @@ class Deblurring(Job):
         """Whether the spectrum says that a kernel, taken as right, is not: that costs more than a restoration gains."""
         kernel, law = self.given.double().numpy(), self.law
         plain = isinstance(law, Gaussian) and self.picture.empty is None and min(self._shape[1:]) >= LEAST
-        if self.correction is not None or self.kernel == "estimate" or not plain or kernel.size == 1:
+        if self.correction is not None or self.estimated or not plain or kernel.size == 1:
             return []
         found = Stretch(gate_round=Stretch.gate)(self.picture.pixels.astype(np.float64), kernel, self.level)
         if not found.theta.any():
@@ -168,13 +172,13 @@ class Deblurring(Job):
     @property
     def outputs(self) -> list[Path]:
         """Beside OUT, where a kernel is looked for."""
-        return self.asides if self.correction is not None or self.kernel == "estimate" else []
+        return self.asides if self.correction is not None or self.estimated else []
 
     def _write_more(self) -> tuple[list[Path], dict[str, Any]]:
         kernel: dict[str, Any] = {"given": self.kernel, "error": self.kernel_error}
         if (file := kernel_file(self.kernel)) is not None:
             kernel["sha256"] = io.sha256(file)
-        if self.kernel == "estimate":
+        if self.estimated:
             kernel["estimate"] = {"text": self.estimate.text, "gain": round(self.estimate.gain, 1)}
         if self.found is not None:
             kernel["found"] = self.found.record()

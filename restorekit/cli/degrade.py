@@ -58,7 +58,7 @@ def degrade(
     io.check_writable(target, y.shape[0], picture.alpha is not None, dtype)
     io.check_writable(truth, shape[0], picture.alpha is not None, dtype)
     io.write(target, y.numpy(), picture, dtype)
-    io.write(truth, picture.pixels, picture, dtype)
+    io.write(truth, operator.inside(torch.from_numpy(picture.pixels)[None])[0].numpy(), picture, dtype)
     print(f"{target}  (truth: {truth})")
 
 

@@ -162,7 +162,8 @@ class Measured:
     def shown(self, x: Tensor) -> Tensor:
         """States or estimates of a solver (N, ...) as pictures."""
         prior, (_, height, width) = self.denoiser, self.operator.image_shape
-        return self.visible(decoded(prior, x, height, width) if isinstance(prior, Latent) else x)
+        picture = decoded(prior, x, height, width) if isinstance(prior, Latent) else x
+        return self.visible(self.operator.inside(picture))
 
     def visible(self, x: Tensor) -> Tensor:
         """Results or measurements as pictures to look at: amplitudes of logarithms, others as they are."""
