@@ -88,6 +88,12 @@ def read(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool
     return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty)
 
 
+def stored(path: PathLike) -> tuple[np.ndarray, dict[str, Any]]:
+    """Values (C, H, W) in the type of the file, NaN and infinity among them, and `info` as in a Picture."""
+    raw, _, info = _load(Path(path), True)
+    return raw, info
+
+
 def _empty(path: Path, raw: np.ndarray, info: dict[str, Any]) -> Empty | None:
     value = nodata_of(info.get("tiff_tags", ()))
     where = None if value is None else empty_at(raw, value)
@@ -153,8 +159,20 @@ def read_mask(path: PathLike, shape_hw: tuple[int, int]) -> np.ndarray:
 
     Integers that never exceed 1 are 0/1 already. Equal bands become one. BadInput for another size or an all-zero mask.
     """
+    raw = mask_values(path, shape_hw)
+    top = 1.0 if raw.dtype.kind == "f" or raw.max() <= 1 else _FULL.get(raw.dtype.name, (0.0, 1.0))[1]
+    if raw.min() < 0 or raw.max() > top:
+        raise BadInput(f"{path}: {raw.dtype} mask with values from {raw.min():g} to {raw.max():g}; use 0 and 1")
+    mask = (raw if raw.dtype.kind == "f" else raw >= top / 2).astype(np.float32)
+    if not mask.any():
+        raise BadInput(f"{path}: the mask is zero everywhere, so nothing is measured; 1 (white) marks measured pixels")
+    return np.ascontiguousarray(mask[:1] if (mask == mask[:1]).all() else mask)
+
+
+def mask_values(path: PathLike, shape_hw: tuple[int, int], holes: bool = False) -> np.ndarray:
+    """Values (C, H, W) of a mask in the type of its file; BadInput for another size, and for NaN and infinity without `holes`."""
     path, size = Path(path), tuple(int(n) for n in shape_hw)
-    raw, _, info = _load(path)
+    raw, _, info = _load(path, holes)
     if raw.shape[1:] != size and _format(path) == "NPY":
         # Here the size is known, and so is the layout that the axis rule can only guess.
         other = np.moveaxis(raw, 0, -1) if info["layout"] == "HWC" else np.moveaxis(raw, -1, 0)
@@ -163,13 +181,7 @@ def read_mask(path: PathLike, shape_hw: tuple[int, int]) -> np.ndarray:
         raise BadInput(
             f"{path}: the mask is {_size(raw.shape[1:])}, the picture {_size(size)} (height x width); resize it"
         )
-    top = 1.0 if raw.dtype.kind == "f" or raw.max() <= 1 else _FULL.get(raw.dtype.name, (0.0, 1.0))[1]
-    if raw.min() < 0 or raw.max() > top:
-        raise BadInput(f"{path}: {raw.dtype} mask with values from {raw.min():g} to {raw.max():g}; use 0 and 1")
-    mask = (raw if raw.dtype.kind == "f" else raw >= top / 2).astype(np.float32)
-    if not mask.any():
-        raise BadInput(f"{path}: the mask is zero everywhere, so nothing is measured; 1 (white) marks measured pixels")
-    return np.ascontiguousarray(mask[:1] if (mask == mask[:1]).all() else mask)
+    return raw
 
 
 def kernel_pixels(path: Path) -> np.ndarray:

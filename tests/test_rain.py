@@ -26,7 +26,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def white(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+def ones(x: Tensor, sigma: float | Tensor, /) -> Tensor:
     """A prior that knows one picture."""
     return torch.ones_like(x)
 
@@ -130,6 +130,17 @@ def test_the_mask_is_the_quantile_grown_and_held_to_its_cap() -> None:
     assert (wide.k >= held.k).all()
 
 
+def test_only_pixels_of_the_picture_count() -> None:
+    r, valid = rng(0).random((40, 30)), np.zeros((40, 30), bool)
+    valid[:, :15] = True
+    r[~valid] = 9
+    make = Residue(share=0.2, floor=0.01, cap=0.5, dilate=1)
+    found, cut = make(r, valid), make(r[:, :15])
+    assert found.threshold == cut.threshold
+    np.testing.assert_array_equal(found.k[:, :15], cut.k)
+    assert not found.k[:, 15:].any()
+
+
 def test_no_rain_no_mask() -> None:
     assert not Residue()(np.full((8, 9), 0.05)).k.any()
     found = Residue()(np.full((8, 9), 0.5))  # a veil: nothing is stronger than the rest
@@ -162,6 +173,23 @@ def test_what_is_sampled_comes_in_from_the_edge_of_the_mask() -> None:
     assert Refinement(weight=1.0, feather=1).share(edge)[0, 0] == 1
 
 
+@pytest.mark.parametrize("feather", [0, 1])
+@pytest.mark.parametrize("white", [0.0, 0.5, 0.98, 1.0])
+def test_what_is_sampled_never_counts_for_less_than_nothing_or_more_than_its_weight(feather: int, white: float) -> None:
+    make, k = Refinement(weight=0.6, feather=feather), rng().random((12, 13)) <= white
+    share = make.share(k)
+    assert share.min() >= 0
+    assert share.max() <= 0.6
+    if k.all():
+        assert (share == 0.6).all()
+
+
+def test_a_mask_of_everything_is_repaired_forwards() -> None:
+    found = Refinement(weight=1.0)(PHOTO[:, :12, :12] / 2, np.ones((12, 12), bool), ones)
+    assert (found.std >= 0).all()
+    assert found.picture.mean() > PHOTO[:, :12, :12].mean() / 2  # towards what the prior says
+
+
 @pytest.mark.parametrize(
     "make", [Refinement(), Refinement(solver=HQS(), samples=1, first=None), replace(PAPER, steps=3)]
 )
@@ -177,7 +205,7 @@ def test_outside_the_mask_nothing_changes(make: Refinement) -> None:
 
 def test_an_empty_mask_gives_the_derained_picture_back() -> None:
     b = PHOTO[:, :24, :20]
-    found = Refinement()(b, np.zeros((24, 20), bool), white)
+    found = Refinement()(b, np.zeros((24, 20), bool), ones)
     assert found.picture is b
     assert found.run is None
 
@@ -190,7 +218,7 @@ def test_what_is_thrown_away_has_no_say() -> None:
     one, two = (plain(x, k, prior).picture for x in (b, other))  # type: ignore[arg-type]
     np.testing.assert_array_equal(one, two)
     with pytest.raises(BadInput, match="white everywhere"):
-        plain(b, np.ones((24, 20), bool), white)
+        plain(b, np.ones((24, 20), bool), ones)
 
 
 def test_one_seed_one_picture() -> None:

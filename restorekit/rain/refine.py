@@ -51,11 +51,13 @@ class Refinement:
 
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:
-            raise ValueError(f"weight={self.weight:g} must lie above 0, and at 1 at most")
+            raise ValueError(f"weight={self.weight:g}: must lie above 0, and at 1 at most")
         if self.sigma is not None and not self.sigma > 0:
-            raise ValueError(f"sigma={self.sigma:g} must be above 0, or none: nothing is measured in the mask")
-        if self.feather < 0 or (self.first is not None and not self.first > 0.01):
-            raise ValueError("feather must be at least 0, first above 0.01")
+            raise ValueError(f"sigma={self.sigma:g}: must be above 0, or none: nothing is measured in the mask")
+        if self.feather < 0:
+            raise ValueError(f"feather={self.feather}: must be at least 0")
+        if self.first is not None and not self.first > 0.01:
+            raise ValueError(f"first={self.first:g}: must be above 0.01")
 
     def problem(self, b: Tensor, k: Mask) -> Problem:
         """b (1, C, H, W), k (H, W). BadInput where nothing would be measured."""
@@ -70,6 +72,8 @@ class Refinement:
 
     def share(self, k: Mask) -> Array:
         """How much x counts (H, W): 0 outside k, from its edge inwards up to `weight`."""
+        if k.all():  # no edge, and the distance to none is -1
+            return np.full(k.shape, self.weight)
         padded = np.asarray(ndimage.distance_transform_cdt(np.pad(k, 1, mode="edge"), "chessboard"))
         inside = padded[1:-1, 1:-1]
         return self.weight * np.minimum(inside / (self.feather + 1), 1) * k

@@ -42,25 +42,36 @@ class Residue:
     dilate: int = 1  # pixels
 
     def __post_init__(self) -> None:
-        if not (0 < self.share <= 1 and 0 < self.cap <= 1):
-            raise ValueError(f"share={self.share:g} and cap={self.cap:g} must lie above 0, and at 1 at most")
-        if not (self.floor > 0 and self.dilate >= 0):
-            raise ValueError(f"floor={self.floor:g} must be above 0, dilate={self.dilate} at least 0")
+        for name in ("share", "cap"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name):g}: must lie above 0, and at 1 at most")
+        if not self.floor > 0:
+            raise ValueError(f"floor={self.floor:g}: must be above 0")
+        if self.dilate < 0:
+            raise ValueError(f"dilate={self.dilate}: must be at least 0")
 
-    def __call__(self, r: Array) -> Found:
-        """Of R (H, W). No pixel where no rain reaches `floor`, or where so many are the strongest that they are above `cap`."""
-        lowest = max(float(np.quantile(r, 1 - self.share)), self.floor)
-        levels = np.unique(r[r >= lowest])
+    def __call__(self, r: Array, valid: Mask | None = None) -> Found:
+        """Of R (H, W). No pixel where no rain reaches `floor`, or where so many are the strongest that they are above `cap`.
+
+        valid (H, W): pixels of the picture; the others count for nothing and are not in K. Default: all of them.
+        """
+        valid = np.ones(r.shape, bool) if valid is None else valid
+
+        def at(level: float) -> Mask:
+            return grown(valid & (r >= level), self.dilate) & valid
+
+        lowest = max(float(np.quantile(r[valid], 1 - self.share)), self.floor)
+        levels = np.unique(r[valid & (r >= lowest)])
         low, high = 0, len(levels)  # the first level that keeps to the cap: K falls as T rises
         while low < high:
             middle = (low + high) // 2
-            if grown(r >= levels[middle], self.dilate).mean() <= self.cap:
+            if at(levels[middle])[valid].mean() <= self.cap:
                 high = middle
             else:
                 low = middle + 1
         if low == len(levels):
             return Found(np.zeros(r.shape, bool), float("inf"))
-        return Found(grown(r >= levels[low], self.dilate), float(levels[low]))
+        return Found(at(levels[low]), float(levels[low]))
 
 
 PAPER_RESIDUE = Residue(share=0.05, cap=0.15)
