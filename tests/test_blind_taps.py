@@ -186,7 +186,7 @@ def test_any_solver_with_a_data_step_gains(solver: Solver, steps: int) -> None:
 def test_the_same_seed_gives_the_same_kernel_and_an_exact_one_hardly_moves() -> None:
     denoise = load_prior("natural-fast").for_bands(3)
     kernel = gaussian(1.2)
-    y, _ = measured(kernel, 64)
+    y, _ = measured(kernel, 48)
     correct = KernelCorrection(steps=4)
     calls = list[int]()
     first = correct(problem(y, kernel), denoise, calls.append)
