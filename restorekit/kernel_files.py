@@ -41,7 +41,7 @@ def read_kernel(path: io.PathLike) -> np.ndarray:
         raise BadInput(f"{name}: {kernel.dtype} of shape {kernel.shape} is no kernel; give real numbers (h, w)")
     kernel = kernel.astype(np.float64)
     if not np.isfinite(kernel).all() or kernel.min() < 0 or not 0 < kernel.sum() < np.inf:
-        raise BadInput(f"{name}: a kernel needs entries >= 0, without NaN or infinity, not all zero; clip or fill it first")
+        raise BadInput(f"{name}: a kernel needs finite entries >= 0 (no NaN), not all zero; clip or fill it first")
     return (kernel / kernel.sum()).astype(np.float32)
 
 

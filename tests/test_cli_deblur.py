@@ -153,7 +153,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         "it is auto, free, reflect, circular": (*k, "--boundary", "mirror"),
         "2 variables; write two.mat:KEY, KEY one of f, g": ("--kernel", tmp_path / "two.mat"),
         "-v7": ("--kernel", tmp_path / "v73.mat"),
-        "without NaN": ("--kernel", tmp_path / "nan.npy"),
+        "no NaN": ("--kernel", tmp_path / "nan.npy"),
         "may be damaged": ("--kernel", tmp_path / "text.mat"),
         "larger than the picture": ("--kernel", "uniform:41"),
         "under Gaussian noise": (*k, "--kernel-error", "auto", "--noise", "poisson:100"),
