@@ -29,7 +29,7 @@ SIGMA_Y, SIDE, ROOM = 0.01, 128, 20  # noise; side of the picture; what is beyon
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--out", type=Path, default=Path("deblur"))
-parser.add_argument("--taps", action="store_true", help="correct single taps, too, which takes a minute")
+parser.add_argument("--draws", action="store_true", help="by draws of the picture, too, which takes a minute")
 options = parser.parse_args()
 options.out.mkdir(parents=True, exist_ok=True)
 
@@ -41,8 +41,8 @@ y = torch.from_numpy(y + SIGMA_Y * np.random.default_rng(0).standard_normal(y.sh
 
 denoise = load_prior("natural-fast")
 problem = Problem(y[None], FreeBlur.of((3, SIDE, SIDE), torch.from_numpy(told).float()), Gaussian(SIGMA_Y))
-found = KernelCorrection(taps=options.taps)(problem, denoise)
-print({k: round(v, 2) for k, v in found.record().items() if k != "taps"})  # length: times the given one
+found = KernelCorrection(draws=options.draws)(problem, denoise)
+print({k: round(v, 2) for k, v in found.record().items() if k != "nfe"})  # length: times the given one
 
 known = replace(problem, operator=FreeBlur.of((3, SIDE, SIDE), torch.from_numpy(true).float()))
 for name, p in {"as_told": problem, "corrected": with_kernel(problem, found.kernel), "true_kernel": known}.items():

@@ -59,22 +59,30 @@ def _taps(found: FoundTaps) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class KernelCorrection:
-    """The likelier kernel of a problem y = k * x + n. error: the relative deviation of the kernel, None: looked for."""
+    """The likelier kernel of a problem y = k * x + n.
+
+    error: the relative deviation of the kernel. None: it is looked for, and single taps stay, as on some pictures they get worse.
+    """
 
     error: float | None = None
     side: int = 160  # of the part of the picture that draws are made of, pixels
     steps: int = 15  # noise levels of a draw
     seed: int = 0
-    taps: bool = True
+    draws: bool = True  # False: by the spectrum alone, without a network
 
     def __post_init__(self) -> None:
         if self.error is not None and not 0 < self.error <= 1:
             raise ValueError(f"error={self.error:g} must be above 0, and at 1 at most: a share of the kernel")
 
     @property
+    def taps(self) -> bool:
+        return self.draws and self.error is not None
+
+    @property
     def calls(self) -> int:
         """Network calls, at most."""
-        return self.steps * (2 * Ascent.most * Ascent.draws + 3 * Taps.draws) if self.taps else 0
+        taps = 3 * Taps.draws if self.taps else 0
+        return self.steps * (2 * Ascent.most * Ascent.draws + taps) if self.draws else 0
 
     def __call__(self, problem: Problem, denoise: Denoiser, told: Callable[[int], None] = lambda calls: None) -> Kernel:
         """told: is given the number of network calls at each. Raises `Unsupported` where nothing is known of a kernel."""
@@ -82,7 +90,7 @@ class KernelCorrection:
         y, kernel = (v.detach().double().cpu().numpy() for v in (problem.y[0], a.kernel))
         kernel = np.pad(kernel, room(kernel, problem.y.shape[-2:]))
         stretched = Stretch(margin=0, error=self.error)(y, kernel, sigma_y)
-        if not self.taps:
+        if not self.draws:
             return Kernel(stretched.kernel, stretched)
         rng, calls, sampler = np.random.default_rng(self.seed), [0], DiffPIR()
 
@@ -106,6 +114,8 @@ class KernelCorrection:
 
         part = rough_part(y, self.side)
         climbed = Ascent(self.error)(part, Frame(kernel), stretched.theta, sigma_y, draw, self.seed)
+        if not self.taps:
+            return Kernel(climbed.kernel, stretched, climbed, nfe=calls[0])
         found = Taps(self.error)(part, climbed.kernel, sigma_y, draw, rng)
         return Kernel(found.kernel, stretched, climbed, found, calls[0])
 
@@ -196,7 +206,7 @@ class Corrected(Solver):
         return self.solver.products
 
     def settings(self) -> dict[str, Any]:
-        own = {"error": self.correction.error, "taps": self.correction.taps}
+        own = {"error": self.correction.error, "draws": self.correction.draws}
         return {"corrects": type(self.solver).__name__, **self.solver.settings(), "correction": own}
 
     def __call__(

@@ -176,7 +176,7 @@ def test_any_solver_with_a_data_step_gains(solver: Solver, steps: int) -> None:
         found = p.operator.inside(restore(p, denoise, solver, steps=steps).samples)[0].numpy()
         return float(np.mean((found - x) ** 2))
 
-    corrected = Corrected(solver, KernelCorrection(taps=False))
+    corrected = Corrected(solver, KernelCorrection(draws=False))
     assert (corrected.samples, corrected.products) == (solver.samples, solver.products)
     assert corrected.calls([1.0, 0.5, 0.0]) == solver.calls([1.0, 0.5, 0.0])  # no draws without taps
     assert json.loads(json.dumps(corrected.settings()))["corrects"] == type(solver).__name__
@@ -187,7 +187,7 @@ def test_the_same_seed_gives_the_same_kernel_and_an_exact_one_hardly_moves() -> 
     denoise = load_prior("natural-fast").for_bands(3)
     kernel = gaussian(1.2)
     y, _ = measured(kernel, 48)
-    correct = KernelCorrection(steps=4)
+    correct = KernelCorrection(0.1, steps=4)
     calls = list[int]()
     first = correct(problem(y, kernel), denoise, calls.append)
     np.testing.assert_array_equal(first.kernel, correct(problem(y, kernel), denoise).kernel)
@@ -218,7 +218,7 @@ def test_a_kernel_has_room_to_grow() -> None:
     assert room(kernel, y.shape[1:]) == [(6, 6), (6, 6)]
     assert room(np.pad(kernel, 4), y.shape[1:]) == [(2, 2), (2, 2)]
     assert room(kernel, (kernel.shape[0] + 5, 8)) == [(2, 2), (0, 0)]
-    seen, correct = torch.from_numpy(y).float()[None], KernelCorrection(error=0.3, taps=False)
+    seen, correct = torch.from_numpy(y).float()[None], KernelCorrection(error=0.3, draws=False)
     denoise = load_prior("natural-fast").for_bands(3)
     tight = Problem(seen, blur((3, 96, 96), torch.from_numpy(kernel).float()), Gaussian(0.01))
     found = correct(tight, denoise)

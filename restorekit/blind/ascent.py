@@ -38,9 +38,7 @@ class Ascent:
     error: float | None = None  # as of `Stretch`: deviation of theta, for each 1 of the doubt of the frame
     draws: int = 1
     most: int = 8  # slopes
-    gate: float = (
-        12.0  # twice the gain of the first step below which the kernel stays; right ones reach 4 on photographs
-    )
+    gate: float = 20.0  # of twice the gain of the first step; right kernels reach some 15
     furthest: float = 0.75  # of a step
     share: float = 0.08
     done: float = 0.06  # length of a step that is the last
