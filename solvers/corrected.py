@@ -54,7 +54,7 @@ class Kernel:
 
 
 def _taps(found: FoundTaps) -> dict[str, Any]:
-    return {"moved": round(found.moved, 4), "error": round(found.error, 4), "shares": found.shares}
+    return {"moved": round(found.moved, 4), "shares": found.shares}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class KernelCorrection:
 
         part = rough_part(y, self.side)
         climbed = Ascent(self.error)(part, Frame(kernel), stretched.theta, sigma_y, draw, self.seed)
-        if not self.taps:
+        if self.error is None:
             return Kernel(climbed.kernel, stretched, climbed, nfe=calls[0])
         found = Taps(self.error)(part, climbed.kernel, sigma_y, draw, rng)
         return Kernel(found.kernel, stretched, climbed, found, calls[0])

@@ -1,4 +1,4 @@
-"""Length and direction of a kernel to about a percent and half a degree, by the slope of ln p(y | theta) under a diffusion prior.
+"""Length and direction of a kernel, more exactly than by its spectrum: by the slope of ln p(y | theta) under a diffusion prior.
 
     d/d theta ln p(y | theta) = E[(y - K x)' (dK / d theta) x] / sigma_y^2,   x ~ p(x | y, theta)
 
@@ -38,7 +38,7 @@ class Ascent:
     error: float | None = None  # as of `Stretch`: deviation of theta, for each 1 of the doubt of the frame
     draws: int = 1
     most: int = 8  # slopes
-    gate: float = 20.0  # of twice the gain of the first step; right kernels reach some 15
+    gate: float = 20.0  # of twice the gain of the first step: what right kernels do not reach
     furthest: float = 0.75  # of a step
     share: float = 0.08
     done: float = 0.06  # length of a step that is the last
@@ -60,7 +60,7 @@ class Ascent:
             if moved is None and slope @ step < self.gate:
                 break
             far = float(np.abs(step).max())
-            before, moved = slope, step * min(1.0, self.furthest / far)
+            before, moved = slope, step * min(1.0, self.furthest / max(far, 1e-12))
             theta = theta + moved @ ways
             if far < self.done:
                 break

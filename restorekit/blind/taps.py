@@ -8,8 +8,7 @@ made of x itself, with the kernel as it is, is subtracted. What is left is
     d = c G h + noise,   cov(noise) = kappa (gamma + c) G,
 
 G of the regression and c the share of it that y holds, as x is not seen (Louis, JRSS B 44, 1982): what d is of kernels that were
-changed on purpose. gamma is the spread over draws, and kappa, above 1, says that pictures are no draws of the prior. How far off
-the taps are is what d is too large for noise (empirical Bayes), which of nearly right kernels is nothing.
+changed on purpose. gamma is the spread over draws, and kappa, above 1, says that pictures are no draws of the prior.
 """
 
 from __future__ import annotations
@@ -59,7 +58,6 @@ class Modes:
 class Found:
     kernel: Array
     shares: list[float]  # c, from the modes that y tells least of to those that it tells most of
-    error: float  # of the taps, relative deviation, of the modes that y tells most of
     moved: float  # |h| / |k|
 
 
@@ -67,16 +65,13 @@ class Found:
 class Taps:
     """The posterior mean of taps k (1 + error z), z normal, of sum 1, on the support of the kernel.
 
-    Only of the half of the modes that tells most. Without `error` nothing moves where y holds less than `least` of what x would
-    tell of them.
+    Only of the half of the modes that tells most.
     """
 
-    error: float | None = None  # None: estimated, up to `most`
-    most: float = 0.2
+    error: float
     draws: int = 4
     changed: float = 0.2  # relative deviation of the changes on purpose
     kappa: float = 1.5
-    least: float = 0.035
     bands: int = 4  # of modes, each with a c and a gamma of its own
     support: float = 1e-3  # of the largest tap
 
@@ -85,7 +80,7 @@ class Taps:
         taps = np.argwhere(kernel > self.support * kernel.max())
         at, k = tuple(taps.T), kernel[tuple(taps.T)]
         if len(taps) < 2:
-            return Found(kernel, [], 0.0, 0.0)
+            return Found(kernel, [], 0.0)
         x = [draw(y, kernel, i) for i in range(self.draws)]
         seen = [Regression.of(y, v, kernel, taps) for v in x]
         modes = Modes.of(sum(r.gram for r in seen) / (self.draws * sigma_y**2), k)  # type: ignore[arg-type]
@@ -99,24 +94,21 @@ class Taps:
             again = self.draws + i  # with other random numbers: with the same, what is subtracted is not 0 on average
             right[:, i] = seen[i].right, *(Regression.of(m, draw(m, kernel, again), kernel, taps).right for m in made)
         d, known = ((v - right[1]) @ modes.p / sigma_y**2 for v in (right[0], right[2]))
-        a, shares, error = self._mean(modes.power, d, known, away)
+        a, shares = self._mean(modes.power, d, known, away)
         values = np.maximum(k + modes.p @ a, 0)
         out = np.zeros_like(kernel)
         out[at] = values / values.sum()
-        return Found(out, shares, error, float(np.linalg.norm(out - kernel) / np.linalg.norm(kernel)))
+        return Found(out, shares, float(np.linalg.norm(out - kernel) / np.linalg.norm(kernel)))
 
-    def _mean(self, power: Array, d: Array, known: Array, away: Array) -> tuple[Array, list[float], float]:
-        """(a, shares, error) of d, and of what is known of those of `away`, all (draws, n - 1)."""
-        a, shares, error = np.zeros_like(power), [], 0.0
+    def _mean(self, power: Array, d: Array, known: Array, away: Array) -> tuple[Array, list[float]]:
+        """(a, shares) of d, and of what is known of those of `away`, all (draws, n - 1)."""
+        a, shares, variance = np.zeros_like(power), [], self.error**2
         bands = np.array_split(np.arange(len(power)), min(self.bands, len(power)))
         for own in bands[len(bands) // 2 :]:
             w, z, mean = power[own], away[:, own], d[:, own].mean(0)
             c = float(np.clip((known[:, own] * z).sum() / (w * z**2).sum(), 1e-3, 1))
             gamma = float((d[:, own].var(0, ddof=1) / w).mean() / len(d)) if len(d) > 1 else 1 - c
             noise = self.kappa * (gamma + c)
-            excess = float((mean**2 / w).mean() - noise) / float((c**2 * w).mean())
-            error = self.error or float(np.sqrt(np.clip(excess, 0, self.most**2)))
-            a[own] = error**2 * c * mean / (noise + error**2 * c**2 * w)
+            a[own] = variance * c * mean / (noise + variance * c**2 * w)
             shares.append(round(c, 4))
-        told = self.error is not None or shares[-1] >= self.least
-        return (a, shares, error) if told else (np.zeros_like(a), shares, 0.0)
+        return a, shares
