@@ -28,6 +28,7 @@ from restorekit.operators import CircularBlur, FreeBlur, ReflectBlur, SymmetricB
 from restorekit.solvers.diffpir import HQS, DiffPIR
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
+SEEN = 4.0  # gain by the spectrum, below its gate, that is worth a look by draws
 Blur = CircularBlur | FreeBlur | ReflectBlur | SymmetricBlur
 
 
@@ -40,6 +41,11 @@ class Kernel:
     climbed: Climbed | None = None
     taps: FoundTaps | None = None
     nfe: int = 0  # network calls that it took
+
+    @property
+    def changed(self) -> bool:
+        better = self.climbed or self.stretched
+        return bool(better is not None and better.theta.any()) or bool(self.taps is not None and self.taps.moved)
 
     def record(self) -> dict[str, Any]:
         """For a file, plain numbers."""
@@ -54,14 +60,14 @@ class Kernel:
 
 
 def _taps(found: FoundTaps) -> dict[str, Any]:
-    return {"moved": round(found.moved, 4), "shares": found.shares}
+    return {"moved": round(found.moved, 4), "error": round(found.error, 4), "shares": found.shares}
 
 
 @dataclass(frozen=True)
 class KernelCorrection:
     """The likelier kernel of a problem y = k * x + n.
 
-    error: the relative deviation of the kernel. None: it is looked for, and single taps stay, as on some pictures they get worse.
+    error: the relative deviation of the kernel. None: it is looked for.
     """
 
     error: float | None = None
@@ -75,14 +81,10 @@ class KernelCorrection:
             raise ValueError(f"error={self.error:g} must be above 0, and at 1 at most: a share of the kernel")
 
     @property
-    def taps(self) -> bool:
-        return self.draws and self.error is not None
-
-    @property
     def calls(self) -> int:
         """Network calls, at most."""
-        taps = 3 * Taps.draws if self.taps else 0
-        return self.steps * (2 * Ascent.most * Ascent.draws + taps) if self.draws else 0
+        slopes = 2 * Ascent.most + 2
+        return self.steps * (2 * slopes * Ascent.draws + 3 * Taps.draws) if self.draws else 0
 
     def __call__(self, problem: Problem, denoise: Denoiser, told: Callable[[int], None] = lambda calls: None) -> Kernel:
         """told: is given the number of network calls at each. Raises `Unsupported` where nothing is known of a kernel."""
@@ -113,9 +115,8 @@ class KernelCorrection:
             return x[0].double().cpu().numpy()
 
         part = rough_part(y, self.side)
-        climbed = Ascent(self.error)(part, Frame(kernel), stretched.theta, sigma_y, draw, self.seed)
-        if self.error is None:
-            return Kernel(climbed.kernel, stretched, climbed, nfe=calls[0])
+        other = stretched.likeliest if stretched.gain > SEEN else None
+        climbed = Ascent(self.error)(part, Frame(kernel), stretched.theta, sigma_y, draw, self.seed, other)
         found = Taps(self.error)(part, climbed.kernel, sigma_y, draw, rng)
         return Kernel(found.kernel, stretched, climbed, found, calls[0])
 
@@ -151,25 +152,44 @@ def room(kernel: Array, picture: Sequence[int], margin: int = 6) -> list[tuple[i
     return lacking
 
 
-def with_kernel(problem: Problem, kernel: Array) -> Problem:
-    """The same measurement through another kernel.
+def trimmed(kernel: Array, lost: float = 1e-4) -> Array:
+    """A kernel (h, w) less what is next to 0 around it, of sum 1: each such row of a free boundary is a row more to restore."""
+    parts = []
+    for axis, n in enumerate(kernel.shape):
+        mass = np.abs(kernel).sum(1 - axis)
+        far = np.abs(np.arange(n) - n // 2)
+        needed = next((r for r in range(n // 2) if mass[far > r].sum() <= lost * mass.sum()), n // 2)
+        parts.append(slice(n // 2 - needed, n // 2 + needed + 1))
+    inner = kernel[tuple(parts)]
+    return inner / inner.sum()
 
-    Raises `Unsupported` where nothing is assumed of the boundary and the kernel is a larger one: x would be larger too. Give the
-    kernel of the problem some zeros around it (`room`).
-    """
+
+def with_kernel(problem: Problem, kernel: Array) -> Problem:
+    """The same measurement through another kernel (h, w); where nothing is assumed of the boundary x gets another size."""
     a, _ = checked(problem)
-    if isinstance(a, FreeBlur) and kernel.shape != a.kernel.shape:
-        off = [(n - m) // 2 for n, m in zip(kernel.shape, a.kernel.shape)]
-        inner = kernel[off[0] : off[0] + a.kernel.shape[0], off[1] : off[1] + a.kernel.shape[1]]
-        if inner.shape != a.kernel.shape or inner.sum() < 0.999 * kernel.sum():
-            raise Unsupported(
-                "the better kernel is larger than the given one, and with it the picture; pad the kernel of a free boundary "
-                "with zeros, some 6 to each side"
-            )
-        kernel = inner / inner.sum()
-    k = torch.from_numpy(np.ascontiguousarray(kernel)).to(a.kernel)
-    boundary = {CircularBlur: "circular", FreeBlur: "free"}.get(type(a), "reflect")
-    return replace(problem, operator=blur(a.image_shape, k, boundary))  # type: ignore[arg-type]
+    k = torch.from_numpy(np.ascontiguousarray(trimmed(kernel))).to(a.kernel)
+    if isinstance(a, FreeBlur):
+        c, h, w = problem.y.shape[1:]
+        return replace(problem, operator=FreeBlur.of((c, h, w), k))
+    return replace(problem, operator=blur(a.image_shape, k, "circular" if isinstance(a, CircularBlur) else "reflect"))
+
+
+def _of_same_size(problem: Problem, kernel: Array) -> Problem:
+    """`with_kernel`, x of the size that it has. Raises `Unsupported` where the kernel does not fit."""
+    a, _ = checked(problem)
+    better = with_kernel(problem, kernel)
+    if not isinstance(a, FreeBlur):
+        return better
+    inner = trimmed(kernel)
+    before = [n // 2 - m // 2 for n, m in zip(a.kernel.shape, inner.shape)]
+    after = [n - m - b for n, m, b in zip(a.kernel.shape, inner.shape, before)]
+    if min(before + after) < 0:
+        raise Unsupported(
+            "the better kernel is larger than the given one, and with it the picture; pad the kernel of a free boundary "
+            "with zeros, some 6 to each side"
+        )
+    k = torch.from_numpy(np.pad(inner, list(zip(before, after)))).to(a.kernel)
+    return replace(problem, operator=FreeBlur(a.image_shape, k))
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,5 +232,6 @@ class Corrected(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        better = with_kernel(problem, self.correction(problem, denoise).kernel)
+        found = self.correction(problem, denoise)
+        better = _of_same_size(problem, found.kernel) if found.changed else problem
         yield from self.solver(better, denoise, sigmas, x, rng)

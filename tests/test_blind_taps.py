@@ -13,14 +13,14 @@ from skimage import data
 from restorekit.blind.drawn import blurred
 from restorekit.blind.families import gaussian, motion
 from restorekit.blind.gibbs import Gibbs
-from restorekit.blind.taps import Modes, Regression, Taps
+from restorekit.blind.taps import Modes, Regression, Taps, unseen
 from restorekit.driver import restore
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian, Poisson
 from restorekit.operators import FreeBlur, Identity, blur
 from restorekit.priors.library import load_prior
 from restorekit.solvers import HQS, MMPS, DiffPIR
-from restorekit.solvers.corrected import Corrected, KernelCorrection, checked, room, rough_part, with_kernel
+from restorekit.solvers.corrected import Corrected, KernelCorrection, checked, room, rough_part, trimmed, with_kernel
 from restorekit.types import Problem, Solver
 
 KERNEL = np.array([[0.0, 0.1, 0.0], [0.1, 0.5, 0.1], [0.0, 0.1, 0.1]])
@@ -72,14 +72,37 @@ def test_the_reference_holds_what_was_drawn_from_its_priors() -> None:
     assert 0.8 < np.mean((np.array(ranks) > 0.05) & (np.array(ranks) < 0.95)) < 0.97
 
 
-def test_modes_are_orthogonal_under_the_regression_and_independent_under_the_prior() -> None:
+@pytest.mark.parametrize("hidden", [0, 2])
+def test_modes_are_independent_under_the_prior_and_show_nothing_of_what_is_unseen(hidden: int) -> None:
     rng = np.random.default_rng(0)
     columns, k = rng.standard_normal((40, 6)), rng.random(6)
-    modes = Modes.of(columns.T @ columns, k / k.sum())
+    gram, k, n = columns.T @ columns, k / k.sum(), rng.standard_normal((6, hidden))
+    n -= n.mean(0)
+    modes = Modes.of(gram, k, n)
+    assert modes.power.shape == (5 - hidden,)
+    assert np.all(np.diff(modes.power) > 0)
     np.testing.assert_allclose(modes.p.sum(0), 0, atol=1e-12)
-    np.testing.assert_allclose(modes.p.T @ columns.T @ columns @ modes.p, np.diag(modes.power), atol=1e-10)
-    z = modes.p / (k / k.sum())[:, None]
-    np.testing.assert_allclose(z.T @ z, np.eye(5), atol=1e-10)
+    np.testing.assert_allclose(modes.b.T @ gram @ modes.p, np.diag(modes.power), atol=1e-10)
+    np.testing.assert_allclose(modes.b.T @ gram @ modes.b, np.diag(modes.power), atol=1e-10)  # noise of covariance G
+    np.testing.assert_allclose(modes.b.T @ gram @ n, 0, atol=1e-10)
+    z = modes.p / k[:, None]
+    np.testing.assert_allclose(z.T @ z, np.eye(5 - hidden), atol=1e-10)
+
+
+def test_shifts_and_blurs_of_a_kernel_are_unseen() -> None:
+    kernel = ndimage.gaussian_filter(np.pad(motion(9, 30), 6), 1.0)
+    taps = np.argwhere(kernel > -1)
+    found = unseen(kernel, taps)
+    np.testing.assert_allclose(found.sum(0), 0, atol=1e-12)
+
+    def left(change: np.ndarray) -> float:
+        change = change.ravel() - change.sum() * kernel.ravel()
+        rest = change - found @ np.linalg.lstsq(found, change, rcond=None)[0]
+        return float(np.linalg.norm(rest) / np.linalg.norm(change))
+
+    assert left(ndimage.shift(kernel, (0.2, -0.3)) - kernel) < 0.15
+    assert left(ndimage.gaussian_filter(kernel, 0.5) - kernel) < 0.3
+    assert left(np.random.default_rng(0).standard_normal(kernel.shape) * kernel) > 0.8
 
 
 def test_the_estimate_is_the_mean_of_the_reference_given_the_picture() -> None:
@@ -88,10 +111,10 @@ def test_the_estimate_is_the_mean_of_the_reference_given_the_picture() -> None:
     x = g.mean + np.linalg.cholesky(g.covariance) @ np.random.default_rng(5).standard_normal(len(g.mean))
     k = KERNEL[tuple(g.taps.T)]
     columns = (g.shifts @ x).T
-    modes = Modes.of(columns.T @ columns / SIGMA_Y**2, k)
+    modes = Modes.of(columns.T @ columns / SIGMA_Y**2, k, np.zeros((len(k), 0)))
     d = np.tile(modes.p.T @ columns.T @ (y - columns @ k) / SIGMA_Y**2, (2, 1))
     away = np.random.default_rng(2).standard_normal((2, len(k) - 1))
-    a, shares = Taps(ERROR, kappa=1, bands=1)._mean(modes.power, d, modes.power * away, away)
+    a, shares, _ = Taps(ERROR, mismatch=(0.0,), bands=1)._mean(modes.power, d, modes.power * away, away)
     assert shares == pytest.approx([1])
     rng = np.random.default_rng(1)
     draws = np.array([g.change(y, x, rng) for _ in range(4000)])
@@ -206,10 +229,15 @@ def test_a_kernel_is_replaced_and_the_boundary_kept() -> None:
         k = torch.from_numpy(motion(5, 20))
         shape = FreeBlur.of((1, 20, 22), k).image_shape if kind == "free" else (1, 20, 22)
         p = Problem(y, blur(shape, k, kind), Gaussian(0.1))  # type: ignore[arg-type]
-        better = with_kernel(p, np.roll(motion(5, 20), 1, 0))
+        moved = np.roll(motion(5, 20), 1, 0)
+        better, x = with_kernel(p, moved), torch.rand(1, *shape, dtype=torch.float64)
         assert type(better.operator) is type(p.operator)
-        assert better.operator.image_shape == p.operator.image_shape
-        torch.testing.assert_close(better.operator.kernel, k.roll(1, 0))  # type: ignore[attr-defined]
+        (_, h, w), (_, small, narrow) = shape, better.operator.image_shape
+        top, left = (h - small) // 2, (w - narrow) // 2
+        torch.testing.assert_close(
+            better.operator(x[..., top : top + small, left : left + narrow]),
+            blur(shape, torch.from_numpy(moved), kind)(x),  # type: ignore[arg-type]
+        )
 
 
 def test_a_kernel_has_room_to_grow() -> None:
@@ -223,11 +251,27 @@ def test_a_kernel_has_room_to_grow() -> None:
     tight = Problem(seen, blur((3, 96, 96), torch.from_numpy(kernel).float()), Gaussian(0.01))
     found = correct(tight, denoise)
     assert found.kernel[:, [0, -1]].sum() < 0.01
-    shape = with_kernel(tight, found.kernel).operator.kernel.shape  # type: ignore[attr-defined]
-    assert shape == found.kernel.shape
+    better = with_kernel(tight, found.kernel)
+    assert better.operator.image_shape == (3, 96, 96)
     free = problem(y, kernel)
-    with pytest.raises(Unsupported, match="pad the kernel"):
-        with_kernel(free, found.kernel)
+    shape = with_kernel(free, found.kernel).operator.image_shape
+    assert shape > free.operator.image_shape
+    with pytest.raises(Unsupported, match="pad the kernel"):  # x of a solver has the size that it was started with
+        restore(free, denoise, Corrected(HQS(first=0.5), correct), steps=1)
+
+
+def test_zeros_around_a_kernel_are_cut_off_and_its_middle_stays() -> None:
+    kernel = np.pad(motion(9, 30), ((3, 8), (6, 1)))
+    inner = trimmed(kernel)
+    assert inner.shape < kernel.shape
+    assert all(n % 2 for n in inner.shape)
+    middle = [n // 2 - m // 2 for n, m in zip(kernel.shape, inner.shape)]
+    np.testing.assert_allclose(
+        inner, kernel[middle[0] : middle[0] + inner.shape[0], middle[1] : middle[1] + inner.shape[1]]
+    )
+    np.testing.assert_allclose(trimmed(inner), inner)
+    even = np.ones((4, 6)) / 24
+    np.testing.assert_array_equal(trimmed(even), even)
 
 
 def test_what_has_no_kernel_is_refused() -> None:

@@ -9,6 +9,7 @@ random numbers, of which most cancels so; what is left of that is small beside t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,33 +39,77 @@ class Ascent:
     error: float | None = None  # as of `Stretch`: deviation of theta, for each 1 of the doubt of the frame
     draws: int = 1
     most: int = 8  # slopes
-    gate: float = 20.0  # of twice the gain of the first step: what right kernels do not reach
+    least: float = 5.0  # of twice the gain of the first step: below, it stays
+    gate: float = 20.0  # of twice the gain of all steps: what right kernels do not reach
+    across: float = 5.0  # gain of the way to another change that is worth going
     furthest: float = 0.75  # of a step
     share: float = 0.08
     done: float = 0.06  # length of a step that is the last
 
-    def __call__(self, y: Array, frame: Frame, theta: Array, sigma_y: float, draw: Draw, seed: int = 0) -> Climbed:
-        """y (C, H, W); theta (3,) as the frame takes it."""
-        ways, share, gain, slopes = self.ways(frame), self.share, 0.0, 0
-        moved = before = None
-        while slopes < self.most and len(ways):
-            slope, known = self.slope(y, frame, theta, ways, sigma_y, draw, seed)
-            slopes += 1
-            doubt = ways / ((self.error or 0.12) * frame.doubt) ** 2
-            slope = slope - doubt @ theta
-            if moved is not None and before is not None:
-                found = float((before - slope) @ moved / (moved @ known @ moved + 1e-12))
-                share = float(np.clip(found, max(share / 2, 0.01), 1))
-                gain += float((before + slope) @ moved) / 2
-            step = np.linalg.solve(share * known + doubt @ ways.T, slope)
-            if moved is None and slope @ step < self.gate:
+    def __call__(
+        self,
+        y: Array,
+        frame: Frame,
+        theta: Array,
+        sigma_y: float,
+        draw: Draw,
+        seed: int = 0,
+        other: Array | None = None,
+    ) -> Climbed:
+        """y (C, H, W); theta (3,) as the frame takes it, and another that may be better though the slope at theta = 0 does not
+        tell: far from where it is the likeliest, a kernel has a flat likelihood."""
+        ways, measured = self.ways(frame), 0
+        if not len(ways):
+            return Climbed(frame(theta), theta, 0.0, 0)
+        doubt = ways / ((self.error or 0.12) * frame.doubt) ** 2
+
+        def slope(theta: Array) -> tuple[Array, Array]:
+            nonlocal measured
+            measured += 1
+            found, known = self.slope(y, frame, theta, ways, sigma_y, draw, seed)
+            return found - doubt @ theta, known
+
+        first = slope(theta)
+        moved, gain = self._climb(slope, first, theta, ways, doubt)
+        if not theta.any() and 2 * gain < self.gate:
+            moved, gain = theta, 0.0
+            if other is not None and other.any():
+                along = np.array([(other[0] + other[1] / 2) / LENGTH, other[2] / TURN])
+                end = along @ ways
+                last = slope(end)
+                gain = float(along @ (first[0] + 4 * slope(end / 2)[0] + last[0])) / 6  # Simpson's rule
+                if gain > self.across:
+                    moved, more = self._climb(slope, last, end, ways, doubt)
+                    gain += more
+                else:
+                    gain = 0.0
+        return Climbed(frame(moved), moved, gain, measured)
+
+    def _climb(
+        self,
+        slope: Callable[[Array], tuple[Array, Array]],
+        first: tuple[Array, Array],
+        theta: Array,
+        ways: Array,
+        doubt: Array,
+    ) -> tuple[Array, float]:
+        """(theta, gain of ln p) from the slope `first` there on."""
+        share, gain, (here, known) = self.share, 0.0, first
+        for _ in range(self.most):
+            step = np.linalg.solve(share * known + doubt @ ways.T, here)
+            if gain == 0 and here @ step < self.least:
                 break
             far = float(np.abs(step).max())
-            before, moved = slope, step * min(1.0, self.furthest / max(far, 1e-12))
+            moved = step * min(1.0, self.furthest / max(far, 1e-12))
             theta = theta + moved @ ways
             if far < self.done:
+                gain += float(here @ moved) / 2
                 break
-        return Climbed(frame(theta), theta, gain, slopes)
+            before, (here, known) = here, slope(theta)
+            found = float((before - here) @ moved / (moved @ known @ moved + 1e-12))
+            share = float(np.clip(found, max(share / 2, 0.01), 1))
+            gain += float((before + here) @ moved) / 2
+        return theta, gain
 
     @staticmethod
     def ways(frame: Frame) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import linalg, ndimage, optimize
@@ -55,6 +55,7 @@ class Stretched:
     kernel: Array  # the likeliest, or the given one where the picture does not say otherwise
     theta: Array
     gain: float  # of ln p(theta | y) over the given kernel
+    likeliest: Array = field(default_factory=lambda: np.zeros(3))  # theta, below the gate too
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class Stretch:
         found = optimize.minimize(cost, begin, method="Nelder-Mead", options={"maxfev": 60, "initial_simplex": corners})
         gain, theta = least - float(found.fun), found.x * likely
         if gain < (self.gate_round if round_ else self.gate):
-            return Stretched(frame(np.zeros(3)), np.zeros(3), gain)
-        return Stretched(frame(theta), theta, gain)
+            return Stretched(frame(np.zeros(3)), np.zeros(3), gain, theta)
+        return Stretched(frame(theta), theta, gain, theta)
 
     @staticmethod
     def _grid(likely: Array) -> Iterator[Array]:

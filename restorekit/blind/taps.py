@@ -5,10 +5,12 @@ that blur less, by far more than the errors that it looks for. A draw x from the
 algorithm with the expectation drawn: Wei and Tanner, JASA 1990), as long as the sampler is exact; so the same on measurements
 made of x itself, with the kernel as it is, is subtracted. What is left is
 
-    d = c G h + noise,   cov(noise) = kappa (gamma + c) G,
+    d = c G h + noise,   cov(noise) = (gamma + c + mismatch) G,
 
 G of the regression and c the share of it that y holds, as x is not seen (Louis, JRSS B 44, 1982): what d is of kernels that were
-changed on purpose. gamma is the spread over draws, and kappa, above 1, says that pictures are no draws of the prior.
+changed on purpose. gamma is the spread over draws, and mismatch, which nobody knows, says that pictures are no draws of the prior.
+Where they differ most from them is known: a kernel that is shifted is a picture that is shifted, and one that is wider a picture
+that is smoother. Of changes of these kinds d says nothing (`unseen`). Error of the taps and mismatch are integrated out.
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, ndimage, special
 
 from restorekit.blind.drawn import Array, Draw, blurred, window
+
+# Second differences, by which a narrow blur changes.
+SECOND = [[0, 1, 0], [0, -2, 0], [0, 1, 0]], [[0, 0, 0], [1, -2, 1], [0, 0, 0]], [[1, 0, -1], [0, 0, 0], [-1, 0, 1]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,24 +45,44 @@ class Regression:
         return Regression((columns @ columns.T).astype(np.float64), (columns @ residual).astype(np.float64))
 
 
+def unseen(kernel: Array, taps: NDArray[np.int64]) -> Array:
+    """(n, 5) changes of a kernel that a prior knows nothing of: shifts and blurs."""
+    wide = np.pad(kernel, 1)
+    second = [ndimage.convolve(wide, np.array(of, float), mode="constant") for of in SECOND]
+    found = [v[1:-1, 1:-1][tuple(taps.T)] for v in (*np.gradient(wide), *second)]
+    k = kernel[tuple(taps.T)]
+    return np.stack([v - k * v.sum() / k.sum() for v in found], 1)  # of sum 0
+
+
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """h = P a, sum h = 0: a of covariance I where the taps of h, k z, have independent z of deviation 1; P'G P is diagonal."""
+    """h = P a, a of covariance I where the taps of h, k z, sum h = 0, have independent z of deviation 1.
 
-    p: Array  # (n, n - 1)
-    power: Array  # (n - 1,): that diagonal, growing
+    B'G h = power a, where h has no part in `unseen`; and of what it has there B'G shows nothing.
+    """
+
+    p: Array  # (n, m)
+    b: Array  # (n, m)
+    power: Array  # (m,), growing
 
     @staticmethod
-    def of(gram: Array, k: Array) -> Modes:
+    def of(gram: Array, k: Array, unseen: Array) -> Modes:
         zero_sum = k[:, None] * linalg.null_space(k[None])
-        power, turned = np.linalg.eigh(zero_sum.T @ gram @ zero_sum)
-        return Modes(zero_sum @ turned, np.maximum(power, 1e-12 * power[-1]))
+        values, vectors = np.linalg.eigh(zero_sum.T @ gram @ zero_sum)
+        roots = np.sqrt(np.maximum(values, 1e-9 * values[-1]))
+        white, back = vectors * roots @ vectors.T, vectors / roots @ vectors.T
+        hidden = white @ np.linalg.lstsq(zero_sum, unseen, rcond=None)[0]
+        told = linalg.null_space(hidden.T) if hidden.shape[1] else np.eye(len(values))
+        u, s, vt = np.linalg.svd(told.T @ white, full_matrices=False)
+        u, s, vt = u[:, ::-1], s[::-1], vt[::-1]
+        return Modes(zero_sum @ vt.T, zero_sum @ back @ told @ (u * s), s**2)
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
     kernel: Array
-    shares: list[float]  # c, from the modes that y tells least of to those that it tells most of
+    shares: list[float]  # c, from the modes that y tells less of to those that it tells more of
+    error: float  # on average over what is likely of it
     moved: float  # |h| / |k|
 
 
@@ -65,26 +90,29 @@ class Found:
 class Taps:
     """The posterior mean of taps k (1 + error z), z normal, of sum 1, on the support of the kernel.
 
-    Only of the half of the modes that tells most.
+    Only of the half of the modes that tells more. error: None: any of `levels`, by what d says of them.
     """
 
-    error: float
+    error: float | None = None
     draws: int = 4
     changed: float = 0.2  # relative deviation of the changes on purpose
-    kappa: float = 1.5
+    levels: tuple[float, ...] = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+    mismatch: tuple[float, ...] = (0.0, 0.1, 0.3)  # each as likely, of each band of modes on its own
     bands: int = 4  # of modes, each with a c and a gamma of its own
     support: float = 1e-3  # of the largest tap
+    fewest: int = 16  # modes
 
     def __call__(self, y: Array, kernel: Array, sigma_y: float, draw: Draw, rng: np.random.Generator) -> Found:
         """y (C, H, W), kernel (h, w) of sum 1."""
         taps = np.argwhere(kernel > self.support * kernel.max())
         at, k = tuple(taps.T), kernel[tuple(taps.T)]
-        if len(taps) < 2:
-            return Found(kernel, [], 0.0)
+        hidden = unseen(kernel, taps)
+        if len(taps) - 1 - hidden.shape[1] < self.fewest:
+            return Found(kernel, [], 0.0, 0.0)
         x = [draw(y, kernel, i) for i in range(self.draws)]
         seen = [Regression.of(y, v, kernel, taps) for v in x]
-        modes = Modes.of(sum(r.gram for r in seen) / (self.draws * sigma_y**2), k)  # type: ignore[arg-type]
-        away = self.changed * rng.standard_normal((self.draws, len(k) - 1))
+        modes = Modes.of(sum(r.gram for r in seen) / (self.draws * sigma_y**2), k, hidden)  # type: ignore[arg-type]
+        away = self.changed * rng.standard_normal((self.draws, len(modes.power)))
         right = np.empty((3, self.draws, len(k)))
         for i, v in enumerate(x):
             changed = kernel.copy()
@@ -93,22 +121,28 @@ class Taps:
             made = [blurred(v, of) + noise for of in (kernel, changed)]
             again = self.draws + i  # with other random numbers: with the same, what is subtracted is not 0 on average
             right[:, i] = seen[i].right, *(Regression.of(m, draw(m, kernel, again), kernel, taps).right for m in made)
-        d, known = ((v - right[1]) @ modes.p / sigma_y**2 for v in (right[0], right[2]))
-        a, shares = self._mean(modes.power, d, known, away)
+        d, known = ((v - right[1]) @ modes.b / sigma_y**2 for v in (right[0], right[2]))
+        a, shares, error = self._mean(modes.power, d, known, away)
         values = np.maximum(k + modes.p @ a, 0)
         out = np.zeros_like(kernel)
         out[at] = values / values.sum()
-        return Found(out, shares, float(np.linalg.norm(out - kernel) / np.linalg.norm(kernel)))
+        return Found(out, shares, error, float(np.linalg.norm(out - kernel) / np.linalg.norm(kernel)))
 
-    def _mean(self, power: Array, d: Array, known: Array, away: Array) -> tuple[Array, list[float]]:
-        """(a, shares) of d, and of what is known of those of `away`, all (draws, n - 1)."""
-        a, shares, variance = np.zeros_like(power), [], self.error**2
+    def _mean(self, power: Array, d: Array, known: Array, away: Array) -> tuple[Array, list[float], float]:
+        """(a, shares, error) of d, and of what is known of those of `away`, all (draws, m)."""
+        level = np.array(self.levels if self.error is None else [self.error])[:, None, None]
         bands = np.array_split(np.arange(len(power)), min(self.bands, len(power)))
-        for own in bands[len(bands) // 2 :]:
+        bands, shares, found, evidence = bands[len(bands) // 2 :], [], [], np.zeros(len(level))
+        for own in bands:
             w, z, mean = power[own], away[:, own], d[:, own].mean(0)
             c = float(np.clip((known[:, own] * z).sum() / (w * z**2).sum(), 1e-3, 1))
             gamma = float((d[:, own].var(0, ddof=1) / w).mean() / len(d)) if len(d) > 1 else 1 - c
-            noise = self.kappa * (gamma + c)
-            a[own] = variance * c * mean / (noise + variance * c**2 * w)
+            variance = gamma + c + np.array(self.mismatch)[:, None] + level**2 * c**2 * w  # of mean / sqrt(w)
+            likely = -0.5 * (np.log(variance) + mean**2 / w / variance).sum(-1)
+            found.append((special.softmax(likely, 1)[..., None] * level**2 * c * mean / variance).sum(1))
+            evidence += special.logsumexp(likely, 1)
             shares.append(round(c, 4))
-        return a, shares
+        weights, a = special.softmax(evidence), np.zeros_like(power)
+        for own, means in zip(bands, found):
+            a[own] = weights @ means
+        return a, shares, float(weights @ level.ravel())

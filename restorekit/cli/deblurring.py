@@ -23,7 +23,7 @@ from restorekit.kernel_files import kernel_file
 from restorekit.likelihood import Gaussian
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
-from restorekit.solvers.corrected import Kernel, KernelCorrection, room, with_kernel
+from restorekit.solvers.corrected import Kernel, KernelCorrection, with_kernel
 from restorekit.types import Latent, Problem
 from restorekit.units import units_of
 
@@ -130,16 +130,12 @@ class Deblurring(Job):
 
     @cached_property
     def operator(self) -> Operator:
-        """With the kernel that was given, and room for it to grow where it is going to be corrected."""
+        """With the kernel that was given."""
         try:
             blur(self._shape, self.given)  # refuses kernels larger than the picture
-            k = self.given
-            if self.correction is not None:
-                (top, bottom), (left, right) = room(k.numpy(), self._shape[1:])
-                k = torch.nn.functional.pad(k, (left, right, top, bottom))
             if self.edges == "free":
-                return FreeBlur.of(self._shape, k)
-            return blur(self._shape, k, self.edges)
+                return FreeBlur.of(self._shape, self.given)
+            return blur(self._shape, self.given, self.edges)
         except BadInput:
             raise
         except ValueError as error:
@@ -158,7 +154,8 @@ class Deblurring(Job):
 
     @cached_property
     def problem(self) -> Problem:
-        return self.as_given if self.found is None else with_kernel(self.as_given, self.found.kernel)
+        found = self.found
+        return with_kernel(self.as_given, found.kernel) if found is not None and found.changed else self.as_given
 
     @property
     def inputs(self) -> list[Path]:
