@@ -194,7 +194,8 @@ class FreeBlur(LinearOperator):
     @cached_property
     def _grid(self) -> tuple[int, int]:
         """As large as x, or a little larger: some sizes take several times as long."""
-        return next_fast_len(self.image_shape[1], real=True), next_fast_len(self.image_shape[2], real=True)
+        h, w = (int(next_fast_len(n, real=True) or n) for n in self.image_shape[1:])
+        return h, w
 
     @cached_property
     def _otf(self) -> Tensor:

@@ -83,7 +83,7 @@ class KernelCorrection:
     @property
     def calls(self) -> int:
         """Network calls, at most."""
-        slopes = 2 * Ascent.most + 2
+        slopes = 2 * (Ascent.most + 1 + Ascent.checks)
         return self.steps * (2 * slopes * Ascent.draws + 3 * Taps.draws) if self.draws else 0
 
     def __call__(self, problem: Problem, denoise: Denoiser, told: Callable[[int], None] = lambda calls: None) -> Kernel:

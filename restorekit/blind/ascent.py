@@ -4,13 +4,14 @@
 
 (Fisher's identity: Dempster, Laird and Rubin, JRSS B 39, 1977.) The phases that `blind.spectrum` cannot see tell here. What the
 same draws find on measurements made of x itself, by K as it is, is subtracted: a sampler is exact only in part. With the same
-random numbers, of which most cancels so; what is left of that is small beside the slope of kernels that are off by some percent.
+random numbers, of which most cancels so. What is left of that may look like a kernel that is off by some percent; so a change is
+made only where other random numbers, half the way there, say that it goes up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from restorekit.blind.drawn import Array, Draw, blurred, window
 from restorekit.blind.stretch import ROUND, Frame
 
 LENGTH, TURN = 0.1, np.radians(5)  # what counts as 1 of theta below
+FRESH = 500  # number of the first draw that nothing else is made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,7 @@ class Climbed:
     kernel: Array
     theta: Array
     gain: float  # about what ln p(y | theta) is higher, 0 where the kernel stays
-    slopes: int  # that were measured
+    slopes: int  # that were measured, of a draw each
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,13 @@ class Ascent:
 
     error: float | None = None  # as of `Stretch`: deviation of theta, for each 1 of the doubt of the frame
     draws: int = 1
-    most: int = 8  # slopes
+    most: int = 8  # steps
     least: float = 5.0  # of twice the gain of the first step: below, it stays
-    gate: float = 20.0  # of twice the gain of all steps: what right kernels do not reach
-    across: float = 5.0  # gain of the way to another change that is worth going
+    gate: float = 9.0  # of twice the gain of all steps
+    checks: int = 2  # draws, with other random numbers, of whether it is better
+    sure: float = (
+        5.0  # gain that these must tell: of right kernels it is below 0, by as much as what seemed better is off
+    )
     furthest: float = 0.75  # of a step
     share: float = 0.08
     done: float = 0.06  # length of a step that is the last
@@ -65,36 +70,35 @@ class Ascent:
 
         def slope(theta: Array) -> tuple[Array, Array]:
             nonlocal measured
-            measured += 1
+            measured += self.draws
             found, known = self.slope(y, frame, theta, ways, sigma_y, draw, seed)
             return found - doubt @ theta, known
 
-        first = slope(theta)
-        moved, gain = self._climb(slope, first, theta, ways, doubt)
-        if not theta.any() and 2 * gain < self.gate:
-            moved, gain = theta, 0.0
-            if other is not None and other.any():
-                along = np.array([(other[0] + other[1] / 2) / LENGTH, other[2] / TURN])
-                end = along @ ways
-                last = slope(end)
-                gain = float(along @ (first[0] + 4 * slope(end / 2)[0] + last[0])) / 6  # Simpson's rule
-                if gain > self.across:
-                    moved, more = self._climb(slope, last, end, ways, doubt)
-                    gain += more
-                else:
-                    gain = 0.0
-        return Climbed(frame(moved), moved, gain, measured)
+        def told(along: Array) -> float:
+            """Gain of the whole way, by the slope in the middle of it and by random numbers of its own."""
+            nonlocal measured
+            measured += self.checks
+            middle, fresh = along @ ways / 2, replace(self, draws=self.checks)
+            found, _ = fresh.slope(y, frame, middle, ways, sigma_y, draw, seed + 1, first=FRESH, apart=self.checks)
+            return float(along @ (found - doubt @ middle))
+
+        moved, gain = self._climb(slope, theta, ways, doubt)
+        if theta.any():  # known to be off
+            return Climbed(frame(moved), moved, gain, measured)
+        if 2 * gain >= self.gate and told(np.linalg.lstsq(ways.T, moved, rcond=None)[0]) > self.sure:
+            return Climbed(frame(moved), moved, gain, measured)
+        if other is not None and other.any():
+            along = np.array([(other[0] + other[1] / 2) / LENGTH, other[2] / TURN])
+            if (gain := told(along)) > self.sure:
+                moved, more = self._climb(slope, along @ ways, ways, doubt)
+                return Climbed(frame(moved), moved, gain + more, measured)
+        return Climbed(frame(theta), theta, 0.0, measured)
 
     def _climb(
-        self,
-        slope: Callable[[Array], tuple[Array, Array]],
-        first: tuple[Array, Array],
-        theta: Array,
-        ways: Array,
-        doubt: Array,
+        self, slope: Callable[[Array], tuple[Array, Array]], theta: Array, ways: Array, doubt: Array
     ) -> tuple[Array, float]:
-        """(theta, gain of ln p) from the slope `first` there on."""
-        share, gain, (here, known) = self.share, 0.0, first
+        """(theta, gain of ln p), from `theta` on."""
+        share, gain, (here, known) = self.share, 0.0, slope(theta)
         for _ in range(self.most):
             step = np.linalg.solve(share * known + doubt @ ways.T, here)
             if gain == 0 and here @ step < self.least:
@@ -121,17 +125,27 @@ class Ascent:
         return np.array([[LENGTH * (1 - form / 2), LENGTH * form, 0.0], [0.0, 0.0, TURN]])
 
     def slope(
-        self, y: Array, frame: Frame, theta: Array, ways: Array, sigma_y: float, draw: Draw, seed: int
+        self,
+        y: Array,
+        frame: Frame,
+        theta: Array,
+        ways: Array,
+        sigma_y: float,
+        draw: Draw,
+        seed: int,
+        first: int = 0,
+        apart: int = 0,
     ) -> tuple[Array, Array]:
-        """(slope (n,), what it would change by if x were seen (n, n)), by `ways` (n, 3), the mean of `draws`."""
+        """(slope (n,), what it would change by if x were seen (n, n)), by `ways` (n, 3), the mean of `draws` numbered from
+        `first` on; those of the twin are numbered `apart` from them."""
         kernel, rng = frame(theta), np.random.default_rng(seed)
         changes = [frame(theta + way / 2) - frame(theta - way / 2) for way in ways]
         slope, known = np.zeros(len(ways)), np.zeros((len(ways), len(ways)))
-        for number in range(self.draws):
+        for number in range(first, first + self.draws):
             x = draw(y, kernel, number)
             made = blurred(x, kernel) + sigma_y * rng.standard_normal(y.shape)
             own, seen = correlations(y, x, kernel, changes)
-            slope += own - correlations(made, draw(made, kernel, number), kernel, changes)[0]
+            slope += own - correlations(made, draw(made, kernel, number + apart), kernel, changes)[0]
             known += seen
         scale = self.draws * sigma_y**2
         return slope / scale, known / scale

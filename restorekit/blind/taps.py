@@ -49,7 +49,7 @@ def unseen(kernel: Array, taps: NDArray[np.int64]) -> Array:
     """(n, 5) changes of a kernel that a prior knows nothing of: shifts and blurs."""
     wide = np.pad(kernel, 1)
     second = [ndimage.convolve(wide, np.array(of, float), mode="constant") for of in SECOND]
-    found = [v[1:-1, 1:-1][tuple(taps.T)] for v in (*np.gradient(wide), *second)]
+    found = [v[1:-1, 1:-1][tuple(taps.T)] for v in (*(np.gradient(wide, axis=i) for i in (0, 1)), *second)]
     k = kernel[tuple(taps.T)]
     return np.stack([v - k * v.sum() / k.sum() for v in found], 1)  # of sum 0
 
