@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -39,27 +40,39 @@ def psnr(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0) -> float:
     return math.inf if error == 0 else 20 * (math.log10(data_range) - math.log10(error))
 
 
-def ssim(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0) -> float:
+def ssim(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0, valid: np.ndarray | None = None) -> float:
     """Structural similarity of Wang et al. 2004 (Gaussian window, sigma 1.5), at most 1, mean over bands of (C, H, W).
 
     The mean leaves out a border of half the 11-pixel window. A side under 11 pixels has no such inside: the border is
-    then half the largest odd window that fits, and the Gaussian sees mirrored pixels beyond it.
+    then half the largest odd window that fits, and the Gaussian sees mirrored pixels beyond it. valid (H, W): pixels that
+    count; a window with any other is left out, and BadInput where none is left.
     """
+    from scipy.ndimage import minimum_filter
     from skimage.metrics import structural_similarity
 
     x, truth = _pair(x, truth)
     short = min(11, *x.shape[1:])
-    value = structural_similarity(
+    window = short - 1 + short % 2
+    found: Any = structural_similarity(
         x,
         truth,
-        win_size=short - 1 + short % 2,
+        full=True,
+        win_size=window,
         data_range=data_range,
         gaussian_weights=True,
         sigma=1.5,
         use_sample_covariance=False,
         channel_axis=0,
     )
-    return float(np.mean(value))
+    value, each = found
+    if valid is None:
+        return float(np.mean(value))
+    whole = minimum_filter(valid, window, mode="constant", cval=0)
+    if not whole.any():
+        raise BadInput(
+            f"no window of {window}x{window} pixels is without no data; leave out ssim (--names psnr,mae,rmse)"
+        )
+    return float(each[:, whole].mean())
 
 
 def spread_skill(samples: np.ndarray, truth: np.ndarray) -> float:
@@ -144,12 +157,23 @@ def luma(x: np.ndarray) -> np.ndarray:
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr, "ssim": ssim, "mae": mae, "rmse": rmse}
 
 
-def compare(x: np.ndarray, truth: np.ndarray, names: Iterable[str] | None = None) -> dict[str, float]:
-    """The named metrics (default: all) of a picture (C, H, W) in [0, 1]; BadInput for an unknown name."""
+def compare(
+    x: np.ndarray, truth: np.ndarray, names: Iterable[str] | None = None, valid: np.ndarray | None = None
+) -> dict[str, float]:
+    """The named metrics (default: all) of a picture (C, H, W) in [0, 1]; BadInput for an unknown name.
+
+    valid (H, W): pixels that count, all where left out.
+    """
     names = list(METRICS if names is None else names)
     if unknown := [name for name in names if name not in METRICS]:
         raise BadInput(f"unknown metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
-    return {name: METRICS[name](x, truth) for name in names}
+    if valid is None:
+        return {name: METRICS[name](x, truth) for name in names}
+    x, truth = _pair(x, truth)
+    if not valid.any():
+        raise BadInput("no pixel holds data in both; compare pictures that do")
+    inside = x[:, valid][:, None], truth[:, valid][:, None]
+    return {n: ssim(x, truth, valid=valid) if n == "ssim" else METRICS[n](*inside) for n in names}
 
 
 def estimate_sigma(x: np.ndarray, valid: np.ndarray | None = None) -> float:

@@ -114,9 +114,13 @@ class KernelCorrection:
                 x = step.x
             return x[0].double().cpu().numpy()
 
-        part = rough_part(y, self.side)
+        part, frame = rough_part(y, self.side), Frame(kernel)
         other = stretched.likeliest if stretched.gain > SEEN else None
-        climbed = Ascent(self.error)(part, Frame(kernel), stretched.theta, sigma_y, draw, self.seed, other)
+        climbed = Ascent(self.error)(part, frame, stretched.theta, sigma_y, draw, self.seed, other)
+        if self.error is None and (
+            frame.straight or frame.round
+        ):  # a shape with a name, whose taps are not off one by one
+            return Kernel(climbed.kernel, stretched, climbed, nfe=calls[0])
         found = Taps(self.error)(part, climbed.kernel, sigma_y, draw, rng)
         return Kernel(found.kernel, stretched, climbed, found, calls[0])
 

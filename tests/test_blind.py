@@ -9,9 +9,10 @@ import pytest
 from scipy import ndimage, optimize
 from skimage import data
 
-from restorekit.blind.families import Families, gaussian, motion
+from restorekit.blind.families import Families, disc, gaussian, motion
 from restorekit.blind.spectrum import Whittle
 from restorekit.blind.stretch import Frame, Stretch
+from restorekit.kernels import kernel
 
 SIGMA_Y = 0.01
 
@@ -128,3 +129,14 @@ def test_a_motion_that_nothing_is_known_of_is_found(name: str) -> None:
 
 def test_no_blur_is_found_in_a_sharp_picture() -> None:
     assert Families(longest=12, turns=6)(blurred(PICTURES["astronaut"], np.ones((1, 1))), SIGMA_Y).gain < 24
+
+
+def test_lines_are_told_from_other_kernels() -> None:
+    assert Frame(np.pad(motion(15, 30), 3)).straight
+    assert Frame(kernel("motion:5:70").double().numpy()).straight
+    curved = np.pad(motion(9, 0), 6) + np.roll(np.pad(motion(9, 60), 6), (-2, 5), (0, 1))
+    for other in (gaussian(0.5), gaussian(2), disc(4), curved / curved.sum()):
+        assert not Frame(other).straight
+    assert Frame(gaussian(2)).round
+    assert Frame(disc(4)).round
+    assert not Frame(curved / curved.sum()).round

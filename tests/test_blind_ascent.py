@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from skimage import data
 
-from restorekit.blind.ascent import LENGTH, TURN, Ascent, correlations
+from restorekit.blind.ascent import FRESH, LENGTH, TURN, Ascent, correlations
 from restorekit.blind.drawn import blurred
 from restorekit.blind.families import gaussian, motion
 from restorekit.blind.stretch import Frame
@@ -110,6 +110,50 @@ def test_on_a_photograph_it_finds_what_the_spectrum_does_not() -> None:
     assert turn == pytest.approx(0, abs=0.02)
     assert found.climbed.gain > 20
     assert 1 < found.climbed.slopes <= Ascent.most
+
+
+def hill(theta: np.ndarray, ways: np.ndarray, top: float, share: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """(slope, its change) of a likelihood whose top is `top` LENGTHs away, and flat beyond 2 of them."""
+    at = np.linalg.lstsq(ways.T, theta, rcond=None)[0]
+    away = np.array([top, 0.0]) - at
+    return 60 * away * (np.abs(away) < 2), 60 / 0.08 * share * np.eye(2)
+
+
+@pytest.mark.parametrize(
+    ("top", "told", "other", "reached"),
+    [
+        (0.0, True, None, 0.0),  # a right kernel
+        (1.0, True, None, 1.0),
+        (1.0, False, None, 0.0),  # other random numbers do not see it
+        (3.0, True, None, 0.0),  # too far to be felt
+        (3.0, True, 2.6, 3.0),  # but where the spectrum points there
+        (3.0, False, 2.6, 0.0),
+    ],
+)
+def test_it_goes_where_fresh_draws_agree(
+    monkeypatch: pytest.MonkeyPatch, top: float, told: bool, other: float | None, reached: float
+) -> None:
+    ways = Ascent.ways(FRAME)
+
+    def slope(self: Ascent, y, frame, theta, ways, sigma_y, draw, seed, first=0, apart=0):  # type: ignore[no-untyped-def]
+        if first == FRESH:
+            assert apart == self.draws == 2
+            return (
+                (hill(theta, ways, top) if told else hill(theta, ways, -1.0))
+                if top < 2
+                else (
+                    np.array([40.0 if told else -40.0, 0.0]),
+                    np.eye(2),
+                )
+            )
+        return hill(theta, ways, top)
+
+    monkeypatch.setattr(Ascent, "slope", slope)
+    beyond = None if other is None else other * ways[0]
+    found = Ascent(error=5.0)(np.zeros((1, 9, 9)), FRAME, np.zeros(3), 0.01, lambda *_: np.zeros(1), 0, beyond)
+    at = np.linalg.lstsq(ways.T, found.theta, rcond=None)[0]
+    assert at == pytest.approx([reached, 0], abs=0.1)
+    assert (found.gain > 5) == (reached != 0)
 
 
 def test_a_round_kernel_and_a_constant_picture_say_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 from restorekit import io
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
+from restorekit.metrics import compare
 from restorekit.nodata import Empty, empty_at, nodata_of
 
 
@@ -103,3 +105,26 @@ def test_a_kernel_is_not_looked_for_where_data_is_missing(tmp_path: Path) -> Non
         assert found.exit_code == 1
         assert "no data; do that on a part without" in str(found.exception)
         assert not target.exists()
+
+
+def test_metrics_leave_it_out(tmp_path: Path) -> None:
+    truth = scene().astype(np.float32)
+    out = truth + 0.01
+    held = truth.copy()
+    held[5:9, 3:7], out[5:9, 3:7] = -9999, 0.9
+    for name, raw in (("truth.tif", held), ("out.tif", out), ("whole.tif", truth)):
+        geotiff(tmp_path / name, raw, "-9999")
+    found = run("metrics", tmp_path / "out.tif", tmp_path / "truth.tif", "--json")
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout)
+    assert [values["rmse"], values["mae"]] == pytest.approx([0.01, 0.01], rel=1e-4)
+    assert values["psnr"] == pytest.approx(40, abs=0.01)
+    assert values["ssim"] > 0.99
+    assert "2.5% of the pixels are no data" in found.stderr
+    assert json.loads(run("metrics", tmp_path / "out.tif", tmp_path / "whole.tif", "--json").stdout)["ssim"] < 0.98
+    valid = np.zeros((24, 27), bool)
+    with pytest.raises(BadInput, match="no pixel holds data"):
+        compare(truth[None], truth[None], valid=valid)
+    valid[:, ::2] = True
+    with pytest.raises(BadInput, match="no window of 11x11"):
+        compare(truth[None], truth[None], valid=valid)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from restorekit.blind.drawn import Array, Draw, blurred, window
-from restorekit.blind.stretch import ROUND, Frame
+from restorekit.blind.stretch import Frame
 
 LENGTH, TURN = 0.1, np.radians(5)  # what counts as 1 of theta below
 FRESH = 500  # number of the first draw that nothing else is made of
@@ -118,10 +118,9 @@ class Ascent:
     @staticmethod
     def ways(frame: Frame) -> Array:
         """(2, 3) changes of theta: of length along its longer axis and of direction; none of a round kernel."""
-        size_form = frame.doubt[1]
-        if size_form < ROUND:
+        if frame.round:
             return np.zeros((0, 3))
-        form = size_form / 2
+        form = frame.doubt[1] / 2
         return np.array([[LENGTH * (1 - form / 2), LENGTH * form, 0.0], [0.0, 0.0, TURN]])
 
     def slope(

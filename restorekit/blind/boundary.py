@@ -6,9 +6,11 @@ run in from the edges, and the edges are rougher than they were restored with no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from restorekit.operators import CircularBlur, FreeBlur, LinearOperator, ReflectBlur, conjugate_gradients
@@ -40,12 +42,17 @@ class _Smooth:
     def __call__(self, operator: CircularBlur | ReflectBlur | FreeBlur) -> Tensor:
         a, b, around = 1 / self.sigma_y**2, 1 / self.slope**2, isinstance(operator, CircularBlur)
         h, w = operator.image_shape[1:]
-        waves = [2 - 2 * torch.cos(2 * torch.pi * torch.arange(n, dtype=self.y.dtype) / n) for n in (h, w)]
-        rough = waves[0][:, None] + waves[1][None, : w // 2 + 1]
-        inverse = 1 / (a * torch.fft.rfft2(operator.kernel, s=(h, w)).abs() ** 2 + b * rough + 1e-3)
+        grid = (h, w) if around else [int(next_fast_len(n, real=True) or n) for n in (h, w)]
+        waves = [2 - 2 * torch.cos(2 * torch.pi * torch.arange(n, dtype=self.y.dtype) / n) for n in grid]
+        rough = waves[0][:, None] + waves[1][None, : grid[1] // 2 + 1]
+        inverse = 1 / (a * torch.fft.rfft2(operator.kernel, s=grid).abs() ** 2 + b * rough + 1e-3)
+
+        def nearly(r: Tensor) -> Tensor:
+            return torch.fft.irfft2(torch.fft.rfft2(r, s=grid) * inverse, s=grid)[..., :h, :w]
+
         return conjugate_gradients(
             lambda x: a * operator.adjoint(operator(x)) + b * _rough(x, around), a * operator.adjoint(self.y),
-            operator.estimate(self.y), lambda r: torch.fft.irfft2(torch.fft.rfft2(r) * inverse, s=(h, w)), 80, 1e-3,
+            operator.estimate(self.y), nearly, 80, 1e-3,
         )  # fmt: skip
 
     def energy(self, operator: LinearOperator, x: Tensor, edge: Tensor) -> float:
@@ -73,14 +80,17 @@ def boundary_of(y: Tensor, kernel: Tensor, sigma_y: float, excess: float = 0.012
     shape = (y.shape[1], y.shape[2], y.shape[3])
     free, reflect, circular = FreeBlur.of(shape, kernel), ReflectBlur(shape, kernel), CircularBlur(shape, kernel)
 
-    def ratio(seen: Tensor, operator: CircularBlur | ReflectBlur) -> tuple[float, Tensor]:
+    def ratio(seen: Tensor, operators: list[CircularBlur | ReflectBlur]) -> Iterator[tuple[float, Tensor]]:
         smooth = _Smooth(seen, sigma_y, slope)
-        x = smooth(operator)
-        return smooth.energy(operator, x, edge) / smooth.energy(free, smooth(free), edge), x
+        least = smooth.energy(free, smooth(free), edge)
+        for operator in operators:
+            x = smooth(operator)
+            yield smooth.energy(operator, x, edge) / least, x
 
-    found, x = ratio(y, reflect)
-    if found < AROUND:
+    found = ratio(y, [reflect, circular])
+    mirrored, x = next(found)
+    if mirrored < AROUND:
         noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype).to(y.device)
-        if found - ratio(reflect(x) + sigma_y * noise, reflect)[0] < excess:
+        if mirrored - next(ratio(reflect(x) + sigma_y * noise, [reflect]))[0] < excess:
             return "reflect"
-    return "circular" if ratio(y, circular)[0] < AROUND else "free"
+    return "circular" if next(found)[0] < AROUND else "free"

@@ -39,17 +39,25 @@ def pictures(
 ) -> None:
     """Compare PICTURE with TRUTH on [0, 1]. restorekit metrics out.png truth.png"""
     import json
+    import sys
+
+    import numpy as np
 
     from restorekit import io
     from restorekit.cli.options import span
     from restorekit.errors import BadInput
     from restorekit.metrics import compare
 
-    a, b = (io.read(path, span(range_)).pixels for path in (picture, truth))
+    read = [io.read(path, span(range_)) for path in (picture, truth)]
+    a, b = (p.pixels for p in read)
     if 2 * crop >= min(a.shape[1:]):
         raise BadInput(f"--crop {crop} leaves nothing of {a.shape[1]}x{a.shape[2]} pixels; choose a smaller one")
     inner = slice(crop, -crop or None)
-    values = compare(a[:, inner, inner], b[:, inner, inner], names.split(",") if names else None)
+    valid = None
+    if a.shape[1:] == b.shape[1:] and (empty := [p.empty.where for p in read if p.empty is not None]):
+        valid = ~np.logical_or.reduce(empty)[inner, inner]
+        print(f"restorekit: note: {1 - valid.mean():.1%} of the pixels are no data and left out", file=sys.stderr)
+    values = compare(a[:, inner, inner], b[:, inner, inner], names.split(",") if names else None, valid)
     if as_json:
         print(json.dumps({k: v if v != float("inf") else "inf" for k, v in values.items()}))
     else:
