@@ -23,7 +23,7 @@ from restorekit.kernel_files import kernel_file
 from restorekit.likelihood import Gaussian
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
-from restorekit.solvers.corrected import Kernel, KernelCorrection, with_kernel
+from restorekit.solvers.corrected import Kernel, KernelCorrection, trimmed, with_kernel
 from restorekit.types import Latent, Problem
 from restorekit.units import units_of
 
@@ -183,10 +183,11 @@ class Deblurring(Job):
         record = {"boundary": self.edges, "kernel": kernel}
         if not self.outputs:
             return [], record
-        best = self.given.double().numpy() if self.found is None else self.found.kernel
+        found = self.found
+        best = self.given.double().numpy() if found is None or not found.changed else trimmed(found.kernel)
         file, picture = self.outputs
         io.write(file, best[None].astype(np.float32), io.Picture(best[None].astype(np.float32)))
-        shown = _shown(*([] if self.found is None else [self.given.double().numpy()]), best)
+        shown = _shown(*([] if found is None else [self.given.double().numpy()]), best)
         io.write(picture, shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
         return self.outputs, record
 
