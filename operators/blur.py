@@ -194,7 +194,7 @@ class FreeBlur(LinearOperator):
     @cached_property
     def _grid(self) -> tuple[int, int]:
         """As large as x, or a little larger: some sizes take several times as long."""
-        h, w = (int(next_fast_len(n, real=True) or n) for n in self.image_shape[1:])
+        h, w = (int(next_fast_len(n, real=True)) for n in self.image_shape[1:])  # type: ignore[arg-type]
         return h, w
 
     @cached_property

@@ -28,13 +28,13 @@ from restorekit.operators import CircularBlur, FreeBlur, ReflectBlur, SymmetricB
 from restorekit.solvers.diffpir import HQS, DiffPIR
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
-SEEN = 4.0  # gain by the spectrum, below its gate, that is worth a look by draws
+WORTH_A_LOOK = 4.0  # gain by the spectrum, below its gate, that is worth a look by draws
 Blur = CircularBlur | FreeBlur | ReflectBlur | SymmetricBlur
 
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """(h, w) of sum 1, as large as the given one, and how it was found."""
+    """(h, w) of sum 1, the given one and its room to grow (`room`), and how it was found."""
 
     kernel: Array
     stretched: Stretched | None = None
@@ -54,7 +54,8 @@ class Kernel:
             better = self.climbed or self.stretched
             size, form, turn = (float(t) for t in better.theta)
             found |= {"length": np.exp(size + form / 2), "width": np.exp(size - form / 2), "turn": np.degrees(turn)}
-            found |= {"gain": self.stretched.gain} if self.climbed is None else {"gain": self.climbed.gain}
+            by_spectrum = self.stretched.gain if self.climbed is None or self.stretched.theta.any() else 0.0
+            found |= {"gain": by_spectrum + (0.0 if self.climbed is None else self.climbed.gain)}
         plain = {k: round(float(v), 4) for k, v in found.items()} | {"nfe": self.nfe}
         return plain | ({} if self.taps is None else {"taps": _taps(self.taps)})
 
@@ -115,7 +116,7 @@ class KernelCorrection:
             return x[0].double().cpu().numpy()
 
         part, frame = rough_part(y, self.side), Frame(kernel)
-        other = stretched.likeliest if stretched.gain > SEEN else None
+        other = stretched.likeliest if stretched.gain > WORTH_A_LOOK else None
         climbed = Ascent(self.error)(part, frame, stretched.theta, sigma_y, draw, self.seed, other)
         if self.error is None and (
             frame.straight or frame.round
@@ -181,9 +182,8 @@ def with_kernel(problem: Problem, kernel: Array) -> Problem:
 def _of_same_size(problem: Problem, kernel: Array) -> Problem:
     """`with_kernel`, x of the size that it has. Raises `Unsupported` where the kernel does not fit."""
     a, _ = checked(problem)
-    better = with_kernel(problem, kernel)
     if not isinstance(a, FreeBlur):
-        return better
+        return with_kernel(problem, kernel)
     inner = trimmed(kernel)
     before = [n // 2 - m // 2 for n, m in zip(a.kernel.shape, inner.shape)]
     after = [n - m - b for n, m, b in zip(a.kernel.shape, inner.shape, before)]

@@ -4,8 +4,8 @@
 
 (Fisher's identity: Dempster, Laird and Rubin, JRSS B 39, 1977.) The phases that `blind.spectrum` cannot see tell here. What the
 same draws find on measurements made of x itself, by K as it is, is subtracted: a sampler is exact only in part. With the same
-random numbers, of which most cancels so. What is left of that may look like a kernel that is off by some percent; so a change is
-made only where other random numbers, half the way there, say that it goes up.
+random numbers, of which most cancels so. What is left of that may look like a kernel that is off by some percent; so a kernel that
+the spectrum does not say is off is changed only where other random numbers, half the way there, say that it goes up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FRESH = 500  # number of the first draw that nothing else is made of
 class Climbed:
     kernel: Array
     theta: Array
-    gain: float  # about what ln p(y | theta) is higher, 0 where the kernel stays
+    gain: float  # about what ln p(y | theta) is higher than at the start, 0 where nothing is changed
     slopes: int  # that were measured, of a draw each
 
 
@@ -83,7 +83,7 @@ class Ascent:
             return float(along @ (found - doubt @ middle))
 
         moved, gain = self._climb(slope, theta, ways, doubt)
-        if theta.any():  # known to be off
+        if theta.any():  # the spectrum says that it is off
             return Climbed(frame(moved), moved, gain, measured)
         if 2 * gain >= self.gate and told(np.linalg.lstsq(ways.T, moved, rcond=None)[0]) > self.sure:
             return Climbed(frame(moved), moved, gain, measured)

@@ -42,7 +42,7 @@ class _Smooth:
     def __call__(self, operator: CircularBlur | ReflectBlur | FreeBlur) -> Tensor:
         a, b, around = 1 / self.sigma_y**2, 1 / self.slope**2, isinstance(operator, CircularBlur)
         h, w = operator.image_shape[1:]
-        grid = (h, w) if around else [int(next_fast_len(n, real=True) or n) for n in (h, w)]
+        grid = (h, w) if around else [int(next_fast_len(n, real=True)) for n in (h, w)]  # type: ignore[arg-type]
         waves = [2 - 2 * torch.cos(2 * torch.pi * torch.arange(n, dtype=self.y.dtype) / n) for n in grid]
         rough = waves[0][:, None] + waves[1][None, : grid[1] // 2 + 1]
         inverse = 1 / (a * torch.fft.rfft2(operator.kernel, s=grid).abs() ** 2 + b * rough + 1e-3)

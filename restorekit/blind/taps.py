@@ -39,8 +39,10 @@ class Regression:
         """y (C, H, W), x (C, H + h - 1, W + w - 1)."""
         (_, height, width), (h, w) = y.shape, kernel.shape
         weight = window(y.shape)
-        shifts = [weight * x[:, h - 1 - i : h - 1 - i + height, w - 1 - j : w - 1 - j + width] for i, j in taps]
-        columns = np.stack([s.ravel() for s in shifts]).astype(np.float32)
+        columns = np.empty((len(taps), *y.shape), np.float32)
+        for n, (i, j) in enumerate(taps):
+            columns[n] = weight * x[:, h - 1 - i : h - 1 - i + height, w - 1 - j : w - 1 - j + width]
+        columns = columns.reshape(len(taps), -1)
         residual = (weight * (y - blurred(x, kernel))).ravel().astype(np.float32)
         return Regression((columns @ columns.T).astype(np.float64), (columns @ residual).astype(np.float64))
 
@@ -100,15 +102,16 @@ class Taps:
     mismatch: tuple[float, ...] = (0.0, 0.1, 0.3)  # each as likely, of each band of modes on its own
     bands: int = 4  # of modes, each with a c and a gamma of its own
     support: float = 1e-3  # of the largest tap
-    fewest: int = 16  # modes
+    fewest: int = 16  # modes; of smaller kernels the taps stay
+    largest: int = 1000  # of larger ones too: memory grows with the taps, time with their square
 
     def __call__(self, y: Array, kernel: Array, sigma_y: float, draw: Draw, rng: np.random.Generator) -> Found:
         """y (C, H, W), kernel (h, w) of sum 1."""
         taps = np.argwhere(kernel > self.support * kernel.max())
         at, k = tuple(taps.T), kernel[tuple(taps.T)]
         hidden = unseen(kernel, taps)
-        if len(taps) - 1 - hidden.shape[1] < self.fewest:
-            return Found(kernel, [], 0.0, 0.0)
+        if not self.fewest < len(taps) - hidden.shape[1] <= self.largest:
+            return Found(kernel, [], self.error or 0.0, 0.0)
         x = [draw(y, kernel, i) for i in range(self.draws)]
         seen = [Regression.of(y, v, kernel, taps) for v in x]
         modes = Modes.of(sum(r.gram for r in seen) / (self.draws * sigma_y**2), k, hidden)  # type: ignore[arg-type]

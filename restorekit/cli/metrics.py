@@ -54,9 +54,10 @@ def pictures(
         raise BadInput(f"--crop {crop} leaves nothing of {a.shape[1]}x{a.shape[2]} pixels; choose a smaller one")
     inner = slice(crop, -crop or None)
     valid = None
-    if a.shape[1:] == b.shape[1:] and (empty := [p.empty.where for p in read if p.empty is not None]):
+    if a.shape == b.shape and (empty := [p.empty.where for p in read if p.empty is not None]):
         valid = ~np.logical_or.reduce(empty)[inner, inner]
-        print(f"restorekit: note: {1 - valid.mean():.1%} of the pixels are no data and left out", file=sys.stderr)
+        if not valid.all():
+            print(f"restorekit: note: {(~valid).sum()} pixels are no data and left out", file=sys.stderr)
     values = compare(a[:, inner, inner], b[:, inner, inner], names.split(",") if names else None, valid)
     if as_json:
         print(json.dumps({k: v if v != float("inf") else "inf" for k, v in values.items()}))

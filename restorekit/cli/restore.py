@@ -81,7 +81,7 @@ def inpaint(
 def deblur(
     source: In, target: Out,
     kernel: Annotated[str, typer.Option(help="File (PNG, TIFF, NPY, NPZ:key, MAT:key, CSV), gaussian:SIGMA, motion:LENGTH:DEGREES, disc:RADIUS, uniform:SIZE; or estimate: straight motion, defocus or Gaussian, from IN. IN is a convolution with it: one made for a correlation (imfilter) is to be turned by 180 degrees.")],
-    kernel_error: Annotated[str, typer.Option(help="none: the kernel is right; auto: it may be off in length, width or direction; or by how much, as 0.1: a share of its length and of each tap, and that many radians of direction.")] = "none",
+    kernel_error: Annotated[str, typer.Option(help="none: the kernel is right; auto: it may be off in length, width, direction or single taps; or by how much, as 0.1: a share of its length and of each tap, and that many radians of direction.")] = "none",
     boundary: Annotated[str, typer.Option(help="free: what lies beyond the frame is not known (photographs); reflect, circular: simulated so; auto: as the edges say.")] = "auto",
     noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
