@@ -89,7 +89,7 @@ def deblurred(y: Array, kernel: Array, denoise: Denoiser) -> Array:
 
 
 def framed(kernel: Array, shape: tuple[int, ...]) -> Array:
-    """With zeros around it, its middle where it was: a network sees pictures of another size otherwise, up to 0.2 dB apart."""
+    """With zeros around it, its middle where it was: a network sees pictures of another size a little differently."""
     out, (h, w) = np.zeros(shape), kernel.shape
     top, left = shape[0] // 2 - h // 2, shape[1] // 2 - w // 2
     out[top : top + h, left : left + w] = kernel

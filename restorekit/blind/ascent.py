@@ -44,9 +44,7 @@ class Ascent:
     least: float = 5.0  # of twice the gain of the first step: below, it stays
     gate: float = 9.0  # of twice the gain of all steps
     checks: int = 2  # draws, with other random numbers, of whether it is better
-    sure: float = (
-        5.0  # gain that these must tell: of right kernels it is below 0, by as much as what seemed better is off
-    )
+    sure: float = 5.0  # gain that these must tell: of a right kernel it is below 0 on average
     furthest: float = 0.75  # of a step
     share: float = 0.08
     done: float = 0.06  # length of a step that is the last
