@@ -1,8 +1,8 @@
 """File formats: values to files and back, nothing scaled; `restorekit.io` is what the rest of the package calls.
 
-Pillow does JPEG, BMP, WEBP and 8-bit PNG, tifffile TIFF, numpy NPY. 16-bit PNG is done here, since Pillow cuts 16-bit
-RGB to 8 bits and no other dependency knows it: non-interlaced grey, grey + alpha, RGB and RGBA. A damaged file raises
-whatever its library raises, ValueError here; `restorekit.io` turns that into BadInput.
+Pillow does JPEG, BMP, WEBP and 8-bit PNG, tifffile TIFF, numpy NPY, `restorekit.png` PNG of 16 bits. Pixels are as they
+are stored, and info["orientation"] says how viewers turn them, where they do. A damaged file raises whatever its library
+raises; `restorekit.io` turns that into BadInput.
 """
 
 from __future__ import annotations
@@ -11,27 +11,23 @@ import importlib.util
 import io
 import logging
 import struct
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from restorekit import orientation
 from restorekit.errors import BadInput
+from restorekit.png import chunks, decode, dpi, encode, meta
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Chunks that say what the numbers mean as colours.
-COLOUR = (b"cICP", b"cHRM", b"gAMA", b"sRGB")
-_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}
-_BLOCK = 1_000_000
-_EXIF = b"Exif\x00\x00"
+_MASK = 4  # NewSubfileType of a page that is the mask of another
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 
-_ORIENTATION = 0x0112
+ORIENTED = ("PNG", "JPEG", "WEBP", "TIFF")  # formats that can say how they are to be turned
 # How files begin.
 _STARTS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\x93NUMPY": "NPY"}
 _STARTS |= {b"II+\0": "TIFF", b"MM\0+": "TIFF", b"BM": "BMP", b"RIFF": "WEBP"}
@@ -39,7 +35,6 @@ _STARTS |= {b"II+\0": "TIFF", b"MM\0+": "TIFF", b"BM": "BMP", b"RIFF": "WEBP"}
 # What it has to say of damaged files comes as the reason of an error, and not as a line of its own on top.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-Chunks: TypeAlias = "list[tuple[bytes, bytes]]"
 Planes: TypeAlias = "tuple[np.ndarray, np.ndarray | None]"
 Decoded: TypeAlias = "tuple[np.ndarray, np.ndarray | None, dict[str, Any]]"
 
@@ -74,6 +69,9 @@ def save(handle: BinaryIO, kind: str, raw: np.ndarray, alpha: np.ndarray | None,
     elif kind == "TIFF":
         _save_tiff(handle, raw, alpha, info)
     elif raw.dtype == np.uint16:
+        turned = info.get("orientation", 1)
+        if info.get("exif") or turned != 1:
+            info = info | {"exif": orientation.exif_with(info.get("exif"), turned)}
         handle.write(encode(np.moveaxis(raw, 0, -1), alpha, info))
     else:
         _save_pillow(handle, kind, raw, alpha, info)
@@ -91,7 +89,7 @@ def opened(path: Path, data: bytes, kinds: Iterable[str]) -> Image:
     if getattr(image, "n_frames", 1) > 1 and image.format not in ("MPO", "TIFF"):
         raise BadInput(f"{path}: an animation; save one frame as a picture of its own")
     if image.format == "TIFF":
-        image.getexif()[_ORIENTATION] = 1  # the only format that Pillow turns by itself
+        image.getexif()[orientation.TAG] = 1  # the only format that Pillow turns by itself
     image.load()
     return image
 
@@ -103,18 +101,20 @@ def _load_pillow(path: Path, kind: str, data: bytes | None = None) -> Decoded:
         if parts[0][1][12]:
             raise BadInput(f"{path}: interlaced 16-bit PNG cannot be read; save it without interlacing")
         pixels, alpha = decode(parts)
-        return np.moveaxis(pixels, -1, 0), alpha, meta(parts)
+        info = meta(parts)
+        return np.moveaxis(pixels, -1, 0), alpha, info | _turned(orientation.of_exif(info.get("exif", b"")))
     image = opened(path, data, [kind])
     raw, alpha = _from_pillow(image, path)
     info = {key: image.info[key] for key in ("icc_profile", "exif") if image.info.get(key)}
-    info |= _dpi(image.info.get("dpi", ()))
-    return raw, alpha, meta(parts) if parts else info
+    info |= dpi(image.info.get("dpi", ()))
+    turned = _turned(image.getexif().get(orientation.TAG)) if kind != "TIFF" else {}  # XMP counts where EXIF is silent
+    return raw, alpha, (meta(parts) if parts else info) | turned
 
 
-def _dpi(values: Iterable[Any]) -> dict[str, Any]:
-    """{"dpi": (x, y)}, or nothing for what every format could not hold."""
-    pair = tuple(float(value) for value in values)
-    return {"dpi": pair} if len(pair) == 2 and all(0 < value < 65535 for value in pair) else {}
+def _turned(value: Any) -> dict[str, Any]:
+    """{"orientation": 2 to 8}, or nothing for pixels that are shown as they are stored."""
+    found = orientation.valid(value)
+    return {} if found == 1 else {"orientation": found}
 
 
 def _from_pillow(image: Image, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -134,6 +134,9 @@ def _save_pillow(handle: BinaryIO, kind: str, raw: np.ndarray, alpha: np.ndarray
     planes = raw if alpha is None else np.concatenate([raw, alpha[None]])
     array = planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1)
     options: dict[str, Any] = {key: info[key] for key in ("dpi", "icc_profile", "exif") if info.get(key)}
+    turned = info.get("orientation", 1)
+    if kind in ORIENTED and ("exif" in options or turned != 1):
+        options["exif"] = orientation.exif_with(options.get("exif"), turned)
     if kind == "PNG":
         options["pnginfo"] = PngInfo()
         for name, content in info.get("png_chunks", []):
@@ -199,10 +202,13 @@ def _load_tiff(path: Path, data: bytes | None = None) -> Decoded:
                 info["icc_profile"] = bytes(tag.value)
         tags = [(tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in page.tags if tag.code in _GEO_TAGS]
         info |= {"tiff_tags": tags} if tags else {}
+        info |= _turned(page.tags.valueof("Orientation", 1))
+        if data is None and (there := _mask_page(tif, page, path)) is not None:
+            info["mask"] = there
         unit = {2: 1.0, 3: 2.54}.get(int(page.tags.valueof("ResolutionUnit", 1)))
         if unit and "XResolution" in page.tags and "YResolution" in page.tags:
             ratios = [page.tags.valueof(name) for name in ("XResolution", "YResolution")]
-            info |= _dpi(unit * top / bottom for top, bottom in ratios if bottom)
+            info |= dpi(unit * top / bottom for top, bottom in ratios if bottom)
         try:
             if photometric != "YCBCR":
                 return (*_tiff_planes(page, _pixels(page, path, data, info["layout"]), info, photometric), info)
@@ -217,6 +223,51 @@ def _load_tiff(path: Path, data: bytes | None = None) -> Decoded:
             return raw, alpha, info
     compression = getattr(page.compression, "name", page.compression)
     raise BadInput(f"{path}: {compression} needs `pip install imagecodecs`, or rasterio; or save it uncompressed")
+
+
+def tiff_orientation(path: Path) -> int:
+    """The orientation (1 to 8) of the first page of a TIFF; 1 for what is no TIFF, or is damaged."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return orientation.valid(tif.pages[0].tags.valueof("Orientation", 1))  # type: ignore[union-attr]
+    except (OSError, ValueError, struct.error, IndexError, AttributeError):
+        return 1
+
+
+def _mask_page(tif: Any, page: Any, path: Path) -> np.ndarray | None:
+    """(H, W) bool, True where pixels hold data, of the mask that a TIFF has as a page of its own (TIFF 6.0, page 36)."""
+    masks = [p for p in tif.pages if p.is_mask and not p.is_reduced]
+    if not masks or masks[0].shape[:2] != (page.imagelength, page.imagewidth):
+        return None
+    try:
+        return valid_pixels(np.atleast_3d(masks[0].asarray()), -1)
+    except ValueError as error:
+        raise BadInput(
+            f"{path}: its mask cannot be read ({damage(error)}); `pip install imagecodecs`, or save it uncompressed"
+        ) from None
+
+
+def sidecar(path: Path, size: tuple[int, ...], own: np.ndarray | None) -> dict[str, Any]:
+    """{"mask": (H, W)} of the file `.msk` that GDAL puts beside a raster, with the raster's `own` mask; or nothing."""
+    beside = path.with_name(path.name + ".msk")
+    if not beside.is_file():
+        return {}
+    try:
+        values, _, _ = load(beside, "TIFF")
+    except Exception as error:
+        raise BadInput(f"{beside}: no readable mask, {damage(error)}; mend it, or move it away") from error
+    if values.shape[1:] != size:
+        height, width = values.shape[1:]
+        raise BadInput(f"{beside} is {height}x{width}, {path} {size[0]}x{size[1]}; it masks another file: move it away")
+    there = valid_pixels(values, 0)
+    return {"mask": there if own is None else there & own}
+
+
+def valid_pixels(mask: np.ndarray, axis: int) -> np.ndarray:
+    """(H, W) bool of the values of a mask, where those of all bands say that there is data."""
+    return np.asarray((mask > 0).all(axis))
 
 
 def _pixels(page: Any, path: Path, data: bytes | None, layout: str) -> np.ndarray:
@@ -258,7 +309,12 @@ def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info
     colour = len(raw) >= 3 and info.get("photometric", "rgb" if len(raw) == 3 else "") == "rgb"
     extras = [0] * (len(raw) - (3 if colour else 1)) + ([] if alpha is None else [info.get("alpha_kind", 2)])
     chunky = info.get("layout") != "CHW"
-    dpi = info.get("dpi")
+    dpi, turned, there = info.get("dpi"), info.get("orientation", 1), info.get("mask")
+    extra: list[tuple[Any, ...]] = [
+        *info.get("tiff_tags", ()),
+        *([(orientation.TAG, 3, 1, turned, True)] * (turned != 1)),
+    ]
+    plain: dict[str, Any] = {"metadata": None, "software": False}
     tifffile.imwrite(
         handle,
         np.ascontiguousarray(planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1) if chunky else planes),
@@ -268,133 +324,10 @@ def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info
         resolution=dpi,
         resolutionunit=2 if dpi else None,
         iccprofile=info.get("icc_profile"),
-        extratags=info.get("tiff_tags", ()),
-        metadata=None,
-        software=False,
+        extratags=extra,
+        **plain,
     )
-
-
-def chunks(data: bytes) -> Chunks:
-    """The (type, content) pairs of a PNG file, each checked against its CRC; ValueError where one is cut or altered."""
-    if not data.startswith(SIGNATURE):
-        raise ValueError("no PNG signature")
-    found: Chunks = []
-    at = len(SIGNATURE)
-    while not found or found[-1][0] != b"IEND":
-        if len(data) < at + 12:
-            raise ValueError("the file ends early")
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if len(data) < at + 12 + length:
-            raise ValueError("the file ends early")
-        if zlib.crc32(data[at + 4 : at + 8 + length]) != struct.unpack_from(">I", data, at + 8 + length)[0]:
-            raise ValueError(f"checksum of chunk {kind!r} is wrong")
-        found.append((kind, data[at + 8 : at + 8 + length]))
-        at += 12 + length
-    if found[0][0] != b"IHDR" or len(found[0][1]) != 13:
-        raise ValueError("no header")
-    return found
-
-
-def meta(parts: Chunks) -> dict[str, Any]:
-    """What must survive a round trip: "dpi", "icc_profile", "exif" (with the prefix that Pillow uses), "png_chunks"."""
-    info: dict[str, Any] = {}
-    for kind, content in parts:
-        if kind == b"pHYs" and len(content) == 9 and content[8] == 1:
-            info |= _dpi(v * 0.0254 for v in struct.unpack(">II", content[:8]))
-        elif kind == b"iCCP":
-            info["icc_profile"] = zlib.decompress(content[content.index(b"\x00") + 2 :])
-        elif kind == b"eXIf":
-            info["exif"] = _EXIF + content
-    kept = [part for part in parts if part[0] in COLOUR]
-    return {**info, "png_chunks": kept} if kept else info
-
-
-def decode(parts: Chunks) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (H, W, 1 or 3) and alpha (H, W) or None, uint16, of a non-interlaced 16-bit PNG."""
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", parts[0][1])
-    if depth != 16 or interlaced or colour not in _SAMPLES or not width or not height:
-        raise ValueError("not a non-interlaced 16-bit PNG")
-    samples = _SAMPLES[colour]
-    expected = height * (1 + width * samples * 2)
-    # The limit keeps a forged stream from filling the memory.
-    inflate = zlib.decompressobj()
-    raw = inflate.decompress(b"".join(content for kind, content in parts if kind == b"IDAT"), expected + 1)
-    if len(raw) != expected or not inflate.eof:
-        raise ValueError("the amount of pixel data does not fit the size in the header")
-    lines = np.frombuffer(raw, np.uint8).reshape(height, -1)
-    pixels = _unfilter(lines[:, 1:].reshape(height, width, samples * 2), lines[:, 0])
-    values = pixels.view(">u2").astype(np.uint16)
-    if samples in (2, 4):
-        return values[..., :-1], values[..., -1]
-    key = next((content for kind, content in parts if kind == b"tRNS"), None)
-    if key is None:
-        return values, None
-    clear = (values == np.frombuffer(key, ">u2", samples)).all(-1)
-    return values, np.where(clear, 0, 65535).astype(np.uint16)
-
-
-def _unfilter(lines: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Undo the five filters; lines (H, W, bytes a pixel) uint8, kinds (H,).
-
-    A pixel needs its left, upper and upper-left neighbour, so all pixels of one anti-diagonal can be undone at once;
-    in the flattened, zero-padded picture an anti-diagonal is a slice with a constant step.
-    """
-    height, width, size = lines.shape
-    if kinds.max() > 4:
-        raise ValueError(f"unknown filter type {kinds.max()}")
-    padded = np.zeros((height + 1, width + 1, size), np.uint8)
-    padded[1:, 1:] = lines
-    flat, row = padded.reshape(-1, size), width + 1
-    for diagonal in range(height + width - 1):
-        first, last = max(0, diagonal - width + 1), min(height - 1, diagonal)
-        start = row + diagonal + 1 + first * width
-        stop = start + (last - first) * width + 1
-        left, up, corner = (flat[start - back : stop - back : width].astype(np.int16) for back in (1, row, row + 1))
-        here = flat[start:stop:width]
-        here += np.choose(kinds[first : last + 1, None], _predictions(left, up, corner)).astype(np.uint8)
-    return np.ascontiguousarray(padded[1:, 1:])
-
-
-def _predictions(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> list[np.ndarray]:
-    """What each of the five filters subtracts, for int16 neighbours."""
-    to_left, to_up, to_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
-    paeth = np.where((to_left <= to_up) & (to_left <= to_corner), left, np.where(to_up <= to_corner, up, corner))
-    return [np.zeros_like(left), left, up, (left + up) >> 1, paeth]
-
-
-def _filter(here: np.ndarray, left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    """Lines (H, 1 + W * bytes a pixel) uint8, each with the filter whose residuals, as signed bytes, are smallest."""
-    height = len(here)
-    tries = [(here - guess).astype(np.uint8).reshape(height, -1) for guess in _predictions(left, up, corner)]
-    costs = [abs(tried.view(np.int8).astype(np.int16)).sum(1, dtype=np.int64) for tried in tries]
-    best = np.argmin(costs, axis=0)
-    return np.column_stack([best.astype(np.uint8), np.stack(tries)[best, np.arange(height)]])
-
-
-def encode(pixels: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any]) -> bytes:
-    """The PNG file of pixels (H, W, 1 or 3) and alpha (H, W) or None, uint16, with `info` as `meta` gives it."""
-    planes = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=-1)
-    height, width, samples = planes.shape
-    colour = {count: code for code, count in _SAMPLES.items()}[samples]
-    size = samples * 2
-    padded = np.zeros((height + 1, width + 1, size), np.int16)
-    padded[1:, 1:] = np.ascontiguousarray(planes.astype(">u2")).view(np.uint8).reshape(height, width, size)
-    lines = np.empty((height, 1 + width * size), np.uint8)
-    # In blocks of lines, so that the candidates stay small.
-    step = max(1, _BLOCK // (width * size))
-    for first in range(0, height, step):
-        block = padded[first : first + step + 1]
-        lines[first : first + step] = _filter(block[1:, 1:], block[1:, :-1], block[:-1, 1:], block[:-1, :-1])
-    parts: Chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))]
-    parts += info.get("png_chunks", [])
-    if info.get("icc_profile"):
-        parts.append((b"iCCP", b"ICC Profile\x00\x00" + zlib.compress(info["icc_profile"])))
-    if info.get("dpi"):
-        parts.append((b"pHYs", struct.pack(">IIB", *(round(v / 0.0254) for v in info["dpi"]), 1)))
-    if info.get("exif"):
-        parts.append((b"eXIf", info["exif"].removeprefix(_EXIF)))
-    parts += [(b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b"")]
-    return SIGNATURE + b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in parts
-    )
+    if there is not None:
+        handle.seek(0)
+        page = {"photometric": "mask", "subfiletype": _MASK, "compression": "zlib"}
+        tifffile.imwrite(handle, np.ascontiguousarray(there), append=True, **page, **plain)

@@ -2,7 +2,10 @@
 
 Pictures are (C, H, W) float32 with the file's range mapped to [0, 1]. Every file is written whole or not at all.
 NPY layout: (H, W) is one band; of three axes the one with at most 16 entries is the band axis, and the last one where
-both ends fit or neither does. EXIF orientation is kept as a tag and not applied.
+both ends fit or neither does.
+
+Pictures are as viewers show them: turned by the orientation that EXIF or TIFF says. They are written back as they were
+stored, with the tag, and upright in formats that have none; so what lies on each other on a screen does so here.
 """
 
 from __future__ import annotations
@@ -23,8 +26,10 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 
 from restorekit import codecs
+from restorekit.dtype import alpha_as, from_unit
 from restorekit.errors import BadInput
-from restorekit.nodata import Empty, empty_at, nodata_of
+from restorekit.nodata import Empty, empty_at, filled, hidden, nodata_of, parts_of, resized
+from restorekit.orientation import as_shown, as_stored, turned
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -45,8 +50,9 @@ class Picture:
     """A picture as read: `pixels` (C, H, W) float32, where the file values `span` (lo, hi) are mapped to [0, 1].
 
     `dtype` is numpy's name of the file's type, `alpha` (H, W) is in that type and untouched, and `info` holds what must
-    survive: "layout" ("HW", "HWC", "CHW"), "dpi", "icc_profile", "exif" and what only its own format needs. Of pixels without data,
-    `empty`, pixels are the means of the others.
+    survive: "layout" ("HW", "HWC", "CHW"), "dpi", "icc_profile", "exif", "orientation" (2 to 8, where the file is stored
+    otherwise than shown), "mask" (H, W), True where there is data, and what only its own format needs. Of pixels without
+    data, `empty`, pixels are the means of the others, but for transparent ones within the range, which are as they are.
     """
 
     pixels: np.ndarray
@@ -61,13 +67,13 @@ def read(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool
     """Read PNG, JPEG, TIFF, NPY, BMP or WEBP; `span` (lo, hi) are the file values that become 0 and 1.
 
     Default span: the whole range of uint8 and uint16, 0/1 for bool; other types must hold [0, 1], give or take 0.25.
-    Pixels that a GeoTIFF calls no data are left out, or NaN with `holes` in floats. Raises BadInput for a file that is missing,
-    damaged, of another kind, or holds NaN or infinity (with `holes` it may).
+    Pixels without data (nodata value or mask of a GeoTIFF, alpha 0) are left out; with `holes`, floats of the nodata value
+    are NaN instead. Raises BadInput for a file that is missing, damaged, of another kind, or holds NaN or infinity (with
+    `holes` it may).
     """
-    raw, alpha, info = _load(Path(path), holes)
-    empty = _empty(Path(path), raw, info)
-    if empty is not None and holes:
-        raw, empty = np.where(empty.where & (raw.dtype.kind == "f"), np.nan, raw).astype(raw.dtype), None
+    path = Path(path)
+    raw, alpha, info = _load(path, holes)
+    raw, empty = _empty(path, raw, alpha, info, holes)
     if span is None:
         span = _FULL.get(raw.dtype.name)
     if span is None:
@@ -84,7 +90,8 @@ def read(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool
     pixels = raw if (low, high) == (0.0, 1.0) else (raw.astype(np.float64) - low) / (high - low)
     pixels = np.ascontiguousarray(pixels, np.float32)
     if empty is not None:
-        pixels = np.where(empty.where, pixels[:, ~empty.where].mean(1)[:, None, None], pixels).astype(np.float32)
+        colours = alpha is not None and empty.value is None and "mask" not in info  # below what is transparent
+        pixels = filled(pixels, empty.where & ~((np.abs(pixels - 0.5) <= 0.75).all(0) & colours))
     return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty)
 
 
@@ -94,14 +101,20 @@ def stored(path: PathLike) -> tuple[np.ndarray, dict[str, Any]]:
     return raw, info
 
 
-def _empty(path: Path, raw: np.ndarray, info: dict[str, Any]) -> Empty | None:
-    value = nodata_of(info.get("tiff_tags", ()))
-    where = None if value is None else empty_at(raw, value)
-    if value is None or where is None or not where.any():
-        return None
+def _empty(
+    path: Path, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any], holes: bool
+) -> tuple[np.ndarray, Empty | None]:
+    """raw, and its pixels without data; with `holes` those of the nodata value are no part of them."""
+    value, unseen = nodata_of(info.get("tiff_tags", ())), hidden(info.get("mask"), alpha)
+    marked = np.zeros(raw.shape[1:], bool) if value is None else empty_at(raw, value)
+    if holes:
+        raw, value = np.where(marked & (raw.dtype.kind == "f"), np.nan, raw).astype(raw.dtype), None
+        marked = np.zeros_like(marked)
+    where = marked if unseen is None else marked | unseen
     if where.all():
-        raise BadInput(f"{path}: every pixel is no data ({value:g}); check the file, and its nodata value")
-    return Empty(where, raw[:, where], value)
+        why = f"{value:g}" if value is not None else "its mask"
+        raise BadInput(f"{path}: every pixel is no data ({why}); check the file, its nodata value and its mask")
+    return raw, parts_of(where, raw, value) if where.any() else None
 
 
 def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype: str | None = None) -> list[str]:
@@ -116,31 +129,48 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
     if bad := int((~np.isfinite(pixels)).any(0).sum()):
         raise BadInput(f"{path}: not written, {bad} pixels of the result are NaN or infinite; try a smaller step size")
     like = Picture(pixels, "") if like is None else like
-    alpha, info = like.alpha, dict(like.info)
+    alpha, info, empty = like.alpha, dict(like.info), like.empty
     warnings = check_writable(path, len(pixels), alpha is not None, dtype)
     kind = FORMATS[path.suffix.lower()]
     target = _output_dtype(path, like.dtype, dtype)
     if dtype is None and like.dtype not in ("", target.name):
         warnings.append(f"{path}: written as {target}, {kind} cannot hold {like.dtype}")
     if pixels.shape[1:] != like.pixels.shape[1:]:
-        if alpha is not None and kind in _WITH_ALPHA:
-            warnings.append(f"{path}: written without alpha, the size of the picture has changed")
-        if info.pop("tiff_tags", None):
-            warnings.append(f"{path}: written without its map coordinates, the size of the picture has changed")
-        alpha = None
+        alpha = alpha if kind in _WITH_ALPHA else None
+        alpha, info, empty, how = resized(like.pixels.shape[1:], pixels.shape[1:], alpha, info, empty)
+        warnings += [f"{path}: {what}, the size of the picture has changed" for what in how]
     if len(pixels) != len(like.pixels):
         for key in ("icc_profile", "png_chunks", "photometric"):
             info.pop(key, None)
     if kind == "JPEG" and len(info.get("exif", b"")) > 65000:
         info.pop("exif")
         warnings.append(f"{path}: written without EXIF, it is too long for JPEG")
-    raw = _from_unit(pixels, _output_span(like, target), target, path)
-    if like.empty is not None and pixels.shape[1:] == like.empty.where.shape and "tiff_tags" in info:
-        raw = like.empty.put_back(raw)
-    alpha = _alpha_as(alpha, target) if kind in _WITH_ALPHA and alpha is not None else None
+    span = _output_span(like, target)
+    if empty is not None and empty.value is None and empty.held.dtype != target and len(empty.held) in (1, len(pixels)):
+        held = (empty.held.astype(np.float64) - like.span[0]) / (like.span[1] - like.span[0])
+        pixels = pixels.astype(np.float64)
+        pixels[:, empty.where] = np.nan_to_num(held, posinf=0, neginf=0)
+    raw = from_unit(pixels, span, target, path)
+    raw = raw if empty is None else empty.put_back(raw)
+    alpha = alpha_as(alpha, target) if kind in _WITH_ALPHA and alpha is not None else None
+    if kind != "TIFF" and (mask := info.pop("mask", None)) is not None:
+        if kind in _WITH_ALPHA and alpha is None:
+            alpha = alpha_as(mask.astype(np.uint8) * np.uint8(255), target)
+            warnings.append(f"{path}: its mask is written as transparency, {kind} has no other")
+        else:
+            warnings.append(f"{path}: written without its mask; .tif holds it")
+    if kind in codecs.ORIENTED and "orientation" in info:
+        raw, alpha, info = turned(raw, alpha, info, as_stored)
     with _atomic(path) as handle:
         codecs.save(handle, kind, raw, alpha, info)
     return warnings
+
+
+def beside(like: Picture, size: tuple[int, int]) -> dict[str, Any]:
+    """The `info` of a picture of (H, W) pixels that is to lie on a result for `like`: its orientation and its mask."""
+    info = {"orientation": like.info["orientation"]} if "orientation" in like.info else {}
+    empty = resized(like.pixels.shape[1:], size, like.alpha, {}, like.empty)[2]
+    return info if empty is None else info | {"mask": ~empty.where}
 
 
 def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | None = None) -> list[str]:
@@ -178,9 +208,12 @@ def mask_values(path: PathLike, shape_hw: tuple[int, int], holes: bool = False) 
         other = np.moveaxis(raw, 0, -1) if info["layout"] == "HWC" else np.moveaxis(raw, -1, 0)
         raw = other if other.shape[1:] == size else raw
     if raw.shape[1:] != size:
-        raise BadInput(
-            f"{path}: the mask is {_size(raw.shape[1:])}, the picture {_size(size)} (height x width); resize it"
+        way = (
+            "one of them lies on its side: draw the mask on the picture as viewers show it, turned by its EXIF orientation"
+            if raw.shape[1:] == size[::-1]
+            else "give a mask of that size"
         )
+        raise BadInput(f"{path}: the mask is {_size(raw.shape[1:])}, the picture {_size(size)} (height x width); {way}")
     return raw
 
 
@@ -190,12 +223,6 @@ def kernel_pixels(path: Path) -> np.ndarray:
     if len(kernel) == 1 and info.get("layout", "HW") == "HW":
         return kernel[0]
     return np.tensordot(_LUMA, kernel, 1) if len(kernel) == 3 and path.suffix.lower() != ".npy" else kernel
-
-
-def different(source: Path, target: Path) -> None:
-    """Refuse to write over what was read: a measurement cannot be had again."""
-    if target.exists() and source.exists() and target.samefile(source):
-        raise BadInput(f"{target} is the input itself; give OUT another name")
 
 
 def write_text(path: PathLike, text: str) -> None:
@@ -323,7 +350,9 @@ def _load(path: Path, holes: bool = False) -> codecs.Decoded:
         raise BadInput(
             f"{path}: {raw.dtype} of shape {raw.shape} is no picture; give real numbers and at least one pixel"
         )
+    info = info | codecs.sidecar(path, raw.shape[1:], info.get("mask"))
     finite = np.isfinite(raw) | (np.isnan(raw) & math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0))
+    finite |= False if (unseen := hidden(info.get("mask"), alpha)) is None else unseen
     if raw.dtype.kind == "f" and not holes and (bad := int((~finite).any(0).sum())):
         count = raw[0].size
         raise BadInput(
@@ -331,7 +360,8 @@ def _load(path: Path, holes: bool = False) -> codecs.Decoded:
         )
     # Bytes in the order of this machine, which libraries further on take for granted.
     native = raw.dtype.newbyteorder("=")
-    return raw.astype(native, copy=False), None if alpha is None else alpha.astype(native, copy=False), info
+    raw, alpha = raw.astype(native, copy=False), None if alpha is None else alpha.astype(native, copy=False)
+    return turned(raw, alpha, info, as_shown) if "orientation" in info else (raw, alpha, info)
 
 
 def _output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
@@ -363,30 +393,3 @@ def _output_span(like: Picture, target: np.dtype) -> tuple[float, float]:
     if target.name in _FULL or not physical:
         return _FULL.get(target.name, (0.0, 1.0) if target.kind == "f" else (0.0, float(np.iinfo(target).max)))
     return like.span
-
-
-def _from_unit(pixels: np.ndarray, span: tuple[float, float], target: np.dtype, path: Path) -> np.ndarray:
-    if target == bool:
-        return pixels >= 0.5
-    values = pixels.astype(np.float64) * (span[1] - span[0]) + span[0]
-    if target.kind in "iu":
-        return _rounded(values, target)
-    with np.errstate(over="ignore"):
-        out = values.astype(target)
-    if not np.isfinite(out).all():
-        raise BadInput(f"{path}: values up to {abs(values).max():g} do not fit {target}; choose float32")
-    return out
-
-
-def _rounded(values: np.ndarray, target: np.dtype) -> np.ndarray:
-    limits = np.iinfo(target)
-    # 2**63 - 1 is no float64; the next float up would overflow.
-    top = float(limits.max) if int(float(limits.max)) <= limits.max else float(np.nextafter(float(limits.max), 0))
-    return np.clip(np.rint(values), float(limits.min), top).astype(target)
-
-
-def _alpha_as(alpha: np.ndarray, target: np.dtype) -> np.ndarray:
-    if alpha.dtype == target:
-        return alpha
-    unit = alpha / (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max)
-    return unit.astype(target) if target.kind == "f" else _rounded(unit * np.iinfo(target).max, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import runpy
 import sys
 import types
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from restorekit import io
 from restorekit.errors import BadInput
+from restorekit.kernel_files import kernel_file
 from restorekit.kernels import kernel
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.operators import (
@@ -46,6 +48,25 @@ def split(text: str) -> tuple[str, list[str], dict[str, str]]:
         else:
             positional.append(part.strip())
     return name.strip(), positional, named
+
+
+def files(*texts: str | None) -> list[Path]:
+    """The files that specs name and a run opens: masks, kernels, priors, `file.py`, and those in the folder of a prior.
+
+    A value counts as one where a file of that name is there, whatever the setting; none is opened here.
+    """
+    found: list[Path] = []
+    for text in filter(None, texts):
+        head, _, rest = text.partition(":")
+        named = split(rest if head.endswith(".py") else text)
+        for value in (text, head, *named[1], *named[2].values()):
+            if os.path.isdir(value):
+                found += [p for p in Path(value).rglob("*") if p.is_file()]
+            elif os.path.isfile(value):
+                found.append(Path(value))
+            elif (file := kernel_file(value)) is not None:
+                found.append(file)
+    return list(dict.fromkeys(found))
 
 
 def convert(value: str, kind: Any, where: str) -> Any:

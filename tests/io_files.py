@@ -16,6 +16,7 @@ from PIL import Image
 
 from restorekit import codecs
 from restorekit.errors import BadInput
+from restorekit.png import SIGNATURE
 
 PIXELS = np.zeros((3, 4, 5), np.float32)
 
@@ -71,7 +72,7 @@ def stored_png16(data: bytes) -> np.ndarray:
 
 def png(header: tuple[int, ...], lines: bytes, *extra: tuple[bytes, bytes]) -> bytes:
     parts = [(b"IHDR", struct.pack(">IIBBBBB", *header)), *extra, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
-    return codecs.SIGNATURE + b"".join(
+    return SIGNATURE + b"".join(
         struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in parts
     )
 

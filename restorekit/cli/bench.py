@@ -25,7 +25,10 @@ def posterior(
     import torch
 
     from restorekit.bench.table import run
+    from restorekit.overwrite import separate
+    from restorekit.spec import files
 
+    separate(files(*(solvers or ())), [out / "posterior.csv", out / "posterior.md"])
     torch.set_num_threads(1)
     print(run(solvers or None, problems or None, list(steps or [None]), not full, seed, out))
 
@@ -55,7 +58,12 @@ def images(
     restorekit bench images --data photos --op blur:kernel=gaussian:2@gaussian:0.02 --solver hqs --solver dps --nfe 20 --nfe 50
     """
     from restorekit.bench.images import OPS, SOLVERS, Images
+    from restorekit.overwrite import separate
+    from restorekit.spec import files
 
+    operators = [text.rpartition("@")[0] or text for text in ops or ()]
+    named = [*map(str, data), *operators, *(solvers or ()), *(priors or ()), lpips, features and str(features)]
+    separate(files(*named), [out / f"images.{kind}" for kind in ("csv", "json", "md", "html")])
     Images(
         data=tuple(data), ops=tuple(ops or OPS), solvers=tuple(solvers or SOLVERS), steps=tuple(steps or ()), nfe=tuple(nfe or ()),
         priors=tuple(priors or ("natural-fast",)), samples=samples, crop=crop, limit=limit, seed=seed, workers=workers,

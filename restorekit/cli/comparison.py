@@ -18,7 +18,9 @@ from restorekit import io, spec
 from restorekit.cli.measured import Measured
 from restorekit.cli.options import span
 from restorekit.cli.progress import Watch, restore_with_bar
+from restorekit.cli.unmeasured import refuse_turned, turned_size
 from restorekit.errors import BadInput, Unsupported
+from restorekit.overwrite import separate
 from restorekit.priors.prior import LatentPrior
 from restorekit.report.comparison import render
 from restorekit.report.measured import measurement_shown
@@ -122,14 +124,16 @@ class Contest(Measured):
         """(C, H, W) of --truth, of the shape of a result: what an operator knows beyond the frame is cut off."""
         if self.truth_file is None:
             return None
-        io.different(self.truth_file, self.target)
-        pixels = io.read(self.truth_file, (0.0, 1.0) if self.logarithms else span(self.range)).pixels
+        read = io.read(self.truth_file, (0.0, 1.0) if self.logarithms else span(self.range))
+        refuse_turned(self.picture, self.source, read, self.truth_file)
+        pixels = read.pixels
         if pixels.shape == self.operator.image_shape:
             pixels = self.operator.inside(torch.from_numpy(pixels)[None])[0].numpy()
         if pixels.shape != self.result_shape:
             size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.result_shape))
             raise BadInput(
-                f"{self.truth_file} is {size}, a result is {expected} (bands x height x width); give its own truth"
+                f"{self.truth_file} is {size}, a result is {expected} (bands x height x width)"
+                f"{turned_size(self.picture, read)}; give its own truth"
             )
         return self.visible(torch.from_numpy(pixels)).numpy()
 
@@ -148,7 +152,9 @@ class Contest(Measured):
     def _check_target(self) -> None:
         if self.target.suffix.lower() not in (".html", ".htm"):
             raise BadInput(f"{self.target}: a comparison is a page; give OUT as {self.target.stem or 'out'}.html")
-        io.different(self.source, self.target)
+        truth = [] if self.truth_file is None else [self.truth_file]
+        opened = [self.source, *truth, *spec.files(self.op, self.prior, *self.solvers)]
+        separate(opened, [self.target, self.record_file])
         for path in (self.target, self.record_file):
             io.check_target(path)
 

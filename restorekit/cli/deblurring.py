@@ -158,11 +158,6 @@ class Deblurring(Job):
         return with_kernel(self.as_given, found.kernel) if found is not None and found.changed else self.as_given
 
     @property
-    def inputs(self) -> list[Path]:
-        file = kernel_file(self.kernel)
-        return [self.source, *([] if file is None else [file])]
-
-    @property
     def asides(self) -> list[Path]:
         return [self._beside("kernel", ".npy"), self._beside("kernel", ".png")]
 

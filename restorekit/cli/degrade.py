@@ -31,10 +31,10 @@ def degrade(
     from restorekit.cli.options import span
     from restorekit.errors import BadInput
     from restorekit.likelihood import Gamma
+    from restorekit.overwrite import separate
 
     truth = target.with_name(f"{target.stem}_truth{target.suffix}")
-    for path in (target, truth):
-        io.different(source, path)
+    separate([source, *spec.files(op)], [target, truth])
     law = spec.likelihood(noise)
     grain = None if correlated is None else _grained(law, correlated)
     logarithms = isinstance(law, Gamma) and law.domain == "log"

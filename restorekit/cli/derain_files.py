@@ -16,6 +16,7 @@ from restorekit import io
 from restorekit.cli.options import check_page, span
 from restorekit.errors import BadInput
 from restorekit.nodata import TAG, Empty, empty_at, nodata_of
+from restorekit.overwrite import separate
 from restorekit.rain.base import Directional
 from restorekit.rain.residue import Mask, rain_layer
 
@@ -52,6 +53,11 @@ class Given:
         return {k: p for k, p in named.items() if p is not None}
 
     @property
+    def named(self) -> list[Path]:
+        """Files that other options name, and that are read too."""
+        return []
+
+    @property
     def beside(self) -> dict[str, Path]:
         """What a run, this one or another, may have written beside OUT."""
         stem, suffix = self.target.stem, self.target.suffix
@@ -73,9 +79,7 @@ class Given:
         for page in pages:
             check_page(page)
         places = [self.target, *outputs, self.record_file, *pages]
-        for given in self.files.values():
-            for path in places:
-                io.different(given, path)
+        separate([*self.files.values(), *self.named], places)
         for path in places:
             io.check_target(path)
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import restorekit
-from restorekit import io
+from restorekit import io, spec
 from restorekit.cli.derain_files import Given
 from restorekit.cli.options import checked_precision
 from restorekit.cli.progress import bar
@@ -88,6 +88,10 @@ class Deraining(Given):
         return shlex.join(map(str, words))
 
     # --- what is refused ---
+
+    @property
+    def named(self) -> list[Path]:
+        return spec.files(self.solver, self.prior)
 
     def _check_options(self) -> None:
         """Options of which one makes the other do nothing."""

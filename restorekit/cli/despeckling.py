@@ -9,10 +9,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from restorekit import io
+from restorekit import io, spec
 from restorekit.cli.options import check_page, numbers
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
+from restorekit.overwrite import separate
 from restorekit.raster.source import Window
 from restorekit.scenes.despeckle import Plan, Settings, beside, plan
 from restorekit.scenes.eta import Cost, cost
@@ -53,10 +54,10 @@ class Despeckling:
     report: Path | None
 
     def run(self) -> None:
-        io.different(self.source, self.target)
         if self.report is not None:
             check_page(self.report)
-            io.different(self.source, self.report)
+        pages = [] if self.report is None else [self.report]
+        separate([self.source, *spec.files(self.solver, self.prior)], [self.target, *pages])
         began = time.perf_counter()
         made = plan(self.source, self.target, self.settings, self._window)
         for line in made.said:

@@ -36,13 +36,17 @@ def evaluate(
 
     restorekit priors eval natural --data test.zip --samples 200 --train train.zip --out report.json
     """
-    from restorekit import io
+    from restorekit import io, spec
     from restorekit.bench.eval_report import markdown
     from restorekit.bench.evals import Evaluation
     from restorekit.cli.options import size as size_of
     from restorekit.cli.progress import phases
+    from restorekit.overwrite import separate
 
     strip = _targets(out, train)
+    texts = [str(path) for path in (data, train) if path is not None]
+    opened = spec.files(name, features, samples, *texts, *(beside or ()))
+    separate(opened, [path for path in (out, strip) if path is not None])
     made = Evaluation(
         prior=name, data=data, limit=limit, sigmas=_sigmas(sigmas), beside=tuple(beside or ()), crop=crop, bands=bands,
         samples=samples, solver=solver, steps=steps, size=size_of(size), label=label, guidance=guidance, features=features,

@@ -55,12 +55,13 @@ def fuse(
     import sys
     import time
 
-    from restorekit import io
+    from restorekit import io, spec
     from restorekit.fusion import files
     from restorekit.fusion.sampling import solver_of
+    from restorekit.overwrite import separate
 
-    for source in (optical, sar):
-        io.different(source, out)
+    opened = [optical, sar, *spec.files(solver, despeckle, prior)]
+    separate(opened, [out, out.with_name(out.name + ".json")])
     chosen = solver_of(solver)
     pairing = pairing_of(align, trust_grid, bands, sar_band, domain, despeckle, looks, match, range_, seed, device)
     denoise, network = _prior(chosen, prior, device, tile, precision)

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 import restorekit
-from restorekit import io
+from restorekit import io, spec
 from restorekit.cli.measured import Measured
 from restorekit.cli.progress import bar, restore_with_bar
 from restorekit.coarse import restore_from_coarse
 from restorekit.errors import BadInput
+from restorekit.overwrite import separate
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.library import Prior
 from restorekit.priors.prior import LatentPrior
@@ -35,13 +36,14 @@ class Job(Measured):
 
     def run(self) -> None:
         """Everything that can be refused is refused before the network runs; files are written at the end."""
+        one = self.samples == 1
+        outputs = [self.target, *self.outputs, *([] if one else self._error_bars), self._record_file]
+        separate(self.opened, outputs)
         bands = self.operator.image_shape[0]
         warnings = io.check_writable(self.target, bands, self.picture.alpha is not None)
-        task, one = self.task, self.samples == 1
-        for path in [self.target, *self.outputs, *([] if one else self._error_bars), self._record_file]:
+        task = self.task
+        for path in outputs:
             io.check_target(path)
-            for given in self.inputs:
-                io.different(given, path)
         solver = solver_of((task.solver if one else task.sampler) if self.solver == "auto" else self.solver)
         auto_steps = task.steps if one else task.sampler_steps
         steps = self.steps or (auto_steps if self.solver == "auto" else None)
@@ -92,9 +94,9 @@ class Job(Measured):
         return self.target.with_name(f"{self.target.stem}_{what}{suffix or self.target.suffix}")
 
     @property
-    def inputs(self) -> list[Path]:
+    def opened(self) -> list[Path]:
         """Files that are read, and must not be written over."""
-        return [self.source]
+        return [self.source, *spec.files(self.op, self.solver, self.prior)]
 
     @property
     def _record_file(self) -> Path:
@@ -132,10 +134,11 @@ class Job(Measured):
             std = (result.std.float().cpu().numpy() * (high - low)).astype(np.float32)
             mean, std_file, std_png = self._error_bars
             io.write(mean, result.mean.float().cpu().numpy(), like)
-            io.write(std_file, std, io.Picture(std, "float32", (0.0, 1.0)))
+            placed = io.beside(like, std.shape[1:])
+            io.write(std_file, std, io.Picture(std, "float32", (0.0, 1.0), info=placed))
             white = float(std.mean(0).max()) or 1.0
             shown = std.mean(0, keepdims=True) / white
-            io.write(std_png, shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
+            io.write(std_png, shown, io.Picture(shown, "uint8", (0.0, 255.0), info=placed), "uint8")
             written += self._error_bars
             extra |= {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
         more, said = self._write_more()
@@ -158,6 +161,8 @@ class Job(Measured):
             "nfe": result.nfe * (1 if self.flips == 1 else self.flips),
             "seconds": round(result.seconds, 2),
             "outputs": {str(p): io.sha256(p) for p in written},
+            "orientation": like.info.get("orientation", 1),
+            "no_data": 0.0 if like.empty is None else round(float(like.empty.where.mean()), 6),
             **extra,
         }
         io.write_json(self._record_file, record)

@@ -17,6 +17,7 @@ from restorekit import io
 from restorekit.cli.options import check_page
 from restorekit.errors import BadInput
 from restorekit.fusion.grid import differences, placed
+from restorekit.overwrite import separate
 from restorekit.raster.source import Raster
 from restorekit.report.despeckled import Band, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
@@ -70,6 +71,8 @@ class Judged:
     def _check_report(self) -> None:
         if self.report is not None:
             check_page(self.report)
+            files = (self.measured_file, self.restored_file, self.truth_file)
+            separate([path for path in files if path is not None], [self.report])
 
     def _check_sizes(self) -> None:
         first, *others = ((len(s.bands), s.height, s.width) for s in self.scenes)

@@ -15,6 +15,7 @@ from torch import Tensor
 from restorekit import io, spec
 from restorekit.cli.options import checked_precision, span
 from restorekit.cli.tasks import COUNTS, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
+from restorekit.cli.unmeasured import placed, without_empty
 from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
@@ -50,13 +51,12 @@ class Measured:
 
     @cached_property
     def picture(self) -> io.Picture:
-        io.different(self.source, self.target)
         coefficients = self.operation in spec.NO_PICTURE
         if self.logarithms and span(self.range) not in (None, (0.0, 1.0)):
             raise BadInput(f"--range {self.range}: logarithms have no black and white; leave it out")
         plain = self.logarithms or (coefficients and self.range is None)
         values = (0.0, 1.0) if plain else span(self.range)
-        picture = io.read(self.source, values, holes=self.operation == "inpaint")
+        picture = placed(io.read(self.source, values, holes=self.operation == "inpaint"), self.source)
         _, height, width = picture.pixels.shape
         if coefficients and picture.dtype not in ("float32", "float64", "float16"):
             raise BadInput(
@@ -77,7 +77,7 @@ class Measured:
     def operator(self) -> Operator:
         operator = spec.operator(self.op, measured=cast(spec.Shape, self.picture.pixels.shape))
         self._fill(operator)
-        return operator
+        return without_empty(operator, self.picture, self.source)
 
     def _fill(self, operator: Operator) -> None:
         """Values behind a mask may be NaN: they become 0. Elsewhere they are refused."""
@@ -176,6 +176,7 @@ class Measured:
         mask = None
         if empty is not None and empty.where.shape == y.shape[-2:]:
             print(f"no data: {empty.where.mean():.1%} of {self.source.name}, left as they are", file=sys.stderr)
+        if empty is not None and empty.where.shape == y.shape[-2:] and not isinstance(self.operator, Inpaint):
             mask = torch.from_numpy(~empty.where)[None, None].to(self.place)
         return Problem(y.to(self.place), self.operator.to(self.place), self.law, mask)
 

@@ -45,11 +45,17 @@ def pictures(
 
     from restorekit import io
     from restorekit.cli.options import span
+    from restorekit.cli.unmeasured import refuse_turned, turned_size
     from restorekit.errors import BadInput
     from restorekit.metrics import compare
 
     read = [io.read(path, span(range_)) for path in (picture, truth)]
     a, b = (p.pixels for p in read)
+    refuse_turned(read[0], picture, read[1], truth)
+    if a.shape != b.shape and (why := turned_size(*read)):
+        raise BadInput(
+            f"{picture} is {a.shape[1]}x{a.shape[2]} pixels, {truth} {b.shape[1]}x{b.shape[2]}{why}; turn one of them"
+        )
     if 2 * crop >= min(a.shape[1:]):
         raise BadInput(f"--crop {crop} leaves nothing of {a.shape[1]}x{a.shape[2]} pixels; choose a smaller one")
     inner = slice(crop, -crop or None)

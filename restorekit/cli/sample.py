@@ -36,13 +36,16 @@ def sample(
 
     restorekit sample natural --n 16 --steps 50 --out grid.png
     """
-    from restorekit import io
+    from restorekit import io, spec
     from restorekit.cli.options import size as size_of
     from restorekit.cli.progress import bar
+    from restorekit.overwrite import separate
     from restorekit.sampling import Sampling
 
     made = Sampling(prior=prior, n=n, solver=solver, steps=steps, size=size_of(size), bands=bands, seed=seed, label=label,
                     guidance=guidance, eta=eta, relay=relay, batch=batch, device=device, precision=precision)  # fmt: skip
+    names = [] if folder is None else [folder / name for name in _names(n, out)]
+    separate(spec.files(prior, solver), [out, out.with_name(out.name + ".json"), *names])
     made.check()
     if made.off_size:
         print(f"restorekit: note: {made.off_size}", file=sys.stderr)
@@ -52,6 +55,11 @@ def sample(
     with bar(f"{n} samples") as show:
         found = made(show)
     _write(made, found, out, folder)
+
+
+def _names(n: int, out: Path) -> list[str]:
+    """The files of single samples."""
+    return [f"{i:05d}{out.suffix.lower()}" for i in range(n)]
 
 
 def _usable(folder: Path) -> None:
@@ -77,7 +85,7 @@ def _write(made: Sampling, found: Samples, out: Path, folder: Path | None) -> No
     io.write(out, mosaic(pictures.numpy()))
     names = []
     if folder is not None:
-        names = [f"{i:05d}{out.suffix.lower()}" for i in range(len(pictures))]
+        names = _names(len(pictures), out)
         for name, x in zip(names, pictures.numpy()):
             io.write(folder / name, x)
         others = sorted(p.name for p in folder.iterdir() if p.suffix == out.suffix.lower() and p.name not in names)

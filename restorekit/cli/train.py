@@ -29,8 +29,11 @@ def train(
     import yaml
 
     from restorekit.errors import BadInput, Stopped
+    from restorekit.overwrite import separate
+    from restorekit.spec import files
     from restorekit.training.config import MODELS, config_for
-    from restorekit.training.loop import STATE
+    from restorekit.training.inputs import named
+    from restorekit.training.loop import STATE, outputs
     from restorekit.training.loop import train as run
 
     if model not in MODELS:
@@ -49,8 +52,11 @@ def train(
             equals = ""
         if not equals:
             raise BadInput(f"--set {item!r} is not understood; use KEY=VALUE, as --set optim.steps=1000")
+    made = config_for(model, config, settings)
+    opened = [*files(*map(str, data), *(file.name for file in named(made))), *([] if config is None else [config])]
+    separate(opened, outputs(made, out))
     try:
-        print(run(config_for(model, config, settings), data, out, resume=resume, quiet=quiet))
+        print(run(made, data, out, resume=resume, quiet=quiet))
     except KeyboardInterrupt:  # before the first step, or the second Ctrl-C
         begun = (out / STATE).exists()
         how = (

@@ -62,6 +62,9 @@ def _read_picture(path: Path, bands: Sequence[int] | None) -> Bands:
     valid = np.isfinite(values)
     if raw.alpha is not None:
         valid &= raw.alpha > 0
+    if raw.empty is not None:
+        values[:, raw.empty.where] = raw.empty.held
+        valid &= ~raw.empty.where
     chosen = [n - 1 for n in _numbers(path, len(values), bands)]
     return Bands(path, values[chosen], valid[chosen], raw.dtype, picture=raw)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from restorekit.codecs import tiff_orientation
 from restorekit.errors import BadInput
 
 PICTURES = (
@@ -152,6 +153,11 @@ def _rpcs(rpcs: Any, window: Window) -> Any:
 def describe(path: Path) -> Raster:
     """BadInput for what is no raster, or holds what cannot be restored: a palette, 1 bit, text."""
     rasterio = import_rasterio()
+    if (n := tiff_orientation(path)) != 1:
+        raise BadInput(
+            f"{path}: its orientation {n} (tag 274) turns it for viewers, and GDAL ignores that; write it upright, without "
+            "the tag, first"
+        )
     try:
         with rasterio.open(path) as d:
             return _described(path, d)

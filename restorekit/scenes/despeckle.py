@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import restorekit
-from restorekit import io
+from restorekit import io, spec
 from restorekit.errors import BadInput
+from restorekit.overwrite import separate
 from restorekit.priors.library import find
 from restorekit.raster.source import Window
 from restorekit.raster.target import PROVENANCE
@@ -215,8 +216,9 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
         )
     if settings.decorrelate not in DECORRELATE:
         raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
-    for layer, path in [("mean", target)] + ([("std", beside(target, "std"))] if settings.draws > 1 else []):
-        io.different(source, path)
+    layers = [("mean", target)] + ([("std", beside(target, "std"))] if settings.draws > 1 else [])
+    separate([source, *spec.files(settings.solver, settings.prior)], [path for _, path in layers])
+    for layer, path in layers:
         form_of(scene, path, layer, settings.keep_dtype)
     unknown = set(settings.bands or ()) - set(scene.bands)
     if unknown:

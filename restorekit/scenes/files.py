@@ -93,8 +93,7 @@ class OfArray:
 def pixels_of(path: Path) -> NDArray[Any]:
     """(C, H, W) of an NPY file, mapped, or of a picture."""
     if path.suffix.lower() in PICTURES:
-        picture = io.read(path, (0.0, 1.0))
-        return picture.pixels.astype(picture.dtype)
+        return io.stored(path)[0]
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:

@@ -108,6 +108,13 @@ def train(
         return out / "prior.safetensors"
 
 
+def outputs(config: Config, out: Path) -> list[Path]:
+    """The files that a run of `config` writes into `out`."""
+    steps = range(config.run.sample_every, config.optim.steps + 1, config.run.sample_every)
+    names = ["prior.safetensors", STATE, "log.csv", *(f"cache/pictures.{kind}" for kind in ("u8", "json", "tmp"))]
+    return [out / name for name in (*names, *(f"samples/{step:07d}.png" for step in steps))]
+
+
 def _header(config: Config, out: Path, resume: bool) -> Header | None:
     """That of the run to go on with; None where one begins. BadInput where `out` holds none, one too many, or another."""
     path = out / STATE

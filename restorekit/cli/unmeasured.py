@@ -1,0 +1,72 @@
+"""What a file says of its pixels beside their values: how they are turned, and which hold no data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from restorekit import io
+from restorekit.errors import BadInput
+from restorekit.operators import Inpaint, Operator
+from restorekit.orientation import otherwise_placed
+
+
+def placed(picture: io.Picture, source: Path) -> io.Picture:
+    """The picture; says on stderr what a user may not expect of how it was read."""
+    if (n := picture.info.get("orientation")) is not None:
+        _note(
+            f"{source} is taken as viewers show it, turned by its orientation {n} (EXIF); masks, kernels and sizes are "
+            "those of what is shown"
+        )
+    if picture.alpha is not None and not picture.alpha.any():
+        _note(f"{source} is transparent everywhere (alpha 0), which is not taken for no data")
+    return picture
+
+
+def without_empty(operator: Operator, picture: io.Picture, source: Path) -> Operator:
+    """The operator; one of inpainting measures nothing where the file itself has no data, nor is anything filled there.
+
+    Raises BadInput where nothing else was to be filled.
+    """
+    empty = picture.empty
+    if empty is None or not isinstance(operator, Inpaint):
+        return operator
+    wanted = operator.mask.numpy() <= 0
+    asked = int((wanted.all(0) & empty.where).sum())
+    if asked and not (wanted & ~empty.where).any():
+        raise BadInput(
+            f"{source}: all that is to be filled is no data of the file (masked or transparent), and stays so; write it "
+            "without its mask or alpha"
+        )
+    if asked:
+        _note(
+            f"{asked} pixels to be filled are no data of {source} (masked or transparent), and stay as they are; write it "
+            "without its mask or alpha to have them filled"
+        )
+    return Inpaint(operator.image_shape, operator.mask * torch.from_numpy(~empty.where))
+
+
+def refuse_turned(one: io.Picture, path: Path, other: io.Picture, others: Path) -> None:
+    """BadInput where two files of the same scene have orientations that do not fit what they show.
+
+    Programs that ignore the orientation write pixels as they were stored, and drop the tag.
+    """
+    a, b = (picture.info.get("orientation", 1) for picture in (one, other))
+    if otherwise_placed(one.pixels, other.pixels, a, b):
+        raise BadInput(
+            f"{path} has the orientation {a} (EXIF) and {others} {b}, but both hold their pixels in the same order: one was "
+            "written by a program that ignores orientation; give both the same tag, or turn one of them"
+        )
+
+
+def turned_size(one: io.Picture, other: io.Picture) -> str:
+    """Words for the reason, where two pictures have each other's height and width and an orientation explains it."""
+    a, b = (picture.info.get("orientation", 1) for picture in (one, other))
+    swapped = one.pixels.shape[-2:] == other.pixels.shape[-2:][::-1] and (a, b) != (1, 1)
+    return f" as viewers show them, turned by their EXIF orientations {a} and {b}" if swapped else ""
+
+
+def _note(text: str) -> None:
+    print(f"restorekit: note: {text}", file=sys.stderr)
