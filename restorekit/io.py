@@ -170,7 +170,7 @@ def beside(like: Picture, size: tuple[int, int]) -> dict[str, Any]:
     """The `info` of a picture of (H, W) pixels that is to lie on a result for `like`: its orientation and its mask."""
     info = {"orientation": like.info["orientation"]} if "orientation" in like.info else {}
     empty = resized(like.pixels.shape[1:], size, like.alpha, {}, like.empty)[2]
-    return info if empty is None else info | {"mask": ~empty.where}
+    return info if empty is None or not empty.where.any() else info | {"mask": ~empty.where}
 
 
 def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | None = None) -> list[str]:
@@ -211,7 +211,7 @@ def mask_values(path: PathLike, shape_hw: tuple[int, int], holes: bool = False) 
         way = (
             "one of them lies on its side: draw the mask on the picture as viewers show it, turned by its EXIF orientation"
             if raw.shape[1:] == size[::-1]
-            else "give a mask of that size"
+            else "resize it"
         )
         raise BadInput(f"{path}: the mask is {_size(raw.shape[1:])}, the picture {_size(size)} (height x width); {way}")
     return raw

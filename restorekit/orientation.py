@@ -6,6 +6,7 @@ top-bottom, 5 transposed, 6 turned clockwise, 7 transposed across the other diag
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -55,23 +56,27 @@ def of_exif(exif: bytes) -> int:
     from PIL import Image
 
     try:
-        found = Image.Exif()
-        found.load(exif)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = Image.Exif()
+            found.load(exif)
         return valid(found.get(TAG))
     except Exception:  # noqa: BLE001 (whatever a damaged block raises; viewers show such a picture as it is stored)
         return 1
 
 
 def exif_with(exif: bytes | None, orientation: int) -> bytes:
-    """An EXIF block that holds `orientation`: `exif` itself where it says so already."""
+    """An EXIF block that holds `orientation`: `exif` itself where it says so already. It has the prefix that JPEG needs."""
     from PIL import Image
 
     if exif and of_exif(exif) == orientation:
-        return exif
+        return _EXIF + exif.removeprefix(_EXIF)
     block = Image.Exif()
     if exif:
         try:
-            block.load(exif)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                block.load(exif)
         except Exception:  # noqa: BLE001 (a damaged block holds nothing that could be kept)
             block = Image.Exif()
     block[TAG] = orientation

@@ -14,8 +14,9 @@ from scipy import ndimage
 
 from restorekit import io
 from restorekit.cli.options import check_page, span
+from restorekit.cli.unmeasured import placed, refuse_turned, turned_size
 from restorekit.errors import BadInput
-from restorekit.nodata import TAG, Empty, empty_at, nodata_of
+from restorekit.nodata import TAG, Empty, empty_at, hidden, nodata_of
 from restorekit.overwrite import separate
 from restorekit.rain.base import Directional
 from restorekit.rain.residue import Mask, rain_layer
@@ -92,6 +93,7 @@ class Given:
         if min(height, width) < SMALLEST:
             raise BadInput(f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed")
         held = _held(self.source, raw, info, span(self.range))
+        placed(held.picture, self.source)
         if np.ptp(held.picture.pixels[:, ~held.empty]) == 0:
             raise BadInput(f"{self.source} is constant: there is no rain in it; check the file")
         return held
@@ -104,11 +106,13 @@ class Given:
         y = self.of_rainy
         raw, info = io.stored(self.derained)
         if raw.shape != y.raw.shape:
+            why = turned_size(y.picture, io.Picture(raw, info=info))
             raise BadInput(
-                f"{self.derained} is {_size(raw)}, {self.source} {_size(y.raw)} (bands x height x width); "
+                f"{self.derained} is {_size(raw)}, {self.source} {_size(y.raw)} (bands x height x width){why}; "
                 "give the derained picture of the same IN, neither cut nor resized"
             )
         held = _held(self.derained, raw, info, self._span(raw))
+        refuse_turned(y.picture, self.source, held.picture, self.derained)
         counted = held.picture.pixels[:, ~(held.empty | y.empty)]
         if not counted.size:
             raise BadInput(f"{self.derained}: all its pixels are no data where {self.source} has some; check the files")
@@ -183,7 +187,8 @@ class Given:
     @cached_property
     def notes(self) -> list[str]:
         """What the user may not expect of the files given, and of OUT."""
-        notes, b = [], self.of_base
+        b, share = self.of_base, float(self.empty.mean())
+        notes = [f"no data: {share:.1%} of {self.source.name}, left as they are"] if share else []
         outside = self._outside
         if outside > OUTSIDE:
             notes.append(f"{outside:.0%} of {self.source} lies outside --range {self.range}")
@@ -208,13 +213,13 @@ class Given:
         """B with metadata, and notes on what of it is lost."""
         own, other = self.of_base.picture, self.of_rainy.picture.info
         raw, info, notes = self.of_base.raw, dict(own.info), list[str]()
-        for key in ("dpi", "exif", *(() if any(k in info for k in COLOUR) else COLOUR)):
+        for key in ("dpi", "exif", "mask", *(() if any(k in info for k in COLOUR) else COLOUR)):
             if key in other:
                 info.setdefault(key, other[key])
         if "tiff_tags" in other and "tiff_tags" not in info:
             tags = other["tiff_tags"]
             value = nodata_of(tags)
-            if value is not None and not np.array_equal(empty_at(raw, value), self.of_rainy.empty):
+            if value is not None and not np.array_equal(empty_at(raw, value), empty_at(self.of_rainy.raw, value)):
                 tags = [t for t in tags if t[0] != TAG]
                 notes.append(
                     f"{self.target}: written without the no-data value {value:g} of {self.source}, as {self.derained} does "
@@ -228,7 +233,9 @@ class Given:
             notes = [f"{self.target}: written without the map coordinates; .tif holds them"] if lost else []
         value, empty = nodata_of(tags), None
         where = np.zeros(raw.shape[1:], bool) if value is None else empty_at(raw, value)
-        if value is not None and (tiff or where.any()):  # where it is nowhere, OUT may not be the value anywhere
+        if (unseen := hidden(info.get("mask"), own.alpha)) is not None:
+            where = where | unseen
+        if where.any() or (value is not None and tiff):  # where it is nowhere, OUT may not be the value anywhere
             empty = Empty(where, raw[:, where], value)
         return replace(own, info=info, empty=empty), notes
 
@@ -236,7 +243,8 @@ class Given:
 def _held(path: Path, raw: Array, info: dict[str, Any], values: tuple[float, float] | None) -> Held:
     """raw and info as `io.stored` has them."""
     nan = math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0)
-    if bad := int((~np.isfinite(raw) & ~(nan & np.isnan(raw))).any(0).sum()):
+    masked = ~info["mask"] if "mask" in info else False
+    if bad := int(((~np.isfinite(raw) & ~(nan & np.isnan(raw))).any(0) & ~np.asarray(masked)).sum()):
         raise BadInput(
             f"{path}: {bad} of {raw[0].size} pixels are NaN or infinite; fill them, or declare NaN as no data in a GeoTIFF "
             "(gdal_edit.py -a_nodata nan)"

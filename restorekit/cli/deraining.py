@@ -221,7 +221,9 @@ class Deraining(Given):
         notes = self._write_picture(self.target, refined.picture, kept)
         written = [self.target, outputs["mask"]]
         mask = found.k[None].astype(np.float32)
-        io.write(outputs["mask"], mask, io.Picture(mask, "uint8", (0.0, 255.0)))
+        placed = io.beside(self.like, mask.shape[1:])
+        shown_as = {k: v for k, v in placed.items() if k == "orientation"}  # the mask itself has no holes
+        io.write(outputs["mask"], mask, io.Picture(mask, "uint8", (0.0, 255.0), info=shown_as))
         if self.derained is None:
             self._write_picture(outputs["base"], self.plain, kept)
             written.append(outputs["base"])
@@ -229,10 +231,10 @@ class Deraining(Given):
         if refined.run is not None and "std" in outputs:
             low, high = self.like.span
             std = (refined.std * (high - low)).astype(np.float32)
-            io.write(outputs["std"], std, io.Picture(std, "float32", (0.0, 1.0)))
+            io.write(outputs["std"], std, io.Picture(std, "float32", (0.0, 1.0), info=placed))
             white = float(std.mean(0).max()) or 1.0
             shown = std.mean(0, keepdims=True) / white
-            io.write(outputs["std_png"], shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
+            io.write(outputs["std_png"], shown, io.Picture(shown, "uint8", (0.0, 255.0), info=placed), "uint8")
             written += [outputs["std"], outputs["std_png"]]
             extra = {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
         known = [*written, *self.files.values()]
@@ -266,6 +268,8 @@ class Deraining(Given):
             "residue": None if self.mask is not None else dataclasses.asdict(self.residue),
             "threshold": None if self.mask is not None else found.threshold,
             "masked": float(found.k.mean()),
+            "orientation": self.like.info.get("orientation", 1),
+            "no_data": round(float(self.empty.mean()), 6),
             "refinement": {"sigma": r.sigma, "weight": r.weight, "first": r.first, "feather": r.feather},
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "device": str(self.place),
