@@ -86,7 +86,8 @@ def opened(path: Path, data: bytes, kinds: Iterable[str]) -> Image:
 
     image = Image.open(io.BytesIO(data), formats=list(kinds))
     # MPO, which many telephones write, is a JPEG with a preview behind it.
-    if getattr(image, "n_frames", 1) > 1 and image.format not in ("MPO", "TIFF"):
+    # Pages of a TIFF are not counted: Pillow knows no masks, and fails where one follows.
+    if image.format not in ("MPO", "TIFF") and getattr(image, "n_frames", 1) > 1:
         raise BadInput(f"{path}: an animation; save one frame as a picture of its own")
     if image.format == "TIFF":
         image.getexif()[orientation.TAG] = 1  # the only format that Pillow turns by itself
