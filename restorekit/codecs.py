@@ -297,8 +297,8 @@ def _tiff_planes(page: Any, array: np.ndarray, info: dict[str, Any], photometric
     extras = [int(extra) for extra in page.extrasamples]
     for place, extra in enumerate(extras):
         if extra in (1, 2):
-            info["alpha_kind"] = extra
             at = len(planes) - len(extras) + place
+            info |= {"alpha_kind": extra, "alpha_at": at}
             return np.delete(planes, at, axis=0), planes[at]
     return planes, None
 
@@ -306,9 +306,12 @@ def _tiff_planes(page: Any, array: np.ndarray, info: dict[str, Any], photometric
 def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any]) -> None:
     import tifffile
 
-    planes = raw if alpha is None else np.concatenate([raw, alpha[None]])
     colour = len(raw) >= 3 and info.get("photometric", "rgb" if len(raw) == 3 else "") == "rgb"
-    extras = [0] * (len(raw) - (3 if colour else 1)) + ([] if alpha is None else [info.get("alpha_kind", 2)])
+    first = 3 if colour else 1  # of the samples that TIFF calls extra
+    at = info.get("alpha_at", len(raw))
+    at = at if first <= at <= len(raw) else len(raw)
+    planes = raw if alpha is None else np.insert(raw, at, alpha, axis=0)
+    extras = [info.get("alpha_kind", 2) if alpha is not None and i == at else 0 for i in range(first, len(planes))]
     chunky = info.get("layout") != "CHW"
     dpi, turned, there = info.get("dpi"), info.get("orientation", 1), info.get("mask")
     extra: list[tuple[Any, ...]] = [

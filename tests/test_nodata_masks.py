@@ -195,9 +195,42 @@ def test_commands_leave_it_and_say_so(
         assert "stay as they are" in found.stderr
 
 
+@pytest.mark.parametrize("n", [2, 6])
+def test_masks_and_transparency_are_turned_with_the_picture(n: int, tmp_path: Path) -> None:
+    raw, tag = np.moveaxis(values("uint8"), 0, -1), [(274, 3, 1, n, True)]
+    tifffile.imwrite(tmp_path / "a.tif", raw, photometric="rgb", extratags=tag, metadata=None)
+    tifffile.imwrite(tmp_path / "a.tif", ~HOLE, photometric="mask", subfiletype=4, append=True, metadata=None)
+    exif = Image.Exif()
+    exif[274] = n
+    Image.fromarray(np.dstack([raw, np.where(HOLE, 0, 255).astype(np.uint8)])).save(tmp_path / "a.png", exif=exif)
+    shown = {2: HOLE[:, ::-1], 6: np.rot90(HOLE, -1)}[n]
+    for name in ("a.tif", "a.png"):
+        picture = io.read(tmp_path / name)
+        assert picture.empty is not None
+        np.testing.assert_array_equal(picture.empty.where, shown)
+        io.write(tmp_path / f"b{name}", picture.pixels, picture)
+        back, mask = gdal(tmp_path / f"b{name}")
+        np.testing.assert_array_equal(mask, ~HOLE)
+        np.testing.assert_array_equal(back[:3], values("uint8"))
+
+
+def test_transparency_stays_the_band_that_it_is(tmp_path: Path) -> None:
+    """GDAL puts it behind the first band, where a file has no colours."""
+    raw = values("uint8", 5)
+    raw[1] = np.where(HOLE, 0, 255)
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", count=5, height=24, width=28, dtype="uint8", ALPHA="YES"
+    ) as d:
+        d.write(raw)
+    picture = io.read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(picture.alpha, raw[1])
+    io.write(tmp_path / "b.tif", picture.pixels, picture)
+    np.testing.assert_array_equal(gdal(tmp_path / "b.tif")[0], raw)
+
+
 def test_colours_are_given_to_the_rest_alone(tmp_path: Path) -> None:
     source = geotiff(tmp_path / "a.tif", values("uint8", 1))
-    found = run("colorize", source, tmp_path / "b.tif", *QUICK)
+    found = run("colorize", source, tmp_path / "b.tif", *QUICK, "--samples", 2)
     assert found.exit_code == 0, found.output
     back, mask = gdal(tmp_path / "b.tif")
     np.testing.assert_array_equal(mask, ~HOLE)
