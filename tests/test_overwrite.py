@@ -108,7 +108,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("in.png", "t.png"):
         Image.fromarray(photo).save(name)
     for name in ("m.png", "o_mean.png", "o_std.png", "o_std.tif", "o_truth.png", "o_mask.png", "o_kernel.png"):
-        Image.fromarray(np.tile(np.uint8([[0, 255]]), (20, 12))).save(name)
+        Image.fromarray(np.tile(np.array([[0, 255]], np.uint8), (20, 12))).save(name)
     for name in ("k.npy", "o_kernel.npy"):
         np.save(name, np.ones((3, 3), np.float32))
     np.savez("k.npz", psf=np.ones((3, 3), np.float32))
