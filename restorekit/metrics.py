@@ -176,17 +176,3 @@ def compare(
         raise BadInput("no pixel holds data in both; compare pictures that do")
     inside = x[:, valid][:, None], truth[:, valid][:, None]
     return {n: ssim(x, truth, valid=valid) if n == "ssim" else METRICS[n](*inside) for n in names}
-
-
-def estimate_sigma(x: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Standard deviation of white noise in x (C, H, W): the median absolute diagonal Haar detail (Donoho 1994).
-
-    valid (1 or C, H, W): only 2x2 blocks that are 1 throughout count. 0 where no block does.
-    """
-    h, w = (n // 2 * 2 for n in x.shape[1:])
-    a, b, c, d = (x[:, i:h:2, j:w:2] for i in (0, 1) for j in (0, 1))
-    detail = np.abs(a - b - c + d) / 2
-    if valid is not None:
-        full = np.broadcast_to(valid, x.shape) > 0.5
-        detail = detail[np.logical_and.reduce([full[:, i:h:2, j:w:2] for i in (0, 1) for j in (0, 1)])]
-    return float(np.median(detail) / 0.6745) if detail.size else 0.0

@@ -90,9 +90,12 @@ class HQS(Solver):
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         """From `first` down to the noise of the measurement, log-uniform; a single step is at that noise."""
-        last = max(0.01, problem.noise_level())
+        noise = problem.noise_level()
+        if steps == 1:  # also where it is below the last level of several: more takes out what is no noise
+            return [max(0.002, noise), 0.0]
+        last = max(0.01, noise)
         first = self.first if self.first > last else 4 * last
-        return [last, 0.0] if steps == 1 else log_uniform(steps or self.default_steps, first, last)
+        return log_uniform(steps or self.default_steps, first, last)
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
         return problem.estimate() if begin is None else begin

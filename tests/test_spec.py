@@ -11,7 +11,7 @@ from restorekit import spec
 from restorekit.errors import BadInput
 from restorekit.kernels import kernel
 from restorekit.likelihood import Gamma, Gaussian, Poisson
-from restorekit.metrics import estimate_sigma
+from restorekit.noise.level import estimate_sigma
 
 
 def test_operators_from_text() -> None:

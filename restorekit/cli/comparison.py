@@ -15,6 +15,7 @@ import torch
 
 import restorekit
 from restorekit import io, spec
+from restorekit.cli import ranges
 from restorekit.cli.measured import Measured
 from restorekit.cli.options import span
 from restorekit.cli.progress import Watch, restore_with_bar
@@ -126,6 +127,8 @@ class Contest(Measured):
             return None
         read = io.read(self.truth_file, (0.0, 1.0) if self.logarithms else span(self.range))
         refuse_turned(self.picture, self.source, read, self.truth_file)
+        if self.range is None and read.dtype == self.picture.dtype and read.span != self.picture.span:
+            read = ranges.ranged(read, self.picture.span)
         pixels = read.pixels
         if pixels.shape == self.operator.image_shape:
             pixels = self.operator.inside(torch.from_numpy(pixels)[None])[0].numpy()
@@ -164,7 +167,7 @@ class Contest(Measured):
         for text in self.solvers:
             words += ["--solver", text]
         words += ["--prior", self.prior, "--samples", self.samples, "--seed", self.seed]
-        optional = {"--steps": self.steps, "--truth": self.truth_file, "--range": self.range}
+        optional = {"--steps": self.steps, "--truth": self.truth_file, "--range": self.range_used}
         usual = {"--trajectory": (self.moments, 8), "--tile": (self.tile, None), "--device": (self.device, "auto")}
         usual |= {"--precision": (self.precision, "auto")}
         for name, value in optional.items():
@@ -176,7 +179,8 @@ class Contest(Measured):
     def _facts(self) -> list[tuple[str, str]]:
         bands, h, w = self.result_shape
         low, high = self.picture.span
-        measured = " (measured in the file)" if self.noise == "auto" else ""
+        found = self.noise_found
+        measured = "" if found is None else " (a floor)" if found.floor else " (measured in the file)"
         facts = [
             ("operator", self.op),
             ("noise", self.noise_used + measured),
@@ -220,6 +224,8 @@ class Contest(Measured):
             "operator": self.op,
             "noise": self.noise_used,
             "noise_measured": self.noise == "auto",
+            "noise_found": self.noise_found and self.noise_found.record(),
+            "range": self.picture.span,
             "prior": {"name": self.loaded.spec.name, "sha256": self.loaded.sha256},
             "device": str(self.place),
             "precision": self.loaded.precision,

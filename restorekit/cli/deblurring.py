@@ -55,6 +55,11 @@ class Deblurring(Job):
                 f"{option} looks at all of the picture, and {self.picture.empty.where.mean():.1%} of {self.source.name} is no "
                 "data; do that on a part without, and give its OUT_kernel.npy here by --kernel"
             )
+        if self.impulses is not None:
+            raise BadInput(
+                f"{option} looks at all of the picture, and {self.impulses.mean():.1%} of the values of {self.source.name} are "
+                "impulses; take them out first (restorekit denoise), or give the kernel and leave this out"
+            )
 
     @cached_property
     def correction(self) -> KernelCorrection | None:
@@ -111,6 +116,7 @@ class Deblurring(Job):
         """Whether the spectrum says that a kernel, taken as right, is not: that costs more than a restoration gains."""
         kernel, law = self.given.double().numpy(), self.law
         plain = isinstance(law, Gaussian) and self.picture.empty is None and min(self._shape[1:]) >= LEAST
+        plain = plain and self.impulses is None
         if self.correction is not None or self.estimated or not plain or kernel.size == 1:
             return []
         found = Stretch(gate_round=Stretch.gate)(self.picture.pixels.astype(np.float64), kernel, self.level)

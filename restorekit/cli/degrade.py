@@ -29,6 +29,7 @@ def degrade(
 
     from restorekit import io, spec
     from restorekit.cli.options import span
+    from restorekit.cli.ranges import check_range
     from restorekit.errors import BadInput
     from restorekit.likelihood import Gamma
     from restorekit.overwrite import separate
@@ -39,6 +40,8 @@ def degrade(
     grain = None if correlated is None else _grained(law, correlated)
     logarithms = isinstance(law, Gamma) and law.domain == "log"
     picture = io.read(source, (0.0, 1.0) if logarithms else span(range_))
+    if range_ is None:
+        check_range(source, picture)
     if logarithms and not picture.dtype.startswith("float"):
         raise BadInput(
             f"{source} holds {picture.dtype} and no logarithms of intensities; give floats, or --noise gamma:LOOKS"

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from restorekit import io
 from restorekit.cli.options import check_page, span
+from restorekit.cli.ranges import check_range
 from restorekit.cli.unmeasured import placed, refuse_turned, turned_size
 from restorekit.errors import BadInput
 from restorekit.nodata import TAG, Empty, empty_at, hidden, nodata_of
@@ -94,6 +95,8 @@ class Given:
             raise BadInput(f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed")
         held = _held(self.source, raw, info, span(self.range))
         placed(held.picture, self.source)
+        if self.range is None:
+            check_range(self.source, held.picture)
         if np.ptp(held.picture.pixels[:, ~held.empty]) == 0:
             raise BadInput(f"{self.source} is constant: there is no rain in it; check the file")
         return held

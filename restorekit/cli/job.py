@@ -50,7 +50,11 @@ class Job(Measured):
         prior, problem = self.loaded, self.problem
         warnings += self._doubts()
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
-        if self.coarse:
+        if self._untouched:
+            print(f"denoise: there is nothing to take out, {self.target.name} has the values of {self.source.name}", file=sys.stderr)
+            settings |= {"solver": "none", "sigmas": [0.0]}
+            result = Restoration(problem.y, 0, 0.0, settings)
+        elif self.coarse:
             stages = self._stages
             with bar(type(solver).__name__) as show:
                 result = restore_from_coarse(
@@ -77,6 +81,13 @@ class Job(Measured):
             warnings.append(f"training pictures of {prior.spec.name} keep {ceiling:g} dB through its codec alone")
         for warning in dict.fromkeys(warnings + self._write(result, prior, self.noise_used, extra)):
             print(f"restorekit: note: {warning}", file=sys.stderr)
+
+    @property
+    def _untouched(self) -> bool:
+        """Whether no noise was found, and no solver was asked for: a network only makes such a picture worse."""
+        found = self.noise_found
+        plain = self.operation == "denoise" and self.solver == "auto" and self.samples == 1 and not self.coarse
+        return plain and found is not None and found.floor and self.impulses is None
 
     @property
     def _stages(self) -> Cascade:
@@ -152,6 +163,8 @@ class Job(Measured):
             "operator": self.op,
             "noise": noise,
             "noise_measured": self.noise == "auto",
+            "noise_found": self.noise_found and self.noise_found.record(),
+            "range": like.span,
             "coarse": self.coarse,
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,

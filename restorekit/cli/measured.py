@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from restorekit import io, spec
+from restorekit.cli import ranges
 from restorekit.cli.options import checked_precision, span
-from restorekit.cli.tasks import COUNTS, GREY_IN_PARTS, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
+from restorekit.cli.tasks import COUNTS, GREY_IN_PARTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.cli.unmeasured import placed, without_empty
 from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
-from restorekit.metrics import estimate_sigma
-from restorekit.operators import Inpaint, Operator
+from restorekit.noise.level import Noise, NoiseLevel
+from restorekit.operators import Identity, Inpaint, Operator
 from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.sampling import displayed
@@ -71,7 +72,30 @@ class Measured:
             raise BadInput(
                 f"{self.source} is constant (every value is {level:g}): there is nothing to restore; check the file"
             )
-        return picture
+        return picture if coefficients or self.range is not None else self._ranged(picture)
+
+    def _ranged(self, picture: io.Picture) -> io.Picture:
+        """With the range that is used, where integers fill little of their type and no option is relative to white."""
+        found = ranges.used(picture)
+        if found is None:
+            return picture
+        if self.noise != "auto" and not isinstance(spec.likelihood(self.noise), Gamma):
+            ranges.check_range(self.source, picture)
+            return picture
+        full, white = int(picture.span[1]), int(found[1])
+        print(
+            f"range: {self.source.name} uses little of 0..{full}; white is taken to be {white} (--range 0,{white}), and "
+            f"noise is relative to it; --range 0,{full} for the whole",
+            file=sys.stderr,
+        )
+        return ranges.ranged(picture, found)
+
+    @property
+    def range_used(self) -> str | None:
+        """--range, also where the file's own values gave it."""
+        low, high = self.picture.span
+        full = np.iinfo(self.picture.dtype).max if self.picture.dtype in ("uint8", "uint16") else 1
+        return self.range if self.range is not None or high in (1.0, full) else f"{low:g},{high:g}"
 
     @cached_property
     def operator(self) -> Operator:
@@ -97,15 +121,30 @@ class Measured:
 
     @cached_property
     def noise_used(self) -> str:
-        """--noise as given, or Gaussian noise of the level measured in the picture, which is said aloud."""
+        """--noise as given, or Gaussian noise of the level measured in the picture."""
+        return self.noise if self.noise_found is None else f"gaussian:{self.noise_found.sigma:.4f}"
+
+    @cached_property
+    def noise_found(self) -> Noise | None:
+        """What was measured in the picture, which is said aloud; None where --noise says it."""
         if self.noise != "auto":
-            return self.noise
-        sigma = max(0.002, estimate_sigma(self.picture.pixels, self._valid))
-        print(
-            f"noise: gaussian:{sigma:.4f}, measured in {self.source.name}; give --noise if you know better",
-            file=sys.stderr,
-        )
-        return f"gaussian:{sigma:.4f}"
+            return None
+        if self.operation in spec.NO_PICTURE:
+            raise BadInput(f"{self.operation} measures no picture, whose noise could be told; give --noise gaussian:0.01")
+        found = NoiseLevel()(self.picture.pixels, self._valid)
+        name, level = self.source.name, f"noise: gaussian:{found.sigma:.4f}"
+        said = [f"{level}, measured in {name}; give --noise if you know better"]
+        if found.floor:
+            said = [f"{level} is assumed, a floor: {name} shows no noise above it; give --noise if you know better"]
+        for line in said + [f"noise: {note}" for note in found.notes]:
+            print(line, file=sys.stderr)
+        return found
+
+    @property
+    def impulses(self) -> np.ndarray | None:
+        """(C, H, W), where values are impulses and no measurements; None where there are none, or --noise was given."""
+        found = self.noise_found
+        return None if found is None or not found.share else found.impulses
 
     @property
     def _valid(self) -> np.ndarray | None:
@@ -128,6 +167,8 @@ class Measured:
     def task(self) -> Task:
         if isinstance(self.loaded, Latent):  # what was measured is not linear in latents
             return OTHER
+        if self.operation == "denoise" and self.impulses is not None:
+            return IMPULSES
         if self.operation == "denoise" and not isinstance(self.law, Gaussian):
             speckle = LOG_SPECKLE if self.logarithms else SPECKLE
             return COUNTS if isinstance(self.law, Poisson) else speckle
@@ -180,7 +221,15 @@ class Measured:
             print(f"no data: {empty.where.mean():.1%} of {self.source.name}, left as they are", file=sys.stderr)
         if empty is not None and empty.where.shape == y.shape[-2:] and not isinstance(self.operator, Inpaint):
             mask = torch.from_numpy(~empty.where)[None, None].to(self.place)
-        return Problem(y.to(self.place), self.operator.to(self.place), self.law, mask)
+        operator = self.operator
+        if self.impulses is not None:
+            told = torch.from_numpy(~self.impulses)
+            if isinstance(operator, Identity):  # whose first estimate fills them
+                operator = Inpaint(operator.image_shape, told.float())
+            else:
+                told = told[None].to(self.place)
+                mask = told if mask is None else told & mask
+        return Problem(y.to(self.place), operator.to(self.place), self.law, mask)
 
     @cached_property
     def problem(self) -> Problem:

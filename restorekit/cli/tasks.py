@@ -28,6 +28,7 @@ TASKS = {
     "saturate": Task("dps", 200, "dps", 200),
 }
 GREY_IN_PARTS = Task("hqs:first=1", 8, "mmps:iterations=3", 13)  # with no data in it, which ddrm does not take
+IMPULSES = Task("hqs:first=0.1", 4, "mmps:iterations=3", 13)  # denoising with single values missing
 COUNTS = Task("hqs:first=0.5", 8, "quadrature", 13)  # denoising
 SPECKLE = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)
 LOG_SPECKLE = Task(*TUNED["hqs"], "sar-dps", 13)  # benchmarks/speckle.py

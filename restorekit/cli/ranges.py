@@ -1,0 +1,43 @@
+"""Integers that fill little of their type, as 12 bits of a camera in uint16: which value is white is not in the file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from restorekit import io
+from restorekit.errors import BadInput
+
+LITTLE = 0.25  # of the type, at most, up to which the values reach
+
+
+def ranged(picture: io.Picture, span: tuple[float, float]) -> io.Picture:
+    """The same picture with the file values `span` as 0 and 1."""
+    (low, high), (black, white) = picture.span, span
+    values = picture.pixels.astype(np.float64) * (high - low) + low
+    return replace(picture, pixels=((values - black) / (white - black)).astype(np.float32), span=span)
+
+
+def used(picture: io.Picture) -> tuple[float, float] | None:
+    """(0, 2^n - 1), the fewest bits that hold the values of uint8 or uint16; None where they fill their type."""
+    if picture.dtype not in ("uint8", "uint16") or picture.span != (0.0, float(np.iinfo(picture.dtype).max)):
+        return None
+    told = picture.pixels if picture.empty is None else picture.pixels[:, ~picture.empty.where]
+    largest = round(float(told.max()) * picture.span[1])
+    white = 2 ** max(1, largest.bit_length()) - 1
+    return (0.0, float(white)) if white <= LITTLE * picture.span[1] else None
+
+
+def check_range(path: Path, picture: io.Picture) -> None:
+    """BadInput where 16 bits are filled so little that white, which settings are relative to, must be another value."""
+    span = used(picture)
+    if span is None or picture.dtype != "uint16":
+        return
+    told = picture.pixels if picture.empty is None else picture.pixels[:, ~picture.empty.where]
+    low, high = (round(float(v) * 65535) for v in (told.min(), told.max()))
+    raise BadInput(
+        f"{path} holds uint16 from {low} to {high}: say which value is white, as --range 0,{span[1]:.0f} "
+        "(--range 0,65535 for a dark picture)"
+    )

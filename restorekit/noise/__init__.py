@@ -1,0 +1,1 @@
+"""How noisy a picture is, measured in the picture itself: which pixels tell, impulses, level and correlation."""

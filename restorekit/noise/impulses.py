@@ -1,0 +1,60 @@
+"""Impulses: salt and pepper, hot and dead pixels, whose values say nothing of the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Impulses:
+    """Finds single values of (C, H, W) in [0, 1] that stand out of their surroundings and are at an end of the range.
+
+    A value is an impulse where it differs from the median of its 3x3 by more than `deviations`, both of the other values
+    around it and of the picture's noise, and is within `near` of the least or the largest value of its band. Where that
+    holds for a share `most` of the values that are exactly that end, the others are impulses too, but in clipped areas.
+    """
+
+    deviations: float = 6.0
+    near: float = 0.02  # of an end, white = 1
+    side: int = 5  # pixels, of the square whose median absolute deviation is that of the surroundings
+    contrast: float = 0.1  # differs by at least this, white = 1
+    most: float = 0.4
+    least: float = 0.0005  # of the picture; fewer are highlights and gaps that a clean picture has too
+
+    def __call__(self, pixels: Array, valid: Array | None = None) -> Array:
+        """(C, H, W) bool; nowhere true where there are too few. valid (1 or C, H, W): values that were measured at all."""
+        valid = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
+        found = np.zeros(pixels.shape, bool)
+        if min(pixels.shape[1:]) < self.side:
+            return found
+        for x, ok, out in zip(pixels, valid, found):
+            if not ok.any():
+                continue
+            middle = ndimage.median_filter(x, 3)
+            rest = np.abs(x - middle)
+            limit = self.deviations * max(1.4826 * float(np.median(rest[ok])), self.contrast / self.deviations)
+            low, high = float(x[ok].min()), float(x[ok].max())
+            out[:] = ok & (rest > limit) & ((x <= low + self.near) | (x >= high - self.near))
+            at = np.argwhere(out)
+            if not len(at):
+                continue
+            half = self.side // 2
+            around = np.pad(x, half, mode="reflect")
+            windows = np.lib.stride_tricks.sliding_window_view(around, (self.side, self.side))[at[:, 0], at[:, 1]]
+            flat = windows.reshape(len(at), -1)
+            centre = np.median(flat, 1, keepdims=True)
+            spread = 1.4826 * np.median(np.abs(flat - centre), 1)
+            out[at[:, 0], at[:, 1]] = rest[at[:, 0], at[:, 1]] > self.deviations * spread
+        if found.mean() < self.least:
+            return np.zeros_like(found)
+        for x, ok, out in zip(pixels, valid, found):
+            for end in (x[ok].min(), x[ok].max()) if ok.any() else ():
+                same = ok & (x == end)
+                if out[same].mean() >= self.most:
+                    out |= same & (ndimage.uniform_filter(same.astype(np.float32), 3) < 0.5)
+        return found
