@@ -119,7 +119,7 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
     alpha, info = like.alpha, dict(like.info)
     warnings = check_writable(path, len(pixels), alpha is not None, dtype)
     kind = FORMATS[path.suffix.lower()]
-    target = _output_dtype(path, like.dtype, dtype)
+    target = output_dtype(path, like.dtype, dtype)
     if dtype is None and like.dtype not in ("", target.name):
         warnings.append(f"{path}: written as {target}, {kind} cannot hold {like.dtype}")
     if pixels.shape[1:] != like.pixels.shape[1:]:
@@ -134,7 +134,7 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
     if kind == "JPEG" and len(info.get("exif", b"")) > 65000:
         info.pop("exif")
         warnings.append(f"{path}: written without EXIF, it is too long for JPEG")
-    raw = _from_unit(pixels, _output_span(like, target), target, path)
+    raw = _from_unit(pixels, output_span(like, target), target, path)
     if like.empty is not None and pixels.shape[1:] == like.empty.where.shape and "tiff_tags" in info:
         raw = like.empty.put_back(raw)
     alpha = _alpha_as(alpha, target) if kind in _WITH_ALPHA and alpha is not None else None
@@ -149,7 +149,7 @@ def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | Non
     kind = _format(path)
     if kind in ("PNG", "JPEG", "BMP", "WEBP") and bands not in (1, 3):
         raise BadInput(f"{path}: {kind} holds 1 or 3 bands, not {bands}; write .tif or .npy")
-    _output_dtype(path, "", dtype)
+    output_dtype(path, "", dtype)
     check_target(path)
     return [f"{path}: written without alpha, {kind} cannot hold it"] if has_alpha and kind not in _WITH_ALPHA else []
 
@@ -334,7 +334,7 @@ def _load(path: Path, holes: bool = False) -> codecs.Decoded:
     return raw.astype(native, copy=False), None if alpha is None else alpha.astype(native, copy=False), info
 
 
-def _output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
+def output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
     kind = _format(path)
     holds = _HOLDS.get(kind)
     if asked is not None:
@@ -355,7 +355,7 @@ def _output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
     return np.dtype("uint16" if kind == "PNG" and source not in ("bool", "int8") else "uint8")
 
 
-def _output_span(like: Picture, target: np.dtype) -> tuple[float, float]:
+def output_span(like: Picture, target: np.dtype) -> tuple[float, float]:
     """Which file values 0 and 1 become: as in `like` where that makes sense for another type, else the usual ones."""
     if like.dtype == target.name:
         return like.span

@@ -57,6 +57,7 @@ class Contest(Measured):
                 fits.append(one)
             except BadInput as error:
                 outcomes[one.text] = Refusal(one.text, _line(error))
+        self.say_transfer()
         said = set[str]()
         for one in fits:
             outcomes[one.text] = self._outcome(one, self.denoiser)
@@ -123,7 +124,8 @@ class Contest(Measured):
         if self.truth_file is None:
             return None
         io.different(self.truth_file, self.target)
-        pixels = io.read(self.truth_file, (0.0, 1.0) if self.logarithms else span(self.range)).pixels
+        truth = io.read(self.truth_file, (0.0, 1.0) if self.logarithms else span(self.range))
+        pixels = self.response.decoded(truth).pixels
         if pixels.shape == self.operator.image_shape:
             pixels = self.operator.inside(torch.from_numpy(pixels)[None])[0].numpy()
         if pixels.shape != self.result_shape:
@@ -159,6 +161,7 @@ class Contest(Measured):
             words += ["--solver", text]
         words += ["--prior", self.prior, "--samples", self.samples, "--seed", self.seed]
         optional = {"--steps": self.steps, "--truth": self.truth_file, "--range": self.range}
+        optional["--transfer"] = None if self.transfer == "auto" else self.transfer
         usual = {"--trajectory": (self.moments, 8), "--tile": (self.tile, None), "--device": (self.device, "auto")}
         usual |= {"--precision": (self.precision, "auto")}
         for name, value in optional.items():
@@ -180,6 +183,11 @@ class Contest(Measured):
             ("samples", f"{self.samples} per sampler, seed {self.seed}"),
         ]
         facts += [("truth", self.truth_file.name)] if self.truth_file is not None else []
+        facts += (
+            [("restored in", "linear light, decoded from sRGB; figures are of the file's values")]
+            if self.response.coded
+            else []
+        )
         facts += [("shown and measured", "amplitudes, exp(u / 2), of logarithms u")] if self.logarithms else []
         facts += [("codec PSNR", f"{self.ceiling:.2f} dB, the truth through the codec alone")] if self.ceiling else []
         return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]
@@ -214,6 +222,7 @@ class Contest(Measured):
             "operator": self.op,
             "noise": self.noise_used,
             "noise_measured": self.noise == "auto",
+            **self.transfer_record,
             "prior": {"name": self.loaded.spec.name, "sha256": self.loaded.sha256},
             "device": str(self.place),
             "precision": self.loaded.precision,

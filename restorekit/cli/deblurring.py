@@ -150,12 +150,13 @@ class Deblurring(Job):
         self._refuse_empty("--kernel-error")
         correction = self.correction
         with bar("kernel") as show:
-            return correction(self.as_given, self.denoiser, lambda calls: show(calls, correction.calls))
+            return correction(self.plain, self.denoiser, lambda calls: show(calls, correction.calls))
 
     @cached_property
     def problem(self) -> Problem:
         found = self.found
-        return with_kernel(self.as_given, found.kernel) if found is not None and found.changed else self.as_given
+        plain = with_kernel(self.plain, found.kernel) if found is not None and found.changed else self.plain
+        return self.censored(plain)
 
     @property
     def inputs(self) -> list[Path]:
