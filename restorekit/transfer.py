@@ -1,7 +1,7 @@
 """How the light of a scene became the values of a file: the transfer function (IEC 61966-2-1 for sRGB).
 
-A lens, a moving camera and a pixel that is the mean of a block average light, and cameras code the light afterwards: an operator
-that mixes pixels is right on decoded values only. What a solver sees is decoded before, and its result coded after.
+A lens and a moving camera average light, and the light is coded afterwards: a blur is right on decoded values only. What a solver
+sees is decoded before, and its result coded after.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from restorekit.likelihood import Gaussian
 from restorekit.types import Problem
 
 Array = NDArray[np.floating[Any]]
-MIXING = ("blur", "average", "decimate")  # operators that average light
+# Operators that auto takes to act on light. A mean over a block hardly differs from that of the values of the file, and the prior,
+# which knows pictures as they are coded, is worth more (benchmarks/linear_light.py); of others nothing is known.
+MIXING = ("blur", "decimate")
 NOT_TOLD = 1.0  # standard deviation of a value at white, which may stand for any amount of light above
 _ALIKE = 12  # codes of 255 by which a profile may differ from sRGB: Adobe RGB and Display P3 do by less
 _CICP = {8: "linear", 13: "srgb"}  # ITU-T H.273, transfer characteristics
@@ -139,7 +141,7 @@ def written_as(path: Path, like: Picture, dtype: str | None = None) -> Picture:
 
 
 def chosen(option: str, operation: str, noise: str, picture: Picture, path: Path) -> Response:
-    """The response by `--transfer`; auto: sRGB for a photograph of 8 bits under an operator that mixes pixels, else linear.
+    """The response by `--transfer`; auto: sRGB for a photograph of 8 bits that was blurred, else linear.
 
     picture: as it is in the file `path`, or will be. A photograph has one or three bands, black and white at 0 and 255, and no
     speckle (noise gamma:...); a file that says that its values are linear is believed.

@@ -183,11 +183,8 @@ class Contest(Measured):
             ("samples", f"{self.samples} per sampler, seed {self.seed}"),
         ]
         facts += [("truth", self.truth_file.name)] if self.truth_file is not None else []
-        facts += (
-            [("restored in", "linear light, decoded from sRGB; figures are of the file's values")]
-            if self.response.coded
-            else []
-        )
+        if self.response.coded:
+            facts += [("restored in", "linear light, decoded from sRGB; figures are of the file's values")]
         facts += [("shown and measured", "amplitudes, exp(u / 2), of logarithms u")] if self.logarithms else []
         facts += [("codec PSNR", f"{self.ceiling:.2f} dB, the truth through the codec alone")] if self.ceiling else []
         return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]

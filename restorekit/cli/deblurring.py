@@ -21,6 +21,7 @@ from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.kernel_files import kernel_file
 from restorekit.likelihood import Gaussian
+from restorekit.metrics import estimate_sigma
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
 from restorekit.solvers.corrected import Kernel, KernelCorrection, trimmed, with_kernel
@@ -31,6 +32,10 @@ BOUNDARIES = ("auto", "free", "reflect", "circular")
 SEEN = 24.0  # gain of ln p below which no blur is seen at all
 LEAST = 64  # pixels a side, of a picture whose spectrum says something
 SHOWN = 240  # pixels, the side of a kernel in the picture of it
+SIMULATED = (
+    "the kernel fits the values of the file and not the light: the blur seems to have been simulated in them; "
+    "try --transfer linear"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +118,15 @@ class Deblurring(Job):
         plain = isinstance(law, Gaussian) and self.picture.empty is None and min(self._shape[1:]) >= LEAST
         if self.correction is not None or self.estimated or not plain or kernel.size == 1:
             return []
-        found = Stretch(gate_round=Stretch.gate)(self.picture.pixels.astype(np.float64), kernel, self.level)
+        look = Stretch(gate_round=Stretch.gate)
+        found = look(self.picture.pixels.astype(np.float64), kernel, self.level)
         if not found.theta.any():
             return []
+        if self.response.coded:  # a right kernel seems off where it blurred other values
+            values = self.as_read.pixels
+            level = max(0.002, estimate_sigma(values))
+            if not look(values.astype(np.float64), kernel, level).theta.any():
+                return [SIMULATED]
         return [f"the kernel seems to be off ({_said(Kernel(kernel, found).record())}); try --kernel-error auto"]
 
     @cached_property

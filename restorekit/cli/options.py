@@ -61,7 +61,7 @@ TransferOpt = Annotated[
     str,
     typer.Option(
         "--transfer",
-        help="Curve from light to the values of the file: auto (sRGB for blur, average and decimate of 8-bit pictures, else "
+        help="Curve from light to the values of the file: auto (sRGB for blur and decimate of 8-bit pictures, else "
         "linear), srgb, linear (values as they are: a blur that was simulated in them). --noise is in the unit of the light.",
     ),
 ]
