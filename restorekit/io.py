@@ -132,7 +132,7 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
     alpha, info, empty = like.alpha, dict(like.info), like.empty
     warnings = check_writable(path, len(pixels), alpha is not None, dtype)
     kind = FORMATS[path.suffix.lower()]
-    target = _output_dtype(path, like.dtype, dtype)
+    target = output_dtype(path, like.dtype, dtype)
     if dtype is None and like.dtype not in ("", target.name):
         warnings.append(f"{path}: written as {target}, {kind} cannot hold {like.dtype}")
     if pixels.shape[1:] != like.pixels.shape[1:]:
@@ -145,7 +145,7 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
     if kind == "JPEG" and len(info.get("exif", b"")) > 65000:
         info.pop("exif")
         warnings.append(f"{path}: written without EXIF, it is too long for JPEG")
-    span = _output_span(like, target)
+    span = output_span(like, target)
     if empty is not None and empty.value is None and empty.held.dtype != target and len(empty.held) in (1, len(pixels)):
         held = (empty.held.astype(np.float64) - like.span[0]) / (like.span[1] - like.span[0])
         pixels = pixels.astype(np.float64)
@@ -179,7 +179,7 @@ def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | Non
     kind = _format(path)
     if kind in ("PNG", "JPEG", "BMP", "WEBP") and bands not in (1, 3):
         raise BadInput(f"{path}: {kind} holds 1 or 3 bands, not {bands}; write .tif or .npy")
-    _output_dtype(path, "", dtype)
+    output_dtype(path, "", dtype)
     check_target(path)
     return [f"{path}: written without alpha, {kind} cannot hold it"] if has_alpha and kind not in _WITH_ALPHA else []
 
@@ -364,7 +364,7 @@ def _load(path: Path, holes: bool = False) -> codecs.Decoded:
     return turned(raw, alpha, info, as_shown) if "orientation" in info else (raw, alpha, info)
 
 
-def _output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
+def output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
     kind = _format(path)
     holds = _HOLDS.get(kind)
     if asked is not None:
@@ -385,7 +385,7 @@ def _output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
     return np.dtype("uint16" if kind == "PNG" and source not in ("bool", "int8") else "uint8")
 
 
-def _output_span(like: Picture, target: np.dtype) -> tuple[float, float]:
+def output_span(like: Picture, target: np.dtype) -> tuple[float, float]:
     """Which file values 0 and 1 become: as in `like` where that makes sense for another type, else the usual ones."""
     if like.dtype == target.name:
         return like.span

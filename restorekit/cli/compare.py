@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from restorekit.cli.options import Device, In, Noise, Precision, PriorOpt, Range, Seed, Steps, Tile
+from restorekit.cli.options import Device, In, Noise, Precision, PriorOpt, Range, Seed, Steps, Tile, TransferOpt
 
 
 def compare(
@@ -25,6 +25,7 @@ def compare(
     tile: Tile = None,
     precision: Precision = "auto",
     range_: Range = None,
+    transfer: TransferOpt = "auto",
     trajectory: Annotated[int, typer.Option(min=0, max=64, help="Estimates on the way that are shown of each solver.")] = 8,
 ) -> None:  # fmt: skip
     """Compare solvers on one measurement IN, in one HTML page OUT that needs no network.
@@ -38,5 +39,5 @@ def compare(
     Contest(
         source=source, target=target, op=op, noise=noise, solvers=tuple(solvers or ()), steps=steps, samples=samples,
         truth_file=truth, prior=prior, seed=seed, device=device, tile=tile, precision=precision, flips=1,
-        range=range_, moments=trajectory,
+        range=range_, transfer=transfer, moments=trajectory,
     ).run()  # fmt: skip

@@ -60,6 +60,7 @@ class Contest(Measured):
                 fits.append(one)
             except BadInput as error:
                 outcomes[one.text] = Refusal(one.text, _line(error))
+        self.say_transfer()
         said = set[str]()
         for one in fits:
             outcomes[one.text] = self._outcome(one, self.denoiser)
@@ -129,7 +130,7 @@ class Contest(Measured):
         refuse_turned(self.picture, self.source, read, self.truth_file)
         if self.range is None and read.dtype == self.picture.dtype and read.span != self.picture.span:
             read = ranges.ranged(read, self.picture.span)
-        pixels = read.pixels
+        pixels = self.response.decoded(read).pixels
         if pixels.shape == self.operator.image_shape:
             pixels = self.operator.inside(torch.from_numpy(pixels)[None])[0].numpy()
         if pixels.shape != self.result_shape:
@@ -168,6 +169,7 @@ class Contest(Measured):
             words += ["--solver", text]
         words += ["--prior", self.prior, "--samples", self.samples, "--seed", self.seed]
         optional = {"--steps": self.steps, "--truth": self.truth_file, "--range": self.range_used}
+        optional["--transfer"] = None if self.transfer == "auto" else self.transfer
         usual = {"--trajectory": (self.moments, 8), "--tile": (self.tile, None), "--device": (self.device, "auto")}
         usual |= {"--precision": (self.precision, "auto")}
         for name, value in optional.items():
@@ -190,6 +192,8 @@ class Contest(Measured):
             ("samples", f"{self.samples} per sampler, seed {self.seed}"),
         ]
         facts += [("truth", self.truth_file.name)] if self.truth_file is not None else []
+        if self.response.coded:
+            facts += [("restored in", "linear light, decoded from sRGB; figures are of the file's values")]
         facts += [("shown and measured", "amplitudes, exp(u / 2), of logarithms u")] if self.logarithms else []
         facts += [("codec PSNR", f"{self.ceiling:.2f} dB, the truth through the codec alone")] if self.ceiling else []
         return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]
@@ -226,6 +230,7 @@ class Contest(Measured):
             "noise_measured": self.noise == "auto",
             "noise_found": self.noise_found and self.noise_found.record(),
             "range": self.picture.span,
+            **self.transfer_record,
             "prior": {"name": self.loaded.spec.name, "sha256": self.loaded.sha256},
             "device": str(self.place),
             "precision": self.loaded.precision,

@@ -21,6 +21,7 @@ from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.kernel_files import kernel_file
 from restorekit.likelihood import Gaussian
+from restorekit.noise.level import estimate_sigma
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
 from restorekit.solvers.corrected import Kernel, KernelCorrection, trimmed, with_kernel
@@ -31,6 +32,10 @@ BOUNDARIES = ("auto", "free", "reflect", "circular")
 SEEN = 24.0  # gain of ln p below which no blur is seen at all
 LEAST = 64  # pixels a side, of a picture whose spectrum says something
 SHOWN = 240  # pixels, the side of a kernel in the picture of it
+SIMULATED = (
+    "the kernel fits the values of the file and not the light: the blur seems to have been simulated in them; "
+    "try --transfer linear"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +124,15 @@ class Deblurring(Job):
         plain = plain and self.impulses is None
         if self.correction is not None or self.estimated or not plain or kernel.size == 1:
             return []
-        found = Stretch(gate_round=Stretch.gate)(self.picture.pixels.astype(np.float64), kernel, self.level)
+        look = Stretch(gate_round=Stretch.gate)
+        found = look(self.picture.pixels.astype(np.float64), kernel, self.level)
         if not found.theta.any():
             return []
+        if self.response.coded:  # a right kernel seems off where it blurred other values
+            values = self.as_read.pixels
+            level = max(0.002, estimate_sigma(values))
+            if not look(values.astype(np.float64), kernel, level).theta.any():
+                return [SIMULATED]
         return [f"the kernel seems to be off ({_said(Kernel(kernel, found).record())}); try --kernel-error auto"]
 
     @cached_property
@@ -156,12 +167,13 @@ class Deblurring(Job):
         self._refuse_empty("--kernel-error")
         correction = self.correction
         with bar("kernel") as show:
-            return correction(self.as_given, self.denoiser, lambda calls: show(calls, correction.calls))
+            return correction(self.plain, self.denoiser, lambda calls: show(calls, correction.calls))
 
     @cached_property
     def problem(self) -> Problem:
         found = self.found
-        return with_kernel(self.as_given, found.kernel) if found is not None and found.changed else self.as_given
+        plain = with_kernel(self.plain, found.kernel) if found is not None and found.changed else self.plain
+        return self.censored(plain)
 
     @property
     def asides(self) -> list[Path]:

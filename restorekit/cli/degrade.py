@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from restorekit.cli.options import Range, Seed
+from restorekit.cli.options import Range, Seed, TransferOpt
 
 if TYPE_CHECKING:
     from restorekit.likelihood import Likelihood
@@ -23,6 +24,7 @@ def degrade(
     seed: Seed = 0,
     dtype: Annotated[str | None, typer.Option(help="uint8, uint16 or float32; default: that of IN, float32 for hadamard and phase. Integers clip the noise.")] = None,
     range_: Range = None,
+    transfer: TransferOpt = "auto",
 ) -> None:  # fmt: skip
     """Make a test measurement. restorekit degrade photo.png blurred.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --dtype uint16"""
     import torch
@@ -33,6 +35,7 @@ def degrade(
     from restorekit.errors import BadInput
     from restorekit.likelihood import Gamma
     from restorekit.overwrite import separate
+    from restorekit.transfer import chosen, written_as
 
     truth = target.with_name(f"{target.stem}_truth{target.suffix}")
     separate([source, *spec.files(op)], [target, truth])
@@ -49,7 +52,9 @@ def degrade(
     shape = picture.pixels.shape
     operator = spec.operator(op, image=(shape[0], shape[1], shape[2]))
     rng = torch.Generator().manual_seed(seed)
-    y = (grain or law).sample(operator(torch.from_numpy(picture.pixels)[None]), rng)[0]
+    response = chosen(transfer, op.partition(":")[0], noise, written_as(target, picture, dtype), target)
+    clean = torch.from_numpy(response.decoded(picture).pixels)[None]
+    y = (grain or law).sample(operator(clean), rng)[0]
     y = y if y.ndim == 3 else y.reshape(shape[0] if y.ndim == 2 else 1, 1, -1)
     if op.partition(":")[0] in spec.NO_PICTURE:
         dtype = dtype or "float32"
@@ -60,8 +65,11 @@ def degrade(
         picture = replace(picture, span=(0.0, 1.0))
     io.check_writable(target, y.shape[0], picture.alpha is not None, dtype)
     io.check_writable(truth, shape[0], picture.alpha is not None, dtype)
-    io.write(target, y.numpy(), picture, dtype)
-    io.write(truth, operator.inside(torch.from_numpy(picture.pixels)[None])[0].numpy(), picture, dtype)
+    coded = response.curve.encode
+    io.write(target, coded(y.numpy()), picture, dtype)
+    io.write(truth, coded(operator.inside(clean)[0].numpy()), picture, dtype)
+    if response.coded:
+        print(f"transfer: srgb, {source.name} was degraded in linear light, the unit of the noise", file=sys.stderr)
     print(f"{target}  (truth: {truth})")
 
 

@@ -15,13 +15,14 @@ from restorekit import io, spec
 from restorekit.cli.measured import Measured
 from restorekit.cli.progress import bar, restore_with_bar
 from restorekit.coarse import restore_from_coarse
-from restorekit.errors import BadInput
+from restorekit.driver import as_seen
+from restorekit.errors import BadInput, Unsupported
 from restorekit.overwrite import separate
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.library import Prior
 from restorekit.priors.prior import LatentPrior
 from restorekit.solvers.from_text import solver as solver_of
-from restorekit.types import Restoration
+from restorekit.types import Problem, Restoration, Solver
 from restorekit.units import units_of
 
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
@@ -47,8 +48,11 @@ class Job(Measured):
         solver = solver_of((task.solver if one else task.sampler) if self.solver == "auto" else self.solver)
         auto_steps = task.steps if one else task.sampler_steps
         steps = self.steps or (auto_steps if self.solver == "auto" else None)
-        prior, problem = self.loaded, self.problem
+        prior, problem = self.loaded, self._taken(solver)
+        self.say_transfer()
         warnings += self._doubts()
+        if problem is not self.problem:
+            warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
         if self._untouched:
             print(f"denoise: there is nothing to take out, {self.target.name} has the values of {self.source.name}", file=sys.stderr)
@@ -68,7 +72,7 @@ class Job(Measured):
         else:
             result = restore_with_bar(problem, self.denoiser, solver, **settings)
         misfit = problem.misfit(result.samples[:1].to(self.place))
-        result = replace(result, samples=problem.operator.inside(result.samples))
+        result = replace(result, samples=self.coded(problem.operator.inside(result.samples)))
         if misfit > MISFIT:
             warnings.append(
                 f"the result misses the measurement by {misfit:.1f} times the noise; check --op, --noise and --range, whether "
@@ -81,6 +85,19 @@ class Job(Measured):
             warnings.append(f"training pictures of {prior.spec.name} keep {ceiling:g} dB through its codec alone")
         for warning in dict.fromkeys(warnings + self._write(result, prior, self.noise_used, extra)):
             print(f"restorekit: note: {warning}", file=sys.stderr)
+
+    def _taken(self, solver: Solver) -> Problem:
+        """The problem, values at white as measured where the solver cannot treat it else."""
+        problem = self.problem
+        if problem.likelihood is self.law:
+            return problem
+        try:
+            solver.check(as_seen(problem, self.denoiser))
+            return problem
+        except Unsupported:
+            plain = replace(problem, likelihood=self.law)
+            solver.check(as_seen(plain, self.denoiser))
+            return plain
 
     @property
     def _untouched(self) -> bool:
@@ -165,6 +182,7 @@ class Job(Measured):
             "noise_measured": self.noise == "auto",
             "noise_found": self.noise_found and self.noise_found.record(),
             "range": like.span,
+            **self.transfer_record,
             "coarse": self.coarse,
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,

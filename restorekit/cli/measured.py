@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from restorekit.operators import Identity, Inpaint, Operator
 from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.sampling import displayed
+from restorekit.transfer import Response, at_limits, chosen, without_white
 from restorekit.types import Denoiser, Latent, Problem
 
 SMALLEST = 4  # pixels per side
@@ -45,13 +46,28 @@ class Measured:
     precision: str
     flips: int
     range: str | None
+    transfer: str = "auto"
 
     @property
     def operation(self) -> str:
         return self.op.partition(":")[0]
 
     @cached_property
+    def response(self) -> Response:
+        return chosen(self.transfer, self.operation, self.noise, self.as_read, self.source)
+
+    def say_transfer(self) -> None:
+        """What is taken for the light, on stderr, where that is not the values of the file."""
+        for line in self.response.said(self.source.name, float(self.clipped[1].mean())):
+            print(line, file=sys.stderr)
+
+    @cached_property
     def picture(self) -> io.Picture:
+        """`as_read`, in light."""
+        return self.response.decoded(self.as_read)
+
+    @cached_property
+    def as_read(self) -> io.Picture:
         coefficients = self.operation in spec.NO_PICTURE
         if self.logarithms and span(self.range) not in (None, (0.0, 1.0)):
             raise BadInput(f"--range {self.range}: logarithms have no black and white; leave it out")
@@ -131,7 +147,8 @@ class Measured:
             return None
         if self.operation in spec.NO_PICTURE:
             raise BadInput(f"{self.operation} measures no picture, whose noise could be told; give --noise gaussian:0.01")
-        found = NoiseLevel()(self.picture.pixels, self._valid)
+        floor = max(NoiseLevel.floor, self.response.rounding(self.picture))
+        found = NoiseLevel(floor=floor)(self.picture.pixels, self._valid)
         name, level = self.source.name, f"noise: gaussian:{found.sigma:.4f}"
         said = [f"{level}, measured in {name}; give --noise if you know better"]
         if found.floor:
@@ -209,12 +226,38 @@ class Measured:
         return self.visible(self.operator.inside(picture))
 
     def visible(self, x: Tensor) -> Tensor:
-        """Results or measurements as pictures to look at: amplitudes of logarithms, others as they are."""
-        return displayed(x, "log-intensity") if self.logarithms else x
+        """Results or measurements as pictures to look at: amplitudes of logarithms, others in values of the file."""
+        return displayed(x, "log-intensity") if self.logarithms else self.coded(x)
+
+    def coded(self, x: Tensor) -> Tensor:
+        """Light in values of the file, float32."""
+        if not self.response.coded:
+            return x
+        coded = self.response.curve.encode(x.detach().float().cpu().numpy())
+        return torch.from_numpy(coded.astype(np.float32)).to(x.device)
 
     @cached_property
+    def clipped(self) -> tuple[np.ndarray, np.ndarray]:
+        """(black, white), (C, H, W): values at the limits of the file."""
+        return at_limits(self.as_read)
+
+    @property
+    def transfer_record(self) -> dict[str, Any]:
+        """For OUT.json."""
+        black, white = (round(float(at.mean()), 5) for at in self.clipped)
+        return {"transfer": self.response.curve.name, "clipped": {"black": black, "white": white}}
+
+    @property
     def as_given(self) -> Problem:
-        """By the operator as the options say it."""
+        return self.censored(self.plain)
+
+    def censored(self, problem: Problem) -> Problem:
+        """The same, values at white not taken as measured, where the file is decoded."""
+        return without_white(problem, self.clipped[1]) if self.response.coded else problem
+
+    @cached_property
+    def plain(self) -> Problem:
+        """By the operator as the options say it, values at the limits as they are."""
         y, empty = self._measurement(), self.picture.empty
         mask = None
         if empty is not None and empty.where.shape == y.shape[-2:]:

@@ -57,6 +57,14 @@ Range = Annotated[
         "--range", metavar="LO,HI", help="File values that mean black and white, where not [0, 1] or full scale."
     ),
 ]
+TransferOpt = Annotated[
+    str,
+    typer.Option(
+        "--transfer",
+        help="Curve from light to the values of the file: auto (sRGB for blur and decimate of 8-bit pictures, else "
+        "linear), srgb, linear (values as they are: a blur that was simulated in them). --noise is in the unit of the light.",
+    ),
+]
 Flips = Annotated[int, typer.Option(help="Average the network over 2, 4 or 8 flips (as many times slower); 1: off.")]
 
 

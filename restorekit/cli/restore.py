@@ -21,6 +21,7 @@ from restorekit.cli.options import (
     SolverOpt,
     Steps,
     Tile,
+    TransferOpt,
 )
 
 
@@ -39,6 +40,7 @@ def restore(
     precision: Precision = "auto",
     flips: Flips = 1,
     range_: Range = None,
+    transfer: TransferOpt = "auto",
     coarse: Annotated[bool, typer.Option("--coarse", help="Begin with the low stage of a cascade prior: fewer calls at full size.")] = False,
 ) -> None:  # fmt: skip
     """Restore IN, measured through a known operator, and write OUT, OUT.json, and with --samples a mean and a std.
@@ -51,7 +53,8 @@ def restore(
 
     Job(
         source=source, target=target, op=op, noise=noise, solver=solver, prior=prior, samples=samples, steps=steps,
-        seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_, coarse=coarse,
+        seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
+        transfer=transfer, coarse=coarse,
     ).run()  # fmt: skip
 
 
@@ -86,6 +89,7 @@ def deblur(
     noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+    transfer: TransferOpt = "auto",
 ) -> None:  # fmt: skip
     """Undo a blur whose kernel is known, nearly known, or to be found. A corrected kernel is in OUT_kernel.npy and .png.
 
@@ -96,7 +100,7 @@ def deblur(
     Deblurring(
         source=source, target=target, op=f"blur:kernel={kernel}", noise=noise, solver=solver, prior=prior,
         samples=samples, steps=steps, seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
-        kernel=kernel, kernel_error=kernel_error, boundary=boundary,
+        transfer=transfer, kernel=kernel, kernel_error=kernel_error, boundary=boundary,
     ).run()  # fmt: skip
 
 
@@ -107,10 +111,13 @@ def upscale(
     noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+    transfer: TransferOpt = "auto",
 ) -> None:  # fmt: skip
     """Super-resolution. restorekit upscale small.png large.png --factor 4"""
     op = f"decimate:factor={factor},kernel={kernel}" if kernel else f"average:factor={factor}"
-    restore(source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)
+    restore(
+        source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_, transfer
+    )
 
 
 def colorize(
