@@ -52,7 +52,7 @@ class DiffPIR(Solver):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         if self.paper:
             return vp_uniform(steps or 100)
-        return log_uniform(steps or self.default_steps, self.first, min(0.01, 0.5 * self.first))
+        return log_uniform(steps or self.default_steps, self.first, min(problem.last_level(), 0.5 * self.first))
 
     @torch.no_grad()
     def __call__(
