@@ -122,7 +122,9 @@ class Exam:
     def covariance(self) -> Tensor:
         """(n, n), of the posterior; it does not depend on y."""
         keep = torch.eye(N, dtype=F64) - self.gain @ self.matrix
-        return keep @ self.prior.covariance @ keep.T + self.sigma_y**2 * self.gain @ self.gain.T  # Joseph: never negative
+        return (
+            keep @ self.prior.covariance @ keep.T + self.sigma_y**2 * self.gain @ self.gain.T
+        )  # Joseph: never negative
 
     @cached_property
     def directions(self) -> tuple[Tensor, Tensor]:
@@ -153,7 +155,9 @@ class Figures:
     seconds: float  # per sample
 
 
-def examine(exam: Exam, text: str, draws: int = 4, samples: int = 199, seed: int = 0, steps: int | None = None) -> Figures:
+def examine(
+    exam: Exam, text: str, draws: int = 4, samples: int = 199, seed: int = 0, steps: int | None = None
+) -> Figures:
     """`samples` + 1 is a multiple of 20, for intervals by order. Raises `Unsupported` where the solver does not fit."""
     y, solver = exam.draw(draws, seed), solver_of(text)
     found, calls, began = [], 0, time.process_time()

@@ -18,7 +18,7 @@ from restorekit.operators.diagonal import Inpaint
 from restorekit.schedule import log_uniform
 
 
-LEAST = 1e-4  # the lowest noise level that a schedule ends at, in units of a picture on [0, 1]
+LEAST = 2e-4  # the lowest noise level that a schedule ends at: a clean measurement counts as one of noise 1e-3
 
 
 class Denoiser(Protocol):
@@ -171,7 +171,7 @@ class Problem:
         """Where noise levels are to end: at a share of the noise in the picture, below which only the prior speaks.
 
         The last step of a sampler gives a mean, so that what spread is left at that level is lost: at 0.2 it is 2 % of the
-        variance. `most`: detail of pictures is finer than much noise. Not below 1e-4: nothing in a file is.
+        variance. `most`: detail of pictures is finer than much noise. Not below 2e-4: a clean measurement counts as one of noise 0.001.
         """
         return min(most, max(LEAST, share * self.picture_noise()))
 
