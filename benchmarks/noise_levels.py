@@ -1,4 +1,4 @@
-"""Error bars at every noise level: samples against exact posteriors of dense Gaussian problems, from noise 0.002 to 0.3.
+"""Error bars at every noise level: samples against exact posteriors of dense Gaussian problems, from noise 0.002 to 0.05.
 
 The priors are dense covariances of 8x8 pictures, one stationary and one random, that no operator here shares its basis with;
 every solver runs as users run it, by `restorekit.restore` in float64 with its own settings, levels and number of steps.
@@ -12,14 +12,17 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import product
 
 import torch
+from common import RESULTS, publish
 from torch import Tensor
 
 from restorekit import restore
+from restorekit.bench.rows import Rows
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.operators import BlockAverage, CircularBlur, Identity, Inpaint, LinearOperator
@@ -31,7 +34,7 @@ SIDE = 8
 SHAPE = (1, SIDE, SIDE)
 N = SIDE * SIDE
 F64 = torch.float64
-LEVELS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3)
+LEVELS = (0.002, 0.005, 0.01, 0.02, 0.05)
 SLOW = {"exchange", "smc"}  # a population per sample: the share of measurements and levels that a table can pay for
 
 
@@ -195,3 +198,80 @@ def samplers() -> list[str]:
         return SOLVERS[name].samples
 
     return [name for name in SOLVERS if takes(name)]
+
+
+KEYS = ("prior", "problem", "solver", "sigma_y")
+FIELDS = tuple(f.name for f in fields(Figures))
+
+
+def measured(rows: Rows, names: Sequence[str], levels: Sequence[float], samples: int) -> None:
+    """Fill the rows that are not there yet."""
+    for sigma_y in levels:
+        for (prior, made), (problem, operator) in product(PRIORS.items(), OPERATORS.items()):
+            exam = Exam(made(), operator(), sigma_y)
+            for name in names:
+                if rows.has(prior, problem, name, sigma_y):
+                    continue
+                draws, count = (1, 19) if name in SLOW else (2, samples)
+                try:
+                    found = examine(exam, name, draws, count)
+                except Unsupported:
+                    continue
+                rows.add(prior, problem, name, sigma_y, *(getattr(found, f) for f in FIELDS))
+
+
+def table(rows: Rows, problem: str, prior: str, names: Sequence[str], levels: Sequence[float]) -> list[list[str]]:
+    """A line per solver: spread measured / not measured (coverage) at each level; the calls."""
+    lines = []
+    for name in names:
+        mine = {
+            float(r["sigma_y"]): r
+            for r in rows.rows
+            if (r["prior"], r["problem"], r["solver"]) == (prior, problem, name)
+        }
+        cells = []
+        for s in levels:
+            r = mine.get(s)
+            if r is None:
+                cells.append("refused")
+                continue
+            other = "" if r["unmeasured"] == "nan" else f" / {float(r['unmeasured']):.2f}"
+            cells.append(f"{float(r['measured']):.2f}{other} ({float(r['coverage']):.2f})")
+        if mine:
+            lines.append([name, *cells, next(iter(mine.values()))["calls"]])
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--solver", action="append", help="a name with settings; again for more; default: every sampler"
+    )
+    parser.add_argument("--sigma", action="append", type=float, help="again for more; default: 0.002 to 0.05")
+    parser.add_argument("--samples", type=int, default=199, help="plus 1 a multiple of 20")
+    options = parser.parse_args()
+    names, levels = options.solver or samplers(), options.sigma or list(LEVELS)
+    torch.set_num_threads(1)
+    rows = Rows(RESULTS / "noise_levels_rows.csv", KEYS, FIELDS)
+    measured(rows, names, levels, options.samples)
+    header = ["solver", *(f"{s:g}" for s in levels), "calls"]
+    tables = [
+        (f"{problem}, {prior} prior", header, table(rows, problem, prior, names, levels))
+        for problem, prior in product(OPERATORS, PRIORS)
+    ]
+    publish("noise_levels", "Spread of samples at every noise of the measurement", tables, NOTES)
+
+
+NOTES = (
+    (
+        "`python benchmarks/noise_levels.py`: dense Gaussian priors of 8x8 pictures, every sampler by `restorekit.restore` in float64 "
+        "with its default settings, levels and steps. A cell: standard deviation of the samples over the exact one in the measured "
+        "directions / in those that are not (gain below a tenth of the largest), and in brackets the exact probability inside the "
+        "sampled 90 % intervals, mean over pixels. 1 / 1 (0.90) is right."
+    ),
+    "Two measurements of 199 samples each; of `exchange` and `smc` one of 19, whose intervals hold 0.9 on average if calibrated.",
+    "`ddnm` and `mcg` meet the measurement exactly, noise included: they have no spread where it was measured.",
+)
+
+if __name__ == "__main__":
+    main()

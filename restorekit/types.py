@@ -17,7 +17,6 @@ from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Inpaint
 from restorekit.schedule import log_uniform
 
-
 LEAST = 2e-4  # the lowest noise level that a schedule ends at: a clean measurement counts as one of noise 1e-3
 
 
@@ -153,7 +152,7 @@ class Problem:
         measurements of the same pixels together say more than each. Values are weighted by their own noise where it is
         given for each, none of them below the lowest 5 %. The gain of an operator that is not linear is taken for 1.
         """
-        a, law = self.operator, self.likelihood
+        a = self.operator
         if not isinstance(a, LinearOperator):
             return self.noise_level()
         try:
