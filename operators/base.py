@@ -124,6 +124,18 @@ class LinearOperator(Operator):
         """A cheap approximation of (A'A + rho I)^-1 r."""
         return r
 
+    def norm(self, like: Tensor, iterations: int = 10) -> float:
+        """The largest gain |A x| / |x|, by power iteration, a few per cent low at worst; `like` gives dtype and device."""
+        generator = torch.Generator().manual_seed(0)
+        x = 1 + 0.1 * torch.randn((1, *self.image_shape), generator=generator, dtype=like.dtype).to(like.device)
+        gain = 0.0
+        for _ in range(iterations):
+            x = x / x.norm().clamp(min=torch.finfo(x.dtype).tiny)
+            y = self(x)
+            gain = float(y.norm())
+            x = self.adjoint(y)
+        return gain
+
     def pinv(self, y: Tensor, /) -> Tensor:
         """The Moore-Penrose pseudo-inverse A+ y, by conjugate gradients on A'A within the range of A'.
 
@@ -181,6 +193,9 @@ class SVDOperator(LinearOperator):
     def adjoint(self, y: Tensor, /) -> Tensor:
         k = len(self.singulars)
         return self.v(self._fit(self.singulars.to(y) * self.ut(y)[:, :k], math.prod(self.image_shape)))
+
+    def norm(self, like: Tensor, iterations: int = 0) -> float:
+        return float(self.singulars.abs().max())
 
     def pinv(self, y: Tensor, /) -> Tensor:
         k = len(self.singulars)

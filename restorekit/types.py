@@ -17,6 +17,8 @@ from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Inpaint
 from restorekit.schedule import log_uniform
 
+LEAST = 2e-4  # the lowest noise level that a schedule ends at: a clean measurement counts as one of noise 1e-3
+
 
 class Denoiser(Protocol):
     """E[x0 | x = x0 + sigma n], n ~ N(0, I): all that a solver knows of a prior.
@@ -143,6 +145,35 @@ class Problem:
         except Unsupported:
             return 0.02
 
+    def picture_noise(self) -> float:
+        """The standard deviation of the noise in the unit of the picture: how closely its best measured part is known.
+
+        The noise over the largest gain of the operator (four times it for means of 4x4 pixels, whose gain is 1/4), as many
+        measurements of the same pixels together say more than each. Values are weighted by their own noise where it is
+        given for each, none of them below the lowest 5 %. The gain of an operator that is not linear is taken for 1.
+        """
+        a = self.operator
+        if not isinstance(a, LinearOperator):
+            return self.noise_level()
+        try:
+            sigma = self._sigma("")
+        except Unsupported:
+            sigma = self.noise_level()
+        if isinstance(sigma, Tensor):
+            valid = torch.ones_like(self.y[:1]) if self.mask is None else self.mask[:1].expand_as(self.y[:1])
+            kept = sigma.to(valid).expand_as(valid)[valid > 0]
+            low = float(kept.kthvalue(1 + len(kept) // 20).values) if len(kept) else 1.0
+            a, sigma = Weighted.of(a, valid * low / sigma.to(valid).clamp(min=low)), low
+        return sigma / max(a.norm(self.y), torch.finfo(self.y.dtype).tiny)
+
+    def last_level(self, share: float = 0.2, most: float = 0.01) -> float:
+        """Where noise levels are to end: at a share of the noise in the picture, below which only the prior speaks.
+
+        The last step of a sampler gives a mean, so that what spread is left at that level is lost: at 0.2 it is 2 % of the
+        variance. `most`: detail of pictures is finer than much noise. Not below 2e-4: a clean measurement counts as one of noise 0.001.
+        """
+        return min(most, max(LEAST, share * self.picture_noise()))
+
     def _sigma(self, solver: str) -> float | Tensor:
         law = self.likelihood
         if isinstance(law, Gaussian):
@@ -204,7 +235,7 @@ class Solver(ABC):
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         """The solver's own noise levels, in units of a picture on [0, 1]."""
-        return log_uniform(steps or self.default_steps, 10.0, 0.01)
+        return log_uniform(steps or self.default_steps, 10.0, problem.last_level())
 
     def calls(self, sigmas: Sequence[float]) -> int:
         """Network calls for a schedule: the NFE that the run must count."""

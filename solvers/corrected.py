@@ -25,6 +25,7 @@ from restorekit.blind.taps import Taps
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.operators import CircularBlur, FreeBlur, ReflectBlur, SymmetricBlur, blur
+from restorekit.schedule import log_uniform
 from restorekit.solvers.diffpir import HQS, DiffPIR
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
@@ -106,10 +107,9 @@ class KernelCorrection:
             k, seen = (torch.from_numpy(v).to(problem.y) for v in (kernel, y[None]))
             shape = (y.shape[0], y.shape[1], y.shape[2])
             part = Problem(seen, FreeBlur.of(shape, k), Gaussian(sigma_y))
-            sigmas, noise = (
-                sampler.schedule(part, self.steps),
-                Rng([1000 * self.seed + number]),
-            )  # the same, so that it cancels
+            # Down to 0.01, whatever the noise: on such draws the gates of the corrections were measured.
+            sigmas = log_uniform(self.steps, sampler.first, 0.01)
+            noise = Rng([1000 * self.seed + number])  # the same, so that it cancels
             x = sampler.start(part, sigmas[0], noise)
             for step in sampler(part, counted, sigmas, x, noise):
                 x = step.x

@@ -47,7 +47,9 @@ class DAPS(Solver):
             object.__setattr__(self, "tau", PUBLISHED_TAU)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        return (karras if self.paper else log_uniform)(steps or self.default_steps)
+        if self.paper:
+            return karras(steps or self.default_steps)
+        return super().schedule(problem, steps)
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return (len(sigmas) - 1) * self.inner

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from restorekit.schedule import log_uniform, vp_uniform
-from restorekit.solvers.data_step import check_data_step, data_step
+from restorekit.solvers.data_step import FLOOR, check_data_step, data_step
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 PUBLISHED = (0.25, 0.1, 100.0)  # lambda (its 1 in mixed units), zeta for blur, the first of its levels
@@ -52,7 +52,7 @@ class DiffPIR(Solver):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         if self.paper:
             return vp_uniform(steps or 100)
-        return log_uniform(steps or self.default_steps, self.first, min(0.01, 0.5 * self.first))
+        return log_uniform(steps or self.default_steps, self.first, min(problem.last_level(), 0.5 * self.first))
 
     @torch.no_grad()
     def __call__(
@@ -89,13 +89,10 @@ class HQS(Solver):
         check_data_step(problem, "hqs")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """From `first` down to the noise of the measurement, log-uniform; a single step is at that noise."""
-        noise = problem.noise_level()
-        if steps == 1:  # also where it is below the last level of several: more takes out what is no noise
-            return [max(0.002, noise), 0.0]
-        last = max(0.01, noise)
+        """From `first` down to the noise of the measurement (0.001 at least), log-uniform; a single step is at that noise."""
+        last = max(FLOOR, problem.noise_level())
         first = self.first if self.first > last else 4 * last
-        return log_uniform(steps or self.default_steps, first, last)
+        return [last, 0.0] if steps == 1 else log_uniform(steps or self.default_steps, first, last)
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
         return problem.estimate() if begin is None else begin

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian
-from restorekit.schedule import log_uniform, vp_uniform
+from restorekit.schedule import vp_uniform
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 
@@ -36,7 +36,7 @@ class DPS(Solver):
     default_steps = 200
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        return vp_uniform(steps or 1000) if self.paper else log_uniform(steps or self.default_steps)
+        return vp_uniform(steps or 1000) if self.paper else super().schedule(problem, steps)
 
     def __post_init__(self) -> None:
         if self.scale is not None and not self.scale > 0:

@@ -47,7 +47,7 @@ class Exchange(Solver):
         problem.spectral("exchange")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        last = max(0.005, min(0.5 * self.widest, 0.4 * problem.noise_level()))  # as in pnpdm.py
+        last = problem.last_level(0.4, most=0.5 * self.widest)  # as in pnpdm.py
         return log_uniform(steps or self.default_steps, self.widest, last)
 
     def calls(self, sigmas: Sequence[float]) -> int:
@@ -74,6 +74,8 @@ class Exchange(Solver):
                 swap = (uniform(rng, gain[:, None])[:, 0].log() < gain).view(-1, *[1] * (x.ndim - 1))
                 xs[k], xs[k + 1] = torch.where(swap, b, a), torch.where(swap, a, b)
             for k, rho in enumerate(levels):
+                if sweep == 0 and k:  # from where the level above has got to: its own moves are too small for that
+                    xs[k] = xs[k - 1]
                 below = log_uniform(self.inner, rho, min(0.15 * rho, 2 * levels[-1]))
                 for step in SDE()(denoise, below, draw(xs[k], rho, rng), rng):
                     xs[k] = step.x

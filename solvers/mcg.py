@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import log_uniform, vp_uniform
+from restorekit.schedule import vp_uniform
 from restorekit.solvers.ddnm import refuse_amplified_noise
 from restorekit.solvers.unconditional import reverse
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
@@ -41,7 +41,7 @@ class MCG(Solver):
         refuse_amplified_noise(problem, "mcg")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        return vp_uniform(steps or 1000) if self.paper else log_uniform(steps or self.default_steps)
+        return vp_uniform(steps or 1000) if self.paper else super().schedule(problem, steps)
 
     @torch.no_grad()
     def __call__(

@@ -39,10 +39,10 @@ class PnPDM(Solver):
             raise ValueError(f"inner={self.inner} must be >= 2, langevin={self.langevin} >= 1, hold={self.hold} >= 0")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        law = problem.likelihood
-        last = float(torch.as_tensor(law.sigma).min()) if isinstance(law, Gaussian) else 0.05
-        first, last = (5.0, 0.15) if self.paper else (10.0, min(10.0, max(0.005, 0.4 * last)))
-        return log_uniform(steps or self.default_steps, first, last)
+        if self.paper:
+            return log_uniform(steps or self.default_steps, 5.0, 0.15)
+        most = 10.0 if isinstance(problem.likelihood, Gaussian) else 0.02
+        return log_uniform(steps or self.default_steps, 10.0, problem.last_level(0.4, most))
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return (len(sigmas) - 1 + self.hold) * SDE().calls(self.inner)

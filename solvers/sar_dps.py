@@ -5,7 +5,10 @@ gamma speckle L (y - x) / x^2 (eq 24), which is L (y e^-u - 1) by u = ln x: conc
 wherever x0 is. Neither says how far to go. Here, with b = R' over the information I and the covariance V = sigma^2 J of x0
 (Tweedie), as far as prior and likelihood balance along that direction; that is MMPS with one of its iterations, for any law:
 
-    x0_y = x0 + alpha V A'b,    alpha = b'b / (b'A V A'b + b'b / I)
+    x0_y = x0 + alpha V A'd,    alpha = d'b / (d'A V A'd + d'd / I)
+
+with d = b, or under Gaussian noise d = (r_t^2 A A' + sigma_y^2 I)^-1 b, r_t as in PiGDM: through a blur whose gains lie far
+apart b alone is no direction to go. To denoise, through a mask and for means of blocks they are the same.
 
 paper=True: x0 + V A'R', the full weight of eq 24, whose linear form needs a prior that keeps intensities above 0.
 """
@@ -18,11 +21,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.likelihood import Gaussian
+from restorekit.operators.base import LinearOperator
 from restorekit.operators.diagonal import Identity
 from restorekit.schedule import log_uniform
-from restorekit.solvers.data_step import working_residual
+from restorekit.solvers.data_step import gaussian, working_residual
 from restorekit.solvers.unconditional import named
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+
+SPREAD = 0.25  # of pictures on [0, 1], and of what `units.py` makes of others
+
+
+def spread(sigma: float) -> float:
+    """About the deviation of x0 given x_t, for pixels of deviation 0.25: that of PiGDM."""
+    return SPREAD * sigma / (SPREAD**2 + sigma**2) ** 0.5
+
+
+def balanced(operator: LinearOperator, b: Tensor, rho: float) -> Tensor:
+    """(A A' + rho I)^-1 b, times rho: b itself, up to its length, where A A' is a multiple of the identity."""
+    return b - operator(operator.normal_solve(operator.adjoint(b), rho, tolerance=1e-4))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +64,8 @@ class SARDPS(Solver):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         first = 5 * problem.noise_level() if isinstance(problem.operator, Identity) else 10.0
         first = self.first or first
-        return log_uniform(steps or self.default_steps, first, min(0.02, 0.5 * first))
+        last = problem.last_level(0.4, most=0.02)
+        return log_uniform(steps or self.default_steps, first, min(last, 0.5 * first))
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return named(self.sampler).calls(len(sigmas) - 1)
@@ -60,16 +78,20 @@ class SARDPS(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        operator = problem.linear("sar-dps")
+        operator, part, whole = problem.linear("sar-dps"), problem, None
+        if gaussian(problem.likelihood) and not self.paper:  # unequal noise and masks folded into the operator
+            operator, y, sigma_y = problem.least_squares("sar-dps")
+            part, whole = Problem(y, operator, Gaussian(sigma_y)), sigma_y
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
                 x0 = denoise(leaf, sigma)
-            b, variance, _ = working_residual(problem, operator(x0.detach()))
-            v = sigma**2 * torch.autograd.grad(x0, leaf, operator.adjoint(b / variance if self.paper else b))[0]
-            across = (b * operator(v)).flatten(1).sum(1).clamp(min=0) + (b * b * variance).flatten(1).sum(1)
-            alpha = b.square().flatten(1).sum(1) / across.clamp(min=1e-30)
+            b, variance, _ = working_residual(part, operator(x0.detach()))
+            d = b if whole is None else balanced(operator, b, (whole / spread(float(sigma))) ** 2)
+            v = sigma**2 * torch.autograd.grad(x0, leaf, operator.adjoint(d / variance if self.paper else d))[0]
+            across = (d * operator(v)).flatten(1).sum(1).clamp(min=0) + (d * d * variance).flatten(1).sum(1)
+            alpha = (d * b).flatten(1).sum(1) / across.clamp(min=1e-30)
             return x0.detach() + (1.0 if self.paper else alpha.view(-1, 1, 1, 1)) * v
 
         yield from named(self.sampler)(conditional, sigmas, x, rng)
