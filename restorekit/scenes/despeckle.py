@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from restorekit.errors import BadInput
 from restorekit.priors.library import find
 from restorekit.raster.source import Window
 from restorekit.raster.target import PROVENANCE
+from restorekit.sar.targets import Targets
 from restorekit.scenes.execute import Executor, Serial
 from restorekit.scenes.files import Scene, scene_of
 from restorekit.scenes.grid import Grid
@@ -54,6 +55,7 @@ class Settings:
     samples: int | None = None  # None: 4 of a sampler, the one answer of others
     seed: int = 0
     decorrelate: str = "auto"
+    targets: Targets | None = field(default_factory=Targets)  # point targets are kept as measured; None: are treated like all else
     device: str = "auto"
     precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
     block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
@@ -121,7 +123,10 @@ class Plan:
     def job(self) -> Job:
         grid = self.settings.grid(self.scene.height, self.scene.width)
         threads = 1 if len(grid) * len(self.bands) > 1 else None
-        return Job(self.scene.path, grid, self.bands, self.settings.method, threads)
+        detectors = {}
+        if (targets := self.settings.targets) is not None:
+            detectors = {number: targets.fitted(facts.detected, facts.grain) for number, (_, facts) in self.bands.items()}
+        return Job(self.scene.path, grid, self.bands, self.settings.method, threads, detectors)
 
     @property
     def outputs(self) -> list[Output]:
@@ -152,7 +157,7 @@ class Plan:
         return {
             "restorekit": restorekit.__version__, "input": io.sha256(self.scene.path), "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, Diffusion) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
-            "decorrelate": s.decorrelate, "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
+            "decorrelate": s.decorrelate, "targets": None if s.targets is None else asdict(s.targets), "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median}
                       for n, (b, f) in self.bands.items()},
         }  # fmt: skip
@@ -177,8 +182,11 @@ class Plan:
         restart: bool = False,
         progress: Progress | None = None,
         snap: bool = False,
+        say: Callable[[str], None] | None = None,
     ) -> list[Path]:
-        """Treats what is not yet treated, writes the files, and says which. What is interrupted goes on when run again."""
+        """Treats what is not yet treated, writes the files, and says which. What is interrupted goes on when run again.
+
+        say: is told what was found on the way, as the number of point targets."""
         outputs, keys = [replace(output, snap=snap) for output in self.outputs], self.keys
         with opened(self.folder, self.identity, restart=restart) as store:
             done = store.finished() & set(keys)
@@ -188,15 +196,21 @@ class Plan:
                 done.add(key)
                 if progress is not None:
                     progress(len(done), len(keys))
-            self._write(outputs, store)
+            result = Result(self.job, store, self.preview)
+            kept = {number: result.kept(number) for number in self.bands} if self.settings.targets is not None else {}
+            self._write(outputs, result, kept)
             store.drop()
+        for number, count in kept.items():
+            if count and say is not None:
+                say(f"band {number}: {_pixels(count)} cannot be speckle of {'its' if count == 1 else 'their'} surroundings; kept as measured")
         return [output.target for output in outputs]
 
-    def _write(self, outputs: list[Output], store: Store) -> None:
+    def _write(self, outputs: list[Output], result: Result, kept: dict[int, int]) -> None:
         # No date: the same work gives the same bytes.
-        tags = {PROVENANCE: json.dumps(self.identity), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
+        record = self.identity | {"targets_kept": {str(number): count for number, count in kept.items()}}
+        tags = {PROVENANCE: json.dumps(record), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
         for output in outputs:
-            output.write(self.scene, Result(self.job, store, self.preview), store.folder, tags)
+            output.write(self.scene, result, result.store.folder, tags)
 
 
 def beside(target: Path, what: str) -> Path:
@@ -249,6 +263,10 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
     if not bands:
         said.append("nothing was measured anywhere: the file is copied")
     return Plan(scene, target, settings, bands, said, preview)
+
+
+def _pixels(count: int) -> str:
+    return f"{count} pixel{'s' * (count != 1)}"
 
 
 def _anything(scene: Scene, reader: Any, band: int) -> bool:
