@@ -55,7 +55,9 @@ class Settings:
     samples: int | None = None  # None: 4 of a sampler, the one answer of others
     seed: int = 0
     decorrelate: str = "auto"
-    targets: Targets | None = field(default_factory=Targets)  # point targets are kept as measured; None: are treated like all else
+    targets: Targets | None = field(
+        default_factory=Targets
+    )  # point targets are kept as measured; None: are treated like all else
     device: str = "auto"
     precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
     block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
@@ -125,7 +127,9 @@ class Plan:
         threads = 1 if len(grid) * len(self.bands) > 1 else None
         detectors = {}
         if (targets := self.settings.targets) is not None:
-            detectors = {number: targets.fitted(facts.detected, facts.grain) for number, (_, facts) in self.bands.items()}
+            detectors = {
+                number: targets.fitted(facts.detected, facts.grain) for number, (_, facts) in self.bands.items()
+            }
         return Job(self.scene.path, grid, self.bands, self.settings.method, threads, detectors)
 
     @property
@@ -200,10 +204,17 @@ class Plan:
             kept = {number: result.kept(number) for number in self.bands} if self.settings.targets is not None else {}
             self._write(outputs, result, kept)
             store.drop()
-        for number, count in kept.items():
-            if count and say is not None:
-                say(f"band {number}: {_pixels(count)} cannot be speckle of {'its' if count == 1 else 'their'} surroundings; kept as measured")
+        if say is not None:
+            for number, count in kept.items():
+                if count:
+                    say(f"band {number}: {self._kept(count)}")
         return [output.target for output in outputs]
+
+    def _kept(self, count: int) -> str:
+        assert self.settings.targets is not None
+        what, whose = ("1 pixel", "its") if count == 1 else (f"{count} pixels", "their")
+        rate = self.settings.targets.false_alarms
+        return f"{what} cannot be speckle of {whose} surroundings (false alarms: {rate:g} per pixel); kept as measured"
 
     def _write(self, outputs: list[Output], result: Result, kept: dict[int, int]) -> None:
         # No date: the same work gives the same bytes.
@@ -263,10 +274,6 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
     if not bands:
         said.append("nothing was measured anywhere: the file is copied")
     return Plan(scene, target, settings, bands, said, preview)
-
-
-def _pixels(count: int) -> str:
-    return f"{count} pixel{'s' * (count != 1)}"
 
 
 def _anything(scene: Scene, reader: Any, band: int) -> bool:

@@ -42,7 +42,9 @@ class Block:
     intensity: Array
     signal: Mask
     facts: Facts
-    targets: Mask | None = None  # (h, w): pixels that are kept as measured, in whose place `raw` and `intensity` hold clutter
+    targets: Mask | None = (
+        None  # (h, w): pixels that are kept as measured, in whose place `raw` and `intensity` hold clutter
+    )
 
     @property
     def measured(self) -> Mask:
