@@ -12,6 +12,7 @@ import pytest
 from scipy import special
 from skimage import data
 
+from restorekit.cli.main import run as command
 from restorekit.sar.domain import DOMAINS
 from restorekit.sar.speckle import SWATHS, draw
 from restorekit.sar.targets import Detector, Targets
@@ -202,3 +203,22 @@ def test_arrays_keep_them_too() -> None:
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="false_alarms=0 must be above 0"):
         Targets(false_alarms=0)
+
+
+@pytest.mark.parametrize(("value", "code"), [("auto", 0), ("off", 0), ("1e-4", 0), ("many", 1), ("0.9", 1)])
+def test_the_command_says_how_many(
+    value: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    y, where = sea(4.0)
+    monkeypatch.chdir(tmp_path)
+    np.save("in.npy", y)
+    with pytest.raises(SystemExit) as stop:
+        command(["despeckle", "in.npy", "out.npy", "--solver", "lee", "--looks", "4", "--targets", value])
+    said = capsys.readouterr().err
+    assert stop.value.code == code
+    assert ("kept as measured" in said) == (value in ("auto", "1e-4"))
+    if code:
+        assert f"--targets {value!r} is not understood; give auto, off, or a false-alarm rate per pixel" in said
+    else:
+        x = np.load("out.npy").astype(np.float64)
+        assert (lost(y, x, where).max() < 0.01) == (value != "off")

@@ -13,7 +13,7 @@ the stated one (benchmarks/targets.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ from restorekit.sar.looks import Array, Mask
 from restorekit.sar.speckle import Spectrum, draw
 
 Small = NDArray[np.float32]
+Slices = tuple[slice, ...]
 SIMULATED = 224  # side of the simulated field, pixels
 DENSEST = 4.0  # oversampling up to which a grain is looked for
 STEPS = 512  # of a logarithm: sums over windows are of whole numbers, exact however a scene is cut into blocks
@@ -88,9 +89,13 @@ class Detector:
         return self.guard + self.settings.ring * self.step
 
     @property
+    def reach(self) -> int:
+        """Pixels away that `surroundings` of a pixel depend on."""
+        return max(self.outer + 3 * self.step, self.settings.square + self.step)
+
+    @property
     def halo(self) -> int:
-        once = max(self.outer + 3 * self.step, self.settings.square + self.step)
-        return max(2 * once + self.settings.spread, WIDEST)
+        return max(2 * self.reach + self.settings.spread, WIDEST)
 
     def __call__(self, y: Array, valid: Mask) -> Mask:
         inner = (slice(self.halo, -self.halo),) * 2
@@ -101,12 +106,21 @@ class Detector:
         if not found.any():
             return np.zeros(valid.shape, np.bool_)
         # Again without those that were found, so that they do not hide each other, nor what they spill beside them.
-        level, limit = self.surroundings(np.where(found, level, x), there)
+        cleared = np.where(found, level, x)
+        for part, around in self._near(found):
+            limit[part] = self.surroundings(cleared[around], there[around])[1][inside(part, around)]
         found |= there & (x > self.threshold * limit)
         weak = there & (x > self.beside * limit)
         for _ in range(self.settings.spread):
             found |= weak & ndimage.binary_dilation(found, EIGHT)
         return found[inner]
+
+    def _near(self, found: Mask) -> Iterator[tuple[Slices, Slices]]:
+        """Rectangles that hold all pixels whose surroundings hold one of `found`, and each with what it depends on."""
+        near = ndimage.maximum_filter(found.astype(np.uint8), 2 * self.reach + 1, mode="constant")
+        for rows, columns in ndimage.find_objects(ndimage.label(near)[0]):
+            part = rows, columns
+            yield part, tuple(slice(max(0, s.start - self.reach), s.stop + self.reach) for s in part)
 
     def cells(self, x: Small, there: Mask) -> tuple[Small, Mask]:
         """Medians of 3 by 3 pixels around each, and where all of them count."""
@@ -127,6 +141,11 @@ class Detector:
         share = _count(known, self.outer) / (2 * self.outer + 1) ** 2
         limit = np.where((m > 0) & (share > 0.25), m * np.exp(self.settings.texture * rough), np.inf)
         return np.exp(typical).astype(np.float32), limit.astype(np.float32)
+
+
+def inside(part: Slices, around: Slices) -> Slices:
+    """The part, counted from the corner of what is around it."""
+    return tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(part, around, strict=True))
 
 
 def clutter(y: Array, held: Mask, otherwise: float) -> Array:
