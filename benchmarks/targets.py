@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, special
 from sentinel import tiles
 from skimage import data
+from skimage.measure import label
 
 from restorekit.bench.rows import Rows
 from restorekit.sar.speckle import SWATHS, draw
@@ -40,6 +41,7 @@ SHAPES = {"1": [(0, 0)], "2": [(0, 0), (0, 1)], "3": [(0, 0), (1, 0), (2, 0)], "
           "2x2": [(0, 0), (0, 1), (1, 0), (1, 1)]}  # fmt: skip
 LOOKS = (1, 4)
 GRAINS = (None, "iw1", "iw3")
+DRAWN = ((1, None), (4, None))  # looks and grain of what is restored by draws too, which cost much
 SOLVERS = ("hqs", "sar-dps", "lee")
 At = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -103,13 +105,10 @@ def restored(y: NDArray[np.generic], settings: Settings) -> tuple[Array, Array |
 
 
 def levels(rows: Rows, solvers: Sequence[str]) -> None:
-    cases = [
-        (on, looks, grain, solver, "auto")
-        for on in ("sea", "fields")
-        for looks in LOOKS
-        for grain in (GRAINS if on == "sea" else (None,))
-        for solver in solvers
+    grounds = [("sea", looks, grain) for looks in LOOKS for grain in GRAINS] + [
+        ("fields", looks, None) for looks in LOOKS
     ]
+    cases = [(*g, solver, "auto") for solver in solvers for g in grounds if solver != "sar-dps" or g[1:] in DRAWN]
     cases += [("sea, complex", 1, grain, "hqs", "whiten") for grain in ("iw1", "iw3")]
     for on, looks, grain, solver, remedy in cases:
         if rows.has(on, looks, grain or "white", solver, remedy, "2x2", DECIBELS[-1]):
@@ -121,7 +120,7 @@ def levels(rows: Rows, solvers: Sequence[str]) -> None:
             solver=solver, looks=float(looks), domain="complex" if complex_data else "intensity", decorrelate=remedy,
             samples=2 if solver == "sar-dps" else None,
         )  # fmt: skip
-        before, _, _ = restored(y, replace(settings, targets=None))
+        before, _, _ = restored(y, replace(settings, targets=None, samples=1 if solver == "sar-dps" else None))
         after, deviation, _ = restored(y, settings)
         for shape, decibels, at in found:
             measured = intensity[at].mean()
@@ -173,7 +172,7 @@ def alarms(rows: Rows) -> None:
                     total, pixels = total + alarm.sum(), pixels + x.size
                     without, plain_pixels = without + alarm[plain].sum(), plain_pixels + plain.sum()
                     found = detector(y, np.ones(y.shape, np.bool_))
-                    kept, clusters = kept + int(found.sum()), clusters + int(ndimage.label(found, np.ones((3, 3)))[1])
+                    kept, clusters = kept + int(found.sum()), clusters + int(label(found, connectivity=2).max())
                 rows.add(
                     kind, looks, grain or "white", total / pixels, without / plain_pixels, kept, clusters, int(pixels)
                 )
@@ -187,10 +186,10 @@ def real() -> list[list[object]]:
         y = np.where(np.isfinite(x), 10 ** (x / 10), np.nan)
         out, _, kept = restored(y, Settings(solver="boxcar:size=3", domain="intensity"))
         mask = np.isfinite(y) & (np.abs(out / y - 1) < 1e-6) if kept else np.zeros(y.shape, np.bool_)
-        labels, count = ndimage.label(mask, np.ones((3, 3)))
+        labels = label(mask, connectivity=2)
         level = ndimage.median_filter(np.nan_to_num(y, nan=float(np.nanmedian(y))), 25)
-        over = [10 * np.log10(float((y / level)[labels == n + 1].max())) for n in range(count)]
-        found.append([name, kept, count, ", ".join(f"{v:.1f}" for v in sorted(over, reverse=True)[:8]) or "-"])
+        over = [10 * np.log10(float((y / level)[labels == n + 1].max())) for n in range(labels.max())]
+        found.append([name, kept, labels.max(), ", ".join(f"{v:.1f}" for v in sorted(over, reverse=True)[:8]) or "-"])
     return found
 
 

@@ -45,7 +45,7 @@ def lost(y: np.ndarray, x: np.ndarray, where: list[At]) -> np.ndarray:
 
 def restored(folder: Path, y: np.ndarray, **more: Any) -> np.ndarray:
     np.save(folder / "in.npy", y)
-    plan(folder / "in.npy", folder / "out.npy", Settings(**({"domain": "intensity"} | more))).run()
+    plan(folder / "in.npy", folder / "out.npy", Settings(**dict[str, Any](domain="intensity") | more)).run()
     return np.load(folder / "out.npy").astype(np.float64)
 
 

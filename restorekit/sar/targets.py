@@ -112,13 +112,15 @@ class Detector:
         found |= there & (x > self.threshold * limit)
         weak = there & (x > self.beside * limit)
         for _ in range(self.settings.spread):
-            found |= weak & ndimage.binary_dilation(found, EIGHT)
+            found |= weak & np.asarray(ndimage.binary_dilation(found, EIGHT), np.bool_)
         return found[inner]
 
     def _near(self, found: Mask) -> Iterator[tuple[Slices, Slices]]:
         """Rectangles that hold all pixels whose surroundings hold one of `found`, and each with what it depends on."""
         near = ndimage.maximum_filter(found.astype(np.uint8), 2 * self.reach + 1, mode="constant")
-        for rows, columns in ndimage.find_objects(ndimage.label(near)[0]):
+        labels = np.empty(near.shape, np.int32)
+        ndimage.label(near, output=labels)
+        for rows, columns in ndimage.find_objects(labels):
             part = rows, columns
             yield part, tuple(slice(max(0, s.start - self.reach), s.stop + self.reach) for s in part)
 

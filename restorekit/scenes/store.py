@@ -37,7 +37,7 @@ class Store:
         path = self._path(key)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         with open(temporary, "wb") as handle:
-            np.savez(handle, **layers)
+            np.savez(handle, **layers)  # type: ignore[arg-type]
         os.replace(temporary, path)
 
     def get(self, key: Key) -> Layers | None:
