@@ -95,25 +95,28 @@ class Detector:
 
     @property
     def halo(self) -> int:
-        return max(2 * self.reach + self.settings.spread, WIDEST)
+        return max(2 * (self.reach + self.settings.spread), WIDEST)
 
     def __call__(self, y: Array, valid: Mask) -> Mask:
         inner = (slice(self.halo, -self.halo),) * 2
         there = np.pad(valid, self.halo, mode="symmetric")
         x = np.pad(np.where(valid, y, 0).astype(np.float32), self.halo, mode="symmetric")
         level, limit = self.surroundings(x, there)
-        found = there & (x > self.threshold * limit)
+        found = self._passed(x, there, limit)
         if not found.any():
             return np.zeros(valid.shape, np.bool_)
         # Again without those that were found, so that they do not hide each other, nor what they spill beside them.
         cleared = np.where(found, level, x)
         for part, around in self._near(found):
             limit[part] = self.surroundings(cleared[around], there[around])[1][inside(part, around)]
-        found |= there & (x > self.threshold * limit)
-        weak = there & (x > self.beside * limit)
+        return (found | self._passed(x, there, limit))[inner]
+
+    def _passed(self, x: Small, there: Mask, limit: Small) -> Mask:
+        """Targets, and what of them lies beside."""
+        found, weak = there & (x > self.threshold * limit), there & (x > self.beside * limit)
         for _ in range(self.settings.spread):
             found |= weak & np.asarray(ndimage.binary_dilation(found, EIGHT), np.bool_)
-        return found[inner]
+        return found
 
     def _near(self, found: Mask) -> Iterator[tuple[Slices, Slices]]:
         """Rectangles that hold all pixels whose surroundings hold one of `found`, and each with what it depends on."""

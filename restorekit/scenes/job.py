@@ -46,10 +46,10 @@ class Job:
         seen = self.grid.seen(i, j)
         with _scene(self.path, self.path.stat().st_mtime_ns).opened() as source:
             raw, intensity, there, signal = band.read(source, seen)
+            inner = self.grid.kept(i, j).inside(seen)
+            if not signal[inner].any():
+                return {}
             targets, level = self._targets(source, number, seen)
-        inner = self.grid.kept(i, j).inside(seen)
-        if not signal[inner].any():
-            return {}
         cleared = np.where(targets, level, intensity)
         if raw.dtype.kind == "c":
             raw = np.where(targets, raw * np.sqrt(cleared / np.where(targets, intensity, 1.0)), raw)
