@@ -15,6 +15,7 @@ from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.overwrite import separate
 from restorekit.raster.source import Window
+from restorekit.sar.targets import Targets
 from restorekit.scenes.despeckle import Plan, Settings, beside, plan
 from restorekit.scenes.eta import Cost, cost
 from restorekit.scenes.execute import Executor, executor_of
@@ -37,6 +38,7 @@ class Despeckling:
     bands: str | None
     samples: int | None
     decorrelate: str
+    targets: str
     preview: str | None
     prior: str
     steps: int | None
@@ -64,7 +66,7 @@ class Despeckling:
             say(line)
         executor = self._executor(made)
         with bar("despeckle", "blocks") as show:
-            written = made.run(executor, tile=self.tile, restart=self.restart, progress=show, snap=self.snap)
+            written = made.run(executor, tile=self.tile, restart=self.restart, progress=show, snap=self.snap, say=say)
         seconds = time.perf_counter() - began
         stale = beside(self.target, "std")
         if made.settings.draws == 1 and stale.exists():
@@ -83,8 +85,19 @@ class Despeckling:
         return Settings(
             domain=self.domain, looks=self._looks, solver=self.solver, prior=self.prior, steps=self.steps,
             bands=numbers(self.bands), samples=self.samples, seed=self.seed, decorrelate=self.decorrelate, device=self.device,
-            precision=self.precision, block=self.block, keep_dtype=self.keep_dtype,
+            targets=self._targets, precision=self.precision, block=self.block, keep_dtype=self.keep_dtype,
         )  # fmt: skip
+
+    @property
+    def _targets(self) -> Targets | None:
+        if self.targets in ("auto", "off"):
+            return Targets() if self.targets == "auto" else None
+        try:
+            return Targets(false_alarms=float(self.targets))
+        except ValueError:
+            raise BadInput(
+                f"--targets {self.targets!r} is not understood; give auto, off, or a false-alarm rate per pixel, as 1e-5"
+            ) from None
 
     @property
     def _looks(self) -> float | None:

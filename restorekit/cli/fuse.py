@@ -112,6 +112,7 @@ def pairing_of(
 
 def _with_prior(solver: str, seed: int, device: str) -> Despeckler:
     """As `restorekit despeckle --solver`, with the mean of its samples where it draws some."""
+    import sys
     from functools import partial
 
     from restorekit.scenes.arrays import despeckled
@@ -119,7 +120,7 @@ def _with_prior(solver: str, seed: int, device: str) -> Despeckler:
 
     settings = Settings(solver=solver, seed=seed, device=device)
     _ = settings.method  # refuses a wrong setting now
-    return partial(despeckled, settings)
+    return partial(despeckled, settings, say=lambda text: print(f"restorekit: radar, {text}", file=sys.stderr))
 
 
 def _looks(text: str) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from restorekit.errors import BadInput
 from restorekit.sar.looks import Array
@@ -28,6 +29,15 @@ class Domain:
     intensity: Callable[[NDArray[Any]], Array]
     value: Callable[[Array], Array]  # of an intensity
     signed: bool = False  # whether values below 0 mean anything
+
+    def deviation(self, intensity: Array, looks: float) -> Array:
+        """The standard deviation of values under speckle of `looks` looks and mean `intensity`."""
+        if self.name == "db":
+            return np.full(np.shape(intensity), 10 / LN10 * math.sqrt(float(special.polygamma(1, looks))))
+        if self.name == "amplitude":
+            mean = math.exp(float(special.gammaln(looks + 0.5) - special.gammaln(looks))) / math.sqrt(looks)
+            return np.sqrt(intensity * (1 - mean**2))
+        return intensity / math.sqrt(looks)
 
     def least(self, scale: float = 1.0) -> float:
         """The intensity of a whole number that was rounded to 0: it lay between 0 and a half."""

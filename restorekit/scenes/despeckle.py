@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from restorekit.overwrite import separate
 from restorekit.priors.library import find
 from restorekit.raster.source import Window
 from restorekit.raster.target import PROVENANCE
+from restorekit.sar.targets import Targets
 from restorekit.scenes.execute import Executor, Serial
 from restorekit.scenes.files import Scene, scene_of
 from restorekit.scenes.grid import Grid
@@ -55,6 +56,9 @@ class Settings:
     samples: int | None = None  # None: 4 of a sampler, the one answer of others
     seed: int = 0
     decorrelate: str = "auto"
+    targets: Targets | None = field(
+        default_factory=Targets
+    )  # point targets are kept as measured; None: are treated like all else
     device: str = "auto"
     precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
     block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
@@ -122,7 +126,12 @@ class Plan:
     def job(self) -> Job:
         grid = self.settings.grid(self.scene.height, self.scene.width)
         threads = 1 if len(grid) * len(self.bands) > 1 else None
-        return Job(self.scene.path, grid, self.bands, self.settings.method, threads)
+        detectors = {}
+        if (targets := self.settings.targets) is not None:
+            detectors = {
+                number: targets.fitted(facts.detected, facts.grain) for number, (_, facts) in self.bands.items()
+            }
+        return Job(self.scene.path, grid, self.bands, self.settings.method, threads, detectors)
 
     @property
     def outputs(self) -> list[Output]:
@@ -153,7 +162,7 @@ class Plan:
         return {
             "restorekit": restorekit.__version__, "input": io.sha256(self.scene.path), "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, Diffusion) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
-            "decorrelate": s.decorrelate, "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
+            "decorrelate": s.decorrelate, "targets": None if s.targets is None else asdict(s.targets), "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median}
                       for n, (b, f) in self.bands.items()},
         }  # fmt: skip
@@ -178,8 +187,11 @@ class Plan:
         restart: bool = False,
         progress: Progress | None = None,
         snap: bool = False,
+        say: Callable[[str], None] | None = None,
     ) -> list[Path]:
-        """Treats what is not yet treated, writes the files, and says which. What is interrupted goes on when run again."""
+        """Treats what is not yet treated, writes the files, and says which. What is interrupted goes on when run again.
+
+        say: is told what was found on the way, as the number of point targets."""
         outputs, keys = [replace(output, snap=snap) for output in self.outputs], self.keys
         with opened(self.folder, self.identity, restart=restart) as store:
             done = store.finished() & set(keys)
@@ -189,15 +201,28 @@ class Plan:
                 done.add(key)
                 if progress is not None:
                     progress(len(done), len(keys))
-            self._write(outputs, store)
+            result = Result(self.job, store, self.preview)
+            kept = {number: result.kept(number) for number in self.bands} if self.settings.targets is not None else {}
+            self._write(outputs, result, kept)
             store.drop()
+        if say is not None:
+            for number, count in kept.items():
+                if count:
+                    say(f"band {number}: {self._kept(count)}")
         return [output.target for output in outputs]
 
-    def _write(self, outputs: list[Output], store: Store) -> None:
+    def _kept(self, count: int) -> str:
+        assert self.settings.targets is not None
+        what, whose = ("1 pixel", "its") if count == 1 else (f"{count} pixels", "their")
+        rate = self.settings.targets.false_alarms
+        return f"{what} cannot be speckle of {whose} surroundings (false alarms: {rate:g} per pixel); kept as measured"
+
+    def _write(self, outputs: list[Output], result: Result, kept: dict[int, int]) -> None:
         # No date: the same work gives the same bytes.
-        tags = {PROVENANCE: json.dumps(self.identity), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
+        record = self.identity | {"targets_kept": {str(number): count for number, count in kept.items()}}
+        tags = {PROVENANCE: json.dumps(record), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
         for output in outputs:
-            output.write(self.scene, Result(self.job, store, self.preview), store.folder, tags)
+            output.write(self.scene, result, result.store.folder, tags)
 
 
 def beside(target: Path, what: str) -> Path:

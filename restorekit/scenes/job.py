@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import convolve
 
+from restorekit.raster.source import Window
 from restorekit.sar.looks import Array, Mask
-from restorekit.scenes.files import Scene, scene_of
+from restorekit.sar.targets import Detector, clutter
+from restorekit.scenes.files import Reads, Scene, scene_of
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.methods import Block, Method
 from restorekit.scenes.store import Key, Layers
@@ -28,6 +30,9 @@ class Job:
     bands: dict[int, tuple[Band, Facts]]  # by number, from 1
     method: Method
     threads: int | None = 1  # of torch, whose sums may depend on it: a function of the scene alone; None: as it stands
+    detectors: dict[int, Detector] = field(
+        default_factory=dict
+    )  # of point targets, by band; none: they are not looked for
 
     @property
     def keys(self) -> list[Key]:
@@ -41,16 +46,35 @@ class Job:
         seen = self.grid.seen(i, j)
         with _scene(self.path, self.path.stat().st_mtime_ns).opened() as source:
             raw, intensity, there, signal = band.read(source, seen)
-        inner = self.grid.kept(i, j).inside(seen)
-        if not signal[inner].any():
-            return {}
-        draws = self.method(Block(seen, number, raw, intensity, signal, facts))[(slice(None), *inner)]
+            inner = self.grid.kept(i, j).inside(seen)
+            if not signal[inner].any():
+                return {}
+            targets, level = self._targets(source, number, seen)
+        cleared = np.where(targets, level, intensity)
+        if raw.dtype.kind == "c":
+            raw = np.where(targets, raw * np.sqrt(cleared / np.where(targets, intensity, 1.0)), raw)
+        draws = self.method(Block(seen, number, raw, cleared, signal, facts, targets))[(slice(None), *inner)]
         known = (signal | alone(there, signal))[inner]
         draws = np.where(known, draws, 0.0)
-        layers = {"mean": (draws.mean(0) / facts.median).astype(np.float32)}
+        kept, intensity = targets[inner], intensity[inner]
+        layers: Layers = {"mean": (np.where(kept, intensity, draws.mean(0)) / facts.median).astype(np.float32)}
         if len(draws) > 1:
-            layers["std"] = self._spread(band, draws, known)
-        return layers
+            std = self._spread(band, draws, known)
+            layers["std"] = np.where(kept, band.deviation(intensity, facts.detected), std).astype(np.float32)
+        return layers | ({"kept": kept} if kept.any() else {})
+
+    def _targets(self, source: Reads, number: int, seen: Window) -> tuple[Mask, Array]:
+        """Point targets (h, w) and the level of clutter there, the same for a pixel whatever the block that it is seen in."""
+        detector, (band, facts) = self.detectors.get(number), self.bands[number]
+        nothing = np.zeros((seen.height, seen.width))
+        if detector is None:
+            return nothing > 0, nothing
+        around = seen.padded(detector.halo, self.grid.height, self.grid.width)
+        _, intensity, _, signal = band.read(source, around)
+        found, inner = detector(intensity / facts.median, signal), seen.inside(around)
+        if not found[inner].any():
+            return nothing > 0, nothing
+        return found[inner], clutter(intensity, signal & ~found, facts.median)[inner]
 
     @staticmethod
     def _spread(band: Band, draws: Array, known: Mask) -> np.ndarray:

@@ -42,6 +42,14 @@ class Block:
     intensity: Array
     signal: Mask
     facts: Facts
+    targets: Mask | None = (
+        None  # (h, w): pixels that are kept as measured, in whose place `raw` and `intensity` hold clutter
+    )
+
+    @property
+    def measured(self) -> Mask:
+        """Pixels that say something of what is to be restored."""
+        return self.signal if self.targets is None else self.signal & ~self.targets
 
 
 class Method(Protocol):
@@ -121,10 +129,10 @@ class Diffusion:
             found = self._solved(y, facts.whitening.coarse(block.signal) & (y > 0), law, corner, block)
             return np.stack([np.exp(facts.whitening.fine(np.log(x), at.height, at.width)) for x in found])
         if facts.remedy != "subsample":
-            return self._solved(block.intensity, block.signal, law, at, block)
+            return self._solved(block.intensity, block.measured, law, at, block)
         out = np.empty((self.draws, at.height, at.width))
         for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            y, signal = block.intensity[a::2, b::2], block.signal[a::2, b::2]
+            y, signal = block.intensity[a::2, b::2], block.measured[a::2, b::2]
             if y.size:  # the noise of all four is that of the coarse grid
                 part = Window(at.top // 2, at.left // 2, *y.shape)
                 out[:, a::2, b::2] = self._solved(y, signal, law, part, block)

@@ -70,6 +70,15 @@ class Result:
     store: Store
     part: Window | None = None  # of the scene, where not all of it was treated
 
+    def kept(self, band: int) -> int:
+        """Pixels of point targets, which are as they were measured."""
+        grid, blocks, count = self.job.grid, Blocks(self.store, band), 0
+        for i, j in grid:
+            core = grid.core(i, j) if self.part is None else grid.core(i, j).common(self.part)
+            if core is not None and (kept := blocks(i, j).get("kept")) is not None:
+                count += int(kept[core.inside(grid.kept(i, j))].sum())
+        return count
+
     def squares(self, source: Reads, band: int, layer: str, form: Form) -> Iterator[tuple[Window, NDArray[Any] | None]]:
         """Square by square what to write; None where all of it is no data, or 0 where no value means that.
 

@@ -19,7 +19,9 @@ from restorekit import io
 from restorekit.errors import BadInput
 
 Key = tuple[int, int, int]  # band (from 1), row and column of the block
-Layers = dict[str, NDArray[np.float32]]  # "mean", and "std" where there are samples; empty: nothing was measured there
+Layers = dict[
+    str, NDArray[Any]
+]  # "mean", "std" of samples, "kept" (a mask) of targets; empty: nothing was measured there
 
 
 @dataclass(frozen=True)

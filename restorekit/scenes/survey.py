@@ -100,6 +100,10 @@ class Band:
         """What the file would hold for intensities."""
         return (self.domain.value(intensity) - self.offset) / self.scale
 
+    def deviation(self, intensity: Array, looks: float) -> Array:
+        """The standard deviation of `numbers` under speckle of mean `intensity`."""
+        return self.domain.deviation(intensity, looks) / abs(self.scale)
+
     def back(self, numbers: Array) -> Array:
         """The intensities of `numbers`, of which those of complex data are some already."""
         if self.domain.name == "complex":
@@ -117,6 +121,17 @@ class Facts:
     measured: Looks | None  # None where nothing could be, and looks were given
     remedy: str = "none"  # for correlated speckle: none, temper, subsample, whiten
     whitening: Whitening | None = None  # of "whiten"
+    before: float | None = None  # looks of the data as they are, where a remedy changes them
+
+    @property
+    def detected(self) -> float:
+        """Looks of a pixel of the data as they are."""
+        return self.looks if self.before is None else self.before
+
+    @property
+    def grain(self) -> tuple[float, float]:
+        """Correlation of the intensity of neighbours, rows and columns, in the data as they are."""
+        return (0.0, 0.0) if self.measured is None else self.measured.lag_one
 
     @property
     def median(self) -> float:
@@ -180,7 +195,8 @@ def survey(scene: Scene, source: Reads, band: Band, looks: float | None, decorre
         after = _measured([(whitening(z), whitening.coarse(s)) for z, _, s in found if s.all()], looks)
     if remedy == "subsample":
         after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in found], looks)
-    return Facts(middle, looks or _looks(after), after.kappa if after else 1.0, measured, remedy, whitening)
+    before = looks or measured.looks
+    return Facts(middle, looks or _looks(after), after.kappa if after else 1.0, measured, remedy, whitening, before)
 
 
 def _looks(measured: Looks | None) -> float:
