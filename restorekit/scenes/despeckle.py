@@ -14,7 +14,7 @@ import restorekit
 from restorekit import io
 from restorekit.errors import BadInput
 from restorekit.priors.library import find
-from restorekit.raster.source import Window
+from restorekit.raster.source import Window, local
 from restorekit.raster.target import PROVENANCE
 from restorekit.scenes.execute import Executor, Serial
 from restorekit.scenes.files import Scene, scene_of
@@ -206,7 +206,7 @@ def beside(target: Path, what: str) -> Path:
 
 def plan(source: Path, target: Path, settings: Settings, preview: Window | None = None) -> Plan:
     """Looks at the scene. BadInput for whatever can be refused before hours of work."""
-    scene = scene_of(source.resolve())  # workers may be elsewhere in the same file system
+    scene = scene_of(local(source).resolve())  # workers may be elsewhere in the same file system
     if preview is not None and not preview.within(scene.height, scene.width):
         raise BadInput(f"--preview lies outside the scene, which has {scene.height} rows and {scene.width} columns")
     if settings.looks is not None and not 0 < settings.looks < 1e4:
