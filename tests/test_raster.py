@@ -18,6 +18,7 @@ from rasterio.transform import Affine  # noqa: TID253
 
 from restorekit import io
 from restorekit.errors import BadInput
+from restorekit.raster import formats
 from restorekit.raster.source import Window, describe, opened
 from restorekit.raster.target import PROVENANCE
 from restorekit.scenes.despeckle import Settings, plan
@@ -233,25 +234,9 @@ def _truncated(path: Path) -> Path:
     return path
 
 
-def _mixed(path: Path) -> Path:
-    from xml.etree import ElementTree as Tree
-
-    for name, kind in (("a", np.uint8), ("b", np.float32)):
-        write_tiff(path.with_name(f"{name}.tif"), np.ones((20, 20), kind))
-    root = Tree.Element("VRTDataset", rasterXSize="20", rasterYSize="20")
-    for band, (name, kind) in enumerate((("a", "Byte"), ("b", "Float32")), 1):
-        source = Tree.SubElement(Tree.SubElement(root, "VRTRasterBand", dataType=kind, band=str(band)), "SimpleSource")
-        Tree.SubElement(source, "SourceFilename", relativeToVRT="1").text = f"{name}.tif"
-        Tree.SubElement(source, "SourceBand").text = "1"
-    path = path.with_suffix(".vrt")
-    Tree.ElementTree(root).write(path)
-    return path
-
-
 BAD: dict[str, tuple[Any, str]] = {
     "palette": (_palette, "palette"),
     "truncated": (_truncated, "damaged at rows .*; copy it again"),
-    "bands of different types": (_mixed, "bands of different types"),
     "one bit": (lambda p: write_tiff(p, np.ones((20, 20), np.uint8), nbits=1), "one bit per pixel"),
     "text": (lambda p: p.write_text("no raster") and p, "no raster that can be read"),
     "nothing": (lambda p: p, "no such file"),
@@ -307,3 +292,20 @@ def test_an_array_becomes_a_raster_without_coordinates(tmp_path: Path) -> None:
     plan(tmp_path / "in.npy", tmp_path / "out.tif", BOXCAR).run()
     with rasterio.open(tmp_path / "out.tif") as d:
         assert (d.count, d.shape, d.crs) == (3, (150, 170), None)
+
+
+def test_bands_of_different_types_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a VRT, as no other format that can be written here has them; ERDAS files may."""
+    from xml.etree import ElementTree as Tree
+
+    for name, kind in (("a", np.uint8), ("b", np.float32)):
+        write_tiff(tmp_path / f"{name}.tif", np.ones((20, 20), kind))
+    root = Tree.Element("VRTDataset", rasterXSize="20", rasterYSize="20")
+    for band, (name, kind) in enumerate((("a", "Byte"), ("b", "Float32")), 1):
+        source = Tree.SubElement(Tree.SubElement(root, "VRTRasterBand", dataType=kind, band=str(band)), "SimpleSource")
+        Tree.SubElement(source, "SourceFilename", relativeToVRT="1").text = f"{name}.tif"
+        Tree.SubElement(source, "SourceBand").text = "1"
+    Tree.ElementTree(root).write(tmp_path / "in.vrt")
+    monkeypatch.setattr(formats, "DRIVERS", ("VRT", "GTiff"))
+    with pytest.raises(BadInput, match="bands of different types"):
+        describe(tmp_path / "in.vrt")

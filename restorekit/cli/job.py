@@ -55,7 +55,10 @@ class Job(Measured):
             warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
         if self._untouched:
-            print(f"denoise: there is nothing to take out, {self.target.name} has the values of {self.source.name}", file=sys.stderr)
+            print(
+                f"denoise: there is nothing to take out, {self.target.name} has the values of {self.source.name}",
+                file=sys.stderr,
+            )
             settings |= {"solver": "none", "sigmas": [0.0]}
             result = Restoration(problem.y, 0, 0.0, settings)
         elif self.coarse:

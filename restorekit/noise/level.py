@@ -53,7 +53,9 @@ class Noise:
                 f"of cameras and resampled pictures: finest detail reads {self.white:.4f}, a level that takes it out is used"
             )
         if self.left_out > 0.01:
-            said.append(f"{self.left_out:.0%} of the values say nothing of noise (clipped, filled or constant), left out")
+            said.append(
+                f"{self.left_out:.0%} of the values say nothing of noise (clipped, filled or constant), left out"
+            )
         if self.share > 0:
             said.append(f"{self.share:.2%} of the values are impulses (salt and pepper, hot or dead pixels)")
         return said
@@ -87,7 +89,11 @@ class NoiseLevel:
     few: int = 40  # 8x8 blocks; of fewer no spectrum is taken
     flat: float = 0.1  # share of the blocks
     steep: tuple[float, float] = (1.6, 3.3)  # middle over high frequencies, at least, by how even the noise is
-    even: tuple[float, float, float] = (1.1, 1.4, 2.0)  # a quarter's level over that of the flattest, for either, and at most
+    even: tuple[float, float, float] = (
+        1.1,
+        1.4,
+        2.0,
+    )  # a quarter's level over that of the flattest, for either, and at most
     gain: float = 2.0
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Noise:
@@ -108,9 +114,7 @@ class NoiseLevel:
         correlated = level > 1.2 * white
         sigma = max(white, level) if correlated else white
         floor = sigma < self.floor
-        return Noise(
-            max(sigma, self.floor), white, right, below, correlated and not floor, left_out, floor, impulses
-        )
+        return Noise(max(sigma, self.floor), white, right, below, correlated and not floor, left_out, floor, impulses)
 
     def _correlated(self, pixels: Array, told: Array) -> tuple[float, float, float]:
         """(correlation with the right neighbour, with the lower one, level that takes the noise out or 0 where it seems white)."""

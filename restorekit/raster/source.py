@@ -6,6 +6,8 @@ Scales and offsets are kept and not applied: what is restored is written back in
 from __future__ import annotations
 
 import copy
+import shlex
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from restorekit.codecs import tiff_orientation
 from restorekit.errors import BadInput
+from restorekit.raster import formats
 
 PICTURES = (
     "uint8",
@@ -30,8 +33,8 @@ PICTURES = (
     "complex128",
     "complex_int16",
 )
-# Said by the file itself, or in another way.
-SKIPPED_TAGS = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_PROFILE", "RPC")
+# Said by the file itself, or in another way; OVERVIEWS names a file of overviews, of the pixels as they were.
+SKIPPED_TAGS = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_PROFILE", "RPC", "OVERVIEWS")
 
 
 def import_rasterio() -> Any:
@@ -41,6 +44,50 @@ def import_rasterio() -> Any:
     except ImportError:
         raise BadInput('georeferenced files need rasterio; pip install "restorekit[geo]"') from None
     return rasterio
+
+
+def local(path: Path) -> Path:
+    """The path of a file of this machine. BadInput for what is none: an address is never followed."""
+    if formats.REMOTE.match(str(path)):
+        raise BadInput(f"{path} is an address, and only files are read; copy it here first, as with curl -O")
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file")
+    return path
+
+
+@contextmanager
+def dataset_of(path: Path) -> Iterator[Any]:
+    """An open dataset of rasterio, of a file that holds its own pixels: the one place where rasters are opened for reading.
+
+    BadInput for what is no such file; what it makes of other files and of addresses is in `restorekit.raster.formats`.
+    """
+    rasterio = import_rasterio()
+    if formats.elsewhere(local(path)):
+        raise BadInput(f"{path} is HDF5 with datasets in other files, which are not read; {formats.way_out(path)}")
+    if beside := formats.strange_sidecar(path):
+        raise BadInput(
+            f"{beside} is no TIFF, as a mask or overviews of {path.name} have to be; move it away, or, "
+            f"{formats.way_out(path)}"
+        )
+    with rasterio.Env(**formats.SHUT):
+        try:
+            with warnings.catch_warnings():  # many scenes lie nowhere on the map
+                warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+                # `rasterio.open` takes one driver alone.
+                dataset = rasterio.io.DatasetReader(str(path.absolute()), driver=list(formats.DRIVERS))
+        except rasterio.errors.RasterioIOError as error:
+            said = formats.refusal(path) or f"{path}: no raster that can be read ({str(error).splitlines()[0]})"
+            raise BadInput(said) from None
+        with dataset:
+            yield dataset
+
+
+@contextmanager
+def in_memory(data: bytes) -> Iterator[Any]:
+    """As `dataset_of`, of the bytes of a TIFF."""
+    rasterio = import_rasterio()
+    with rasterio.Env(**formats.SHUT), rasterio.MemoryFile(data) as file, file.open(driver="GTiff") as dataset:
+        yield dataset
 
 
 @dataclass(frozen=True)
@@ -152,22 +199,29 @@ def _rpcs(rpcs: Any, window: Window) -> Any:
 
 def describe(path: Path) -> Raster:
     """BadInput for what is no raster, or holds what cannot be restored: a palette, 1 bit, text."""
-    rasterio = import_rasterio()
     if (n := tiff_orientation(path)) != 1:
         raise BadInput(
             f"{path}: its orientation {n} (tag 274) turns it for viewers, and GDAL ignores that; write it upright, without "
             "the tag, first"
         )
-    try:
-        with rasterio.open(path) as d:
+    with dataset_of(path) as d:
+        try:
             return _described(path, d)
-    except rasterio.errors.RasterioIOError as error:
-        raise BadInput(f"{path}: no raster that can be read ({str(error).splitlines()[0]})") from None
+        except import_rasterio().errors.RasterioIOError as error:
+            raise BadInput(f"{path}: no raster that can be read ({str(error).splitlines()[0]})") from None
 
 
 def _described(path: Path, d: Any) -> Raster:
     from rasterio.enums import ColorInterp, MaskFlags
 
+    if not d.count:
+        inside = d.subdatasets
+        if not inside:
+            raise BadInput(f"{path} holds nothing that GDAL takes for a picture; write its pixels to a GeoTIFF or NPY")
+        raise BadInput(
+            f"{path} holds {len(inside)} datasets; write one of them to a file: "
+            f"gdal_translate {shlex.quote(inside[0])} {shlex.quote(path.stem + '_pixels.tif')}"
+        )
     if len(set(d.dtypes)) > 1:
         raise BadInput(
             f"{path} has bands of different types ({', '.join(d.dtypes)}); write one of them to a file of its own"
@@ -228,5 +282,5 @@ class Reader:
 
 @contextmanager
 def opened(raster: Raster) -> Iterator[Reader]:
-    with import_rasterio().open(raster.path) as dataset:
+    with dataset_of(raster.path) as dataset:
         yield Reader(raster, dataset)

@@ -77,7 +77,7 @@ def _describe(d: Any, like: Raster) -> None:
 
 def add_tags(path: Path, tags: Mapping[str, str]) -> None:
     """To a working copy; a finished file must not be edited, which would undo its layout."""
-    with import_rasterio().open(path, "r+") as d:
+    with import_rasterio().open(path, "r+", driver="GTiff") as d:
         d.update_tags(**tags)
 
 
@@ -98,7 +98,7 @@ def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = Tru
                 PREDICTOR="YES" if predictor else "NO", OVERVIEW_RESAMPLING="AVERAGE" if power else "NEAREST",
                 NUM_THREADS=1, SPARSE_OK="YES",
             )  # fmt: skip
-        with rasterio.open(work) as d:
+        with rasterio.open(work, driver="GTiff") as d:
             marked = any(NO_NAMESPACE in d.tag_namespaces(i) for i in d.indexes)
         if marked:
             _without_namespace(temporary)

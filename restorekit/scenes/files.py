@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from restorekit import io
 from restorekit.codecs import npy_layout
 from restorekit.errors import BadInput
-from restorekit.raster.source import Raster, Window, describe, opened
+from restorekit.raster.source import Raster, Window, describe, local, opened
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -112,8 +112,7 @@ def pixels_of(path: Path) -> NDArray[Any]:
 
 def scene_of(path: Path) -> Scene:
     """BadInput for what is missing, damaged, or no measurement."""
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file")
+    local(path)
     if path.suffix.lower() == ".npy" or path.suffix.lower() in PICTURES:
         x = pixels_of(path)
         return Scene(path, x.shape[0], x.shape[1], x.shape[2], x.dtype.name)
