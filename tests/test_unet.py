@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from restorekit.errors import BadInput
 from restorekit.priors.library import bf16_pays
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
@@ -18,6 +21,8 @@ CONFIGS = {
     "deep": UNetConfig((1,), (4, 6), blocks=2, middle=2, embed=8),
     "patch-2": UNetConfig((1, 3), (4, 6), patch=2, embed=8),
     "patch-4": UNetConfig((1, 3), (6,), patch=4, embed=8),
+    "plain": UNetConfig((1, 3), (4, 6, 8), blocks=(1, 2, 1), embed=8, block="plain"),
+    "plain-patch-2": UNetConfig((1,), (4, 6), middle=0, patch=2, embed=8, block="plain"),
 }
 
 
@@ -82,8 +87,25 @@ def test_the_function_that_weights_stand_for_is_fixed(kind: str, expected: list[
     assert out[[0, 3, -1]].tolist() == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_noise_level_of_one_picture_leaves_the_others_alone() -> None:
-    net = random_unet(CONFIGS["two-levels"]).double()
+def test_blocks_may_be_said_for_each_resolution() -> None:
+    net = UNet(UNetConfig((3,), (4, 6, 8), blocks=(1, 3, 2), middle=1, embed=8, block="plain"))
+    counts = [[len(stage.blocks) for stage in part] for part in (net.enc, [net.mid], net.dec)]
+    assert counts == [[1, 3, 2], [1], [1, 3]]
+    same = [UNet(UNetConfig((3,), (4, 6), blocks=blocks, embed=8)).state_dict() for blocks in (2, (2, 2))]
+    assert [(k, v.shape) for k, v in same[0].items()] == [(k, v.shape) for k, v in same[1].items()]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"), [({"blocks": (1, 2, 3)}, "blocks=[1, 2, 3]"), ({"block": "odd"}, "normed, plain")]
+)
+def test_networks_that_cannot_be_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(words)):
+        UNetConfig((3,), (4, 6), **settings)
+
+
+@pytest.mark.parametrize("kind", ["two-levels", "plain"])
+def test_the_noise_level_of_one_picture_leaves_the_others_alone(kind: str) -> None:
+    net = random_unet(CONFIGS[kind]).double()
     x = torch.rand(2, 3, 8, 8, dtype=torch.float64)
     both = net(x, torch.tensor([-1.0, 0.5], dtype=torch.float64))
     other = net(x, torch.tensor([-1.0, -0.5], dtype=torch.float64))
@@ -91,10 +113,11 @@ def test_the_noise_level_of_one_picture_leaves_the_others_alone() -> None:
     assert float((both[1] - other[1]).abs().max()) > 1e-3
 
 
+@pytest.mark.parametrize("kind", ["two-levels", "plain"])
 @pytest.mark.parametrize("tile", [16, 32, 48])
 @pytest.mark.parametrize(("height", "width"), [(70, 90), (17, 110)])
-def test_tiles_give_the_whole_picture(tile: int, height: int, width: int) -> None:
-    config = UNetConfig((1, 3), (4, 6), embed=8)
+def test_tiles_give_the_whole_picture(kind: str, tile: int, height: int, width: int) -> None:
+    config = CONFIGS[kind]
     whole = Padded(EDM(random_unet(config), 0.25), config.multiple)
     tiled = Tiled(whole, tile, config.receptive_radius, 2 * config.multiple)  # as load_prior builds it
     x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
