@@ -25,6 +25,7 @@ from tests.test_unet import random_unet
 
 F64 = torch.float64
 SMALL = UNetConfig((1, 3), (4, 6), embed=8)
+PLAIN = UNetConfig((1, 3), (4, 6), blocks=(1, 2), embed=8, block="plain")
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -251,14 +252,17 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "toy.safetensors"
 
 
-def test_a_checkpoint_comes_back_as_it_was(saved: Path) -> None:
+@pytest.mark.parametrize("config", [SMALL, PLAIN], ids=["normed", "plain"])
+def test_a_checkpoint_comes_back_as_it_was(config: UNetConfig, tmp_path: Path) -> None:
+    saved = tmp_path / "toy.safetensors"
+    checkpoint.save(saved, random_unet(config).state_dict(), spec(config))
     net, found = checkpoint.load(saved)
-    assert found == spec(SMALL)
+    assert found == spec(config)
     assert checkpoint.read_spec(saved) == found
-    assert found.config == SMALL
+    assert found.config == config
     assert not net.training
     assert not any(p.requires_grad for p in net.parameters())
-    for name, value in random_unet(SMALL).state_dict().items():
+    for name, value in random_unet(config).state_dict().items():
         assert net.state_dict()[name].dtype == torch.float32
         assert torch.equal(net.state_dict()[name], value.half().float()), name  # fp16 on disk, nothing else is lost
     assert [p.name for p in saved.parent.iterdir()] == ["toy.safetensors"]

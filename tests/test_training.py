@@ -120,7 +120,11 @@ def test_the_log_tells_means_and_images_per_second(
     assert found == [[2, 20, 1, 1], [4, 37, 4, 1], [6, 39, 5.5, 4]]  # batches of 4 in 4 s, then two of them in 2 s
 
 
-def test_an_interrupted_run_resumes_bit_for_bit(pictures: Path, config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [{}, {"model__block": "plain", "data__by_area": True, "data__zoom": 1.5}])
+def test_an_interrupted_run_resumes_bit_for_bit(
+    settings: dict[str, Any], pictures: Path, config: Config, tmp_path: Path
+) -> None:
+    config = changed(config, **settings)
     whole = train(config, pictures, tmp_path / "whole", quiet=True)
     often = changed(config, run__checkpoint_every=1e-9)
     interrupt(3, often, pictures, tmp_path / "parts")

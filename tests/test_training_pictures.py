@@ -9,6 +9,7 @@ import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -182,6 +183,48 @@ def test_flips_show_a_picture_in_all_eight_positions(flips: bool, views: int, tm
     one = patches(Pictures.open(tmp_path / "one", tmp_path / "cache"), flips=flips)
     found = {one.item(i, True)[0].tobytes() for i in range(100)}  # one of eight is missed with chance 8 (7/8)^100
     assert len(found) == views
+
+
+@pytest.mark.parametrize(("by_area", "share"), [(False, 0.5), (True, 0.8)])
+def test_large_pictures_are_drawn_as_often_as_their_area_asks(by_area: bool, share: float, tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    for name, side, level in (("a", 32, 255), ("b", 16, 0)):  # four times the area, 4 of 5 pixels
+        iio.imwrite(tmp_path / "two" / f"{name}.png", np.full((side, side), level, np.uint8))
+    source = Pictures.open(tmp_path / "two", tmp_path / "cache")
+    drawn = replace(patches(source), data=Data(crop=16, by_area=by_area))
+    large = np.mean([drawn.item(i, True)[0].mean() for i in range(400)])
+    assert abs(large - share) < 4 * np.sqrt(share * (1 - share) / 400)  # four standard errors
+
+
+def test_pictures_are_reduced_by_random_factors_as_far_as_they_are_large(tmp_path: Path) -> None:
+    (tmp_path / "steps").mkdir()
+    for name, height in (("large", 64), ("small", 24)):  # brightness rises by 3 levels a row
+        iio.imwrite(
+            tmp_path / "steps" / f"{name}.png", np.repeat(3 * np.arange(height)[:, None], 64, 1).astype(np.uint8)
+        )
+    source = Pictures.open(tmp_path / "steps", tmp_path / "cache")
+    slopes: dict[str, list[float]] = {"large": [], "small": []}
+    drawn = replace(patches(source), data=Data(crop=16, flips=False, zoom=3.0))
+    for i in range(200):
+        x0 = drawn.item(i, True)[0][0]
+        assert x0.shape == (16, 16)
+        number = int(np.random.Generator(np.random.Philox(key=[0, i])).integers(2))
+        slopes[Path(source.names[number]).stem].append(float((x0[11] - x0[4]).mean()) * 255 / 7 / 3)  # not at the rim
+    assert 0.97 < min(slopes["large"]) < 1.1
+    assert 2.7 < max(slopes["large"]) < 3.1
+    assert abs(np.mean(np.log(slopes["large"])) - np.log(3) / 2) < 0.15  # ln of the factor is uniform
+    assert max(slopes["small"]) < 1.6  # 24 rows
+
+
+@pytest.mark.parametrize("settings", [{"by_area": True}, {"zoom": 1.5}])
+def test_how_patches_are_drawn_is_a_function_of_seed_and_index(
+    settings: dict[str, Any], pictures: Path, tmp_path: Path
+) -> None:
+    source = Pictures.open(pictures, tmp_path / "cache").at_least(16)
+    drawn = [replace(patches(source), data=Data(crop=16, **settings)) for _ in range(2)]
+    x0 = drawn[0].batch(10, 6, grey=False)[0]
+    assert all(torch.equal(drawn[1].batch(10 + i, 1, grey=False)[0][0], x0[i]) for i in reversed(range(6)))
+    assert not torch.equal(*(p.batch(0, 40, grey=True)[0] for p in (drawn[0], patches(source))))
 
 
 def test_moments_are_those_of_all_folders_and_sources(tmp_path: Path) -> None:

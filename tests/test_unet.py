@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from restorekit.errors import BadInput
 from restorekit.priors.library import bf16_pays
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
@@ -18,6 +21,8 @@ CONFIGS = {
     "deep": UNetConfig((1,), (4, 6), blocks=2, middle=2, embed=8),
     "patch-2": UNetConfig((1, 3), (4, 6), patch=2, embed=8),
     "patch-4": UNetConfig((1, 3), (6,), patch=4, embed=8),
+    "plain": UNetConfig((1, 3), (4, 6, 8), blocks=(1, 2, 1), embed=8, block="plain"),
+    "plain-patch-2": UNetConfig((1,), (4, 6), middle=0, patch=2, embed=8, block="plain"),
 }
 
 
@@ -25,6 +30,7 @@ GOLDEN = {  # of this code, once `natural` had been trained and measured with it
     "two-levels": [0.269765448068, 0.0434642519885, -0.697288226882],
     "deep": [-0.370924765135, -0.725717405318, -0.479719350524],
     "patch-2": [0.391272606247, -0.266156660818, 0.480666319494],
+    "plain": [42985633.185867846, 34816653.46131149, 35354730.55331543],
 }
 
 
@@ -82,8 +88,25 @@ def test_the_function_that_weights_stand_for_is_fixed(kind: str, expected: list[
     assert out[[0, 3, -1]].tolist() == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_noise_level_of_one_picture_leaves_the_others_alone() -> None:
-    net = random_unet(CONFIGS["two-levels"]).double()
+def test_blocks_may_be_said_for_each_resolution() -> None:
+    net = UNet(UNetConfig((3,), (4, 6, 8), blocks=(1, 3, 2), middle=1, embed=8, block="plain"))
+    counts = [[len(stage.blocks) for stage in part] for part in (net.enc, [net.mid], net.dec)]
+    assert counts == [[1, 3, 2], [1], [1, 3]]
+    same = [UNet(UNetConfig((3,), (4, 6), blocks=blocks, embed=8)).state_dict() for blocks in (2, (2, 2))]
+    assert [(k, v.shape) for k, v in same[0].items()] == [(k, v.shape) for k, v in same[1].items()]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"), [({"blocks": (1, 2, 3)}, "blocks=[1, 2, 3]"), ({"block": "odd"}, "normed, plain")]
+)
+def test_networks_that_cannot_be_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(words)):
+        UNetConfig((3,), (4, 6), **settings)
+
+
+@pytest.mark.parametrize("kind", ["two-levels", "plain"])
+def test_the_noise_level_of_one_picture_leaves_the_others_alone(kind: str) -> None:
+    net = random_unet(CONFIGS[kind]).double()
     x = torch.rand(2, 3, 8, 8, dtype=torch.float64)
     both = net(x, torch.tensor([-1.0, 0.5], dtype=torch.float64))
     other = net(x, torch.tensor([-1.0, -0.5], dtype=torch.float64))
@@ -91,10 +114,11 @@ def test_the_noise_level_of_one_picture_leaves_the_others_alone() -> None:
     assert float((both[1] - other[1]).abs().max()) > 1e-3
 
 
+@pytest.mark.parametrize("kind", ["two-levels", "plain"])
 @pytest.mark.parametrize("tile", [16, 32, 48])
 @pytest.mark.parametrize(("height", "width"), [(70, 90), (17, 110)])
-def test_tiles_give_the_whole_picture(tile: int, height: int, width: int) -> None:
-    config = UNetConfig((1, 3), (4, 6), embed=8)
+def test_tiles_give_the_whole_picture(kind: str, tile: int, height: int, width: int) -> None:
+    config = CONFIGS[kind]
     whole = Padded(EDM(random_unet(config), 0.25), config.multiple)
     tiled = Tiled(whole, tile, config.receptive_radius, 2 * config.multiple)  # as load_prior builds it
     x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
@@ -113,9 +137,9 @@ def test_a_halo_below_the_radius_shows() -> None:
     assert float((Tiled(whole, 16, 4)(x, 0.5) - whole(x, 0.5)).abs().max()) > 1e-4
 
 
-def watched_tiles(calls: list[bool]) -> tuple[Padded, Tiled]:
+def watched_tiles(calls: list[bool], kind: str = "two-levels") -> tuple[Padded, Tiled]:
     """A float64 denoiser that notes whether each of its calls builds a graph, and itself in tiles, as load_prior does."""
-    config = UNetConfig((1, 3), (4, 6), embed=8)
+    config = CONFIGS[kind]
     inner = EDM(random_unet(config).double(), 0.25)
 
     def watched(x: Tensor, sigma: float | Tensor, /) -> Tensor:
@@ -126,9 +150,10 @@ def watched_tiles(calls: list[bool]) -> tuple[Padded, Tiled]:
     return whole, Tiled(whole, 16, config.receptive_radius, 2 * config.multiple)
 
 
-def test_gradients_through_tiles_are_those_of_the_whole_and_keep_no_graph() -> None:
+@pytest.mark.parametrize("kind", ["two-levels", "plain"])
+def test_gradients_through_tiles_are_those_of_the_whole_and_keep_no_graph(kind: str) -> None:
     calls: list[bool] = []
-    whole, tiled = watched_tiles(calls)
+    whole, tiled = watched_tiles(calls, kind)
     x, weight = torch.rand(2, 2, 1, 40, 70, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def gradient(denoise: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, float]:
@@ -143,8 +168,8 @@ def test_gradients_through_tiles_are_those_of_the_whole_and_keep_no_graph() -> N
     calls.clear()
     found, in_tiles = gradient(tiled)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
-    assert plain > 50  # pictures' worth of activations
-    assert in_tiles < 4  # x, and one-band weights that overlap
+    assert in_tiles < 4  # pictures' worth: x, and one-band weights that overlap
+    assert plain > 10 * in_tiles  # with all activations
     assert calls == [True] * 2 * 15  # each of 3 x 5 windows again in the backward pass
     calls.clear()
     tiled(x, 0.1)

@@ -44,10 +44,11 @@ class Network(Section):
 class UNetModel(Network):
     kind: Literal["unet"] = "unet"
     widths: tuple[int, ...] = (32, 64, 128, 192)
-    blocks: int = Field(default=1, ge=1)
+    blocks: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = 1
     middle: int = Field(default=1, ge=0)
     patch: Literal[1, 2, 4] = 1
     embed: int = Field(default=128, ge=8)
+    block: Literal["normed", "plain"] = "normed"
 
     @field_validator("widths")
     @classmethod
@@ -55,6 +56,11 @@ class UNetModel(Network):
         if not widths or min(widths) < 1:
             raise ValueError(f"{list(widths)} needs one or more positive numbers of channels, as [32, 64, 128]")
         return widths
+
+    @model_validator(mode="after")
+    def _fits(self) -> UNetModel:
+        UNetConfig(**self.model_dump(exclude={"kind"}))  # its own refusals
+        return self
 
     @property
     def multiple(self) -> int:
@@ -166,6 +172,14 @@ class Data(Section):
     labels: str = Field(default="", description="folder, or a JSON file of {picture: class}; empty: no classes")
     label_drop: float = Field(default=0.1, ge=0, le=1, description="share of patches whose class is left out")
     flips: bool = True  # random flips and quarter turns
+    by_area: bool = Field(
+        default=False, description="every pixel is as likely as another; else every picture is, however large"
+    )
+    zoom: float = Field(
+        default=1.0,
+        ge=1,
+        description="pictures are reduced by a random factor of up to this, as far as the crop allows",
+    )
     grey_every: int = Field(
         default=4, ge=0, description="every n-th batch is grey (luminance), for networks that take 1 band; 0 = never"
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from restorekit.priors.precond import VPTable
@@ -52,10 +54,8 @@ class Patches:
     def item(self, index: int, grey: bool) -> tuple[NDArray[np.float32], NDArray[np.float32], float, int]:
         """x0 (C, crop, crop) in the domain, standard normal noise of that shape, sigma, class (-1: none, or left out)."""
         rng = np.random.Generator(np.random.Philox(key=[self.seed, index]))
-        number, shrink = int(rng.integers(len(self.pictures))), self.data.shrink
-        picture, crop = self.pictures[number], self.data.crop * shrink
-        top, left = (int(rng.integers(n - crop + 1)) for n in picture.shape[:2])
-        patch = picture[top : top + crop, left : left + crop]
+        number, shrink = self._number(rng), self.data.shrink
+        patch = self._crop(rng, self.pictures[number], self.data.crop * shrink)
         if self.data.flips:
             turn, flip = int(rng.integers(4)), bool(rng.integers(2))
             patch = np.rot90(patch[:, ::-1] if flip else patch, turn)
@@ -71,6 +71,28 @@ class Patches:
         noise = rng.standard_normal(x0.shape, np.float32)
         label = -1 if self.labels is None or rng.random() < self.data.label_drop else int(self.labels[number])
         return np.ascontiguousarray(x0, np.float32), noise, sigma, label
+
+    def _number(self, rng: np.random.Generator) -> int:
+        if not self.data.by_area:
+            return int(rng.integers(len(self.pictures)))
+        ends = self.areas
+        return int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
+
+    @cached_property
+    def areas(self) -> NDArray[np.int64]:
+        """(N,) pixels of the pictures up to and with each."""
+        return np.cumsum(self.pictures.shapes.prod(1))
+
+    def _crop(self, rng: np.random.Generator, picture: NDArray[np.uint8], crop: int) -> NDArray[np.uint8]:
+        """(crop, crop, 3) out of (H, W, 3), reduced by up to `zoom` where there is room for that."""
+        side = crop
+        if self.data.zoom > 1:
+            side = min(round(crop * self.data.zoom ** rng.random()), *picture.shape[:2])
+        top, left = (int(rng.integers(n - side + 1)) for n in picture.shape[:2])
+        patch = picture[top : top + side, left : left + side]
+        if side == crop:
+            return patch
+        return np.asarray(Image.fromarray(patch).resize((crop, crop), Image.Resampling.BICUBIC))  # without aliasing
 
     def further(self, index: int) -> np.random.Generator:
         """For what an objective draws itself for item `index`: from further on in the stream of its patch."""
