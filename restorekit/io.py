@@ -163,6 +163,8 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
         raw, alpha, info = turned(raw, alpha, info, as_stored)
     with _atomic(path) as handle:
         codecs.save(handle, kind, raw, alpha, info)
+    if os.path.exists(f"{path}.msk"):
+        warnings.append(f"{path}.msk: of an earlier file; it masks this one too, so move it away")
     return warnings
 
 

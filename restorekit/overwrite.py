@@ -25,6 +25,12 @@ def separate(opened: Iterable[Path], written: Sequence[Path]) -> None:
             raise BadInput(f"{target} is the input itself{more}; give OUT another name")
 
 
+def inside(*places: Path) -> list[Path]:
+    """The files that are given, and those in the folders."""
+    found = [[p for p in place.rglob("*") if p.is_file()] if place.is_dir() else [place] for place in places]
+    return [path for paths in found for path in paths]
+
+
 def _keys(path: Path) -> set[object]:
     """What two names of one file have in common: its place, and its number where it is there already."""
     return {os.path.normcase(os.path.realpath(path)), _file(path)} - {None}

@@ -32,6 +32,7 @@ from restorekit.operators import (
     blur,
     decimation,
 )  # fmt: skip
+from restorekit.overwrite import inside
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]
@@ -60,8 +61,9 @@ def files(*texts: str | None) -> list[Path]:
         head, _, rest = text.partition(":")
         named = split(rest if head.endswith(".py") else text)
         for value in (text, head, *named[1], *named[2].values()):
-            if os.path.isdir(value):
-                found += [p for p in Path(value).rglob("*") if p.is_file()]
+            # A folder that happens to have the name of a prior or an operator is none of theirs.
+            if any(os.path.isfile(Path(value, name)) for name in ("config.json", "unet/config.json")):
+                found += inside(Path(value))
             elif os.path.isfile(value):
                 found.append(Path(value))
             elif (file := kernel_file(value)) is not None:

@@ -119,6 +119,8 @@ def test_what_a_mask_cannot_be(tmp_path: Path) -> None:
     sidecar.write_bytes(whole[:80])
     with pytest.raises(BadInput, match="no readable mask"):
         io.read(source)
+    [said] = io.write(source, np.zeros((3, *SHAPE)))
+    assert "a.tif.msk: of an earlier file" in said
     tifffile.imwrite(sidecar, np.ones((3, 4), np.uint8))
     with pytest.raises(BadInput, match="masks another file"):
         io.read(source)

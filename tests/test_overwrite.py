@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
-from restorekit.overwrite import separate
+from restorekit.overwrite import inside, separate
 from restorekit.priors.library import shipped
 from restorekit.spec import files
 
@@ -118,6 +118,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path(name).mkdir(parents=True)
     Image.fromarray(photo.repeat(8, 0).repeat(8, 1)).save("photos/1.png")
     Path("prior/unet/w.bin").write_bytes(b"weights")
+    Path("prior/unet/config.json").write_bytes(b"{}")
     Path("p.safetensors").write_bytes(shipped()["natural-fast"].read_bytes())
     Path("o.py").write_text(OWN)
     Path("c.yaml").write_text("model: {kind: unet}\n")
@@ -171,8 +172,16 @@ def test_other_files_may_be_replaced(folder: Path) -> None:
     separate([Path("in.png"), Path("gone.png")], [Path("t.png"), Path("gone.png"), Path("x" * 300)])
 
 
+def test_a_folder_with_the_name_of_a_prior_is_not_that_prior(folder: Path) -> None:
+    Path("natural-fast").mkdir()
+    for name in ("in.png", "out.png"):
+        Path("natural-fast", name).write_bytes(Path("in.png").read_bytes())
+    words = "denoise natural-fast/in.png natural-fast/out.png --prior natural-fast --noise gaussian:0.1"
+    assert CliRunner().invoke(app, words.split()).exit_code == 0
+
+
 def test_files_of_specs(folder: Path) -> None:
     named = files(
         "blur:kernel=k.npz:psf,boundary=free", "o.py:Mine:mask=m.png", "prior", None, "natural", "gaussian:1.2"
     )
-    assert named == [Path("k.npz"), Path("o.py"), Path("m.png"), Path("prior/unet/w.bin")]
+    assert named == [Path("k.npz"), Path("o.py"), Path("m.png"), *inside(Path("prior"))]

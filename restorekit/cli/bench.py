@@ -58,12 +58,12 @@ def images(
     restorekit bench images --data photos --op blur:kernel=gaussian:2@gaussian:0.02 --solver hqs --solver dps --nfe 20 --nfe 50
     """
     from restorekit.bench.images import OPS, SOLVERS, Images
-    from restorekit.overwrite import separate
+    from restorekit.overwrite import inside, separate
     from restorekit.spec import files
 
     operators = [text.rpartition("@")[0] or text for text in ops or ()]
-    named = [*map(str, data), *operators, *(solvers or ()), *(priors or ()), lpips, features and str(features)]
-    separate(files(*named), [out / f"images.{kind}" for kind in ("csv", "json", "md", "html")])
+    named = [*operators, *(solvers or ()), *(priors or ()), lpips, features and str(features)]
+    separate([*inside(*data), *files(*named)], [out / f"images.{kind}" for kind in ("csv", "json", "md", "html")])
     Images(
         data=tuple(data), ops=tuple(ops or OPS), solvers=tuple(solvers or SOLVERS), steps=tuple(steps or ()), nfe=tuple(nfe or ()),
         priors=tuple(priors or ("natural-fast",)), samples=samples, crop=crop, limit=limit, seed=seed, workers=workers,

@@ -41,11 +41,11 @@ def evaluate(
     from restorekit.bench.evals import Evaluation
     from restorekit.cli.options import size as size_of
     from restorekit.cli.progress import phases
-    from restorekit.overwrite import separate
+    from restorekit.overwrite import inside, separate
 
     strip = _targets(out, train)
-    texts = [str(path) for path in (data, train) if path is not None]
-    opened = spec.files(name, features, samples, *texts, *(beside or ()))
+    places = [path for path in (data, train, samples and Path(samples)) if path]
+    opened = [*inside(*places), *spec.files(name, features, *(beside or ()))]
     separate(opened, [path for path in (out, strip) if path is not None])
     made = Evaluation(
         prior=name, data=data, limit=limit, sigmas=_sigmas(sigmas), beside=tuple(beside or ()), crop=crop, bands=bands,

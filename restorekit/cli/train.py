@@ -29,7 +29,7 @@ def train(
     import yaml
 
     from restorekit.errors import BadInput, Stopped
-    from restorekit.overwrite import separate
+    from restorekit.overwrite import inside, separate
     from restorekit.spec import files
     from restorekit.training.config import MODELS, config_for
     from restorekit.training.inputs import named
@@ -53,7 +53,7 @@ def train(
         if not equals:
             raise BadInput(f"--set {item!r} is not understood; use KEY=VALUE, as --set optim.steps=1000")
     made = config_for(model, config, settings)
-    opened = [*files(*map(str, data), *(file.name for file in named(made))), *([] if config is None else [config])]
+    opened = [*inside(*data), *files(*(file.name for file in named(made))), *([] if config is None else [config])]
     separate(opened, outputs(made, out))
     try:
         print(run(made, data, out, resume=resume, quiet=quiet))

@@ -39,7 +39,7 @@ def tune(
     from restorekit.bench.image_cases import Task, clean_pictures
     from restorekit.bench.rows import alone
     from restorekit.io import write_text
-    from restorekit.overwrite import separate
+    from restorekit.overwrite import inside, separate
     from restorekit.priors.library import device_of, load_prior, of_pictures
     from restorekit.solvers.from_text import solver as solver_of
     from restorekit.spec import files
@@ -55,7 +55,7 @@ def tune(
     if not tuning.ranges and len(levels) == 1:
         raise BadInput(f"{solver} has nothing to tune; give --search NAME=LO,HI or several --steps")
     tuning.candidates(8)  # settings that the solver does not take are refused before anything runs
-    separate(files(str(data), op, solver, prior), [out / "tune.csv", out / "tune.md"])
+    separate([*inside(data), *files(op, solver, prior)], [out / "tune.csv", out / "tune.md"])
     place = device_of(device)
     network = of_pictures(load_prior(prior, device=place, precision=precision))  # type: ignore[arg-type]
     task = Task.of(op if noise is None else f"{op}@{noise}")
