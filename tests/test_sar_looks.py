@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import ndimage, special
 from skimage import data
 
 from restorekit.errors import BadInput
-from restorekit.sar.looks import flattest, measure, trigamma_inverse, windows
+from restorekit.sar.looks import flattest, kappa_of_grain, measure, trigamma_inverse, windows
 from restorekit.sar.speckle import SWATHS, draw, swath
 
 
@@ -169,3 +169,60 @@ def test_known_looks_leave_the_correlation_of_the_speckle_on_pictures_too(looks:
         y = x * draw(x.shape, looks, SWATHS["iw2"], np.random.default_rng(2))
         found.append(measure(y, y > 0, looks=looks).kappa)
     assert np.median(found) == pytest.approx(SWATHS["iw2"].kappa, rel=0.2)
+
+
+def scenes(side: int = 144) -> dict[str, np.ndarray]:
+    """Without a flat place, but for the first and the last: blocks as of a town, fine and coarse texture, rivers."""
+    rng = np.random.default_rng(1)
+    town = np.exp(1.5 * np.kron(rng.normal(size=(side // 6, side // 6)), np.ones((6, 6))))
+    fine, coarse = (ndimage.gaussian_filter(rng.normal(size=(side, side)), s) for s in (1, 4))
+    rivers = np.ones((side, side))
+    for k in range(0, side, 17):
+        rivers[:, k : k + 3] = rivers[k + 4 : k + 7] = 0.25
+    return {
+        "flat": np.ones((side, side)), "town": town, "fine": np.exp(fine / fine.std()), "coarse": np.exp(0.8 * coarse / coarse.std()),
+        "rivers": rivers, "a crop of the town": town[:30, :30], "one window": np.ones((24, 24)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [None, "iw1", "iw3"])
+@pytest.mark.parametrize("looks", [1, 4])
+def test_correlations_stay_within_their_bounds_whatever_the_scene(looks: float, name: str | None) -> None:
+    """And with known looks the sum of correlations is no farther from the true one than without, but for a tenth."""
+    true = 1.0 if name is None else swath(name).kappa
+    for scene, x in scenes().items():
+        y = x * draw(x.shape, looks, None if name is None else swath(name), np.random.default_rng(3))
+        auto, given = measure(y, y > 0), measure(y, y > 0, looks=looks)
+        for found in (auto, given):
+            assert all(0 <= rho < 1 for rho in found.lag_one), scene
+            assert 1 <= found.kappa <= kappa_of_grain(found.lag_one) + 1e-9, scene
+        far, farther = (abs(np.log(found.kappa / true)) for found in (given, auto))
+        assert far <= farther + 0.1, scene
+
+
+def test_texture_that_cannot_be_told_from_grain_is_said() -> None:
+    y = scenes()["town"] * draw((144, 144), 4, swath("iw3"), np.random.default_rng(3))
+    found = measure(y, y > 0, looks=4)
+    assert found.textured
+    assert "of texture too" in str(found)
+    flat = draw((144, 144), 4, swath("iw3"), np.random.default_rng(3))
+    assert not measure(flat, flat > 0, looks=4).textured
+
+
+def test_neighbours_of_a_smooth_picture_are_no_more_alike_than_equal() -> None:
+    """Hardly any speckle on a bow: the mean over fewer pixels at a larger lag was above that of the squares."""
+    x = 1 + 0.5 * np.cos(np.arange(96) / 4)[:, None] * np.cos(np.arange(96) / 4)
+    y = x * draw(x.shape, 500, None, np.random.default_rng(0))
+    for looks in (None, 500, 4):
+        found = measure(y, y > 0, looks=looks)
+        assert max(found.lag_one) < 1
+        assert found.kappa <= kappa_of_grain((0.95, 0.95))
+
+
+def test_a_grain_that_is_given_is_taken() -> None:
+    y = scenes()["town"] * draw((144, 144), 4, swath("iw1"), np.random.default_rng(3))
+    found = measure(y, y > 0, looks=4, grain=swath("iw1").lag_one)
+    assert found.lag_one == swath("iw1").lag_one
+    assert found.kappa == pytest.approx(swath("iw1").kappa, rel=0.02)  # of a Gaussian point spread
+    assert found.reach == 2
+    assert not found.textured

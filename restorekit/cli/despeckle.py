@@ -19,6 +19,7 @@ def despeckle(
     bands: Annotated[str | None, typer.Option(metavar="N,N,…", help="Bands to treat, from 1; others stay as they are, as one of incidence angles should. Default: all.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Posterior samples; more than one give their mean in linear power, and OUT_std. Default: 4, or the one answer of a filter or an optimiser.")] = None,
     decorrelate: Annotated[str, typer.Option(help="What to do about speckle whose grain is larger than a pixel: auto, whiten, subsample, none.")] = "auto",
+    grain: Annotated[str | None, typer.Option(metavar="RHO_ROW,RHO_COL", help="Correlation of the intensity of speckle with the next row and column, 0 to 0.95, where it is known. Default: measured where the scene is flat.")] = None,
     preview: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Restore that part alone: the same values as the whole would have there.")] = None,
     prior: Annotated[str, typer.Option(help="A prior of log-intensities: sar, or a checkpoint; for `paper` one of pictures. Default: sar, natural.")] = "auto",
     steps: Steps = None,
@@ -42,7 +43,7 @@ def despeckle(
     from restorekit.cli.despeckling import Despeckling
 
     Despeckling(
-        source=source, target=target, domain=domain, looks=looks, solver=solver, bands=bands, samples=samples, decorrelate=decorrelate,
+        source=source, target=target, domain=domain, looks=looks, solver=solver, bands=bands, samples=samples, decorrelate=decorrelate, grain=grain,
         preview=preview, prior=prior, steps=steps, seed=seed, device=device, precision=precision, keep_dtype=keep_dtype,
         executor=executor, workers=workers, scheduler=scheduler, tile=tile, block=block, restart=restart, snap=snap, report=report,
     ).run()  # fmt: skip

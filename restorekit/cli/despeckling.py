@@ -36,6 +36,7 @@ class Despeckling:
     bands: str | None
     samples: int | None
     decorrelate: str
+    grain: str | None
     preview: str | None
     prior: str
     steps: int | None
@@ -81,7 +82,7 @@ class Despeckling:
     def settings(self) -> Settings:
         return Settings(
             domain=self.domain, looks=self._looks, solver=self.solver, prior=self.prior, steps=self.steps,
-            bands=numbers(self.bands), samples=self.samples, seed=self.seed, decorrelate=self.decorrelate, device=self.device,
+            bands=numbers(self.bands), samples=self.samples, seed=self.seed, decorrelate=self.decorrelate, grain=self._grain, device=self.device,
             precision=self.precision, block=self.block, keep_dtype=self.keep_dtype,
         )  # fmt: skip
 
@@ -93,6 +94,19 @@ class Despeckling:
             return float(self.looks)
         except ValueError:
             raise BadInput(f"--looks {self.looks!r} is no number; give one, or auto") from None
+
+    @property
+    def _grain(self) -> tuple[float, float] | None:
+        if self.grain is None:
+            return None
+        try:
+            down, across = (float(v) for v in self.grain.split(","))
+        except ValueError:
+            raise BadInput(
+                f"--grain {self.grain!r} is not understood; give RHO_ROW,RHO_COL, the correlation of intensity with the next row "
+                "and the next column, as 0.65,0.6"
+            ) from None
+        return down, across
 
     @property
     def _window(self) -> Window | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from restorekit.fusion import files, grid
 from restorekit.fusion.colour import luminance
 from restorekit.fusion.prepare import MATCHES, logarithm, matched
 from restorekit.fusion.registration import Match, Registration
-from restorekit.raster.source import describe
+from restorekit.raster.source import Window, describe
+from restorekit.sar import halves
 from restorekit.sar.domain import domain_of, fill_of
 from restorekit.sar.looks import measure
 
@@ -149,6 +150,7 @@ class Pairing:
         fill = fill_of(radar.values[0][valid])
         if fill is not None:
             valid = valid & (radar.values[0] != fill)
+        self._check_half(radar, values, valid, window)
         domain, said = domain_of(self.domain, radar.dtype, values[valid])
         if fill is not None:
             said = "; ".join(filter(None, [said, f"{fill:g} is taken for no data, though the file does not say so"]))
@@ -171,6 +173,21 @@ class Pairing:
                 f"{path.name} resampled to the grid of {optical.path.name} ({how}, in power): {'; '.join(apart)}"
             )
         return intensity, valid, record, notes
+
+    def _check_half(self, radar: files.Bands, values: NDArray[Any], valid: Mask, window: Window | None) -> None:
+        """BadInput where the band is half of a complex number."""
+        raster = radar.raster
+
+        def others() -> Iterator[tuple[int, NDArray[Any]]]:
+            for number in range(1, 1 + (1 if raster is None else raster.count)):
+                if number != self.sar_band:
+                    yield number, files.read(radar.path, [number], raster, window).values[0][valid]
+
+        told = halves.told(radar.path, self.sar_band, radar.dtype, raster)
+        try:
+            told.check(self.domain, values[valid], others)
+        except BadInput as error:
+            raise BadInput(f"{radar.path}: {error}") from None
 
     def _looks(self, intensity: Array, valid: Mask, notes: list[str]) -> float:
         if self.looks is not None or self.despeckler == "none":

@@ -8,6 +8,7 @@ drivers that may open a file are listed here, and what a file is, is decided by 
 from __future__ import annotations
 
 import mmap
+import os
 import re
 import shlex
 from functools import lru_cache
@@ -71,8 +72,13 @@ def refusal(path: Path) -> str | None:
 
 def way_out(path: Path) -> str:
     """A command that writes the pixels themselves."""
-    names = shlex.join([path.name, f"{path.stem}_pixels.tif"])
+    names = shlex.join([typed(path), f"{path.stem}_pixels.tif"])
     return f"if it is to be trusted, write its pixels to a file: gdal_translate {names}"
+
+
+def typed(path: Path) -> str:
+    """A path as it may have been typed: from the folder that one is in, where that is shorter."""
+    return min(os.path.relpath(path), str(path), key=len)
 
 
 def strange_sidecar(path: Path) -> Path | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import shlex
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -69,8 +70,10 @@ def dataset_of(path: Path) -> Iterator[Any]:
         )
     with rasterio.Env(**formats.SHUT):
         try:
-            # `rasterio.open` takes one driver alone.
-            dataset = rasterio.io.DatasetReader(str(path.absolute()), driver=list(formats.DRIVERS))
+            with warnings.catch_warnings():  # many scenes lie nowhere on the map
+                warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+                # `rasterio.open` takes one driver alone.
+                dataset = rasterio.io.DatasetReader(str(path.absolute()), driver=list(formats.DRIVERS))
         except rasterio.errors.RasterioIOError as error:
             said = formats.refusal(path) or f"{path}: no raster that can be read ({str(error).splitlines()[0]})"
             raise BadInput(said) from None

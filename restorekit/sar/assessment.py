@@ -191,7 +191,7 @@ def _errors(e: quality.Errors) -> list[Figure]:
 
 
 def _notes(pair: quality.Pair, found: Looks | None) -> Sequence[str]:
-    notes = [] if found is None or found.agree else [str(found)]
+    notes = [] if found is None or (found.agree and not found.textured) else [str(found)]
     if found is None:
         notes.append("no window is flat enough to measure looks in: figures of flat windows are left out")
     if bad := int((pair.valid & ~(pair.restored > 0)).sum()):

@@ -7,6 +7,7 @@ each window chooses and the other half is measured, in turn.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,14 @@ from restorekit.errors import BadInput
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
+Grain = tuple[float, float]  # correlation of intensity with the next row, the next column
 LEAST, MOST = 0.05, 1000.0  # looks that are searched
 SLIGHT = 0.05  # correlation that is not told from texture
+CLOSEST = 0.95  # correlation of neighbours that a grain may have
+MOSTLY = 0.5  # share of the variance that is texture, from which on that of the speckle is a guess
 FAR = 6.0  # lag from which on speckle has no correlation, pixels
 REPEATED = 0.05  # share of a window, of one value
+TEXTURED = "no flat place: these correlations are of texture too, which makes them larger than those of the speckle"
 DISAGREE = 0.3  # relative difference of two estimates from which on they are told apart aloud
 
 
@@ -89,6 +94,7 @@ class Looks:
     lag_one: tuple[float, float]  # correlation of intensity with the next row, the next column
     kappa: float  # sum of the correlations over all lags
     reach: int = 1  # lag from which on pixels, along rows and columns, are independent
+    textured: bool = False  # texture could not be told from grain, and some of it is in the correlations
 
     @property
     def effective(self) -> float:
@@ -104,37 +110,69 @@ class Looks:
         rows, columns = self.lag_one
         text = f"looks {self.looks:.2f} (moments: {self.by_moments:.2f}) in {self.count} flat windows; correlation with the next "
         text += f"row {rows:.2f}, column {columns:.2f}; {self.effective:.2f} looks effective"
-        return (
-            text
-            if self.agree
-            else text + "; the two disagree: texture or no gamma law; give --looks if you know better"
-        )
+        if self.textured:
+            text += f"; {TEXTURED}"
+        if not self.agree:
+            text += "; the two disagree: texture or no gamma law; give --looks if you know better"
+        return text
 
 
-def measure(y: Array, valid: Mask, side: int = 24, share: float = 0.03, looks: float | None = None) -> Looks:
-    """Looks of intensities y (H, W). BadInput where no window can be used.
+def measure(
+    y: Array, valid: Mask, side: int = 24, share: float = 0.03, looks: float | None = None, grain: Grain | None = None
+) -> Looks:
+    """Looks of intensities y (H, W), and the correlation of their speckle unless `grain` gives it. BadInput where no window
+    can be used.
 
-    Texture is taken out: what is still alike at lags at which speckle is not, or, where the looks are known, what the windows
-    vary more than they would.
+    Texture is taken out: what the windows vary more than speckle of known `looks` would, or what is still alike at lags at
+    which speckle is not. The first of these that leaves a correlation that speckle can have is taken, else the correlation as it
+    was measured; where it is not the first, or most of the variance is texture, the result is `textured`.
     """
     parts = flattest(y, windows(y, valid, side), share).of(y).astype(np.float64)
     parts = parts / parts.mean((1, 2), keepdims=True)
-    correlation = correlations(parts)
-    far = _far(correlation)
-    share = (far if far > SLIGHT else 0.0) if looks is None else 1 - 1 / (looks * float(np.median(parts.var((1, 2)))))
-    share = min(max(share, 0.0), 0.9)
-    correlation = without_texture(correlation, share)
+    measured = correlations(parts)
+    far = _far(measured)
+    shares, variances = [far if far > SLIGHT else 0.0], [0.0]
+    if looks is not None:
+        # Of a product of texture and speckle, 1 + its variance is (1 + that of the texture) (1 + 1 / looks).
+        variances.insert(0, float(np.median(parts.var((1, 2)))))
+        shares.insert(0, min(max((1 - 1 / (looks * variances[0])) / (1 + 1 / looks), 0.0), 0.9))
+    found = ((s, without_texture(measured, s, v)) for s, v in zip(shares, variances))
+    error = 2 / math.sqrt(parts.size)
+    share, correlation = next(((s, c) for s, c in found if _of_speckle(c, measured, error)), (0.0, measured))
+    textured = shares[0] > SLIGHT and (share != shares[0] or share > MOSTLY)
     rows, columns = extent(correlation, parts.size)
-    kappa = min(_kappa(correlation, rows, columns), grain_of(correlation[1, 0]) * grain_of(correlation[0, 1]))
+    lag_one = _bounded(correlation[1, 0]), _bounded(correlation[0, 1])
+    kappa = min(_kappa(correlation, rows, columns), kappa_of_grain(lag_one))
+    reach = max(rows, columns)
+    if grain is not None:
+        lag_one, kappa, reach, textured = grain, kappa_of_grain(grain), reach_of_grain(grain), False
     n = parts[0].size
     free = n / max(n - kappa, 1.0)  # the mean that each part lost went with so much of its variance
     variance, moments = (float(np.median(x.var((1, 2)))) * free for x in (np.log(parts), parts))
     if looks is None:
         variance, moments = variance * (1 - share), moments * (1 - share)
     return Looks(
-        trigamma_inverse(variance), min(1 / max(moments, 1e-30), MOST), len(parts), (float(correlation[1, 0]), float(correlation[0, 1])),
-        kappa, max(rows, columns),
+        trigamma_inverse(variance), min(1 / max(moments, 1e-30), MOST), len(parts), lag_one, kappa, reach, textured
     )  # fmt: skip
+
+
+def _bounded(correlation: float) -> float:
+    """As one of intensities of speckle, |rho|^2 of complex numbers, can be."""
+    return min(max(float(correlation), 0.0), CLOSEST)
+
+
+def _of_speckle(correlation: Array, measured: Array, error: float) -> bool:
+    """Whether correlations (lags, lags) without texture may be those of speckle, to within `error` of one that was measured.
+
+    Those of intensity are not below 0, and fall off from lag to lag; 2 rho(1)^2 - 1 <= rho(2), as no spectrum is negative.
+    What is taken out is smoother than speckle, so that neighbours are less alike without it than `measured` with it.
+    """
+    for line, before in ((correlation[:, 0], measured[:, 0]), (correlation[0], measured[0])):
+        if not -SLIGHT - error <= line[1] <= min(before[1], CLOSEST) + error:
+            return False
+        if not 2 * line[1] ** 2 - 1 - SLIGHT <= line[2] <= max(line[1], 0.0) + SLIGHT + error:
+            return False
+    return True
 
 
 def correlations(parts: Array, lags: int = 8) -> Array:
@@ -146,6 +184,8 @@ def correlations(parts: Array, lags: int = 8) -> Array:
     _, h, w = d.shape
     each = np.array([[(d[:, i:, j:] * d[:, : h - i, : w - j]).mean((1, 2)) for j in range(lags)] for i in range(lags)])
     found = np.median(each / np.maximum(each[0, 0], 1e-30), axis=2)
+    # Over fewer pixels at larger lags the mean may be larger than that of the squares.
+    found = np.clip(found, -1.0, 1.0)
     found[0, 0] = 1.0
     whole = found
     for _ in range(3):
@@ -164,17 +204,17 @@ def _far(correlation: Array) -> float:
     return float(correlation[_lag(correlation) >= FAR].mean())
 
 
-def without_texture(correlation: Array, share: float) -> Array:
+def without_texture(correlation: Array, share: float, variance: float = 0.0) -> Array:
     """Correlations (lags, lags) of speckle alone, where `share` of the variance is texture, whose own fall off exponentially:
-    so fast that from lag `FAR` on they are those that were measured."""
+    so fast that from lag `FAR` on they are those that were measured. variance: of intensities of mean 1, which are texture
+    times speckle; 0 takes the two for a sum, as they nearly are where both are slight."""
     if share <= 0:
         return correlation
     lag = _lag(correlation)
     left = min(max(_far(correlation), 1e-3 * share), share)
     texture = share * (left / share) ** (lag / lag[lag >= FAR].mean())
-    found = (correlation - texture) / (1 - share)
-    found[0, 0] = 1.0
-    return found
+    found = (correlation - texture) / (1 + variance * texture)
+    return found / found[0, 0]
 
 
 def extent(correlation: Array, count: int) -> tuple[int, int]:
@@ -197,7 +237,17 @@ def grain_of(neighbour: float) -> float:
     """Sum of the correlations rho^(k^2) along one axis, rho that of neighbours: those of speckle fall off like that, those of
     texture, which they are taken for on rough scenes, do not."""
     k = np.arange(1, 30)
-    return 1 + 2 * float((np.clip(neighbour, 0, 0.95) ** (k**2)).sum())
+    return 1 + 2 * float((np.clip(neighbour, 0, CLOSEST) ** (k**2)).sum())
+
+
+def kappa_of_grain(grain: Grain) -> float:
+    """Sum of the correlations over all lags, by those of neighbours down and to the right."""
+    return grain_of(grain[0]) * grain_of(grain[1])
+
+
+def reach_of_grain(grain: Grain) -> int:
+    """First lag at which both correlations are under `SLIGHT`."""
+    return next(k for k in range(1, 30) if max(grain) ** (k * k) < SLIGHT)
 
 
 def _kappa(correlation: Array, rows: int, columns: int) -> float:

@@ -16,6 +16,7 @@ from restorekit.errors import BadInput
 from restorekit.priors.library import find
 from restorekit.raster.source import Window, local
 from restorekit.raster.target import PROVENANCE
+from restorekit.sar.looks import CLOSEST, Grain
 from restorekit.scenes.execute import Executor, Serial
 from restorekit.scenes.files import Scene, scene_of
 from restorekit.scenes.grid import Grid
@@ -54,6 +55,7 @@ class Settings:
     samples: int | None = None  # None: 4 of a sampler, the one answer of others
     seed: int = 0
     decorrelate: str = "auto"
+    grain: Grain | None = None  # correlation of intensity with the next row, the next column; None: measured
     device: str = "auto"
     precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
     block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
@@ -152,8 +154,8 @@ class Plan:
         return {
             "restorekit": restorekit.__version__, "input": io.sha256(self.scene.path), "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, Diffusion) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
-            "decorrelate": s.decorrelate, "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
-            "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median}
+            "decorrelate": s.decorrelate, "grain": s.grain and list(s.grain), "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
+            "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median} | _correlation(f)
                       for n, (b, f) in self.bands.items()},
         }  # fmt: skip
 
@@ -199,6 +201,12 @@ class Plan:
             output.write(self.scene, Result(self.job, store, self.preview), store.folder, tags)
 
 
+def _correlation(facts: Facts) -> dict[str, Any]:
+    """Of neighbours, before anything was done about it, for the record."""
+    found = facts.measured
+    return {} if found is None else {"correlation": list(found.lag_one), "with_texture": found.textured}
+
+
 def beside(target: Path, what: str) -> Path:
     suffix = target.suffix if target.suffix.lower() in (*TIFF, ".npy") else ".tif"
     return target.with_name(f"{target.stem}_{what}{suffix}")
@@ -212,6 +220,11 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
     if settings.looks is not None and not 0 < settings.looks < 1e4:
         raise BadInput(
             f"--looks {settings.looks:g} must be above 0; 1 for single-look data, about 4.4 for Sentinel-1 GRD"
+        )
+    if settings.grain is not None and not all(0 <= rho <= CLOSEST for rho in settings.grain):
+        raise BadInput(
+            f"--grain {settings.grain[0]:g},{settings.grain[1]:g}: correlations of intensity with the next row and the next column "
+            f"lie between 0 and {CLOSEST:g}; 0,0 for independent pixels, about 0.65,0.6 for Sentinel-1 IW GRD"
         )
     if settings.decorrelate not in DECORRELATE:
         raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
@@ -231,7 +244,7 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
                 said.append(f"band {number}: no measured pixel, it stays as it is")
                 continue
             band, words = band_of(scene, reader, number, settings.domain)
-            facts = survey(scene, reader, band, settings.looks, settings.remedy)
+            facts = survey(scene, reader, band, settings.looks, settings.remedy, settings.grain)
             if facts is None:
                 said.append(f"band {number}: no pixel above 0, it stays as it is")
                 continue
@@ -271,13 +284,16 @@ def _many(band: Band, facts: Facts, settings: Settings) -> str:
 
 
 def _looks(facts: Facts, settings: Settings) -> str:
+    given = "" if settings.grain is None else ", the correlation as given"
     if facts.measured is None:
-        return f"looks {facts.looks:g} as given; no flat window to check them in"
+        return f"looks {facts.looks:g} as given; no flat window to check them in{given}"
     done = f"; {DONE[facts.remedy]}" if facts.remedy != "none" else ""
     if facts.remedy in ("subsample", "whiten"):
         done += f": looks {facts.looks:.2f}, {facts.looks / facts.kappa:.2f} effective"
+    if facts.measured.textured:
+        given = "; give --grain ROW,COLUMN where it is known"
     if settings.looks is None:
-        return str(facts.measured) + done
+        return str(facts.measured) + given + done
     ratio = settings.looks / facts.measured.looks
     far = "" if abs(math.log(ratio)) < math.log(2) else ", far from what was measured; --looks auto takes that"
-    return f"looks {settings.looks:g} as given{far}; measured: {facts.measured}{done}"
+    return f"looks {settings.looks:g} as given{far}; measured: {facts.measured}{given}{done}"

@@ -4,7 +4,7 @@ scale, the looks of its speckle. Read at windows spread evenly, the same ones ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.raster.source import Window
+from restorekit.sar import halves
 from restorekit.sar.domain import Domain, domain_of, fill_of
-from restorekit.sar.looks import Array, Looks, Mask, measure
+from restorekit.sar.looks import Array, Grain, Looks, Mask, kappa_of_grain, measure
 from restorekit.sar.whiten import Whitening, whitening_of
 from restorekit.scenes.files import Reads, Scene
 
@@ -141,11 +142,17 @@ def windows(height: int, width: int, side: int = SIDE, most: int = MOST) -> list
 
 def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[Band, str]:
     """How to read a band; and what is to be said about it."""
-    values = []
-    for window in windows(scene.height, scene.width):
-        x, valid = source.read(window, number)
-        values.append(x[valid])
-    sample = np.concatenate(values)
+    every = windows(scene.height, scene.width)
+    parts = [source.read(window, number) for window in every]
+    sample = np.concatenate([x[valid] for x, valid in parts])
+
+    def others() -> Iterator[tuple[int, NDArray[Any]]]:
+        for other in scene.bands:
+            if other != number:
+                found = (source.read(window, other)[0][valid] for window, (_, valid) in zip(every, parts))
+                yield other, np.concatenate(list(found))
+
+    halves.told(scene.path, number, scene.dtype, scene.raster).check(domain, sample, others)
     fill = fill_of(sample)
     sample = sample if fill is None else sample[sample != fill]
     scale, offset = scene.gain(number)
@@ -156,11 +163,14 @@ def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[Band
     return Band(number, found, scale, offset, border, fill), said
 
 
-def survey(scene: Scene, source: Reads, band: Band, looks: float | None, decorrelate: str = "auto") -> Facts | None:
+def survey(
+    scene: Scene, source: Reads, band: Band, looks: float | None, decorrelate: str = "auto", grain: Grain | None = None
+) -> Facts | None:
     """None where no pixel is above 0. BadInput where looks are to be measured and cannot be, or for a remedy that the data
     do not allow.
 
-    decorrelate: auto whitens correlated complex data, and gives correlated detected data less weight.
+    decorrelate: auto whitens correlated complex data, and gives correlated detected data less weight. grain: the correlation
+    of neighbours where it is known, instead of that which is measured.
     """
     found = _sample(source, band, windows(scene.height, scene.width))
     if not found:  # a scene that is empty nearly everywhere: look at all of it
@@ -170,41 +180,50 @@ def survey(scene: Scene, source: Reads, band: Band, looks: float | None, decorre
     if not found:
         return None
     middle = float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in found])))
-    measured = _measured([(y, signal) for _, y, signal in found], looks)
-    remedy = _remedy(decorrelate, band, measured)
-    if remedy == "none" or measured is None:
-        return Facts(middle, looks or _looks(measured), measured.kappa if measured else 1.0, measured, "none")
+    measured = _measured([(y, signal) for _, y, signal in found], looks, grain)
+    kappa = _kappa(measured, grain)
+    remedy = _remedy(decorrelate, band, None if measured is None and grain is None else kappa)
+    if remedy == "none" or (measured is None and grain is None):
+        return Facts(middle, looks or _looks(measured), kappa, measured, "none")
     whitening, after = None, measured
     if remedy == "whiten":
         whitening = whitening_of(_full(found, scene))
         after = _measured([(whitening(z), whitening.coarse(s)) for z, _, s in found if s.all()], looks)
     if remedy == "subsample":
-        after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in found], looks)
-    return Facts(middle, looks or _looks(after), after.kappa if after else 1.0, measured, remedy, whitening)
+        grain = grain and (grain[0] ** 4, grain[1] ** 4)
+        after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in found], looks, grain)
+    kappa = _kappa(after, None if remedy == "whiten" else grain)
+    return Facts(middle, looks or _looks(after), kappa, measured, remedy, whitening)
+
+
+def _kappa(measured: Looks | None, grain: Grain | None) -> float:
+    if grain is not None:
+        return kappa_of_grain(grain)
+    return 1.0 if measured is None else measured.kappa
 
 
 def _looks(measured: Looks | None) -> float:
     return 1.0 if measured is None else measured.looks
 
 
-def _measured(parts: list[tuple[Array, Mask]], looks: float | None) -> Looks | None:
+def _measured(parts: list[tuple[Array, Mask]], looks: float | None, grain: Grain | None = None) -> Looks | None:
     """looks: as given; then none that can be measured are needed."""
     try:
-        return measure(*_stacked(parts), looks=looks)
+        return measure(*_stacked(parts), looks=looks, grain=grain)
     except BadInput:
         if looks is None:
             raise
         return None
 
 
-def _remedy(asked: str, band: Band, measured: Looks | None) -> str:
-    """What is done about correlated speckle."""
+def _remedy(asked: str, band: Band, kappa: float | None) -> str:
+    """What is done about correlated speckle; kappa: None where nothing is known of it."""
     is_complex = band.domain.name == "complex"
     if asked == "whiten" and not is_complex:
         raise BadInput("--decorrelate whiten needs complex data, whose phase says how; take auto or subsample")
     if asked != "auto":
         return asked
-    correlated = measured is not None and measured.kappa > CORRELATED
+    correlated = kappa is not None and kappa > CORRELATED
     return "none" if not correlated else "whiten" if is_complex else "temper"
 
 

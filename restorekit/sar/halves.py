@@ -1,0 +1,155 @@
+"""Halves of complex numbers: a real or imaginary part, a magnitude or a phase in a band of its own.
+
+Only both halves together are a measurement. A phase has no brightness, and a part that is as often below 0 as above is
+neither dB nor an intensity. Bands are told by what the file says of them (NITF_ISUBCAT, which a SICD has: MIL-STD-2500C,
+table A-3; names of bands as SNAP writes them), else by their values: parts of single-look data are symmetric around 0
+everywhere, of one variance, and know nothing of each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.errors import BadInput
+from restorekit.raster.formats import typed
+
+Values = NDArray[Any]
+
+SUBCATEGORIES = {"I": "real part", "Q": "imaginary part", "M": "magnitude", "P": "phase"}
+NAMES = (
+    ("real part", r"(i_.+|real|re)"),
+    ("imaginary part", r"(q_.+|imag|imaginary|im)"),
+    ("phase", r"phase([ _].*)?"),
+)
+FEW = 1000  # values, of which nothing is told
+BLOCK = 64  # values beside each other
+MOST = 2**21  # values that are looked at
+
+
+@dataclass(frozen=True)
+class Band:
+    """What a file says of a band: number from 1, tags by namespace, description, and whether its numbers are bytes."""
+
+    path: Path
+    number: int
+    tags: Mapping[str, Mapping[str, str]]
+    description: str | None = None
+    bytes: bool = False
+
+    @property
+    def subcategory(self) -> str:
+        """I, Q, M, P, or something else."""
+        return next((t["NITF_ISUBCAT"].strip() for t in self.tags.values() if "NITF_ISUBCAT" in t), "")
+
+    @property
+    def named(self) -> str:
+        """The half that its description is of, "" for none."""
+        name = (self.description or "").strip().lower()
+        return next((half for half, pattern in NAMES if re.fullmatch(pattern, name)), "")
+
+    def check(self, domain: str, values: Values, others: Callable[[], Iterable[tuple[int, Values]]]) -> None:
+        """BadInput where the band is half of a complex number.
+
+        domain: as asked; what a band is called, and its values alone, count where that is "auto". values: valid ones, in the order
+        of the rows; others: number and values of the same pixels of other bands.
+        """
+        half = SUBCATEGORIES.get(self.subcategory, "")
+        if half and (half != "magnitude" or domain != "amplitude"):
+            raise BadInput(self._refusal(half, f"NITF_ISUBCAT {self.subcategory}"))
+        if half or values.dtype.kind == "c" or values.size < FEW:
+            return
+        if self.named and domain == "auto":
+            raise BadInput(self._refusal(self.named, "its description"))
+        x = _some(values)
+        if domain == "auto" and _radians(x):
+            raise BadInput(self._refusal("phase", "values from one end of a circle to the other"))
+        if not symmetric(x):
+            return
+        if pair := next((n for n, y in others() if _of_one_number(x, _some(y))), None):
+            why = f"like band {pair} symmetric around 0, of one variance"
+            raise BadInput(self._refusal("real part" if self.number < pair else "imaginary part", why, pair))
+        if domain == "auto":
+            raise BadInput(
+                f"band {self.number} is as often below 0 as above: dB, of which --domain db says so, or the real or imaginary "
+                "part of complex numbers, which has to be put together with the other one first, x + 1j * y"
+            )
+
+    def _refusal(self, half: str, why: str, pair: int | None = None) -> str:
+        """What to say, and a command that makes complex numbers of the two bands; pair: the other one, else the one beside it."""
+        first = half in ("real part", "magnitude")
+        pair = pair or self.number + (1 if first else -1)
+        a, b = (self.number, pair) if first else (pair, self.number)
+        polar = half in ("magnitude", "phase")
+        said = f"band {self.number} is the {half} of complex numbers ({why}), and no brightness; "
+        if a < 1:
+            return f"{said}put it together with the other half first, {'r * np.exp(1j * p)' if polar else 'x + 1j * y'}"
+        array = self.path.suffix.lower() == ".npy"
+        one, two = (f"d[{n - 1}]" if array else f"d.read({n})" for n in (a, b))
+        both = f"{one}*np.exp({'2j*np.pi/256' if self.bytes else '1j'}*{two})" if polar else f"{one}+1j*{two}"
+        library, reader = ("numpy as np", "np.load") if array else ("numpy as np,rasterio", "rasterio.open")
+        target = f"{self.path.stem}_complex.npy"
+        code = f"import {library}; d={reader}({typed(self.path)!r}); np.save({target!r},({both}).astype('complex64'))"
+        alone = f"; --bands {a} --domain amplitude takes the magnitude alone" if polar else ""
+        return f'{said}make real and imaginary one complex band: python -c "{code}", and take {target}{alone}'
+
+
+def told(path: Path, number: int, dtype: str, raster: Any = None) -> Band:
+    """Of a band, from 1, of a file, which may be a raster (`restorekit.raster.source.Raster`)."""
+    if raster is None:
+        return Band(path, number, {}, None, dtype == "uint8")
+    return Band(path, number, raster.band_tags[number - 1], raster.descriptions[number - 1], dtype == "uint8")
+
+
+def _some(x: Values) -> Values:
+    """The middle ones of many."""
+    start = max(0, (x.size - MOST) // 2)
+    return x.ravel()[start : start + MOST].astype(np.float64)
+
+
+def symmetric(x: Values) -> bool:
+    """Whether values (N,), beside each other in a picture, are symmetric around 0, and without a mean of their own anywhere."""
+    x = x[np.isfinite(x)]
+    if x.size < FEW or abs(float((x < 0).mean() + 0.5 * (x == 0).mean()) - 0.5) > 0.05:
+        return False
+    for share in (0.75, 0.9, 0.99):
+        low, high = np.quantile(x, (1 - share, share))
+        if not high > low or abs(low + high) > 0.1 * (high - low):
+            return False
+    # Signs, as a bright target would count for all in values. Neighbours alike in an oversampled picture leave 0.04.
+    signs = np.sign(x[: x.size // BLOCK * BLOCK]).reshape(-1, BLOCK).mean(1)
+    return float((signs**2).mean()) < 0.08
+
+
+def _of_one_number(x: Values, y: Values) -> bool:
+    """Whether two symmetric bands may be parts of the same numbers."""
+    if x.shape != y.shape or not symmetric(y):
+        return False
+    both = np.isfinite(x) & np.isfinite(y)
+    x, y = x[both], y[both]
+    width = [float(np.subtract(*np.quantile(v, (0.9, 0.1)))) for v in (x, y)]
+    alike = float(np.mean(np.sign(x) * np.sign(y)))
+    return 0.8 < width[0] / width[1] < 1.25 and abs(alike) < 0.1
+
+
+def _radians(x: Values) -> bool:
+    """Whether values fill a circle, from -pi or from 0, and nothing beyond it."""
+    x = x[np.isfinite(x)]
+    low, high = (float(v) for v in np.quantile(x, (0.001, 0.999))) if x.size else (0.0, 0.0)
+    for start in (-np.pi, 0.0):
+        inside = x.min() >= start - 1e-3 and x.max() <= start + 2 * np.pi + 1e-3
+        shares = np.quantile((x - start) / (2 * np.pi), (0.25, 0.5, 0.75)) if inside else np.zeros(3)
+        if (
+            inside
+            and abs(low - start) < 0.1
+            and abs(start + 2 * np.pi - high) < 0.1
+            and (np.abs(shares - (0.25, 0.5, 0.75)) < 0.1).all()
+        ):
+            return True
+    return False
