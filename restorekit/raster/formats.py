@@ -18,7 +18,7 @@ from pathlib import Path
 # are labels that may name the file of their pixels (PDS, ISIS, ERS, ILWIS), PCIDSK, whose channels may lie in other
 # files, and databases.
 DRIVERS = (
-    "GTiff", "COG", "SNAP_TIFF", "NITF", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JP2Lura", "HFA", "netCDF", "HDF5",
+    "GTiff", "SNAP_TIFF", "NITF", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JP2Lura", "HFA", "netCDF", "HDF5",
     "HDF5Image", "COSAR", "GFF", "AirSAR", "SAR_CEOS", "CEOS", "JAXAPALSAR", "ESAT", "ENVI", "EHdr", "GenBin", "ROI_PAC",
     "ISCE", "RST", "SAGA", "RMF", "KRO", "BT", "VICAR", "AAIGrid", "GSAG", "GSBG", "GS7BG", "XYZ", "PCRaster", "GRIB", "PNG", "JPEG",
     "BMP", "WEBP", "GIF", "PNM", "SGI",

@@ -85,7 +85,8 @@ def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]
         _check_decibels(sample)
     elif below > 0.5:
         raise BadInput(
-            f"--domain {name}, but {below:.0%} of the values are below 0, as those of dB are; give --domain db"
+            f"--domain {name}, but {below:.0%} of the values are below 0, as those of dB are; give --domain db, or, of real and "
+            "imaginary parts, put them together first, x + 1j * y"
         )
     elif below > 0:
         return DOMAINS[name], f"{below:.2%} of the values are below 0, and count as no signal"
@@ -119,7 +120,8 @@ def _guess(dtype: str, sample: NDArray[Any]) -> tuple[str, str]:
     below = float((sample < 0).mean()) if sample.size else 0.0
     if 0.01 < below <= 0.5:
         raise BadInput(
-            f"{below:.0%} of the values are below 0: dB, or intensities less their noise; give --domain db or --domain intensity"
+            f"{below:.0%} of the values are below 0: dB, or intensities less their noise; give --domain db or --domain intensity, or, "
+            "of real and imaginary parts, put them together first, x + 1j * y"
         )
     if below > 0.5:
         _check_decibels(sample)

@@ -22,6 +22,7 @@ Grain = tuple[float, float]  # correlation of intensity with the next row, the n
 LEAST, MOST = 0.05, 1000.0  # looks that are searched
 SLIGHT = 0.05  # correlation that is not told from texture
 CLOSEST = 0.95  # correlation of neighbours that a grain may have
+MOSTLY = 0.5  # share of the variance that is texture, from which on that of the speckle is a guess
 FAR = 6.0  # lag from which on speckle has no correlation, pixels
 REPEATED = 0.05  # share of a window, of one value
 TEXTURED = "no flat place: these correlations are of texture too, which makes them larger than those of the speckle"
@@ -124,7 +125,7 @@ def measure(
 
     Texture is taken out: what the windows vary more than speckle of known `looks` would, or what is still alike at lags at
     which speckle is not. The first of these that leaves a correlation that speckle can have is taken, else the correlation as it
-    was measured; where it is not the first, the result is `textured`.
+    was measured; where it is not the first, or most of the variance is texture, the result is `textured`.
     """
     parts = flattest(y, windows(y, valid, side), share).of(y).astype(np.float64)
     parts = parts / parts.mean((1, 2), keepdims=True)
@@ -138,7 +139,7 @@ def measure(
     found = ((s, without_texture(measured, s, v)) for s, v in zip(shares, variances))
     error = 2 / math.sqrt(parts.size)
     share, correlation = next(((s, c) for s, c in found if _of_speckle(c, measured, error)), (0.0, measured))
-    textured = shares[0] > SLIGHT and share != shares[0]
+    textured = shares[0] > SLIGHT and (share != shares[0] or share > MOSTLY)
     rows, columns = extent(correlation, parts.size)
     lag_one = _bounded(correlation[1, 0]), _bounded(correlation[0, 1])
     kappa = min(_kappa(correlation, rows, columns), kappa_of_grain(lag_one))

@@ -1,0 +1,76 @@
+"""The correlation of speckle between neighbours, measured or given, and what follows from it for a scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restorekit.cli.despeckling import Despeckling
+from restorekit.errors import BadInput
+from restorekit.sar.speckle import draw, swath
+from restorekit.scenes.despeckle import Plan, Settings, plan
+
+IW1 = swath("iw1").lag_one
+
+
+def planned(folder: Path, y: np.ndarray, **more: object) -> Plan:
+    np.save(folder / "in.npy", y.astype(np.float32))
+    settings = Settings(solver="hqs", domain="intensity", **more)  # type: ignore[arg-type]
+    return plan(folder / "in.npy", folder / "out.npy", settings)
+
+
+def town(side: int = 96) -> np.ndarray:
+    """Blocks of 6 pixels under speckle of four looks with a grain: nothing is flat."""
+    x = np.exp(1.5 * np.kron(np.random.default_rng(1).normal(size=(side // 6, side // 6)), np.ones((6, 6))))
+    return x * draw(x.shape, 4, swath("iw1"), np.random.default_rng(3))
+
+
+def test_a_given_grain_is_used_said_and_recorded(tmp_path: Path) -> None:
+    measured, given = (planned(tmp_path, town(), looks=4.0, grain=grain) for grain in (None, IW1))
+    assert measured.bands[1][1].kappa > 2 * swath("iw1").kappa
+    assert "of texture too, which makes them larger than those of the speckle" in measured.said[-1]
+    assert "give --grain" in measured.said[-1]
+    facts = given.bands[1][1]
+    assert facts.kappa == pytest.approx(swath("iw1").kappa, rel=0.02)
+    assert facts.remedy == "temper"
+    assert "correlation as given" in given.said[-1]
+    assert given.identity["grain"] == list(IW1)
+    assert given.identity["bands"]["1"]["correlation"] == list(IW1)
+    assert measured.identity["grain"] is None
+    assert measured.identity["bands"]["1"]["with_texture"]
+
+
+def test_pixels_said_to_be_independent_are_taken_so(tmp_path: Path) -> None:
+    facts = planned(tmp_path, town(), looks=4.0, grain=(0.0, 0.0)).bands[1][1]
+    assert (facts.kappa, facts.remedy) == (1.0, "none")
+
+
+def test_every_other_pixel_has_the_correlation_of_the_second_lag(tmp_path: Path) -> None:
+    facts = planned(tmp_path, town(), looks=4.0, grain=(0.7, 0.6), decorrelate="subsample").bands[1][1]
+    # rho^4 of a Gaussian point spread, 1 + 2 (rho + rho^4 + ...) along each axis.
+    assert facts.kappa == pytest.approx((1 + 2 * (0.7**4 + 0.7**16)) * (1 + 2 * 0.6**4), rel=2e-3)
+
+
+def test_a_grain_needs_no_flat_place(tmp_path: Path) -> None:
+    facts = planned(tmp_path, town()[:20], looks=4.0, grain=IW1).bands[1][1]
+    assert facts.measured is None
+    assert facts.kappa == pytest.approx(swath("iw1").kappa, rel=0.02)
+    assert facts.remedy == "temper"
+
+
+@pytest.mark.parametrize("grain", [(-0.1, 0.2), (0.2, 1.0), (3.27, 3.04), (float("nan"), 0.0)])
+def test_correlations_that_cannot_be_are_refused(grain: tuple[float, float], tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"--grain .* lie between 0 and 0.95; .*Sentinel-1"):
+        planned(tmp_path, town(), looks=4.0, grain=grain)
+
+
+def test_the_option_is_two_numbers() -> None:
+    options = dict.fromkeys(Despeckling.__dataclass_fields__, None)
+    options |= {"domain": "auto", "looks": "auto", "solver": "lee", "seed": 0}
+    made = Despeckling(**(options | {"grain": "0.65,0.6"}))  # type: ignore[arg-type]
+    assert made.settings.grain == (0.65, 0.6)
+    for text in ("0.65", "0.65,0.6,0.1", "much"):
+        with pytest.raises(BadInput, match="is not understood; give RHO_ROW,RHO_COL"):
+            _ = Despeckling(**(options | {"grain": text})).settings  # type: ignore[arg-type]
