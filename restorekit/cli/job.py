@@ -49,7 +49,10 @@ class Job(Measured):
         warnings += self._doubts()
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
         if self._untouched:
-            print(f"denoise: there is nothing to take out, {self.target.name} has the values of {self.source.name}", file=sys.stderr)
+            print(
+                f"denoise: there is nothing to take out, {self.target.name} has the values of {self.source.name}",
+                file=sys.stderr,
+            )
             settings |= {"solver": "none", "sigmas": [0.0]}
             result = Restoration(problem.y, 0, 0.0, settings)
         elif self.coarse:

@@ -130,7 +130,9 @@ class Measured:
         if self.noise != "auto":
             return None
         if self.operation in spec.NO_PICTURE:
-            raise BadInput(f"{self.operation} measures no picture, whose noise could be told; give --noise gaussian:0.01")
+            raise BadInput(
+                f"{self.operation} measures no picture, whose noise could be told; give --noise gaussian:0.01"
+            )
         found = NoiseLevel()(self.picture.pixels, self._valid)
         name, level = self.source.name, f"noise: gaussian:{found.sigma:.4f}"
         said = [f"{level}, measured in {name}; give --noise if you know better"]

@@ -54,7 +54,9 @@ class Noise:
                 f"of cameras and resampled pictures: finest detail reads {self.white:.4f}, a level that takes it out is used"
             )
         if self.left_out > 0.01:
-            said.append(f"{self.left_out:.0%} of the values say nothing of noise (clipped, filled or constant), left out")
+            said.append(
+                f"{self.left_out:.0%} of the values say nothing of noise (clipped, filled or constant), left out"
+            )
         if self.share > 0:
             said.append(f"{self.share:.2%} of the values are impulses (salt and pepper, hot or dead pixels)")
         return said
@@ -77,7 +79,7 @@ class NoiseLevel:
     blocks as in the flattest tenth, as noise is and texture is not. A denoiser of white noise needs the level of the strongest frequencies
     to take such noise out; `gain` times the middle ones was best on camera JPEG (benchmarks/noise_level.py).
 
-    BadInput where fewer than `least` 2x2 blocks are left to tell.
+    BadInput where fewer than `least` 2x2 blocks are left to tell, or an eighth of them in a smaller picture.
     """
 
     telling: Telling = field(default_factory=Telling)
@@ -88,9 +90,17 @@ class NoiseLevel:
     few: int = 40  # 8x8 blocks; of fewer no spectrum is taken
     flat: float = 0.1  # share of the blocks
     steep: tuple[float, float] = (1.6, 3.3)  # middle over high frequencies, at least, by how even the noise is
-    even: tuple[float, float, float] = (1.1, 1.4, 2.0)  # a quarter's level over that of the flattest, for either, and at most
+    even: tuple[float, float, float] = (
+        1.1,
+        1.4,
+        2.0,
+    )  # a quarter's level over that of the flattest, for either, and at most
     slanted: float = 0.25  # difference of the correlations with the right and the lower neighbour, at most
-    grey: tuple[float, float, float] = (0.95, 0.999, 0.02)  # texture: bands correlate in this range, level above the third
+    grey: tuple[float, float, float] = (
+        0.95,
+        0.999,
+        0.02,
+    )  # texture: bands correlate in this range, level above the third
     gain: float = 2.0
     usual: float = 0.025
     drawn: float = 0.5
@@ -103,7 +113,7 @@ class NoiseLevel:
         told = self.telling(pixels, known)
         detail = haar(pixels, told)
         left_out = 1 - float(told.sum()) / max(1, int(known.sum()))
-        if len(detail) < self.least:
+        if len(detail) < max(1, min(self.least, pixels.size // 32)):
             raise BadInput(
                 f"no noise can be measured: {left_out:.0%} of the picture is clipped, filled or constant; give it, "
                 "as --noise gaussian:0.02"
@@ -113,9 +123,7 @@ class NoiseLevel:
         correlated = level > 1.2 * white
         sigma = max(white, level) if correlated else white
         floor = sigma < self.floor
-        return Noise(
-            max(sigma, self.floor), white, right, below, correlated and not floor, left_out, floor, impulses
-        )
+        return Noise(max(sigma, self.floor), white, right, below, correlated and not floor, left_out, floor, impulses)
 
     def _correlated(self, pixels: Array, told: Array) -> tuple[float, float, float]:
         """(correlation with the right neighbour, with the lower one, level that takes the noise out or 0 where it seems white)."""

@@ -27,12 +27,19 @@ class Telling:
     spike: float = 10.0  # the same for a value inside the range, which is a fill then
     share: float = 0.005  # of a band, at least, of a fill
     side: int = 5  # pixels, of a square whose values are all equal: constant
-    reach: tuple[int, ...] = (9, 5, 3, 1)  # pixels, sides of the square around a clipped value that tells nothing either
+    reach: tuple[int, ...] = (
+        9,
+        5,
+        3,
+        1,
+    )  # pixels, sides of the square around a clipped value that tells nothing either
     enough: float = 0.1  # of the picture that shall be left by a reach; else the next smaller one is taken
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Array:
         """(C, H, W) bool; valid (1 or C, H, W): values that were measured at all, all where left out."""
-        valid = np.isfinite(pixels) if valid is None else np.isfinite(pixels) & (np.broadcast_to(valid, pixels.shape) > 0.5)
+        valid = (
+            np.isfinite(pixels) if valid is None else np.isfinite(pixels) & (np.broadcast_to(valid, pixels.shape) > 0.5)
+        )
         clipped, dull = np.zeros_like(valid), ~valid
         for band, (x, ok) in enumerate(zip(pixels, valid)):
             if not ok.any():
@@ -64,6 +71,8 @@ class Telling:
         """(H, W) bool: in a pile of some width at an end, of values with a few stray ones beyond."""
         found = np.zeros(x.shape, bool)
         stray = len(ordered) // 100
+        if ordered[-1] - ordered[0] < 8 * self.smear:  # a picture of so few codes is no pile
+            return found
         for end, sign in ((ordered[stray], 1), (ordered[-1 - stray], -1)):
             edges = sorted((end, end + sign * self.smear, end + 2 * sign * self.smear))
             first, middle, last = np.searchsorted(ordered, edges, "left" if sign > 0 else "right")
