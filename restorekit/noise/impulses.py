@@ -16,7 +16,8 @@ class Impulses:
 
     A value is an impulse where it differs from the median of its 3x3 by more than `deviations`, both of the other values
     around it and of the picture's noise, and is within `near` of the least or the largest value of its band. Where that
-    holds for a share `most` of the values that are exactly that end, the others are impulses too, but in clipped areas.
+    holds for a share `most` of the values that are exactly that end, the others are impulses too, but in clipped areas;
+    for a share `some`, those that differ by a third of the deviations.
     """
 
     deviations: float = 6.0
@@ -24,6 +25,7 @@ class Impulses:
     side: int = 5  # pixels, of the square whose median absolute deviation is that of the surroundings
     contrast: float = 0.1  # differs by at least this, white = 1
     most: float = 0.4
+    some: float = 0.1
     least: float = 0.0005  # of the picture; fewer are highlights and gaps that a clean picture has too
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Array:
@@ -40,21 +42,25 @@ class Impulses:
             limit = self.deviations * max(1.4826 * float(np.median(rest[ok])), self.contrast / self.deviations)
             low, high = float(x[ok].min()), float(x[ok].max())
             out[:] = ok & (rest > limit) & ((x <= low + self.near) | (x >= high - self.near))
-            at = np.argwhere(out)
-            if not len(at):
-                continue
-            half = self.side // 2
-            around = np.pad(x, half, mode="reflect")
-            windows = np.lib.stride_tricks.sliding_window_view(around, (self.side, self.side))[at[:, 0], at[:, 1]]
-            flat = windows.reshape(len(at), -1)
-            centre = np.median(flat, 1, keepdims=True)
-            spread = 1.4826 * np.median(np.abs(flat - centre), 1)
-            out[at[:, 0], at[:, 1]] = rest[at[:, 0], at[:, 1]] > self.deviations * spread
+            out[out] = rest[out] > self.deviations * self._spread(x, out)
         if found.mean() < self.least:
             return np.zeros_like(found)
         for x, ok, out in zip(pixels, valid, found):
             for end in (x[ok].min(), x[ok].max()) if ok.any() else ():
                 same = ok & (x == end)
-                if out[same].mean() >= self.most:
+                seen = float(out[same].mean())
+                if seen >= self.most:
                     out |= same & (ndimage.uniform_filter(same.astype(np.float32), 3) < 0.5)
+                elif seen >= self.some:
+                    rest = np.abs(x - ndimage.median_filter(x, 3))
+                    more = same & ~out & (rest > self.contrast / 2)
+                    more[more] = rest[more] > self.deviations / 3 * self._spread(x, more)
+                    out |= more
         return found
+
+    def _spread(self, x: Array, where: Array) -> Array:
+        """Standard deviation of the surroundings of each of `where`, from the median absolute deviation."""
+        half = self.side // 2
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, half, mode="reflect"), (self.side, self.side))
+        around = windows[where].reshape(-1, self.side**2)
+        return 1.4826 * np.median(np.abs(around - np.median(around, 1, keepdims=True)), 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 from scipy.fft import dctn
 
 from restorekit.errors import BadInput
@@ -78,7 +79,7 @@ class NoiseLevel:
     blocks as in the flattest tenth, as noise is and texture is not. A denoiser of white noise needs the level of the strongest frequencies
     to take such noise out; `gain` times the middle ones was best on camera JPEG (benchmarks/noise_level.py).
 
-    BadInput where fewer than `least` 2x2 blocks are left to tell.
+    BadInput where fewer than `least` 2x2 blocks are left to tell, or an eighth of them in a smaller picture.
     """
 
     telling: Telling = field(default_factory=Telling)
@@ -94,7 +95,15 @@ class NoiseLevel:
         1.4,
         2.0,
     )  # a quarter's level over that of the flattest, for either, and at most
+    slanted: float = 0.25  # difference of the correlations with the right and the lower neighbour, at most
+    grey: tuple[float, float, float] = (
+        0.95,
+        0.999,
+        0.02,
+    )  # texture: bands correlate in this range, level above the third
     gain: float = 2.0
+    usual: float = 0.025
+    drawn: float = 0.5
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Noise:
         """valid (1 or C, H, W): values that were measured at all, all where left out."""
@@ -104,7 +113,7 @@ class NoiseLevel:
         told = self.telling(pixels, known)
         detail = haar(pixels, told)
         left_out = 1 - float(told.sum()) / max(1, int(known.sum()))
-        if len(detail) < self.least:
+        if len(detail) < max(1, min(self.least, pixels.size // 32)):
             raise BadInput(
                 f"no noise can be measured: {left_out:.0%} of the picture is clipped, filled or constant; give it, "
                 "as --noise gaussian:0.02"
@@ -118,7 +127,7 @@ class NoiseLevel:
 
     def _correlated(self, pixels: Array, told: Array) -> tuple[float, float, float]:
         """(correlation with the right neighbour, with the lower one, level that takes the noise out or 0 where it seems white)."""
-        blocks = self._blocks(pixels, told)
+        blocks = _without_plane(self._blocks(pixels, told))  # whose gradient is no noise, and has middle frequencies
         if len(blocks) < self.few:
             return 0.0, 0.0, 0.0
         power = np.square(dctn(blocks, axes=(-2, -1), norm="ortho")).mean(1)  # over bands
@@ -126,7 +135,10 @@ class NoiseLevel:
         flattest = all_of <= np.quantile(all_of, self.flat)
         of_flat, high = middle[flattest].mean() ** 0.5, power[flattest][:, _HIGH].mean() ** 0.5
         right, below = _neighbours(blocks[flattest])
-        if of_flat <= 0:
+        if of_flat <= 0 or abs(right - below) > self.slanted:
+            return right, below, 0.0
+        least, most, strong = self.grey
+        if of_flat > strong and least < _between_bands(blocks[flattest]) < most:
             return right, below, 0.0
         quarter = float(np.quantile(middle, 0.25)) ** 0.5
         unevenness, steepness = quarter / of_flat, of_flat / max(high, 1e-6)
@@ -134,7 +146,9 @@ class NoiseLevel:
         if steepness < wanted or unevenness > self.even[2]:
             return right, below, 0.0
         gain = 1 + (self.gain - 1) * min(1.0, (steepness - 1) / 3)
-        return right, below, gain * (of_flat * max(quarter, of_flat)) ** 0.5
+        level = gain * (of_flat * max(quarter, of_flat)) ** 0.5
+        share = float(np.interp(unevenness, self.even[:2], (0.0, self.drawn)))
+        return right, below, level ** (1 - share) * self.usual**share
 
     def _blocks(self, pixels: Array, told: Array) -> Array:
         """(N, C, 8, 8) of blocks that tell throughout, in float64."""
@@ -147,37 +161,31 @@ class NoiseLevel:
         return views[:, corners].swapaxes(0, 1).astype(np.float64)
 
 
-def _neighbours(blocks: Array) -> tuple[float, float]:
-    """Correlation with the right and with the lower neighbour in (N, C, s, s), each block without its plane."""
-    ramp = np.arange(SIDE) - (SIDE - 1) / 2
-    ramp /= np.sqrt(SIDE * np.square(ramp).sum())
-    rest = blocks - blocks.mean((-2, -1), keepdims=True)
-    rest = rest - (rest * ramp).sum((-2, -1), keepdims=True) * ramp
-    rest = rest - (rest * ramp[:, None]).sum((-2, -1), keepdims=True) * ramp[:, None]
-    power = float(np.square(rest).mean())
-    if power <= 0:
-        return 0.0, 0.0
-    across = float((rest[..., 1:] * rest[..., :-1]).mean()) / power
-    return across, float((rest[..., 1:, :] * rest[..., :-1, :]).mean()) / power
-
-
 def estimate_sigma(x: Array, valid: Array | None = None) -> float:
     """Standard deviation of white noise in x (C, H, W): the median absolute diagonal Haar detail (Donoho 1994).
 
-    valid (1 or C, H, W): only 2x2 blocks that are 1 throughout count. 0 where no block does.
+    Of the 2x2 blocks those count whose means change little to the blocks around: less texture is taken for noise, and of
+    white noise the detail does not depend on the means. valid (1 or C, H, W): only blocks that are 1 throughout count. 0
+    where no block does.
     """
     detail = haar(x, None if valid is None else np.broadcast_to(valid, x.shape) > 0.5)
     return grouped_median(detail) / NORMAL if detail.size else 0.0
 
 
-def haar(x: Array, told: Array | None) -> Array:
-    """Absolute diagonal details of the 2x2 blocks of (C, H, W) whose values are all told."""
+def haar(x: Array, told: Array | None, smoothest: float = 0.5) -> Array:
+    """Absolute diagonal details of the 2x2 blocks of (C, H, W) whose values are all told, of the smoothest share of them."""
     h, w = (n // 2 * 2 for n in x.shape[1:])
     a, b, c, d = (x[:, i:h:2, j:w:2] for i in (0, 1) for j in (0, 1))
     detail = np.round(np.abs(a - b - c + d) / 2, 6)  # float32 makes 255ths of white unequal by less
-    if told is None:
+    if not detail.size:
         return detail.ravel()
-    return detail[np.logical_and.reduce([told[:, i:h:2, j:w:2] for i in (0, 1) for j in (0, 1)])]
+    mean = (a + b + c + d) / 4
+    change = (ndimage.maximum_filter(mean, (1, 3, 3)) - ndimage.minimum_filter(mean, (1, 3, 3))).sum(0)
+    change = np.broadcast_to(change, detail.shape)
+    if told is not None:
+        whole = np.logical_and.reduce([told[:, i:h:2, j:w:2] for i in (0, 1) for j in (0, 1)])
+        detail, change = detail[whole], change[whole]
+    return detail[change <= np.quantile(change, smoothest)] if detail.size else detail
 
 
 def grouped_median(values: Array) -> float:
@@ -191,3 +199,30 @@ def grouped_median(values: Array) -> float:
     step = min(abs(v - middle) for v in near)
     start, width = (middle - step / 2, step) if middle > 0 else (0.0, step / 2)
     return start + width * (len(ordered) / 2 - low) / (high - low)
+
+
+def _without_plane(blocks: Array) -> Array:
+    """(N, C, s, s) without the plane that fits each best."""
+    ramp = np.arange(SIDE) - (SIDE - 1) / 2
+    ramp /= np.sqrt(SIDE * np.square(ramp).sum())
+    rest = blocks - blocks.mean((-2, -1), keepdims=True)
+    rest = rest - (rest * ramp).sum((-2, -1), keepdims=True) * ramp
+    return rest - (rest * ramp[:, None]).sum((-2, -1), keepdims=True) * ramp[:, None]
+
+
+def _neighbours(rest: Array) -> tuple[float, float]:
+    """Correlation with the right and with the lower neighbour in (N, C, s, s) of mean 0."""
+    power = float(np.square(rest).mean())
+    if power <= 0:
+        return 0.0, 0.0
+    across = float((rest[..., 1:] * rest[..., :-1]).mean()) / power
+    return across, float((rest[..., 1:, :] * rest[..., :-1, :]).mean()) / power
+
+
+def _between_bands(rest: Array) -> float:
+    """Correlation of the bands of (N, C, s, s), of mean 0, with the first one, on average; 0 for one band."""
+    power = np.square(rest).mean((0, 2, 3))
+    if len(power) < 2 or power.min() <= 0:
+        return 0.0
+    with_first = (rest[:, :1] * rest[:, 1:]).mean((0, 2, 3)) / np.sqrt(power[0] * power[1:])
+    return float(with_first.mean())

@@ -70,7 +70,9 @@ class Telling:
     def _smeared(self, x: Array, ordered: Array) -> Array:
         """(H, W) bool: in a pile of some width at an end, of values with a few stray ones beyond."""
         found = np.zeros(x.shape, bool)
-        stray = len(ordered) // 2000
+        stray = len(ordered) // 100
+        if ordered[-1] - ordered[0] < 8 * self.smear:  # a picture of so few codes is no pile
+            return found
         for end, sign in ((ordered[stray], 1), (ordered[-1 - stray], -1)):
             edges = sorted((end, end + sign * self.smear, end + 2 * sign * self.smear))
             first, middle, last = np.searchsorted(ordered, edges, "left" if sign > 0 else "right")

@@ -1,0 +1,148 @@
+"""What the commands make of the noise of a file, when they are not told it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import tifffile
+from PIL import Image
+from scipy import ndimage
+
+from restorekit.cli.main import run
+
+CAMERA = skimage.data.camera()[100:164, 180:244] / 255.0
+COLOUR = np.moveaxis(skimage.data.astronaut()[40:112, 190:262], -1, 0) / 255.0
+FAST = ("--prior", "natural-fast")
+
+
+def go(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        run([str(a) for a in arguments])
+    return int(stop.value.code or 0)
+
+
+def record(path: Path) -> dict[str, Any]:
+    return json.loads(path.with_name(path.name + ".json").read_text())
+
+
+def counts(
+    tmp_path: Path, low: float, high: float, sigma: float, dtype: str = "uint16", suffix: str = "tif"
+) -> np.ndarray:
+    """The truth, in counts; the measurement is in y.SUFFIX."""
+    truth = low + CAMERA * (high - low)
+    noise = np.random.default_rng(0).normal(0, sigma * (high - low), CAMERA.shape)
+    y = np.clip(truth + noise, 0, np.iinfo(dtype).max).round().astype(dtype)
+    if suffix == "png":
+        Image.fromarray(y).save(tmp_path / "y.png")
+    else:
+        tifffile.imwrite(tmp_path / "y.tif", y)
+    return truth
+
+
+def rms(path: Path, truth: np.ndarray) -> float:
+    held = np.asarray(Image.open(path)) if path.suffix == ".png" else tifffile.imread(path)
+    return float(np.sqrt(np.square(held - truth).mean()))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "suffix"),
+    [
+        (60, 260, "uint16", "tif"), (0, 300, "uint16", "png"), (0, 4095, "uint16", "tif"), (500, 16000, "uint16", "tif"),
+        (2, 28, "uint8", "png"),
+    ],
+)  # fmt: skip
+def test_integers_that_fill_little_of_their_type(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], low: int, high: int, dtype: str, suffix: str
+) -> None:
+    truth = counts(tmp_path, low, high, 0.04, dtype, suffix)
+    y, out = tmp_path / f"y.{suffix}", tmp_path / f"out.{suffix}"
+    assert go("denoise", y, out, *FAST) == 0
+    largest = int((np.asarray(Image.open(y)) if suffix == "png" else tifffile.imread(y)).max())
+    white = 2 ** largest.bit_length() - 1
+    assert f"white is taken to be {white} (--range 0,{white})" in capsys.readouterr().err
+    assert record(out)["range"] == [0, white]
+    assert rms(out, truth) < 0.95 * rms(y, truth)
+
+
+def test_a_range_that_is_given_is_taken_and_a_floor_is_no_measurement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = counts(tmp_path, 0, 255, 0.04)
+    assert go("denoise", tmp_path / "y.tif", tmp_path / "out.tif", "--range", "0,65535", *FAST) == 0
+    said = capsys.readouterr().err
+    assert "is assumed, a floor" in said
+    assert "measured" not in said
+    assert record(tmp_path / "out.tif")["noise_found"]["floor"] is True
+    assert rms(tmp_path / "out.tif", truth) == rms(tmp_path / "y.tif", truth)  # and nothing is made worse
+
+
+def test_what_is_relative_to_white_asks_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    counts(tmp_path, 0, 4095, 0.03)
+    y, out = tmp_path / "y.tif", tmp_path / "out.tif"
+    Image.fromarray(np.full(CAMERA.shape, 255, np.uint8)).save(tmp_path / "mask.png")
+    for words in (
+        ("denoise", y, out, "--noise", "gaussian:0.03"),
+        ("denoise", y, out, "--noise", "poisson:100"),
+        ("upscale", y, out),
+        ("inpaint", y, out, "--mask", tmp_path / "mask.png"),
+        ("degrade", y, out),
+        ("derain", y, out),
+    ):
+        assert go(*words) != 0
+        assert "--range 0,4095 (--range 0,65535 for a dark picture)" in capsys.readouterr().err
+        assert not out.exists()
+
+
+def test_a_page_of_twelve_bits_can_be_made_again(tmp_path: Path) -> None:
+    truth = counts(tmp_path, 0, 4000, 0.02)
+    tifffile.imwrite(tmp_path / "truth.tif", truth.round().astype(np.uint16))
+    page = tmp_path / "page.html"
+    words = ("--op", "denoise", "--solver", "hqs", "--steps", 2, "--truth", tmp_path / "truth.tif", *FAST)
+    assert go("compare", tmp_path / "y.tif", page, *words) == 0
+    held = record(page)
+    assert held["range"][1] in (4095, 8191)
+    assert f"--range 0,{held['range'][1]:.0f}" in held["command"]
+    assert held["solvers"][0]["psnr"] > 25  # of white, in both
+
+
+def test_grain_is_said_and_taken_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.moveaxis(skimage.data.astronaut()[:128, 150:278], -1, 0) / 255.0
+    z = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(x.shape), (0, 1, 1))
+    y = (x + 0.058 * z / z.std()).clip(0, 1)
+    Image.fromarray((y * 255).round().astype(np.uint8).transpose(1, 2, 0)).save(tmp_path / "y.png")
+    assert go("denoise", tmp_path / "y.png", tmp_path / "out.png", *FAST) == 0
+    assert "noise is correlated with its neighbours (0." in capsys.readouterr().err
+    found = record(tmp_path / "out.png")["noise_found"]
+    assert found["correlated"] is True
+    assert found["sigma"] > 0.058 > 2 * found["white"]
+    truth = (x * 255).transpose(1, 2, 0)
+    assert rms(tmp_path / "out.png", truth) < 0.8 * rms(tmp_path / "y.png", truth)
+
+
+def test_salt_and_pepper_is_painted_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    hit = rng.random(COLOUR.shape) < 0.05
+    y = np.where(hit, rng.random(COLOUR.shape) < 0.5, COLOUR + rng.normal(0, 0.02, COLOUR.shape)).clip(0, 1)
+    Image.fromarray((y * 255).round().astype(np.uint8).transpose(1, 2, 0)).save(tmp_path / "y.png")
+    assert go("denoise", tmp_path / "y.png", tmp_path / "out.png", *FAST) == 0
+    assert "are impulses" in capsys.readouterr().err
+    held = record(tmp_path / "out.png")["noise_found"]
+    assert 0.02 < held["impulses"] < 0.06
+    truth = (COLOUR * 255).transpose(1, 2, 0)
+    assert rms(tmp_path / "out.png", truth) < 0.35 * rms(tmp_path / "y.png", truth)
+
+
+def test_no_noise_to_be_measured_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    y = np.full((64, 64), 255, np.uint8)
+    y[:6, :6] = np.random.default_rng(0).integers(60, 200, (6, 6))
+    Image.fromarray(y).save(tmp_path / "y.png")
+    assert go("denoise", tmp_path / "y.png", tmp_path / "out.png", *FAST) != 0
+    said = capsys.readouterr().err
+    assert "no noise can be measured" in said
+    assert "--noise gaussian:" in said
+    assert not (tmp_path / "out.png").exists()
