@@ -131,7 +131,8 @@ class Deblurring(Job):
 
     def _simulated(self, kernel: np.ndarray) -> bool:
         """Whether the kernel explains the values of the file better than the light, away from values at white."""
-        near = ndimage.maximum_filter(self.clipped[1], (1, *(2 * n + 1 for n in kernel.shape)))
+        reach = (1, *(2 * n + 1 for n in kernel.shape))
+        near = np.asarray(ndimage.maximum_filter(self.clipped[1], reach), bool)
         top, left = (max(0, n - SEEN_SIDE) // 2 for n in near.shape[1:])
         part = np.s_[:, top : top + SEEN_SIDE, left : left + SEEN_SIDE]
         where = torch.from_numpy(~near[part])[None]
