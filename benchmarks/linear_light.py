@@ -90,7 +90,7 @@ LINEAR_16 = Made("in light, file of 16 bits holds light", bits=16)
 
 def cases() -> Iterator[tuple[str, Array, Made]]:
     own = [(n, np.moveaxis(getattr(data, n)(), -1, 0) / 255) for n in ("coffee", "chelsea", "rocket")]
-    for made in (PLAIN, VALUES, TONE, LINEAR_16, CLIPPED):
+    for made in (PLAIN, VALUES, CLIPPED, TONE, LINEAR_16):
         for name, x in own:
             yield name, x, made
     for name, x in classic("kodak", 8):
@@ -98,30 +98,28 @@ def cases() -> Iterator[tuple[str, Array, Made]]:
             yield name, x.astype(np.float64), CLIPPED
 
 
+def restorekit(*words: object) -> None:
+    """A command, as a user gives it."""
+    try:
+        run([str(word) for word in words])
+    except SystemExit as end:
+        if end.code:
+            raise
+
+
 def measure(rows: Rows, label: str, prior: str, folder: Path) -> None:
     for name, x, made in cases():
         for k, kernel in KERNELS.items():
             y, truth = made(x, kernel, zlib.crc32(f"{name} {k}".encode()))
-            source, out = folder / f"y{made.suffix}", folder / f"x{made.suffix if made.bits == 8 else '.png'}"
+            source, out = folder / f"y{made.suffix}", folder / "x.png"
             np.save(folder / "k.npy", kernel)
             for way, words in WAYS.items():
                 if rows.has(label, made.name, k, name, way) or (made.bits == 16 and way == "linear"):
                     continue
                 made.save(source, y)
-                run(
-                    [
-                        "deblur",
-                        str(source),
-                        str(out.with_suffix(".png")),
-                        "--kernel",
-                        str(folder / "k.npy"),
-                        "--prior",
-                        prior,
-                        *words,
-                    ]
-                )
-                said = json.loads(out.with_suffix(".png.json").read_text())
-                x01, seen = read(out.with_suffix(".png")).pixels, read(source).pixels
+                restorekit("deblur", source, out, "--kernel", folder / "k.npy", "--prior", prior, *words)
+                said = json.loads((folder / "x.png.json").read_text())
+                x01, seen = read(out).pixels, read(source).pixels
                 rows.add(
                     label,
                     made.name,

@@ -184,7 +184,7 @@ def _profile(content: bytes) -> tuple[str, str | None]:
     from PIL import Image, ImageCms
 
     try:
-        profile = ImageCms.ImageCmsProfile(BytesIO(content))
+        profile: Any = ImageCms.ImageCmsProfile(BytesIO(content))
         name = (ImageCms.getProfileDescription(profile).strip() or "without a name").replace("\n", " ")
         mode = {"GRAY": "L", "RGB": "RGB"}.get(profile.profile.xcolor_space.strip(), "")
         ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode or "L")

@@ -113,8 +113,8 @@ def test_photographs_blurred_in_light_gain_and_no_kernel_is_blamed(
 
 
 def test_a_blur_that_was_simulated_in_the_values_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save(tmp_path / "k.npy", motion(13, 30))
-    y, truth = taken(motion(13, 30), in_light=False)
+    np.save(tmp_path / "k.npy", disc(4.0))
+    y, truth = taken(disc(4.0), in_light=False)
     source = photograph(tmp_path / "y.png", y)
     for name, words in {"auto": (), "linear": ("--transfer", "linear")}.items():
         assert go("deblur", source, tmp_path / f"{name}.png", "--kernel", tmp_path / "k.npy", *FAST, *words) == 0

@@ -63,6 +63,22 @@ class _Smooth:
         return float(each[..., edge].sum())
 
 
+def _slope(y: Tensor, sigma_y: float) -> float:
+    """Of pictures like y (1, C, H, W): what `_Smooth` takes for their deviation from one pixel to the next."""
+    return 1.5 * max(float(torch.diff(y, dim=-1).square().mean().sqrt()), 2 * sigma_y)
+
+
+def unexplained(y: Tensor, kernel: Tensor, sigma_y: float, where: Tensor) -> float:
+    """What no smooth picture explains of the pixels `where` of y, both (1, C, H, W): their misfit in deviations of the noise.
+
+    About 1 where y was blurred with the kernel, more where it was not, and where it was in other values, as light and its code.
+    """
+    y, kernel = y.double(), kernel.double()
+    operator = FreeBlur.of((y.shape[1], y.shape[2], y.shape[3]), kernel)
+    x = _Smooth(y, sigma_y, _slope(y, sigma_y))(operator)
+    return float(((y - operator(x)) / sigma_y)[where].square().mean().sqrt())
+
+
 def boundary_of(y: Tensor, kernel: Tensor, sigma_y: float, excess: float = 0.012) -> Boundary:
     """`free`, unless the edges of y (1, C, H, W) are explained as well by another assumption.
 
@@ -76,7 +92,7 @@ def boundary_of(y: Tensor, kernel: Tensor, sigma_y: float, excess: float = 0.012
         return "free"
     edge = torch.ones(y.shape[-2:], dtype=torch.bool, device=y.device)
     edge[h:-h, w:-w] = False
-    slope = 1.5 * max(float(torch.diff(y, dim=-1).square().mean().sqrt()), 2 * sigma_y)
+    slope = _slope(y, sigma_y)
     shape = (y.shape[1], y.shape[2], y.shape[3])
     free, reflect, circular = FreeBlur.of(shape, kernel), ReflectBlur(shape, kernel), CircularBlur(shape, kernel)
 

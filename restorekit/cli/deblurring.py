@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from restorekit import io, kernels
-from restorekit.blind.boundary import boundary_of
+from restorekit.blind.boundary import boundary_of, unexplained
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.stretch import Stretch
 from restorekit.cli.job import Job
@@ -32,8 +33,11 @@ BOUNDARIES = ("auto", "free", "reflect", "circular")
 SEEN = 24.0  # gain of ln p below which no blur is seen at all
 LEAST = 64  # pixels a side, of a picture whose spectrum says something
 SHOWN = 240  # pixels, the side of a kernel in the picture of it
+SEEN_SIDE = 512  # pixels, of the part of a picture that says whether its light was blurred or its values
+OVEREXPOSED = 1e-3  # share of values at white from which on that is not asked
+LIKELIER = 1.05  # misfit of the light over that of the values, between files of either kind
 SIMULATED = (
-    "the kernel fits the values of the file and not the light: the blur seems to have been simulated in them; "
+    "the kernel fits the values of the file better than the light: the blur seems to have been simulated in them; "
     "try --transfer linear"
 )
 
@@ -124,16 +128,28 @@ class Deblurring(Job):
         plain = plain and self.impulses is None
         if self.correction is not None or self.estimated or not plain or kernel.size == 1:
             return []
-        look = Stretch(gate_round=Stretch.gate)
-        found = look(self.picture.pixels.astype(np.float64), kernel, self.level)
+        if self.response.coded and self._simulated(kernel):
+            return [SIMULATED]
+        found = Stretch(gate_round=Stretch.gate)(self.picture.pixels.astype(np.float64), kernel, self.level)
         if not found.theta.any():
             return []
-        if self.response.coded:  # a right kernel seems off where it blurred other values
-            values = self.as_read.pixels
-            level = max(0.002, estimate_sigma(values))
-            if not look(values.astype(np.float64), kernel, level).theta.any():
-                return [SIMULATED]
         return [f"the kernel seems to be off ({_said(Kernel(kernel, found).record())}); try --kernel-error auto"]
+
+    def _simulated(self, kernel: np.ndarray) -> bool:
+        """Whether the kernel explains the values of the file better than the light, away from values at white."""
+        reach = (1, *(2 * n + 1 for n in kernel.shape))
+        near = np.asarray(ndimage.maximum_filter(self.clipped[1], reach), bool)
+        top, left = (max(0, n - SEEN_SIDE) // 2 for n in near.shape[1:])
+        part = np.s_[:, top : top + SEEN_SIDE, left : left + SEEN_SIDE]
+        where = torch.from_numpy(~near[part])[None]
+        overexposed = float(self.clipped[1].mean()) > OVEREXPOSED or float(where.double().mean()) < 0.25
+        if overexposed or any(3 * k > n for k, n in zip(kernel.shape, where.shape[2:])):
+            return False
+        told = []
+        for values in (self.picture.pixels, self.as_read.pixels):
+            level = max(0.002, estimate_sigma(values, ~self.clipped[1]))
+            told.append(unexplained(torch.from_numpy(values[part])[None], torch.from_numpy(kernel), level, where))
+        return told[0] > LIKELIER * told[1]
 
     @cached_property
     def edges(self) -> Boundary:
