@@ -175,7 +175,7 @@ def examine(
     x, seconds = torch.stack(found), (time.process_time() - began) / (draws * samples)
     mean, middle = exam.mean(y), x.mean(1)
     off = (x - middle[:, None]).flatten(0, 1)
-    spreads = [
+    measured, unmeasured = [
         math.sqrt(float((off @ v).square().sum() / (draws * (samples - 1)) / (v.T @ exam.covariance @ v).trace()))
         if v.shape[1] else math.nan
         for v in exam.directions
@@ -184,7 +184,7 @@ def examine(
     ordered = x.sort(1).values
     low, high = (torch.special.ndtr((ordered[:, i] - mean) / variance.sqrt()) for i in (k - 1, samples - k))
     bias = float(((middle - mean).square() / variance).mean() - (x.var(1) / variance).mean() / samples)
-    return Figures(*spreads, float((high - low).mean()), math.sqrt(max(0.0, bias)), calls, seconds)
+    return Figures(measured, unmeasured, float((high - low).mean()), math.sqrt(max(0.0, bias)), calls, seconds)
 
 
 def samplers() -> list[str]:

@@ -64,7 +64,7 @@ def test_samples_spread_as_the_exact_posterior_at_every_noise(name: str, sigma_y
         assert math.isnan(found.unmeasured) or 0.5 < found.unmeasured < 1.4, (operator, prior, found)
 
 
-def _operators() -> dict[str, ops.LinearOperator]:
+def _operators() -> dict[str, Any]:
     average = ops.BlockAverage(SHAPE, 4)
     free = ops.FreeBlur.of(SHAPE, peaked(3, 3))
     return {
