@@ -124,7 +124,7 @@ class LinearOperator(Operator):
         """A cheap approximation of (A'A + rho I)^-1 r."""
         return r
 
-    def norm(self, like: Tensor, iterations: int = 10) -> float:
+    def spectral_norm(self, like: Tensor, iterations: int = 10) -> float:
         """The largest gain |A x| / |x|, by power iteration, a few per cent low at worst; `like` gives dtype and device."""
         generator = torch.Generator().manual_seed(0)
         x = 1 + 0.1 * torch.randn((1, *self.image_shape), generator=generator, dtype=like.dtype).to(like.device)
@@ -194,7 +194,7 @@ class SVDOperator(LinearOperator):
         k = len(self.singulars)
         return self.v(self._fit(self.singulars.to(y) * self.ut(y)[:, :k], math.prod(self.image_shape)))
 
-    def norm(self, like: Tensor, iterations: int = 0) -> float:
+    def spectral_norm(self, like: Tensor, iterations: int = 0) -> float:
         return float(self.singulars.abs().max())
 
     def pinv(self, y: Tensor, /) -> Tensor:

@@ -164,7 +164,7 @@ class Problem:
             kept = sigma.to(valid).expand_as(valid)[valid > 0]
             low = float(kept.kthvalue(1 + len(kept) // 20).values) if len(kept) else 1.0
             a, sigma = Weighted.of(a, valid * low / sigma.to(valid).clamp(min=low)), low
-        return sigma / max(a.norm(self.y), torch.finfo(self.y.dtype).tiny)
+        return sigma / max(a.spectral_norm(self.y), torch.finfo(self.y.dtype).tiny)
 
     def last_level(self, share: float = 0.2, most: float = 0.01) -> float:
         """Where noise levels are to end: at a share of the noise in the picture, below which only the prior speaks.

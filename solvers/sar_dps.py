@@ -78,17 +78,17 @@ class SARDPS(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        operator, part, whole = problem.linear("sar-dps"), problem, None
+        operator, part, sigma_y = problem.linear("sar-dps"), problem, None
         if gaussian(problem.likelihood) and not self.paper:  # unequal noise and masks folded into the operator
             operator, y, sigma_y = problem.least_squares("sar-dps")
-            part, whole = Problem(y, operator, Gaussian(sigma_y)), sigma_y
+            part = Problem(y, operator, Gaussian(sigma_y))
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
                 x0 = denoise(leaf, sigma)
             b, variance, _ = working_residual(part, operator(x0.detach()))
-            d = b if whole is None else balanced(operator, b, (whole / spread(float(sigma))) ** 2)
+            d = b if sigma_y is None else balanced(operator, b, (sigma_y / spread(float(sigma))) ** 2)
             v = sigma**2 * torch.autograd.grad(x0, leaf, operator.adjoint(d / variance if self.paper else d))[0]
             across = (d * operator(v)).flatten(1).sum(1).clamp(min=0) + (d * d * variance).flatten(1).sum(1)
             alpha = (d * b).flatten(1).sum(1) / across.clamp(min=1e-30)
