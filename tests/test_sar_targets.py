@@ -168,8 +168,8 @@ def test_a_pixel_is_a_target_whatever_the_part_it_is_seen_in() -> None:
     detector = Targets().fitted(1.0)
     whole = detector(y, np.ones(y.shape, np.bool_))
     h = detector.halo
-    part = y[41 - h : 90 + h, 37 - h : 120 + h]
-    np.testing.assert_array_equal(detector(part, np.ones(part.shape, np.bool_))[h:-h, h:-h], whole[41:90, 37:120])
+    part = y[61 - h : 90 + h, 57 - h : 120 + h]
+    np.testing.assert_array_equal(detector(part, np.ones(part.shape, np.bool_))[h:-h, h:-h], whole[61:90, 57:120])
 
 
 def test_they_are_counted_said_and_recorded_once_in_blocks(tmp_path: Path) -> None:
