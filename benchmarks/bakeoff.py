@@ -43,6 +43,7 @@ class Trial:
     crop: int = 64
     batch: int = 8
     share: float = 0.5  # of patches from photos256
+    zoom: float = 1.0  # largest factor that pictures are reduced by
     loss: str = "l2"
     ema: float = 0.995
     decay: float = 0.0
@@ -57,6 +58,7 @@ def net(*args: object, **settings: object) -> Callable[[], nn.Module]:
 DEEP = ("residual", (32, 64, 128, 192), (2, 4, 2, 3))
 SCALED = Trial(net(*DEEP, film=True))
 ONE = Trial(net("single", (32, 64, 128, 192), (2, 3, 2, 3), film=True))
+GATED = Trial(net("gated", (32, 64, 128, 192), (2, 2, 5, 7), film=True), 2e-3)
 TODAY = Trial(lambda: today(widths=(32, 64, 128, 192), blocks=2, middle=1))
 TRIALS = {
     "today's U-Net": TODAY,
@@ -72,7 +74,19 @@ TRIALS = {
     "one norm": ONE,
     "one norm, 2e-3": replace(ONE, lr=2e-3),
     "one norm, space-to-depth 2": Trial(net("single", (96, 136, 176), (3, 2, 2), 2, film=True)),
-    "gated, 2e-3": Trial(net("gated", (32, 64, 128, 192), (2, 2, 5, 7), film=True), 2e-3),
+    "gated, 2e-3": GATED,
+    "gated, 2e-3, 96x96": replace(GATED, crop=96, batch=4),
+    "gated, 2e-3, 128x128": replace(GATED, crop=128, batch=2),
+    "gated, 2e-3, photos256 drawn as one of five": replace(GATED, share=0.2),
+    "gated, 2e-3, photos256 drawn as four of five": replace(GATED, share=0.8),
+    "gated, 2e-3, reduced by up to 1.5": replace(GATED, zoom=1.5),
+    "gated, 2e-3, L1": replace(GATED, loss="l1"),
+    "gated, 1e-3": replace(GATED, lr=1e-3),
+    "gated, 4e-3": replace(GATED, lr=4e-3),
+    "gated, 2e-3, narrow levels": replace(GATED, noise=Noise(log_mean=-2.2, log_std=0.9, wide=0.2)),
+    "gated, deeper, 2e-3": Trial(net("gated", (32, 64, 128, 192), (2, 3, 5, 8), film=True), 2e-3),
+    "gated, level in each block, 2e-3": Trial(net("levelled", (32, 64, 128, 192), (2, 2, 5, 7), film=True), 2e-3),
+    "gated, halves, 2e-3": Trial(net("short", (32, 64, 128, 208), (4, 5, 10, 12), film=True), 2e-3),
     "gated, no norm, 5e-4": Trial(net("gated", (40, 80, 144, 208), (2, 3, 4, 6), film=True, norm=False), 5e-4),
     "large kernel, 2e-3": Trial(net("large", (32, 64, 128, 208), (2, 3, 4, 4), film=True), 2e-3),
     "plain stack": Trial(net("plain", (128,), (11,), 2)),
@@ -83,7 +97,7 @@ class Source:
     """Patch number i of the run, from one of the two sources."""
 
     def __init__(self, trial: Trial, cache: Path):
-        self.share, data = trial.share, Data(crop=trial.crop)
+        self.share, data = trial.share, Data(crop=trial.crop, zoom=trial.zoom)
         opened = [Pictures.open(DATA / name, cache / name).at_least(trial.crop) for name in SOURCES]
         self.patches = [Patches(pictures, data, trial.noise, seed=0) for pictures in opened]
 

@@ -79,6 +79,37 @@ class Gated(nn.Module):
         return x + self.out2(a * b)
 
 
+class Levelled(Gated):
+    """A gated block with a scale and a shift by the noise level behind its first norm, as today's block has them."""
+
+    def __init__(self, width: int, bias: bool, norm: bool, embed: int = 64):
+        super().__init__(width, bias, norm)
+        self.film = nn.Linear(embed, 2 * width)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:  # type: ignore[override]
+        scale, shift = self.film(emb)[:, :, None, None].chunk(2, dim=1)
+        a, b = self.depth(self.in1(torch.addcmul(shift, self.norm1(x), 1 + scale))).chunk(2, 1)
+        x = x + self.out1(a * b)
+        a, b = self.in2(self.norm2(x)).chunk(2, 1)
+        return x + self.out2(a * b)
+
+
+class Short(nn.Module):
+    """The first half of a gated block."""
+
+    def __init__(self, width: int, bias: bool, norm: bool):
+        super().__init__()
+        self.norm = PixelNorm(width) if norm else nn.Identity()
+        self.wide = nn.Conv2d(width, 2 * width, 1, bias=bias)
+        self.depth = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width, bias=bias)
+        self.out = nn.Conv2d(width, width, 1, bias=bias)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.depth(self.wide(self.norm(x))).chunk(2, 1)
+        return x + self.out(a * b)
+
+
 class Large(nn.Module):
     """The block of ConvNeXt (Liu et al. 2022): a depthwise convolution of 7x7, then two pointwise ones."""
 
@@ -115,6 +146,8 @@ BLOCKS: dict[str, type[nn.Module]] = {
     "residual": Residual,
     "plain": Plain,
     "gated": Gated,
+    "levelled": Levelled,
+    "short": Short,
     "large": Large,
 }
 
@@ -124,7 +157,7 @@ class Stage(nn.Module):
 
     def __init__(self, net: Net, width: int, count: int, embed: int):
         super().__init__()
-        self.each = net.block == "single"  # the noise level goes into each block
+        self.each = net.block in ("single", "levelled")  # the noise level goes into each block
         self.film = nn.Linear(embed, 2 * width) if embed and not self.each else None
         self.blocks = nn.Sequential(*(BLOCKS[net.block](width, net.bias, net.norm) for _ in range(count)))
 

@@ -25,7 +25,7 @@ from tests.test_unet import random_unet
 
 F64 = torch.float64
 SMALL = UNetConfig((1, 3), (4, 6), embed=8)
-PLAIN = UNetConfig((1, 3), (4, 6), blocks=(1, 2), embed=8, block="plain")
+GATED = UNetConfig((1, 3), (4, 6), blocks=(1, 2), embed=8, block="gated")
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -252,7 +252,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "toy.safetensors"
 
 
-@pytest.mark.parametrize("config", [SMALL, PLAIN], ids=["normed", "plain"])
+@pytest.mark.parametrize("config", [SMALL, GATED], ids=["normed", "gated"])
 def test_a_checkpoint_comes_back_as_it_was(config: UNetConfig, tmp_path: Path) -> None:
     saved = tmp_path / "toy.safetensors"
     checkpoint.save(saved, random_unet(config).state_dict(), spec(config))

@@ -120,7 +120,7 @@ def test_the_log_tells_means_and_images_per_second(
     assert found == [[2, 20, 1, 1], [4, 37, 4, 1], [6, 39, 5.5, 4]]  # batches of 4 in 4 s, then two of them in 2 s
 
 
-@pytest.mark.parametrize("settings", [{}, {"model__block": "plain", "data__by_area": True, "data__zoom": 1.5}])
+@pytest.mark.parametrize("settings", [{}, {"model__block": "gated", "data__by_area": True, "data__zoom": 1.5}])
 def test_an_interrupted_run_resumes_bit_for_bit(
     settings: dict[str, Any], pictures: Path, config: Config, tmp_path: Path
 ) -> None:

@@ -26,10 +26,9 @@ class UNetConfig:
     middle: int = 1  # further blocks at the coarsest resolution
     patch: int = 1  # space-to-depth factor in front of the network: 2 or 4 trades detail for speed
     embed: int = 128  # width of the noise-level embedding
-    # "normed" (`Block`) has the noise level and two LayerNorms in each block, and skips that are concatenated; "plain"
-    # (`PlainBlock`) has the noise level once per stage, no norm, and skips that are added. On a CPU a norm takes half as
-    # long as a convolution of 32 channels; without them there is room for more of these, and denoising is learnt faster.
-    block: Literal["normed", "plain"] = "normed"
+    # "normed" (`Block`): two convolutions of 3x3, skips are concatenated. "gated" (`GatedBlock`): depthwise and pointwise
+    # convolutions and products of their outputs, skips are added; see benchmarks/results/bakeoff.md.
+    block: Literal["normed", "gated"] = "normed"
 
     def __post_init__(self) -> None:
         if self.block not in STAGES:
@@ -54,9 +53,10 @@ class UNetConfig:
         """Pixels beyond which the input cannot influence an output pixel; a multiple of `multiple`."""
         top = len(self.widths) - 1
         radius = 2.0  # first and last 3x3 convolution, at the finest resolution
+        convs = 1 if self.block == "gated" else 2  # of 3x3 in a block
         for level, blocks in enumerate(self.depths):
-            convs = 2 * blocks * (1 if level == top else 2) + (2 * self.middle if level == top else 0)
-            radius += convs * 2**level
+            count = blocks * (1 if level == top else 2) + (self.middle if level == top else 0)
+            radius += convs * count * 2**level
         radius += sum(2 ** (level + 1) for level in range(top))  # grid alignment of the 2x2 down/up convolutions
         reach = radius * self.patch + self.patch - 1  # to the far side of a patch
         return self.multiple * math.ceil(reach / self.multiple)
@@ -110,27 +110,36 @@ class Stage(nn.ModuleList):
         return x
 
 
-class PlainBlock(nn.Module):
-    """x + conv(relu(conv(x))), as DRUNet has it (Zhang et al. 2021)."""
+class GatedBlock(nn.Module):
+    """The block of NAFNet (Chen et al. 2022) without its channel attention, which sees the whole picture: x + out(a b)
+    with (a, b) the halves of a depthwise convolution, then the same without one.
+    """
 
     def __init__(self, width: int):
         super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
-        nn.init.kaiming_normal_(self.conv1.weight, nonlinearity="relu")
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        wide = 2 * width
+        self.norm1, self.norm2 = PixelNorm(width), PixelNorm(width)
+        self.in1, self.in2 = nn.Conv2d(width, wide, 1), nn.Conv2d(width, wide, 1)
+        self.depth = nn.Conv2d(wide, wide, 3, padding=1, groups=wide)
+        self.out1, self.out2 = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+        for out in (self.out1, self.out2):
+            nn.init.zeros_(out.weight)
+            nn.init.zeros_(out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
+        a, b = self.depth(self.in1(self.norm1(x))).chunk(2, dim=1)
+        x = x + self.out1(a * b)
+        a, b = self.in2(self.norm2(x)).chunk(2, dim=1)
+        return x + self.out2(a * b)
 
 
-class PlainStage(nn.Module):
-    """Plain blocks behind a scale and a shift of each channel, from the noise level."""
+class GatedStage(nn.Module):
+    """Gated blocks behind a scale and a shift of each channel, from the noise level."""
 
     def __init__(self, width: int, n: int, embed: int):
         super().__init__()
         self.film = nn.Linear(embed, 2 * width) if n else None
-        self.blocks = nn.Sequential(*(PlainBlock(width) for _ in range(n)))
+        self.blocks = nn.Sequential(*(GatedBlock(width) for _ in range(n)))
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         if self.film is None:
@@ -139,7 +148,7 @@ class PlainStage(nn.Module):
         return self.blocks(torch.addcmul(shift, x, 1 + scale))
 
 
-STAGES: dict[str, type[Stage | PlainStage]] = {"normed": Stage, "plain": PlainStage}
+STAGES: dict[str, type[Stage | GatedStage]] = {"normed": Stage, "gated": GatedStage}
 
 
 class UNet(nn.Module):
@@ -149,7 +158,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         w, e, p2 = config.widths, config.embed, config.patch**2
-        stage, depths, plain = STAGES[config.block], config.depths, config.block == "plain"
+        stage, depths, gated = STAGES[config.block], config.depths, config.block == "gated"
         self.register_buffer("freqs", torch.exp(torch.linspace(0, math.log(64.0), 16)), persistent=False)
         self.embed = nn.Sequential(nn.Linear(32, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
         self.stem = nn.ModuleDict({str(c): nn.Conv2d(c * p2, w[0], 3, padding=1) for c in config.bands})
@@ -158,9 +167,9 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(w, w[1:]))
         self.mid = stage(w[-1], config.middle, e)
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(w, w[1:]))
-        self.fuse = nn.ModuleList() if plain else nn.ModuleList(nn.Conv2d(2 * a, a, 1) for a in w[:-1])
+        self.fuse = nn.ModuleList() if gated else nn.ModuleList(nn.Conv2d(2 * a, a, 1) for a in w[:-1])
         self.dec = nn.ModuleList(stage(c, n, e) for c, n in zip(w[:-1], depths))
-        self.norm = None if plain else PixelNorm(w[0])
+        self.norm = None if gated else PixelNorm(w[0])
         for head in self.head.values():
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]

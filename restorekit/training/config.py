@@ -48,7 +48,7 @@ class UNetModel(Network):
     middle: int = Field(default=1, ge=0)
     patch: Literal[1, 2, 4] = 1
     embed: int = Field(default=128, ge=8)
-    block: Literal["normed", "plain"] = "normed"
+    block: Literal["normed", "gated"] = "normed"
 
     @field_validator("widths")
     @classmethod
