@@ -278,9 +278,7 @@ def _pixels(page: Any, path: Path, data: bytes | None, layout: str) -> np.ndarra
     except ValueError as error:
         if page.dtype.itemsize == 1 or "imagecodecs" not in str(error) or not importlib.util.find_spec("rasterio"):
             raise
-    source = importlib.import_module("restorekit.raster.source")
-    with source.dataset_of(path) if data is None else source.in_memory(data) as dataset:
-        planes = dataset.read()
+    planes = importlib.import_module("restorekit.raster.source").tiff_pixels(path, data)
     return {"HW": planes[0], "CHW": planes}.get(layout, np.moveaxis(planes, 0, -1))
 
 

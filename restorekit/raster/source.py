@@ -82,12 +82,14 @@ def dataset_of(path: Path) -> Iterator[Any]:
             yield dataset
 
 
-@contextmanager
-def in_memory(data: bytes) -> Iterator[Any]:
-    """As `dataset_of`, of the bytes of a TIFF."""
+def tiff_pixels(path: Path, data: bytes | None = None) -> NDArray[Any]:
+    """(C, H, W) of a TIFF at `path`, or of its bytes."""
+    if data is None:
+        with dataset_of(path) as dataset:
+            return dataset.read()
     rasterio = import_rasterio()
     with rasterio.Env(**formats.SHUT), rasterio.MemoryFile(data) as file, file.open(driver="GTiff") as dataset:
-        yield dataset
+        return dataset.read()
 
 
 @dataclass(frozen=True)
