@@ -62,7 +62,7 @@ def eight(x: Array) -> Array:
 
 def grain(blur: float, sigma: float) -> Made:
     def make(x: Array, rng: np.random.Generator) -> Array:
-        z = ndimage.gaussian_filter(rng.standard_normal(x.shape), (0, blur, blur))
+        z = np.asarray(ndimage.gaussian_filter(rng.standard_normal(x.shape), (0, blur, blur)))
         return eight(x + sigma * z / z.std())
 
     return make
@@ -73,7 +73,7 @@ def resampled(sigma: float) -> Made:
 
     def make(x: Array, rng: np.random.Generator) -> Array:
         small = rng.standard_normal((len(x), *(-(-2 * n // 3) + 1 for n in x.shape[1:])))
-        z = ndimage.zoom(small, (1, 1.5, 1.5), order=1)[:, : x.shape[1], : x.shape[2]]
+        z = np.asarray(ndimage.zoom(small, (1, 1.5, 1.5), order=1))[:, : x.shape[1], : x.shape[2]]
         return eight(x + sigma * z / z.std())
 
     return make
@@ -137,7 +137,8 @@ def pairs(count: int) -> Iterator[tuple[str, Array, Array]]:
         by_camera.setdefault(path.name.split("_")[0], []).append(path.name.removesuffix("_real.jpg"))
     for names in by_camera.values():
         for name in names[:count]:
-            yield name, *(io.read(DATA / "realnoise" / f"{name}_{which}.jpg").pixels for which in ("real", "mean"))
+            real, mean_of = (io.read(DATA / "realnoise" / f"{name}_{which}.jpg").pixels for which in ("real", "mean"))
+            yield name, real, mean_of
 
 
 def cases(kinds: list[str], count: int, side: int) -> Iterator[Row]:

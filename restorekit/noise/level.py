@@ -95,7 +95,7 @@ class NoiseLevel:
         1.4,
         2.0,
     )  # a quarter's level over that of the flattest, for either, and at most
-    slanted: float = 0.25  # difference of the correlations with the right and the lower neighbour, at most
+    slanted: float = 0.22  # difference of the correlations with the right and the lower neighbour, at most
     grey: tuple[float, float, float] = (
         0.95,
         0.999,
@@ -120,17 +120,19 @@ class NoiseLevel:
             )
         white = grouped_median(detail) / NORMAL
         right, below, level = self._correlated(pixels, told)
-        correlated = level > 1.2 * white
+        correlated = bool(level > 1.2 * white)
         sigma = max(white, level) if correlated else white
-        floor = sigma < self.floor
-        return Noise(max(sigma, self.floor), white, right, below, correlated and not floor, left_out, floor, impulses)
+        floor = bool(sigma < self.floor)
+        return Noise(
+            float(max(sigma, self.floor)), white, right, below, correlated and not floor, left_out, floor, impulses
+        )
 
     def _correlated(self, pixels: Array, told: Array) -> tuple[float, float, float]:
         """(correlation with the right neighbour, with the lower one, level that takes the noise out or 0 where it seems white)."""
         blocks = _without_plane(self._blocks(pixels, told))  # whose gradient is no noise, and has middle frequencies
         if len(blocks) < self.few:
             return 0.0, 0.0, 0.0
-        power = np.square(dctn(blocks, axes=(-2, -1), norm="ortho")).mean(1)  # over bands
+        power = np.square(np.asarray(dctn(blocks, axes=(-2, -1), norm="ortho"))).mean(1)  # over bands
         middle, all_of = power[:, _MIDDLE].mean(1), power[:, _RADIUS >= 2].mean(1)
         flattest = all_of <= np.quantile(all_of, self.flat)
         of_flat, high = middle[flattest].mean() ** 0.5, power[flattest][:, _HIGH].mean() ** 0.5
