@@ -134,6 +134,28 @@ def measure(rows: Rows, label: str, prior: str, folder: Path) -> None:
                 print(made.name, k, name, way, f"{psnr(seen, truth):.2f} -> {psnr(x01, truth):.2f} dB", flush=True)
 
 
+HALVED = "in light, then halved"
+SMALLER = {"mean of 2x2": (), "gaussian:1.2, every second": ("--kernel", "gaussian:1.2")}
+
+
+def measure_upscale(rows: Rows, label: str, prior: str, folder: Path) -> None:
+    for name in ("coffee", "chelsea"):
+        truth = centre(np.moveaxis(getattr(data, name)(), -1, 0) / 255, SIDE)
+        whole, c = light(truth), SIDE // 2
+        small = {"mean of 2x2": whole.reshape(3, c, 2, c, 2).mean((2, 4))}
+        small["gaussian:1.2, every second"] = np.stack([ndimage.gaussian_filter(v, 1.2)[::2, ::2] for v in whole])
+        for k, words in SMALLER.items():
+            PLAIN.save(folder / "y.png", coded(small[k]))
+            enlarged = read(folder / "y.png").pixels.repeat(2, 1).repeat(2, 2)
+            for way in ("linear", "srgb"):
+                if rows.has(label, HALVED, k, name, way):
+                    continue
+                restorekit("upscale", folder / "y.png", folder / "x.png", *words, "--prior", prior, "--transfer", way)
+                said = json.loads((folder / "x.png.json").read_text())
+                figures = psnr(read(folder / "x.png").pixels, truth), psnr(enlarged, truth)
+                rows.add(label, HALVED, k, name, way, *figures, said["clipped"]["white"], said["misfit"])
+
+
 def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -145,6 +167,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         measure(rows, label, options.prior, Path(folder))
+        measure_upscale(rows, label, options.prior, Path(folder))
     tables = []
     for made in (PLAIN, CLIPPED, TONE, LINEAR_16, VALUES):
         own = [r for r in rows.rows if (r["prior"], r["made"]) == (label, made.name)]
@@ -166,6 +189,14 @@ def main() -> None:
         lines.sort(key=lambda line: float(line[4]))
         header = ("picture, kernel", "input", "--transfer linear", "auto", "gain of auto", "at white")
         tables.append((f"Blur made {made.name}: PSNR, dB, worst first", header, lines))
+    found = {(r["picture"], r["kernel"], r["way"]): r for r in rows.rows if (r["prior"], r["made"]) == (label, HALVED)}
+    lines = [
+        [f"{p}, {k}", *(f"{float(v):.1f}" for v in (r["input"], r["psnr"], found[p, k, "srgb"]["psnr"]))]
+        for (p, k, way), r in found.items()
+        if way == "linear"
+    ]
+    header = ("picture, reduction", "pixels repeated", "--transfer linear", "--transfer srgb")
+    tables.append(("`upscale --factor 2` of pictures made smaller in light, 8 bits: PSNR, dB", header, lines))
     what = (
         f"The middle {SIDE}x{SIDE} of pictures, blurred with what lies beyond the frame; noise {IN_LIGHT} in light, or {IN_VALUES} in "
         f"values of the file; true kernel, `restorekit deblur` with {label} and nothing else said. PSNR in values of the file, of what "

@@ -60,7 +60,8 @@ class Contest(Measured):
                 fits.append(one)
             except BadInput as error:
                 outcomes[one.text] = Refusal(one.text, _line(error))
-        self.say_transfer()
+        if fits:
+            self.say_transfer()
         said = set[str]()
         for one in fits:
             outcomes[one.text] = self._outcome(one, self.denoiser)

@@ -98,12 +98,12 @@ class Job(Measured):
     def _taken(self, solver: Solver) -> Problem:
         """The problem, values at white as measured where the solver cannot treat it else."""
         problem = self.problem
-        if problem.likelihood is self.law:
-            return problem
         try:
             solver.check(as_seen(problem, self.denoiser))
             return problem
         except Unsupported:
+            if problem.likelihood is self.law:
+                raise
             plain = replace(problem, likelihood=self.law)
             solver.check(as_seen(plain, self.denoiser))
             return plain
