@@ -217,7 +217,7 @@ def summary(rows: list[dict[str, str]]) -> list[list[object]]:
         off, on = (np.array([float(r[k]) for r in mine]) for k in ("off", "on"))
         bars = np.array([float(r["deviation"]) for r in mine])
         body.append(
-            [*key, float(off.mean()), float(off.min()), float(on.mean()), float(on.min()),
+            [*key, f"{off.mean():.2f}", f"{off.min():.2f}", f"{on.mean():.2f}", f"{on.min():.2f}",
              f"{int((np.abs(on) <= 1).sum())} of {len(mine)}", "-" if np.isnan(bars).all() else float(bars.mean())]
         )  # fmt: skip
     return body

@@ -2,7 +2,7 @@
 away, so that neighbours are independent again (Lapini, Bianchi, Argenti, Alparone, TGRS 2014). The grid becomes coarser by
 the oversampling; what is restored on it is brought back by interpolation of the logarithm.
 
-Point targets are not taken out first: undoing the window raises their sidelobes.
+Undoing the window raises the sidelobes of point targets: whoever calls takes them out first (`restorekit.sar.targets`).
 """
 
 from __future__ import annotations

@@ -30,9 +30,7 @@ class Job:
     bands: dict[int, tuple[Band, Facts]]  # by number, from 1
     method: Method
     threads: int | None = 1  # of torch, whose sums may depend on it: a function of the scene alone; None: as it stands
-    detectors: dict[int, Detector] = field(
-        default_factory=dict
-    )  # of point targets, by band; none: they are not looked for
+    detectors: dict[int, Detector] = field(default_factory=dict)  # of point targets, by band; without one none are kept
 
     @property
     def keys(self) -> list[Key]:
