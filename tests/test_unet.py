@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from restorekit.errors import BadInput
+from restorekit.priors import checkpoint
+from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.library import bf16_pays
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
@@ -205,3 +208,15 @@ def test_bf16_pays_on_a_cpu_with_amx_alone(monkeypatch: pytest.MonkeyPatch) -> N
         assert not bf16_pays(torch.device("meta"))
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
     assert not bf16_pays(torch.device("cpu"))
+
+
+def test_a_gated_network_comes_back_from_its_checkpoint(tmp_path: Path) -> None:
+    config, path = CONFIGS["gated"], tmp_path / "gated.safetensors"
+    arch = {"kind": "unet", **{k: list(v) if isinstance(v, tuple) else v for k, v in vars(config).items()}}
+    checkpoint.save(
+        path, random_unet(config).state_dict(), PriorSpec("toy", arch, 0.25, 0.45, data="none", licence="none")
+    )
+    net, spec = checkpoint.load(path)
+    assert spec.config == config
+    for name, value in random_unet(config).state_dict().items():
+        assert torch.equal(net.state_dict()[name], value.half().float()), name  # fp16 on disk, nothing else is lost
