@@ -176,8 +176,8 @@ def main() -> None:
         for (kernel, picture, way), r in found.items():
             if way != "auto":
                 continue
-            before, plain = float(r["input"]), found.get((kernel, picture, "linear"))
-            values = [before, float(plain["psnr"]) if plain else float("nan"), float(r["psnr"])]
+            before, plain = float(r["input"]), found.get((kernel, picture, "linear"), r)
+            values = [before, float(plain["psnr"]), float(r["psnr"])]
             lines.append(
                 [
                     f"{picture}, {kernel}",
@@ -201,7 +201,7 @@ def main() -> None:
         f"The middle {SIDE}x{SIDE} of pictures, blurred with what lies beyond the frame; noise {IN_LIGHT} in light, or {IN_VALUES} in "
         f"values of the file; true kernel, `restorekit deblur` with {label} and nothing else said. PSNR in values of the file, of what "
         "an 8-bit file holds. `--transfer linear` is what restorekit did before it knew of light. Overexposed: 2.2 times the light, and "
-        "what is above white is lost; the truth is clipped alike."
+        "what is above white is lost; the truth is clipped alike. Of 16 bits auto is linear."
     )
     publish("linear_light", "Photographs blurred in linear light", tables, [what])
 
