@@ -237,9 +237,9 @@ def summary(own: list[dict[str, str]]) -> list[list[object]]:
             name: [float(r[name]) for r in of]
             for name in ("true", "measured", "white", "left_out", "in", "out", "best")
         }
-        gains = np.subtract(columns["out"], columns["in"])
+        gains = np.array([out - before for out, before in zip(columns["out"], columns["in"]) if math.isfinite(before)])
         means = [mean(columns[c]) for c in ("true", "measured", "white", "left_out", "in", "out", "best")]
-        least = float(gains.min()) if len(of) else math.nan
+        least = float(gains.min()) if gains.size else math.nan
         lines.append([*case, len(of), *means, least, sum("correlated" in r["said"] for r in of)])
     return lines
 
