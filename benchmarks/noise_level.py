@@ -32,7 +32,8 @@ from restorekit.solvers.diffpir import HQS
 from restorekit.types import Denoiser, Problem
 
 LEVELS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.12, 0.2)  # of which the best is chosen with the truth
-CAMERAS = ("Canon5D2", "Canon600D", "Sony")  # one half of the pairs; `NoiseLevel.gain`, `usual` and `drawn` were chosen with both in sight
+# One half of the pairs; `NoiseLevel.gain`, `usual` and `drawn` were chosen with both in sight.
+CAMERAS = ("Canon5D2", "Canon600D", "Sony")
 KEYS, VALUES = ("prior", "kind", "case", "picture"), ("true", "measured", "white", "said", "left_out", "in", "out", "best_level", "best")  # fmt: skip
 parser = argparse.ArgumentParser()
 parser.add_argument("--prior", default="natural")
