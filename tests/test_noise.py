@@ -18,6 +18,7 @@ from restorekit.errors import BadInput
 from restorekit.noise.impulses import Impulses
 from restorekit.noise.level import NoiseLevel, grouped_median
 from restorekit.noise.pixels import Telling
+from restorekit.transfer import SRGB
 
 DATA = Path(os.environ.get("RESTOREKIT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
@@ -185,3 +186,12 @@ def test_the_noise_of_cameras_is_seen() -> None:
     for found in levels:
         assert found.white < 0.005
         assert not found.correlated or 0.01 < found.sigma < 0.06
+
+
+def test_dark_areas_of_light_are_no_pile_at_black() -> None:
+    rng = np.random.default_rng(3)
+    ramp = np.broadcast_to(np.concatenate([np.linspace(0.004, 0.012, 60), np.linspace(0.1, 0.6, 36)]), (3, 96, 96))
+    codes = np.rint(255 * SRGB().encode(ramp + 0.001 * rng.standard_normal(ramp.shape))) / 255
+    light = SRGB().decode(codes).astype(np.float32)
+    assert NoiseLevel(floor=0.0)(light, coded=codes.astype(np.float32)).left_out < 0.1
+    assert NoiseLevel(floor=0.0)(light).left_out > 0.5  # where it is judged by light

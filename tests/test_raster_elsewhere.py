@@ -52,7 +52,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("name", ["scene.tif", "scene.vrt", "scene.img"])
 def test_a_vrt_is_refused_whatever_it_is_called(reader: str, name: str, tmp_path: Path) -> None:
     path = written(tmp_path, name, VRT.format(type="Float32"))
-    with pytest.raises(BadInput, match=f"is VRT, .*: gdal_translate {name} scene_pixels.tif"):
+    with pytest.raises(BadInput, match=f"is VRT, .*: gdal_translate .*{name} scene_pixels.tif"):
         READERS[reader](path)
     assert not (tmp_path / "out.tif").exists()
 

@@ -68,7 +68,7 @@ def test_correlations_that_cannot_be_are_refused(grain: tuple[float, float], tmp
 
 def test_the_option_is_two_numbers() -> None:
     options = dict.fromkeys(Despeckling.__dataclass_fields__, None)
-    options |= {"domain": "auto", "looks": "auto", "solver": "lee", "seed": 0}
+    options |= {"domain": "auto", "looks": "auto", "solver": "lee", "seed": 0, "targets": "auto"}
     made = Despeckling(**(options | {"grain": "0.65,0.6"}))  # type: ignore[arg-type]
     assert made.settings.grain == (0.65, 0.6)
     for text in ("0.65", "0.65,0.6,0.1", "much"):

@@ -93,7 +93,8 @@ def test_the_function_that_weights_stand_for_is_fixed(kind: str, expected: list[
 
 def test_blocks_may_be_said_for_each_resolution() -> None:
     net = UNet(UNetConfig((3,), (4, 6, 8), blocks=(1, 3, 2), middle=1, embed=8, block="gated"))
-    counts = [[len(stage.blocks) for stage in part] for part in (net.enc, [net.mid], net.dec)]
+    stages = ([*net.enc], [net.mid], [*net.dec])
+    counts = [[len(stage.blocks) for stage in part] for part in stages]  # pyright: ignore[reportArgumentType]
     assert counts == [[1, 3, 2], [1], [1, 3]]
     same = [UNet(UNetConfig((3,), (4, 6), blocks=blocks, embed=8)).state_dict() for blocks in (2, (2, 2))]
     assert [(k, v.shape) for k, v in same[0].items()] == [(k, v.shape) for k, v in same[1].items()]

@@ -150,7 +150,8 @@ class Measured:
                 f"{self.operation} measures no picture, whose noise could be told; give --noise gaussian:0.01"
             )
         floor = max(NoiseLevel.floor, self.response.rounding(self.picture))
-        found = NoiseLevel(floor=floor)(self.picture.pixels, self._valid)
+        coded = self.as_read.pixels if self.response.coded else None
+        found = NoiseLevel(floor=floor)(self.picture.pixels, self._valid, coded)
         name, level = self.source.name, f"noise: gaussian:{found.sigma:.4f}"
         said = [f"{level}, measured in {name}; give --noise if you know better"]
         if found.floor:

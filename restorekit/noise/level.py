@@ -105,12 +105,17 @@ class NoiseLevel:
     usual: float = 0.025
     drawn: float = 0.5
 
-    def __call__(self, pixels: Array, valid: Array | None = None) -> Noise:
-        """valid (1 or C, H, W): values that were measured at all, all where left out."""
+    def __call__(self, pixels: Array, valid: Array | None = None, coded: Array | None = None) -> Noise:
+        """valid (1 or C, H, W): values that were measured at all, all where left out.
+
+        coded (C, H, W): the values of the file where pixels are light decoded from them. What is clipped, filled, constant
+        or an impulse is seen in these: in light the blacks lie closer than the codes of a pile at the end.
+        """
+        values = pixels if coded is None else coded
         given = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
-        impulses = self.impulses(pixels, given)
+        impulses = self.impulses(values, given)
         known = given & ~impulses
-        told = self.telling(pixels, known)
+        told = self.telling(values, known)
         detail = haar(pixels, told)
         left_out = 1 - float(told.sum()) / max(1, int(known.sum()))
         if len(detail) < max(1, min(self.least, pixels.size // 32)):
