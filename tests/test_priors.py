@@ -25,7 +25,6 @@ from tests.test_unet import random_unet
 
 F64 = torch.float64
 SMALL = UNetConfig((1, 3), (4, 6), embed=8)
-GATED = UNetConfig((1, 3), (4, 6), blocks=(1, 2), embed=8, block="gated")
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -252,17 +251,14 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "toy.safetensors"
 
 
-@pytest.mark.parametrize("config", [SMALL, GATED], ids=["normed", "gated"])
-def test_a_checkpoint_comes_back_as_it_was(config: UNetConfig, tmp_path: Path) -> None:
-    saved = tmp_path / "toy.safetensors"
-    checkpoint.save(saved, random_unet(config).state_dict(), spec(config))
+def test_a_checkpoint_comes_back_as_it_was(saved: Path) -> None:
     net, found = checkpoint.load(saved)
-    assert found == spec(config)
+    assert found == spec(SMALL)
     assert checkpoint.read_spec(saved) == found
-    assert found.config == config
+    assert found.config == SMALL
     assert not net.training
     assert not any(p.requires_grad for p in net.parameters())
-    for name, value in random_unet(config).state_dict().items():
+    for name, value in random_unet(SMALL).state_dict().items():
         assert net.state_dict()[name].dtype == torch.float32
         assert torch.equal(net.state_dict()[name], value.half().float()), name  # fp16 on disk, nothing else is lost
     assert [p.name for p in saved.parent.iterdir()] == ["toy.safetensors"]
