@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from restorekit.errors import BadInput
-from restorekit.priors import checkpoint
-from restorekit.priors.checkpoint import PriorSpec
+from restorekit.priors.checkpoint import PriorSpec, load, save
 from restorekit.priors.library import bf16_pays
 from restorekit.priors.precond import EDM
 from restorekit.priors.unet import UNet, UNetConfig
@@ -98,6 +97,16 @@ def test_blocks_may_be_said_for_each_resolution() -> None:
     assert counts == [[1, 3, 2], [1], [1, 3]]
     same = [UNet(UNetConfig((3,), (4, 6), blocks=blocks, embed=8)).state_dict() for blocks in (2, (2, 2))]
     assert [(k, v.shape) for k, v in same[0].items()] == [(k, v.shape) for k, v in same[1].items()]
+
+
+@pytest.mark.parametrize("kind", ["two-levels", "gated"])
+def test_a_network_comes_back_from_its_checkpoint(kind: str, tmp_path: Path) -> None:
+    net, arch = random_unet(CONFIGS[kind]), {"kind": "unet", **vars(CONFIGS[kind])}
+    save(tmp_path / "toy.safetensors", net.state_dict(), PriorSpec("toy", arch, 0.25))
+    found, spec = load(tmp_path / "toy.safetensors")
+    assert spec.config == CONFIGS[kind]
+    expected = {name: value.half().float() for name, value in net.state_dict().items()}
+    assert all(torch.equal(value, expected[name]) for name, value in found.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -209,15 +218,3 @@ def test_bf16_pays_on_a_cpu_with_amx_alone(monkeypatch: pytest.MonkeyPatch) -> N
         assert not bf16_pays(torch.device("meta"))
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
     assert not bf16_pays(torch.device("cpu"))
-
-
-def test_a_gated_network_comes_back_from_its_checkpoint(tmp_path: Path) -> None:
-    config, path = CONFIGS["gated"], tmp_path / "gated.safetensors"
-    arch = {"kind": "unet", **{k: list(v) if isinstance(v, tuple) else v for k, v in vars(config).items()}}
-    checkpoint.save(
-        path, random_unet(config).state_dict(), PriorSpec("toy", arch, 0.25, 0.45, data="none", licence="none")
-    )
-    net, spec = checkpoint.load(path)
-    assert spec.config == config
-    for name, value in random_unet(config).state_dict().items():
-        assert torch.equal(net.state_dict()[name], value.half().float()), name  # fp16 on disk, nothing else is lost
