@@ -104,8 +104,15 @@ class Response:
         """Standard deviation of the rounding to integers of a picture in light, (1 / slope)^2 / 12 on the mean over its pixels."""
         if not picture.dtype.startswith(("int", "uint")):
             return 0.0
-        step = 1 / (picture.span[1] - picture.span[0])
-        return float(np.sqrt(np.mean((step / self.curve.slope(picture.pixels)) ** 2) / 12))
+        return self.in_light(1 / (picture.span[1] - picture.span[0]) / 12**0.5, picture)
+
+    def in_light(self, sigma: float, picture: Picture) -> float:
+        """Root mean square, over the pixels of a picture in light, of a standard deviation `sigma` in values of the file.
+
+        It is larger in bright parts, sigma / slope, and a level of the picture must hold there: one too low there makes grain of
+        noise, one too high in the dark costs less.
+        """
+        return float(np.sqrt(np.mean((sigma / self.curve.slope(picture.pixels)) ** 2)))
 
 
 def at_limits(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -145,9 +145,11 @@ class Deblurring(Job):
         overexposed = float(self.clipped[1].mean()) > OVEREXPOSED or float(where.double().mean()) < 0.25
         if overexposed or any(3 * k > n for k, n in zip(kernel.shape, where.shape[2:])):
             return False
-        told = []
-        for values in (self.picture.pixels, self.as_read.pixels):
-            level = max(0.002, estimate_sigma(values, ~self.clipped[1]))
+        told, of_file = [], max(0.002, estimate_sigma(self.as_read.pixels, ~self.clipped[1]))
+        of_light = max(
+            0.002, estimate_sigma(self.picture.pixels, ~self.clipped[1]), self.response.in_light(of_file, self.picture)
+        )
+        for values, level in ((self.picture.pixels, of_light), (self.as_read.pixels, of_file)):
             told.append(unexplained(torch.from_numpy(values[part])[None], torch.from_numpy(kernel), level, where))
         return told[0] > LIKELIER * told[1]
 

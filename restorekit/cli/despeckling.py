@@ -97,7 +97,8 @@ class Despeckling:
             return Targets(false_alarms=float(self.targets))
         except ValueError:
             raise BadInput(
-                f"--targets {self.targets!r} is not understood; give auto, off, or a false-alarm rate per pixel, as 1e-5"
+                f"--targets {self.targets!r} is not understood; give auto, off, or a false-alarm rate per pixel up to "
+                f"{Targets.beside:g}, as 1e-5"
             ) from None
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit import io, spec
+from restorekit import codecs, io, spec
 from restorekit.cli import ranges
 from restorekit.cli.options import checked_precision, span
 from restorekit.cli.tasks import COUNTS, GREY_IN_PARTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
@@ -25,7 +25,7 @@ from restorekit.operators import Identity, Inpaint, Operator
 from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.sampling import displayed
-from restorekit.transfer import Response, at_limits, chosen, without_white
+from restorekit.transfer import MIXING, Response, at_limits, chosen, without_white
 from restorekit.types import Denoiser, Latent, Problem
 
 SMALLEST = 4  # pixels per side
@@ -88,7 +88,8 @@ class Measured:
             raise BadInput(
                 f"{self.source} is constant (every value is {level:g}): there is nothing to restore; check the file"
             )
-        return picture if coefficients or self.range is not None else self._ranged(picture)
+        decoded = chosen(self.transfer, self.operation, self.noise, picture, self.source).coded
+        return picture if coefficients or decoded or self.range is not None else self._ranged(picture)
 
     def _ranged(self, picture: io.Picture) -> io.Picture:
         """With the range that is used, where integers fill little of their type and no option is relative to white."""
@@ -152,10 +153,20 @@ class Measured:
         floor = max(NoiseLevel.floor, self.response.rounding(self.picture))
         coded = self.as_read.pixels if self.response.coded else None
         found = NoiseLevel(floor=floor)(self.picture.pixels, self._valid, coded)
+        lost = codecs.jpeg_rounding(self.source) if self.operation in MIXING else 0.0
+        if coded is not None:
+            of_file = NoiseLevel()(coded, self._valid)
+            found = found.at_least(self.response.in_light(0.0 if of_file.floor else of_file.sigma, self.picture))
+        below = self.response.in_light(lost, self.picture) > found.sigma
+        found = found.at_least(self.response.in_light(lost, self.picture))
         name, level = self.source.name, f"noise: gaussian:{found.sigma:.4f}"
         said = [f"{level}, measured in {name}; give --noise if you know better"]
         if found.floor:
             said = [f"{level} is assumed, a floor: {name} shows no noise above it; give --noise if you know better"]
+        if below:
+            said = [
+                f"{level}, what {name} lost by its JPEG rounding, above the noise in it; give --noise if you know better"
+            ]
         for line in said + [f"noise: {note}" for note in found.notes]:
             print(line, file=sys.stderr)
         return found

@@ -42,7 +42,9 @@ class Impulses:
             limit = self.deviations * max(1.4826 * float(np.median(rest[ok])), self.contrast / self.deviations)
             low, high = float(x[ok].min()), float(x[ok].max())
             out[:] = ok & (rest > limit) & ((x <= low + self.near) | (x >= high - self.near))
-            out[out] = rest[out] > self.deviations * self._spread(x, out)
+            spread = self._spread(x, out)
+            # A stroke of a letter has pixels of its own value beside it.
+            out[out] = (rest[out] > self.deviations * spread) & ~self._touching(x, rest, out)
         if found.mean() < self.least:
             return np.zeros_like(found)
         for x, ok, out in zip(pixels, valid, found):
@@ -57,6 +59,12 @@ class Impulses:
                     more[more] = rest[more] > self.deviations / 3 * self._spread(x, more)
                     out |= more
         return found
+
+    def _touching(self, x: Array, rest: Array, where: Array) -> Array:
+        """Whether one of the eight neighbours of each of `where` is nearer to its value than half of what it stands out."""
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, 1, mode="edge"), (3, 3))
+        alike = np.abs(windows[where] - x[where][:, None, None]) < rest[where][:, None, None] / 2
+        return alike.sum((1, 2)) > 1
 
     def _spread(self, x: Array, where: Array) -> Array:
         """Standard deviation of the surroundings of each of `where`, from the median absolute deviation."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,10 @@ class Noise:
     floor: bool
     impulses: Array
 
+    def at_least(self, sigma: float) -> Noise:
+        """The same with a level of `sigma` where less was found."""
+        return self if sigma <= self.sigma else replace(self, sigma=sigma)
+
     @property
     def share(self) -> float:
         """Of impulses."""
@@ -55,7 +59,7 @@ class Noise:
             )
         if self.left_out > 0.01:
             said.append(
-                f"{self.left_out:.0%} of the values say nothing of noise (clipped, filled or constant), left out"
+                f"{self.left_out:.0%} of the values are at or near clipped, filled or constant ones, and left out"
             )
         if self.share > 0:
             said.append(f"{self.share:.2%} of the values are impulses (salt and pepper, hot or dead pixels)")
@@ -101,6 +105,8 @@ class NoiseLevel:
         0.999,
         0.02,
     )  # texture: bands correlate in this range, level above the third
+    little: float = 0.5  # left out, from which on what is left must look like noise
+    tail: tuple[float, float] = (0.8, 1.15)  # root mean square over the median of its details, 1 of Gaussian noise
     gain: float = 2.0
     usual: float = 0.025
     drawn: float = 0.5
@@ -124,6 +130,12 @@ class NoiseLevel:
                 "as --noise gaussian:0.02"
             )
         white = grouped_median(detail) / NORMAL
+        if (
+            left_out > self.little
+            and not self.tail[0] < float(np.sqrt(np.mean(detail**2))) / max(white, 1e-9) < self.tail[1]
+        ):
+            # What is left is edges on constant paper, or the rim of what is clipped, and no noise.
+            white = min(white, estimate_sigma(pixels, known))
         right, below, level = self._correlated(pixels, told)
         correlated = bool(level > 1.2 * white)
         sigma = max(white, level) if correlated else white
