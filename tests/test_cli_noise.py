@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import skimage.data
 import tifffile
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from restorekit.cli.main import run
+from restorekit.transfer import SRGB
 
 CAMERA = skimage.data.camera()[100:164, 180:244] / 255.0
 COLOUR = np.moveaxis(skimage.data.astronaut()[40:112, 190:262], -1, 0) / 255.0
@@ -146,3 +147,42 @@ def test_no_noise_to_be_measured_is_refused(tmp_path: Path, capsys: pytest.Captu
     assert "no noise can be measured" in said
     assert "--noise gaussian:" in said
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("size", [11, 14])
+def test_a_clean_page_of_text_is_not_taken_for_noise(
+    size: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Image.new("RGB", (128, 128), "white")
+    draw = ImageDraw.Draw(page)
+    for top in range(4, 120, 18):
+        draw.text((4, top), f"Invoice 2026-11, {top * 37}", fill=(20, 20, 20), font=ImageFont.load_default(size))
+    page.save(tmp_path / "y.png")
+    assert go("denoise", tmp_path / "y.png", tmp_path / "x.png", *FAST) == 0
+    assert "impulses" not in capsys.readouterr().err
+    assert rms(tmp_path / "x.png", np.asarray(page, float)) < 1.5  # of 255
+
+
+def blurred_in_light(photo: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Values of the file (H, W, 3) of light (H, W, 3) behind a lens, with the noise of photons, 0.01 at white."""
+    light = ndimage.convolve(SRGB().decode(photo), kernel[..., None], mode="reflect")
+    noise = np.random.default_rng(0).standard_normal(light.shape) * np.sqrt(1e-4 * light + 1e-6)
+    return np.rint(255 * SRGB().encode(light + noise).clip(0, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_blurred_photograph_with_the_noise_of_photons_gains(suffix: str, tmp_path: Path) -> None:
+    photo, kernel = skimage.data.coffee()[120:216, 220:316] / 255.0, np.full((1, 9), 1 / 9)
+    np.save(tmp_path / "k.npy", kernel)
+    y = blurred_in_light(photo, kernel)
+    Image.fromarray(y).save(tmp_path / f"y.{suffix}", quality=90)
+    assert go("deblur", tmp_path / f"y.{suffix}", tmp_path / "x.png", "--kernel", tmp_path / "k.npy", *FAST) == 0
+    held = np.asarray(Image.open(tmp_path / f"y.{suffix}"))
+    assert rms(tmp_path / "x.png", 255 * photo) < 0.75 * np.sqrt(np.square(held - 255 * photo).mean())
+
+
+def test_a_dark_photograph_is_decoded_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray((skimage.data.camera()[100:164, 180:244] * 0.24).astype(np.uint8)).save(tmp_path / "y.png")
+    assert go("deblur", tmp_path / "y.png", tmp_path / "x.png", "--kernel", "gaussian:1", "--steps", 1, *FAST) == 0
+    assert "linear light" in capsys.readouterr().err
+    assert record(tmp_path / "x.png")["range"] == [0, 255]
