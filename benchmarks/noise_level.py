@@ -2,6 +2,7 @@
 
 python benchmarks/noise_level.py              # needs $RESTOREKIT_DATA; a run that was stopped goes on
 python benchmarks/noise_level.py --pictures 2 # of each set, at most
+python benchmarks/noise_level.py --kinds real --side 512 --no-best   # cameras' pictures as they are
 """
 
 from __future__ import annotations
@@ -38,7 +39,12 @@ KEYS, VALUES = ("prior", "kind", "case", "picture"), ("true", "measured", "white
 parser = argparse.ArgumentParser()
 parser.add_argument("--prior", default="natural")
 parser.add_argument("--pictures", type=int, default=100, help="of each set, at most")
-parser.add_argument("--side", type=int, default=256, help="pixels, the middle of each picture")
+parser.add_argument(
+    "--side", type=int, default=256, help="pixels, the middle of each picture; other than 256 in a table of its own"
+)
+parser.add_argument(
+    "--no-best", dest="best", action="store_false", help="look for no best level: eleven calls a picture less"
+)
 parser.add_argument("--kinds", default="real,grain,clipped,integers,impulses,clean,white")
 parser.add_argument("--threads", type=int, default=1)
 
@@ -142,6 +148,10 @@ def pairs(count: int) -> Iterator[tuple[str, Array, Array]]:
             yield name, real, mean_of
 
 
+def name_of(side: int) -> str:
+    return "noise_level" if side == 256 else f"noise_level-{side}"
+
+
 def cases(kinds: list[str], count: int, side: int) -> Iterator[Row]:
     if "real" in kinds:
         for name, y, truth in pairs(count):
@@ -203,7 +213,8 @@ def measure(rows: Rows, options: argparse.Namespace, label: str, denoise: Denois
             continue
         out = quality(denoised(row.y, found, denoise))
         best = [(out, found.sigma)]
-        for level in LEVELS if row.best else ():
+        wanted = row.best and options.best
+        for level in LEVELS if wanted else ():
             with torch.no_grad():
                 best.append((quality(denoise(torch.from_numpy(row.y)[None], level)[0].numpy()), level))
         said = [
@@ -214,7 +225,7 @@ def measure(rows: Rows, options: argparse.Namespace, label: str, denoise: Denois
         rms = float(np.sqrt(np.square(row.y - truth).mean()))
         rows.add(
             label, row.kind, row.case, row.picture, rms, found.sigma, found.white, " ".join(said), found.left_out,
-            quality(row.y), out, max(best)[1] if row.best else math.nan, max(best)[0] if row.best else math.nan,
+            quality(row.y), out, max(best)[1] if wanted else math.nan, max(best)[0] if wanted else math.nan,
         )  # fmt: skip
         print(
             row.kind,
@@ -249,7 +260,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     label, prior = load_labelled(options.prior)
-    rows = Rows(RESULTS / "noise_level_rows.csv", KEYS, VALUES)
+    rows = Rows(RESULTS / f"{name_of(options.side)}_rows.csv", KEYS, VALUES)
     measure(rows, options, label, prior.for_bands(3))
     own = [r for r in rows.rows if r["prior"] == label]
     header = ["noise", "case", "pictures", "rms", "measured", "finest detail", "left out", "dB in", "out", "best level", "least gain", "correlated"]  # fmt: skip
@@ -269,7 +280,7 @@ def main() -> None:
     )
     worst = sorted(real, key=lambda r: float(r["out"]) - float(r["in"]))
     publish(
-        "noise_level",
+        name_of(options.side),
         "The level of noise, measured in the picture",
         [
             ("All", header, summary(own)),
