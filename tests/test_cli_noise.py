@@ -186,3 +186,10 @@ def test_a_dark_photograph_is_decoded_too(tmp_path: Path, capsys: pytest.Capture
     assert go("deblur", tmp_path / "y.png", tmp_path / "x.png", "--kernel", "gaussian:1", "--steps", 1, *FAST) == 0
     assert "linear light" in capsys.readouterr().err
     assert record(tmp_path / "x.png")["range"] == [0, 255]
+
+
+def test_a_jpeg_that_hides_its_noise_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    smooth = np.rint(255 * ndimage.gaussian_filter(COLOUR, (0, 6, 6))).astype(np.uint8)
+    Image.fromarray(np.moveaxis(smooth, 0, -1)).save(tmp_path / "y.jpg", quality=80)
+    assert go("denoise", tmp_path / "y.jpg", tmp_path / "x.png", *FAST) == 0
+    assert "a floor: the rounding of a JPEG hides what noise y.jpg has" in capsys.readouterr().err

@@ -163,6 +163,11 @@ class Measured:
         said = [f"{level}, measured in {name}; give --noise if you know better"]
         if found.floor:
             said = [f"{level} is assumed, a floor: {name} shows no noise above it; give --noise if you know better"]
+            if codecs.jpeg_rounding(self.source):
+                said = [
+                    f"{level} is assumed, a floor: the rounding of a JPEG hides what noise {name} has; where you see some, give it, "
+                    "as --noise gaussian:0.02"
+                ]
         if below:
             said = [
                 f"{level}, what {name} lost by its JPEG rounding, above the noise in it; give --noise if you know better"
