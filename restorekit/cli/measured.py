@@ -153,27 +153,14 @@ class Measured:
         floor = max(NoiseLevel.floor, self.response.rounding(self.picture))
         coded = self.as_read.pixels if self.response.coded else None
         found = NoiseLevel(floor=floor)(self.picture.pixels, self._valid, coded)
-        lost = codecs.jpeg_rounding(self.source) if self.operation in MIXING else 0.0
         if coded is not None:
             of_file = NoiseLevel()(coded, self._valid)
             found = found.at_least(self.response.in_light(0.0 if of_file.floor else of_file.sigma, self.picture))
-        below = self.response.in_light(lost, self.picture) > found.sigma
-        found = found.at_least(self.response.in_light(lost, self.picture))
-        name, level = self.source.name, f"noise: gaussian:{found.sigma:.4f}"
-        said = [f"{level}, measured in {name}; give --noise if you know better"]
-        if found.floor:
-            said = [f"{level} is assumed, a floor: {name} shows no noise above it; give --noise if you know better"]
-            if codecs.jpeg_rounding(self.source):
-                said = [
-                    f"{level} is assumed, a floor: the rounding of a JPEG hides what noise {name} has; where you see some, give it, "
-                    "as --noise gaussian:0.02"
-                ]
-        if below:
-            said = [
-                f"{level}, what {name} lost by its JPEG rounding, above the noise in it; give --noise if you know better"
-            ]
-        for line in said + [f"noise: {note}" for note in found.notes]:
-            print(line, file=sys.stderr)
+        lost = self.response.in_light(codecs.jpeg_rounding(self.source), self.picture)
+        rounded = self.operation in MIXING and lost > found.sigma
+        found = found.at_least(lost, floor=True) if rounded else found
+        for line in [_of_level(found, self.source.name, lost > 0, rounded), *found.notes]:
+            print(f"noise: {line}", file=sys.stderr)
         return found
 
     @property
@@ -308,3 +295,16 @@ class Measured:
                 f"{self.source} holds {y.numel()} values, the operator gives {expected.numel()}; check its settings"
             )
         return y.reshape(expected)
+
+
+def _of_level(found: Noise, name: str, jpeg: bool, rounded: bool) -> str:
+    """What the level is, for a person. rounded: it is that of the rounding of a JPEG, and not of noise."""
+    why, advice = f", measured in {name}", "give --noise if you know better"
+    if rounded:
+        why = f", what {name} lost by its JPEG rounding, above the noise in it"
+    elif found.floor and jpeg:
+        why = f" is assumed, a floor: the rounding of a JPEG hides what noise {name} has"
+        advice = "where you see some, give it, as --noise gaussian:0.02"
+    elif found.floor:
+        why = f" is assumed, a floor: {name} shows no noise above it"
+    return f"gaussian:{found.sigma:.4f}{why}; {advice}"

@@ -39,9 +39,9 @@ class Noise:
     floor: bool
     impulses: Array
 
-    def at_least(self, sigma: float) -> Noise:
-        """The same with a level of `sigma` where less was found."""
-        return self if sigma <= self.sigma else replace(self, sigma=sigma)
+    def at_least(self, sigma: float, floor: bool = False) -> Noise:
+        """The same with a level of `sigma` where less was found; floor: whether that is no measurement."""
+        return self if sigma <= self.sigma else replace(self, sigma=sigma, floor=floor)
 
     @property
     def share(self) -> float:
