@@ -240,8 +240,8 @@ def report(rows: Rows) -> None:
         tables.append((f"{seconds:.0f} CPU seconds of training", header, body))
     notes = [
         "PSNR in dB of one call, means over 38 pictures of natural128-test and 53 of photos256-test, middle 128x128, RGB.",
-        "Patches of 64x64, batches of 8, where the name says nothing else; rate 1e-3 where it says none. Other work on the "
-        "machine took memory bandwidth: equal networks saw up to a fifth fewer patches in equal CPU time at some hours.",
+        "Patches of 64x64, batches of 8, where the name says nothing else; rate 1e-3 where it says none.",
+        "Other work on the machine took memory bandwidth: some saw up to a fifth fewer patches in equal CPU time for that.",
         "Milliseconds: least CPU time of a 256x256 call, one thread; in brackets over that of today's network, taking turns.",
     ]
     publish("bakeoff", "Networks per second of CPU", tables, notes)
