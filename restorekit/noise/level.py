@@ -81,7 +81,7 @@ class NoiseLevel:
     demosaicing, a resampling or JPEG, has little of that. Its spectrum is looked at in the flattest tenth of the 8x8 blocks,
     by the cosine transform: middle frequencies far above high ones, and nearly as strong in the flattest quarter of the
     blocks as in the flattest tenth, as noise is and texture is not. A denoiser of white noise needs the level of the strongest frequencies
-    to take such noise out; `gain` times the middle ones was best on camera JPEG (benchmarks/noise_level.py).
+    to take such noise out. The settings were chosen on the pairs of benchmarks/noise_level.py.
 
     BadInput where fewer than `least` 2x2 blocks are left to tell, or an eighth of them in a smaller picture.
     """
@@ -107,9 +107,9 @@ class NoiseLevel:
     )  # texture: bands correlate in this range, level above the third
     little: float = 0.5  # left out, from which on what is left must look like noise
     tail: tuple[float, float] = (0.8, 1.15)  # root mean square over the median of its details, 1 of Gaussian noise
-    gain: float = 2.0
-    usual: float = 0.025
-    drawn: float = 0.5
+    gain: float = 2.0  # level over that of the middle frequencies, where these are far above the high ones
+    usual: float = 0.025  # level of camera JPEG, which uneven noise is drawn to
+    drawn: float = 0.5  # by this power at most
 
     def __call__(self, pixels: Array, valid: Array | None = None, coded: Array | None = None) -> Noise:
         """valid (1 or C, H, W): values that were measured at all, all where left out.
