@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,18 @@ import torch
 from peer_sides import Draws, Side
 from torch import Tensor
 
-from restorekit.bench.exams import EXAMS, GaussianExam
-from restorekit.bench.posterior import covered, distance, run_control
+from restorekit.bench.exam_gaussian import GaussianExam
+from restorekit.bench.figures import Truth, distances, judge
+from restorekit.bench.posterior import Stream
 from restorekit.kernels import kernel
 from restorekit.likelihood import Gaussian
 from restorekit.metrics import coverage, psnr, spread_skill, ssim
 from restorekit.operators import BlockAverage, CircularBlur, Identity, Inpaint, SVDOperator
 from restorekit.priors.analytic import GaussianPrior
+from restorekit.solvers.unconditional import SAMPLERS
 from restorekit.types import Denoiser
 
+STRIP = (1, 1, 16)
 STD, SIGMA_Y = 0.15, 0.03  # of the exact problems: pixels stay on [0, 1], 3.3 deviations, where deepinv clips x0
 EXACT = ("settings", "nfe", "vjps", "seconds", "w2", "floor", "control", "error", "trace", "coverage")
 PICTURES = ("settings", "nfe", "vjps", "seconds", "crps", "psnr", "ssim", "spread_skill", "coverage")
@@ -29,21 +31,25 @@ PICTURES = ("settings", "nfe", "vjps", "seconds", "crps", "psnr", "ssim", "sprea
 
 @dataclass(frozen=True, eq=False)
 class Narrow(GaussianExam):
-    """The Gaussian exam with a narrower prior, and noise narrower by as much."""
+    """A strip of 16 pixels of a narrow prior, and noise narrower by as much."""
 
-    sigma_y: float = SIGMA_Y
+    name: str
+    operator: SVDOperator
 
-    @cached_property
-    def prior(self) -> GaussianPrior:  # type: ignore[override]
-        return GaussianPrior.smooth(self.operator.image_shape, std=STD, power=1.0)
-
-    prior_std = STD  # type: ignore[assignment]
+    @property
+    def directions(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Pixels, measured or not: the table has one figure for all."""
+        return torch.eye(16, dtype=torch.float64), torch.zeros(16, 0, dtype=torch.float64)
 
     @staticmethod
     def of(name: str) -> Narrow:
-        known = EXAMS[name]()
-        assert isinstance(known, GaussianExam)
-        return Narrow(name, known.operator)
+        mask = (torch.arange(16) % 2 == 0).double().view(STRIP)
+        bell = torch.exp(-0.5 * (torch.arange(-3, 4, dtype=torch.float64) / 1.2) ** 2)
+        known: dict[str, SVDOperator] = {
+            "gauss-denoise": Identity(STRIP), "gauss-inpaint": Inpaint(STRIP, mask), "gauss-sr": BlockAverage(STRIP, 4),
+            "gauss-blur": CircularBlur(STRIP, (bell / bell.sum())[None]),
+        }  # fmt: skip
+        return Narrow(known[name], SIGMA_Y, GaussianPrior.smooth(STRIP, std=STD, power=1.0), name)
 
 
 # --- problems with exact posteriors ---
@@ -59,15 +65,25 @@ def sampled(exam: Narrow, side: Side, calls: int, draws: int, samples: int, seed
 
 def exact_row(exam: Narrow, side: Side, calls: int, draws: int, samples: int) -> tuple[Any, ...]:
     found, y = sampled(exam, side, calls, draws, samples, seed=0)
-    mean, variance = exam.moments(y)
-    own = found.x.var(1).flatten(1).sum(1)
-    off = (found.x.mean(1) - mean).square().flatten(1).sum(1) - own / samples
-    control, exact = run_control(exam, found.process, found.levels, y, samples, 1), exam.exact(y, samples, 4)
-    w2, floor, best = (distance(exam, t, y, 0) for t in (found.x, exact, control))
-    error = math.sqrt(max(0.0, float((off / variance).mean())))
-    inside = covered(exam, found.x, y, 0)
-    trace = float((own / variance).mean())
-    return found.settings, found.nfe, found.vjps, found.seconds, w2, floor, best, error, trace, inside
+    figures = judge(exam, y, found.x)
+    control = distances(Truth.of(exam, y), on_levels(exam, found, y, samples).flatten(2), 0)[0]
+    return (
+        found.settings, found.nfe, found.vjps, found.seconds, figures.w2.value, figures.floor.value, control.value,
+        figures.error_measured.value, figures.spread_measured.value**2, figures.coverage_measured.value,
+    )  # fmt: skip
+
+
+def on_levels(exam: Narrow, found: Draws, y: Tensor, samples: int) -> Tensor:
+    """What the exact conditional denoiser gives on the levels of this side."""
+    known = []
+    for i in range(len(y)):
+        denoise, rng = exam.conditioned(y[i : i + 1]), Stream(1, i)
+        mean = exam.mean(y[i : i + 1]).view(1, *STRIP).expand(samples, *STRIP)
+        x = mean + found.levels[0] * rng.normal(mean)
+        for step in SAMPLERS[found.process]()(denoise, found.levels, x, rng):
+            x = step.x
+        known.append(x)
+    return torch.stack(known)
 
 
 def tuned_on_exam(exam: Narrow, sides: Sequence[Side], calls: int, draws: int, samples: int) -> Side:
@@ -75,7 +91,11 @@ def tuned_on_exam(exam: Narrow, sides: Sequence[Side], calls: int, draws: int, s
 
     def score(side: Side) -> float:
         found, y = sampled(exam, side, calls, draws, samples, seed=1000)
-        return distance(exam, found.x, y, 1000) if bool(found.x.isfinite().all()) else math.inf
+        return (
+            distances(Truth.of(exam, y), found.x.flatten(2), 1000)[0].value
+            if bool(found.x.isfinite().all())
+            else math.inf
+        )
 
     return sides[0] if len(sides) == 1 else min(sides, key=score)
 

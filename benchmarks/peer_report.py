@@ -30,7 +30,7 @@ NOTES = [
         "best weight of DPS with guidance `norm` depends on the size of the picture, so that choice is not quite fair to it. The grids are `GRID` and `OUR_GRID` of the scripts."
     ),
     (
-        "Exact problems: those of `restorekit bench posterior` with the prior's deviation at 0.15 about 0.5 and sigma_y 0.03, so that "
+        "Exact problems: strips of 16 pixels whose variances fall with frequency, of deviation 0.15 about 0.5, and sigma_y 0.03, so that "
         "pixels lie 3.3 deviations inside [0, 1] and deepinv's clipping of x0 (to [0, 1] in DiffPIR, at 1 in DPS) does "
         "hardly anything; 30 measurements, 99 samples of each. W2 and mean error are in standard deviations of the posterior; "
         "`exact draws` is what as many exact draws give, `exact score` what the exact conditional denoiser gives on the levels "

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.likelihood import Gaussian
-from restorekit.priors.analytic import Conditioned, GaussianPrior
+from restorekit.bench.exam_gaussian import GaussianExam, Normal
+from restorekit.bench.posterior import Stream
+from restorekit.priors.analytic import GaussianPrior
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 from tests.cases import gaussian
 
@@ -25,21 +26,11 @@ SHAPE = (1, 12, 12)
 SIGMA_Y = 0.05
 
 
-class Stream(Rng):
-    """One stream for a whole batch: much faster than one per item, where items need not be told apart."""
-
-    def __init__(self, seed: int):
-        super().__init__([seed])
-
-    def normal(self, like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=self.generators[0], dtype=like.dtype)
-
-
 @dataclass(frozen=True, eq=False)
 class Exact(Solver):
     """The control: ancestral steps with the exact conditional denoiser."""
 
-    known: Conditioned
+    known: Denoiser
 
     @torch.no_grad()
     def __call__(
@@ -53,53 +44,29 @@ class Exact(Solver):
 
 
 @dataclass(frozen=True, eq=False)
-class Oracle:
-    """One operator under the Gaussian prior, with noise sigma_y."""
+class Oracle(GaussianExam):
+    """One operator with an SVD under a prior whose variances fall with frequency."""
 
     operator: ops.SVDOperator
     sigma_y: float = SIGMA_Y
-
-    @cached_property
-    def prior(self) -> GaussianPrior:
-        return GaussianPrior.smooth(self.operator.image_shape)
-
-    def draw(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
-        """(x0, y), `count` pictures of the prior and their measurements."""
-        g = torch.Generator().manual_seed(seed)
-        x0 = self.prior.sample(count, g)
-        return x0, Gaussian(self.sigma_y).sample(self.operator(x0), g)
-
-    def problem(self, y: Tensor) -> Problem:
-        return Problem(y, self.operator, Gaussian(self.sigma_y))
-
-    @cached_property
-    def covariance(self) -> Tensor:
-        """(n, n), of the posterior; it does not depend on y."""
-        return self.prior.posterior(self.operator, self.draw(1, 0)[1], self.sigma_y)[1]
+    prior: Normal = GaussianPrior.smooth(SHAPE)  # noqa: RUF009 (a constant)
 
     @property
     def sd(self) -> float:
         """The root mean square over the pixels of the posterior standard deviation."""
-        return float(self.covariance.diagonal().mean().sqrt())
-
-    def mean(self, y: Tensor) -> Tensor:
-        return self.prior.posterior(self.operator, y, self.sigma_y)[0]
-
-    def exact(self, y: Tensor) -> Exact:
-        """The control for one measurement (1, ...)."""
-        return Exact(Conditioned.of(self.prior, self.operator, y, self.sigma_y))
+        return float(self.posterior.diagonal().mean().sqrt())
 
     @cached_property
     def seen(self) -> Tensor:
         """(n,), bool: the coefficients V'x that the measurement says something about (gain above a tenth of the best)."""
-        s = self.operator._fit(self.operator.singulars[None].double(), self.covariance.shape[0])[0]
+        s = self.operator._fit(self.operator.singulars[None].double(), len(self.posterior))[0]
         return s > 0.1 * s.max()
 
     @cached_property
     def spreads(self) -> Tensor:
         """(n,): the exact posterior variances of V'x."""
-        rows = self.operator.vt(self.covariance.view(-1, *self.operator.image_shape))
-        return self.operator.vt(rows.T.reshape(-1, *self.operator.image_shape)).diagonal()
+        rows = self.operator.vt(self.posterior.view(-1, *SHAPE))
+        return self.operator.vt(rows.T.reshape(-1, *SHAPE)).diagonal()
 
 
 ORACLES: dict[str, Callable[[], Oracle]] = {
@@ -132,12 +99,12 @@ def measure(
 ) -> Measured:
     """Run `solver` (None: the control) `samples` times on each of `draws` measurements."""
     x0, y = oracle.draw(draws, seed)
-    expected, rng = oracle.mean(y), Stream(seed + 1)
+    expected, rng = oracle.mean(y).view(-1, *SHAPE), Stream(seed + 1)
     if solver is None:  # the posterior covariance is the same for every y, so one control serves all, shifted
-        control = oracle.exact(y[:1])
-        zero = oracle.problem(oracle.operator(control.known.mean[None]).expand(draws * samples, *y.shape[1:]))
-        result = _last(control, zero, oracle.prior, sigmas, rng).unflatten(0, (draws, samples))
-        result = result - control.known.mean + expected[:, None]
+        zero = oracle.problem(oracle.operator(expected[:1]).expand(draws * samples, *y.shape[1:]))
+        known = Exact(oracle.conditioned(y[:1]))
+        result = _last(known, zero, oracle.prior, sigmas, rng).unflatten(0, (draws, samples))
+        result = result - expected[0] + expected[:, None]
     else:
         problem = oracle.problem(y.repeat_interleave(samples, 0))
         result = _last(solver, problem, oracle.prior, sigmas, rng).unflatten(0, (draws, samples))

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit import operators as ops
+from restorekit.bench.exam_gaussian import GaussianExam
 from restorekit.errors import BadInput
 from restorekit.priors import checkpoint, library
-from restorekit.priors.analytic import Conditioned, GaussianMixture, GaussianPrior, dense, from_basis, to_basis
+from restorekit.priors.analytic import GaussianMixture, GaussianPrior, dense, from_basis, to_basis
 from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.library import load_prior
 from restorekit.priors.precond import EDM
@@ -90,7 +91,7 @@ def test_conditioned_denoiser_is_the_wiener_filter_of_the_posterior() -> None:
     y, x = rand(1, 1, 4, 4), rand(2, 1, 4, 4, seed=1)
     mean, c = prior.posterior(operator, y, 0.05)
     sigma = torch.tensor([0.02, 1.0], dtype=F64)
-    found = Conditioned.of(prior, operator, y, 0.05)(x, sigma)
+    found = GaussianExam(operator, 0.05, prior).conditioned(y)(x, sigma)
     for i, s in enumerate(sigma):
         gain = torch.linalg.solve(c + s**2 * torch.eye(16, dtype=F64), c).T
         torch.testing.assert_close(found[i].flatten(), mean.flatten() + gain @ (x[i] - mean[0]).flatten())

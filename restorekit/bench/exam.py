@@ -1,7 +1,8 @@
 """What an exam is: a problem whose posterior can be drawn from exactly, so that a solver's samples can be judged.
 
 An exam of one's own is a dataclass on `Exam` with `prior`, `draw`, `problem` and `exact`; its moments and probabilities are
-then taken from exact draws. `restorekit bench posterior --problem mine.py:MyExam` runs it.
+then taken from 4000 exact draws, whose own error (0.016 deviations of a mean, 0.011 of a spread, 0.005 of a coverage) is in no
+standard error. `restorekit bench posterior --problem mine.py:MyExam` runs it.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Exam(ABC):
     def cdf(self, y: Tensor, v: Tensor, t: Tensor) -> Tensor:
         """(B, q, k): exact posterior probability that v'x is below t (B, q, k); v (n, k) are unit directions."""
         along = (self.exact(y, REFERENCE, 1).flatten(2) @ v).mT.contiguous().sort(2).values
-        return torch.searchsorted(along, t.mT.contiguous()).mT / REFERENCE
+        return torch.searchsorted(along, t.mT.contiguous()).mT.to(F64) / REFERENCE
 
     def conditioned(self, y: Tensor) -> Denoiser | None:
         """E[x0 | x, y] of one measurement y (1, ...), for any number of chains x; None where it is not known."""

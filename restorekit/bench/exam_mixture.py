@@ -72,8 +72,9 @@ class MixtureExam(LinearExam):
 
     def conditioned(self, y: Tensor) -> Denoiser:
         """sum_k R_k E_k[x0 | x, y], R_k the responsibilities of the posterior's components."""
-        w, m, _ = (t[0] for t in self.posterior(y[:1]))
-        _, _, deviations, vectors = self._known
+        w, m = (t[0] for t in self.posterior(y[:1])[:2])
+        kept = w > 1e-16 * w.max()
+        w, m, deviations, vectors = (t[kept] for t in (w, m, *self._known[2:]))
 
         def denoise(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             z = torch.einsum("bkn,kne->bke", x.flatten(1)[:, None] - m, vectors)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 from importlib.resources import files
 from statistics import fmean
+
+from restorekit.bench.exam_gaussian import OPERATORS
 
 
 def calibration(size: str = "quick") -> dict[str, tuple[str, str]]:
@@ -13,9 +16,11 @@ def calibration(size: str = "quick") -> dict[str, tuple[str, str]]:
     if not table.is_file():
         return {}
     with table.open("r", encoding="utf-8") as f:
-        rows = [r for r in csv.DictReader(f) if r["size"] == size and r["problem"].startswith("gauss")]
+        taken = [r for r in csv.DictReader(f) if r["size"] == size and r["problem"] in OPERATORS and not r["refused"]]
     found = {}
-    for name in {r["solver"] for r in rows}:
-        mine = [r for r in rows if r["solver"] == name]
-        found[name] = tuple(f"{fmean(float(r[k]) for r in mine):.2f}" for k in ("w2", "coverage"))
+    for name in {r["solver"] for r in taken if r["steps"] == "own"}:
+        mine = [r for r in taken if r["solver"] == name]
+        columns = [("w2",), ("coverage_measured", "coverage_unmeasured")]
+        values = [[v for r in mine for k in names if not math.isnan(v := float(r[k]))] for names in columns]
+        found[name] = tuple(f"{fmean(v):.2f}" if v else "-" for v in values)
     return found  # type: ignore[return-value]

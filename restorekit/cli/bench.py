@@ -15,22 +15,35 @@ app = typer.Typer(help="Compare solvers where the answer is known.", no_args_is_
 @app.command()
 def posterior(
     solvers: Annotated[list[str] | None, typer.Option("--solver", help="With settings, as dps:paper=true; again for more; default: all.")] = None,
-    problems: Annotated[list[str] | None, typer.Option("--problem", help="Of the table; again for more; default: all.")] = None,
+    problems: Annotated[list[str] | None, typer.Option("--problem", help="denoise, inpaint, average, blur, dense, mixture-2, mixture-8, ring, speckle-LOOKS, counts-20, or an exam of your own as file.py:Exam; again for more; default: all.", show_default=False)] = None,
+    priors: Annotated[list[str] | None, typer.Option("--prior", help="stationary, random, modes, ring; of speckle wide, narrow; again for more; default: all.", show_default=False)] = None,
+    sigmas: Annotated[list[float] | None, typer.Option("--sigma", help="Noise sigma_y of linear problems, on pictures of deviation 0.25; again for more; default: 0.002 to 0.3.", show_default=False)] = None,
     steps: Annotated[list[int] | None, typer.Option(min=2, help="Noise levels; again for more; default: the solver's own.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="More problems, measurements and samples (an hour; quick: minutes).")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Seven noises instead of four and 519 samples instead of 99 (hours; quick: minutes).")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for posterior.csv and posterior.md; a run goes on where it stopped.")] = Path("bench"),
+    out: Annotated[Path, typer.Option(help="Folder for posterior.csv, .md and .tex; a run goes on where it stopped.")] = Path("bench"),
 ) -> None:  # fmt: skip
-    """Samples against exact posteriors: distance, bias, spread, coverage. restorekit bench posterior --solver mmps --solver dps"""
+    """Samples against exact posteriors: distance, bias, spread, coverage. restorekit bench posterior --solver mmps --sigma 0.01"""
     import torch
 
     from restorekit.bench.table import run
     from restorekit.overwrite import separate
     from restorekit.spec import files
 
-    separate(files(*(solvers or ())), [out / "posterior.csv", out / "posterior.md"])
+    separate(files(*(solvers or ()), *(problems or ())), [out / f"posterior.{kind}" for kind in ("csv", "md", "tex")])
     torch.set_num_threads(1)
-    print(run(solvers or None, problems or None, list(steps or [None]), not full, seed, out))
+    print(
+        run(
+            solvers or None,
+            problems or None,
+            list(steps or [None]),
+            not full,
+            seed,
+            out,
+            priors or None,
+            sigmas or None,
+        )
+    )
 
 
 @app.command()

@@ -70,27 +70,6 @@ class GaussianPrior:
 
 
 @dataclass(frozen=True, eq=False)
-class Conditioned:
-    """The exact conditional denoiser E[x0 | x, y] of a Gaussian prior: the control that shows what the grid alone costs."""
-
-    mean: Tensor  # posterior mean (C, H, W)
-    eigenvalues: Tensor  # (n,) of the posterior covariance
-    vectors: Tensor  # (n, n), columns
-
-    @staticmethod
-    def of(prior: GaussianPrior, operator: LinearOperator, y: Tensor, sigma_y: float) -> Conditioned:
-        """y (1, ...): one measurement."""
-        mean, covariance = prior.posterior(operator, y, sigma_y)
-        values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
-        return Conditioned(mean[0], values.clamp(min=0), vectors)
-
-    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        s = per_item(sigma, x).view(-1, 1)
-        c = (x - self.mean).flatten(1) @ self.vectors
-        return self.mean + ((self.eigenvalues / (self.eigenvalues + s**2) * c) @ self.vectors.T).view_as(x)
-
-
-@dataclass(frozen=True, eq=False)
 class GaussianMixture:
     """x0 ~ sum_k w_k N(mean_k, C_k); means and variances (K, C, H, W), variances in one basis as for `GaussianPrior`."""
 
