@@ -151,7 +151,7 @@ SHORTER = {
     "despeckle": ["--steps", "3"],
     "tune": ["--crop", "32", "--budget", "6", "--pictures", "1", "--prior", "natural-fast", "--samples", "2"],
     "bench images": ["--crop", "32", "--workers", "1", "--limit", "1"],
-    "bench posterior": ["--problem", "ring", "--sigma", "0.05", "--steps", "4"],
+    "bench posterior": ["--problem", "mixture-2", "--sigma", "0.05", "--steps", "4"],
     "sample": ["--n", "2", "--steps", "3"],
     "priors eval": ["--limit", "1", "--crop", "32"],
 }

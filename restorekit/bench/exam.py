@@ -25,7 +25,7 @@ REFERENCE = 4000  # exact draws that stand for a posterior without closed form
 
 
 class Exam(ABC):
-    """Draws pairs (x0, y), states the problem, and draws from its exact posterior; float64, on the CPU.
+    """Draws pairs (x0, y), states the problem, and draws from its exact posterior; on the CPU, best in float64.
 
     Pictures are (B, C, H, W) in the numbers of the prior; n = C H W. Where `prior` has `units` (`restorekit.units`),
     `restore` gives solvers the problem in them.
@@ -48,18 +48,22 @@ class Exam(ABC):
 
     def mean(self, y: Tensor) -> Tensor:
         """(B, n): the exact posterior mean."""
-        return self.exact(y, REFERENCE, 1).flatten(2).mean(1)
+        return self._reference(y).mean(1)
 
     def covariance(self, y: Tensor) -> Tensor:
         """(B, n, n): the exact posterior covariance."""
-        off = self.exact(y, REFERENCE, 1).flatten(2)
+        off = self._reference(y)
         off = off - off.mean(1, keepdim=True)
         return off.mT @ off / (REFERENCE - 1)
 
     def cdf(self, y: Tensor, v: Tensor, t: Tensor) -> Tensor:
         """(B, q, k): exact posterior probability that v'x is below t (B, q, k); v (n, k) are unit directions."""
-        along = (self.exact(y, REFERENCE, 1).flatten(2) @ v).mT.contiguous().sort(2).values
+        along = (self._reference(y) @ v).mT.contiguous().sort(2).values
         return torch.searchsorted(along, t.mT.contiguous()).mT.to(F64) / REFERENCE
+
+    def _reference(self, y: Tensor) -> Tensor:
+        """(B, REFERENCE, n)"""
+        return self.exact(y, REFERENCE, 1).flatten(2).to(F64)
 
     def conditioned(self, y: Tensor) -> Denoiser | None:
         """E[x0 | x, y] of one measurement y (1, ...), for any number of chains x; None where it is not known."""
@@ -76,7 +80,7 @@ class Exam(ABC):
         if not isinstance(operator, LinearOperator):
             n = x0[0].numel()
             return torch.eye(n, dtype=F64), torch.zeros(n, 0, dtype=F64)
-        _, s, vh = torch.linalg.svd(dense(operator, x0[0]), full_matrices=True)
+        _, s, vh = torch.linalg.svd(dense(operator, x0[0]).to(F64), full_matrices=True)
         k = int((s > 0.1 * s.max()).sum())
         return vh[:k].T, vh[k:].T
 

@@ -26,8 +26,8 @@ CONTROL_LEVELS = 400
 class Stream(Rng):
     """One stream for a whole batch: much faster than one per sample, where samples need not be told apart."""
 
-    def __init__(self, *seed: int):
-        super().__init__([int(np.random.SeedSequence(seed).generate_state(1)[0]) if len(seed) > 1 else seed[0]])
+    def __init__(self, seed: int, *more: int):
+        super().__init__([int(np.random.SeedSequence([seed, *more]).generate_state(1)[0]) if more else seed])
 
     def normal(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generators[0], dtype=like.dtype)

@@ -110,7 +110,7 @@ def _cell(v: Any) -> str:
 def uncertain(value: float, error: float) -> str:
     """A number to the digits that its standard error allows, that of the last one in brackets: 0.951(4) is 0.951 +- 0.004.
 
-    Three digits where there is no error; a dash for NaN.
+    Three digits where there is no error, and no more than four places; a dash for NaN.
     """
     if math.isnan(value):
         return "-"
@@ -121,6 +121,8 @@ def uncertain(value: float, error: float) -> str:
         places -= 1
     if places <= 0:
         return f"{value:.0f}({error:.0f})"
+    if places > 4:
+        return f"{value:.4f}"
     return f"{value:.{places}f}({round(error * 10**places)})"
 
 

@@ -160,7 +160,7 @@ def line(row: dict[str, str]) -> list[str]:
     return [
         row["sigma_y"], row["solver"] if row["steps"] == "own" else f"{row['solver']} ({row['steps']} steps)",
         "-" if own else row["levels"], "-" if own else f"{passes:.0f}", "-" if own else f"{1e3 * float(row['seconds']):.2g}",
-        *(number(row, n) for n in NUMBERS[:10]), *(f"{float(row[n]):.2g}".replace("nan", "-") for n in ("ks", "p")), bars(row["ranks"]),
+        *(number(row, n) for n in NUMBERS[:-1]), f"{float(row['p']):.2g}".replace("nan", "-"), bars(row["ranks"]),
     ]  # fmt: skip
 
 
@@ -183,9 +183,10 @@ def overview(rows: Sequence[dict[str, str]]) -> Iterator[list[str]]:
         biases = [Figure(float(r["bias"]), float(r["bias_se"])) for r in took]
         worst = max(biases, key=lambda f: abs(f.value), default=Figure(math.nan))
         ratios = [float(r["w2"]) / float(r["floor"]) for r in took if r["w2"] != "nan"]
+        most = max((float(r["forward"]) + float(r["backward"]) for r in took), default=0.0)
         yield [
             name if steps == "own" else f"{name} ({steps} steps)", str(len(took)), str(len(mine) - len(took)),
-            f"{max((float(r['forward']) + float(r['backward']) for r in took), default=math.nan):.0f}",
+            f"{most:.0f}" if took else "-",
             span("spread_measured", "spread_unmeasured"), span("coverage_measured", "coverage_unmeasured"), uncertain(*worst),
             f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "-",
         ]  # fmt: skip
