@@ -275,11 +275,11 @@ def test_mmps_is_near_the_exact_posterior_at_the_noise_of_photographs(operator: 
 @pytest.mark.parametrize("solver", [SMC(64), Exchange(sweeps=120)])
 def test_populations_find_the_weights_of_modes_that_one_falling_level_does_not(solver: Solver) -> None:
     exam = Mixture.of(8, 2, 0.02)
-    y = exam.draw(2, 0)[1]
+    y = exam.draw(1, 0)[1]
     steps = 60 if isinstance(solver, SMC) else None
     far = []
     for each in (solver, PnPDM()):
-        x = drawn(exam, each, y, 99, 0, steps).x
+        x = drawn(exam, each, y, 59, 0, steps).x
         far.append(distances(Truth.of(exam, y), x.flatten(2), 0))
     (found, floor), (falling, _) = far
     assert found.value < 2 * floor.value + 0.05

@@ -30,8 +30,7 @@ def solvers() -> None:
         )
     Console(width=140).print(table)
     print(
-        "calls: network calls per sample by default; gradients: vector-Jacobian products per call; W2, coverage: on the Gaussian"
+        "calls: network calls per sample by default; gradients: vector-Jacobian products per call; W2: distance from the exact"
     )
-    print(
-        "problems of `restorekit bench posterior` (exact: about 0.05 and 0.9); for --noise other than Gaussian run it yourself"
-    )
+    print("posterior over that of as many exact draws, and coverage of 90 % intervals, on the Gaussian problems of")
+    print("`restorekit bench posterior` (exact: 1 and 0.9); for --noise other than Gaussian run it yourself")
