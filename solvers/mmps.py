@@ -4,30 +4,39 @@ NeurIPS 2024, section 4.2: moment matching posterior sampling.
 p(y | x_t) is taken as N(A x0, A V A' + sigma_y^2 I) with V = Cov[x0 | x_t] = sigma^2 J (Tweedie), J the Jacobian of the
 denoiser: V is applied by vector-Jacobian products, the inverse by conjugate gradients. Exact for Gaussian priors.
 For other noise laws y - A x0 and sigma_y^2 are those of one step of Fisher scoring at x0 (data_step.py).
-Deviation: a network's J is not quite symmetric; where its curvature is negative the iteration stops (base.py).
+
+Deviations. The paper's three iterations leave what is hardly measured wide and biased: here they begin along the solution
+of the level before, which changes slowly, and are preconditioned by the same system for a white prior, which knows the
+gains of A. A network's J is not quite symmetric: where its curvature is negative the iteration stops. The levels are
+followed to second order (unconditional.py) and end at a tenth of the noise, where the last mean costs 0.5 % of the variance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from restorekit.likelihood import Gaussian
-from restorekit.operators.base import conjugate_gradients
+from restorekit.operators.base import dot
+from restorekit.schedule import log_uniform
 from restorekit.solvers.data_step import gaussian, working_residual
 from restorekit.solvers.unconditional import named
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
+STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditioner sees: beyond is rounding
+
 
 @dataclass(frozen=True, eq=False)
 class MMPS(Solver):
-    """`iterations` + 1 vector-Jacobian products per network call."""
+    """At most `iterations` vector-Jacobian products per network call, the fewer the lower the noise."""
 
-    iterations: int = 5  # of the conjugate gradients
-    sampler: str = "sde"
+    iterations: int = 6  # of the conjugate gradients
+    tolerance: float = 0.01  # of their residual, at which they end before
+    prior_std: float = 0.25  # per pixel, in the unit of the picture: of the preconditioner alone
+    sampler: str = "dpm++"
 
     reference = "mmps"
     needs = "a linear operator; any noise law that says how noisy it is"
@@ -37,14 +46,21 @@ class MMPS(Solver):
     def __post_init__(self) -> None:
         if self.iterations < 1:
             raise ValueError(f"iterations={self.iterations} must be at least 1")
+        if not 0 <= self.tolerance < 1 or not self.prior_std > 0:
+            raise ValueError(
+                f"tolerance={self.tolerance:g} must be between 0 and 1, prior_std={self.prior_std:g} positive"
+            )
         named(self.sampler)
 
     @property
     def products(self) -> int:
-        return self.iterations + 1
+        return self.iterations
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return named(self.sampler).calls(len(sigmas) - 1)
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return log_uniform(steps or self.default_steps, 20.0, problem.last_level(0.1))
 
     def check(self, problem: Problem) -> None:
         if gaussian(problem.likelihood):
@@ -62,8 +78,11 @@ class MMPS(Solver):
             operator, y, sigma_y = problem.least_squares("mmps")
             part = Problem(y, operator, Gaussian(sigma_y))
         valid = 1.0 if part.mask is None else part.mask
+        least = STEEPEST * operator.spectral_norm(x) ** 2
+        u: Tensor | None = None  # of the level before
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+            nonlocal u
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
                 x0 = denoise(leaf, sigma)
@@ -72,11 +91,52 @@ class MMPS(Solver):
                 return sigma**2 * torch.autograd.grad(x0, leaf, v, retain_graph=True)[0]
 
             residual, variance, _ = working_residual(part, operator(x0.detach()))
-
-            def normal(u: Tensor) -> Tensor:
-                return valid * operator(covariance(operator.adjoint(u))) + variance * u
-
-            u = conjugate_gradients(normal, residual, iterations=self.iterations)
-            return x0.detach() + covariance(operator.adjoint(u))
+            white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)  # V of a white prior
+            rho = max(float(torch.as_tensor(variance).mean() / white), least)
+            system = _System(
+                lambda v: covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
+                lambda r: operator.gram_solve(r, rho),
+            )  # fmt: skip
+            moved, u = system.solve(residual, u, self.iterations, self.tolerance)
+            return x0.detach() + moved
 
         yield from named(self.sampler)(conditional, sigmas, x, rng)
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """(A V A' + variance I) u = r by flexible conjugate gradients, which take a preconditioner that is not quite linear."""
+
+    spread: Callable[[Tensor], Tensor]  # V A' u: what costs
+    measure: Callable[[Tensor], Tensor]  # A
+    variance: Tensor | float
+    precondition: Callable[[Tensor], Tensor]
+
+    def solve(
+        self, r: Tensor, first: Tensor | None, iterations: int, tolerance: float
+    ) -> tuple[Tensor, Tensor]:
+        """(V A' u, u) of every item of the batch, from u = 0; `first`: a direction to begin with."""
+        u, moved = torch.zeros_like(r), 0.0
+        z = self.precondition(r)
+        goal = tolerance**2 * dot(r, z)
+        p = z if first is None else first
+        for i in range(iterations):
+            rz = dot(r, z)
+            going = rz > goal
+            if not bool(going.any()):
+                break
+            spread = self.spread(p)
+            q = self.measure(spread) + self.variance * p
+            curvature = dot(p, q)
+            alpha = torch.where(going & (curvature > 0), dot(p, r) / curvature, 0.0)
+            u, moved, before = u + alpha * p, moved + _like(alpha, spread) * spread, r
+            r = r - alpha * q
+            z = self.precondition(r)
+            fresh = i == 0 and first is not None  # the direction of the level before is no residual
+            along = -dot(z, q) / curvature if fresh else dot(z, r - before) / rz
+            p = z + torch.where(going & (curvature > 0), along, 0.0) * p
+        return (moved if isinstance(moved, Tensor) else torch.zeros_like(self.spread(r))), u
+
+
+def _like(alpha: Tensor, x: Tensor) -> Tensor:
+    return alpha.view(-1, *[1] * (x.ndim - 1))
