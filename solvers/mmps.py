@@ -33,15 +33,15 @@ STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditi
 class MMPS(Solver):
     """At most `iterations` vector-Jacobian products per network call, the fewer the lower the noise."""
 
-    iterations: int = 6  # of the conjugate gradients
+    iterations: int = 3  # of the conjugate residuals
     tolerance: float = 0.01  # of their residual, at which they end before
     prior_std: float = 0.25  # per pixel, in the unit of the picture: of the preconditioner alone
-    sampler: str = "dpm++"
+    sampler: str = "sde1"
 
     reference = "mmps"
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
-    default_steps = 25
+    default_steps = 50
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
@@ -60,7 +60,7 @@ class MMPS(Solver):
         return named(self.sampler).calls(len(sigmas) - 1)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        return log_uniform(steps or self.default_steps, 20.0, problem.last_level(0.1))
+        return log_uniform(steps or self.default_steps, 10.0, problem.last_level(0.1))
 
     def check(self, problem: Problem) -> None:
         if gaussian(problem.likelihood):
@@ -105,37 +105,43 @@ class MMPS(Solver):
 
 @dataclass(frozen=True, eq=False)
 class _System:
-    """(A V A' + variance I) u = r by flexible conjugate gradients, which take a preconditioner that is not quite linear."""
+    """(A V A' + variance I) u = r by conjugate residuals, which take a V that is not quite symmetric (GCR: Eisenstat, Elman,
+    Schultz, SIAM J. Numer. Anal. 1983), in the norm of the preconditioner."""
 
     spread: Callable[[Tensor], Tensor]  # V A' u: what costs
     measure: Callable[[Tensor], Tensor]  # A
     variance: Tensor | float
     precondition: Callable[[Tensor], Tensor]
 
-    def solve(
-        self, r: Tensor, first: Tensor | None, iterations: int, tolerance: float
-    ) -> tuple[Tensor, Tensor]:
+    def solve(self, r: Tensor, first: Tensor | None, iterations: int, tolerance: float) -> tuple[Tensor, Tensor]:
         """(V A' u, u) of every item of the batch, from u = 0; `first`: a direction to begin with."""
-        u, moved = torch.zeros_like(r), 0.0
-        z = self.precondition(r)
+        z, asked = self.precondition(r), r
         goal = tolerance**2 * dot(r, z)
-        p = z if first is None else first
+        u, moved = torch.zeros_like(r), torch.zeros_like(self.spread(r)) if iterations < 1 else None
+        seen = torch.zeros_like(r)  # A V A' u
+        basis: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []  # directions, what becomes of them, and that preconditioned
         for i in range(iterations):
-            rz = dot(r, z)
-            going = rz > goal
+            going = dot(r, z) > goal
             if not bool(going.any()):
                 break
+            p = first if i == 0 and first is not None else z
             spread = self.spread(p)
             q = self.measure(spread) + self.variance * p
-            curvature = dot(p, q)
-            alpha = torch.where(going & (curvature > 0), dot(p, r) / curvature, 0.0)
-            u, moved, before = u + alpha * p, moved + _like(alpha, spread) * spread, r
-            r = r - alpha * q
-            z = self.precondition(r)
-            fresh = i == 0 and first is not None  # the direction of the level before is no residual
-            along = -dot(z, q) / curvature if fresh else dot(z, r - before) / rz
-            p = z + torch.where(going & (curvature > 0), along, 0.0) * p
-        return (moved if isinstance(moved, Tensor) else torch.zeros_like(self.spread(r))), u
+            w = self.precondition(q)
+            for p_, spread_, q_, w_ in basis:
+                along = dot(q, w_) / dot(q_, w_).clamp(min=1e-30)
+                p, q, w = p - along * p_, q - along * q_, w - along * w_
+                spread = spread - _like(along, spread) * spread_
+            basis.append((p, spread, q, w))
+            alpha = torch.where(going, dot(q, z) / dot(q, w).clamp(min=1e-30), 0.0)
+            step = _like(alpha, spread) * spread
+            u, moved = u + alpha * p, step if moved is None else moved + step
+            seen = seen + alpha * (q - self.variance * p)
+            r, z = r - alpha * q, z - alpha * w
+        assert moved is not None
+        # No further than the measurement asks for: an exact V never goes beyond, and one of a network may.
+        most = dot(asked, seen) / dot(seen, seen).clamp(min=1e-30)
+        return _like(most.clamp(0, 1), moved) * moved, u
 
 
 def _like(alpha: Tensor, x: Tensor) -> Tensor:
