@@ -55,7 +55,8 @@ class Operator(ABC):
         return replace(self, **{k: move(v) for k, v in moved.items() if isinstance(v, kinds)})
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """The scalar product of each item of the batch, (B, 1, ...)."""
     return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))
 
 
@@ -79,23 +80,23 @@ def conjugate_gradients(
     x = torch.zeros_like(b) if x is None else x
     r = b - apply(x) if bool(x.any()) else b
     z = precondition(r)
-    p, rz = z, _dot(r, z)
+    p, rz = z, dot(r, z)
     scale = z if r is b else precondition(b)
-    goal = (tolerance**2 * _dot(scale, scale)).clamp(min=torch.finfo(b.dtype).tiny)
+    goal = (tolerance**2 * dot(scale, scale)).clamp(min=torch.finfo(b.dtype).tiny)
     del scale  # a picture's worth of memory
     for _ in range(iterations):
-        open_ = _dot(z, z) > goal
+        open_ = dot(z, z) > goal
         if not bool(open_.any()):
             break
         q = apply(p)
-        curvature = _dot(p, q)
+        curvature = dot(p, q)
         alpha = torch.where(open_ & (curvature > 0), rz / curvature, 0.0)  # items that are done stay as they are
         x, r = x + alpha * p, r - alpha * q
         z = precondition(r)
-        following = _dot(r, z)
+        following = dot(r, z)
         p = z + torch.where(open_, following / rz, 0.0) * p
         rz = following
-    if must_converge and bool((_dot(z, z) > goal).any()):
+    if must_converge and bool((dot(z, z) > goal).any()):
         raise Unsupported(
             f"the pseudo-inverse of this operator does not converge in {iterations} iterations (too ill-conditioned); "
             "use a solver that does without it: `--solver hqs`, diffpir or dps"
@@ -119,6 +120,11 @@ class LinearOperator(Operator):
         return conjugate_gradients(
             lambda v: self.adjoint(self(v)) + rho * v, b, x, lambda r: self.precondition(r, rho), tolerance=tolerance
         )
+
+    def gram_solve(self, r: Tensor, rho: float) -> Tensor:
+        """(A A' + rho I)^-1 r for rho > 0, by that of A'A (Woodbury); exact to rounding over rho in units of |A|^2."""
+        inside = self.normal_solve(self.adjoint(r), rho, tolerance=10 * torch.finfo(r.dtype).eps)
+        return (r - self(inside)) / rho
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:
         """A cheap approximation of (A'A + rho I)^-1 r."""
@@ -146,7 +152,7 @@ class LinearOperator(Operator):
     def estimate(self, y: Tensor) -> Tensor:
         """The best constant picture plus a damped least-squares correction of it (noise is hardly amplified)."""
         flat = self(y.new_ones((1, *self.image_shape))).expand_as(y)
-        level = (_dot(flat, y) / _dot(flat, flat).clamp(min=1e-12)).view(-1, 1, 1, 1)  # A 1 = 0: of no use, not NaN
+        level = (dot(flat, y) / dot(flat, flat).clamp(min=1e-12)).view(-1, 1, 1, 1)  # A 1 = 0: of no use, not NaN
         correction = self.adjoint(y - flat * level.view(-1, *[1] * (y.ndim - 1)))
         return level + self.normal_solve(correction, 1e-2, tolerance=1e-3)
 
@@ -204,6 +210,9 @@ class SVDOperator(LinearOperator):
     def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
         squares = self._fit(self.singulars.to(b)[None] ** 2, math.prod(self.image_shape))
         return self.v(self.vt(b) / (squares + rho))
+
+    def gram_solve(self, r: Tensor, rho: float) -> Tensor:
+        return self.u(self.ut(r) / (self._fit(self.singulars.to(r)[None] ** 2, self.m) + rho))
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:
         return self.normal_solve(r, rho)

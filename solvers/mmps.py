@@ -4,47 +4,63 @@ NeurIPS 2024, section 4.2: moment matching posterior sampling.
 p(y | x_t) is taken as N(A x0, A V A' + sigma_y^2 I) with V = Cov[x0 | x_t] = sigma^2 J (Tweedie), J the Jacobian of the
 denoiser: V is applied by vector-Jacobian products, the inverse by conjugate gradients. Exact for Gaussian priors.
 For other noise laws y - A x0 and sigma_y^2 are those of one step of Fisher scoring at x0 (data_step.py).
-Deviation: a network's J is not quite symmetric; where its curvature is negative the iteration stops (base.py).
+
+Deviations. The paper's three iterations leave what is hardly measured wide and biased: here they begin along the solution
+of the level before, which changes slowly, and are preconditioned by the same system for a white prior, which knows the
+gains of A. A network's J is not quite symmetric: where its curvature is negative the iteration stops. The levels are
+followed to second order (unconditional.py) and end at a tenth of the noise, where the last mean costs 0.5 % of the variance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from restorekit.likelihood import Gaussian
-from restorekit.operators.base import conjugate_gradients
+from restorekit.operators.base import dot
+from restorekit.schedule import log_uniform
 from restorekit.solvers.data_step import gaussian, working_residual
 from restorekit.solvers.unconditional import named
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
+STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditioner sees: beyond is rounding
+
 
 @dataclass(frozen=True, eq=False)
 class MMPS(Solver):
-    """`iterations` + 1 vector-Jacobian products per network call."""
+    """At most `iterations` vector-Jacobian products per network call, the fewer the lower the noise."""
 
-    iterations: int = 5  # of the conjugate gradients
-    sampler: str = "sde"
+    iterations: int = 3  # of the conjugate residuals
+    tolerance: float = 0.01  # of their residual, at which they end before
+    prior_std: float = 0.25  # per pixel, in the unit of the picture: of the preconditioner alone
+    sampler: str = "sde1"
 
     reference = "mmps"
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
-    default_steps = 25
+    default_steps = 50
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
             raise ValueError(f"iterations={self.iterations} must be at least 1")
+        if not 0 <= self.tolerance < 1 or not self.prior_std > 0:
+            raise ValueError(
+                f"tolerance={self.tolerance:g} must be between 0 and 1, prior_std={self.prior_std:g} positive"
+            )
         named(self.sampler)
 
     @property
     def products(self) -> int:
-        return self.iterations + 1
+        return self.iterations
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return named(self.sampler).calls(len(sigmas) - 1)
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return log_uniform(steps or self.default_steps, 10.0, problem.last_level(0.1))
 
     def check(self, problem: Problem) -> None:
         if gaussian(problem.likelihood):
@@ -62,8 +78,11 @@ class MMPS(Solver):
             operator, y, sigma_y = problem.least_squares("mmps")
             part = Problem(y, operator, Gaussian(sigma_y))
         valid = 1.0 if part.mask is None else part.mask
+        least = STEEPEST * operator.spectral_norm(x) ** 2
+        u: Tensor | None = None  # of the level before
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+            nonlocal u
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
                 x0 = denoise(leaf, sigma)
@@ -72,11 +91,58 @@ class MMPS(Solver):
                 return sigma**2 * torch.autograd.grad(x0, leaf, v, retain_graph=True)[0]
 
             residual, variance, _ = working_residual(part, operator(x0.detach()))
-
-            def normal(u: Tensor) -> Tensor:
-                return valid * operator(covariance(operator.adjoint(u))) + variance * u
-
-            u = conjugate_gradients(normal, residual, iterations=self.iterations)
-            return x0.detach() + covariance(operator.adjoint(u))
+            white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)  # V of a white prior
+            rho = max(float(torch.as_tensor(variance).mean() / white), least)
+            system = _System(
+                lambda v: covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
+                lambda r: operator.gram_solve(r, rho),
+            )  # fmt: skip
+            moved, u = system.solve(residual, u, self.iterations, self.tolerance)
+            return x0.detach() + moved
 
         yield from named(self.sampler)(conditional, sigmas, x, rng)
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """(A V A' + variance I) u = r by conjugate residuals, which take a V that is not quite symmetric (GCR: Eisenstat, Elman,
+    Schultz, SIAM J. Numer. Anal. 1983), in the norm of the preconditioner."""
+
+    spread: Callable[[Tensor], Tensor]  # V A' u: what costs
+    measure: Callable[[Tensor], Tensor]  # A
+    variance: Tensor | float
+    precondition: Callable[[Tensor], Tensor]
+
+    def solve(self, r: Tensor, first: Tensor | None, iterations: int, tolerance: float) -> tuple[Tensor, Tensor]:
+        """(V A' u, u) of every item of the batch, from u = 0; `first`: a direction to begin with."""
+        z, asked = self.precondition(r), r
+        goal = tolerance**2 * dot(r, z)
+        u, moved = torch.zeros_like(r), torch.zeros_like(self.spread(r)) if iterations < 1 else None
+        seen = torch.zeros_like(r)  # A V A' u
+        basis: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []  # directions, what becomes of them, and that preconditioned
+        for i in range(iterations):
+            going = dot(r, z) > goal
+            if not bool(going.any()):
+                break
+            p = first if i == 0 and first is not None else z
+            spread = self.spread(p)
+            q = self.measure(spread) + self.variance * p
+            w = self.precondition(q)
+            for p_, spread_, q_, w_ in basis:
+                along = dot(q, w_) / dot(q_, w_).clamp(min=1e-30)
+                p, q, w = p - along * p_, q - along * q_, w - along * w_
+                spread = spread - _like(along, spread) * spread_
+            basis.append((p, spread, q, w))
+            alpha = torch.where(going, dot(q, z) / dot(q, w).clamp(min=1e-30), 0.0)
+            step = _like(alpha, spread) * spread
+            u, moved = u + alpha * p, step if moved is None else moved + step
+            seen = seen + alpha * (q - self.variance * p)
+            r, z = r - alpha * q, z - alpha * w
+        assert moved is not None
+        # No further than the measurement asks for: an exact V never goes beyond, and one of a network may.
+        most = dot(asked, seen) / dot(seen, seen).clamp(min=1e-30)
+        return _like(most.clamp(0, 1), moved) * moved, u
+
+
+def _like(alpha: Tensor, x: Tensor) -> Tensor:
+    return alpha.view(-1, *[1] * (x.ndim - 1))
