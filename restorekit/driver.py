@@ -71,7 +71,7 @@ def in_latents(problem: Problem, prior: Latent) -> Problem:
     def decode(z: Tensor) -> Tensor:
         return prior.decode(z)[..., :height, :width]
 
-    return replace(problem, operator=Decoded((c, h, w), operator, decode, prior.encode))
+    return replace(problem, operator=Decoded((c, h, w), operator, decode, prior.encode, gain=1.0))
 
 
 def as_seen(problem: Problem, prior: Denoiser | Latent) -> Problem:

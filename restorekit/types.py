@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -17,7 +18,8 @@ from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Inpaint
 from restorekit.schedule import log_uniform
 
-LEAST = 2e-4  # the lowest noise level that a schedule ends at: a clean measurement counts as one of noise 1e-3
+CLEAN = 1e-3  # the noise of a clean measurement, in the unit of the picture: what has less counts as one of this
+LEAST = 0.2 * CLEAN  # the lowest noise level that a schedule ends at
 
 
 class Denoiser(Protocol):
@@ -116,12 +118,21 @@ class Problem:
             used *= float((self.operator.mask > 0).float().mean())
         return float((2 * self.nll(x).sum() / max(used, 1.0)).sqrt())
 
-    def least_squares(self, solver: str) -> tuple[LinearOperator, Tensor, float]:
+    @property
+    def gain(self) -> float:
+        """The largest gain of the operator, above 0: by it noise of y is to be divided to be one of the picture."""
+        return max(self.operator.spectral_norm(self.y), torch.finfo(self.y.dtype).tiny)
+
+    def least_squares(self, solver: str, least: float = 0.0) -> tuple[LinearOperator, Tensor, float]:
         """(A, y, sigma_y) of an equal problem y = A x + sigma_y n: unequal noise and masks are folded into A and y.
 
+        least: less noise than this, in the unit of the picture, counts as this (`CLEAN`), where no noise cannot be had.
         Raises `Unsupported` in the name of `solver` where the problem is not linear and Gaussian.
         """
         operator, sigma = self.linear(solver), self._sigma(solver)
+        if least > 0:
+            floor = least * self.gain
+            sigma = sigma.clamp(min=floor) if isinstance(sigma, Tensor) else max(sigma, floor)
         if isinstance(sigma, float) and self.mask is None:
             return operator, self.y, sigma
         weight = (1.0 if self.mask is None else self.mask) / torch.as_tensor(sigma).to(self.y)
@@ -136,25 +147,31 @@ class Problem:
         return self.operator
 
     def noise_level(self) -> float:
-        """The standard deviation of the noise, a low value of it where it varies; for schedules."""
+        """The standard deviation of the noise, a low value of it where it varies, in the unit of y; for schedules.
+
+        Of a law that does not say how noisy it is, that of noise drawn by it at y; where that fails, 0.02 of a picture.
+        """
         law = self.likelihood
         if isinstance(law, Gaussian):
-            return float(torch.as_tensor(law.sigma).min())
+            return float(torch.as_tensor(law.sigma, dtype=torch.float64).min())
         try:
             return float(law.information(self.y).flatten().float().median() ** -0.5)
         except Unsupported:
-            return 0.02
+            one = self.y[:1]
+            off = (law.sample(one, torch.Generator().manual_seed(0)) - one).abs().double()
+            drawn = float(off.median()) / 0.6745 or float(off.square().mean().sqrt())
+            return drawn if 0 < drawn < math.inf else 0.02 * self.gain
 
     def picture_noise(self) -> float:
         """The standard deviation of the noise in the unit of the picture: how closely its best measured part is known.
 
         The noise over the largest gain of the operator (four times it for means of 4x4 pixels, whose gain is 1/4), as many
         measurements of the same pixels together say more than each. Values are weighted by their own noise where it is
-        given for each, none of them below the lowest 5 %. The gain of an operator that is not linear is taken for 1.
+        given for each, none of them below the lowest 5 %. The gain of an operator that is not linear is that at grey.
         """
         a = self.operator
         if not isinstance(a, LinearOperator):
-            return self.noise_level()
+            return self.noise_level() / self.gain
         try:
             sigma = self._sigma("")
         except Unsupported:

@@ -17,14 +17,15 @@ from torch import Tensor
 
 from restorekit.errors import Unsupported
 from restorekit.solvers.spectral import Spectrum, ancestral, check_eta
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 
 def refuse_amplified_noise(problem: Problem, solver: str) -> None:
-    """Raise `Unsupported` where A+ would multiply the noise by more than 30."""
+    """Raise `Unsupported` where A+ would multiply the noise by more than 30 times what the largest gain makes of it."""
     operator, y, sigma_y = problem.least_squares(solver)
+    gain = operator.spectral_norm(y)
     noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype).to(y.device)
-    if sigma_y > 1e-3 and float(operator.pinv(noise).norm() / noise.norm()) > 30:
+    if sigma_y > CLEAN * gain and float(operator.pinv(noise).norm() / noise.norm()) * gain > 30:
         raise Unsupported(
             f"{solver} would amplify the noise more than 30 times here; use `--solver ddnm+`, ddrm or diffpir"
         )

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from restorekit.schedule import log_uniform, vp_uniform
-from restorekit.solvers.data_step import FLOOR, check_data_step, data_step
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.data_step import check_data_step, data_step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 PUBLISHED = (0.25, 0.1, 100.0)  # lambda (its 1 in mixed units), zeta for blur, the first of its levels
 
@@ -89,8 +89,13 @@ class HQS(Solver):
         check_data_step(problem, "hqs")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """From `first` down to the noise of the measurement (0.001 at least), log-uniform; a single step is at that noise."""
-        last = max(FLOOR, problem.noise_level())
+        """From `first` down to the noise in the picture (0.001 at least), log-uniform; a single step is at that noise.
+
+        Per pixel: of a mean over 16 pixels each of them has the noise, though together they are known four times worse.
+        """
+        white = problem.operator(problem.y.new_ones((1, *problem.operator.image_shape))).abs().mean()
+        each = problem.noise_level() / max(float(white), torch.finfo(white.dtype).tiny)
+        last = max(CLEAN, min(problem.picture_noise(), each))
         first = self.first if self.first > last else 4 * last
         return [last, 0.0] if steps == 1 else log_uniform(steps or self.default_steps, first, last)
 

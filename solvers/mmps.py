@@ -19,7 +19,7 @@ from restorekit.likelihood import Gaussian
 from restorekit.operators.base import conjugate_gradients
 from restorekit.solvers.data_step import gaussian, working_residual
 from restorekit.solvers.unconditional import named
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class MMPS(Solver):
     ) -> Iterator[Step]:
         operator, part = problem.linear("mmps"), problem
         if gaussian(problem.likelihood):  # unequal noise and masks folded into the operator
-            operator, y, sigma_y = problem.least_squares("mmps")
+            operator, y, sigma_y = problem.least_squares("mmps", CLEAN)
             part = Problem(y, operator, Gaussian(sigma_y))
         valid = 1.0 if part.mask is None else part.mask
 
@@ -76,7 +76,7 @@ class MMPS(Solver):
             def normal(u: Tensor) -> Tensor:
                 return valid * operator(covariance(operator.adjoint(u))) + variance * u
 
-            u = conjugate_gradients(normal, residual, iterations=self.iterations)
+            u = conjugate_gradients(normal, residual, iterations=self.iterations, orthogonal=True)
             return x0.detach() + covariance(operator.adjoint(u))
 
         yield from named(self.sampler)(conditional, sigmas, x, rng)
