@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.schedule import vp_uniform
 from restorekit.solvers.spectral import Spectrum, ancestral, check_eta
 from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
@@ -67,7 +68,9 @@ class DDNMPlus(Solver):
 
     eta: float | None = 0.85  # share of fresh noise in what is not measured; None: ancestral
     travel: tuple[int, int] = (1, 1)  # (1, 1): off; (10, 3) helps large holes
-    paper: bool = False  # coefficients noisier than the level are pulled to y at every step
+    paper: bool = (
+        False  # coefficients noisier than the level are pulled to y at every step; 100 levels of the DDPM time
+    )
 
     reference = "ddnm"
     tunable = {"eta": (0.0, 1.0)}
@@ -80,6 +83,9 @@ class DDNMPlus(Solver):
 
     def check(self, problem: Problem) -> None:
         problem.spectral("ddnm+")
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return vp_uniform(steps or 100) if self.paper else super().schedule(problem, steps)
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return (len(sigmas) - 1) * self.travel[1]

@@ -3,7 +3,7 @@
 Zhu et al., "Denoising Diffusion Models for Plug-and-Play Image Restoration", CVPRW 2023, Algorithm 1;
 Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", TPAMI 2021, eqs 6 and 7.
 The published code mixes units: its lambda = 1 is 1/4 here, where all sigmas are in the unit of the picture (paper=True: that,
-its zeta for blur, and levels uniform in the DDPM time).
+its zeta for blur, and its quadratic grid of DDPM times).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import log_uniform, vp_uniform
+from restorekit.schedule import log_uniform, vp_quadratic
 from restorekit.solvers.data_step import check_data_step, data_step
 from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
@@ -29,7 +29,7 @@ class DiffPIR(Solver):
     lambda_: float = 1.0  # weight of the prior in the data step
     zeta: float = 1.0  # share of fresh noise; 0.3 is closer to exact posteriors, but only with an exact denoiser
     first: float = 1.0  # noise level to start from; 10 forgets the first estimate altogether
-    paper: bool = False  # lambda = 1/4, zeta = 0.1, 100 levels of the DDPM time
+    paper: bool = False  # lambda = 1/4, zeta = 0.1, 100 levels, quadratic in the DDPM time
 
     reference = "diffpir"
     tunable = {"lambda_": (0.2, 5.0), "zeta": (0.0, 1.0), "first": (0.2, 10.0)}
@@ -51,7 +51,7 @@ class DiffPIR(Solver):
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         if self.paper:
-            return vp_uniform(steps or 100)
+            return vp_quadratic(steps or 100)
         return log_uniform(steps or self.default_steps, self.first, min(problem.last_level(), 0.5 * self.first))
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from restorekit.operators.base import near
+from restorekit.schedule import vp_uniform
 from restorekit.solvers.unconditional import Sampler, named, reverse
 from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
@@ -25,7 +26,7 @@ class PiGDM(Solver):
 
     prior_std: float = 0.25  # s per pixel, in the unit of the picture: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
     sampler: str = "sde"
-    paper: bool = False  # the published weight and steps, with prior_std = 1/2
+    paper: bool = False  # the published weight and steps, with prior_std = 1/2, and 100 levels of the DDPM time
 
     reference = "pigdm"
     tunable = {"prior_std": (0.05, 0.5)}
@@ -40,6 +41,9 @@ class PiGDM(Solver):
 
     def process(self) -> Sampler:
         return named("ddpm" if self.paper else self.sampler)
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return vp_uniform(steps or 100) if self.paper else super().schedule(problem, steps)
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return self.process().calls(len(sigmas) - 1)

@@ -109,8 +109,8 @@ ROWS = {
     "dps bayes": Row(DPS(1.0), log_uniform(100), {  # all of it: biased towards y, 10 to 25 % under-dispersed
         "denoise": (0.265, 0.776, NONE, 0.775), "inpaint": (0.265, 0.771, 0.815, 0.785),
         "average": (0.23, 0.758, 0.922, 0.795), "blur": (0.15, 0.858, 0.90, 0.83)}),
-    # Five times the step of the paper makes up for a fifth of its 1000 steps. Its strength knows nothing of sigma_y.
-    "dps paper": Row(DPS(5.0, paper=True), vp_uniform(200, 10.0, 0.005), {"denoise": (0.26, 0.87, NONE, 0.79)},
+    # For pictures so small, five times the step of the paper makes up for a fifth of its 1000 steps. Its strength knows nothing of sigma_y.
+    "dps paper": Row(DPS(5 * math.sqrt(144 / 196608), paper=True), vp_uniform(200, 10.0, 0.005), {"denoise": (0.26, 0.87, NONE, 0.79)},
         {"draws": 6, "samples": 12}),
     # Exact for Gaussian priors but for the grid and five iterations: as good as the control at twice the levels.
     "mmps": Row(MMPS(), log_uniform(25), {
