@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from restorekit.errors import Unsupported
+from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Gaussian, Joint, Likelihood
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Weighted
@@ -72,7 +72,8 @@ def _fits(shape: Sequence[int], y: Sequence[int]) -> bool:
 class Problem:
     """A measurement y of shape (B, ...), how it came about (`operator`) and its noise (`likelihood`).
 
-    `mask`, broadcastable to y, is 1 where y is valid and 0 where it is to be ignored.
+    `mask`, broadcastable to y, is 1 where y is valid and 0 where it is to be ignored. Raises `BadInput` where y or the mask
+    is no tensor, or y not of floating numbers; noise given as a tensor takes the dtype of y.
     """
 
     y: Tensor
@@ -82,6 +83,22 @@ class Problem:
 
     def __post_init__(self) -> None:
         law, a = self.likelihood, self.operator
+        for name, value in (("y", self.y), ("mask", self.mask)):
+            if value is not None and not isinstance(value, Tensor):
+                raise BadInput(
+                    f"{name} is a {type(value).__name__}; make it a tensor (B, ...): torch.as_tensor({name})[None]"
+                )
+        if not self.y.is_floating_point():
+            raise BadInput(
+                f"y is {self.y.dtype}; make it floating, in the unit of the operator: y.float() / 255 for bytes"
+            )
+        if not isinstance(a, Operator) or not isinstance(law, Likelihood):
+            raise BadInput(
+                f"a Problem is y, an Operator and a Likelihood, got {type(a).__name__} and {type(law).__name__}"
+            )
+        if isinstance(law, Gaussian) and isinstance(law.sigma, Tensor) and law.sigma.dtype != self.y.dtype:
+            law = Gaussian(law.sigma.to(self.y.dtype))
+            object.__setattr__(self, "likelihood", law)
         # What a file holds behind the mask was not measured; a mask times it is 0. A y of another shape is refused later.
         if isinstance(a, Inpaint) and _fits(a.mask.shape, self.y.shape):
             object.__setattr__(self, "y", torch.where(a.mask.to(self.y.device) > 0, self.y, 0.0))
