@@ -252,6 +252,9 @@ class Solver(ABC):
     needs: ClassVar[str] = "any operator and noise law with a gradient"
     gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
     default_steps: ClassVar[int] = 50
+    # Fewer levels than this are worth a warning: on small Gaussian problems the mean is more than half a posterior deviation
+    # farther off than at `default_steps`, or a spread half as large again or a third less (tests/test_least_levels.py).
+    least_steps: ClassVar[int] = 1
     tunable: ClassVar[dict[str, tuple[float, float]]] = {}  # what `restorekit tune` searches: setting -> least, most
 
     @abstractmethod
@@ -270,6 +273,16 @@ class Solver(ABC):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         """The solver's own noise levels, in units of a picture on [0, 1]."""
         return log_uniform(steps or self.default_steps, 10.0, problem.last_level())
+
+    def doubts(self, problem: Problem, sigmas: Sequence[float]) -> str | None:
+        """What speaks against a schedule of so few levels, in one line; None where nothing does."""
+        levels = len(sigmas) - 1
+        if levels >= self.least_steps:
+            return None
+        return (
+            f"{type(self).__name__} is far off with {levels} noise level{'s' * (levels > 1)}; take at least {self.least_steps} "
+            f"({self.default_steps} is its default), or a solver that needs fewer, such as hqs"
+        )
 
     def calls(self, sigmas: Sequence[float]) -> int:
         """Network calls for a schedule: the NFE that the run must count."""

@@ -37,6 +37,7 @@ class DAPS(Solver):
 
     reference = "daps"
     tunable = {"inner": (2, 10)}
+    least_steps = 25
     default_steps = 50
 
     def __post_init__(self) -> None:

@@ -39,6 +39,7 @@ class DDNM(Solver):
     eta: float | None = 0.85  # share of fresh noise; None: ancestral
 
     reference = "ddnm"
+    least_steps = 16
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
 
@@ -73,6 +74,7 @@ class DDNMPlus(Solver):
     )
 
     reference = "ddnm"
+    least_steps = 13
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"
 

@@ -26,6 +26,7 @@ class DDRM(Solver):
     paper: bool = False  # coefficients noisier than the level are pulled to y at every step; 20 levels of the DDPM time
 
     reference = "ddrm"
+    least_steps = 13
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"
 

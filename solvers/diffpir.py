@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.operators.diagonal import Identity
 from restorekit.schedule import log_uniform, vp_quadratic
 from restorekit.solvers.data_step import check_data_step, data_step
 from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
@@ -32,6 +33,7 @@ class DiffPIR(Solver):
     paper: bool = False  # lambda = 1/4, zeta = 0.1, 100 levels, quadratic in the DDPM time
 
     reference = "diffpir"
+    least_steps = 20
     tunable = {"lambda_": (0.2, 5.0), "zeta": (0.0, 1.0), "first": (0.2, 10.0)}
     needs = "a linear operator; Gaussian noise, counts or speckle"
 
@@ -79,6 +81,7 @@ class HQS(Solver):
     tunable = {"lambda_": (0.05, 2.0), "first": (0.1, 2.0)}
     samples = False
     default_steps = 8
+    least_steps = 3
     needs = DiffPIR.needs
 
     def __post_init__(self) -> None:
@@ -98,6 +101,10 @@ class HQS(Solver):
         last = max(CLEAN, min(problem.picture_noise(), each))
         first = self.first if self.first > last else 4 * last
         return [last, 0.0] if steps == 1 else log_uniform(steps or self.default_steps, first, last)
+
+    def doubts(self, problem: Problem, sigmas: Sequence[float]) -> str | None:
+        """To denoise, one call at the noise is exact."""
+        return None if isinstance(problem.operator, Identity) else super().doubts(problem, sigmas)
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
         return problem.estimate() if begin is None else begin

@@ -34,6 +34,7 @@ class DPS(Solver):
     reference = "dps"
     tunable = {"scale": (0.1, 2.0)}
     gradient = True
+    least_steps = 13
     default_steps = 200
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:

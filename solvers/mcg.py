@@ -32,6 +32,7 @@ class MCG(Solver):
     tunable = {"scale": (0.1, 10.0)}
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
     gradient = True
+    least_steps = 8
     default_steps = 200
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ class MMPS(Solver):
     reference = "mmps"
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
+    least_steps = 6
     default_steps = 25
 
     def __post_init__(self) -> None:

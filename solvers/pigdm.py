@@ -32,6 +32,7 @@ class PiGDM(Solver):
     tunable = {"prior_std": (0.05, 0.5)}
     needs = "a linear operator and Gaussian noise"
     gradient = True
+    least_steps = 8
     default_steps = 25
 
     def __post_init__(self) -> None:

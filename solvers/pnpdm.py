@@ -34,6 +34,7 @@ class PnPDM(Solver):
 
     reference = "pnpdm"
     tunable = {"inner": (2, 12)}
+    least_steps = 16
     default_steps = 40
 
     def __post_init__(self) -> None:

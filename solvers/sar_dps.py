@@ -54,6 +54,7 @@ class SARDPS(Solver):
     tunable = {"first": (0.3, 10.0)}
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
+    least_steps = 5
     default_steps = 13
 
     def __post_init__(self) -> None:

@@ -40,6 +40,7 @@ class SMC(Solver):
     needs = "a linear operator and Gaussian noise; a small picture"
     gradient = True
     default_steps = 100
+    least_steps = 10
 
     def __post_init__(self) -> None:
         if self.particles < 2 or self.prior_std <= 0:

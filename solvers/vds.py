@@ -39,6 +39,7 @@ class VDS(Solver):
     tunable = {"lambda_": (0.1, 2.0), "lr": (0.01, 0.2), "first": (0.2, 10.0)}
     samples = False
     default_steps = 200
+    least_steps = 100
 
     def __post_init__(self) -> None:
         if not ((self.lambda_ is None or self.lambda_ > 0) and min(self.lr, self.first, self.prior_std) > 0):
