@@ -39,6 +39,40 @@ class Operator(ABC):
         """A crude picture (B, C, H, W) from a measurement, to start from: here grey everywhere."""
         return y.new_full((len(y), *self.image_shape), 0.5)
 
+    def spectral_norm(self, like: Tensor, iterations: int = 10) -> float:
+        """The largest gain |J d| / |d| of the derivative J at a grey picture with a little texture; `like` gives dtype and device.
+
+        By power iteration, J by differences and J' by autograd; where there is no gradient, the gain in a random direction.
+        """
+        key = (like.dtype, like.device)
+        if key not in self._norms:
+            self._norms[key] = self._norm(like, iterations)
+        return self._norms[key]
+
+    @cached_property
+    def _norms(self) -> dict[tuple[torch.dtype, torch.device], float]:
+        return {}
+
+    @torch.no_grad()
+    def _norm(self, like: Tensor, iterations: int) -> float:
+        generator = torch.Generator().manual_seed(0)
+        x, d = (torch.randn((1, *self.image_shape), generator=generator, dtype=torch.float64).to(like) for _ in "xd")
+        x, d, h, gain = 0.5 + 0.1 * x, 1 + 0.1 * d, 1e-2, 0.0
+        for _ in range(iterations):
+            d = d / d.square().mean().sqrt().clamp(min=torch.finfo(d.dtype).tiny)
+            change = (self(x + h * d) - self(x)) / h
+            gain = max(gain, float(change.norm() / d.norm()))
+            try:
+                with torch.enable_grad():
+                    leaf = x.clone().requires_grad_(True)
+                    y = self(leaf)
+            except RuntimeError:  # goes through NumPy
+                break
+            if not y.requires_grad:
+                break
+            (d,) = torch.autograd.grad(y, leaf, change)
+        return gain
+
     def inside(self, x: Tensor) -> Tensor:
         """What of pictures (B, C, H, W) lies in the frame of the measurement: all of it, unless an operator says otherwise."""
         return x
@@ -104,6 +138,14 @@ def conjugate_gradients(
     return x
 
 
+def near(like: Tensor) -> float:
+    """The tolerance of an iteration whose result a denoiser takes on: 1e-4, finer than which no picture needs to be.
+
+    In float64, which only those take who compare, it does not show in a result.
+    """
+    return 1e-9 if like.dtype == torch.float64 else 1e-4
+
+
 @dataclass(frozen=True, eq=False)
 class LinearOperator(Operator):
     """Write the call; adjoint (autograd), pseudo-inverse and normal solve (conjugate gradients) follow."""
@@ -130,10 +172,12 @@ class LinearOperator(Operator):
         """A cheap approximation of (A'A + rho I)^-1 r."""
         return r
 
-    def spectral_norm(self, like: Tensor, iterations: int = 10) -> float:
-        """The largest gain |A x| / |x|, by power iteration, a few per cent low at worst; `like` gives dtype and device."""
+    @torch.no_grad()
+    def _norm(self, like: Tensor, iterations: int) -> float:
+        """The largest gain |A x| / |x|, by power iteration, a few per cent low at worst."""
         generator = torch.Generator().manual_seed(0)
-        x = 1 + 0.1 * torch.randn((1, *self.image_shape), generator=generator, dtype=like.dtype).to(like.device)
+        # Numbers of one kind for every dtype, so that levels do not depend on it.
+        x = (1 + 0.1 * torch.randn((1, *self.image_shape), generator=generator, dtype=torch.float64)).to(like)
         gain = 0.0
         for _ in range(iterations):
             x = x / x.norm().clamp(min=torch.finfo(x.dtype).tiny)
@@ -151,10 +195,11 @@ class LinearOperator(Operator):
 
     def estimate(self, y: Tensor) -> Tensor:
         """The best constant picture plus a damped least-squares correction of it (noise is hardly amplified)."""
-        flat = self(y.new_ones((1, *self.image_shape))).expand_as(y)
-        level = (dot(flat, y) / dot(flat, flat).clamp(min=1e-12)).view(-1, 1, 1, 1)  # A 1 = 0: of no use, not NaN
+        flat, gain = self(y.new_ones((1, *self.image_shape))).expand_as(y), self.spectral_norm(y) ** 2
+        size = dot(flat, flat).clamp(min=max(1e-12 * gain, torch.finfo(y.dtype).tiny))  # A 1 = 0: of no use, not NaN
+        level = (dot(flat, y) / size).view(-1, 1, 1, 1)
         correction = self.adjoint(y - flat * level.view(-1, *[1] * (y.ndim - 1)))
-        return level + self.normal_solve(correction, 1e-2, tolerance=1e-3)
+        return level + self.normal_solve(correction, max(1e-2 * gain, torch.finfo(y.dtype).tiny), tolerance=near(y))
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +245,7 @@ class SVDOperator(LinearOperator):
         k = len(self.singulars)
         return self.v(self._fit(self.singulars.to(y) * self.ut(y)[:, :k], math.prod(self.image_shape)))
 
-    def spectral_norm(self, like: Tensor, iterations: int = 0) -> float:
+    def _norm(self, like: Tensor, iterations: int) -> float:
         return float(self.singulars.abs().max())
 
     def pinv(self, y: Tensor, /) -> Tensor:

@@ -14,13 +14,15 @@ from restorekit.operators.base import Operator
 class Decoded(Operator):
     """y = A(decode(z)), z (B, c, h, w); `image_shape` is (c, h, w). Not linear, even where A is.
 
-    decode: latents to the pictures that `operator` takes; encode: back, for a first estimate.
+    decode: latents to the pictures that `operator` takes; encode: back, for a first estimate. gain: of `decode`, where it is
+    taken as known, as a network is dear to ask; `None` asks.
     """
 
     operator: Operator
     decode: Callable[[Tensor], Tensor]
     encode: Callable[[Tensor], Tensor]
     of: str = " of a decoded latent"  # what an error message adds to the operator
+    gain: float | None = None
 
     @property
     def title(self) -> str:
@@ -35,3 +37,8 @@ class Decoded(Operator):
 
     def estimate(self, y: Tensor) -> Tensor:
         return self.encode(self.operator.estimate(y))
+
+    def _norm(self, like: Tensor, iterations: int) -> float:
+        if self.gain is None:
+            return super()._norm(like, iterations)
+        return self.gain * self.operator.spectral_norm(like, iterations)

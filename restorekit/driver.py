@@ -15,11 +15,10 @@ from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
 from restorekit.operators.latent import Decoded
-from restorekit.types import Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
+from restorekit.types import CLEAN, Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
 from restorekit.units import Units, denoiser_in, problem_in, units_of
 
 Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the step)
-CLEAN = 1e-3  # noise of a measurement that counts as clean, in the unit of the picture; see `types.LEAST`
 Streams = Callable[[int, int, int], Rng]  # (seed, first sample, count) -> their random streams
 
 
@@ -51,14 +50,44 @@ class Counted:
         self.vjps += 1
 
 
+def checked(denoise: Denoiser, solver: str) -> Denoiser:
+    """The same denoiser, refused in one line where it gives something else than a picture like x, or no graph for a gradient."""
+
+    def call(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        try:
+            x0 = denoise(x, sigma)
+        except RuntimeError as error:
+            if "dtype" not in str(error) and "type" not in str(error).split():
+                raise
+            why = str(error).splitlines()[0]
+            raise BadInput(f"the denoiser does not take {x.dtype} ({why}); give y in its dtype, or cast it") from error
+        if not isinstance(x0, Tensor) or x0.shape != x.shape or x0.dtype != x.dtype:
+            given = f"{x0.dtype} {tuple(x0.shape)}" if isinstance(x0, Tensor) else type(x0).__name__
+            raise BadInput(f"the denoiser gives {given} for {x.dtype} {tuple(x.shape)}; it must give a picture like x")
+        if torch.is_grad_enabled() and x.requires_grad and not x0.requires_grad:
+            raise Unsupported(
+                f"{solver} needs the gradient of the denoiser, which gives none (no_grad, detach or numpy inside); mend it, "
+                "or use `--solver diffpir` or pnpdm"
+            )
+        return x0
+
+    return call
+
+
 def _check_shape(problem: Problem) -> None:
-    """Refuse a measurement that the operator does not give: broadcasting would hide it."""
+    """Refuse a measurement that the operator does not give: broadcasting would hide it, as promotion would a dtype."""
     y, operator = problem.y, problem.operator
-    expected = tuple(operator(y.new_zeros((1, *operator.image_shape))).shape)
-    if tuple(y.shape) != expected:
-        raise BadInput(
-            f"y is {tuple(y.shape)}, {type(operator).__name__} gives {expected}; reshape y or mend image_shape"
-        )
+    name, cast = type(operator).__name__, f"operator.to({y.dtype}), or y in its dtype"
+    try:
+        given = operator(y.new_zeros((1, *operator.image_shape)))
+    except RuntimeError as error:
+        if "dtype" not in str(error) and "type" not in str(error).split():
+            raise
+        raise BadInput(f"{name} does not take {y.dtype} ({str(error).splitlines()[0]}); take {cast}") from error
+    if tuple(y.shape) != tuple(given.shape):
+        raise BadInput(f"y is {tuple(y.shape)}, {name} gives {tuple(given.shape)}; reshape y or mend image_shape")
+    if given.dtype != y.dtype:
+        raise BadInput(f"y is {y.dtype}, {name} gives {given.dtype} of such pictures; take {cast}")
 
 
 def in_latents(problem: Problem, prior: Latent) -> Problem:
@@ -72,7 +101,7 @@ def in_latents(problem: Problem, prior: Latent) -> Problem:
     def decode(z: Tensor) -> Tensor:
         return prior.decode(z)[..., :height, :width]
 
-    return replace(problem, operator=Decoded((c, h, w), operator, decode, prior.encode))
+    return replace(problem, operator=Decoded((c, h, w), operator, decode, prior.encode, gain=1.0))
 
 
 def as_seen(problem: Problem, prior: Denoiser | Latent) -> Problem:
@@ -138,7 +167,8 @@ def restore(
     begin: a picture per sample (samples, C, H, W) to start from at the first level, instead of the solver's own estimate.
     rng: where the noise comes from, `streams` if not told.
     With a prior that knows other numbers than pictures on [0, 1] the solver, and `sigmas`, work in its units (`units.py`).
-    Raises `Unsupported` where solver and problem do not fit, `BadInput` where the run diverges.
+    Raises `Unsupported` where solver and problem do not fit or a denoiser has no gradient that is needed, `BadInput` where
+    shapes or dtypes do not fit, also of what the denoiser gives, and where the run diverges.
     """
     if len(problem.y) != 1:
         raise BadInput(
@@ -154,6 +184,8 @@ def restore(
             f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as diffpir"
         )
     _check_shape(problem)
+    if begin is not None and not isinstance(begin, Tensor):
+        raise BadInput(f"begin is a {type(begin).__name__}; make it a tensor: torch.as_tensor(begin)")
     if begin is not None and tuple(begin.shape) != (samples, *problem.operator.image_shape):
         raise BadInput(f"begin is {tuple(begin.shape)}, expected {(samples, *problem.operator.image_shape)}")
     if isinstance(denoise, Latent):
@@ -179,7 +211,7 @@ def restore(
         raise BadInput(f"sigmas must fall strictly and end in 0, got {levels[:3]} ... {levels[-2:]}")
     pixels = int(np.prod(problem.operator.image_shape[1:]))
     batch = batch or max(1, 2**20 // pixels)
-    counted, began, done = Counted(denoise), time.perf_counter(), []
+    counted, began, done = Counted(checked(denoise, type(solver).__name__)), time.perf_counter(), []
     total = solver.calls(levels) * -(-samples // batch)
     for first in range(0, samples, batch):
         count = min(batch, samples - first)

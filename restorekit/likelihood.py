@@ -53,6 +53,19 @@ class Likelihood(ABC):
         """y without what the noise adds to it on average: of the mean `mean` where the law is unbiased or says how."""
         return y
 
+    def within(self, y: Tensor, mean: Tensor) -> Tensor:
+        """`mean`, or a tenth of y where it must be positive and is not: an estimate of an early step is no intensity."""
+        return torch.maximum(mean, 0.1 * y) if self.positive else mean
+
+    def perturbed(self, y: Tensor, z: Tensor) -> Tensor:
+        """y with noise as large as its own, z white; positive values stay so (log-normal), and 0 is 0."""
+        sd = self.information(y) ** -0.5
+        if not self.positive:
+            return y + sd * z
+        ratio = (sd / y.clamp(min=torch.finfo(y.dtype).tiny)).clamp(max=1e6)
+        spread = torch.log1p(ratio.square())  # the variance of ln(y) that gives y this deviation
+        return y * (spread.sqrt() * z - 0.5 * spread).exp()
+
     @abstractmethod
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
         """-log p(y | mean) + log p(y | mean = y), per value, >= 0."""
@@ -235,6 +248,12 @@ class Moved(Likelihood):
     def centred(self, y: Tensor) -> Tensor:
         return (self.law.centred(self._back(y)) - self.offset) / self.gain
 
+    def within(self, y: Tensor, mean: Tensor) -> Tensor:
+        return (self.law.within(self._back(y), self._back(mean)) - self.offset) / self.gain
+
+    def perturbed(self, y: Tensor, z: Tensor) -> Tensor:
+        return (self.law.perturbed(self._back(y), z) - self.offset) / self.gain
+
     def _back(self, y: Tensor) -> Tensor:
         return self.offset + self.gain * y
 
@@ -308,6 +327,14 @@ class Joint(Likelihood):
 
     def centred(self, y: Tensor) -> Tensor:
         return torch.cat([part.centred(v) for part, v in zip(self.parts, y.split(self.sizes, -1))], -1)
+
+    def within(self, y: Tensor, mean: Tensor) -> Tensor:
+        pieces = zip(self.parts, y.split(self.sizes, -1), mean.split(self.sizes, -1))
+        return torch.cat([part.within(a, b) for part, a, b in pieces], -1)
+
+    def perturbed(self, y: Tensor, z: Tensor) -> Tensor:
+        pieces = zip(self.parts, y.split(self.sizes, -1), z.split(self.sizes, -1))
+        return torch.cat([part.perturbed(a, b) for part, a, b in pieces], -1)
 
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
         pieces = zip(self.parts, y.split(self.sizes, -1), mean.split(self.sizes, -1))

@@ -30,22 +30,35 @@ def karras(steps: int, sigma_max: float = 10.0, sigma_min: float = 0.01, rho: fl
     return [(high + i / max(1, steps - 1) * (low - high)) ** rho for i in range(steps)] + [0.0]
 
 
+def _ddpm() -> list[float]:
+    """The 1000 levels of Ho et al. 2020, rising."""
+    alpha_bar, levels = 1.0, []
+    for t in range(1000):
+        alpha_bar *= 1 - (1e-4 + (0.02 - 1e-4) * t / 999)
+        levels.append(math.sqrt(1 / alpha_bar - 1) / 2)
+    return levels
+
+
 def vp_uniform(steps: int, sigma_max: float = 100.0, sigma_min: float = 0.004) -> list[float]:
     """Uniform stride over the 1000 DDPM times of Ho et al. 2020, as the papers use; sigma in units of [0, 1].
 
     The papers' networks work on [-1, 1], hence the factor 2. Times outside (sigma_min, sigma_max) are left out first.
     """
     _checked(steps, sigma_max, sigma_min)
-    alpha_bar, levels = 1.0, []
-    for t in range(1000):
-        alpha_bar *= 1 - (1e-4 + (0.02 - 1e-4) * t / 999)
-        sigma = math.sqrt(1 / alpha_bar - 1) / 2
-        if sigma_min <= sigma <= sigma_max:
-            levels.append(sigma)
+    levels = [sigma for sigma in _ddpm() if sigma_min <= sigma <= sigma_max]
     if not 1 <= steps <= len(levels):
         raise ValueError(f"steps={steps}: the table has {len(levels)} levels between {sigma_min} and {sigma_max}")
     picks = [round(i * (len(levels) - 1) / max(1, steps - 1)) for i in range(steps)]
     return [levels[i] for i in reversed(picks)] + [0.0]
+
+
+def vp_quadratic(steps: int) -> list[float]:
+    """Times T - T sqrt(k / (steps - 1)) of the same table, in whole numbers: denser where there is less noise."""
+    levels = _ddpm()
+    if not 1 <= steps <= 500:
+        raise ValueError(f"steps={steps}: a quadratic grid of 1000 times has 1 to 500 levels")
+    times = [max(0, 999 - int(1000 * math.sqrt(k / max(1, steps - 1)))) for k in range(steps)]
+    return [*(levels[t] for t in dict.fromkeys(times)), 0.0]
 
 
 SCHEDULES: dict[str, Callable[..., list[float]]] = {"log": log_uniform, "karras": karras, "vp": vp_uniform}

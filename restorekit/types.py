@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -10,14 +11,15 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from restorekit.errors import Unsupported
+from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Gaussian, Joint, Likelihood
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Inpaint
 from restorekit.schedule import log_uniform
 
-LEAST = 2e-4  # the lowest noise level that a schedule ends at: a clean measurement counts as one of noise 1e-3
+CLEAN = 1e-3  # the noise of a clean measurement, in the unit of the picture: what has less counts as one of this
+LEAST = 0.2 * CLEAN  # the lowest noise level that a schedule ends at
 
 
 class Denoiser(Protocol):
@@ -70,7 +72,8 @@ def _fits(shape: Sequence[int], y: Sequence[int]) -> bool:
 class Problem:
     """A measurement y of shape (B, ...), how it came about (`operator`) and its noise (`likelihood`).
 
-    `mask`, broadcastable to y, is 1 where y is valid and 0 where it is to be ignored.
+    `mask`, broadcastable to y, is 1 where y is valid and 0 where it is to be ignored. Raises `BadInput` where y or the mask
+    is no tensor, or y not of floating numbers; noise given as a tensor takes the dtype of y.
     """
 
     y: Tensor
@@ -80,6 +83,22 @@ class Problem:
 
     def __post_init__(self) -> None:
         law, a = self.likelihood, self.operator
+        for name, value in (("y", self.y), ("mask", self.mask)):
+            if value is not None and not isinstance(value, Tensor):
+                raise BadInput(
+                    f"{name} is a {type(value).__name__}; make it a tensor (B, ...): torch.as_tensor({name})[None]"
+                )
+        if not self.y.is_floating_point():
+            raise BadInput(
+                f"y is {self.y.dtype}; make it floating, in the unit of the operator: y.float() / 255 for bytes"
+            )
+        if not isinstance(a, Operator) or not isinstance(law, Likelihood):
+            raise BadInput(
+                f"a Problem is y, an Operator and a Likelihood, got {type(a).__name__} and {type(law).__name__}"
+            )
+        if isinstance(law, Gaussian) and isinstance(law.sigma, Tensor) and law.sigma.dtype != self.y.dtype:
+            law = Gaussian(law.sigma.to(self.y.dtype))
+            object.__setattr__(self, "likelihood", law)
         # What a file holds behind the mask was not measured; a mask times it is 0. A y of another shape is refused later.
         if isinstance(a, Inpaint) and _fits(a.mask.shape, self.y.shape):
             object.__setattr__(self, "y", torch.where(a.mask.to(self.y.device) > 0, self.y, 0.0))
@@ -116,12 +135,21 @@ class Problem:
             used *= float((self.operator.mask > 0).float().mean())
         return float((2 * self.nll(x).sum() / max(used, 1.0)).sqrt())
 
-    def least_squares(self, solver: str) -> tuple[LinearOperator, Tensor, float]:
+    @property
+    def gain(self) -> float:
+        """The largest gain of the operator, above 0: by it noise of y is to be divided to be one of the picture."""
+        return max(self.operator.spectral_norm(self.y), torch.finfo(self.y.dtype).tiny)
+
+    def least_squares(self, solver: str, least: float = 0.0) -> tuple[LinearOperator, Tensor, float]:
         """(A, y, sigma_y) of an equal problem y = A x + sigma_y n: unequal noise and masks are folded into A and y.
 
+        least: less noise than this, in the unit of the picture, counts as this (`CLEAN`), where no noise cannot be had.
         Raises `Unsupported` in the name of `solver` where the problem is not linear and Gaussian.
         """
         operator, sigma = self.linear(solver), self._sigma(solver)
+        if least > 0:
+            floor = least * self.gain
+            sigma = sigma.clamp(min=floor) if isinstance(sigma, Tensor) else max(sigma, floor)
         if isinstance(sigma, float) and self.mask is None:
             return operator, self.y, sigma
         weight = (1.0 if self.mask is None else self.mask) / torch.as_tensor(sigma).to(self.y)
@@ -136,25 +164,31 @@ class Problem:
         return self.operator
 
     def noise_level(self) -> float:
-        """The standard deviation of the noise, a low value of it where it varies; for schedules."""
+        """The standard deviation of the noise, a low value of it where it varies, in the unit of y; for schedules.
+
+        Of a law that does not say how noisy it is, that of noise drawn by it at y; where that fails, 0.02 of a picture.
+        """
         law = self.likelihood
         if isinstance(law, Gaussian):
-            return float(torch.as_tensor(law.sigma).min())
+            return float(torch.as_tensor(law.sigma, dtype=torch.float64).min())
         try:
             return float(law.information(self.y).flatten().float().median() ** -0.5)
         except Unsupported:
-            return 0.02
+            one = self.y[:1]
+            off = (law.sample(one, torch.Generator().manual_seed(0)) - one).abs().double()
+            drawn = float(off.median()) / 0.6745 or float(off.square().mean().sqrt())
+            return drawn if 0 < drawn < math.inf else 0.02 * self.gain
 
     def picture_noise(self) -> float:
         """The standard deviation of the noise in the unit of the picture: how closely its best measured part is known.
 
         The noise over the largest gain of the operator (four times it for means of 4x4 pixels, whose gain is 1/4), as many
         measurements of the same pixels together say more than each. Values are weighted by their own noise where it is
-        given for each, none of them below the lowest 5 %. The gain of an operator that is not linear is taken for 1.
+        given for each, none of them below the lowest 5 %. The gain of an operator that is not linear is that at grey.
         """
         a = self.operator
         if not isinstance(a, LinearOperator):
-            return self.noise_level()
+            return self.noise_level() / self.gain
         try:
             sigma = self._sigma("")
         except Unsupported:
@@ -219,6 +253,9 @@ class Solver(ABC):
     needs: ClassVar[str] = "any operator and noise law with a gradient"
     gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
     default_steps: ClassVar[int] = 50
+    # Fewer levels than this are worth a warning: on small Gaussian problems the mean is more than half a posterior deviation
+    # farther off than at `default_steps`, or a spread half as large again or a third less (tests/test_least_levels.py).
+    least_steps: ClassVar[int] = 1
     tunable: ClassVar[dict[str, tuple[float, float]]] = {}  # what `restorekit tune` searches: setting -> least, most
 
     @abstractmethod
@@ -237,6 +274,16 @@ class Solver(ABC):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         """The solver's own noise levels, in units of a picture on [0, 1]."""
         return log_uniform(steps or self.default_steps, 10.0, problem.last_level())
+
+    def doubts(self, problem: Problem, sigmas: Sequence[float]) -> str | None:
+        """What speaks against a schedule of so few levels, in one line; None where nothing does."""
+        levels = len(sigmas) - 1
+        if levels >= self.least_steps:
+            return None
+        return (
+            f"{type(self).__name__} is far off with {levels} noise level{'s' * (levels > 1)}; take at least {self.least_steps} "
+            f"({self.default_steps} is its default), or a solver that needs fewer, such as hqs"
+        )
 
     def calls(self, sigmas: Sequence[float]) -> int:
         """Network calls for a schedule: the NFE that the run must count."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from restorekit.likelihood import Gaussian, Joint, Likelihood, Moved
-from restorekit.operators.base import LinearOperator
+from restorekit.operators.base import LinearOperator, Operator
 from restorekit.operators.latent import Decoded
 from restorekit.types import Denoiser, Problem, Step
 
@@ -64,7 +65,10 @@ def problem_in(units: Units, problem: Problem) -> Problem:
     """The same measurement, as one of u. A linear operator stays what it is, and its measurement moves along."""
     a, y = problem.operator, problem.y
     if not isinstance(a, LinearOperator):
-        return replace(problem, operator=Decoded(a.image_shape, a, units.back, units.of, of=""))
+        # An operator that has no estimate of its own says grey, of pictures on [0, 1].
+        own = type(a).estimate is not Operator.estimate
+        encode = units.of if own else lambda x: torch.full_like(x, MEAN)
+        return replace(problem, operator=Decoded(a.image_shape, a, units.back, encode, of=""))
     offset = a(y.new_full((1, *a.image_shape), units.mean - MEAN * units.gain))
     law = _moved(problem.likelihood, units.gain, offset)
     return replace(problem, y=(y - offset) / units.gain, likelihood=law)

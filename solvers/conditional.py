@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gaussian
-from restorekit.operators.base import LinearOperator
+from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.diagonal import Identity
-from restorekit.solvers.data_step import data_step
+from restorekit.solvers.data_step import check_data_step, data_step
 from restorekit.types import Problem, Rng
 
 Draw = Callable[[Tensor, float, Rng], Tensor]
@@ -48,7 +47,7 @@ def by_perturbation(problem: Problem, tau: float | None) -> Draw:
     def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
         rho = (s / t) ** 2
         right = operator.adjoint(y + s * rng.normal(y)) + rho * (x0 + t * rng.normal(x0))
-        return operator.normal_solve(right, rho, x0, tolerance=1e-4)
+        return operator.normal_solve(right, rho, x0, tolerance=near(x0))
 
     return draw
 
@@ -103,10 +102,17 @@ def _walk(problem: Problem, x0: Tensor, t: float, steps: int, rng: Rng | None) -
 
 
 def updated(problem: Problem, steps: int = 100) -> Draw:
-    """(x0, t, rng) -> z, a draw given y where x0 is one without. `steps` of descent where the operator is not linear."""
+    """(x0, t, rng) -> z, a draw given y where x0 is one without.
+
+    `steps` of descent where the operator is not linear, or the law neither says how noisy it is nor has a proximal step.
+    """
+    linear = isinstance(problem.operator, LinearOperator)
+    try:
+        check_data_step(problem, "this draw")
+    except Unsupported:
+        linear = False
 
     def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
-        linear = isinstance(problem.operator, LinearOperator)
         if linear and not problem.likelihood.unbiased:  # y + noise would be biased once more
             return data_step(problem, "this draw", rng)(x0, t)
         mine = perturbed(problem, rng)
@@ -118,14 +124,10 @@ def updated(problem: Problem, steps: int = 100) -> Draw:
 
 
 def perturbed(problem: Problem, rng: Rng) -> Problem:
-    """The problem with y + n, n as large as the noise of y; positive values stay so (log-normal), and 0 is 0."""
+    """The problem with y + n, n as large as the noise of y: drawn by the law at y where it does not say how noisy it is."""
     law, y = problem.likelihood, problem.y
     try:
-        sd = torch.as_tensor(law.sigma).to(y) if isinstance(law, Gaussian) else law.information(y) ** -0.5
+        return replace(problem, y=law.perturbed(y, rng.normal(y)))
     except Unsupported:
-        return problem
-    z = rng.normal(y)
-    if not law.positive:
-        return replace(problem, y=y + sd * z)
-    spread = torch.log1p((sd / y.clamp(min=1e-6)).square())  # the variance of ln(y) that gives y this deviation
-    return replace(problem, y=y * (spread.sqrt() * z - 0.5 * spread).exp())
+        drawn = [law.sample(one, generator) for one, generator in zip(y.split(1), rng.generators, strict=True)]
+        return replace(problem, y=torch.cat(drawn))

@@ -23,6 +23,7 @@ from restorekit.solvers.unconditional import DDIM, DDPM
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 PUBLISHED_TAU = 0.005  # 0.01 on [-1, 1]
+PUBLISHED_LAST = 0.005  # where its flow ends, as small
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +33,11 @@ class DAPS(Solver):
     inner: int = 5  # steps from the level to a clean picture
     langevin: int = 100  # steps of z where the operator is not linear
     tau: float | None = None  # noise level assumed in y; None: sigma_y
-    paper: bool = False  # as published, with tau = 0.005 (0.01 on [-1, 1])
+    paper: bool = False  # as published: tau = 0.005 (0.01 on [-1, 1]), 200 levels
 
     reference = "daps"
     tunable = {"inner": (2, 10)}
+    least_steps = 25
     default_steps = 50
 
     def __post_init__(self) -> None:
@@ -48,7 +50,7 @@ class DAPS(Solver):
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         if self.paper:
-            return karras(steps or self.default_steps)
+            return karras(steps or 200, 50.0, 0.05)  # 100 to 0.1 on [-1, 1]
         return super().schedule(problem, steps)
 
     def calls(self, sigmas: Sequence[float]) -> int:
@@ -63,7 +65,12 @@ class DAPS(Solver):
         draw = conditional(problem, self.langevin, tau) if self.paper else updated(assumed, self.langevin)
         inner = DDIM() if self.paper else DDPM()
         for sigma, following in zip(sigmas, sigmas[1:]):
-            below = log_uniform(self.inner, sigma, sigma if self.inner == 1 else 0.5 * sigmas[-2])
+            if self.inner == 1:
+                below = [sigma, 0.0]
+            elif self.paper:
+                below = karras(self.inner, sigma, min(PUBLISHED_LAST, 0.5 * sigma))
+            else:
+                below = log_uniform(self.inner, sigma, 0.5 * sigmas[-2])
             steps = inner(denoise, below, x, rng)
             for _ in range(self.inner - 1):
                 yield next(steps)

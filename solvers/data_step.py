@@ -9,12 +9,11 @@ from torch import Tensor
 
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian, Joint, Likelihood
-from restorekit.operators.base import LinearOperator
+from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Identity
-from restorekit.types import Problem, Rng
+from restorekit.types import CLEAN, Problem, Rng
 
-FLOOR = 1e-3  # sigma_y below this is treated as this
 FURTHEST = 5.0  # deviations of the noise that one step of scoring goes up; beyond, x0 is wrong, and y no outlier
 
 
@@ -29,12 +28,12 @@ def data_step(
     closed: that proximal step all the same. rng: adds noise as large as that of the measurement to what scoring takes it for; for draws.
     """
     if gaussian(problem.likelihood):
-        operator, y, sigma_y = problem.least_squares(solver)
-        aty, sigma_y = operator.adjoint(y), max(sigma_y, FLOOR)
+        operator, y, sigma_y = problem.least_squares(solver, CLEAN)
+        aty = operator.adjoint(y)
 
         def solve(x0: Tensor, t: float) -> Tensor:
             rho = (sigma_y / t) ** 2
-            return operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0, tolerance=1e-4)
+            return operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0, tolerance=near(x0))
 
         return solve
     return _proximal(problem) if _separable(problem, closed) else _scoring(problem, problem.linear(solver), rng)
@@ -52,7 +51,7 @@ def working_residual(problem: Problem, m: Tensor) -> tuple[Tensor, Tensor, Tenso
     """(residual, its variance, the m it is of): near the measurement m the law looks Gaussian, of mean m + residual, which is
     the score over the information, and of that information. 0 where y says nothing."""
     law = problem.likelihood
-    m = torch.maximum(m, 0.1 * problem.y) if law.positive else m  # x0 of an early step is no intensity
+    m = law.within(problem.y, m)
     variance = 1 / law.information(m)
     step = -law.gradient(problem.y, m) * variance
     if not law.unbiased:  # then it grows as a power of y or exponentially
@@ -69,7 +68,8 @@ def _scoring(problem: Problem, operator: LinearOperator, rng: Rng | None) -> Cal
         weight = valid * variance**-0.5
         weighted = Weighted.of(operator, weight)
         right = weighted.adjoint(weight * (m + step + noise))
-        return weighted.normal_solve(right + x0 / t**2, 1 / t**2, x0, tolerance=1e-4)
+        # The weights may lie far apart, which the preconditioner does not know.
+        return weighted.normal_solve(right + x0 / t**2, 1 / t**2, x0, tolerance=0.1 * near(x0))
 
     return solve
 

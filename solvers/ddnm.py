@@ -16,15 +16,17 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.schedule import vp_uniform
 from restorekit.solvers.spectral import Spectrum, ancestral, check_eta
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 
 def refuse_amplified_noise(problem: Problem, solver: str) -> None:
-    """Raise `Unsupported` where A+ would multiply the noise by more than 30."""
+    """Raise `Unsupported` where A+ would multiply the noise by more than 30 times what the largest gain makes of it."""
     operator, y, sigma_y = problem.least_squares(solver)
+    gain = operator.spectral_norm(y)
     noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype).to(y.device)
-    if sigma_y > 1e-3 and float(operator.pinv(noise).norm() / noise.norm()) > 30:
+    if sigma_y > CLEAN * gain and float(operator.pinv(noise).norm() / noise.norm()) * gain > 30:
         raise Unsupported(
             f"{solver} would amplify the noise more than 30 times here; use `--solver ddnm+`, ddrm or diffpir"
         )
@@ -38,6 +40,7 @@ class DDNM(Solver):
 
     reference = "ddnm"
     exact = True
+    least_steps = 16
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
 
@@ -67,9 +70,12 @@ class DDNMPlus(Solver):
 
     eta: float | None = 0.85  # share of fresh noise in what is not measured; None: ancestral
     travel: tuple[int, int] = (1, 1)  # (1, 1): off; (10, 3) helps large holes
-    paper: bool = False  # coefficients noisier than the level are pulled to y at every step
+    paper: bool = (
+        False  # coefficients noisier than the level are pulled to y at every step; 100 levels of the DDPM time
+    )
 
     reference = "ddnm"
+    least_steps = 13
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"
 
@@ -80,6 +86,9 @@ class DDNMPlus(Solver):
 
     def check(self, problem: Problem) -> None:
         problem.spectral("ddnm+")
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return vp_uniform(steps or 100) if self.paper else super().schedule(problem, steps)
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return (len(sigmas) - 1) * self.travel[1]

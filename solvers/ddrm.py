@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.schedule import vp_uniform
 from restorekit.solvers.spectral import Spectrum, ancestral, check_eta
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
@@ -22,9 +23,10 @@ class DDRM(Solver):
 
     eta: float | None = 0.85  # share of fresh noise in what is not measured; None: ancestral
     eta_b: float = 1.0  # weight of the measurement where it is clearer than the current level
-    paper: bool = False  # coefficients noisier than the level are pulled to y at every step
+    paper: bool = False  # coefficients noisier than the level are pulled to y at every step; 20 levels of the DDPM time
 
     reference = "ddrm"
+    least_steps = 13
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"
 
@@ -35,6 +37,9 @@ class DDRM(Solver):
 
     def check(self, problem: Problem) -> None:
         problem.spectral("ddrm")
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return vp_uniform(steps or 20) if self.paper else super().schedule(problem, steps)
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
         if begin is not None:

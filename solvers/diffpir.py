@@ -3,7 +3,7 @@
 Zhu et al., "Denoising Diffusion Models for Plug-and-Play Image Restoration", CVPRW 2023, Algorithm 1;
 Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", TPAMI 2021, eqs 6 and 7.
 The published code mixes units: its lambda = 1 is 1/4 here, where all sigmas are in the unit of the picture (paper=True: that,
-its zeta for blur, and levels uniform in the DDPM time).
+its zeta for blur, and its quadratic grid of DDPM times).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import log_uniform, vp_uniform
-from restorekit.solvers.data_step import FLOOR, check_data_step, data_step
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.operators.diagonal import Identity
+from restorekit.schedule import log_uniform, vp_quadratic
+from restorekit.solvers.data_step import check_data_step, data_step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 PUBLISHED = (0.25, 0.1, 100.0)  # lambda (its 1 in mixed units), zeta for blur, the first of its levels
 
@@ -29,9 +30,10 @@ class DiffPIR(Solver):
     lambda_: float = 1.0  # weight of the prior in the data step
     zeta: float = 1.0  # share of fresh noise; 0.3 is closer to exact posteriors, but only with an exact denoiser
     first: float = 1.0  # noise level to start from; 10 forgets the first estimate altogether
-    paper: bool = False  # lambda = 1/4, zeta = 0.1, 100 levels of the DDPM time
+    paper: bool = False  # lambda = 1/4, zeta = 0.1, 100 levels, quadratic in the DDPM time
 
     reference = "diffpir"
+    least_steps = 20
     tunable = {"lambda_": (0.2, 5.0), "zeta": (0.0, 1.0), "first": (0.2, 10.0)}
     needs = "a linear operator; Gaussian noise, counts or speckle"
 
@@ -51,7 +53,7 @@ class DiffPIR(Solver):
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         if self.paper:
-            return vp_uniform(steps or 100)
+            return vp_quadratic(steps or 100)
         return log_uniform(steps or self.default_steps, self.first, min(problem.last_level(), 0.5 * self.first))
 
     @torch.no_grad()
@@ -79,6 +81,7 @@ class HQS(Solver):
     tunable = {"lambda_": (0.05, 2.0), "first": (0.1, 2.0)}
     samples = False
     default_steps = 8
+    least_steps = 3
     needs = DiffPIR.needs
 
     def __post_init__(self) -> None:
@@ -89,10 +92,19 @@ class HQS(Solver):
         check_data_step(problem, "hqs")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """From `first` down to the noise of the measurement (0.001 at least), log-uniform; a single step is at that noise."""
-        last = max(FLOOR, problem.noise_level())
+        """From `first` down to the noise in the picture (0.001 at least), log-uniform; a single step is at that noise.
+
+        Per pixel: of a mean over 16 pixels each of them has the noise, though together they are known four times worse.
+        """
+        white = problem.operator(problem.y.new_ones((1, *problem.operator.image_shape))).abs().mean()
+        each = problem.noise_level() / max(float(white), torch.finfo(white.dtype).tiny)
+        last = max(CLEAN, min(problem.picture_noise(), each))
         first = self.first if self.first > last else 4 * last
         return [last, 0.0] if steps == 1 else log_uniform(steps or self.default_steps, first, last)
+
+    def doubts(self, problem: Problem, sigmas: Sequence[float]) -> str | None:
+        """To denoise, one call at the noise is exact."""
+        return None if isinstance(problem.operator, Identity) else super().doubts(problem, sigmas)
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
         return problem.estimate() if begin is None else begin

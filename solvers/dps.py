@@ -1,7 +1,8 @@
 """DPS: Chung, Kim, Mccann, Klasky, Ye, "Diffusion Posterior Sampling for General Noisy Inverse Problems", ICLR 2023.
 
 paper=True is Algorithm 1 with the code's step: scale * grad ||y - A x0|| after an ancestral step (the paper's
-zeta = scale / 2). Its length ignores the noise level, so it suits 1000 steps of the `vp` schedule and Gaussian noise.
+zeta = scale / 2). Its length ignores the noise level and the size of the picture, so it suits 1000 steps of the `vp`
+schedule, Gaussian noise and pictures of 256x256; for n values scale = sqrt(n / 196608) has the same effect.
 The default adds the gradient of the log-likelihood at x0, for any likelihood, with half of its Bayesian weight: x0 is an
 estimate, whose own spread the paper leaves out, and half comes nearest to exact posteriors. It is stiff where the noise
 is low, so its length is limited to Polyak's nll / |grad nll|^2, beyond which it would overshoot a perfect fit, and more
@@ -36,6 +37,7 @@ class DPS(Solver):
     reference = "dps"
     tunable = {"scale": (0.1, 2.0)}
     gradient = True
+    least_steps = 13
     default_steps = 200
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
@@ -72,7 +74,6 @@ class DPS(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         scale = self.scale or (1.0 if self.paper else 0.5)
-        size = math.sqrt(x[0].numel() / (3 * 256**2))  # keeps the effect of a step at other sizes
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0, loss, g = self._gradient(problem, denoise, x, sigma)
             if not self.paper:
@@ -83,5 +84,5 @@ class DPS(Solver):
             x = x0 + (following / sigma) ** 2 * (x - x0) + up * rng.normal(x)  # ancestral step
             if self.paper:
                 # The paper's state is sqrt(alpha_bar) x on [-1, 1], alpha_bar = 1 / (1 + (2 sigma)^2).
-                x = x - 0.5 * scale * size * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * following**2)) * g
+                x = x - 0.5 * scale * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * following**2)) * g
             yield Step(x, x0, sigma)

@@ -38,6 +38,7 @@ class Exchange(Solver):
     reference = "pnpdm"
     needs = "operator with an SVD, Gaussian noise; a small picture"
     default_steps = 6
+    least_steps = 2
 
     def __post_init__(self) -> None:
         if self.inner < 2 or self.sweeps < 1 or not self.widest > 0:

@@ -3,11 +3,12 @@ eqs 14 and 15: a gradient step towards the measurement, then a projection onto i
 
 Deviations: the gradient is of the norm, as in the published code, not of its square; the measurement is noised at the
 level of the new state (the inpainting code takes the old one); the length of a step falls with that of the level, so that
-the result does not depend on their number (paper=True: fixed). Like DDNM it meets y exactly, noise included.
+the result does not depend on their number (paper=True: fixed, in the paper's coordinates). Like DDNM it meets y exactly, noise included.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,13 +26,14 @@ class MCG(Solver):
     """One network call and one vector-Jacobian product per step."""
 
     scale: float = 1.0  # of the gradient step, in the unit of the picture
-    paper: bool = False  # steps of fixed length on a schedule uniform in the DDPM time
+    paper: bool = False  # steps of fixed length on 1000 levels uniform in the DDPM time
 
     reference = "mcg"
     exact = True
     tunable = {"scale": (0.1, 10.0)}
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
     gradient = True
+    least_steps = 8
     default_steps = 200
 
     def __post_init__(self) -> None:
@@ -58,7 +60,9 @@ class MCG(Solver):
                 p = p / p.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
                 (gradient,) = torch.autograd.grad(x0, leaf, -p)
             x0 = x0.detach()
-            step = self.scale * (1 if self.paper else 1 - following / sigma)
+            # The paper's state is sqrt(alpha_bar) x on [-1, 1], alpha_bar = 1 / (1 + (2 sigma)^2).
+            moved = 0.5 * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * following**2))
+            step = self.scale * (moved if self.paper else 1 - following / sigma)
             x = reverse(x, x0, sigma, following, rng) - step * gradient  # eq 14; A+A p = p
             noised = y + following * operator(rng.normal(x)) if following > 0 else y
             x = x - operator.pinv(operator(x) - noised)  # eq 15

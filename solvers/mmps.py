@@ -24,7 +24,7 @@ from restorekit.operators.base import dot
 from restorekit.schedule import log_uniform
 from restorekit.solvers.data_step import gaussian, working_residual
 from restorekit.solvers.unconditional import named
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditioner sees: beyond is rounding
 
@@ -41,6 +41,7 @@ class MMPS(Solver):
     reference = "mmps"
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
+    least_steps = 6
     default_steps = 50
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class MMPS(Solver):
     ) -> Iterator[Step]:
         operator, part = problem.linear("mmps"), problem
         if gaussian(problem.likelihood):  # unequal noise and masks folded into the operator
-            operator, y, sigma_y = problem.least_squares("mmps")
+            operator, y, sigma_y = problem.least_squares("mmps", CLEAN)
             part = Problem(y, operator, Gaussian(sigma_y))
         valid = 1.0 if part.mask is None else part.mask
         least = STEEPEST * operator.spectral_norm(x) ** 2

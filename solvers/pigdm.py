@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.operators.base import near
+from restorekit.schedule import vp_uniform
 from restorekit.solvers.unconditional import Sampler, named, reverse
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +26,13 @@ class PiGDM(Solver):
 
     prior_std: float = 0.25  # s per pixel, in the unit of the picture: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
     sampler: str = "sde"
-    paper: bool = False  # the published weight and steps, with prior_std = 1/2
+    paper: bool = False  # the published weight and steps, with prior_std = 1/2, and 100 levels of the DDPM time
 
     reference = "pigdm"
     tunable = {"prior_std": (0.05, 0.5)}
     needs = "a linear operator and Gaussian noise"
     gradient = True
+    least_steps = 8
     default_steps = 25
 
     def __post_init__(self) -> None:
@@ -39,6 +42,9 @@ class PiGDM(Solver):
 
     def process(self) -> Sampler:
         return named("ddpm" if self.paper else self.sampler)
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        return vp_uniform(steps or 100) if self.paper else super().schedule(problem, steps)
 
     def calls(self, sigmas: Sequence[float]) -> int:
         return self.process().calls(len(sigmas) - 1)
@@ -50,7 +56,7 @@ class PiGDM(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        operator, y, sigma_y = problem.least_squares("pigdm")
+        operator, y, sigma_y = problem.least_squares("pigdm", CLEAN)
         s2 = 0.25 if self.paper else self.prior_std**2
 
         def score(x: Tensor, sigma: float) -> tuple[Tensor, Tensor, float]:
@@ -61,10 +67,14 @@ class PiGDM(Solver):
             # A' (r^2 A A' + sigma_y^2 I)^-1 = (A'A + rho I)^-1 A' / r^2, rho = sigma_y^2 / r^2
             residual = y - operator(x0.detach())
             v = operator.adjoint(residual)
-            u = operator.normal_solve(v, max(sigma_y**2 / r2, 1e-8), tolerance=1e-4)
+            rho = sigma_y**2 / r2
+            u = operator.normal_solve(v, rho, tolerance=near(x))
             (g,) = torch.autograd.grad(x0, leaf, u / r2)
             if not self.paper:
-                energy = (residual.square().flatten(1).sum(1) - (v * u).flatten(1).sum(1)) / sigma_y**2
+                left = residual - operator(
+                    u
+                )  # |left|^2 + rho |u|^2 = residual'(residual - A u), without its cancellation
+                energy = (left.square().flatten(1).sum(1) + rho * u.square().flatten(1).sum(1)) / sigma_y**2
                 limit = energy / (sigma**2 * g.square().flatten(1).sum(1)).clamp(min=1e-30)
                 g = g * limit.clamp(max=1).view(-1, 1, 1, 1)
             return x0.detach(), g, r2

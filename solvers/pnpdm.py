@@ -20,6 +20,8 @@ from restorekit.solvers.conditional import conditional
 from restorekit.solvers.unconditional import SDE
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
+FALLING = 35  # of the 100 rounds of the paper; 5 * 0.9^34 is below 0.15
+
 
 @dataclass(frozen=True, eq=False)
 class PnPDM(Solver):
@@ -28,17 +30,22 @@ class PnPDM(Solver):
     inner: int = 6  # levels of the reverse process
     hold: int = 0  # further rounds at the last level
     langevin: int = 100  # steps where z has no exact draw
-    paper: bool = False  # rho from 5 to 0.15 (10 to 0.3 on [-1, 1])
+    paper: bool = False  # rho from 5 to 0.15 (10 to 0.3 on [-1, 1]), 0.9 times the last one at a time; 100 rounds
 
     reference = "pnpdm"
     tunable = {"inner": (2, 12)}
+    least_steps = 16
     default_steps = 40
 
     def __post_init__(self) -> None:
         if self.inner < 2 or self.langevin < 1 or self.hold < 0:
             raise ValueError(f"inner={self.inner} must be >= 2, langevin={self.langevin} >= 1, hold={self.hold} >= 0")
+        if self.paper and self.hold == 0:
+            object.__setattr__(self, "hold", 100 - FALLING)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        if self.paper and steps is None:
+            return [*(5 * 0.9**k for k in range(FALLING - 1)), 0.15, 0.0]
         if self.paper:
             return log_uniform(steps or self.default_steps, 5.0, 0.15)
         most = 10.0 if isinstance(problem.likelihood, Gaussian) else 0.02

@@ -43,6 +43,7 @@ class Quadrature(Solver):
     needs = "a linear operator; counts, speckle or another law of independent values, but not Gaussian noise"
     gradient = True
     default_steps = 50
+    least_steps = 8
 
     def __post_init__(self) -> None:
         if self.prior_std <= 0 or self.nodes < 2:

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from restorekit.likelihood import Gaussian
-from restorekit.operators.base import LinearOperator
+from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.diagonal import Identity
 from restorekit.schedule import log_uniform
 from restorekit.solvers.data_step import gaussian, working_residual
 from restorekit.solvers.unconditional import named
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 SPREAD = 0.25  # of pictures on [0, 1], and of what `units.py` makes of others
 
@@ -39,7 +39,7 @@ def spread(sigma: float) -> float:
 
 def balanced(operator: LinearOperator, b: Tensor, rho: float) -> Tensor:
     """(A A' + rho I)^-1 b, times rho: b itself, up to its length, where A A' is a multiple of the identity."""
-    return b - operator(operator.normal_solve(operator.adjoint(b), rho, tolerance=1e-4))
+    return b - operator(operator.normal_solve(operator.adjoint(b), rho, tolerance=near(b)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,7 @@ class SARDPS(Solver):
     tunable = {"first": (0.3, 10.0)}
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
+    least_steps = 5
     default_steps = 13
 
     def __post_init__(self) -> None:
@@ -62,7 +63,7 @@ class SARDPS(Solver):
         named(self.sampler)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        first = 5 * problem.noise_level() if isinstance(problem.operator, Identity) else 10.0
+        first = 5 * problem.picture_noise() if isinstance(problem.operator, Identity) else 10.0
         first = self.first or first
         last = problem.last_level(0.4, most=0.02)
         return log_uniform(steps or self.default_steps, first, min(last, 0.5 * first))
@@ -80,7 +81,7 @@ class SARDPS(Solver):
     ) -> Iterator[Step]:
         operator, part, sigma_y = problem.linear("sar-dps"), problem, None
         if gaussian(problem.likelihood) and not self.paper:  # unequal noise and masks folded into the operator
-            operator, y, sigma_y = problem.least_squares("sar-dps")
+            operator, y, sigma_y = problem.least_squares("sar-dps", CLEAN)
             part = Problem(y, operator, Gaussian(sigma_y))
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
@@ -91,7 +92,7 @@ class SARDPS(Solver):
             d = b if sigma_y is None else balanced(operator, b, (sigma_y / spread(float(sigma))) ** 2)
             v = sigma**2 * torch.autograd.grad(x0, leaf, operator.adjoint(d / variance if self.paper else d))[0]
             across = (d * operator(v)).flatten(1).sum(1).clamp(min=0) + (d * d * variance).flatten(1).sum(1)
-            alpha = (d * b).flatten(1).sum(1) / across.clamp(min=1e-30)
+            alpha = (d * b).flatten(1).sum(1) / across.clamp(min=torch.finfo(b.dtype).tiny)
             return x0.detach() + (1.0 if self.paper else alpha.view(-1, 1, 1, 1)) * v
 
         yield from named(self.sampler)(conditional, sigmas, x, rng)

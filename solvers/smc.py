@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 
 def systematic(weights: Tensor, u: Tensor) -> Tensor:
@@ -40,6 +40,7 @@ class SMC(Solver):
     needs = "a linear operator and Gaussian noise; a small picture"
     gradient = True
     default_steps = 100
+    least_steps = 10
 
     def __post_init__(self) -> None:
         if self.particles < 2 or self.prior_std <= 0:
@@ -55,7 +56,7 @@ class SMC(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        operator, y, sigma_y = problem.least_squares("smc")
+        operator, y, sigma_y = problem.least_squares("smc", CLEAN)
         shape, n = x.shape, self.particles
         y, items = y.repeat_interleave(n, 0), torch.arange(len(x), device=x.device)[:, None]
 

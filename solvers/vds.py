@@ -2,10 +2,12 @@
 Diffusion Models", ICLR 2024, Algorithm 1: one picture mu is fitted to the measurement and to the denoiser.
 
 The gradient is that of the published code: that of the network is dropped, so it is not that of eq 9 of the paper.
-Deviations: the data term has its Bayesian weight, 1 / sigma_y^2 for Gaussian noise, and the levels end where the prior
-term has its own, at sigma_y / sqrt(lambda), so that a Gaussian prior gives the posterior mean; the paper's weights (1 / m
-on the data, 1 / n on the prior) depend on the number of measurements (paper=True). The rate falls to 0: at a constant
-rate Adam leaves jitter of that size. mu starts at a damped estimate instead of A+ y, which amplifies noise.
+Deviations: data and prior have the weights of Bayes, -grad log p(y | mu) and the score (mu - D) / sigma^2 at levels that fall
+well below the noise, so that a Gaussian prior gives the posterior mean. With the published weights (1 / m on the data,
+lambda / n on the prior, at every level) the prior is as good as wider by the noise: for m = n that mean is the one under
+N(m, C + sigma_y^2 / lambda I) (paper=True). The rate falls to 0: at a constant rate Adam leaves jitter of that size. Of the
+noise in x_t as much is taken off the gradient as D takes off for pixels of deviation 0.25, where the paper takes off all: its mean
+is the same. mu starts at a damped estimate instead of A+ y, which amplifies noise.
 """
 
 from __future__ import annotations
@@ -16,45 +18,60 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.likelihood import Gaussian
 from restorekit.schedule import log_uniform, vp_uniform
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 
 @dataclass(frozen=True, eq=False)
 class VDS(Solver):
-    """An optimiser: one answer. One network call per step and no gradient of the network."""
+    """An optimiser: one answer. One network call per step and no gradient of the network.
 
-    lambda_: float = 0.25  # weight of the prior
+    200 steps reach a posterior mean where directions lie less than a hundred apart in precision; else take more.
+    """
+
+    lambda_: float | None = None  # weight of the prior; None: 1, that of Bayes; paper: 0.25, of its own weights
     lr: float = 0.05  # of Adam, in the unit of the picture (the paper's 0.1 on [-1, 1])
-    paper: bool = False  # its weights, constant rate and schedule; Gaussian noise only
+    first: float = 1.0  # noise level to start from
+    prior_std: float = 0.25  # deviation of pixels, by which noise of the gradient is taken off; changes no mean
+    paper: bool = False  # its weights, constant rate and 1000 levels of the DDPM time; Gaussian noise only
 
     reference = "vds"
-    tunable = {"lambda_": (0.1, 2.0), "lr": (0.01, 0.2)}
+    tunable = {"lambda_": (0.1, 2.0), "lr": (0.01, 0.2), "first": (0.2, 10.0)}
     samples = False
     default_steps = 200
+    least_steps = 100
 
     def __post_init__(self) -> None:
-        if not (self.lambda_ > 0 and self.lr > 0):
-            raise ValueError(f"lambda_={self.lambda_} and lr={self.lr} must be positive")
+        if not ((self.lambda_ is None or self.lambda_ > 0) and min(self.lr, self.first, self.prior_std) > 0):
+            raise ValueError(
+                f"lambda_={self.lambda_}, lr={self.lr}, first={self.first}, prior_std={self.prior_std} must be positive"
+            )
 
     def check(self, problem: Problem) -> None:
         if self.paper:
             problem.least_squares("vds with paper=True")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        """Most levels near the last one, where mu has to settle: in the logarithm they fall as a parabola."""
         if self.paper:
             return vp_uniform(steps or 1000)
-        return log_uniform(steps or self.default_steps, 10.0, min(10.0, self._last(problem)))
-
-    def _last(self, problem: Problem) -> float:
-        """The level at which the prior has the weight of Bayes; 0.05 where noise has no sigma_y."""
-        law = problem.likelihood
-        sigma = float(torch.as_tensor(law.sigma).min()) if isinstance(law, Gaussian) else 0.025
-        return max(1e-3, sigma) / self.lambda_**0.5
+        last = min(max(CLEAN, problem.last_level()), 0.5 * self.first)  # below, (mu - D) / sigma^2 is lost to rounding
+        straight = log_uniform(steps or self.default_steps, 1.0, last / self.first)[:-1]
+        if len(straight) == 1:
+            return [last, 0.0]
+        share = [i / (len(straight) - 1) for i in range(len(straight))]
+        return [*(self.first * s ** (2 - t) for s, t in zip(straight, share)), 0.0]
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
         return problem.estimate() if begin is None else begin
+
+    def weight(self, problem: Problem, x: Tensor, sigma: float) -> float:
+        """Of mu - D in the gradient, where the data have that of -log p(y | mu)."""
+        if not self.paper:
+            return (self.lambda_ or 1.0) / sigma**2
+        # (1 / m) A'(A mu - y) + lambda (1 / n) (mu - D), here both times m / sigma_y^2
+        _, y, sigma_y = problem.least_squares("vds")
+        return (self.lambda_ or 0.25) / sigma_y**2 * y[0].numel() / x[0].numel()
 
     @torch.no_grad()
     def __call__(
@@ -62,13 +79,14 @@ class VDS(Solver):
     ) -> Iterator[Step]:
         mu = x.clone().requires_grad_(True)
         adam = torch.optim.Adam([mu], lr=self.lr, betas=(0.9, 0.99), eps=1e-20)  # a larger one would have a unit
-        # paper: (1/m) A'(A mu - y) + lambda (1/n) (mu - D), here both times m / sigma_y^2
-        prior = 1 / self._last(problem) ** 2 * (problem.y[0].numel() / x[0].numel() if self.paper else 1.0)
         for i, sigma in enumerate(sigmas[:-1]):
             with torch.enable_grad():
                 (data,) = torch.autograd.grad(problem.nll(mu).sum(), mu)
-            x0 = denoise(mu + sigma * rng.normal(x), sigma)
-            mu.grad = data + prior * (mu - x0)  # sigma (eps(x_t) - e) = mu - D(x_t)
+            noise = sigma * rng.normal(x)
+            x0 = denoise(mu + noise, sigma)
+            left = 0.0 if self.paper else self.prior_std**2 / (self.prior_std**2 + sigma**2)  # of the noise
+            # sigma (eps(x_t) - e) = mu - D(x_t)
+            mu.grad = data + self.weight(problem, x, sigma) * (mu + left * noise - x0)
             if not self.paper:
                 adam.param_groups[0]["lr"] = self.lr * (1 - i / (len(sigmas) - 1))
             adam.step()

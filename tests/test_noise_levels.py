@@ -25,7 +25,7 @@ from restorekit.likelihood import Gaussian, Joint, Likelihood, Poisson
 from restorekit.metrics import psnr
 from restorekit.operators.combine import Stack, compose
 from restorekit.priors.analytic import GaussianPrior, dense
-from restorekit.solvers import HQS, MMPS, SARDPS, SOLVERS, PnPDM
+from restorekit.solvers import HQS, MMPS, SARDPS, SOLVERS, VDS, PnPDM
 from restorekit.types import LEAST, Problem
 from tests.cases import kernel, peaked
 
@@ -69,6 +69,18 @@ def test_dps_takes_more_steps_where_noise_is_low() -> None:
         return len(SOLVERS["dps"]().schedule(problem(ops.Identity(SHAPE), Gaussian(sigma_y)), None)) - 1
 
     assert [levels(s) for s in (0.1, 0.008, 0.004, 0.002, 1e-4)] == [200, 200, 400, 800, 800]
+
+
+@pytest.mark.parametrize("sigma_y", [0.1, 0.3])
+@pytest.mark.parametrize("operator", ["denoise", "inpaint"])
+def test_vds_finds_the_posterior_mean(operator: str, sigma_y: float, bench: Any) -> None:
+    """Root mean square in deviations of the pixels; under a prior that its noise widens it was 0.3 to 2.2 off."""
+    for prior in bench.PRIORS:
+        exam = bench.Exam(bench.PRIORS[prior](), bench.OPERATORS[operator](), sigma_y)
+        y = exam.draw(1, 0)
+        found = restore(Problem(y, exam.operator, Gaussian(sigma_y)), exam.prior, VDS()).samples.flatten(1)
+        off = (found - exam.mean(y)) / exam.covariance.diagonal().sqrt()
+        assert float(off.square().mean().sqrt()) < 0.05
 
 
 def _operators() -> dict[str, Any]:
@@ -116,7 +128,8 @@ NOISES: dict[str, tuple[Callable[[], Problem], float]] = {
         lambda: problem(ops.Identity(SHAPE), Gaussian(_uneven(0.01, 0.1)), (_uneven(0, 0.1) > 0).double()), 0.04,
     ),
     "counts": (lambda: problem(ops.Identity(SHAPE), Poisson(5000.0)), 0.01),
-    "not linear": (lambda: problem(ops.Saturate(SHAPE, 1.5), Gaussian(0.02)), 0.02),
+    "not linear": (lambda: problem(ops.Saturate(SHAPE, 1.5), Gaussian(0.02)), 0.02 / 1.5),
+    "magnitudes": (lambda: problem(ops.PhaseRetrieval(SHAPE), Gaussian(0.02)), 0.02),
 }  # fmt: skip
 
 
@@ -127,7 +140,7 @@ def test_noise_in_the_unit_of_the_picture(name: str) -> None:
 
 
 @pytest.mark.parametrize("k", [1e-3, 1.0, 1e3])
-@pytest.mark.parametrize("name", sorted(SOLVERS.keys() - {"quadrature", "vds", "hqs"}))
+@pytest.mark.parametrize("name", sorted(SOLVERS))
 def test_noise_levels_do_not_depend_on_the_unit_of_the_measurement(name: str, k: float) -> None:
     def levels(k: float) -> list[float]:
         return SOLVERS[name]().schedule(

@@ -109,8 +109,8 @@ ROWS = {
     "dps bayes": Row(DPS(1.0), log_uniform(100), {  # all of it: biased towards y, 10 to 25 % under-dispersed
         "denoise": (0.265, 0.776, NONE, 0.775), "inpaint": (0.265, 0.771, 0.815, 0.785),
         "average": (0.23, 0.758, 0.922, 0.795), "blur": (0.15, 0.858, 0.90, 0.83)}),
-    # Five times the step of the paper makes up for a fifth of its 1000 steps. Its strength knows nothing of sigma_y.
-    "dps paper": Row(DPS(5.0, paper=True), vp_uniform(200, 10.0, 0.005), {"denoise": (0.26, 0.87, NONE, 0.79)},
+    # For pictures so small, five times the step of the paper makes up for a fifth of its 1000 steps. Its strength knows nothing of sigma_y.
+    "dps paper": Row(DPS(5 * math.sqrt(144 / 196608), paper=True), vp_uniform(200, 10.0, 0.005), {"denoise": (0.26, 0.87, NONE, 0.79)},
         {"draws": 6, "samples": 12}),
     # Exact for Gaussian priors but for the grid and five iterations: as good as the control at twice the levels.
     "mmps": Row(MMPS(), log_uniform(25), {
@@ -130,10 +130,10 @@ ROWS = {
     # Meets y exactly, noise included, as ddnm does.
     "mcg": Row(MCG(), log_uniform(50), {
         "denoise": (1.344, 0.0, NONE, 0.0), "inpaint": (0.82, 0.0, 0.756, 0.302), "average": (0.504, 0.0, 0.825, 0.614)}),
-    # An optimiser by stochastic gradients: what spread there is, is jitter.
-    "vds": Row(VDS(lambda_=1.0), log_uniform(200, 1.0, 0.05), {
-        "denoise": (0.561, 0.172, NONE, 0.198), "inpaint": (0.494, 0.182, 0.354, 0.303),
-        "average": (0.534, 0.523, 0.256, 0.418), "blur": (0.345, 0.274, 0.222, 0.298)}),
+    # An optimiser by stochastic gradients: what spread there is, is jitter about the posterior mean.
+    "vds": Row(VDS(), VDS().schedule(ORACLES["denoise"]().problem(torch.zeros(1, *SHAPE)), 100), {
+        "denoise": (0.042, 0.123, NONE, 0.158), "inpaint": (0.024, 0.12, 0.098, 0.143),
+        "average": (0.0, 0.031, 0.095, 0.09), "blur": (0.008, 0.035, 0.145, 0.12)}),
     # One variance for all directions; as narrow as an ancestral grid of so many levels is.
     "daps": Row(DAPS(), karras(25), {
         "denoise": (0.192, 0.854, NONE, 0.812), "inpaint": (0.29, 0.862, 0.967, 0.829),
@@ -320,7 +320,7 @@ SCALED: dict[str, Callable[[float], Solver]] = {
     "diffpir": lambda f: DiffPIR(), "dps": lambda f: DPS(), "hqs": lambda f: HQS(), "mcg": lambda f: MCG(scale=f),
     "mmps": lambda f: MMPS(), "pigdm": lambda f: PiGDM(prior_std=0.25 * f), "pnpdm": lambda f: PnPDM(), "sar-dps": lambda f: SARDPS(),
     "exchange": lambda f: Exchange(sweeps=3), "smc": lambda f: SMC(8, prior_std=0.25 * f),
-    "vds": lambda f: VDS(lr=0.05 * f),
+    "vds": lambda f: VDS(lr=0.05 * f, prior_std=0.25 * f),
 }  # fmt: skip
 
 

@@ -263,7 +263,7 @@ def test_the_mask_of_a_problem_is_that_of_an_operator_for_dps() -> None:
 
 def test_dps_takes_the_step_of_the_paper_on_its_own_process() -> None:
     oracle = ORACLES["average"]()
-    y, size = oracle.draw(1, 0)[1], math.sqrt(144 / (3 * 256**2))
+    y = oracle.draw(1, 0)[1]
     sigma, following, x = (
         0.7,
         0.4,
@@ -278,7 +278,7 @@ def test_dps_takes_the_step_of_the_paper_on_its_own_process() -> None:
     residual = (2 * y - 1) - (2 * oracle.operator(x0) - 1)
     (g,) = torch.autograd.grad(residual.norm(), leaf)
     shift = [(2 * step - 1) * root_following for step in steps]
-    torch.testing.assert_close(shift[1] - shift[0], -size * g, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(shift[1] - shift[0], -g, rtol=1e-8, atol=1e-10)
 
 
 def test_a_perfect_measurement_is_treated_as_one_with_a_little_noise() -> None:

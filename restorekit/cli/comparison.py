@@ -91,6 +91,9 @@ class Contest(Measured):
             )  # fmt: skip
         except BadInput as error:
             return Refusal(one.text, _line(error))
+        doubt = solver.doubts(problem, found.settings["sigmas"])
+        if doubt:
+            print(f"restorekit: note: {doubt}", file=sys.stderr)
         misfit = float(np.mean([problem.misfit(x[None]) for x in found.samples]))
         samples = self.visible(problem.operator.inside(found.samples).float().cpu()).numpy()
         return Result(

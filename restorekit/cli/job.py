@@ -74,6 +74,8 @@ class Job(Measured):
                 )
         else:
             result = restore_with_bar(problem, self.denoiser, solver, **settings)
+        doubt = solver.doubts(problem, result.settings["sigmas"])
+        warnings += [doubt] if doubt and not self._untouched else []
         misfit = problem.misfit(result.samples[:1].to(self.place))
         result = replace(result, samples=self.coded(problem.operator.inside(result.samples)))
         if misfit > MISFIT:

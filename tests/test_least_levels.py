@@ -1,0 +1,86 @@
+"""The least number of levels of each solver: what it is measured by, and the warning below it.
+
+On small dense Gaussian problems (benchmarks/noise_levels.py: denoising and inpainting at 0.05, inpainting and means of 2x2 at
+0.01) it is the first of 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25 ... levels at which the mean is at most half a posterior
+deviation farther off than at the default number, and no spread is 1.5 times larger or smaller than there. smc and exchange are
+too slow for all four and have the first two; quadrature, which takes no Gaussian noise, has what pigdm has.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from restorekit import io
+from restorekit import operators as ops
+from restorekit.cli.main import run
+from restorekit.cli.tasks import TASKS
+from restorekit.likelihood import Gaussian
+from restorekit.solvers import DPS, HQS, SOLVERS
+from restorekit.solvers.from_text import solver as solver_of
+from restorekit.types import Problem
+
+SHAPE = (1, 8, 8)
+PROBLEM = Problem(torch.zeros(1, *SHAPE), ops.Inpaint(SHAPE, torch.ones(SHAPE)), Gaussian(0.05))
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Any]:
+    sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+    yield importlib.import_module("noise_levels")
+    sys.path.pop(0)
+
+
+@pytest.mark.parametrize("name", ["daps", "ddrm", "dps", "mmps", "pigdm", "pnpdm", "sar-dps"])
+def test_at_the_least_number_of_levels_errors_are_not_gross_and_far_below_they_are(name: str, bench: Any) -> None:
+    exam = bench.Exam(bench.mixed(), bench.OPERATORS["inpaint"](), 0.05)
+    least = SOLVERS[name].least_steps
+    enough, few = (bench.examine(exam, name, draws=1, samples=39, steps=n) for n in (least, max(1, least // 8)))
+    assert enough.bias < 0.75
+    assert 0.6 < enough.measured < 1.6
+    assert 0.6 < enough.unmeasured < 1.6
+    assert few.bias > 0.65 or not 0.6 < few.measured < 1.6
+
+
+@pytest.mark.parametrize("name", [n for n, s in SOLVERS.items() if s.least_steps > 1])
+def test_a_solver_says_when_levels_are_too_few(name: str) -> None:
+    solver = SOLVERS[name]()
+    least = solver.least_steps
+    assert least <= solver.default_steps
+    said = solver.doubts(PROBLEM, [float(s) for s in range(least - 1, -1, -1)])
+    assert said is not None
+    assert f"at least {least} " in said
+    assert "\n" not in said
+    assert solver.doubts(PROBLEM, [float(s) for s in range(least, -1, -1)]) is None
+
+
+def test_one_step_of_hqs_denoises() -> None:
+    plain = Problem(PROBLEM.y, ops.Identity(SHAPE), PROBLEM.likelihood)
+    assert HQS().doubts(plain, [0.05, 0.0]) is None
+    assert HQS().doubts(PROBLEM, [0.05, 0.0]) is not None
+
+
+def test_no_default_of_a_task_is_doubted() -> None:
+    for name, task in TASKS.items():
+        for text, steps in ((task.solver, task.steps), (task.sampler, task.sampler_steps)):
+            solver = solver_of(text)
+            if not (name == "denoise" and isinstance(solver, HQS)):
+                assert steps >= solver.least_steps, (name, text)
+
+
+@pytest.mark.parametrize("steps", [1, DPS.least_steps])
+def test_the_command_warns_below_it(steps: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.random.default_rng(0).random((1, 16, 16)).astype(np.float32) * 0.5 + 0.25
+    io.write(tmp_path / "y.tif", x, dtype="float32")
+    with pytest.raises(SystemExit) as stop:
+        run(["restore", str(tmp_path / "y.tif"), str(tmp_path / "out.tif"), "--op", "denoise", "--noise", "gaussian:0.1",
+             "--prior", "natural-fast", "--solver", "dps", "--steps", str(steps)])  # fmt: skip
+    assert stop.value.code == 0
+    assert ("note: DPS is far off with 1 noise level; take at least" in capsys.readouterr().err) == (steps == 1)
