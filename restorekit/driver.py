@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit.errors import BadInput
+from restorekit.errors import BadInput, Unsupported
 from restorekit.operators.latent import Decoded
 from restorekit.types import Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
 from restorekit.units import Units, denoiser_in, problem_in, units_of
 
 Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the step)
+CLEAN = 1e-3  # noise of a measurement that counts as clean, in the unit of the picture; see `types.LEAST`
 Streams = Callable[[int, int, int], Rng]  # (seed, first sample, count) -> their random streams
 
 
@@ -167,6 +168,11 @@ def restore(
             steps=steps, sigmas=sigmas, samples=samples, seed=seed, batch=batch, rng=rng,
         )  # fmt: skip
     solver.check(problem)
+    if samples > 1 and solver.exact and problem.picture_noise() > CLEAN:
+        raise Unsupported(
+            f"{type(solver).__name__} meets the measurement exactly, noise included, so that samples do not differ where "
+            "something was measured; leave out --samples or take `--solver ddnm+`, mmps or pigdm"
+        )
     levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)
     falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too
     if len(levels) < 2 or levels[-1] != 0 or not falls or math.isinf(levels[0]):

@@ -37,6 +37,7 @@ class DDNM(Solver):
     eta: float | None = 0.85  # share of fresh noise; None: ancestral
 
     reference = "ddnm"
+    exact = True
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
 

@@ -4,7 +4,8 @@ paper=True is Algorithm 1 with the code's step: scale * grad ||y - A x0|| after 
 zeta = scale / 2). Its length ignores the noise level, so it suits 1000 steps of the `vp` schedule and Gaussian noise.
 The default adds the gradient of the log-likelihood at x0, for any likelihood, with half of its Bayesian weight: x0 is an
 estimate, whose own spread the paper leaves out, and half comes nearest to exact posteriors. It is stiff where the noise
-is low, so its length is limited to Polyak's nll / |grad nll|^2, beyond which it would overshoot a perfect fit.
+is low, so its length is limited to Polyak's nll / |grad nll|^2, beyond which it would overshoot a perfect fit, and more
+steps are taken there.
 Deviations: the norm is per picture, not per batch; x0 is not clipped; the half; that limit.
 """
 
@@ -22,6 +23,8 @@ from restorekit.likelihood import Gaussian
 from restorekit.schedule import vp_uniform
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
+STIFF = 0.008  # noise below which the limit binds so often that more steps are needed, up to four times as many
+
 
 @dataclass(frozen=True, eq=False)
 class DPS(Solver):
@@ -36,7 +39,10 @@ class DPS(Solver):
     default_steps = 200
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        return vp_uniform(steps or 1000) if self.paper else super().schedule(problem, steps)
+        if self.paper:
+            return vp_uniform(steps or 1000)
+        more = min(4.0, max(1.0, STIFF / problem.picture_noise()))
+        return super().schedule(problem, steps or round(self.default_steps * more))
 
     def __post_init__(self) -> None:
         if self.scale is not None and not self.scale > 0:

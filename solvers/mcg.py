@@ -28,6 +28,7 @@ class MCG(Solver):
     paper: bool = False  # steps of fixed length on a schedule uniform in the DDPM time
 
     reference = "mcg"
+    exact = True
     tunable = {"scale": (0.1, 10.0)}
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"
     gradient = True

@@ -70,6 +70,30 @@ def test_integers_that_fill_little_of_their_type(
     assert rms(out, truth) < 0.95 * rms(y, truth)
 
 
+def test_hot_pixels_do_not_hide_the_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = counts(tmp_path, 0, 4095, 0.04)
+    held = tifffile.imread(tmp_path / "y.tif")
+    held[20, 30] = 65535
+    tifffile.imwrite(tmp_path / "y.tif", held)
+    assert go("denoise", tmp_path / "y.tif", tmp_path / "out.tif", *FAST) == 0
+    assert "white is taken to be 4095" in capsys.readouterr().err
+    out = tifffile.imread(tmp_path / "out.tif").astype(float)
+    out[20, 30] = held[20, 30] = truth[20, 30]
+    assert np.square(out - truth).mean() < 0.9 * np.square(held - truth).mean()
+
+
+def test_counts_of_little_contrast_are_told_of_the_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = counts(tmp_path, 21000, 23000, 0.04)
+    y, out = tmp_path / "y.tif", tmp_path / "out.tif"
+    assert go("denoise", y, out, *FAST) == 0
+    said = capsys.readouterr().err
+    low, high = (int(f(tifffile.imread(y))) for f in (np.min, np.max))
+    assert f"--range {low},{high}" in said
+    assert go("denoise", y, tmp_path / "told.tif", *FAST, "--range", f"{low},{high}") == 0
+    assert "small part of the range" not in capsys.readouterr().err
+    assert rms(tmp_path / "told.tif", truth) < 0.95 * rms(y, truth)
+
+
 def test_a_range_that_is_given_is_taken_and_a_floor_is_no_measurement(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,6 +95,13 @@ def test_clean_photographs_and_white_noise(name: str) -> None:
         assert sigma * 0.9 < found.sigma < most
 
 
+def test_gravel_is_no_noise_that_neighbours_share() -> None:
+    gravel = skimage.data.gravel()[None, :128, :128] / 255.0
+    found = NoiseLevel()(gravel)
+    assert not found.correlated
+    assert found.sigma < 0.02
+
+
 def test_white_noise_of_floats_beyond_the_range_is_not_clipped() -> None:
     y = noisy(photo(), 0.1).astype(np.float32)
     assert (y < 0).mean() > 0.02

@@ -81,12 +81,6 @@ class Job(Measured):
                 f"the result misses the measurement by {misfit:.1f} times the noise; check --op, --noise and --range, whether "
                 f"--prior {self.prior} knows such pictures, or take more --steps"
             )
-        still = 0.0 if one else float((result.std < 1e-3 * problem.picture_noise()).float().mean())
-        if still > 0.01:
-            warnings.append(
-                f"{100 * still:.0f} % of the pixels have no spread over the samples: {type(solver).__name__} takes what it is "
-                "given there as if it had no noise; for error bars take --solver mmps, pigdm or dps"
-            )
         extra: dict[str, Any] = {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
         ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None
         if ceiling is not None:

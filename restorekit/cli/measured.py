@@ -159,7 +159,8 @@ class Measured:
         lost = self.response.in_light(codecs.jpeg_rounding(self.source), self.picture)
         rounded = self.operation in MIXING and lost > found.sigma
         found = found.at_least(lost, floor=True) if rounded else found
-        for line in [_of_level(found, self.source.name, lost > 0, rounded), *found.notes]:
+        narrow = ranges.hint(self.as_read) if found.floor and self.range is None else None
+        for line in [_of_level(found, self.source.name, lost > 0, rounded), *found.notes, *filter(None, [narrow])]:
             print(f"noise: {line}", file=sys.stderr)
         return found
 

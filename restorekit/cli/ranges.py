@@ -11,6 +11,8 @@ from restorekit import io
 from restorekit.errors import BadInput
 
 LITTLE = 0.25  # of the type, at most, up to which the values reach
+HOT = 1e-4  # share of the values, at most, that hold the largest number of the type and say nothing of what is used
+NARROW = 0.1  # of the range, between the least and the largest value
 
 
 def ranged(picture: io.Picture, span: tuple[float, float]) -> io.Picture:
@@ -24,10 +26,17 @@ def used(picture: io.Picture) -> tuple[float, float] | None:
     """(0, 2^n - 1), the fewest bits that hold the values of uint8 or uint16; None where they fill their type."""
     if picture.dtype not in ("uint8", "uint16") or picture.span != (0.0, float(np.iinfo(picture.dtype).max)):
         return None
-    told = picture.pixels if picture.empty is None else picture.pixels[:, ~picture.empty.where]
-    largest = round(float(told.max()) * picture.span[1])
-    white = 2 ** max(1, largest.bit_length()) - 1
+    white = 2 ** max(1, _extremes(picture)[1].bit_length()) - 1
     return (0.0, float(white)) if white <= LITTLE * picture.span[1] else None
+
+
+def _extremes(picture: io.Picture) -> tuple[int, int]:
+    """The least and the largest value of the file, without no data and without hot pixels at the end of the type."""
+    told = picture.pixels if picture.empty is None else picture.pixels[:, ~picture.empty.where]
+    cold = told < 1
+    if 0 < (~cold).sum() <= max(1.0, HOT * told.size):
+        told = told[cold]
+    return round(float(told.min()) * picture.span[1]), round(float(told.max()) * picture.span[1])
 
 
 def check_range(path: Path, picture: io.Picture) -> None:
@@ -35,9 +44,18 @@ def check_range(path: Path, picture: io.Picture) -> None:
     span = used(picture)
     if span is None or picture.dtype != "uint16":
         return
-    told = picture.pixels if picture.empty is None else picture.pixels[:, ~picture.empty.where]
-    low, high = (round(float(v) * 65535) for v in (told.min(), told.max()))
+    low, high = _extremes(picture)
     raise BadInput(
         f"{path} holds uint16 from {low} to {high}: say which value is white, as --range 0,{span[1]:.0f} "
         "(--range 0,65535 for a dark picture)"
     )
+
+
+def hint(picture: io.Picture) -> str | None:
+    """What to say where noise is below what can be told in integers of little contrast; None where they have enough."""
+    if picture.dtype not in ("uint8", "uint16"):
+        return None
+    low, high = _extremes(picture)
+    if high - low >= NARROW * picture.span[1]:
+        return None
+    return f"values lie between {low} and {high}, a small part of the range: --range {low},{high} has noise told relative to it"

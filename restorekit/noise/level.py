@@ -164,6 +164,8 @@ class NoiseLevel:
         wanted = float(np.interp(unevenness, self.even[:2], self.steep))
         if steepness < wanted or unevenness > self.even[2]:
             return right, below, 0.0
+        if unevenness > self.even[1] and of_flat > self.usual:
+            return right, below, 0.0  # gravel: what is so strong and so uneven is no JPEG's
         gain = 1 + (self.gain - 1) * min(1.0, (steepness - 1) / 3)
         level = gain * (of_flat * max(quarter, of_flat)) ** 0.5
         share = float(np.interp(unevenness, self.even[:2], (0.0, self.drawn)))
