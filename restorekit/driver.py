@@ -150,8 +150,8 @@ def restore(
     be one that takes operators that are not linear: the steps that `progress` sees are latents, the samples are pictures.
     begin: a picture per sample (samples, C, H, W) to start from at the first level, instead of the solver's own estimate.
     start: the noise level to begin at, instead of the first of the schedule, whose levels above it are left out, for any solver
-    (Chung, Sim, Ye, "Come-Closer-Diffuse-Faster", CVPR 2022): the picture to start from, noised so far. Fewer calls, but what
-    noise of that level does not hide of it stays; with 0.25, the deviation of pictures, hardly anything does.
+    (Chung, Sim, Ye, "Come-Closer-Diffuse-Faster", CVPR 2022): the picture to start from, noised so far. The lower,
+    the fewer calls are made, and the more of that picture stays.
     rng: where the noise comes from, `streams` if not told.
     With a prior that knows other numbers than pictures on [0, 1] the solver, `sigmas` and `start`, work in its units (`units.py`).
     Raises `Unsupported` where solver and problem do not fit, `BadInput` where the run diverges.

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from restorekit.schedule import vp_uniform
+from restorekit.solvers.ddnm import refuse_amplified_noise
 from restorekit.solvers.spectral import Spectrum, check_eta
 from restorekit.solvers.unconditional import reverse
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
@@ -35,6 +36,10 @@ class ILVR(Solver):
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"
 
+    @property
+    def exact(self) -> bool:  # type: ignore[override]
+        return self.paper
+
     def __post_init__(self) -> None:
         check_eta(self.eta)
 
@@ -43,6 +48,8 @@ class ILVR(Solver):
 
     def check(self, problem: Problem) -> None:
         problem.spectral("ilvr")
+        if self.paper:
+            refuse_amplified_noise(problem, "ilvr with paper=true")
 
     @torch.no_grad()
     def __call__(

@@ -37,8 +37,9 @@ class SITCOM(Solver):
     """An optimiser: one answer. Up to `inner` + 1 network calls per level, each with a vector-Jacobian product."""
 
     inner: int = 20  # steps of Adam per level
-    lr: float = 0.02  # of Adam, in the unit of the network's input on [-1, 1]
+    lr: float = 0.02  # of Adam, in the unit of the network's input, (unit^2 + sigma^2)^(1/2)
     lambda_: float = 1.0  # weight of ||v - x_t||^2, 1 being that of the noise of x_t
+    unit: float = 0.5  # 1 of a picture on [-1, 1], for which networks that take v / (1 + (2 sigma)^2)^(1/2) are made
     stop: float = 1.0  # misfit at which a level ends, in deviations of the noise; 0: never
     paper: bool = False
 
@@ -48,9 +49,9 @@ class SITCOM(Solver):
     default_steps = 20
 
     def __post_init__(self) -> None:
-        if self.inner < 1 or not self.lr > 0 or min(self.lambda_, self.stop) < 0:
+        if self.inner < 1 or not min(self.lr, self.unit) > 0 or min(self.lambda_, self.stop) < 0:
             raise ValueError(
-                f"inner={self.inner} must be at least 1, lr={self.lr:g} positive, lambda={self.lambda_:g} and "
+                f"inner={self.inner} must be at least 1, lr={self.lr:g} and unit={self.unit:g} positive, lambda={self.lambda_:g} and "
                 f"stop={self.stop:g} must not be negative"
             )
         if self.paper:
@@ -69,7 +70,7 @@ class SITCOM(Solver):
         enough = 0.5 * self.stop**2 * values(problem)
         for sigma, following in zip(sigmas, sigmas[1:]):
             v = x.clone().requires_grad_(True)
-            adam = torch.optim.Adam([v], lr=self.lr * (0.25 + sigma**2) ** 0.5, eps=1e-20)
+            adam = torch.optim.Adam([v], lr=self.lr * (self.unit**2 + sigma**2) ** 0.5, eps=1e-20)
             for k in range(self.inner + 1):
                 with torch.enable_grad():
                     x0 = denoise(v, sigma)

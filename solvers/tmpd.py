@@ -5,8 +5,8 @@ A V A' is replaced by a diagonal, the sums of its rows, which cost one vector-Ja
 and where all correlations are positive an upper bound, so that no step overshoots.
 Deviations: the diagonal is taken in the singular basis of A, where it has one, as behind a blur A V A' is far from diagonal in
 pixels (operators without an SVD are refused there at low noise, gains.py). Row sums of other priors are no bound, and may be
-negative: their absolute values count, and the step is as long as prior and likelihood balance along its direction d,
-alpha = d'b / (d'A V A'd + sigma_y^2 d'd), b = y - A x0. paper=True: pixels, row sums from 0 up, alpha = 1, and ancestral
+negative: their absolute values count, and along the direction d found so the system with A V A' itself is solved, as in one
+step of MMPS: alpha = d'b / (d'A V A'd + sigma_y^2 d'd), b = y - A x0. paper=True: pixels, row sums from 0 up, alpha = 1, and ancestral
 steps on the 1000 levels of the DDPM time.
 """
 
