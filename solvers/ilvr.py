@@ -18,11 +18,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.errors import Unsupported
 from restorekit.schedule import vp_uniform
 from restorekit.solvers.ddnm import refuse_amplified_noise
 from restorekit.solvers.spectral import Spectrum, check_eta
 from restorekit.solvers.unconditional import reverse
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+
+CLEAN = 1e-3  # noise of a measurement that counts as clean, in the unit of the picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +39,6 @@ class ILVR(Solver):
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"
 
-    @property
-    def exact(self) -> bool:  # type: ignore[override]
-        return self.paper
-
     def __post_init__(self) -> None:
         check_eta(self.eta)
 
@@ -50,6 +49,10 @@ class ILVR(Solver):
         problem.spectral("ilvr")
         if self.paper:
             refuse_amplified_noise(problem, "ilvr with paper=true")
+            if problem.picture_noise() > CLEAN:
+                raise Unsupported(
+                    "ilvr with paper=true takes y for clean, noise included; use `--solver ilvr` without it, or ddrm"
+                )
 
     @torch.no_grad()
     def __call__(
