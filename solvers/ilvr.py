@@ -3,10 +3,9 @@ Algorithm 1: x_s = phi(y_s) + (I - phi) x', x' an unconditional step to level s,
 
 phi = A+ A, the low-pass of the paper where A is `average`: what was measured is put in, the rest is drawn.
 Deviations: the paper's reference is a clean picture. Here y brings noise r_i = sigma_y / s_i along singular direction i, so that
-only what is missing to s is added, and below r_i the direction is left alone: that is the range of conditioning steps of the
-paper (section 3.3), set by the noise. In what is not measured part of the noise is kept, as in DDRM: ancestral steps
-spread it too far. paper=True: y as if it were clean, down to the last level, and ancestral steps, on the 100 levels uniform
-in the DDPM time of the published code.
+only what is missing to s is added, and below r_i the direction is left alone: its range of conditioning steps, set by the
+noise. What is not measured keeps hardly any of its noise: ancestral steps spread it too far. paper=True: y taken for clean,
+down to the last level, and ancestral steps, on the 100 levels uniform in the DDPM time of the published code.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ CLEAN = 1e-3  # noise of a measurement that counts as clean, in the unit of the 
 class ILVR(Solver):
     """One network call per step, no gradient of the network."""
 
-    eta: float = 0.85  # share of fresh noise in what is not measured
+    eta: float = 0.95  # share of fresh noise in what is not measured
     paper: bool = False
 
     reference = "ilvr"

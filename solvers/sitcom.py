@@ -7,8 +7,8 @@ Algorithm 1. At each level the INPUT v of the network is fitted, from the state 
 so that the estimate is an output of the network (backward consistency), explains y (measurement consistency), and the state
 is that estimate noised as the forward process does it (forward consistency). It returns one optimum: nothing in it knows
 how far the posterior spreads.
-Deviation: both terms have their Bayesian weights, whatever the noise law; in the paper the weight of the second has a unit, and
-is mostly 0. paper=True: lambda = 0, on 20 levels uniform in the DDPM time.
+Deviation: both terms have their Bayesian weights, whatever the noise law; in the paper that of the second has a unit.
+paper=True: without the second, on 20 levels uniform in the DDPM time.
 """
 
 from __future__ import annotations

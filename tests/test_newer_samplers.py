@@ -343,7 +343,10 @@ def test_tmpd_refuses_uneven_gains_only_without_an_svd() -> None:
      ("sitcom", vp_uniform(20), 420)],
 )  # fmt: skip
 def test_the_published_levels(name: str, levels: list[float], calls: int) -> None:
-    problem, solver = ORACLES["inpaint"]().problem(torch.zeros(1, 1, 12, 12, dtype=F64)), SOLVERS[name](paper=True)
+    problem, solver = (
+        ORACLES["inpaint"]().problem(torch.zeros(1, 1, 12, 12, dtype=F64)),
+        SOLVERS[name](paper=True),
+    )
     assert solver.schedule(problem, None) == levels
     assert solver.calls(levels) == calls
 

@@ -167,8 +167,8 @@ ROWS = {
         "average": (0.147, 1.022, 0.964, 0.858), "blur": (0.189, 1.008, 0.921, 0.876)}),
     # ddrm, but what is measured is put in while it is clearer than the level and drawn by the prior below.
     "ilvr": Row(ILVR(), log_uniform(50), {
-        "denoise": (0.034, 0.961, NONE, 0.877), "inpaint": (0.216, 0.961, 0.917, 0.855),
-        "average": (0.076, 1.035, 0.862, 0.851), "blur": (0.126, 0.967, 0.926, 0.865)}),
+        "denoise": (0.034, 0.961, NONE, 0.877), "inpaint": (0.153, 0.947, 0.851, 0.845),
+        "average": (0.066, 1.033, 0.814, 0.84), "blur": (0.126, 0.967, 0.926, 0.865)}),
     # The score is exact where prior and A share a basis, so that only the length of the steps is left.
     "snips": Row(SNIPS(), log_uniform(50), {
         "denoise": (0.049, 0.959, NONE, 0.876), "inpaint": (0.018, 0.962, 1.008, 0.88),
