@@ -80,4 +80,46 @@ CITATIONS = {
   booktitle={Advances in Neural Information Processing Systems},
   year={2023}
 }""",
+    "tmpd": """@article{boys2024tmpd,
+  title={Tweedie Moment Projected Diffusions for Inverse Problems},
+  author={Boys, Benjamin and Girolami, Mark and Pidstrigach, Jakiw and Reich, Sebastian and Mosca, Alan and Akyildiz, O. Deniz},
+  journal={Transactions on Machine Learning Research},
+  year={2024}
+}""",
+    "mpgd": """@inproceedings{he2024mpgd,
+  title={Manifold Preserving Guided Diffusion},
+  author={He, Yutong and Murata, Naoki and Lai, Chieh-Hsin and Takida, Yuhta and Uesaka, Toshimitsu and Kim, Dongjun and Liao, Wei-Hsiang and Mitsufuji, Yuki and Kolter, J. Zico and Salakhutdinov, Ruslan and Ermon, Stefano},
+  booktitle={International Conference on Learning Representations},
+  year={2024}
+}""",
+    "dsg": """@inproceedings{yang2024dsg,
+  title={Guidance with Spherical Gaussian Constraint for Conditional Diffusion},
+  author={Yang, Lingxiao and Ding, Shutong and Cai, Yifan and Yu, Jingyi and Wang, Jingya and Shi, Ye},
+  booktitle={International Conference on Machine Learning},
+  year={2024}
+}""",
+    "sitcom": """@inproceedings{alkhouri2025sitcom,
+  title={{SITCOM}: Step-wise Triple-Consistent Diffusion Sampling for Inverse Problems},
+  author={Alkhouri, Ismail R. and Liang, Shijun and Huang, Cheng-Han and Dai, Jimmy and Qu, Qing and Ravishankar, Saiprasad and Wang, Rongrong},
+  booktitle={International Conference on Machine Learning},
+  year={2025}
+}""",
+    "ilvr": """@inproceedings{choi2021ilvr,
+  title={{ILVR}: Conditioning Method for Denoising Diffusion Probabilistic Models},
+  author={Choi, Jooyoung and Kim, Sungwon and Jeong, Yonghyun and Gwon, Youngjune and Yoon, Sungroh},
+  booktitle={IEEE/CVF International Conference on Computer Vision},
+  year={2021}
+}""",
+    "snips": """@inproceedings{kawar2021snips,
+  title={{SNIPS}: Solving Noisy Inverse Problems Stochastically},
+  author={Kawar, Bahjat and Vaksman, Gregory and Elad, Michael},
+  booktitle={Advances in Neural Information Processing Systems},
+  year={2021}
+}""",
+    "ccdf": """@inproceedings{chung2022ccdf,
+  title={Come-Closer-Diffuse-Faster: Accelerating Conditional Diffusion Models for Inverse Problems through Stochastic Contraction},
+  author={Chung, Hyungjin and Sim, Byeongsu and Ye, Jong Chul},
+  booktitle={IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year={2022}
+}""",
 }

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
 from restorekit.operators.latent import Decoded
+from restorekit.schedule import below
 from restorekit.types import CLEAN, Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
 from restorekit.units import Units, denoiser_in, problem_in, units_of
 
@@ -90,6 +91,17 @@ def _check_shape(problem: Problem) -> None:
         raise BadInput(f"y is {y.dtype}, {name} gives {given.dtype} of such pictures; take {cast}")
 
 
+def _started(levels: Sequence[float], start: float, problem: Problem) -> list[float]:
+    """The levels from `start` on. Refused below the noise of the measurement, where some solvers have done with it."""
+    least = max(problem.picture_noise(), levels[-2])
+    if not least < start <= levels[0]:  # False for NaN too
+        raise BadInput(
+            f"start={start:g} must lie between {least:.3g}, the noise of the measurement or the last level of the solver, and "
+            f"its first, {levels[0]:.3g}"
+        )
+    return below(levels, start)
+
+
 def in_latents(problem: Problem, prior: Latent) -> Problem:
     """The same measurement, as one of the latent: A(decode(z)), cut to the size of the picture."""
     operator = problem.operator
@@ -156,6 +168,7 @@ def restore(
     batch: int | None = None,
     progress: Progress | None = None,
     begin: Tensor | None = None,
+    start: float | None = None,
     rng: Streams | None = None,
 ) -> Restoration:
     """Restore one measurement, `problem.y` of shape (1, ...).
@@ -165,8 +178,11 @@ def restore(
     the result. With a prior of latents the solver works on latents, of which A(decode(z)) was measured, so that it has to
     be one that takes operators that are not linear: the steps that `progress` sees are latents, the samples are pictures.
     begin: a picture per sample (samples, C, H, W) to start from at the first level, instead of the solver's own estimate.
+    start: the noise level to begin at, instead of the first of the schedule, whose levels above it are left out, for any solver
+    (Chung, Sim, Ye, "Come-Closer-Diffuse-Faster", CVPR 2022): the picture to start from, noised so far. The lower,
+    the fewer calls are made, and the more of that picture stays.
     rng: where the noise comes from, `streams` if not told.
-    With a prior that knows other numbers than pictures on [0, 1] the solver, and `sigmas`, work in its units (`units.py`).
+    With a prior that knows other numbers than pictures on [0, 1] the solver, `sigmas` and `start`, work in its units (`units.py`).
     Raises `Unsupported` where solver and problem do not fit or a denoiser has no gradient that is needed, `BadInput` where
     shapes or dtypes do not fit, also of what the denoiser gives, and where the run diverges.
     """
@@ -191,13 +207,13 @@ def restore(
     if isinstance(denoise, Latent):
         return _restore_latent(
             problem, denoise, solver, batch, begin, steps=steps, sigmas=sigmas, samples=samples, seed=seed,
-            progress=progress, rng=rng,
+            progress=progress, start=start, rng=rng,
         )  # fmt: skip
     units = units_of(denoise)
     if units is not None:
         return _restore_in(
             units, problem, denoise, solver, begin, progress,
-            steps=steps, sigmas=sigmas, samples=samples, seed=seed, batch=batch, rng=rng,
+            steps=steps, sigmas=sigmas, samples=samples, seed=seed, batch=batch, start=start, rng=rng,
         )  # fmt: skip
     solver.check(problem)
     if samples > 1 and solver.exact and problem.picture_noise() > CLEAN:
@@ -209,6 +225,8 @@ def restore(
     falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too
     if len(levels) < 2 or levels[-1] != 0 or not falls or math.isinf(levels[0]):
         raise BadInput(f"sigmas must fall strictly and end in 0, got {levels[:3]} ... {levels[-2:]}")
+    if start is not None:
+        levels = _started(levels, start, problem)
     pixels = int(np.prod(problem.operator.image_shape[1:]))
     batch = batch or max(1, 2**20 // pixels)
     counted, began, done = Counted(checked(denoise, type(solver).__name__)), time.perf_counter(), []

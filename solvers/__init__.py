@@ -5,14 +5,20 @@ from restorekit.solvers.ddnm import DDNM, DDNMPlus
 from restorekit.solvers.ddrm import DDRM
 from restorekit.solvers.diffpir import HQS, DiffPIR
 from restorekit.solvers.dps import DPS
+from restorekit.solvers.dsg import DSG
 from restorekit.solvers.exchange import Exchange
+from restorekit.solvers.ilvr import ILVR
 from restorekit.solvers.mcg import MCG
 from restorekit.solvers.mmps import MMPS
+from restorekit.solvers.mpgd import MPGD
 from restorekit.solvers.pigdm import PiGDM
 from restorekit.solvers.pnpdm import PnPDM
 from restorekit.solvers.quadrature import Quadrature
 from restorekit.solvers.sar_dps import SARDPS
+from restorekit.solvers.sitcom import SITCOM
 from restorekit.solvers.smc import SMC
+from restorekit.solvers.snips import SNIPS
+from restorekit.solvers.tmpd import TMPD
 from restorekit.solvers.vds import VDS
 from restorekit.types import Solver
 
@@ -23,15 +29,21 @@ SOLVERS: dict[str, type[Solver]] = {
     "ddrm": DDRM,
     "diffpir": DiffPIR,
     "dps": DPS,
+    "dsg": DSG,
     "exchange": Exchange,
     "hqs": HQS,
+    "ilvr": ILVR,
     "mcg": MCG,
     "mmps": MMPS,
+    "mpgd": MPGD,
     "pigdm": PiGDM,
     "pnpdm": PnPDM,
     "quadrature": Quadrature,
     "sar-dps": SARDPS,
+    "sitcom": SITCOM,
     "smc": SMC,
+    "snips": SNIPS,
+    "tmpd": TMPD,
     "vds": VDS,
 }
 
@@ -40,12 +52,18 @@ __all__ = [
     "DDNM",
     "DDRM",
     "DPS",
+    "DSG",
     "HQS",
+    "ILVR",
     "MCG",
     "MMPS",
+    "MPGD",
     "SARDPS",
+    "SITCOM",
     "SMC",
+    "SNIPS",
     "SOLVERS",
+    "TMPD",
     "VDS",
     "DDNMPlus",
     "DiffPIR",

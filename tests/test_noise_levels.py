@@ -31,6 +31,7 @@ from tests.cases import kernel, peaked
 
 EXACT = ("ddnm", "mcg")  # they take y as if it had no noise, so that what is measured would have no spread
 SLOW = ("exchange", "smc")  # thousands of calls, or a population for each sample: one measurement of them
+REFUSED = {("mpgd", "blur"), ("dsg", "blur")}  # at low noise: steps made for the largest gain miss the others
 SHAPE = (1, 8, 8)
 MASK = (torch.arange(64) % 3 > 0).double().view(SHAPE)
 
@@ -47,7 +48,12 @@ def test_samples_spread_as_the_exact_posterior_at_every_noise(name: str, sigma_y
     problems = [("inpaint", "stationary")] if slow else list(zip(OPERATORS, ("random", "stationary") * 3))
     for operator, prior in problems:
         exam = GaussianExam(OPERATORS[operator](), sigma_y, PRIORS[prior]())
-        found = measure(exam, SOLVERS[name](), size=Size(1, 19 if slow else 39))[0]
+        try:
+            found = measure(exam, SOLVERS[name](), size=Size(1, 19 if slow else 39))[0]
+        except Unsupported:
+            assert (name, operator) in REFUSED, (operator, prior)
+            assert sigma_y < 0.05, (operator, prior)
+            continue
         assert 0.5 < found.spread_measured.value < 1.4, (operator, prior, found)
         blind = found.spread_unmeasured.value
         assert math.isnan(blind) or 0.5 < blind < 1.4, (operator, prior, found)

@@ -20,11 +20,17 @@ from restorekit.solvers import (
     DDNM,
     DDRM,
     DPS,
+    DSG,
     HQS,
+    ILVR,
     MCG,
     MMPS,
+    MPGD,
+    SITCOM,
     SMC,
+    SNIPS,
     SOLVERS,
+    TMPD,
     VDS,
     DDNMPlus,
     DiffPIR,
@@ -41,7 +47,9 @@ EVERY = {"ddnm": DDNM(), "ddnm+": DDNMPlus(), "travel": DDNMPlus(travel=(3, 2)),
          "dps": DPS(), "dps-paper": DPS(paper=True), "hqs": HQS(), "mmps": MMPS(), "mmps-ddim": MMPS(sampler="ddim"),
          "pigdm": PiGDM(), "pigdm-paper": PiGDM(paper=True), "mcg": MCG(), "vds": VDS(), "daps": DAPS(inner=3),
          "pnpdm": PnPDM(inner=2, hold=1), "exchange": Exchange(3, inner=2), "smc": SMC(4), "daps-paper": DAPS(inner=3, paper=True),
-         "ddrm-paper": DDRM(paper=True)}  # fmt: skip
+         "ddrm-paper": DDRM(paper=True), "tmpd": TMPD(), "tmpd-paper": TMPD(paper=True), "mpgd": MPGD(),
+         "mpgd-paper": MPGD(paper=True), "dsg": DSG(), "dsg-paper": DSG(paper=True), "ilvr": ILVR(),
+         "snips": SNIPS(), "snips-paper": SNIPS(paper=True), "sitcom": SITCOM(inner=2, stop=0.0)}  # fmt: skip
 every = pytest.mark.parametrize("solver", EVERY.values(), ids=EVERY)
 samplers = pytest.mark.parametrize(
     "solver", [s for s in EVERY.values() if s.samples], ids=[n for n, s in EVERY.items() if s.samples]
@@ -92,7 +100,7 @@ def test_seeds_differ_and_repeat(solver: Solver) -> None:
 @samplers
 @pytest.mark.parametrize("boundary", ["circular", "reflect"])  # by SVD, and by an iteration over the whole batch
 def test_a_sample_does_not_depend_on_its_batch(solver: Solver, boundary: str) -> None:
-    if boundary == "reflect" and isinstance(solver, DDRM | DDNMPlus | Exchange):
+    if boundary == "reflect" and isinstance(solver, DDRM | DDNMPlus | Exchange | ILVR | SNIPS):
         pytest.skip("needs an SVD")
     prior = GaussianPrior.smooth((1, 8, 8))
     operator = ops.blur((1, 8, 8), peaked(3, 3), boundary)  # type: ignore[arg-type]
@@ -177,7 +185,8 @@ def test_masked_values_are_ignored_whatever_they_are(solver: Solver, garbage: fl
     "make",
     [lambda: DDNM(3.0), lambda: DDNMPlus(-0.1), lambda: DDNMPlus(travel=(0, 1)), lambda: DDRM(2.0), lambda: DDRM(eta_b=2.0),
      lambda: DPS(scale=-1.0), lambda: DPS(0.0),  # type: ignore[arg-type]
-     lambda: DiffPIR(zeta=2.0), lambda: DiffPIR(first=0.0), lambda: HQS(0.0)],
+     lambda: TMPD("euler"), lambda: MPGD(eta=2.0), lambda: MPGD(prior_std=0.0), lambda: DSG(0.0), lambda: ILVR(2.0), lambda: SNIPS(inner=0),
+     lambda: SNIPS(c=2.0), lambda: SITCOM(inner=0), lambda: SITCOM(lambda_=-1.0), lambda: DiffPIR(zeta=2.0), lambda: DiffPIR(first=0.0), lambda: HQS(0.0)],
 )  # fmt: skip
 def test_settings_without_a_meaning_are_refused(make: Callable[[], Solver]) -> None:
     with pytest.raises(ValueError, match=r"must|unknown"):

@@ -15,11 +15,8 @@ import torch
 
 import restorekit
 from restorekit import io, spec
-from restorekit.cli import ranges
 from restorekit.cli.measured import Measured
-from restorekit.cli.options import span
 from restorekit.cli.progress import Watch, restore_with_bar
-from restorekit.cli.unmeasured import refuse_turned, turned_size
 from restorekit.errors import BadInput, Unsupported
 from restorekit.overwrite import separate
 from restorekit.priors.prior import LatentPrior
@@ -121,28 +118,11 @@ class Contest(Measured):
         return found
 
     @cached_property
-    def result_shape(self) -> tuple[int, ...]:
-        """(C, H, W)"""
-        return tuple(self.operator.inside(torch.zeros(1, *self.operator.image_shape)).shape[1:])
-
-    @cached_property
     def truth(self) -> np.ndarray | None:
         """(C, H, W) of --truth, of the shape of a result: what an operator knows beyond the frame is cut off."""
         if self.truth_file is None:
             return None
-        read = io.read(self.truth_file, (0.0, 1.0) if self.logarithms else span(self.range))
-        refuse_turned(self.picture, self.source, read, self.truth_file)
-        if self.range is None and read.dtype == self.picture.dtype and read.span != self.picture.span:
-            read = ranges.ranged(read, self.picture.span)
-        pixels = self.response.decoded(read).pixels
-        if pixels.shape == self.operator.image_shape:
-            pixels = self.operator.inside(torch.from_numpy(pixels)[None])[0].numpy()
-        if pixels.shape != self.result_shape:
-            size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.result_shape))
-            raise BadInput(
-                f"{self.truth_file} is {size}, a result is {expected} (bands x height x width)"
-                f"{turned_size(self.picture, read)}; give its own truth"
-            )
+        pixels = self.as_result(self.truth_file, "give its own truth")
         return self.visible(torch.from_numpy(pixels)).numpy()
 
     @cached_property

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import restorekit
 from restorekit import io, spec
@@ -34,10 +35,14 @@ class Job(Measured):
     samples: int
     steps: int | None
     coarse: bool = False
+    start: float | None = None
+    begin: Path | None = None
 
     def run(self) -> None:
         """Everything that can be refused is refused before the network runs; files are written at the end."""
         one = self.samples == 1
+        if self.coarse and not (self.start is None and self.begin is None):
+            raise BadInput("--coarse begins where its low stage ends; leave --start and --begin out")
         outputs = [self.target, *self.outputs, *([] if one else self._error_bars), self._record_file]
         separate(self.opened, outputs)
         bands = self.operator.image_shape[0]
@@ -73,7 +78,9 @@ class Job(Measured):
                     **settings,
                 )
         else:
-            result = restore_with_bar(problem, self.denoiser, solver, **settings)
+            result = restore_with_bar(
+                problem, self.denoiser, solver, **settings, start=self.start, begin=self._begun(problem)
+            )
         doubt = solver.doubts(problem, result.settings["sigmas"])
         warnings += [doubt] if doubt and not self._untouched else []
         misfit = problem.misfit(result.samples[:1].to(self.place))
@@ -90,6 +97,17 @@ class Job(Measured):
             warnings.append(f"training pictures of {prior.spec.name} keep {ceiling:g} dB through its codec alone")
         for warning in dict.fromkeys(warnings + self._write(result, prior, self.noise_used, extra)):
             print(f"restorekit: note: {warning}", file=sys.stderr)
+
+    def _begun(self, problem: Problem) -> Tensor | None:
+        """--begin for each sample (samples, C, H, W); beyond the frame, where an operator knows more, the first estimate."""
+        if self.begin is None:
+            return None
+        pixels = torch.from_numpy(self.as_result(self.begin, "give a picture of that size")).to(problem.y)
+        picture = problem.estimate()[0]
+        number = torch.arange(picture.numel(), device=picture.device, dtype=torch.float64).view(1, *picture.shape)
+        places = problem.operator.inside(number).flatten().long()
+        picture = picture.flatten().index_copy(0, places, pixels.flatten()).view_as(picture)
+        return picture.expand(self.samples, *picture.shape)
 
     def _taken(self, solver: Solver) -> Problem:
         """The problem, values at white as measured where the solver cannot treat it else."""
@@ -129,7 +147,8 @@ class Job(Measured):
     @property
     def opened(self) -> list[Path]:
         """Files that are read, and must not be written over."""
-        return [self.source, *spec.files(self.op, self.solver, self.prior)]
+        begin = [] if self.begin is None else [self.begin]
+        return [self.source, *begin, *spec.files(self.op, self.solver, self.prior)]
 
     @property
     def _record_file(self) -> Path:
@@ -189,6 +208,8 @@ class Job(Measured):
             "range": like.span,
             **self.transfer_record,
             "coarse": self.coarse,
+            "start": self.start,
+            "begin": self.begin and {"path": str(self.begin), "sha256": io.sha256(self.begin)},
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,
             **result.settings,

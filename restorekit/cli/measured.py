@@ -16,7 +16,7 @@ from restorekit import codecs, io, spec
 from restorekit.cli import ranges
 from restorekit.cli.options import checked_precision, span
 from restorekit.cli.tasks import COUNTS, GREY_IN_PARTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
-from restorekit.cli.unmeasured import placed, without_empty
+from restorekit.cli.unmeasured import placed, refuse_turned, turned_size, without_empty
 from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
@@ -235,6 +235,31 @@ class Measured:
     def visible(self, x: Tensor) -> Tensor:
         """Results or measurements as pictures to look at: amplitudes of logarithms, others in values of the file."""
         return displayed(x, "log-intensity") if self.logarithms else self.coded(x)
+
+    @cached_property
+    def result_shape(self) -> tuple[int, ...]:
+        """(C, H, W)"""
+        return tuple(self.operator.inside(torch.zeros(1, *self.operator.image_shape)).shape[1:])
+
+    def as_result(self, path: Path, advice: str) -> np.ndarray:
+        """Another picture, in light, (C, H, W) of the shape of a result: what an operator knows beyond the frame is cut off.
+
+        Its values are read as those of IN. Raises `BadInput` with `advice` where it has another shape.
+        """
+        read = io.read(path, (0.0, 1.0) if self.logarithms else span(self.range))
+        refuse_turned(self.picture, self.source, read, path)
+        if self.range is None and read.dtype == self.picture.dtype and read.span != self.picture.span:
+            read = ranges.ranged(read, self.picture.span)
+        pixels = self.response.decoded(read).pixels
+        if pixels.shape == self.operator.image_shape:
+            pixels = self.operator.inside(torch.from_numpy(pixels)[None])[0].numpy()
+        if pixels.shape != self.result_shape:
+            size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.result_shape))
+            raise BadInput(
+                f"{path} is {size}, a result is {expected} (bands x height x width)"
+                f"{turned_size(self.picture, read)}; {advice}"
+            )
+        return pixels
 
     def coded(self, x: Tensor) -> Tensor:
         """Light in values of the file, float32."""

@@ -70,6 +70,8 @@ def restore_with_bar(
     seed: int,
     label: str | None = None,
     watch: driver.Progress | None = None,
+    begin: Tensor | None = None,
+    start: float | None = None,
 ) -> Restoration:
     """`driver.restore`, its progress shown under `label`, and each step also handed to `watch`."""
     with bar(label or type(solver).__name__) as show:
@@ -79,4 +81,6 @@ def restore_with_bar(
             if watch is not None:
                 watch(done, total, step)
 
-        return driver.restore(problem, denoise, solver, steps=steps, samples=samples, seed=seed, progress=update)
+        return driver.restore(
+            problem, denoise, solver, steps=steps, samples=samples, seed=seed, progress=update, begin=begin, start=start
+        )

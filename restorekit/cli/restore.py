@@ -42,6 +42,8 @@ def restore(
     range_: Range = None,
     transfer: TransferOpt = "auto",
     coarse: Annotated[bool, typer.Option("--coarse", help="Begin with the low stage of a cascade prior: fewer calls at full size.")] = False,
+    start: Annotated[float | None, typer.Option(metavar="SIGMA", help="Noise level to begin at, of pictures on [0, 1]: a first estimate, or --begin, noised so far. The lower, the fewer calls, and the more of it stays; default: the highest level of the solver.")] = None,
+    begin: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture to begin from, such as the result of another solver, for --start; default: a crude estimate from IN.")] = None,
 ) -> None:  # fmt: skip
     """Restore IN, measured through a known operator, and write OUT, OUT.json, and with --samples a mean and a std.
 
@@ -54,7 +56,7 @@ def restore(
     Job(
         source=source, target=target, op=op, noise=noise, solver=solver, prior=prior, samples=samples, steps=steps,
         seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
-        transfer=transfer, coarse=coarse,
+        transfer=transfer, coarse=coarse, start=start, begin=begin,
     ).run()  # fmt: skip
 
 
