@@ -5,11 +5,15 @@ from restorekit.solvers.ddnm import DDNM, DDNMPlus
 from restorekit.solvers.ddrm import DDRM
 from restorekit.solvers.diffpir import HQS, DiffPIR
 from restorekit.solvers.dps import DPS
+from restorekit.solvers.enkg import EnKG
 from restorekit.solvers.exchange import Exchange
+from restorekit.solvers.flowdps import FlowDPS
+from restorekit.solvers.gdp import GDP
 from restorekit.solvers.mcg import MCG
 from restorekit.solvers.mmps import MMPS
 from restorekit.solvers.pigdm import PiGDM
 from restorekit.solvers.pnpdm import PnPDM
+from restorekit.solvers.pnpflow import PnPFlow
 from restorekit.solvers.quadrature import Quadrature
 from restorekit.solvers.sar_dps import SARDPS
 from restorekit.solvers.smc import SMC
@@ -23,12 +27,16 @@ SOLVERS: dict[str, type[Solver]] = {
     "ddrm": DDRM,
     "diffpir": DiffPIR,
     "dps": DPS,
+    "enkg": EnKG,
     "exchange": Exchange,
+    "flowdps": FlowDPS,
+    "gdp": GDP,
     "hqs": HQS,
     "mcg": MCG,
     "mmps": MMPS,
     "pigdm": PiGDM,
     "pnpdm": PnPDM,
+    "pnpflow": PnPFlow,
     "quadrature": Quadrature,
     "sar-dps": SARDPS,
     "smc": SMC,
@@ -40,6 +48,7 @@ __all__ = [
     "DDNM",
     "DDRM",
     "DPS",
+    "GDP",
     "HQS",
     "MCG",
     "MMPS",
@@ -49,8 +58,11 @@ __all__ = [
     "VDS",
     "DDNMPlus",
     "DiffPIR",
+    "EnKG",
     "Exchange",
+    "FlowDPS",
     "PiGDM",
     "PnPDM",
+    "PnPFlow",
     "Quadrature",
 ]
