@@ -35,7 +35,7 @@ SHAPE = (1, SIDE, SIDE)
 N = SIDE * SIDE
 F64 = torch.float64
 LEVELS = (0.002, 0.005, 0.01, 0.02, 0.05)
-SLOW = {"exchange", "smc"}  # a population or thousands of calls per sample: the problems that a table can pay for
+SLOW = {"enkg", "exchange", "smc"}  # a population or thousands of calls per sample: the problems that a table can pay for
 FEW = (("stationary", "denoise"), ("stationary", "inpaint"))
 
 
@@ -270,7 +270,7 @@ NOTES = (
         "directions / in those that are not (gain below a tenth of the largest), and in brackets the exact probability inside the "
         "sampled 90 % intervals, mean over pixels. 1 / 1 (0.90) is right."
     ),
-    "Two measurements of 99 samples each; of `exchange` and `smc`, on two of the problems, one of 19.",
+    "Two measurements of 99 samples each; of `enkg`, `exchange` and `smc`, on two of the problems, one of 19.",
     "`ddnm` and `mcg` meet the measurement exactly, noise included: they have no spread where it was measured.",
 )
 

@@ -102,7 +102,7 @@ CITATIONS = {
     "enkg": """@article{zheng2025enkg,
   title={Ensemble {Kalman} Diffusion Guidance: A Derivative-free Method for Inverse Problems},
   author={Zheng, Hongkai and Chu, Wenda and Wang, Austin and Kovachki, Nikola B. and Baptista, Ricardo and Yue, Yisong},
-  journal={Transactions on Machine Learning Research},
-  year={2025}
+  journal={arXiv preprint arXiv:2409.20175},
+  year={2024}
 }""",
 }

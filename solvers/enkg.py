@@ -1,5 +1,5 @@
 """EnKG: Zheng, Chu, Wang, Kovachki, Baptista, Yue, "Ensemble Kalman Diffusion Guidance: A Derivative-free Method for Inverse
-Problems", TMLR 2025, Algorithm 1: the operator is only ever called, never differentiated.
+Problems", arXiv 2409.20175, 2024, Algorithm 1: the operator is only ever called, never differentiated.
 
 A population of states goes down the levels together. At each, every state gives a clean picture, and the covariances of
 pictures and of their measurements over the population stand for the gradient of the operator.
@@ -136,9 +136,11 @@ class EnKG(Solver):
         sigma, inner, n = sigmas[i], self._published_inner(i, len(sigmas) - 1), self.particles
         for _ in range(UPDATES if inner else 0):
             below = karras(inner, sigma, sigma if inner == 1 else 0.5 * sigmas[-2])
+            clean = x
             for step in DDIM()(denoise, below, x, rng):
-                yield Step(x, step.x0, step.sigma)
-            g = problem.operator(step.x)
+                clean = step.x
+                yield step
+            g = problem.operator(clean)
             residual, weight = self._whitened(problem, g, None)
             dx, dg = ((v.unflatten(0, (-1, n)).flatten(2)) for v in (x, g * weight))
             dx, dg = dx - dx.mean(1, keepdim=True), dg - dg.mean(1, keepdim=True)

@@ -22,6 +22,7 @@ from restorekit.solvers import (
     DDNM,
     DDRM,
     DPS,
+    GDP,
     HQS,
     MCG,
     MMPS,
@@ -31,9 +32,12 @@ from restorekit.solvers import (
     VDS,
     DDNMPlus,
     DiffPIR,
+    EnKG,
     Exchange,
+    FlowDPS,
     PiGDM,
     PnPDM,
+    PnPFlow,
     Quadrature,
 )  # fmt: skip
 from restorekit.solvers.spectral import Spectrum
@@ -143,8 +147,29 @@ ROWS = {
     "pnpdm": Row(PnPDM(), log_uniform(25, 10.0, 0.02), {  # exact as the coupling falls: here it is 0.4 sigma_y
         "denoise": (0.16, 0.992, NONE, 0.878), "inpaint": (0.30, 1.033, 1.036, 0.878),
         "average": (0.122, 0.944, 0.906, 0.83), "blur": (0.127, 0.938, 0.931, 0.855)}),
+    # Half of the weight of Bayes for what is measured; of the noise of the network only the share t is kept.
+    "flowdps": Row(FlowDPS(), log_uniform(50), {
+        "denoise": (0.094, 0.831, NONE, 0.82), "inpaint": (0.17, 0.859, 0.861, 0.82),
+        "average": (0.009, 0.872, 0.773, 0.794), "blur": (0.05, 0.835, 0.761, 0.805)}),
+    # As published the data fade with the level: wide, and off towards the prior.
+    "flowdps paper": Row(FlowDPS(paper=True), FlowDPS(paper=True).schedule(ORACLES["denoise"]().problem(torch.zeros(1, *SHAPE)), None), {
+        "denoise": (0.883, 1.578, NONE, 0.93), "inpaint": (1.03, 1.852, 1.69, 0.934),
+        "average": (0.237, 1.244, 0.716, 0.857), "blur": (0.424, 1.257, 0.721, 0.888)}),
+    # The same data step, and none of the noise of the network.
+    "gdp": Row(GDP(), log_uniform(50), {
+        "denoise": (0.199, 0.817, NONE, 0.808), "inpaint": (0.278, 0.848, 0.818, 0.796),
+        "average": (0.188, 0.88, 0.711, 0.771), "blur": (0.195, 0.802, 0.707, 0.778)}),
+    # An optimiser: its mean is near that of the posterior, and one draw of the noise per level leaves jitter.
+    "pnpflow": Row(PnPFlow(), log_uniform(100, 10.0, 0.04), {
+        "denoise": (0.053, 0.745, NONE, 0.766), "inpaint": (0.119, 0.743, 0.699, 0.75),
+        "average": (0.391, 0.325, 0.592, 0.517), "blur": (0.228, 0.76, 0.639, 0.735)}),
 }  # fmt: skip
-BENCHED = {SMC, Exchange, Quadrature}  # in tests/test_bench.py: two are slow, one is not for Gaussian noise
+BENCHED = {
+    SMC,
+    Exchange,
+    Quadrature,
+    EnKG,
+}  # in tests/test_bench.py: two are slow, one is not for Gaussian noise; test_enkg.py
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -321,6 +346,8 @@ SCALED: dict[str, Callable[[float], Solver]] = {
     "mmps": lambda f: MMPS(), "pigdm": lambda f: PiGDM(prior_std=0.25 * f), "pnpdm": lambda f: PnPDM(), "sar-dps": lambda f: SARDPS(),
     "exchange": lambda f: Exchange(sweeps=3), "smc": lambda f: SMC(8, prior_std=0.25 * f),
     "vds": lambda f: VDS(lr=0.05 * f),
+    "enkg": lambda f: EnKG(16, inner=3), "flowdps": lambda f: FlowDPS(span=2 / f), "gdp": lambda f: GDP("gain"),
+    "pnpflow": lambda f: PnPFlow(span=2 / f),
 }  # fmt: skip
 
 

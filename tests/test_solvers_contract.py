@@ -20,6 +20,7 @@ from restorekit.solvers import (
     DDNM,
     DDRM,
     DPS,
+    GDP,
     HQS,
     MCG,
     MMPS,
@@ -28,9 +29,12 @@ from restorekit.solvers import (
     VDS,
     DDNMPlus,
     DiffPIR,
+    EnKG,
     Exchange,
+    FlowDPS,
     PiGDM,
     PnPDM,
+    PnPFlow,
 )
 from restorekit.solvers.data_step import data_step
 from restorekit.types import Problem, Rng, Solver
@@ -41,7 +45,9 @@ EVERY = {"ddnm": DDNM(), "ddnm+": DDNMPlus(), "travel": DDNMPlus(travel=(3, 2)),
          "dps": DPS(), "dps-paper": DPS(paper=True), "hqs": HQS(), "mmps": MMPS(), "mmps-ddim": MMPS(sampler="ddim"),
          "pigdm": PiGDM(), "pigdm-paper": PiGDM(paper=True), "mcg": MCG(), "vds": VDS(), "daps": DAPS(inner=3),
          "pnpdm": PnPDM(inner=2, hold=1), "exchange": Exchange(3, inner=2), "smc": SMC(4), "daps-paper": DAPS(inner=3, paper=True),
-         "ddrm-paper": DDRM(paper=True)}  # fmt: skip
+         "ddrm-paper": DDRM(paper=True), "enkg": EnKG(8, inner=2), "enkg-paper": EnKG(8, paper=True), "flowdps": FlowDPS(),
+         "flowdps-paper": FlowDPS(paper=True), "gdp": GDP(), "gdp-gain": GDP("gain"), "gdp-paper": GDP("gain", paper=True),
+         "pnpflow": PnPFlow(draws=2), "pnpflow-paper": PnPFlow(paper=True)}  # fmt: skip
 every = pytest.mark.parametrize("solver", EVERY.values(), ids=EVERY)
 samplers = pytest.mark.parametrize(
     "solver", [s for s in EVERY.values() if s.samples], ids=[n for n, s in EVERY.items() if s.samples]
