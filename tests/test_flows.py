@@ -135,7 +135,7 @@ def test_what_a_paper_fixes_is_refused_beside_it() -> None:
         with pytest.raises(ValueError, match="must be left out"):
             make()
     for make in (lambda: FlowDPS(lambda_=0.0), lambda: PnPFlow(lr=2.0), lambda: PnPFlow(draws=0)):
-        with pytest.raises(ValueError, match="must be|lr=2 must"):
+        with pytest.raises(ValueError, match="must"):
             make()
 
 
@@ -150,13 +150,16 @@ def test_one_answer_from_one_seed() -> None:
 @pytest.mark.parametrize("operator", ["denoise", "dense"])
 @pytest.mark.parametrize("solver", [FlowDPS(), PnPFlow(), GDP(), GDP("gain"), EnKG(16, inner=3)], ids=repr)
 def test_the_unit_of_the_measurement_does_not_matter(solver: Solver, operator: str) -> None:
-    """A, y and sigma_y times k, levels and start of the solver's own."""
+    """A, y and sigma_y times k, at the levels of the solver's own."""
     g = torch.Generator().manual_seed(0)
     matrix = torch.eye(144, dtype=F64) if operator == "denoise" else torch.randn(40, 144, dtype=F64, generator=g) / 12
     prior = GaussianPrior.smooth(SHAPE)
     y = Gaussian(0.02).sample(prior.sample(1, g).flatten(1) @ matrix.T, g)
+    begin = prior.mean[None]
     one, small, large = (
-        restore(Problem(k * y, ops.Matrix(SHAPE, k * matrix), Gaussian(0.02 * k)), prior, solver, steps=20).samples
+        restore(
+            Problem(k * y, ops.Matrix(SHAPE, k * matrix), Gaussian(0.02 * k)), prior, solver, steps=20, begin=begin
+        ).samples
         for k in (1.0, 1e-3, 1e3)
     )
     torch.testing.assert_close(small, one, rtol=0, atol=1e-4)
