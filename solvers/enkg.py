@@ -46,11 +46,11 @@ class Population(Rng):
 def kalman(dx: Tensor, dg: Tensor, r: Tensor) -> Tensor:
     """C_xG (C_GG + I)^-1 r of an ensemble: dx (B, N, n) and dg (B, N, m) are deviations, r (B, N, m) residuals.
 
-    By a system of the size N, whatever n and m.
+    By a system of the size N, whatever n and m; in float64, as with little noise it is close to singular.
     """
-    n = dg.shape[1]
-    system = dg @ dg.mT + n * torch.eye(n, dtype=dg.dtype, device=dg.device)
-    return torch.linalg.solve(system, dg @ r.mT).mT @ dx
+    n, wide, r = dg.shape[1], dg.double(), r.double()
+    system = wide @ wide.mT + n * torch.eye(n, dtype=wide.dtype, device=wide.device)
+    return torch.linalg.solve(system, wide @ r.mT).mT.to(dx) @ dx
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,7 @@ class GDP(Solver):
     """One network call per level. unknown: "gain" for a measurement in unknown light, y = f A x; "none" if A says all."""
 
     unknown: Literal["none", "gain"] = "none"
-    lambda_: float = 2.0  # weight of the prior in the data step; 1 leaves two thirds of the spread
+    lambda_: float = 1.4  # weight of the prior in the data step, as in flowdps
     paper: bool = False  # published steps on f, m and x0, and schedule
 
     reference = "gdp"
@@ -75,7 +75,7 @@ class GDP(Solver):
                 x0 = self._lit(operator, y, aty, x0, sigma_y, sigma)
             else:
                 rho = self.lambda_ * (sigma_y / sigma) ** 2
-                x0 = operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0, tolerance=1e-4)
+                x0 = operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0)
             x = x0 + following * rng.normal(x)
             yield Step(x, x0, sigma)
 
@@ -87,7 +87,7 @@ class GDP(Solver):
         found = []
         for at, v, u in zip(aty.split(1), f.flatten().tolist(), (f * x0).split(1)):
             rho = self.lambda_ * (sigma_y / (v * sigma)) ** 2
-            found.append(operator.normal_solve(torch.add(at, u, alpha=rho), rho, u, tolerance=1e-4))
+            found.append(operator.normal_solve(torch.add(at, u, alpha=rho), rho, u))
         return torch.cat(found) / f
 
     def _published(

@@ -90,7 +90,7 @@ def test_exchange_finds_the_weights_of_modes_that_one_falling_level_does_not() -
     assert falling.w2 > 3 * found.w2
 
 
-STEADY = [n for n in SOLVERS if n not in ("quadrature", "smc", "exchange")]
+STEADY = [n for n in SOLVERS if n not in ("quadrature", "smc", "exchange", "enkg")]
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def test_a_step_by_hand() -> None:
     sigma, following, sigma_y = 0.3, 0.2, 0.05
     x0 = EVEN(x, sigma)
     f = float((x0 * y).sum() + sigma_y**2) / float(x0.square().sum() + sigma_y**2)
-    expected = (f * y / sigma_y**2 + 2 * x0 / sigma**2) / (f**2 / sigma_y**2 + 2 / sigma**2)
+    expected = (f * y / sigma_y**2 + 1.4 * x0 / sigma**2) / (f**2 / sigma_y**2 + 1.4 / sigma**2)
     problem = Problem(y, ops.Identity(SHAPE), Gaussian(sigma_y))
     step = next(iter(GDP("gain")(problem, EVEN, [sigma, following, 0.0], x, Rng([5]))))
     torch.testing.assert_close(step.x0, expected)
