@@ -122,4 +122,29 @@ CITATIONS = {
   booktitle={IEEE/CVF Conference on Computer Vision and Pattern Recognition},
   year={2022}
 }""",
+    "gdp": """@inproceedings{fei2023gdp,
+  title={Generative Diffusion Prior for Unified Image Restoration and Enhancement},
+  author={Fei, Ben and Lyu, Zhaoyang and Pan, Liang and Zhang, Junzhe and Yang, Weidong and Luo, Tianyue and Zhang, Bo and Dai, Bo},
+  booktitle={IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  pages={9935--9946},
+  year={2023}
+}""",
+    "pnpflow": """@inproceedings{martin2025pnpflow,
+  title={{PnP-Flow}: Plug-and-Play Image Restoration with Flow Matching},
+  author={Martin, S{\\'e}gol{\\`e}ne and Gagneux, Anne and Hagemann, Paul and Steidl, Gabriele},
+  booktitle={International Conference on Learning Representations},
+  year={2025}
+}""",
+    "flowdps": """@inproceedings{kim2025flowdps,
+  title={{FlowDPS}: Flow-Driven Posterior Sampling for Inverse Problems},
+  author={Kim, Jeongsol and Kim, Bryan Sangwoo and Ye, Jong Chul},
+  booktitle={IEEE/CVF International Conference on Computer Vision},
+  year={2025}
+}""",
+    "enkg": """@article{zheng2025enkg,
+  title={Ensemble {Kalman} Diffusion Guidance: A Derivative-free Method for Inverse Problems},
+  author={Zheng, Hongkai and Chu, Wenda and Wang, Austin and Kovachki, Nikola B. and Baptista, Ricardo and Yue, Yisong},
+  journal={arXiv preprint arXiv:2409.20175},
+  year={2024}
+}""",
 }

@@ -6,13 +6,17 @@ from restorekit.solvers.ddrm import DDRM
 from restorekit.solvers.diffpir import HQS, DiffPIR
 from restorekit.solvers.dps import DPS
 from restorekit.solvers.dsg import DSG
+from restorekit.solvers.enkg import EnKG
 from restorekit.solvers.exchange import Exchange
+from restorekit.solvers.flowdps import FlowDPS
+from restorekit.solvers.gdp import GDP
 from restorekit.solvers.ilvr import ILVR
 from restorekit.solvers.mcg import MCG
 from restorekit.solvers.mmps import MMPS
 from restorekit.solvers.mpgd import MPGD
 from restorekit.solvers.pigdm import PiGDM
 from restorekit.solvers.pnpdm import PnPDM
+from restorekit.solvers.pnpflow import PnPFlow
 from restorekit.solvers.quadrature import Quadrature
 from restorekit.solvers.sar_dps import SARDPS
 from restorekit.solvers.sitcom import SITCOM
@@ -30,7 +34,10 @@ SOLVERS: dict[str, type[Solver]] = {
     "diffpir": DiffPIR,
     "dps": DPS,
     "dsg": DSG,
+    "enkg": EnKG,
     "exchange": Exchange,
+    "flowdps": FlowDPS,
+    "gdp": GDP,
     "hqs": HQS,
     "ilvr": ILVR,
     "mcg": MCG,
@@ -38,6 +45,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "mpgd": MPGD,
     "pigdm": PiGDM,
     "pnpdm": PnPDM,
+    "pnpflow": PnPFlow,
     "quadrature": Quadrature,
     "sar-dps": SARDPS,
     "sitcom": SITCOM,
@@ -53,6 +61,7 @@ __all__ = [
     "DDRM",
     "DPS",
     "DSG",
+    "GDP",
     "HQS",
     "ILVR",
     "MCG",
@@ -67,8 +76,11 @@ __all__ = [
     "VDS",
     "DDNMPlus",
     "DiffPIR",
+    "EnKG",
     "Exchange",
+    "FlowDPS",
     "PiGDM",
     "PnPDM",
+    "PnPFlow",
     "Quadrature",
 ]

@@ -120,7 +120,9 @@ class _System:
         goal = tolerance**2 * dot(r, z)
         u, moved = torch.zeros_like(r), torch.zeros_like(self.spread(r)) if iterations < 1 else None
         seen = torch.zeros_like(r)  # A V A' u
-        basis: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []  # directions, what becomes of them, and that preconditioned
+        basis: list[
+            tuple[Tensor, Tensor, Tensor, Tensor]
+        ] = []  # directions, what becomes of them, and that preconditioned
         for i in range(iterations):
             going = dot(r, z) > goal
             if not bool(going.any()):

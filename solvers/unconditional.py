@@ -159,7 +159,14 @@ class MultistepSDE(Sampler):
             x0 = second
 
 
-SAMPLERS: dict[str, type[Sampler]] = {"ddpm": DDPM, "ddim": DDIM, "heun": Heun, "dpm++": DPMpp2M, "sde": SDE, "sde1": MultistepSDE}
+SAMPLERS: dict[str, type[Sampler]] = {
+    "ddpm": DDPM,
+    "ddim": DDIM,
+    "heun": Heun,
+    "dpm++": DPMpp2M,
+    "sde": SDE,
+    "sde1": MultistepSDE,
+}
 
 
 def named(name: str) -> Sampler:

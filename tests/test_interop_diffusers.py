@@ -69,6 +69,33 @@ def test_a_pipeline_denoises_as_its_scheduler_says(
         assert float(ours.std()) > 1e-3
 
 
+def flow(diffusers: Any, folder: Path, net: Any, **scheduler: Any) -> Any:
+    """A folder of a network that predicts velocities, and its scheduler."""
+    made = diffusers.FlowMatchEulerDiscreteScheduler(**scheduler)
+    net.save_pretrained(folder / "unet")
+    made.save_pretrained(folder / "scheduler")
+    return made
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_a_flow_denoises_as_its_scheduler_steps(shift: float, diffusers: Any, tmp_path: Path) -> None:
+    """On the straight line of a step from t to s: x_s = (s / t) x_t + (1 - s / t) x0."""
+    net = unet(diffusers)
+    theirs, prior = flow(diffusers, tmp_path / "p", net, shift=shift), load_prior(str(tmp_path / "p"))
+    spec: Any = prior.spec
+    assert (spec.predicts, spec.steps) == ("velocity", "flow, 1000")
+    theirs.set_timesteps(12)
+    for i in (1, 5, 10):
+        x_t = torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(i))
+        time, t = theirs.timesteps[i], float(theirs.sigmas[i])
+        theirs._step_index = None
+        following = theirs.step(net(x_t, time).sample, time, x_t).prev_sample
+        kept = float(theirs.sigmas[i + 1]) / t
+        x0 = (following - kept * x_t) / (1 - kept)
+        ours = prior((x_t / (1 - t) + 1) / 2, t / (1 - t) / 2)
+        torch.testing.assert_close(ours, (x0 + 1) / 2, rtol=0, atol=1e-4)
+
+
 def test_what_a_pipeline_says_is_known_without_its_weights(diffusers: Any, tmp_path: Path) -> None:
     pipeline(diffusers, tmp_path / "p", unet(diffusers), prediction_type="v_prediction")
     (tmp_path / "p" / "unet" / "diffusion_pytorch_model.safetensors").unlink()
@@ -121,6 +148,7 @@ def broken(diffusers: Any, folder: Path, change: Callable[[dict[str, Any]], obje
     return str(folder)
 
 
+FLOW = "FlowMatchEulerDiscreteScheduler"
 SCHEDULER, CONFIG = "scheduler/scheduler_config.json", "unet/config.json"
 BROKEN: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
     "another network": (CONFIG, lambda c: c.update(_class_name="UNet2DConditionModel"), "not of a UNet2DModel"),
@@ -129,6 +157,8 @@ BROKEN: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
     "weights of another size": (CONFIG, lambda c: c.update(block_out_channels=[8, 8]), "cannot load it"),
     "missing weights": (CONFIG, lambda c: c.update(layers_per_block=2), "does not fit config.json|cannot load it"),
     "other schedule": (SCHEDULER, lambda c: c.pop("beta_schedule"), "DDPM, DDIM"),
+    "flow the other way": (SCHEDULER, lambda c: c.update(_class_name=FLOW, invert_sigmas=True), "take one without"),
+    "flow of no steps": (SCHEDULER, lambda c: c.update(_class_name=FLOW, num_train_timesteps="x"), "whole number"),
     "unknown betas": (SCHEDULER, lambda c: c.update(beta_schedule="wild"), "wild"),
     "prediction": (SCHEDULER, lambda c: c.update(prediction_type="flow"), "known: epsilon"),
 }

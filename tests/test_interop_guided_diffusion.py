@@ -198,6 +198,22 @@ def test_a_state_dict_is_a_prior_on_pictures(schedule: str, layers: Any, tmp_pat
         torch.testing.assert_close(prior(x, sigma / 2), x - sigma / 2 * eps, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("end", "time"), [("data", 1.0), ("noise", 1000.0)])
+def test_a_flow_in_this_architecture_is_a_prior(end: str, time: float, layers: Any, tmp_path: Path) -> None:
+    net, path = saved(layers, tmp_path, outs=3)
+    flags = {"num_head_channels": 16, "prediction": "flow", "flow_end": end, "flow_time": time}
+    path.with_suffix(".json").write_text(json.dumps(flags))
+    prior = load_prior(str(path))
+    x = rand(2, 3, 16, 24)
+    for t in (0.02, 0.4, 0.9):  # share of noise, on [-1, 1]
+        x_t = (1 - t) * (2 * x - 1)
+        v = net(x_t, torch.full((2,), time * (t if end == "noise" else 1 - t)))
+        expected = (x_t - t * (v if end == "noise" else -v) + 1) / 2
+        scale = max(1.0, float(expected.abs().max()))  # of a random network
+        torch.testing.assert_close(prior(x, t / (1 - t) / 2) / scale, expected / scale, rtol=0, atol=1e-5)
+    assert getattr(prior.spec, "predicts", None) == "velocity"
+
+
 def test_foreign_priors_see_the_whole_picture_of_any_size(layers: Any, tmp_path: Path) -> None:
     _, path = saved(layers, tmp_path)
     prior = load_prior(str(path))
@@ -247,6 +263,9 @@ def test_a_file_that_is_no_prior_is_refused_in_one_line(
         ('{"heads": 4}', "unknown flag heads; it may hold image_size"),
         ('{"noise_schedule": "sigmoid"}', "linear or cosine"),
         ('{"diffusion_steps": 0}', "above 0"),
+        ('{"prediction": "v"}', "diffusion or flow"),
+        ('{"prediction": "flow", "flow_end": "both"}', "noise or data"),
+        ('{"prediction": "flow", "flow_time": 0}', "above 0"),
         ("no json", "net.json"),
     ],
 )

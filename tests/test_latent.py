@@ -190,7 +190,7 @@ def test_a_solver_that_needs_a_linear_operator_refuses_and_names_those_that_do_n
     law = Poisson(100.0) if name == "quadrature" else Gaussian(0.05)
     problem = replace(measured(OPERATORS["average"]()), likelihood=law)
     problem = replace(problem, y=problem.y.clamp(min=0.01))
-    if name in ("dps", "daps", "pnpdm", "vds", "dsg", "mpgd", "sitcom"):
+    if name in ("dps", "daps", "enkg", "pnpdm", "pnpflow", "vds", "dsg", "mpgd", "sitcom"):
         assert restore(problem, prior, SOLVERS[name](), steps=3).samples.shape == (1, *SHAPE)
         return
     with pytest.raises(Unsupported, match=r"BlockAverage of a decoded latent; use `--solver dps`") as refusal:

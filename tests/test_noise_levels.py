@@ -30,7 +30,7 @@ from restorekit.types import LEAST, Problem
 from tests.cases import kernel, peaked
 
 EXACT = ("ddnm", "mcg")  # they take y as if it had no noise, so that what is measured would have no spread
-SLOW = ("exchange", "smc")  # thousands of calls, or a population for each sample: one measurement of them
+SLOW = ("enkg", "exchange", "smc")  # thousands of calls, or a population for each sample: one measurement of them
 REFUSED = {("mpgd", "blur"), ("dsg", "blur")}  # at low noise: steps made for the largest gain miss the others
 SHAPE = (1, 8, 8)
 MASK = (torch.arange(64) % 3 > 0).double().view(SHAPE)

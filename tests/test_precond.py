@@ -21,6 +21,7 @@ PROCESSES: dict[str, NoiseProcess] = {
     "ve": VE(),
     "ve-log": VE(sigma_max=80.0, log=True),
     "flow": Flow(),
+    "flow-to-data": Flow(end="data", unit=1000.0),
 }
 SIGMAS = [0.002, 0.01, 0.1, 1.0, 10.0, 60.0, 100.0]
 
@@ -43,7 +44,9 @@ class ExactNet:
         z0 = low + width * PRIOR((z - low) / width, s.flatten() / width)
         n = (z - z0) / s
         alpha, beta = scale, scale * s  # x_t = alpha z0 + beta n
-        out = {"x0": z0, "eps": n, "v": alpha * n - beta * z0, "score": -n / beta}[self.predicts]
+        to_data = isinstance(self.process, Flow) and self.process.end == "data"
+        velocity = z0 - n if to_data else n - z0  # of x_t in the time that the network is given
+        out = {"x0": z0, "eps": n, "v": alpha * n - beta * z0, "score": -n / beta, "velocity": velocity}[self.predicts]
         return torch.cat([out, torch.full_like(out, 7.0)], 1) if self.outputs == 2 else out
 
 
@@ -52,7 +55,9 @@ def sigma_of(process: NoiseProcess) -> Callable[[Tensor], Tensor]:
     if isinstance(process, VP):
         return lambda t: torch.expm1(0.5 * t**2 * (process.beta_max - process.beta_min) + t * process.beta_min).sqrt()
     if isinstance(process, Flow):
-        return lambda t: t / (1 - t)
+        if process.end == "noise":
+            return lambda t: t / (1 - t)
+        return lambda t: (1 - t / process.unit) / (t / process.unit)
     if isinstance(process, VE):
         return (lambda t: (4 * t).exp()) if process.log else (lambda t: t)
     assert isinstance(process, VPTable)
@@ -73,10 +78,10 @@ def noisy(sigma: float, seed: int = 0) -> Tensor:
 
 
 def _allowed(process: str, predicts: str) -> bool:
-    return predicts != "v" or process in ("vp", "table")
+    return {"v": process in ("vp", "table"), "velocity": process.startswith("flow")}.get(predicts, True)
 
 
-COMBINATIONS = [(p, q) for p in PROCESSES for q in ("eps", "v", "x0", "score") if _allowed(p, q)]
+COMBINATIONS = [(p, q) for p in PROCESSES for q in ("eps", "v", "x0", "score", "velocity") if _allowed(p, q)]
 
 
 @pytest.mark.parametrize("span", [(-1.0, 1.0), (0.0, 1.0)], ids=["pm1", "01"])
@@ -156,7 +161,8 @@ def test_time_and_sigma_are_inverse(process: str) -> None:
     sigma = torch.logspace(-8, 2, 60, base=10, dtype=torch.float64).clamp(known.sigma_min, known.sigma_max)
     time = known.time(sigma)
     torch.testing.assert_close(sigma_of(known)(time), sigma, rtol=1e-9, atol=0)  # 1e-16 * 1000 / (1 - t), and to spare
-    assert bool((time[1:] >= time[:-1]).all())
+    steps = time.diff()
+    assert bool((steps <= 0).all() if process == "flow-to-data" else (steps >= 0).all())
 
 
 def test_the_table_of_ddpm_ends_where_ho_et_al_say() -> None:

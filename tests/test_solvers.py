@@ -23,6 +23,7 @@ from restorekit.solvers import (
     DDRM,
     DPS,
     DSG,
+    GDP,
     HQS,
     ILVR,
     MCG,
@@ -37,9 +38,12 @@ from restorekit.solvers import (
     VDS,
     DDNMPlus,
     DiffPIR,
+    EnKG,
     Exchange,
+    FlowDPS,
     PiGDM,
     PnPDM,
+    PnPFlow,
     Quadrature,
 )  # fmt: skip
 from restorekit.solvers.spectral import Spectrum
@@ -177,8 +181,29 @@ ROWS = {
     "sitcom": Row(SITCOM(inner=10), log_uniform(20), {
         "denoise": (0.197, 0.679, NONE, 0.679), "inpaint": (0.137, 0.688, 0.596, 0.653),
         "average": (0.167, 0.723, 0.65, 0.709)}, {"draws": 6, "samples": 8}),
+    # Less than the weight of Bayes for what is measured; of the noise of the network only the share t is kept.
+    "flowdps": Row(FlowDPS(), log_uniform(50), {
+        "denoise": (0.055, 0.742, NONE, 0.774), "inpaint": (0.105, 0.761, 0.813, 0.787),
+        "average": (0.043, 0.764, 0.756, 0.756), "blur": (0.072, 0.767, 0.745, 0.78)}),
+    # As published the data fade with the level: wide, and off towards the prior.
+    "flowdps paper": Row(FlowDPS(paper=True), FlowDPS(paper=True).schedule(ORACLES["denoise"]().problem(torch.zeros(1, *SHAPE)), None), {
+        "denoise": (0.883, 1.578, NONE, 0.93), "inpaint": (1.03, 1.852, 1.69, 0.934),
+        "average": (0.237, 1.244, 0.716, 0.857), "blur": (0.424, 1.257, 0.721, 0.888)}),
+    # The same data step, and none of the noise of the network.
+    "gdp": Row(GDP(), log_uniform(50), {
+        "denoise": (0.072, 0.731, NONE, 0.768), "inpaint": (0.185, 0.752, 0.769, 0.768),
+        "average": (0.082, 0.772, 0.694, 0.74), "blur": (0.085, 0.737, 0.692, 0.762)}),
+    # An optimiser: its mean is near that of the posterior, and one draw of the noise per level leaves jitter.
+    "pnpflow": Row(PnPFlow(), log_uniform(100, 10.0, 0.04), {
+        "denoise": (0.053, 0.745, NONE, 0.766), "inpaint": (0.119, 0.743, 0.699, 0.75),
+        "average": (0.391, 0.325, 0.592, 0.517), "blur": (0.228, 0.76, 0.639, 0.735)}),
 }  # fmt: skip
-BENCHED = {SMC, Exchange, Quadrature}  # in tests/test_bench.py: two are slow, one is not for Gaussian noise
+BENCHED = {
+    SMC,
+    Exchange,
+    Quadrature,
+    EnKG,
+}  # in tests/test_bench.py: two are slow, one is not for Gaussian noise; test_enkg.py
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -357,6 +382,8 @@ SCALED: dict[str, Callable[[float], Solver]] = {
     "vds": lambda f: VDS(lr=0.05 * f, prior_std=0.25 * f),
     "tmpd": lambda f: TMPD(), "mpgd": lambda f: MPGD(prior_std=0.25 * f), "dsg": lambda f: DSG(),
     "ilvr": lambda f: ILVR(), "snips": lambda f: SNIPS(), "sitcom": lambda f: SITCOM(inner=3, unit=0.5 * f),
+    "enkg": lambda f: EnKG(16, inner=3), "flowdps": lambda f: FlowDPS(span=2 / f), "gdp": lambda f: GDP("gain"),
+    "pnpflow": lambda f: PnPFlow(span=2 / f),
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from restorekit.solvers import (
     DDRM,
     DPS,
     DSG,
+    GDP,
     HQS,
     ILVR,
     MCG,
@@ -34,9 +35,12 @@ from restorekit.solvers import (
     VDS,
     DDNMPlus,
     DiffPIR,
+    EnKG,
     Exchange,
+    FlowDPS,
     PiGDM,
     PnPDM,
+    PnPFlow,
 )
 from restorekit.solvers.data_step import data_step
 from restorekit.types import Problem, Rng, Solver
@@ -49,7 +53,10 @@ EVERY = {"ddnm": DDNM(), "ddnm+": DDNMPlus(), "travel": DDNMPlus(travel=(3, 2)),
          "pnpdm": PnPDM(inner=2, hold=1), "exchange": Exchange(3, inner=2), "smc": SMC(4), "daps-paper": DAPS(inner=3, paper=True),
          "ddrm-paper": DDRM(paper=True), "tmpd": TMPD(), "tmpd-paper": TMPD(paper=True), "mpgd": MPGD(),
          "mpgd-paper": MPGD(paper=True), "dsg": DSG(), "dsg-paper": DSG(paper=True), "ilvr": ILVR(),
-         "snips": SNIPS(), "snips-paper": SNIPS(paper=True), "sitcom": SITCOM(inner=2, stop=0.0)}  # fmt: skip
+         "snips": SNIPS(), "snips-paper": SNIPS(paper=True), "sitcom": SITCOM(inner=2, stop=0.0),
+         "enkg": EnKG(8, inner=2), "enkg-paper": EnKG(8, paper=True), "flowdps": FlowDPS(),
+         "flowdps-paper": FlowDPS(paper=True), "gdp": GDP(), "gdp-gain": GDP("gain"), "gdp-paper": GDP("gain", paper=True),
+         "pnpflow": PnPFlow(draws=2), "pnpflow-paper": PnPFlow(paper=True)}  # fmt: skip
 every = pytest.mark.parametrize("solver", EVERY.values(), ids=EVERY)
 samplers = pytest.mark.parametrize(
     "solver", [s for s in EVERY.values() if s.samples], ids=[n for n, s in EVERY.items() if s.samples]

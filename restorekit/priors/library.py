@@ -203,11 +203,11 @@ def _check_tile(tile: int, step: int, name: str) -> int:
 def _foreign(path: Path, device: torch.device, precision: Precision, tile: Tile, label: int | None) -> Prior:
     """A network of another library. Windows, where they are asked for, overlap by a quarter and fade into each other."""
     folder = path.is_dir()
-    net, table, spec = diffusers.load(path, label) if folder else guided_diffusion.load(path, label)
+    net, process, spec = diffusers.load(path, label) if folder else guided_diffusion.load(path, label)
     check_label(str(path), spec.classes, label)
     half, side = precision == "bf16", None if tile == "auto" else tile
     network = Network(net.to(device), half)
-    denoise: Denoiser = Adapted(network, spec.predicts, table, integer_time=spec.integer_time)
+    denoise: Denoiser = Adapted(network, spec.predicts, process, integer_time=spec.integer_time)
     denoise = Padded(denoise, spec.multiple)
     if side is not None:
         step = _check_tile(side, spec.multiple, spec.name)

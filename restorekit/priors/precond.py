@@ -2,7 +2,7 @@
 
 With a noise process x_t = scale * (x0 + sigma n), the predictions relate by
     eps: D = x - sigma eps          v: D = scale * x_t - (scale * sigma) v      x0: D      score: D = x + sigma^2 scale s
-(v for variance-preserving processes only).
+(v for variance-preserving processes only), and by the velocity of a flow, D = x_t - t velocity, see `Flow`.
 
 A network answers beyond the levels it was trained on, sigma_min to sigma_max, by what holds there for any data:
     below: the score is constant, D - x = (sigma / sigma_min)^2 (D(x, sigma_min) - x);
@@ -18,12 +18,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
+
+Prediction = Literal["eps", "v", "x0", "score", "velocity"]
 
 
 def per_item(sigma: float | Tensor, x: Tensor) -> Tensor:
@@ -108,16 +110,29 @@ class VP:
 
 @dataclass(frozen=True)
 class Flow:
-    """Rectified flow: x_t = (1 - t) x0 + t n, so sigma = t / (1 - t)."""
+    """Rectified flow (Liu, Gong, Liu, ICLR 2023): x_t = (1 - t) x0 + t n, so sigma = t / (1 - t), of velocity n - x0.
+
+    end: what the time that the network is given leads to, and its velocity with it; "noise" as above (Stable Diffusion 3,
+    diffusers), or "data", x_t = (1 - t) n + t x0 of velocity x0 - n (Lipman et al., ICLR 2023). unit: that time at its end, 1, or
+    1000 for networks that count steps.
+    """
 
     sigma_min: float = 1e-3
     sigma_max: float = 1e3
+    end: Literal["noise", "data"] = "noise"
+    unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.end not in ("noise", "data"):
+            raise BadInput(f"end={self.end!r} of a flow is unknown; it is noise or data")
+        if not 0 < self.unit < math.inf:
+            raise BadInput(f"unit={self.unit!r} of the time of a flow must be above 0, such as 1 or 1000")
 
     def scale(self, sigma: Tensor) -> Tensor:
         return 1 / (1 + sigma)
 
     def time(self, sigma: Tensor) -> Tensor:
-        return sigma / (1 + sigma)
+        return self.unit * (sigma if self.end == "noise" else 1.0) / (1 + sigma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +188,7 @@ class VPTable:
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """A network trained to predict eps, v, x0 or the score, as a denoiser.
+    """A network trained to predict eps, v, x0, the score or the velocity of a flow, as a denoiser.
 
     `net` takes (x_t, t) with t (B,). `span` is the range the network was trained on, for pictures that are [0, 1] here.
     A network with 2C outputs (learned variance) gives its first C. With `integer_time`, for networks that know
@@ -182,16 +197,20 @@ class Adapted:
     """
 
     net: Callable[[Tensor, Tensor], Tensor]
-    predicts: Literal["eps", "v", "x0", "score"]
+    predicts: Prediction
     process: NoiseProcess
     span: tuple[float, float] = (-1.0, 1.0)
     integer_time: bool = False
 
     def __post_init__(self) -> None:
-        if self.predicts not in ("eps", "v", "x0", "score"):
-            raise BadInput(f"predicts={self.predicts!r} is unknown; it is one of eps, v, x0, score")
+        if self.predicts not in get_args(Prediction):
+            raise BadInput(f"predicts={self.predicts!r} is unknown; it is one of {', '.join(get_args(Prediction))}")
         if self.predicts == "v" and not isinstance(self.process, VP | VPTable):
-            raise BadInput("a v-prediction needs a variance-preserving process: VP or VPTable")
+            raise BadInput(
+                "a v-prediction needs a variance-preserving process: VP or VPTable; of a flow it is `velocity`"
+            )
+        if self.predicts == "velocity" and not isinstance(self.process, Flow):
+            raise BadInput("a velocity is that of a flow: it needs the process Flow")
         if not self.span[0] < self.span[1]:
             raise BadInput(
                 f"span={self.span} must be (low, high), the values of black and white; try (-1, 1) or (0, 1)"
@@ -220,6 +239,9 @@ class Adapted:
             return z - s * out
         if self.predicts == "v":
             return scale**2 * z - scale * s * out
+        if self.predicts == "velocity":  # x_t - t (n - x0)
+            forward = isinstance(self.process, Flow) and self.process.end == "noise"
+            return scale * z + scale * s * (-out if forward else out)
         return out if self.predicts == "x0" else z + s**2 * scale * out
 
     def _interpolated(self, z: Tensor, s: Tensor) -> Tensor:

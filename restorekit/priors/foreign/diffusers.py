@@ -1,6 +1,7 @@
 """Folders of diffusers: a pipeline with `unet/` and `scheduler/`, or a bare UNet2DModel with config.json.
 
-Of the scheduler only the table of alpha_bar and what the network predicts are used: how to step is a solver's business.
+Of the scheduler only the table of alpha_bar and what the network predicts are used: how to step is a solver's business. A scheduler
+of a flow has no table: its network predicts the velocity n - x0 of x_t = (1 - t) x0 + t n, at num_train_timesteps times t.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import os
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Any
 
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -18,9 +19,10 @@ from restorekit.errors import BadInput
 from restorekit.priors import filetypes
 from restorekit.priors.foreign.spec import ForeignSpec, levels
 from restorekit.priors.foreign.vision import mend_torchvision
-from restorekit.priors.precond import VPTable
+from restorekit.priors.precond import Flow, Prediction, VPTable
 
-PREDICTS: dict[str, Literal["eps", "v", "x0"]] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+PREDICTS: dict[str, Prediction] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
 TABLE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
 UNREADABLE = (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError, UnpicklingError)
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -64,8 +66,17 @@ def weights_of(folder: Path) -> Path:
     raise BadInput(f"{place} holds no {' or '.join(WEIGHTS)}; save the network with save_pretrained, in one file")
 
 
-def schedule(folder: Path) -> tuple[VPTable, Literal["eps", "v", "x0"], str]:
-    """The table of steps, what the network predicts, and both in words, from scheduler_config.json.
+def _flow(config: dict[str, Any], file: Path) -> tuple[Flow, Prediction, str]:
+    steps = config.get("num_train_timesteps", 1000)
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise BadInput(f"{file}: num_train_timesteps {steps!r} must be a whole number above 0, such as 1000")
+    if config.get("invert_sigmas"):
+        raise BadInput(f"{file}: a flow with invert_sigmas runs the other way; take one without")
+    return Flow(end="noise", unit=float(steps)), "velocity", f"flow, {steps}"
+
+
+def schedule(folder: Path) -> tuple[VPTable | Flow, Prediction, str]:
+    """The noise (a table of steps, or a flow), what the network predicts, and both in words, from scheduler_config.json.
 
     Without one: the table of Ho et al. 2020 and eps, the defaults of diffusers.
     """
@@ -73,8 +84,13 @@ def schedule(folder: Path) -> tuple[VPTable, Literal["eps", "v", "x0"], str]:
     file = next((p / "scheduler_config.json" for p in places if (p / "scheduler_config.json").is_file()), None)
     config = _json(file) if file else {"beta_schedule": "linear"}
     name = config.get("_class_name", "its scheduler")
+    if file and name in FLOWS:
+        return _flow(config, file)
     if "beta_schedule" not in config:
-        raise BadInput(f"{file}: {name} is not variance preserving with a table of betas; DDPM, DDIM and their kin are")
+        raise BadInput(
+            f"{file}: {name} is neither variance preserving with a table of betas, as DDPM, DDIM and their kin are, nor a flow, as "
+            f"{FLOWS[0]} is"
+        )
     predicts = config.get("prediction_type", "epsilon")
     if predicts not in PREDICTS:
         raise BadInput(f"{file}: prediction_type {predicts!r} is unknown; known: {', '.join(PREDICTS)}")
@@ -121,6 +137,8 @@ def read_spec(folder: Path) -> ForeignSpec:
     if classes is None and config.get("class_embed_type") is not None:
         raise BadInput(f"{file}: class_embed_type {config['class_embed_type']!r} is not supported; take one without")
     table, predicts, said = schedule(folder)
+    if isinstance(table, Flow) and time == "learned":
+        raise BadInput(f"{file}: a flow has times between steps, and a network of learned times knows whole ones alone")
     side = config.get("sample_size")
     low, high = levels(table)
     return ForeignSpec(
@@ -130,8 +148,8 @@ def read_spec(folder: Path) -> ForeignSpec:
     )  # fmt: skip
 
 
-def load(folder: Path, label: int | None = None) -> tuple[nn.Module, VPTable, ForeignSpec]:
-    """The network in float32 and eval mode, its table of steps, and what is known about it. Nothing is downloaded.
+def load(folder: Path, label: int | None = None) -> tuple[nn.Module, VPTable | Flow, ForeignSpec]:
+    """The network in float32 and eval mode, its noise, and what is known about it. Nothing is downloaded.
 
     label: the class, for networks that were trained with classes.
     """

@@ -4,6 +4,9 @@ What the weights do not say is read from NAME.json beside NAME.pt, in the spelli
 what most published networks have: the linear schedule of 1000 steps and heads of 64 channels. Published by OpenAI with
 other flags: 64x64 (`"noise_schedule": "cosine", "use_new_attention_order": true`) and 128x128
 (`"num_heads": 4, "num_head_channels": -1`).
+
+Flow matching with this architecture (torchcfm, and PnP-Flow with it): `"prediction": "flow"`, and with it `"flow_end"`, what
+time leads to ("noise" if not told; torchcfm: "data"), and `"flow_time"`, the time at that end (1 if not told).
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from restorekit.errors import BadInput
 from restorekit.priors import filetypes
 from restorekit.priors.foreign.adm import ADM, Heads
 from restorekit.priors.foreign.spec import ForeignSpec, levels
-from restorekit.priors.precond import VPTable
+from restorekit.priors.precond import Flow, Prediction, VPTable
 
 # Flags that the weights answer, and those that change neither weights nor answers.
 SEEN = {
@@ -44,8 +47,15 @@ class Flags:
     diffusion_steps: int = 1000
     predict_xstart: bool = False
     rescale_timesteps: bool = False  # times run over 0..1000 whatever the number of steps
+    prediction: Literal["diffusion", "flow"] = "diffusion"  # ours: flow for a velocity, see `precond.Flow`
+    flow_end: Literal["noise", "data"] = "noise"
+    flow_time: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.prediction not in ("diffusion", "flow"):
+            raise BadInput(f"prediction={self.prediction!r} is unknown; it is diffusion or flow")
+        if self.prediction == "flow":
+            _ = self.process
         for name in ("num_heads", "num_head_channels", "diffusion_steps"):
             value = getattr(self, name)
             if type(value) is not int or (value < 1 and (name, value) != ("num_head_channels", -1)):
@@ -79,6 +89,23 @@ class Flags:
         return 1000 / self.diffusion_steps if self.rescale_timesteps else 1.0
 
     @property
+    def process(self) -> VPTable | Flow:
+        return Flow(end=self.flow_end, unit=self.flow_time) if self.prediction == "flow" else self.table
+
+    @property
+    def predicts(self) -> Prediction:
+        if self.prediction == "flow":
+            return "velocity"
+        return "x0" if self.predict_xstart else "eps"
+
+    @property
+    def said(self) -> str:
+        """The noise in words."""
+        if self.prediction == "flow":
+            return f"flow to {self.flow_end}, {self.flow_time:g}"
+        return f"{self.noise_schedule}, {self.diffusion_steps}"
+
+    @property
     def table(self) -> VPTable:
         steps = self.diffusion_steps
         if self.noise_schedule == "cosine":
@@ -108,8 +135,8 @@ def _state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def load(path: Path, label: int | None = None) -> tuple[ADM, VPTable, ForeignSpec]:
-    """The network in float32 and eval mode, its table of steps, and what is known about it.
+def load(path: Path, label: int | None = None) -> tuple[ADM, VPTable | Flow, ForeignSpec]:
+    """The network in float32 and eval mode, its noise, and what is known about it.
 
     label: the class, for networks that were trained with classes. Raises `BadInput` for what is no such network.
     """
@@ -127,9 +154,9 @@ def load(path: Path, label: int | None = None) -> tuple[ADM, VPTable, ForeignSpe
             "needs the small picture besides); take the network that was trained without"
         )
     arch: dict[str, Any] = {"width": net.width, "levels": net.levels, "blocks": net.blocks, "outputs": net.outs}
-    low, high = levels(flags.table)
+    low, high = levels(flags.process)
     spec = ForeignSpec(
-        path.stem, "guided-diffusion", (net.bands,), net.multiple, "x0" if flags.predict_xstart else "eps", low, high,
-        f"{flags.noise_schedule}, {flags.diffusion_steps}", flags.image_size, classes=net.classes, arch=arch,
+        path.stem, "guided-diffusion", (net.bands,), net.multiple, flags.predicts, low, high,
+        flags.said, flags.image_size, classes=net.classes, arch=arch,
     )  # fmt: skip
-    return net.eval().requires_grad_(False), flags.table, spec
+    return net.eval().requires_grad_(False), flags.process, spec

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from restorekit.errors import BadInput
-from restorekit.priors.precond import VPTable
+from restorekit.priors.precond import Flow, Prediction, VPTable
 
 
 @dataclass(frozen=True)
 class ForeignSpec:
-    """A network that predicts eps, v or x0 on a table of steps, for pictures that were scaled to [-1, 1].
+    """A network that predicts eps, v, x0 or the velocity of a flow, for pictures that were scaled to [-1, 1].
 
     It normalises over groups of channels and attends over the picture: an output pixel depends on the whole input, so
     windows do not give the numbers of the whole picture.
@@ -21,18 +21,18 @@ class ForeignSpec:
     kind: str  # "diffusers" or "guided-diffusion"
     bands: tuple[int, ...]
     multiple: int  # sides must be multiples of it
-    predicts: Literal["eps", "v", "x0"]
-    sigma_min: float  # least and largest level of its table, in the unit of pictures on [0, 1]
+    predicts: Prediction
+    sigma_min: float  # least and largest level it was trained on, in the unit of pictures on [0, 1]
     sigma_max: float
-    steps: str  # the table, in words
+    steps: str  # its noise, in words
     side: int | None = None  # of the pictures it was trained on, pixels; None: not said
     integer_time: bool = False
     classes: int | None = None
     arch: dict[str, Any] = field(default_factory=dict)
 
 
-def levels(table: VPTable) -> tuple[float, float]:
-    """Least and largest sigma of a table, in the unit of pictures on [0, 1]: half of that on [-1, 1]."""
+def levels(table: VPTable | Flow) -> tuple[float, float]:
+    """Least and largest sigma of a process, in the unit of pictures on [0, 1]: half of that on [-1, 1]."""
     return table.sigma_min / 2, table.sigma_max / 2
 
 
