@@ -41,7 +41,7 @@ class MMPS(Solver):
     reference = "mmps"
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
-    least_steps = 6
+    least_steps = 10
     default_steps = 50
 
     def __post_init__(self) -> None:

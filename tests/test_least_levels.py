@@ -1,18 +1,13 @@
 """The least number of levels of each solver: what it is measured by, and the warning below it.
 
-On small dense Gaussian problems (benchmarks/noise_levels.py: denoising and inpainting at 0.05, inpainting and means of 2x2 at
-0.01) it is the first of 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25 ... levels at which the mean is at most half a posterior
+On small dense Gaussian problems (denoising and inpainting at 0.05, inpainting and means of 2x2 at 0.01) it is the first of 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25 ... levels at which the mean is at most half a posterior
 deviation farther off than at the default number, and no spread is 1.5 times larger or smaller than there. smc and exchange are
 too slow for all four and have the first two; quadrature, which takes no Gaussian noise, has what pigdm has.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +15,8 @@ import torch
 
 from restorekit import io
 from restorekit import operators as ops
+from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
+from restorekit.bench.posterior import Size, measure
 from restorekit.cli.main import run
 from restorekit.cli.tasks import TASKS
 from restorekit.likelihood import Gaussian
@@ -31,22 +28,17 @@ SHAPE = (1, 8, 8)
 PROBLEM = Problem(torch.zeros(1, *SHAPE), ops.Inpaint(SHAPE, torch.ones(SHAPE)), Gaussian(0.05))
 
 
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Any]:
-    sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-    yield importlib.import_module("noise_levels")
-    sys.path.pop(0)
-
-
 @pytest.mark.parametrize("name", ["daps", "ddrm", "dps", "mmps", "pigdm", "pnpdm", "sar-dps"])
-def test_at_the_least_number_of_levels_errors_are_not_gross_and_far_below_they_are(name: str, bench: Any) -> None:
-    exam = bench.Exam(bench.mixed(), bench.OPERATORS["inpaint"](), 0.05)
-    least = SOLVERS[name].least_steps
-    enough, few = (bench.examine(exam, name, draws=1, samples=39, steps=n) for n in (least, max(1, least // 8)))
-    assert enough.bias < 0.75
-    assert 0.6 < enough.measured < 1.6
-    assert 0.6 < enough.unmeasured < 1.6
-    assert few.bias > 0.65 or not 0.6 < few.measured < 1.6
+def test_at_the_least_number_of_levels_errors_are_not_gross_and_far_below_they_are(name: str) -> None:
+    exam = GaussianExam(OPERATORS["inpaint"](), 0.05, PRIORS["random"]())
+    least, size = SOLVERS[name].least_steps, Size(1, 39)
+    enough, few = (measure(exam, SOLVERS[name](), n, size)[0] for n in (least, max(1, least // 8)))
+    assert enough.error_measured.value < 0.75
+    assert enough.error_unmeasured.value < 0.75
+    assert 0.6 < enough.spread_measured.value < 1.6
+    assert 0.6 < enough.spread_unmeasured.value < 1.6
+    far = max(few.error_measured.value, few.error_unmeasured.value)
+    assert far > 0.65 or not 0.6 < few.spread_measured.value < 1.6
 
 
 @pytest.mark.parametrize("name", [n for n, s in SOLVERS.items() if s.least_steps > 1])

@@ -15,7 +15,7 @@ from torch import Tensor
 from restorekit import codecs, io, spec
 from restorekit.cli import ranges
 from restorekit.cli.options import checked_precision, span
-from restorekit.cli.tasks import COUNTS, GREY_IN_PARTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
+from restorekit.cli.tasks import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.cli.unmeasured import placed, refuse_turned, turned_size, without_empty
 from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
@@ -196,8 +196,6 @@ class Measured:
         if self.operation == "denoise" and not isinstance(self.law, Gaussian):
             speckle = LOG_SPECKLE if self.logarithms else SPECKLE
             return COUNTS if isinstance(self.law, Poisson) else speckle
-        if self.operation == "grey" and self.picture.empty is not None:
-            return GREY_IN_PARTS
         return TASKS.get(self.operation, OTHER)
 
     @cached_property
