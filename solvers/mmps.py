@@ -80,6 +80,7 @@ class MMPS(Solver):
             part = Problem(y, operator, Gaussian(sigma_y))
         valid = 1.0 if part.mask is None else part.mask
         least = STEEPEST * operator.spectral_norm(x) ** 2
+        typical = float((1 / part.likelihood.information(part.y[:1])).mean())  # variance
         u: Tensor | None = None  # of the level before
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
@@ -93,13 +94,13 @@ class MMPS(Solver):
 
             residual, variance, _ = working_residual(part, operator(x0.detach()))
             white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)  # V of a white prior
-            rho = max(float(torch.as_tensor(variance).mean() / white), least)
+            rho = max(typical / float(white), least)
             system = _System(
                 lambda v: covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
                 lambda r: operator.gram_solve(r, rho),
             )  # fmt: skip
             moved, u = system.solve(residual, u, self.iterations, self.tolerance)
-            return x0.detach() + moved
+            return x0.detach() if moved is None else x0.detach() + moved
 
         yield from named(self.sampler)(conditional, sigmas, x, rng)
 
@@ -114,12 +115,11 @@ class _System:
     variance: Tensor | float
     precondition: Callable[[Tensor], Tensor]
 
-    def solve(self, r: Tensor, first: Tensor | None, iterations: int, tolerance: float) -> tuple[Tensor, Tensor]:
-        """(V A' u, u) of every item of the batch, from u = 0; `first`: a direction to begin with."""
+    def solve(self, r: Tensor, first: Tensor | None, iterations: int, tolerance: float) -> tuple[Tensor | None, Tensor]:
+        """(V A' u or None where u is 0, u) of every item of the batch, from u = 0; `first`: a direction to begin with."""
         z, asked = self.precondition(r), r
         goal = tolerance**2 * dot(r, z)
-        u, moved = torch.zeros_like(r), torch.zeros_like(self.spread(r)) if iterations < 1 else None
-        seen = torch.zeros_like(r)  # A V A' u
+        u, seen, moved = torch.zeros_like(r), torch.zeros_like(r), None  # seen: A V A' u
         basis: list[
             tuple[Tensor, Tensor, Tensor, Tensor]
         ] = []  # directions, what becomes of them, and that preconditioned
@@ -141,7 +141,8 @@ class _System:
             u, moved = u + alpha * p, step if moved is None else moved + step
             seen = seen + alpha * (q - self.variance * p)
             r, z = r - alpha * q, z - alpha * w
-        assert moved is not None
+        if moved is None:
+            return None, u
         # No further than the measurement asks for: an exact V never goes beyond, and one of a network may.
         most = dot(asked, seen) / dot(seen, seen).clamp(min=1e-30)
         return _like(most.clamp(0, 1), moved) * moved, u

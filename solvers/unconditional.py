@@ -141,22 +141,19 @@ class SDE(Sampler):
 
 @dataclass(frozen=True, eq=False)
 class MultistepSDE(Sampler):
-    """SDE with one call a level: the estimate that corrects a step serves as that of the next, as in a corrector of Zhao et
-    al., "UniPC", NeurIPS 2023. For so many calls in all it is nearer than twice the levels' half by `SDE`."""
+    """SDE with one call a level: the estimate that corrects a step serves as that of the next too (as in the corrector of Zhao
+    et al., "UniPC", NeurIPS 2023), so that as many calls as `SDE` makes go down twice as many levels, which is nearer."""
 
     @torch.no_grad()
     def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
-        x0 = denoise(x, sigmas[0])
+        x0, kept = None, 1.0
         for sigma, following in zip(sigmas, sigmas[1:]):
-            trial = reverse(x, x0, sigma, following, rng)
-            if following == 0:
-                yield Step(trial, x0, sigma)
-                return
-            kept = (following / sigma) ** 2
-            second = denoise(trial, following)
-            x = trial + (1 + (1 - kept) / math.log(kept)) * (second - x0)
+            second = denoise(x, sigma)
+            if x0 is not None:  # the step that led here
+                x = x + (1 + (1 - kept) / math.log(kept)) * (second - x0)
+            x0, kept = second, (following / sigma) ** 2
+            x = reverse(x, x0, sigma, following, rng)
             yield Step(x, x0, sigma)
-            x0 = second
 
 
 SAMPLERS: dict[str, type[Sampler]] = {

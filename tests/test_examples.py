@@ -20,7 +20,7 @@ SAYS = {
     "own_operator": r"restored: [\d.]+ dB",
     "own_solver": r"spread [\d.]+ of the exact one",
     "uncertainty": r"truth within 2 standard deviations: \d+% of pixels",
-    "compare_samplers": r"mmps +49",
+    "compare_samplers": r"mmps +50",
     "fuse_pair": r"fused +0\.\d+",
     "despeckle_tile": r"hqs +\d+\.\d",
     "derain_picture": r"repaired +\d+\.\d+ +0\.\d+",

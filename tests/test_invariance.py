@@ -167,6 +167,8 @@ def test_the_size_of_the_batch(name: str) -> None:
     if not SOLVERS[name].samples:
         pytest.skip("one answer")
     for which in accepted(name):
+        if SOLVERS[name].exact:
+            pytest.skip("one answer where there is noise")
         one, all_ = (run(name, problem(which), samples=3, batch=b) for b in (1, 3))
         torch.testing.assert_close(one, all_, rtol=0, atol=1e-6, msg=partial(told, which))
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
+from restorekit.bench.exam_gaussian import GaussianExam
 from restorekit.driver import restore
 from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.operators.combine import Stack
-from restorekit.priors.analytic import Conditioned, GaussianPrior, dense, from_basis, to_basis
+from restorekit.priors.analytic import GaussianPrior, dense, from_basis, to_basis
 from restorekit.schedule import vp_uniform
 from restorekit.solvers import DSG, ILVR, MPGD, SITCOM, SNIPS, SOLVERS, TMPD
 from restorekit.solvers.gains import evenness
@@ -43,7 +44,7 @@ def exact_conditional(
     prior: GaussianPrior, operator: ops.LinearOperator, sigma_y: float, y: Tensor, x: Tensor, s: float
 ) -> Tensor:
     """E[x0 | x_t, y]"""
-    return Conditioned.of(prior, operator, y, sigma_y)(x, s)
+    return GaussianExam(operator, sigma_y, prior).conditioned(y)(x, s)
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.3, 5.0])

@@ -20,14 +20,24 @@ from restorekit.solvers import (
     DAPS,
     DDRM,
     DPS,
+    DSG,
+    GDP,
+    ILVR,
     MCG,
+    MPGD,
     SARDPS,
+    SITCOM,
+    SNIPS,
     SOLVERS,
+    TMPD,
     VDS,
     DDNMPlus,
     DiffPIR,
+    EnKG,
+    FlowDPS,
     PiGDM,
     PnPDM,
+    PnPFlow,
 )
 from restorekit.solvers.conditional import conditional
 from restorekit.types import Problem, Rng, Solver
@@ -97,6 +107,18 @@ GRIDS: dict[str, tuple[Solver, list[float], int]] = {
     "daps": (DAPS(paper=True), [(100 ** (1 / 7) + i / 199 * (0.1 ** (1 / 7) - 100 ** (1 / 7))) ** 7 for i in range(200)], 1000),
     # Appendix: rho_k = max(0.9^k 10, 0.3), 100 iterations; the number of levels of its inner process is ours (6).
     "pnpdm": (PnPDM(paper=True), [max(10 * 0.9**k, 0.3) for k in range(35)], 100 * 11),
+    # The settings of the published code, one weight of a step of each in tests/test_newer_samplers.py, test_flows.py, test_gdp.py, test_enkg.py.
+    "tmpd": (TMPD(paper=True), [float(s) for s in DDPM.flip(0)], 1000),
+    "mpgd": (MPGD(paper=True), [float(DDPM[t]) for t in uniform(100)], 100),
+    "dsg": (DSG(paper=True), [float(DDPM[t]) for t in uniform(100)], 100),
+    "ilvr": (ILVR(paper=True), [float(DDPM[t]) for t in uniform(100)], 100),
+    "sitcom": (SITCOM(paper=True), [float(DDPM[t]) for t in uniform(20)], 20 * 21),  # N = 20 levels, K = 20 steps of Adam
+    "snips": (SNIPS(paper=True), [180 * (0.01 / 90) ** (i / 499) for i in range(500)], 500 * 5 + 1),  # on [0, 1]: 90 to 0.01
+    "flowdps": (FlowDPS(paper=True), [4 * t / (1 - t) for t in (min(0.999, 1 - i / 28) for i in range(28))], 28),  # shift 4
+    "gdp": (GDP("gain", paper=True), [float(s) for s in DDPM.flip(0)], 1000),
+    "pnpflow": (PnPFlow(paper=True), [(101 - i) / i for i in range(1, 101)], 100 * 5),  # t = i / 101, 5 draws of the noise
+    "enkg": (EnKG(paper=True), [2 * (40 ** (1 / 7) + i / 79 * (0.001 ** (1 / 7) - 40 ** (1 / 7))) ** 7 for i in range(80)],
+             80 + 2 * sum(min(1 + (80 - i) // 4, 20) for i in range(5, 76))),  # two corrections a level, none at both ends
 }  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def test_a_good_picture_makes_fewer_calls_do() -> None:
     """From the posterior mean at 0.1, whose noise hides what a sample has beyond it, half of the calls spread as right."""
     oracle = ORACLES["average"]()
     y = oracle.draw(1, 0)[1]
-    mean = oracle.mean(y).expand(64, -1, -1, -1)
+    mean = oracle.mean(y).view(1, *oracle.operator.image_shape).expand(64, -1, -1, -1)
     spread = []
     for options in ({}, {"start": 0.3, "begin": mean}):
         found = restore(oracle.problem(y), oracle.prior, MMPS(), samples=64, **options)  # type: ignore[arg-type]
