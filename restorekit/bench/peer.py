@@ -18,7 +18,6 @@ from torch import Tensor
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.operators import LinearOperator
-from restorekit.priors.foreign.vision import mend_torchvision
 from restorekit.types import Denoiser, Problem
 
 MISSING = "-"  # the version of a library that is not installed
@@ -42,11 +41,15 @@ class Peer(ABC):
             return MISSING
 
     @classmethod
+    def load(cls) -> Any:
+        """The library, imported."""
+        return importlib.import_module(cls.module or cls.library)
+
+    @classmethod
     def available(cls) -> str | None:
         """None where the library can be imported, else the reason in one line, with the way out."""
-        mend_torchvision()
         try:
-            importlib.import_module(cls.module or cls.library)
+            cls.load()
         except Exception as error:  # noqa: BLE001 (whatever a foreign library raises at its import)
             here = torch.__version__.partition("+")[0]  # named, or pip would exchange it for the newest
             said = " ".join(str(error).split())[:200]

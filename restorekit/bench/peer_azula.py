@@ -62,6 +62,10 @@ class Azula(Peer):
     library = "azula"
     licence = "MIT"
 
+    @classmethod
+    def load(cls) -> Any:
+        return _azula()
+
     def __post_init__(self) -> None:
         if self.steps < 2:
             raise ValueError(f"steps={self.steps} must be at least 2")

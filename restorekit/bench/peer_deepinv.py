@@ -22,6 +22,7 @@ from restorekit.errors import Unsupported
 from restorekit.interop.deepinv import import_deepinv, model_from, physics_from
 from restorekit.likelihood import Gaussian
 from restorekit.operators import CircularBlur, Identity, Inpaint, LinearOperator, SVDOperator
+from restorekit.priors.foreign.vision import mend_torchvision
 from restorekit.schedule import log_uniform
 from restorekit.types import Denoiser, Problem
 
@@ -58,6 +59,11 @@ class Theirs(Peer):
     library = "deepinv"
     licence = "BSD-3-Clause"
     spectral: ClassVar[bool] = False  # whether it needs singular values
+
+    @classmethod
+    def load(cls) -> Any:
+        mend_torchvision()
+        return super().load()
 
     def __post_init__(self) -> None:
         if self.calls < 2:
