@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.bench.exam_gaussian import GaussianExam, Normal
+from restorekit.bench.exam_gaussian import GaussianExam
 from restorekit.bench.posterior import Stream
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
@@ -49,7 +49,7 @@ class Oracle(GaussianExam):
 
     operator: ops.SVDOperator
     sigma_y: float = SIGMA_Y
-    prior: Normal = GaussianPrior.smooth(SHAPE)  # noqa: RUF009 (a constant)
+    prior: GaussianPrior = GaussianPrior.smooth(SHAPE)  # type: ignore[assignment]  # noqa: RUF009 (a constant)
 
     @property
     def sd(self) -> float:

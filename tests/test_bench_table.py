@@ -184,7 +184,7 @@ def test_an_exam_from_a_file(
 def test_the_exam_on_the_page_runs(tmp_path: Path) -> None:
     text = (Path(__file__).parent.parent / "docs/bench.md").read_text(encoding="utf-8")
     path = tmp_path / "mine.py"
-    path.write_text(re.findall(r"```python\n(.*?)```", text, re.S)[0])
+    path.write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
     found = run(["mmps"], [f"{path}:Mine"], [4], True, 0, tmp_path, None, [0.05])
     assert "| 0.05 | mmps (4 steps) |" in found
 
