@@ -16,6 +16,7 @@ from restorekit.report.images import Entry, ImagesPage, TaskPart, render
 from restorekit.report.table import Cell, Column, Mean, text
 
 OURS, BEST = "restorekit", "the nearest of theirs, exam by exam"
+SHOWN = 4  # cells named in a verdict
 AIMS = {"W2": ("w2", 0.0), "spread": ("spread_measured", 1.0), "spread unmeasured": ("spread_unmeasured", 1.0),
         "coverage": ("coverage_measured", 0.9), "coverage unmeasured": ("coverage_unmeasured", 0.9)}  # fmt: skip
 
@@ -27,7 +28,7 @@ COLUMNS = {
     "against": Column("against", digits=None), "cells": Column("cells", "exams that both took", 0),
     **{f"worse {n}": Column(n, "cells further off by more than two standard errors", 0, group="ours worse in") for n in AIMS},
     "better W2": Column("W2", "cells nearer by more than two standard errors", 0, group="ours better in"),
-    "worst": Column("worst cell of W2, ours and theirs", digits=None),
+    "worst": Column(f"worst cells of W2, {SHOWN} at most: ours, theirs", digits=None),
     "passes": Column("passes", "pictures through the denoiser per sample, forward and backward alike", 0),
     "backward": Column("backward", "of the passes", 0),
     "last": Column("last level", "the least noise level that the denoiser was asked at", 5),
@@ -183,12 +184,16 @@ def _share(pairs: Sequence[tuple[Row, Row]]) -> float:
 
 
 def _verdict(pairs: Sequence[tuple[Row, Row]]) -> dict[str, Cell]:
-    worse: dict[str, Cell] = {
+    worse: dict[str, int] = {
         f"worse {name}": sum(_further(a, b, figure, aim) > 2 for a, b in pairs) for name, (figure, aim) in AIMS.items()
     }
     better = sum(_further(b, a, "w2", 0.0) > 2 for a, b in pairs)
-    a, b = max(pairs, key=lambda pair: float(pair[0]["w2"]) / float(pair[1]["w2"]))
-    worst = f"{a['problem']} {a['prior']} {a['sigma_y']}: {number(a, 'w2')}, {number(b, 'w2')} ({b['method']})"
+    ranked = sorted(pairs, key=lambda pair: -float(pair[0]["w2"]) / float(pair[1]["w2"]))
+    shown = ranked[: min(SHOWN, max(1, worse["worse W2"]))]  # those in which ours is worse, or else the closest
+    worst = "; ".join(
+        f"{a['problem']} {a['prior']} {a['sigma_y']}: {number(a, 'w2')}, {number(b, 'w2')} ({b['method']})"
+        for a, b in shown
+    )
     return {"cells": len(pairs), **worse, "better W2": better, "worst": worst}
 
 
