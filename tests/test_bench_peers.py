@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from PIL import Image
 
 from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
-from restorekit.bench.peer_list import PEERS, peer
+from restorekit.bench.exam_pixels import speckle
+from restorekit.bench.peer_list import PEERS, ours, peer
 from restorekit.bench.peer_rows import KEYS, VALUES, in_exam
 from restorekit.bench.peers import Peers
 from restorekit.bench.posterior import Passes, Size
@@ -115,7 +117,9 @@ def test_what_is_missing_or_fails_is_listed_and_the_others_go_on(
     for text in (said, page.text):
         for reason in ("nosuchlibrary cannot be imported", "RuntimeError: out of cheese", "numpy takes nothing", "free as in beer"):  # fmt: skip
             assert reason in text
-    assert 'pip install "torch==' in said
+    assert "pip install nosuchlibrary" in said
+    command = next(line for line in said.splitlines() if line.startswith("`restorekit"))
+    assert sorted(shlex.split(command.strip("`"))) == sorted(["restorekit", *words])
     assert "non-commercial" in said
     capsys.readouterr()
     with pytest.raises(SystemExit):
@@ -165,6 +169,18 @@ def test_pictures_through_a_peer(fakes: str, tmp_path: Path) -> None:
     # A picture of a quarter of the size is refused by the shape that came back, on both.
     assert sum("expected (3, 3, 32, 32)" in r["refused"] for r in made.rows) == 2
     assert "± " in Reader((tmp_path / "o/peers.html").read_text()).text
+
+
+def test_a_library_that_is_not_there_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, fakes: str) -> None:
+    """torch is named, or pip would exchange it; and our own exams of logarithms are for those who know their units."""
+    for cls in PEERS.values():
+        monkeypatch.setattr(cls, "load", classmethod(lambda _: 1 / 0))
+        reason = cls.available()
+        assert reason is not None
+        assert f'pip install "torch=={torch.__version__.partition("+")[0]}" "restorekit[peers]"' in reason
+    with pytest.raises(Unsupported, match=r"pictures on \[0, 1\]"):
+        in_exam(speckle(4, "narrow"), "e", Size(1, 19), peer(f"{fakes}:Denoised"), 0)
+    assert in_exam(speckle(4, "narrow"), "e", Size(1, 19), ours("sar-dps"), 0)["spread_measured"] > 0.5
 
 
 def test_a_gradient_of_the_answer_alone_is_no_pass() -> None:

@@ -52,8 +52,9 @@ class Peer(ABC):
             cls.load()
         except Exception as error:  # noqa: BLE001 (whatever a foreign library raises at its import)
             here = torch.__version__.partition("+")[0]  # named, or pip would exchange it for the newest
-            said = " ".join(str(error).split())[:200]
-            return f'{cls.library} cannot be imported ({said}): pip install "torch=={here}" "restorekit[peers]"'
+            own = not cls.__module__.startswith("restorekit.")
+            way = f"pip install {cls.library}" if own else f'pip install "torch=={here}" "restorekit[peers]"'
+            return f"{cls.library} cannot be imported ({' '.join(str(error).split())[:200]}): {way}"
         return None
 
     def settings(self, *without: str) -> str:

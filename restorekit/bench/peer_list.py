@@ -35,9 +35,6 @@ class Ours(Peer):
         own = {k: v for k, v in self.solver.settings().items() if k not in without}
         return ", ".join(f"{k} {v}" for k, v in own.items())
 
-    def check(self, problem: Problem) -> None:
-        self.solver.check(problem)
-
     def sample(self, problem: Problem, denoise: Denoiser, count: int, seed: int) -> Tensor:
         def rng(seed: int, first: int, count: int) -> Stream:
             return Stream(seed, first)

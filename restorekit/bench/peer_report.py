@@ -10,12 +10,12 @@ from statistics import fmean
 
 from restorekit import io
 from restorekit.bench.peer import Peer
-from restorekit.bench.peer_rows import EXAM, NUMBERS, PIXELS, Row
+from restorekit.bench.peer_rows import EXAM, NUMBERS, OURS, PIXELS, Row
 from restorekit.bench.rows import markdown, uncertain
 from restorekit.report.images import Entry, ImagesPage, TaskPart, render
 from restorekit.report.table import Cell, Column, Mean, text
 
-OURS, BEST = "restorekit", "the nearest of theirs, exam by exam"
+BEST = "the nearest of theirs, exam by exam"
 SHOWN = 4  # cells named in a verdict
 AIMS = {"W2": ("w2", 0.0), "spread": ("spread_measured", 1.0), "spread unmeasured": ("spread_unmeasured", 1.0),
         "coverage": ("coverage_measured", 0.9), "coverage unmeasured": ("coverage_unmeasured", 0.9)}  # fmt: skip

@@ -22,7 +22,7 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.metrics import coverage, crps, psnr, spread_skill, ssim
 from restorekit.types import Denoiser, Problem
 
-EXAM, PICTURE = "exam", "picture"
+EXAM, PICTURE, OURS = "exam", "picture", "restorekit"
 KEYS = ("part", "problem", "prior", "sigma_y", "picture", "method", "settings", "size", "seed",
         "library", "version", "restorekit", "torch", "machine")  # fmt: skip
 NUMBERS = tuple(f.name for f in fields(Figures) if f.name not in ("ranks", "p"))
@@ -82,6 +82,8 @@ def in_exam(exam: Exam, name: str, size: Size, peer: Peer, seed: int) -> dict[st
     """Figures of samples against the exact posterior: of several measurements, each given alone."""
     y = checked(exam, size.draws, seed, name)[1]
     samples = size.samples if peer.draws else 1
+    if peer.library != OURS and getattr(exam.prior, "units", None) is not None:
+        raise Unsupported(f"{peer.library} is given pictures on [0, 1], this exam has numbers of another kind")
     peer.check(exam.problem(y[:1]))
     passes, began = Passes(exam.prior), time.process_time()
     x = torch.stack([_asked(peer, exam.problem(y[i : i + 1]), passes, samples, seed + 7919 * i) for i in range(len(y))])

@@ -152,7 +152,7 @@ class Peers:
             if value == (Path("bench") if f.name == "out" else f.default):
                 continue
             if f.name in several:
-                words += [w for v in value for w in (several[f.name], str(v))] or [f"--no-{f.name}"]
+                words += [w for v in value for w in (several[f.name], str(v))]
             elif isinstance(value, bool):
                 words.append(f"--{f.name}" if value else f"--no-{f.name}")
             else:
