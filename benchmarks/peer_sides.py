@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from peer_calls import Peer, physics_of
 from torch import Tensor
 
+from restorekit.bench.peer_deepinv import Theirs, physics_of
 from restorekit.bench.posterior import Stream
 from restorekit.driver import Counted
 from restorekit.likelihood import Gaussian
@@ -71,7 +71,7 @@ def ours(solver: Solver) -> Side:
     return draw
 
 
-def theirs(peer: Peer) -> Side:
+def theirs(peer: Theirs) -> Side:
     def draw(
         operator: SVDOperator, sigma_y: float, y: Tensor, denoise: Denoiser, calls: int, samples: int, seed: int
     ) -> Draws:
@@ -80,7 +80,7 @@ def theirs(peer: Peer) -> Side:
         x = peer(many, physics, counted, calls, seed)
         seconds = (time.process_time() - began) / len(x)
         x = x.view(len(y), samples, *x.shape[1:])
-        return Draws(x, counted.calls, counted.vjps, seconds, peer.levels(calls), peer.settings())
+        return Draws(x, counted.calls, counted.vjps, seconds, peer.levels(calls), peer.settings("calls"))
 
     return draw
 

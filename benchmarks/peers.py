@@ -2,7 +2,8 @@
 
 First on problems with exact posteriors (W2, bias, spread, coverage), then on photographs with a shipped prior. Rows go to
 results/peers_rows.csv and results/peers_picture_rows.csv as they come, so that a killed run goes on where it stopped;
-`--quick` is a smoke test and leaves nothing behind. How deepinv is called is in peer_calls.py.
+`--quick` is a smoke test and leaves nothing behind. How deepinv is called is in restorekit/bench/peer_deepinv.py; all
+libraries at their defaults are in `restorekit bench peers`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from pathlib import Path
 
 import torch
 from common import RESULTS, centre, load_labelled, picture_set, training_pictures
-from peer_calls import DEFAULT, GRID, OWN_CALLS
 from peer_problems import EXACT, PICTURES, Narrow, exact_row, picture_row, tasks, tuned_on_exam, tuned_on_pictures
 from peer_report import PROBLEMS, report
 from peer_sides import OUR_GRID, OURS, Side, ours, theirs
 
+from restorekit.bench.peer_deepinv import DEFAULT, GRID, OWN_CALLS
 from restorekit.bench.rows import Rows
 
 CALLS = (50, 200)

@@ -72,6 +72,7 @@ CASES = [
     ("photos/1.png", "tune --data photos --op denoise --solver diffpir --out tuned2"),
     ("o.py", "bench posterior --solver o.py:Mine --out benched"),
     ("k.npy", "bench images --data photos --op blur:kernel=k.npy@gaussian:0.02 --out benched2"),
+    ("o.py", "bench peers --peer o.py:Mine --out benched3"),
     ("p.safetensors", "priors eval p.safetensors --data photos --out o_prior.json"),
     ("photos/1.png", "priors eval natural --data photos --train photos --out e.json"),
 ]
@@ -82,7 +83,7 @@ LINKS = {
     "o_x.html": "x.npy", "o_y.html": "y.npy", "o_t2.html": "t.npy", "o_prior.npy": "p.safetensors",
     "o_prior.json": "p.safetensors", "run/log.csv": "c.yaml", "run2/samples/0002000.png": "photos/1.png",
     "tuned/tune.md": "k.npy", "tuned2/tune.csv": "photos/1.png", "benched/posterior.md": "o.py",
-    "benched2/images.md": "k.npy", "e_neighbours.png": "photos/1.png",
+    "benched2/images.md": "k.npy", "benched3/peers.csv": "o.py", "e_neighbours.png": "photos/1.png",
 }  # fmt: skip
 WRITE_NOTHING = {
     "check", "cite", "solvers", "metrics", "metrics pictures", "metrics fusion", "priors list", "priors show", "priors verify",
@@ -114,7 +115,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("k.npz", psf=np.ones((3, 3), np.float32))
     for name in ("x.npy", "y.npy", "t.npy", "o_std.npy"):
         np.save(name, np.random.default_rng(1).gamma(1, size=(64, 64)).astype(np.float32))
-    for name in ("sub", "photos", "prior/unet", "run", "run2/samples", "tuned", "tuned2", "benched", "benched2"):
+    for name in (
+        "sub",
+        "photos",
+        "prior/unet",
+        "run",
+        "run2/samples",
+        "tuned",
+        "tuned2",
+        "benched",
+        "benched2",
+        "benched3",
+    ):
         Path(name).mkdir(parents=True)
     Image.fromarray(photo.repeat(8, 0).repeat(8, 1)).save("photos/1.png")
     Path("prior/unet/w.bin").write_bytes(b"weights")

@@ -1,11 +1,7 @@
-"""benchmarks/peers.py calls deepinv's samplers as they are meant: units, noise levels, number of calls, the caller's y."""
+"""restorekit/bench/peer_deepinv.py calls deepinv's samplers as they are meant: units, noise levels, number of calls, the caller's y."""
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,14 +19,14 @@ METHODS = ("DDRM", "DiffPIR", "DPS", "PiGDM", "MMPS")
 
 
 @pytest.fixture(scope="module")
-def peers() -> Iterator[Any]:
+def peers() -> Any:
     try:
         import_deepinv()
     except BadInput as error:
         pytest.skip(str(error))
-    sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-    yield importlib.import_module("peer_calls")
-    sys.path.pop(0)
+    from restorekit.bench import peer_deepinv
+
+    return peer_deepinv
 
 
 class Recorded:

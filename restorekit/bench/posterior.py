@@ -34,10 +34,10 @@ class Stream(Rng):
 
 
 class Passes:
-    """A denoiser that counts pictures on their way forward through it, and backward."""
+    """A denoiser that counts pictures on their way forward through it, and backward, and keeps the least level asked."""
 
     def __init__(self, denoise: Denoiser):
-        self.denoise, self.forward, self.backward = denoise, 0, 0
+        self.denoise, self.forward, self.backward, self.least = denoise, 0, 0, math.inf
 
     @property
     def units(self) -> Units | None:
@@ -45,9 +45,11 @@ class Passes:
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         self.forward += len(x)
+        self.least = min(self.least, float(torch.as_tensor(sigma).min()))
         x0 = self.denoise(x, sigma)
         if x0.requires_grad:
             x0.register_hook(self._product)
+            x0 = x0.view_as(x0)  # a gradient taken with respect to the answer itself is no pass
         return x0
 
     def _product(self, gradient: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""bench: compare solvers where the answer is known: exact posteriors, or clean pictures."""
+"""bench: compare solvers, ours and others, where the answer is known: exact posteriors, or clean pictures."""
 
 from __future__ import annotations
 
@@ -84,3 +84,44 @@ def images(
     )()  # fmt: skip
     print((out / "images.md").read_text(encoding="utf-8"))
     print(f"{out / 'images.html'}  (and .csv, .json, .md)")
+
+
+@app.command()
+def peers(
+    names: Annotated[list[str] | None, typer.Option("--peer", help="azula-mmps, -tmpd, -diffpir; deepinv-mmps, -pigdm, -dps, -ddrm, -diffpir; bm3d; with settings, as azula-mmps:steps=40; or file.py:Peer; again for more; default: all.", show_default=False)] = None,
+    solvers: Annotated[list[str] | None, typer.Option("--solver", help="Ours beside them; again for more; default: mmps, pigdm, dps, ddrm, diffpir.", show_default=False)] = None,
+    problems: Annotated[list[str] | None, typer.Option("--problem", help="Exams, as for `bench posterior`; again for more; default: all.", show_default=False)] = None,
+    priors: Annotated[list[str] | None, typer.Option("--prior", help="Priors of the exams, as for `bench posterior`; again for more; default: all.", show_default=False)] = None,
+    sigmas: Annotated[list[float] | None, typer.Option("--sigma", help="Noise sigma_y of the exams; again for more; default: 0.002 to 0.3.", show_default=False)] = None,
+    exams: Annotated[bool, typer.Option(help="Exams with exact posteriors.")] = True,
+    full: Annotated[bool, typer.Option("--full", help="Seven noises instead of four and 519 samples instead of 99.")] = False,
+    data: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Folder of clean pictures; again for more; default: exams alone.", show_default=False)] = None,
+    ops: Annotated[list[str] | None, typer.Option("--op", metavar="OP[@NOISE]", help="Of the pictures, as for `bench images`; again for more.", show_default=False)] = None,
+    network: Annotated[str, typer.Option(help="Prior of the pictures, as for `restore`.")] = "natural-fast",
+    samples: Annotated[int, typer.Option(min=1, help="On pictures, of each sampler.")] = 4,
+    crop: Annotated[int, typer.Option(min=0, help="Side of the square from the middle of pictures, pixels; 0: whole pictures.")] = 96,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each folder, the first by name.")] = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for peers.csv, .md and .html; a run goes on where it stopped.")] = Path("bench"),
+) -> None:  # fmt: skip
+    """azula, deepinv, bm3d and ours in the same exams and on the same pictures. restorekit bench peers --problem denoise --sigma 0.01
+
+    pip install "restorekit[peers]" brings all three; what is not installed is listed with its reason, and the others go on.
+    bm3d is for non-commercial use alone.
+    """
+    from restorekit.bench.images import OPS
+    from restorekit.bench.peer_list import DEFAULT
+    from restorekit.bench.peers import SOLVERS, Peers
+    from restorekit.overwrite import inside, separate
+    from restorekit.spec import files
+
+    operators = [text.rpartition("@")[0] or text for text in ops or ()]
+    named = [*operators, *(names or ()), *(solvers or ()), *(problems or ()), network]
+    separate([*inside(*(data or ())), *files(*named)], [out / f"peers.{kind}" for kind in ("csv", "md", "html")])
+    Peers(
+        peers=tuple(names or DEFAULT), solvers=tuple(solvers or SOLVERS), problems=tuple(problems) if problems else None,
+        priors=tuple(priors) if priors else None, sigmas=tuple(sigmas) if sigmas else None, exams=exams, full=full,
+        data=tuple(data or ()), ops=tuple(ops or OPS), network=network, samples=samples, crop=crop, limit=limit, seed=seed, out=out,
+    )()  # fmt: skip
+    print((out / "peers.md").read_text(encoding="utf-8"))
+    print(f"{out / 'peers.html'}  (and .csv, .md)")

@@ -65,24 +65,25 @@ class ImagesPage:
     columns: Mapping[str, Column]
     parts: Sequence[TaskPart]
     notes: Sequence[str]
+    over: str = "restorekit bench images"
+    about: str = "solvers on pictures"
+    first: str = "solver"  # heading of the first column
 
 
 def render(page: ImagesPage) -> str:
     """The whole page, which fetches nothing."""
     header = tag(
-        "header", tag("p", "restorekit bench images", class_="over"), tag("h1", page.name), facts(page.facts),
+        "header", tag("p", page.over, class_="over"), tag("h1", page.name), facts(page.facts),
         command_line(page.command), [tag("p", n, class_="hint") for n in page.notes],
     )  # fmt: skip
-    return document(
-        f"{page.name}: solvers on pictures", header, [_task(page, p) for p in page.parts], css=CSS + PAGE_CSS
-    )
+    return document(f"{page.name}: {page.about}", header, [_task(page, p) for p in page.parts], css=CSS + PAGE_CSS)
 
 
 def _task(page: ImagesPage, part: TaskPart) -> Html:
     keys = [k for k in page.columns if any(e.cells.get(k) is not None for e in part.entries)]
     rows = [Row([e.label, *[e.cells.get(k) for k in keys]]) for e in part.entries]
     rows += [Row([name], note=f"refused: {why}") for name, why in part.refused]
-    columns = [Column("solver", digits=None), *[page.columns[k] for k in keys]]
+    columns = [Column(page.first, digits=None), *[page.columns[k] for k in keys]]
     plots = [
         tag(
             "figure",

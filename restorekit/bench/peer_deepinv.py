@@ -1,4 +1,5 @@
-"""deepinv's samplers as functions of (measurements, physics, denoiser, network calls, seed).
+"""deepinv (Tachella et al. 2025, BSD-3-Clause): its samplers as peers, and as functions of (measurements, physics, denoiser,
+network calls, seed).
 
 Facts about deepinv are those of version 0.5.0. Pictures and sigma are on [0, 1] at every interface here; what it does on
 [-1, 1] inside is its own affair, and the noise levels it visits are given back in the unit of [0, 1]. Each class takes
@@ -8,19 +9,22 @@ the settings that its documentation names; the defaults are deepinv's.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from restorekit.bench.peer import Peer, white
+from restorekit.errors import Unsupported
 from restorekit.interop.deepinv import import_deepinv, model_from, physics_from
 from restorekit.likelihood import Gaussian
-from restorekit.operators import CircularBlur, Identity, Inpaint, LinearOperator
+from restorekit.operators import CircularBlur, Identity, Inpaint, LinearOperator, SVDOperator
+from restorekit.priors.foreign.vision import mend_torchvision
 from restorekit.schedule import log_uniform
-from restorekit.types import Denoiser
+from restorekit.types import Denoiser, Problem
 
 Process = Literal["vp", "ve"]  # vp: deepinv's default grid; ve: log-uniform from 10 to 0.01, the grid that ours take
 VE_MIN, VE_MAX = 0.01, 10.0
@@ -47,8 +51,23 @@ def physics_of(operator: LinearOperator, sigma_y: float) -> Any:
 
 
 @dataclass(frozen=True)
-class Peer(ABC):
-    """A sampler of deepinv at fixed settings."""
+class Theirs(Peer):
+    """A sampler of deepinv at fixed settings; `calls` network calls, where its class has a number of its own that one."""
+
+    calls: int = field(default=100, kw_only=True)
+
+    library = "deepinv"
+    licence = "BSD-3-Clause"
+    spectral: ClassVar[bool] = False  # whether it needs singular values
+
+    @classmethod
+    def load(cls) -> Any:
+        mend_torchvision()
+        return super().load()
+
+    def __post_init__(self) -> None:
+        if self.calls < 2:
+            raise ValueError(f"calls={self.calls} must be at least 2")
 
     @abstractmethod
     def levels(self, calls: int) -> list[float]:
@@ -57,22 +76,33 @@ class Peer(ABC):
     @abstractmethod
     def sampler(self, denoise: Denoiser, calls: int, seed: int) -> Any: ...
 
+    def check(self, problem: Problem) -> None:
+        operator = white(problem, "deepinv")[0]
+        if self.spectral and not isinstance(operator, SVDOperator):
+            raise Unsupported(f"deepinv's DDRM needs singular values, {type(operator).__name__} has none")
+
+    def sample(self, problem: Problem, denoise: Denoiser, count: int, seed: int) -> Tensor:
+        """In single precision, as deepinv's networks are."""
+        operator, y, sigma_y = white(problem, "deepinv")
+        physics = physics_of(operator.to(torch.float32), sigma_y)
+        many = y.float().repeat_interleave(count, 0)
+        return self(many, physics, denoise, self.calls, seed).to(y)
+
     def __call__(self, y: Tensor, physics: Any, denoise: Denoiser, calls: int, seed: int) -> Tensor:
         """One draw per measurement y (B, ...), as (B, C, H, W) on [0, 1]."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # DDRM and DiffPIR draw from torch's global stream
             return self.sampler(denoise, calls, seed)(y.clone(), physics).detach()  # a copy: its DDRM writes into y
 
-    def settings(self) -> str:
-        return ", ".join(f"{k.rstrip('_')} {v:g}" if isinstance(v, float) else str(v) for k, v in vars(self).items())
-
 
 @dataclass(frozen=True)
-class TheirDDRM(Peer):
+class TheirDDRM(Theirs):
     """`DDRM`; grid "linear" is its default, from 1 to 0 (the last call is at sigma 0), "log" runs from 10 to 0.01."""
 
     eta: float = 0.85
     grid: Literal["linear", "log"] = "linear"
+
+    spectral = True
 
     def _sigmas(self, calls: int) -> list[float]:
         return torch.linspace(1, 0, calls).tolist() if self.grid == "linear" else log_uniform(calls)[:-1]
@@ -85,7 +115,7 @@ class TheirDDRM(Peer):
 
 
 @dataclass(frozen=True)
-class TheirDiffPIR(Peer):
+class TheirDiffPIR(Theirs):
     """`DiffPIR`, with `L2` as data fidelity; x0 is clamped to [0, 1], and the result of its last call is not used."""
 
     zeta: float = 0.1
@@ -103,7 +133,7 @@ class TheirDiffPIR(Peer):
 
 
 @dataclass(frozen=True)
-class Guided(Peer):
+class Guided(Theirs):
     """A reverse diffusion with a term for the measurement, by ancestral steps, as its `DPS` takes them."""
 
     def levels(self, calls: int) -> list[float]:
@@ -137,6 +167,7 @@ class TheirDPS(Guided):
     guidance: Literal["norm", "annealed"] = "norm"
     weight: float = 1.0
     process: Process = "vp"  # type: ignore[assignment]
+    calls: int = field(default=1000, kw_only=True)
 
     def fidelity(self) -> Any:
         known = import_deepinv().sampling  # the clip is what its class DPS sets
@@ -176,12 +207,12 @@ class TheirMMPS(Guided):
         return import_deepinv().sampling.MomentMatchingDataFidelity(weight=self.weight)
 
 
-DEFAULT: dict[str, Peer] = {
+DEFAULT: dict[str, Theirs] = {
     "DDRM": TheirDDRM(), "DiffPIR": TheirDiffPIR(), "DPS": TheirDPS(), "PiGDM": TheirPiGDM(), "MMPS": TheirMMPS()
 }  # fmt: skip
 OWN_CALLS = {"DDRM": 100, "DiffPIR": 100, "DPS": 1000}  # network calls of deepinv's defaults
 PROCESSES: tuple[Process, ...] = ("vp", "ve")
-GRID: dict[str, Sequence[Peer]] = {
+GRID: dict[str, Sequence[Theirs]] = {
     "DDRM": [TheirDDRM(eta, grid) for eta in (0.5, 0.85, 1.0) for grid in ("linear", "log")],
     "DiffPIR": [TheirDiffPIR(zeta, lambda_) for zeta in (0.1, 0.3, 1.0) for lambda_ in (1.0, 7.0, 25.0)],
     "DPS": [TheirDPS("norm", w) for w in (100.0, 1000.0)]  # block averages have |A| = 1/4, hence weights up to 16
