@@ -163,9 +163,9 @@ class LinearOperator(Operator):
             lambda v: self.adjoint(self(v)) + rho * v, b, x, lambda r: self.precondition(r, rho), tolerance=tolerance
         )
 
-    def gram_solve(self, r: Tensor, rho: float) -> Tensor:
-        """(A A' + rho I)^-1 r for rho > 0, by that of A'A (Woodbury); exact to rounding over rho in units of |A|^2."""
-        inside = self.normal_solve(self.adjoint(r), rho, tolerance=10 * torch.finfo(r.dtype).eps)
+    def gram_solve(self, r: Tensor, rho: float, tolerance: float | None = None) -> Tensor:
+        """(A A' + rho I)^-1 r for rho > 0, by that of A'A (Woodbury), to `tolerance` over rho in units of |A|^2."""
+        inside = self.normal_solve(self.adjoint(r), rho, tolerance=tolerance)
         return (r - self(inside)) / rho
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:
@@ -256,7 +256,7 @@ class SVDOperator(LinearOperator):
         squares = self._fit(self.singulars.to(b)[None] ** 2, math.prod(self.image_shape))
         return self.v(self.vt(b) / (squares + rho))
 
-    def gram_solve(self, r: Tensor, rho: float) -> Tensor:
+    def gram_solve(self, r: Tensor, rho: float, tolerance: float | None = None) -> Tensor:
         return self.u(self.ut(r) / (self._fit(self.singulars.to(r)[None] ** 2, self.m) + rho))
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:

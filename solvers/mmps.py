@@ -26,6 +26,7 @@ from restorekit.solvers.data_step import gaussian, working_residual
 from restorekit.solvers.unconditional import named
 from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
+ROUGHLY = 1e-2  # to which the preconditioner is solved where it has no closed form
 STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditioner sees: beyond is rounding
 
 
@@ -97,7 +98,7 @@ class MMPS(Solver):
             rho = max(typical / float(white), least)
             system = _System(
                 lambda v: covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
-                lambda r: operator.gram_solve(r, rho),
+                lambda r: operator.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
             moved, u = system.solve(residual, u, self.iterations, self.tolerance)
             return x0.detach() if moved is None else x0.detach() + moved

@@ -12,6 +12,7 @@ import torch
 from restorekit import operators as ops
 from restorekit.errors import Unsupported
 from restorekit.operators.blur import transfer
+from restorekit.priors.analytic import dense
 from tests.cases import OPERATORS, gaussian, kernel, motion
 
 
@@ -97,6 +98,16 @@ def test_a_warm_start_saves_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     warm = op.normal_solve(b * 1.001, 0.01, cold)
     assert calls["adjoint"] < 0.9 * first  # a guess right to 3 of 12 digits saves about a quarter
     torch.testing.assert_close(warm, cold * 1.001, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["svd", "iterated"])
+def test_the_gram_solve_is_that_of_the_measurement(name: str) -> None:
+    blur = ops.CircularBlur if name == "svd" else ops.ReflectBlur
+    op = blur((1, 8, 6), kernel(3, 3))
+    a = dense(op, torch.zeros(1, 8, 6, dtype=torch.float64))
+    r = torch.rand(2, 1, 8, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact = torch.linalg.solve(a @ a.T + 0.01 * torch.eye(48, dtype=torch.float64), r.flatten(1).T).T
+    torch.testing.assert_close(op.gram_solve(r, 0.01).flatten(1), exact, rtol=0, atol=1e-7)
 
 
 def test_the_margin_of_the_preconditioner_saves_half_the_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
