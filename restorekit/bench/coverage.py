@@ -22,7 +22,7 @@ from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
 from restorekit.driver import restore
 from restorekit.errors import BadInput
-from restorekit.operators import Operator
+from restorekit.operators import Inpaint, Operator
 from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.training.decoding import rgb8
 from restorekit.training.pictures import files
@@ -40,6 +40,7 @@ FEWER = (2, 4, 8, 16, 32)  # of the samples that are drawn, so many also get a f
 LEVEL = 0.9  # at which a table says how intervals do
 NEAR = 5  # pixels a side of the windows of texture
 CPU = torch.device("cpu")
+Show = Callable[[int, int], None]
 MOST = 500  # pictures that say what dark, bright, smooth and rough is
 
 
@@ -103,7 +104,7 @@ class Held:
 
 def texture(x: Array) -> Array:
     """(C, H, W): the standard deviation of the pixels around."""
-    size = (0, NEAR, NEAR)
+    size: Any = (0, NEAR, NEAR)
     return np.sqrt(np.maximum(ndimage.uniform_filter(x**2, size) - ndimage.uniform_filter(x, size) ** 2, 0))
 
 
@@ -198,16 +199,15 @@ def score(
     """A row for every number of samples; the first of them are as good as any."""
     x = operator.inside(torch.from_numpy(truth.pixels)[None])[0].numpy()
     cell = operator.inside(torch.from_numpy(held.cells(truth.pixels))[None])[0].numpy()
+    measured = operator.mask.numpy() > 0 if isinstance(operator, Inpaint) else None
+    cell = cell if measured is None else cell + 9 * measured
     for count in drawn.counts:
         some = samples[:count]
         low, high = Interval(LEVEL)(some)
         plain = float(((low <= x) & (x <= high)).mean())
-        counted = Scores.of(ratios(x, some, drawn.spread), cell)
-        width = float(drawn.spread(some).mean())
+        counted = Scores.of(ratios(x, some, drawn.spread, measured), cell)
+        width = float(drawn.spread(some, measured).mean())
         rows.add(*drawn.key(task, held.name, truth.name, count), truth.half, seconds, width, plain, counted.text)
-
-
-Show = Callable[[int, int], None]
 
 
 def run(drawn: Drawn, tasks: Sequence[Task], held: Held, limit: int | None, rows: Rows, show: Show) -> None:

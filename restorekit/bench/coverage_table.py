@@ -16,7 +16,7 @@ from restorekit.uncertainty.calibration import GRID, Entry
 from restorekit.uncertainty.conformal import Scores
 
 HEADER = ("task", "noise", "file", "samples", "calibrating", "factor", "judging", "coverage", "dark to bright",
-          "smooth to rough", "width", "uncalibrated")  # fmt: skip
+          "smooth to rough", "not measured, measured", "width", "uncalibrated")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,15 @@ class Judged:
     error: float  # its standard error over pictures
     bright: tuple[float, ...]  # of the pixels in thirds of brightness, dark first
     rough: tuple[float, ...]  # in thirds of texture, smooth first
+    kinds: tuple[float, ...]  # of inpainting: of what was not measured, and of what was; else of all, and NaN
     width: float  # mean, on [0, 1], not cut to the range
     plain: float  # coverage of mean +- t sqrt(1 + 1/K) std, uncalibrated, on the same pictures
 
     def record(self) -> dict[str, Any]:
-        thirds = {"bright": [round(v, 4) for v in self.bright], "texture": [round(v, 4) for v in self.rough]}
-        rest = {"coverage": round(self.coverage, 4), "error": round(self.error, 4), "width": float(f"{self.width:.3g}")}
+        parts = {"bright": self.bright, "texture": self.rough, "measured": self.kinds}
+        thirds = {k: [None if np.isnan(x) else round(x, 4) for x in v] for k, v in parts.items()}
+        error = None if np.isnan(self.error) else round(self.error, 4)
+        rest = {"coverage": round(self.coverage, 4), "error": error, "width": float(f"{self.width:.3g}")}
         return {"pictures": self.pictures, "level": LEVEL, **rest, **thirds, "uncalibrated": round(self.plain, 4)}
 
 
@@ -51,15 +54,14 @@ def judge(rows: list[dict[str, str]], ratio: float) -> Judged:
     inside = np.stack([s.within(ratio) for s in scores])
     of = np.stack([s.counts.sum(1) for s in scores])
     shares = inside.sum(1) / of.sum(1)
-    cells, all_cells = inside.sum(0).reshape(3, 3), of.sum(0).reshape(3, 3)
+    cells, all_cells = (counts.sum(0).reshape(2, 3, 3) for counts in (inside, of))
     with np.errstate(invalid="ignore"):
-        bright, rough = (tuple(map(float, cells.sum(a) / all_cells.sum(a))) for a in (1, 0))
+        bright, rough, kinds = (tuple(map(float, cells.sum(a) / all_cells.sum(a))) for a in ((0, 2), (0, 1), (1, 2)))
     error = float(shares.std(ddof=1) / len(shares) ** 0.5) if len(shares) > 1 else float("nan")
     count = int(rows[0]["samples"])
     width = 2 * ratio * (1 + 1 / count) ** 0.5 * float(np.mean([float(r["spread"]) for r in rows]))
-    return Judged(
-        len(rows), float(shares.mean()), error, bright, rough, width, float(np.mean([float(r["plain"]) for r in rows]))
-    )
+    plain = float(np.mean([float(r["plain"]) for r in rows]))
+    return Judged(len(rows), float(shares.mean()), error, bright, rough, kinds, width, plain)
 
 
 def entries(drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows) -> list[Entry]:
@@ -87,9 +89,8 @@ def table(made: Sequence[Entry]) -> list[list[Any]]:
         j, c = e.judged, e.conditions
         if not j:
             continue
-        lines.append(
-            [c.task, c.noise, c.dtype, c.samples, e.pictures, f"{e.factor(LEVEL):.3f}", j["pictures"],
-             f"{j['coverage']:.3f} ± {j['error']:.3f}", *(" ".join(f"{v:.2f}" for v in j[k]) for k in ("bright", "texture")),
-             f"{j['width']:.3f}", f"{j['uncalibrated']:.3f}"]
-        )  # fmt: skip
+        parts = (" ".join("-" if v is None else f"{v:.2f}" for v in j[k]) for k in ("bright", "texture", "measured"))
+        error = "-" if j["error"] is None else f"{j['error']:.3f}"
+        head = [c.task, c.noise, c.dtype, c.samples, e.pictures, f"{e.factor(LEVEL):.3f}", j["pictures"]]
+        lines.append([*head, f"{j['coverage']:.3f} ± {error}", *parts, f"{j['width']:.3f}", f"{j['uncalibrated']:.3f}"])
     return lines

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import restorekit
 from restorekit.cli.options import Device, Precision, PriorOpt, Seed, SolverOpt, Steps
 from restorekit.errors import BadInput
 
@@ -84,7 +86,7 @@ def calibrate(
     with bar("pictures", "restorations") as show:
         run(drawn, tasks, held, pictures, rows, show)
     found = entries(drawn, tasks, held.name, rows)
-    known.joined(found).write(out)
+    replace(known.joined(found), version=restorekit.__version__).write(out)
     print(markdown(HEADER, table(found)))
     most = kept / (kept + 1)
     print(

@@ -10,6 +10,7 @@ import numpy as np
 from restorekit import io, spec
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma
+from restorekit.operators import Inpaint, Operator
 from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.types import Solver
 from restorekit.uncertainty.calibration import (
@@ -75,12 +76,13 @@ def files(target: Path) -> list[Path]:
     return [target.with_name(f"{target.stem}_{end}{target.suffix}") for end in ("low", "high")]
 
 
-def write(target: Path, samples: Array, interval: Interval, like: io.Picture) -> list[Path]:
+def write(target: Path, samples: Array, interval: Interval, like: io.Picture, operator: Operator) -> list[Path]:
     """Both files, like OUT. Integers are rounded outwards, so that no rounding takes a true value out."""
     kind = io.output_dtype(target, like.dtype, None)
     black, white = io.output_span(like, kind)
     paths = files(target)
-    for path, values, outwards in zip(paths, interval(samples), (np.floor, np.ceil)):
+    measured = operator.mask.cpu().numpy() > 0 if isinstance(operator, Inpaint) else None
+    for path, values, outwards in zip(paths, interval(samples, measured), (np.floor, np.ceil)):
         if kind.kind in "iu":
             values = (outwards(np.round(values * (white - black) + black, 6)) - black) / (white - black)
         io.write(path, values, like)

@@ -191,7 +191,7 @@ class Job(Measured):
             written += self._error_bars
             extra |= {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
         if bars is not None:
-            error_bars.write(self.target, pixels.numpy(), bars.interval, like)
+            error_bars.write(self.target, pixels.numpy(), bars.interval, like, self.operator)
             extra |= error_bars.record(bars)
         more, said = self._write_more()
         written, extra = written + more, extra | said

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-import restorekit
 from restorekit import io, spec
 from restorekit.errors import BadInput
 from restorekit.types import Solver
@@ -162,6 +161,7 @@ class Calibration:
     prior: str
     sha256: str  # of its weights
     entries: tuple[Entry, ...] = ()
+    version: str = ""  # of restorekit, that wrote it
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
@@ -171,7 +171,7 @@ class Calibration:
             if plain["format"] != FORMAT:
                 raise ValueError(f"format {plain['format']!r}")
             entries = tuple(Entry.read(e) for e in plain["entries"])
-            return cls(str(plain["prior"]["name"]), str(plain["prior"]["sha256"]), entries)
+            return cls(str(plain["prior"]["name"]), str(plain["prior"]["sha256"]), entries, str(plain["restorekit"]))
         except FileNotFoundError:
             raise BadInput(f"{path}: no such file; `restorekit calibrate` writes one") from None
         except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
@@ -180,7 +180,7 @@ class Calibration:
     def write(self, path: Path) -> None:
         """An entry is a line."""
         prior = {"name": self.prior, "sha256": self.sha256}
-        head = {"format": FORMAT, "restorekit": restorekit.__version__, "prior": prior, "levels": GRID}
+        head = {"format": FORMAT, "restorekit": self.version, "prior": prior, "levels": GRID}
         lines = ",\n".join(json.dumps(e.plain(), allow_nan=False) for e in self.entries)
         io.write_text(path, f'{json.dumps(head)[:-1]}, "entries": [\n{lines}\n]}}\n')
 

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from restorekit.errors import BadInput
 
 EDGES = np.geomspace(0.02, 200, 401)  # of scores: steps of 2.3 %
-CELLS = 9  # thirds of brightness x thirds of texture
+CELLS = 18  # measured or not x thirds of brightness x thirds of texture
 Counts = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Scores of the pixels of one picture, counted: (CELLS, len(EDGES) + 1), of each cell of brightness and texture."""
+    """Scores of the pixels of one picture, counted: (CELLS, len(EDGES) + 1), of each kind of pixel."""
 
     counts: Counts
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 Array = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
 LEVELS = (0.5, 0.99)  # the least and the greatest level that is offered
 FLOOR = 1e-5  # standard deviations below count as this, of a picture on [0, 1]: a hundredth of the rounding to 8 bits
 
@@ -24,7 +25,8 @@ class Spread:
     """A standard deviation per pixel from few samples: the root of a mean of two variances.
 
     `own` is the weight of the variance of the pixel itself, 1 - `own` that of its mean over `window` x `window` pixels of
-    the same band. Variances of eight samples are off by half their value, and neighbours are alike.
+    the same band. Variances of eight samples are off by half their value, and neighbours are alike: where some pixels were
+    measured and others were not, those of the same kind.
     """
 
     window: int = 5
@@ -34,13 +36,22 @@ class Spread:
         if self.window < 1 or self.window % 2 == 0 or not 0 <= self.own <= 1:
             raise ValueError(f"window={self.window} must be odd, own={self.own:g} between 0 and 1")
 
-    def __call__(self, samples: Array) -> Array:
-        """(K, C, H, W) -> (C, H, W), in the unit of the samples. Needs two samples."""
+    def __call__(self, samples: Array, measured: Mask | None = None) -> Array:
+        """(K, C, H, W) -> (C, H, W), in the unit of the samples. Needs two samples. measured: broadcastable to a sample."""
         if samples.ndim != 4 or len(samples) < 2:
             raise ValueError(f"samples of shape {samples.shape} have no spread; give at least two, (K, C, H, W)")
         variance = samples.astype(np.float64).var(0, ddof=1)
-        around = ndimage.uniform_filter(variance, (0, self.window, self.window))
+        around = self._mean(variance)
+        if measured is not None:
+            kinds = np.broadcast_to(measured, variance.shape)
+            for kind in (kinds, ~kinds):
+                share = np.maximum(self._mean(kind.astype(np.float64)), 1e-9)
+                around = np.where(kind, self._mean(variance * kind) / share, around)
         return np.sqrt(np.maximum(self.own * variance + (1 - self.own) * around, FLOOR**2))
+
+    def _mean(self, x: Array) -> Array:
+        size: Any = (0, self.window, self.window)
+        return np.asarray(ndimage.uniform_filter(x, size))
 
 
 LOCAL = Spread()
@@ -52,10 +63,10 @@ def student(level: float, samples: int) -> float:
     return float(stats.t.ppf((1 + level) / 2, samples - 1))
 
 
-def ratios(truth: Array, samples: Array, spread: Spread) -> Array:
+def ratios(truth: Array, samples: Array, spread: Spread, measured: Mask | None = None) -> Array:
     """|truth - mean| / (spread sqrt(1 + 1/K)) per pixel (C, H, W): the conformal score, at which an interval just holds."""
     off = np.abs(truth - samples.astype(np.float64).mean(0))
-    return off / (spread(samples) * np.sqrt(1 + 1 / len(samples)))
+    return off / (spread(samples, measured) * np.sqrt(1 + 1 / len(samples)))
 
 
 @dataclass(frozen=True)
@@ -79,9 +90,10 @@ class Interval:
         if not self.factor > 0:
             raise ValueError(f"factor={self.factor:g} must be above 0")
 
-    def __call__(self, samples: Array) -> tuple[Array, Array]:
-        """(K, C, H, W) -> (low, high), each (C, H, W), in the unit of the samples. Needs two samples."""
-        half = self.factor * student(self.level, len(samples)) * np.sqrt(1 + 1 / len(samples)) * self.spread(samples)
+    def __call__(self, samples: Array, measured: Mask | None = None) -> tuple[Array, Array]:
+        """(K, C, H, W) -> (low, high), each (C, H, W), in the unit of the samples. Needs two samples; measured: see Spread."""
+        deviation = np.sqrt(1 + 1 / len(samples)) * self.spread(samples, measured)
+        half = self.factor * student(self.level, len(samples)) * deviation
         mean = samples.astype(np.float64).mean(0)
         low, high = mean - half, mean + half
         return (low, high) if self.bounds is None else (np.clip(low, *self.bounds), np.clip(high, *self.bounds))
