@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def found_for(option: str, level: float, prior: Prior, wanted: Conditions, refus
     Gaussian posterior and says so; a file that was asked for is refused with BadInput, as is a level beyond its pictures.
     """
     if option == "none":
-        return uncalibrated(level, "--calibration none")
+        return replace(uncalibrated(level, "--calibration none"), note="")
     path = beside(prior.path) if option == "auto" else Path(option)
     try:
         if refused is not None:
