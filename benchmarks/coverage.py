@@ -52,7 +52,7 @@ def elsewhere(drawn: Drawn, tasks: list[Task], rows: Rows, own: list[Entry]) -> 
         key = dict(zip(KEYS, drawn.key(task, "", "", drawn.samples)))
         del key["picture"], key["data"]
         entry = next((e for e in own if e.conditions == drawn.conditions(task, drawn.samples)), None)
-        found = chosen(rows, "judge", **key)
+        found = chosen(rows.rows, "judge", **key)
         for data in sorted({row["data"] for row in found} - {entry.data if entry else ""}):
             some = [row for row in found if row["data"] == data]
             if entry is None or np.isnan(entry.ratios[0]) or len(some) < 2:

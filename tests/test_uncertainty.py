@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,23 @@ import numpy as np
 import pytest
 import torch
 
+from restorekit.bench.coverage_table import chosen, judge
 from restorekit.bench.image_cases import Task
 from restorekit.driver import restore
 from restorekit.errors import BadInput
 from restorekit.priors.analytic import GaussianPrior
+from restorekit.priors.checkpoint import sha256
+from restorekit.priors.library import shipped
 from restorekit.solvers import SOLVERS
-from restorekit.uncertainty.calibration import Calibration, Conditions, Entry, Uncalibrated, solver_key, uncalibrated
+from restorekit.uncertainty.calibration import (
+    Calibration,
+    Conditions,
+    Entry,
+    Uncalibrated,
+    beside,
+    solver_key,
+    uncalibrated,
+)
 from restorekit.uncertainty.conformal import EDGES, Scores, check_count, least_pictures, reach
 from restorekit.uncertainty.interval import LOCAL, PIXEL, Interval, Spread, ratios, student
 
@@ -160,6 +172,29 @@ def test_intervals_that_cannot_be_are_refused(bad: dict[str, float]) -> None:
 def test_a_spread_needs_two_samples() -> None:
     with pytest.raises(ValueError, match="at least two"):
         Interval()(np.zeros((1, 3, 8, 8)))
+
+
+SHIPPED = [path for path in (beside(weights) for weights in shipped().values()) if path.is_file()]
+ROWS = Path(__file__).parents[1] / "benchmarks" / "results" / "coverage_rows.csv"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
+def test_a_shipped_calibration_is_of_its_weights_of_mmps_as_it_is_and_of_the_kept_rows(path: Path) -> None:
+    known = Calibration.read(path)
+    assert known.sha256 == sha256(shipped()[known.prior])
+    assert {e.conditions.solver for e in known.entries} == {MMPS}
+    with ROWS.open(newline="") as f:
+        rows = list(csv.DictReader(f))
+    for entry in known.entries:
+        c = entry.conditions
+        asked = {"prior": f"{known.prior}@{known.sha256[:12]}", "task": c.task, "noise": c.noise, "samples": c.samples}
+        asked |= {"dtype": c.dtype, "transfer": c.transfer, "data": entry.data, "solver": c.solver}
+        kept, judging = (chosen(rows, half, **asked) for half in ("calibrate", "judge"))
+        assert len(kept) == entry.pictures
+        again = Entry.of(c, entry.spread, entry.data, [Scores.read(row["scores"]) for row in kept])
+        assert np.allclose(again.ratios, entry.ratios, rtol=1e-5, equal_nan=True)
+        assert entry.judged == judge(judging, entry.ratio(0.9)).record()
+        assert not {row["picture"] for row in kept} & {row["picture"] for row in judging}
 
 
 MMPS = solver_key(SOLVERS["mmps"](), None)

@@ -40,10 +40,10 @@ class Judged:
         return {"pictures": self.pictures, "level": LEVEL, **rest, **thirds, "uncalibrated": round(self.plain, 4)}
 
 
-def chosen(rows: Rows, half: str, **columns: Any) -> list[dict[str, str]]:
+def chosen(rows: Sequence[dict[str, str]], half: str, **columns: Any) -> list[dict[str, str]]:
     """Rows of one half, with these values in these columns."""
     wanted = {k: str(v) for k, v in columns.items()} | {"half": half}
-    return [row for row in rows.rows if all(row[k] == v for k, v in wanted.items())]
+    return [row for row in rows if all(row[k] == v for k, v in wanted.items())]
 
 
 def judge(rows: list[dict[str, str]], ratio: float) -> Judged:
@@ -71,11 +71,11 @@ def entries(drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows) -> list[
         for count in drawn.counts:
             columns = dict(zip(KEYS, drawn.key(task, data, "", count)))
             del columns["picture"]
-            kept = chosen(rows, "calibrate", **columns)
+            kept = chosen(rows.rows, "calibrate", **columns)
             entry = Entry.of(
                 drawn.conditions(task, count), drawn.spread, data, [Scores.read(r["scores"]) for r in kept]
             )
-            other = chosen(rows, "judge", **columns)
+            other = chosen(rows.rows, "judge", **columns)
             if other and np.isfinite(entry.ratios[GRID.index(LEVEL)]):
                 entry = replace(entry, judged=judge(other, entry.ratio(LEVEL)).record())
             made.append(entry)

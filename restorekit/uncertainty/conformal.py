@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 
-EDGES = np.geomspace(0.02, 200, 401)  # of scores: steps of 2.3 %
+EDGES = np.array(
+    [float(f"{v:.6g}") for v in np.geomspace(0.02, 200, 401)]
+)  # of scores: steps of 2.3 %; as JSON keeps them
 CELLS = 18  # measured or not x thirds of brightness x thirds of texture
 Counts = NDArray[np.integer[Any]]
 

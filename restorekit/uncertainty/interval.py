@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage, special
 
 Array = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -60,7 +60,7 @@ PIXEL = Spread(window=1, own=1.0)  # every pixel by itself, for which Student's 
 
 def student(level: float, samples: int) -> float:
     """Half the width of a central interval, in standard deviations of the difference between truth and mean."""
-    return float(stats.t.ppf((1 + level) / 2, samples - 1))
+    return float(special.stdtrit(samples - 1, (1 + level) / 2))
 
 
 def ratios(truth: Array, samples: Array, spread: Spread, measured: Mask | None = None) -> Array:
