@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from restorekit.errors import BadInput
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.checkpoint import sha256
 from restorekit.priors.library import shipped
-from restorekit.solvers import SOLVERS
+from restorekit.solvers import MMPS as Sampler
 from restorekit.uncertainty.calibration import (
     Calibration,
     Conditions,
@@ -94,7 +95,7 @@ def test_mmps_with_a_gaussian_prior_needs_hardly_a_factor() -> None:
     known, task = GaussianPrior(prior.mean.float(), prior.variances.float()), Task("denoise", "gaussian:0.1")
     pictures = []
     for i, x in enumerate(truths.numpy()):
-        found = restore(task.measure(x, f"p{i}", 0), known, SOLVERS["mmps"](), steps=20, samples=8, seed=i)
+        found = restore(task.measure(x, f"p{i}", 0), known, Sampler(), steps=20, samples=8, seed=i)
         pictures.append((x, found.samples.numpy()))
     entry = calibrated(pictures[:12])
     aim = student(0.9 * 13 / 12, 8) / student(0.9, 8)  # what 12 pictures have to aim at
@@ -164,7 +165,7 @@ def test_windows_do_not_mix_what_was_measured_and_what_was_not() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"level": 0.3}, {"level": 0.999}, {"factor": 0.0}])
-def test_intervals_that_cannot_be_are_refused(bad: dict[str, float]) -> None:
+def test_intervals_that_cannot_be_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Interval(**bad)
 
@@ -197,7 +198,7 @@ def test_a_shipped_calibration_is_of_its_weights_of_mmps_as_it_is_and_of_the_kep
         assert not {row["picture"] for row in kept} & {row["picture"] for row in judging}
 
 
-MMPS = solver_key(SOLVERS["mmps"](), None)
+MMPS = solver_key(Sampler(), None)
 BLUR = "blur:kernel=gaussian:1.6"
 
 
@@ -231,8 +232,8 @@ def test_factors_are_interpolated_in_the_logarithm_of_the_noise() -> None:
     [
         (wanted(0.2), "from 0.01 to 0.1, not 0.2"),
         (wanted(0.005), "not 0.005"),
-        (wanted(solver=solver_key(SOLVERS["mmps"](), 20)), "none of denoise"),
-        (wanted(solver=solver_key(SOLVERS["mmps"](iterations=2), None)), "none of denoise"),
+        (wanted(solver=solver_key(Sampler(), 20)), "none of denoise"),
+        (wanted(solver=solver_key(Sampler(iterations=2), None)), "none of denoise"),
         (wanted(task="grey"), "none of grey"),
         (wanted(dtype="float32"), "files of floats"),
         (wanted(transfer="srgb"), "in srgb light"),

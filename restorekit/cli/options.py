@@ -34,7 +34,7 @@ PriorOpt = Annotated[
     ),
 ]
 Samples = Annotated[
-    int, typer.Option(min=1, help="Posterior samples; more than one also gives mean and standard deviation.")
+    int, typer.Option(min=1, help="Posterior samples; more than one also gives mean, standard deviation and intervals.")
 ]
 LevelOpt = Annotated[
     float,
