@@ -39,6 +39,7 @@ HALVES = ("calibrate", "judge")
 FEWER = (2, 4, 8, 16, 32)  # of the samples that are drawn, so many also get a factor
 LEVEL = 0.9  # at which a table says how intervals do
 NEAR = 5  # pixels a side of the windows of texture
+AROUND = 7  # and of those in which values may be at black or white
 CPU = torch.device("cpu")
 Show = Callable[[int, int], None]
 MOST = 500  # pictures that say what dark, bright, smooth and rough is
@@ -150,21 +151,36 @@ class Drawn:
         c = self.conditions(task, samples)
         return prior, c.solver, c.task, c.noise, c.dtype, c.transfer, data, self.seed, picture, samples
 
-    def problem(self, task: Task, truth: Truth) -> Problem:
-        """A measurement of the light of a picture, as it comes out of a file."""
+    def coded(self, task: Task, truth: Truth) -> tuple[Problem, torch.Tensor]:
+        """A measurement of the light of a picture, and its values in a file."""
         curve = CURVES[self.transfer]
         made = task.measure(curve.decode(truth.pixels).astype(np.float32), truth.name, self.seed)
+        linear = self.transfer == "linear"
+        values = made.y if linear else torch.from_numpy(curve.encode(made.y.numpy()).astype(np.float32))
         if self.dtype == "float32":
-            return made
+            return made, values
         most = np.iinfo(self.dtype).max
-        coded = (
-            made.y if self.transfer == "linear" else torch.from_numpy(curve.encode(made.y.numpy()).astype(np.float32))
-        )
-        coded = (coded.clamp(0, 1) * most).round() / most
-        if self.transfer == "linear":
-            return replace(made, y=coded)
-        y = torch.from_numpy(curve.decode(coded.numpy()).astype(np.float32))
-        return without_white(replace(made, y=y), coded[0].numpy() >= 1)
+        return made, (values.clamp(0, 1) * most).round() / most
+
+    def problem(self, task: Task, truth: Truth) -> Problem:
+        """A measurement of the light of a picture, as it comes out of a file."""
+        made, values = self.coded(task, truth)
+        if self.dtype == "float32" or self.transfer == "linear":
+            return replace(made, y=made.y if self.dtype == "float32" else values)
+        y = torch.from_numpy(CURVES[self.transfer].decode(values.numpy()).astype(np.float32))
+        return without_white(replace(made, y=y), values[0].numpy() >= 1)
+
+    def near_limits(self, task: Task, truth: Truth, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """(C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
+        made, values = self.coded(task, truth)
+        at = ((values <= 0) | (values >= 1))[0].numpy()
+        if self.dtype == "float32" or at.ndim != 3 or any(n % m for n, m in zip(shape, at.shape)):
+            return np.zeros(shape, bool)
+        at = at & (made.operator.mask.numpy() > 0) if isinstance(made.operator, Inpaint) else at
+        for axis in (1, 2):
+            at = at.repeat(shape[axis] // at.shape[axis], axis)
+        size: Any = (0, AROUND, AROUND)
+        return np.asarray(ndimage.uniform_filter(at.astype(float), size) > 0.25)
 
     def __call__(self, task: Task, truth: Truth) -> tuple[Array, Operator, float]:
         """(samples (K, C, H, W) in values of the file, the operator, seconds)."""
@@ -199,10 +215,10 @@ def score(
     """A row for every number of samples; the first of them are as good as any."""
     x = operator.inside(torch.from_numpy(truth.pixels)[None])[0].numpy()
     measured = operator.mask.numpy() > 0 if isinstance(operator, Inpaint) else None
-    cell = None  # what calibrates is not told apart
-    if truth.half == "judge":
-        cell = operator.inside(torch.from_numpy(held.cells(truth.pixels))[None])[0].numpy()
-        cell = cell if measured is None else cell + 9 * measured
+    cell = 18 * drawn.near_limits(task, truth, x.shape).astype(int)
+    if truth.half == "judge":  # what calibrates is not told apart further
+        cell += operator.inside(torch.from_numpy(held.cells(truth.pixels))[None])[0].numpy()
+        cell += 0 if measured is None else 9 * measured
     for count in drawn.counts:
         some = samples[:count]
         low, high = Interval(LEVEL)(some)

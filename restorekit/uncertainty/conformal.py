@@ -27,7 +27,8 @@ from restorekit.errors import BadInput
 EDGES = np.array(
     [float(f"{v:.6g}") for v in np.geomspace(0.02, 200, 401)]
 )  # of scores: steps of 2.3 %; as JSON keeps them
-CELLS = 18  # measured or not x thirds of brightness x thirds of texture
+KINDS = (2, 2, 3, 3)  # of pixels: elsewhere or near what a file cut off, not measured or measured, brightness, texture
+CELLS = 36
 Counts = NDArray[np.integer[Any]]
 
 
