@@ -119,7 +119,11 @@ def test_samples_give_mean_std_and_a_record(tmp_path: Path) -> None:
     y = measure(tmp_path, "denoise", "gaussian:0.1")
     go("denoise", y, tmp_path / "out.png", "--noise", "gaussian:0.1", "--samples", 3, "--steps", 5, "--seed", 0)
     names = {p.name for p in tmp_path.glob("out*")}
-    assert names == {"out.png", "out_mean.png", "out_std.tif", "out_std.png", "out.png.json"}
+    assert names == {
+        "out.png",
+        *(f"out_{end}" for end in ("mean.png", "std.tif", "std.png", "low.png", "high.png")),
+        "out.png.json",
+    }
     record = json.loads((tmp_path / "out.png.json").read_text())
     assert record["nfe"] == 9  # the sampler of the task takes two calls a level, the last one excepted
     assert record["samples"] == 3
@@ -278,7 +282,10 @@ def test_error_bars_of_an_earlier_run_are_pointed_at(tmp_path: Path, capsys: pyt
     go(*args, "--samples", 2)
     assert "earlier run" not in capsys.readouterr().err
     go(*args)
-    assert "out_mean.png, out_std.tif, out_std.png: of an earlier run" in capsys.readouterr().err
+    assert (
+        "out_mean.png, out_std.tif, out_std.png, out_low.png, out_high.png: of an earlier run"
+        in capsys.readouterr().err
+    )
 
 
 def test_poisson_and_gamma_with_dps(tmp_path: Path) -> None:

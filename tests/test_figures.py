@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 CARDS = ROOT / "restorekit" / "priors" / "weights"
-DOCS = [ROOT / "docs" / f"{name}.md" for name in ("despeckle", "derain", "deblur")]
+DOCS = [ROOT / "docs" / f"{name}.md" for name in ("despeckle", "derain", "deblur", "uncertainty")]
 PAGES = [ROOT / "README.md", *DOCS, *sorted(CARDS.glob("*.md"))]
 SCRIPT = re.compile(r"benchmarks/(\w+)\.py")
 DECIMAL = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?![\w.])")

@@ -30,6 +30,8 @@ CASES = [
     ("o_mean.png", "inpaint in.png o.png --mask o_mean.png --samples 2"),
     ("o_std.tif", "inpaint in.png o.png --mask o_std.tif --samples 2"),
     ("o_std.png", "inpaint in.png o.tif --mask o_std.png --samples 2"),
+    ("o_low.png", "inpaint in.png o.png --mask o_low.png --samples 2"),
+    ("o_high.png", "inpaint in.png o.png --mask o_high.png --samples 2"),
     ("m.png", "restore in.png m.png --op inpaint:mask=m.png"),
     ("k.npy", "restore in.png k.npy --op blur:kernel=k.npy"),
     ("k.npy", "restore in.png k.npy --op blur:k.npy"),
@@ -70,6 +72,12 @@ CASES = [
     ("photos/1.png", "train unet --data photos --out run2"),
     ("k.npy", "tune --data photos --op blur:kernel=k.npy --solver diffpir --out tuned"),
     ("photos/1.png", "tune --data photos --op denoise --solver diffpir --out tuned2"),
+    ("k.npy", "calibrate --data photos --task blur:kernel=k.npy --noise gaussian:0.1 --out c.json"),
+    ("photos/1.png", "calibrate --data photos --task denoise --noise gaussian:0.1 --out c2.json"),
+    (
+        "p.safetensors",
+        "calibrate --data photos --task denoise --noise gaussian:0.1 --prior p.safetensors --out c3.json",
+    ),
     ("o.py", "bench posterior --solver o.py:Mine --out benched"),
     ("k.npy", "bench images --data photos --op blur:kernel=k.npy@gaussian:0.02 --out benched2"),
     ("o.py", "bench peers --peer o.py:Mine --out benched3"),
@@ -82,7 +90,8 @@ LINKS = {
     "o_npz.png": "k.npz", "o_in.html": "in.png", "o_m.html": "m.png", "o_t.html": "t.png", "page.html.json": "t.png",
     "o_x.html": "x.npy", "o_y.html": "y.npy", "o_t2.html": "t.npy", "o_prior.npy": "p.safetensors",
     "o_prior.json": "p.safetensors", "run/log.csv": "c.yaml", "run2/samples/0002000.png": "photos/1.png",
-    "tuned/tune.md": "k.npy", "tuned2/tune.csv": "photos/1.png", "benched/posterior.md": "o.py",
+    "tuned/tune.md": "k.npy", "tuned2/tune.csv": "photos/1.png", "c.json": "k.npy",
+    "c2_rows.csv": "photos/1.png", "c3.json": "p.safetensors", "benched/posterior.md": "o.py",
     "benched2/images.md": "k.npy", "benched3/peers.csv": "o.py", "e_neighbours.png": "photos/1.png",
 }  # fmt: skip
 WRITE_NOTHING = {
@@ -108,7 +117,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photo = np.random.default_rng(0).integers(1, 255, (20, 24, 3), np.uint8)
     for name in ("in.png", "t.png"):
         Image.fromarray(photo).save(name)
-    for name in ("m.png", "o_mean.png", "o_std.png", "o_std.tif", "o_truth.png", "o_mask.png", "o_kernel.png"):
+    for name in (
+        "m.png",
+        "o_mean.png",
+        "o_std.png",
+        "o_std.tif",
+        "o_low.png",
+        "o_high.png",
+        "o_truth.png",
+        "o_mask.png",
+        "o_kernel.png",
+    ):
         Image.fromarray(np.tile(np.array([[0, 255]], np.uint8), (20, 12))).save(name)
     for name in ("k.npy", "o_kernel.npy"):
         np.save(name, np.ones((3, 3), np.float32))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import restorekit
 from restorekit import io, spec
+from restorekit.cli import error_bars
 from restorekit.cli.measured import Measured
 from restorekit.cli.progress import bar, restore_with_bar
 from restorekit.coarse import restore_from_coarse
@@ -24,6 +25,7 @@ from restorekit.priors.library import Prior
 from restorekit.priors.prior import LatentPrior
 from restorekit.solvers.from_text import solver as solver_of
 from restorekit.types import Problem, Restoration, Solver
+from restorekit.uncertainty.calibration import Found
 from restorekit.units import units_of
 
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
@@ -37,6 +39,8 @@ class Job(Measured):
     coarse: bool = False
     start: float | None = None
     begin: Path | None = None
+    interval_level: float = 0.9
+    calibration: str = "auto"
 
     def run(self) -> None:
         """Everything that can be refused is refused before the network runs; files are written at the end."""
@@ -58,6 +62,8 @@ class Job(Measured):
         warnings += self._doubts()
         if problem is not self.problem:
             warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
+        bars = None if one else self._intervals(solver, steps)
+        warnings += [bars.note] if bars is not None and bars.note else []
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
         if self._untouched:
             print(
@@ -95,7 +101,7 @@ class Job(Measured):
         if ceiling is not None:
             extra["codec_psnr"] = ceiling
             warnings.append(f"training pictures of {prior.spec.name} keep {ceiling:g} dB through its codec alone")
-        for warning in dict.fromkeys(warnings + self._write(result, prior, self.noise_used, extra)):
+        for warning in dict.fromkeys(warnings + self._write(result, prior, self.noise_used, extra, bars)):
             print(f"restorekit: note: {warning}", file=sys.stderr)
 
     def _begun(self, problem: Problem) -> Tensor | None:
@@ -108,6 +114,16 @@ class Job(Measured):
         places = problem.operator.inside(number).flatten().long()
         picture = picture.flatten().index_copy(0, places, pixels.flatten()).view_as(picture)
         return picture.expand(self.samples, *picture.shape)
+
+    def _intervals(self, solver: Solver, steps: int | None) -> Found:
+        impulses = self.impulses is not None
+        refused = error_bars.refusal(
+            self.loaded, self.noise_used, self.flips, self.coarse, self.start is not None, impulses
+        )
+        wanted = error_bars.conditions(
+            self.op, self.noise_used, self.as_read, self.response.curve.name, solver, steps, self.samples
+        )
+        return error_bars.found_for(self.calibration, self.interval_level, self.loaded, wanted, refused)
 
     def _taken(self, solver: Solver) -> Problem:
         """The problem, values at white as measured where the solver cannot treat it else."""
@@ -148,7 +164,8 @@ class Job(Measured):
     def opened(self) -> list[Path]:
         """Files that are read, and must not be written over."""
         begin = [] if self.begin is None else [self.begin]
-        return [self.source, *begin, *spec.files(self.op, self.solver, self.prior)]
+        named = [] if self.calibration in ("auto", "none") else [Path(self.calibration)]
+        return [self.source, *begin, *spec.files(self.op, self.solver, self.prior), *named]
 
     @property
     def _record_file(self) -> Path:
@@ -174,17 +191,20 @@ class Job(Measured):
 
     @property
     def _error_bars(self) -> list[Path]:
-        return [self._beside("mean"), self._beside("std", ".tif"), self._beside("std", ".png")]
+        first = [self._beside("mean"), self._beside("std", ".tif"), self._beside("std", ".png")]
+        return [*first, *error_bars.files(self.target)]
 
-    def _write(self, result: Restoration, prior: Prior, noise: str, extra: dict[str, Any]) -> list[str]:
+    def _write(
+        self, result: Restoration, prior: Prior, noise: str, extra: dict[str, Any], bars: Found | None
+    ) -> list[str]:
         like, written = self.picture, []
         pixels = result.samples.float().cpu()
         warnings = io.write(self.target, pixels[0].numpy(), like)
         written.append(self.target)
-        if self.samples > 1:
+        if bars is not None:
             low, high = like.span
             std = (result.std.float().cpu().numpy() * (high - low)).astype(np.float32)
-            mean, std_file, std_png = self._error_bars
+            mean, std_file, std_png, *_ = self._error_bars
             io.write(mean, result.mean.float().cpu().numpy(), like)
             placed = io.beside(like, std.shape[1:])
             io.write(std_file, std, io.Picture(std, "float32", (0.0, 1.0), info=placed))
@@ -193,6 +213,9 @@ class Job(Measured):
             io.write(std_png, shown, io.Picture(shown, "uint8", (0.0, 255.0), info=placed), "uint8")
             written += self._error_bars
             extra |= {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
+        if bars is not None:
+            error_bars.write(self.target, pixels.numpy(), bars.interval, like, self.operator)
+            extra |= error_bars.record(bars)
         more, said = self._write_more()
         written, extra = written + more, extra | said
         if stale := [p.name for p in [*self._error_bars, *self.asides] if p not in written and p.exists()]:

@@ -10,6 +10,7 @@ import typer
 import restorekit
 from restorekit.cli import (
     bench,
+    calibrate,
     check,
     cite,
     compare,
@@ -68,6 +69,7 @@ app.command()(sample.sample)
 app.command()(solvers.solvers)
 app.add_typer(bench.app, name="bench")
 app.command()(tune.tune)
+app.command()(calibrate.calibrate)
 app.command()(cite.cite)
 
 
@@ -90,6 +92,7 @@ def _stopped(arguments: list[str]) -> int:
     kept = {
         "bench": "what was measured is kept",
         "tune": "what was measured is kept",
+        "calibrate": "what was drawn is kept",
         "despeckle": "finished blocks are kept",
     }
     going_on = f"{kept[command]}, the same command goes on" if command in kept else "nothing was written"

@@ -34,7 +34,20 @@ PriorOpt = Annotated[
     ),
 ]
 Samples = Annotated[
-    int, typer.Option(min=1, help="Posterior samples; more than one also gives mean and standard deviation.")
+    int, typer.Option(min=1, help="Posterior samples; more than one also gives mean, standard deviation and intervals.")
+]
+LevelOpt = Annotated[
+    float,
+    typer.Option("--level", min=0.5, max=0.99, help="Of OUT_low and OUT_high: the share of true values between them."),
+]
+CalibrationOpt = Annotated[
+    str,
+    typer.Option(
+        "--calibration",
+        metavar="FILE",
+        help="What makes OUT_low and OUT_high hold, from `restorekit calibrate`; auto: that beside the prior, and a note where "
+        "there is none; none: intervals of a Gaussian posterior.",
+    ),
 ]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Noise levels; default: what the task was tuned at, or the solver's own.")

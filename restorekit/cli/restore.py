@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.options import (
+    CalibrationOpt,
     Device,
     Flips,
     In,
+    LevelOpt,
     Noise,
     Out,
     Precision,
@@ -44,8 +46,10 @@ def restore(
     coarse: Annotated[bool, typer.Option("--coarse", help="Begin with the low stage of a cascade prior: fewer calls at full size.")] = False,
     start: Annotated[float | None, typer.Option(metavar="SIGMA", help="Noise level to begin at, of pictures on [0, 1]: a first estimate, or --begin, noised so far. The lower, the fewer calls, and the more of it stays; default: the highest level of the solver.")] = None,
     begin: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture to begin from, such as the result of another solver, for --start; default: a crude estimate from IN.")] = None,
+    level: LevelOpt = 0.9,
+    calibration: CalibrationOpt = "auto",
 ) -> None:  # fmt: skip
-    """Restore IN, measured through a known operator, and write OUT, OUT.json, and with --samples a mean and a std.
+    """Restore IN, measured through a known operator, and write OUT, OUT.json, and with --samples a mean, a std and intervals.
 
     Kernels: a file, gaussian:SIGMA, motion:LENGTH:DEGREES, uniform:SIZE.
 
@@ -56,19 +60,21 @@ def restore(
     Job(
         source=source, target=target, op=op, noise=noise, solver=solver, prior=prior, samples=samples, steps=steps,
         seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
-        transfer=transfer, coarse=coarse, start=start, begin=begin,
+        transfer=transfer, coarse=coarse, start=start, begin=begin, interval_level=level, calibration=calibration,
     ).run()  # fmt: skip
 
 
 def denoise(
     source: In, target: Out, noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
-    precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None, level: LevelOpt = 0.9,
+    calibration: CalibrationOpt = "auto",
 ) -> None:  # fmt: skip
     """Remove noise. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
     restore(
-        source, target, "denoise", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_
-    )
+        source, target, "denoise", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_,
+        level=level, calibration=calibration,
+    )  # fmt: skip
 
 
 def inpaint(
@@ -76,11 +82,15 @@ def inpaint(
     mask: Annotated[Path, typer.Option(help="Picture as large as IN: white = measured, black = missing.")],
     noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
-    precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None, level: LevelOpt = 0.9,
+    calibration: CalibrationOpt = "auto",
 ) -> None:  # fmt: skip
     """Fill missing pixels. restorekit inpaint holes.png full.png --mask mask.png"""
     op = f"inpaint:mask={mask}"
-    restore(source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)
+    restore(
+        source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_,
+        level=level, calibration=calibration,
+    )  # fmt: skip
 
 
 def deblur(
@@ -91,7 +101,7 @@ def deblur(
     noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
-    transfer: TransferOpt = "auto",
+    transfer: TransferOpt = "auto", level: LevelOpt = 0.9, calibration: CalibrationOpt = "auto",
 ) -> None:  # fmt: skip
     """Undo a blur whose kernel is known, nearly known, or to be found. A corrected kernel is in OUT_kernel.npy and .png.
 
@@ -102,7 +112,8 @@ def deblur(
     Deblurring(
         source=source, target=target, op=f"blur:kernel={kernel}", noise=noise, solver=solver, prior=prior,
         samples=samples, steps=steps, seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
-        transfer=transfer, kernel=kernel, kernel_error=kernel_error, boundary=boundary,
+        transfer=transfer, kernel=kernel, kernel_error=kernel_error, boundary=boundary, interval_level=level,
+        calibration=calibration,
     ).run()  # fmt: skip
 
 
@@ -113,19 +124,24 @@ def upscale(
     noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
-    transfer: TransferOpt = "auto",
+    transfer: TransferOpt = "auto", level: LevelOpt = 0.9, calibration: CalibrationOpt = "auto",
 ) -> None:  # fmt: skip
     """Super-resolution. restorekit upscale small.png large.png --factor 4"""
     op = f"decimate:factor={factor},kernel={kernel}" if kernel else f"average:factor={factor}"
     restore(
-        source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_, transfer
-    )
+        source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_, transfer,
+        level=level, calibration=calibration,
+    )  # fmt: skip
 
 
 def colorize(
     source: In, target: Out, noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
-    precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None, level: LevelOpt = 0.9,
+    calibration: CalibrationOpt = "auto",
 ) -> None:  # fmt: skip
     """Colours for a grey picture. restorekit colorize grey.png colour.png --samples 4"""
-    restore(source, target, "grey", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_)
+    restore(
+        source, target, "grey", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_,
+        level=level, calibration=calibration,
+    )  # fmt: skip

@@ -1,0 +1,96 @@
+"""calibrate: factors that make the error bars of a prior hold, on pictures of one's own."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import restorekit
+from restorekit.cli.options import Device, Precision, PriorOpt, Seed, SolverOpt, Steps
+from restorekit.errors import BadInput
+
+
+def calibrate(
+    data: Annotated[Path, typer.Option(help="Folder or zip of clean pictures that trained nothing. By name, those at even positions calibrate, those at odd ones judge.")],
+    task: Annotated[str, typer.Option(help="Forward model, as --op of `restore`.")],
+    out: Annotated[Path, typer.Option(help="File to write, or to add to: NAME.calibration.json beside NAME.safetensors is found by itself, any other by --calibration. Its table is beside it, and a run goes on where it stopped.")],
+    noise: Annotated[list[str], typer.Option(help="Noise law, as for `restore`; again for more levels, between which factors are interpolated.")],
+    prior: PriorOpt = "natural",
+    solver: SolverOpt = "mmps",
+    steps: Steps = None,
+    samples: Annotated[int, typer.Option(min=2, help="Draws per picture; factors are for so many, and for 2, 4, 8 ... of them.")] = 8,
+    dtype: Annotated[str, typer.Option(help="Of the measured files: uint8 and uint16 cut off and round, float32 does not.")] = "uint8",
+    transfer: Annotated[str, typer.Option(help="linear, or srgb: measured in light, as 8-bit pictures of `deblur`.")] = "linear",
+    pictures: Annotated[int | None, typer.Option(min=1, help="At most so many for each half.", show_default=False)] = None,
+    crop: Annotated[int, typer.Option(min=16, help="Centre crops of this side.")] = 64,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Default: all cores.", show_default=False)] = None,
+) -> None:  # fmt: skip
+    """Make error bars hold: how far the truth lies from the samples, on pictures with a known truth.
+
+    restorekit calibrate --data photos.zip --task denoise --noise gaussian:0.02 --noise gaussian:0.05 --prior mine.safetensors --out mine.calibration.json
+    """
+    import torch
+
+    from restorekit import io
+    from restorekit.bench.coverage import Drawn, Held, rows_of, run
+    from restorekit.bench.coverage_table import HEADER, entries, table
+    from restorekit.bench.image_cases import Task
+    from restorekit.bench.rows import markdown
+    from restorekit.cli.options import checked_precision
+    from restorekit.cli.progress import bar
+    from restorekit.overwrite import inside, separate
+    from restorekit.priors.library import device_of, load_prior, of_pictures
+    from restorekit.solvers.from_text import solver as solver_of
+    from restorekit.spec import files
+    from restorekit.uncertainty.calibration import Calibration
+    from restorekit.uncertainty.conformal import check_count
+
+    if threads:
+        torch.set_num_threads(threads)
+    if out.suffix.lower() != ".json":
+        raise BadInput(f"--out {out}: a calibration is JSON; give --out {out.stem}.calibration.json")
+    journal = out.with_name(f"{out.stem}_rows.csv")
+    separate([*inside(data), *files(task, solver, prior)], [out, journal])
+    io.check_target(out)
+    made = solver_of(solver)
+    place = device_of(device)
+    network = of_pictures(load_prior(prior, device=place, precision=checked_precision(precision)))
+    drawn = Drawn(
+        prior=network,
+        solver=made,
+        steps=steps,
+        samples=samples,
+        dtype=dtype,
+        transfer=transfer,
+        seed=seed,
+        device=place,
+    )
+    known = Calibration.read(out) if out.is_file() else Calibration(network.spec.name, network.sha256)
+    if known.sha256 != network.sha256:
+        raise BadInput(f"{out} is that of other weights ({known.prior} {known.sha256[:12]}); give another --out")
+    tasks = [Task(task.strip(), n.strip()) for n in dict.fromkeys(noise)]
+    held = Held(data, crop)
+    some = held.some(pictures)
+    kept = sum(truth.half == "calibrate" for truth in some)
+    check_count(kept, 0.5, "--data")
+    for one in tasks:
+        made.check(drawn.problem(one, some[0]))
+    rows = rows_of(journal)
+    with bar("pictures", "restorations") as show:
+        run(drawn, tasks, held, pictures, rows, show)
+    found = entries(drawn, tasks, held.name, rows)
+    replace(known.joined(found), version=restorekit.__version__).write(out)
+    print(markdown(HEADER, table(found)))
+    most = kept / (kept + 1)
+    print(
+        f"restorekit: note: {kept} pictures calibrate, enough for --level {int(most * 100) / 100:g} at most",
+        file=sys.stderr,
+    )
+    print(f"{out}  ({len(found)} entries, judged on {len(some) - kept} pictures; {journal.name} has every picture)")

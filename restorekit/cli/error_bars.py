@@ -1,0 +1,100 @@
+"""OUT_low and OUT_high: which interval a run gets, and its files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restorekit import io, spec
+from restorekit.errors import BadInput
+from restorekit.likelihood import Gamma
+from restorekit.operators import Inpaint, Operator
+from restorekit.priors.prior import LatentPrior, Prior
+from restorekit.types import Solver
+from restorekit.uncertainty.calibration import (
+    Calibration,
+    Conditions,
+    Found,
+    Uncalibrated,
+    beside,
+    solver_key,
+    uncalibrated,
+)
+from restorekit.uncertainty.interval import Interval
+
+Array = np.ndarray
+
+
+def found_for(option: str, level: float, prior: Prior, wanted: Conditions, refused: str | None) -> Found:
+    """The interval for samples under the conditions `wanted`, by --calibration.
+
+    refused: why the run is none that can be calibrated. Where there is no calibration, auto gives the interval of a
+    Gaussian posterior and says so; a file that was asked for is refused with BadInput, as is a level beyond its pictures.
+    """
+    if option == "none":
+        return replace(uncalibrated(level, "--calibration none"), note="")
+    path = beside(prior.path) if option == "auto" else Path(option)
+    try:
+        if refused is not None:
+            raise Uncalibrated(refused)
+        if option == "auto" and not path.is_file():
+            raise Uncalibrated(f"none for prior {prior.spec.name}")
+        return Calibration.read(path).find(wanted, prior.sha256, level, path.name)
+    except Uncalibrated as error:
+        if option == "auto":
+            return uncalibrated(level, f"{error}; `restorekit calibrate` makes one")
+        raise BadInput(f"--calibration {path}: {error}; calibrate for it, or give --calibration auto") from None
+
+
+def conditions(
+    task: str, noise: str, picture: io.Picture, transfer: str, solver: Solver, steps: int | None, samples: int
+) -> Conditions:
+    return Conditions(
+        task=task,
+        noise=noise,
+        dtype=picture.dtype,
+        transfer=transfer,
+        solver=solver_key(solver, steps),
+        samples=samples,
+    )
+
+
+def refusal(prior: Prior, noise: str, flips: int, coarse: bool, start: bool, impulses: bool) -> str | None:
+    """Why no calibration holds for a run with these options."""
+    law = spec.likelihood(noise)
+    if isinstance(prior, LatentPrior) or (isinstance(law, Gamma) and law.domain == "log"):
+        return f"prior {prior.spec.name} is none of pictures"
+    if flips > 1 or coarse or start:
+        return "it is made without --flips, --coarse and --start"
+    return "impulses were found" if impulses else None
+
+
+def files(target: Path) -> list[Path]:
+    """OUT_low and OUT_high, in the format of OUT."""
+    return [target.with_name(f"{target.stem}_{end}{target.suffix}") for end in ("low", "high")]
+
+
+def write(target: Path, samples: Array, interval: Interval, like: io.Picture, operator: Operator) -> list[Path]:
+    """Both files, like OUT. Integers are rounded outwards, so that no rounding takes a true value out."""
+    kind = io.output_dtype(target, like.dtype, None)
+    black, white = io.output_span(like, kind)
+    paths = files(target)
+    measured = operator.mask.cpu().numpy() > 0 if isinstance(operator, Inpaint) else None
+    for path, values, outwards in zip(paths, interval(samples, measured), (np.floor, np.ceil)):
+        if kind.kind in "iu":
+            values = (outwards(np.round(values * (white - black) + black, 6)) - black) / (white - black)
+        io.write(path, values, like)
+    return paths
+
+
+def record(found: Found) -> dict[str, Any]:
+    """For OUT.json."""
+    return {
+        "intervals": {
+            **found.record,
+            "spread": {"window": found.interval.spread.window, "own": found.interval.spread.own},
+        }
+    }

@@ -1,0 +1,1 @@
+"""Error bars of pictures: intervals from posterior samples, and the factors that make them hold."""

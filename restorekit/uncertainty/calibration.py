@@ -1,0 +1,241 @@
+"""Calibrations: what conformal prediction found for a prior, in a small JSON file beside its weights.
+
+    {"format": "restorekit calibration 1", "restorekit": VERSION, "prior": {"name": NAME, "sha256": OF THE WEIGHTS},
+     "levels": [0.5, 0.51, ... 0.99], "entries": [{"task": "denoise", "noise": "gaussian:0.05", "dtype": "uint8",
+     "transfer": "linear", "solver": "MMPS:iterations=3,...@50", "samples": 8, "spread": {"window": 5, "own": 0.5},
+     "data": TEXT, "pictures": n, "ratios": [a number for each level, null where n is too small], "judged": {...}}]}
+
+An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Between two
+levels of noise of one task factors are interpolated in the logarithm of the noise; the guarantee is that of the two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restorekit import io, spec
+from restorekit.errors import BadInput
+from restorekit.types import Solver
+from restorekit.uncertainty.conformal import Scores, check_count, reach
+from restorekit.uncertainty.interval import LEVELS, Interval, Spread, student
+
+FORMAT = "restorekit calibration 1"
+GRID = tuple(round(v, 2) for v in np.arange(LEVELS[0], LEVELS[1] + 0.005, 0.01))
+REACH = 1.25  # times the greatest and the least noise of a calibration: further away it says nothing
+COARSE = 0.01  # noise from which on it does not matter whether a file has 8 or 16 bits: rounding is 1 % of its variance
+SUFFIX = ".calibration.json"
+
+
+class Uncalibrated(BadInput):
+    """There is no calibration for what was asked."""
+
+
+def solver_key(solver: Solver, steps: int | None) -> str:
+    """A solver with all its settings and its number of levels: another one has other error bars."""
+    settings = ",".join(f"{k}={v}" for k, v in solver.settings().items())
+    return f"{type(solver).__name__}:{settings}@{steps or solver.default_steps}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """Under which samples were drawn: what an entry is found by."""
+
+    task: str  # the operator, as "blur:kernel=gaussian:1.6"
+    noise: str  # as "gaussian:0.05"
+    dtype: str = "uint8"  # of the file: integers cut off noise at black and white
+    transfer: str = "linear"
+    solver: str = ""  # `solver_key`
+    samples: int = 8
+
+    @property
+    def operation(self) -> tuple[str, str]:
+        """The name, and the factor where there is one: other settings are noted where they differ."""
+        name, positional, named = spec.split(self.task)
+        factor = named.get("factor", positional[0] if positional else "2")
+        return name, factor if name in ("average", "decimate") else ""
+
+    @property
+    def law(self) -> tuple[str, float]:
+        """(noise law with all settings but its first, its first)."""
+        name, positional, named = spec.split(self.noise)
+        first = positional[0] if positional else named.pop(next(iter(named), ""), "")
+        try:
+            number = float(first)
+        except ValueError:
+            raise BadInput(f"--noise {self.noise} has no level; give one, as gaussian:0.02") from None
+        return ",".join([name, *positional[1:], *(f"{k}={v}" for k, v in sorted(named.items()))]), number
+
+    @property
+    def integers(self) -> bool:
+        return self.dtype.startswith(("int", "uint"))
+
+    def like(self, other: Conditions) -> bool:
+        """Whether they differ in the level of the noise, the number of samples, and settings of the operator alone."""
+        bits = self.dtype == other.dtype or (self.integers == other.integers and self.law[1] >= COARSE)
+        same = (self.operation, self.law[0], self.transfer, self.solver)
+        return bits and same == (other.operation, other.law[0], other.transfer, other.solver)
+
+    @property
+    def text(self) -> str:
+        kind = "files of integers" if self.integers else "files of floats"
+        light = "" if self.transfer == "linear" else f" in {self.transfer} light"
+        return f"{self.task.partition(':')[0]} at {self.noise}{light} of {kind} by {self.solver}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What was found under certain conditions: `ratios` at GRID, NaN where the pictures were too few."""
+
+    conditions: Conditions
+    spread: Spread
+    data: str
+    pictures: int
+    ratios: tuple[float, ...]
+    judged: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, conditions: Conditions, spread: Spread, data: str, pictures: list[Scores]) -> Entry:
+        reached = (reach(pictures, level) for level in GRID)
+        ratios = tuple(v if math.isfinite(v) else math.nan for v in reached)
+        return cls(conditions=conditions, spread=spread, data=data, pictures=len(pictures), ratios=ratios)
+
+    def ratio(self, level: float) -> float:
+        """Of the least level of GRID that is not below `level`. BadInput where the pictures are too few for it."""
+        ratio = self.ratios[next(i for i, known in enumerate(GRID) if known >= level - 1e-9)]
+        if math.isnan(ratio):
+            check_count(self.pictures, level, "--level")
+            raise BadInput(
+                f"--level {level:g}: the calibration reaches none, the samples hardly differ; take another solver"
+            )
+        return ratio
+
+    def factor(self, level: float) -> float:
+        """Times the interval of a Gaussian posterior."""
+        return self.ratio(level) / student(level, self.conditions.samples)
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        rest = {"spread": dataclasses.asdict(self.spread), "data": self.data, "pictures": self.pictures}
+        ratios = [None if math.isnan(v) else float(f"{v:.6g}") for v in self.ratios]
+        return {**dataclasses.asdict(self.conditions), **rest, "ratios": ratios, "judged": self.judged}
+
+    @classmethod
+    def read(cls, plain: dict[str, Any]) -> Entry:
+        conditions = Conditions(**{f.name: plain[f.name] for f in dataclasses.fields(Conditions)})
+        ratios = tuple(math.nan if v is None else float(v) for v in plain["ratios"])
+        if len(ratios) != len(GRID):
+            raise ValueError(f"{len(ratios)} ratios, not {len(GRID)}")
+        return cls(
+            conditions=conditions, spread=Spread(**plain["spread"]), data=str(plain["data"]),
+            pictures=int(plain["pictures"]), ratios=ratios, judged=dict(plain["judged"]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """An interval, what the record says of it, and what the user has to know."""
+
+    interval: Interval
+    record: dict[str, Any]
+    note: str = ""
+
+
+def uncalibrated(level: float, why: str) -> Found:
+    """The interval of a Gaussian posterior, which is not guaranteed to hold for pictures, and says so."""
+    said = f"error bars are not calibrated ({why}): OUT_low and OUT_high hold for Gaussian posteriors alone"
+    return Found(Interval(level), {"level": level, "factor": 1.0, "calibration": "none", "why": why}, said)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """All entries of one prior."""
+
+    prior: str
+    sha256: str  # of its weights
+    entries: tuple[Entry, ...] = ()
+    version: str = ""  # of restorekit, that wrote it
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """BadInput where it is no calibration."""
+        try:
+            plain = json.loads(path.read_text())
+            if plain["format"] != FORMAT:
+                raise ValueError(f"format {plain['format']!r}")
+            entries = tuple(Entry.read(e) for e in plain["entries"])
+            return cls(str(plain["prior"]["name"]), str(plain["prior"]["sha256"]), entries, str(plain["restorekit"]))
+        except FileNotFoundError:
+            raise BadInput(f"{path}: no such file; `restorekit calibrate` writes one") from None
+        except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path}: no calibration ({error!r}); `restorekit calibrate` writes one") from None
+
+    def write(self, path: Path) -> None:
+        """An entry is a line."""
+        prior = {"name": self.prior, "sha256": self.sha256}
+        head = {"format": FORMAT, "restorekit": self.version, "prior": prior, "levels": GRID}
+        lines = ",\n".join(json.dumps(e.plain(), allow_nan=False) for e in self.entries)
+        io.write_text(path, f'{json.dumps(head)[:-1]}, "entries": [\n{lines}\n]}}\n')
+
+    def joined(self, entries: list[Entry]) -> Calibration:
+        """With these in the place of those of the same conditions."""
+        new = [e.conditions for e in entries]
+        return replace(self, entries=(*(e for e in self.entries if e.conditions not in new), *entries))
+
+    def find(self, wanted: Conditions, sha256: str, level: float, name: str = "") -> Found:
+        """The interval for these conditions; `name`: of the file.
+
+        Raises Uncalibrated where no entry fits, and BadInput where its pictures are too few for the level.
+        """
+        if sha256 != self.sha256:
+            raise Uncalibrated(
+                f"{name or 'the calibration'} is that of other weights ({self.prior} {self.sha256[:12]})"
+            )
+        alike = [e for e in self.entries if wanted.like(e.conditions)]
+        if not alike:
+            raise Uncalibrated(f"none of {wanted.text} for prior {self.prior}")
+        tasks = {e.conditions.task for e in alike}
+        task = wanted.task if wanted.task in tasks else min(tasks)
+        alike = [e for e in alike if e.conditions.task == task]
+        counts = {e.conditions.samples for e in alike}
+        count = min(counts, key=lambda k: (abs(math.log(k / wanted.samples)), k))
+        alike = sorted((e for e in alike if e.conditions.samples == count), key=lambda e: e.conditions.law[1])
+        noise = wanted.law[1]
+        levels = [e.conditions.law[1] for e in alike]
+        if not levels[0] / REACH <= noise <= levels[-1] * REACH:
+            known = f"from {levels[0]:g} to {levels[-1]:g}" if len(levels) > 1 else f"at {levels[0]:g}"
+            raise Uncalibrated(f"that of prior {self.prior} for {task} is for noise {known}, not {noise:g}")
+        around = [e for e in alike if e.conditions.law[1] <= noise][-1:] + [
+            e for e in alike if e.conditions.law[1] > noise
+        ][:1]
+        factor = float(
+            np.interp(
+                math.log(noise), [math.log(e.conditions.law[1]) for e in around], [e.factor(level) for e in around]
+            )
+        )
+        record: dict[str, Any] = {
+            "level": level, "factor": round(factor, 4),
+            "calibration": {"file": name, "sha256": self.sha256[:12], "id": self.identity(around), "samples": count,
+                            "task": task, "noise": [e.conditions.noise for e in around],
+                            "pictures": [e.pictures for e in around], "data": around[0].data},
+        }  # fmt: skip
+        other = task if wanted.operation[0] != "denoise" and task != wanted.task else ""
+        note = f"error bars are calibrated for {other}; they hold as far as {wanted.task} is like it" if other else ""
+        return Found(Interval(level, factor, around[0].spread), record, note)
+
+    @staticmethod
+    def identity(entries: list[Entry]) -> str:
+        """Twelve digits that change with anything in the entries."""
+        return hashlib.sha256(json.dumps([e.plain() for e in entries]).encode()).hexdigest()[:12]
+
+
+def beside(weights: Path) -> Path:
+    """Where the calibration of a prior lies: NAME.calibration.json beside NAME.safetensors."""
+    return weights.with_name(weights.stem + SUFFIX)
