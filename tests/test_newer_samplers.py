@@ -16,8 +16,7 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.operators.combine import Stack
 from restorekit.priors.analytic import GaussianPrior, dense, from_basis, to_basis
-from restorekit.schedule import vp_uniform
-from restorekit.solvers import DSG, ILVR, MPGD, SITCOM, SNIPS, SOLVERS, TMPD
+from restorekit.solvers import DSG, ILVR, MPGD, SITCOM, SNIPS, TMPD
 from restorekit.solvers.gains import evenness
 from restorekit.solvers.snips import score
 from restorekit.solvers.spectral import Spectrum
@@ -336,20 +335,6 @@ def test_tmpd_refuses_uneven_gains_only_without_an_svd() -> None:
 
 
 # --- as printed ---
-
-
-@pytest.mark.parametrize(
-    ("name", "levels", "calls"),
-    [("tmpd", vp_uniform(1000), 1000), ("mpgd", vp_uniform(100), 100), ("dsg", vp_uniform(100), 100), ("ilvr", vp_uniform(100), 100),
-     ("sitcom", vp_uniform(20), 420)],
-)  # fmt: skip
-def test_the_published_levels(name: str, levels: list[float], calls: int) -> None:
-    problem, solver = (
-        ORACLES["inpaint"]().problem(torch.zeros(1, 1, 12, 12, dtype=F64)),
-        SOLVERS[name](paper=True),
-    )
-    assert solver.schedule(problem, None) == levels
-    assert solver.calls(levels) == calls
 
 
 def test_the_published_levels_of_snips() -> None:

@@ -77,7 +77,7 @@ def test_a_good_picture_makes_fewer_calls_do() -> None:
     spread = []
     for options in ({}, {"start": 0.3, "begin": mean}):
         found = restore(oracle.problem(y), oracle.prior, MMPS(), samples=64, **options)  # type: ignore[arg-type]
-        spread.append((found.nfe, float(found.samples.var(0).mean() / oracle.covariance.diagonal().mean())))
+        spread.append((found.nfe, float(found.samples.var(0).mean() / oracle.covariance(y)[0].diagonal().mean())))
     (calls, whole), (fewer, part) = spread
     assert fewer < 0.6 * calls
     assert part == pytest.approx(whole, abs=0.12)
