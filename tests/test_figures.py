@@ -76,7 +76,7 @@ CASES = [(page, script, row) for page in PAGES for script, rows in tables(page) 
 def test_pages_are_read_as_meant() -> None:
     """README has tables of these scripts, and what was not measured, or not together, is not known."""
     scripts = {script for page, script, _ in CASES if page == PAGES[0]}
-    assert {"denoise", "restore", "images", "peers", "speckle"} <= scripts
+    assert {"denoise", "restore", "peers", "speckle"} <= scripts
     assert {"speckle", "generation"} <= {script for page, script, _ in CASES if page not in PAGES[:4]}
     assert {script for page, script, _ in CASES if page == PAGES[1]} == {"sentinel", "targets"}
     assert {script for page, script, _ in CASES if page == PAGES[2]} == {"derain"}
