@@ -94,6 +94,11 @@ def _check_shape(problem: Problem) -> None:
 def _started(levels: Sequence[float], start: float, problem: Problem) -> list[float]:
     """The levels from `start` on. Refused below the noise of the measurement, where some solvers have done with it."""
     least = max(problem.picture_noise(), levels[-2])
+    if least >= levels[0]:
+        raise BadInput(
+            f"start={start:g}: the solver begins at {levels[0]:.3g}, the noise of the measurement; leave start out, or take a "
+            "sampler such as mmps"
+        )
     if not least < start <= levels[0]:  # False for NaN too
         raise BadInput(
             f"start={start:g} must lie between {least:.3g}, the noise of the measurement or the last level of the solver, and "

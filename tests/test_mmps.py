@@ -48,6 +48,23 @@ def test_what_is_no_covariance_moves_no_further_than_the_measurement_asks_for() 
         assert bool((dot(moved, moved) <= dot(r, r) * (1 + 1e-9)).all())
 
 
+def test_what_is_exact_is_not_cut_where_values_are_not_equally_noisy() -> None:
+    v = torch.tensor([[1.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
+    variance, r = torch.tensor([[0.05, 5.0]], dtype=torch.float64), torch.tensor([[-0.857, 1.10]], dtype=torch.float64)
+    unequal = _System(lambda u: u @ v.T, lambda w: w, variance, lambda r: r)
+    moved, _ = unequal.solve(r, None, 4, 0.0)
+    exact = torch.linalg.solve(v + torch.diag(variance[0]), r.T).T @ v
+    torch.testing.assert_close(moved, exact)
+
+
+def test_one_iteration_follows_the_residual_of_its_own_level() -> None:
+    root, r = random(N, N, seed=0), random(1, N, seed=1)
+    v = root @ root.T
+    plain, other = (system(v).solve(r, first, 1, 0.0)[0] for first in (None, random(1, N, seed=2)))
+    assert plain is not None
+    torch.testing.assert_close(plain, other)
+
+
 def test_nothing_to_solve() -> None:
     moved, u = system(torch.eye(N, dtype=torch.float64)).solve(torch.zeros(1, N, dtype=torch.float64), None, 3, 0.01)
     assert moved is None

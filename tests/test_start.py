@@ -21,7 +21,7 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.schedule import below
-from restorekit.solvers import MMPS, SOLVERS
+from restorekit.solvers import HQS, MMPS, SOLVERS
 from restorekit.types import Problem
 from restorekit.units import Units
 from tests.oracle import ORACLES
@@ -88,6 +88,12 @@ def test_levels_that_make_no_sense_are_refused(start: float) -> None:
     with pytest.raises(BadInput, match=r"start=.* must lie between 0.04, the noise .*, and its first, 10") as caught:
         restore(measured(0.02), PRIOR, MMPS(), steps=5, start=start)  # means of four: 0.02 / (1/2)
     assert "\n" not in str(caught.value)
+
+
+def test_a_solver_that_begins_at_the_noise_has_no_start() -> None:
+    problem = Problem(torch.rand(1, *SHAPE, dtype=torch.float64), ops.Identity(SHAPE), Gaussian(0.05))
+    with pytest.raises(BadInput, match="the solver begins at 0.05, the noise of the measurement"):
+        restore(problem, PRIOR, HQS(), steps=1, start=0.3)
 
 
 class Camera:

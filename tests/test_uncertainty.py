@@ -259,9 +259,31 @@ def test_another_kernel_is_noted_and_another_number_of_samples_is_not_lost() -> 
     known = calibration()
     found = known.find(wanted(0.02, task="blur:kernel=motion:15:30", samples=4), "0" * 64, 0.9)
     assert BLUR in found.note
-    assert found.record["calibration"]["samples"] == 8
+    assert found.record["calibration"]["samples"] == [8]
+    assert "with 8 samples, not 4" in found.note
+    assert found.interval.factor * student(0.9, 4) == pytest.approx(
+        3, rel=0.03
+    )  # the ratio, which hardly depends on the number
     assert not known.find(wanted(0.02, task=BLUR), "0" * 64, 0.9).note
     assert known.find(wanted(0.02, dtype="uint16"), "0" * 64, 0.9).interval.factor > 0
+
+
+def test_between_numbers_of_samples_ratios_are_interpolated_and_beyond_they_are_held() -> None:
+    made = [
+        Entry.of(replace(wanted(), samples=k), LOCAL, "made", [Scores.of(np.full(50, ratio * 0.999))] * 30)
+        for k, ratio in ((2, 4.0), (8, 2.0))
+    ]
+    known = Calibration("p", "0" * 64, tuple(made), "0")
+
+    def ratio(k: int) -> float:
+        return known.find(wanted(samples=k), "0" * 64, 0.9).interval.factor * student(0.9, k)
+
+    assert ratio(2) == pytest.approx(4, rel=0.03)
+    assert ratio(4) == pytest.approx(3, rel=0.03)
+    assert ratio(8) == pytest.approx(2, rel=0.03)
+    assert ratio(64) == pytest.approx(ratio(8))
+    assert not known.find(wanted(samples=2), "0" * 64, 0.9).note
+    assert "with 2 and 8 samples, not 4" in known.find(wanted(samples=4), "0" * 64, 0.9).note
 
 
 def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ def found_for(option: str, level: float, prior: Prior, wanted: Conditions, refus
         if option == "auto":
             return uncalibrated(level, f"{error}; `restorekit calibrate` makes one")
         raise BadInput(f"--calibration {path}: {error}; calibrate for it, or give --calibration auto") from None
+    except BadInput as error:
+        raise BadInput(f"{error}; or give --calibration none") from None
 
 
 def conditions(
@@ -68,7 +70,7 @@ def refusal(prior: Prior, noise: str, flips: int, coarse: bool, start: bool, imp
     if isinstance(prior, LatentPrior) or (isinstance(law, Gamma) and law.domain == "log"):
         return f"prior {prior.spec.name} is none of pictures"
     if flips > 1 or coarse or start:
-        return "it is made without --flips, --coarse and --start"
+        return "it is made without --flips, --coarse, --start and --begin"
     return "impulses were found" if impulses else None
 
 
@@ -83,6 +85,8 @@ def write(target: Path, samples: Array, interval: Interval, like: io.Picture, op
     black, white = io.output_span(like, kind)
     paths = files(target)
     measured = operator.mask.cpu().numpy() > 0 if isinstance(operator, Inpaint) else None
+    if measured is None and like.empty is not None and like.empty.where.shape == samples.shape[-2:]:
+        measured = ~like.empty.where[None]  # whose wide spread is not that of the pixels beside it
     for path, values, outwards in zip(paths, interval(samples, measured), (np.floor, np.ceil)):
         if kind.kind in "iu":
             values = (outwards(np.round(values * (white - black) + black, 6)) - black) / (white - black)

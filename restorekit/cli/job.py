@@ -118,7 +118,12 @@ class Job(Measured):
     def _intervals(self, solver: Solver, steps: int | None) -> Found:
         impulses = self.impulses is not None
         refused = error_bars.refusal(
-            self.loaded, self.noise_used, self.flips, self.coarse, self.start is not None, impulses
+            self.loaded,
+            self.noise_used,
+            self.flips,
+            self.coarse,
+            self.start is not None or self.begin is not None,
+            impulses,
         )
         wanted = error_bars.conditions(
             self.op, self.noise_used, self.as_read, self.response.curve.name, solver, steps, self.samples

@@ -204,31 +204,43 @@ class Calibration:
         tasks = {e.conditions.task for e in alike}
         task = wanted.task if wanted.task in tasks else min(tasks)
         alike = [e for e in alike if e.conditions.task == task]
-        counts = {e.conditions.samples for e in alike}
-        count = min(counts, key=lambda k: (abs(math.log(k / wanted.samples)), k))
-        alike = sorted((e for e in alike if e.conditions.samples == count), key=lambda e: e.conditions.law[1])
-        noise = wanted.law[1]
-        levels = [e.conditions.law[1] for e in alike]
-        if not levels[0] / REACH <= noise <= levels[-1] * REACH:
-            known = f"from {levels[0]:g} to {levels[-1]:g}" if len(levels) > 1 else f"at {levels[0]:g}"
-            raise Uncalibrated(f"that of prior {self.prior} for {task} is for noise {known}, not {noise:g}")
-        around = [e for e in alike if e.conditions.law[1] <= noise][-1:] + [
-            e for e in alike if e.conditions.law[1] > noise
-        ][:1]
-        factor = float(
-            np.interp(
-                math.log(noise), [math.log(e.conditions.law[1]) for e in around], [e.factor(level) for e in around]
-            )
-        )
+        counts = sorted({e.conditions.samples for e in alike})
+        near = {max((k for k in counts if k <= wanted.samples), default=counts[0])}
+        near |= {min((k for k in counts if k >= wanted.samples), default=counts[-1])}
+        reached, around = [], []
+        for count in sorted(near):
+            of_count = [e for e in alike if e.conditions.samples == count]
+            ratio, used = self._at(of_count, wanted.law[1], level)
+            reached.append(ratio)
+            around += used
+        # Ratios, not factors: with a spread over neighbours they hardly change with the number of samples, as Student's t does.
+        ratio = float(np.interp(math.log(wanted.samples), [math.log(k) for k in sorted(near)], reached))
+        factor = ratio / student(level, wanted.samples)
         record: dict[str, Any] = {
             "level": level, "factor": round(factor, 4),
-            "calibration": {"file": name, "sha256": self.sha256[:12], "id": self.identity(around), "samples": count,
+            "calibration": {"file": name, "sha256": self.sha256[:12], "id": self.identity(around), "samples": sorted(near),
                             "task": task, "noise": [e.conditions.noise for e in around],
                             "pictures": [e.pictures for e in around], "data": around[0].data},
         }  # fmt: skip
         other = task if wanted.operation[0] != "denoise" and task != wanted.task else ""
-        note = f"error bars are calibrated for {other}; they hold as far as {wanted.task} is like it" if other else ""
+        said = [f"for {other}; they hold as far as {wanted.task} is like it"] if other else []
+        if wanted.samples not in near:
+            said.append(f"with {' and '.join(map(str, sorted(near)))} samples, not {wanted.samples}")
+        note = f"error bars are calibrated {', and '.join(said)}" if said else ""
         return Found(Interval(level, factor, around[0].spread), record, note)
+
+    def _at(self, alike: list[Entry], noise: float, level: float) -> tuple[float, list[Entry]]:
+        """The ratio at this noise between entries that differ in it alone, and those it comes from."""
+        alike = sorted(alike, key=lambda e: e.conditions.law[1])
+        levels = [e.conditions.law[1] for e in alike]
+        if not levels[0] / REACH <= noise <= levels[-1] * REACH:
+            task = alike[0].conditions.task
+            known = f"from {levels[0]:g} to {levels[-1]:g}" if len(levels) > 1 else f"at {levels[0]:g}"
+            raise Uncalibrated(f"that of prior {self.prior} for {task} is for noise {known}, not {noise:g}")
+        below, above = ([e for e in alike if (e.conditions.law[1] <= noise) == side] for side in (True, False))
+        around = below[-1:] + above[:1]
+        at = [math.log(e.conditions.law[1]) for e in around]
+        return float(np.interp(math.log(noise), at, [e.ratio(level) for e in around])), around
 
     @staticmethod
     def identity(entries: list[Entry]) -> str:
