@@ -92,7 +92,7 @@ def test_levels_that_make_no_sense_are_refused(start: float) -> None:
 
 def test_a_solver_that_begins_at_the_noise_has_no_start() -> None:
     problem = Problem(torch.rand(1, *SHAPE, dtype=torch.float64), ops.Identity(SHAPE), Gaussian(0.05))
-    with pytest.raises(BadInput, match="the solver begins at 0.05, the noise of the measurement"):
+    with pytest.raises(BadInput, match=r"the solver begins at 0\.05, the noise of the measurement"):
         restore(problem, PRIOR, HQS(), steps=1, start=0.3)
 
 
