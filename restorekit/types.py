@@ -204,7 +204,7 @@ class Problem:
         """Where noise levels are to end: at a share of the noise in the picture, below which only the prior speaks.
 
         The last step of a sampler gives a mean, so that what spread is left at that level is lost: at 0.2 it is 2 % of the
-        variance. `most`: detail of pictures is finer than much noise. Not below 2e-4: a clean measurement counts as one of noise 0.001.
+        deviation. `most`: detail of pictures is finer than much noise. Not below 2e-4: a clean measurement counts as one of noise 0.001.
         """
         return min(most, max(LEAST, share * self.picture_noise()))
 

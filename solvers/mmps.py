@@ -2,13 +2,14 @@
 NeurIPS 2024, section 4.2: moment matching posterior sampling.
 
 p(y | x_t) is taken as N(A x0, A V A' + sigma_y^2 I) with V = Cov[x0 | x_t] = sigma^2 J (Tweedie), J the Jacobian of the
-denoiser: V is applied by vector-Jacobian products, the inverse by conjugate gradients. Exact for Gaussian priors.
+denoiser: V is applied by vector-Jacobian products, the inverse by conjugate residuals. Exact for Gaussian priors.
 For other noise laws y - A x0 and sigma_y^2 are those of one step of Fisher scoring at x0 (data_step.py).
 
 Deviations. The paper's three iterations leave what is hardly measured wide and biased: here they begin along the solution
 of the level before, which changes slowly, and are preconditioned by the same system for a white prior, which knows the
-gains of A. A network's J is not quite symmetric: conjugate residuals take that, and no step goes further than the measurement asks for. The levels are
-followed to second order (unconditional.py) and end at a tenth of the noise, where the last mean costs 0.5 % of the variance.
+gains of A. A network's J is not quite symmetric: conjugate residuals take that, where conjugate gradients run away, and no
+step goes further than the measurement asks for. Levels are followed to second order (unconditional.py) and end at a tenth of
+the noise, where the last mean costs 0.5 % of the deviation.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditi
 
 @dataclass(frozen=True, eq=False)
 class MMPS(Solver):
-    """At most `iterations` vector-Jacobian products per network call, the fewer the lower the noise."""
+    """Draws of linear problems, with error bars to trust: at most `iterations` vector-Jacobian products per network call."""
 
     iterations: int = 3  # of the conjugate residuals
     tolerance: float = 0.01  # of their residual, at which they end before
@@ -121,9 +122,7 @@ class _System:
         z, asked = self.precondition(r), r
         goal = tolerance**2 * dot(r, z)
         u, seen, moved = torch.zeros_like(r), torch.zeros_like(r), None  # seen: A V A' u
-        basis: list[
-            tuple[Tensor, Tensor, Tensor, Tensor]
-        ] = []  # directions, what becomes of them, and that preconditioned
+        basis: list[tuple[Tensor, ...]] = []  # directions p, V A' p, the system times p, and that preconditioned
         for i in range(iterations):
             going = dot(r, z) > goal
             if not bool(going.any()):
