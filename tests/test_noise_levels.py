@@ -82,16 +82,15 @@ def test_dps_takes_more_steps_where_noise_is_low() -> None:
     assert [levels(s) for s in (0.1, 0.008, 0.004, 0.002, 1e-4)] == [200, 200, 400, 800, 800]
 
 
-@pytest.mark.parametrize("sigma_y", [0.1, 0.3])
-@pytest.mark.parametrize("operator", ["denoise", "inpaint"])
+@pytest.mark.parametrize("sigma_y", [0.002, 0.05, 0.3])
+@pytest.mark.parametrize("operator", OPERATORS)
 def test_vds_finds_the_posterior_mean(operator: str, sigma_y: float) -> None:
-    """Root mean square in deviations of the pixels; under a prior that its noise widens it was 0.3 to 2.2 off."""
+    """Root mean square in deviations, where something was measured and where not: Adam alone was up to 2.6 off, at means, a blur
+    and sums at low noise."""
     for prior in PRIORS:
         exam = GaussianExam(OPERATORS[operator](), sigma_y, PRIORS[prior]())
-        y = exam.draw(1, 0)[1]
-        found = restore(exam.problem(y), exam.prior, VDS()).samples.flatten(1)
-        off = (found - exam.mean(y)) / exam.covariance(y)[0].diagonal().sqrt()
-        assert float(off.square().mean().sqrt()) < 0.05
+        found = measure(exam, VDS(), size=Size(1, 1))[0]
+        assert all(e.value < 0.05 for e in (found.error_measured, found.error_unmeasured) if e.value == e.value)
 
 
 def _operators() -> dict[str, Any]:
