@@ -58,6 +58,10 @@ class MPGD(Solver):
             law = problem.likelihood.title
             raise Unsupported(f"mpgd with paper=true needs Gaussian noise, got {law}; use `--solver dps`")
 
+    def check_draws(self, problem: Problem) -> None:
+        if not self.paper:  # what a step misses keeps too much of its spread before the mean is far off
+            refuse_uneven(problem, "mpgd", 0.013, "leave out --samples or take")
+
     def _step(self, problem: Problem, x0: Tensor, sigma: float) -> Tensor:
         with torch.enable_grad():
             leaf = x0.detach().requires_grad_(True)

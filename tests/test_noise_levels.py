@@ -36,6 +36,8 @@ REFUSED = {
     ("dsg", "blur"),
     ("mpgd", "dense"),
     ("dsg", "dense"),
+    ("dps", "blur"),
+    ("pigdm", "average"),  # correlated pixels, taken for independent
 }  # at low noise: steps made for the largest gain miss the others
 SHAPE = (1, 8, 8)
 MASK = (torch.arange(64) % 3 > 0).double().view(SHAPE)
@@ -62,6 +64,28 @@ def test_samples_spread_as_the_exact_posterior_at_every_noise(name: str, sigma_y
         assert 0.5 < found.spread_measured.value < 1.4, (operator, prior, found)
         blind = found.spread_unmeasured.value
         assert math.isnan(blind) or 0.5 < blind < 1.4, (operator, prior, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "refused", "taken"),
+    [
+        ("dps", OPERATORS["blur"](), 0.002, 0.005),
+        ("mpgd", OPERATORS["dense"](), 0.005, 0.01),
+        ("pigdm", ops.BlockAverage(SHAPE, 4), 0.01, 0.05),
+        ("pigdm", ops.BlockAverage(SHAPE, 8), 0.005, 0.05),
+        ("pigdm", ops.BlockAverage(SHAPE, 2), None, 0.01),
+    ],
+)
+def test_samples_that_would_spread_too_widely_are_refused_and_one_answer_is_not(
+    name: str, operator: ops.LinearOperator, refused: float | None, taken: float
+) -> None:
+    prior, solver = GaussianPrior.smooth(SHAPE), SOLVERS[name]()
+    assert len(restore(problem(operator, Gaussian(taken)), prior, solver, samples=2, steps=13).samples) == 2
+    if refused is not None:
+        noisy = problem(operator, Gaussian(refused))
+        with pytest.raises(Unsupported, match=f"{name}.*; leave out --samples or take"):
+            restore(noisy, prior, solver, samples=2, steps=13)
+        assert len(restore(noisy, prior, solver, steps=13).samples) == 1
 
 
 @pytest.mark.parametrize("name", EXACT)
