@@ -21,8 +21,8 @@ from restorekit.solvers.gains import coherence
 from restorekit.solvers.unconditional import Sampler, named, reverse
 from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
-# Behind means of 4x4 pixels and more the samples of correlated priors spread up to half too widely at noise below this; behind
-# means of 2x2, and at more noise, less than 1.3 times as widely as the exact posterior (tests/test_noise_levels.py).
+# At noise below this, and behind means of 4x4 pixels and more, samples of correlated priors spread more than 1.3 times as widely as
+# the exact posterior; behind means of 2x2 they do not (tests/test_noise_levels.py).
 SUMMED, SMOOTH = 8.0, 0.1
 
 

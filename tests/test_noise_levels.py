@@ -88,6 +88,27 @@ def test_samples_that_would_spread_too_widely_are_refused_and_one_answer_is_not(
         assert len(restore(noisy, prior, solver, steps=13).samples) == 1
 
 
+class Willing(PiGDM):
+    def check_draws(self, problem: Problem) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("factor", "sigma_y", "wide"), [(2, 0.01, False), (4, 0.01, True), (8, 0.005, True), (4, 0.05, False)]
+)
+def test_pigdm_refuses_what_spreads_more_than_1_3_times_as_widely(factor: int, sigma_y: float, wide: bool) -> None:
+    exam = GaussianExam(ops.BlockAverage(SHAPE, factor), sigma_y, PRIORS["random"]())
+    found = measure(exam, Willing(), size=Size(6, 99))[0]
+    assert (found.spread_measured.value > 1.3) is wide
+    assert found.spread_unmeasured.value < 1.3
+    y = exam.draw(1, 0)[1]
+    if wide:
+        with pytest.raises(Unsupported, match="sums of"):
+            PiGDM().check_draws(exam.problem(y))
+    else:
+        PiGDM().check_draws(exam.problem(y))
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_what_meets_noise_exactly_gives_one_answer_of_it(name: str) -> None:
     prior, noisy, clean = GaussianPrior.smooth(SHAPE), Gaussian(0.01), Gaussian(1e-3)
