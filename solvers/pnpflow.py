@@ -8,7 +8,8 @@ Deviations: that gain, and Polyak's 2 nll / |grad nll|^2 as the longest step, wh
 and keeps others stable; alpha = 0.2 and levels that end where data and denoiser pull as Bayes would have them,
 sigma^2 / (1 - t)^alpha = lr sigma_y^2. One draw of the noise per level leaves jitter in the answer, more draws
 less (how far it is from the posterior mean: benchmarks/results/posterior.md). A small gain is followed slowly, by gradient steps:
-where the noise is low, what a blur took away comes back in part only. paper=True: alpha = 0.5, 5 draws of the noise, t uniform (without t = 0, which is noise alone).
+where the noise is low, what a blur took away comes back in part only. paper=True: alpha = 0.5, 5 draws of the noise, t uniform
+(without t = 0, which is noise alone).
 """
 
 from __future__ import annotations
