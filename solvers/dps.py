@@ -30,7 +30,11 @@ STIFF = 0.008  # noise below which the limit binds so often that more steps are 
 
 @dataclass(frozen=True, eq=False)
 class DPS(Solver):
-    """One network call and one vector-Jacobian product per step; any operator and likelihood with a gradient."""
+    """One network call and one vector-Jacobian product per step; any operator and likelihood with a gradient.
+
+    Several samples are refused behind linear operators whose gains lie far apart where the noise is low (gains.py): they follow
+    the small gains too little and spread too far there.
+    """
 
     scale: float | None = None  # None: 0.5, 1 being the weight of Bayes; paper: 1, of grad ||y - A x0||
     paper: bool = False  # the published step, and 1000 levels uniform in the DDPM time, for which it was made

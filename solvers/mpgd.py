@@ -4,7 +4,8 @@ loss at x0 itself, so that nothing goes backwards through the network.
     x0_y = x0 - h grad_{x0} -log p(y | x0),    h = 1 / (1 / r_t^2 + |grad|^2 / (2 nll))
 
 r_t is the deviation of x0 given x_t as in PiGDM, the other term the curvature of the loss along its gradient, so that the
-step ends where both balance. Through gains that lie far apart one step is too short for the small ones: refused (gains.py).
+step ends where both balance. Through gains that lie far apart one step is too short for the small ones: refused (gains.py),
+several samples sooner than one answer.
 Deviations: the paper leaves h to be tuned, and keeps the network's noise (x - x0) / sigma, so that each level adds the whole
 step and the result depends on their number; here it is (x - x0_y) / sigma, and most of the noise is fresh, as otherwise
 what y does not see spreads too far. paper=True: h of the published code for super-resolution at its 100 levels of the DDPM

@@ -28,7 +28,7 @@ SUMMED, SMOOTH = 8.0, 0.1
 
 @dataclass(frozen=True, eq=False)
 class PiGDM(Solver):
-    """One vector-Jacobian product per network call."""
+    """One vector-Jacobian product per network call. Several samples are refused behind means of many pixels at low noise."""
 
     prior_std: float = 0.25  # s per pixel, in the unit of the picture: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
     sampler: str = "sde"

@@ -7,10 +7,9 @@ lr (1 - t)^alpha sigma_y^2 times that of -log p(y | x), sigma_y over the gain of
 Deviations: that gain, and Polyak's 2 nll / |grad nll|^2 as the longest step, which leaves linear problems with Gaussian noise alone
 and keeps others stable; alpha = 0.2 and levels that end where data and denoiser pull as Bayes would have them,
 sigma^2 / (1 - t)^alpha = lr sigma_y^2. One draw of the noise per level leaves jitter in the answer, more draws
-less: 0.5 to 1 posterior deviations where every gain is alike (benchmarks/results/posterior.md). A small gain is followed slowly, by
-gradient steps: behind a blur or dense sums the answer is up to 8.9 deviations off at noise 0.002, and 1 at 0.05. There `hqs`.
-paper=True: alpha = 0.5, 5 draws of the noise, t uniform
-(without t = 0, which is noise alone).
+less: 0.3 to 1.1 posterior deviations where all gains are alike (benchmarks/results/posterior.md). A small gain is followed slowly,
+by gradient steps: behind a blur or dense sums the answer is up to 8.9 deviations off at noise 0.002, about 1 at 0.05; take `hqs`
+there. paper=True: alpha = 0.5, 5 draws of the noise, t uniform (without t = 0, which is noise alone).
 """
 
 from __future__ import annotations
