@@ -60,7 +60,7 @@ class EP(Solver):
         "a linear operator; speckle in the logarithm, counts or another law of independent values with a proximal step"
     )
     gradient = True
-    least_steps = 8
+    least_steps = 6
     default_steps = 30
 
     def __post_init__(self) -> None:
