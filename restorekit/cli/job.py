@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 import restorekit
 from restorekit import io, spec
+from restorekit.atomic import Waiting, together
 from restorekit.cli import error_bars
 from restorekit.cli.measured import Measured
 from restorekit.cli.progress import bar, restore_with_bar
@@ -196,31 +196,35 @@ class Job(Measured):
 
     @property
     def _error_bars(self) -> list[Path]:
-        first = [self._beside("mean"), self._beside("std", ".tif"), self._beside("std", ".png")]
-        return [*first, *error_bars.files(self.target)]
+        return error_bars.files(self.target)
 
     def _write(
         self, result: Restoration, prior: Prior, noise: str, extra: dict[str, Any], bars: Found | None
     ) -> list[str]:
-        like, written = self.picture, []
-        pixels = result.samples.float().cpu()
-        warnings = io.write(self.target, pixels[0].numpy(), like)
-        written.append(self.target)
+        # All or none: OUT.json comes last, so that who finds it finds the files whose hashes it holds.
+        with together() as waiting:
+            warnings = self._write_all(result, prior, noise, extra, bars, waiting)
+        low = f" and {result.settings['low_nfe']} of the low stage" if self.coarse else ""
+        print(
+            f"{self.target}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, "
+            f"{len(waiting.moves) - 1} picture(s) and .json)"
+        )
+        return warnings
+
+    def _write_all(
+        self,
+        result: Restoration,
+        prior: Prior,
+        noise: str,
+        extra: dict[str, Any],
+        bars: Found | None,
+        waiting: Waiting,
+    ) -> list[str]:
+        like, written = self.picture, [self.target]
+        warnings = io.write(self.target, result.samples[0].float().cpu().numpy(), like)
         if bars is not None:
-            low, high = like.span
-            std = (result.std.float().cpu().numpy() * (high - low)).astype(np.float32)
-            mean, std_file, std_png, *_ = self._error_bars
-            io.write(mean, result.mean.float().cpu().numpy(), like)
-            placed = io.beside(like, std.shape[1:])
-            io.write(std_file, std, io.Picture(std, "float32", (0.0, 1.0), info=placed))
-            white = float(std.mean(0).max()) or 1.0
-            shown = std.mean(0, keepdims=True) / white
-            io.write(std_png, shown, io.Picture(shown, "uint8", (0.0, 255.0), info=placed), "uint8")
+            extra |= error_bars.write(self.target, result, bars, like, self.operator)
             written += self._error_bars
-            extra |= {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
-        if bars is not None:
-            error_bars.write(self.target, pixels.numpy(), bars.interval, like, self.operator)
-            extra |= error_bars.record(bars)
         more, said = self._write_more()
         written, extra = written + more, extra | said
         if stale := [p.name for p in [*self._error_bars, *self.asides] if p not in written and p.exists()]:
@@ -245,15 +249,10 @@ class Job(Measured):
             "flips": self.flips,
             "nfe": result.nfe * (1 if self.flips == 1 else self.flips),
             "seconds": round(result.seconds, 2),
-            "outputs": {str(p): io.sha256(p) for p in written},
+            "outputs": {str(p): io.sha256(waiting.at(p)) for p in written},
             "orientation": like.info.get("orientation", 1),
             "no_data": 0.0 if like.empty is None else round(float(like.empty.where.mean()), 6),
             **extra,
         }
         io.write_json(self._record_file, record)
-        low = f" and {result.settings['low_nfe']} of the low stage" if self.coarse else ""
-        print(
-            f"{self.target}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, "
-            f"{len(written)} picture(s) and .json)"
-        )
         return warnings
