@@ -41,6 +41,7 @@ class MMPS(Solver):
     sampler: str = "sde1"
 
     reference = "mmps"
+    least_noise = CLEAN
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
     least_steps = 10
@@ -78,7 +79,7 @@ class MMPS(Solver):
     ) -> Iterator[Step]:
         operator, part = problem.linear("mmps"), problem
         if gaussian(problem.likelihood):  # unequal noise and masks folded into the operator
-            operator, y, sigma_y = problem.least_squares("mmps", CLEAN)
+            operator, y, sigma_y = problem.least_squares("mmps", self.least_noise)
             part = Problem(y, operator, Gaussian(sigma_y))
         valid = 1.0 if part.mask is None else part.mask
         least = STEEPEST * operator.spectral_norm(x) ** 2

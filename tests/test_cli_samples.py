@@ -11,11 +11,19 @@ import numpy as np
 import pytest
 import skimage.data
 import tifffile
+import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from restorekit import io
+from restorekit import operators as ops
 from restorekit.cli.main import app
+from restorekit.driver import restore
+from restorekit.likelihood import Gaussian
+from restorekit.priors.analytic import GaussianPrior
+from restorekit.solvers import SOLVERS
+from restorekit.types import Problem
+from tests.cases import peaked
 from tests.test_nodata import geotiff, scene
 
 PHOTO = skimage.data.astronaut()[40:64, 190:210]
@@ -87,3 +95,70 @@ def test_a_disk_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert found.exit_code == 1
     assert f"{failing}: not written" in str(found.exception)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def notes(found: Result) -> list[str]:
+    return [line for line in found.stderr.splitlines() if line.startswith(("restorekit: note:", "noise:"))]
+
+
+def test_noise_below_what_a_solver_knows_is_said(tmp_path: Path) -> None:
+    y = photo(tmp_path / "y.png")
+    for solver, told in (("mmps", True), ("hqs", True), ("ddrm", False)):
+        found = done("denoise", y, tmp_path / "o.png", "--noise", "gaussian:0.0002", *QUICK[:2], "--solver", solver, "--steps", 10)  # fmt: skip
+        said = [line for line in notes(found) if "counts as 0.001" in line]
+        assert len(said) == told, notes(found)
+        record = json.loads((tmp_path / "o.png.json").read_text())
+        assert record["noise_counted"] == (pytest.approx(0.001) if told else None)
+        assert record["noise"] == "gaussian:0.0002"
+        assert not told or record["misfit"] < 3  # in what it counts as
+    assert "counts as" not in done("denoise", y, tmp_path / "o.png", "--noise", "gaussian:0.001", *QUICK).stderr
+
+
+@pytest.mark.parametrize("name", [name for name, solver in SOLVERS.items() if solver.least_noise])
+def test_less_noise_counts_as_the_least(name: str) -> None:
+    shape = (1, 8, 8)
+    prior = GaussianPrior.smooth(shape)
+    x = prior.sample(1, torch.Generator().manual_seed(0))
+    operator, solver = ops.ReflectBlur(shape, peaked(3, 3).double()), SOLVERS[name]()
+    first, second = (
+        restore(Problem(operator(x), operator, Gaussian(sigma)), prior, solver, steps=20).samples
+        for sigma in (1e-4, 5e-4)
+    )
+    assert torch.equal(first, second)
+    assert Problem(operator(x), operator, Gaussian(5e-4)).raised(solver.least_noise) == pytest.approx(1e-3, rel=1e-2)
+    assert Problem(operator(x), operator, Gaussian(1e-3)).raised(solver.least_noise) is None
+    assert Problem(4 * x, ops.BlockAverage((1, 32, 32), 4), Gaussian(2e-4)).raised(1e-3) == pytest.approx(
+        2.5e-4, rel=1e-2
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [("--level", 0.8), ("--calibration", "auto"), ("--level", 0.9, "--calibration", "none")]
+)
+def test_one_sample_has_no_intervals(words: tuple[object, ...], tmp_path: Path) -> None:
+    found = go("denoise", photo(tmp_path / "y.png"), tmp_path / "o.png", *NOISE, *QUICK, *words)
+    assert found.exit_code == 1
+    assert str(found.exception) == (
+        f"{' and '.join(str(w) for w in words[::2])}: one sample has no intervals; give --samples 2 or more, or leave it out"
+    )
+    assert not list(tmp_path.glob("o*"))
+
+
+def test_what_is_assumed_of_the_noise_is_said_once_and_error_bars_in_one_line(tmp_path: Path) -> None:
+    y = photo(tmp_path / "y.png")
+    Image.fromarray(np.random.default_rng(0).random(PHOTO.shape[:2]) > 0.4).save(tmp_path / "m.png")
+    asked = ("inpaint", y, tmp_path / "o.png", "--mask", tmp_path / "m.png", "--prior", "natural-fast", *SAMPLES)
+    said = notes(done(*asked))
+    assert len(said) <= 3, said
+    assert said[0].startswith("noise: gaussian:0.01 is assumed; give what y.png has, as --noise")
+    assert ["for noise at 0.02, not 0.01" in line for line in said].count(True) == 1, said
+    assert ["alibrat" in line for line in said].count(True) == 1, said
+    assert json.loads((tmp_path / "o.png.json").read_text())["noise_assumed"]
+    said = notes(done(*asked, "--noise", "gaussian:0.02", "--steps", 50))
+    assert not [line for line in said if "is assumed" in line]
+    assert not json.loads((tmp_path / "o.png.json").read_text())["noise_assumed"]
+    for words in (("upscale",), ("colorize",)):
+        grey = tmp_path / "g.png"
+        Image.fromarray(PHOTO[..., 0]).save(grey)
+        found = done(words[0], grey, tmp_path / "u.png", "--prior", "natural-fast", "--steps", 2)
+        assert len([line for line in notes(found) if "is assumed" in line]) == 1

@@ -39,12 +39,20 @@ class Job(Measured):
     coarse: bool = False
     start: float | None = None
     begin: Path | None = None
-    interval_level: float = 0.9
-    calibration: str = "auto"
+    interval_level: float | None = None  # 0.9, where none is asked for
+    calibration: str | None = None  # auto
+    assumed: bool = False  # --noise: nobody gave it
 
     def run(self) -> None:
         """Everything that can be refused is refused before the network runs; files are written at the end."""
         one = self.samples == 1
+        asked = [
+            name for name, value in (("--level", self.interval_level), ("--calibration", self.calibration)) if value
+        ]
+        if one and asked:
+            raise BadInput(
+                f"{' and '.join(asked)}: one sample has no intervals; give --samples 2 or more, or leave it out"
+            )
         if self.coarse and not (self.start is None and self.begin is None):
             raise BadInput("--coarse begins where its low stage ends; leave --start and --begin out")
         outputs = [self.target, *self.outputs, *([] if one else self._error_bars), self._record_file]
@@ -59,6 +67,17 @@ class Job(Measured):
         steps = self.steps or (auto_steps if self.solver == "auto" else None)
         prior, problem = self.loaded, self._taken(solver)
         self.say_transfer()
+        if self.assumed:
+            print(
+                f"noise: {self.noise} is assumed; give what {self.source.name} has, as --noise gaussian:0.05, or --noise auto "
+                "to have it measured",
+                file=sys.stderr,
+            )
+        counted = None if units_of(self.denoiser) is not None else problem.raised(solver.least_noise)
+        if counted is not None:
+            warnings.append(
+                f"--noise {self.noise_used} counts as {counted:.3g}, the least that {type(solver).__name__} knows"
+            )
         warnings += self._doubts()
         if problem is not self.problem:
             warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
@@ -90,13 +109,15 @@ class Job(Measured):
         doubt = solver.doubts(problem, result.settings["sigmas"])
         warnings += [doubt] if doubt and not self._untouched else []
         misfit = problem.misfit(result.samples[:1].to(self.place))
+        misfit *= 1 if counted is None else problem.noise_level() / counted
         result = replace(result, samples=self.coded(problem.operator.inside(result.samples)))
         if misfit > MISFIT:
             warnings.append(
                 f"the result misses the measurement by {misfit:.1f} times the noise; check --op, --noise and --range, whether "
                 f"--prior {self.prior} knows such pictures, or take more --steps"
             )
-        extra: dict[str, Any] = {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
+        extra: dict[str, Any] = {"noise_assumed": self.assumed, "noise_counted": counted}
+        extra |= {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
         ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None
         if ceiling is not None:
             extra["codec_psnr"] = ceiling
@@ -128,7 +149,8 @@ class Job(Measured):
         wanted = error_bars.conditions(
             self.op, self.noise_used, self.as_read, self.response.curve.name, solver, steps, self.samples
         )
-        return error_bars.found_for(self.calibration, self.interval_level, self.loaded, wanted, refused)
+        level = 0.9 if self.interval_level is None else self.interval_level
+        return error_bars.found_for(self.calibration or "auto", level, self.loaded, wanted, refused)
 
     def _taken(self, solver: Solver) -> Problem:
         """The problem, values at white as measured where the solver cannot treat it else."""
@@ -169,7 +191,7 @@ class Job(Measured):
     def opened(self) -> list[Path]:
         """Files that are read, and must not be written over."""
         begin = [] if self.begin is None else [self.begin]
-        named = [] if self.calibration in ("auto", "none") else [Path(self.calibration)]
+        named = [] if self.calibration in (None, "auto", "none") else [Path(self.calibration)]
         return [self.source, *begin, *spec.files(self.op, self.solver, self.prior), *named]
 
     @property
