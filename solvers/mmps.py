@@ -123,7 +123,7 @@ class _System:
         z, asked = self.precondition(r), r
         goal = tolerance**2 * dot(r, z)
         u, seen, moved = torch.zeros_like(r), torch.zeros_like(r), None  # seen: A V A' u
-        basis: list[tuple[Tensor, ...]] = []  # directions p, V A' p, the system times p, and that preconditioned
+        basis: list[tuple[Tensor, ...]] = []  # directions p, V A' p, the system times p, that preconditioned, its size
         for i in range(iterations):
             going = dot(r, z) > goal
             if not bool(going.any()):
@@ -132,13 +132,15 @@ class _System:
             spread = self.spread(p)
             q = self.measure(spread) + self.variance * p
             w = self.precondition(q)
-            for p_, spread_, q_, w_ in basis:
-                along = dot(q, w_) / dot(q_, w_).clamp(min=1e-30)
+            for p_, spread_, q_, w_, size_ in basis:
+                along = torch.where(size_ > 0, dot(q, w_) / size_.clamp(min=1e-30), 0.0)
                 p, q, w = p - along * p_, q - along * q_, w - along * w_
                 spread = spread - _like(along, spread) * spread_
-            basis.append((p, spread, q, w))
-            size = dot(q, w)
-            alpha = torch.where(going & (size > 0), dot(q, z) / size.clamp(min=1e-30), 0.0)
+            size = torch.where(
+                going, dot(q, w), 0.0
+            )  # what has converged has directions of rounding alone, left out from here on
+            basis.append((p, spread, q, w, size))
+            alpha = torch.where(size > 0, dot(q, z) / size.clamp(min=1e-30), 0.0)
             step = _like(alpha, spread) * spread
             u, moved = u + alpha * p, step if moved is None else moved + step
             seen = seen + alpha * (q - self.variance * p)
