@@ -50,7 +50,7 @@ def elsewhere(drawn: Drawn, tasks: list[Task], rows: Rows, own: list[Entry]) -> 
     lines: list[list[object]] = []
     for task in tasks:
         entry = next((e for e in own if e.conditions == drawn.conditions(task, drawn.samples)), None)
-        found = chosen(rows.rows, "judge", **drawn.columns(task, drawn.samples))
+        found = chosen(rows.rows, "judge", **rows.known(drawn.columns(task, drawn.samples)))
         for data in sorted({row["data"] for row in found} - {entry.data if entry else ""}):
             some = [row for row in found if row["data"] == data]
             if entry is None or np.isnan(entry.ratios[0]) or len(some) < 2:

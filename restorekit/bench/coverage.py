@@ -50,11 +50,7 @@ KEYS = (
     "precision",
 )
 VALUES = ("half", "seconds", "spread", "plain", "scores", "restorekit")
-LATER = {
-    "digest": "",
-    "precision": "fp32",
-    "restorekit": "",
-}  # columns that older tables lack, and what they hold there
+LATER = ("digest", "precision", "restorekit")  # columns that older tables lack
 HALVES = ("calibrate", "judge")
 FEWER = (2, 4, 8, 16, 32)  # of the samples that are drawn, so many also get a factor
 LEVEL = 0.9  # at which a table says how intervals do

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.bench.coverage import LATER, LEVEL, Drawn, Truth
+from restorekit.bench.coverage import LEVEL, Drawn, Truth
 from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
 from restorekit.errors import BadInput
@@ -77,11 +77,11 @@ def entries(
     """
     made, known = [], rows.rows
     if pictures is not None:
-        there = {(t.name, digest) for t in pictures for digest in (t.digest, LATER["digest"])}
+        there = {(t.name, digest) for t in pictures for digest in (t.digest, "")}
         known = [row for row in known if (row["picture"], row["digest"]) in there]
     for task in tasks:
         for count in drawn.counts:
-            columns = drawn.columns(task, count) | {"data": data}
+            columns = rows.known(drawn.columns(task, count) | {"data": data})
             kept = chosen(known, "calibrate", **columns)
             entry = Entry.of(
                 drawn.conditions(task, count), drawn.spread, data, [Scores.read(r["scores"]) for r in kept]

@@ -24,12 +24,12 @@ class Rows:
 
     A row is one write at the end of the file, under a lock; what a killed process left of a line is removed by whoever
     opens the file or appends to it next. Raises BadInput where the file holds a table of other columns.
-    later: columns that tables once lacked, with what an older one is taken to hold there, "" for what is not known. Such a table
-    is read and gone on with as it is; a row whose key is not what the column that it lacks is taken to hold is refused.
+    later: columns that tables once lacked. An older table is read and gone on with as it is: such columns hold "" there, and
+    tell no rows apart.
     """
 
-    def __init__(self, path: Path, keys: Sequence[str], values: Sequence[str], later: Mapping[str, str] | None = None):
-        self.path, self.keys, self.fields, self.later = path, tuple(keys), (*keys, *values), dict(later or {})
+    def __init__(self, path: Path, keys: Sequence[str], values: Sequence[str], later: Sequence[str] = ()):
+        self.path, self.keys, self.fields, self.later = path, tuple(keys), (*keys, *values), tuple(later)
         self.lacking: tuple[str, ...] = ()  # of `later`, in this file
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path) as f:
@@ -49,32 +49,26 @@ class Rows:
             odd = sorted(set(self.fields) ^ set(there)) or ["their order"]
             raise BadInput(f"{self.path} is a table of other columns ({', '.join(odd)}); give another folder")
         whole = (row for row in reader if all(row.get(k) is not None for k in there))
-        self.rows = [row | {k: self.later[k] for k in self.lacking} for row in whole]
+        self.rows = [row | dict.fromkeys(self.lacking, "") for row in whole]
         self.done = {self._kept(self.keys, [row[k] for k in self.keys]) for row in self.rows}
 
     def _kept(self, names: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
         """Of the texts by these names, those that this file has a column for."""
         return tuple(text for name, text in zip(names, texts) if name not in self.lacking)
 
-    def _key(self, key: Sequence[Any]) -> tuple[str, ...]:
-        texts = [str(k) for k in key]
-        for name, text in zip(self.keys, texts):
-            if name in self.lacking and self.later[name] not in ("", text):
-                raise BadInput(
-                    f"{self.path} is a table of an earlier version, without {name}, of {self.later[name]} alone, not {text}; "
-                    "begin another one, by another --out"
-                )
-        return self._kept(self.keys, texts)
+    def known(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Of these columns those that this file has."""
+        return {name: value for name, value in columns.items() if name not in self.lacking}
 
     def has(self, *key: Any) -> bool:
-        return self._key(key) in self.done
+        return self._kept(self.keys, [str(k) for k in key]) in self.done
 
     def add(self, *row: Any) -> None:
         texts = [f"{v:.5g}" if isinstance(v, float) else str(v) for v in row]
-        done = self._key(texts[: len(self.keys)])
+        done = self._kept(self.keys, texts)
         with _locked(self.path) as f:
             os.write(f, _line(self._kept(self.fields, texts)))
-        self.rows.append(dict(zip(self.fields, texts)) | {k: self.later[k] for k in self.lacking})
+        self.rows.append(dict(zip(self.fields, texts)) | dict.fromkeys(self.lacking, ""))
         self.done.add(done)
 
 

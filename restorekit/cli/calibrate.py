@@ -85,8 +85,8 @@ def calibrate(
     rows = rows_of(journal)
     if "digest" in rows.lacking:
         print(
-            f"restorekit: note: {journal.name} is of an earlier version, which told pictures apart by their names alone; where "
-            "the pictures have changed, give another --out",
+            f"restorekit: note: {journal.name} is of an earlier version, which told pictures apart by their names alone, and no "
+            "--precision; where either has changed, give another --out",
             file=sys.stderr,
         )
     with bar("pictures", "restorations") as show:
