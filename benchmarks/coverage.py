@@ -19,7 +19,7 @@ import torch
 from common import DATA, RESULTS, publish
 
 import restorekit
-from restorekit.bench.coverage import KEYS, LEVEL, Drawn, Held, rows_of, run
+from restorekit.bench.coverage import LEVEL, Drawn, Held, rows_of, run
 from restorekit.bench.coverage_table import HEADER, chosen, entries, judge, table
 from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
@@ -52,10 +52,8 @@ def elsewhere(drawn: Drawn, tasks: list[Task], rows: Rows, own: list[Entry]) -> 
     """Lines with OTHER: intervals calibrated on photographs, on the judging half of other pictures."""
     lines: list[list[object]] = []
     for task in tasks:
-        key = dict(zip(KEYS, drawn.key(task, "", "", drawn.samples)))
-        del key["picture"], key["data"]
         entry = next((e for e in own if e.conditions == drawn.conditions(task, drawn.samples)), None)
-        found = chosen(rows.rows, "judge", **key)
+        found = chosen(rows.rows, "judge", **rows.known(drawn.columns(task, drawn.samples)))
         for data in sorted({row["data"] for row in found} - {entry.data if entry else ""}):
             some = [row for row in found if row["data"] == data]
             if entry is None or np.isnan(entry.ratios[0]) or len(some) < 2:

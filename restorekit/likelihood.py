@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -96,6 +97,10 @@ class Gaussian(Likelihood):
     sigma: float | Tensor
 
     def __post_init__(self) -> None:
+        if not isinstance(self.sigma, Real | Tensor):
+            raise ValueError(
+                f"sigma is a {type(self.sigma).__name__}; give a number, or a tensor: torch.as_tensor(sigma)"
+            )
         s = torch.as_tensor(self.sigma)
         if not bool((s > 0).all()) or not bool(torch.isfinite(s).all()):
             raise ValueError(
