@@ -149,6 +149,17 @@ def test_another_precision_is_drawn_anew(photos: Path, tmp_path: Path) -> None:
     assert scores["fp32"] != scores["bf16"]
 
 
+@pytest.mark.parametrize("op", ["grey", "average:factor=2"])
+def test_pictures_of_which_less_was_measured_than_there_is_are_calibrated(
+    op: str, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "c.json"
+    go("calibrate", "--data", photos, "--task", op, *NOISE, *MMPS, "--samples", 2, "--crop", 16, "--out", out)
+    (entry,) = json.loads(out.read_text())["entries"]
+    assert entry["pictures"] == 11
+    assert 0.5 < entry["judged"]["coverage"] <= 1
+
+
 def test_intervals_lie_around_the_mean_with_the_width_that_is_recorded(tmp_path: Path) -> None:
     y = noisy(tmp_path / "y.tif", "float32")
     go("denoise", y, tmp_path / "o.tif", *NOISE, *MMPS, "--samples", 3, "--level", 0.8, "--calibration", "none")

@@ -203,11 +203,13 @@ class Drawn:
         """(C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
         made, values = self.coded(task, truth)
         at = ((values <= 0) | (values >= 1))[0].numpy()
-        if self.dtype == "float32" or at.ndim != 3 or any(n % m for n, m in zip(shape, at.shape)):
+        whole = at.ndim == 3 and not any(n % m for n, m in zip(shape, at.shape))
+        if self.dtype == "float32" or not whole:
             return np.zeros(shape, bool)
         at = at & (made.operator.mask.numpy() > 0) if isinstance(made.operator, Inpaint) else at
         for axis in (1, 2):
             at = at.repeat(shape[axis] // at.shape[axis], axis)
+        at = np.broadcast_to(at, shape)  # one grey value measures all bands
         size: Any = (0, AROUND, AROUND)
         return np.asarray(ndimage.uniform_filter(at.astype(float), size) > 0.25)
 
