@@ -18,7 +18,7 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Likelihood
 from restorekit.operators.latent import Decoded
 from restorekit.schedule import below
-from restorekit.types import CLEAN, Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
+from restorekit.types import Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
 from restorekit.units import Units, denoiser_in, problem_in, units_of
 
 Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the step)
@@ -253,11 +253,8 @@ def restore(
             steps=steps, sigmas=sigmas, samples=samples, seed=seed, batch=batch, start=start, rng=rng,
         )  # fmt: skip
     solver.check(problem)
-    if samples > 1 and solver.exact and problem.picture_noise() > CLEAN:
-        raise Unsupported(
-            f"{type(solver).__name__} meets the measurement exactly, noise included, so that samples do not differ where "
-            "something was measured; leave out --samples or take `--solver ddnm+`, mmps or pigdm"
-        )
+    if samples > 1:
+        solver.check_draws(problem)
     levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)
     falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too
     if len(levels) < 2 or levels[-1] != 0 or not falls or math.isinf(levels[0]):

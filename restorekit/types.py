@@ -280,6 +280,14 @@ class Solver(ABC):
     def check(self, problem: Problem) -> None:
         """Raise `Unsupported`, naming a way out, if this solver cannot treat the problem."""
 
+    def check_draws(self, problem: Problem) -> None:
+        """Raise `Unsupported`, naming a way out, where several samples would not differ as the posterior says."""
+        if self.exact and problem.picture_noise() > CLEAN:
+            raise Unsupported(
+                f"{type(self).__name__} meets the measurement exactly, noise included, so that samples do not differ where "
+                "something was measured; leave out --samples or take `--solver ddnm+`, mmps or pigdm"
+            )
+
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         """The solver's own noise levels, in units of a picture on [0, 1]."""
         return log_uniform(steps or self.default_steps, 10.0, problem.last_level())

@@ -22,6 +22,7 @@ from torch import Tensor
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.schedule import vp_uniform
+from restorekit.solvers.gains import refuse_uneven
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 STIFF = 0.008  # noise below which the limit binds so often that more steps are needed, up to four times as many
@@ -29,7 +30,11 @@ STIFF = 0.008  # noise below which the limit binds so often that more steps are 
 
 @dataclass(frozen=True, eq=False)
 class DPS(Solver):
-    """One network call and one vector-Jacobian product per step; any operator and likelihood with a gradient."""
+    """One network call and one vector-Jacobian product per step; any operator and likelihood with a gradient.
+
+    Several samples are refused behind linear operators whose gains lie far apart where the noise is low (gains.py): they follow
+    the small gains too little and spread too far there.
+    """
 
     scale: float | None = None  # None: 0.5, 1 being the weight of Bayes; paper: 1, of grad ||y - A x0||
     paper: bool = False  # the published step, and 1000 levels uniform in the DDPM time, for which it was made
@@ -54,6 +59,10 @@ class DPS(Solver):
         if self.paper and not isinstance(problem.likelihood, Gaussian):
             law = problem.likelihood.title
             raise Unsupported(f"dps with paper=true needs Gaussian noise, got {law}; use `--solver dps` without it")
+
+    def check_draws(self, problem: Problem) -> None:
+        if not self.paper:
+            refuse_uneven(problem, "dps", 0.0008, "leave out --samples or take")
 
     def _gradient(self, problem: Problem, denoise: Denoiser, x: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
         """x0; per picture ||y - A x0|| (paper) or -log p(y | x0) (score), (B, 1, 1, 1); its gradient by x."""

@@ -5,10 +5,10 @@ flow version of Tweedie's formula): the measurement corrects the first, fresh no
 next state. Here the state is x = x_t / (1 - t) at the level sigma = t / (1 - t), where the ends are D(x) and (x - D(x)) / sigma, so that
 any denoiser will do, a flow or not.
 Deviations: x0 goes to the minimum of ||y - A x||^2 / sigma_y^2 + lambda ||x - x0||^2 / sigma^2, where the published code takes
-three gradient steps of a length made for one codec; lambda = 1.4, as x0 is an estimate whose own spread that leaves out (1 leaves
-two thirds of the spread; 2 leaves more, and a bias that grows with the number of levels); all of the correction counts, where the
-paper keeps the share t of it, so that hardly anything of the data is left at low noise. paper=True: lambda = 1, that share, and
-28 levels uniform in t, shifted by 4 towards the noise.
+three gradient steps of a length made for one codec; lambda = 1.4, as x0 is an estimate whose own spread that leaves out: less
+of it leaves less of the spread, more of it follows the data less (what 1.4 leaves is in benchmarks/results/posterior.md); all of
+the correction counts, where the paper keeps the share t of it, so that hardly anything of the data is left at low noise.
+paper=True: lambda = 1, that share, and 28 levels uniform in t, shifted by 4 towards the noise.
 """
 
 from __future__ import annotations

@@ -25,7 +25,20 @@ def evenness(operator: LinearOperator, like: Tensor, probes: int = 8) -> float:
     return trace**2 / max(probes * squares * float((seen > 0).sum()), torch.finfo(like.dtype).tiny)
 
 
-def refuse_uneven(problem: Problem, solver: str, share: float) -> None:
+def coherence(operator: LinearOperator, like: Tensor, probes: int = 8) -> float:
+    """How many pixels each independent measured value sums with one sign, about: 1 for masks, 16 for means of 4x4 pixels.
+
+    |A 1|^2 / tr A A', less where gains lie far apart and neighbouring values so say the same (`evenness`).
+    """
+    g = torch.Generator().manual_seed(0)
+    one = torch.ones(1, *operator.image_shape, dtype=like.dtype, device=like.device)
+    z = torch.randint(2, (probes, *like.shape[1:]), generator=g).to(like) * 2 - 1
+    trace = float(operator.adjoint(z).square().sum()) / probes
+    summed = float(operator(one).square().sum()) / max(trace, torch.finfo(like.dtype).tiny)
+    return summed * evenness(operator, like, probes)
+
+
+def refuse_uneven(problem: Problem, solver: str, share: float, otherwise: str = "use") -> None:
     """Raise `Unsupported` where gains lie so far apart, and noise is so low, that steps made for the largest gain miss what
     the smaller ones let through: noise below `share` (1 / evenness - 1), in the unit of the picture.
     """
@@ -36,5 +49,5 @@ def refuse_uneven(problem: Problem, solver: str, share: float) -> None:
     if problem.picture_noise() < least:
         raise Unsupported(
             f"{solver} takes steps too short for the smaller gains of {operator.title} at noise below {least:.2g}; "
-            "use `--solver diffpir` or mmps"
+            f"{otherwise} `--solver diffpir` or mmps"
         )

@@ -4,7 +4,8 @@ loss at x0 itself, so that nothing goes backwards through the network.
     x0_y = x0 - h grad_{x0} -log p(y | x0),    h = 1 / (1 / r_t^2 + |grad|^2 / (2 nll))
 
 r_t is the deviation of x0 given x_t as in PiGDM, the other term the curvature of the loss along its gradient, so that the
-step ends where both balance. Through gains that lie far apart one step is too short for the small ones: refused (gains.py).
+step ends where both balance. Through gains that lie far apart one step is too short for the small ones: refused (gains.py),
+several samples sooner than one answer.
 Deviations: the paper leaves h to be tuned, and keeps the network's noise (x - x0) / sigma, so that each level adds the whole
 step and the result depends on their number; here it is (x - x0_y) / sigma, and most of the noise is fresh, as otherwise
 what y does not see spreads too far. paper=True: h of the published code for super-resolution at its 100 levels of the DDPM
@@ -57,6 +58,10 @@ class MPGD(Solver):
         elif not isinstance(problem.likelihood, Gaussian):
             law = problem.likelihood.title
             raise Unsupported(f"mpgd with paper=true needs Gaussian noise, got {law}; use `--solver dps`")
+
+    def check_draws(self, problem: Problem) -> None:
+        if not self.paper:  # what a step misses keeps too much of its spread before the mean is far off
+            refuse_uneven(problem, "mpgd", 0.013, "leave out --samples or take")
 
     def _step(self, problem: Problem, x0: Tensor, sigma: float) -> Tensor:
         with torch.enable_grad():

@@ -36,12 +36,14 @@ REFUSED = {
     ("dsg", "blur"),
     ("mpgd", "dense"),
     ("dsg", "dense"),
+    ("dps", "blur"),
+    ("pigdm", "average"),  # correlated pixels, taken for independent
 }  # at low noise: steps made for the largest gain miss the others
 SHAPE = (1, 8, 8)
 MASK = (torch.arange(64) % 3 > 0).double().view(SHAPE)
 
 
-FAST = sorted({n for n, s in SOLVERS.items() if s.samples} - {"quadrature", *EXACT, *SLOW})
+FAST = sorted({n for n, s in SOLVERS.items() if s.samples} - {"ep", "quadrature", *EXACT, *SLOW})
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,49 @@ def test_samples_spread_as_the_exact_posterior_at_every_noise(name: str, sigma_y
         assert math.isnan(blind) or 0.5 < blind < 1.4, (operator, prior, found)
 
 
+@pytest.mark.parametrize(
+    ("name", "operator", "refused", "taken"),
+    [
+        ("dps", OPERATORS["blur"](), 0.002, 0.005),
+        ("mpgd", OPERATORS["dense"](), 0.005, 0.01),
+        ("pigdm", ops.BlockAverage(SHAPE, 4), 0.01, 0.05),
+        ("pigdm", ops.BlockAverage(SHAPE, 8), 0.005, 0.05),
+        ("pigdm", ops.BlockAverage(SHAPE, 2), None, 0.01),
+    ],
+)
+def test_samples_that_would_spread_too_widely_are_refused_and_one_answer_is_not(
+    name: str, operator: ops.LinearOperator, refused: float | None, taken: float
+) -> None:
+    prior, solver = GaussianPrior.smooth(SHAPE), SOLVERS[name]()
+    assert len(restore(problem(operator, Gaussian(taken)), prior, solver, samples=2, steps=13).samples) == 2
+    if refused is not None:
+        noisy = problem(operator, Gaussian(refused))
+        with pytest.raises(Unsupported, match=f"{name}.*; leave out --samples or take"):
+            restore(noisy, prior, solver, samples=2, steps=13)
+        assert len(restore(noisy, prior, solver, steps=13).samples) == 1
+
+
+class Willing(PiGDM):
+    def check_draws(self, problem: Problem) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("factor", "sigma_y", "wide"), [(2, 0.01, False), (4, 0.01, True), (8, 0.005, True), (4, 0.05, False)]
+)
+def test_pigdm_refuses_what_spreads_more_than_1_3_times_as_widely(factor: int, sigma_y: float, wide: bool) -> None:
+    exam = GaussianExam(ops.BlockAverage(SHAPE, factor), sigma_y, PRIORS["random"]())
+    found = measure(exam, Willing(), size=Size(6, 99))[0]
+    assert (found.spread_measured.value > 1.3) is wide
+    assert found.spread_unmeasured.value < 1.3
+    y = exam.draw(1, 0)[1]
+    if wide:
+        with pytest.raises(Unsupported, match="sums of"):
+            PiGDM().check_draws(exam.problem(y))
+    else:
+        PiGDM().check_draws(exam.problem(y))
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_what_meets_noise_exactly_gives_one_answer_of_it(name: str) -> None:
     prior, noisy, clean = GaussianPrior.smooth(SHAPE), Gaussian(0.01), Gaussian(1e-3)
@@ -82,16 +127,15 @@ def test_dps_takes_more_steps_where_noise_is_low() -> None:
     assert [levels(s) for s in (0.1, 0.008, 0.004, 0.002, 1e-4)] == [200, 200, 400, 800, 800]
 
 
-@pytest.mark.parametrize("sigma_y", [0.1, 0.3])
-@pytest.mark.parametrize("operator", ["denoise", "inpaint"])
+@pytest.mark.parametrize("sigma_y", [0.002, 0.05, 0.3])
+@pytest.mark.parametrize("operator", OPERATORS)
 def test_vds_finds_the_posterior_mean(operator: str, sigma_y: float) -> None:
-    """Root mean square in deviations of the pixels; under a prior that its noise widens it was 0.3 to 2.2 off."""
+    """Root mean square in deviations, where something was measured and where not: Adam alone was up to 2.6 off, at means, a blur
+    and sums at low noise."""
     for prior in PRIORS:
         exam = GaussianExam(OPERATORS[operator](), sigma_y, PRIORS[prior]())
-        y = exam.draw(1, 0)[1]
-        found = restore(exam.problem(y), exam.prior, VDS()).samples.flatten(1)
-        off = (found - exam.mean(y)) / exam.covariance(y)[0].diagonal().sqrt()
-        assert float(off.square().mean().sqrt()) < 0.05
+        found = measure(exam, VDS(), size=Size(1, 1))[0]
+        assert all(e.value < 0.05 for e in (found.error_measured, found.error_unmeasured) if e.value == e.value)
 
 
 def _operators() -> dict[str, Any]:

@@ -215,22 +215,32 @@ def energy(truth: Truth, x: Tensor, seed: int) -> Figure:
 
 
 def distances(truth: Truth, x: Tensor, seed: int) -> tuple[Figure, Figure]:
-    """W2 of the samples, with the error that one set of exact draws has, and the mean of such sets."""
+    """W2 of the samples and the mean of FLOORS sets of exact draws.
+
+    The error of the first is what the measurements differ by, and not below what one set of exact draws has by chance:
+    a sampler far off may be further off for one measurement than for another, which exact draws never are.
+    """
     of = _fitted if truth.normal else _sliced
-    floors = torch.tensor([of(truth, truth.exact(x.shape[1], seed + 20 + i), seed) for i in range(FLOORS)])
-    error = float(floors.std())
-    return Figure(of(truth, x, seed), error), Figure(float(floors.mean()), error / FLOORS**0.5)
+    floors = torch.tensor([of(truth, truth.exact(x.shape[1], seed + 20 + i), seed).value for i in range(FLOORS)])
+    chance, found = float(floors.std()), of(truth, x, seed)
+    return Figure(found.value, max(found.error, chance)), Figure(float(floors.mean()), chance / FLOORS**0.5)
 
 
-def _fitted(truth: Truth, x: Tensor, seed: int) -> float:
-    """Between Gaussians; the covariance is the same for every y, so deviations are pooled."""
-    m, exact = x.mean(1), truth.covariance[0]
-    deviations = (x - m[:, None]).flatten(0, 1)
-    found = deviations.T @ deviations / (len(x) * (x.shape[1] - 1))
-    root = _half_power(exact)
-    bures = float((found + exact).trace() - 2 * _half_power(root @ found @ root).trace())
-    off = float((m - truth.mean).square().sum(1).mean())
-    return math.sqrt((off + max(0.0, bures)) / float(exact.trace()))
+def _fitted(truth: Truth, x: Tensor, seed: int) -> Figure:
+    """Between Gaussians; the covariance is the same for every y, so deviations are pooled. Its error is a jackknife's."""
+    m, exact, g = x.mean(1), truth.covariance[0], len(x)
+    own = (x - m[:, None]).mT @ (x - m[:, None]) / (x.shape[1] - 1)
+    off, root = (m - truth.mean).square().sum(1), _half_power(exact)
+
+    def pooled(found: Tensor, off: Tensor) -> float:
+        bures = float((found + exact).trace() - 2 * _half_power(root @ found @ root).trace())
+        return math.sqrt((float(off) + max(0.0, bures)) / float(exact.trace()))
+
+    without = torch.tensor(
+        [pooled((own.sum(0) - own[i]) / (g - 1), (off.sum() - off[i]) / (g - 1)) for i in range(g if g > 1 else 0)]
+    )
+    error = math.sqrt((g - 1) * float(without.var(correction=0))) if g > 1 else 0.0
+    return Figure(pooled(own.mean(0), off.mean()), error)
 
 
 def _half_power(c: Tensor) -> Tensor:
@@ -238,11 +248,11 @@ def _half_power(c: Tensor) -> Tensor:
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
-def _sliced(truth: Truth, x: Tensor, seed: int) -> float:
+def _sliced(truth: Truth, x: Tensor, seed: int) -> Figure:
     """Root mean square over 64 directions, against as many exact draws."""
     g, n = torch.Generator().manual_seed(seed), x.shape[2]
     v = torch.randn(n, 64 if n > 1 else 1, generator=g, dtype=F64)
     v = v / v.norm(dim=0)
     a, b = ((t @ v).sort(1).values for t in (x, truth.exact(x.shape[1], seed + 10)))
     variance = truth.covariance.diagonal(dim1=1, dim2=2).mean(1)
-    return float(((a - b).square().mean((1, 2)) / variance).mean().sqrt())
+    return _root(_mean((a - b).square().mean((1, 2)) / variance))

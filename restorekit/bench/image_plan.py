@@ -110,7 +110,7 @@ def plan(
         for (text, solver), prior in product(made.items(), priors):
             known = (task, clean.pixels.shape, text, prior.prior)
             if known not in fitting:
-                fitting[known], reasons = _fitting(solver, problem, prior, steps, nfe)
+                fitting[known], reasons = _fitting(solver, problem, prior, steps, nfe, samples)
                 what = text if prior.prior is None else f"{text} with {prior.label.partition('@')[0]}"
                 for reason in reasons:
                     refused[Refused(task.text, what, reason)] = None
@@ -128,12 +128,14 @@ def plan(
 
 
 def _fitting(
-    solver: Solver, problem: Problem, prior: LoadedName, steps: Sequence[int], nfe: Sequence[int]
+    solver: Solver, problem: Problem, prior: LoadedName, steps: Sequence[int], nfe: Sequence[int], samples: int
 ) -> tuple[list[int], list[str]]:
     """The numbers of levels to run, and why others are not."""
     try:
         problem = prior.seen(problem)
         solver.check(problem)
+        if samples > 1 and solver.samples:
+            solver.check_draws(problem)
     except BadInput as error:
         return [], [_line(error)]
     found = list(_counts(solver, problem, steps, nfe))

@@ -81,7 +81,9 @@ def calibrate(
     kept = sum(truth.half == "calibrate" for truth in some)
     check_count(kept, 0.5, "--data")
     for one in tasks:
-        made.check(drawn.problem(one, some[0]))
+        problem = drawn.problem(one, some[0])
+        made.check(problem)
+        made.check_draws(problem)
     rows = rows_of(journal)
     if "digest" in rows.lacking:
         print(

@@ -24,7 +24,7 @@ from restorekit.report.comparison import render
 from restorekit.report.measured import measurement_shown
 from restorekit.report.results import Comparison, Refusal, Result
 from restorekit.solvers.from_text import solver as solver_of
-from restorekit.types import Denoiser, Latent, Solver
+from restorekit.types import Denoiser, Latent, Problem, Solver
 
 # Beside the two that a task was tuned with, the first of these that take the problem, cheap ones first.
 FURTHER = ("ddrm", "pigdm", "quadrature", "mmps", "vds", "daps")
@@ -53,7 +53,7 @@ class Contest(Measured):
         fits, outcomes = list[Contestant](), dict[str, Result | Refusal]()
         for one in self.contestants:
             try:
-                one.solver.check(problem)
+                self._check(one.solver, problem)
                 fits.append(one)
             except BadInput as error:
                 outcomes[one.text] = Refusal(one.text, _line(error))
@@ -69,6 +69,12 @@ class Contest(Measured):
         if len(refusals) == len(outcomes):
             raise BadInput(f"no solver gave a result, nothing was written ({'; '.join(refusals)})")
         self._write([outcomes[one.text] for one in self.contestants], truth)
+
+    def _check(self, solver: Solver, problem: Problem) -> None:
+        """Raise `Unsupported` where the solver does not take the problem, or not for so many samples."""
+        solver.check(problem)
+        if self.samples > 1 and solver.samples:
+            solver.check_draws(problem)
 
     def _say(self, outcomes: Iterable[Result | Refusal], said: set[str]) -> None:
         """On stderr, what refused and has not been `said` yet."""
@@ -106,10 +112,10 @@ class Contest(Measured):
         chosen = {task.solver: task.steps}
         chosen.setdefault(task.sampler, task.sampler_steps)
         found = [Contestant(text, solver_of(text), self.steps or steps) for text, steps in chosen.items()]
-        for text in FURTHER:
+        for text in (text for text in FURTHER if text not in chosen):
             one = Contestant(text, solver_of(text), self.steps)
             try:
-                one.solver.check(self.seen)
+                self._check(one.solver, self.seen)
                 found.append(one)
             except Unsupported:
                 continue

@@ -33,4 +33,6 @@ def solvers() -> None:
         "calls: network calls per sample by default; gradients: vector-Jacobian products per call; W2: distance from the exact"
     )
     print("posterior over that of as many exact draws, and coverage of 90 % intervals, on the Gaussian problems of")
-    print("`restorekit bench posterior` (exact: 1 and 0.9); for --noise other than Gaussian run it yourself")
+    print(
+        "`restorekit bench posterior` (exact: 1 and 0.9; smc, exchange, enkg at noise 0.05 alone); for other noise laws run it yourself"
+    )

@@ -63,6 +63,8 @@ def tune(
     for clean in clean_pictures([data], crop, pictures):
         problem = task.measure(clean.pixels, clean.name, seed)
         made.check(problem)
+        if count > 1:
+            made.check_draws(problem)
         there = replace(problem, y=problem.y.to(place), operator=problem.operator.to(place))
         trials.append(bench.Trial(clean.name, clean.pixels, there))
     tuning.rungs(len(trials))
