@@ -37,6 +37,7 @@ _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64
 _HOLDS = {"PNG": {"uint8", "uint16"}, "JPEG": {"uint8"}, "BMP": {"uint8"}, "WEBP": {"uint8"}}
 _HOLDS["TIFF"] = {*_INTEGERS, "float16", "float32", "float64"}
 _FULL = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+LOSSY = ("JPEG",)  # WebP is written without loss
 _WITH_ALPHA = {"PNG", "TIFF", "WEBP"}
 _LUMA = np.array([0.299, 0.587, 0.114])
 

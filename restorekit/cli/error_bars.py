@@ -46,7 +46,7 @@ def found_for(option: str, level: float, prior: Prior, wanted: Conditions, refus
         return Calibration.read(path).find(wanted, prior.sha256, level, path.name)
     except Uncalibrated as error:
         if option == "auto":
-            return uncalibrated(level, f"{error}; `restorekit calibrate` makes one")
+            return uncalibrated(level, f"{error}; `restorekit calibrate` makes one" if refused is None else refused)
         raise BadInput(f"--calibration {path}: {error}; calibrate for it, or give --calibration auto") from None
     except BadInput as error:
         raise BadInput(f"{error}; or give --calibration none") from None
@@ -71,7 +71,7 @@ def refusal(prior: Prior, noise: str, flips: int, coarse: bool, start: bool, imp
     if isinstance(prior, LatentPrior) or (isinstance(law, Gamma) and law.domain == "log"):
         return f"prior {prior.spec.name} is none of pictures"
     if flips > 1 or coarse or start:
-        return "it is made without --flips, --coarse, --start and --begin"
+        return "they are for runs without --flips, --coarse, --start and --begin"
     return "impulses were found" if impulses else None
 
 
@@ -88,14 +88,18 @@ def write(target: Path, result: Restoration, found: Found, like: io.Picture, ope
     """`files` of the samples of a result; what the record says of them."""
     mean, std_tif, std_png, *ends = files(target)
     io.write(mean, result.mean.float().cpu().numpy(), like)
-    said = _write_std(std_tif, std_png, result.std.float().cpu().numpy(), like)
+    span = io.output_span(like, io.output_dtype(target, like.dtype, None))
+    said = _write_std(std_tif, std_png, result.std.float().cpu().numpy(), like, span)
     _write_interval(ends, target, result.samples.float().cpu().numpy(), found.interval, like, operator)
     return said | record(found)
 
 
-def _write_std(tif: Path, png: Path, std: Array, like: io.Picture) -> dict[str, Any]:
-    """(C, H, W), white = 1, in values of the file, NaN where there is no data; and as a picture, white where it is largest."""
-    low, high = like.span
+def _write_std(tif: Path, png: Path, std: Array, like: io.Picture, span: tuple[float, float]) -> dict[str, Any]:
+    """(C, H, W), white = 1, in values of OUT, NaN where there is no data; and as a picture, white where it is largest.
+
+    span: the values of OUT, which may be of another type than IN, that are black and white.
+    """
+    low, high = span
     std = (std * (high - low)).astype(np.float32)
     info, empty = io.beside(like, std.shape[1:]), None
     shown, marked = std.mean(0, keepdims=True), info
@@ -105,7 +109,7 @@ def _write_std(tif: Path, png: Path, std: Array, like: io.Picture) -> dict[str, 
     io.write(tif, std, io.Picture(std, "float32", info=marked, empty=empty))
     white = float(shown.max()) or 1.0
     io.write(png, shown / white, io.Picture(shown, "uint8", (0.0, 255.0), info=info), "uint8")
-    return {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
+    return {"std_unit": f"values of OUT over {low:g}..{high:g}", "std_png_white": white}
 
 
 def _write_interval(

@@ -83,6 +83,10 @@ class Job(Measured):
             warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
         bars = None if one else self._intervals(solver, steps)
         warnings += [bars.note] if bars is not None and bars.note else []
+        if bars is not None and io.FORMATS[self.target.suffix.lower()] in io.LOSSY:
+            warnings.append(
+                f"{self.target}: its compression moves OUT_low and OUT_high; .png and .tif hold them as they are"
+            )
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
         if self._untouched:
             print(
