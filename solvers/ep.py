@@ -29,6 +29,7 @@ from torch import Tensor
 from restorekit.errors import Unsupported
 from restorekit.likelihood import Likelihood
 from restorekit.operators.base import dot
+from restorekit.operators.diagonal import Identity
 from restorekit.schedule import log_uniform
 from restorekit.solvers.data_step import gaussian
 from restorekit.solvers.mmps import _System
@@ -76,7 +77,11 @@ class EP(Solver):
         return named(self.sampler).calls(len(sigmas) - 1)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        first = max(5 * problem.picture_noise(), 4 * self.prior_std)
+        noise = problem.picture_noise()
+        if not isinstance(problem.operator, Identity):
+            first = 10.0
+        else:  # the higher, the less J is a covariance; but what is masked is known from its neighbours alone
+            first = 5 * noise if problem.mask is None else max(5 * noise, 4 * self.prior_std)
         return log_uniform(steps or self.default_steps, first, problem.last_level(0.2, most=0.02))
 
     def check(self, problem: Problem) -> None:
