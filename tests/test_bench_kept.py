@@ -77,7 +77,7 @@ def test_mmps_is_nowhere_farther_off_than_azula() -> None:
     cells = {key[:3] for key in kept}
     assert len(cells) == 70
     for cell in cells:
-        ours, theirs = kept[*cell, "mmps"], kept[*cell, "azula-mmps"]
+        ours, theirs = kept[(*cell, "mmps")], kept[(*cell, "azula-mmps")]
         error = math.hypot(float(ours["w2_se"]), float(theirs["w2_se"]))
         assert float(ours["w2"]) - float(theirs["w2"]) <= 2 * error, cell
 
