@@ -19,20 +19,22 @@ import torch
 from common import DATA, RESULTS, publish
 
 import restorekit
-from restorekit.bench.coverage import KEYS, LEVEL, Drawn, Held, rows_of, run
+from restorekit.bench.coverage import LEVEL, Drawn, Held, rows_of, run
 from restorekit.bench.coverage_table import HEADER, chosen, entries, judge, table
 from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
+from restorekit.heap import keep_freed_memory
 from restorekit.priors.library import load_prior
 from restorekit.solvers.from_text import solver
 from restorekit.uncertainty.calibration import Calibration, Entry, beside
 
 PHOTOS = "photos256-test.zip"
+DTYPES = ("uint8", "uint16", "float32")
 TASKS = (
     "denoise@gaussian:0.05", "denoise@gaussian:0.01", "denoise@gaussian:0.1", "inpaint:mask=random:0.5@gaussian:0.02",
-    "blur:kernel=gaussian:1.6@gaussian:0.02", "denoise@gaussian:0.02", "average:factor=2@gaussian:0.02",
+    "blur:kernel=gaussian:1.6@gaussian:0.02", "denoise@gaussian:0.02", "average:factor=2@gaussian:0.02", "grey@gaussian:0.02",
 )  # fmt: skip
-OTHER = ("task", "noise", "pictures", "samples", "judging", "coverage", "width")
+OTHER = ("task", "noise", "file", "pictures", "samples", "judging", "coverage", "width")
 parser = argparse.ArgumentParser()
 parser.add_argument("--prior", default="natural-fast")
 parser.add_argument("--data", default=PHOTOS, help="a zip or folder in $RESTOREKIT_DATA")
@@ -41,6 +43,7 @@ parser.add_argument("--pictures", type=int, help="of each half")
 parser.add_argument("--dtype", default="uint8")
 parser.add_argument("--samples", type=int, default=8)
 parser.add_argument("--crop", type=int, default=64)
+parser.add_argument("--precision", default="auto")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--table", action="store_true", help="draw nothing")
 
@@ -49,24 +52,23 @@ def elsewhere(drawn: Drawn, tasks: list[Task], rows: Rows, own: list[Entry]) -> 
     """Lines with OTHER: intervals calibrated on photographs, on the judging half of other pictures."""
     lines: list[list[object]] = []
     for task in tasks:
-        key = dict(zip(KEYS, drawn.key(task, "", "", drawn.samples)))
-        del key["picture"], key["data"]
         entry = next((e for e in own if e.conditions == drawn.conditions(task, drawn.samples)), None)
-        found = chosen(rows.rows, "judge", **key)
+        found = chosen(rows.rows, "judge", **rows.known(drawn.columns(task, drawn.samples)))
         for data in sorted({row["data"] for row in found} - {entry.data if entry else ""}):
             some = [row for row in found if row["data"] == data]
             if entry is None or np.isnan(entry.ratios[0]) or len(some) < 2:
                 continue
             j = judge(some, entry.ratio(LEVEL))
             held = f"{j.coverage:.3f} ± {j.error:.3f}"
-            lines.append([task.op, task.noise, data, drawn.samples, j.pictures, held, f"{j.width:.3f}"])
+            lines.append([task.op, task.noise, drawn.dtype, data, drawn.samples, j.pictures, held, f"{j.width:.3f}"])
     return lines
 
 
 def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    prior = load_prior(options.prior)
+    keep_freed_memory()
+    prior = load_prior(options.prior, precision=options.precision)
     drawn = Drawn(prior=prior, solver=solver("mmps"), samples=options.samples, dtype=options.dtype)
     tasks = [Task.of(text) for text in options.task or TASKS]
     rows = rows_of(RESULTS / "coverage_rows.csv")
@@ -76,16 +78,19 @@ def main() -> None:
     tables = []
     data = f"{PHOTOS} crop {options.crop}"
     for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):
-        of = replace(drawn, prior=load_prior(name))
-        own = [e for e in entries(of, [Task.of(t) for t in TASKS], data, rows) if not np.isnan(e.ratios[0])]
+        prior, own, lines = load_prior(name), [], []
+        for dtype in DTYPES:
+            of, all_tasks = replace(drawn, prior=prior, dtype=dtype), [Task.of(t) for t in TASKS]
+            own += [e for e in entries(of, all_tasks, data, rows) if not np.isnan(e.ratios[0])]
+            lines += elsewhere(of, all_tasks, rows, own)
         tables.append((f"{name}: intervals of {LEVEL:.0%}, on the pictures that did not calibrate", HEADER, table(own)))
-        if lines := elsewhere(of, [Task.of(t) for t in TASKS], rows, own):
+        if lines:
             tables.append((f"{name}: pictures of another kind, by the same calibration", OTHER, lines))
         kept = [e for e in own if e.judged]
         if kept:
-            Calibration(name, of.prior.sha256, tuple(kept), restorekit.__version__).write(beside(of.prior.path))
+            Calibration(name, prior.sha256, tuple(kept), restorekit.__version__).write(beside(prior.path))
     what = (
-        f"The middle {options.crop}x{options.crop} of pictures, measured as files of 8 bits, {options.samples} samples of mmps. "
+        f"The middle {options.crop}x{options.crop} of pictures, measured as files of integers or floats, {options.samples} samples of mmps. "
         "Coverage: mean over pictures ± its standard error. Thirds are of all pixels: of brightness, and of the standard deviation "
         "in 5x5 pixels around. Width: mean, white is 1. Uncalibrated: mean ± t sqrt(1 + 1/K) std of the same samples. With n "
         "pictures that calibrate, what is aimed at is (n + 1)/n times the level, which guarantees the level; see docs/uncertainty.md."

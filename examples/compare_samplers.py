@@ -6,6 +6,8 @@ Writes compare_samplers.png. `restorekit compare` makes a page of the same for a
 
 from __future__ import annotations
 
+import argparse
+
 import torch
 from skimage import data
 
@@ -14,10 +16,14 @@ from restorekit.metrics import coverage, psnr, spread_skill
 from restorekit.operators import Inpaint
 from restorekit.solvers.from_text import solver
 
-SHAPE, SAMPLES, CALLS = (3, 64, 64), 4, 50
+SHAPE, SAMPLES = (3, 64, 64), 4
 SAMPLERS = ("diffpir", "ddrm", "ddnm+:travel=5x2", "pigdm", "mmps", "daps")
 
+parser = argparse.ArgumentParser()
+parser.add_argument("--calls", type=int, default=50, help="of the network, about so many for each sample")
+
 if __name__ == "__main__":
+    calls = parser.parse_args().calls
     truth = torch.tensor(data.astronaut()[8:72, 186:250] / 255.0).float().permute(2, 0, 1)
     rng = torch.Generator().manual_seed(0)
     mask = (torch.rand(1, *SHAPE[1:], generator=rng) < 0.3).float()
@@ -25,12 +31,12 @@ if __name__ == "__main__":
     problem = Problem(noise.sample(operator(truth[None]), rng) * mask, operator, noise)
     prior = load_prior("natural-fast")
 
-    print(f"70 % of the pixels missing, noise 0.02, {SAMPLES} samples of about {CALLS} calls each")
+    print(f"70 % of the pixels missing, noise 0.02, {SAMPLES} samples of about {calls} calls each")
     print(f"{'solver':17} {'calls':>5} {'seconds':>8} {'sample':>7} {'mean':>6} {'spread/error':>13} {'in 90 %':>8}")
     panels = [truth, problem.y[0]]
     for text in SAMPLERS:
         made = solver(text)
-        steps = max(n for n in range(1, CALLS + 1) if made.calls(made.schedule(problem, n)) <= CALLS)
+        steps = max(n for n in range(1, calls + 1) if made.calls(made.schedule(problem, n)) <= calls)
         result = restore(problem, prior, made, steps=steps, samples=SAMPLES)
         samples, x = result.samples.numpy().clip(0, 1), truth.numpy()
         quality = f"{psnr(samples[0], x):7.2f} {psnr(samples.mean(0), x):6.2f}"

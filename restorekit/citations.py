@@ -147,4 +147,11 @@ CITATIONS = {
   journal={arXiv preprint arXiv:2409.20175},
   year={2024}
 }""",
+    "ep": """@inproceedings{minka2001ep,
+  title={Expectation Propagation for Approximate {Bayesian} Inference},
+  author={Minka, Thomas P.},
+  booktitle={Uncertainty in Artificial Intelligence},
+  pages={362--369},
+  year={2001}
+}""",
 }

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
+from restorekit.likelihood import Likelihood
 from restorekit.operators.latent import Decoded
 from restorekit.schedule import below
 from restorekit.types import Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
@@ -89,6 +91,28 @@ def _check_shape(problem: Problem) -> None:
         raise BadInput(f"y is {tuple(y.shape)}, {name} gives {tuple(given.shape)}; reshape y or mend image_shape")
     if given.dtype != y.dtype:
         raise BadInput(f"y is {y.dtype}, {name} gives {given.dtype} of such pictures; take {cast}")
+
+
+def _check_values(problem: Problem) -> None:
+    """Refuse what is no number, and a law of one's own that does not give a number for each value."""
+    y, law = problem.y, problem.likelihood
+    if bad := int((~torch.isfinite(y)).sum()):
+        raise BadInput(
+            f"y holds NaN or infinity, {bad} of {y.numel()} values; fill them, or mask them: Problem(mask=...)"
+        )
+    with torch.enable_grad():
+        mean = y.detach().clone().requires_grad_(True)
+        terms: dict[str, Any] = {"unit_nll": law.unit_nll(y.detach(), mean)}
+    with suppress(Unsupported):
+        terms["information"] = law.information(y)
+    for name, found in terms.items():
+        if not isinstance(found, Tensor) or found.shape != y.shape or found.dtype != y.dtype:
+            given = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise BadInput(
+                f"{name} of {law.title} gives {given} for {y.dtype} {tuple(y.shape)}; it must give a number for each value of y"
+            )
+    if not terms["unit_nll"].requires_grad and type(law).gradient is Likelihood.gradient:
+        raise BadInput(f"unit_nll of {law.title} has no gradient (detach or numpy inside); write it in torch")
 
 
 def _started(levels: Sequence[float], start: float, problem: Problem) -> list[float]:
@@ -188,9 +212,14 @@ def restore(
     the fewer calls are made, and the more of that picture stays.
     rng: where the noise comes from, `streams` if not told.
     With a prior that knows other numbers than pictures on [0, 1] the solver, `sigmas` and `start`, work in its units (`units.py`).
-    Raises `Unsupported` where solver and problem do not fit or a denoiser has no gradient that is needed, `BadInput` where
+    Raises `BadInput` where a part is none, `Unsupported` where solver and problem do not fit or a denoiser has no gradient that is needed, `BadInput` where
     shapes or dtypes do not fit, also of what the denoiser gives, and where the run diverges.
     """
+    if not isinstance(solver, Solver):
+        what = f"the class {solver.__name__}" if isinstance(solver, type) else f"a {type(solver).__name__}"
+        raise BadInput(f"solver is {what}; make one, such as DiffPIR()")
+    if not callable(denoise) and not isinstance(denoise, Latent):
+        raise BadInput(f"the denoiser is a {type(denoise).__name__}; give a prior, such as load_prior({denoise!r})")
     if len(problem.y) != 1:
         raise BadInput(
             f"restore takes one measurement of shape (1, ...), got a batch of {len(problem.y)}; loop over them"
@@ -199,12 +228,15 @@ def restore(
         raise BadInput(f"steps={steps}: at least one noise level is needed")
     if batch is not None and batch < 1:
         raise BadInput(f"batch={batch}: at least one sample at a time")
-    if samples < 1 or (samples > 1 and not solver.samples):
+    if samples < 1:
+        raise BadInput(f"samples={samples}: at least one")
+    if samples > 1 and not solver.samples:
         name = type(solver).__name__
         raise BadInput(
             f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as diffpir"
         )
     _check_shape(problem)
+    _check_values(problem)
     if begin is not None and not isinstance(begin, Tensor):
         raise BadInput(f"begin is a {type(begin).__name__}; make it a tensor: torch.as_tensor(begin)")
     if begin is not None and tuple(begin.shape) != (samples, *problem.operator.image_shape):

@@ -14,21 +14,17 @@ import hashlib
 import json
 import math
 import os
-import secrets
-import shutil
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from restorekit import codecs
+from restorekit.atomic import atomic, check_target
 from restorekit.dtype import alpha_as, from_unit
 from restorekit.errors import BadInput
-from restorekit.nodata import Empty, empty_at, filled, hidden, nodata_of, parts_of, resized
+from restorekit.nodata import Empty, empty_at, filled, hidden, nodata_of, parts_of, place_of, resized
 from restorekit.orientation import as_shown, as_stored, turned
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
@@ -41,6 +37,7 @@ _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64
 _HOLDS = {"PNG": {"uint8", "uint16"}, "JPEG": {"uint8"}, "BMP": {"uint8"}, "WEBP": {"uint8"}}
 _HOLDS["TIFF"] = {*_INTEGERS, "float16", "float32", "float64"}
 _FULL = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+LOSSY = ("JPEG",)  # WebP is written without loss
 _WITH_ALPHA = {"PNG", "TIFF", "WEBP"}
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -161,7 +158,7 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
             warnings.append(f"{path}: written without its mask; .tif holds it")
     if kind in codecs.ORIENTED and "orientation" in info:
         raw, alpha, info = turned(raw, alpha, info, as_stored)
-    with _atomic(path) as handle:
+    with atomic(path) as handle:
         codecs.save(handle, kind, raw, alpha, info)
     if os.path.exists(f"{path}.msk"):
         warnings.append(f"{path}.msk: of an earlier file; it masks this one too, so move it away")
@@ -169,8 +166,10 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
 
 
 def beside(like: Picture, size: tuple[int, int]) -> dict[str, Any]:
-    """The `info` of a picture of (H, W) pixels that is to lie on a result for `like`: its orientation and its mask."""
+    """The `info` of a picture of (H, W) pixels that is to lie on a result for `like`: its orientation, its mask and its place
+    on the map, not what the file says of its values."""
     info = {"orientation": like.info["orientation"]} if "orientation" in like.info else {}
+    info |= {"tiff_tags": place} if (place := place_of(like.info)) and size == like.pixels.shape[1:] else {}
     empty = resized(like.pixels.shape[1:], size, like.alpha, {}, like.empty)[2]
     return info if empty is None or not empty.where.any() else info | {"mask": ~empty.where}
 
@@ -230,7 +229,7 @@ def kernel_pixels(path: Path) -> np.ndarray:
 def write_text(path: PathLike, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     check_target(Path(path))
-    with _atomic(Path(path)) as handle:
+    with atomic(Path(path)) as handle:
         handle.write(text.encode())
 
 
@@ -252,10 +251,6 @@ def sha256(path: PathLike) -> str:
         while block := handle.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def one_line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -289,44 +284,6 @@ def check_source(path: Path, empty: bool = False) -> None:
         raise BadInput(f"{path}: no permission to read it; change its mode or owner")
     if not empty and os.path.getsize(path) == 0:
         raise BadInput(f"{path}: the file is empty (0 bytes); get a fresh copy")
-
-
-def check_target(path: PathLike) -> None:
-    """Raise BadInput where a file cannot be put at `path`: no folder, a device, no permission, too long a name."""
-    target = os.path.realpath(path)
-    folder, exists = os.path.dirname(target), os.path.exists(target)
-    if os.path.isdir(target):
-        raise BadInput(f"{path}: this is a folder; give a file name")
-    if not os.path.isdir(folder):
-        raise BadInput(f"{path}: there is no folder {folder}; make it first")
-    # Replacing a device such as /dev/null would remove it.
-    if exists and not os.path.isfile(target):
-        raise BadInput(f"{path}: this is a device, not a file; give a file name")
-    if not os.access(folder, os.W_OK | os.X_OK) or (exists and not os.access(target, os.W_OK)):
-        raise BadInput(f"{path}: no permission to write it; choose another folder or change the mode")
-    if len(os.fsencode(os.path.basename(target))) > 255:
-        raise BadInput(f"{path}: the name is too long; use at most 255 bytes")
-
-
-@contextmanager
-def _atomic(path: Path) -> Iterator[BinaryIO]:
-    """A new file in the folder of `path` that takes its place once written without an error, and vanishes otherwise."""
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.tmp{target.suffix}")
-    try:
-        with open(temporary, "x+b") as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    except BadInput:
-        raise
-    except (OSError, ValueError, OverflowError, struct.error) as error:
-        raise BadInput(f"{path}: not written ({one_line(error)}); mend that or choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _load(path: Path, holes: bool = False) -> codecs.Decoded:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from restorekit import io
+from restorekit.atomic import one_line
 from restorekit.errors import BadInput
 
 ARCHIVES = (".npz", ".mat")
@@ -32,7 +33,7 @@ def read_kernel(path: io.PathLike) -> np.ndarray:
         except NotImplementedError:  # what SciPy says of MATLAB 7.3, which is HDF5
             raise BadInput(f"{name}: MATLAB 7.3; save it with -v7, or the kernel as .csv") from None
         except Exception as error:
-            raise BadInput(f"{name}: no readable kernel, it may be damaged ({io.one_line(error)})") from error
+            raise BadInput(f"{name}: no readable kernel, it may be damaged ({one_line(error)})") from error
     elif suffix in io.FORMATS:
         kernel = io.kernel_pixels(source)
     else:

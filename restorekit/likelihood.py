@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -84,8 +85,8 @@ class Likelihood(ABC):
         """Fisher information about the mean, per value: 1 / variance of the noise there, for all laws here."""
         raise Unsupported(f"{type(self).__name__} does not say how noisy it is; use `--solver dps`")
 
-    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
-        """argmin_x nll(y, x) + (weight / 2) (x - v)^2, per value, where it has a closed form."""
+    def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
+        """argmin_x nll(y, x) + (weight / 2) (x - v)^2, per value, where it has a closed form; a weight, or one for each value."""
         raise Unsupported(f"{type(self).__name__} noise has no closed proximal step; use `--solver dps`")
 
 
@@ -96,6 +97,10 @@ class Gaussian(Likelihood):
     sigma: float | Tensor
 
     def __post_init__(self) -> None:
+        if not isinstance(self.sigma, Real | Tensor):
+            raise ValueError(
+                f"sigma is a {type(self.sigma).__name__}; give a number, or a tensor: torch.as_tensor(sigma)"
+            )
         s = torch.as_tensor(self.sigma)
         if not bool((s > 0).all()) or not bool(torch.isfinite(s).all()):
             raise ValueError(
@@ -111,7 +116,7 @@ class Gaussian(Likelihood):
     def information(self, mean: Tensor) -> Tensor:
         return (1 / torch.as_tensor(self.sigma, dtype=mean.dtype, device=mean.device) ** 2).expand_as(mean)
 
-    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+    def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
         precision = 1 / torch.as_tensor(self.sigma, dtype=v.dtype, device=v.device) ** 2
         return (precision * y + weight * v) / (precision + weight)
 
@@ -141,7 +146,7 @@ class Poisson(Likelihood):
     def information(self, mean: Tensor) -> Tensor:
         return self.peak / mean.clamp(min=1 / self.peak)
 
-    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+    def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
         b, c = v - self.peak / weight, self.peak * y.clamp(min=0) / weight  # x^2 - b x - c = 0
         root = (b**2 + 4 * c).sqrt()
         return torch.where(b > 0, 0.5 * (b + root), 2 * c / (root - b).clamp(min=1e-30))  # no difference of near equals
@@ -208,7 +213,7 @@ class Gamma(Likelihood):
             return mean + speckle.log()
         return mean * (speckle.sqrt() if self.domain == "amplitude" else speckle)
 
-    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+    def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
         """Closed in the log domain: looks (1 - e^(u - s)) + weight (s - v) = 0 by 30 safeguarded Newton steps."""
         if self.domain != "log":
             raise Unsupported(
@@ -266,7 +271,7 @@ class Moved(Likelihood):
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
         return (self.law.sample(self._back(mean), generator) - self.offset) / self.gain
 
-    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+    def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
         return (self.law.prox(self._back(y), self._back(v), weight / self.gain**2) - self.offset) / self.gain
 
 
@@ -306,7 +311,7 @@ class Tempered(Likelihood):
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
         return self.law.sample(mean, generator)
 
-    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+    def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
         return self.law.prox(y, v, weight / self.weight)
 
 
@@ -346,6 +351,7 @@ class Joint(Likelihood):
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
         return torch.cat([part.sample(m, generator) for part, m in zip(self.parts, mean.split(self.sizes, -1))], -1)
 
-    def prox(self, y: Tensor, v: Tensor, weight: float) -> Tensor:
+    def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
         pieces = zip(self.parts, y.split(self.sizes, -1), v.split(self.sizes, -1))
-        return torch.cat([part.prox(a, b, weight) for part, a, b in pieces], -1)
+        weights = torch.as_tensor(weight).to(v).expand_as(v).split(self.sizes, -1)
+        return torch.cat([part.prox(a, b, w) for (part, a, b), w in zip(pieces, weights)], -1)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TAG = 42113
+OF_VALUES = (42112, TAG)  # GDAL_METADATA: scales, offsets and statistics of the values
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,16 @@ def resized(
         info |= {"tiff_tags": kept} if kept else {}
         said += ["written without its map coordinates"] if len(kept) < len(tags) else []
     return alpha, info, empty, said
+
+
+def place_of(info: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Of the TIFF tags of a picture those that say where it lies, without those of its values."""
+    return [tag for tag in info.get("tiff_tags", ()) if tag[0] not in OF_VALUES]
+
+
+def marked_nan(info: dict[str, Any]) -> dict[str, Any]:
+    """The info of a file of floats that holds NaN where its mask says no data: with the tag that says so to all programs."""
+    return info | {"tiff_tags": [*info.get("tiff_tags", ()), (TAG, 2, len("nan") + 1, "nan", True)]}
 
 
 def filled(pixels: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -155,6 +155,14 @@ class Problem:
         weight = (1.0 if self.mask is None else self.mask) / torch.as_tensor(sigma).to(self.y)
         return Weighted.of(operator, weight), weight * self.y, 1.0
 
+    def raised(self, least: float) -> float | None:
+        """What Gaussian noise below `least`, in the unit of the picture, counts as, in the unit of y; None where there is more,
+        give or take a tenth."""
+        if least <= 0 or not isinstance(self.likelihood, Gaussian):
+            return None
+        counted = least * self.gain
+        return counted if self.noise_level() < 0.9 * counted else None  # a blur at the edges may have a gain of 1.01
+
     def linear(self, solver: str) -> LinearOperator:
         """The operator. Raises `Unsupported` in the name of `solver` where it is not linear."""
         if not isinstance(self.operator, LinearOperator):
@@ -253,6 +261,7 @@ class Solver(ABC):
     needs: ClassVar[str] = "any operator and noise law with a gradient"
     gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
     default_steps: ClassVar[int] = 50
+    least_noise: ClassVar[float] = 0.0  # Gaussian noise below this, in the unit of the picture, counts as this
     # Fewer levels than this are worth a warning: on small Gaussian problems the mean is more than half a posterior deviation
     # farther off than at `default_steps`, or a spread half as large again or a third less (tests/test_least_levels.py).
     least_steps: ClassVar[int] = 1

@@ -7,6 +7,7 @@ from restorekit.solvers.diffpir import HQS, DiffPIR
 from restorekit.solvers.dps import DPS
 from restorekit.solvers.dsg import DSG
 from restorekit.solvers.enkg import EnKG
+from restorekit.solvers.ep import EP
 from restorekit.solvers.exchange import Exchange
 from restorekit.solvers.flowdps import FlowDPS
 from restorekit.solvers.gdp import GDP
@@ -35,6 +36,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "dps": DPS,
     "dsg": DSG,
     "enkg": EnKG,
+    "ep": EP,
     "exchange": Exchange,
     "flowdps": FlowDPS,
     "gdp": GDP,
@@ -61,6 +63,7 @@ __all__ = [
     "DDRM",
     "DPS",
     "DSG",
+    "EP",
     "GDP",
     "HQS",
     "ILVR",

@@ -35,6 +35,7 @@ class DiffPIR(Solver):
     reference = "diffpir"
     least_steps = 20
     tunable = {"lambda_": (0.2, 5.0), "zeta": (0.0, 1.0), "first": (0.2, 10.0)}
+    least_noise = CLEAN
     needs = "a linear operator; Gaussian noise, counts or speckle"
 
     def __post_init__(self) -> None:
@@ -82,6 +83,7 @@ class HQS(Solver):
     samples = False
     default_steps = 8
     least_steps = 3
+    least_noise = CLEAN
     needs = DiffPIR.needs
 
     def __post_init__(self) -> None:

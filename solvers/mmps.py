@@ -41,6 +41,7 @@ class MMPS(Solver):
     sampler: str = "sde1"
 
     reference = "mmps"
+    least_noise = CLEAN
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
     least_steps = 10
@@ -78,7 +79,7 @@ class MMPS(Solver):
     ) -> Iterator[Step]:
         operator, part = problem.linear("mmps"), problem
         if gaussian(problem.likelihood):  # unequal noise and masks folded into the operator
-            operator, y, sigma_y = problem.least_squares("mmps", CLEAN)
+            operator, y, sigma_y = problem.least_squares("mmps", self.least_noise)
             part = Problem(y, operator, Gaussian(sigma_y))
         valid = 1.0 if part.mask is None else part.mask
         least = STEEPEST * operator.spectral_norm(x) ** 2
@@ -122,7 +123,7 @@ class _System:
         z, asked = self.precondition(r), r
         goal = tolerance**2 * dot(r, z)
         u, seen, moved = torch.zeros_like(r), torch.zeros_like(r), None  # seen: A V A' u
-        basis: list[tuple[Tensor, ...]] = []  # directions p, V A' p, the system times p, and that preconditioned
+        basis: list[tuple[Tensor, ...]] = []  # directions p, V A' p, the system times p, that preconditioned, its size
         for i in range(iterations):
             going = dot(r, z) > goal
             if not bool(going.any()):
@@ -131,13 +132,15 @@ class _System:
             spread = self.spread(p)
             q = self.measure(spread) + self.variance * p
             w = self.precondition(q)
-            for p_, spread_, q_, w_ in basis:
-                along = dot(q, w_) / dot(q_, w_).clamp(min=1e-30)
+            for p_, spread_, q_, w_, size_ in basis:
+                along = torch.where(size_ > 0, dot(q, w_) / size_.clamp(min=1e-30), 0.0)
                 p, q, w = p - along * p_, q - along * q_, w - along * w_
                 spread = spread - _like(along, spread) * spread_
-            basis.append((p, spread, q, w))
-            size = dot(q, w)
-            alpha = torch.where(going & (size > 0), dot(q, z) / size.clamp(min=1e-30), 0.0)
+            size = torch.where(
+                going, dot(q, w), 0.0
+            )  # what has converged has directions of rounding alone, left out from here on
+            basis.append((p, spread, q, w, size))
+            alpha = torch.where(size > 0, dot(q, z) / size.clamp(min=1e-30), 0.0)
             step = _like(alpha, spread) * spread
             u, moved = u + alpha * p, step if moved is None else moved + step
             seen = seen + alpha * (q - self.variance * p)

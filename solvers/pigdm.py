@@ -36,6 +36,7 @@ class PiGDM(Solver):
 
     reference = "pigdm"
     tunable = {"prior_std": (0.05, 0.5)}
+    least_noise = CLEAN
     needs = "a linear operator and Gaussian noise"
     gradient = True
     least_steps = 8
@@ -70,7 +71,7 @@ class PiGDM(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        operator, y, sigma_y = problem.least_squares("pigdm", CLEAN)
+        operator, y, sigma_y = problem.least_squares("pigdm", self.least_noise)
         s2 = 0.25 if self.paper else self.prior_std**2
 
         def score(x: Tensor, sigma: float) -> tuple[Tensor, Tensor, float]:

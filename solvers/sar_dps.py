@@ -52,6 +52,7 @@ class SARDPS(Solver):
 
     reference = "sardps"
     tunable = {"first": (0.3, 10.0)}
+    least_noise = CLEAN
     needs = "a linear operator; any noise law that says how noisy it is"
     gradient = True
     least_steps = 5
@@ -60,6 +61,8 @@ class SARDPS(Solver):
     def __post_init__(self) -> None:
         if self.first is not None and not self.first > 0:
             raise ValueError(f"first={self.first:g} must be positive")
+        if self.paper:
+            object.__setattr__(self, "least_noise", 0.0)
         named(self.sampler)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
@@ -81,7 +84,7 @@ class SARDPS(Solver):
     ) -> Iterator[Step]:
         operator, part, sigma_y = problem.linear("sar-dps"), problem, None
         if gaussian(problem.likelihood) and not self.paper:  # unequal noise and masks folded into the operator
-            operator, y, sigma_y = problem.least_squares("sar-dps", CLEAN)
+            operator, y, sigma_y = problem.least_squares("sar-dps", self.least_noise)
             part = Problem(y, operator, Gaussian(sigma_y))
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:

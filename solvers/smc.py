@@ -37,6 +37,7 @@ class SMC(Solver):
     prior_std: float = 0.25  # as in PiGDM: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
 
     reference = "smc"
+    least_noise = CLEAN
     needs = "a linear operator and Gaussian noise; a small picture"
     gradient = True
     default_steps = 100
@@ -56,7 +57,7 @@ class SMC(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        operator, y, sigma_y = problem.least_squares("smc", CLEAN)
+        operator, y, sigma_y = problem.least_squares("smc", self.least_noise)
         shape, n = x.shape, self.particles
         y, items = y.repeat_interleave(n, 0), torch.arange(len(x), device=x.device)[:, None]
 

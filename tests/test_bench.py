@@ -307,7 +307,7 @@ def test_populations_find_the_weights_of_modes_that_one_falling_level_does_not(s
     assert falling.value > found.value
 
 
-STEADY = [n for n in SOLVERS if n not in ("quadrature", "smc", "exchange", "enkg")]
+STEADY = [n for n in SOLVERS if n not in ("ep", "quadrature", "smc", "exchange", "enkg")]
 
 
 @pytest.mark.slow

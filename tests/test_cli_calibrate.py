@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+import restorekit
 from restorekit import io
 from restorekit.bench import coverage
 from restorekit.bench.coverage import rows_of
@@ -92,6 +94,70 @@ def test_a_calibration_is_made_goes_on_where_it_stopped_and_makes_error_bars_wid
     assert record["intervals"]["factor"] > 1.3
     assert record["intervals"]["calibration"]["pictures"] == [11]
     assert {str(tmp_path / f"b_{end}.png") for end in ("low", "high")} <= set(record["outputs"])
+
+
+def test_other_pictures_of_the_same_names_are_drawn_anew(photos: Path, tmp_path: Path) -> None:
+    out, fresh, one = tmp_path / "c.json", tmp_path / "d.json", ("--pictures", 2)
+    calibrated(photos, out, *one)
+    before = rows_of(tmp_path / "c_rows.csv").rows
+    assert {row["restorekit"] for row in before} == {restorekit.__version__}
+    for i in range(0, 21, 4):
+        Image.fromarray(PHOTO[300 : 300 + 16, 20 * i : 20 * i + 16]).save(photos / f"{i:02}.png")
+    calibrated(photos, out, *one)
+    calibrated(photos, fresh, *one)
+    again, alone = (Calibration.read(path) for path in (out, fresh))
+    np.testing.assert_array_equal([e.ratios for e in again.entries], [e.ratios for e in alone.entries])
+    assert [e.pictures for e in again.entries] == [2, 2]
+    rows = rows_of(tmp_path / "c_rows.csv").rows
+    assert rows[: len(before)] == before
+    changed = {row["picture"] for row in rows[len(before) :]}
+    assert changed <= {f"{i:02}.png" for i in range(0, 21, 4)}
+    assert changed
+
+
+def test_a_table_without_content_and_precision_is_gone_on_with_as_it_is(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, journal = tmp_path / "c.json", tmp_path / "c_rows.csv"
+    calibrated(photos, out, "--pictures", 2)
+    whole = rows_of(journal).rows
+    older = [name for name in whole[0] if name not in coverage.LATER]
+    with journal.open("w", newline="") as f:
+        writer = csv.DictWriter(f, older, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(whole[:-4])  # of the last two pictures there is nothing
+    begun = journal.read_text()
+    capsys.readouterr()
+    calibrated(photos, out, "--pictures", 2)
+    assert "told pictures apart by their names alone" in capsys.readouterr().err
+    text = journal.read_text()
+    assert text.startswith(begun)
+    rows = rows_of(journal).rows
+    assert [{k: row[k] for k in older if k != "seconds"} for row in rows] == [
+        {k: row[k] for k in older if k != "seconds"} for row in whole
+    ]
+    assert {(row["digest"], row["precision"], row["restorekit"]) for row in rows} == {("", "", "")}
+
+
+def test_another_precision_is_drawn_anew(photos: Path, tmp_path: Path) -> None:
+    for precision in ("fp32", "bf16"):
+        calibrated(photos, tmp_path / "c.json", "--pictures", 2, "--precision", precision)
+    scores: dict[str, list[str]] = {}
+    for row in rows_of(tmp_path / "c_rows.csv").rows:
+        scores.setdefault(row["precision"], []).append(row["scores"])
+    assert len(scores["fp32"]) == len(scores["bf16"]) == 8
+    assert scores["fp32"] != scores["bf16"]
+
+
+@pytest.mark.parametrize("op", ["grey", "average:factor=2"])
+def test_pictures_of_which_less_was_measured_than_there_is_are_calibrated(
+    op: str, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "c.json"
+    go("calibrate", "--data", photos, "--task", op, *NOISE, *MMPS, "--samples", 2, "--crop", 16, "--out", out)
+    (entry,) = json.loads(out.read_text())["entries"]
+    assert entry["pictures"] == 11
+    assert 0.5 < entry["judged"]["coverage"] <= 1
 
 
 def test_intervals_lie_around_the_mean_with_the_width_that_is_recorded(tmp_path: Path) -> None:

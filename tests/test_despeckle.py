@@ -34,7 +34,7 @@ def error(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.log(found / truth)[8:-8, 8:-8] ** 2)))
 
 
-@pytest.mark.parametrize("solver", ["hqs", "hqs:closed=true", "sar-dps", "mmps:iterations=1", "diffpir", "lee"])
+@pytest.mark.parametrize("solver", ["hqs", "hqs:closed=true", "ep", "sar-dps", "mmps:iterations=1", "diffpir", "lee"])
 def test_every_solver_takes_the_speckle_out(solver: str, tmp_path: Path) -> None:
     truth = scene(96)
     y = truth * draw(truth.shape, 4.0, None, np.random.default_rng(0))
@@ -100,7 +100,7 @@ def test_detected_data_cannot_be_whitened(tmp_path: Path) -> None:
 
 def test_samples_are_the_default_of_samplers_alone(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", speckled()[1])
-    for solver, count in (("sar-dps", 4), ("hqs", 1), ("lee", 1)):
+    for solver, count in (("ep", 4), ("sar-dps", 4), ("hqs", 1), ("lee", 1)):
         made = plan(tmp_path / "in.npy", tmp_path / "out.npy", Settings(solver=solver, looks=4.0, domain="intensity"))
         assert made.settings.draws == count
         assert [o.layer for o in made.outputs] == (["mean", "std"] if count > 1 else ["mean"])
@@ -108,7 +108,7 @@ def test_samples_are_the_default_of_samplers_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("looks", [1.0, 4.0])
-def test_intervals_of_sar_dps_hold_nine_tenths(looks: float, tmp_path: Path) -> None:
+def test_intervals_of_the_default_hold_nine_tenths(looks: float, tmp_path: Path) -> None:
     truth = scene(96)
     y = truth * draw(truth.shape, looks, None, np.random.default_rng(4))
     np.save(tmp_path / "in.npy", y)

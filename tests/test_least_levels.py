@@ -2,7 +2,8 @@
 
 On small dense Gaussian problems (denoising and inpainting at 0.05, inpainting and means of 2x2 at 0.01) it is the first of 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25 ... levels at which the mean is at most half a posterior
 deviation farther off than at the default number, and no spread is 1.5 times larger or smaller than there. smc and exchange are
-too slow for all four and have the first two; quadrature, which takes no Gaussian noise, has what pigdm has.
+too slow for all four and have the first two; quadrature, which takes no Gaussian noise, has what pigdm has, ep what it needs
+for speckle in the logarithm (1, 4 and 16 looks, wide; 1 and 4, narrow).
 """
 
 from __future__ import annotations

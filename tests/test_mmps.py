@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import torch
 
+from restorekit import operators as ops
+from restorekit.bench.posterior import Stream
+from restorekit.likelihood import Gaussian
 from restorekit.operators.base import dot
-from restorekit.solvers.mmps import _System
+from restorekit.priors.analytic import GaussianPrior
+from restorekit.solvers.mmps import MMPS, _System
+from restorekit.types import Problem
+from tests.cases import gaussian
 
 N = 24
 
@@ -69,3 +78,44 @@ def test_nothing_to_solve() -> None:
     moved, u = system(torch.eye(N, dtype=torch.float64)).solve(torch.zeros(1, N, dtype=torch.float64), None, 3, 0.01)
     assert moved is None
     assert not bool(u.any())
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_spread_holds_where_noise_is_unequal_which_the_preconditioner_does_not_know(masked: bool) -> None:
+    """Inpainting with noise from 0.01 to 0.1, by the operator and by a mask: what three iterations leave is that of many."""
+    shape, count, g = (1, 8, 8), 300, torch.Generator().manual_seed(3)
+    prior = GaussianPrior.smooth(shape)
+    sigma = 0.01 * 10 ** torch.rand(shape, generator=g, dtype=torch.float64)
+    mask = (torch.rand(shape, generator=g) > 0.5).double()
+    kept = mask.flatten() > 0
+    operator = ops.Identity(shape) if masked else ops.Inpaint(shape, mask)
+    y = operator(prior.sample(1, g)) + sigma * torch.randn((1, *shape), generator=g, dtype=torch.float64)
+    c, noise = prior.covariance(), torch.diag(sigma.flatten() ** 2)[kept][:, kept]
+    exact = c - c[:, kept] @ torch.linalg.solve(c[kept][:, kept] + noise, c[kept])
+
+    def spreads(iterations: int) -> list[float]:
+        solver = MMPS(iterations=iterations)
+        one = Problem(y, operator, Gaussian(sigma[None]), mask[None] if masked else None)
+        many, rng = replace(one, y=one.y.expand(count, *shape)), Stream(5)
+        sigmas = solver.schedule(one, None)
+        *_, last = solver(many, prior, sigmas, solver.start(many, sigmas[0], rng), rng)
+        variances = last.x.flatten(1).var(0), exact.diagonal()
+        return [float((variances[0][p].sum() / variances[1][p].sum()).sqrt()) for p in (kept, ~kept)]
+
+    few = spreads(3)
+    assert all(0.95 < spread < 1.05 for spread in few), few
+    assert few == pytest.approx(spreads(12), abs=0.01)
+
+
+def test_what_has_converged_waits_for_the_rest_of_the_batch() -> None:
+    """Its further directions are rounding, which an inexact preconditioner turns around, and must not be divided by."""
+    shape, g = (1, 12, 12), torch.Generator().manual_seed(3)
+    prior, operator = GaussianPrior.smooth(shape), ops.ReflectBlur(shape, gaussian(7, 1.2))
+    sigma = 0.01 * 10 ** torch.rand(shape, generator=g, dtype=torch.float64)
+    y = operator(prior.sample(1, g)) + sigma * torch.randn((1, *shape), generator=g, dtype=torch.float64)
+    problem, solver = Problem(y.expand(20, *shape), operator, Gaussian(sigma[None])), MMPS(iterations=12)
+    x = solver.start(problem, 10.0, Stream(5))
+    step = next(iter(solver(problem, prior, [10.0, 5.0, 0.0], x, Stream(6))))
+    assert bool(torch.isfinite(step.x0).all())
+    more = MMPS(iterations=40)(problem, prior, [10.0, 5.0, 0.0], x, Stream(6))
+    torch.testing.assert_close(step.x0, next(iter(more)).x0, rtol=0, atol=0.02)

@@ -23,6 +23,7 @@ from restorekit.solvers import (
     DDRM,
     DPS,
     DSG,
+    EP,
     GDP,
     HQS,
     ILVR,
@@ -198,8 +199,8 @@ ROWS = {
         "denoise": (0.053, 0.745, NONE, 0.766), "inpaint": (0.119, 0.743, 0.699, 0.75),
         "average": (0.391, 0.325, 0.592, 0.517), "blur": (0.228, 0.76, 0.639, 0.735)}),
 }  # fmt: skip
-# In tests/test_bench.py: two are slow, one is not for Gaussian noise; test_enkg.py.
-BENCHED = {SMC, Exchange, Quadrature, EnKG}
+# In tests/test_bench.py: two are slow, one is not for Gaussian noise; test_enkg.py, test_ep.py.
+BENCHED = {SMC, Exchange, Quadrature, EnKG, EP}
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from restorekit.bench.coverage import KEYS, rows_of
 from restorekit.bench.coverage_table import chosen, judge
 from restorekit.bench.image_cases import Task
 from restorekit.driver import restore
@@ -196,6 +198,15 @@ def test_a_shipped_calibration_is_of_its_weights_of_mmps_as_it_is_and_of_the_kep
         assert np.allclose(again.ratios, entry.ratios, rtol=1e-5, equal_nan=True)
         assert entry.judged == judge(judging, entry.ratio(0.9)).record()
         assert not {row["picture"] for row in kept} & {row["picture"] for row in judging}
+
+
+def test_the_kept_rows_are_gone_on_with(tmp_path: Path) -> None:
+    shutil.copy(ROWS, tmp_path / "rows.csv")
+    rows = rows_of(tmp_path / "rows.csv")
+    assert {row["precision"] for row in rows.rows} <= {"", "fp32", "bf16"}
+    first = rows.rows[0]
+    assert rows.has(*(first[k] for k in KEYS))
+    assert (tmp_path / "rows.csv").read_bytes() == ROWS.read_bytes()
 
 
 MMPS = solver_key(Sampler(), None)

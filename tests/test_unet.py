@@ -211,10 +211,14 @@ def test_bf16_pays_from_compute_capability_8_on(capability: tuple[int, int], mon
     assert bf16_pays(torch.device("cuda", 0)) == (capability >= (8, 0))
 
 
-def test_bf16_pays_on_a_cpu_with_amx_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for amx in (True, False):
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx, raising=False)
-        assert bf16_pays(torch.device("cpu")) is amx
+@pytest.mark.parametrize("unit", ["amx_tile", "avx512_bf16"])
+def test_bf16_pays_on_a_cpu_that_computes_it(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"_is_{name}_supported" for name in ("amx_tile", "avx512_bf16")]
+    for there in (True, False):
+        for name in names:
+            monkeypatch.setattr(torch.cpu, name, lambda yes=there and unit in name: yes, raising=False)
+        assert bf16_pays(torch.device("cpu")) is there
         assert not bf16_pays(torch.device("meta"))
-    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    for name in names:
+        monkeypatch.delattr(torch.cpu, name)
     assert not bf16_pays(torch.device("cpu"))

@@ -7,6 +7,7 @@ goes on.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+import restorekit
 from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
 from restorekit.driver import restore
@@ -33,8 +35,22 @@ from restorekit.uncertainty.conformal import Scores
 from restorekit.uncertainty.interval import LOCAL, Interval, Spread, ratios
 
 Array = NDArray[np.floating[Any]]
-KEYS = ("prior", "solver", "task", "noise", "dtype", "transfer", "data", "seed", "picture", "samples")
-VALUES = ("half", "seconds", "spread", "plain", "scores")
+KEYS = (
+    "prior",
+    "solver",
+    "task",
+    "noise",
+    "dtype",
+    "transfer",
+    "data",
+    "seed",
+    "picture",
+    "samples",
+    "digest",
+    "precision",
+)
+VALUES = ("half", "seconds", "spread", "plain", "scores", "restorekit")
+LATER = ("digest", "precision", "restorekit")  # columns that older tables lack
 HALVES = ("calibrate", "judge")
 FEWER = (2, 4, 8, 16, 32)  # of the samples that are drawn, so many also get a factor
 LEVEL = 0.9  # at which a table says how intervals do
@@ -49,6 +65,11 @@ class Truth(NamedTuple):
     name: str
     half: str
     pixels: Array  # (3, side, side), [0, 1]
+
+    @property
+    def digest(self) -> str:
+        """Twelve digits of its pixels: another picture of the same name is another one."""
+        return hashlib.sha256(self.pixels.tobytes()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -146,10 +167,18 @@ class Drawn:
             solver=solver_key(self.solver, self.steps), samples=samples,
         )  # fmt: skip
 
-    def key(self, task: Task, data: str, picture: str, samples: int) -> tuple[Any, ...]:
-        prior = f"{self.prior.spec.name}@{self.prior.sha256[:12]}"
+    def columns(self, task: Task, samples: int) -> dict[str, Any]:
+        """What the rows of all pictures have in common, by name."""
         c = self.conditions(task, samples)
-        return prior, c.solver, c.task, c.noise, c.dtype, c.transfer, data, self.seed, picture, samples
+        return {
+            "prior": f"{self.prior.spec.name}@{self.prior.sha256[:12]}", "solver": c.solver, "task": c.task,
+            "noise": c.noise, "dtype": c.dtype, "transfer": c.transfer, "seed": self.seed, "samples": samples,
+            "precision": self.prior.precision,
+        }  # fmt: skip
+
+    def key(self, task: Task, data: str, truth: Truth, samples: int) -> tuple[Any, ...]:
+        of = self.columns(task, samples) | {"data": data, "picture": truth.name, "digest": truth.digest}
+        return tuple(of[name] for name in KEYS)
 
     def coded(self, task: Task, truth: Truth) -> tuple[Problem, torch.Tensor]:
         """A measurement of the light of a picture, and its values in a file."""
@@ -174,11 +203,13 @@ class Drawn:
         """(C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
         made, values = self.coded(task, truth)
         at = ((values <= 0) | (values >= 1))[0].numpy()
-        if self.dtype == "float32" or at.ndim != 3 or any(n % m for n, m in zip(shape, at.shape)):
+        whole = at.ndim == 3 and not any(n % m for n, m in zip(shape, at.shape))
+        if self.dtype == "float32" or not whole:
             return np.zeros(shape, bool)
         at = at & (made.operator.mask.numpy() > 0) if isinstance(made.operator, Inpaint) else at
         for axis in (1, 2):
             at = at.repeat(shape[axis] // at.shape[axis], axis)
+        at = np.broadcast_to(at, shape)  # one grey value measures all bands
         size: Any = (0, AROUND, AROUND)
         return np.asarray(ndimage.uniform_filter(at.astype(float), size) > 0.25)
 
@@ -194,13 +225,13 @@ class Drawn:
 
 def rows_of(path: Path) -> Rows:
     """The table of a run, begun or gone on with."""
-    return Rows(path, KEYS, VALUES)
+    return Rows(path, KEYS, VALUES, LATER)
 
 
 def missing(drawn: Drawn, tasks: Sequence[Task], held: Held, limit: int | None, rows: Rows) -> list[tuple[Truth, Task]]:
     """What is still to be drawn; every condition of a picture before the next picture."""
     asked = [(truth, task) for truth in held.some(limit) for task in tasks]
-    return [(t, k) for t, k in asked if not rows.has(*drawn.key(k, held.name, t.name, drawn.samples))]
+    return [(t, k) for t, k in asked if not rows.has(*drawn.key(k, held.name, t, drawn.samples))]
 
 
 def add(drawn: Drawn, task: Task, held: Held, truth: Truth, rows: Rows) -> None:
@@ -225,7 +256,8 @@ def score(
         plain = float(((low <= x) & (x <= high)).mean())
         counted = Scores.of(ratios(x, some, drawn.spread, measured), cell)
         width = float(drawn.spread(some, measured).mean())
-        rows.add(*drawn.key(task, held.name, truth.name, count), truth.half, seconds, width, plain, counted.text)
+        key, version = drawn.key(task, held.name, truth, count), restorekit.__version__
+        rows.add(*key, truth.half, seconds, width, plain, counted.text, version)
 
 
 def run(drawn: Drawn, tasks: Sequence[Task], held: Held, limit: int | None, rows: Rows, show: Show) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.bench.coverage import KEYS, LEVEL, Drawn
+from restorekit.bench.coverage import LEVEL, Drawn, Truth
 from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
 from restorekit.errors import BadInput
@@ -68,18 +68,25 @@ def judge(rows: list[dict[str, str]], ratio: float) -> Judged:
     return Judged(len(rows), float(shares.mean()), error, bright, rough, kinds, limits, width, plain)
 
 
-def entries(drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows) -> list[Entry]:
-    """A calibration for every task and number of samples, of all rows there are, with what the judging half says."""
-    made = []
+def entries(
+    drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
+) -> list[Entry]:
+    """A calibration for every task and number of samples, of all rows there are, with what the judging half says.
+
+    pictures: only rows of these, by their content as far as it was kept; others of the same names are left out.
+    """
+    made, known = [], rows.rows
+    if pictures is not None:
+        there = {(t.name, digest) for t in pictures for digest in (t.digest, "")}
+        known = [row for row in known if (row["picture"], row["digest"]) in there]
     for task in tasks:
         for count in drawn.counts:
-            columns = dict(zip(KEYS, drawn.key(task, data, "", count)))
-            del columns["picture"]
-            kept = chosen(rows.rows, "calibrate", **columns)
+            columns = rows.known(drawn.columns(task, count) | {"data": data})
+            kept = chosen(known, "calibrate", **columns)
             entry = Entry.of(
                 drawn.conditions(task, count), drawn.spread, data, [Scores.read(r["scores"]) for r in kept]
             )
-            other = chosen(rows.rows, "judge", **columns)
+            other = chosen(known, "judge", **columns)
             if other and np.isfinite(entry.ratios[GRID.index(LEVEL)]):
                 entry = replace(entry, judged=judge(other, entry.ratio(LEVEL)).record())
             made.append(entry)

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,13 @@ class Rows:
 
     A row is one write at the end of the file, under a lock; what a killed process left of a line is removed by whoever
     opens the file or appends to it next. Raises BadInput where the file holds a table of other columns.
+    later: columns that tables once lacked. An older table is read and gone on with as it is: such columns hold "" there, and
+    tell no rows apart.
     """
 
-    def __init__(self, path: Path, keys: Sequence[str], values: Sequence[str]):
-        self.path, self.keys, self.fields = path, tuple(keys), (*keys, *values)
+    def __init__(self, path: Path, keys: Sequence[str], values: Sequence[str], later: Sequence[str] = ()):
+        self.path, self.keys, self.fields, self.later = path, tuple(keys), (*keys, *values), tuple(later)
+        self.lacking: tuple[str, ...] = ()  # of `later`, in this file
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path) as f:
             if os.fstat(f).st_size == 0:
@@ -40,21 +43,33 @@ class Rows:
         with _locked(self.path) as f:
             text = os.pread(f, os.fstat(f).st_size, 0).decode()
         reader = csv.DictReader(io.StringIO(text, newline=""))
-        if tuple(reader.fieldnames or ()) != self.fields:
-            odd = sorted(set(self.fields) ^ set(reader.fieldnames or ())) or ["their order"]
+        there = tuple(reader.fieldnames or ())
+        self.lacking = tuple(k for k in self.later if k not in there)
+        if there != self._kept(self.fields, self.fields):
+            odd = sorted(set(self.fields) ^ set(there)) or ["their order"]
             raise BadInput(f"{self.path} is a table of other columns ({', '.join(odd)}); give another folder")
-        self.rows = [row for row in reader if all(row.get(k) is not None for k in self.fields)]
-        self.done = {tuple(row[k] for k in self.keys) for row in self.rows}
+        whole = (row for row in reader if all(row.get(k) is not None for k in there))
+        self.rows = [row | dict.fromkeys(self.lacking, "") for row in whole]
+        self.done = {self._kept(self.keys, [row[k] for k in self.keys]) for row in self.rows}
+
+    def _kept(self, names: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
+        """Of the texts by these names, those that this file has a column for."""
+        return tuple(text for name, text in zip(names, texts) if name not in self.lacking)
+
+    def known(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Of these columns those that this file has."""
+        return {name: value for name, value in columns.items() if name not in self.lacking}
 
     def has(self, *key: Any) -> bool:
-        return tuple(str(k) for k in key) in self.done
+        return self._kept(self.keys, [str(k) for k in key]) in self.done
 
     def add(self, *row: Any) -> None:
         texts = [f"{v:.5g}" if isinstance(v, float) else str(v) for v in row]
+        done = self._kept(self.keys, texts)
         with _locked(self.path) as f:
-            os.write(f, _line(texts))
-        self.rows.append(dict(zip(self.fields, texts)))
-        self.done.add(tuple(texts[: len(self.keys)]))
+            os.write(f, _line(self._kept(self.fields, texts)))
+        self.rows.append(dict(zip(self.fields, texts)) | dict.fromkeys(self.lacking, ""))
+        self.done.add(done)
 
 
 def _line(texts: Sequence[str]) -> bytes:

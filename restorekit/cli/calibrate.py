@@ -85,9 +85,15 @@ def calibrate(
         made.check(problem)
         made.check_draws(problem)
     rows = rows_of(journal)
+    if "digest" in rows.lacking:
+        print(
+            f"restorekit: note: {journal.name} is of an earlier version, which told pictures apart by their names alone, and no "
+            "--precision; where either has changed, give another --out",
+            file=sys.stderr,
+        )
     with bar("pictures", "restorations") as show:
         run(drawn, tasks, held, pictures, rows, show)
-    found = entries(drawn, tasks, held.name, rows)
+    found = entries(drawn, tasks, held.name, rows, held.pictures)
     replace(known.joined(found), version=restorekit.__version__).write(out)
     print(markdown(HEADER, table(found)))
     most = kept / (kept + 1)

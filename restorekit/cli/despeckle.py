@@ -15,7 +15,7 @@ def despeckle(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Written in the unit of IN as float32: .tif, .npy; pictures of pictures.", show_default=False)],
     domain: Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; auto says what it takes them for.")] = "auto",
     looks: Annotated[str, typer.Option(help="Looks of the speckle; auto measures them where the scene is flat.")] = "auto",
-    solver: Annotated[str, typer.Option("--solver", help="sar-dps, paper, hqs, mmps or another of `restorekit solvers`; or a filter: boxcar, lee, refined-lee, frost, gamma-map, as lee:size=9.")] = "sar-dps",
+    solver: Annotated[str, typer.Option("--solver", help="ep, sar-dps, paper, hqs, mmps or another of `restorekit solvers`; or a filter: boxcar, lee, refined-lee, frost, gamma-map, as lee:size=9.")] = "ep",
     bands: Annotated[str | None, typer.Option(metavar="N,N,…", help="Bands to treat, from 1; others stay as they are, as one of incidence angles should. Default: all.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Posterior samples; more than one give their mean in linear power, and OUT_std. Default: 4, or the one answer of a filter or an optimiser.")] = None,
     decorrelate: Annotated[str, typer.Option(help="What to do about speckle whose grain is larger than a pixel: auto, whiten, subsample, none.")] = "auto",

@@ -1,4 +1,4 @@
-"""OUT_low and OUT_high: which interval a run gets, and its files."""
+"""OUT_mean, OUT_std, OUT_low and OUT_high: which interval a run gets, and its files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 from restorekit import io, spec
 from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma
+from restorekit.nodata import Empty, marked_nan
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.prior import LatentPrior, Prior
-from restorekit.types import Solver
+from restorekit.types import Restoration, Solver
 from restorekit.uncertainty.calibration import (
     Calibration,
     Conditions,
@@ -45,7 +46,7 @@ def found_for(option: str, level: float, prior: Prior, wanted: Conditions, refus
         return Calibration.read(path).find(wanted, prior.sha256, level, path.name)
     except Uncalibrated as error:
         if option == "auto":
-            return uncalibrated(level, f"{error}; `restorekit calibrate` makes one")
+            return uncalibrated(level, f"{error}; `restorekit calibrate` makes one" if refused is None else refused)
         raise BadInput(f"--calibration {path}: {error}; calibrate for it, or give --calibration auto") from None
     except BadInput as error:
         raise BadInput(f"{error}; or give --calibration none") from None
@@ -70,20 +71,53 @@ def refusal(prior: Prior, noise: str, flips: int, coarse: bool, start: bool, imp
     if isinstance(prior, LatentPrior) or (isinstance(law, Gamma) and law.domain == "log"):
         return f"prior {prior.spec.name} is none of pictures"
     if flips > 1 or coarse or start:
-        return "it is made without --flips, --coarse, --start and --begin"
+        return "they are for runs without --flips, --coarse, --start and --begin"
     return "impulses were found" if impulses else None
 
 
 def files(target: Path) -> list[Path]:
-    """OUT_low and OUT_high, in the format of OUT."""
-    return [target.with_name(f"{target.stem}_{end}{target.suffix}") for end in ("low", "high")]
+    """OUT_mean, OUT_std.tif and .png, and OUT_low and OUT_high in the format of OUT."""
+
+    def named(end: str, suffix: str = target.suffix) -> Path:
+        return target.with_name(f"{target.stem}_{end}{suffix}")
+
+    return [named("mean"), named("std", ".tif"), named("std", ".png"), named("low"), named("high")]
 
 
-def write(target: Path, samples: Array, interval: Interval, like: io.Picture, operator: Operator) -> list[Path]:
-    """Both files, like OUT. Integers are rounded outwards, so that no rounding takes a true value out."""
+def write(target: Path, result: Restoration, found: Found, like: io.Picture, operator: Operator) -> dict[str, Any]:
+    """`files` of the samples of a result; what the record says of them."""
+    mean, std_tif, std_png, *ends = files(target)
+    io.write(mean, result.mean.float().cpu().numpy(), like)
+    span = io.output_span(like, io.output_dtype(target, like.dtype, None))
+    said = _write_std(std_tif, std_png, result.std.float().cpu().numpy(), like, span)
+    _write_interval(ends, target, result.samples.float().cpu().numpy(), found.interval, like, operator)
+    return said | record(found)
+
+
+def _write_std(tif: Path, png: Path, std: Array, like: io.Picture, span: tuple[float, float]) -> dict[str, Any]:
+    """(C, H, W), white = 1, in values of OUT, NaN where there is no data; and as a picture, white where it is largest.
+
+    span: the values of OUT, which may be of another type than IN, that are black and white.
+    """
+    low, high = span
+    std = (std * (high - low)).astype(np.float32)
+    info, empty = io.beside(like, std.shape[1:]), None
+    shown, marked = std.mean(0, keepdims=True), info
+    if (mask := info.get("mask")) is not None:
+        empty = Empty(~mask, np.full((1, int((~mask).sum())), np.nan, np.float32))
+        shown, marked = np.where(mask, shown, 0), marked_nan(info)
+    io.write(tif, std, io.Picture(std, "float32", info=marked, empty=empty))
+    white = float(shown.max()) or 1.0
+    io.write(png, shown / white, io.Picture(shown, "uint8", (0.0, 255.0), info=info), "uint8")
+    return {"std_unit": f"values of OUT over {low:g}..{high:g}", "std_png_white": white}
+
+
+def _write_interval(
+    paths: list[Path], target: Path, samples: Array, interval: Interval, like: io.Picture, operator: Operator
+) -> None:
+    """Both ends, like OUT. Integers are rounded outwards, so that no rounding takes a true value out."""
     kind = io.output_dtype(target, like.dtype, None)
     black, white = io.output_span(like, kind)
-    paths = files(target)
     measured = operator.mask.cpu().numpy() > 0 if isinstance(operator, Inpaint) else None
     if measured is None and like.empty is not None and like.empty.where.shape == samples.shape[-2:]:
         measured = ~like.empty.where[None]  # whose wide spread is not that of the pixels beside it
@@ -91,7 +125,6 @@ def write(target: Path, samples: Array, interval: Interval, like: io.Picture, op
         if kind.kind in "iu":
             values = (outwards(np.round(values * (white - black) + black, 6)) - black) / (white - black)
         io.write(path, values, like)
-    return paths
 
 
 def record(found: Found) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 import restorekit
 from restorekit import io, spec
+from restorekit.atomic import Waiting, together
 from restorekit.cli import error_bars
 from restorekit.cli.measured import Measured
 from restorekit.cli.progress import bar, restore_with_bar
@@ -39,12 +39,20 @@ class Job(Measured):
     coarse: bool = False
     start: float | None = None
     begin: Path | None = None
-    interval_level: float = 0.9
-    calibration: str = "auto"
+    interval_level: float | None = None  # 0.9, where none is asked for
+    calibration: str | None = None  # auto
+    assumed: bool = False  # --noise: nobody gave it
 
     def run(self) -> None:
         """Everything that can be refused is refused before the network runs; files are written at the end."""
         one = self.samples == 1
+        asked = [
+            name for name, value in (("--level", self.interval_level), ("--calibration", self.calibration)) if value
+        ]
+        if one and asked:
+            raise BadInput(
+                f"{' and '.join(asked)}: one sample has no intervals; give --samples 2 or more, or leave it out"
+            )
         if self.coarse and not (self.start is None and self.begin is None):
             raise BadInput("--coarse begins where its low stage ends; leave --start and --begin out")
         outputs = [self.target, *self.outputs, *([] if one else self._error_bars), self._record_file]
@@ -59,11 +67,26 @@ class Job(Measured):
         steps = self.steps or (auto_steps if self.solver == "auto" else None)
         prior, problem = self.loaded, self._taken(solver)
         self.say_transfer()
+        if self.assumed:
+            print(
+                f"noise: {self.noise} is assumed; give what {self.source.name} has, as --noise gaussian:0.05, or --noise auto "
+                "to have it measured",
+                file=sys.stderr,
+            )
+        counted = None if units_of(self.denoiser) is not None else problem.raised(solver.least_noise)
+        if counted is not None:
+            warnings.append(
+                f"--noise {self.noise_used} counts as {counted:.3g}, the least that {type(solver).__name__} knows"
+            )
         warnings += self._doubts()
         if problem is not self.problem:
             warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
         bars = None if one else self._intervals(solver, steps)
         warnings += [bars.note] if bars is not None and bars.note else []
+        if bars is not None and io.FORMATS[self.target.suffix.lower()] in io.LOSSY:
+            warnings.append(
+                f"{self.target}: its compression moves OUT_low and OUT_high; .png and .tif hold them as they are"
+            )
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
         if self._untouched:
             print(
@@ -90,13 +113,15 @@ class Job(Measured):
         doubt = solver.doubts(problem, result.settings["sigmas"])
         warnings += [doubt] if doubt and not self._untouched else []
         misfit = problem.misfit(result.samples[:1].to(self.place))
+        misfit *= 1 if counted is None else problem.noise_level() / counted
         result = replace(result, samples=self.coded(problem.operator.inside(result.samples)))
         if misfit > MISFIT:
             warnings.append(
                 f"the result misses the measurement by {misfit:.1f} times the noise; check --op, --noise and --range, whether "
                 f"--prior {self.prior} knows such pictures, or take more --steps"
             )
-        extra: dict[str, Any] = {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
+        extra: dict[str, Any] = {"noise_assumed": self.assumed, "noise_counted": counted}
+        extra |= {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
         ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None
         if ceiling is not None:
             extra["codec_psnr"] = ceiling
@@ -128,7 +153,8 @@ class Job(Measured):
         wanted = error_bars.conditions(
             self.op, self.noise_used, self.as_read, self.response.curve.name, solver, steps, self.samples
         )
-        return error_bars.found_for(self.calibration, self.interval_level, self.loaded, wanted, refused)
+        level = 0.9 if self.interval_level is None else self.interval_level
+        return error_bars.found_for(self.calibration or "auto", level, self.loaded, wanted, refused)
 
     def _taken(self, solver: Solver) -> Problem:
         """The problem, values at white as measured where the solver cannot treat it else."""
@@ -169,7 +195,7 @@ class Job(Measured):
     def opened(self) -> list[Path]:
         """Files that are read, and must not be written over."""
         begin = [] if self.begin is None else [self.begin]
-        named = [] if self.calibration in ("auto", "none") else [Path(self.calibration)]
+        named = [] if self.calibration in (None, "auto", "none") else [Path(self.calibration)]
         return [self.source, *begin, *spec.files(self.op, self.solver, self.prior), *named]
 
     @property
@@ -196,31 +222,35 @@ class Job(Measured):
 
     @property
     def _error_bars(self) -> list[Path]:
-        first = [self._beside("mean"), self._beside("std", ".tif"), self._beside("std", ".png")]
-        return [*first, *error_bars.files(self.target)]
+        return error_bars.files(self.target)
 
     def _write(
         self, result: Restoration, prior: Prior, noise: str, extra: dict[str, Any], bars: Found | None
     ) -> list[str]:
-        like, written = self.picture, []
-        pixels = result.samples.float().cpu()
-        warnings = io.write(self.target, pixels[0].numpy(), like)
-        written.append(self.target)
+        # All or none: OUT.json comes last, so that who finds it finds the files whose hashes it holds.
+        with together() as waiting:
+            warnings = self._write_all(result, prior, noise, extra, bars, waiting)
+        low = f" and {result.settings['low_nfe']} of the low stage" if self.coarse else ""
+        print(
+            f"{self.target}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, "
+            f"{len(waiting.moves) - 1} picture(s) and .json)"
+        )
+        return warnings
+
+    def _write_all(
+        self,
+        result: Restoration,
+        prior: Prior,
+        noise: str,
+        extra: dict[str, Any],
+        bars: Found | None,
+        waiting: Waiting,
+    ) -> list[str]:
+        like, written = self.picture, [self.target]
+        warnings = io.write(self.target, result.samples[0].float().cpu().numpy(), like)
         if bars is not None:
-            low, high = like.span
-            std = (result.std.float().cpu().numpy() * (high - low)).astype(np.float32)
-            mean, std_file, std_png, *_ = self._error_bars
-            io.write(mean, result.mean.float().cpu().numpy(), like)
-            placed = io.beside(like, std.shape[1:])
-            io.write(std_file, std, io.Picture(std, "float32", (0.0, 1.0), info=placed))
-            white = float(std.mean(0).max()) or 1.0
-            shown = std.mean(0, keepdims=True) / white
-            io.write(std_png, shown, io.Picture(shown, "uint8", (0.0, 255.0), info=placed), "uint8")
+            extra |= error_bars.write(self.target, result, bars, like, self.operator)
             written += self._error_bars
-            extra |= {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
-        if bars is not None:
-            error_bars.write(self.target, pixels.numpy(), bars.interval, like, self.operator)
-            extra |= error_bars.record(bars)
         more, said = self._write_more()
         written, extra = written + more, extra | said
         if stale := [p.name for p in [*self._error_bars, *self.asides] if p not in written and p.exists()]:
@@ -245,15 +275,10 @@ class Job(Measured):
             "flips": self.flips,
             "nfe": result.nfe * (1 if self.flips == 1 else self.flips),
             "seconds": round(result.seconds, 2),
-            "outputs": {str(p): io.sha256(p) for p in written},
+            "outputs": {str(p): io.sha256(waiting.at(p)) for p in written},
             "orientation": like.info.get("orientation", 1),
             "no_data": 0.0 if like.empty is None else round(float(like.empty.where.mean()), 6),
             **extra,
         }
         io.write_json(self._record_file, record)
-        low = f" and {result.settings['low_nfe']} of the low stage" if self.coarse else ""
-        print(
-            f"{self.target}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, "
-            f"{len(written)} picture(s) and .json)"
-        )
         return warnings

@@ -20,6 +20,15 @@ Noise = Annotated[
         "gamma:LOOKS,domain=log); auto measures Gaussian noise."
     ),
 ]
+ASSUMED = "gaussian:0.01"  # where a picture mostly says nothing of its noise
+AssumedNoise = Annotated[
+    str | None,
+    typer.Option(
+        "--noise",
+        help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle); auto measures Gaussian noise.",
+        show_default=f"{ASSUMED}, which is assumed",
+    ),
+]
 SolverOpt = Annotated[
     str,
     typer.Option(
@@ -37,14 +46,21 @@ Samples = Annotated[
     int, typer.Option(min=1, help="Posterior samples; more than one also gives mean, standard deviation and intervals.")
 ]
 LevelOpt = Annotated[
-    float,
-    typer.Option("--level", min=0.5, max=0.99, help="Of OUT_low and OUT_high: the share of true values between them."),
+    float | None,
+    typer.Option(
+        "--level",
+        min=0.5,
+        max=0.99,
+        help="Of OUT_low and OUT_high: the share of true values between them.",
+        show_default="0.9",
+    ),
 ]
 CalibrationOpt = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--calibration",
         metavar="FILE",
+        show_default="auto",
         help="What makes OUT_low and OUT_high hold, from `restorekit calibrate`; auto: that beside the prior, and a note where "
         "there is none; none: intervals of a Gaussian posterior.",
     ),

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.options import (
+    ASSUMED,
+    AssumedNoise,
     CalibrationOpt,
     Device,
     Flips,
@@ -46,8 +48,8 @@ def restore(
     coarse: Annotated[bool, typer.Option("--coarse", help="Begin with the low stage of a cascade prior: fewer calls at full size.")] = False,
     start: Annotated[float | None, typer.Option(metavar="SIGMA", help="Noise level to begin at, of pictures on [0, 1]: a first estimate, or --begin, noised so far. The lower, the fewer calls, and the more of it stays; default: the highest level of the solver.")] = None,
     begin: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture to begin from, such as the result of another solver, for --start; default: a crude estimate from IN.")] = None,
-    level: LevelOpt = 0.9,
-    calibration: CalibrationOpt = "auto",
+    level: LevelOpt = None,
+    calibration: CalibrationOpt = None,
 ) -> None:  # fmt: skip
     """Restore IN, measured through a known operator, and write OUT, OUT.json, and with --samples a mean, a std and intervals.
 
@@ -55,11 +57,24 @@ def restore(
 
     restorekit restore in.tif out.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --samples 8
     """
+    _run(
+        source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_, transfer,
+        coarse=coarse, start=start, begin=begin, level=level, calibration=calibration,
+    )  # fmt: skip
+
+
+def _run(
+    source: Path, target: Path, op: str, noise: str | None, solver: str, prior: str, samples: int, steps: int | None,
+    seed: int, device: str, tile: int | None, precision: str, flips: int, range_: str | None, transfer: str = "auto", *,
+    level: float | None, calibration: str | None, coarse: bool = False, start: float | None = None,
+    begin: Path | None = None,
+) -> None:  # fmt: skip
+    """noise: None where `ASSUMED` is to be taken, and said."""
     from restorekit.cli.job import Job
 
     Job(
-        source=source, target=target, op=op, noise=noise, solver=solver, prior=prior, samples=samples, steps=steps,
-        seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
+        source=source, target=target, op=op, noise=noise or ASSUMED, assumed=noise is None, solver=solver, prior=prior,
+        samples=samples, steps=steps, seed=seed, device=device, tile=tile, precision=precision, flips=flips, range=range_,
         transfer=transfer, coarse=coarse, start=start, begin=begin, interval_level=level, calibration=calibration,
     ).run()  # fmt: skip
 
@@ -67,11 +82,11 @@ def restore(
 def denoise(
     source: In, target: Out, noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
-    precision: Precision = "auto", flips: Flips = 1, range_: Range = None, level: LevelOpt = 0.9,
-    calibration: CalibrationOpt = "auto",
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None, level: LevelOpt = None,
+    calibration: CalibrationOpt = None,
 ) -> None:  # fmt: skip
     """Remove noise. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
-    restore(
+    _run(
         source, target, "denoise", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_,
         level=level, calibration=calibration,
     )  # fmt: skip
@@ -80,14 +95,14 @@ def denoise(
 def inpaint(
     source: In, target: Out,
     mask: Annotated[Path, typer.Option(help="Picture as large as IN: white = measured, black = missing.")],
-    noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
+    noise: AssumedNoise = None, solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
-    precision: Precision = "auto", flips: Flips = 1, range_: Range = None, level: LevelOpt = 0.9,
-    calibration: CalibrationOpt = "auto",
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None, level: LevelOpt = None,
+    calibration: CalibrationOpt = None,
 ) -> None:  # fmt: skip
     """Fill missing pixels. restorekit inpaint holes.png full.png --mask mask.png"""
     op = f"inpaint:mask={mask}"
-    restore(
+    _run(
         source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_,
         level=level, calibration=calibration,
     )  # fmt: skip
@@ -101,7 +116,7 @@ def deblur(
     noise: Noise = "auto", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
-    transfer: TransferOpt = "auto", level: LevelOpt = 0.9, calibration: CalibrationOpt = "auto",
+    transfer: TransferOpt = "auto", level: LevelOpt = None, calibration: CalibrationOpt = None,
 ) -> None:  # fmt: skip
     """Undo a blur whose kernel is known, nearly known, or to be found. A corrected kernel is in OUT_kernel.npy and .png.
 
@@ -121,27 +136,27 @@ def upscale(
     source: In, target: Out,
     factor: Annotated[int, typer.Option(min=1, help="How many times larger.")] = 2,
     kernel: Annotated[str | None, typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")] = None,
-    noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
+    noise: AssumedNoise = None, solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
     precision: Precision = "auto", flips: Flips = 1, range_: Range = None,
-    transfer: TransferOpt = "auto", level: LevelOpt = 0.9, calibration: CalibrationOpt = "auto",
+    transfer: TransferOpt = "auto", level: LevelOpt = None, calibration: CalibrationOpt = None,
 ) -> None:  # fmt: skip
     """Super-resolution. restorekit upscale small.png large.png --factor 4"""
     op = f"decimate:factor={factor},kernel={kernel}" if kernel else f"average:factor={factor}"
-    restore(
+    _run(
         source, target, op, noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_, transfer,
         level=level, calibration=calibration,
     )  # fmt: skip
 
 
 def colorize(
-    source: In, target: Out, noise: Noise = "gaussian:0.01", solver: SolverOpt = "auto", prior: PriorOpt = "natural",
+    source: In, target: Out, noise: AssumedNoise = None, solver: SolverOpt = "auto", prior: PriorOpt = "natural",
     samples: Samples = 1, steps: Steps = None, seed: Seed = 0, device: Device = "auto", tile: Tile = None,
-    precision: Precision = "auto", flips: Flips = 1, range_: Range = None, level: LevelOpt = 0.9,
-    calibration: CalibrationOpt = "auto",
+    precision: Precision = "auto", flips: Flips = 1, range_: Range = None, level: LevelOpt = None,
+    calibration: CalibrationOpt = None,
 ) -> None:  # fmt: skip
     """Colours for a grey picture. restorekit colorize grey.png colour.png --samples 4"""
-    restore(
+    _run(
         source, target, "grey", noise, solver, prior, samples, steps, seed, device, tile, precision, flips, range_,
         level=level, calibration=calibration,
     )  # fmt: skip

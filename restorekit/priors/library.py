@@ -87,11 +87,13 @@ def device_of(name: str) -> torch.device:
 
 
 def bf16_pays(device: torch.device) -> bool:
-    """Whether bf16 matrix units are there: AMX on a CPU, any GPU from Ampere (compute capability 8) on."""
+    """Whether bf16 is computed, not emulated: AMX or AVX512-BF16 on a CPU, any GPU from Ampere (compute capability 8) on."""
     if device.type == "cuda":  # is_bf16_supported() says yes to emulation too, which is slower than fp32
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    amx = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, but the only question torch answers
-    return device.type == "cpu" and bool(amx and amx())
+    asked = (
+        getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16")
+    )  # private, all there is
+    return device.type == "cpu" and any(ask() for ask in asked if ask)
 
 
 def load_prior(

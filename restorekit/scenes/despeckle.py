@@ -50,7 +50,7 @@ class Settings:
 
     domain: str = "auto"
     looks: float | None = None  # None: measured
-    solver: str = "sar-dps"  # or a filter of `restorekit.sar.classical`
+    solver: str = "ep"  # or a filter of `restorekit.sar.classical`
     bands: tuple[int, ...] | None = None  # to treat, from 1; None: all
     prior: str = "auto"  # sar, or natural for `paper`
     steps: int | None = None

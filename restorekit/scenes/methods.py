@@ -177,7 +177,7 @@ class Diffusion:
         solver.check(Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(1.0, domain=domain)))
         if self.draws > 1 and not solver.samples:
             raise BadInput(
-                f"{self.text} is an optimiser: one answer, no samples; leave out --samples or take --solver sar-dps"
+                f"{self.text} is an optimiser: one answer, no samples; leave out --samples or take --solver ep"
             )
         made.network()
         return made
