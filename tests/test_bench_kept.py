@@ -69,8 +69,20 @@ def test_vds_is_at_the_posterior_mean(script: Any, rows: list[Row]) -> None:
     assert all(v < 0.05 for v in errors if not math.isnan(v))
 
 
+def test_mmps_is_nowhere_farther_off_than_azula() -> None:
+    kept = {
+        (*(r[k] for k in ("problem", "prior", "sigma_y")), r["method"]): r
+        for r in read(RESULTS / "bench-peers-mmps.csv")
+    }
+    cells = {key[:3] for key in kept}
+    assert len(cells) == 70
+    for cell in cells:
+        ours, theirs = kept[(*cell, "mmps")], kept[(*cell, "azula-mmps")]
+        error = math.hypot(float(ours["w2_se"]), float(theirs["w2_se"]))
+        assert float(ours["w2"]) - float(theirs["w2"]) <= 2 * error, cell
+
+
 def test_readme_names_the_spreads_of_the_table(script: Any, rows: list[Row]) -> None:
-    """`mmps` 0.94 to 1.01 and `diffpir` and `gdp` keep 0.67 of it."""
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     part = text[text.index("Which one?") : text.index("On priors with many modes")]
     for name in ("mmps", "snips", "ddrm"):

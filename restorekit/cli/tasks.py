@@ -29,7 +29,7 @@ TASKS = {
     "saturate": Task("dps", 200, "dps", 200),
 }
 IMPULSES = Task("hqs:first=0.1", 4, "mmps", 50)  # denoising with single values missing
-COUNTS = Task("hqs:first=0.5", 8, "quadrature", 13)  # denoising
+COUNTS = Task("hqs:first=0.5", 8, "ep", 30)  # denoising
 SPECKLE = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)
 LOG_SPECKLE = Task(*TUNED["hqs"], "ep", 30)  # benchmarks/speckle.py, benchmarks/speckle_draws.py
 OTHER = Task("dps", 100, "dps", 100)  # takes any operator and noise
