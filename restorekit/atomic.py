@@ -56,15 +56,17 @@ def together() -> Iterator[Waiting]:
     """What `atomic` writes inside takes its place at the end, in the order of writing; after an error none of it does.
 
     A file whose hashes or names stand in another is written before that, so that who finds the last one finds them all.
-    A machine that fails between two renames leaves the first ones: a file system has no step for several of them.
+    A machine that fails between two renames leaves the first ones: a file system has no step for several of them. Within
+    another `together` files wait for the end of that one. Threads that are begun inside know nothing of it.
     """
+    if (outer := _waiting.get()) is not None:
+        yield outer
+        return
     waiting = Waiting()
     token = _waiting.set(waiting)
     try:
         yield waiting
-        for target, temporary in waiting.moves.items():
-            with _said(target):
-                _place(temporary, target)
+        _place_all(waiting.moves)
     finally:
         _waiting.reset(token)
         for temporary in waiting.moves.values():
@@ -98,6 +100,36 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 def _real(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(path))
+
+
+def _place_all(moves: dict[Path, Path]) -> None:
+    """Each to its place, or none: what was there is kept beside until all have theirs."""
+    kept: dict[Path, Path | None] = {}  # of files that have their place: what was there before
+    spare: list[Path] = []
+    try:
+        for target, temporary in moves.items():
+            with _said(target):
+                old = _second_name(target) if target.exists() else None
+                spare += [] if old is None else [old]
+                _place(temporary, target)
+                kept[target] = old
+    except BaseException:
+        for target, old in kept.items():
+            target.unlink(missing_ok=True) if old is None else os.replace(old, target)
+        raise
+    finally:
+        for old in spare:
+            old.unlink(missing_ok=True)
+
+
+def _second_name(target: Path) -> Path:
+    """Another name of a file, so that there is one at every moment; a copy where the file system has no links."""
+    old = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.old{target.suffix}")
+    try:
+        os.link(target, old)
+    except OSError:
+        shutil.copy2(target, old)
+    return old
 
 
 def _place(temporary: Path, target: Path) -> None:

@@ -214,19 +214,21 @@ class Gamma(Likelihood):
         return mean * (speckle.sqrt() if self.domain == "amplitude" else speckle)
 
     def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
-        """Closed in the log domain: looks (1 - e^(u - s)) + weight (s - v) = 0 by 30 safeguarded Newton steps."""
+        """In the log domain t = s - v + looks / weight solves t e^t = e^z, z = y - v + looks / weight + ln(looks / weight): Wright's
+        omega function, by Newton's method for t + ln t = z (Corless and Jeffrey, "The Wright omega function", 2002)."""
         if self.domain != "log":
             raise Unsupported(
-                f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain"
+                f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain, or use `--solver diffpir`"
             )
-        low, high = torch.minimum(y, v), torch.maximum(y, v) + 1e-6
-        s = torch.maximum(v, y)
-        for _ in range(30):
-            e = (y - s).clamp(max=80).exp()  # finite in float32; the bounds halve where Newton's step is of no use
-            slope = self.looks * (1 - e) + weight * (s - v)
-            low, high = torch.where(slope < 0, s, low), torch.where(slope < 0, high, s)
-            following = s - slope / (self.looks * e + weight)
-            s = torch.where((following < low) | (following > high), 0.5 * (low + high), following)
+        ratio = self.looks / torch.as_tensor(weight, dtype=v.dtype, device=v.device)
+        z = y - v + ratio + ratio.log()
+        t = torch.where(z > 1, z - z.clamp(min=1).log(), (z.clamp(max=1) - z.clamp(max=1).exp()).exp())
+        for _ in range(6):  # quadratic, and concave: from the second step on from one side
+            t = t * (1 + z - t.clamp(min=torch.finfo(t.dtype).tiny).log()) / (1 + t)
+        s = v + (t - ratio)
+        for _ in range(3):  # where looks / weight is large, s is a small difference of large numbers
+            e = (y - s).clamp(max=80).exp()
+            s = s - (self.looks * (1 - e) + weight * (s - v)) / (self.looks * e + weight)
         return s
 
 

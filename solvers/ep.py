@@ -13,8 +13,8 @@ V counts once what they tell together, which `quadrature` counts once for each.
 
 Deviations. One sweep, from sites that say nothing: the prior given x_t is their cavity. u is found in few conjugate residuals
 (mmps.py), with (r_i^2 + S_i) as preconditioner. r_i^2 is |A_i|^2 times one number for the picture, from a product with random
-signs, held below the s^2 sigma^2 / (s^2 + sigma^2) of white pixels: at high levels J of a network is no covariance. That bound
-in its place takes skewed noise for scene, and puts smooth parts at a wrong level.
+signs, held below the s^2 sigma^2 / (s^2 + sigma^2) of white pixels: at high levels J of a network is no covariance. The
+bound itself, in place of the product, would take skewed noise for scene, and put smooth parts at a wrong level.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ class EP(Solver):
     """Draws for speckle in the logarithm, with error bars to trust (benchmarks/speckle_draws.py).
 
     `iterations` + 1 vector-Jacobian products per network call, `iterations` (at least 1) being those of the conjugate residuals.
-    prior_std: s, the deviation of a pixel in the unit of the picture, above 0. sampler: a name of `unconditional.SAMPLERS`.
+    prior_std: s, the deviation of a pixel in the unit of the picture, above 0; below that of the prior, draws stay behind the
+    measurement. sampler: a name of `unconditional.SAMPLERS`.
     Takes any law of independent values with a proximal step; raises `Unsupported` for others, and for Gaussian noise, for which
-    mmps needs no sites.
+    mmps needs no sites. Counts of 0 fit every rate below 0 alike: the prior has to keep rates above.
     """
 
     iterations: int = 2
@@ -79,16 +80,19 @@ class EP(Solver):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         noise = problem.picture_noise()
         if not isinstance(problem.operator, Identity):
-            first = 10.0
+            first = 40 * self.prior_std
         else:  # the higher, the less J is a covariance; but what is masked is known from its neighbours alone
             first = 5 * noise if problem.mask is None else max(5 * noise, 4 * self.prior_std)
-        return log_uniform(steps or self.default_steps, first, problem.last_level(0.2, most=0.02))
+        return log_uniform(steps or self.default_steps, first, problem.last_level(0.2, most=0.08 * self.prior_std))
 
     def check(self, problem: Problem) -> None:
         problem.linear("ep")
         if gaussian(problem.likelihood):
             raise Unsupported("ep is for noise other than Gaussian; use `--solver mmps`")
-        problem.likelihood.prox(problem.y[:1], problem.y[:1], 1.0)
+        try:
+            problem.likelihood.prox(problem.y[:1], problem.y[:1], 1.0)
+        except Unsupported as error:
+            raise Unsupported(f"ep: {error}") from error
 
     @torch.no_grad()
     def __call__(

@@ -101,6 +101,19 @@ def test_the_prox_of_log_speckle_is_finite_far_away(v: float) -> None:
     assert abs(float(slope)) < 1e-4 * abs(v)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("looks", [0.5, 4.0, 1e4])
+@pytest.mark.parametrize("weight", [1e-3, 16.0, 1e6])
+def test_the_prox_of_log_speckle_is_the_omega_function(dtype: torch.dtype, looks: float, weight: float) -> None:
+    """For measurements that no scene has, too: 60 nepers from where they are expected."""
+    y = torch.linspace(-60, 60, 25, dtype=dtype)
+    found = Gamma(looks, "log").prox(y, torch.full_like(y, 0.5), weight).double()
+    ratio = looks / weight
+    exact = 0.5 - ratio + scipy.special.wrightomega(y.double().numpy() - 0.5 + ratio + np.log(ratio))
+    tolerance = 8e-5 if dtype is torch.float32 else 1e-7  # of exact: the rounding of ratio, up to 1e7
+    np.testing.assert_allclose(found.numpy(), exact, atol=tolerance + 1e-15 * ratio)
+
+
 @every
 def test_samples_come_from_the_generator_alone(law: Likelihood) -> None:
     first, second, other = (law.sample(MEAN[None], torch.Generator().manual_seed(s)) for s in (5, 5, 6))
