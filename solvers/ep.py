@@ -58,9 +58,7 @@ class EP(Solver):
     sampler: str = "sde1"
 
     reference = "ep"
-    needs = (
-        "a linear operator; speckle in the logarithm, counts or another law of independent values with a proximal step"
-    )
+    needs = "a linear operator; counts, speckle in the logarithm, or a law of independent values with a proximal step"
     gradient = True
     least_steps = 6
     default_steps = 30
