@@ -29,10 +29,12 @@ from restorekit.solvers.from_text import solver
 from restorekit.uncertainty.calibration import Calibration, Entry, beside
 
 PHOTOS = "photos256-test.zip"
-DTYPES = ("uint8", "uint16", "float32")
+FILES = (("uint8", "linear"), ("uint8", "srgb"), ("uint16", "linear"), ("float32", "linear"))  # types, curves
 TASKS = (
     "denoise@gaussian:0.05", "denoise@gaussian:0.01", "denoise@gaussian:0.1", "inpaint:mask=random:0.5@gaussian:0.02",
-    "blur:kernel=gaussian:1.6@gaussian:0.02", "denoise@gaussian:0.02", "average:factor=2@gaussian:0.02", "grey@gaussian:0.02",
+    "inpaint:mask=random:0.5@gaussian:0.01", "blur:kernel=gaussian:1.6@gaussian:0.02", "denoise@gaussian:0.02",
+    "average:factor=2@gaussian:0.02", "average:factor=2@gaussian:0.01", "average:factor=4@gaussian:0.01", "grey@gaussian:0.02",
+    "grey@gaussian:0.01",
 )  # fmt: skip
 OTHER = ("task", "noise", "file", "pictures", "samples", "judging", "coverage", "width")
 parser = argparse.ArgumentParser()
@@ -41,6 +43,7 @@ parser.add_argument("--data", default=PHOTOS, help="a zip or folder in $RESTOREK
 parser.add_argument("--task", action="append", help="operator@noise; again for more; default: all")
 parser.add_argument("--pictures", type=int, help="of each half")
 parser.add_argument("--dtype", default="uint8")
+parser.add_argument("--transfer", default="linear")
 parser.add_argument("--samples", type=int, default=8)
 parser.add_argument("--crop", type=int, default=64)
 parser.add_argument("--precision", default="auto")
@@ -69,7 +72,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     prior = load_prior(options.prior, precision=options.precision)
-    drawn = Drawn(prior=prior, solver=solver("mmps"), samples=options.samples, dtype=options.dtype)
+    drawn = Drawn(
+        prior=prior, solver=solver("mmps"), samples=options.samples, dtype=options.dtype, transfer=options.transfer
+    )
     tasks = [Task.of(text) for text in options.task or TASKS]
     rows = rows_of(RESULTS / "coverage_rows.csv")
     if not options.table:
@@ -79,8 +84,8 @@ def main() -> None:
     data = f"{PHOTOS} crop {options.crop}"
     for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):
         prior, own, lines = load_prior(name), [], []
-        for dtype in DTYPES:
-            of, all_tasks = replace(drawn, prior=prior, dtype=dtype), [Task.of(t) for t in TASKS]
+        for dtype, transfer in FILES:
+            of, all_tasks = replace(drawn, prior=prior, dtype=dtype, transfer=transfer), [Task.of(t) for t in TASKS]
             own += [e for e in entries(of, all_tasks, data, rows) if not np.isnan(e.ratios[0])]
             lines += elsewhere(of, all_tasks, rows, own)
         tables.append((f"{name}: intervals of {LEVEL:.0%}, on the pictures that did not calibrate", HEADER, table(own)))
