@@ -105,6 +105,7 @@ def table(made: Sequence[Entry]) -> list[list[Any]]:
             for k in ("bright", "texture", "measured", "limits")
         )
         error = "-" if j["error"] is None else f"{j['error']:.3f}"
-        head = [c.task, c.noise, c.dtype, c.samples, e.pictures, f"{e.factor(LEVEL):.3f}", j["pictures"]]
+        file = c.dtype if c.transfer == "linear" else f"{c.dtype}, {c.transfer}"
+        head = [c.task, c.noise, file, c.samples, e.pictures, f"{e.factor(LEVEL):.3f}", j["pictures"]]
         lines.append([*head, f"{j['coverage']:.3f} ± {error}", *parts, f"{j['width']:.3f}", f"{j['uncalibrated']:.3f}"])
     return lines
