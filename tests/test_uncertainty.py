@@ -256,6 +256,31 @@ def test_what_was_not_calibrated_is_told(asked: Conditions, why: str) -> None:
         calibration().find(asked, "0" * 64, 0.9)
 
 
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        (wanted(0.02, task=BLUR, transfer="srgb"), "in linear light"),
+        (wanted(0.2, task=BLUR, transfer="srgb"), "at gaussian:0.02 in linear light"),
+        (wanted(dtype="float32"), "of uint8 files"),
+        (wanted(solver=solver_key(Sampler(), 20)), "with 50 levels"),
+        (wanted(solver=solver_key(Sampler(iterations=2), 20)), "with iterations=3, 50 levels"),
+        (wanted(solver="DPS:x=1@50"), "by mmps"),
+        (replace(wanted(), noise="poisson:30"), "at gaussian:0.1"),
+    ],
+)  # fmt: skip
+def test_what_was_not_calibrated_is_told_with_the_nearest_that_was(asked: Conditions, near: str) -> None:
+    with pytest.raises(Uncalibrated) as told:
+        calibration().find(asked, "0" * 64, 0.9)
+    assert str(told.value).endswith(f"; the nearest is {near}")
+    assert "tolerance" not in str(told.value)
+    assert ("by dps" if "DPS" in asked.solver else "by mmps") in str(told.value)
+
+
+def test_an_operation_of_which_there_is_none_has_no_nearest() -> None:
+    with pytest.raises(Uncalibrated, match=r"none of grey at gaussian:0\.01 of files of integers by mmps for prior p$"):
+        calibration().find(wanted(task="grey"), "0" * 64, 0.9)
+
+
 def test_other_weights_and_too_high_a_level_are_refused() -> None:
     with pytest.raises(Uncalibrated, match="other weights"):
         calibration().find(wanted(), "1" * 64, 0.9)

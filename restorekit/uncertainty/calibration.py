@@ -77,17 +77,38 @@ class Conditions:
     def integers(self) -> bool:
         return self.dtype.startswith(("int", "uint"))
 
+    def typed_like(self, other: Conditions) -> bool:
+        """Whether they are of one type of file, or of two that make no difference at this noise."""
+        return self.dtype == other.dtype or (self.integers == other.integers and self.law[1] >= COARSE)
+
     def like(self, other: Conditions) -> bool:
         """Whether they differ in the level of the noise, the number of samples, and settings of the operator alone."""
-        bits = self.dtype == other.dtype or (self.integers == other.integers and self.law[1] >= COARSE)
         same = (self.operation, self.law[0], self.transfer, self.solver)
-        return bits and same == (other.operation, other.law[0], other.transfer, other.solver)
+        return self.typed_like(other) and same == (other.operation, other.law[0], other.transfer, other.solver)
+
+    @property
+    def sampler(self) -> tuple[str, dict[str, str]]:
+        """(name of the solver, its settings and its number of levels)."""
+        name, _, rest = self.solver.partition(":")
+        settings, _, levels = rest.rpartition("@")
+        return name.lower(), dict(v.split("=", 1) for v in settings.split(",") if "=" in v) | {"levels": levels}
 
     @property
     def text(self) -> str:
         kind = "files of integers" if self.integers else "files of floats"
         light = "" if self.transfer == "linear" else f" in {self.transfer} light"
-        return f"{self.task.partition(':')[0]} at {self.noise}{light} of {kind} by {self.solver}"
+        return f"{self.task.partition(':')[0]} at {self.noise}{light} of {kind} by {self.sampler[0]}"
+
+    def differs(self, other: Conditions) -> list[str]:
+        """What `other`, of the same operation, has that these conditions have not, number of samples apart, in words."""
+        (name, settings), (own, mine) = other.sampler, self.sampler
+        changed = [f"{k}={v}" for k, v in settings.items() if mine.get(k) != v and k != "levels"]
+        changed += [f"{settings['levels']} levels"] if settings["levels"] != mine["levels"] else []
+        noisy = self.law[0] != other.law[0] or not 1 / REACH <= self.law[1] / (other.law[1] or 1) <= REACH
+        said = [f"at {other.noise}"] if noisy else []
+        said += [f"in {other.transfer} light"] if self.transfer != other.transfer else []
+        said += [f"of {other.dtype} files"] if not self.typed_like(other) else []
+        return said + ([f"by {name}"] if name != own else [f"with {', '.join(changed)}"] if changed else [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +221,7 @@ class Calibration:
             )
         alike = [e for e in self.entries if wanted.like(e.conditions)]
         if not alike:
-            raise Uncalibrated(f"none of {wanted.text} for prior {self.prior}")
+            raise Uncalibrated(f"none of {wanted.text} for prior {self.prior}{self._nearest(wanted)}")
         tasks = {e.conditions.task for e in alike}
         task = wanted.task if wanted.task in tasks else min(tasks)
         alike = [e for e in alike if e.conditions.task == task]
@@ -228,6 +249,13 @@ class Calibration:
             said.append(f"with {' and '.join(map(str, sorted(near)))} samples, not {wanted.samples}")
         note = f"error bars are calibrated {', and '.join(said)}" if said else ""
         return Found(Interval(level, factor, around[0].spread), record, note)
+
+    def _nearest(self, wanted: Conditions) -> str:
+        """In words, in what the entry of this operation that differs least differs; empty where there is none."""
+        there = {e.conditions for e in self.entries if e.conditions.operation == wanted.operation}
+        far = [(wanted.differs(c), abs(math.log((c.law[1] or 1) / (wanted.law[1] or 1))), c.noise) for c in there]
+        least = min(far, key=lambda f: (len(f[0]), f[1:]), default=None)
+        return f"; the nearest is {' '.join(least[0])}" if least else ""
 
     def _at(self, alike: list[Entry], noise: float, level: float) -> tuple[float, list[Entry]]:
         """The ratio at this noise between entries that differ in it alone, and those it comes from."""
