@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from restorekit.bench import coverage
 from restorekit.bench.coverage import rows_of
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
-from restorekit.uncertainty.calibration import Calibration
+from restorekit.priors.library import shipped
+from restorekit.uncertainty.calibration import Calibration, beside
 from restorekit.uncertainty.interval import student
 
 PHOTO = skimage.data.astronaut()
@@ -94,6 +96,28 @@ def test_a_calibration_is_made_goes_on_where_it_stopped_and_makes_error_bars_wid
     assert record["intervals"]["factor"] > 1.3
     assert record["intervals"]["calibration"]["pictures"] == [11]
     assert {str(tmp_path / f"b_{end}.png") for end in ("low", "high")} <= set(record["outputs"])
+
+
+def test_what_a_prior_is_calibrated_for_is_shown_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go("priors", "show", "natural-fast")
+    card, _, table = capsys.readouterr().out.partition("## Calibrated error bars")
+    assert "## Limits" in card
+    assert "| denoise | gaussian:0.05 | uint8 | linear | mmps | 50 |" in table
+    weights = tmp_path / "mine.safetensors"
+    weights.symlink_to(shipped()["natural-fast"])
+    go("priors", "show", weights)
+    assert "calibration" not in json.loads(capsys.readouterr().out)
+    known = Calibration.read(beside(shipped()["natural-fast"]))
+    replace(known, entries=known.entries[-1:]).write(beside(weights))
+    go("priors", "show", weights)
+    (only,) = json.loads(capsys.readouterr().out)["calibration"]
+    last = known.entries[-1].conditions
+    assert (only["task"], only["noise"], only["samples"]) == (last.task, last.noise, str(last.samples))
+    replace(known, sha256="0" * 64).write(beside(weights))
+    go("priors", "show", weights)  # that of other weights holds for no run
+    assert "calibration" not in json.loads(capsys.readouterr().out)
+    go("priors", "show", "sar")
+    assert capsys.readouterr().out.endswith("## Calibrated error bars\n\nNone.\n")
 
 
 def test_other_pictures_of_the_same_names_are_drawn_anew(photos: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ GRID = tuple(round(v, 2) for v in np.arange(LEVELS[0], LEVELS[1] + 0.005, 0.01))
 REACH = 1.25  # times the greatest and the least noise of a calibration: further away it says nothing
 COARSE = 0.01  # noise from which on it does not matter whether a file has 8 or 16 bits: rounding is 1 % of its variance
 SUFFIX = ".calibration.json"
+HEADER = ("task", "noise", "files", "light", "solver", "levels", "samples", "pictures")  # of `Calibration.table`
 
 
 class Uncalibrated(BadInput):
@@ -209,6 +210,19 @@ class Calibration:
         """With these in the place of those of the same conditions."""
         new = [e.conditions for e in entries]
         return replace(self, entries=(*(e for e in self.entries if e.conditions not in new), *entries))
+
+    def table(self) -> list[list[str]]:
+        """What it holds for, with HEADER: a row for all numbers of samples of the same conditions."""
+        rows: dict[Conditions, list[Entry]] = {}
+        for entry in self.entries:
+            rows.setdefault(replace(entry.conditions, samples=0), []).append(entry)
+        lines = []
+        for c, same in rows.items():
+            name, settings = c.sampler
+            counts = ({e.conditions.samples for e in same}, {e.pictures for e in same})
+            of = [c.task, c.noise, c.dtype, c.transfer, name, settings["levels"]]
+            lines.append(of + [", ".join(map(str, sorted(n))) for n in counts])
+        return lines
 
     def find(self, wanted: Conditions, sha256: str, level: float, name: str = "") -> Found:
         """The interval for these conditions; `name`: of the file.
