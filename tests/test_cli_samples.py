@@ -235,6 +235,15 @@ def test_what_a_run_is_not_calibrated_for_is_not_offered_to_be_calibrated(tmp_pa
         assert "restorekit calibrate" not in said
 
 
+def test_colours_without_calibration_are_said_to_be_farther_off(tmp_path: Path) -> None:
+    grey = tmp_path / "g.png"
+    Image.fromarray(PHOTO[..., 0]).save(grey)
+    for more, told in (((), True), (("--flips", 2), True), (("--calibration", "none"), False)):
+        said = notes(done("colorize", grey, tmp_path / "u.png", *NOISE, *QUICK, *SAMPLES, *more))
+        assert ["colours that were not measured are often farther off" in line for line in said].count(True) == told
+    assert "colours" not in done("denoise", grey, tmp_path / "d.png", *NOISE, *QUICK, *SAMPLES).stderr
+
+
 def test_a_prior_without_calibration_names_one_of_the_same_pictures_that_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,12 +50,21 @@ def found_for(option: str, level: float, prior: Prior, wanted: Conditions, refus
         if option == "auto" and refused is None:
             other = _other_prior(prior, wanted, level)
             way = f"{other} has one: --prior {other}" if other else "`restorekit calibrate` makes one"
-            return uncalibrated(level, f"{error}; {way}")
+            return _said_of_colours(uncalibrated(level, f"{error}; {way}"), wanted)
         if option == "auto":
-            return uncalibrated(level, refused or "")
+            return _said_of_colours(uncalibrated(level, refused or ""), wanted)
         raise BadInput(f"--calibration {path}: {error}; calibrate for it, or give --calibration auto") from None
     except BadInput as error:
         raise BadInput(f"{error}; or give --calibration none") from None
+
+
+def _said_of_colours(found: Found, wanted: Conditions) -> Found:
+    """One unknown for a whole picture: few samples do not tell how far colours that were not measured may be off."""
+    if wanted.operation[0] != "grey":
+        return found
+    return replace(
+        found, note=f"{found.note}; colours that were not measured are often farther off than such intervals reach"
+    )
 
 
 def _other_prior(prior: Prior, wanted: Conditions, level: float) -> str | None:
