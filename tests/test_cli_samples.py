@@ -149,6 +149,14 @@ def test_one_sample_has_no_intervals(words: tuple[object, ...], tmp_path: Path) 
     assert not list(tmp_path.glob("o*"))
 
 
+def test_an_optimiser_that_is_asked_for_samples_names_a_sampler(tmp_path: Path) -> None:
+    y = photo(tmp_path / "y.png")
+    found = go("denoise", y, tmp_path / "o.png", *NOISE, "--prior", "natural-fast", "--solver", "hqs", "--samples", 4)
+    assert found.exit_code == 1
+    assert str(found.exception).endswith("leave out --samples or take a sampler such as mmps")
+    assert not list(tmp_path.glob("o*"))
+
+
 def test_what_is_assumed_of_the_noise_is_said_once_and_error_bars_in_one_line(tmp_path: Path) -> None:
     y = photo(tmp_path / "y.png")
     Image.fromarray(np.random.default_rng(0).random(PHOTO.shape[:2]) > 0.4).save(tmp_path / "m.png")
