@@ -120,6 +120,30 @@ def test_what_a_prior_is_calibrated_for_is_shown_with_it(tmp_path: Path, capsys:
     assert capsys.readouterr().out.endswith("## Calibrated error bars\n\nNone.\n")
 
 
+def test_too_few_pictures_are_told_before_they_are_drawn_and_judged_on(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, few = tmp_path / "c.json", "3 pictures calibrate, enough for --level 0.75 at most; 0.9 takes "
+
+    def stopping(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(coverage, "restore", stopping)
+        calibrated(photos, out, "--pictures", 3, code=130)
+        assert f"{few}--pictures 9 or more" in capsys.readouterr().err
+        for i in range(6, 21):
+            (photos / f"{i:02}.png").unlink()
+        calibrated(photos, out, code=130)
+        assert f"{few}18 pictures or more" in capsys.readouterr().err
+    calibrated(photos, out)
+    said = capsys.readouterr()
+    assert "| task |" not in said.out
+    assert "(2 entries, none judged;" in said.out
+    assert "2 of 2 entries were not judged: that is done at 0.9, which they cannot guarantee" in said.err
+    assert [e.judged for e in Calibration.read(out).entries] == [{}, {}]
+
+
 def test_other_pictures_of_the_same_names_are_drawn_anew(photos: Path, tmp_path: Path) -> None:
     out, fresh, one = tmp_path / "c.json", tmp_path / "d.json", ("--pictures", 2)
     calibrated(photos, out, *one)
