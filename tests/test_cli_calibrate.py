@@ -187,6 +187,24 @@ def test_a_table_without_content_and_precision_is_gone_on_with_as_it_is(
     assert {(row["digest"], row["precision"], row["restorekit"]) for row in rows} == {("", "", "")}
 
 
+def test_rows_of_another_version_are_taken_with_a_note(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, journal, few = tmp_path / "c.json", tmp_path / "c_rows.csv", ("--pictures", 1)
+    calibrated(photos, out, *few)
+    calibrated(photos, out, *few)
+    assert "rows of restorekit" not in capsys.readouterr().err
+    older = journal.read_text().replace(f",{restorekit.__version__}\n", ",0.0.7\n", 1)
+    assert ",0.0.7\n" in older
+    journal.write_text(older)
+    calibrated(photos, out, *few)
+    told = f"c_rows.csv has rows of restorekit 0.0.7, which are taken as those of {restorekit.__version__}"
+    assert capsys.readouterr().err.count(told) == 1
+    assert journal.read_text() == older
+    calibrated(photos, out, *few, "--seed", 1)  # of whose rows there are none
+    assert "rows of restorekit" not in capsys.readouterr().err
+
+
 def test_another_precision_is_drawn_anew(photos: Path, tmp_path: Path) -> None:
     for precision in ("fp32", "bf16"):
         calibrated(photos, tmp_path / "c.json", "--pictures", 2, "--precision", precision)

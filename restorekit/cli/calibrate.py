@@ -40,7 +40,7 @@ def calibrate(
 
     from restorekit import io
     from restorekit.bench.coverage import LEVEL, Drawn, Held, rows_of, run
-    from restorekit.bench.coverage_table import HEADER, entries, table
+    from restorekit.bench.coverage_table import HEADER, entries, other_versions, table
     from restorekit.bench.image_cases import Task
     from restorekit.bench.rows import markdown
     from restorekit.cli.options import checked_precision
@@ -89,6 +89,12 @@ def calibrate(
         print(
             f"restorekit: note: {journal.name} is of an earlier version, which told pictures apart by their names alone, and no "
             "--precision; where either has changed, give another --out",
+            file=sys.stderr,
+        )
+    if others := other_versions(drawn, tasks, held.name, rows, held.pictures):
+        print(
+            f"restorekit: note: {journal.name} has rows of restorekit {', '.join(others)}, which are taken as those of "
+            f"{restorekit.__version__}; give another --out to draw them anew",
             file=sys.stderr,
         )
     print(f"restorekit: note: {_enough(kept, pictures)}", file=sys.stderr)  # before the work, which may be in vain
