@@ -86,9 +86,7 @@ def test_a_calibration_is_made_goes_on_where_it_stopped_and_makes_error_bars_wid
 
     y, samples = noisy(tmp_path / "y.tif", "float32"), ("--samples", 3)
     go("denoise", y, tmp_path / "a.tif", *NOISE, *MMPS, *samples)
-    assert (
-        "error bars are not calibrated (none of denoise at gaussian:0.1 of files of floats" in capsys.readouterr().err
-    )
+    assert "error bars are not calibrated (none of denoise at gaussian:0.1 of float32 files" in capsys.readouterr().err
     go("denoise", noisy(tmp_path / "y.png"), tmp_path / "b.png", *NOISE, *MMPS, *samples, "--calibration", out)
     assert "calibrated" not in capsys.readouterr().err
     record = json.loads((tmp_path / "b.png.json").read_text())

@@ -5,8 +5,8 @@
      "transfer": "linear", "solver": "MMPS:iterations=3,...@50", "samples": 8, "spread": {"window": 5, "own": 0.5},
      "data": TEXT, "pictures": n, "ratios": [a number for each level, null where n is too small], "judged": {...}}]}
 
-An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Between two
-levels of noise of one task factors are interpolated in the logarithm of the noise; the guarantee is that of the two.
+An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Integers of another
+type are taken, with a note, where the noise is coarse and those of the file have no entry that fits. Between two levels of noise of one task factors are interpolated in the logarithm of the noise; the guarantee is that of the two.
 """
 
 from __future__ import annotations
@@ -96,9 +96,8 @@ class Conditions:
 
     @property
     def text(self) -> str:
-        kind = "files of integers" if self.integers else "files of floats"
         light = "" if self.transfer == "linear" else f" in {self.transfer} light"
-        return f"{self.task.partition(':')[0]} at {self.noise}{light} of {kind} by {self.sampler[0]}"
+        return f"{self.task.partition(':')[0]} at {self.noise}{light} of {self.dtype} files by {self.sampler[0]}"
 
     def differs(self, other: Conditions) -> list[str]:
         """What `other`, of the same operation, has that these conditions have not, number of samples apart, in words."""
@@ -236,31 +235,25 @@ class Calibration:
         alike = [e for e in self.entries if wanted.like(e.conditions)]
         if not alike:
             raise Uncalibrated(f"none of {wanted.text} for prior {self.prior}{self._nearest(wanted)}")
+        own = [e for e in alike if e.conditions.dtype == wanted.dtype]
         tasks = {e.conditions.task for e in alike}
-        task = wanted.task if wanted.task in tasks else min(tasks)
-        alike = [e for e in alike if e.conditions.task == task]
-        counts = sorted({e.conditions.samples for e in alike})
-        near = {max((k for k in counts if k <= wanted.samples), default=counts[0])}
-        near |= {min((k for k in counts if k >= wanted.samples), default=counts[-1])}
-        reached, around = [], []
-        for count in sorted(near):
-            of_count = [e for e in alike if e.conditions.samples == count]
-            ratio, used = self._at(of_count, wanted.law[1], level)
-            reached.append(ratio)
-            around += used
+        task = wanted.task if wanted.task in tasks else min(e.conditions.task for e in own or alike)
+        dtype, near, reached, around = self._typed([e for e in alike if e.conditions.task == task], wanted, level)
         # Ratios, not factors: with a spread over neighbours they hardly change with the number of samples, as Student's t does.
-        ratio = float(np.interp(math.log(wanted.samples), [math.log(k) for k in sorted(near)], reached))
+        ratio = float(np.interp(math.log(wanted.samples), [math.log(k) for k in near], reached))
         factor = ratio / student(level, wanted.samples)
         record: dict[str, Any] = {
             "level": level, "factor": round(factor, 4),
-            "calibration": {"file": name, "sha256": self.sha256[:12], "id": self.identity(around), "samples": sorted(near),
+            "calibration": {"file": name, "sha256": self.sha256[:12], "id": self.identity(around), "samples": near, "dtype": dtype,
                             "task": task, "noise": [e.conditions.noise for e in around],
                             "pictures": [e.pictures for e in around], "data": around[0].data},
         }  # fmt: skip
         other = task if wanted.operation[0] != "denoise" and task != wanted.task else ""
         said = [f"for {other}; they hold as far as {wanted.task} is like it"] if other else []
         if wanted.samples not in near:
-            said.append(f"with {' and '.join(map(str, sorted(near)))} samples, not {wanted.samples}")
+            said.append(f"with {' and '.join(map(str, near))} samples, not {wanted.samples}")
+        if dtype != wanted.dtype and wanted.integers:  # floats of any precision are one
+            said.append(f"for {dtype} files, not {wanted.dtype}")
         note = f"error bars are calibrated {', and '.join(said)}" if said else ""
         return Found(Interval(level, factor, around[0].spread), record, note)
 
@@ -270,6 +263,29 @@ class Calibration:
         far = [(wanted.differs(c), abs(math.log((c.law[1] or 1) / (wanted.law[1] or 1))), c.noise) for c in there]
         least = min(far, key=lambda f: (len(f[0]), f[1:]), default=None)
         return f"; the nearest is {' '.join(least[0])}" if least else ""
+
+    def _typed(
+        self, alike: list[Entry], wanted: Conditions, level: float
+    ) -> tuple[str, list[int], list[float], list[Entry]]:
+        """(type of file, numbers of samples, their ratios, their entries) of the type nearest to that asked for that fits."""
+        bits = {
+            t: abs(np.dtype(t).itemsize - np.dtype(wanted.dtype).itemsize) for t in {e.conditions.dtype for e in alike}
+        }
+        types = sorted(bits, key=lambda t: (t != wanted.dtype, bits[t], t))
+        refused: list[BadInput] = []
+        for dtype in types:
+            typed = [e for e in alike if e.conditions.dtype == dtype]
+            counts = sorted({e.conditions.samples for e in typed})
+            below = max((k for k in counts if k <= wanted.samples), default=counts[0])
+            above = min((k for k in counts if k >= wanted.samples), default=counts[-1])
+            near = sorted({below, above})
+            try:
+                each = [self._at([e for e in typed if e.conditions.samples == k], wanted.law[1], level) for k in near]
+            except BadInput as error:
+                refused.append(error)
+                continue
+            return dtype, near, [ratio for ratio, _ in each], [e for _, used in each for e in used]
+        raise refused[0]
 
     def _at(self, alike: list[Entry], noise: float, level: float) -> tuple[float, list[Entry]]:
         """The ratio at this noise between entries that differ in it alone, and those it comes from."""
