@@ -233,7 +233,7 @@ def restore(
     if samples > 1 and not solver.samples:
         name = type(solver).__name__
         raise BadInput(
-            f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as diffpir"
+            f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as mmps"
         )
     _check_shape(problem)
     _check_values(problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shlex
 from pathlib import Path
 
@@ -169,6 +170,30 @@ def test_pictures_through_a_peer(fakes: str, tmp_path: Path) -> None:
     # A picture of a quarter of the size is refused by the shape that came back, on both.
     assert sum("expected (3, 3, 32, 32)" in r["refused"] for r in made.rows) == 2
     assert "± " in Reader((tmp_path / "o/peers.html").read_text()).text
+
+
+@pytest.mark.parametrize(
+    ("sides", "crop", "said"),
+    [
+        ((40, 48), 64, r"2 of 2 pictures, such as .*0\.png, are smaller than 64x64 pixels; give --crop 40 or less"),
+        ((40, 48), 44, r"0\.png is 40x50 pixels, smaller than 44x44; give --crop 40 or less"),
+        ((8, 48), 64, r"0\.png is 8x50 pixels, smaller than 64x64; leave it out"),
+        ((40, 8), 0, r"1\.png is 8x50 pixels, smaller than 16x16; leave it out"),
+    ],
+)
+def test_pictures_smaller_than_the_crop_are_refused_once(
+    sides: tuple[int, ...], crop: int, said: str, fakes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for i, side in enumerate(sides):
+        Image.fromarray(skimage.data.astronaut()[60 : 60 + side, 150:200]).save(tmp_path / f"photos/{i}.png")
+    words = ("bench", "peers", "--peer", f"{fakes}:Denoised", "--data", tmp_path / "photos", "--crop", crop)
+    with pytest.raises(SystemExit) as stop:
+        run([*map(str, words), "--out", str(tmp_path / "o")])
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(said, line), line
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_library_that_is_not_there_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, fakes: str) -> None:

@@ -7,13 +7,18 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from restorekit.bench.figures import BINS
 from restorekit.bench.posterior import Size, exact_score
 from restorekit.bench.rows import latex, uncertain
 from restorekit.bench.table import CONTROL, EXACT, VALUES, bars, run
 from restorekit.cli.main import run as command
+from restorekit.errors import Unsupported
+from restorekit.likelihood import Gaussian
+from restorekit.operators import Identity
 from restorekit.solvers import SOLVERS
+from restorekit.types import Problem
 
 
 @pytest.mark.parametrize(
@@ -219,3 +224,17 @@ def test_every_solver_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert all(name in said for name in SOLVERS)
     assert measured["mmps"][1] in said
+    empty = {line.split()[0] for line in said.splitlines() if line.split()[-2:] == ["-", "-"]}
+    assert empty == refused | (set(SOLVERS) - samplers)
+    note = said.partition("\n-: ")[2].replace("\n", " ")
+    exact = [n for n in SOLVERS if n in refused and SOLVERS[n].exact]
+    other = [n for n in SOLVERS if n in refused and n not in exact]
+    assert f"{' and '.join(exact)} meet a measurement exactly" in note
+    assert f"{' and '.join(other)} are for noise laws other than Gaussian" in note
+    problem = Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gaussian(0.05))
+    for name in other:
+        with pytest.raises(Unsupported, match="other than Gaussian"):
+            SOLVERS[name]().check(problem)
+    for name in exact:
+        with pytest.raises(Unsupported, match="exactly, noise included"):
+            SOLVERS[name]().check_draws(problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from restorekit.bench import coverage
 from restorekit.bench.coverage import rows_of
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
-from restorekit.uncertainty.calibration import Calibration
+from restorekit.priors.library import shipped
+from restorekit.uncertainty.calibration import Calibration, beside
 from restorekit.uncertainty.interval import student
 
 PHOTO = skimage.data.astronaut()
@@ -84,9 +86,7 @@ def test_a_calibration_is_made_goes_on_where_it_stopped_and_makes_error_bars_wid
 
     y, samples = noisy(tmp_path / "y.tif", "float32"), ("--samples", 3)
     go("denoise", y, tmp_path / "a.tif", *NOISE, *MMPS, *samples)
-    assert (
-        "error bars are not calibrated (none of denoise at gaussian:0.1 of files of floats" in capsys.readouterr().err
-    )
+    assert "error bars are not calibrated (none of denoise at gaussian:0.1 of float32 files" in capsys.readouterr().err
     go("denoise", noisy(tmp_path / "y.png"), tmp_path / "b.png", *NOISE, *MMPS, *samples, "--calibration", out)
     assert "calibrated" not in capsys.readouterr().err
     record = json.loads((tmp_path / "b.png.json").read_text())
@@ -94,6 +94,52 @@ def test_a_calibration_is_made_goes_on_where_it_stopped_and_makes_error_bars_wid
     assert record["intervals"]["factor"] > 1.3
     assert record["intervals"]["calibration"]["pictures"] == [11]
     assert {str(tmp_path / f"b_{end}.png") for end in ("low", "high")} <= set(record["outputs"])
+
+
+def test_what_a_prior_is_calibrated_for_is_shown_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go("priors", "show", "natural-fast")
+    card, _, table = capsys.readouterr().out.partition("## Calibrated error bars")
+    assert "## Limits" in card
+    assert "| denoise | gaussian:0.05 | uint8 | linear | mmps | 50 |" in table
+    weights = tmp_path / "mine.safetensors"
+    weights.symlink_to(shipped()["natural-fast"])
+    go("priors", "show", weights)
+    assert "calibration" not in json.loads(capsys.readouterr().out)
+    known = Calibration.read(beside(shipped()["natural-fast"]))
+    replace(known, entries=known.entries[-1:]).write(beside(weights))
+    go("priors", "show", weights)
+    (only,) = json.loads(capsys.readouterr().out)["calibration"]
+    last = known.entries[-1].conditions
+    assert (only["task"], only["noise"], only["samples"]) == (last.task, last.noise, str(last.samples))
+    replace(known, sha256="0" * 64).write(beside(weights))
+    go("priors", "show", weights)  # that of other weights holds for no run
+    assert "calibration" not in json.loads(capsys.readouterr().out)
+    go("priors", "show", "sar")
+    assert capsys.readouterr().out.endswith("## Calibrated error bars\n\nNone.\n")
+
+
+def test_too_few_pictures_are_told_before_they_are_drawn_and_judged_on(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, few = tmp_path / "c.json", "3 pictures calibrate, enough for --level 0.75 at most; 0.9 takes "
+
+    def stopping(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(coverage, "restore", stopping)
+        calibrated(photos, out, "--pictures", 3, code=130)
+        assert f"{few}--pictures 9 or more" in capsys.readouterr().err
+        for i in range(6, 21):
+            (photos / f"{i:02}.png").unlink()
+        calibrated(photos, out, code=130)
+        assert f"{few}18 pictures or more" in capsys.readouterr().err
+    calibrated(photos, out)
+    said = capsys.readouterr()
+    assert "| task |" not in said.out
+    assert "(2 entries, none judged;" in said.out
+    assert "2 of 2 entries were not judged: that is done at 0.9, which they cannot guarantee" in said.err
+    assert [e.judged for e in Calibration.read(out).entries] == [{}, {}]
 
 
 def test_other_pictures_of_the_same_names_are_drawn_anew(photos: Path, tmp_path: Path) -> None:
@@ -137,6 +183,24 @@ def test_a_table_without_content_and_precision_is_gone_on_with_as_it_is(
         {k: row[k] for k in older if k != "seconds"} for row in whole
     ]
     assert {(row["digest"], row["precision"], row["restorekit"]) for row in rows} == {("", "", "")}
+
+
+def test_rows_of_another_version_are_taken_with_a_note(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, journal, few = tmp_path / "c.json", tmp_path / "c_rows.csv", ("--pictures", 1)
+    calibrated(photos, out, *few)
+    calibrated(photos, out, *few)
+    assert "rows of restorekit" not in capsys.readouterr().err
+    older = journal.read_text().replace(f",{restorekit.__version__}\n", ",0.0.7\n", 1)
+    assert ",0.0.7\n" in older
+    journal.write_text(older)
+    calibrated(photos, out, *few)
+    told = f"c_rows.csv has rows of restorekit 0.0.7, which are taken as those of {restorekit.__version__}"
+    assert capsys.readouterr().err.count(told) == 1
+    assert journal.read_text() == older
+    calibrated(photos, out, *few, "--seed", 1)  # of whose rows there are none
+    assert "rows of restorekit" not in capsys.readouterr().err
 
 
 def test_another_precision_is_drawn_anew(photos: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from typer.testing import CliRunner, Result
 
 from restorekit import io
 from restorekit import operators as ops
+from restorekit.cli import error_bars
 from restorekit.cli.main import app
 from restorekit.driver import restore
 from restorekit.likelihood import Gaussian
 from restorekit.priors.analytic import GaussianPrior
+from restorekit.priors.library import load_prior, shipped
 from restorekit.solvers import SOLVERS
 from restorekit.types import Problem
+from restorekit.uncertainty.calibration import Conditions, beside, solver_key
 from restorekit.uncertainty.interval import student
 from tests.cases import peaked
 from tests.test_nodata import geotiff, scene
@@ -145,6 +149,14 @@ def test_one_sample_has_no_intervals(words: tuple[object, ...], tmp_path: Path) 
     assert not list(tmp_path.glob("o*"))
 
 
+def test_an_optimiser_that_is_asked_for_samples_names_a_sampler(tmp_path: Path) -> None:
+    y = photo(tmp_path / "y.png")
+    found = go("denoise", y, tmp_path / "o.png", *NOISE, "--prior", "natural-fast", "--solver", "hqs", "--samples", 4)
+    assert found.exit_code == 1
+    assert str(found.exception).endswith("leave out --samples or take a sampler such as mmps")
+    assert not list(tmp_path.glob("o*"))
+
+
 def test_what_is_assumed_of_the_noise_is_said_once_and_error_bars_in_one_line(tmp_path: Path) -> None:
     y = photo(tmp_path / "y.png")
     Image.fromarray(np.random.default_rng(0).random(PHOTO.shape[:2]) > 0.4).save(tmp_path / "m.png")
@@ -229,6 +241,36 @@ def test_what_a_run_is_not_calibrated_for_is_not_offered_to_be_calibrated(tmp_pa
         (said,) = [v for v in notes(done("restore", y, tmp_path / "o.png", *words, *more)) if "calibrated" in v]
         assert "without --flips, --coarse, --start and --begin" in said
         assert "restorekit calibrate" not in said
+
+
+def test_colours_without_calibration_are_said_to_be_farther_off(tmp_path: Path) -> None:
+    grey = tmp_path / "g.png"
+    Image.fromarray(PHOTO[..., 0]).save(grey)
+    for more, told in (((), True), (("--flips", 2), True), (("--calibration", "none"), False)):
+        said = notes(done("colorize", grey, tmp_path / "u.png", *NOISE, *QUICK, *SAMPLES, *more))
+        assert ["colours that were not measured are often farther off" in line for line in said].count(True) == told
+    assert "colours" not in done("denoise", grey, tmp_path / "d.png", *NOISE, *QUICK, *SAMPLES).stderr
+
+
+def test_a_prior_without_calibration_names_one_of_the_same_pictures_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {name: tmp_path / path.name for name, path in shipped().items()}
+    for name, path in shipped().items():
+        known[name].symlink_to(path)
+    beside(known["natural-fast"]).symlink_to(beside(shipped()["natural-fast"]))
+    monkeypatch.setattr(error_bars, "shipped", lambda: known)
+    prior, sar = (load_prior(str(known[name])) for name in ("natural", "sar"))
+    wanted = Conditions(task="denoise", noise="gaussian:0.05", solver=solver_key(SOLVERS["mmps"](), None))
+    assert error_bars.found_for("auto", 0.9, prior, wanted, None).note == (
+        "error bars are not calibrated (none for prior natural; natural-fast has one: --prior natural-fast): "
+        "OUT_low and OUT_high hold for Gaussian posteriors alone"
+    )
+    for level, unknown in ((0.99, wanted), (0.9, replace(wanted, noise="gaussian:0.9"))):  # which it has not
+        said = error_bars.found_for("auto", level, prior, unknown, None).note
+        assert "(none for prior natural; `restorekit calibrate` makes one)" in said
+    said = error_bars.found_for("auto", 0.9, sar, wanted, None).note  # of pictures of another kind
+    assert "(none for prior sar; `restorekit calibrate` makes one)" in said
 
 
 def test_the_ends_of_intervals_in_jpeg_are_said_to_be_moved(tmp_path: Path) -> None:

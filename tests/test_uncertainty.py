@@ -246,7 +246,7 @@ def test_factors_are_interpolated_in_the_logarithm_of_the_noise() -> None:
         (wanted(solver=solver_key(Sampler(), 20)), "none of denoise"),
         (wanted(solver=solver_key(Sampler(iterations=2), None)), "none of denoise"),
         (wanted(task="grey"), "none of grey"),
-        (wanted(dtype="float32"), "files of floats"),
+        (wanted(dtype="float32"), "of float32 files"),
         (wanted(transfer="srgb"), "in srgb light"),
         (replace(wanted(), noise="poisson:30"), "none of denoise at poisson:30"),
     ],
@@ -254,6 +254,60 @@ def test_factors_are_interpolated_in_the_logarithm_of_the_noise() -> None:
 def test_what_was_not_calibrated_is_told(asked: Conditions, why: str) -> None:
     with pytest.raises(Uncalibrated, match=why):
         calibration().find(asked, "0" * 64, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        (wanted(0.02, task=BLUR, transfer="srgb"), "in linear light"),
+        (wanted(0.2, task=BLUR, transfer="srgb"), "at gaussian:0.02 in linear light"),
+        (wanted(dtype="float32"), "of uint8 files"),
+        (wanted(solver=solver_key(Sampler(), 20)), "with 50 levels"),
+        (wanted(solver=solver_key(Sampler(iterations=2), 20)), "with iterations=3, 50 levels"),
+        (wanted(solver="DPS:x=1@50"), "by mmps"),
+        (replace(wanted(), noise="poisson:30"), "at gaussian:0.1"),
+    ],
+)  # fmt: skip
+def test_what_was_not_calibrated_is_told_with_the_nearest_that_was(asked: Conditions, near: str) -> None:
+    with pytest.raises(Uncalibrated) as told:
+        calibration().find(asked, "0" * 64, 0.9)
+    assert str(told.value).endswith(f"; the nearest is {near}")
+    assert "tolerance" not in str(told.value)
+    assert ("by dps" if "DPS" in asked.solver else "by mmps") in str(told.value)
+
+
+def test_an_operation_of_which_there_is_none_has_no_nearest() -> None:
+    with pytest.raises(Uncalibrated, match=r"none of grey at gaussian:0\.01 of uint8 files by mmps for prior p$"):
+        calibration().find(wanted(task="grey"), "0" * 64, 0.9)
+
+
+def test_entries_of_the_own_type_of_file_come_first_and_another_type_of_integers_is_noted() -> None:
+    known = calibration()
+
+    def of(dtype: str, noise: float, ratio: float, pictures: int = 30) -> Entry:
+        c = Conditions(task="denoise", noise=f"gaussian:{noise}", solver=MMPS, dtype=dtype)
+        return Entry.of(c, LOCAL, "made", [Scores.of(np.full(50, ratio * 0.999))] * pictures)
+
+    def found(both: Calibration, noise: float, dtype: str, level: float = 0.9) -> tuple[float, str]:
+        it = both.find(wanted(noise, dtype=dtype), "0" * 64, level)
+        assert it.record["calibration"]["dtype"] in ("uint8", "uint16")
+        return it.interval.factor * student(level, 8), it.note
+
+    other = "error bars are calibrated for uint8 files, not uint16"
+    assert found(known, 0.1, "uint16") == (found(known, 0.1, "uint8")[0], other)
+    assert found(known, 0.1, "uint8")[1] == ""
+    both = known.joined([of("uint16", 0.1, 8.0, 12)])
+    assert found(both, 0.1, "uint16") == (pytest.approx(8, rel=0.03), "")
+    assert found(both, 0.1, "uint8") == found(known, 0.1, "uint8")
+    assert found(both, 0.01, "uint16") == (found(known, 0.01, "uint8")[0], other)  # of which there is none of 16 bits
+    assert found(both, 0.1, "uint16", 0.95)[1] == other  # for which those of 16 bits are too few
+    assert found(both, 0.1, "int16")[1] == "error bars are calibrated for uint16 files, not int16"
+    with pytest.raises(Uncalibrated, match=r"is for noise at 0\.1, not 0\.3"):
+        found(both, 0.3, "uint16")
+    with pytest.raises(
+        Uncalibrated, match=r"none of denoise at gaussian:0\.009 of uint16 files.*nearest is of uint8 files"
+    ):
+        found(known, 0.009, "uint16")  # rounding to 8 bits is not small beside such noise
 
 
 def test_other_weights_and_too_high_a_level_are_refused() -> None:

@@ -150,7 +150,7 @@ class Drawn:
         if self.transfer not in CURVES:
             raise BadInput(f"--transfer {self.transfer!r} is unknown; it is {' or '.join(CURVES)}")
         if self.samples < 2 or not self.solver.samples:
-            raise BadInput("error bars take a solver that draws, and at least --samples 2")
+            raise BadInput("error bars take a solver that draws, such as mmps, and at least --samples 2")
         if isinstance(self.prior, LatentPrior) or self.prior.units is not None:
             raise BadInput(
                 f"prior {self.prior.spec.name} is none of pictures; error bars are calibrated for those alone"

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.bench.coverage import LEVEL, Drawn, Truth
+import restorekit
+from restorekit.bench.coverage import HALVES, LEVEL, Drawn, Truth
 from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
 from restorekit.errors import BadInput
@@ -68,6 +69,23 @@ def judge(rows: list[dict[str, str]], ratio: float) -> Judged:
     return Judged(len(rows), float(shares.mean()), error, bright, rough, kinds, limits, width, plain)
 
 
+def _of(rows: Rows, pictures: Sequence[Truth] | None) -> list[dict[str, str]]:
+    if pictures is None:
+        return rows.rows
+    there = {(t.name, digest) for t in pictures for digest in (t.digest, "")}
+    return [row for row in rows.rows if (row["picture"], row["digest"]) in there]
+
+
+def other_versions(
+    drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
+) -> list[str]:
+    """Versions of restorekit but this one that drew rows which `entries` takes; "" of older tables is left out."""
+    wanted = [rows.known(drawn.columns(task, count) | {"data": data}) for task in tasks for count in drawn.counts]
+    known = _of(rows, pictures)
+    found = {row["restorekit"] for columns in wanted for half in HALVES for row in chosen(known, half, **columns)}
+    return sorted(found - {"", restorekit.__version__})
+
+
 def entries(
     drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
 ) -> list[Entry]:
@@ -75,10 +93,7 @@ def entries(
 
     pictures: only rows of these, by their content as far as it was kept; others of the same names are left out.
     """
-    made, known = [], rows.rows
-    if pictures is not None:
-        there = {(t.name, digest) for t in pictures for digest in (t.digest, "")}
-        known = [row for row in known if (row["picture"], row["digest"]) in there]
+    made, known = [], _of(rows, pictures)
     for task in tasks:
         for count in drawn.counts:
             columns = rows.known(drawn.columns(task, count) | {"data": data})

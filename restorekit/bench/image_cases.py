@@ -68,6 +68,21 @@ def clean_pictures(folders: Sequence[Path], crop: int, limit: int | None = None)
     return list(found.values())
 
 
+def check_sizes(pictures: Sequence[Clean]) -> None:
+    """BadInput where one is smaller than its crop, naming one that all of them fill; or cannot be read."""
+    sides = [min(io.read(clean.path).pixels.shape[1:]) for clean in pictures]
+    small = [(side, clean) for side, clean in zip(sides, pictures) if side < (clean.crop or SMALLEST)]
+    if not small:
+        return
+    side, least = min(small, key=lambda s: s[0])
+    if len(small) == 1 or side < SMALLEST:  # too small for any crop: which it is has to be known
+        _ = least.pixels
+    raise BadInput(
+        f"{len(small)} of {len(pictures)} pictures, such as {least.path}, are smaller than {least.crop}x{least.crop} pixels; "
+        f"give --crop {side} or less, or leave them out"
+    )
+
+
 @dataclass(frozen=True)
 class Task:
     """An operator and a noise law in words, `blur:kernel=gaussian:2@gaussian:0.02`: what follows the last @ is the noise."""

@@ -21,7 +21,7 @@ import torch
 
 import restorekit
 from restorekit.bench.exams import LEVELS, QUICK, cells
-from restorekit.bench.image_cases import Task, clean_pictures
+from restorekit.bench.image_cases import Task, check_sizes, clean_pictures
 from restorekit.bench.images import OPS
 from restorekit.bench.machine import machine
 from restorekit.bench.peer import Peer
@@ -109,6 +109,7 @@ class Peers:
     def _pictures(self) -> tuple[list[Item], str]:
         tasks = list(dict.fromkeys(Task.of(text) for text in self.ops))
         pictures = clean_pictures(self.data, self.crop, self.limit)
+        check_sizes(pictures)
         prior: Prior = of_pictures(load_prior(self.network, device=CPU))
         if isinstance(prior, LatentPrior):
             raise BadInput(f"prior {prior.spec.name} knows latents, which other libraries do not; take natural-fast")

@@ -39,8 +39,8 @@ def calibrate(
     import torch
 
     from restorekit import io
-    from restorekit.bench.coverage import Drawn, Held, rows_of, run
-    from restorekit.bench.coverage_table import HEADER, entries, table
+    from restorekit.bench.coverage import LEVEL, Drawn, Held, rows_of, run
+    from restorekit.bench.coverage_table import HEADER, entries, other_versions, table
     from restorekit.bench.image_cases import Task
     from restorekit.bench.rows import markdown
     from restorekit.cli.options import checked_precision
@@ -91,14 +91,38 @@ def calibrate(
             "--precision; where either has changed, give another --out",
             file=sys.stderr,
         )
+    if others := other_versions(drawn, tasks, held.name, rows, held.pictures):
+        print(
+            f"restorekit: note: {journal.name} has rows of restorekit {', '.join(others)}, which are taken as those of "
+            f"{restorekit.__version__}; give another --out to draw them anew",
+            file=sys.stderr,
+        )
+    print(f"restorekit: note: {_enough(kept, pictures)}", file=sys.stderr)  # before the work, which may be in vain
     with bar("pictures", "restorations") as show:
         run(drawn, tasks, held, pictures, rows, show)
     found = entries(drawn, tasks, held.name, rows, held.pictures)
     replace(known.joined(found), version=restorekit.__version__).write(out)
-    print(markdown(HEADER, table(found)))
-    most = kept / (kept + 1)
-    print(
-        f"restorekit: note: {kept} pictures calibrate, enough for --level {int(most * 100) / 100:g} at most",
-        file=sys.stderr,
-    )
-    print(f"{out}  ({len(found)} entries, judged on {len(some) - kept} pictures; {journal.name} has every picture)")
+    judged = table(found)
+    if judged:
+        print(markdown(HEADER, judged))
+    if len(judged) < len(found):
+        print(
+            f"restorekit: note: {len(found) - len(judged)} of {len(found)} entries were not judged: that is done at {LEVEL:g}, "
+            "which they cannot guarantee",
+            file=sys.stderr,
+        )
+    how = f"judged on {len(some) - kept} pictures" if judged else "none judged"
+    print(f"{out}  ({len(found)} entries, {how}; {journal.name} has every picture)")
+
+
+def _enough(kept: int, pictures: int | None) -> str:
+    """What `kept` pictures that calibrate guarantee; `pictures`: at most so many of each half were asked for."""
+    from restorekit.bench.coverage import LEVEL
+    from restorekit.uncertainty.conformal import least_pictures
+
+    said = f"{kept} pictures calibrate, enough for --level {int(100 * kept / (kept + 1)) / 100:g} at most"
+    least = least_pictures(LEVEL)
+    if kept >= least:
+        return said
+    limited = pictures is not None and pictures < least
+    return f"{said}; {LEVEL:g} takes {f'--pictures {least}' if limited else f'{2 * least} pictures'} or more"

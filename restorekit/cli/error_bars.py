@@ -13,6 +13,8 @@ from restorekit.errors import BadInput
 from restorekit.likelihood import Gamma
 from restorekit.nodata import Empty, marked_nan
 from restorekit.operators import Inpaint, Operator
+from restorekit.priors.checkpoint import read_spec
+from restorekit.priors.library import shipped
 from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.types import Restoration, Solver
 from restorekit.uncertainty.calibration import (
@@ -45,11 +47,44 @@ def found_for(option: str, level: float, prior: Prior, wanted: Conditions, refus
             raise Uncalibrated(f"none for prior {prior.spec.name}")
         return Calibration.read(path).find(wanted, prior.sha256, level, path.name)
     except Uncalibrated as error:
+        if option == "auto" and refused is None:
+            other = _other_prior(prior, wanted, level)
+            way = f"{other} has one: --prior {other}" if other else "`restorekit calibrate` makes one"
+            return _said_of_colours(uncalibrated(level, f"{error}; {way}"), wanted)
         if option == "auto":
-            return uncalibrated(level, f"{error}; `restorekit calibrate` makes one" if refused is None else refused)
+            return _said_of_colours(uncalibrated(level, refused or ""), wanted)
         raise BadInput(f"--calibration {path}: {error}; calibrate for it, or give --calibration auto") from None
     except BadInput as error:
         raise BadInput(f"{error}; or give --calibration none") from None
+
+
+def _said_of_colours(found: Found, wanted: Conditions) -> Found:
+    """One unknown for a whole picture: few samples do not tell how far colours that were not measured may be off."""
+    if wanted.operation[0] != "grey":
+        return found
+    return replace(
+        found, note=f"{found.note}; colours that were not measured are often farther off than such intervals reach"
+    )
+
+
+def _other_prior(prior: Prior, wanted: Conditions, level: float) -> str | None:
+    """A shipped prior that was trained on the pictures that a shipped `prior` was, and has a calibration that fits."""
+    known = shipped()
+    if prior.path not in known.values():
+        return None  # who has a prior of their own has pictures of their own
+    own = read_spec(prior.path)
+    for name, weights in known.items():
+        other, path = read_spec(weights), beside(weights)
+        alike = (other.domain, other.bands, other.data) == (own.domain, own.bands, own.data)
+        if weights == prior.path or not alike or not path.is_file():
+            continue
+        try:
+            there = Calibration.read(path)
+            there.find(wanted, there.sha256, level)
+        except BadInput:  # none that fits, or too few pictures for the level
+            continue
+        return name
+    return None
 
 
 def conditions(

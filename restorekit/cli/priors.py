@@ -28,18 +28,34 @@ def list_() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """What is known about a prior: for shipped ones the model card, else what its files say."""
+    """What is known about a prior: for shipped ones the model card, else what its files say; and its calibration."""
     import json
     from dataclasses import asdict
 
-    from restorekit.priors.checkpoint import load
+    from restorekit.bench.rows import markdown
+    from restorekit.priors.checkpoint import load, sha256
+    from restorekit.priors.foreign.diffusers import weights_of
     from restorekit.priors.library import find, spec_of
+    from restorekit.uncertainty.calibration import HEADER, Calibration, beside
 
     path = find(name)
     if path.suffix == ".safetensors":
         load(path)  # what is said of a file should be of one that can be used
+    spec, weights = spec_of(path), weights_of(path) if path.is_dir() else path
+    kept = beside(weights)
+    known = Calibration.read(kept) if kept.is_file() else None
+    if known is not None and known.sha256 != sha256(weights):
+        known = None  # of other weights: it holds for no run
+    lines = [] if known is None else known.table()
     card = path.with_suffix(".md")
-    print(card.read_text(encoding="utf-8") if card.is_file() else json.dumps(asdict(spec_of(path)), indent=2))
+    if not card.is_file():  # JSON alone, for programs
+        table = {} if known is None else {"calibration": [dict(zip(HEADER, line)) for line in lines]}
+        print(json.dumps(asdict(spec) | table, indent=2))
+        return
+    print(card.read_text(encoding="utf-8").rstrip())
+    print("\n## Calibrated error bars\n")
+    can = getattr(spec, "domain", "") == "srgb"
+    print(markdown(HEADER, lines) if lines else "None; `restorekit calibrate` makes them." if can else "None.")
 
 
 @app.command()

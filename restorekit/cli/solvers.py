@@ -30,9 +30,16 @@ def solvers() -> None:
         )
     Console(width=140).print(table)
     print(
-        "calls: network calls per sample by default; gradients: vector-Jacobian products per call; W2: distance from the exact"
+        "calls: network calls per sample by default; gradients: vector-Jacobian products per call; W2: distance from the exact\n"
+        "posterior over that of as many exact draws, and coverage of 90 % intervals, on those Gaussian problems of\n"
+        "`restorekit bench posterior` that a solver takes (exact: 1 and 0.9; smc, exchange, enkg at noise 0.05 alone); for other noise\n"
+        "laws run it yourself"
     )
-    print("posterior over that of as many exact draws, and coverage of 90 % intervals, on the Gaussian problems of")
-    print(
-        "`restorekit bench posterior` (exact: 1 and 0.9; smc, exchange, enkg at noise 0.05 alone); for other noise laws run it yourself"
-    )
+    refusing = [name for name, kind in SOLVERS.items() if kind.samples and name not in measured]
+    exact = [name for name in refusing if SOLVERS[name].exact]
+    other = [name for name in refusing if name not in exact]
+    if measured:
+        print(
+            f"-: one optimum is no draw and has no spread; {' and '.join(exact)} meet a measurement exactly, noise included, and these\n"
+            f"have noise; {' and '.join(other)} are for noise laws other than Gaussian"
+        )

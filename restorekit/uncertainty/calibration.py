@@ -5,8 +5,8 @@
      "transfer": "linear", "solver": "MMPS:iterations=3,...@50", "samples": 8, "spread": {"window": 5, "own": 0.5},
      "data": TEXT, "pictures": n, "ratios": [a number for each level, null where n is too small], "judged": {...}}]}
 
-An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Between two
-levels of noise of one task factors are interpolated in the logarithm of the noise; the guarantee is that of the two.
+An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Integers of another
+type are taken, with a note, where the noise is coarse and those of the file have no entry that fits. Between two levels of noise of one task factors are interpolated in the logarithm of the noise; the guarantee is that of the two.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ GRID = tuple(round(v, 2) for v in np.arange(LEVELS[0], LEVELS[1] + 0.005, 0.01))
 REACH = 1.25  # times the greatest and the least noise of a calibration: further away it says nothing
 COARSE = 0.01  # noise from which on it does not matter whether a file has 8 or 16 bits: rounding is 1 % of its variance
 SUFFIX = ".calibration.json"
+HEADER = ("task", "noise", "files", "light", "solver", "levels", "samples", "pictures")  # of `Calibration.table`
 
 
 class Uncalibrated(BadInput):
@@ -77,17 +78,37 @@ class Conditions:
     def integers(self) -> bool:
         return self.dtype.startswith(("int", "uint"))
 
+    def typed_like(self, other: Conditions) -> bool:
+        """Whether they are of one type of file, or of two that make no difference at this noise."""
+        return self.dtype == other.dtype or (self.integers == other.integers and self.law[1] >= COARSE)
+
     def like(self, other: Conditions) -> bool:
         """Whether they differ in the level of the noise, the number of samples, and settings of the operator alone."""
-        bits = self.dtype == other.dtype or (self.integers == other.integers and self.law[1] >= COARSE)
         same = (self.operation, self.law[0], self.transfer, self.solver)
-        return bits and same == (other.operation, other.law[0], other.transfer, other.solver)
+        return self.typed_like(other) and same == (other.operation, other.law[0], other.transfer, other.solver)
+
+    @property
+    def sampler(self) -> tuple[str, dict[str, str]]:
+        """(name of the solver, its settings and its number of levels)."""
+        name, _, rest = self.solver.partition(":")
+        settings, _, levels = rest.rpartition("@")
+        return name.lower(), dict(v.split("=", 1) for v in settings.split(",") if "=" in v) | {"levels": levels}
 
     @property
     def text(self) -> str:
-        kind = "files of integers" if self.integers else "files of floats"
         light = "" if self.transfer == "linear" else f" in {self.transfer} light"
-        return f"{self.task.partition(':')[0]} at {self.noise}{light} of {kind} by {self.solver}"
+        return f"{self.task.partition(':')[0]} at {self.noise}{light} of {self.dtype} files by {self.sampler[0]}"
+
+    def differs(self, other: Conditions) -> list[str]:
+        """What `other`, of the same operation, has that these conditions have not, number of samples apart, in words."""
+        (name, settings), (own, mine) = other.sampler, self.sampler
+        changed = [f"{k}={v}" for k, v in settings.items() if mine.get(k) != v and k != "levels"]
+        changed += [f"{settings['levels']} levels"] if settings["levels"] != mine["levels"] else []
+        noisy = self.law[0] != other.law[0] or not 1 / REACH <= self.law[1] / (other.law[1] or 1) <= REACH
+        said = [f"at {other.noise}"] if noisy else []
+        said += [f"in {other.transfer} light"] if self.transfer != other.transfer else []
+        said += [f"of {other.dtype} files"] if not self.typed_like(other) else []
+        return said + ([f"by {name}"] if name != own else [f"with {', '.join(changed)}"] if changed else [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +210,19 @@ class Calibration:
         new = [e.conditions for e in entries]
         return replace(self, entries=(*(e for e in self.entries if e.conditions not in new), *entries))
 
+    def table(self) -> list[list[str]]:
+        """What it holds for, with HEADER: a row for all numbers of samples of the same conditions."""
+        rows: dict[Conditions, list[Entry]] = {}
+        for entry in self.entries:
+            rows.setdefault(replace(entry.conditions, samples=0), []).append(entry)
+        lines = []
+        for c, same in rows.items():
+            name, settings = c.sampler
+            counts = ({e.conditions.samples for e in same}, {e.pictures for e in same})
+            of = [c.task, c.noise, c.dtype, c.transfer, name, settings["levels"]]
+            lines.append(of + [", ".join(map(str, sorted(n))) for n in counts])
+        return lines
+
     def find(self, wanted: Conditions, sha256: str, level: float, name: str = "") -> Found:
         """The interval for these conditions; `name`: of the file.
 
@@ -200,34 +234,58 @@ class Calibration:
             )
         alike = [e for e in self.entries if wanted.like(e.conditions)]
         if not alike:
-            raise Uncalibrated(f"none of {wanted.text} for prior {self.prior}")
+            raise Uncalibrated(f"none of {wanted.text} for prior {self.prior}{self._nearest(wanted)}")
+        own = [e for e in alike if e.conditions.dtype == wanted.dtype]
         tasks = {e.conditions.task for e in alike}
-        task = wanted.task if wanted.task in tasks else min(tasks)
-        alike = [e for e in alike if e.conditions.task == task]
-        counts = sorted({e.conditions.samples for e in alike})
-        near = {max((k for k in counts if k <= wanted.samples), default=counts[0])}
-        near |= {min((k for k in counts if k >= wanted.samples), default=counts[-1])}
-        reached, around = [], []
-        for count in sorted(near):
-            of_count = [e for e in alike if e.conditions.samples == count]
-            ratio, used = self._at(of_count, wanted.law[1], level)
-            reached.append(ratio)
-            around += used
+        task = wanted.task if wanted.task in tasks else min(e.conditions.task for e in own or alike)
+        dtype, near, reached, around = self._typed([e for e in alike if e.conditions.task == task], wanted, level)
         # Ratios, not factors: with a spread over neighbours they hardly change with the number of samples, as Student's t does.
-        ratio = float(np.interp(math.log(wanted.samples), [math.log(k) for k in sorted(near)], reached))
+        ratio = float(np.interp(math.log(wanted.samples), [math.log(k) for k in near], reached))
         factor = ratio / student(level, wanted.samples)
         record: dict[str, Any] = {
             "level": level, "factor": round(factor, 4),
-            "calibration": {"file": name, "sha256": self.sha256[:12], "id": self.identity(around), "samples": sorted(near),
+            "calibration": {"file": name, "sha256": self.sha256[:12], "id": self.identity(around), "samples": near, "dtype": dtype,
                             "task": task, "noise": [e.conditions.noise for e in around],
                             "pictures": [e.pictures for e in around], "data": around[0].data},
         }  # fmt: skip
         other = task if wanted.operation[0] != "denoise" and task != wanted.task else ""
         said = [f"for {other}; they hold as far as {wanted.task} is like it"] if other else []
         if wanted.samples not in near:
-            said.append(f"with {' and '.join(map(str, sorted(near)))} samples, not {wanted.samples}")
+            said.append(f"with {' and '.join(map(str, near))} samples, not {wanted.samples}")
+        if dtype != wanted.dtype and wanted.integers:  # floats of any precision are one
+            said.append(f"for {dtype} files, not {wanted.dtype}")
         note = f"error bars are calibrated {', and '.join(said)}" if said else ""
         return Found(Interval(level, factor, around[0].spread), record, note)
+
+    def _nearest(self, wanted: Conditions) -> str:
+        """In words, in what the entry of this operation that differs least differs; empty where there is none."""
+        there = {e.conditions for e in self.entries if e.conditions.operation == wanted.operation}
+        far = [(wanted.differs(c), abs(math.log((c.law[1] or 1) / (wanted.law[1] or 1))), c.noise) for c in there]
+        least = min(far, key=lambda f: (len(f[0]), f[1:]), default=None)
+        return f"; the nearest is {' '.join(least[0])}" if least else ""
+
+    def _typed(
+        self, alike: list[Entry], wanted: Conditions, level: float
+    ) -> tuple[str, list[int], list[float], list[Entry]]:
+        """(type of file, numbers of samples, their ratios, their entries) of the type nearest to that asked for that fits."""
+        bits = {
+            t: abs(np.dtype(t).itemsize - np.dtype(wanted.dtype).itemsize) for t in {e.conditions.dtype for e in alike}
+        }
+        types = sorted(bits, key=lambda t: (t != wanted.dtype, bits[t], t))
+        refused: list[BadInput] = []
+        for dtype in types:
+            typed = [e for e in alike if e.conditions.dtype == dtype]
+            counts = sorted({e.conditions.samples for e in typed})
+            below = max((k for k in counts if k <= wanted.samples), default=counts[0])
+            above = min((k for k in counts if k >= wanted.samples), default=counts[-1])
+            near = sorted({below, above})
+            try:
+                each = [self._at([e for e in typed if e.conditions.samples == k], wanted.law[1], level) for k in near]
+            except BadInput as error:
+                refused.append(error)
+                continue
+            return dtype, near, [ratio for ratio, _ in each], [e for _, used in each for e in used]
+        raise refused[0]
 
     def _at(self, alike: list[Entry], noise: float, level: float) -> tuple[float, list[Entry]]:
         """The ratio at this noise between entries that differ in it alone, and those it comes from."""
