@@ -140,13 +140,13 @@ def test_figures_and_verdicts_see_what_is_wrong(fakes: str, tmp_path: Path) -> N
         assert narrow[f"spread_{part}"] == pytest.approx(right[f"spread_{part}"] / 2, rel=1e-6)
     assert right["w2"] < 1.2 * right["floor"] < narrow["w2"]
     asked = (f"{fakes}:Exact", f"{fakes}:Exact:share=0.1")
-    Peers(peers=asked, solvers=("diffpir",), problems=("inpaint",), priors=("random",), sigmas=(0.002,), out=tmp_path / "o")()  # fmt: skip
+    Peers(peers=asked, solvers=("tmpd",), problems=("inpaint",), priors=("random",), sigmas=(0.002,), out=tmp_path / "o")()  # fmt: skip
     said = (tmp_path / "o/peers.md").read_text().partition("## Ours against theirs")[2].partition("## inpaint")[0]
-    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("| diffpir")]
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("| tmpd")]
     # method, against, cells, worse in W2, spread, and so on
     assert lines[-1][1] == asked[1]  # worst first
     by = {line[1]: line for line in lines}
-    assert by[asked[0]][2:5] == ["1", "1", "1"]
+    assert by[asked[0]][2:4] == ["1", "1"]
     assert by[asked[1]][3] == "0"
     assert "inpaint random 0.002" in by[asked[0]][-1]
 

@@ -291,8 +291,9 @@ def test_error_bars_of_an_earlier_run_are_pointed_at(tmp_path: Path, capsys: pyt
 def test_poisson_and_gamma_with_dps(tmp_path: Path) -> None:
     for noise, steps in (("poisson:30", 30), ("gamma:4", 100)):
         y = measure(tmp_path, "denoise", noise)
-        go("restore", y, tmp_path / "out.tif", "--op", "denoise", "--noise", noise, "--solver", "dps", "--steps", steps)
-        assert gain(tmp_path, tmp_path / "out.tif", y) > 3
+        told = ("--op", "denoise", "--noise", noise, "--solver", "dps", "--steps", steps, "--samples", 2)
+        go("restore", y, tmp_path / "out.tif", *told)
+        assert gain(tmp_path, tmp_path / "out_mean.tif", y) > 3  # one draw: 2.9 to 5.9 by its seed and the rounding
 
 
 def stop(*args: object, **kwargs: object) -> None:
