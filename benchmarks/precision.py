@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=4, help="Kodak pictures")
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--name", default="precision", help="of the table: another processor, another table")
     args = parser.parse_args()
     label, exact = load_labelled(args.prior, "fp32")
     _, half = load_labelled(args.prior, "bf16")
@@ -83,7 +84,7 @@ def main() -> None:
     notes = [
         f"Prior {label}; {len(pictures)} Kodak pictures, centre crops of {args.crop}; least of {args.repeats} calls."
     ]
-    publish("precision", "fp32 and bf16", tables, notes)
+    publish(args.name, "fp32 and bf16", tables, notes)
 
 
 if __name__ == "__main__":
