@@ -212,8 +212,9 @@ def restore(
     the fewer calls are made, and the more of that picture stays.
     rng: where the noise comes from, `streams` if not told.
     With a prior that knows other numbers than pictures on [0, 1] the solver, `sigmas` and `start`, work in its units (`units.py`).
-    Raises `BadInput` where a part is none, `Unsupported` where solver and problem do not fit or a denoiser has no gradient that is needed, `BadInput` where
-    shapes or dtypes do not fit, also of what the denoiser gives, and where the run diverges.
+    Raises `Unsupported` where solver and problem do not fit or a denoiser has no gradient that is needed; `BadInput` where what is
+    given is no solver, no denoiser or no number, where shapes or dtypes do not fit, also of what the denoiser gives, and where the
+    run diverges.
     """
     if not isinstance(solver, Solver):
         what = f"the class {solver.__name__}" if isinstance(solver, type) else f"a {type(solver).__name__}"

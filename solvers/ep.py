@@ -32,7 +32,7 @@ from restorekit.operators.base import dot
 from restorekit.operators.diagonal import Identity
 from restorekit.schedule import log_uniform
 from restorekit.solvers.data_step import gaussian
-from restorekit.solvers.mmps import _System
+from restorekit.solvers.mmps import System
 from restorekit.solvers.quadrature import row_norms
 from restorekit.solvers.unconditional import named
 from restorekit.types import Denoiser, Problem, Rng, Solver, Step
@@ -119,7 +119,7 @@ class EP(Solver):
             r2 = torch.where(seen, share.clamp(LEAST, 1) * white * norms**2, white)
             d, variance = sites(law, y, m, r2)
             total = r2 + variance
-            system = _System(spread, lambda w: seen * operator(w), variance, lambda r: r / total)
+            system = System(spread, lambda w: seen * operator(w), variance, lambda r: r / total)
             moved, u = system.solve(torch.where(seen, d * total, 0.0), u, self.iterations, TOLERANCE)
             return x0.detach() if moved is None else x0.detach() + moved
 

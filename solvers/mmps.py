@@ -98,7 +98,7 @@ class MMPS(Solver):
             residual, variance, _ = working_residual(part, operator(x0.detach()))
             white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)  # V of a white prior
             rho = max(typical / float(white), least)
-            system = _System(
+            system = System(
                 lambda v: covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
                 lambda r: operator.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
@@ -109,8 +109,8 @@ class MMPS(Solver):
 
 
 @dataclass(frozen=True, eq=False)
-class _System:
-    """(A V A' + variance I) u = r by conjugate residuals, which take a V that is not quite symmetric (GCR: Eisenstat, Elman,
+class System:
+    """Solves (A V A' + variance I) u = r by conjugate residuals, which take a V that is not quite symmetric (GCR: Eisenstat, Elman,
     Schultz, SIAM J. Numer. Anal. 1983), in the norm of the preconditioner."""
 
     spread: Callable[[Tensor], Tensor]  # V A' u: what costs

@@ -12,7 +12,7 @@ from restorekit.bench.posterior import Stream
 from restorekit.likelihood import Gaussian
 from restorekit.operators.base import dot
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.solvers.mmps import MMPS, _System
+from restorekit.solvers.mmps import MMPS, System
 from restorekit.types import Problem
 from tests.cases import gaussian
 
@@ -23,8 +23,8 @@ def random(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def system(v: torch.Tensor, variance: float = 0.01) -> _System:
-    return _System(lambda u: u @ v.T, lambda w: w, variance, lambda r: r)
+def system(v: torch.Tensor, variance: float = 0.01) -> System:
+    return System(lambda u: u @ v.T, lambda w: w, variance, lambda r: r)
 
 
 def test_a_covariance_is_inverted() -> None:
@@ -60,7 +60,7 @@ def test_what_is_no_covariance_moves_no_further_than_the_measurement_asks_for() 
 def test_what_is_exact_is_not_cut_where_values_are_not_equally_noisy() -> None:
     v = torch.tensor([[1.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
     variance, r = torch.tensor([[0.05, 5.0]], dtype=torch.float64), torch.tensor([[-0.857, 1.10]], dtype=torch.float64)
-    unequal = _System(lambda u: u @ v.T, lambda w: w, variance, lambda r: r)
+    unequal = System(lambda u: u @ v.T, lambda w: w, variance, lambda r: r)
     moved, _ = unequal.solve(r, None, 4, 0.0)
     exact = torch.linalg.solve(v + torch.diag(variance[0]), r.T).T @ v
     torch.testing.assert_close(moved, exact)
