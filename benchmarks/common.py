@@ -15,9 +15,9 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 
-from restorekit import io
 from restorekit.bench.rows import markdown
-from restorekit.kernel_files import read_kernel
+from restorekit.files.kernel_files import read_kernel
+from restorekit.files.picture import read_picture, write_text
 from restorekit.metrics import luma
 from restorekit.priors.library import Prior, load_prior
 
@@ -50,7 +50,7 @@ def classic(folder: str, limit: int | None = None) -> Pictures:
     """PNG pictures of one of the restoration test sets, colour only."""
     need_data()
     paths = sorted((DATA / "classic" / folder).glob("*.png"))
-    pictures = [(path.stem, io.read(path).pixels) for path in paths]
+    pictures = [(path.stem, read_picture(path).pixels) for path in paths]
     return [(name, x) for name, x in pictures if len(x) == 3][:limit]
 
 
@@ -116,7 +116,7 @@ def publish(
     text = "\n\n".join(p for p in parts if p) + "\n"
     print(text)
     RESULTS.mkdir(exist_ok=True)
-    io.write_text(RESULTS / f"{name}.md", text)
+    write_text(RESULTS / f"{name}.md", text)
     with open(RESULTS / f"{name}.csv", "w", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         for caption, header, rows in tables:

@@ -18,8 +18,8 @@ import torch
 from common import DATA, RESULTS, centre, load_labelled, need_data, picture_set, publish
 from PIL import Image
 
-from restorekit import io
 from restorekit.bench.rows import Rows
+from restorekit.files.picture import read_picture
 from restorekit.metrics import luma, psnr, ssim
 from restorekit.rain.base import Directional
 from restorekit.rain.refine import PAPER, WEAK, Refinement
@@ -49,7 +49,9 @@ parser.add_argument("--threads", type=int, default=1)
 @cache
 def pair(number: int) -> tuple[Array, Array, Array]:
     """Rainy, clean, and without rain by a derainer, (C, H, W) each."""
-    rainy, clean, base = (io.read(DATA / "rain" / f / f"{number}.png").pixels for f in ("rain", "norain", "prenet6"))
+    rainy, clean, base = (
+        read_picture(DATA / "rain" / f / f"{number}.png").pixels for f in ("rain", "norain", "prenet6")
+    )
     return rainy, clean, base
 
 

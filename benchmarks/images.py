@@ -14,11 +14,11 @@ from statistics import fmean
 
 from common import DATA, HERE, RESULTS, machine, need_data
 
-from restorekit import io
 from restorekit.bench.image_summary import Group, points, read
 from restorekit.bench.images import Images
 from restorekit.bench.rows import markdown
 from restorekit.cli.tasks import TASKS
+from restorekit.files.picture import write_text
 from restorekit.report.plot import front, pareto
 
 OPS = {  # name of the plots -> operator and noise
@@ -86,13 +86,13 @@ def main() -> None:
         for y, label in QUALITIES.items():
             found = points(rows, x="time", y=y, op=op)
             text = pareto(found, x="seconds per sample", y=label, title=TITLES[name], size=(640, 420))
-            io.write_text(HERE.parent / "docs" / f"pareto-{name}-{y}.svg", text)
+            write_text(HERE.parent / "docs" / f"pareto-{name}-{y}.svg", text)
             default = TASKS[op.partition(":")[0].partition("@")[0]].solver
             for x in ("time", "nfe"):
                 best = {p.series for p in front(points(rows, x=x, y=y, op=op))}
                 short += f"\n- {op}, {y} against {x}: the default, `{default}`, is {'' if default in best else 'NOT '}on the front"
     text = f"{report}\n{short}\n\nMeasured on: {machine()}.\n"
-    io.write_text(RESULTS / "images.md", text)
+    write_text(RESULTS / "images.md", text)
     print(report, short)
 
 

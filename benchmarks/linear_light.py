@@ -26,7 +26,9 @@ from skimage import data
 from restorekit.bench.rows import Rows
 from restorekit.blind.families import disc, motion
 from restorekit.cli.main import run
-from restorekit.io import Picture, read, write
+from restorekit.files.picture import Picture
+from restorekit.files.picture import read_picture as read
+from restorekit.files.picture import write_picture as write
 from restorekit.metrics import psnr
 
 Array = np.ndarray

@@ -21,10 +21,10 @@ from common import DATA, RESULTS, archive, centre, classic, load_labelled, publi
 from PIL import Image
 from scipy import ndimage
 
-from restorekit import io
 from restorekit.bench.rows import Rows
 from restorekit.driver import restore
 from restorekit.errors import BadInput
+from restorekit.files.picture import read_picture
 from restorekit.likelihood import Gaussian
 from restorekit.metrics import psnr
 from restorekit.noise.level import Noise, NoiseLevel
@@ -144,7 +144,9 @@ def pairs(count: int) -> Iterator[tuple[str, Array, Array]]:
         by_camera.setdefault(path.name.split("_")[0], []).append(path.name.removesuffix("_real.jpg"))
     for names in by_camera.values():
         for name in names[:count]:
-            real, mean_of = (io.read(DATA / "realnoise" / f"{name}_{which}.jpg").pixels for which in ("real", "mean"))
+            real, mean_of = (
+                read_picture(DATA / "realnoise" / f"{name}_{which}.jpg").pixels for which in ("real", "mean")
+            )
             yield name, real, mean_of
 
 

@@ -19,8 +19,8 @@ import numpy as np
 from common import DATA, RESULTS, publish
 from numpy.typing import NDArray
 
-from restorekit import io
 from restorekit.bench.rows import Rows
+from restorekit.files.picture import write_picture
 from restorekit.sar.assessment import Wanted, assess
 from restorekit.scenes.despeckle import Plan, Settings, plan
 from restorekit.scenes.eta import Cost, cost
@@ -99,7 +99,7 @@ def show(path: Path, panels: Sequence[Array]) -> None:
     """Amplitudes beside each other: measured, then the methods in their order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     white = np.quantile(np.sqrt(panels[0]), 0.99)
-    io.write(path, (np.sqrt(np.concatenate(panels, 1)) / white).clip(0, 1)[None].astype(np.float32))
+    write_picture(path, (np.sqrt(np.concatenate(panels, 1)) / white).clip(0, 1)[None].astype(np.float32))
 
 
 def line(r: dict[str, str]) -> list[float]:

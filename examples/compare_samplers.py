@@ -11,7 +11,8 @@ import argparse
 import torch
 from skimage import data
 
-from restorekit import Gaussian, Problem, io, load_prior, restore
+from restorekit import Gaussian, Problem, load_prior, restore
+from restorekit.files.picture import write_picture
 from restorekit.metrics import coverage, psnr, spread_skill
 from restorekit.operators import Inpaint
 from restorekit.solvers.from_text import solver
@@ -45,5 +46,5 @@ if __name__ == "__main__":
         panels.append(result.samples[0])
     print("sample, mean: PSNR in dB. spread/error: 1 if the samples are as far from each other as from the truth;")
     print("in 90 %: share of the pixels inside the interval that the samples give. Both say: below, it is too sure.")
-    io.write("compare_samplers.png", torch.cat(panels, -1).clamp(0, 1).numpy())
+    write_picture("compare_samplers.png", torch.cat(panels, -1).clamp(0, 1).numpy())
     print("compare_samplers.png: truth, measurement, a sample of each")

@@ -14,9 +14,9 @@ import torch
 from scipy import ndimage
 from skimage import data
 
-from restorekit import io
 from restorekit.blind.families import motion
 from restorekit.driver import restore
+from restorekit.files.picture import Picture, write_picture
 from restorekit.likelihood import Gaussian
 from restorekit.metrics import psnr
 from restorekit.operators import FreeBlur
@@ -47,5 +47,5 @@ print({k: round(v, 2) for k, v in found.record().items() if k != "nfe"})  # leng
 known = replace(problem, operator=FreeBlur.of((3, SIDE, SIDE), torch.from_numpy(true).float()))
 for name, p in {"as_told": problem, "corrected": with_kernel(problem, found.kernel), "true_kernel": known}.items():
     out = p.operator.inside(restore(p, denoise, HQS(first=0.5), steps=8).samples)[0].numpy().clip(0, 1)
-    io.write(options.out / f"{name}.png", out, io.Picture(out, "uint8", (0.0, 255.0)), "uint8")
+    write_picture(options.out / f"{name}.png", out, Picture(out, "uint8", (0.0, 255.0)), "uint8")
     print(f"{name:12} {psnr(out, x[inside]):.2f} dB")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from skimage import data
 
-from restorekit import Problem, io, load_prior, restore
+from restorekit import Problem, load_prior, restore
+from restorekit.files.picture import write_picture
 from restorekit.interop.deepinv import import_deepinv, likelihood_from, measurement_from, operator_from
 from restorekit.metrics import psnr
 from restorekit.solvers import DiffPIR
@@ -33,5 +34,5 @@ if __name__ == "__main__":
     print(f"measured: {tuple(measured.shape)} of {tuple(photo.shape)}, sigma {float(physics.noise_model.sigma):g}")
     print(f"deepinv's pseudo-inverse: {before:.2f} dB, restored: {after:.2f} dB")
     panels = torch.cat([photo[0], least_squares[0], result.samples[0]], -1)
-    io.write("deepinv_physics.png", panels.clamp(0, 1).numpy())
+    write_picture("deepinv_physics.png", panels.clamp(0, 1).numpy())
     print("deepinv_physics.png: truth, pseudo-inverse, restored")

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from skimage import data, restoration
 
-from restorekit import io
+from restorekit.files.picture import read_picture
 from restorekit.kernels import kernel
 from restorekit.metrics import psnr, ssim
 
@@ -31,7 +31,7 @@ def command(*arguments: str) -> None:
 
 def wiener(y: np.ndarray) -> np.ndarray:
     """skimage's Wiener filter, each band, at the best of several regularisation weights (chosen with the truth: a lead)."""
-    truth = io.read(OUT / "measured_truth.tif").pixels
+    truth = read_picture(OUT / "measured_truth.tif").pixels
     psf = kernel(BLUR).numpy()
     pad = psf.shape[0]
     padded = np.pad(y, ((0, 0), (pad, pad), (pad, pad)), mode="symmetric")  # else the frame rings
@@ -68,7 +68,7 @@ measured, restored = str(OUT / "measured.tif"), str(OUT / "restored.tif")
 command("degrade", str(OUT / "photo.png"), measured, "--op", f"blur:kernel={BLUR}", "--noise", f"gaussian:{SIGMA}", "--dtype", "uint16")  # fmt: skip
 command("deblur", measured, restored, "--kernel", BLUR, "--noise", f"gaussian:{SIGMA}")
 
-y, x, truth = (io.read(OUT / name).pixels for name in ("measured.tif", "restored.tif", "measured_truth.tif"))
+y, x, truth = (read_picture(OUT / name).pixels for name in ("measured.tif", "restored.tif", "measured_truth.tif"))
 rows = {"measurement": y, "Wiener (scikit-image, best weight)": wiener(y), "restorekit": x}
 print(f"\n{'':36} PSNR    SSIM")
 for name, picture in rows.items():

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 
-from restorekit import io
 from restorekit.cli.main import run
+from restorekit.files.picture import read_picture, write_picture
 from restorekit.metrics import psnr, ssim
 from restorekit.rain.streaks import Streaks, fallen
 
@@ -25,24 +25,24 @@ if __name__ == "__main__":
     parser.add_argument("--prior", default="natural-fast")
     arguments = parser.parse_args()
     photo = skimage.data.astronaut()[:192, 130:322].transpose(2, 0, 1) / 255
-    x = io.read(arguments.file).pixels if arguments.file else photo.astype(np.float32)
+    x = read_picture(arguments.file).pixels if arguments.file else photo.astype(np.float32)
     height, width = x.shape[1:]
     streaks = Streaks(angle=arguments.angle, density=arguments.density)
     y = fallen(x, streaks((height, width), np.random.default_rng(0)))
 
     with tempfile.TemporaryDirectory() as folder:
         rainy, out = Path(folder) / "rainy.png", Path(folder) / "out.png"
-        io.write(rainy, y)
+        write_picture(rainy, y)
         try:
             run(["derain", str(rainy), str(out), "--prior", arguments.prior])
         except SystemExit as stop:
             if stop.code:
                 raise
         found = {"rainy": rainy, "plain": out.with_name("out_base.png"), "repaired": out}
-        pictures = {name: io.read(path).pixels for name, path in found.items()}
+        pictures = {name: read_picture(path).pixels for name, path in found.items()}
 
     print(f"{'':9} PSNR   SSIM")
     for name, picture in pictures.items():
         print(f"{name:9} {psnr(picture, x):.2f}  {ssim(picture, x):.3f}")
-    io.write("derained.png", np.concatenate([*pictures.values(), x], -1))
+    write_picture("derained.png", np.concatenate([*pictures.values(), x], -1))
     print("derained.png: rainy, by the plain derainer, repaired, as it was")

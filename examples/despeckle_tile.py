@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from restorekit import io
-from restorekit.raster.source import Window, import_rasterio
+from restorekit.files.bands import Window, import_rasterio
+from restorekit.files.picture import write_picture
 from restorekit.sar.assessment import Wanted, assess
 from restorekit.sar.classical import FILTERS
 from restorekit.sar.speckle import SWATHS, draw
@@ -85,7 +85,7 @@ if __name__ == "__main__":
     print("lee.tif, hqs.tif: in the unit and with the map coordinates of the tile")
 
     white = np.quantile(np.sqrt(y), 0.99)
-    io.write(
+    write_picture(
         "despeckle_tile.png",
         (np.sqrt(np.concatenate(list(pictures.values()), 1)) / white).clip(0, 1)[None].astype(np.float32),
     )

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from restorekit import io
 from restorekit.cli.main import run
+from restorekit.files.picture import write_picture
 from restorekit.fusion.classical import mean
 from restorekit.fusion.colour import recoloured
 from restorekit.fusion.pair import Pair, Pairing
@@ -34,7 +34,7 @@ def made_up(folder: Path, side: int = 160, count: int = 120) -> tuple[Path, Path
     at = np.moveaxis(np.mgrid[:side, :side], 0, -1)[..., None, :]
     field = np.square(at - points).sum(-1).argmin(-1)
     optical, sar = folder / "optical.png", folder / "sar.npy"
-    io.write(optical, rng.uniform(0.15, 0.85, (3, count))[:, field])
+    write_picture(optical, rng.uniform(0.15, 0.85, (3, count))[:, field])
     intensity = np.exp(rng.uniform(-3, 0, count))[field] * rng.gamma(4, 1 / 4, (side, side))
     np.save(sar, np.sqrt(intensity).astype(np.float32))
     return optical, sar
@@ -73,5 +73,5 @@ if __name__ == "__main__":
     for name, f in pictures.items():
         found = evaluate(pair.luminance, pair.radar, f)
         print(f"{name:8} {found['viff_han']:.3f}  {found['qabf']:.3f}  {found['ssim_mean']:.3f}")
-    io.write("fused.png", np.concatenate(panels(pair, fused), -1).clip(0, 1))
+    write_picture("fused.png", np.concatenate(panels(pair, fused), -1).clip(0, 1))
     print("fused.png: optical, radar without its speckle, mean, fused")

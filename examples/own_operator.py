@@ -13,7 +13,8 @@ from skimage import data
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit import Gaussian, Problem, io, metrics, restore
+from restorekit import Gaussian, Problem, metrics, restore
+from restorekit.files.picture import write_picture
 from restorekit.operators import LinearOperator, check, report
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import DiffPIR
@@ -46,5 +47,5 @@ if __name__ == "__main__":
     for name, picture in {"measured": y[0], "restored": result.mean}.items():
         print(f"{name}: {metrics.psnr(picture.numpy(), truth[0].numpy()):.2f} dB")
     strip = torch.cat([truth[0], y[0] / (1 + operator.strength), result.mean], -1)
-    io.write("own_operator.png", strip.clamp(0, 1).numpy())
+    write_picture("own_operator.png", strip.clamp(0, 1).numpy())
     print("own_operator.png: truth, measurement, restoration")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from restorekit import Gaussian, Problem, io, restore
+from restorekit import Gaussian, Problem, restore
+from restorekit.files.picture import write_picture
 from restorekit.operators import Inpaint
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.schedule import log_uniform
@@ -42,5 +43,5 @@ if __name__ == "__main__":
     hole = mask == 0
     print(f"error bar where nothing is measured: {std[hole].mean():.4f}, exact {exact[hole].mean():.4f}")
     print(f"error bar where a pixel is measured: {std[~hole].mean():.4f}, exact {exact[~hole].mean():.4f}")
-    io.write("uncertainty.png", torch.cat(panels, -2).clamp(0, 1).float().numpy())
+    write_picture("uncertainty.png", torch.cat(panels, -2).clamp(0, 1).float().numpy())
     print("uncertainty.png: truth, measurement, mean, 4 x standard deviation; a row per picture")

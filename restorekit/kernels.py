@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.kernel_files import read_kernel
+from restorekit.files.kernel_files import read_kernel
 
 NAMES = "gaussian:SIGMA, motion:LENGTH:DEGREES, disc:RADIUS, uniform:SIZE or a file (PNG, TIFF, NPY, NPZ:key, MAT:key, CSV, TXT)"
 

@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import torch
 from torch import Tensor
 
-from restorekit import io
 from restorekit.errors import BadInput
-from restorekit.kernel_files import kernel_file
+from restorekit.files.kernel_files import kernel_file
+from restorekit.files.overwrite import inside
+from restorekit.files.picture import read_mask
 from restorekit.kernels import kernel
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.operators import (
@@ -32,7 +33,6 @@ from restorekit.operators import (
     blur,
     decimation,
 )  # fmt: skip
-from restorekit.overwrite import inside
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]
@@ -149,7 +149,7 @@ class InpaintOp(DenoiseOp):
                 "inpaint: a mask is needed, as in inpaint:mask=mask.png (white = measured) or mask=random:0.2"
             )
         made = generated_mask(self.mask, image[1:])
-        return Inpaint(image, torch.from_numpy(io.read_mask(self.mask, image[1:])) if made is None else made)
+        return Inpaint(image, torch.from_numpy(read_mask(self.mask, image[1:])) if made is None else made)
 
 
 def generated_mask(text: str, size: tuple[int, int]) -> Tensor | None:

@@ -14,9 +14,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from restorekit import codecs
 from restorekit.errors import BadInput
-from restorekit.png import SIGNATURE
+from restorekit.files import codecs
+from restorekit.files.png16 import SIGNATURE
 
 PIXELS = np.zeros((3, 4, 5), np.float32)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from restorekit import atomic
 from restorekit.errors import BadInput
+from restorekit.files import atomic
 
 
 def put(path: Path, text: bytes) -> None:

@@ -24,7 +24,6 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
-from restorekit import io
 from restorekit.bench.image_cases import Clean, Task, clean_pictures
 from restorekit.bench.image_plan import steps_within
 from restorekit.bench.image_rows import KEYS
@@ -33,6 +32,7 @@ from restorekit.bench.images import Images
 from restorekit.cli.main import run
 from restorekit.driver import restore
 from restorekit.errors import BadInput
+from restorekit.files.picture import read_picture
 from restorekit.metrics import coverage, psnr, spread_skill, ssim
 from restorekit.priors.library import load_prior
 from restorekit.priors.perceptual import PriorDistance
@@ -80,7 +80,7 @@ def test_figures_are_those_of_restore_and_the_metrics(photos: Path, tmp_path: Pa
     settings = replace(bench(photos, tmp_path / "out"), ops=(BLUR,), solvers=("diffpir",), samples=3, limit=1)
     settings()
     (row,) = table(tmp_path / "out")
-    truth = io.read(photos / "p0.png").pixels[:, 4:36, 4:36]
+    truth = read_picture(photos / "p0.png").pixels[:, 4:36, 4:36]
     problem = Task.of(BLUR).measure(truth, "photos/p0.png", 0)
     found = restore(problem, load_prior("natural-fast"), solver("diffpir"), steps=2, samples=3)
     samples = found.samples.numpy()
@@ -95,7 +95,7 @@ def test_figures_are_those_of_restore_and_the_metrics(photos: Path, tmp_path: Pa
     assert float(row["seconds"]) > 0
     assert float(row["memory"]) > 50
     (kept,) = (tmp_path / "out" / "pictures").iterdir()
-    assert np.abs(io.read(kept).pixels - first).max() <= 0.51 / 255
+    assert np.abs(read_picture(kept).pixels - first).max() <= 0.51 / 255
 
 
 def test_products_through_the_network_are_counted_per_sample(photos: Path, tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_pictures_are_cropped_in_the_middle_and_named_by_their_folder(tmp_path: 
     (photos / "notes.txt").write_text("no picture")
     found = clean_pictures([photos], 32)
     assert [c.name for c in found] == ["set/p0.png", "set/p1.png"]
-    whole = io.read(photos / "p0.png").pixels
+    whole = read_picture(photos / "p0.png").pixels
     np.testing.assert_array_equal(found[0].pixels, whole[:, 4:36, 4:36])
     np.testing.assert_array_equal(Clean("x", photos / "p0.png", 0).pixels, whole)
     other = folder(tmp_path / "b", count=0)

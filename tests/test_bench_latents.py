@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from restorekit import io
 from restorekit.bench.image_cases import Task
 from restorekit.bench.image_summary import points, read
 from restorekit.driver import restore
+from restorekit.files.picture import read_picture
 from restorekit.metrics import psnr
 from restorekit.priors.library import load_prior
 from restorekit.priors.prior import LatentPrior
@@ -39,7 +39,7 @@ def test_a_prior_of_latents_is_measured_below_its_codec(
     assert isinstance(prior, LatentPrior)
     label = f"{prior.spec.name}@{prior.sha256[:8]}"
     record = json.loads((tmp_path / "out" / "images.json").read_text())
-    pictures = [io.read(p).pixels for p in sorted((tmp_path / "photos").iterdir())]
+    pictures = [read_picture(p).pixels for p in sorted((tmp_path / "photos").iterdir())]
     ceiling = np.mean([prior.ceiling(torch.from_numpy(x)) for x in pictures])
     assert record["codec_psnr"] == {label: pytest.approx(ceiling)}
     assert f"Codec of {label}: {ceiling:.2f} dB" in (tmp_path / "out" / "images.md").read_text()

@@ -12,8 +12,8 @@ import tifffile
 import torch
 from PIL import Image
 
-from restorekit import io
 from restorekit.cli.main import run
+from restorekit.files.picture import read_picture, sha256
 from restorekit.metrics import psnr
 from restorekit.priors.library import load_prior
 
@@ -38,8 +38,8 @@ def measure(d: Path, op: str, noise: str = "gaussian:0.02", dtype: str = "uint16
 
 
 def gain(d: Path, restored: Path, measured: Path) -> float:
-    truth = io.read(d / "y_truth.tif").pixels
-    return psnr(io.read(restored).pixels, truth) - psnr(io.read(measured).pixels, truth)
+    truth = read_picture(d / "y_truth.tif").pixels
+    return psnr(read_picture(restored).pixels, truth) - psnr(read_picture(measured).pixels, truth)
 
 
 def test_denoise_gains_several_db(tmp_path: Path) -> None:
@@ -60,19 +60,19 @@ def test_inpaint_fills_missing_pixels_and_keeps_measured_ones(tmp_path: Path) ->
     Image.fromarray(mask).save(tmp_path / "m.png")
     y = measure(tmp_path, f"inpaint:mask={tmp_path / 'm.png'}", "gaussian:0.01")
     go("inpaint", y, tmp_path / "out.tif", "--mask", tmp_path / "m.png")
-    out, truth = (io.read(tmp_path / n).pixels for n in ("out.tif", "y_truth.tif"))
+    out, truth = (read_picture(tmp_path / n).pixels for n in ("out.tif", "y_truth.tif"))
     assert psnr(out, truth) > 22
     assert np.abs(out - truth)[:, mask].mean() < 0.02
 
 
 def test_upscale_and_its_size_option_for_odd_sizes(tmp_path: Path) -> None:
     go("degrade", photo(tmp_path / "p.png", 37, 30), tmp_path / "y.png", "--op", "average:factor=4")
-    assert io.read(tmp_path / "y.png").pixels.shape == (3, 10, 8)
+    assert read_picture(tmp_path / "y.png").pixels.shape == (3, 10, 8)
     go("upscale", tmp_path / "y.png", tmp_path / "a.png", "--factor", 4)
-    assert io.read(tmp_path / "a.png").pixels.shape == (3, 40, 32)
+    assert read_picture(tmp_path / "a.png").pixels.shape == (3, 40, 32)
     op = "average:factor=4,size=37x30"
     go("restore", tmp_path / "y.png", tmp_path / "b.png", "--op", op, "--noise", "gaussian:0.01", "--steps", 4)
-    assert io.read(tmp_path / "b.png").pixels.shape == (3, 37, 30)
+    assert read_picture(tmp_path / "b.png").pixels.shape == (3, 37, 30)
 
 
 def test_nothing_that_is_written_is_the_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,14 +103,14 @@ def test_degrade_adds_noise_alone_where_no_operator_is_named(tmp_path: Path) -> 
         "--dtype",
         "float32",
     )
-    y, x = (io.read(tmp_path / f"{n}.tif", (0.0, 1.0)).pixels for n in ("y", "y_truth"))
+    y, x = (read_picture(tmp_path / f"{n}.tif", (0.0, 1.0)).pixels for n in ("y", "y_truth"))
     assert 0.05 < float(np.std(y / np.maximum(x, 1e-3))) < 1
 
 
 def test_colorize_gives_three_bands_whose_luminance_is_the_input(tmp_path: Path) -> None:
     go("degrade", photo(tmp_path / "p.png"), tmp_path / "y.png", "--op", "grey", "--noise", "gaussian:0.005")
     go("colorize", tmp_path / "y.png", tmp_path / "out.png", "--steps", 10)
-    y, out = io.read(tmp_path / "y.png").pixels, io.read(tmp_path / "out.png").pixels
+    y, out = read_picture(tmp_path / "y.png").pixels, read_picture(tmp_path / "out.png").pixels
     assert out.shape[0] == 3
     assert np.abs(np.tensordot([0.299, 0.587, 0.114], out, 1) - y[0]).mean() < 0.02
 
@@ -129,8 +129,8 @@ def test_samples_give_mean_std_and_a_record(tmp_path: Path) -> None:
     assert record["samples"] == 3
     assert record["seed"] == 0
     assert record["solver"] == "MMPS"
-    assert record["outputs"][str(tmp_path / "out.png")] == io.sha256(tmp_path / "out.png")
-    assert record["input"]["sha256"] == io.sha256(y)
+    assert record["outputs"][str(tmp_path / "out.png")] == sha256(tmp_path / "out.png")
+    assert record["input"]["sha256"] == sha256(y)
     std = tifffile.imread(tmp_path / "out_std.tif")
     assert std.dtype == np.float32
     assert 0 < std.mean() < 0.1 * 65535  # in the unit of the 16-bit file
@@ -179,7 +179,7 @@ def test_grey_and_five_band_files_use_the_grey_half_of_the_prior(tmp_path: Path)
 
 def test_the_result_does_not_depend_on_the_tile_size(tmp_path: Path) -> None:
     prior = [load_prior("natural", tile=tile, precision="fp32") for tile in (None, 16, 48)]
-    x = torch.from_numpy(io.read(photo(tmp_path / "p.png", 150, 67)).pixels)[None]
+    x = torch.from_numpy(read_picture(photo(tmp_path / "p.png", 150, 67)).pixels)[None]
     x = x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         whole, *tiled = (p(x, 0.2) for p in prior)
@@ -193,7 +193,7 @@ def test_measurements_that_are_no_pictures(tmp_path: Path) -> None:
     op = "hadamard:size=16x16,ratio=0.5"
     args = ("restore", tmp_path / "y.npy", tmp_path / "out.png", "--op", op, "--noise", "gaussian:0.01", "--steps", 20)
     go(*args)
-    assert psnr(io.read(tmp_path / "out.png").pixels, io.read(image).pixels) > 18
+    assert psnr(read_picture(tmp_path / "out.png").pixels, read_picture(image).pixels) > 18
 
 
 def test_own_operator_and_own_solver(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_missing_pixels_may_be_nan_where_the_mask_is_black(tmp_path: Path) -> No
     tifffile.imwrite(tmp_path / "y.tif", np.where(holes, np.nan, clean).astype(np.float32))
     Image.fromarray(~holes).save(tmp_path / "m.png")
     go("inpaint", tmp_path / "y.tif", tmp_path / "out.tif", "--mask", tmp_path / "m.png", "--steps", 8)
-    out = io.read(tmp_path / "out.tif").pixels[0]
+    out = read_picture(tmp_path / "out.tif").pixels[0]
     assert np.isfinite(out).all()
     assert psnr(out[None], clean[None].astype(np.float32)) > 25
 

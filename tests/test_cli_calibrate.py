@@ -13,11 +13,11 @@ import skimage.data
 from PIL import Image
 
 import restorekit
-from restorekit import io
 from restorekit.bench import coverage
 from restorekit.bench.coverage import rows_of
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
+from restorekit.files.picture import read_picture
 from restorekit.priors.library import shipped
 from restorekit.uncertainty.calibration import Calibration, beside
 from restorekit.uncertainty.interval import student
@@ -228,7 +228,7 @@ def test_intervals_lie_around_the_mean_with_the_width_that_is_recorded(tmp_path:
     y = noisy(tmp_path / "y.tif", "float32")
     go("denoise", y, tmp_path / "o.tif", *NOISE, *MMPS, "--samples", 3, "--level", 0.8, "--calibration", "none")
     low, high, mean, std = (
-        io.read(tmp_path / f"o_{end}.tif", (0.0, 1.0)).pixels for end in ("low", "high", "mean", "std")
+        read_picture(tmp_path / f"o_{end}.tif", (0.0, 1.0)).pixels for end in ("low", "high", "mean", "std")
     )
     half = student(0.8, 3) * (1 + 1 / 3) ** 0.5 * std
     assert (high + low) / 2 == pytest.approx(mean, abs=1e-5)
@@ -246,7 +246,7 @@ def test_files_of_integers_are_rounded_outwards_and_cut_to_their_range(tmp_path:
     assert low.min() == 0
     assert high.max() == 255
     assert ((low <= mean) & (mean <= high)).all()
-    std = io.read(tmp_path / "o_std.tif", (0.0, 1.0)).pixels.transpose(1, 2, 0)
+    std = read_picture(tmp_path / "o_std.tif", (0.0, 1.0)).pixels.transpose(1, 2, 0)
     exact = student(0.9, 2) * 1.5**0.5 * std
     free = (low > 0) & (high < 255)
     assert ((high - low) >= 2 * exact - 1e-3)[free].all()

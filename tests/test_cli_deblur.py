@@ -14,8 +14,8 @@ from scipy.io import savemat
 from skimage import data
 
 from restorekit.blind.families import gaussian, motion
-from restorekit.io import sha256
-from restorekit.kernel_files import read_kernel
+from restorekit.files.kernel_files import read_kernel
+from restorekit.files.picture import sha256
 from restorekit.metrics import psnr
 from restorekit.solvers.corrected import KernelCorrection
 from tests.fields import go, refused

@@ -12,7 +12,7 @@ import skimage.data
 import tifffile
 from PIL import Image
 
-from restorekit import io
+from restorekit.files.picture import read_picture, sha256, write_picture
 from restorekit.metrics import luma, psnr
 from restorekit.rain.streaks import Streaks, fallen
 from tests.fields import go, refused
@@ -27,7 +27,7 @@ def pair(d: Path, suffix: str = ".png", dtype: str = "uint8") -> tuple[Path, Pat
     r = Streaks(depth=1, density=0.1)(PHOTO.shape[1:], np.random.default_rng(0))  # type: ignore[arg-type]
     paths = d / f"rainy{suffix}", d / f"base{suffix}"
     for path, part in zip(paths, (1.0, 0.3)):
-        io.write(path, fallen(PHOTO, part * r), dtype=dtype)
+        write_picture(path, fallen(PHOTO, part * r), dtype=dtype)
     return paths
 
 
@@ -93,8 +93,8 @@ def test_what_is_written_and_recorded(tmp_path: Path, capsys: pytest.CaptureFixt
     assert found["masked"] == pytest.approx(k.mean())
     assert found["threshold"] >= found["residue"]["floor"] == 0.1
     assert (found["nfe"], found["samples"], found["solver"]) == (3, 2, "DDNMPlus")
-    assert found["input"]["derained"]["sha256"] == io.sha256(base)
-    assert found["outputs"][str(out)] == io.sha256(out)
+    assert found["input"]["derained"]["sha256"] == sha256(base)
+    assert found["outputs"][str(out)] == sha256(out)
     assert found["base"] is None
     std = tifffile.imread(tmp_path / "out_std.tif")
     std = std if std.shape[-1] == 3 else std.transpose(1, 2, 0)
@@ -123,7 +123,7 @@ def test_one_rainy_picture_alone(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert record(out)["base"]["name"] == "Directional"
     k = masked(tmp_path / "out_mask.png")
     np.testing.assert_array_equal(raw(out)[~k], raw(tmp_path / "out_base.png")[~k])
-    assert psnr(io.read(out).pixels, PHOTO) > psnr(io.read(rainy).pixels, PHOTO) + 2
+    assert psnr(read_picture(out).pixels, PHOTO) > psnr(read_picture(rainy).pixels, PHOTO) + 2
 
 
 def test_a_mask_of_ones_own_and_its_kinds(tmp_path: Path) -> None:
@@ -208,15 +208,15 @@ def test_other_solvers(options: tuple[str, ...], steps: int, samples: int, tmp_p
 
 
 def test_one_band_and_four(tmp_path: Path) -> None:
-    rainy, base = (io.read(p).pixels for p in pair(tmp_path))
+    rainy, base = (read_picture(p).pixels for p in pair(tmp_path))
     for name, bands in (("one", (0,)), ("four", (0, 1, 2, 0))):
         for what, x in (("rainy", rainy), ("base", base)):
-            io.write(tmp_path / f"{name}_{what}.tif", x[list(bands)])
+            write_picture(tmp_path / f"{name}_{what}.tif", x[list(bands)])
         out = tmp_path / f"{name}.tif"
         assert (
             go("derain", tmp_path / f"{name}_rainy.tif", out, "--derained", tmp_path / f"{name}_base.tif", *QUICK) == 0
         )
-        assert io.read(out).pixels.shape == (len(bands), *PHOTO.shape[1:])
+        assert read_picture(out).pixels.shape == (len(bands), *PHOTO.shape[1:])
 
 
 # --- what cannot be ---
@@ -282,7 +282,7 @@ def test_nothing_that_was_given_is_written_over(tmp_path: Path, capsys: pytest.C
 
 
 def four_bands(d: Path) -> Path:
-    io.write(d / "four.tif", np.random.default_rng(0).random((4, 12, 13)))
+    write_picture(d / "four.tif", np.random.default_rng(0).random((4, 12, 13)))
     return d / "four.tif"
 
 
@@ -294,11 +294,11 @@ def four_bands(d: Path) -> Path:
 def test_a_part_of_a_real_pair_is_not_made_worse(tmp_path: Path) -> None:
     at = np.s_[:, 100:196, 150:246]
     for folder in ("rain", "norain", "prenet6"):
-        picture = io.read(DATA / folder / "9.png")
-        io.write(tmp_path / f"{folder}.png", picture.pixels[at])
+        picture = read_picture(DATA / folder / "9.png")
+        write_picture(tmp_path / f"{folder}.png", picture.pixels[at])
     out = tmp_path / "out.png"
     assert go("derain", tmp_path / "rain.png", out, "--derained", tmp_path / "prenet6.png") == 0
-    truth, before, after = (luma(io.read(tmp_path / f"{n}.png").pixels) for n in ("norain", "prenet6", "out"))
+    truth, before, after = (luma(read_picture(tmp_path / f"{n}.png").pixels) for n in ("norain", "prenet6", "out"))
     assert psnr(after, truth) > psnr(before, truth)
     k = masked(tmp_path / "out_mask.png")
     np.testing.assert_array_equal(raw(out)[~k], raw(tmp_path / "prenet6.png")[~k])

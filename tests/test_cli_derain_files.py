@@ -13,9 +13,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from restorekit import io
 from restorekit.cli.derain import derain
 from restorekit.cli.deraining import Deraining
+from restorekit.files.picture import read_picture
 from restorekit.rain.refine import Refined
 from tests.fields import go, refused
 from tests.test_cli_derain import PHOTO, QUICK, masked, pair, raw, record
@@ -144,13 +144,13 @@ def test_a_colour_profile_that_the_derainer_dropped_comes_back(
     x = np.dstack([raw(rainy), np.full(PHOTO.shape[1:], 200, np.uint8)])
     Image.fromarray(x).save(rainy, icc_profile=b"a profile", dpi=(300, 300))
     assert go("derain", rainy, tmp_path / "out.png", "--derained", base, *QUICK) == 0
-    info = io.read(tmp_path / "out.png").info
+    info = read_picture(tmp_path / "out.png").info
     assert info["icc_profile"] == b"a profile"
     assert info["dpi"][0] == pytest.approx(300, abs=0.1)
     assert "without the alpha of" in capsys.readouterr().err
     Image.fromarray(raw(base)).save(base, icc_profile=b"its own")
     assert go("derain", rainy, tmp_path / "out.png", "--derained", base, *QUICK) == 0
-    assert io.read(tmp_path / "out.png").info["icc_profile"] == b"its own"
+    assert read_picture(tmp_path / "out.png").info["icc_profile"] == b"its own"
 
 
 # --- places ---

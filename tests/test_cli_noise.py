@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from restorekit.cli.main import run
-from restorekit.transfer import SRGB
+from restorekit.files.transfer import SRGB
 
 CAMERA = skimage.data.camera()[100:164, 180:244] / 255.0
 COLOUR = np.moveaxis(skimage.data.astronaut()[40:112, 190:262], -1, 0) / 255.0

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from restorekit import io
 from restorekit import operators as ops
 from restorekit.cli import error_bars
 from restorekit.cli.main import app
 from restorekit.driver import restore
+from restorekit.files.picture import Picture, read_picture, read_values, write_picture
 from restorekit.likelihood import Gaussian
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.library import load_prior, shipped
@@ -71,7 +71,7 @@ def test_no_deviation_is_written_where_there_is_no_data(tmp_path: Path, dtype: s
         assert page.tags[33550].value == (10, 10, 0)  # it lies where OUT does
     assert np.isnan(std[hole]).all()
     assert (std[~hole] > 0).all()
-    read = io.read(tmp_path / "b_std.tif", (0, 1)).empty
+    read = read_picture(tmp_path / "b_std.tif", (0, 1)).empty
     assert read is not None
     np.testing.assert_array_equal(read.where, hole)
     white = json.loads((tmp_path / "b.tif.json").read_text())["std_png_white"]
@@ -95,7 +95,7 @@ def test_a_disk_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
             raise OSError(28, "No space left on device")
         plain(handle)
 
-    monkeypatch.setattr("restorekit.atomic.os.fsync", full)
+    monkeypatch.setattr("restorekit.files.atomic.os.fsync", full)
     found = go("denoise", y, tmp_path / "o.png", *NOISE, *QUICK, *SAMPLES, "--seed", 1)
     assert found.exit_code == 1
     assert f"{failing}: not written" in str(found.exception)
@@ -182,7 +182,7 @@ EXACT = ("--calibration", "none", "--samples", 3)  # intervals of each pixel's o
 
 def read(path: Path) -> np.ndarray:
     """(C, H, W) in values of the file."""
-    return io.stored(path)[0].astype(float)
+    return read_values(path)[0].astype(float)
 
 
 @pytest.mark.parametrize("kind", ["16 bits", "floats in a range", "floats as 16 bits"])
@@ -190,7 +190,7 @@ def test_deviations_and_intervals_are_in_the_unit_of_the_result(kind: str, tmp_p
     x = PHOTO.transpose(2, 0, 1) / 255
     y, out = tmp_path / "y.png", tmp_path / "o.png"
     if kind == "16 bits":
-        io.write(y, x, io.Picture(x, "uint16", (0.0, 65535.0)))
+        write_picture(y, x, Picture(x, "uint16", (0.0, 65535.0)))
         more: tuple[object, ...] = ()
     else:
         y, more = tmp_path / "y.tif", ("--range", "-1000,11000")

@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from restorekit import io
 from restorekit.cli.progress import Watch
+from restorekit.files.picture import read_picture, sha256, write_picture
 from restorekit.metrics import psnr
 from restorekit.types import Step
 from tests.reports import Reader
@@ -63,16 +63,16 @@ def test_a_page_of_three_solvers_one_of_which_refuses(tmp_path: Path, capsys: py
     go("restore", y, one, "--op", BLUR, "--noise", "gaussian:0.05", "--prior", "natural-fast", "--solver", "diffpir:zeta=1",
        "--samples", 3, "--steps", 4)  # fmt: skip
     shown = decoded(read.all("img")[names.index("diffpir:zeta=1, sample 1")]["src"])
-    restored, clean = io.read(one).pixels, io.read(truth).pixels
+    restored, clean = read_picture(one).pixels, read_picture(truth).pixels
     assert np.abs(shown.transpose(2, 0, 1) / 255 - restored).max() < 0.6 / 255
-    mean = io.read(tmp_path / "one_mean.png").pixels
+    mean = read_picture(tmp_path / "one_mean.png").pixels
     hqs, diffpir = record["solvers"]  # type: ignore[misc]
     assert diffpir["psnr_mean"] == pytest.approx(psnr(mean, clean), abs=0.01)
     assert diffpir["std"] > 0
     assert 0 < diffpir["coverage"] <= 1
     assert (hqs["std"], hqs["samples"], diffpir["samples"], diffpir["nfe"]) == ("nan", 1, 3, 4)
     assert record["refused"].keys() == {"ddrm"}  # type: ignore[attr-defined]
-    assert record["outputs"] == {str(tmp_path / "out.html"): io.sha256(tmp_path / "out.html")}
+    assert record["outputs"] == {str(tmp_path / "out.html"): sha256(tmp_path / "out.html")}
 
     # The command on the page makes the same page again, but for the seconds.
     page = (tmp_path / "out.html").read_text(encoding="utf-8")
@@ -90,17 +90,17 @@ def test_a_page_of_three_solvers_one_of_which_refuses(tmp_path: Path, capsys: py
 def test_what_lies_beyond_the_frame_is_cut_off_and_not_judged(tmp_path: Path) -> None:
     op = "blur:kernel=motion:5:30,boundary=free"
     y = measure(tmp_path, op, "gaussian:0.02", name="y.tif")
-    truth, whole = io.read(tmp_path / "y_truth.tif"), io.read(photo(tmp_path / "photo.png")).pixels
-    assert truth.pixels.shape == io.read(y).pixels.shape
+    truth, whole = read_picture(tmp_path / "y_truth.tif"), read_picture(photo(tmp_path / "photo.png")).pixels
+    assert truth.pixels.shape == read_picture(y).pixels.shape
     np.testing.assert_allclose(truth.pixels, whole[:, 2:-2, 2:-2], atol=1e-6)
-    io.write(tmp_path / "whole.tif", whole)
+    write_picture(tmp_path / "whole.tif", whole)
     words, found = [*solvers("hqs"), "--steps", 4], []
     for name in ("y_truth.tif", "whole.tif"):
         _, record = compare(tmp_path, y, op, *words, "--truth", tmp_path / name, noise="gaussian:0.02")
         found.append(record["solvers"][0]["psnr"])  # type: ignore[index]
     out = tmp_path / "x.tif"
     go("restore", y, out, "--op", op, "--noise", "gaussian:0.02", "--prior", "natural-fast", *words)
-    assert found == pytest.approx([psnr(io.read(out).pixels.clip(0, 1), truth.pixels)] * 2, abs=0.01)
+    assert found == pytest.approx([psnr(read_picture(out).pixels.clip(0, 1), truth.pixels)] * 2, abs=0.01)
 
 
 def test_by_default_solvers_that_suit_the_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +112,7 @@ def test_by_default_solvers_that_suit_the_task(tmp_path: Path, capsys: pytest.Ca
     assert "refused" not in capsys.readouterr().err
     assert "--solver" not in str(record["command"])
     # The measurement is enlarged pixel by pixel, and cut where the last block was.
-    small = io.read(tmp_path / "y.png").pixels
+    small = read_picture(tmp_path / "y.png").pixels
     shown = decoded(read.all("img")[0]["src"]).transpose(2, 0, 1)
     np.testing.assert_array_equal(shown, np.rint(255 * small.repeat(4, 1).repeat(4, 2)[:, :34, :30]))
     assert "8 × 9, its pixels enlarged" in read.text

@@ -15,9 +15,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from restorekit import codecs
 from restorekit.bench.eval_pictures import PictureSet
 from restorekit.errors import BadInput
+from restorekit.files import codecs
 from restorekit.training.decoding import rgb8
 from restorekit.training.pictures import Pictures
 from tests.io_files import stored_png16
@@ -115,7 +115,7 @@ SEEN: dict[str, tuple[bytes, np.ndarray, float]] = {
         RANDOM[..., :3].astype(np.uint8),
         0,
     ),
-    # Not turned, as `restorekit.io` does not.
+    # Not turned, as `restorekit.files.picture` does not.
     "turned.png": (pil(RGB, "PNG", exif=TURNED), RGB, 0),
     "turned.tif": (pil(RGB, "TIFF", exif=TURNED), RGB, 0),
     "turned lzw.tif": (pil(RGB, "TIFF", exif=TURNED, compression="tiff_lzw"), RGB, 0),

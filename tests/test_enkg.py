@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit import io
 from restorekit import operators as ops
 from restorekit.driver import restore
+from restorekit.files.picture import read_picture, write_picture
 from restorekit.likelihood import Gaussian, Poisson
 from restorekit.operators import Operator
 from restorekit.priors.analytic import GaussianPrior
@@ -139,12 +139,12 @@ class Curve(Operator):
 def test_an_operator_from_a_file_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     y = np.sqrt(np.linspace(0.1, 0.8, 64, dtype=np.float32).reshape(1, 8, 8))
-    io.write(tmp_path / "y.tif", y, dtype="float32")
+    write_picture(tmp_path / "y.tif", y, dtype="float32")
     code = go(
         "restore", tmp_path / "y.tif", tmp_path / "x.tif", "--op", f"{tmp_path}/mine.py:Curve:power=0.5", "--noise",
         "gaussian:0.05", "--prior", "natural-fast", "--solver", "enkg:particles=32,inner=3", "--steps", 8,
     )  # fmt: skip
     assert code == 0
-    x = io.read(tmp_path / "x.tif").pixels
+    x = read_picture(tmp_path / "x.tif").pixels
     off = float(np.sqrt(np.square(np.sqrt(x.clip(0)) - y).mean()))
     assert off < 0.1 < float(y.std()), off

@@ -13,12 +13,12 @@ import skimage.data
 import torch
 from PIL import Image
 
-from restorekit import io
 from restorekit.bench.eval_pictures import PictureSet
 from restorekit.bench.evals import Evaluation
 from restorekit.bench.reconstruction import reconstruction
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
+from restorekit.files.picture import read_picture, sha256
 from restorekit.priors import checkpoint, perceptual
 from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.library import load_codec, load_prior
@@ -120,7 +120,7 @@ def test_samples_are_compared_as_a_set_and_with_the_training(
     assert [(r["name"], r["n"]) for r in sets["rows"]] == [("samples", 5), ("training pictures", 5)]
     assert (sets["pictures"], sets["size"], sets["solver"], sets["steps"]) == (6, [24, 24], "dpm++", 3)
     assert sets["fid"] == "Fréchet distance (not FID)"
-    assert sets["features"]["sha256"] == io.sha256(load_prior("natural-fast").path)
+    assert sets["features"]["sha256"] == sha256(load_prior("natural-fast").path)
     assert sets["features"]["sha256"][:12] in said
     assert "5 samples by dpm++, 3 levels against 6 pictures, 24x24" in said
     assert "50 or more are better" in said
@@ -129,8 +129,8 @@ def test_samples_are_compared_as_a_set_and_with_the_training(
     assert near["train"]["count"] == 9
     assert near["features"]["held out"]["n"] == near["pixels"]["samples"]["n"] == 5
     strip = tmp_path / "r_neighbours.png"
-    assert near["strip"] == {"path": strip.name, "sha256": io.sha256(strip)}
-    assert io.read(strip).pixels.shape == (3, 5 * 26 - 2, 9 * 26 - 2)
+    assert near["strip"] == {"path": strip.name, "sha256": sha256(strip)}
+    assert read_picture(strip).pixels.shape == (3, 5 * 26 - 2, 9 * 26 - 2)
     go(*words, "--out", tmp_path / "again.json")
     again = json.loads((tmp_path / "again.json").read_text())
     assert again["sets"] == sets
@@ -242,7 +242,7 @@ def test_a_codec_is_judged_on_what_it_gives_back(tmp_path: Path, capsys: pytest.
     assert list(found) == ["not quantised", "quantised"]
     for way in found:
         assert found[way] == pytest.approx(measured[way], rel=1e-6)
-    assert record["prior"]["sha256"] == io.sha256(path)
+    assert record["prior"]["sha256"] == sha256(path)
     said = capsys.readouterr().out
     (line,) = [line.split() for line in said.splitlines() if line.startswith("psnr")]
     assert line == ["psnr", f"{found['not quantised']['psnr']:.4g}", f"{found['quantised']['psnr']:.4g}"]

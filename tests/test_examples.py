@@ -249,9 +249,9 @@ def test_the_commands_of_the_page_on_deblurring_run(tmp_path: Path, monkeypatch:
     import skimage.data
     from scipy import ndimage
 
-    from restorekit import io
     from restorekit.blind.families import motion
     from restorekit.cli.main import run as command
+    from restorekit.files.picture import write_picture
     from restorekit.solvers.corrected import KernelCorrection
 
     # Draws of a few levels: that what is found is right is shown elsewhere.
@@ -259,8 +259,8 @@ def test_the_commands_of_the_page_on_deblurring_run(tmp_path: Path, monkeypatch:
     x = skimage.data.astronaut()[20:120, 180:280].transpose(2, 0, 1) / 255
     y = np.stack([ndimage.convolve(band, motion(13, 30)) for band in x])[:, 12:-12, 12:-12]
     y += 0.01 * np.random.default_rng(0).standard_normal(y.shape)
-    io.write(tmp_path / "blurred.tif", y.astype(np.float32))
-    io.write(tmp_path / "k.png", motion(11, 30)[None] / motion(11, 30).max())
+    write_picture(tmp_path / "blurred.tif", y.astype(np.float32))
+    write_picture(tmp_path / "k.png", motion(11, 30)[None] / motion(11, 30).max())
     monkeypatch.chdir(tmp_path)
     lines = re.findall(r"^restorekit .*$", _read("docs/deblur.md"), re.MULTILINE)
     assert len(lines) >= 4
@@ -356,14 +356,14 @@ def make_rain(folder: Path) -> None:
     import numpy as np
     import skimage.data
 
-    from restorekit import io
+    from restorekit.files.picture import write_picture
     from restorekit.rain.streaks import Streaks, fallen
 
     x = skimage.data.astronaut()[40:88, 190:250].transpose(2, 0, 1) / 255
     r = Streaks(density=0.1)((48, 60), np.random.default_rng(0))
     written = {"photo": x, "rainy": fallen(x, r), "derained": fallen(x, 0.3 * r), "rain": r[None].clip(0, 1)}
     for name, picture in {**written, "mask": (r > 0.2)[None].astype(float)}.items():
-        io.write(folder / f"{name}.png", picture)
+        write_picture(folder / f"{name}.png", picture)
 
 
 def make_scenes(folder: Path, side: int = 64) -> None:

@@ -11,7 +11,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from restorekit import codecs, io
+from restorekit.files import codecs
+from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
 from tests.io_files import PIXELS, palette, png, span_of, stored, stored_png16, values
 
 SIZES = [(17, 9), (1, 1), (1, 7), (6, 1)]
@@ -43,17 +44,17 @@ def test_round_trip_is_exact(case: Case, tmp_path: Path) -> None:
             span = (0.0, 2.0**24) if dtype == "uint32" else span_of(dtype)
             pixels = ((raw - span[0]) / (span[1] - span[0])).astype(np.float32)
             path = tmp_path / f"{layout}{height}x{width}{suffix}"
-            assert io.write(path, pixels, io.Picture(pixels, dtype, span, alpha, {"layout": layout})) == []
+            assert write_picture(path, pixels, Picture(pixels, dtype, span, alpha, {"layout": layout})) == []
             expected = np.moveaxis(raw if alpha is None else np.concatenate([raw, alpha[None]]), 0, -1)
             found = stored(path)
             assert found.dtype == expected.dtype
             np.testing.assert_array_equal(found, expected)
-            picture = io.read(path, span)
+            picture = read_picture(path, span)
             assert (picture.pixels.dtype, picture.dtype, picture.span) == (np.float32, dtype, span)
             np.testing.assert_array_equal(picture.pixels, pixels)
             np.testing.assert_array_equal(picture.alpha, alpha)  # type: ignore[arg-type]
             again = path.with_name("again" + suffix)
-            io.write(again, picture.pixels, picture)
+            write_picture(again, picture.pixels, picture)
             assert again.read_bytes() == path.read_bytes()
 
 
@@ -61,12 +62,12 @@ def test_round_trip_is_exact(case: Case, tmp_path: Path) -> None:
 def test_jpeg_is_close(mode: str, tmp_path: Path) -> None:
     ramp = np.add.outer(np.arange(17), np.arange(9)).astype(np.float32) / 30
     pixels = np.stack([ramp, ramp[::-1], 1 - ramp])[: 1 if mode == "L" else 3]
-    io.write(tmp_path / "a.jpg", pixels)
+    write_picture(tmp_path / "a.jpg", pixels)
     image = Image.open(tmp_path / "a.jpg")
     assert image.mode == mode
     if mode == "RGB":
         assert {layer[1:3] for layer in image.layer} == {(1, 1)}  # type: ignore[attr-defined]
-    picture = io.read(tmp_path / "a.jpg")
+    picture = read_picture(tmp_path / "a.jpg")
     assert (picture.dtype, picture.alpha) == ("uint8", None)
     assert abs(picture.pixels - pixels).max() < 0.03
 
@@ -77,12 +78,12 @@ def test_png16_against_an_independent_encoder(mode: str, samples: int, tmp_path:
     for height, width in SIZES:
         raw = values("uint16", (height, width, samples))
         other.write_image_png_u16(str(tmp_path / "a.png"), raw, mode)
-        picture = io.read(tmp_path / "a.png")
+        picture = read_picture(tmp_path / "a.png")
         bands = np.moveaxis(raw, -1, 0)
         np.testing.assert_array_equal(picture.pixels, (bands[:3] / 65535).astype(np.float32))
         assert picture.dtype == "uint16"
         assert samples < 4 or np.array_equal(picture.alpha, bands[3])  # type: ignore[arg-type]
-        io.write(tmp_path / "b.png", picture.pixels, picture)
+        write_picture(tmp_path / "b.png", picture.pixels, picture)
         np.testing.assert_array_equal(other.read_image_png_u16(str(tmp_path / "b.png"), mode), raw)
 
 
@@ -107,7 +108,7 @@ def test_png16_colour_key_becomes_alpha(tmp_path: Path) -> None:
     lines = b"\x00" + np.array([1, 2, 3, 1, 2, 4], ">u2").tobytes()
     key = (b"tRNS", np.array([1, 2, 3], ">u2").tobytes())
     (tmp_path / "a.png").write_bytes(png((2, 1, 16, 2, 0, 0, 0), lines, key))
-    alpha = io.read(tmp_path / "a.png").alpha
+    alpha = read_picture(tmp_path / "a.png").alpha
     assert alpha is not None
     assert alpha.tolist() == [[0, 65535]]
 
@@ -115,7 +116,7 @@ def test_png16_colour_key_becomes_alpha(tmp_path: Path) -> None:
 def test_png16_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = values("uint16", (17, 9, 3))
     whole = codecs.encode(raw, None, {})
-    monkeypatch.setattr("restorekit.png._BLOCK", 9 * 6 * 4)
+    monkeypatch.setattr("restorekit.files.png16._BLOCK", 9 * 6 * 4)
     assert codecs.encode(raw, None, {}) == whole
 
 
@@ -140,7 +141,7 @@ def test_palette_and_one_bit_png_are_expanded(
     image: Callable[[], Image.Image], pixels: list, alpha: list | None, tmp_path: Path
 ) -> None:
     image().save(tmp_path / "a.png")
-    picture = io.read(tmp_path / "a.png")
+    picture = read_picture(tmp_path / "a.png")
     np.testing.assert_array_equal(np.rint(picture.pixels * 255), pixels)
     assert (alpha is None) if picture.alpha is None else (picture.alpha.tolist() == alpha)
 
@@ -177,7 +178,7 @@ def test_tiff_variants(option: str, tmp_path: Path) -> None:
         tifffile.imwrite(path, raw, photometric="rgb", byteorder=">", bigtiff=True)
     else:
         tifffile.imwrite(path, raw, photometric="rgb", compression="zlib", tile=(16, 16))
-    picture = io.read(path)
+    picture = read_picture(path)
     assert picture.dtype == "uint8"
     found = np.moveaxis(np.rint(picture.pixels * 255), 0, -1)
     np.testing.assert_allclose(found, expected, atol=2 if option == "ycbcr" else 0)  # a half of Cr is .7 of red
@@ -186,10 +187,10 @@ def test_tiff_variants(option: str, tmp_path: Path) -> None:
 def test_big_endian_tiff_with_alpha(tmp_path: Path) -> None:
     raw = values("uint16", (5, 7, 4))
     tifffile.imwrite(tmp_path / "a.tif", raw, photometric="rgb", extrasamples=[1], byteorder=">")
-    picture = io.read(tmp_path / "a.tif")
+    picture = read_picture(tmp_path / "a.tif")
     assert picture.alpha is not None
     assert picture.alpha.dtype.isnative
-    io.write(tmp_path / "b.tif", picture.pixels, picture)
+    write_picture(tmp_path / "b.tif", picture.pixels, picture)
     np.testing.assert_array_equal(stored(tmp_path / "b.tif"), raw)
     with tifffile.TiffFile(tmp_path / "b.tif") as tif:
         assert [int(extra) for extra in tif.pages[0].extrasamples] == [1]  # type: ignore[union-attr]
@@ -199,11 +200,11 @@ def test_tiff_overviews_are_no_pages(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
         tif.write(values("uint8", (8, 8)))
         tif.write(values("uint8", (4, 4)), subfiletype=1)
-    assert io.read(tmp_path / "a.tif").pixels.shape == (1, 8, 8)
+    assert read_picture(tmp_path / "a.tif").pixels.shape == (1, 8, 8)
     large, small = (Image.fromarray(values("uint8", (n, n))) for n in (8, 4))
     small.encoderinfo = {"tiffinfo": {254: 1}}
     large.save(tmp_path / "b.tif", save_all=True, append_images=[small], compression="tiff_lzw")
-    assert io.read(tmp_path / "b.tif").pixels.shape == (1, 8, 8)
+    assert read_picture(tmp_path / "b.tif").pixels.shape == (1, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -222,16 +223,16 @@ def test_tiff_overviews_are_no_pages(tmp_path: Path) -> None:
 def test_npy_layout(shape: tuple[int, ...], bands_height_width: tuple[int, ...], tmp_path: Path) -> None:
     raw = np.asfortranarray(values("float32", shape)).astype(">f4")
     np.save(tmp_path / "a.npy", raw)
-    picture = io.read(tmp_path / "a.npy")
+    picture = read_picture(tmp_path / "a.npy")
     assert picture.pixels.shape == bands_height_width
-    io.write(tmp_path / "b.npy", picture.pixels, picture)
+    write_picture(tmp_path / "b.npy", picture.pixels, picture)
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), raw)
 
 
 def test_planar_picture_is_saved_as_npy_so_that_it_is_read_back(tmp_path: Path) -> None:
     pixels = values("float32", (3, 8, 9))
-    io.write(tmp_path / "a.npy", pixels, io.Picture(pixels, info={"layout": "CHW"}))
-    np.testing.assert_array_equal(io.read(tmp_path / "a.npy").pixels, pixels)
+    write_picture(tmp_path / "a.npy", pixels, Picture(pixels, info={"layout": "CHW"}))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.npy").pixels, pixels)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", "16.png"])
@@ -250,9 +251,9 @@ def test_metadata_survives(suffix: str, target: str, tmp_path: Path) -> None:
         image = Image.fromarray(values("uint8", (9, 5, 3)))
         options: dict[str, Any] = {} if suffix == ".tif" else {"exif": exif}
         image.save(first, dpi=(300, 150), icc_profile=icc, **options)
-    picture = io.read(first)
+    picture = read_picture(first)
     dtype = "uint16" if target == "16.png" else "uint8"
-    io.write(second, picture.pixels, picture, dtype)
+    write_picture(second, picture.pixels, picture, dtype)
     with Image.open(second) as image:
         assert image.info["icc_profile"] == icc
         assert [float(v) for v in image.info["dpi"]] == pytest.approx([300, 150], abs=0.02)
@@ -261,32 +262,32 @@ def test_metadata_survives(suffix: str, target: str, tmp_path: Path) -> None:
 
 
 def test_colour_profile_goes_when_the_bands_change(tmp_path: Path) -> None:
-    like = io.Picture(np.zeros((3, 4, 5)), "uint8", (0, 255), info={"icc_profile": b"profile", "dpi": (300, 300)})
-    io.write(tmp_path / "a.png", np.zeros((1, 4, 5)), like)
-    assert set(io.read(tmp_path / "a.png").info) == {"dpi"}
+    like = Picture(np.zeros((3, 4, 5)), "uint8", (0, 255), info={"icc_profile": b"profile", "dpi": (300, 300)})
+    write_picture(tmp_path / "a.png", np.zeros((1, 4, 5)), like)
+    assert set(read_picture(tmp_path / "a.png").info) == {"dpi"}
 
 
 def test_exif_too_long_for_jpeg_costs_no_result(tmp_path: Path) -> None:
-    like = io.Picture(PIXELS, "uint8", (0, 255), info={"exif": b"Exif\0\0" + bytes(70000)})
-    [warning] = io.write(tmp_path / "a.jpg", PIXELS, like)
+    like = Picture(PIXELS, "uint8", (0, 255), info={"exif": b"Exif\0\0" + bytes(70000)})
+    [warning] = write_picture(tmp_path / "a.jpg", PIXELS, like)
     assert "EXIF" in warning
-    assert "exif" not in io.read(tmp_path / "a.jpg").info
+    assert "exif" not in read_picture(tmp_path / "a.jpg").info
 
 
 def test_colour_chunks_of_png_and_map_tags_of_tiff_survive(tmp_path: Path) -> None:
     gamma = (b"gAMA", struct.pack(">I", 100000))
     for depth in (8, 16):
         (tmp_path / "a.png").write_bytes(png((1, 1, depth, 0, 0, 0, 0), bytes(1 + depth // 8), gamma))
-        picture = io.read(tmp_path / "a.png")
-        io.write(tmp_path / "b.png", picture.pixels, picture)
+        picture = read_picture(tmp_path / "a.png")
+        write_picture(tmp_path / "b.png", picture.pixels, picture)
         assert gamma in codecs.chunks((tmp_path / "b.png").read_bytes())
     scale = (10.0, 10.0, 0.0)
     tifffile.imwrite(tmp_path / "a.tif", values("uint16", (4, 4)), extratags=[(33550, 12, 3, scale, True)])
-    picture = io.read(tmp_path / "a.tif")
-    assert io.write(tmp_path / "b.tif", picture.pixels, picture) == []
+    picture = read_picture(tmp_path / "a.tif")
+    assert write_picture(tmp_path / "b.tif", picture.pixels, picture) == []
     with tifffile.TiffFile(tmp_path / "b.tif") as tif:
         assert tif.pages[0].tags[33550].value == scale  # type: ignore[union-attr]
-    [warning] = io.write(tmp_path / "c.tif", np.zeros((1, 8, 8)), picture)
+    [warning] = write_picture(tmp_path / "c.tif", np.zeros((1, 8, 8)), picture)
     assert "map coordinates" in warning
 
 
@@ -318,7 +319,7 @@ def test_output_type(
     tmp_path: Path,
 ) -> None:
     pixels = np.ones((1, 2, 3), np.float32)
-    warnings = io.write(tmp_path / target, pixels, io.Picture(pixels, source, span) if source else None, asked)
+    warnings = write_picture(tmp_path / target, pixels, Picture(pixels, source, span) if source else None, asked)
     found = stored(tmp_path / target)
     assert (found.dtype, found.max()) == (expected, white)
     assert len(warnings) == (bool(source) and asked is None and source != expected)
@@ -326,31 +327,31 @@ def test_output_type(
 
 def test_integers_are_rounded_and_clipped_and_floats_are_not(tmp_path: Path) -> None:
     pixels = np.array([[[-0.5, 0.4999 / 255, 0.5001 / 255, 1.5]]])
-    io.write(tmp_path / "a.png", pixels)
+    write_picture(tmp_path / "a.png", pixels)
     assert stored(tmp_path / "a.png").ravel().tolist() == [0, 0, 1, 255]
-    io.write(tmp_path / "a.npy", pixels, dtype="float64")
+    write_picture(tmp_path / "a.npy", pixels, dtype="float64")
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), pixels[0])
 
 
 def test_alpha_changes_type_or_is_dropped_with_a_warning(tmp_path: Path) -> None:
     pixels = values("float32", (3, 4, 5))
-    like = io.Picture(pixels, "uint8", (0, 255), values("uint8", (4, 5)))
+    like = Picture(pixels, "uint8", (0, 255), values("uint8", (4, 5)))
     assert like.alpha is not None
-    io.write(tmp_path / "a.png", pixels, like, "uint16")
-    np.testing.assert_array_equal(io.read(tmp_path / "a.png").alpha, like.alpha * np.uint16(257))  # type: ignore
+    write_picture(tmp_path / "a.png", pixels, like, "uint16")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").alpha, like.alpha * np.uint16(257))  # type: ignore
     for name in ("a.jpg", "a.bmp", "a.npy"):
-        [warning] = io.write(tmp_path / name, pixels, like)
+        [warning] = write_picture(tmp_path / name, pixels, like)
         assert "without alpha" in warning
-        assert [warning] == io.check_writable(tmp_path / name, 3, True)
-        assert io.read(tmp_path / name, (0, 255)).pixels.shape == (3, 4, 5)
-    [warning] = io.write(tmp_path / "b.png", np.zeros((3, 8, 10)), like)
+        assert [warning] == check_writable(tmp_path / name, 3, True)
+        assert read_picture(tmp_path / name, (0, 255)).pixels.shape == (3, 4, 5)
+    [warning] = write_picture(tmp_path / "b.png", np.zeros((3, 8, 10)), like)
     assert "size of the picture has changed" in warning
 
 
 def test_numbers_around_zero_and_one_need_no_range(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([[-0.2, 1.2]]))
-    assert io.read(tmp_path / "a.npy").span == (0, 1)
+    assert read_picture(tmp_path / "a.npy").span == (0, 1)
     np.save(tmp_path / "a.npy", np.array([[0, 1]], np.int16))
-    assert io.read(tmp_path / "a.npy").pixels.tolist() == [[[0, 1]]]
+    assert read_picture(tmp_path / "a.npy").pixels.tolist() == [[[0, 1]]]
     np.save(tmp_path / "a.npy", np.array([[100, 300]], np.int16))
-    assert io.read(tmp_path / "a.npy", (100, 300)).pixels.tolist() == [[[0, 1]]]
+    assert read_picture(tmp_path / "a.npy", (100, 300)).pixels.tolist() == [[[0, 1]]]

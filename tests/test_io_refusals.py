@@ -14,9 +14,18 @@ import pytest
 import tifffile
 from PIL import Image
 
-from restorekit import codecs, io
 from restorekit.errors import BadInput
-from restorekit.kernel_files import read_kernel
+from restorekit.files import codecs
+from restorekit.files.kernel_files import read_kernel
+from restorekit.files.picture import (
+    check_writable,
+    read_mask,
+    read_picture,
+    sha256,
+    write_json,
+    write_picture,
+    write_text,
+)
 from tests.io_files import PIXELS, palette, png, refusal, values
 
 
@@ -72,29 +81,29 @@ REFUSED: list[tuple[str, bytes, list[str]]] = [
 @pytest.mark.parametrize(("name", "data", "words"), REFUSED, ids=[f"{n}-{w[0]}" for n, _, w in REFUSED])
 def test_unreadable_files(name: str, data: bytes, words: list[str], tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
-    refusal(lambda: io.read(tmp_path / name), name, *words)
+    refusal(lambda: read_picture(tmp_path / name), name, *words)
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.5, 0.9])
 @pytest.mark.parametrize("name", ["a.png", "16.png", "a.jpg", "a.tif", "f.tif", "a.npy", "a.bmp", "a.webp"])
 def test_truncated_files(name: str, fraction: float, tmp_path: Path) -> None:
     dtype = {"16.png": "uint16", "f.tif": "float32"}.get(name, "uint8")
-    io.write(tmp_path / name, values("float32", (3, 40, 50)), dtype=dtype)
+    write_picture(tmp_path / name, values("float32", (3, 40, 50)), dtype=dtype)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: int(len(data) * fraction)])
-    refusal(lambda: io.read(tmp_path / name), name)
+    refusal(lambda: read_picture(tmp_path / name), name)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_one_wrong_byte_in_a_png_is_found(dtype: str, tmp_path: Path) -> None:
-    io.write(tmp_path / "a.png", values("float32", (3, 40, 50)), dtype=dtype)
+    write_picture(tmp_path / "a.png", values("float32", (3, 40, 50)), dtype=dtype)
     data = bytearray((tmp_path / "a.png").read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "a.png").write_bytes(data)
-    refusal(lambda: io.read(tmp_path / "a.png"), "checksum")
+    refusal(lambda: read_picture(tmp_path / "a.png"), "checksum")
 
 
-@pytest.mark.parametrize("reader", [io.read, read_kernel, io.sha256, lambda path: io.read_mask(path, (1, 1))])
+@pytest.mark.parametrize("reader", [read_picture, read_kernel, sha256, lambda path: read_mask(path, (1, 1))])
 def test_missing_file_folder_and_permission(reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal(lambda: reader(tmp_path / "no.png"), "no.png", "no such file")
     (tmp_path / "d.png").mkdir()
@@ -107,7 +116,7 @@ def test_missing_file_folder_and_permission(reader, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("span", [(1, 1), (2, 1), (0, np.nan), (0, np.inf)])
 def test_bad_range(span: tuple[float, float], tmp_path: Path) -> None:
     GREY.save(tmp_path / "a.png")
-    refusal(lambda: io.read(tmp_path / "a.png", span), "--range")
+    refusal(lambda: read_picture(tmp_path / "a.png", span), "--range")
 
 
 UNWRITABLE: list[tuple[str, np.ndarray, str | None, list[str]]] = [
@@ -132,24 +141,24 @@ UNWRITABLE: list[tuple[str, np.ndarray, str | None, list[str]]] = [
 @pytest.mark.parametrize(("name", "pixels", "dtype", "words"), UNWRITABLE)
 def test_unwritable(name: str, pixels: np.ndarray, dtype: str | None, words: list[str], tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
-    line = refusal(lambda: io.write(tmp_path / name, pixels, dtype=dtype), *words)
+    line = refusal(lambda: write_picture(tmp_path / name, pixels, dtype=dtype), *words)
     assert os.listdir(tmp_path) == ["folder.png"]
     assert os.listdir(tmp_path / "folder.png") == []
     if pixels.ndim == 3 and not any(word in line for word in ("NaN", "complex values", "float16", "shape")):
-        assert refusal(lambda: io.check_writable(tmp_path / name, len(pixels), False, dtype)) == line
+        assert refusal(lambda: check_writable(tmp_path / name, len(pixels), False, dtype)) == line
 
 
 def test_no_permission_and_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    refusal(lambda: io.check_writable(tmp_path / "pipe.png", 3, False), "device")
-    refusal(lambda: io.write_text(tmp_path / "pipe.png", ""), "device")
+    refusal(lambda: check_writable(tmp_path / "pipe.png", 3, False), "device")
+    refusal(lambda: write_text(tmp_path / "pipe.png", ""), "device")
     monkeypatch.setattr(os, "access", lambda *_: False)
-    refusal(lambda: io.check_writable(tmp_path / "a.png", 3, False), "permission")
-    refusal(lambda: io.write(tmp_path / "a.png", PIXELS), "permission")
+    refusal(lambda: check_writable(tmp_path / "a.png", 3, False), "permission")
+    refusal(lambda: write_picture(tmp_path / "a.png", PIXELS), "permission")
 
 
 def test_check_writable_leaves_nothing(tmp_path: Path) -> None:
-    assert io.check_writable(tmp_path / "a.png", 3, True) == []
+    assert check_writable(tmp_path / "a.png", 3, True) == []
     assert os.listdir(tmp_path) == []
 
 
@@ -182,7 +191,7 @@ def test_failed_write_leaves_things_as_they_were(
 
     monkeypatch.setattr(owner, function, broken)
     with pytest.raises(BadInput if isinstance(error, OSError) else type(error)):
-        io.write(tmp_path / name, PIXELS, dtype="uint16" if name == "16.png" else None)
+        write_picture(tmp_path / name, PIXELS, dtype="uint16" if name == "16.png" else None)
     assert [n for n in during if n != name and n.endswith(Path(name).suffix)]  # the temporary file was there
     assert os.listdir(tmp_path) == [name] * exists
     assert not exists or (tmp_path / name).read_bytes() == b"old"
@@ -190,18 +199,18 @@ def test_failed_write_leaves_things_as_they_were(
 
 def test_replacing_keeps_the_mode_and_the_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real.png", tmp_path / "link.png"
-    io.write(real, PIXELS)
+    write_picture(real, PIXELS)
     umask = os.umask(0)
     os.umask(umask)
     assert real.stat().st_mode & 0o777 == 0o666 & ~umask
     real.chmod(0o640)
     link.symlink_to(real)
     before = real.stat().st_ino
-    io.write(link, PIXELS + 1)
+    write_picture(link, PIXELS + 1)
     assert link.is_symlink()
     assert real.stat().st_ino != before  # replaced, never half overwritten
     assert real.stat().st_mode & 0o777 == 0o640
-    assert io.read(real).pixels.min() == 1
+    assert read_picture(real).pixels.min() == 1
 
 
 # --- masks, kernels, text ---
@@ -222,14 +231,14 @@ def test_replacing_keeps_the_mode_and_the_link(tmp_path: Path) -> None:
 )
 def test_mask(name: str, array: np.ndarray, expected: list, tmp_path: Path) -> None:
     np.save(tmp_path / name, array) if name == "m.npy" else Image.fromarray(array).save(tmp_path / name)
-    mask = io.read_mask(tmp_path / name, (2, 2))
+    mask = read_mask(tmp_path / name, (2, 2))
     assert (mask.dtype, mask.tolist()) == (np.float32, expected)
 
 
 def test_mask_layout_follows_the_known_size(tmp_path: Path) -> None:
     array = values("bool", (3, 8, 9))
     np.save(tmp_path / "m.npy", array)
-    np.testing.assert_array_equal(io.read_mask(tmp_path / "m.npy", (8, 9)), array)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.npy", (8, 9)), array)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +253,7 @@ def test_mask_layout_follows_the_known_size(tmp_path: Path) -> None:
 )
 def test_bad_mask(array: np.ndarray, words: list[str], tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", array)
-    refusal(lambda: io.read_mask(tmp_path / "m.npy", (2, 2)), "m.npy", *words)
+    refusal(lambda: read_mask(tmp_path / "m.npy", (2, 2)), "m.npy", *words)
 
 
 KERNEL = np.array([[0, 1, 0, 0], [1, 4, 1, 0], [0, 1, 0, 0]], np.uint8)
@@ -298,21 +307,21 @@ def test_bad_kernel(name: str, array: np.ndarray | str, words: list[str], tmp_pa
 
 def test_text_json_and_checksum(tmp_path: Path) -> None:
     record = {"a": np.float32(0.5), "b": np.arange(2), "c": [float("inf"), np.nan], "d": tmp_path, "e": (True, None)}
-    io.write_json(tmp_path / "r.json", record)
+    write_json(tmp_path / "r.json", record)
     found = json.loads((tmp_path / "r.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert found == {"a": 0.5, "b": [0, 1], "c": ["inf", "nan"], "d": str(tmp_path), "e": [True, None]}
     with pytest.raises(TypeError):
-        io.write_json(tmp_path / "r.json", {"a": object()})
+        write_json(tmp_path / "r.json", {"a": object()})
     assert json.loads((tmp_path / "r.json").read_text()) == found
-    io.write_text(tmp_path / "t.txt", "µ\n")
+    write_text(tmp_path / "t.txt", "µ\n")
     assert (tmp_path / "t.txt").read_bytes() == b"\xc2\xb5\n"
     (tmp_path / "e").touch()
-    assert io.sha256(tmp_path / "e") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert sha256(tmp_path / "e") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert sorted(os.listdir(tmp_path)) == ["e", "r.json", "t.txt"]
-    refusal(lambda: io.write_text(tmp_path / "no" / "t.txt", ""), "no folder")
+    refusal(lambda: write_text(tmp_path / "no" / "t.txt", ""), "no folder")
 
 
 def test_import_is_light() -> None:
     heavy = "{'torch', 'scipy', 'skimage', 'PIL', 'tifffile', 'imageio'}"
-    code = f"import sys, restorekit.io, restorekit.metrics; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, restorekit.files.picture, restorekit.metrics; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from restorekit import io
 from restorekit.cli.main import run
 from restorekit.driver import restore
 from restorekit.errors import BadInput
+from restorekit.files.picture import read_picture
 from restorekit.likelihood import Gaussian
 from restorekit.operators import BlockAverage
 from restorekit.priors import checkpoint
@@ -321,7 +321,7 @@ def test_the_commands_take_it(latent: Path, tmp_path: Path, capsys: pytest.Captu
     record = json.loads((tmp_path / "z.png.json").read_text())
     assert (record["solver"], record["prior"]["name"], record["tile"]) == ("DPS", "tiny", 32)
     assert "codec_psnr" not in record  # the file does not say it
-    assert io.read(tmp_path / "z.png").pixels.shape == (3, 30, 34)
+    assert read_picture(tmp_path / "z.png").pixels.shape == (3, 30, 34)
     capsys.readouterr()
     go("restore", tmp_path / "y.png", tmp_path / "no.png", *named, "--solver", "ddrm", code=1)
     assert (

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit import io
 from restorekit import operators as ops
 from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
 from restorekit.bench.posterior import Size, measure
 from restorekit.cli.main import run
 from restorekit.cli.tasks import TASKS
+from restorekit.files.picture import write_picture
 from restorekit.likelihood import Gaussian
 from restorekit.solvers import DPS, HQS, SOLVERS
 from restorekit.solvers.from_text import solver as solver_of
@@ -71,7 +71,7 @@ def test_no_default_of_a_task_is_doubted() -> None:
 @pytest.mark.parametrize("steps", [1, DPS.least_steps])
 def test_the_command_warns_below_it(steps: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x = np.random.default_rng(0).random((1, 16, 16)).astype(np.float32) * 0.5 + 0.25
-    io.write(tmp_path / "y.tif", x, dtype="float32")
+    write_picture(tmp_path / "y.tif", x, dtype="float32")
     with pytest.raises(SystemExit) as stop:
         run(["restore", str(tmp_path / "y.tif"), str(tmp_path / "out.tif"), "--op", "denoise", "--noise", "gaussian:0.1",
              "--prior", "natural-fast", "--solver", "dps", "--steps", str(steps)])  # fmt: skip

@@ -11,11 +11,11 @@ import pytest
 import tifffile
 from typer.testing import CliRunner, Result
 
-from restorekit import io
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
+from restorekit.files.nodata import Empty, empty_at, nodata_of
+from restorekit.files.picture import read_picture, write_picture
 from restorekit.metrics import compare
-from restorekit.nodata import Empty, empty_at, nodata_of
 
 
 def geotiff(path: Path, raw: np.ndarray, nodata: str) -> Path:
@@ -38,16 +38,16 @@ def scene(seed: int = 0, size: tuple[int, int] = (24, 27)) -> np.ndarray:
 def test_floats_are_read_without_their_nodata_and_written_with_it(tmp_path: Path, value: str) -> None:
     raw = scene().astype(np.float32)
     raw[5:9, 3:7] = float(value)
-    picture = io.read(geotiff(tmp_path / "a.tif", raw, value))
+    picture = read_picture(geotiff(tmp_path / "a.tif", raw, value))
     assert picture.span == (0, 1)
     assert picture.empty is not None
     assert picture.empty.where.sum() == 16
     np.testing.assert_allclose(picture.pixels[0, 5:9, 3:7], picture.pixels[0][~picture.empty.where].mean(), rtol=1e-5)
-    io.write(tmp_path / "b.tif", picture.pixels * 0.9, picture)
+    write_picture(tmp_path / "b.tif", picture.pixels * 0.9, picture)
     back = tifffile.imread(tmp_path / "b.tif")
     np.testing.assert_array_equal(back[5:9, 3:7], raw[5:9, 3:7])
     np.testing.assert_allclose(np.delete(back, range(5, 9), 0), 0.9 * np.delete(raw, range(5, 9), 0), rtol=1e-6)
-    holes = io.read(tmp_path / "a.tif", holes=True)
+    holes = read_picture(tmp_path / "a.tif", holes=True)
     assert np.isnan(holes.pixels[0, 5:9, 3:7]).all()
     assert holes.empty is None
 
@@ -55,8 +55,8 @@ def test_floats_are_read_without_their_nodata_and_written_with_it(tmp_path: Path
 def test_no_valid_integer_becomes_nodata(tmp_path: Path) -> None:
     raw = np.rint(255 * scene()).clip(1, 255).astype(np.uint8)
     raw[:4] = 0
-    picture = io.read(geotiff(tmp_path / "a.tif", raw, "0"))
-    io.write(tmp_path / "b.tif", picture.pixels * 0, picture)
+    picture = read_picture(geotiff(tmp_path / "a.tif", raw, "0"))
+    write_picture(tmp_path / "b.tif", picture.pixels * 0, picture)
     back = tifffile.imread(tmp_path / "b.tif")
     assert (back[:4] == 0).all()
     assert (back[4:] == 1).all()
@@ -76,7 +76,7 @@ def test_tags_without_a_number_say_nothing(tmp_path: Path) -> None:
     assert nodata_of([(42112, 2, 4, "1", True)]) is None
     assert nodata_of([(42113, 2, 3, b"-1\0", True)]) == nodata_of([(42113, 2, 3, "-1 ", True)]) == -1
     with pytest.raises(BadInput, match="every pixel is no data"):
-        io.read(geotiff(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), "0"))
+        read_picture(geotiff(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), "0"))
 
 
 @pytest.mark.parametrize(("dtype", "value"), [("float32", "-9999"), ("uint8", "0")])

@@ -12,9 +12,9 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from restorekit import io
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
+from restorekit.files.picture import read_picture, write_picture
 from tests.test_nodata import scene
 
 rasterio = pytest.importorskip("rasterio")
@@ -77,11 +77,11 @@ def test_a_mask_is_read_and_written_again(kind: str, tmp_path: Path) -> None:
     source = KINDS[kind](tmp_path / "a.tif")
     raw, there = gdal(source)
     assert (there == ~HOLE).all()
-    picture = io.read(source)
+    picture = read_picture(source)
     assert picture.empty is not None
     np.testing.assert_array_equal(picture.empty.where, HOLE)
     assert np.isfinite(picture.pixels).all()
-    assert io.write(tmp_path / "b.tif", picture.pixels * 0.9, picture) == []
+    assert write_picture(tmp_path / "b.tif", picture.pixels * 0.9, picture) == []
     back, mask = gdal(tmp_path / "b.tif")
     np.testing.assert_array_equal(mask, ~HOLE)
     if kind != "YCbCr":
@@ -91,23 +91,23 @@ def test_a_mask_is_read_and_written_again(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_mask_survives_or_is_missed_in_other_formats(tmp_path: Path) -> None:
-    picture = io.read(geotiff(tmp_path / "a.tif", values("uint8")))
-    [said] = io.write(tmp_path / "b.png", picture.pixels, picture)
+    picture = read_picture(geotiff(tmp_path / "a.tif", values("uint8")))
+    [said] = write_picture(tmp_path / "b.png", picture.pixels, picture)
     assert "written as transparency" in said
-    again = io.read(tmp_path / "b.png")
+    again = read_picture(tmp_path / "b.png")
     assert again.empty is not None
     np.testing.assert_array_equal(again.empty.where, HOLE)
     np.testing.assert_array_equal(again.empty.held, values("uint8")[:, HOLE])
     for name in ("b.jpg", "b.npy", "b.bmp"):
-        [said] = io.write(tmp_path / name, picture.pixels, picture)
+        [said] = write_picture(tmp_path / name, picture.pixels, picture)
         assert "without its mask" in said
     # Twice as large: each pixel becomes four.
-    said = io.write(tmp_path / "c.tif", picture.pixels.repeat(2, 1).repeat(2, 2), picture)
+    said = write_picture(tmp_path / "c.tif", picture.pixels.repeat(2, 1).repeat(2, 2), picture)
     assert any("mask enlarged" in line for line in said)
     back, mask = gdal(tmp_path / "c.tif")
     np.testing.assert_array_equal(mask, (~HOLE).repeat(2, 0).repeat(2, 1))
     np.testing.assert_array_equal(back[:, ::2, ::2][:, HOLE], values("uint8")[:, HOLE])
-    said = io.write(tmp_path / "d.tif", picture.pixels[:, 1:], picture)
+    said = write_picture(tmp_path / "d.tif", picture.pixels[:, 1:], picture)
     assert any("without its mask" in line for line in said)
     assert gdal(tmp_path / "d.tif")[1].all()
 
@@ -118,18 +118,18 @@ def test_what_a_mask_cannot_be(tmp_path: Path) -> None:
     whole = sidecar.read_bytes()
     sidecar.write_bytes(whole[:80])
     with pytest.raises(BadInput, match="no readable mask"):
-        io.read(source)
-    [said] = io.write(source, np.zeros((3, *SHAPE)))
+        read_picture(source)
+    [said] = write_picture(source, np.zeros((3, *SHAPE)))
     assert "a.tif.msk: of an earlier file" in said
     tifffile.imwrite(sidecar, np.ones((3, 4), np.uint8))
     with pytest.raises(BadInput, match="masks another file"):
-        io.read(source)
+        read_picture(source)
     tifffile.imwrite(sidecar, np.zeros(SHAPE, np.uint8))
     with pytest.raises(BadInput, match="every pixel is no data"):
-        io.read(source)
+        read_picture(source)
     # Transparent everywhere says nothing of single pixels.
     Image.fromarray(np.zeros((*SHAPE, 4), np.uint8) + np.array([9, 8, 7, 0], np.uint8)).save(tmp_path / "b.png")
-    assert io.read(tmp_path / "b.png").empty is None
+    assert read_picture(tmp_path / "b.png").empty is None
 
 
 def test_nodata_and_mask_together(tmp_path: Path) -> None:
@@ -137,10 +137,10 @@ def test_nodata_and_mask_together(tmp_path: Path) -> None:
     raw[:, ~HOLE] = raw[:, ~HOLE].clip(1)
     raw[:, :3] = 0
     source = geotiff(tmp_path / "a.tif", raw, nodata=0)
-    picture = io.read(source)
+    picture = read_picture(source)
     assert picture.empty is not None
     np.testing.assert_array_equal(picture.empty.where, HOLE | (raw[0] == 0))
-    io.write(tmp_path / "b.tif", picture.pixels * 0, picture)
+    write_picture(tmp_path / "b.tif", picture.pixels * 0, picture)
     back = gdal(tmp_path / "b.tif")[0]
     np.testing.assert_array_equal(back[:, picture.empty.where], raw[:, picture.empty.where])
     assert (back[:, ~picture.empty.where] == 1).all()
@@ -207,10 +207,10 @@ def test_masks_and_transparency_are_turned_with_the_picture(n: int, tmp_path: Pa
     Image.fromarray(np.dstack([raw, np.where(HOLE, 0, 255).astype(np.uint8)])).save(tmp_path / "a.png", exif=exif)
     shown = {2: HOLE[:, ::-1], 6: np.rot90(HOLE, -1)}[n]
     for name in ("a.tif", "a.png"):
-        picture = io.read(tmp_path / name)
+        picture = read_picture(tmp_path / name)
         assert picture.empty is not None
         np.testing.assert_array_equal(picture.empty.where, shown)
-        io.write(tmp_path / f"b{name}", picture.pixels, picture)
+        write_picture(tmp_path / f"b{name}", picture.pixels, picture)
         back, mask = gdal(tmp_path / f"b{name}")
         np.testing.assert_array_equal(mask, ~HOLE)
         np.testing.assert_array_equal(back[:3], values("uint8"))
@@ -224,9 +224,9 @@ def test_transparency_stays_the_band_that_it_is(tmp_path: Path) -> None:
         tmp_path / "a.tif", "w", driver="GTiff", count=5, height=24, width=28, dtype="uint8", ALPHA="YES"
     ) as d:
         d.write(raw)
-    picture = io.read(tmp_path / "a.tif")
+    picture = read_picture(tmp_path / "a.tif")
     np.testing.assert_array_equal(picture.alpha, raw[1])
-    io.write(tmp_path / "b.tif", picture.pixels, picture)
+    write_picture(tmp_path / "b.tif", picture.pixels, picture)
     np.testing.assert_array_equal(gdal(tmp_path / "b.tif")[0], raw)
 
 

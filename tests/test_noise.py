@@ -13,12 +13,12 @@ import skimage.data
 from PIL import Image
 from scipy import ndimage
 
-from restorekit import io
 from restorekit.errors import BadInput
+from restorekit.files.picture import read_picture
+from restorekit.files.transfer import SRGB
 from restorekit.noise.impulses import Impulses
 from restorekit.noise.level import NoiseLevel, grouped_median
 from restorekit.noise.pixels import Telling
-from restorekit.transfer import SRGB
 
 DATA = Path(os.environ.get("RESTOREKIT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
@@ -182,7 +182,7 @@ def pairs() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     for paths in by_camera.values():
         for path in (paths[-1], paths[len(paths) // 2]):
             mean = path.with_name(path.name.replace("_real", "_mean"))
-            yield path.stem, io.read(path).pixels, io.read(mean).pixels
+            yield path.stem, read_picture(path).pixels, read_picture(mean).pixels
 
 
 @pytest.mark.data

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit import io
 from restorekit import operators as ops
 from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
 from restorekit.bench.posterior import Size, measure
 from restorekit.cli.main import run
 from restorekit.driver import restore
 from restorekit.errors import Unsupported
+from restorekit.files.picture import read_picture, write_picture
 from restorekit.likelihood import Gaussian, Joint, Likelihood, Poisson
 from restorekit.metrics import psnr
 from restorekit.operators.combine import Stack, compose
@@ -229,7 +229,7 @@ def test_hardly_any_noise_is_taken_off_as_what_it_is() -> None:
 
 def test_error_bars_of_a_file_with_little_noise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x = np.random.default_rng(0).random((1, 8, 8)).repeat(4, 1).repeat(4, 2).astype(np.float32) * 0.6 + 0.2
-    io.write(tmp_path / "x.tif", x, dtype="float32")
+    write_picture(tmp_path / "x.tif", x, dtype="float32")
 
     def go(*arguments: object) -> None:
         with pytest.raises(SystemExit) as stop:
@@ -249,7 +249,7 @@ def test_error_bars_of_a_file_with_little_noise(tmp_path: Path, capsys: pytest.C
     )
     told = ("--op", "denoise", "--noise", "gaussian:0.01", "--prior", "natural-fast", "--samples", 3, "--steps", 12)
     go("restore", tmp_path / "y.tif", tmp_path / "r.tif", *told, "--solver", "ddrm")
-    assert 0.001 < np.median(io.read(tmp_path / "r_std.tif").pixels) < 0.012
+    assert 0.001 < np.median(read_picture(tmp_path / "r_std.tif").pixels) < 0.012
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         run([str(a) for a in ("restore", tmp_path / "y.tif", tmp_path / "n.tif", *told, "--solver", "ddnm")])

@@ -11,10 +11,11 @@ import tifffile
 from PIL import Image, ImageOps
 from typer.testing import CliRunner, Result
 
-from restorekit import codecs, io, orientation
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
-from restorekit.raster.source import describe
+from restorekit.files import codecs, orientation
+from restorekit.files.bands import describe
+from restorekit.files.picture import Picture, kernel_pixels, read_picture, write_picture
 
 TURNED = {n: Image.Exif() for n in range(1, 9)}
 for _n, _exif in TURNED.items():
@@ -80,13 +81,13 @@ READERS = {
 def test_every_reader_turns_and_every_writer_turns_back(name: str, n: int, tmp_path: Path) -> None:
     READERS[name](tmp_path / name, n)
     shown = np.moveaxis(as_viewers_show(STORED, n), -1, 0)
-    picture = io.read(tmp_path / name)
+    picture = read_picture(tmp_path / name)
     np.testing.assert_allclose(picture.pixels * 255, shown, atol=4 if name == "a.jpg" else 1e-4)
     assert picture.info.get("orientation", 1) == n
     for suffix in (".png", ".tif", ".jpg", ".webp", ".bmp", ".npy"):
         out = tmp_path / f"out{suffix}"
-        io.write(out, picture.pixels, picture)
-        back = io.read(out, picture.span if suffix == ".npy" else None).pixels * 255
+        write_picture(out, picture.pixels, picture)
+        back = read_picture(out, picture.span if suffix == ".npy" else None).pixels * 255
         np.testing.assert_allclose(back, shown, atol=8 if ".jpg" in (suffix, name[-4:]) else 0.51)
         if suffix in (".bmp", ".npy"):
             continue
@@ -105,14 +106,14 @@ def test_a_picture_without_exif_gets_the_tag_and_nothing_else_is_lost(tmp_path: 
     exif = Image.Exif()
     exif[0x010F], exif[274] = "maker", 6
     Image.fromarray(SMOOTH).save(tmp_path / "a.jpg", exif=exif)
-    like = io.read(tmp_path / "a.jpg")
-    io.write(tmp_path / "b.png", like.pixels, like)
+    like = read_picture(tmp_path / "a.jpg")
+    write_picture(tmp_path / "b.png", like.pixels, like)
     with Image.open(tmp_path / "b.png") as image:
         assert (image.getexif()[0x010F], image.getexif()[274]) == ("maker", 6)
     # Another picture's EXIF does not turn one that is stored upright.
-    upright = io.Picture(like.pixels, "uint8", (0, 255), info={"exif": like.info["exif"]})
-    io.write(tmp_path / "c.jpg", like.pixels, upright)
-    assert io.read(tmp_path / "c.jpg").pixels.shape == like.pixels.shape
+    upright = Picture(like.pixels, "uint8", (0, 255), info={"exif": like.info["exif"]})
+    write_picture(tmp_path / "c.jpg", like.pixels, upright)
+    assert read_picture(tmp_path / "c.jpg").pixels.shape == like.pixels.shape
     with Image.open(tmp_path / "c.jpg") as image:
         assert image.getexif()[0x010F] == "maker"
 
@@ -131,7 +132,7 @@ def test_masks_and_kernels_are_those_of_what_is_shown(n: int, tmp_path: Path) ->
     assert (shown[2:6, 3:7] == 0).all()
     assert np.abs(shown[mask > 0].astype(int) - as_viewers_show(SMOOTH, n)[mask > 0]).max() <= 1
     Image.fromarray(as_viewers_show(SMOOTH, 1)[..., 0]).save(tmp_path / "turned.png", exif=TURNED[n])
-    np.testing.assert_array_equal(io.kernel_pixels(tmp_path / "turned.png"), as_viewers_show(SMOOTH[..., 0], n))
+    np.testing.assert_array_equal(kernel_pixels(tmp_path / "turned.png"), as_viewers_show(SMOOTH[..., 0], n))
 
 
 def test_a_mask_of_the_stored_pixels_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
-from restorekit.overwrite import inside, separate
+from restorekit.files.overwrite import inside, separate
 from restorekit.priors.library import shipped
 from restorekit.spec import files
 

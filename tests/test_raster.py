@@ -16,11 +16,11 @@ from rasterio.enums import ColorInterp  # noqa: TID253
 from rasterio.rpc import RPC  # noqa: TID253
 from rasterio.transform import Affine  # noqa: TID253
 
-from restorekit import io
 from restorekit.errors import BadInput
-from restorekit.raster import formats
-from restorekit.raster.source import Window, describe, opened
-from restorekit.raster.target import PROVENANCE
+from restorekit.files import drivers as formats
+from restorekit.files.bands import Window, describe, opened
+from restorekit.files.geotiff import PROVENANCE
+from restorekit.files.picture import read_picture
 from restorekit.scenes.despeckle import Settings, plan
 from tests.scenes import read_tiff, speckled, write_tiff
 
@@ -166,7 +166,7 @@ def test_results_can_be_read_as_pictures(tmp_path: Path) -> None:
     """Their compression is one that needs GDAL."""
     source = write_tiff(tmp_path / "in.tif", np.stack([speckled()[1], speckled(seed=1)[1]]))
     out = despeckled(source, Settings(solver="boxcar:size=3", looks=4.0, domain="intensity"))
-    np.testing.assert_array_equal(io.read(out, (0.0, 1.0)).pixels, read_tiff(out))
+    np.testing.assert_array_equal(read_picture(out, (0.0, 1.0)).pixels, read_tiff(out))
 
 
 def test_a_mask_and_transparency_come_back_and_hide_pixels(tmp_path: Path) -> None:

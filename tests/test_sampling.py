@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit import io, sampling
+from restorekit import sampling
 from restorekit.cli.main import run
 from restorekit.driver import streams
 from restorekit.errors import BadInput
+from restorekit.files.picture import read_picture, sha256
 from restorekit.priors import checkpoint
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.checkpoint import PriorSpec
@@ -60,18 +61,18 @@ def test_a_grid_its_parts_and_its_record(tmp_path: Path, capsys: pytest.CaptureF
     said = capsys.readouterr()
     assert said.out.startswith(f"{out}  (3 samples of natural-fast, 24x32, 3 network calls each, ")
     assert len(said.out.splitlines()) == 1
-    parts = [io.read(p).pixels for p in sorted(folder.iterdir())]
+    parts = [read_picture(p).pixels for p in sorted(folder.iterdir())]
     assert [p.name for p in sorted(folder.iterdir())] == ["00000.png", "00001.png", "00002.png"]
     assert parts[0].shape == (3, 24, 32)
-    np.testing.assert_array_equal(io.read(out).pixels, mosaic(parts))
+    np.testing.assert_array_equal(read_picture(out).pixels, mosaic(parts))
     record = json.loads((tmp_path / "grid.png.json").read_text())
-    assert record["outputs"][str(out)] == io.sha256(out)
+    assert record["outputs"][str(out)] == sha256(out)
     assert len(record["outputs"]) == 4
     assert (record["nfe"], record["seed"], record["solver"]) == (3, 0, "DPMpp2M")
     assert record["prior"]["sha256"] == load_prior("natural-fast").sha256
 
     go("sample", "natural-fast", "--n", 1, "--steps", 1, "--out", tmp_path / "g.tif", "--folder", folder, "--bands", 1)
-    assert io.read(folder / "00000.tif").pixels.shape == (1, 64, 64)
+    assert read_picture(folder / "00000.tif").pixels.shape == (1, 64, 64)
     assert "another run" not in capsys.readouterr().err
     go("sample", "natural-fast", "--n", 2, "--steps", 1, "--size", "16", "--out", out, "--folder", folder)
     assert f"{folder} holds 1 more, such as 00002.png, of another run" in capsys.readouterr().err
@@ -126,7 +127,7 @@ def test_log_intensity_is_shown_as_amplitude(tmp_path: Path) -> None:
     go("sample", path, "--n", 1, "--steps", 2, "--size", "8", "--out", tmp_path / "g.tif")
     x = Sampling(prior=str(path), n=1, steps=2, size=(8, 8))().pictures
     assert float(x.min()) < -0.5  # not a picture on [0, 1]
-    shown = io.read(tmp_path / "g.tif").pixels
+    shown = read_picture(tmp_path / "g.tif").pixels
     np.testing.assert_allclose(shown, np.exp(x[0].numpy() / 2).clip(0, 1), rtol=1e-5)
     assert torch.equal(displayed(torch.tensor([-1.0, 0.5, 2.0]), "srgb"), torch.tensor([0.0, 0.5, 1.0]))
 
@@ -300,7 +301,7 @@ def test_the_file_of_a_prior_of_latents_with_classes(latent: Path, tmp_path: Pat
         "--out",
         tmp_path / "g.tif",
     )
-    shown = io.read(tmp_path / "g.tif").pixels
+    shown = read_picture(tmp_path / "g.tif").pixels
     assert shown.shape == (3, 22, 33 + 2 + 33)
     made = Sampling(prior=str(latent), n=2, steps=3, size=(22, 33), label=1, guidance=2.0)
     assert made.domain == "srgb"
@@ -359,4 +360,4 @@ def test_the_record_is_complete(tmp_path: Path) -> None:
         seed=r["seed"],
         batch=r["batch"],
     )
-    np.testing.assert_array_equal(io.read(tmp_path / "g.tif").pixels, mosaic(x.clamp(0, 1).numpy()))
+    np.testing.assert_array_equal(read_picture(tmp_path / "g.tif").pixels, mosaic(x.clamp(0, 1).numpy()))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from restorekit.errors import BadInput
-from restorekit.raster.source import Window
+from restorekit.files.bands import Window
 from restorekit.sar.classical import Lee
 from restorekit.scenes.despeckle import Plan, Settings, plan
 from restorekit.scenes.execute import Dask, Processes, executor_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.raster.source import Window
+from restorekit.files.bands import Window
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.noise import CELL, SceneRng, cell, field
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit import io
 from restorekit import operators as ops
 from restorekit.cli.main import run
 from restorekit.driver import restore
 from restorekit.errors import BadInput, Unsupported
+from restorekit.files.picture import read_picture, write_picture
 from restorekit.likelihood import Gaussian
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.schedule import below
@@ -120,9 +120,9 @@ def go(*arguments: object, code: int = 0) -> None:
 def test_a_file_is_restored_from_a_picture_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x = np.random.default_rng(0).random((1, 6, 6)).repeat(4, 1).repeat(4, 2).astype(np.float32) * 0.6 + 0.2
     y = x + 0.1 * np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
-    io.write(tmp_path / "x.tif", x, dtype="float32")
-    io.write(tmp_path / "y.tif", y, dtype="float32")
-    io.write(tmp_path / "small.tif", x[:, :8, :8], dtype="float32")
+    write_picture(tmp_path / "x.tif", x, dtype="float32")
+    write_picture(tmp_path / "y.tif", y, dtype="float32")
+    write_picture(tmp_path / "small.tif", x[:, :8, :8], dtype="float32")
     told = ("restore", tmp_path / "y.tif", tmp_path / "out.tif", "--op", "denoise", "--noise", "gaussian:0.1")
     told = (*told, "--prior", "natural-fast", "--solver", "mmps", "--steps", 8, "--start", 0.2)
     results = []
@@ -130,7 +130,7 @@ def test_a_file_is_restored_from_a_picture_of_its_own(tmp_path: Path, capsys: py
         go(*told, *begin, "--samples", 2)
         record = json.loads((tmp_path / "out.tif.json").read_text())
         assert record["start"] == record["sigmas"][0] == 0.2
-        results.append(io.read(tmp_path / "out_mean.tif").pixels)
+        results.append(read_picture(tmp_path / "out_mean.tif").pixels)
     assert record["begin"]["path"] == str(tmp_path / "x.tif")
     assert np.square(results[1] - x).mean() < np.square(results[0] - x).mean()  # it began from the truth
 
@@ -151,9 +151,9 @@ def test_a_file_is_restored_from_a_picture_of_its_own(tmp_path: Path, capsys: py
 
 def test_what_lies_beyond_the_frame_begins_as_estimated(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((1, 6, 6)).repeat(4, 1).repeat(4, 2).astype(np.float32) * 0.6 + 0.2
-    io.write(tmp_path / "y.tif", x, dtype="float32")
+    write_picture(tmp_path / "y.tif", x, dtype="float32")
     go(
         "restore", tmp_path / "y.tif", tmp_path / "out.tif", "--op", "blur:kernel=gaussian:1,boundary=free", "--noise",
         "gaussian:0.05", "--prior", "natural-fast", "--solver", "dps", "--steps", 4, "--start", 0.3, "--begin", tmp_path / "y.tif",
     )  # fmt: skip
-    assert io.read(tmp_path / "out.tif").pixels.shape == x.shape
+    assert read_picture(tmp_path / "out.tif").pixels.shape == x.shape

@@ -18,17 +18,17 @@ from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 from skimage import data
 
-from restorekit import io
 from restorekit.blind.families import disc, motion
 from restorekit.driver import restore
 from restorekit.errors import BadInput
+from restorekit.files.picture import Picture, read_picture, read_values, write_picture
+from restorekit.files.transfer import CURVES, SRGB, Response, at_limits, chosen, without_white
 from restorekit.likelihood import Gaussian, Poisson
 from restorekit.metrics import psnr
 from restorekit.operators import FreeBlur
 from restorekit.priors.library import load_prior
 from restorekit.solvers.corrected import KernelCorrection
 from restorekit.solvers.diffpir import HQS
-from restorekit.transfer import CURVES, SRGB, Response, at_limits, chosen, without_white
 from restorekit.types import Problem, Restoration
 from tests.fields import go, refused
 
@@ -85,7 +85,7 @@ def test_rounding_is_less_in_the_blacks_of_light() -> None:
         levels = (value + (np.arange(1001) / 1000 - 0.5) / 255)[
             None, None
         ]  # what is rounded to one code, and what it becomes
-        picture = io.Picture(light(np.repeat(np.full_like(levels, value), 3, 0)), "uint8", (0.0, 255.0))
+        picture = Picture(light(np.repeat(np.full_like(levels, value), 3, 0)), "uint8", (0.0, 255.0))
         exact = float(np.std(light(np.repeat(levels, 3, 0))))
         assert Response(SRGB()).rounding(picture) == pytest.approx(exact, rel=0.01)
         return exact
@@ -104,7 +104,7 @@ def test_photographs_blurred_in_light_gain_and_no_kernel_is_blamed(
         said = capsys.readouterr().err
         assert ("linear light" in said) == (name != "linear")
         assert name == "linear" or "seems to be off" not in said
-    found = {n: psnr(io.read(tmp_path / f"{n}.png").pixels, truth) for n in ("auto", "linear")}
+    found = {n: psnr(read_picture(tmp_path / f"{n}.png").pixels, truth) for n in ("auto", "linear")}
     assert found["auto"] > psnr(y, truth) + 4
     assert found["auto"] > found["linear"] + 4
     assert record(tmp_path / "auto.png")["transfer"] == "srgb"
@@ -119,15 +119,15 @@ def test_a_blur_that_was_simulated_in_the_values_is_told(tmp_path: Path, capsys:
     for name, words in {"auto": (), "linear": ("--transfer", "linear")}.items():
         assert go("deblur", source, tmp_path / f"{name}.png", "--kernel", tmp_path / "k.npy", *FAST, *words) == 0
         assert ("simulated in them; try --transfer linear" in capsys.readouterr().err) == (name == "auto")
-    assert psnr(io.read(tmp_path / "linear.png").pixels, truth) > psnr(y, truth) + 4
+    assert psnr(read_picture(tmp_path / "linear.png").pixels, truth) > psnr(y, truth) + 4
 
 
 def test_what_is_not_an_8_bit_photograph_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     y = scene(24)
-    wide, half = io.Picture(y, "uint16", (0.0, 65535.0)), io.Picture(y, "uint8", (0.0, 255.0))
-    io.write(tmp_path / "wide.png", y, wide)
-    io.write(tmp_path / "y.npy", y, half)
-    io.write(tmp_path / "y.tif", y.astype(np.float32))
+    wide, half = Picture(y, "uint16", (0.0, 65535.0)), Picture(y, "uint8", (0.0, 255.0))
+    write_picture(tmp_path / "wide.png", y, wide)
+    write_picture(tmp_path / "y.npy", y, half)
+    write_picture(tmp_path / "y.tif", y.astype(np.float32))
     photograph(tmp_path / "y.png", y)
     for name, *words in (("wide.png",), ("y.npy",), ("y.tif",), ("y.png", "--range", "0,250")):
         out = tmp_path / f"x{Path(name).suffix}"
@@ -157,14 +157,14 @@ def test_degrade_mixes_light_where_restore_does(tmp_path: Path) -> None:
         ("e.npy", (), 127.5, 255),
     ):
         assert go("degrade", source, tmp_path / name, *op, *words) == 0
-        y = io.read(tmp_path / name)
+        y = read_picture(tmp_path / name)
         assert y.pixels * y.span[1] == pytest.approx(middle, abs=0.004 * white)
-        truth = io.read(tmp_path / f"{Path(name).stem}_truth{Path(name).suffix}").pixels
+        truth = read_picture(tmp_path / f"{Path(name).stem}_truth{Path(name).suffix}").pixels
         np.testing.assert_array_equal(truth, board)
-    wide = io.Picture(board, "uint16", (0.0, 65535.0))
-    io.write(tmp_path / "wide.png", board, wide)
+    wide = Picture(board, "uint16", (0.0, 65535.0))
+    write_picture(tmp_path / "wide.png", board, wide)
     assert go("degrade", tmp_path / "wide.png", tmp_path / "f.jpg", *op) == 0  # 8 bits in the file that is written
-    assert io.read(tmp_path / "f.jpg").pixels.mean() * 255 == pytest.approx(188, abs=1)
+    assert read_picture(tmp_path / "f.jpg").pixels.mean() * 255 == pytest.approx(188, abs=1)
 
 
 def test_error_bars_are_in_values_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,14 +176,14 @@ def test_error_bars_are_in_values_of_the_file(tmp_path: Path, monkeypatch: pytes
     assert go("restore", source, out, *words) == 0
     values = np.stack([255 * coded(s.double().numpy()) for s in samples])
     np.testing.assert_array_equal(np.asarray(Image.open(out)).transpose(2, 0, 1), np.rint(values[0]))
-    np.testing.assert_allclose(io.read(tmp_path / "x_mean.png").pixels * 255, values.mean(0), atol=0.51)
-    np.testing.assert_allclose(io.stored(tmp_path / "x_std.tif")[0], values.std(0, ddof=1), rtol=1e-4)
+    np.testing.assert_allclose(read_picture(tmp_path / "x_mean.png").pixels * 255, values.mean(0), atol=0.51)
+    np.testing.assert_allclose(read_values(tmp_path / "x_std.tif")[0], values.std(0, ddof=1), rtol=1e-4)
 
 
 def test_values_at_white_are_not_taken_as_measured(tmp_path: Path) -> None:
     kernel, prior = disc(4.0), load_prior("natural-fast").for_bands(3)
     y, truth = taken(kernel, exposure=2.2)
-    picture = io.read(photograph(tmp_path / "y.png", y))
+    picture = read_picture(photograph(tmp_path / "y.png", y))
     black, white = at_limits(picture)
     assert white.mean() > 0.1
     np.testing.assert_array_equal(white, np.rint(255 * y) == 255)
@@ -226,7 +226,7 @@ def test_a_comparison_is_in_values_of_the_file(tmp_path: Path) -> None:
     assert go("restore", source, tmp_path / "x.tif", *words) == 0
     assert go("compare", source, tmp_path / "page.html", *words, "--truth", clean) == 0
     said = json.loads((tmp_path / "page.html.json").read_text())
-    x, truth = io.read(tmp_path / "x.tif").pixels, io.read(clean).pixels
+    x, truth = read_picture(tmp_path / "x.tif").pixels, read_picture(clean).pixels
     assert said["solvers"][0]["psnr"] == pytest.approx(psnr(x, truth), abs=0.05)
     assert said["transfer"] == "srgb"
 
@@ -267,12 +267,12 @@ def test_what_a_file_says_of_its_values_is_heard(
     path = photograph(tmp_path / "y.png", scene(16), **options)
     if curve is None:
         with pytest.raises(BadInput, match=f"{doubt}.*--transfer"):
-            chosen("auto", "blur", "auto", io.read(path), path)
-        assert chosen("srgb", "blur", "auto", io.read(path), path).coded
+            chosen("auto", "blur", "auto", read_picture(path), path)
+        assert chosen("srgb", "blur", "auto", read_picture(path), path).coded
         return
-    found = chosen("auto", "blur", "auto", io.read(path), path)
+    found = chosen("auto", "blur", "auto", read_picture(path), path)
     assert (found.curve.name, found.doubt is None) == (curve, doubt is None)
     assert doubt is None or any(doubt in line for line in found.said("y.png", 0.0))
     if "icc_profile" in options:
         Image.open(path).save(tmp_path / "y.jpg", icc_profile=options["icc_profile"])
-        assert chosen("auto", "blur", "auto", io.read(tmp_path / "y.jpg"), tmp_path / "y.jpg").curve.name == curve
+        assert chosen("auto", "blur", "auto", read_picture(tmp_path / "y.jpg"), tmp_path / "y.jpg").curve.name == curve

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit import io
 from restorekit.bench.image_cases import Task
 from restorekit.bench.tune import Found, Trial, Tuning, clear_gain, rows_of, score, table, with_ranges
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
+from restorekit.files.picture import Picture, write_picture
 from restorekit.metrics import crps
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import SOLVERS
@@ -149,7 +149,7 @@ def _pictures(folder: Path, count: int) -> None:
     folder.mkdir()
     for i in range(count):
         x = np.random.default_rng(i).random((3, 6, 6)).repeat(8, 1).repeat(8, 2).astype(np.float32)
-        io.write(folder / f"{i}.png", x, io.Picture(x, "uint8", (0.0, 255.0)))
+        write_picture(folder / f"{i}.png", x, Picture(x, "uint8", (0.0, 255.0)))
 
 
 def test_the_command_prints_what_it_chose_and_goes_on_where_it_stopped(

@@ -24,11 +24,11 @@ from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
 from restorekit.driver import restore
 from restorekit.errors import BadInput
+from restorekit.files.transfer import CURVES, without_white
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.training.decoding import rgb8
 from restorekit.training.pictures import files
-from restorekit.transfer import CURVES, without_white
 from restorekit.types import Problem, Solver
 from restorekit.uncertainty.calibration import Conditions, solver_key
 from restorekit.uncertainty.conformal import Scores

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restorekit import io
 from restorekit.bench.image_sets import Given
 from restorekit.bench.manifold import K, precision_recall
 from restorekit.errors import BadInput
+from restorekit.files.picture import sha256
 from restorekit.priors.features import Pooled, encoder
 from restorekit.priors.library import find, shipped
 from restorekit.priors.perceptual import need_torchmetrics
@@ -68,7 +68,7 @@ class FeatureNet:
         if choice in shipped() or choice.endswith(".safetensors"):
             features = encoder(choice, device=device)
             label = f"encoder of {features.label.split('@')[0]}, coarsest level, mean over pixels"
-            return cls(Pooled(features), label, io.sha256(find(choice)), False, device)
+            return cls(Pooled(features), label, sha256(find(choice)), False, device)
         path = Path(choice)
         if not path.is_file():
             raise BadInput(
@@ -77,7 +77,7 @@ class FeatureNet:
             )
         module = Inception(path) if path.name.startswith(FIDELITY) else Given(path, size)
         published = isinstance(module, Inception) or module.bytes
-        return cls(module.to(device), path.name, io.sha256(path), published, device)
+        return cls(module.to(device), path.name, sha256(path), published, device)
 
     @property
     def dimension(self) -> int:

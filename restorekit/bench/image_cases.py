@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from restorekit import io, spec
+from restorekit import spec
 from restorekit.errors import BadInput
+from restorekit.files.picture import read_picture
 from restorekit.likelihood import Likelihood
 from restorekit.operators import Inpaint
 from restorekit.types import Problem
@@ -34,7 +35,7 @@ class Clean:
     @cached_property
     def pixels(self) -> np.ndarray:
         """(C, H, W) float32 in [0, 1]. Raises BadInput where it is smaller than the crop, or cannot be read."""
-        x = io.read(self.path).pixels
+        x = read_picture(self.path).pixels
         h, w = x.shape[1:]
         least = self.crop or SMALLEST
         if min(h, w) < least:
@@ -70,7 +71,7 @@ def clean_pictures(folders: Sequence[Path], crop: int, limit: int | None = None)
 
 def check_sizes(pictures: Sequence[Clean]) -> None:
     """BadInput where one is smaller than its crop, naming one that all of them fill; or cannot be read."""
-    sides = [min(io.read(clean.path).pixels.shape[1:]) for clean in pictures]
+    sides = [min(read_picture(clean.path).pixels.shape[1:]) for clean in pictures]
     small = [(side, clean) for side, clean in zip(sides, pictures) if side < (clean.crop or SMALLEST)]
     if not small:
         return

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from restorekit import io, spec
+from restorekit import spec
 from restorekit.bench import memory
 from restorekit.bench.image_cases import Clean, Task
 from restorekit.bench.image_plan import Refused
@@ -21,6 +21,7 @@ from restorekit.bench.image_sets import SetDistance
 from restorekit.bench.image_summary import Group, Row, groups, points
 from restorekit.bench.machine import machine, versions
 from restorekit.bench.rows import markdown
+from restorekit.files.picture import read_picture, sha256, write_json, write_text
 from restorekit.priors.perceptual import LPIPS, PriorDistance
 from restorekit.report.images import Entry, ImagesPage, Plot, TaskPart, render
 from restorekit.report.measured import measurement_shown
@@ -111,7 +112,7 @@ def columns(o: Outcome, sets: SetDistance) -> dict[str, Column]:
 
 def _shown(o: Outcome, row: Row) -> np.ndarray | None:
     path = picture_file(o.out, tuple(row[k] for k in KEYS))
-    return io.read(path).pixels if path.is_file() else None
+    return read_picture(path).pixels if path.is_file() else None
 
 
 def cells(o: Outcome, g: Group, best: Group | None, sets: SetDistance) -> dict[str, Cell]:
@@ -154,12 +155,12 @@ def write(o: Outcome, sets: SetDistance) -> None:
     else:
         notes.append(f"Sets: {sets.name}, and {sets.kernel_name}, between the restored and the true pictures.")
     made = {task: [(g, cells(o, g, _best(o.of(task)), sets)) for g in o.of(task)] for task in o.tasks}
-    io.write_text(o.out / "images.md", _markdown(o, table, made, notes))
-    io.write_json(o.out / "images.json", _record(o, table, made, sets, notes))
+    write_text(o.out / "images.md", _markdown(o, table, made, notes))
+    write_json(o.out / "images.json", _record(o, table, made, sets, notes))
     parts = [_part(o, task, made[task]) for task in o.tasks]
     name = ", ".join(dict.fromkeys(p.name.partition("/")[0] for p in o.pictures))
     page = ImagesPage(name, o.command, _facts(o), table, parts, notes)
-    io.write_text(o.out / "images.html", render(page))
+    write_text(o.out / "images.html", render(page))
 
 
 def _facts(o: Outcome) -> list[tuple[str, str]]:
@@ -238,7 +239,7 @@ def _record(
         **versions(), "command": o.command, "machine": machine(o.device), "settings": {k: _plain(v) for k, v in o.settings.items()},
         "threads": o.threads, "codec_psnr": dict(o.ceilings), "columns": {k: c.note or c.label for k, c in table.items()}, "frechet_is": sets.name,
         "kernel_is": sets.kernel_name, "notes": list(notes),
-        "pictures": {p.name: {"sha256": io.sha256(p.path)} for p in o.pictures},
+        "pictures": {p.name: {"sha256": sha256(p.path)} for p in o.pictures},
         "results": [
             {**{k: getattr(g, k) for k in ("op", "crop", "solver", "prior", "seed", "samples", "device")}, **numbers(found)}
             for entries in made.values() for g, found in entries

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from restorekit import io
 from restorekit.bench import memory
 from restorekit.bench.image_cases import Clean, Task
 from restorekit.bench.rows import Rows
 from restorekit.driver import Counted, restore
 from restorekit.errors import BadInput
+from restorekit.files.picture import write_picture
 from restorekit.metrics import coverage, psnr, spread_skill, ssim
 from restorekit.priors.library import Precision, Prior, load_prior
 from restorekit.priors.perceptual import LPIPS, PriorDistance
@@ -94,7 +94,9 @@ class Measure:
             said = " ".join(str(error).split())[:200]
             return said if isinstance(error, BadInput) else f"{type(error).__name__}: {said}"
         if pixels is not None:
-            io.write(picture_file(self.out, job.key), pixels if len(pixels) != 2 and len(pixels) <= 3 else pixels[:1])
+            write_picture(
+                picture_file(self.out, job.key), pixels if len(pixels) != 2 and len(pixels) <= 3 else pixels[:1]
+            )
         self.rows.add(*job.key, *(figures.get(name, math.nan) for name in values_of(self.lpips)))
         return self.rows.rows[-1]
 

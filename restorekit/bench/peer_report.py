@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from restorekit import io
 from restorekit.bench.peer import Peer
 from restorekit.bench.peer_rows import EXAM, NUMBERS, OURS, PIXELS, Row
 from restorekit.bench.rows import markdown, uncertain
+from restorekit.files.picture import write_text
 from restorekit.report.images import Entry, ImagesPage, TaskPart, render
 from restorekit.report.table import Cell, Column, Mean, text
 
@@ -113,13 +113,13 @@ class Part:
 def write(o: Outcome) -> None:
     """peers.md and peers.html in the folder of the run."""
     parts = list(_parts(o))
-    io.write_text(o.out / "peers.md", _markdown(o, parts))
+    write_text(o.out / "peers.md", _markdown(o, parts))
     entries = [TaskPart(p.title, [Entry(n, c, None, "") for n, c in p.lines], [], p.refused, [], "") for p in parts]
     page = ImagesPage(
         "Peers", o.command, o.facts, COLUMNS, entries, NOTES, over="restorekit bench peers", about="other libraries and ours",
         first="method",
     )  # fmt: skip
-    io.write_text(o.out / "peers.html", render(page))
+    write_text(o.out / "peers.html", render(page))
 
 
 def _parts(o: Outcome) -> Iterator[Part]:

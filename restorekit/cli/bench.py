@@ -27,7 +27,7 @@ def posterior(
     import torch
 
     from restorekit.bench.table import run
-    from restorekit.overwrite import separate
+    from restorekit.files.overwrite import separate
     from restorekit.spec import files
 
     separate(files(*(solvers or ()), *(problems or ())), [out / f"posterior.{kind}" for kind in ("csv", "md", "tex")])
@@ -71,7 +71,7 @@ def images(
     restorekit bench images --data photos --op blur:kernel=gaussian:2@gaussian:0.02 --solver hqs --solver dps --nfe 20 --nfe 50
     """
     from restorekit.bench.images import OPS, SOLVERS, Images
-    from restorekit.overwrite import inside, separate
+    from restorekit.files.overwrite import inside, separate
     from restorekit.spec import files
 
     operators = [text.rpartition("@")[0] or text for text in ops or ()]
@@ -112,7 +112,7 @@ def peers(
     from restorekit.bench.images import OPS
     from restorekit.bench.peer_list import DEFAULT
     from restorekit.bench.peers import SOLVERS, Peers
-    from restorekit.overwrite import inside, separate
+    from restorekit.files.overwrite import inside, separate
     from restorekit.spec import files
 
     operators = [text.rpartition("@")[0] or text for text in ops or ()]

@@ -38,14 +38,14 @@ def calibrate(
     """
     import torch
 
-    from restorekit import io
     from restorekit.bench.coverage import LEVEL, Drawn, Held, rows_of, run
     from restorekit.bench.coverage_table import HEADER, entries, other_versions, table
     from restorekit.bench.image_cases import Task
     from restorekit.bench.rows import markdown
     from restorekit.cli.options import checked_precision
     from restorekit.cli.progress import bar
-    from restorekit.overwrite import inside, separate
+    from restorekit.files.atomic import check_target
+    from restorekit.files.overwrite import inside, separate
     from restorekit.priors.library import device_of, load_prior, of_pictures
     from restorekit.solvers.from_text import solver as solver_of
     from restorekit.spec import files
@@ -58,7 +58,7 @@ def calibrate(
         raise BadInput(f"--out {out}: a calibration is JSON; give --out {out.stem}.calibration.json")
     journal = out.with_name(f"{out.stem}_rows.csv")
     separate([*inside(data), *files(task, solver, prior)], [out, journal])
-    io.check_target(out)
+    check_target(out)
     made = solver_of(solver)
     place = device_of(device)
     network = of_pictures(load_prior(prior, device=place, precision=checked_precision(precision)))

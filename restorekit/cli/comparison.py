@@ -14,11 +14,13 @@ import numpy as np
 import torch
 
 import restorekit
-from restorekit import io, spec
+from restorekit import spec
 from restorekit.cli.measured import Measured
 from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
-from restorekit.overwrite import separate
+from restorekit.files.atomic import check_target
+from restorekit.files.overwrite import separate
+from restorekit.files.picture import sha256, write_json, write_text
 from restorekit.priors.prior import LatentPrior
 from restorekit.report.comparison import render
 from restorekit.report.measured import measurement_shown
@@ -150,7 +152,7 @@ class Contest(Measured):
         opened = [self.source, *truth, *spec.files(self.op, self.prior, *self.solvers)]
         separate(opened, [self.target, self.record_file])
         for path in (self.target, self.record_file):
-            io.check_target(path)
+            check_target(path)
 
     def command(self) -> str:
         """The command that makes the page again, for a shell; the noise is the one that was used."""
@@ -203,8 +205,8 @@ class Contest(Measured):
             clipped=not self.picture.dtype.startswith("float"),
         )
         page = render(comparison)
-        io.write_text(self.target, page)
-        io.write_json(self.record_file, self._record(comparison))
+        write_text(self.target, page)
+        write_json(self.record_file, self._record(comparison))
         print(f"{self.target}  ({len(comparison.results)} solver(s), {len(page) / 1e6:.1f} MB, and .json)")
 
     def _record(self, comparison: Comparison) -> dict[str, Any]:
@@ -213,8 +215,8 @@ class Contest(Measured):
             "restorekit": restorekit.__version__,
             "torch": torch.__version__,
             "command": comparison.command,
-            "input": {"path": str(self.source), "sha256": io.sha256(self.source)},
-            "truth": truth and {"path": str(truth), "sha256": io.sha256(truth)},
+            "input": {"path": str(self.source), "sha256": sha256(self.source)},
+            "truth": truth and {"path": str(truth), "sha256": sha256(truth)},
             "operator": self.op,
             "noise": self.noise_used,
             "noise_measured": self.noise == "auto",
@@ -231,7 +233,7 @@ class Contest(Measured):
                 for r, figures in zip(comparison.results, comparison.figures)
             ],
             "refused": {r.label: r.reason for r in comparison.refusals},
-            "outputs": {str(self.target): io.sha256(self.target)},
+            "outputs": {str(self.target): sha256(self.target)},
         }
 
 

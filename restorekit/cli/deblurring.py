@@ -13,14 +13,15 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from restorekit import io, kernels
+from restorekit import kernels
 from restorekit.blind.boundary import boundary_of, unexplained
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.stretch import Stretch
 from restorekit.cli.job import Job
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
-from restorekit.kernel_files import kernel_file
+from restorekit.files.kernel_files import kernel_file
+from restorekit.files.picture import Picture, sha256, write_picture
 from restorekit.likelihood import Gaussian
 from restorekit.noise.level import estimate_sigma
 from restorekit.operators import FreeBlur, Operator, blur
@@ -205,7 +206,7 @@ class Deblurring(Job):
     def _write_more(self) -> tuple[list[Path], dict[str, Any]]:
         kernel: dict[str, Any] = {"given": self.kernel, "error": self.kernel_error}
         if (file := kernel_file(self.kernel)) is not None:
-            kernel["sha256"] = io.sha256(file)
+            kernel["sha256"] = sha256(file)
         if self.estimated:
             kernel["estimate"] = {"text": self.estimate.text, "gain": round(self.estimate.gain, 1)}
         if self.found is not None:
@@ -217,9 +218,9 @@ class Deblurring(Job):
         found = self.found
         best = self.given.double().numpy() if found is None or not found.changed else trimmed(found.kernel)
         file, picture = self.outputs
-        io.write(file, best[None].astype(np.float32), io.Picture(best[None].astype(np.float32)))
+        write_picture(file, best[None].astype(np.float32), Picture(best[None].astype(np.float32)))
         shown = _shown(*([] if found is None else [self.given.double().numpy()]), best)
-        io.write(picture, shown, io.Picture(shown, "uint8", (0.0, 255.0)), "uint8")
+        write_picture(picture, shown, Picture(shown, "uint8", (0.0, 255.0)), "uint8")
         return self.outputs, record
 
 

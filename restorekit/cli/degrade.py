@@ -29,20 +29,21 @@ def degrade(
     """Make a test measurement. restorekit degrade photo.png blurred.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --dtype uint16"""
     import torch
 
-    from restorekit import io, spec
+    from restorekit import spec
     from restorekit.cli.options import span
     from restorekit.cli.ranges import check_range
     from restorekit.errors import BadInput
+    from restorekit.files.overwrite import separate
+    from restorekit.files.picture import check_writable, read_picture, write_picture
+    from restorekit.files.transfer import chosen, written_as
     from restorekit.likelihood import Gamma
-    from restorekit.overwrite import separate
-    from restorekit.transfer import chosen, written_as
 
     truth = target.with_name(f"{target.stem}_truth{target.suffix}")
     separate([source, *spec.files(op)], [target, truth])
     law = spec.likelihood(noise)
     grain = None if correlated is None else _grained(law, correlated)
     logarithms = isinstance(law, Gamma) and law.domain == "log"
-    picture = io.read(source, (0.0, 1.0) if logarithms else span(range_))
+    picture = read_picture(source, (0.0, 1.0) if logarithms else span(range_))
     if range_ is None:
         check_range(source, picture)
     if logarithms and not picture.dtype.startswith("float"):
@@ -63,11 +64,11 @@ def degrade(
                 f"a measurement of {op.partition(':')[0]} is no picture and does not fit {dtype}; use --dtype float32"
             )
         picture = replace(picture, span=(0.0, 1.0))
-    io.check_writable(target, y.shape[0], picture.alpha is not None, dtype)
-    io.check_writable(truth, shape[0], picture.alpha is not None, dtype)
+    check_writable(target, y.shape[0], picture.alpha is not None, dtype)
+    check_writable(truth, shape[0], picture.alpha is not None, dtype)
     coded = response.curve.encode
-    io.write(target, coded(y.numpy()), picture, dtype)
-    io.write(truth, coded(operator.inside(clean)[0].numpy()), picture, dtype)
+    write_picture(target, coded(y.numpy()), picture, dtype)
+    write_picture(truth, coded(operator.inside(clean)[0].numpy()), picture, dtype)
     if response.coded:
         print(f"transfer: srgb, {source.name} was degraded in linear light, the unit of the noise", file=sys.stderr)
     print(f"{target}  (truth: {truth})")

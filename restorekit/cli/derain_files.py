@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from restorekit import io
 from restorekit.cli.options import check_page, span
 from restorekit.cli.ranges import check_range
 from restorekit.cli.unmeasured import placed, refuse_turned, turned_size
 from restorekit.errors import BadInput
-from restorekit.nodata import TAG, Empty, empty_at, hidden, nodata_of
-from restorekit.overwrite import separate
+from restorekit.files.atomic import check_target
+from restorekit.files.nodata import TAG, Empty, empty_at, hidden, nodata_of
+from restorekit.files.overwrite import separate
+from restorekit.files.picture import FORMATS, Picture, mask_values, read_picture, read_values
 from restorekit.rain.base import Directional
 from restorekit.rain.residue import Mask, rain_layer
 
@@ -33,7 +34,7 @@ COLOUR = ("icc_profile", "png_chunks")
 class Held(NamedTuple):
     """A picture, and the values (C, H, W) of its file; `empty` (H, W): where the file itself has no data."""
 
-    picture: io.Picture
+    picture: Picture
     raw: Array
     empty: Mask
 
@@ -83,13 +84,13 @@ class Given:
         places = [self.target, *outputs, self.record_file, *pages]
         separate([*self.files.values(), *self.named], places)
         for path in places:
-            io.check_target(path)
+            check_target(path)
 
     # --- pictures ---
 
     @cached_property
     def of_rainy(self) -> Held:
-        raw, info = io.stored(self.source)
+        raw, info = read_values(self.source)
         _, height, width = raw.shape
         if min(height, width) < SMALLEST:
             raise BadInput(f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed")
@@ -107,9 +108,9 @@ class Given:
         if self.derained is None:
             return self.of_rainy
         y = self.of_rainy
-        raw, info = io.stored(self.derained)
+        raw, info = read_values(self.derained)
         if raw.shape != y.raw.shape:
-            why = turned_size(y.picture, io.Picture(raw, info=info))
+            why = turned_size(y.picture, Picture(raw, info=info))
             raise BadInput(
                 f"{self.derained} is {_size(raw)}, {self.source} {_size(y.raw)} (bands x height x width){why}; "
                 "give the derained picture of the same IN, neither cut nor resized"
@@ -154,7 +155,7 @@ class Given:
         """R (H, W); 0 where there is no data."""
         if self.rain is None:
             return rain_layer(self.rainy, self.plain) * ~self.empty
-        raw, info = io.stored(self.rain)
+        raw, info = read_values(self.rain)
         shape = self.of_rainy.raw.shape
         if raw.shape[1:] != shape[1:] or len(raw) not in (1, shape[0]):
             raise BadInput(
@@ -169,7 +170,7 @@ class Given:
     def white(self) -> Mask:
         """(H, W), where --mask says to repair."""
         path = self.files["mask"]
-        raw = io.mask_values(path, self.of_rainy.raw.shape[1:], holes=True)
+        raw = mask_values(path, self.of_rainy.raw.shape[1:], holes=True)
         if not np.isfinite(raw).all():
             raise BadInput(f"{path} holds NaN or infinity; a mask is 0 and 1, or 0 and 255")
         low, high = float(raw.min()), float(raw.max())
@@ -183,7 +184,7 @@ class Given:
     # --- what OUT is like ---
 
     @cached_property
-    def like(self) -> io.Picture:
+    def like(self) -> Picture:
         """B as OUT is written like it, with what of IN's metadata it lacks: derainers often drop it."""
         return self._dressed[0]
 
@@ -196,7 +197,7 @@ class Given:
         if outside > OUTSIDE:
             notes.append(f"{outside:.0%} of {self.source} lies outside --range {self.range}")
         for path, raw in ((self.derained, b.raw), (self.rain, None)):
-            if path is not None and self._full_scale(io.stored(path)[0] if raw is None else raw):
+            if path is not None and self._full_scale(read_values(path)[0] if raw is None else raw):
                 notes.append(f"{path} has 8 bits, too few for --range {self.range}; it is read as 0,255")
         notes += self._dressed[1]
         if self.of_rainy.picture.alpha is not None and b.picture.alpha is None:
@@ -212,7 +213,7 @@ class Given:
         return float(((y < 0) | (y > 1)).any(0).mean())
 
     @cached_property
-    def _dressed(self) -> tuple[io.Picture, list[str]]:
+    def _dressed(self) -> tuple[Picture, list[str]]:
         """B with metadata, and notes on what of it is lost."""
         own, other = self.of_base.picture, self.of_rainy.picture.info
         raw, info, notes = self.of_base.raw, dict(own.info), list[str]()
@@ -230,7 +231,7 @@ class Given:
                 )
             info["tiff_tags"] = tags
         tags = info.get("tiff_tags", ())
-        tiff = io.FORMATS.get(self.target.suffix.lower()) == "TIFF"
+        tiff = FORMATS.get(self.target.suffix.lower()) == "TIFF"
         if not tiff:
             lost = any(t[0] not in (GDAL_METADATA, TAG) for t in tags)
             notes = [f"{self.target}: written without the map coordinates; .tif holds them"] if lost else []
@@ -244,7 +245,7 @@ class Given:
 
 
 def _held(path: Path, raw: Array, info: dict[str, Any], values: tuple[float, float] | None) -> Held:
-    """raw and info as `io.stored` has them."""
+    """raw and info as `read_values` has them."""
     nan = math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0)
     masked = ~info["mask"] if "mask" in info else False
     if bad := int(((~np.isfinite(raw) & ~(nan & np.isnan(raw))).any(0) & ~np.asarray(masked)).sum()):
@@ -252,7 +253,7 @@ def _held(path: Path, raw: Array, info: dict[str, Any], values: tuple[float, flo
             f"{path}: {bad} of {raw[0].size} pixels are NaN or infinite; fill them, or declare NaN as no data in a GeoTIFF "
             "(gdal_edit.py -a_nodata nan)"
         )
-    picture = io.read(path, values)
+    picture = read_picture(path, values)
     return Held(picture, raw, np.zeros(raw.shape[1:], bool) if picture.empty is None else picture.empty.where)
 
 

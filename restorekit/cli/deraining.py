@@ -15,11 +15,20 @@ import numpy as np
 import torch
 
 import restorekit
-from restorekit import io, spec
+from restorekit import spec
 from restorekit.cli.derain_files import Given
 from restorekit.cli.options import checked_precision
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
+from restorekit.files.picture import (
+    Picture,
+    check_writable,
+    overlay_info,
+    sha256,
+    write_json,
+    write_picture,
+    write_text,
+)
 from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.rain.base import Directional
@@ -59,7 +68,7 @@ class Deraining(Given):
         self.check_places(self.outputs.values())
         b, found, said = self.plain, self.found, set[str]()
         self._check_type()
-        notes = [*self.notes, *io.check_writable(self.target, len(b), self.like.alpha is not None)]
+        notes = [*self.notes, *check_writable(self.target, len(b), self.like.alpha is not None)]
         prior = self.loaded
         if found.k.any():
             refinement.solver.check(refinement.problem(torch.from_numpy(b)[None], found.k | self.empty))
@@ -221,9 +230,9 @@ class Deraining(Given):
         notes = self._write_picture(self.target, refined.picture, kept)
         written = [self.target, outputs["mask"]]
         mask = found.k[None].astype(np.float32)
-        placed = io.beside(self.like, mask.shape[1:])
+        placed = overlay_info(self.like, mask.shape[1:])
         shown_as = {k: v for k, v in placed.items() if k == "orientation"}  # the mask itself has no holes
-        io.write(outputs["mask"], mask, io.Picture(mask, "uint8", (0.0, 255.0), info=shown_as))
+        write_picture(outputs["mask"], mask, Picture(mask, "uint8", (0.0, 255.0), info=shown_as))
         if self.derained is None:
             self._write_picture(outputs["base"], self.plain, kept)
             written.append(outputs["base"])
@@ -231,10 +240,10 @@ class Deraining(Given):
         if refined.run is not None and "std" in outputs:
             low, high = self.like.span
             std = (refined.std * (high - low)).astype(np.float32)
-            io.write(outputs["std"], std, io.Picture(std, "float32", (0.0, 1.0), info=placed))
+            write_picture(outputs["std"], std, Picture(std, "float32", (0.0, 1.0), info=placed))
             white = float(std.mean(0).max()) or 1.0
             shown = std.mean(0, keepdims=True) / white
-            io.write(outputs["std_png"], shown, io.Picture(shown, "uint8", (0.0, 255.0), info=placed), "uint8")
+            write_picture(outputs["std_png"], shown, Picture(shown, "uint8", (0.0, 255.0), info=placed), "uint8")
             written += [outputs["std"], outputs["std_png"]]
             extra = {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
         known = [*written, *self.files.values()]
@@ -242,10 +251,10 @@ class Deraining(Given):
             notes.append(f"{', '.join(stale)}: of an earlier run, not of this one")
         record = self._record(refined, found) | extra
         if self.report is not None:
-            io.write_text(self.report, self._page(refined, found))
+            write_text(self.report, self._page(refined, found))
             written.append(self.report)
-        record["outputs"] = {str(p): io.sha256(p) for p in written}
-        io.write_json(self.record_file, record)
+        record["outputs"] = {str(p): sha256(p) for p in written}
+        write_json(self.record_file, record)
         return notes
 
     def _write_picture(self, path: Path, picture: Array, kept: Mask) -> list[str]:
@@ -254,8 +263,8 @@ class Deraining(Given):
         low, high = like.span
         values = np.where(kept & ~self.of_base.empty, raw, picture.astype(np.float64) * (high - low) + low)
         if not _holds(path, like):
-            return io.write(path, (values - low) / (high - low), like)
-        return io.write(path, values, replace(like, span=(0.0, 1.0)))
+            return write_picture(path, (values - low) / (high - low), like)
+        return write_picture(path, values, replace(like, span=(0.0, 1.0)))
 
     def _record(self, refined: Refined, found: Found) -> dict[str, Any]:
         r, run, prior = self.refinement, refined.run, self.loaded
@@ -263,7 +272,7 @@ class Deraining(Given):
             "restorekit": restorekit.__version__,
             "torch": torch.__version__,
             "command": "derain",
-            "input": {k: {"path": str(p), "sha256": io.sha256(p)} for k, p in self.files.items()},
+            "input": {k: {"path": str(p), "sha256": sha256(p)} for k, p in self.files.items()},
             "base": None if self.derained is not None else {"name": "Directional", **dataclasses.asdict(Directional())},
             "residue": None if self.mask is not None else dataclasses.asdict(self.residue),
             "threshold": None if self.mask is not None else found.threshold,
@@ -314,10 +323,10 @@ def _sigma(text: str | None) -> float | None:
     return sigma
 
 
-def _holds(path: Path, picture: io.Picture) -> bool:
+def _holds(path: Path, picture: Picture) -> bool:
     """Whether a file of that name can hold the type of the picture."""
     try:
-        io.check_writable(path, len(picture.pixels), False, picture.dtype)
+        check_writable(path, len(picture.pixels), False, picture.dtype)
     except BadInput:
         return False
     return True

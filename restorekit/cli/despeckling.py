@@ -9,12 +9,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from restorekit import io, spec
+from restorekit import spec
 from restorekit.cli.options import check_page, numbers
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
-from restorekit.overwrite import separate
-from restorekit.raster.source import Window
+from restorekit.files.bands import Window
+from restorekit.files.overwrite import separate
+from restorekit.files.picture import write_text
 from restorekit.sar.targets import Targets
 from restorekit.scenes.despeckle import Plan, Settings, beside, plan
 from restorekit.scenes.eta import Cost, cost
@@ -77,7 +78,7 @@ class Despeckling:
             if page is None:
                 say(why)
             else:
-                io.write_text(self.report, page)
+                write_text(self.report, page)
                 written.append(self.report)
         print(f"{', '.join(map(str, written))}  ({seconds:.1f} s)")
 

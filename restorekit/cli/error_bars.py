@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from restorekit import io, spec
+from restorekit import spec
 from restorekit.errors import BadInput
+from restorekit.files.nodata import Empty, marked_nan
+from restorekit.files.picture import Picture, output_dtype, output_span, overlay_info, write_picture
 from restorekit.likelihood import Gamma
-from restorekit.nodata import Empty, marked_nan
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.checkpoint import read_spec
 from restorekit.priors.library import shipped
@@ -88,7 +89,7 @@ def _other_prior(prior: Prior, wanted: Conditions, level: float) -> str | None:
 
 
 def conditions(
-    task: str, noise: str, picture: io.Picture, transfer: str, solver: Solver, steps: int | None, samples: int
+    task: str, noise: str, picture: Picture, transfer: str, solver: Solver, steps: int | None, samples: int
 ) -> Conditions:
     return Conditions(
         task=task,
@@ -119,47 +120,47 @@ def files(target: Path) -> list[Path]:
     return [named("mean"), named("std", ".tif"), named("std", ".png"), named("low"), named("high")]
 
 
-def write(target: Path, result: Restoration, found: Found, like: io.Picture, operator: Operator) -> dict[str, Any]:
+def write(target: Path, result: Restoration, found: Found, like: Picture, operator: Operator) -> dict[str, Any]:
     """`files` of the samples of a result; what the record says of them."""
     mean, std_tif, std_png, *ends = files(target)
-    io.write(mean, result.mean.float().cpu().numpy(), like)
-    span = io.output_span(like, io.output_dtype(target, like.dtype, None))
+    write_picture(mean, result.mean.float().cpu().numpy(), like)
+    span = output_span(like, output_dtype(target, like.dtype, None))
     said = _write_std(std_tif, std_png, result.std.float().cpu().numpy(), like, span)
     _write_interval(ends, target, result.samples.float().cpu().numpy(), found.interval, like, operator)
     return said | record(found)
 
 
-def _write_std(tif: Path, png: Path, std: Array, like: io.Picture, span: tuple[float, float]) -> dict[str, Any]:
+def _write_std(tif: Path, png: Path, std: Array, like: Picture, span: tuple[float, float]) -> dict[str, Any]:
     """(C, H, W), white = 1, in values of OUT, NaN where there is no data; and as a picture, white where it is largest.
 
     span: the values of OUT, which may be of another type than IN, that are black and white.
     """
     low, high = span
     std = (std * (high - low)).astype(np.float32)
-    info, empty = io.beside(like, std.shape[1:]), None
+    info, empty = overlay_info(like, std.shape[1:]), None
     shown, marked = std.mean(0, keepdims=True), info
     if (mask := info.get("mask")) is not None:
         empty = Empty(~mask, np.full((1, int((~mask).sum())), np.nan, np.float32))
         shown, marked = np.where(mask, shown, 0), marked_nan(info)
-    io.write(tif, std, io.Picture(std, "float32", info=marked, empty=empty))
+    write_picture(tif, std, Picture(std, "float32", info=marked, empty=empty))
     white = float(shown.max()) or 1.0
-    io.write(png, shown / white, io.Picture(shown, "uint8", (0.0, 255.0), info=info), "uint8")
+    write_picture(png, shown / white, Picture(shown, "uint8", (0.0, 255.0), info=info), "uint8")
     return {"std_unit": f"values of OUT over {low:g}..{high:g}", "std_png_white": white}
 
 
 def _write_interval(
-    paths: list[Path], target: Path, samples: Array, interval: Interval, like: io.Picture, operator: Operator
+    paths: list[Path], target: Path, samples: Array, interval: Interval, like: Picture, operator: Operator
 ) -> None:
     """Both ends, like OUT. Integers are rounded outwards, so that no rounding takes a true value out."""
-    kind = io.output_dtype(target, like.dtype, None)
-    black, white = io.output_span(like, kind)
+    kind = output_dtype(target, like.dtype, None)
+    black, white = output_span(like, kind)
     measured = operator.mask.cpu().numpy() > 0 if isinstance(operator, Inpaint) else None
     if measured is None and like.empty is not None and like.empty.where.shape == samples.shape[-2:]:
         measured = ~like.empty.where[None]  # whose wide spread is not that of the pixels beside it
     for path, values, outwards in zip(paths, interval(samples, measured), (np.floor, np.ceil)):
         if kind.kind in "iu":
             values = (outwards(np.round(values * (white - black) + black, 6)) - black) / (white - black)
-        io.write(path, values, like)
+        write_picture(path, values, like)
 
 
 def record(found: Found) -> dict[str, Any]:

@@ -36,12 +36,13 @@ def evaluate(
 
     restorekit priors eval natural --data test.zip --samples 200 --train train.zip --out report.json
     """
-    from restorekit import io, spec
+    from restorekit import spec
     from restorekit.bench.eval_report import markdown
     from restorekit.bench.evals import Evaluation
     from restorekit.cli.options import size as size_of
     from restorekit.cli.progress import phases
-    from restorekit.overwrite import inside, separate
+    from restorekit.files.overwrite import inside, separate
+    from restorekit.files.picture import sha256, write_json, write_picture, write_text
 
     strip = _targets(out, train)
     places = [path for path in (data, train, samples and Path(samples)) if path]
@@ -59,12 +60,12 @@ def evaluate(
     if out is None:
         return
     if found.strip is not None and strip is not None:
-        io.write(strip, found.strip)
-        found.record["neighbours"]["strip"] = {"path": strip.name, "sha256": io.sha256(strip)}
+        write_picture(strip, found.strip)
+        found.record["neighbours"]["strip"] = {"path": strip.name, "sha256": sha256(strip)}
     if out.suffix.lower() == ".json":
-        io.write_json(out, found.record)
+        write_json(out, found.record)
     else:
-        io.write_text(out, markdown(found.record))
+        write_text(out, markdown(found.record))
     print(f"{out}{f'  {strip}' if found.strip is not None else ''}")
 
 
@@ -81,8 +82,9 @@ def _sigmas(text: str | None) -> tuple[float, ...] | None:
 
 def _targets(out: Path | None, train: Path | None) -> Path | None:
     """Where the strip of pictures goes; refuses where anything cannot be written."""
-    from restorekit import io
     from restorekit.errors import BadInput
+    from restorekit.files.atomic import check_target
+    from restorekit.files.picture import check_writable
 
     if out is None:
         if train is not None:
@@ -90,11 +92,11 @@ def _targets(out: Path | None, train: Path | None) -> Path | None:
         return None
     if out.suffix.lower() not in (".json", ".md"):
         raise BadInput(f"--out {out}: a report is .json or .md")
-    io.check_target(out)
+    check_target(out)
     if train is None:
         return None
     strip = out.with_name(f"{out.stem}_neighbours.png")
-    io.check_writable(strip, 3, False)
+    check_writable(strip, 3, False)
     return strip
 
 

@@ -55,10 +55,11 @@ def fuse(
     import sys
     import time
 
-    from restorekit import io, spec
+    from restorekit import spec
+    from restorekit.files.overwrite import separate
+    from restorekit.files.picture import sha256, write_json
     from restorekit.fusion import files
     from restorekit.fusion.sampling import solver_of
-    from restorekit.overwrite import separate
 
     opened = [optical, sar, *spec.files(solver, despeckle, prior)]
     separate(opened, [out, out.with_name(out.name + ".json")])
@@ -73,15 +74,15 @@ def fuse(
         )
     pair = pairing(optical, sar)
     prepared = time.monotonic() - began
-    files.check_writable(out, pair.optical)
+    files.check_bands_writable(out, pair.optical)
     fused, done = _fused(chosen, pair, denoise, seed, device)
     values, said = _in_place(pair, fused)
     record = _record(optical, sar, chosen, pair, seed) | network | done | said
     pixels = files.stored(values, pair.optical)
     record["metrics"] = measured(pair, pixels[[n - 1 for n in pair.bands]])
     warnings = files.write(out, pixels, pair.optical, _line({k: v for k, v in record.items() if k != "metrics"}))
-    record |= {"seconds": round(time.monotonic() - began, 2), "outputs": {str(out): io.sha256(out)}}
-    io.write_json(out.with_name(out.name + ".json"), record)
+    record |= {"seconds": round(time.monotonic() - began, 2), "outputs": {str(out): sha256(out)}}
+    write_json(out.with_name(out.name + ".json"), record)
     for note in dict.fromkeys([*pair.notes, *_spoken(said), *warnings]):
         print(f"restorekit: note: {note}", file=sys.stderr)
     print(
@@ -226,12 +227,12 @@ def _record(optical: Path, sar: Path, chosen: Map | Diffusion, pair: Pair, seed:
     import torch
 
     import restorekit
-    from restorekit import io
+    from restorekit.files.picture import sha256
 
     return {
         "restorekit": restorekit.__version__, "torch": torch.__version__, "command": "fuse",
-        "input": {"optical": {"path": str(optical), "sha256": io.sha256(optical)},
-                  "sar": {"path": str(sar), "sha256": io.sha256(sar)}},
+        "input": {"optical": {"path": str(optical), "sha256": sha256(optical)},
+                  "sar": {"path": str(sar), "sha256": sha256(sar)}},
         "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": seed, **pair.record,
     }  # fmt: skip
 

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 import restorekit
-from restorekit import io, spec
-from restorekit.atomic import Waiting, together
+from restorekit import spec
 from restorekit.cli import error_bars
 from restorekit.cli.measured import Measured
 from restorekit.cli.progress import bar, restore_with_bar
 from restorekit.coarse import restore_from_coarse
 from restorekit.driver import as_seen
 from restorekit.errors import BadInput, Unsupported
-from restorekit.overwrite import separate
+from restorekit.files.atomic import Waiting, check_target, together
+from restorekit.files.overwrite import separate
+from restorekit.files.picture import FORMATS, LOSSY, check_writable, sha256, write_json, write_picture
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.library import Prior
 from restorekit.priors.prior import LatentPrior
@@ -58,10 +59,10 @@ class Job(Measured):
         outputs = [self.target, *self.outputs, *([] if one else self._error_bars), self._record_file]
         separate(self.opened, outputs)
         bands = self.operator.image_shape[0]
-        warnings = io.check_writable(self.target, bands, self.picture.alpha is not None)
+        warnings = check_writable(self.target, bands, self.picture.alpha is not None)
         task = self.task
         for path in outputs:
-            io.check_target(path)
+            check_target(path)
         solver = solver_of((task.solver if one else task.sampler) if self.solver == "auto" else self.solver)
         auto_steps = task.steps if one else task.sampler_steps
         steps = self.steps or (auto_steps if self.solver == "auto" else None)
@@ -83,7 +84,7 @@ class Job(Measured):
             warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
         bars = None if one else self._intervals(solver, steps)
         warnings += [bars.note] if bars is not None and bars.note else []
-        if bars is not None and io.FORMATS[self.target.suffix.lower()] in io.LOSSY:
+        if bars is not None and FORMATS[self.target.suffix.lower()] in LOSSY:
             warnings.append(
                 f"{self.target}: its compression moves OUT_low and OUT_high; .png and .tif hold them as they are"
             )
@@ -247,7 +248,7 @@ class Job(Measured):
         waiting: Waiting,
     ) -> list[str]:
         like, written = self.picture, [self.target]
-        warnings = io.write(self.target, result.samples[0].float().cpu().numpy(), like)
+        warnings = write_picture(self.target, result.samples[0].float().cpu().numpy(), like)
         if bars is not None:
             extra |= error_bars.write(self.target, result, bars, like, self.operator)
             written += self._error_bars
@@ -258,7 +259,7 @@ class Job(Measured):
         record = {
             "restorekit": restorekit.__version__,
             "torch": torch.__version__,
-            "input": {"path": str(self.source), "sha256": io.sha256(self.source)},
+            "input": {"path": str(self.source), "sha256": sha256(self.source)},
             "operator": self.op,
             "noise": noise,
             "noise_measured": self.noise == "auto",
@@ -267,7 +268,7 @@ class Job(Measured):
             **self.transfer_record,
             "coarse": self.coarse,
             "start": self.start,
-            "begin": self.begin and {"path": str(self.begin), "sha256": io.sha256(self.begin)},
+            "begin": self.begin and {"path": str(self.begin), "sha256": sha256(self.begin)},
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,
             **result.settings,
@@ -275,10 +276,10 @@ class Job(Measured):
             "flips": self.flips,
             "nfe": result.nfe * (1 if self.flips == 1 else self.flips),
             "seconds": round(result.seconds, 2),
-            "outputs": {str(p): io.sha256(waiting.at(p)) for p in written},
+            "outputs": {str(p): sha256(waiting.at(p)) for p in written},
             "orientation": like.info.get("orientation", 1),
             "no_data": 0.0 if like.empty is None else round(float(like.empty.where.mean()), 6),
             **extra,
         }
-        io.write_json(self._record_file, record)
+        write_json(self._record_file, record)
         return warnings

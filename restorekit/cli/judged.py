@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 
 import restorekit
-from restorekit import io
 from restorekit.cli.options import check_page
 from restorekit.errors import BadInput
+from restorekit.files.bands import Raster
+from restorekit.files.overwrite import separate
+from restorekit.files.picture import json_text, write_text
+from restorekit.files.scene import Scene, scene_of
 from restorekit.fusion.grid import differences, placed
-from restorekit.overwrite import separate
-from restorekit.raster.source import Raster
 from restorekit.report.despeckled import Band, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
 from restorekit.sar.looks import Array, Mask
-from restorekit.scenes.files import Scene, scene_of
 from restorekit.scenes.survey import Band as Read
 from restorekit.scenes.survey import band_of
 
@@ -59,7 +59,7 @@ class Judged:
                 shown, name=self.measured_file.name, over="restorekit metrics sar", facts=self._facts(),
                 command=self._command(),
             )  # fmt: skip
-            io.write_text(self.report, page)
+            write_text(self.report, page)
             print(f"restorekit: {self.report} written ({len(page) / 1e6:.1f} MB)", file=sys.stderr)
 
     @cached_property
@@ -116,7 +116,7 @@ class Judged:
     def _json(self, found: list[tuple[str, Assessment]]) -> str:
         files = [str(s.path) for s in self.scenes]
         bands = [{"band": name, **a.plain()} for name, a in found]
-        return io.json_text({"files": files, "domain": self.units[0], "bands": bands})
+        return json_text({"files": files, "domain": self.units[0], "bands": bands})
 
     def _facts(self) -> list[tuple[str, str]]:
         first = self.scenes[0]

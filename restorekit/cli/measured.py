@@ -12,20 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit import codecs, io, spec
+from restorekit import spec
 from restorekit.cli import ranges
 from restorekit.cli.options import checked_precision, span
 from restorekit.cli.tasks import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.cli.unmeasured import placed, refuse_turned, turned_size, without_empty
 from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
+from restorekit.files import codecs
+from restorekit.files.picture import Picture, read_picture
+from restorekit.files.transfer import MIXING, Response, at_limits, chosen, without_white
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.operators import Identity, Inpaint, Operator
 from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.sampling import displayed
-from restorekit.transfer import MIXING, Response, at_limits, chosen, without_white
 from restorekit.types import Denoiser, Latent, Problem
 
 SMALLEST = 4  # pixels per side
@@ -62,18 +64,18 @@ class Measured:
             print(line, file=sys.stderr)
 
     @cached_property
-    def picture(self) -> io.Picture:
+    def picture(self) -> Picture:
         """`as_read`, in light."""
         return self.response.decoded(self.as_read)
 
     @cached_property
-    def as_read(self) -> io.Picture:
+    def as_read(self) -> Picture:
         coefficients = self.operation in spec.NO_PICTURE
         if self.logarithms and span(self.range) not in (None, (0.0, 1.0)):
             raise BadInput(f"--range {self.range}: logarithms have no black and white; leave it out")
         plain = self.logarithms or (coefficients and self.range is None)
         values = (0.0, 1.0) if plain else span(self.range)
-        picture = placed(io.read(self.source, values, holes=self.operation == "inpaint"), self.source)
+        picture = placed(read_picture(self.source, values, holes=self.operation == "inpaint"), self.source)
         _, height, width = picture.pixels.shape
         if coefficients and picture.dtype not in ("float32", "float64", "float16"):
             raise BadInput(
@@ -91,7 +93,7 @@ class Measured:
         decoded = chosen(self.transfer, self.operation, self.noise, picture, self.source).coded
         return picture if coefficients or decoded or self.range is not None else self._ranged(picture)
 
-    def _ranged(self, picture: io.Picture) -> io.Picture:
+    def _ranged(self, picture: Picture) -> Picture:
         """With the range that is used, where integers fill little of their type and no option is relative to white."""
         found = ranges.used(picture)
         if found is None:
@@ -244,7 +246,7 @@ class Measured:
 
         Its values are read as those of IN. Raises `BadInput` with `advice` where it has another shape.
         """
-        read = io.read(path, (0.0, 1.0) if self.logarithms else span(self.range))
+        read = read_picture(path, (0.0, 1.0) if self.logarithms else span(self.range))
         refuse_turned(self.picture, self.source, read, path)
         if self.range is None and read.dtype == self.picture.dtype and read.span != self.picture.span:
             read = ranges.ranged(read, self.picture.span)

@@ -43,13 +43,13 @@ def pictures(
 
     import numpy as np
 
-    from restorekit import io
     from restorekit.cli.options import span
     from restorekit.cli.unmeasured import refuse_turned, turned_size
     from restorekit.errors import BadInput
+    from restorekit.files.picture import read_picture
     from restorekit.metrics import compare
 
-    read = [io.read(path, span(range_)) for path in (picture, truth)]
+    read = [read_picture(path, span(range_)) for path in (picture, truth)]
     a, b = (p.pixels for p in read)
     refuse_turned(read[0], picture, read[1], truth)
     if a.shape != b.shape and (why := turned_size(*read)):

@@ -138,8 +138,8 @@ def size(text: str | None) -> tuple[int, int] | None:
 
 def check_page(path: Path) -> None:
     """Refuse, before any work, a report that cannot be written."""
-    from restorekit import io
+    from restorekit.files.atomic import check_target
 
     if path.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"{path}: a report is a page; give --report {path.stem or 'quality'}.html")
-    io.check_target(path)
+    check_target(path)

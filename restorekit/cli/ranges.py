@@ -7,22 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from restorekit import io
 from restorekit.errors import BadInput
+from restorekit.files.picture import Picture
 
 LITTLE = 0.25  # of the type, at most, up to which the values reach
 HOT = 1e-4  # share of the values, at most, that hold the largest number of the type and say nothing of what is used
 NARROW = 0.1  # of the range, between the least and the largest value
 
 
-def ranged(picture: io.Picture, span: tuple[float, float]) -> io.Picture:
+def ranged(picture: Picture, span: tuple[float, float]) -> Picture:
     """The same picture with the file values `span` as 0 and 1."""
     (low, high), (black, white) = picture.span, span
     values = picture.pixels.astype(np.float64) * (high - low) + low
     return replace(picture, pixels=((values - black) / (white - black)).astype(np.float32), span=span)
 
 
-def used(picture: io.Picture) -> tuple[float, float] | None:
+def used(picture: Picture) -> tuple[float, float] | None:
     """(0, 2^n - 1), the fewest bits that hold the values of uint8 or uint16; None where they fill their type."""
     if picture.dtype not in ("uint8", "uint16") or picture.span != (0.0, float(np.iinfo(picture.dtype).max)):
         return None
@@ -30,7 +30,7 @@ def used(picture: io.Picture) -> tuple[float, float] | None:
     return (0.0, float(white)) if white <= LITTLE * picture.span[1] else None
 
 
-def _extremes(picture: io.Picture) -> tuple[int, int]:
+def _extremes(picture: Picture) -> tuple[int, int]:
     """The least and the largest value of the file, without no data and without hot pixels at the end of the type."""
     told = picture.pixels if picture.empty is None else picture.pixels[:, ~picture.empty.where]
     cold = told < 1
@@ -39,7 +39,7 @@ def _extremes(picture: io.Picture) -> tuple[int, int]:
     return round(float(told.min()) * picture.span[1]), round(float(told.max()) * picture.span[1])
 
 
-def check_range(path: Path, picture: io.Picture) -> None:
+def check_range(path: Path, picture: Picture) -> None:
     """BadInput where 16 bits are filled so little that white, which settings are relative to, must be another value."""
     span = used(picture)
     if span is None or picture.dtype != "uint16":
@@ -51,7 +51,7 @@ def check_range(path: Path, picture: io.Picture) -> None:
     )
 
 
-def hint(picture: io.Picture) -> str | None:
+def hint(picture: Picture) -> str | None:
     """What to say where noise is below what can be told in integers of little contrast; None where they have enough."""
     if picture.dtype not in ("uint8", "uint16"):
         return None

@@ -36,10 +36,11 @@ def sample(
 
     restorekit sample natural --n 16 --steps 50 --out grid.png
     """
-    from restorekit import io, spec
+    from restorekit import spec
     from restorekit.cli.options import size as size_of
     from restorekit.cli.progress import bar
-    from restorekit.overwrite import separate
+    from restorekit.files.overwrite import separate
+    from restorekit.files.picture import check_writable
     from restorekit.sampling import Sampling
 
     made = Sampling(prior=prior, n=n, solver=solver, steps=steps, size=size_of(size), bands=bands, seed=seed, label=label,
@@ -49,7 +50,7 @@ def sample(
     made.check()
     if made.off_size:
         print(f"restorekit: note: {made.off_size}", file=sys.stderr)
-    io.check_writable(out, made.shape[0], False)
+    check_writable(out, made.shape[0], False)
     if folder is not None:
         _usable(folder)
     with bar(f"{n} samples") as show:
@@ -76,18 +77,18 @@ def _write(made: Sampling, found: Samples, out: Path, folder: Path | None) -> No
     import torch
 
     import restorekit
-    from restorekit import io
+    from restorekit.files.picture import sha256, write_json, write_picture
     from restorekit.report.mosaic import mosaic
     from restorekit.sampling import displayed
 
     prior = made.loaded
     pictures = displayed(found.pictures.float().cpu(), made.domain)
-    io.write(out, mosaic(pictures.numpy()))
+    write_picture(out, mosaic(pictures.numpy()))
     names = []
     if folder is not None:
         names = _names(len(pictures), out)
         for name, x in zip(names, pictures.numpy()):
-            io.write(folder / name, x)
+            write_picture(folder / name, x)
         others = sorted(p.name for p in folder.iterdir() if p.suffix == out.suffix.lower() and p.name not in names)
         if others:
             print(
@@ -98,9 +99,9 @@ def _write(made: Sampling, found: Samples, out: Path, folder: Path | None) -> No
         "restorekit": restorekit.__version__, "torch": torch.__version__,
         "prior": {"name": prior.spec.name, "sha256": prior.sha256}, **found.settings, "nfe": found.nfe,
         "seconds": round(found.seconds, 2), "device": str(made.place), "precision": prior.precision,
-        "outputs": {str(out): io.sha256(out)} | {str(folder / n): io.sha256(folder / n) for n in names if folder},
+        "outputs": {str(out): sha256(out)} | {str(folder / n): sha256(folder / n) for n in names if folder},
     }  # fmt: skip
-    io.write_json(out.with_name(out.name + ".json"), record)
+    write_json(out.with_name(out.name + ".json"), record)
     _, h, w = made.shape
     low = f" and {found.settings['low_nfe']} of the low stage" if "low_nfe" in found.settings else ""
     print(

@@ -29,7 +29,7 @@ def train(
     import yaml
 
     from restorekit.errors import BadInput, Stopped
-    from restorekit.overwrite import inside, separate
+    from restorekit.files.overwrite import inside, separate
     from restorekit.spec import files
     from restorekit.training.config import MODELS, config_for
     from restorekit.training.inputs import named

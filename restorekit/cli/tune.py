@@ -38,8 +38,8 @@ def tune(
     from restorekit.bench import tune as bench
     from restorekit.bench.image_cases import Task, clean_pictures
     from restorekit.bench.rows import alone
-    from restorekit.io import write_text
-    from restorekit.overwrite import inside, separate
+    from restorekit.files.overwrite import inside, separate
+    from restorekit.files.picture import write_text
     from restorekit.priors.library import device_of, load_prior, of_pictures
     from restorekit.solvers.from_text import solver as solver_of
     from restorekit.spec import files

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from restorekit import io
 from restorekit.errors import BadInput
+from restorekit.files.orientation import otherwise_placed
+from restorekit.files.picture import Picture
 from restorekit.operators import Inpaint, Operator
-from restorekit.orientation import otherwise_placed
 
 
-def placed(picture: io.Picture, source: Path) -> io.Picture:
+def placed(picture: Picture, source: Path) -> Picture:
     """The picture; says on stderr what a user may not expect of how it was read."""
     if (n := picture.info.get("orientation")) is not None:
         _note(
@@ -25,7 +25,7 @@ def placed(picture: io.Picture, source: Path) -> io.Picture:
     return picture
 
 
-def without_empty(operator: Operator, picture: io.Picture, source: Path) -> Operator:
+def without_empty(operator: Operator, picture: Picture, source: Path) -> Operator:
     """The operator; one of inpainting measures nothing where the file itself has no data, nor is anything filled there.
 
     Raises BadInput where nothing else was to be filled.
@@ -48,7 +48,7 @@ def without_empty(operator: Operator, picture: io.Picture, source: Path) -> Oper
     return Inpaint(operator.image_shape, operator.mask * torch.from_numpy(~empty.where))
 
 
-def refuse_turned(one: io.Picture, path: Path, other: io.Picture, others: Path) -> None:
+def refuse_turned(one: Picture, path: Path, other: Picture, others: Path) -> None:
     """BadInput where two files of the same scene have orientations that do not fit what they show.
 
     Programs that ignore the orientation write pixels as they were stored, and drop the tag.
@@ -61,7 +61,7 @@ def refuse_turned(one: io.Picture, path: Path, other: io.Picture, others: Path) 
         )
 
 
-def turned_size(one: io.Picture, other: io.Picture) -> str:
+def turned_size(one: Picture, other: Picture) -> str:
     """Words for the reason, where two pictures have each other's height and width and an orientation explains it."""
     a, b = (picture.info.get("orientation", 1) for picture in (one, other))
     swapped = one.pixels.shape[-2:] == other.pixels.shape[-2:][::-1] and (a, b) != (1, 1)

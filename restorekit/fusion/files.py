@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit import io
 from restorekit.errors import BadInput
-from restorekit.raster.source import Raster, Window, describe, opened
-from restorekit.raster.target import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
+from restorekit.files.atomic import check_target
+from restorekit.files.bands import Raster, Window, describe, opened
+from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
+from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
 
 PLAIN = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".npy")  # of `io`; all else is a raster
 RASTERS = (".tif", ".tiff")
@@ -28,7 +29,7 @@ class Bands:
     valid: NDArray[np.bool_]
     dtype: str
     raster: Raster | None = None
-    picture: io.Picture | None = None
+    picture: Picture | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -54,7 +55,7 @@ def read(
 
 
 def _read_picture(path: Path, bands: Sequence[int] | None) -> Bands:
-    raw = io.read(path, holes=True, span=None if path.suffix.lower() != ".npy" else (0.0, 1.0))
+    raw = read_picture(path, holes=True, span=None if path.suffix.lower() != ".npy" else (0.0, 1.0))
     low, high = raw.span
     kind = np.dtype(raw.dtype)
     values = raw.pixels.astype(np.float64) * (high - low) + low
@@ -77,18 +78,18 @@ def _numbers(path: Path, count: int, bands: Sequence[int] | None) -> list[int]:
     return numbers
 
 
-def check_writable(target: Path, like: Bands) -> None:
+def check_bands_writable(target: Path, like: Bands) -> None:
     """BadInput for all that `write` would refuse."""
     suffix = target.suffix.lower()
     if like.raster is not None and like.raster.referenced and suffix not in RASTERS:
         raise BadInput(f"{target}: {like.path.name} lies on a map, which {suffix or 'this'} cannot hold; write .tif")
     if like.raster is None or suffix not in RASTERS:
-        io.check_writable(target, len(like.values), False)
+        check_writable(target, len(like.values), False)
         if like.values.dtype.kind == "f" and (bad := int((~np.isfinite(like.values)).any(0).sum())):
             raise BadInput(
                 f"{like.path}: {bad} pixels hold NaN or infinity, which only a GeoTIFF can keep; fill them first"
             )
-    io.check_target(target)
+    check_target(target)
 
 
 def stored(values: NDArray[np.floating], like: Bands) -> NDArray[Any]:
@@ -136,5 +137,5 @@ def _stored(
 def _write_picture(target: Path, pixels: NDArray[Any], like: Bands) -> list[str]:
     full = {"uint8": 255.0, "uint16": 65535.0}.get(like.dtype, 1.0)
     unit = (pixels.astype(np.float64) / full).astype(np.float32 if full > 1 else np.float64)
-    picture = like.picture or io.Picture(unit, like.dtype)
-    return io.write(target, unit, replace(picture, pixels=unit, span=(0.0, full)))
+    picture = like.picture or Picture(unit, like.dtype)
+    return write_picture(target, unit, replace(picture, pixels=unit, span=(0.0, full)))

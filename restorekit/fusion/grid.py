@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.files.bands import Raster, Window, import_rasterio
 from restorekit.fusion.files import whole
-from restorekit.raster.source import Raster, Window, import_rasterio
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from restorekit.errors import BadInput
+from restorekit.files.bands import Window, describe
 from restorekit.fusion import files, grid
 from restorekit.fusion.colour import luminance
 from restorekit.fusion.prepare import MATCHES, logarithm, matched
 from restorekit.fusion.registration import Match, Registration
-from restorekit.raster.source import Window, describe
 from restorekit.sar import halves
 from restorekit.sar.domain import domain_of, fill_of
 from restorekit.sar.looks import measure

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.raster.formats import typed
+from restorekit.files.drivers import typed
 
 Values = NDArray[Any]
 
@@ -101,7 +101,7 @@ class Band:
 
 
 def told(path: Path, number: int, dtype: str, raster: Any = None) -> Band:
-    """Of a band, from 1, of a file, which may be a raster (`restorekit.raster.source.Raster`)."""
+    """Of a band, from 1, of a file, which may be a raster (`restorekit.files.bands.Raster`)."""
     if raster is None:
         return Band(path, number, {}, None, dtype == "uint8")
     return Band(path, number, raster.band_tags[number - 1], raster.descriptions[number - 1], dtype == "uint8")

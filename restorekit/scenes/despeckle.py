@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import restorekit
-from restorekit import io, spec
+from restorekit import spec
 from restorekit.errors import BadInput
-from restorekit.overwrite import separate
+from restorekit.files.bands import Window, local
+from restorekit.files.geotiff import PROVENANCE
+from restorekit.files.overwrite import separate
+from restorekit.files.picture import sha256
+from restorekit.files.scene import Scene, scene_of
 from restorekit.priors.library import find
-from restorekit.raster.source import Window, local
-from restorekit.raster.target import PROVENANCE
 from restorekit.sar.looks import CLOSEST, Grain
 from restorekit.sar.targets import Targets
 from restorekit.scenes.execute import Executor, Serial
-from restorekit.scenes.files import Scene, scene_of
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.job import Job
 from restorekit.scenes.methods import Classical, Diffusion, method_of
@@ -160,9 +161,9 @@ class Plan:
         s, grid = self.settings, self.job.grid
         of_prior: dict[str, Any] = {}
         if isinstance(s.method, Diffusion):
-            of_prior = {"prior": s.method.prior, "prior_sha256": io.sha256(find(s.method.prior))}
+            of_prior = {"prior": s.method.prior, "prior_sha256": sha256(find(s.method.prior))}
         return {
-            "restorekit": restorekit.__version__, "input": io.sha256(self.scene.path), "solver": s.text,
+            "restorekit": restorekit.__version__, "input": sha256(self.scene.path), "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, Diffusion) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
             "decorrelate": s.decorrelate, "grain": s.grain and list(s.grain), "targets": None if s.targets is None else asdict(s.targets),
             "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,

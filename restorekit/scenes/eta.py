@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from restorekit.files.bands import Window
 from restorekit.operators import Identity
 from restorekit.priors.library import device_of
-from restorekit.raster.source import Window
 from restorekit.scenes.execute import threads
 from restorekit.scenes.job import Job
 from restorekit.scenes.methods import Block, Diffusion

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit.raster.source import Window
+from restorekit.files.bands import Window
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import convolve
 
-from restorekit.raster.source import Window
+from restorekit.files.bands import Window
+from restorekit.files.scene import Reads, Scene, scene_of
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.targets import Detector, clutter
-from restorekit.scenes.files import Reads, Scene, scene_of
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.methods import Block, Method
 from restorekit.scenes.store import Key, Layers

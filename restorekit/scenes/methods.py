@@ -13,11 +13,11 @@ from torch import Tensor
 
 from restorekit import driver, spec
 from restorekit.errors import BadInput
+from restorekit.files.bands import Window
 from restorekit.likelihood import Gamma, Likelihood, Tempered
 from restorekit.operators import Identity
 from restorekit.priors.library import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.prior import Prior
-from restorekit.raster.source import Window
 from restorekit.sar.classical import FILTERS
 from restorekit.sar.level import Level
 from restorekit.sar.looks import Array, Mask

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restorekit.raster.source import Window
+from restorekit.files.bands import Window
 from restorekit.types import Rng
 
 CELL = 256  # side of the squares of pixels that share a stream, pixels

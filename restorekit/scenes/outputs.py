@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit import io
 from restorekit.errors import BadInput
-from restorekit.raster import target as raster
-from restorekit.raster.source import Raster, Window
-from restorekit.scenes.files import PICTURES, Scene
+from restorekit.files import geotiff as raster
+from restorekit.files.atomic import check_target
+from restorekit.files.bands import Raster, Window
+from restorekit.files.picture import check_writable, write_picture
+from restorekit.files.scene import PICTURES, Scene
 from restorekit.scenes.result import Form, Result, magnitude, nothing
 
 TIFF = (".tif", ".tiff")
@@ -29,11 +30,11 @@ def form_of(scene: Scene, target: Path, layer: str, keep_dtype: bool) -> Form:
     if suffix in PICTURES:
         if scene.dtype not in ("uint8", "uint16") or layer != "mean":
             raise BadInput(f"{target}: a picture holds whole numbers, the result is float32; write .tif or .npy")
-        io.check_writable(target, scene.count, False, scene.dtype)
+        check_writable(target, scene.count, False, scene.dtype)
         return Form(scene.dtype, None)
     if suffix not in (*TIFF, ".npy"):
         raise BadInput(f"{target}: unknown file type {suffix!r}; known: .tif, .npy, and pictures of pictures")
-    io.check_target(target)
+    check_target(target)
     if layer == "std":
         return Form("float32", math.nan)
     dtype = scene.dtype if keep_dtype and not scene.complex else "float32"
@@ -88,7 +89,7 @@ class Output:
     def _place(self, part: Path, whole: np.memmap) -> None:
         if self.target.suffix.lower() in PICTURES:
             white = float(np.iinfo(whole.dtype).max)
-            io.write(self.target, whole / white, None, self.form.dtype)
+            write_picture(self.target, whole / white, None, self.form.dtype)
             part.unlink()
             return
         if len(whole) == 1:

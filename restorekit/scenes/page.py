@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from restorekit.errors import BadInput
-from restorekit.raster.source import Window
+from restorekit.files.bands import Window
+from restorekit.files.scene import scene_of
 from restorekit.report.despeckled import Band as Shown
 from restorekit.report.despeckled import render
 from restorekit.sar.assessment import Wanted, assess
 from restorekit.sar.looks import Array
 from restorekit.scenes.despeckle import Plan, beside
-from restorekit.scenes.files import scene_of
 from restorekit.scenes.methods import Diffusion
 from restorekit.scenes.survey import Band
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.raster.source import Window
-from restorekit.raster.target import as_type
+from restorekit.files.bands import Window
+from restorekit.files.geotiff import as_type
+from restorekit.files.scene import Reads
 from restorekit.sar.looks import Array
-from restorekit.scenes.files import Reads
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.job import Job
 from restorekit.scenes.store import Layers, Store

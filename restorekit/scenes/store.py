@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit import io
 from restorekit.errors import BadInput
+from restorekit.files.picture import write_json
 
 Key = tuple[int, int, int]  # band (from 1), row and column of the block
 Layers = dict[
@@ -72,11 +72,11 @@ def opened(folder: Path, settings: dict[str, Any], *, restart: bool = False) -> 
             shutil.rmtree(folder / "blocks", ignore_errors=True)
         (folder / "blocks").mkdir(exist_ok=True)
         if not record.is_file():
-            io.write_json(record, settings)
+            write_json(record, settings)
         held, asked = (json.loads(text) for text in (record.read_text(), json.dumps(settings)))
         blocks = Store(folder)
         if held != asked and not blocks.finished():  # nothing would be lost
-            io.write_json(record, settings)
+            write_json(record, settings)
             held = asked
         differ = sorted(k for k in held.keys() | asked.keys() if held.get(k) != asked.get(k))
         if differ:

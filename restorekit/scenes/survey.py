@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.raster.source import Window
+from restorekit.files.bands import Window
+from restorekit.files.scene import Reads, Scene
 from restorekit.sar import halves
 from restorekit.sar.domain import Domain, domain_of, fill_of
 from restorekit.sar.looks import Array, Grain, Looks, Mask, kappa_of_grain, measure
 from restorekit.sar.whiten import Whitening, whitening_of
-from restorekit.scenes.files import Reads, Scene
 
 SIDE = 240  # of a window that is looked at, pixels: ten windows in which looks are measured
 MOST = 8  # windows per axis

@@ -2,7 +2,7 @@
 
 Grey is taken three times, CMYK becomes RGB without its colour profile, and what is transparent lies over white, as on a
 page: the colours below it are whatever a program left there. 16 bits lose their low byte, so 65535 is white. EXIF
-orientation is not applied, other than in `restorekit.io`: nothing is laid on these pictures.
+orientation is not applied, other than in `restorekit.files.picture`: nothing is laid on these pictures.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from restorekit import codecs
 from restorekit.errors import BadInput
+from restorekit.files import codecs
 
 PILLOW = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
 

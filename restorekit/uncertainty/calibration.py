@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from restorekit import io, spec
+from restorekit import spec
 from restorekit.errors import BadInput
+from restorekit.files.picture import write_text
 from restorekit.types import Solver
 from restorekit.uncertainty.conformal import Scores, check_count, reach
 from restorekit.uncertainty.interval import LEVELS, Interval, Spread, student
@@ -203,7 +204,7 @@ class Calibration:
         prior = {"name": self.prior, "sha256": self.sha256}
         head = {"format": FORMAT, "restorekit": self.version, "prior": prior, "levels": GRID}
         lines = ",\n".join(json.dumps(e.plain(), allow_nan=False) for e in self.entries)
-        io.write_text(path, f'{json.dumps(head)[:-1]}, "entries": [\n{lines}\n]}}\n')
+        write_text(path, f'{json.dumps(head)[:-1]}, "entries": [\n{lines}\n]}}\n')
 
     def joined(self, entries: list[Entry]) -> Calibration:
         """With these in the place of those of the same conditions."""

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from restorekit import io
-from restorekit.atomic import one_line
 from restorekit.errors import BadInput
+from restorekit.files.atomic import one_line
+from restorekit.files.picture import FORMATS, KNOWN, PathLike, check_source, kernel_pixels
 
 ARCHIVES = (".npz", ".mat")
-KNOWN = f"{io.KNOWN}, .npz:key, .mat:key, .csv, .txt"
+KNOWN = f"{KNOWN}, .npz:key, .mat:key, .csv, .txt"
 
 
-def read_kernel(path: io.PathLike) -> np.ndarray:
+def read_kernel(path: PathLike) -> np.ndarray:
     """Blur kernel (h, w) float32 of sum 1 from a picture (colour: its luma), .npy, `file.npz:key`, `file.mat:key`, .csv or .txt.
 
     BadInput for negative or non-finite entries, an all-zero kernel, other shapes, or a key that is not there.
@@ -25,7 +25,7 @@ def read_kernel(path: io.PathLike) -> np.ndarray:
     source, key = _parts(name)
     suffix = source.suffix.lower()
     if suffix in (*ARCHIVES, ".csv", ".txt"):
-        io.check_source(source)
+        check_source(source)
         try:
             kernel = _archived(source, key) if suffix in ARCHIVES else _table(source)
         except BadInput:
@@ -34,8 +34,8 @@ def read_kernel(path: io.PathLike) -> np.ndarray:
             raise BadInput(f"{name}: MATLAB 7.3; save it with -v7, or the kernel as .csv") from None
         except Exception as error:
             raise BadInput(f"{name}: no readable kernel, it may be damaged ({one_line(error)})") from error
-    elif suffix in io.FORMATS:
-        kernel = io.kernel_pixels(source)
+    elif suffix in FORMATS:
+        kernel = kernel_pixels(source)
     else:
         raise BadInput(f"{name}: unknown kernel file {suffix!r}; known: {KNOWN}")
     if kernel.dtype.kind not in "biuf" or kernel.ndim != 2 or not kernel.size:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit.raster.source import Raster, Window, import_rasterio
+from restorekit.files.bands import Raster, Window, import_rasterio
 
 BLOCK = 512  # side of the tiles of a file whose source has none, pixels
 CACHE = 128  # of GDAL, MB: by default a twentieth of the memory of the machine

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.io import FORMATS, Picture, output_dtype, output_span
+from restorekit.files.picture import FORMATS, Picture, output_dtype, output_span
 from restorekit.likelihood import Gaussian
 from restorekit.types import Problem
 

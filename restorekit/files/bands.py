@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit.codecs import tiff_orientation
 from restorekit.errors import BadInput
-from restorekit.raster import formats
+from restorekit.files import drivers as formats
+from restorekit.files.codecs import tiff_orientation
 
 PICTURES = (
     "uint8",
@@ -59,7 +59,7 @@ def local(path: Path) -> Path:
 def dataset_of(path: Path) -> Iterator[Any]:
     """An open dataset of rasterio, of a file that holds its own pixels: the one place where rasters are opened for reading.
 
-    BadInput for what is no such file; what it makes of other files and of addresses is in `restorekit.raster.formats`.
+    BadInput for what is no such file; what it makes of other files and of addresses is in `restorekit.files.drivers`.
     """
     rasterio = import_rasterio()
     if formats.elsewhere(local(path)):

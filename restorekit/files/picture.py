@@ -20,12 +20,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from restorekit import codecs
-from restorekit.atomic import atomic, check_target
-from restorekit.dtype import alpha_as, from_unit
 from restorekit.errors import BadInput
-from restorekit.nodata import Empty, empty_at, filled, hidden, nodata_of, parts_of, place_of, resized
-from restorekit.orientation import as_shown, as_stored, turned
+from restorekit.files import codecs
+from restorekit.files.atomic import atomic, check_target
+from restorekit.files.dtype import alpha_as, from_unit
+from restorekit.files.nodata import Empty, empty_at, filled, hidden, nodata_of, parts_of, place_of, resized
+from restorekit.files.orientation import as_shown, as_stored, turned
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -60,7 +60,7 @@ class Picture:
     empty: Empty | None = None
 
 
-def read(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool = False) -> Picture:
+def read_picture(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool = False) -> Picture:
     """Read PNG, JPEG, TIFF, NPY, BMP or WEBP; `span` (lo, hi) are the file values that become 0 and 1.
 
     Default span: the whole range of uint8 and uint16, 0/1 for bool; other types must hold [0, 1], give or take 0.25.
@@ -92,7 +92,7 @@ def read(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool
     return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty)
 
 
-def stored(path: PathLike) -> tuple[np.ndarray, dict[str, Any]]:
+def read_values(path: PathLike) -> tuple[np.ndarray, dict[str, Any]]:
     """Values (C, H, W) in the type of the file, NaN and infinity among them, and `info` as in a Picture."""
     raw, _, info = _load(Path(path), True)
     return raw, info
@@ -114,7 +114,9 @@ def _empty(
     return raw, parts_of(where, raw, value) if where.any() else None
 
 
-def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype: str | None = None) -> list[str]:
+def write_picture(
+    path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype: str | None = None
+) -> list[str]:
     """Write pixels (C, H, W), [0, 1], in the type, span, layout, alpha and metadata of `like`; returns warnings.
 
     Integers are rounded and clipped, floats are not. Without `like`: uint8, or float32 in TIFF and NPY. Raises BadInput
@@ -165,7 +167,7 @@ def write(path: PathLike, pixels: np.ndarray, like: Picture | None = None, dtype
     return warnings
 
 
-def beside(like: Picture, size: tuple[int, int]) -> dict[str, Any]:
+def overlay_info(like: Picture, size: tuple[int, int]) -> dict[str, Any]:
     """The `info` of a picture of (H, W) pixels that is to lie on a result for `like`: its orientation, its mask and its place
     on the map, not what the file says of its values."""
     info = {"orientation": like.info["orientation"]} if "orientation" in like.info else {}

@@ -1,8 +1,8 @@
-"""File formats: values to files and back, nothing scaled; `restorekit.io` is what the rest of the package calls.
+"""File formats: values to files and back, nothing scaled; `restorekit.files.picture` is what the rest of the package calls.
 
-Pillow does JPEG, BMP, WEBP and 8-bit PNG, tifffile TIFF, numpy NPY, `restorekit.png` PNG of 16 bits. Pixels are as they
+Pillow does JPEG, BMP, WEBP and 8-bit PNG, tifffile TIFF, numpy NPY, `restorekit.files.png16` PNG of 16 bits. Pixels are as they
 are stored, and info["orientation"] says how viewers turn them, where they do. A damaged file raises whatever its library
-raises; `restorekit.io` turns that into BadInput.
+raises; `restorekit.files.picture` turns that into BadInput.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from restorekit import orientation
 from restorekit.errors import BadInput
-from restorekit.png import chunks, decode, dpi, encode, meta
+from restorekit.files import orientation
+from restorekit.files.png16 import chunks, decode, dpi, encode, meta
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,7 +53,7 @@ def damage(error: BaseException) -> str:
 
 
 def load(path: Path, kind: str, data: bytes | None = None) -> Decoded:
-    """Values (C, H, W) and alpha (H, W) or None in the file's type, and info as in `restorekit.io.Picture`.
+    """Values (C, H, W) and alpha (H, W) or None in the file's type, and info as in `restorekit.files.picture.Picture`.
 
     data: what is in the file, where that is known already and `path` is but its name; not for NPY.
     """
@@ -287,7 +287,7 @@ def _pixels(page: Any, path: Path, data: bytes | None, layout: str) -> np.ndarra
     except ValueError as error:
         if page.dtype.itemsize == 1 or "imagecodecs" not in str(error) or not importlib.util.find_spec("rasterio"):
             raise
-    planes = importlib.import_module("restorekit.raster.source").tiff_pixels(path, data)
+    planes = importlib.import_module("restorekit.files.bands").tiff_pixels(path, data)
     return {"HW": planes[0], "CHW": planes}.get(layout, np.moveaxis(planes, 0, -1))
 
 

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit import io
-from restorekit.codecs import npy_layout
 from restorekit.errors import BadInput
-from restorekit.raster.source import Raster, Window, describe, local, opened
+from restorekit.files.bands import Raster, Window, describe, local, opened
+from restorekit.files.codecs import npy_layout
+from restorekit.files.picture import read_values
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -93,7 +93,7 @@ class OfArray:
 def pixels_of(path: Path) -> NDArray[Any]:
     """(C, H, W) of an NPY file, mapped, or of a picture."""
     if path.suffix.lower() in PICTURES:
-        return io.stored(path)[0]
+        return read_values(path)[0]
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
