@@ -26,7 +26,7 @@ from restorekit.metrics import psnr, ssim
 from restorekit.operators import BlockAverage, Identity, Inpaint, LinearOperator
 from restorekit.priors.library import Prior
 from restorekit.priors.prior import LatentPrior
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 from restorekit.types import Problem
 
 SHAPE = (3, 64, 64)

@@ -21,7 +21,7 @@ from restorekit.coarse import restore_from_coarse
 from restorekit.driver import restore
 from restorekit.metrics import psnr, ssim
 from restorekit.priors.library import Prior
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 from restorekit.types import Problem, Restoration
 
 TASKS = (

@@ -25,7 +25,7 @@ from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
 from restorekit.heap import keep_freed_memory
 from restorekit.priors.library import load_prior
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 from restorekit.uncertainty.calibration import Calibration, Entry, beside
 
 PHOTOS = "photos256-test.zip"

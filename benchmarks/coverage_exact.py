@@ -20,7 +20,7 @@ from restorekit.bench.image_cases import Task
 from restorekit.driver import restore
 from restorekit.operators.base import LinearOperator
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 from restorekit.uncertainty.calibration import Conditions, Entry
 from restorekit.uncertainty.conformal import Scores
 from restorekit.uncertainty.interval import LOCAL, ratios, student

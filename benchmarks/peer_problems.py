@@ -15,12 +15,12 @@ from torch import Tensor
 from restorekit.bench.exam_gaussian import GaussianExam
 from restorekit.bench.figures import Truth, distances, judge
 from restorekit.bench.posterior import Stream
-from restorekit.kernels import kernel
 from restorekit.likelihood import Gaussian
 from restorekit.metrics import coverage, psnr, spread_skill, ssim
 from restorekit.operators import BlockAverage, CircularBlur, Identity, Inpaint, SVDOperator
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers.unconditional import SAMPLERS
+from restorekit.text.kernels import kernel
 from restorekit.types import Denoiser
 
 STRIP = (1, 1, 16)

@@ -28,7 +28,7 @@ from restorekit.metrics import coverage, psnr, ssim
 from restorekit.operators import Identity
 from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.library import Prior
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 from restorekit.training.data import log_intensity
 from restorekit.types import Denoiser, Problem
 from restorekit.units import Units

@@ -26,7 +26,7 @@ from restorekit.likelihood import Gamma
 from restorekit.metrics import coverage, psnr
 from restorekit.operators import Identity
 from restorekit.priors.library import Prior
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 from restorekit.types import Problem
 
 OLD = "sar-dps"  # the default of --samples before

@@ -15,7 +15,7 @@ from common import RESULTS, centre, kernels, load_labelled, publish, training_pi
 from restorekit.bench.image_cases import Task
 from restorekit.bench.tune import SIGN, Found, Score, Trial, Tuning, clear_gain, rows_of, with_ranges
 from restorekit.operators import blur
-from restorekit.spec import likelihood
+from restorekit.text.spec import likelihood
 from restorekit.types import Problem
 
 

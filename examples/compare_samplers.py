@@ -15,7 +15,7 @@ from restorekit import Gaussian, Problem, load_prior, restore
 from restorekit.files.picture import write_picture
 from restorekit.metrics import coverage, psnr, spread_skill
 from restorekit.operators import Inpaint
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 
 SHAPE, SAMPLES = (3, 64, 64), 4
 SAMPLERS = ("diffpir", "ddrm", "ddnm+:travel=5x2", "pigdm", "mmps", "daps")

@@ -21,13 +21,13 @@ from skimage.transform import resize
 from torch import Tensor
 
 from restorekit import Gaussian, Problem, load_prior, restore
-from restorekit.kernels import kernel
 from restorekit.likelihood import Gamma, Likelihood
 from restorekit.metrics import psnr
 from restorekit.operators import BlockAverage, Identity, Inpaint, Operator, blur
 from restorekit.priors.library import shipped
 from restorekit.priors.prior import LatentPrior
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
+from restorekit.text.kernels import kernel
 
 SIDE = 128  # of a panel
 

@@ -17,7 +17,6 @@ from typing import Any, cast, get_args
 import torch
 from torch import Tensor
 
-from restorekit import spec as words
 from restorekit.driver import decoded, other_stage, streams
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade, CascadeConfig, up
@@ -29,6 +28,7 @@ from restorekit.priors.prior import Prior
 from restorekit.priors.wrappers import Guided
 from restorekit.schedule import below, log_uniform
 from restorekit.solvers.unconditional import SAMPLERS, Sampler
+from restorekit.text import spec as words
 from restorekit.types import Denoiser, Latent
 
 SIDE = 64  # of a sample, pixels, where the prior does not say what it was trained on

@@ -30,7 +30,7 @@ def gaussian(size: int, sigma: float) -> torch.Tensor:
 
 def motion() -> torch.Tensor:
     """A kernel as users bring them: ill-conditioned, without symmetry."""
-    from restorekit.kernels import kernel as named
+    from restorekit.text.kernels import kernel as named
 
     return named("motion:7:30").double()
 

@@ -36,7 +36,7 @@ from restorekit.files.picture import read_picture
 from restorekit.metrics import coverage, psnr, spread_skill, ssim
 from restorekit.priors.library import load_prior
 from restorekit.priors.perceptual import PriorDistance
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 from tests.reports import Reader
 
 PHOTO = skimage.data.astronaut()

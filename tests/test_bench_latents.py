@@ -18,7 +18,7 @@ from restorekit.files.picture import read_picture
 from restorekit.metrics import psnr
 from restorekit.priors.library import load_prior
 from restorekit.priors.prior import LatentPrior
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 from tests.test_bench_images import PHOTO
 from tests.test_cli import go
 from tests.test_latent_training import latent

@@ -12,7 +12,7 @@ from skimage import data
 from restorekit.blind.families import Families, disc, gaussian, motion
 from restorekit.blind.spectrum import Whittle
 from restorekit.blind.stretch import Frame, Stretch
-from restorekit.kernels import kernel
+from restorekit.text.kernels import kernel
 
 SIGMA_Y = 0.01
 

@@ -13,7 +13,7 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.priors.cascade import Cascade, down, up
 from restorekit.schedule import below
-from restorekit.solvers.from_text import solver
+from restorekit.text.from_text import solver
 from restorekit.types import Problem, Rng, Step
 
 SHAPE, MEAN, SPREAD = (1, 8, 12), 0.5, 0.2

@@ -22,7 +22,7 @@ from restorekit.cli.tasks import TASKS
 from restorekit.files.picture import write_picture
 from restorekit.likelihood import Gaussian
 from restorekit.solvers import DPS, HQS, SOLVERS
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Problem
 
 SHAPE = (1, 8, 8)

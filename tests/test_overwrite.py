@@ -16,7 +16,7 @@ from restorekit.cli.main import app
 from restorekit.errors import BadInput
 from restorekit.files.overwrite import inside, separate
 from restorekit.priors.library import shipped
-from restorekit.spec import files
+from restorekit.text.spec import files
 
 OWN = "from restorekit.operators import Identity\nclass Mine(Identity):\n    pass\n"
 # What is opened is named as in the command; the file before it is what would be written over.

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from restorekit import operators as ops
-from restorekit import spec
 from restorekit.errors import BadInput
-from restorekit.kernels import kernel
 from restorekit.likelihood import Gamma, Gaussian, Poisson
 from restorekit.noise.level import estimate_sigma
+from restorekit.text import spec
+from restorekit.text.kernels import kernel
 
 
 def test_operators_from_text() -> None:

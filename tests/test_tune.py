@@ -16,7 +16,7 @@ from restorekit.files.picture import Picture, write_picture
 from restorekit.metrics import crps
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import SOLVERS
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text.from_text import solver as solver_of
 
 SHAPE = (1, 16, 16)
 

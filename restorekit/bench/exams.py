@@ -8,12 +8,12 @@ from itertools import product
 
 from torch import Tensor
 
-from restorekit import spec
 from restorekit.bench.exam import Exam, LinearExam
 from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
 from restorekit.bench.exam_mixture import Mixture, Ring
 from restorekit.bench.exam_pixels import PixelExam, counts, speckle
 from restorekit.errors import BadInput
+from restorekit.text import spec
 
 LEVELS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3)  # sigma_y, on pictures of deviation 0.25
 QUICK = (0.002, 0.01, 0.05, 0.3)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from restorekit import spec
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture
 from restorekit.likelihood import Likelihood
 from restorekit.operators import Inpaint
+from restorekit.text import spec
 from restorekit.types import Problem
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")

@@ -11,7 +11,7 @@ from restorekit.bench.image_rows import Job
 from restorekit.driver import as_seen
 from restorekit.errors import BadInput
 from restorekit.priors.prior import Prior
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Problem, Solver
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from restorekit import spec
 from restorekit.bench import memory
 from restorekit.bench.image_cases import Clean, Task
 from restorekit.bench.image_plan import Refused
@@ -26,6 +25,7 @@ from restorekit.priors.perceptual import LPIPS, PriorDistance
 from restorekit.report.images import Entry, ImagesPage, Plot, TaskPart, render
 from restorekit.report.measured import measurement_shown
 from restorekit.report.table import Cell, Column, Mean, text
+from restorekit.text import spec
 
 STAND_IN = "prior distance (not LPIPS)"
 

@@ -24,7 +24,7 @@ from restorekit.metrics import coverage, psnr, spread_skill, ssim
 from restorekit.priors.library import Precision, Prior, load_prior
 from restorekit.priors.perceptual import LPIPS, PriorDistance
 from restorekit.priors.prior import LatentPrior
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Denoiser, Latent, Problem
 
 KEYS = ("op", "picture", "crop", "solver", "steps", "prior", "seed", "samples", "device")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, is_dataclass
 
 from torch import Tensor
 
-from restorekit import spec
 from restorekit.bench.peer import Peer
 from restorekit.bench.peer_azula import AzulaDiffPIR, AzulaMMPS, AzulaTMPD
 from restorekit.bench.peer_bm3d import BM3D
@@ -14,7 +13,8 @@ from restorekit.bench.peer_deepinv import TheirDDRM, TheirDiffPIR, TheirDPS, The
 from restorekit.bench.posterior import Stream
 from restorekit.driver import restore
 from restorekit.errors import BadInput
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text import spec
+from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Denoiser, Problem, Solver
 
 

@@ -15,7 +15,7 @@ from restorekit.bench.posterior import CONTROL_LEVELS, Draws, drawn, exact_score
 from restorekit.bench.rows import Rows, latex, markdown, uncertain
 from restorekit.errors import BadInput, Unsupported
 from restorekit.solvers import SOLVERS
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Solver
 
 KEYS = ("size", "seed", "problem", "prior", "sigma_y", "solver", "settings", "steps", "version")

@@ -21,7 +21,7 @@ from restorekit import metrics
 from restorekit.bench.rows import Rows, markdown
 from restorekit.driver import restore
 from restorekit.errors import BadInput
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Denoiser, Problem
 
 Score = Literal["psnr", "ssim", "crps"]

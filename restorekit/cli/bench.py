@@ -28,7 +28,7 @@ def posterior(
 
     from restorekit.bench.table import run
     from restorekit.files.overwrite import separate
-    from restorekit.spec import files
+    from restorekit.text.spec import files
 
     separate(files(*(solvers or ()), *(problems or ())), [out / f"posterior.{kind}" for kind in ("csv", "md", "tex")])
     torch.set_num_threads(1)
@@ -72,7 +72,7 @@ def images(
     """
     from restorekit.bench.images import OPS, SOLVERS, Images
     from restorekit.files.overwrite import inside, separate
-    from restorekit.spec import files
+    from restorekit.text.spec import files
 
     operators = [text.rpartition("@")[0] or text for text in ops or ()]
     named = [*operators, *(solvers or ()), *(priors or ()), lpips, features and str(features)]
@@ -113,7 +113,7 @@ def peers(
     from restorekit.bench.peer_list import DEFAULT
     from restorekit.bench.peers import SOLVERS, Peers
     from restorekit.files.overwrite import inside, separate
-    from restorekit.spec import files
+    from restorekit.text.spec import files
 
     operators = [text.rpartition("@")[0] or text for text in ops or ()]
     named = [*operators, *(names or ()), *(solvers or ()), *(problems or ()), network]

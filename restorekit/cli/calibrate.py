@@ -47,8 +47,8 @@ def calibrate(
     from restorekit.files.atomic import check_target
     from restorekit.files.overwrite import inside, separate
     from restorekit.priors.library import device_of, load_prior, of_pictures
-    from restorekit.solvers.from_text import solver as solver_of
-    from restorekit.spec import files
+    from restorekit.text.from_text import solver as solver_of
+    from restorekit.text.spec import files
     from restorekit.uncertainty.calibration import Calibration
     from restorekit.uncertainty.conformal import check_count
 

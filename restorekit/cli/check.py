@@ -21,10 +21,10 @@ def check(
     """Print every identity of an operator with both sides; exit 1 if one fails. restorekit check blur:kernel=gaussian:1.6"""
     import torch
 
-    from restorekit import spec
     from restorekit.errors import BadInput
     from restorekit.operators import check as run
     from restorekit.operators import report
+    from restorekit.text import spec
 
     try:
         channels, height, width = (int(n) for n in size.split("x"))

@@ -13,7 +13,6 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from restorekit import kernels
 from restorekit.blind.boundary import boundary_of, unexplained
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.stretch import Stretch
@@ -27,6 +26,7 @@ from restorekit.noise.level import estimate_sigma
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
 from restorekit.solvers.corrected import Kernel, KernelCorrection, trimmed, with_kernel
+from restorekit.text import kernels
 from restorekit.types import Latent, Problem
 from restorekit.units import units_of
 

@@ -29,7 +29,6 @@ def degrade(
     """Make a test measurement. restorekit degrade photo.png blurred.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --dtype uint16"""
     import torch
 
-    from restorekit import spec
     from restorekit.cli.options import span
     from restorekit.cli.ranges import check_range
     from restorekit.errors import BadInput
@@ -37,6 +36,7 @@ def degrade(
     from restorekit.files.picture import check_writable, read_picture, write_picture
     from restorekit.files.transfer import chosen, written_as
     from restorekit.likelihood import Gamma
+    from restorekit.text import spec
 
     truth = target.with_name(f"{target.stem}_truth{target.suffix}")
     separate([source, *spec.files(op)], [target, truth])

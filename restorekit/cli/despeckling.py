@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from restorekit import spec
 from restorekit.cli.options import check_page, numbers
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
@@ -21,6 +20,7 @@ from restorekit.scenes.despeckle import Plan, Settings, beside, plan
 from restorekit.scenes.eta import Cost, cost
 from restorekit.scenes.execute import Executor, executor_of
 from restorekit.scenes.page import judged
+from restorekit.text import spec
 
 LONG = 60.0  # seconds of work from which on several processes pay
 

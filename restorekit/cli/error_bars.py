@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from restorekit import spec
 from restorekit.errors import BadInput
 from restorekit.files.nodata import Empty, marked_nan
 from restorekit.files.picture import Picture, output_dtype, output_span, overlay_info, write_picture
@@ -17,6 +16,7 @@ from restorekit.operators import Inpaint, Operator
 from restorekit.priors.checkpoint import read_spec
 from restorekit.priors.library import shipped
 from restorekit.priors.prior import LatentPrior, Prior
+from restorekit.text import spec
 from restorekit.types import Restoration, Solver
 from restorekit.uncertainty.calibration import (
     Calibration,

@@ -36,13 +36,13 @@ def evaluate(
 
     restorekit priors eval natural --data test.zip --samples 200 --train train.zip --out report.json
     """
-    from restorekit import spec
     from restorekit.bench.eval_report import markdown
     from restorekit.bench.evals import Evaluation
     from restorekit.cli.options import size as size_of
     from restorekit.cli.progress import phases
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import sha256, write_json, write_picture, write_text
+    from restorekit.text import spec
 
     strip = _targets(out, train)
     places = [path for path in (data, train, samples and Path(samples)) if path]

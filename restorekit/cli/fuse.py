@@ -55,11 +55,11 @@ def fuse(
     import sys
     import time
 
-    from restorekit import spec
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import sha256, write_json
     from restorekit.fusion import files
     from restorekit.fusion.sampling import solver_of
+    from restorekit.text import spec
 
     opened = [optical, sar, *spec.files(solver, despeckle, prior)]
     separate(opened, [out, out.with_name(out.name + ".json")])

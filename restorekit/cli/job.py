@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 import restorekit
-from restorekit import spec
 from restorekit.cli import error_bars
 from restorekit.cli.measured import Measured
 from restorekit.cli.progress import bar, restore_with_bar
@@ -24,7 +23,8 @@ from restorekit.files.picture import FORMATS, LOSSY, check_writable, sha256, wri
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.library import Prior
 from restorekit.priors.prior import LatentPrior
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text import spec
+from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Problem, Restoration, Solver
 from restorekit.uncertainty.calibration import Found
 from restorekit.units import units_of

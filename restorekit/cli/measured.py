@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit import spec
 from restorekit.cli import ranges
 from restorekit.cli.options import checked_precision, span
 from restorekit.cli.tasks import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
@@ -28,6 +27,7 @@ from restorekit.operators import Identity, Inpaint, Operator
 from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.sampling import displayed
+from restorekit.text import spec
 from restorekit.types import Denoiser, Latent, Problem
 
 SMALLEST = 4  # pixels per side

@@ -36,12 +36,12 @@ def sample(
 
     restorekit sample natural --n 16 --steps 50 --out grid.png
     """
-    from restorekit import spec
     from restorekit.cli.options import size as size_of
     from restorekit.cli.progress import bar
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import check_writable
     from restorekit.sampling import Sampling
+    from restorekit.text import spec
 
     made = Sampling(prior=prior, n=n, solver=solver, steps=steps, size=size_of(size), bands=bands, seed=seed, label=label,
                     guidance=guidance, eta=eta, relay=relay, batch=batch, device=device, precision=precision)  # fmt: skip

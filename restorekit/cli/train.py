@@ -30,7 +30,7 @@ def train(
 
     from restorekit.errors import BadInput, Stopped
     from restorekit.files.overwrite import inside, separate
-    from restorekit.spec import files
+    from restorekit.text.spec import files
     from restorekit.training.config import MODELS, config_for
     from restorekit.training.inputs import named
     from restorekit.training.loop import STATE, outputs

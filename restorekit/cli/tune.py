@@ -41,8 +41,8 @@ def tune(
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import write_text
     from restorekit.priors.library import device_of, load_prior, of_pictures
-    from restorekit.solvers.from_text import solver as solver_of
-    from restorekit.spec import files
+    from restorekit.text.from_text import solver as solver_of
+    from restorekit.text.spec import files
 
     if threads:
         torch.set_num_threads(threads)

@@ -18,7 +18,7 @@ from restorekit.errors import BadInput
 from restorekit.fusion.classical import pyramid
 from restorekit.fusion.selection import Iterate, Selection, Sources
 from restorekit.schedule import log_uniform
-from restorekit.spec import build, split
+from restorekit.text.spec import build, split
 from restorekit.types import Denoiser, Rng
 
 

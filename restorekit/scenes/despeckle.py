@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import restorekit
-from restorekit import spec
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window, local
 from restorekit.files.geotiff import PROVENANCE
@@ -29,6 +28,7 @@ from restorekit.scenes.outputs import TIFF, Output, form_of, losses
 from restorekit.scenes.result import Result
 from restorekit.scenes.store import Key, Store, opened
 from restorekit.scenes.survey import Band, Facts, band_of, survey
+from restorekit.text import spec
 
 SIDE = {Classical: 1024, Diffusion: 512}  # of the squares of the grid, pixels
 FADE = 32

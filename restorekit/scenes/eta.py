@@ -14,7 +14,7 @@ from restorekit.priors.library import device_of
 from restorekit.scenes.execute import threads
 from restorekit.scenes.job import Job
 from restorekit.scenes.methods import Block, Diffusion
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Problem
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restorekit import driver, spec
+from restorekit import driver
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.likelihood import Gamma, Likelihood, Tempered
@@ -23,7 +23,8 @@ from restorekit.sar.level import Level
 from restorekit.sar.looks import Array, Mask
 from restorekit.scenes.noise import SceneRng
 from restorekit.scenes.survey import Facts
-from restorekit.solvers.from_text import solver as solver_of
+from restorekit.text import spec
+from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Problem
 
 MIDDLE = 0.35  # what the median of intensities becomes where they are taken for a picture

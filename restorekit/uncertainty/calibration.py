@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from restorekit import spec
 from restorekit.errors import BadInput
 from restorekit.files.picture import write_text
+from restorekit.text import spec
 from restorekit.types import Solver
 from restorekit.uncertainty.conformal import Scores, check_count, reach
 from restorekit.uncertainty.interval import LEVELS, Interval, Spread, student

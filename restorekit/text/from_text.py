@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from restorekit import spec
 from restorekit.errors import BadInput
 from restorekit.solvers import SOLVERS
+from restorekit.text import spec
 from restorekit.types import Solver
 
 

@@ -18,7 +18,6 @@ from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
 from restorekit.files.overwrite import inside
 from restorekit.files.picture import read_mask
-from restorekit.kernels import kernel
 from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.operators import (
     BlockAverage,
@@ -33,6 +32,7 @@ from restorekit.operators import (
     blur,
     decimation,
 )  # fmt: skip
+from restorekit.text.kernels import kernel
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]

@@ -1,0 +1,1 @@
+"""The grammar of settings in text, and every name that it knows."""
