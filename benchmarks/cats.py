@@ -19,13 +19,13 @@ from common import RESULTS, Pictures, archive, load_labelled, publish
 from torch import Tensor
 
 from restorekit.bench.rows import Rows
-from restorekit.cli.tasks import TASKS
 from restorekit.driver import restore
 from restorekit.likelihood import Gaussian
 from restorekit.metrics import psnr, ssim
 from restorekit.operators import BlockAverage, Identity, Inpaint, LinearOperator
 from restorekit.priors.library import Prior
 from restorekit.priors.prior import LatentPrior
+from restorekit.tasks.defaults import TASKS
 from restorekit.text.from_text import solver
 from restorekit.types import Problem
 

@@ -17,10 +17,10 @@ from common import RESULTS, Pictures, load_labelled, picture_set, publish
 
 from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
-from restorekit.coarse import restore_from_coarse
 from restorekit.driver import restore
 from restorekit.metrics import psnr, ssim
 from restorekit.priors.library import Prior
+from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.text.from_text import solver
 from restorekit.types import Problem, Restoration
 

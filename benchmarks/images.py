@@ -17,9 +17,9 @@ from common import DATA, HERE, RESULTS, machine, need_data
 from restorekit.bench.image_summary import Group, points, read
 from restorekit.bench.images import Images
 from restorekit.bench.rows import markdown
-from restorekit.cli.tasks import TASKS
 from restorekit.files.picture import write_text
 from restorekit.report.plot import front, pareto
+from restorekit.tasks.defaults import TASKS
 
 OPS = {  # name of the plots -> operator and noise
     "upscale": "average:factor=4@gaussian:0.02",

@@ -15,9 +15,9 @@ from common import RESULTS, centre, load_labelled, picture_set, publish
 from tasks import TASKS, Case, cases, run_solver, solver_of
 
 from restorekit.bench.rows import Rows
-from restorekit.cli.tasks import TASKS as CHOICES
 from restorekit.metrics import psnr, ssim
 from restorekit.solvers import SOLVERS
+from restorekit.tasks.defaults import TASKS as CHOICES
 from restorekit.types import Denoiser
 
 SETS = ("kodak", "set5", "urban")

@@ -1,4 +1,4 @@
-"""The settings behind the package's defaults (`restorekit/cli/tasks.py`): `restorekit tune` on TRAINING pictures.
+"""The settings behind the package's defaults (`restorekit/tasks/defaults.py`): `restorekit tune` on TRAINING pictures.
 
 One answer is judged by PSNR, samples by the ranked probability score of four. Every restoration is a row in
 results/tune_rows.csv as soon as it exists; a killed run goes on where it stopped.

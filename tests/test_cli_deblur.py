@@ -77,7 +77,7 @@ def test_edges_are_told_by_the_picture(tmp_path: Path, mode: str | None, boundar
 def test_a_wrong_length_is_corrected_and_the_kernel_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("restorekit.cli.deblurring.KernelCorrection", partial(KernelCorrection, steps=6))
+    monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, steps=6))
     true, given = motion(15, 30), motion(12, 30)
     y, truth = photograph(tmp_path, true, 112)
     np.save(tmp_path / "k.npy", given)

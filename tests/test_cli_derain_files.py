@@ -14,9 +14,9 @@ import tifffile
 from PIL import Image
 
 from restorekit.cli.derain import derain
-from restorekit.cli.deraining import Deraining
 from restorekit.files.picture import read_picture
 from restorekit.rain.refine import Refined
+from restorekit.tasks.derain import Deraining
 from tests.fields import go, refused
 from tests.test_cli_derain import PHOTO, QUICK, masked, pair, raw, record
 

@@ -17,7 +17,6 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from restorekit import operators as ops
-from restorekit.cli import error_bars
 from restorekit.cli.main import app
 from restorekit.driver import restore
 from restorekit.files.picture import Picture, read_picture, read_values, write_picture
@@ -25,6 +24,7 @@ from restorekit.likelihood import Gaussian
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.library import load_prior, shipped
 from restorekit.solvers import SOLVERS
+from restorekit.tasks import error_bars
 from restorekit.types import Problem
 from restorekit.uncertainty.calibration import Conditions, beside, solver_key
 from restorekit.uncertainty.interval import student

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.coarse import enlarge_to, reduced, restore_from_coarse
 from restorekit.driver import other_stage, restore
 from restorekit.errors import BadInput, Unsupported
 from restorekit.likelihood import Gaussian
 from restorekit.priors.cascade import Cascade, down, up
 from restorekit.schedule import below
+from restorekit.tasks.coarse import enlarge_to, reduced, restore_from_coarse
 from restorekit.text.from_text import solver
 from restorekit.types import Problem, Rng, Step
 

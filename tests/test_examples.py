@@ -172,7 +172,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
     from restorekit.cli.main import run as command
     from restorekit.solvers.corrected import KernelCorrection
 
-    monkeypatch.setattr("restorekit.cli.deblurring.KernelCorrection", partial(KernelCorrection, steps=3))
+    monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, steps=3))
     make_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", _read("README.md"), re.MULTILINE | re.DOTALL)
@@ -255,7 +255,7 @@ def test_the_commands_of_the_page_on_deblurring_run(tmp_path: Path, monkeypatch:
     from restorekit.solvers.corrected import KernelCorrection
 
     # Draws of a few levels: that what is found is right is shown elsewhere.
-    monkeypatch.setattr("restorekit.cli.deblurring.KernelCorrection", partial(KernelCorrection, steps=3))
+    monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, steps=3))
     x = skimage.data.astronaut()[20:120, 180:280].transpose(2, 0, 1) / 255
     y = np.stack([ndimage.convolve(band, motion(13, 30)) for band in x])[:, 12:-12, 12:-12]
     y += 0.01 * np.random.default_rng(0).standard_normal(y.shape)

@@ -18,10 +18,10 @@ from restorekit import operators as ops
 from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
 from restorekit.bench.posterior import Size, measure
 from restorekit.cli.main import run
-from restorekit.cli.tasks import TASKS
 from restorekit.files.picture import write_picture
 from restorekit.likelihood import Gaussian
 from restorekit.solvers import DPS, HQS, SOLVERS
+from restorekit.tasks.defaults import TASKS
 from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Problem
 

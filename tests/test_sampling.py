@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit import sampling
 from restorekit.cli.main import run
 from restorekit.driver import streams
 from restorekit.errors import BadInput
@@ -26,9 +25,10 @@ from restorekit.priors.prior import LatentPrior
 from restorekit.priors.unet import UNetConfig
 from restorekit.priors.wrappers import Guided
 from restorekit.report.mosaic import mosaic
-from restorekit.sampling import Sampling, displayed, draw, levels, sampler_of, trained_side
 from restorekit.schedule import log_uniform
 from restorekit.solvers.unconditional import DDIM, SAMPLERS, Heun
+from restorekit.tasks import sample as sampling
+from restorekit.tasks.sample import Sampling, displayed, draw, levels, sampler_of, trained_side
 from tests.test_cli import go
 from tests.test_latent_training import latent
 from tests.test_pisdm import SMALL, random_net

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit import sampling
 from restorekit.driver import other_stage, streams
 from restorekit.priors import checkpoint
 from restorekit.priors.cascade import Cascade, CascadeConfig, Stages, down, up
 from restorekit.priors.checkpoint import PriorSpec
 from restorekit.priors.library import load_prior
 from restorekit.priors.wrappers import Guided
-from restorekit.sampling import Sampling, draw, levels, sampler_of, trained_side
 from restorekit.schedule import below
+from restorekit.tasks import sample as sampling
+from restorekit.tasks.sample import Sampling, draw, levels, sampler_of, trained_side
 from tests.test_cli import go
 from tests.test_pisdm import SMALL, random_net
 

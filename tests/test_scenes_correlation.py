@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from restorekit.cli.despeckling import Despeckling
 from restorekit.errors import BadInput
 from restorekit.sar.speckle import draw, swath
 from restorekit.scenes.despeckle import Plan, Settings, plan
+from restorekit.tasks.despeckle import Despeckling
 
 IW1 = swath("iw1").lag_one
 

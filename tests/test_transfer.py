@@ -170,7 +170,7 @@ def test_degrade_mixes_light_where_restore_does(tmp_path: Path) -> None:
 def test_error_bars_are_in_values_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = torch.rand(3, 3, 24, 24, generator=torch.Generator().manual_seed(0))
     found = Restoration(samples, 1, 0.0, {"sigmas": [1.0, 0.0]})
-    monkeypatch.setattr("restorekit.cli.job.restore_with_bar", lambda *a, **k: found)
+    monkeypatch.setattr("restorekit.tasks.restore.restore_with_bar", lambda *a, **k: found)
     source, out = photograph(tmp_path / "y.png", scene(24)), tmp_path / "x.png"
     words = ("--op", "blur:kernel=gaussian:1", "--samples", 3, "--noise", "gaussian:0.01", *FAST)
     assert go("restore", source, out, *words) == 0
@@ -213,7 +213,7 @@ def test_white_is_recorded_and_stops_no_solver_and_no_kernel_from_being_correcte
     assert go("restore", source, out, *op, *FAST) == 0
     assert "takes values at white" not in capsys.readouterr().err
     assert record(out)["clipped"]["white"] == pytest.approx(share, abs=1e-4)
-    monkeypatch.setattr("restorekit.cli.deblurring.KernelCorrection", partial(KernelCorrection, draws=False))
+    monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, draws=False))
     words = ("--kernel", "gaussian:1.5", "--kernel-error", "0.1", "--noise", "gaussian:0.01", "--steps", 2, *FAST)
     assert go("deblur", source, out, *words) == 0
     assert record(out)["kernel"]["found"]["nfe"] == 0

@@ -29,7 +29,7 @@ from restorekit.priors.checkpoint import read_spec, sha256
 from restorekit.priors.codec import Codec
 from restorekit.priors.library import Precision, Prior, device_of, find, load_codec, load_prior
 from restorekit.priors.perceptual import need_torchmetrics
-from restorekit.sampling import Sampling, displayed
+from restorekit.tasks.sample import Sampling, displayed
 from restorekit.training.pictures import told
 
 Phase = Callable[[str, int, int], None]  # (what is done, how much of it, of how much)

@@ -34,7 +34,7 @@ def compare(
 
     restorekit compare in.tif out.html --op blur:kernel=motion:15:30 --noise gaussian:0.02 --solver hqs --solver mmps
     """
-    from restorekit.cli.comparison import Contest
+    from restorekit.tasks.compare import Contest
 
     Contest(
         source=source, target=target, op=op, noise=noise, solvers=tuple(solvers or ()), steps=steps, samples=samples,

@@ -30,12 +30,12 @@ def degrade(
     import torch
 
     from restorekit.cli.options import span
-    from restorekit.cli.ranges import check_range
     from restorekit.errors import BadInput
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import check_writable, read_picture, write_picture
     from restorekit.files.transfer import chosen, written_as
     from restorekit.likelihood import Gamma
+    from restorekit.tasks.ranges import check_range
     from restorekit.text import spec
 
     truth = target.with_name(f"{target.stem}_truth{target.suffix}")

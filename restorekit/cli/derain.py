@@ -39,7 +39,7 @@ def derain(
 
     restorekit derain rainy.png out.png --derained network.png
     """
-    from restorekit.cli.deraining import Deraining
+    from restorekit.tasks.derain import Deraining
 
     Deraining(
         source=source, target=target, derained=derained, weak=weak, rain=rain, mask=mask, solver=solver, prior=prior, samples=samples,

@@ -41,7 +41,7 @@ def despeckle(
 
     restorekit despeckle in.tif out.tif --looks 4.4 --solver hqs
     """
-    from restorekit.cli.despeckling import Despeckling
+    from restorekit.tasks.despeckle import Despeckling
 
     Despeckling(
         source=source, target=target, domain=domain, looks=looks, solver=solver, bands=bands, samples=samples, decorrelate=decorrelate,

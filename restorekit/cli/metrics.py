@@ -44,10 +44,10 @@ def pictures(
     import numpy as np
 
     from restorekit.cli.options import span
-    from restorekit.cli.unmeasured import refuse_turned, turned_size
     from restorekit.errors import BadInput
     from restorekit.files.picture import read_picture
     from restorekit.metrics import compare
+    from restorekit.tasks.unmeasured import refuse_turned, turned_size
 
     read = [read_picture(path, span(range_)) for path in (picture, truth)]
     a, b = (p.pixels for p in read)

@@ -25,6 +25,6 @@ def sar(
 
     restorekit metrics sar scene.tif despeckled.tif --report quality.html
     """
-    from restorekit.cli.judged import Judged
+    from restorekit.tasks.judge import Judged
 
     Judged(measured, restored, truth, domain, looks, window, target, as_json, report).run()

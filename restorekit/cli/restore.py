@@ -70,7 +70,7 @@ def _run(
     begin: Path | None = None,
 ) -> None:  # fmt: skip
     """noise: None where `ASSUMED` is to be taken, and said."""
-    from restorekit.cli.job import Job
+    from restorekit.tasks.restore import Job
 
     Job(
         source=source, target=target, op=op, noise=noise or ASSUMED, assumed=noise is None, solver=solver, prior=prior,
@@ -122,7 +122,7 @@ def deblur(
 
     restorekit deblur blurred.tif sharp.tif --kernel k.png --kernel-error auto --noise gaussian:0.01
     """
-    from restorekit.cli.deblurring import Deblurring
+    from restorekit.tasks.deblur import Deblurring
 
     Deblurring(
         source=source, target=target, op=f"blur:kernel={kernel}", noise=noise, solver=solver, prior=prior,

@@ -11,7 +11,7 @@ import typer
 from restorekit.cli.options import Device, Precision, Seed
 
 if TYPE_CHECKING:
-    from restorekit.sampling import Samples, Sampling
+    from restorekit.tasks.sample import Samples, Sampling
 
 
 def sample(
@@ -40,7 +40,7 @@ def sample(
     from restorekit.cli.progress import bar
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import check_writable
-    from restorekit.sampling import Sampling
+    from restorekit.tasks.sample import Sampling
     from restorekit.text import spec
 
     made = Sampling(prior=prior, n=n, solver=solver, steps=steps, size=size_of(size), bands=bands, seed=seed, label=label,
@@ -79,7 +79,7 @@ def _write(made: Sampling, found: Samples, out: Path, folder: Path | None) -> No
     import restorekit
     from restorekit.files.picture import sha256, write_json, write_picture
     from restorekit.report.mosaic import mosaic
-    from restorekit.sampling import displayed
+    from restorekit.tasks.sample import displayed
 
     prior = made.loaded
     pictures = displayed(found.pictures.float().cpu(), made.domain)

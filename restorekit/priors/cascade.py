@@ -103,7 +103,7 @@ class Cascade:
     Up to `top` the answer is the high stage's. Above 1.5 `top` it is that of the low stage for the block means, where the
     noise is sigma / factor: what a block holds beyond its mean cannot be seen there. Between the two it goes over from one
     to the other, linearly in ln(sigma). `relay` is where a finished low-resolution picture is taken up and may be lower:
-    eq 9, as `restorekit.sampling` and `restorekit.coarse` do.
+    eq 9, as `restorekit.tasks.sample` and `restorekit.tasks.coarse` do.
     """
 
     low: Denoiser

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 import restorekit
-from restorekit.cli.derain_files import Given
 from restorekit.cli.options import checked_precision
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
@@ -34,6 +33,7 @@ from restorekit.rain.base import Directional
 from restorekit.rain.refine import PAPER, WEAK, Refined, Refinement
 from restorekit.rain.residue import PAPER_RESIDUE, WEAK_RESIDUE, Found, Mask, Residue
 from restorekit.report.derained import render
+from restorekit.tasks.derain_inputs import Given
 from restorekit.text import spec
 from restorekit.text.from_text import solver as solver_of
 

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 
 import restorekit
-from restorekit.cli import error_bars
-from restorekit.cli.measured import Measured
 from restorekit.cli.progress import bar, restore_with_bar
-from restorekit.coarse import restore_from_coarse
 from restorekit.driver import as_seen
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import Waiting, check_target, together
@@ -23,6 +20,9 @@ from restorekit.files.picture import FORMATS, LOSSY, check_writable, sha256, wri
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.library import Prior
 from restorekit.priors.prior import LatentPrior
+from restorekit.tasks import error_bars
+from restorekit.tasks.coarse import restore_from_coarse
+from restorekit.tasks.measurement import Measured
 from restorekit.text import spec
 from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Problem, Restoration, Solver

@@ -16,7 +16,6 @@ from torch import Tensor
 from restorekit.blind.boundary import boundary_of, unexplained
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.stretch import Stretch
-from restorekit.cli.job import Job
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
@@ -26,6 +25,7 @@ from restorekit.noise.level import estimate_sigma
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
 from restorekit.solvers.corrected import Kernel, KernelCorrection, trimmed, with_kernel
+from restorekit.tasks.restore import Job
 from restorekit.text import kernels
 from restorekit.types import Latent, Problem
 from restorekit.units import units_of

@@ -12,10 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit.cli import ranges
 from restorekit.cli.options import checked_precision, span
-from restorekit.cli.tasks import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
-from restorekit.cli.unmeasured import placed, refuse_turned, turned_size, without_empty
 from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
 from restorekit.files import codecs
@@ -26,7 +23,10 @@ from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.operators import Identity, Inpaint, Operator
 from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
-from restorekit.sampling import displayed
+from restorekit.tasks import ranges
+from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
+from restorekit.tasks.sample import displayed
+from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size, without_empty
 from restorekit.text import spec
 from restorekit.types import Denoiser, Latent, Problem
 

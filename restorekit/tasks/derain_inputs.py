@@ -13,8 +13,6 @@ import numpy as np
 from scipy import ndimage
 
 from restorekit.cli.options import check_page, span
-from restorekit.cli.ranges import check_range
-from restorekit.cli.unmeasured import placed, refuse_turned, turned_size
 from restorekit.errors import BadInput
 from restorekit.files.atomic import check_target
 from restorekit.files.nodata import TAG, Empty, empty_at, hidden, nodata_of
@@ -22,6 +20,8 @@ from restorekit.files.overwrite import separate
 from restorekit.files.picture import FORMATS, Picture, mask_values, read_picture, read_values
 from restorekit.rain.base import Directional
 from restorekit.rain.residue import Mask, rain_layer
+from restorekit.tasks.ranges import check_range
+from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size
 
 Array = np.ndarray
 SMALLEST = 4  # pixels per side

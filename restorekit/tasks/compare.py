@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 import restorekit
-from restorekit.cli.measured import Measured
 from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import check_target
@@ -24,6 +23,7 @@ from restorekit.priors.prior import LatentPrior
 from restorekit.report.comparison import render
 from restorekit.report.measured import measurement_shown
 from restorekit.report.results import Comparison, Refusal, Result
+from restorekit.tasks.measurement import Measured
 from restorekit.text import spec
 from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Denoiser, Latent, Problem, Solver

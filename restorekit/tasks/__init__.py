@@ -1,0 +1,1 @@
+"""The use-cases: settings and arrays or files in, results and notes out."""
