@@ -23,8 +23,8 @@ from restorekit.bench.coverage import LEVEL, Drawn, Held, rows_of, run
 from restorekit.bench.coverage_table import HEADER, chosen, entries, judge, table
 from restorekit.bench.image_cases import Task
 from restorekit.bench.rows import Rows
-from restorekit.heap import keep_freed_memory
 from restorekit.priors.library import load_prior
+from restorekit.scenes.process_memory import keep_freed_memory
 from restorekit.text.from_text import solver
 from restorekit.uncertainty.calibration import Calibration, Entry, beside
 

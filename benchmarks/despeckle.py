@@ -25,11 +25,11 @@ from scipy import special
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from restorekit.bench.rows import Rows
+from restorekit.despeckling.methods import Block, Classical, Diffusion
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.metrics import coverage, psnr, ssim
 from restorekit.sar.classical import Boxcar, Lee, RefinedLee
 from restorekit.sar.speckle import SWATHS, draw
-from restorekit.scenes.despeckle import Settings, plan
-from restorekit.scenes.methods import Block, Classical, Diffusion
 from restorekit.training.data import log_intensity
 
 Array = NDArray[np.floating]

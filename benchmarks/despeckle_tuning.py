@@ -17,10 +17,10 @@ from despeckle import ARCHIVE_SEED, LOOKS, amplitude, draws, intensities, seen, 
 from numpy.typing import NDArray
 
 from restorekit.bench.rows import Rows
+from restorekit.despeckling.methods import Diffusion
+from restorekit.despeckling.plan import Settings
 from restorekit.metrics import coverage, psnr
 from restorekit.sar.speckle import SWATHS
-from restorekit.scenes.despeckle import Settings
-from restorekit.scenes.methods import Diffusion
 
 Array = NDArray[np.floating]
 FIRST, LAMBDA, STEPS = 0.3, 0.07, 12  # the defaults

@@ -17,6 +17,8 @@ import torch
 from common import DATA, centre, load_labelled, need_data, publish
 from PIL import Image
 
+from restorekit.despeckling.arrays import despeckled
+from restorekit.despeckling.plan import Settings
 from restorekit.driver import streams
 from restorekit.fusion import classical
 from restorekit.fusion.colour import recoloured
@@ -24,8 +26,6 @@ from restorekit.fusion.pair import Pair, Pairing
 from restorekit.fusion.quality import METRICS, evaluate
 from restorekit.fusion.sampling import Diffusion, Map
 from restorekit.fusion.selection import Sources
-from restorekit.scenes.arrays import despeckled
-from restorekit.scenes.despeckle import Settings
 
 TILES = ("282D_485L_3_3", "38D_378R_2_3", "433D_629L_3_1")
 CROP = 768

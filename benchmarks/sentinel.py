@@ -20,10 +20,10 @@ from common import DATA, RESULTS, publish
 from numpy.typing import NDArray
 
 from restorekit.bench.rows import Rows
+from restorekit.despeckling.cost import Cost, cost
+from restorekit.despeckling.plan import Plan, Settings, plan
 from restorekit.files.picture import write_picture
 from restorekit.sar.assessment import Wanted, assess
-from restorekit.scenes.despeckle import Plan, Settings, plan
-from restorekit.scenes.eta import Cost, cost
 
 Array = NDArray[np.floating]
 FAST = ("boxcar", "lee", "refined-lee", "gamma-map", "hqs")
@@ -212,7 +212,7 @@ def notes(samples: int, rows: list[dict[str, str]]) -> list[str]:
     return [
         f"First band (VV) of tiles that hold data, in dB, as `restorekit despeckle` treats them: looks measured, default settings, correlated speckle as --decorrelate auto has it (sum of correlations kappa {min(kappa):.1f} to {max(kappa):.1f}); `sar-dps` with the mean of {samples} samples in linear power, `paper` with one. There is no truth: ENL is that of the flattest windows of the measured tile, MoI mean restored / mean measured, MoR and VoR mean and variance of measured / restored (wanted: 1 and 1 / looks), dh and r structure in the ratio, in % and between pixels so far apart that they share no grain, and its looks and mean in flat windows (wanted: 0).",
         "ENL alone says nothing of what is lost beside flat windows, and a small dh is had by changing little: read them with VoR, which is below 1 / looks where speckle is left.",
-        f"Cost: seconds of one whole block by `restorekit.scenes.eta.cost`, one call timed and multiplied, the least of {TIMES} times; a block is computed with a margin on each side (seen), which is thrown away; reading and writing are left out. The machine is shared with other work, so seconds are right within about a third. Calls are of one picture of the size seen; `sar-dps`, `paper`, `mmps` and `dps` need products with the derivative of the network too, which are in the seconds and not in the number of calls.",
+        f"Cost: seconds of one whole block by `restorekit.despeckling.cost.cost`, one call timed and multiplied, the least of {TIMES} times; a block is computed with a margin on each side (seen), which is thrown away; reading and writing are left out. The machine is shared with other work, so seconds are right within about a third. Calls are of one picture of the size seen; `sar-dps`, `paper`, `mmps` and `dps` need products with the derivative of the network too, which are in the seconds and not in the number of calls.",
         f"Scene: one of its two bands, all blocks full of data. {PROCESSES} processes: half the time of one, which assumes that they do not slow each other down. No GPU was measured: the last column is the rate at which calls of a block, one at a time and with the products where the solver needs them, would have to be done for one hour per band.",
     ]
 

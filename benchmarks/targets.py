@@ -28,9 +28,9 @@ from sentinel import tiles
 from skimage import data
 
 from restorekit.bench.rows import Rows
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.sar.speckle import SWATHS, draw
 from restorekit.sar.targets import Detector, Targets
-from restorekit.scenes.despeckle import Settings, plan
 
 Array = NDArray[np.floating]
 SEA = 0.1

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.files.bands import Window, import_rasterio
 from restorekit.files.picture import write_picture
 from restorekit.sar.assessment import Wanted, assess
 from restorekit.sar.classical import FILTERS
 from restorekit.sar.speckle import SWATHS, draw
-from restorekit.scenes.despeckle import Settings, plan
 
 TILE = Path(os.environ.get("RESTOREKIT_DATA", "../shared/data")) / "sar" / "sentinel1" / "Ghana_53713_S1Hand.tif"
 SOLVERS = {"lee": "lee", "hqs": "hqs"}

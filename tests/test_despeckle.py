@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from restorekit.despeckling.arrays import despeckled
+from restorekit.despeckling.methods import Block
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.errors import BadInput
 from restorekit.metrics import coverage
 from restorekit.sar.speckle import SWATHS, draw
-from restorekit.scenes.arrays import despeckled
-from restorekit.scenes.despeckle import Settings, plan
-from restorekit.scenes.methods import Block
 from tests.scenes import speckled
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.sar.assessment import Wanted, assess
-from restorekit.scenes.despeckle import Settings, plan
 from tests.scenes import read_tiff
 
 rasterio = pytest.importorskip("rasterio")

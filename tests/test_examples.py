@@ -276,8 +276,8 @@ def test_the_commands_of_the_page_on_deblurring_run(tmp_path: Path, monkeypatch:
 
 def test_the_page_on_despeckling_names_every_choice() -> None:
     """Filters, executors and remedies that there are, and no solver that there is not."""
+    from restorekit.despeckling.plan import DECORRELATE, SIDE, Settings
     from restorekit.sar.classical import FILTERS
-    from restorekit.scenes.despeckle import DECORRELATE, SIDE, Settings
     from restorekit.scenes.execute import EXECUTORS
 
     text = _read("docs/despeckle.md")

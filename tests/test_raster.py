@@ -16,12 +16,12 @@ from rasterio.enums import ColorInterp  # noqa: TID253
 from rasterio.rpc import RPC  # noqa: TID253
 from rasterio.transform import Affine  # noqa: TID253
 
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.errors import BadInput
 from restorekit.files import drivers as formats
 from restorekit.files.bands import Window, describe, opened
 from restorekit.files.geotiff import PROVENANCE
 from restorekit.files.picture import read_picture
-from restorekit.scenes.despeckle import Settings, plan
 from tests.scenes import read_tiff, speckled, write_tiff
 
 BOXCAR = Settings(solver="boxcar:size=3", looks=4.0, domain="intensity")

@@ -13,11 +13,11 @@ rasterio = pytest.importorskip("rasterio")
 
 from rasterio.shutil import copy  # noqa: TID253
 
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window, dataset_of, describe, opened
 from restorekit.files.scene import scene_of
 from restorekit.fusion import files
-from restorekit.scenes.despeckle import Settings, plan
 from tests.scenes import speckled, write_tiff
 
 BAND = '<VRTRasterBand dataType="{type}" band="1"><SimpleSource><SourceFilename relativeToVRT="1">other.tif</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>'

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 rasterio = pytest.importorskip("rasterio")
 
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.errors import BadInput
 from restorekit.fusion.pair import Pairing
 from restorekit.fusion.prepare import despeckled
 from restorekit.sar.halves import symmetric
 from restorekit.sar.speckle import SWATHS, draw
-from restorekit.scenes.despeckle import Settings, plan
 from restorekit.tasks.judge import Judged
 from tests.scenes import write_tiff
 

@@ -13,11 +13,11 @@ from scipy import special
 from skimage import data
 
 from restorekit.cli.main import run as command
+from restorekit.despeckling.arrays import despeckled
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.sar.domain import DOMAINS
 from restorekit.sar.speckle import SWATHS, draw
 from restorekit.sar.targets import Detector, Targets
-from restorekit.scenes.arrays import despeckled
-from restorekit.scenes.despeckle import Settings, plan
 from tests.scenes import read_tiff, write_tiff
 
 SEA = 0.1

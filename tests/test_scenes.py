@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from restorekit.despeckling.plan import Plan, Settings, plan
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.sar.classical import Lee
-from restorekit.scenes.despeckle import Plan, Settings, plan
 from restorekit.scenes.execute import Dask, Processes, executor_of
 from tests.scenes import read_tiff, speckled, write_tiff
 
@@ -117,7 +117,7 @@ def test_a_preview_outside_is_refused(scene: Path, tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from restorekit.scenes.despeckle import Settings, plan
+from restorekit.despeckling.plan import Settings, plan
 made = plan(Path(sys.argv[1]), Path(sys.argv[2]), Settings(solver="hqs", steps=2, looks=4.0, block=64, decorrelate="none"))
 made.run()
 """
@@ -347,7 +347,7 @@ def test_deviations_are_those_of_the_samples(scene: Path, whole: Path, tmp_path:
         grid, (band, facts) = made.job.grid, made.job.bands[1]
         with made.scene.opened() as reader:
             raw, y, _, signal = band.read(reader, grid.seen(1, 1))
-        from restorekit.scenes.methods import Block
+        from restorekit.despeckling.methods import Block
 
         drawn = made.job.method(Block(grid.seen(1, 1), 1, raw, y, signal, facts))
         inner = grid.kept(1, 1).inside(grid.seen(1, 1))

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from restorekit.despeckling.plan import Plan, Settings, plan
 from restorekit.errors import BadInput
 from restorekit.sar.speckle import draw, swath
-from restorekit.scenes.despeckle import Plan, Settings, plan
 from restorekit.tasks.despeckle import Despeckling
 
 IW1 = swath("iw1").lag_one

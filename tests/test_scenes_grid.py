@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from restorekit.files.bands import Window
+from restorekit.scenes.field_noise import CELL, SceneRng, cell, field
 from restorekit.scenes.grid import Grid
-from restorekit.scenes.noise import CELL, SceneRng, cell, field
 
 GRIDS = [Grid(100, 130, 32, 8, 4), Grid(64, 64, 64, 16, 8), Grid(65, 33, 32, 5, 16), Grid(1, 300, 64, 8, 8), Grid(70, 70, 32, 3, 0)]  # fmt: skip
 every = pytest.mark.parametrize("grid", GRIDS, ids=lambda g: f"{g.height}x{g.width}-{g.side}-{g.fade}")

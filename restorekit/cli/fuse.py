@@ -116,8 +116,8 @@ def _with_prior(solver: str, seed: int, device: str) -> Despeckler:
     import sys
     from functools import partial
 
-    from restorekit.scenes.arrays import despeckled
-    from restorekit.scenes.despeckle import Settings
+    from restorekit.despeckling.arrays import despeckled
+    from restorekit.despeckling.plan import Settings
 
     settings = Settings(solver=solver, seed=seed, device=device)
     _ = settings.method  # refuses a wrong setting now

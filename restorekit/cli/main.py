@@ -27,7 +27,7 @@ from restorekit.cli import (
     tune,
 )
 from restorekit.errors import BadInput, Stopped
-from restorekit.heap import keep_freed_memory
+from restorekit.scenes.process_memory import keep_freed_memory
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from restorekit.despeckling.block import Job
 from restorekit.errors import BadInput
-from restorekit.heap import keep_freed_memory
-from restorekit.scenes.job import Job
-from restorekit.scenes.store import Key, Layers
+from restorekit.scenes.block_store import Key, Layers
+from restorekit.scenes.process_memory import keep_freed_memory
 
 Finished = tuple[Key, Layers]
 

@@ -18,7 +18,7 @@ from restorekit.files.atomic import check_target
 from restorekit.files.bands import Raster, Window
 from restorekit.files.picture import check_writable, write_picture
 from restorekit.files.scene import PICTURES, Scene
-from restorekit.scenes.result import Form, Result, magnitude, nothing
+from restorekit.scenes.blend import Form, Result, magnitude, nothing
 
 TIFF = (".tif", ".tiff")
 Squares = Callable[[int], Iterator[tuple[Window, NDArray[Any] | None]]]  # of a band, from 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from restorekit.scenes.methods import TUNED
+from restorekit.despeckling.methods import TUNED
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from restorekit.cli.options import check_page, numbers
 from restorekit.cli.progress import bar
+from restorekit.despeckling.cost import Cost, cost
+from restorekit.despeckling.page import judged
+from restorekit.despeckling.plan import Plan, Settings, beside, plan
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_text
 from restorekit.sar.targets import Targets
-from restorekit.scenes.despeckle import Plan, Settings, beside, plan
-from restorekit.scenes.eta import Cost, cost
 from restorekit.scenes.execute import Executor, executor_of
-from restorekit.scenes.page import judged
 from restorekit.text import spec
 
 LONG = 60.0  # seconds of work from which on several processes pay

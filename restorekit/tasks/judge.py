@@ -14,6 +14,8 @@ import numpy as np
 
 import restorekit
 from restorekit.cli.options import check_page
+from restorekit.despeckling.survey import Band as Read
+from restorekit.despeckling.survey import band_of
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster
 from restorekit.files.overwrite import separate
@@ -23,8 +25,6 @@ from restorekit.fusion.grid import differences, placed
 from restorekit.report.despeckled import Band, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
 from restorekit.sar.looks import Array, Mask
-from restorekit.scenes.survey import Band as Read
-from restorekit.scenes.survey import band_of
 
 
 @dataclass(frozen=True)

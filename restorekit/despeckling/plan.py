@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import restorekit
+from restorekit.despeckling.block import Job
+from restorekit.despeckling.methods import Classical, Diffusion, method_of
+from restorekit.despeckling.survey import Band, Facts, band_of, survey
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window, local
 from restorekit.files.geotiff import PROVENANCE
@@ -20,14 +23,11 @@ from restorekit.files.scene import Scene, scene_of
 from restorekit.priors.library import find
 from restorekit.sar.looks import CLOSEST, Grain
 from restorekit.sar.targets import Targets
+from restorekit.scenes.blend import Result
+from restorekit.scenes.block_store import Key, Store, opened
 from restorekit.scenes.execute import Executor, Serial
 from restorekit.scenes.grid import Grid
-from restorekit.scenes.job import Job
-from restorekit.scenes.methods import Classical, Diffusion, method_of
 from restorekit.scenes.outputs import TIFF, Output, form_of, losses
-from restorekit.scenes.result import Result
-from restorekit.scenes.store import Key, Store, opened
-from restorekit.scenes.survey import Band, Facts, band_of, survey
 from restorekit.text import spec
 
 SIDE = {Classical: 1024, Diffusion: 512}  # of the squares of the grid, pixels

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import convolve
 
+from restorekit.despeckling.methods import Block, Method
+from restorekit.despeckling.survey import Band, Facts
 from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene, scene_of
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.targets import Detector, clutter
+from restorekit.scenes.block_store import Key, Layers
 from restorekit.scenes.grid import Grid
-from restorekit.scenes.methods import Block, Method
-from restorekit.scenes.store import Key, Layers
-from restorekit.scenes.survey import Band, Facts
 
 NEIGHBOURS = 6  # with a signal, that make what they surround one of them
 

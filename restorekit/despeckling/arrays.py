@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from restorekit.despeckling.plan import Settings, plan
 from restorekit.sar.looks import Array, Mask
-from restorekit.scenes.despeckle import Settings, plan
 
 
 def despeckled(

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from restorekit.despeckling.block import Job
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.geotiff import as_type
 from restorekit.files.scene import Reads
 from restorekit.sar.looks import Array
+from restorekit.scenes.block_store import Layers, Store
 from restorekit.scenes.grid import Grid
-from restorekit.scenes.job import Job
-from restorekit.scenes.store import Layers, Store
 
 
 @dataclass(frozen=True, eq=False)

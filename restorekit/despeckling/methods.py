@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restorekit import driver
+from restorekit.despeckling.survey import Facts
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.likelihood import Gamma, Likelihood, Tempered
@@ -21,8 +22,7 @@ from restorekit.priors.prior import Prior
 from restorekit.sar.classical import FILTERS
 from restorekit.sar.level import Level
 from restorekit.sar.looks import Array, Mask
-from restorekit.scenes.noise import SceneRng
-from restorekit.scenes.survey import Facts
+from restorekit.scenes.field_noise import SceneRng
 from restorekit.text import spec
 from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Problem

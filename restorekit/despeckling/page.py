@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from restorekit.despeckling.methods import Diffusion
+from restorekit.despeckling.plan import Plan, beside
+from restorekit.despeckling.survey import Band
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import scene_of
@@ -11,9 +14,6 @@ from restorekit.report.despeckled import Band as Shown
 from restorekit.report.despeckled import render
 from restorekit.sar.assessment import Wanted, assess
 from restorekit.sar.looks import Array
-from restorekit.scenes.despeckle import Plan, beside
-from restorekit.scenes.methods import Diffusion
-from restorekit.scenes.survey import Band
 
 LARGEST = 4096  # pixels, side of the middle of a scene that is shown and judged
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from restorekit.despeckling.block import Job
+from restorekit.despeckling.methods import Block, Diffusion
 from restorekit.files.bands import Window
 from restorekit.operators import Identity
 from restorekit.priors.library import device_of
 from restorekit.scenes.execute import threads
-from restorekit.scenes.job import Job
-from restorekit.scenes.methods import Block, Diffusion
 from restorekit.text.from_text import solver as solver_of
 from restorekit.types import Problem
 

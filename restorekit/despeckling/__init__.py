@@ -1,0 +1,1 @@
+"""What one block of a radar scene becomes, measured before and judged after; on arrays and on files."""
