@@ -29,13 +29,13 @@ from common import DATA, RESULTS, archive, centre, need_data, publish
 from scipy import stats
 from torch import Tensor
 
-from restorekit.bench.rows import Rows
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import load_prior
+from restorekit.bench.journal import Rows
+from restorekit.priors.find import load_prior
+from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.priors.prior import LatentPrior
 from restorekit.training.config import Config
+from restorekit.training.data.cache import Pictures
 from restorekit.training.loop import train
-from restorekit.training.pictures import Pictures
 
 Bands = tuple[tuple[float, float], ...]
 BANDS: Bands = ((0.02, 0.06), (0.06, 0.2), (0.2, 0.6), (0.6, 2.0))  # noise levels, white = 1

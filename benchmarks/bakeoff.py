@@ -21,12 +21,12 @@ from bakeoff_nets import Candidate, Net, today
 from common import DATA, RESULTS, archive, centre, need_data, publish
 from torch import Tensor, nn
 
-from restorekit.bench.rows import Rows
-from restorekit.metrics import psnr
+from restorekit.bench.journal import Rows
+from restorekit.metrics.fidelity import psnr
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Data, Noise
-from restorekit.training.data import Patches
-from restorekit.training.pictures import Pictures
+from restorekit.training.data.cache import Pictures
+from restorekit.training.data.patches import Patches
 
 LEVELS = (15, 25, 50)  # of 255
 MEAN, SPREAD = 0.44, 0.26  # of both sources together

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.priors.unet import Block, PixelNorm, UNet, UNetConfig
+from restorekit.priors.networks.unet import Block, PixelNorm, UNet, UNetConfig
 
 
 @dataclass(frozen=True)

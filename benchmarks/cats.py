@@ -18,16 +18,16 @@ import torch
 from common import RESULTS, Pictures, archive, load_labelled, publish
 from torch import Tensor
 
-from restorekit.bench.rows import Rows
-from restorekit.driver import restore
-from restorekit.likelihood import Gaussian
-from restorekit.metrics import psnr, ssim
+from restorekit.bench.journal import Rows
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
+from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.operators import BlockAverage, Identity, Inpaint, LinearOperator
-from restorekit.priors.library import Prior
+from restorekit.priors.find import Prior
 from restorekit.priors.prior import LatentPrior
 from restorekit.tasks.defaults import TASKS
 from restorekit.text.from_text import solver
-from restorekit.types import Problem
 
 SHAPE = (3, 64, 64)
 SOLVERS = (("dps", 100), ("daps", 10), ("vds", 200))  # of latents, with steps

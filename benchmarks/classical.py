@@ -11,8 +11,8 @@ from common import RESULTS, centre, training_pictures
 from skimage import restoration, transform
 from tasks import Case, cases
 
-from restorekit.bench.peer_bm3d import denoised
-from restorekit.metrics import psnr
+from restorekit.bench.peers.peer_bm3d import denoised
+from restorekit.metrics.fidelity import psnr
 
 
 def _last(x: np.ndarray) -> np.ndarray:

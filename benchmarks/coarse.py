@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from common import RESULTS, Pictures, load_labelled, picture_set, publish
 
-from restorekit.bench.image_cases import Task
-from restorekit.bench.rows import Rows
-from restorekit.driver import restore
-from restorekit.metrics import psnr, ssim
-from restorekit.priors.library import Prior
+from restorekit.bench.images.image_cases import Task
+from restorekit.bench.journal import Rows
+from restorekit.inference.driver import restore
+from restorekit.inference.problem import Problem, Restoration
+from restorekit.metrics.fidelity import psnr, ssim
+from restorekit.priors.find import Prior
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.text.from_text import solver
-from restorekit.types import Problem, Restoration
 
 TASKS = (
     "average:factor=4@gaussian:0.01",

@@ -14,11 +14,11 @@ import torch
 from common import DATA, RESULTS, Pictures, archive, publish
 from torch.nn import functional as F
 
-from restorekit.bench.reconstruction import NOT_QUANTISED, QUANTISED, reconstruction
-from restorekit.bench.rows import Rows
-from restorekit.metrics import psnr
-from restorekit.priors.codec import Codec
-from restorekit.priors.library import load_codec
+from restorekit.bench.journal import Rows
+from restorekit.bench.priors.reconstruction import NOT_QUANTISED, QUANTISED, reconstruction
+from restorekit.metrics.fidelity import psnr
+from restorekit.priors.find import load_codec
+from restorekit.priors.networks.ivqvae import Codec
 from restorekit.training.config import Config, read_config
 from restorekit.training.loop import train
 

@@ -15,11 +15,11 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 
-from restorekit.bench.rows import markdown
+from restorekit.bench.journal import markdown
 from restorekit.files.kernel_files import read_kernel
 from restorekit.files.picture import read_picture, write_text
-from restorekit.metrics import luma
-from restorekit.priors.library import Prior, load_prior
+from restorekit.metrics.fidelity import luma
+from restorekit.priors.find import Prior, load_prior
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"

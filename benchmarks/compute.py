@@ -24,12 +24,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from restorekit.priors.checkpoint import save
-from restorekit.training.codec import CodecObjective
+from restorekit.priors.formats.checkpoint import save
 from restorekit.training.config import Config, FFTDModel, read_config
-from restorekit.training.objective import Objective
-from restorekit.training.objectives import objective_of
-from restorekit.training.pictures import Pictures
+from restorekit.training.data.cache import Pictures
+from restorekit.training.objectives.by_model import objective_of
+from restorekit.training.objectives.codec import CodecObjective
+from restorekit.training.objectives.objective import Objective
 
 BATCH = 4
 

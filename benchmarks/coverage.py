@@ -19,11 +19,11 @@ import torch
 from common import DATA, RESULTS, publish
 
 import restorekit
-from restorekit.bench.coverage import LEVEL, Drawn, Held, rows_of, run
-from restorekit.bench.coverage_table import HEADER, chosen, entries, judge, table
-from restorekit.bench.image_cases import Task
-from restorekit.bench.rows import Rows
-from restorekit.priors.library import load_prior
+from restorekit.bench.images.image_cases import Task
+from restorekit.bench.intervals.coverage import LEVEL, Drawn, Held, rows_of, run
+from restorekit.bench.intervals.coverage_table import HEADER, chosen, entries, judge, table
+from restorekit.bench.journal import Rows
+from restorekit.priors.find import load_prior
 from restorekit.scenes.process_memory import keep_freed_memory
 from restorekit.text.from_text import solver
 from restorekit.uncertainty.calibration import Calibration, Entry, beside

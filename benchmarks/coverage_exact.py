@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from common import publish
 
-from restorekit.bench.coverage import LEVEL
-from restorekit.bench.coverage_table import judge
-from restorekit.bench.image_cases import Task
-from restorekit.driver import restore
+from restorekit.bench.images.image_cases import Task
+from restorekit.bench.intervals.coverage import LEVEL
+from restorekit.bench.intervals.coverage_table import judge
+from restorekit.inference.driver import restore
 from restorekit.operators.base import LinearOperator
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.text.from_text import solver

@@ -15,8 +15,8 @@ import torch
 from classical import bm3d, nlm, tuned, tv
 from common import CLASSIC, RESULTS, centre, grey, load_labelled, picture_set, publish
 
-from restorekit.bench.rows import Rows
-from restorekit.metrics import psnr, ssim
+from restorekit.bench.journal import Rows
+from restorekit.metrics.fidelity import psnr, ssim
 
 SIGMAS = (0.05, 0.1, 0.2, 0.5)
 Method = Callable[[np.ndarray, float], np.ndarray]

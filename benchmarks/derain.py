@@ -18,15 +18,15 @@ import torch
 from common import DATA, RESULTS, centre, load_labelled, need_data, picture_set, publish
 from PIL import Image
 
-from restorekit.bench.rows import Rows
+from restorekit.bench.journal import Rows
 from restorekit.files.picture import read_picture
-from restorekit.metrics import luma, psnr, ssim
-from restorekit.rain.base import Directional
+from restorekit.inference.problem import Denoiser
+from restorekit.metrics.fidelity import luma, psnr, ssim
+from restorekit.rain.morphology import Directional
 from restorekit.rain.refine import PAPER, WEAK, Refinement
 from restorekit.rain.residue import PAPER_RESIDUE, WEAK_RESIDUE, Residue, rain_layer
 from restorekit.rain.streaks import Streaks, fallen
 from restorekit.solvers.ddnm import DDNMPlus
-from restorekit.types import Denoiser
 
 FIGURES = {"psnr_y": "PSNR Y", "ssim_y": "SSIM Y", "psnr": "PSNR RGB", "ssim": "SSIM RGB"}
 TUNED = (1, 2, 4, 6)  # what sigma and weight were chosen on

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from scipy import special
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
-from restorekit.bench.rows import Rows
+from restorekit.bench.journal import Rows
 from restorekit.despeckling.methods import Block, Classical, Diffusion
 from restorekit.despeckling.plan import Settings, plan
-from restorekit.metrics import coverage, psnr, ssim
-from restorekit.sar.classical import Boxcar, Lee, RefinedLee
+from restorekit.metrics.fidelity import coverage, psnr, ssim
+from restorekit.sar.filters import Boxcar, Lee, RefinedLee
 from restorekit.sar.speckle import SWATHS, draw
-from restorekit.training.data import log_intensity
+from restorekit.training.data.patches import log_intensity
 
 Array = NDArray[np.floating]
 LOOKS = (1, 4)

@@ -16,10 +16,10 @@ from common import RESULTS, archive, centre, grey, publish, training_pictures
 from despeckle import ARCHIVE_SEED, LOOKS, amplitude, draws, intensities, seen, speckled
 from numpy.typing import NDArray
 
-from restorekit.bench.rows import Rows
+from restorekit.bench.journal import Rows
 from restorekit.despeckling.methods import Diffusion
 from restorekit.despeckling.plan import Settings
-from restorekit.metrics import coverage, psnr
+from restorekit.metrics.fidelity import coverage, psnr
 from restorekit.sar.speckle import SWATHS
 
 Array = NDArray[np.floating]

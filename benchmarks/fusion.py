@@ -19,13 +19,13 @@ from PIL import Image
 
 from restorekit.despeckling.arrays import despeckled
 from restorekit.despeckling.plan import Settings
-from restorekit.driver import streams
-from restorekit.fusion import classical
-from restorekit.fusion.colour import recoloured
+from restorekit.fusion import baselines as classical
+from restorekit.fusion.joint import Diffusion, Map
+from restorekit.fusion.luminance import recoloured
 from restorekit.fusion.pair import Pair, Pairing
-from restorekit.fusion.quality import METRICS, evaluate
-from restorekit.fusion.sampling import Diffusion, Map
+from restorekit.fusion.scores import METRICS, evaluate
 from restorekit.fusion.selection import Sources
+from restorekit.inference.driver import streams
 
 TILES = ("282D_485L_3_3", "38D_378R_2_3", "433D_629L_3_1")
 CROP = 768

@@ -17,9 +17,9 @@ import torch
 from common import DATA, archive, publish
 from PIL import Image
 
-from restorekit.bench.evals import Evaluation
-from restorekit.priors.checkpoint import read_spec
-from restorekit.priors.library import find, load_prior
+from restorekit.bench.priors.evaluation import Evaluation
+from restorekit.priors.find import find, load_prior
+from restorekit.priors.formats.checkpoint import read_spec
 from restorekit.priors.prior import LatentPrior
 
 HEADER = (

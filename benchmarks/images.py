@@ -14,9 +14,9 @@ from statistics import fmean
 
 from common import DATA, HERE, RESULTS, machine, need_data
 
-from restorekit.bench.image_summary import Group, points, read
-from restorekit.bench.images import Images
-from restorekit.bench.rows import markdown
+from restorekit.bench.images.image_summary import Group, points, read
+from restorekit.bench.images.run_images import Images
+from restorekit.bench.journal import markdown
 from restorekit.files.picture import write_text
 from restorekit.report.plot import front, pareto
 from restorekit.tasks.defaults import TASKS

@@ -19,15 +19,15 @@ from common import RESULTS, classic, kernels, load_labelled, publish
 from scipy import ndimage
 from tasks import Case
 
-from restorekit.bench.rows import Rows
+from restorekit.bench.journal import Rows
+from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import gaussian, motion
-from restorekit.driver import restore
-from restorekit.likelihood import Gaussian
-from restorekit.metrics import psnr, ssim
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem
+from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.operators import FreeBlur, Identity
-from restorekit.solvers.corrected import KernelCorrection
 from restorekit.solvers.diffpir import HQS
-from restorekit.types import Denoiser, Problem
 
 SIGMA_Y, SIDE, MARGIN = 0.01, 128, 6
 LENGTH, DEGREES, WIDTH = 15.0, 30.0, 2.0

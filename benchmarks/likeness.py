@@ -19,8 +19,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from restorekit.metrics import rmse, ssim
-from restorekit.priors.perceptual import PriorDistance, gradient_distance
+from restorekit.metrics.fidelity import rmse, ssim
+from restorekit.priors.perception.likeness import PriorDistance, gradient_distance
 from restorekit.training.config import Loss
 
 Distance = Callable[[np.ndarray, np.ndarray], float]

@@ -23,13 +23,13 @@ from PIL import Image
 from scipy import ndimage
 from skimage import data
 
-from restorekit.bench.rows import Rows
+from restorekit.bench.journal import Rows
 from restorekit.blind.families import disc, motion
 from restorekit.cli.main import run
 from restorekit.files.picture import Picture
 from restorekit.files.picture import read_picture as read
 from restorekit.files.picture import write_picture as write
-from restorekit.metrics import psnr
+from restorekit.metrics.fidelity import psnr
 
 Array = np.ndarray
 SIDE, IN_LIGHT, IN_VALUES = 128, 0.003, 0.01  # pixels; noise

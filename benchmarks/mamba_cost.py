@@ -23,8 +23,8 @@ import torch
 from common import publish
 from mixers import Attention
 
-from restorekit.priors.library import Network, Precision, bf16_pays
-from restorekit.priors.pisdm import PISDM, PISDMConfig
+from restorekit.priors.find import Network, Precision, bf16_pays
+from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
 from restorekit.training.config import PISDMModel, read_config
 

@@ -21,16 +21,16 @@ from common import DATA, RESULTS, archive, centre, classic, load_labelled, publi
 from PIL import Image
 from scipy import ndimage
 
-from restorekit.bench.rows import Rows
-from restorekit.driver import restore
+from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture
-from restorekit.likelihood import Gaussian
-from restorekit.metrics import psnr
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem
+from restorekit.metrics.fidelity import psnr
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.operators import Identity, Inpaint
 from restorekit.solvers.diffpir import HQS
-from restorekit.types import Denoiser, Problem
 
 LEVELS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.12, 0.2)  # of which the best is chosen with the truth
 # One half of the pairs; `NoiseLevel.gain`, `usual` and `drawn` were chosen with both in sight.

@@ -17,11 +17,11 @@ from deepinv_loops import deepinv_loops
 from torch import Tensor, nn
 
 from restorekit import restore
-from restorekit.likelihood import Gaussian
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.schedule import log_uniform
 from restorekit.operators import BlockAverage, CircularBlur, Inpaint, LinearOperator, ReflectBlur
-from restorekit.schedule import log_uniform
 from restorekit.solvers import DDNM, DDRM, DPS, DiffPIR
-from restorekit.types import Problem, Solver
 
 SIGMA_Y = 0.05
 PLAN = {  # label -> solver, operator

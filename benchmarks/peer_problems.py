@@ -12,16 +12,16 @@ import torch
 from peer_sides import Draws, Side
 from torch import Tensor
 
-from restorekit.bench.exam_gaussian import GaussianExam
-from restorekit.bench.figures import Truth, distances, judge
-from restorekit.bench.posterior import Stream
-from restorekit.likelihood import Gaussian
-from restorekit.metrics import coverage, psnr, spread_skill, ssim
+from restorekit.bench.posterior.exam_gaussian import GaussianExam
+from restorekit.bench.posterior.figures import Truth, distances, judge
+from restorekit.bench.posterior.run_exam import Stream
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser
+from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 from restorekit.operators import BlockAverage, CircularBlur, Identity, Inpaint, SVDOperator
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.solvers.unconditional import SAMPLERS
+from restorekit.solvers.samplers import SAMPLERS
 from restorekit.text.kernels import kernel
-from restorekit.types import Denoiser
 
 STRIP = (1, 1, 16)
 STD, SIGMA_Y = 0.15, 0.03  # of the exact problems: pixels stay on [0, 1], 3.3 deviations, where deepinv clips x0

@@ -17,7 +17,7 @@ Table = tuple[str, Sequence[str], list[list[Any]]]
 NOTES = [
     (
         "Both sides get the same denoiser object, the same measurements, the same number of network calls and the same number of "
-        "samples, in single precision on one thread. deepinv is 0.5.0, through `restorekit/bench/peer_deepinv.py`; its guided samplers keep "
+        "samples, in single precision on one thread. deepinv is 0.5.0, through `restorekit/bench/peers/peer_deepinv.py`; its guided samplers keep "
         "their state in double precision, which is their default. Times are CPU times without the making of the operator; those "
         "of the exact problems are of batches of 2970 chains of 16 pixels, where the network costs next to nothing. The machine was "
         "busy with other work, and the same sampler differs by up to a quarter between rows: take time ratios with that."

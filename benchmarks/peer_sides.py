@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from restorekit.bench.peer_deepinv import Theirs, physics_of
-from restorekit.bench.posterior import Stream
-from restorekit.driver import Counted
-from restorekit.likelihood import Gaussian
+from restorekit.bench.peers.peer_deepinv import Theirs, physics_of
+from restorekit.bench.posterior.run_exam import Stream
+from restorekit.inference.driver import Counted
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem, Solver
 from restorekit.operators import SVDOperator
 from restorekit.solvers import DDRM, DPS, MMPS, DiffPIR, PiGDM
-from restorekit.types import Denoiser, Problem, Solver
 
 SHARES, SCALES = (0.1, 0.3, 1.0), (0.5, 1.0, 2.0)
 OURS: dict[str, dict[str, Solver]] = {  # at the settings that the package has without being told

@@ -2,7 +2,7 @@
 
 First on problems with exact posteriors (W2, bias, spread, coverage), then on photographs with a shipped prior. Rows go to
 results/peers_rows.csv and results/peers_picture_rows.csv as they come, so that a killed run goes on where it stopped;
-`--quick` is a smoke test and leaves nothing behind. How deepinv is called is in restorekit/bench/peer_deepinv.py; all
+`--quick` is a smoke test and leaves nothing behind. How deepinv is called is in restorekit/bench/peers/peer_deepinv.py; all
 libraries at their defaults are in `restorekit bench peers`.
 """
 
@@ -19,8 +19,8 @@ from peer_problems import EXACT, PICTURES, Narrow, exact_row, picture_row, tasks
 from peer_report import PROBLEMS, report
 from peer_sides import OUR_GRID, OURS, Side, ours, theirs
 
-from restorekit.bench.peer_deepinv import DEFAULT, GRID, OWN_CALLS
-from restorekit.bench.rows import Rows
+from restorekit.bench.journal import Rows
+from restorekit.bench.peers.peer_deepinv import DEFAULT, GRID, OWN_CALLS
 
 CALLS = (50, 200)
 KEYS = ("part", "problem", "method", "side", "kind", "calls")

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import torch
 from common import HERE, RESULTS, machine
 
-from restorekit.bench.exams import LEVELS, QUICK
-from restorekit.bench.posterior import FEW, FEWEST, FULL
-from restorekit.bench.rows import markdown
-from restorekit.bench.table import CONTROL, EXACT, KEYS, VALUES, current, run
+from restorekit.bench.journal import markdown
+from restorekit.bench.posterior.exam_table import CONTROL, EXACT, KEYS, VALUES, current, run
+from restorekit.bench.posterior.exams import LEVELS, QUICK
+from restorekit.bench.posterior.run_exam import FEW, FEWEST, FULL
 from restorekit.solvers import SOLVERS
 
 GAUSSIAN = ("denoise", "inpaint", "average", "blur", "dense")

@@ -11,11 +11,11 @@ from common import centre, classic, load_labelled, publish
 from tasks import Case, make, run_solver, solver_of
 from torch import Tensor
 
-from restorekit.metrics import psnr
-from restorekit.priors.checkpoint import load
-from restorekit.priors.library import find
+from restorekit.inference.problem import Denoiser
+from restorekit.metrics.fidelity import psnr
+from restorekit.priors.find import find
+from restorekit.priors.formats.checkpoint import load
 from restorekit.priors.precond import EDM
-from restorekit.types import Denoiser
 
 RUNS = {  # what is compared -> task, solver
     "denoise sigma 0.05, one call": ("denoise-0.05", "hqs:steps=1"),

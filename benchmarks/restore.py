@@ -14,11 +14,11 @@ from classical import bm3d, classical, methods, tuned
 from common import RESULTS, centre, load_labelled, picture_set, publish
 from tasks import TASKS, Case, cases, run_solver, solver_of
 
-from restorekit.bench.rows import Rows
-from restorekit.metrics import psnr, ssim
+from restorekit.bench.journal import Rows
+from restorekit.inference.problem import Denoiser
+from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.solvers import SOLVERS
 from restorekit.tasks.defaults import TASKS as CHOICES
-from restorekit.types import Denoiser
 
 SETS = ("kodak", "set5", "urban")
 

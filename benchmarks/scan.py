@@ -22,8 +22,8 @@ from mixers import HEAD, Attention, loop, parallel
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.priors.mamba2 import Mamba2
-from restorekit.priors.ssd import Backend, kernel, ssd_scan
+from restorekit.priors.networks.mamba2 import Mamba2
+from restorekit.priors.networks.scan import Backend, kernel, ssd_scan
 
 BATCH, WIDTH, STATES = 4, 256, 16
 LENGTHS = (256, 1024, 4096, 16384)

@@ -19,7 +19,7 @@ import numpy as np
 from common import DATA, RESULTS, publish
 from numpy.typing import NDArray
 
-from restorekit.bench.rows import Rows
+from restorekit.bench.journal import Rows
 from restorekit.despeckling.cost import Cost, cost
 from restorekit.despeckling.plan import Plan, Settings, plan
 from restorekit.files.picture import write_picture

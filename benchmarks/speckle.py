@@ -21,17 +21,17 @@ from common import RESULTS, Pictures, archive, centre, classic, grey, load_label
 from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
-from restorekit.bench.rows import Rows
-from restorekit.driver import restore
-from restorekit.likelihood import Gamma
-from restorekit.metrics import coverage, psnr, ssim
+from restorekit.bench.journal import Rows
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gamma
+from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.units import Units
+from restorekit.metrics.fidelity import coverage, psnr, ssim
 from restorekit.operators import Identity
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import Prior
+from restorekit.priors.find import Prior
+from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.text.from_text import solver
-from restorekit.training.data import log_intensity
-from restorekit.types import Denoiser, Problem
-from restorekit.units import Units
+from restorekit.training.data.patches import log_intensity
 
 SOLVERS = (
     ("hqs:first=0.3,lambda=0.07", 12, 1),

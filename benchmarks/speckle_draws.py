@@ -18,16 +18,16 @@ import torch
 from common import RESULTS, Pictures, archive, centre, grey, load_labelled, publish
 from speckle import amplitude, speckled
 
-from restorekit.bench.exam_pixels import speckle
-from restorekit.bench.posterior import FULL, measure
-from restorekit.bench.rows import Rows
-from restorekit.driver import restore
-from restorekit.likelihood import Gamma
-from restorekit.metrics import coverage, psnr
+from restorekit.bench.journal import Rows
+from restorekit.bench.posterior.exam_pixels import speckle
+from restorekit.bench.posterior.run_exam import FULL, measure
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gamma
+from restorekit.inference.problem import Problem
+from restorekit.metrics.fidelity import coverage, psnr
 from restorekit.operators import Identity
-from restorekit.priors.library import Prior
+from restorekit.priors.find import Prior
 from restorekit.text.from_text import solver
-from restorekit.types import Problem
 
 OLD = "sar-dps"  # the default of --samples before
 SOLVERS = (("ep", 30), (OLD, 13), ("quadrature:sampler=sde1", 50))  # levels

@@ -27,7 +27,7 @@ from scipy import ndimage, special
 from sentinel import tiles
 from skimage import data
 
-from restorekit.bench.rows import Rows
+from restorekit.bench.journal import Rows
 from restorekit.despeckling.plan import Settings, plan
 from restorekit.sar.speckle import SWATHS, draw
 from restorekit.sar.targets import Detector, Targets

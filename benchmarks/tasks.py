@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from common import kernels
 
-from restorekit.driver import restore
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gaussian
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem, Restoration, Solver
+from restorekit.inference.schedule import log_uniform
 from restorekit.operators import BlockAverage, Grey, Identity, Inpaint, LinearOperator, blur
-from restorekit.schedule import log_uniform
 from restorekit.solvers import SOLVERS
-from restorekit.types import Denoiser, Problem, Restoration, Solver
 
 TASKS: dict[str, float] = {  # name -> sigma_y
     "denoise-0.1": 0.1,

@@ -16,9 +16,9 @@ import torch
 from common import DATA, need_data, publish
 
 from restorekit.training.config import read_config
+from restorekit.training.data.cache import Pictures
 from restorekit.training.loop import Process, _batch, _begin, _descend
-from restorekit.training.objectives import objective_of
-from restorekit.training.pictures import Pictures
+from restorekit.training.objectives.by_model import objective_of
 from restorekit.training.watch import Watch
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

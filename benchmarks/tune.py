@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from common import RESULTS, centre, kernels, load_labelled, publish, training_pictures
 
-from restorekit.bench.image_cases import Task
-from restorekit.bench.tune import SIGN, Found, Score, Trial, Tuning, clear_gain, rows_of, with_ranges
+from restorekit.bench.images.image_cases import Task
+from restorekit.bench.search import SIGN, Found, Score, Trial, Tuning, clear_gain, rows_of, with_ranges
+from restorekit.inference.problem import Problem
 from restorekit.operators import blur
 from restorekit.text.spec import likelihood
-from restorekit.types import Problem
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from common import Pictures, centre, picture_set, prior_label, publish
 
-from restorekit.metrics import psnr
-from restorekit.priors.library import Prior, load_prior
+from restorekit.metrics.fidelity import psnr
+from restorekit.priors.find import Prior, load_prior
 
 SIGMAS = (0.05, 0.1, 0.2, 0.5)
 

@@ -13,7 +13,7 @@ from skimage import data
 
 from restorekit import Gaussian, Problem, load_prior, restore
 from restorekit.files.picture import write_picture
-from restorekit.metrics import coverage, psnr, spread_skill
+from restorekit.metrics.fidelity import coverage, psnr, spread_skill
 from restorekit.operators import Inpaint
 from restorekit.text.from_text import solver
 

@@ -14,16 +14,16 @@ import torch
 from scipy import ndimage
 from skimage import data
 
+from restorekit.blind.correction import KernelCorrection, with_kernel
 from restorekit.blind.families import motion
-from restorekit.driver import restore
 from restorekit.files.picture import Picture, write_picture
-from restorekit.likelihood import Gaussian
-from restorekit.metrics import psnr
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
+from restorekit.metrics.fidelity import psnr
 from restorekit.operators import FreeBlur
-from restorekit.priors.library import load_prior
+from restorekit.priors.find import load_prior
 from restorekit.solvers import HQS
-from restorekit.solvers.corrected import KernelCorrection, with_kernel
-from restorekit.types import Problem
 
 SIGMA_Y, SIDE, ROOM = 0.01, 128, 20  # noise; side of the picture; what is beyond its frame
 

@@ -11,7 +11,7 @@ from skimage import data
 from restorekit import Problem, load_prior, restore
 from restorekit.files.picture import write_picture
 from restorekit.interop.deepinv import import_deepinv, likelihood_from, measurement_from, operator_from
-from restorekit.metrics import psnr
+from restorekit.metrics.fidelity import psnr
 from restorekit.solvers import DiffPIR
 
 SHAPE = (3, 96, 96)

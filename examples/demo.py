@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from skimage import data, restoration
 
 from restorekit.files.picture import read_picture
-from restorekit.metrics import psnr, ssim
+from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.text.kernels import kernel
 
 BLUR, SIGMA = "motion:15:30", 0.02

@@ -14,7 +14,7 @@ import skimage.data
 
 from restorekit.cli.main import run
 from restorekit.files.picture import read_picture, write_picture
-from restorekit.metrics import psnr, ssim
+from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.rain.streaks import Streaks, fallen
 
 if __name__ == "__main__":

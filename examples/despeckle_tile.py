@@ -20,7 +20,7 @@ from restorekit.despeckling.plan import Settings, plan
 from restorekit.files.bands import Window, import_rasterio
 from restorekit.files.picture import write_picture
 from restorekit.sar.assessment import Wanted, assess
-from restorekit.sar.classical import FILTERS
+from restorekit.sar.filters import FILTERS
 from restorekit.sar.speckle import SWATHS, draw
 
 TILE = Path(os.environ.get("RESTOREKIT_DATA", "../shared/data")) / "sar" / "sentinel1" / "Ghana_53713_S1Hand.tif"

@@ -21,10 +21,10 @@ from skimage.transform import resize
 from torch import Tensor
 
 from restorekit import Gaussian, Problem, load_prior, restore
-from restorekit.likelihood import Gamma, Likelihood
-from restorekit.metrics import psnr
+from restorekit.inference.likelihood import Gamma, Likelihood
+from restorekit.metrics.fidelity import psnr
 from restorekit.operators import BlockAverage, Identity, Inpaint, Operator, blur
-from restorekit.priors.library import shipped
+from restorekit.priors.find import shipped
 from restorekit.priors.prior import LatentPrior
 from restorekit.text.from_text import solver
 from restorekit.text.kernels import kernel

@@ -17,11 +17,11 @@ import numpy as np
 
 from restorekit.cli.main import run
 from restorekit.files.picture import write_picture
-from restorekit.fusion.classical import mean
-from restorekit.fusion.colour import recoloured
+from restorekit.fusion.baselines import mean
+from restorekit.fusion.luminance import recoloured
 from restorekit.fusion.pair import Pair, Pairing
 from restorekit.fusion.prepare import despeckled
-from restorekit.fusion.quality import evaluate
+from restorekit.fusion.scores import evaluate
 
 DATA = Path(os.environ.get("RESTOREKIT_DATA", "../shared/data")) / "fusion" / "terramesh"
 TILE = "433D_629L_3_1.tif"

@@ -13,8 +13,9 @@ from skimage import data
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit import Gaussian, Problem, metrics, restore
+from restorekit import Gaussian, Problem, restore
 from restorekit.files.picture import write_picture
+from restorekit.metrics import fidelity
 from restorekit.operators import LinearOperator, check, report
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import DiffPIR
@@ -45,7 +46,7 @@ if __name__ == "__main__":
     result = restore(Problem(y, operator, noise), prior, DiffPIR(zeta=0.3, first=10.0), steps=30, samples=8)
 
     for name, picture in {"measured": y[0], "restored": result.mean}.items():
-        print(f"{name}: {metrics.psnr(picture.numpy(), truth[0].numpy()):.2f} dB")
+        print(f"{name}: {fidelity.psnr(picture.numpy(), truth[0].numpy()):.2f} dB")
     strip = torch.cat([truth[0], y[0] / (1 + operator.strength), result.mean], -1)
     write_picture("own_operator.png", strip.clamp(0, 1).numpy())
     print("own_operator.png: truth, measurement, restoration")

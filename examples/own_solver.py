@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from restorekit import Denoiser, Gaussian, Problem, Solver, Step, restore
+from restorekit.inference.problem import Rng
+from restorekit.inference.schedule import log_uniform
 from restorekit.operators import Inpaint
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.schedule import log_uniform
-from restorekit.types import Rng
 
 
 @dataclass(frozen=True, eq=False)

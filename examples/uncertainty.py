@@ -9,9 +9,9 @@ import torch
 
 from restorekit import Gaussian, Problem, restore
 from restorekit.files.picture import write_picture
+from restorekit.inference.schedule import log_uniform
 from restorekit.operators import Inpaint
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.schedule import log_uniform
 from restorekit.solvers import MMPS
 
 SHAPE, SIGMA_Y, SAMPLES = (1, 24, 24), 0.02, 40

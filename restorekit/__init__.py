@@ -12,27 +12,27 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 __version__ = "0.1.0"
 
 _HOME = {
-    "Problem": "types",
-    "Restoration": "types",
-    "Solver": "types",
-    "Denoiser": "types",
-    "Step": "types",
-    "Gaussian": "likelihood",
-    "Poisson": "likelihood",
-    "Gamma": "likelihood",
-    "Joint": "likelihood",
-    "restore": "driver",
-    "load_prior": "priors.library",
+    "Problem": "inference.problem",
+    "Restoration": "inference.problem",
+    "Solver": "inference.problem",
+    "Denoiser": "inference.problem",
+    "Step": "inference.problem",
+    "Gaussian": "inference.likelihood",
+    "Poisson": "inference.likelihood",
+    "Gamma": "inference.likelihood",
+    "Joint": "inference.likelihood",
+    "restore": "inference.driver",
+    "load_prior": "priors.find",
     "BadInput": "errors",
     "Unsupported": "errors",
 }
 
 if TYPE_CHECKING:
-    from restorekit.driver import restore
     from restorekit.errors import BadInput, Unsupported
-    from restorekit.likelihood import Gamma, Gaussian, Joint, Poisson
-    from restorekit.priors.library import load_prior
-    from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
+    from restorekit.inference.driver import restore
+    from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Poisson
+    from restorekit.inference.problem import Denoiser, Problem, Restoration, Solver, Step
+    from restorekit.priors.find import load_prior
 
 __all__ = [
     "BadInput",

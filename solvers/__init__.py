@@ -1,5 +1,6 @@
 """Posterior samplers and optimisers. A solver is a frozen dataclass whose call is a generator of `Step`s."""
 
+from restorekit.inference.problem import Solver
 from restorekit.solvers.daps import DAPS
 from restorekit.solvers.ddnm import DDNM, DDNMPlus
 from restorekit.solvers.ddrm import DDRM
@@ -25,7 +26,6 @@ from restorekit.solvers.smc import SMC
 from restorekit.solvers.snips import SNIPS
 from restorekit.solvers.tmpd import TMPD
 from restorekit.solvers.vds import VDS
-from restorekit.types import Solver
 
 SOLVERS: dict[str, type[Solver]] = {
     "daps": DAPS,

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from restorekit.likelihood import Gaussian
-from restorekit.schedule import karras, log_uniform
-from restorekit.solvers.conditional import conditional, updated
-from restorekit.solvers.unconditional import DDIM, DDPM
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import karras, log_uniform
+from restorekit.solvers.parts.conditional import conditional, updated
+from restorekit.solvers.samplers import DDIM, DDPM
 
 PUBLISHED_TAU = 0.005  # 0.01 on [-1, 1]
 PUBLISHED_LAST = 0.005  # where its flow ends, as small

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.schedule import vp_uniform
-from restorekit.solvers.spectral import Spectrum, ancestral, check_eta
-from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
+from restorekit.solvers.parts.spectral import Spectrum, ancestral, check_eta
 
 
 def refuse_amplified_noise(problem: Problem, solver: str) -> None:

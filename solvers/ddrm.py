@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import vp_uniform
-from restorekit.solvers.spectral import Spectrum, ancestral, check_eta
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
+from restorekit.solvers.parts.spectral import Spectrum, ancestral, check_eta
 
 
 @dataclass(frozen=True, eq=False)

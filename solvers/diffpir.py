@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import log_uniform, vp_quadratic
 from restorekit.operators.diagonal import Identity
-from restorekit.schedule import log_uniform, vp_quadratic
-from restorekit.solvers.data_step import check_data_step, data_step
-from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.parts.data_step import check_data_step, data_step
 
 PUBLISHED = (0.25, 0.1, 100.0)  # lambda (its 1 in mixed units), zeta for blur, the first of its levels
 

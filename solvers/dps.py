@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gaussian
-from restorekit.schedule import vp_uniform
-from restorekit.solvers.gains import refuse_uneven
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
+from restorekit.solvers.parts.gains import refuse_uneven
 
 STIFF = 0.008  # noise below which the limit binds so often that more steps are needed, up to four times as many
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import vp_uniform
-from restorekit.solvers.gains import refuse_uneven
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
+from restorekit.solvers.parts.gains import refuse_uneven
 
 PUBLISHED_RATE = 0.2
 

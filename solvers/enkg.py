@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from restorekit.schedule import karras, log_uniform
-from restorekit.solvers.data_step import working_residual
-from restorekit.solvers.unconditional import DDIM, SDE
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import karras, log_uniform
+from restorekit.solvers.parts.data_step import working_residual
+from restorekit.solvers.samplers import DDIM, SDE
 
 UPDATES, LENGTH, IDLE = (
     2,

@@ -27,15 +27,15 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Likelihood
+from restorekit.inference.likelihood import Likelihood
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
 from restorekit.operators.diagonal import Identity
-from restorekit.schedule import log_uniform
-from restorekit.solvers.data_step import gaussian
 from restorekit.solvers.mmps import System
+from restorekit.solvers.parts.data_step import gaussian
 from restorekit.solvers.quadrature import row_norms
-from restorekit.solvers.unconditional import named
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.samplers import named
 
 NODES = 16  # of Gauss and Hermite, about the mode
 TOLERANCE = 0.01  # of the conjugate residuals

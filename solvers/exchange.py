@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import log_uniform
-from restorekit.solvers.conditional import conditional
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import log_uniform
+from restorekit.solvers.parts.conditional import conditional
+from restorekit.solvers.samplers import SDE
 from restorekit.solvers.smc import uniform
-from restorekit.solvers.unconditional import SDE
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 
 @dataclass(frozen=True, eq=False)

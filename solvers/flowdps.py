@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
 
 SHIFT = 4.0  # published: t becomes 4 t / (1 + 3 t)
 

@@ -22,9 +22,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
 from restorekit.operators.base import LinearOperator
-from restorekit.schedule import vp_uniform
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 PUBLISHED = 80000 / (3 * 400 * 600)  # guidance scale over the values of a picture
 

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.schedule import vp_uniform
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
 from restorekit.solvers.ddnm import refuse_amplified_noise
-from restorekit.solvers.spectral import Spectrum, check_eta
-from restorekit.solvers.unconditional import reverse
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.parts.spectral import Spectrum, check_eta
+from restorekit.solvers.samplers import reverse
 
 CLEAN = 1e-3  # noise of a measurement that counts as clean, in the unit of the picture
 

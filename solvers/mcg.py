@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import vp_uniform
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
 from restorekit.solvers.ddnm import refuse_amplified_noise
-from restorekit.solvers.unconditional import reverse
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.samplers import reverse
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.likelihood import Gaussian
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
-from restorekit.schedule import log_uniform
-from restorekit.solvers.data_step import gaussian, working_residual
-from restorekit.solvers.unconditional import named
-from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.parts.data_step import gaussian, working_residual
+from restorekit.solvers.samplers import named
 
 ROUGHLY = 1e-2  # to which the preconditioner is solved where it has no closed form
 STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditioner sees: beyond is rounding

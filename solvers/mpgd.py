@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gaussian
-from restorekit.schedule import vp_uniform
-from restorekit.solvers.gains import refuse_uneven
-from restorekit.solvers.spectral import check_eta
-from restorekit.solvers.unconditional import reverse
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
+from restorekit.solvers.parts.gains import refuse_uneven
+from restorekit.solvers.parts.spectral import check_eta
+from restorekit.solvers.samplers import reverse
 
 PUBLISHED = 4.0  # the published scale at 100 levels, on [-1, 1]
 

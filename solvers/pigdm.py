@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
 from restorekit.operators.base import near
-from restorekit.schedule import vp_uniform
-from restorekit.solvers.gains import coherence
-from restorekit.solvers.unconditional import Sampler, named, reverse
-from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.parts.gains import coherence
+from restorekit.solvers.samplers import Sampler, named, reverse
 
 # At noise below this, and behind means of 4x4 pixels and more, samples of correlated priors spread more than 1.3 times as widely as
 # the exact posterior; behind means of 2x2 they do not (tests/test_noise_levels.py).

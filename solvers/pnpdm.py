@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.likelihood import Gaussian
-from restorekit.schedule import log_uniform
-from restorekit.solvers.conditional import conditional
-from restorekit.solvers.unconditional import SDE
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import log_uniform
+from restorekit.solvers.parts.conditional import conditional
+from restorekit.solvers.samplers import SDE
 
 FALLING = 35  # of the 100 rounds of the paper; 5 * 0.9^34 is below 0.15
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import log_uniform
+from restorekit.inference.problem import LEAST, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import log_uniform
 from restorekit.solvers.flowdps import flow_time
-from restorekit.types import LEAST, Denoiser, Problem, Rng, Solver, Step
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gaussian
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
 from restorekit.operators.base import LinearOperator
-from restorekit.solvers.unconditional import named
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.samplers import named
 
 
 def row_norms(operator: LinearOperator, like: Tensor, probes: int = 32) -> Tensor:

@@ -21,13 +21,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.likelihood import Gaussian
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.diagonal import Identity
-from restorekit.schedule import log_uniform
-from restorekit.solvers.data_step import gaussian, working_residual
-from restorekit.solvers.unconditional import named
-from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.parts.data_step import gaussian, working_residual
+from restorekit.solvers.samplers import named
 
 SPREAD = 0.25  # of pictures on [0, 1], and of what `units.py` makes of others
 

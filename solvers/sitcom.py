@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
 from restorekit.operators.diagonal import Inpaint
-from restorekit.schedule import vp_uniform
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 
 def values(problem: Problem) -> float:

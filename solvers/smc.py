@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
 
 
 def systematic(weights: Tensor, u: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.schedule import log_uniform
-from restorekit.solvers.spectral import Spectrum
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import log_uniform
+from restorekit.solvers.parts.spectral import Spectrum
 
 PUBLISHED = (5, 0.033)  # inner, c
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import vp_uniform
 from restorekit.operators.base import SVDOperator
-from restorekit.schedule import vp_uniform
-from restorekit.solvers.gains import refuse_uneven
-from restorekit.solvers.unconditional import Sampler, named
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.parts.gains import refuse_uneven
+from restorekit.solvers.samplers import Sampler, named
 
 
 @dataclass(frozen=True, eq=False)

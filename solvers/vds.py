@@ -23,10 +23,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.schedule import log_uniform, vp_uniform
 from restorekit.operators import LinearOperator
-from restorekit.schedule import log_uniform, vp_uniform
-from restorekit.solvers.data_step import data_step, gaussian
-from restorekit.types import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.solvers.parts.data_step import data_step, gaussian
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.bench.exam_gaussian import GaussianExam
-from restorekit.bench.posterior import Stream
+from restorekit.bench.posterior.exam_gaussian import GaussianExam
+from restorekit.bench.posterior.run_exam import Stream
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 from tests.cases import gaussian
 
 SHAPE = (1, 12, 12)

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
-from restorekit.priors import checkpoint, filetypes
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import load_prior
-from restorekit.priors.unet import UNetConfig
+from restorekit.priors.find import load_prior
+from restorekit.priors.formats import checkpoint
+from restorekit.priors.formats import sniff as filetypes
+from restorekit.priors.formats.checkpoint import PriorSpec
+from restorekit.priors.networks.unet import UNetConfig
 from tests.test_unet import random_unet
 
 TINY = UNetConfig((1, 3), (4, 6), embed=8)

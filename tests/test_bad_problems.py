@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.driver import restore
 from restorekit.errors import BadInput, Unsupported
-from restorekit.likelihood import Gaussian, Likelihood, Poisson
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
+from restorekit.inference.problem import Problem, Solver
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import DPS, HQS, SOLVERS, DiffPIR
-from restorekit.types import Problem, Solver
 from tests.cases import peaked
 
 SHAPE = (1, 8, 8)

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.bench.exam import Exam
-from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
-from restorekit.bench.exam_mixture import Mixture, Ring
-from restorekit.bench.exam_pixels import speckle
-from restorekit.bench.exams import LEVELS, cells
-from restorekit.bench.figures import BINS, Figure, Figures, Truth, distances, judge
-from restorekit.bench.posterior import CONTROL_LEVELS, FULL, Size, drawn, exact_score, measure
+from restorekit.bench.posterior.exam import Exam
+from restorekit.bench.posterior.exam_gaussian import OPERATORS, PRIORS, GaussianExam
+from restorekit.bench.posterior.exam_mixture import Mixture, Ring
+from restorekit.bench.posterior.exam_pixels import speckle
+from restorekit.bench.posterior.exams import LEVELS, cells
+from restorekit.bench.posterior.figures import BINS, Figure, Figures, Truth, distances, judge
+from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, FULL, Size, drawn, exact_score, measure
 from restorekit.errors import BadInput
+from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
 from restorekit.solvers import DDRM, DPS, HQS, MMPS, SMC, SOLVERS, Exchange, PnPDM, Quadrature
-from restorekit.types import Denoiser, Problem, Rng, Solver, Step
 
 KINDS = {
     "inpaint": lambda: GaussianExam(OPERATORS["inpaint"](), 0.02, PRIORS["random"]()),

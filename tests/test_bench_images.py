@@ -24,18 +24,18 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
-from restorekit.bench.image_cases import Clean, Task, clean_pictures
-from restorekit.bench.image_plan import steps_within
-from restorekit.bench.image_rows import KEYS
-from restorekit.bench.image_summary import groups, points, read
-from restorekit.bench.images import Images
+from restorekit.bench.images.image_cases import Clean, Task, clean_pictures
+from restorekit.bench.images.image_plan import steps_within
+from restorekit.bench.images.image_rows import KEYS
+from restorekit.bench.images.image_summary import groups, points, read
+from restorekit.bench.images.run_images import Images
 from restorekit.cli.main import run
-from restorekit.driver import restore
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture
-from restorekit.metrics import coverage, psnr, spread_skill, ssim
-from restorekit.priors.library import load_prior
-from restorekit.priors.perceptual import PriorDistance
+from restorekit.inference.driver import restore
+from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
+from restorekit.priors.find import load_prior
+from restorekit.priors.perception.likeness import PriorDistance
 from restorekit.text.from_text import solver
 from tests.reports import Reader
 
@@ -210,7 +210,7 @@ def test_what_refuses_or_does_not_fit_is_listed_with_its_reason(photos: Path, tm
 def test_a_run_that_diverges_has_a_row_that_says_so(photos: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.py"
     own.write_text(
-        "from dataclasses import dataclass\nfrom restorekit.types import Solver, Step\n"
+        "from dataclasses import dataclass\nfrom restorekit.inference.problem import Solver, Step\n"
         "@dataclass(frozen=True, eq=False)\nclass Bad(Solver):\n"
         "    def __call__(self, problem, denoise, sigmas, x, rng):\n"
         "        yield Step(x / 0, x, sigmas[0])\n"

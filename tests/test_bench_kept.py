@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from restorekit.bench.table import CONTROL, EXACT, current
+from restorekit.bench.posterior.exam_table import CONTROL, EXACT, current
 from restorekit.solvers import SOLVERS
 
 ROOT = Path(__file__).parents[1]

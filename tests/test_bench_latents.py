@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from restorekit.bench.image_cases import Task
-from restorekit.bench.image_summary import points, read
-from restorekit.driver import restore
+from restorekit.bench.images.image_cases import Task
+from restorekit.bench.images.image_summary import points, read
 from restorekit.files.picture import read_picture
-from restorekit.metrics import psnr
-from restorekit.priors.library import load_prior
+from restorekit.inference.driver import restore
+from restorekit.metrics.fidelity import psnr
+from restorekit.priors.find import load_prior
 from restorekit.priors.prior import LatentPrior
 from restorekit.text.from_text import solver
 from tests.test_bench_images import PHOTO

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.bench import memory
-from restorekit.bench.image_sets import ENOUGH, SetDistance
-from restorekit.bench.images import Images
-from restorekit.bench.processes import Lost, share
-from restorekit.bench.rows import Rows, alone
+from restorekit.bench.images.image_sets import ENOUGH, SetDistance
+from restorekit.bench.images.run_images import Images
+from restorekit.bench.journal import Rows, alone
+from restorekit.bench.workers import Lost, share
 from restorekit.errors import BadInput
-from restorekit.priors.perceptual import BACKBONES, lpips
+from restorekit.priors.perception.likeness import BACKBONES, lpips
 from tests.chromium import BINARY, browser
 from tests.jobs import maker
 from tests.test_bench_images import bench, folder
@@ -137,7 +137,7 @@ def test_a_network_of_another_shape_is_refused(tmp_path: Path, network: Path) ->
 
 @pytest.mark.slow
 def test_lpips_takes_weights_that_are_here_and_downloads_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from restorekit.priors.foreign.vision import mend_torchvision
+    from restorekit.priors.perception.vision import mend_torchvision
 
     mend_torchvision()
     from torchvision.models import squeezenet1_1

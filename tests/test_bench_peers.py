@@ -13,24 +13,24 @@ import skimage.data
 import torch
 from PIL import Image
 
-from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
-from restorekit.bench.exam_pixels import speckle
-from restorekit.bench.peer_list import PEERS, ours, peer
-from restorekit.bench.peer_rows import KEYS, VALUES, in_exam
-from restorekit.bench.peers import Peers
-from restorekit.bench.posterior import Passes, Size
+from restorekit.bench.peers.peer_list import PEERS, ours, peer
+from restorekit.bench.peers.peer_rows import KEYS, VALUES, in_exam
+from restorekit.bench.peers.run_peers import Peers
+from restorekit.bench.posterior.exam_gaussian import OPERATORS, PRIORS, GaussianExam
+from restorekit.bench.posterior.exam_pixels import speckle
+from restorekit.bench.posterior.run_exam import Passes, Size
 from restorekit.cli.main import run
 from restorekit.errors import BadInput, Unsupported
-from restorekit.likelihood import Gaussian, Poisson
+from restorekit.inference.likelihood import Gaussian, Poisson
+from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
-from restorekit.types import Problem
 from tests.reports import Reader
 
 FAKES = """
 from dataclasses import dataclass
 import torch
-from restorekit.bench.exam_gaussian import GaussianExam
-from restorekit.bench.peer import Peer
+from restorekit.bench.posterior.exam_gaussian import GaussianExam
+from restorekit.bench.peers.peer import Peer
 from restorekit.errors import Unsupported
 
 class Base(Peer):
@@ -84,7 +84,7 @@ class Bare(Base):
 
 @pytest.fixture
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr("restorekit.bench.peers.FEW", Size(2, 19))
+    monkeypatch.setattr("restorekit.bench.peers.run_peers.FEW", Size(2, 19))
     path = tmp_path / "fakes.py"
     path.write_text(FAKES)
     return str(path)

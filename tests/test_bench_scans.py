@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.bench.rows import Rows
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import load_prior
+from restorekit.bench.journal import Rows
+from restorekit.priors.find import load_prior
+from restorekit.priors.formats.checkpoint import PriorSpec
+from restorekit.priors.networks.scan import ssd_scan
 from restorekit.priors.prior import Prior
-from restorekit.priors.ssd import ssd_scan
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from restorekit.bench.figures import BINS
-from restorekit.bench.posterior import Size, exact_score
-from restorekit.bench.rows import latex, uncertain
-from restorekit.bench.table import CONTROL, EXACT, VALUES, bars, run
+from restorekit.bench.journal import latex, uncertain
+from restorekit.bench.posterior.exam_table import CONTROL, EXACT, VALUES, bars, run
+from restorekit.bench.posterior.figures import BINS
+from restorekit.bench.posterior.run_exam import Size, exact_score
 from restorekit.cli.main import run as command
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gaussian
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
 from restorekit.solvers import SOLVERS
-from restorekit.types import Problem
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,10 @@ ASKED = (["ddrm", "hqs"], ["ring", "speckle-16"], [5], True, 0)
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes and levels with which only the making of the table is tested."""
-    monkeypatch.setattr("restorekit.bench.posterior.FEW", Size(2, 19))
-    monkeypatch.setattr("restorekit.bench.table.exact_score", lambda e, y, n, seed: exact_score(e, y, n, seed, 12))
+    monkeypatch.setattr("restorekit.bench.posterior.run_exam.FEW", Size(2, 19))
+    monkeypatch.setattr(
+        "restorekit.bench.posterior.exam_table.exact_score", lambda e, y, n, seed: exact_score(e, y, n, seed, 12)
+    )
 
 
 @pytest.mark.usefixtures("quick")
@@ -105,11 +107,11 @@ def test_rows_of_other_settings_go(tmp_path: Path) -> None:
 OWN = """
 from dataclasses import dataclass
 import torch
-from restorekit.bench.exams import Exam
-from restorekit.likelihood import Gaussian
+from restorekit.bench.posterior.exams import Exam
+from restorekit.inference.likelihood import Gaussian
 from restorekit.operators import Identity
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.types import Problem
+from restorekit.inference.problem import Problem
 
 class Base(Exam):
     prior = GaussianPrior.smooth((1, 2, 3))
@@ -198,7 +200,7 @@ def test_the_exam_on_the_page_runs(tmp_path: Path) -> None:
 def test_a_solver_that_fails_does_not_stop_the_table(tmp_path: Path) -> None:
     path = tmp_path / "bad.py"
     path.write_text(
-        "from dataclasses import dataclass\nfrom restorekit.types import Solver\n@dataclass(frozen=True, eq=False)\n"
+        "from dataclasses import dataclass\nfrom restorekit.inference.problem import Solver\n@dataclass(frozen=True, eq=False)\n"
         "class Bad(Solver):\n    def __call__(self, problem, denoise, sigmas, x, rng, /):\n        raise KeyError('w')\n"
     )
     text = run([f"{path}:Bad", "hqs"], ["ring"], [5], True, 0, tmp_path, None, [0.1])
@@ -207,7 +209,7 @@ def test_a_solver_that_fails_does_not_stop_the_table(tmp_path: Path) -> None:
 
 
 def test_every_solver_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    from restorekit.bench.shipped import calibration
+    from restorekit.bench.posterior.shipped import calibration
 
     measured = calibration()
     refused = {"ep", "quadrature"} | {

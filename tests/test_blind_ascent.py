@@ -9,14 +9,14 @@ from scipy import ndimage
 from skimage import data
 
 from restorekit.blind.ascent import FRESH, LENGTH, TURN, Ascent, correlations
+from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.drawn import blurred
 from restorekit.blind.families import gaussian, motion
 from restorekit.blind.stretch import Frame
-from restorekit.likelihood import Gaussian
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
 from restorekit.operators import FreeBlur
-from restorekit.priors.library import load_prior
-from restorekit.solvers.corrected import KernelCorrection
-from restorekit.types import Problem
+from restorekit.priors.find import load_prior
 
 SIDE, SIGMA_Y = 30, 0.02
 FRAME = Frame(np.pad(motion(7, 20), 1))

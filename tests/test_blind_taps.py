@@ -10,18 +10,18 @@ import torch
 from scipy import ndimage
 from skimage import data
 
+from restorekit.blind.correction import Corrected, KernelCorrection, checked, room, rough_part, trimmed, with_kernel
 from restorekit.blind.drawn import blurred
 from restorekit.blind.families import gaussian, motion
 from restorekit.blind.gibbs import Gibbs
 from restorekit.blind.taps import Modes, Regression, Taps, unseen
-from restorekit.driver import restore
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gaussian, Poisson
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian, Poisson
+from restorekit.inference.problem import Problem, Solver
 from restorekit.operators import FreeBlur, Identity, blur
-from restorekit.priors.library import load_prior
+from restorekit.priors.find import load_prior
 from restorekit.solvers import HQS, MMPS, DiffPIR
-from restorekit.solvers.corrected import Corrected, KernelCorrection, checked, room, rough_part, trimmed, with_kernel
-from restorekit.types import Problem, Solver
 
 KERNEL = np.array([[0.0, 0.1, 0.0], [0.1, 0.5, 0.1], [0.0, 0.1, 0.1]])
 SIZE, SIGMA_Y, ERROR = (12, 13), 0.05, 0.3

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.priors.cascade import Cascade, down, relay_level, up
-from restorekit.training.infomax import START, Critic, kappa_at, scale_loss
+from restorekit.training.objectives.infomax import START, Critic, kappa_at, scale_loss
 from tests.test_pisdm import pictures, random_net
 
 # --- the cascade ---

@@ -14,8 +14,8 @@ from PIL import Image
 
 from restorekit.cli.main import run
 from restorekit.files.picture import read_picture, sha256
-from restorekit.metrics import psnr
-from restorekit.priors.library import load_prior
+from restorekit.metrics.fidelity import psnr
+from restorekit.priors.find import load_prior
 
 PHOTO = skimage.data.astronaut()
 
@@ -340,11 +340,11 @@ def test_an_interrupted_training_promises_what_it_can_keep(
         return capsys.readouterr().err
 
     with monkeypatch.context() as patch:
-        patch.setattr("restorekit.training.pictures.rgb8", stop)
+        patch.setattr("restorekit.training.data.cache.rgb8", stop)
         assert told() == "restorekit: stopped; no checkpoint yet, so begin again without --resume\n"
     go(*command)
     capsys.readouterr()
-    monkeypatch.setattr("restorekit.training.data.Patches.batch", stop)
+    monkeypatch.setattr("restorekit.training.data.patches.Patches.batch", stop)
     assert told("--resume", "--set", "optim.steps=2") == (
         "restorekit: stopped; --resume goes on from the last checkpoint\n"
     )

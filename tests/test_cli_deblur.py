@@ -13,11 +13,11 @@ from scipy import ndimage
 from scipy.io import savemat
 from skimage import data
 
+from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import gaussian, motion
 from restorekit.files.kernel_files import read_kernel
 from restorekit.files.picture import sha256
-from restorekit.metrics import psnr
-from restorekit.solvers.corrected import KernelCorrection
+from restorekit.metrics.fidelity import psnr
 from tests.fields import go, refused
 
 FAST = ("--prior", "natural-fast", "--noise", "gaussian:0.01")

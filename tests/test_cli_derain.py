@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from restorekit.files.picture import read_picture, sha256, write_picture
-from restorekit.metrics import luma, psnr
+from restorekit.metrics.fidelity import luma, psnr
 from restorekit.rain.streaks import Streaks, fallen
 from tests.fields import go, refused
 

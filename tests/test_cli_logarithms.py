@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from restorekit.cli.main import run
-from restorekit.likelihood import Gamma
-from restorekit.metrics import luma, psnr
+from restorekit.inference.likelihood import Gamma
+from restorekit.metrics.fidelity import luma, psnr
 from tests.test_cli import go
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from restorekit.cli.main import run
 from restorekit.sar.assessment import Wanted, assess
-from restorekit.sar.classical import Lee
+from restorekit.sar.filters import Lee
 from restorekit.sar.speckle import draw
 from tests.scenes import write_tiff
 

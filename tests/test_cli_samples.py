@@ -18,14 +18,14 @@ from typer.testing import CliRunner, Result
 
 from restorekit import operators as ops
 from restorekit.cli.main import app
-from restorekit.driver import restore
 from restorekit.files.picture import Picture, read_picture, read_values, write_picture
-from restorekit.likelihood import Gaussian
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.priors.library import load_prior, shipped
+from restorekit.priors.find import load_prior, shipped
 from restorekit.solvers import SOLVERS
 from restorekit.tasks import error_bars
-from restorekit.types import Problem
 from restorekit.uncertainty.calibration import Conditions, beside, solver_key
 from restorekit.uncertainty.interval import student
 from tests.cases import peaked

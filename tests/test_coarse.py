@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.driver import other_stage, restore
 from restorekit.errors import BadInput, Unsupported
-from restorekit.likelihood import Gaussian
+from restorekit.inference.driver import other_stage, restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem, Rng, Step
+from restorekit.inference.schedule import below
 from restorekit.priors.cascade import Cascade, down, up
-from restorekit.schedule import below
 from restorekit.tasks.coarse import enlarge_to, reduced, restore_from_coarse
 from restorekit.text.from_text import solver
-from restorekit.types import Problem, Rng, Step
 
 SHAPE, MEAN, SPREAD = (1, 8, 12), 0.5, 0.2
 

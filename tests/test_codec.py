@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.bench.reconstruction import reconstruction
+from restorekit.bench.priors.reconstruction import reconstruction
 from restorekit.errors import BadInput
-from restorekit.metrics import psnr, ssim
-from restorekit.priors import codebook
-from restorekit.priors.checkpoint import PriorSpec, load, save
-from restorekit.priors.codebook import Codebook, perplexity
-from restorekit.priors.codec import Attention, Codec, CodecConfig, CodecNet, reconstruct
-from restorekit.priors.library import load_codec, load_prior, shipped
+from restorekit.metrics.fidelity import psnr, ssim
+from restorekit.priors.find import load_codec, load_prior, shipped
+from restorekit.priors.formats.checkpoint import PriorSpec, load, save
+from restorekit.priors.networks import codebook
+from restorekit.priors.networks.codebook import Codebook, perplexity
+from restorekit.priors.networks.ivqvae import Attention, Codec, CodecConfig, CodecNet, reconstruct
 
 F64 = torch.float64
 SMALL = CodecConfig((1, 3), width=4, multipliers=(1, 2), blocks=1, attention=4, side=16, codes=8)

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import read_spec
-from restorekit.priors.library import load_codec
-from restorekit.priors.perceptual import PriorDistance, gradient_distance
-from restorekit.training.adversary import MOST, Discriminator, balance, fooling, judging
-from restorekit.training.codec import CodecObjective
+from restorekit.priors.find import load_codec
+from restorekit.priors.formats.checkpoint import read_spec
+from restorekit.priors.perception.likeness import PriorDistance, gradient_distance
 from restorekit.training.config import Config, read_config
+from restorekit.training.data.cache import Pictures
 from restorekit.training.loop import train
-from restorekit.training.objectives import objective_of
-from restorekit.training.pictures import Pictures
+from restorekit.training.objectives.adversary import MOST, Discriminator, balance, fooling, judging
+from restorekit.training.objectives.by_model import objective_of
+from restorekit.training.objectives.codec import CodecObjective
 from tests.training_runs import changed, interrupt, read_log, same_weights, weights
 
 TINY = """

@@ -14,8 +14,8 @@ from PIL import Image
 
 from restorekit.cli.progress import Watch
 from restorekit.files.picture import read_picture, sha256, write_picture
-from restorekit.metrics import psnr
-from restorekit.types import Step
+from restorekit.inference.problem import Step
+from restorekit.metrics.fidelity import psnr
 from tests.reports import Reader
 from tests.test_cli import go, measure, photo
 from tests.test_report import decoded
@@ -164,7 +164,7 @@ def test_a_solver_that_diverges_is_reported_and_the_others_go_on(
         """
 from dataclasses import dataclass
 from restorekit.solvers import DiffPIR
-from restorekit.types import Step
+from restorekit.inference.problem import Step
 
 @dataclass(frozen=True, eq=False)
 class Wild(DiffPIR):

@@ -15,11 +15,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from restorekit.bench.eval_pictures import PictureSet
+from restorekit.bench.priors.eval_pictures import PictureSet
 from restorekit.errors import BadInput
 from restorekit.files import codecs
-from restorekit.training.decoding import rgb8
-from restorekit.training.pictures import Pictures
+from restorekit.training.data.cache import Pictures
+from restorekit.training.data.decoding import rgb8
 from tests.io_files import stored_png16
 
 H, W = np.indices((24, 20))

@@ -13,7 +13,7 @@ from restorekit.despeckling.arrays import despeckled
 from restorekit.despeckling.methods import Block
 from restorekit.despeckling.plan import Settings, plan
 from restorekit.errors import BadInput
-from restorekit.metrics import coverage
+from restorekit.metrics.fidelity import coverage
 from restorekit.sar.speckle import SWATHS, draw
 from tests.scenes import speckled
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.driver import restore
 from restorekit.files.picture import read_picture, write_picture
-from restorekit.likelihood import Gaussian, Poisson
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian, Poisson
+from restorekit.inference.problem import Problem
 from restorekit.operators import Operator
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import EnKG
 from restorekit.solvers.enkg import kalman
-from restorekit.types import Problem
 from tests.foreign import go
 from tests.oracle import Stream
 

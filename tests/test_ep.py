@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.bench.exam_pixels import speckle
-from restorekit.bench.posterior import Size, Stream, measure
-from restorekit.driver import restore
+from restorekit.bench.posterior.exam_pixels import speckle
+from restorekit.bench.posterior.run_exam import Size, Stream, measure
 from restorekit.errors import BadInput
-from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson, Tempered
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson, Tempered
+from restorekit.inference.problem import Problem, Solver
 from restorekit.solvers import EP
 from restorekit.solvers.ep import sites
-from restorekit.types import Problem, Solver
 
 F64 = torch.float64
 LAWS = {

@@ -13,17 +13,18 @@ import skimage.data
 import torch
 from PIL import Image
 
-from restorekit.bench.eval_pictures import PictureSet
-from restorekit.bench.evals import Evaluation
-from restorekit.bench.reconstruction import reconstruction
+from restorekit.bench.priors.eval_pictures import PictureSet
+from restorekit.bench.priors.evaluation import Evaluation
+from restorekit.bench.priors.reconstruction import reconstruction
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture, sha256
-from restorekit.priors import checkpoint, perceptual
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import load_codec, load_prior
+from restorekit.priors.find import load_codec, load_prior
+from restorekit.priors.formats import checkpoint
+from restorekit.priors.formats.checkpoint import PriorSpec
+from restorekit.priors.networks.unet import UNetConfig
+from restorekit.priors.perception import likeness as perceptual
 from restorekit.priors.prior import LatentPrior
-from restorekit.priors.unet import UNetConfig
 from tests.test_cli import go
 from tests.test_codec import SMALL as CODEC
 from tests.test_codec import random_net as random_codec

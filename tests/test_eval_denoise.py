@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.bench.eval_denoise import CODEC, NOISY, Denoising
-from restorekit.bench.eval_pictures import as_bands
-from restorekit.training.data import log_intensity
+from restorekit.bench.priors.eval_denoise import CODEC, NOISY, Denoising
+from restorekit.bench.priors.eval_pictures import as_bands
+from restorekit.training.data.patches import log_intensity
 from tests.test_eval_parts import pictures
 
 

@@ -13,11 +13,11 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
-from restorekit.bench.eval_neighbours import NEXT, Nearest, neighbours, turn, turns, unturn
-from restorekit.bench.eval_pictures import PictureSet, as_bands, windows
-from restorekit.bench.eval_sets import FeatureNet, set_row
-from restorekit.bench.manifold import precision_recall, radii
+from restorekit.bench.priors.eval_neighbours import NEXT, Nearest, neighbours, turn, turns, unturn
+from restorekit.bench.priors.eval_pictures import PictureSet, as_bands, windows
+from restorekit.bench.priors.eval_sets import FeatureNet, set_row
 from restorekit.errors import BadInput
+from restorekit.metrics.precision_recall import precision_recall, radii
 
 RNG = np.random.default_rng(0)
 

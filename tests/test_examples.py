@@ -117,7 +117,7 @@ def test_contributing_quotes_the_examples_word_for_word() -> None:
 
 
 def test_the_tables_of_the_readme_name_what_there_is() -> None:
-    from restorekit.priors.library import shipped
+    from restorekit.priors.find import shipped
     from restorekit.solvers import SOLVERS
     from restorekit.text.spec import NOISES, OPERATIONS
 
@@ -137,7 +137,7 @@ def test_the_python_of_the_readme_runs(number: int, tmp_path: Path) -> None:
     assert len(code) == 2
     if "deepinv" in code[number]:
         _needs_deepinv()
-    from restorekit.priors.library import shipped
+    from restorekit.priors.find import shipped
 
     if "natural" not in shipped():
         pytest.skip("the prior `natural` is not in this checkout")
@@ -160,7 +160,7 @@ SHORTER = {
 
 def shorter(arguments: list[str]) -> list[str]:
     """What makes a command quick; filters take no steps."""
-    from restorekit.sar.classical import FILTERS
+    from restorekit.sar.filters import FILTERS
 
     if any(a.partition(":")[0] in FILTERS for a in arguments):
         return []
@@ -169,8 +169,8 @@ def shorter(arguments: list[str]) -> list[str]:
 
 def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every `restorekit ...` line, in order, on small files of the names it uses."""
+    from restorekit.blind.correction import KernelCorrection
     from restorekit.cli.main import run as command
-    from restorekit.solvers.corrected import KernelCorrection
 
     monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, steps=3))
     make_files(tmp_path)
@@ -249,10 +249,10 @@ def test_the_commands_of_the_page_on_deblurring_run(tmp_path: Path, monkeypatch:
     import skimage.data
     from scipy import ndimage
 
+    from restorekit.blind.correction import KernelCorrection
     from restorekit.blind.families import motion
     from restorekit.cli.main import run as command
     from restorekit.files.picture import write_picture
-    from restorekit.solvers.corrected import KernelCorrection
 
     # Draws of a few levels: that what is found is right is shown elsewhere.
     monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, steps=3))
@@ -277,7 +277,7 @@ def test_the_commands_of_the_page_on_deblurring_run(tmp_path: Path, monkeypatch:
 def test_the_page_on_despeckling_names_every_choice() -> None:
     """Filters, executors and remedies that there are, and no solver that there is not."""
     from restorekit.despeckling.plan import DECORRELATE, SIDE, Settings
-    from restorekit.sar.classical import FILTERS
+    from restorekit.sar.filters import FILTERS
     from restorekit.scenes.execute import EXECUTORS
 
     text = _read("docs/despeckle.md")

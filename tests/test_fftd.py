@@ -12,7 +12,7 @@ import scipy.ndimage
 import torch
 from torch import Tensor, nn
 
-from restorekit.priors.fftd import FFTD, Attention, Block, FFTDConfig, Fusion, turned
+from restorekit.priors.networks.fftd import FFTD, Attention, Block, FFTDConfig, Fusion, turned
 from restorekit.priors.precond import Adapted, VPTable
 from restorekit.priors.wrappers import Guided
 

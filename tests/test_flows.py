@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.driver import restore
-from restorekit.likelihood import Gaussian, Poisson
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian, Poisson
+from restorekit.inference.problem import Problem, Rng, Solver
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.precond import Adapted, Flow
 from restorekit.solvers import GDP, EnKG, FlowDPS, PnPFlow
-from restorekit.types import Problem, Rng, Solver
 from tests.oracle import ORACLES, SHAPE, Stream
 
 F64 = torch.float64

@@ -13,8 +13,8 @@ from PIL import Image
 
 from restorekit.cli.metrics_fusion import fusion
 from restorekit.errors import BadInput
-from restorekit.fusion.colour import luminance
-from restorekit.fusion.quality import METRICS
+from restorekit.fusion.luminance import luminance
+from restorekit.fusion.scores import METRICS
 from tests.fields import PLACE, decibels, eight, go, pictures, rasters, read, refused, write_raster
 
 rasterio = pytest.importorskip("rasterio")
@@ -264,7 +264,7 @@ def test_files_that_cannot_be_are_one_line(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_a_disk_that_refuses_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from restorekit.fusion import files
+    from restorekit.fusion import inputs as files
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.fusion import classical, colour, prepare
-from restorekit.fusion.sampling import Diffusion, Map, estimate, solver_of
+from restorekit.fusion import baselines as classical
+from restorekit.fusion import luminance as colour
+from restorekit.fusion import prepare
+from restorekit.fusion.joint import Diffusion, Map, estimate, solver_of
 from restorekit.fusion.selection import Sources
-from restorekit.types import Rng
+from restorekit.inference.problem import Rng
 from tests.fields import fields
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from restorekit.fusion import quality
+from restorekit.fusion import scores as quality
 
 Array = np.ndarray
 

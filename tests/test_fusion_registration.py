@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from restorekit.fusion.colour import luminance
+from restorekit.fusion.luminance import luminance
 from restorekit.fusion.registration import Match, Registration
 from tests.fields import fields
 

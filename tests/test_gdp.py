@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from restorekit import operators as ops
-from restorekit.driver import restore
-from restorekit.likelihood import Gaussian
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem, Rng
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import GDP
 from restorekit.solvers.gdp import light_factor
-from restorekit.types import Problem, Rng
 from tests.oracle import ORACLES, SHAPE
 
 F64 = torch.float64

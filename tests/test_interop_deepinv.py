@@ -16,8 +16,8 @@ from torch import Tensor
 
 from restorekit import Gamma, Gaussian, Poisson, Problem, operators, restore
 from restorekit.errors import BadInput, Unsupported
+from restorekit.inference.likelihood import Joint
 from restorekit.interop import deepinv as bridge
-from restorekit.likelihood import Joint
 from restorekit.operators.check import check, report
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import DDRM, DPS, MMPS, DiffPIR
@@ -301,7 +301,7 @@ def test_a_deepinv_network_is_a_denoiser_of_ours(dinv: Any) -> None:
 
 def test_nothing_of_deepinv_is_imported_before_it_is_needed() -> None:
     code = (
-        "import sys, restorekit.interop.deepinv, restorekit.priors.library, restorekit.solvers\n"
+        "import sys, restorekit.interop.deepinv, restorekit.priors.find, restorekit.solvers\n"
         "late = {'deepinv', 'torchvision', 'diffusers'} & set(sys.modules)\nassert not late, late"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

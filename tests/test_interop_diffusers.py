@@ -12,8 +12,8 @@ import torch
 
 from restorekit import load_prior
 from restorekit.errors import BadInput
-from restorekit.priors.foreign.diffusers import import_diffusers
-from restorekit.priors.library import spec_of
+from restorekit.priors.find import spec_of
+from restorekit.priors.formats.diffusers import import_diffusers
 from restorekit.priors.precond import VPTable
 from tests.foreign import Surprise, go, rand, restores_a_file, shake
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from restorekit import load_prior
 from restorekit.errors import BadInput
 from restorekit.interop.deepinv import import_deepinv
-from restorekit.priors.foreign import guided_diffusion
-from restorekit.priors.foreign.adm import ADM, Heads
+from restorekit.priors.formats import guided_diffusion
+from restorekit.priors.formats.adm import ADM, Heads
 from restorekit.priors.wrappers import Tiled
 from tests.foreign import Surprise, rand, restores_a_file, shake
 

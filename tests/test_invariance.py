@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.driver import restore, streams
 from restorekit.errors import Unsupported
-from restorekit.likelihood import Gamma, Gaussian, Joint, Likelihood, Poisson
+from restorekit.inference.driver import restore, streams
+from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Poisson
+from restorekit.inference.problem import Problem, Rng, Solver
+from restorekit.inference.units import Units
 from restorekit.operators.base import LinearOperator
 from restorekit.operators.combine import Stack, compose
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import SOLVERS
-from restorekit.types import Problem, Rng, Solver
-from restorekit.units import Units
 from tests.cases import peaked
 
 SHAPE = (1, 8, 8)

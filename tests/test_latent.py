@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit import driver
 from restorekit import operators as ops
-from restorekit.driver import in_latents, restore
 from restorekit.errors import BadInput, Unsupported
-from restorekit.likelihood import Gaussian, Poisson
-from restorekit.metrics import psnr
+from restorekit.inference import driver
+from restorekit.inference.driver import in_latents, restore
+from restorekit.inference.likelihood import Gaussian, Poisson
+from restorekit.inference.problem import Denoiser, Latent, Problem, Rng, Solver
+from restorekit.metrics.fidelity import psnr
 from restorekit.priors.analytic import GaussianPrior, dense
-from restorekit.priors.checkpoint import PriorSpec
+from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.priors.prior import LatentPrior
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.solvers import DAPS, DDRM, DPS, HQS, SOLVERS, VDS, PnPDM
-from restorekit.types import Denoiser, Latent, Problem, Rng, Solver
 from tests.cases import mask, peaked
 
 SHAPE = (1, 8, 12)

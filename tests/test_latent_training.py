@@ -14,26 +14,26 @@ import torch
 from torch import nn
 
 from restorekit.cli.main import run
-from restorekit.driver import restore
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture
-from restorekit.likelihood import Gaussian
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
 from restorekit.operators import BlockAverage
-from restorekit.priors import checkpoint
-from restorekit.priors.checkpoint import PriorSpec, read_spec
-from restorekit.priors.codec import Codec, CodecConfig, CodecNet
-from restorekit.priors.fftd import FFTD, FFTDConfig
-from restorekit.priors.latent import LatentConfig, LatentNet
-from restorekit.priors.library import load_codec, load_prior
+from restorekit.priors.find import load_codec, load_prior
+from restorekit.priors.formats import checkpoint
+from restorekit.priors.formats.checkpoint import PriorSpec, read_spec
+from restorekit.priors.networks.fftd import FFTD, FFTDConfig
+from restorekit.priors.networks.ivqvae import Codec, CodecConfig, CodecNet
+from restorekit.priors.networks.two_stage import LatentConfig, LatentNet
 from restorekit.priors.precond import Adapted, VPTable
 from restorekit.priors.prior import LatentPrior
 from restorekit.priors.wrappers import Tiled
 from restorekit.solvers import DPS
 from restorekit.training.config import Config, read_config
-from restorekit.training.latent import LatentObjective
+from restorekit.training.data.cache import Pictures
 from restorekit.training.loop import train
-from restorekit.training.pictures import Pictures
-from restorekit.types import Problem
+from restorekit.training.objectives.latent_denoiser import LatentObjective
 
 CODEC = CodecConfig((3,), 4, 4, width=8, multipliers=(1,), blocks=1, attention=0, side=32, regulariser="none",
                     mean=(0.1, -0.2, 0.0, 0.3), std=(0.5, 1.0, 2.0, 1.5))  # fmt: skip

@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from restorekit import operators as ops
-from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
-from restorekit.bench.posterior import Size, measure
+from restorekit.bench.posterior.exam_gaussian import OPERATORS, PRIORS, GaussianExam
+from restorekit.bench.posterior.run_exam import Size, measure
 from restorekit.cli.main import run
 from restorekit.files.picture import write_picture
-from restorekit.likelihood import Gaussian
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
 from restorekit.solvers import DPS, HQS, SOLVERS
 from restorekit.tasks.defaults import TASKS
 from restorekit.text.from_text import solver as solver_of
-from restorekit.types import Problem
 
 SHAPE = (1, 8, 8)
 PROBLEM = Problem(torch.zeros(1, *SHAPE), ops.Inpaint(SHAPE, torch.ones(SHAPE)), Gaussian(0.05))

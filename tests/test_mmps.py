@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from restorekit import operators as ops
-from restorekit.bench.posterior import Stream
-from restorekit.likelihood import Gaussian
+from restorekit.bench.posterior.run_exam import Stream
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
 from restorekit.operators.base import dot
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers.mmps import MMPS, System
-from restorekit.types import Problem
 from tests.cases import gaussian
 
 N = 24

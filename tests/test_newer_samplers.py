@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.bench.exam_gaussian import GaussianExam
-from restorekit.driver import restore
+from restorekit.bench.posterior.exam_gaussian import GaussianExam
 from restorekit.errors import BadInput, Unsupported
-from restorekit.likelihood import Gaussian
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem, Solver, Step
 from restorekit.operators.combine import Stack
 from restorekit.priors.analytic import GaussianPrior, dense, from_basis, to_basis
 from restorekit.solvers import DSG, ILVR, MPGD, SITCOM, SNIPS, TMPD
-from restorekit.solvers.gains import evenness
+from restorekit.solvers.parts.gains import evenness
+from restorekit.solvers.parts.spectral import Spectrum
 from restorekit.solvers.snips import score
-from restorekit.solvers.spectral import Spectrum
-from restorekit.types import Denoiser, Problem, Solver, Step
 from tests.cases import gaussian
 from tests.oracle import ORACLES, Stream
 

@@ -15,7 +15,7 @@ from restorekit.cli.main import app
 from restorekit.errors import BadInput
 from restorekit.files.nodata import Empty, empty_at, nodata_of
 from restorekit.files.picture import read_picture, write_picture
-from restorekit.metrics import compare
+from restorekit.metrics.fidelity import compare
 
 
 def geotiff(path: Path, raw: np.ndarray, nodata: str) -> Path:

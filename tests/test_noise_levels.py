@@ -15,18 +15,18 @@ import pytest
 import torch
 
 from restorekit import operators as ops
-from restorekit.bench.exam_gaussian import OPERATORS, PRIORS, GaussianExam
-from restorekit.bench.posterior import Size, measure
+from restorekit.bench.posterior.exam_gaussian import OPERATORS, PRIORS, GaussianExam
+from restorekit.bench.posterior.run_exam import Size, measure
 from restorekit.cli.main import run
-from restorekit.driver import restore
 from restorekit.errors import Unsupported
 from restorekit.files.picture import read_picture, write_picture
-from restorekit.likelihood import Gaussian, Joint, Likelihood, Poisson
-from restorekit.metrics import psnr
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian, Joint, Likelihood, Poisson
+from restorekit.inference.problem import LEAST, Problem
+from restorekit.metrics.fidelity import psnr
 from restorekit.operators.combine import Stack, compose
 from restorekit.priors.analytic import GaussianPrior, dense
 from restorekit.solvers import HQS, SARDPS, SOLVERS, VDS, PiGDM, PnPDM
-from restorekit.types import LEAST, Problem
 from tests.cases import kernel, peaked
 
 EXACT = ("ddnm", "mcg")  # they take y as if it had no noise, so that what is measured would have no spread

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
 from restorekit.files.overwrite import inside, separate
-from restorekit.priors.library import shipped
+from restorekit.priors.find import shipped
 from restorekit.text.spec import files
 
 OWN = "from restorekit.operators import Identity\nclass Mine(Identity):\n    pass\n"

@@ -95,7 +95,10 @@ assert "torch" not in sys.modules, "--help imports torch"
     [
         ("-c", "import restorekit, sys; assert 'torch' not in sys.modules"),
         ("-c", HELP),
-        ("-c", "import restorekit.priors.library, restorekit.driver, sys; assert 'torch._dynamo' not in sys.modules"),
+        (
+            "-c",
+            "import restorekit.priors.find, restorekit.inference.driver, sys; assert 'torch._dynamo' not in sys.modules",
+        ),
     ],
     ids=["import", "help", "compiler"],
 )

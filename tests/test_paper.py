@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.likelihood import Gamma, Gaussian
+from restorekit.inference.likelihood import Gamma, Gaussian
+from restorekit.inference.problem import Problem, Rng, Solver
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import (
     DAPS,
@@ -39,8 +40,7 @@ from restorekit.solvers import (
     PnPDM,
     PnPFlow,
 )
-from restorekit.solvers.conditional import conditional
-from restorekit.types import Problem, Rng, Solver
+from restorekit.solvers.parts.conditional import conditional
 
 SHAPE = (1, 4, 4)
 PRIOR = GaussianPrior.smooth(SHAPE)

@@ -1,4 +1,4 @@
-"""restorekit/bench/peer_deepinv.py calls deepinv's samplers as they are meant: units, noise levels, number of calls, the caller's y."""
+"""restorekit/bench/peers/peer_deepinv.py calls deepinv's samplers as they are meant: units, noise levels, number of calls, the caller's y."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def peers() -> Any:
         import_deepinv()
     except BadInput as error:
         pytest.skip(str(error))
-    from restorekit.bench import peer_deepinv
+    from restorekit.bench.peers import peer_deepinv
 
     return peer_deepinv
 

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.metrics import psnr
-from restorekit.priors import checkpoint, ssd
+from restorekit.metrics.fidelity import psnr
 from restorekit.priors.cascade import down
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import Network, load_prior
-from restorekit.priors.orders import SCANS, move, passage, scan_order
-from restorekit.priors.pisdm import PISDM, PISDMConfig
+from restorekit.priors.find import Network, load_prior
+from restorekit.priors.formats import checkpoint
+from restorekit.priors.formats.checkpoint import PriorSpec
+from restorekit.priors.networks import scan as ssd
+from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
+from restorekit.priors.networks.scan_orders import SCANS, move, passage, scan_order
 from restorekit.priors.precond import EDM
 from restorekit.priors.wrappers import Guided, Tiled
 from restorekit.training.config import PISDMModel, read_config

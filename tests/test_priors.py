@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit import operators as ops
-from restorekit.bench.exam_gaussian import GaussianExam
+from restorekit.bench.posterior.exam_gaussian import GaussianExam
 from restorekit.errors import BadInput
-from restorekit.priors import checkpoint, library
+from restorekit.priors import find as library
 from restorekit.priors.analytic import GaussianMixture, GaussianPrior, dense, from_basis, to_basis
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import load_prior
+from restorekit.priors.find import load_prior
+from restorekit.priors.formats import checkpoint
+from restorekit.priors.formats.checkpoint import PriorSpec
+from restorekit.priors.networks.unet import UNetConfig
 from restorekit.priors.precond import EDM
-from restorekit.priors.unet import UNetConfig
 from restorekit.priors.wrappers import ChannelWise, EnsembleFlip, Padded, Tiled
 from tests.cases import mask
 from tests.test_unet import random_unet

@@ -14,8 +14,8 @@ import yaml
 
 from restorekit.cli.main import run
 from restorekit.priors.cascade import Stages
-from restorekit.priors.checkpoint import load
-from restorekit.priors.library import load_codec, load_prior, shipped
+from restorekit.priors.find import load_codec, load_prior, shipped
+from restorekit.priors.formats.checkpoint import load
 from restorekit.training.config import FFTDModel, config_for, read_config
 
 ROOT = Path(__file__).parents[1]

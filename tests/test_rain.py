@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.metrics import psnr
-from restorekit.priors.library import load_prior
-from restorekit.rain.base import Directional, direction, footprint
+from restorekit.metrics.fidelity import psnr
+from restorekit.priors.find import load_prior
+from restorekit.rain.morphology import Directional, direction, footprint
 from restorekit.rain.refine import PAPER, Refinement
 from restorekit.rain.residue import PAPER_RESIDUE, Residue, grown, rain_layer
 from restorekit.rain.streaks import Streaks, fallen, line

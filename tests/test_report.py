@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from restorekit.metrics import coverage, spread_skill
+from restorekit.metrics.fidelity import coverage, spread_skill
 from restorekit.report import pictures
 from restorekit.report.comparison import render
 from restorekit.report.html import Html, join, soft, tag

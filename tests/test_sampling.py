@@ -13,20 +13,20 @@ import torch
 from torch import Tensor
 
 from restorekit.cli.main import run
-from restorekit.driver import streams
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture, sha256
-from restorekit.priors import checkpoint
+from restorekit.inference.driver import streams
+from restorekit.inference.schedule import log_uniform
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.foreign.spec import ForeignSpec
-from restorekit.priors.library import load_prior, spec_of
+from restorekit.priors.find import load_prior, spec_of
+from restorekit.priors.formats import checkpoint
+from restorekit.priors.formats.checkpoint import PriorSpec
+from restorekit.priors.formats.foreign import ForeignSpec
+from restorekit.priors.networks.unet import UNetConfig
 from restorekit.priors.prior import LatentPrior
-from restorekit.priors.unet import UNetConfig
 from restorekit.priors.wrappers import Guided
 from restorekit.report.mosaic import mosaic
-from restorekit.schedule import log_uniform
-from restorekit.solvers.unconditional import DDIM, SAMPLERS, Heun
+from restorekit.solvers.samplers import DDIM, SAMPLERS, Heun
 from restorekit.tasks import sample as sampling
 from restorekit.tasks.sample import Sampling, displayed, draw, levels, sampler_of, trained_side
 from tests.test_cli import go

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.driver import other_stage, streams
-from restorekit.priors import checkpoint
+from restorekit.inference.driver import other_stage, streams
+from restorekit.inference.schedule import below
 from restorekit.priors.cascade import Cascade, CascadeConfig, Stages, down, up
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.library import load_prior
+from restorekit.priors.find import load_prior
+from restorekit.priors.formats import checkpoint
+from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.priors.wrappers import Guided
-from restorekit.schedule import below
 from restorekit.tasks import sample as sampling
 from restorekit.tasks.sample import Sampling, draw, levels, sampler_of, trained_side
 from tests.test_cli import go

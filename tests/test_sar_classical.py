@@ -9,7 +9,7 @@ import pytest
 from skimage import data
 
 from restorekit.errors import BadInput
-from restorekit.sar.classical import FILTERS, Boxcar, Filter, Frost, GammaMAP, by_name
+from restorekit.sar.filters import FILTERS, Boxcar, Filter, Frost, GammaMAP, by_name
 from restorekit.sar.quality import Pair, errors
 
 NAMES = list(FILTERS)

@@ -10,7 +10,7 @@ from scipy import special
 
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
-from restorekit.likelihood import Gamma, Gaussian
+from restorekit.inference.likelihood import Gamma, Gaussian
 from restorekit.sar.grain import Correlated
 from restorekit.sar.looks import measure
 from restorekit.sar.speckle import swath

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from restorekit.sar.level import Level
+from restorekit.sar.radiometry import Level
 
 
 def scene(looks: float = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

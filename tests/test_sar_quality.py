@@ -8,10 +8,10 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
-from restorekit import metrics
 from restorekit.errors import BadInput
+from restorekit.metrics import fidelity
 from restorekit.sar.assessment import Wanted, assess
-from restorekit.sar.classical import Boxcar, Lee
+from restorekit.sar.filters import Boxcar, Lee
 from restorekit.sar.looks import Windows, flattest, windows
 from restorekit.sar.quality import Pair, enl, errors, structure, target_to_clutter, variation
 from restorekit.sar.speckle import draw, swath
@@ -251,8 +251,8 @@ def test_psnr_and_ssim_are_those_of_amplitude_pictures() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.random((2, 40, 50)) ** 2
     e = errors(a, b, whole(a), peak=1.0)
-    assert e.psnr == pytest.approx(metrics.psnr(np.sqrt(a)[None], np.sqrt(b)[None]), rel=1e-9)
-    assert e.ssim == pytest.approx(metrics.ssim(np.sqrt(a)[None], np.sqrt(b)[None]), rel=1e-9)
+    assert e.psnr == pytest.approx(fidelity.psnr(np.sqrt(a)[None], np.sqrt(b)[None]), rel=1e-9)
+    assert e.ssim == pytest.approx(fidelity.ssim(np.sqrt(a)[None], np.sqrt(b)[None]), rel=1e-9)
 
 
 def test_deciles_tell_dark_from_bright() -> None:

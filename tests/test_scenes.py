@@ -17,7 +17,7 @@ import pytest
 from restorekit.despeckling.plan import Plan, Settings, plan
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
-from restorekit.sar.classical import Lee
+from restorekit.sar.filters import Lee
 from restorekit.scenes.execute import Dask, Processes, executor_of
 from tests.scenes import read_tiff, speckled, write_tiff
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from restorekit.schedule import SCHEDULES, karras, log_uniform, vp_uniform
+from restorekit.inference.schedule import SCHEDULES, karras, log_uniform, vp_uniform
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 200])

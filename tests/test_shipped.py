@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from restorekit.cli.main import run
-from restorekit.priors.checkpoint import read_spec
-from restorekit.priors.library import load_prior, shipped
+from restorekit.priors.find import load_prior, shipped
+from restorekit.priors.formats.checkpoint import read_spec
 from restorekit.training.config import read_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"

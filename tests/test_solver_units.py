@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.likelihood import Gaussian
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.schedule import log_uniform
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.schedule import log_uniform
 from restorekit.solvers import (
     DAPS,
     DDNM,
@@ -41,7 +42,6 @@ from restorekit.solvers import (
     PnPFlow,
     Quadrature,
 )
-from restorekit.types import Problem, Solver
 from tests.oracle import ORACLES, SHAPE, Stream
 
 # Settings that have the unit of the picture are scaled with it.

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.schedule import karras, log_uniform, vp_uniform
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.schedule import karras, log_uniform, vp_uniform
 from restorekit.solvers import (
     DAPS,
     DDNM,
@@ -47,8 +48,7 @@ from restorekit.solvers import (
     PnPFlow,
     Quadrature,
 )  # fmt: skip
-from restorekit.solvers.spectral import Spectrum
-from restorekit.types import Problem, Solver
+from restorekit.solvers.parts.spectral import Spectrum
 from tests.oracle import ORACLES, SHAPE, Oracle, Stream, measure
 
 NONE = float("nan")

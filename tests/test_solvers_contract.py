@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.driver import restore
 from restorekit.errors import BadInput, Unsupported
-from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.problem import Problem, Rng, Solver
 from restorekit.priors.analytic import GaussianPrior, dense
 from restorekit.solvers import (
     DAPS,
@@ -42,8 +43,7 @@ from restorekit.solvers import (
     PnPDM,
     PnPFlow,
 )
-from restorekit.solvers.data_step import data_step
-from restorekit.types import Problem, Rng, Solver
+from restorekit.solvers.parts.data_step import data_step
 from tests.cases import gaussian, kernel, peaked
 from tests.oracle import ORACLES, SHAPE
 

@@ -8,7 +8,7 @@ import torch
 
 from restorekit import operators as ops
 from restorekit.errors import BadInput
-from restorekit.likelihood import Gamma, Gaussian, Poisson
+from restorekit.inference.likelihood import Gamma, Gaussian, Poisson
 from restorekit.noise.level import estimate_sigma
 from restorekit.text import spec
 from restorekit.text.kernels import kernel

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.priors import ssd
-from restorekit.priors.chunks import scan
-from restorekit.priors.mamba2 import CONV_SILU, EPS, GATED_NORM, Mamba2
-from restorekit.priors.ssd import ssd_scan
-from restorekit.priors.written import CACHE, Written
+from restorekit.priors.networks import scan as ssd
+from restorekit.priors.networks.explicit_gradient import CACHE, Written
+from restorekit.priors.networks.mamba2 import CONV_SILU, EPS, GATED_NORM, Mamba2
+from restorekit.priors.networks.scan import ssd_scan
+from restorekit.priors.networks.scan_torch import scan
 
 NAMES = ("x", "dt", "A", "B", "C", "D", "initial")
 FORMS = {  # batch, length, heads, channels, groups, states, longest chunk

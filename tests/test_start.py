@@ -15,15 +15,15 @@ from torch import Tensor
 
 from restorekit import operators as ops
 from restorekit.cli.main import run
-from restorekit.driver import restore
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.picture import read_picture, write_picture
-from restorekit.likelihood import Gaussian
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
+from restorekit.inference.schedule import below
+from restorekit.inference.units import Units
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.schedule import below
 from restorekit.solvers import HQS, MMPS, SOLVERS
-from restorekit.types import Problem
-from restorekit.units import Units
 from tests.oracle import ORACLES
 
 SHAPE = (1, 8, 8)

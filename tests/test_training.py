@@ -19,14 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import build, read_spec
-from restorekit.priors.library import load_prior
-from restorekit.priors.unet import UNet
-from restorekit.training import denoiser
+from restorekit.priors.find import load_prior
+from restorekit.priors.formats.checkpoint import build, read_spec
+from restorekit.priors.networks.unet import UNet
 from restorekit.training.config import Config, read_config
-from restorekit.training.data import Patches
+from restorekit.training.data.cache import Pictures
+from restorekit.training.data.patches import Patches
 from restorekit.training.loop import train
-from restorekit.training.pictures import Pictures
+from restorekit.training.objectives import denoiser
 from restorekit.training.state import Header
 from restorekit.training.watch import Watch
 from tests.training_runs import TINY, changed, interrupt, mixed_pictures, read_log, same_weights, weights
@@ -222,7 +222,7 @@ from pathlib import Path
 import torch.distributed as dist
 from restorekit.training.config import read_config
 from restorekit.training.loop import train
-from restorekit.training.pictures import Pictures
+from restorekit.training.data.cache import Pictures
 
 config, pictures, out, seconds = sys.argv[1:]
 begin, plain = dist.init_process_group, Pictures.open

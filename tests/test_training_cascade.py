@@ -15,19 +15,19 @@ import torch
 
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import Cascade, CascadeConfig, Stages, down, relay_level, up
-from restorekit.priors.checkpoint import load, read_spec, save
-from restorekit.priors.library import load_prior
-from restorekit.priors.pisdm import PISDM
+from restorekit.priors.find import load_prior
+from restorekit.priors.formats.checkpoint import load, read_spec, save
+from restorekit.priors.networks.pisdm import PISDM
 from restorekit.priors.wrappers import Padded
 from restorekit.training import loop
 from restorekit.training.config import Config, Data, Noise
-from restorekit.training.data import Patches
-from restorekit.training.denoiser import DenoiserObjective
-from restorekit.training.infomax import scale_loss
-from restorekit.training.labels import Labels
+from restorekit.training.data.cache import Pictures
+from restorekit.training.data.classes import Labels
+from restorekit.training.data.patches import Patches
 from restorekit.training.loop import train
-from restorekit.training.pictures import Pictures
-from restorekit.training.relay import RelayObjective, _measured
+from restorekit.training.objectives.denoiser import DenoiserObjective
+from restorekit.training.objectives.infomax import scale_loss
+from restorekit.training.objectives.relay import RelayObjective, _measured
 
 MODEL = {"kind": "pisdm", "width": 16, "depth": 3, "head": 8, "state": 4, "embed": 16, "detail": [8], "side": 16}
 

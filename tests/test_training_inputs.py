@@ -13,10 +13,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import PriorSpec, build, load, read_spec, save
+from restorekit.priors.formats.checkpoint import PriorSpec, build, load, read_spec, save
 from restorekit.training.config import Config
+from restorekit.training.data.cache import Pictures
 from restorekit.training.loop import train
-from restorekit.training.pictures import Pictures
 from restorekit.training.state import Header
 from tests.training_runs import mixed_pictures, same_weights, weights
 

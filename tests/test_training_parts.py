@@ -13,20 +13,20 @@ import torch
 from torch import nn
 
 from restorekit.errors import BadInput
-from restorekit.priors import checkpoint
-from restorekit.priors.codec import CodecConfig, CodecNet
-from restorekit.priors.fftd import FFTD, FFTDConfig
-from restorekit.priors.pisdm import PISDM, PISDMConfig
+from restorekit.priors.formats import checkpoint
+from restorekit.priors.networks.fftd import FFTD, FFTDConfig
+from restorekit.priors.networks.ivqvae import CodecConfig, CodecNet
+from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
+from restorekit.priors.networks.unet import UNet, UNetConfig
 from restorekit.priors.precond import VPTable
-from restorekit.priors.unet import UNet, UNetConfig
-from restorekit.training.adversary import Discriminator
 from restorekit.training.config import Config, Data, Noise, read_config
-from restorekit.training.data import Patches, resampled
-from restorekit.training.denoiser import DenoiserObjective, is_grey
-from restorekit.training.infomax import Critic
+from restorekit.training.data.cache import Pictures
+from restorekit.training.data.patches import Patches, resampled
 from restorekit.training.loop import _begin, decaying, learning_rate
-from restorekit.training.objective import Objective
-from restorekit.training.pictures import Pictures
+from restorekit.training.objectives.adversary import Discriminator
+from restorekit.training.objectives.denoiser import DenoiserObjective, is_grey
+from restorekit.training.objectives.infomax import Critic
+from restorekit.training.objectives.objective import Objective
 from restorekit.training.state import State
 
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.priors.checkpoint import read_spec
-from restorekit.training import pictures as decoding
+from restorekit.priors.formats.checkpoint import read_spec
 from restorekit.training.config import Data, Noise, read_config
-from restorekit.training.data import Patches, log_intensity
+from restorekit.training.data import cache as decoding
+from restorekit.training.data.cache import Pictures
+from restorekit.training.data.patches import Patches, log_intensity
 from restorekit.training.loop import train
-from restorekit.training.pictures import Pictures
 from tests.training_runs import TINY, mixed_pictures, same_weights
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from restorekit.errors import Stopped
 from restorekit.training.config import Config, read_config
-from restorekit.training.data import Patches
+from restorekit.training.data.patches import Patches
 from restorekit.training.loop import train
 from restorekit.training.signals import SIGNALS, Signals
 from restorekit.training.state import Header
@@ -165,7 +165,7 @@ import os, signal, sys
 from pathlib import Path
 from restorekit.errors import Stopped
 from restorekit.training.config import read_config
-from restorekit.training.data import Patches
+from restorekit.training.data.patches import Patches
 from restorekit.training.loop import train
 
 config, pictures, out = map(Path, sys.argv[1:])

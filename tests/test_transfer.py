@@ -18,18 +18,18 @@ from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 from skimage import data
 
+from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import disc, motion
-from restorekit.driver import restore
 from restorekit.errors import BadInput
 from restorekit.files.picture import Picture, read_picture, read_values, write_picture
 from restorekit.files.transfer import CURVES, SRGB, Response, at_limits, chosen, without_white
-from restorekit.likelihood import Gaussian, Poisson
-from restorekit.metrics import psnr
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian, Poisson
+from restorekit.inference.problem import Problem, Restoration
+from restorekit.metrics.fidelity import psnr
 from restorekit.operators import FreeBlur
-from restorekit.priors.library import load_prior
-from restorekit.solvers.corrected import KernelCorrection
+from restorekit.priors.find import load_prior
 from restorekit.solvers.diffpir import HQS
-from restorekit.types import Problem, Restoration
 from tests.fields import go, refused
 
 FAST = ("--prior", "natural-fast")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.bench.image_cases import Task
-from restorekit.bench.tune import Found, Trial, Tuning, clear_gain, rows_of, score, table, with_ranges
+from restorekit.bench.images.image_cases import Task
+from restorekit.bench.search import Found, Trial, Tuning, clear_gain, rows_of, score, table, with_ranges
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
 from restorekit.files.picture import Picture, write_picture
-from restorekit.metrics import crps
+from restorekit.metrics.fidelity import crps
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import SOLVERS
 from restorekit.text.from_text import solver as solver_of

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.bench.coverage import KEYS, rows_of
-from restorekit.bench.coverage_table import chosen, judge
-from restorekit.bench.image_cases import Task
-from restorekit.driver import restore
+from restorekit.bench.images.image_cases import Task
+from restorekit.bench.intervals.coverage import KEYS, rows_of
+from restorekit.bench.intervals.coverage_table import chosen, judge
 from restorekit.errors import BadInput
+from restorekit.inference.driver import restore
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.priors.checkpoint import sha256
-from restorekit.priors.library import shipped
+from restorekit.priors.find import shipped
+from restorekit.priors.formats.checkpoint import sha256
 from restorekit.solvers import MMPS as Sampler
 from restorekit.uncertainty.calibration import (
     Calibration,

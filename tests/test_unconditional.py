@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.likelihood import Gamma, Gaussian, Poisson
+from restorekit.inference.likelihood import Gamma, Gaussian, Poisson
+from restorekit.inference.problem import Problem
+from restorekit.inference.schedule import log_uniform
 from restorekit.priors.analytic import GaussianMixture, dense
 from restorekit.priors.precond import VPTable
-from restorekit.schedule import log_uniform
-from restorekit.solvers.conditional import by_langevin, by_perturbation, by_quantile
-from restorekit.solvers.unconditional import DDIM, DDPM, SAMPLERS, Heun, named
-from restorekit.types import Problem
+from restorekit.solvers.parts.conditional import by_langevin, by_perturbation, by_quantile
+from restorekit.solvers.samplers import DDIM, DDPM, SAMPLERS, Heun, named
 from tests.oracle import Stream
 
 STD, COUNT = 0.25, 40_000

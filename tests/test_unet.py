@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import PriorSpec, load, save
-from restorekit.priors.library import bf16_pays
+from restorekit.priors.find import bf16_pays
+from restorekit.priors.formats.checkpoint import PriorSpec, load, save
+from restorekit.priors.networks.unet import UNet, UNetConfig
 from restorekit.priors.precond import EDM
-from restorekit.priors.unet import UNet, UNetConfig
 from restorekit.priors.wrappers import Padded, Tiled
 
 CONFIGS = {

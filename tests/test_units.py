@@ -11,17 +11,17 @@ from skimage import data
 from torch import Tensor
 
 from restorekit import operators as ops
-from restorekit.driver import restore
 from restorekit.errors import BadInput, Unsupported
-from restorekit.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved
-from restorekit.metrics import psnr
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved
+from restorekit.inference.problem import Problem, Solver, Step
+from restorekit.inference.units import Units, problem_in, units_of
+from restorekit.metrics.fidelity import psnr
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.priors.library import load_prior
+from restorekit.priors.find import load_prior
 from restorekit.priors.wrappers import ChannelWise, EnsembleFlip, Guided, Padded, Tiled
 from restorekit.solvers import DAPS, DPS, HQS, MMPS, VDS, DiffPIR, PiGDM, Quadrature
-from restorekit.solvers.data_step import data_step
-from restorekit.types import Problem, Solver, Step
-from restorekit.units import Units, problem_in, units_of
+from restorekit.solvers.parts.data_step import data_step
 from tests.cases import kernel
 
 UNITS = Units(mean=-2.0, spread=1.25)

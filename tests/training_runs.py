@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from restorekit.training.config import Config
-from restorekit.training.data import Patches
+from restorekit.training.data.patches import Patches
 from restorekit.training.loop import train
 
 TINY = """

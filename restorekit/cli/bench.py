@@ -26,7 +26,7 @@ def posterior(
     """Samples against exact posteriors: distance, bias, spread, coverage. restorekit bench posterior --solver mmps --sigma 0.01"""
     import torch
 
-    from restorekit.bench.table import run
+    from restorekit.bench.posterior.exam_table import run
     from restorekit.files.overwrite import separate
     from restorekit.text.spec import files
 
@@ -70,7 +70,7 @@ def images(
 
     restorekit bench images --data photos --op blur:kernel=gaussian:2@gaussian:0.02 --solver hqs --solver dps --nfe 20 --nfe 50
     """
-    from restorekit.bench.images import OPS, SOLVERS, Images
+    from restorekit.bench.images.run_images import OPS, SOLVERS, Images
     from restorekit.files.overwrite import inside, separate
     from restorekit.text.spec import files
 
@@ -109,9 +109,9 @@ def peers(
     pip install "restorekit[peers]" brings all three; what is not installed is listed with its reason, and the others go on.
     bm3d is for non-commercial use alone.
     """
-    from restorekit.bench.images import OPS
-    from restorekit.bench.peer_list import DEFAULT
-    from restorekit.bench.peers import SOLVERS, Peers
+    from restorekit.bench.images.run_images import OPS
+    from restorekit.bench.peers.peer_list import DEFAULT
+    from restorekit.bench.peers.run_peers import SOLVERS, Peers
     from restorekit.files.overwrite import inside, separate
     from restorekit.text.spec import files
 

@@ -38,15 +38,15 @@ def calibrate(
     """
     import torch
 
-    from restorekit.bench.coverage import LEVEL, Drawn, Held, rows_of, run
-    from restorekit.bench.coverage_table import HEADER, entries, other_versions, table
-    from restorekit.bench.image_cases import Task
-    from restorekit.bench.rows import markdown
+    from restorekit.bench.images.image_cases import Task
+    from restorekit.bench.intervals.coverage import LEVEL, Drawn, Held, rows_of, run
+    from restorekit.bench.intervals.coverage_table import HEADER, entries, other_versions, table
+    from restorekit.bench.journal import markdown
     from restorekit.cli.options import checked_precision
     from restorekit.cli.progress import bar
     from restorekit.files.atomic import check_target
     from restorekit.files.overwrite import inside, separate
-    from restorekit.priors.library import device_of, load_prior, of_pictures
+    from restorekit.priors.find import device_of, load_prior, of_pictures
     from restorekit.text.from_text import solver as solver_of
     from restorekit.text.spec import files
     from restorekit.uncertainty.calibration import Calibration
@@ -117,7 +117,7 @@ def calibrate(
 
 def _enough(kept: int, pictures: int | None) -> str:
     """What `kept` pictures that calibrate guarantee; `pictures`: at most so many of each half were asked for."""
-    from restorekit.bench.coverage import LEVEL
+    from restorekit.bench.intervals.coverage import LEVEL
     from restorekit.uncertainty.conformal import least_pictures
 
     said = f"{kept} pictures calibrate, enough for --level {int(100 * kept / (kept + 1)) / 100:g} at most"

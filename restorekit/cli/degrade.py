@@ -12,7 +12,7 @@ import typer
 from restorekit.cli.options import Range, Seed, TransferOpt
 
 if TYPE_CHECKING:
-    from restorekit.likelihood import Likelihood
+    from restorekit.inference.likelihood import Likelihood
 
 
 def degrade(
@@ -34,7 +34,7 @@ def degrade(
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import check_writable, read_picture, write_picture
     from restorekit.files.transfer import chosen, written_as
-    from restorekit.likelihood import Gamma
+    from restorekit.inference.likelihood import Gamma
     from restorekit.tasks.ranges import check_range
     from restorekit.text import spec
 
@@ -76,7 +76,7 @@ def degrade(
 
 def _grained(law: Likelihood, name: str) -> Likelihood:
     from restorekit.errors import BadInput
-    from restorekit.likelihood import Gamma
+    from restorekit.inference.likelihood import Gamma
     from restorekit.sar.grain import Correlated
     from restorekit.sar.speckle import swath
 

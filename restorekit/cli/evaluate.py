@@ -36,8 +36,8 @@ def evaluate(
 
     restorekit priors eval natural --data test.zip --samples 200 --train train.zip --out report.json
     """
-    from restorekit.bench.eval_report import markdown
-    from restorekit.bench.evals import Evaluation
+    from restorekit.bench.priors.eval_report import markdown
+    from restorekit.bench.priors.evaluation import Evaluation
     from restorekit.cli.options import size as size_of
     from restorekit.cli.progress import phases
     from restorekit.files.overwrite import inside, separate
@@ -106,7 +106,7 @@ def _print(record: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from restorekit.bench.eval_report import heading, tables, where
+    from restorekit.bench.priors.eval_report import heading, tables, where
 
     for part in (record["pictures"], record.get("neighbours", {}).get("train", {})):
         if part.get("unread"):

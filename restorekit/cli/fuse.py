@@ -10,8 +10,8 @@ import typer
 from restorekit.cli.options import Device, Precision, PriorOpt, Range, Seed, Tile
 
 if TYPE_CHECKING:
+    from restorekit.fusion.joint import Diffusion, Map
     from restorekit.fusion.pair import Despeckler, Pair, Pairing
-    from restorekit.fusion.sampling import Diffusion, Map
 
 LEARNED = ("hqs", "sar-dps")
 Optical = Annotated[Path, typer.Argument(metavar="OPTICAL", help="Optical picture: GeoTIFF, or PNG, JPEG, NPY.", show_default=False)]  # fmt: skip
@@ -57,8 +57,8 @@ def fuse(
 
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import sha256, write_json
-    from restorekit.fusion import files
-    from restorekit.fusion.sampling import solver_of
+    from restorekit.fusion import inputs as files
+    from restorekit.fusion.joint import solver_of
     from restorekit.text import spec
 
     opened = [optical, sar, *spec.files(solver, despeckle, prior)]
@@ -142,7 +142,7 @@ def _prior(
     chosen: Map | Diffusion, prior: str, device: str, tile: int | None, precision: str
 ) -> tuple[Any, dict[str, Any]]:
     from restorekit.errors import BadInput
-    from restorekit.priors.library import device_of, load_prior, of_pictures
+    from restorekit.priors.find import device_of, load_prior, of_pictures
     from restorekit.priors.prior import LatentPrior
 
     if precision not in ("auto", "bf16", "fp32"):
@@ -163,9 +163,9 @@ def _fused(chosen: Map | Diffusion, pair: Pair, denoise: Any, seed: int, device:
     import torch
 
     from restorekit.cli.progress import bar
-    from restorekit.driver import streams
     from restorekit.fusion.selection import Sources
-    from restorekit.priors.library import device_of
+    from restorekit.inference.driver import streams
+    from restorekit.priors.find import device_of
 
     place = device_of(device)
 
@@ -183,7 +183,7 @@ def _in_place(pair: Pair, fused: Any) -> tuple[Any, dict[str, Any]]:
     """All bands of the optical file (C, H, W), those that are seen with the fused luminance."""
     import numpy as np
 
-    from restorekit.fusion.colour import limits, recoloured
+    from restorekit.fusion.luminance import limits, recoloured
 
     low, high = pair.span
     seen = np.where(pair.valid, pair.seen, 0.0)
@@ -210,7 +210,7 @@ def measured(pair: Pair, bands: Any) -> dict[str, Any]:
     valid in both pictures; those in it that are not are made alike in all three."""
     import numpy as np
 
-    from restorekit.fusion.quality import evaluate
+    from restorekit.fusion.scores import evaluate
 
     rows, columns = (np.flatnonzero(pair.valid.any(axis)) for axis in (1, 0))
     inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

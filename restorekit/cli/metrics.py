@@ -46,7 +46,7 @@ def pictures(
     from restorekit.cli.options import span
     from restorekit.errors import BadInput
     from restorekit.files.picture import read_picture
-    from restorekit.metrics import compare
+    from restorekit.metrics.fidelity import compare
     from restorekit.tasks.unmeasured import refuse_turned, turned_size
 
     read = [read_picture(path, span(range_)) for path in (picture, truth)]

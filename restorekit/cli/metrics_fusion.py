@@ -31,8 +31,8 @@ def fusion(
 
     from restorekit.cli.fuse import measured, pairing_of
     from restorekit.errors import BadInput
-    from restorekit.fusion import files
-    from restorekit.fusion.quality import METRICS
+    from restorekit.fusion import inputs as files
+    from restorekit.fusion.scores import METRICS
 
     pair = pairing_of(align, True, bands, sar_band, domain, despeckle, looks, match, range_)(optical, sar)
     found = files.read(fused)

@@ -15,8 +15,8 @@ Name = Annotated[str, typer.Argument(help="A shipped name, or a file or folder a
 @app.command("list")
 def list_() -> None:
     """The shipped priors, a line each."""
-    from restorekit.priors.checkpoint import read_spec
-    from restorekit.priors.library import shipped
+    from restorekit.priors.find import shipped
+    from restorekit.priors.formats.checkpoint import read_spec
 
     for name, path in shipped().items():
         spec = read_spec(path)
@@ -32,10 +32,10 @@ def show(name: Name) -> None:
     import json
     from dataclasses import asdict
 
-    from restorekit.bench.rows import markdown
-    from restorekit.priors.checkpoint import load, sha256
-    from restorekit.priors.foreign.diffusers import weights_of
-    from restorekit.priors.library import find, spec_of
+    from restorekit.bench.journal import markdown
+    from restorekit.priors.find import find, spec_of
+    from restorekit.priors.formats.checkpoint import load, sha256
+    from restorekit.priors.formats.diffusers import weights_of
     from restorekit.uncertainty.calibration import HEADER, Calibration, beside
 
     path = find(name)
@@ -64,8 +64,8 @@ def verify(name: Name) -> None:
     import torch
 
     from restorekit.errors import BadInput
-    from restorekit.priors.library import find, load_prior
-    from restorekit.types import Latent
+    from restorekit.inference.problem import Latent
+    from restorekit.priors.find import find, load_prior
 
     prior = load_prior(name)
     rng = torch.Generator().manual_seed(0)

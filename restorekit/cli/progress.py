@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from restorekit import driver
+from restorekit.inference import driver
+from restorekit.inference.problem import Denoiser, Latent, Problem, Restoration, Solver, Step
 from restorekit.report.cards import STRIP
 from restorekit.report.pictures import shrunk
 from restorekit.report.results import Moment
-from restorekit.types import Denoiser, Latent, Problem, Restoration, Solver, Step
 
 
 class Watch:

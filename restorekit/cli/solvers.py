@@ -8,7 +8,7 @@ def solvers() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from restorekit.bench.shipped import calibration
+    from restorekit.bench.posterior.shipped import calibration
     from restorekit.solvers import SOLVERS
 
     table = Table(box=None, pad_edge=False)

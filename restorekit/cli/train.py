@@ -32,9 +32,9 @@ def train(
     from restorekit.files.overwrite import inside, separate
     from restorekit.text.spec import files
     from restorekit.training.config import MODELS, config_for
-    from restorekit.training.inputs import named
     from restorekit.training.loop import STATE, outputs
     from restorekit.training.loop import train as run
+    from restorekit.training.named_files import named
 
     if model not in MODELS:
         raise BadInput(f"MODEL {model!r} is unknown; it is one of {', '.join(MODELS)}")

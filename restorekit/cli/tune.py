@@ -35,12 +35,12 @@ def tune(
     """Find a solver's settings. restorekit tune --data photos --op average:factor=4 --solver diffpir --steps 20"""
     import torch
 
-    from restorekit.bench import tune as bench
-    from restorekit.bench.image_cases import Task, clean_pictures
-    from restorekit.bench.rows import alone
+    from restorekit.bench import search as bench
+    from restorekit.bench.images.image_cases import Task, clean_pictures
+    from restorekit.bench.journal import alone
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import write_text
-    from restorekit.priors.library import device_of, load_prior, of_pictures
+    from restorekit.priors.find import device_of, load_prior, of_pictures
     from restorekit.text.from_text import solver as solver_of
     from restorekit.text.spec import files
 

@@ -11,11 +11,11 @@ import torch
 from restorekit.despeckling.block import Job
 from restorekit.despeckling.methods import Block, Diffusion
 from restorekit.files.bands import Window
+from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
-from restorekit.priors.library import device_of
+from restorekit.priors.find import device_of
 from restorekit.scenes.execute import threads
 from restorekit.text.from_text import solver as solver_of
-from restorekit.types import Problem
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restorekit import driver
 from restorekit.despeckling.survey import Facts
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
-from restorekit.likelihood import Gamma, Likelihood, Tempered
+from restorekit.inference import driver
+from restorekit.inference.likelihood import Gamma, Likelihood, Tempered
+from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
-from restorekit.priors.library import Precision, device_of, load_prior, of_pictures
+from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.prior import Prior
-from restorekit.sar.classical import FILTERS
-from restorekit.sar.level import Level
+from restorekit.sar.filters import FILTERS
 from restorekit.sar.looks import Array, Mask
+from restorekit.sar.radiometry import Level
 from restorekit.scenes.field_noise import SceneRng
 from restorekit.text import spec
 from restorekit.text.from_text import solver as solver_of
-from restorekit.types import Problem
 
 MIDDLE = 0.35  # what the median of intensities becomes where they are taken for a picture
 # A name alone: with more weight on the data than for photographs (benchmarks/despeckle_tuning.py).
@@ -67,7 +67,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Classical:
-    """A filter of `restorekit.sar.classical`, as text: lee, lee:size=9."""
+    """A filter of `restorekit.sar.filters`, as text: lee, lee:size=9."""
 
     text: str
     draws = 1
@@ -101,7 +101,7 @@ class Diffusion:
     What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
     kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, which on real
     scenes smooths too much. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. The level of
-    an answer, which in logarithms lies below the mean in linear power, is mended (`restorekit.sar.level`), that of draws
+    an answer, which in logarithms lies below the mean in linear power, is mended (`restorekit.sar.radiometry`), that of draws
     by their mean.
     """
 

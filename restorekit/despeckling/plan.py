@@ -20,7 +20,7 @@ from restorekit.files.geotiff import PROVENANCE
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import sha256
 from restorekit.files.scene import Scene, scene_of
-from restorekit.priors.library import find
+from restorekit.priors.find import find
 from restorekit.sar.looks import CLOSEST, Grain
 from restorekit.sar.targets import Targets
 from restorekit.scenes.blend import Result
@@ -51,7 +51,7 @@ class Settings:
 
     domain: str = "auto"
     looks: float | None = None  # None: measured
-    solver: str = "ep"  # or a filter of `restorekit.sar.classical`
+    solver: str = "ep"  # or a filter of `restorekit.sar.filters`
     bands: tuple[int, ...] | None = None  # to treat, from 1; None: all
     prior: str = "auto"  # sar, or natural for `paper`
     steps: int | None = None

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.picture import FORMATS, Picture, output_dtype, output_span
-from restorekit.likelihood import Gaussian
-from restorekit.types import Problem
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
 
 Array = NDArray[np.floating[Any]]
 # Operators that auto takes to act on light. A mean over a block hardly differs from that of the values of the file, and the prior,

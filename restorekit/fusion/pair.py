@@ -13,8 +13,9 @@ from scipy import ndimage
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window, describe
-from restorekit.fusion import files, grid
-from restorekit.fusion.colour import luminance
+from restorekit.fusion import common_grid as grid
+from restorekit.fusion import inputs as files
+from restorekit.fusion.luminance import luminance
 from restorekit.fusion.prepare import MATCHES, logarithm, matched
 from restorekit.fusion.registration import Match, Registration
 from restorekit.sar import halves

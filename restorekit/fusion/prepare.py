@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.sar.classical import FILTERS
+from restorekit.sar.filters import FILTERS
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -15,7 +15,7 @@ DESPECKLERS = ("none", *FILTERS)
 
 
 def despeckled(name: str, intensity: Array, valid: Mask, looks: float) -> Array:
-    """Intensities (H, W) by a filter of `restorekit.sar.classical`, or as they are; BadInput for an unknown name."""
+    """Intensities (H, W) by a filter of `restorekit.sar.filters`, or as they are; BadInput for an unknown name."""
     if name == "none":
         return intensity
     if name not in FILTERS:

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput, Unsupported
-from restorekit.interop.ours import model_class, physics_classes
-from restorekit.interop.theirs import LinearPhysics, Physics, as_real, import_deepinv
-from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.problem import Denoiser
+from restorekit.interop.from_deepinv import LinearPhysics, Physics, as_real, import_deepinv
+from restorekit.interop.to_deepinv import model_class, physics_classes
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Stack
 from restorekit.operators.diagonal import Identity, Inpaint
 from restorekit.priors.precond import VE, Adapted
 from restorekit.priors.wrappers import Padded
-from restorekit.types import Denoiser
 
 __all__ = [
     "denoiser_from",

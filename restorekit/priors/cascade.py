@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from restorekit.priors.pisdm import PISDM, PISDMConfig
+from restorekit.inference.problem import Denoiser
+from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import per_item
-from restorekit.types import Denoiser
 
 
 def down(x: Tensor, factor: int) -> Tensor:

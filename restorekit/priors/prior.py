@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.metrics import psnr
+from restorekit.inference.problem import Denoiser
+from restorekit.inference.units import Units
+from restorekit.metrics.fidelity import psnr
 from restorekit.operators.blur import mirror
 from restorekit.priors.cascade import Cascade
-from restorekit.priors.checkpoint import PriorSpec, sha256
-from restorekit.priors.foreign.spec import ForeignSpec
+from restorekit.priors.formats.checkpoint import PriorSpec, sha256
+from restorekit.priors.formats.foreign import ForeignSpec
 from restorekit.priors.wrappers import ChannelWise
-from restorekit.types import Denoiser
-from restorekit.units import Units
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from restorekit.inference.problem import Denoiser
+from restorekit.inference.units import Units, units_of
 from restorekit.operators.blur import mirror
-from restorekit.types import Denoiser
-from restorekit.units import Units, units_of
 
 
 class Wrapper:

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from restorekit.driver import restore
 from restorekit.errors import BadInput
-from restorekit.likelihood import Gaussian
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Denoiser, Problem, Restoration, Solver, Step
+from restorekit.inference.schedule import log_uniform
 from restorekit.operators import Identity, Inpaint
 from restorekit.rain.residue import Mask
-from restorekit.schedule import log_uniform
 from restorekit.solvers.ddnm import DDNMPlus
 from restorekit.solvers.dps import DPS
-from restorekit.types import Denoiser, Problem, Restoration, Solver, Step
 
 Array = NDArray[np.floating]
 CLEAN = 0.005  # noise level of B where it is not repaired: that of its 8 bits, and little more

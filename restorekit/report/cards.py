@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.metrics import psnr
+from restorekit.metrics.fidelity import psnr
 from restorekit.report.html import Html, tag
 from restorekit.report.pictures import Scale, figure, image, map_uri, picture_uri
 from restorekit.report.results import Comparison, Result

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.metrics import coverage, psnr, spread_skill, ssim
+from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.likelihood import Gamma, Tempered
+from restorekit.inference.likelihood import Gamma, Tempered
 from restorekit.sar.speckle import Spectrum, draw
 
 

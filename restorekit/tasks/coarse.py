@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.driver import Progress, other_stage, restore
 from restorekit.errors import BadInput, Unsupported
+from restorekit.inference.driver import Progress, other_stage, restore
+from restorekit.inference.problem import Problem, Restoration, Solver, Step
+from restorekit.inference.schedule import below
 from restorekit.operators.base import LinearOperator
 from restorekit.operators.combine import compose
 from restorekit.priors.cascade import Cascade, down, up
 from restorekit.priors.wrappers import Padded
-from restorekit.schedule import below
-from restorekit.types import Problem, Restoration, Solver, Step
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,14 +19,14 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import check_target
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import sha256, write_json, write_text
+from restorekit.inference.problem import Denoiser, Latent, Problem, Solver
 from restorekit.priors.prior import LatentPrior
 from restorekit.report.comparison import render
-from restorekit.report.measured import measurement_shown
+from restorekit.report.measurement_view import measurement_shown
 from restorekit.report.results import Comparison, Refusal, Result
 from restorekit.tasks.measurement import Measured
 from restorekit.text import spec
 from restorekit.text.from_text import solver as solver_of
-from restorekit.types import Denoiser, Latent, Problem, Solver
 
 # Beside the two that a task was tuned with, the first of these that take the problem, cheap ones first.
 FURTHER = ("ddrm", "pigdm", "quadrature", "mmps", "vds", "daps")

@@ -14,21 +14,21 @@ from scipy import ndimage
 from torch import Tensor
 
 from restorekit.blind.boundary import boundary_of, unexplained
+from restorekit.blind.correction import Kernel, KernelCorrection, trimmed, with_kernel
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.stretch import Stretch
 from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
 from restorekit.files.picture import Picture, sha256, write_picture
-from restorekit.likelihood import Gaussian
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Latent, Problem
+from restorekit.inference.units import units_of
 from restorekit.noise.level import estimate_sigma
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
-from restorekit.solvers.corrected import Kernel, KernelCorrection, trimmed, with_kernel
 from restorekit.tasks.restore import Job
 from restorekit.text import kernels
-from restorekit.types import Latent, Problem
-from restorekit.units import units_of
 
 BOUNDARIES = ("auto", "free", "reflect", "circular")
 SEEN = 24.0  # gain of ln p below which no blur is seen at all

@@ -27,9 +27,9 @@ from restorekit.files.picture import (
     write_picture,
     write_text,
 )
-from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
+from restorekit.priors.find import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
-from restorekit.rain.base import Directional
+from restorekit.rain.morphology import Directional
 from restorekit.rain.refine import PAPER, WEAK, Refined, Refinement
 from restorekit.rain.residue import PAPER_RESIDUE, WEAK_RESIDUE, Found, Mask, Residue
 from restorekit.report.derained import render

@@ -18,7 +18,7 @@ from restorekit.files.atomic import check_target
 from restorekit.files.nodata import TAG, Empty, empty_at, hidden, nodata_of
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import FORMATS, Picture, mask_values, read_picture, read_values
-from restorekit.rain.base import Directional
+from restorekit.rain.morphology import Directional
 from restorekit.rain.residue import Mask, rain_layer
 from restorekit.tasks.ranges import check_range
 from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size

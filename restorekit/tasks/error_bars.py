@@ -11,13 +11,13 @@ import numpy as np
 from restorekit.errors import BadInput
 from restorekit.files.nodata import Empty, marked_nan
 from restorekit.files.picture import Picture, output_dtype, output_span, overlay_info, write_picture
-from restorekit.likelihood import Gamma
+from restorekit.inference.likelihood import Gamma
+from restorekit.inference.problem import Restoration, Solver
 from restorekit.operators import Inpaint, Operator
-from restorekit.priors.checkpoint import read_spec
-from restorekit.priors.library import shipped
+from restorekit.priors.find import shipped
+from restorekit.priors.formats.checkpoint import read_spec
 from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.text import spec
-from restorekit.types import Restoration, Solver
 from restorekit.uncertainty.calibration import (
     Calibration,
     Conditions,

@@ -21,7 +21,7 @@ from restorekit.files.bands import Raster
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import json_text, write_text
 from restorekit.files.scene import Scene, scene_of
-from restorekit.fusion.grid import differences, placed
+from restorekit.fusion.common_grid import differences, placed
 from restorekit.report.despeckled import Band, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
 from restorekit.sar.looks import Array, Mask

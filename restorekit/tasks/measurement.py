@@ -13,22 +13,22 @@ import torch
 from torch import Tensor
 
 from restorekit.cli.options import checked_precision, span
-from restorekit.driver import as_seen, decoded
 from restorekit.errors import BadInput
 from restorekit.files import codecs
 from restorekit.files.picture import Picture, read_picture
 from restorekit.files.transfer import MIXING, Response, at_limits, chosen, without_white
-from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.driver import as_seen, decoded
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.problem import Denoiser, Latent, Problem
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.operators import Identity, Inpaint, Operator
-from restorekit.priors.library import Prior, device_of, load_prior, of_pictures
+from restorekit.priors.find import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
 from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.tasks.sample import displayed
 from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size, without_empty
 from restorekit.text import spec
-from restorekit.types import Denoiser, Latent, Problem
 
 SMALLEST = 4  # pixels per side
 

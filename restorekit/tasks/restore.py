@@ -12,22 +12,22 @@ from torch import Tensor
 
 import restorekit
 from restorekit.cli.progress import bar, restore_with_bar
-from restorekit.driver import as_seen
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import Waiting, check_target, together
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import FORMATS, LOSSY, check_writable, sha256, write_json, write_picture
+from restorekit.inference.driver import as_seen
+from restorekit.inference.problem import Problem, Restoration, Solver
+from restorekit.inference.units import units_of
 from restorekit.priors.cascade import Cascade
-from restorekit.priors.library import Prior
+from restorekit.priors.find import Prior
 from restorekit.priors.prior import LatentPrior
 from restorekit.tasks import error_bars
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.measurement import Measured
 from restorekit.text import spec
 from restorekit.text.from_text import solver as solver_of
-from restorekit.types import Problem, Restoration, Solver
 from restorekit.uncertainty.calibration import Found
-from restorekit.units import units_of
 
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
 

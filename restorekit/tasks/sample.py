@@ -17,19 +17,19 @@ from typing import Any, cast, get_args
 import torch
 from torch import Tensor
 
-from restorekit.driver import decoded, other_stage, streams
 from restorekit.errors import BadInput
+from restorekit.inference.driver import decoded, other_stage, streams
+from restorekit.inference.problem import Denoiser, Latent
+from restorekit.inference.schedule import below, log_uniform
 from restorekit.priors.cascade import Cascade, CascadeConfig, up
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.priors.foreign.spec import ForeignSpec
-from restorekit.priors.latent import LatentConfig
-from restorekit.priors.library import Precision, device_of, load_prior
+from restorekit.priors.find import Precision, device_of, load_prior
+from restorekit.priors.formats.checkpoint import PriorSpec
+from restorekit.priors.formats.foreign import ForeignSpec
+from restorekit.priors.networks.two_stage import LatentConfig
 from restorekit.priors.prior import Prior
 from restorekit.priors.wrappers import Guided
-from restorekit.schedule import below, log_uniform
-from restorekit.solvers.unconditional import SAMPLERS, Sampler
+from restorekit.solvers.samplers import SAMPLERS, Sampler
 from restorekit.text import spec as words
-from restorekit.types import Denoiser, Latent
 
 SIDE = 64  # of a sample, pixels, where the prior does not say what it was trained on
 Told = Callable[[int, int], None]  # (network calls done, in all)

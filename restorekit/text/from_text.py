@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from restorekit.errors import BadInput
+from restorekit.inference.problem import Solver
 from restorekit.solvers import SOLVERS
 from restorekit.text import spec
-from restorekit.types import Solver
 
 
 def solver(text: str) -> Solver:

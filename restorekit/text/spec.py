@@ -18,7 +18,7 @@ from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
 from restorekit.files.overwrite import inside
 from restorekit.files.picture import read_mask
-from restorekit.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.operators import (
     BlockAverage,
     FreeBlur,

@@ -18,10 +18,10 @@ from pydantic import (
 )
 
 from restorekit.errors import BadInput
-from restorekit.priors.codec import FACTORS, CodecConfig
-from restorekit.priors.fftd import FFTDConfig
-from restorekit.priors.pisdm import PISDMConfig
-from restorekit.priors.unet import UNetConfig
+from restorekit.priors.networks.fftd import FFTDConfig
+from restorekit.priors.networks.ivqvae import FACTORS, CodecConfig
+from restorekit.priors.networks.pisdm import PISDMConfig
+from restorekit.priors.networks.unet import UNetConfig
 
 
 class Section(BaseModel):

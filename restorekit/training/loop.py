@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from restorekit.errors import BadInput, Stopped
-from restorekit.priors.orders import keep_apart
-from restorekit.training import inputs
+from restorekit.priors.networks.scan_orders import keep_apart
+from restorekit.training import named_files as inputs
 from restorekit.training.config import Config
-from restorekit.training.objective import Objective
-from restorekit.training.objectives import objective_of
-from restorekit.training.pictures import Pictures
+from restorekit.training.data.cache import Pictures
+from restorekit.training.objectives.by_model import objective_of
+from restorekit.training.objectives.objective import Objective
 from restorekit.training.signals import ECHO, Signals
 from restorekit.training.state import Header, State
 from restorekit.training.watch import Watch

@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.priors.checkpoint import write
+from restorekit.priors.formats.checkpoint import write
 from restorekit.training.config import Config
-from restorekit.training.objective import Objective
+from restorekit.training.objectives.objective import Objective
 
 # What --resume may change: how far the run goes, and what only a person who watches it sees.
 CHANGEABLE = {"optim.steps", "run.checkpoint_every", "run.sample_every", "run.log_every"}

@@ -14,11 +14,11 @@ from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from restorekit.priors.checkpoint import PriorSpec
-from restorekit.schedule import log_uniform
+from restorekit.inference.problem import Denoiser
+from restorekit.inference.schedule import log_uniform
+from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.training.config import Config
-from restorekit.training.data import Patches
-from restorekit.types import Denoiser
+from restorekit.training.data.patches import Patches
 
 FIELDS = ("step", "seconds", "loss", "grad_norm", "lr", "images_per_s")
 

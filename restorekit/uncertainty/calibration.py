@@ -23,8 +23,8 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.files.picture import write_text
+from restorekit.inference.problem import Solver
 from restorekit.text import spec
-from restorekit.types import Solver
 from restorekit.uncertainty.conformal import Scores, check_count, reach
 from restorekit.uncertainty.interval import LEVELS, Interval, Spread, student
 

@@ -1,0 +1,176 @@
+"""The image bench: solvers on measurements that are made from a folder of clean pictures.
+
+    Images(data=(Path("kodak"),), ops=("blur:kernel=gaussian:2",), solvers=("hqs", "diffpir"), nfe=(20, 50))()
+
+writes images.csv, .json, .md and .html into `out`. A row of the CSV is written as soon as it is measured.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from statistics import fmean
+from typing import Any, cast
+
+import torch
+
+from restorekit.bench.images.image_cases import Clean, Task, clean_pictures
+from restorekit.bench.images.image_plan import LoadedName, Plan, plan
+from restorekit.bench.images.image_report import Outcome, write
+from restorekit.bench.images.image_rows import OK, Job, Measure
+from restorekit.bench.images.image_sets import SetDistance
+from restorekit.bench.journal import alone
+from restorekit.bench.workers import Lost, share
+from restorekit.errors import BadInput
+from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
+from restorekit.priors.perception.likeness import LPIPS, lpips
+from restorekit.priors.prior import LatentPrior
+
+OPS = ("blur:kernel=gaussian:2", "average:factor=4", "denoise")
+SOLVERS = ("hqs", "diffpir", "ddrm", "pigdm", "dps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """All settings of a run; the call does it. What has been measured with the same settings is not measured again."""
+
+    data: Sequence[Path]  # folders of clean pictures
+    ops: Sequence[str] = OPS  # OP@NOISE; without a noise gaussian:0.02, for denoise gaussian:0.1
+    solvers: Sequence[str] = SOLVERS
+    steps: Sequence[int] = ()  # noise levels; without them and `nfe` those of each solver
+    nfe: Sequence[int] = ()  # network calls: as many levels as stay within
+    priors: Sequence[str] = ("natural-fast",)
+    samples: int = 1  # of samplers; an optimiser gives one answer
+    crop: int = 128  # pixels a side, from the middle; 0: whole pictures
+    limit: int | None = None  # pictures of each folder, the first by name
+    seed: int = 0
+    workers: int = 2  # processes; seconds are undisturbed with one
+    threads: int | None = None  # of each process; None: its share of the cores
+    device: str = "auto"
+    precision: str = "auto"  # of the network: auto, bf16 or fp32
+    features: Path | None = None  # TorchScript network for FID and KID
+    lpips: str = "auto"  # see `perceptual.lpips`
+    out: Path = field(default_factory=lambda: Path("bench"))
+
+    def __call__(self) -> Outcome:
+        """Measures what is missing and writes the report. BadInput, before anything runs, for what cannot be."""
+        self._check()
+        tasks = list(dict.fromkeys(Task.of(text) for text in self.ops))
+        pictures = clean_pictures(self.data, self.crop, self.limit)
+        device, network = device_of(self.device), lpips(self.lpips)
+        priors = [self._prior(text, device) for text in dict.fromkeys(self.priors)]
+        sets = SetDistance(self.features, self.crop or 128)
+        if self.features is not None:
+            _ = sets.module
+        found = plan(pictures, tasks, self.solvers, self.steps, self.nfe, priors, self.samples, self.seed)
+        with ExitStack() as stack:
+            stack.enter_context(alone(self.out))
+            (self.out / "pictures").mkdir(exist_ok=True)
+            measure = Measure(self.out, str(device), cast(Precision, self.precision), self._threads(), network)
+            failed = self._run(found, measure)
+            measure.rows.reload()
+            outcome = self._outcome(
+                found, failed, measure, tasks, pictures, device, network, _ceilings(priors, pictures, device)
+            )
+            write(outcome, sets)
+        if failed and len(failed) == len(found.jobs):
+            raise BadInput(f"nothing could be measured ({next(iter(failed.values()))})")
+        return outcome
+
+    def _check(self) -> None:
+        for name, least in (("samples", 1), ("workers", 1), ("limit", 1), ("threads", 1), ("crop", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise BadInput(f"--{name} {value}: must be at least {least}")
+        for name in ("steps", "nfe"):
+            if bad := [n for n in getattr(self, name) if n < 1]:
+                raise BadInput(f"--{name} {bad[0]}: must be at least 1")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
+        if self.out.exists() and not self.out.is_dir():
+            raise BadInput(f"{self.out} is a file; --out takes a folder")
+
+    def _prior(self, text: str, device: torch.device) -> LoadedName:
+        prior = of_pictures(load_prior(text, device=device, precision=cast(Precision, self.precision)))
+        label, latent = f"{prior.spec.name}@{prior.sha256[:8]}", prior if isinstance(prior, LatentPrior) else None
+        return LoadedName(text, label, f"{device.type}/{prior.precision}", latent)
+
+    def _threads(self) -> int:
+        return self.threads or max(1, torch.get_num_threads() // self.workers)
+
+    def _run(self, found: Plan, measure: Measure) -> dict[Job, str]:
+        """What failed, and why."""
+        todo = [job for job in found.jobs if not measure.rows.has(*job.key)]
+        if len(todo) < len(found.jobs):
+            _say(f"{len(found.jobs) - len(todo)} of {len(found.jobs)} rows are in {measure.rows.path} already")
+        failed: dict[Job, str] = {}
+        for number, (job, answer) in enumerate(self._answers(todo, measure), 1):
+            if isinstance(answer, dict):
+                result = f"{answer['psnr']} dB  {answer['seconds']} s" if answer["state"] == OK else answer["state"]
+            else:
+                result = failed[job] = str(answer)
+            _say(
+                f"{number}/{len(todo)}  {job.task.text}  {job.clean.name}  {job.solver} {job.steps}  {job.label.partition('@')[0]}  {result}"
+            )
+        return failed
+
+    def _answers(self, todo: Sequence[Job], measure: Measure) -> Iterator[tuple[Job, dict[str, str] | str | Lost]]:
+        """With as many threads as the workers have, here too; what the caller had is put back."""
+        before = torch.get_num_threads()
+        try:
+            yield from share(todo, self.workers, measure.maker())
+        finally:
+            torch.set_num_threads(before)
+
+    def _outcome(
+        self, found: Plan, failed: dict[Job, str], measure: Measure, tasks: Sequence[Task], pictures: Sequence[Clean],
+        device: torch.device, network: LPIPS | None, ceilings: dict[str, float],
+    ) -> Outcome:  # fmt: skip
+        keys = {tuple(map(str, job.key)) for job in found.jobs}
+        rows = [r for r in measure.rows.rows if tuple(r[k] for k in measure.rows.keys) in keys]
+        order = {key: i for i, key in enumerate(tuple(map(str, job.key)) for job in found.jobs)}
+        rows.sort(key=lambda r: order[tuple(r[k] for k in measure.rows.keys)])
+        return Outcome(self.out, self.command(), self.settings(), tasks, pictures, rows, found.refused,
+                       list(failed.items()), device, network, measure.threads or 1, ceilings)  # fmt: skip
+
+    def settings(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def command(self) -> str:
+        """The command line of this run, without what is as by default."""
+        words = ["restorekit", "bench", "images"]
+        names = {
+            "data": "--data",
+            "ops": "--op",
+            "solvers": "--solver",
+            "steps": "--steps",
+            "nfe": "--nfe",
+            "priors": "--prior",
+        }
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name in names:
+                words += [w for v in value for w in (names[f.name], str(v))]
+            elif value != (Path("bench") if f.name == "out" else f.default):
+                words += [f"--{f.name}", str(value)]
+        return shlex.join(words)
+
+
+def _ceilings(priors: Sequence[LoadedName], pictures: Sequence[Clean], device: torch.device) -> dict[str, float]:
+    """By the label of each prior of latents: mean PSNR of the clean pictures through its codec alone, dB."""
+    found: dict[str, float] = {}
+    for loaded in priors:
+        if isinstance(prior := loaded.prior, LatentPrior):
+            known = [clean.pixels for clean in pictures if len(clean.pixels) in prior.spec.bands]
+            found |= (
+                {loaded.label: fmean(prior.ceiling(torch.from_numpy(x).to(device)) for x in known)} if known else {}
+            )
+    return found
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

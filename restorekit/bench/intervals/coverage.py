@@ -1,0 +1,270 @@
+"""How often intervals of samples hold the truth of pictures, and calibrations made of that.
+
+Of the pictures sorted by name those at even positions calibrate, those at odd ones only judge. A picture is drawn from once;
+its scores for every number of samples are a row of a table, from which all else follows, so that a run may be stopped and
+goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+import restorekit
+from restorekit.bench.images.image_cases import Task
+from restorekit.bench.journal import Rows
+from restorekit.errors import BadInput
+from restorekit.files.transfer import CURVES, without_white
+from restorekit.inference.driver import restore
+from restorekit.inference.problem import Problem, Solver
+from restorekit.operators import Inpaint, Operator
+from restorekit.priors.prior import LatentPrior, Prior
+from restorekit.training.data.cache import files
+from restorekit.training.data.decoding import rgb8
+from restorekit.uncertainty.calibration import Conditions, solver_key
+from restorekit.uncertainty.conformal import Scores
+from restorekit.uncertainty.interval import LOCAL, Interval, Spread, ratios
+
+Array = NDArray[np.floating[Any]]
+KEYS = (
+    "prior",
+    "solver",
+    "task",
+    "noise",
+    "dtype",
+    "transfer",
+    "data",
+    "seed",
+    "picture",
+    "samples",
+    "digest",
+    "precision",
+)
+VALUES = ("half", "seconds", "spread", "plain", "scores", "restorekit")
+LATER = ("digest", "precision", "restorekit")  # columns that older tables lack
+HALVES = ("calibrate", "judge")
+FEWER = (2, 4, 8, 16, 32)  # of the samples that are drawn, so many also get a factor
+LEVEL = 0.9  # at which a table says how intervals do
+NEAR = 5  # pixels a side of the windows of texture
+AROUND = 7  # and of those in which values may be at black or white
+CPU = torch.device("cpu")
+Show = Callable[[int, int], None]
+MOST = 500  # pictures that say what dark, bright, smooth and rough is
+
+
+class Truth(NamedTuple):
+    name: str
+    half: str
+    pixels: Array  # (3, side, side), [0, 1]
+
+    @property
+    def digest(self) -> str:
+        """Twelve digits of its pixels: another picture of the same name is another one."""
+        return hashlib.sha256(self.pixels.tobytes()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Held:
+    """The middle squares of the pictures of a folder or zip, and which of them judge."""
+
+    source: Path
+    side: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.name} crop {self.side}"
+
+    @cached_property
+    def pictures(self) -> list[Truth]:
+        """Those that are large enough, from all over the list however few are taken: pairs of both halves in turn."""
+        found = []
+        for i, (name, raw) in enumerate(files(self.source)):
+            try:
+                x = rgb8(name, raw)
+            except ValueError:  # what cannot be read keeps its place, so that the halves stay what they are
+                continue
+            h, w = x.shape[:2]
+            if min(h, w) < self.side:
+                continue
+            top, left = (h - self.side) // 2, (w - self.side) // 2
+            part = x[top : top + self.side, left : left + self.side].transpose(2, 0, 1)
+            found.append((i, Truth(name, HALVES[i % 2], np.ascontiguousarray(part, np.float32) / np.float32(255))))
+        if len({truth.half for _, truth in found}) < 2:
+            raise BadInput(
+                f"{self.source}: two pictures of {self.side}x{self.side} pixels are the least; give more, or a smaller --crop"
+            )
+        turn = {0: 0, 2: 1}
+        return [truth for _, truth in sorted(found, key=lambda item: (turn.get(item[0] // 2 % 4, 2), item[0]))]
+
+    def some(self, limit: int | None) -> list[Truth]:
+        """At most `limit` of each half."""
+        if limit is None:
+            return self.pictures
+        return [t for half in HALVES for t in [p for p in self.pictures if p.half == half][:limit]]
+
+    @cached_property
+    def thirds(self) -> tuple[Array, Array]:
+        """The two values of brightness, and of texture, between which the middle third of the pixels lies."""
+        bright = np.stack([t.pixels for t in self.pictures[:MOST]])
+        rough = np.stack([texture(x) for x in bright])
+        return np.quantile(bright, [1 / 3, 2 / 3]), np.quantile(rough, [1 / 3, 2 / 3])
+
+    def cells(self, truth: Array) -> NDArray[np.integer[Any]]:
+        """(C, H, W): 3 times the third of brightness, plus the third of texture, of every pixel."""
+        bright, rough = self.thirds
+        return 3 * np.digitize(truth, bright) + np.digitize(texture(truth), rough)
+
+
+def texture(x: Array) -> Array:
+    """(C, H, W): the standard deviation of the pixels around."""
+    size: Any = (0, NEAR, NEAR)
+    return np.sqrt(np.maximum(ndimage.uniform_filter(x**2, size) - ndimage.uniform_filter(x, size) ** 2, 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Samples for pictures whose truth is known, measured as a file of `dtype` would have them."""
+
+    prior: Prior
+    solver: Solver
+    steps: int | None = None
+    samples: int = 8
+    dtype: str = "uint8"  # uint8 and uint16 cut off what is below black and above white, and round
+    transfer: str = "linear"
+    seed: int = 0
+    spread: Spread = LOCAL
+    device: torch.device = CPU
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("uint8", "uint16", "float32"):
+            raise BadInput(f"--dtype {self.dtype!r} is unknown; it is uint8, uint16 or float32")
+        if self.transfer not in CURVES:
+            raise BadInput(f"--transfer {self.transfer!r} is unknown; it is {' or '.join(CURVES)}")
+        if self.samples < 2 or not self.solver.samples:
+            raise BadInput("error bars take a solver that draws, such as mmps, and at least --samples 2")
+        if isinstance(self.prior, LatentPrior) or self.prior.units is not None:
+            raise BadInput(
+                f"prior {self.prior.spec.name} is none of pictures; error bars are calibrated for those alone"
+            )
+
+    @property
+    def counts(self) -> list[int]:
+        """Of samples, the number that is drawn last."""
+        return [k for k in FEWER if k < self.samples] + [self.samples]
+
+    def conditions(self, task: Task, samples: int) -> Conditions:
+        return Conditions(
+            task=task.op, noise=task.noise, dtype=self.dtype, transfer=self.transfer,
+            solver=solver_key(self.solver, self.steps), samples=samples,
+        )  # fmt: skip
+
+    def columns(self, task: Task, samples: int) -> dict[str, Any]:
+        """What the rows of all pictures have in common, by name."""
+        c = self.conditions(task, samples)
+        return {
+            "prior": f"{self.prior.spec.name}@{self.prior.sha256[:12]}", "solver": c.solver, "task": c.task,
+            "noise": c.noise, "dtype": c.dtype, "transfer": c.transfer, "seed": self.seed, "samples": samples,
+            "precision": self.prior.precision,
+        }  # fmt: skip
+
+    def key(self, task: Task, data: str, truth: Truth, samples: int) -> tuple[Any, ...]:
+        of = self.columns(task, samples) | {"data": data, "picture": truth.name, "digest": truth.digest}
+        return tuple(of[name] for name in KEYS)
+
+    def coded(self, task: Task, truth: Truth) -> tuple[Problem, torch.Tensor]:
+        """A measurement of the light of a picture, and its values in a file."""
+        curve = CURVES[self.transfer]
+        made = task.measure(curve.decode(truth.pixels).astype(np.float32), truth.name, self.seed)
+        linear = self.transfer == "linear"
+        values = made.y if linear else torch.from_numpy(curve.encode(made.y.numpy()).astype(np.float32))
+        if self.dtype == "float32":
+            return made, values
+        most = np.iinfo(self.dtype).max
+        return made, (values.clamp(0, 1) * most).round() / most
+
+    def problem(self, task: Task, truth: Truth) -> Problem:
+        """A measurement of the light of a picture, as it comes out of a file."""
+        made, values = self.coded(task, truth)
+        if self.dtype == "float32" or self.transfer == "linear":
+            return replace(made, y=made.y if self.dtype == "float32" else values)
+        y = torch.from_numpy(CURVES[self.transfer].decode(values.numpy()).astype(np.float32))
+        return without_white(replace(made, y=y), values[0].numpy() >= 1)
+
+    def near_limits(self, task: Task, truth: Truth, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """(C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
+        made, values = self.coded(task, truth)
+        at = ((values <= 0) | (values >= 1))[0].numpy()
+        whole = at.ndim == 3 and not any(n % m for n, m in zip(shape, at.shape))
+        if self.dtype == "float32" or not whole:
+            return np.zeros(shape, bool)
+        at = at & (made.operator.mask.numpy() > 0) if isinstance(made.operator, Inpaint) else at
+        for axis in (1, 2):
+            at = at.repeat(shape[axis] // at.shape[axis], axis)
+        at = np.broadcast_to(at, shape)  # one grey value measures all bands
+        size: Any = (0, AROUND, AROUND)
+        return np.asarray(ndimage.uniform_filter(at.astype(float), size) > 0.25)
+
+    def __call__(self, task: Task, truth: Truth) -> tuple[Array, Operator, float]:
+        """(samples (K, C, H, W) in values of the file, the operator, seconds)."""
+        problem = self.problem(task, truth)
+        there = replace(problem, y=problem.y.to(self.device), operator=problem.operator.to(self.device))
+        denoise = self.prior.for_bands(len(truth.pixels))
+        found = restore(there, denoise, self.solver, steps=self.steps, samples=self.samples, seed=self.seed)
+        light = problem.operator.inside(found.samples).float().cpu().numpy()
+        return CURVES[self.transfer].encode(light).astype(np.float32), problem.operator, found.seconds
+
+
+def rows_of(path: Path) -> Rows:
+    """The table of a run, begun or gone on with."""
+    return Rows(path, KEYS, VALUES, LATER)
+
+
+def missing(drawn: Drawn, tasks: Sequence[Task], held: Held, limit: int | None, rows: Rows) -> list[tuple[Truth, Task]]:
+    """What is still to be drawn; every condition of a picture before the next picture."""
+    asked = [(truth, task) for truth in held.some(limit) for task in tasks]
+    return [(t, k) for t, k in asked if not rows.has(*drawn.key(k, held.name, t, drawn.samples))]
+
+
+def add(drawn: Drawn, task: Task, held: Held, truth: Truth, rows: Rows) -> None:
+    """Draw, and add a row for every number of samples."""
+    samples, operator, seconds = drawn(task, truth)
+    score(drawn, task, held, truth, rows, samples, operator, seconds)
+
+
+def score(
+    drawn: Drawn, task: Task, held: Held, truth: Truth, rows: Rows, samples: Array, operator: Operator, seconds: float
+) -> None:
+    """A row for every number of samples; the first of them are as good as any."""
+    x = operator.inside(torch.from_numpy(truth.pixels)[None])[0].numpy()
+    measured = operator.mask.numpy() > 0 if isinstance(operator, Inpaint) else None
+    cell = 18 * drawn.near_limits(task, truth, x.shape).astype(int)
+    if truth.half == "judge":  # what calibrates is not told apart further
+        cell += operator.inside(torch.from_numpy(held.cells(truth.pixels))[None])[0].numpy()
+        cell += 0 if measured is None else 9 * measured
+    for count in drawn.counts:
+        some = samples[:count]
+        low, high = Interval(LEVEL)(some)
+        plain = float(((low <= x) & (x <= high)).mean())
+        counted = Scores.of(ratios(x, some, drawn.spread, measured), cell)
+        width = float(drawn.spread(some, measured).mean())
+        key, version = drawn.key(task, held.name, truth, count), restorekit.__version__
+        rows.add(*key, truth.half, seconds, width, plain, counted.text, version)
+
+
+def run(drawn: Drawn, tasks: Sequence[Task], held: Held, limit: int | None, rows: Rows, show: Show) -> None:
+    """Draw what is missing; `show(done, total)` after each restoration."""
+    left = missing(drawn, tasks, held, limit, rows)
+    total = len(held.some(limit)) * len(tasks)
+    show(total - len(left), total)
+    for i, (truth, task) in enumerate(left, 1):
+        add(drawn, task, held, truth, rows)
+        show(total - len(left) + i, total)

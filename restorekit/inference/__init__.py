@@ -1,0 +1,1 @@
+"""What a measurement is, and the one loop around every solver."""

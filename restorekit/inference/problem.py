@@ -1,0 +1,335 @@
+"""The types that everything else speaks: Problem, Denoiser, Solver, Step, Restoration."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from restorekit.errors import BadInput, Unsupported
+from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
+from restorekit.inference.schedule import log_uniform
+from restorekit.operators.base import LinearOperator, Operator, SVDOperator
+from restorekit.operators.combine import Weighted
+from restorekit.operators.diagonal import Inpaint
+
+CLEAN = 1e-3  # the noise of a clean measurement, in the unit of the picture: what has less counts as one of this
+LEAST = 0.2 * CLEAN  # the lowest noise level that a schedule ends at
+
+
+class Denoiser(Protocol):
+    """E[x0 | x = x0 + sigma n], n ~ N(0, I): all that a solver knows of a prior.
+
+    x is (B, C, H, W) in the prior's domain (pictures: [0, 1]); sigma, in the same unit, is a float or a (B,) tensor.
+    """
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Latent(Protocol):
+    """A prior of latents z of pictures x. A solver works on z, of which A(decode(z)) was measured; see `driver.restore`.
+
+    z is (B, c, h, w), its deviation about 1, and sigma in that unit. x is (B, C, H, W), C as `for_bands` was told; encode
+    takes any H and W, and what decode gives may be larger at the bottom and the right, if H or W cannot be had.
+    """
+
+    def for_bands(self, bands: int, /) -> Latent: ...
+    def denoise(self, z: Tensor, sigma: float | Tensor, /) -> Tensor: ...
+    def encode(self, x: Tensor, /) -> Tensor: ...
+    def decode(self, z: Tensor, /) -> Tensor: ...
+
+
+class Rng:
+    """One random stream per picture of a batch, so that a picture does not depend on its neighbours.
+
+    Streams are drawn on the CPU and moved, so that every device sees the same numbers. Seed 0 is a seed like any other.
+    """
+
+    def __init__(self, seeds: Sequence[int]):
+        self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Standard normal numbers of the shape, dtype and device of `like` (B, ...)."""
+        if len(like) != len(self.generators):
+            raise ValueError(f"this Rng has {len(self.generators)} streams, the batch has {len(like)} items")
+        draws = [torch.randn(like.shape[1:], generator=g, dtype=like.dtype) for g in self.generators]
+        return (draws[0][None] if len(draws) == 1 else torch.stack(draws)).to(like.device)
+
+
+def _fits(shape: Sequence[int], y: Sequence[int]) -> bool:
+    """Whether a tensor of this shape broadcasts to y without making it larger."""
+    padded = (1,) * (len(y) - len(shape)) + tuple(shape)
+    return len(padded) == len(y) and all(a in (1, b) for a, b in zip(padded, y))
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A measurement y of shape (B, ...), how it came about (`operator`) and its noise (`likelihood`).
+
+    `mask`, broadcastable to y, is 1 where y is valid and 0 where it is to be ignored. Raises `BadInput` where y or the mask
+    is no tensor, or y not of floating numbers; noise given as a tensor takes the dtype of y.
+    """
+
+    y: Tensor
+    operator: Operator
+    likelihood: Likelihood
+    mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        law, a = self.likelihood, self.operator
+        for name, value in (("y", self.y), ("mask", self.mask)):
+            if value is not None and not isinstance(value, Tensor):
+                raise BadInput(
+                    f"{name} is a {type(value).__name__}; make it a tensor (B, ...): torch.as_tensor({name})[None]"
+                )
+        if not self.y.is_floating_point():
+            raise BadInput(
+                f"y is {self.y.dtype}; make it floating, in the unit of the operator: y.float() / 255 for bytes"
+            )
+        if not isinstance(a, Operator) or not isinstance(law, Likelihood):
+            raise BadInput(
+                f"a Problem is y, an Operator and a Likelihood, got {type(a).__name__} and {type(law).__name__}"
+            )
+        if isinstance(law, Gaussian) and isinstance(law.sigma, Tensor) and law.sigma.dtype != self.y.dtype:
+            law = Gaussian(law.sigma.to(self.y.dtype))
+            object.__setattr__(self, "likelihood", law)
+        # What a file holds behind the mask was not measured; a mask times it is 0. A y of another shape is refused later.
+        if isinstance(a, Inpaint) and _fits(a.mask.shape, self.y.shape):
+            object.__setattr__(self, "y", torch.where(a.mask.to(self.y.device) > 0, self.y, 0.0))
+        if isinstance(law, Gaussian) and not _fits(torch.as_tensor(law.sigma).shape, self.y.shape):
+            raise ValueError(f"sigma of shape {tuple(law.sigma.shape)} does not fit y {tuple(self.y.shape)}")  # type: ignore[union-attr]
+        if self.mask is None:
+            return
+        if not _fits(self.mask.shape, self.y.shape):
+            raise ValueError(f"mask {tuple(self.mask.shape)} does not fit y {tuple(self.y.shape)}")
+        if not bool(((self.mask == 0) | (self.mask == 1)).all()):
+            raise ValueError("a mask of a measurement holds 0 and 1; for weights give the noise as sigma per pixel")
+        object.__setattr__(self, "mask", self.mask.to(self.y.dtype))
+        # What is ignored must not leak into the first estimate, nor a NaN into a product with 0: it becomes the mean.
+        valid = (self.mask > 0).expand_as(self.y)
+        kept = torch.where(valid, self.y, 0.0)
+        axes = tuple(range(1, self.y.ndim))
+        level = kept.sum(axes, keepdim=True) / valid.sum(axes, keepdim=True).clamp(min=1)
+        object.__setattr__(self, "y", torch.where(valid, self.y, level))
+
+    def estimate(self) -> Tensor:
+        """A crude picture (B, C, H, W) to start from, the mean of the noise taken off."""
+        return self.operator.estimate(self.likelihood.centred(self.y))
+
+    def nll(self, x: Tensor) -> Tensor:
+        """-log p(y | x) per picture, up to a constant of y: (B, C, H, W) -> (B,)."""
+        terms = self.likelihood.unit_nll(self.y, self.operator(x))
+        terms = terms if self.mask is None else terms * self.mask
+        return terms.flatten(1).sum(1)
+
+    def misfit(self, x: Tensor) -> float:
+        """How far A x is from y, in deviations of the noise: 1, give or take, for a picture that explains it."""
+        used = float(self.y.numel() if self.mask is None else self.mask.expand_as(self.y).sum())
+        if isinstance(self.operator, Inpaint):
+            used *= float((self.operator.mask > 0).float().mean())
+        return float((2 * self.nll(x).sum() / max(used, 1.0)).sqrt())
+
+    @property
+    def gain(self) -> float:
+        """The largest gain of the operator, above 0: by it noise of y is to be divided to be one of the picture."""
+        return max(self.operator.spectral_norm(self.y), torch.finfo(self.y.dtype).tiny)
+
+    def least_squares(self, solver: str, least: float = 0.0) -> tuple[LinearOperator, Tensor, float]:
+        """(A, y, sigma_y) of an equal problem y = A x + sigma_y n: unequal noise and masks are folded into A and y.
+
+        least: less noise than this, in the unit of the picture, counts as this (`CLEAN`), where no noise cannot be had.
+        Raises `Unsupported` in the name of `solver` where the problem is not linear and Gaussian.
+        """
+        operator, sigma = self.linear(solver), self._sigma(solver)
+        if least > 0:
+            floor = least * self.gain
+            sigma = sigma.clamp(min=floor) if isinstance(sigma, Tensor) else max(sigma, floor)
+        if isinstance(sigma, float) and self.mask is None:
+            return operator, self.y, sigma
+        weight = (1.0 if self.mask is None else self.mask) / torch.as_tensor(sigma).to(self.y)
+        return Weighted.of(operator, weight), weight * self.y, 1.0
+
+    def raised(self, least: float) -> float | None:
+        """What Gaussian noise below `least`, in the unit of the picture, counts as, in the unit of y; None where there is more,
+        give or take a tenth."""
+        if least <= 0 or not isinstance(self.likelihood, Gaussian):
+            return None
+        counted = least * self.gain
+        return counted if self.noise_level() < 0.9 * counted else None  # a blur at the edges may have a gain of 1.01
+
+    def linear(self, solver: str) -> LinearOperator:
+        """The operator. Raises `Unsupported` in the name of `solver` where it is not linear."""
+        if not isinstance(self.operator, LinearOperator):
+            raise Unsupported(
+                f"{solver} needs a linear operator, got {self.operator.title}; use `--solver dps`, daps, pnpdm or vds"
+            )
+        return self.operator
+
+    def noise_level(self) -> float:
+        """The standard deviation of the noise, a low value of it where it varies, in the unit of y; for schedules.
+
+        Of a law that does not say how noisy it is, that of noise drawn by it at y; where that fails, 0.02 of a picture.
+        """
+        law = self.likelihood
+        if isinstance(law, Gaussian):
+            return float(torch.as_tensor(law.sigma, dtype=torch.float64).min())
+        try:
+            return float(law.information(self.y).flatten().float().median() ** -0.5)
+        except Unsupported:
+            one = self.y[:1]
+            off = (law.sample(one, torch.Generator().manual_seed(0)) - one).abs().double()
+            drawn = float(off.median()) / 0.6745 or float(off.square().mean().sqrt())
+            return drawn if 0 < drawn < math.inf else 0.02 * self.gain
+
+    def picture_noise(self) -> float:
+        """The standard deviation of the noise in the unit of the picture: how closely its best measured part is known.
+
+        The noise over the largest gain of the operator (four times it for means of 4x4 pixels, whose gain is 1/4), as many
+        measurements of the same pixels together say more than each. Values are weighted by their own noise where it is
+        given for each, none of them below the lowest 5 %. The gain of an operator that is not linear is that at grey.
+        """
+        a = self.operator
+        if not isinstance(a, LinearOperator):
+            return self.noise_level() / self.gain
+        try:
+            sigma = self._sigma("")
+        except Unsupported:
+            sigma = self.noise_level()
+        if isinstance(sigma, Tensor):
+            valid = torch.ones_like(self.y[:1]) if self.mask is None else self.mask[:1].expand_as(self.y[:1])
+            kept = sigma.to(valid).expand_as(valid)[valid > 0]
+            low = float(kept.kthvalue(1 + len(kept) // 20).values) if len(kept) else 1.0
+            a, sigma = Weighted.of(a, valid * low / sigma.to(valid).clamp(min=low)), low
+        return sigma / max(a.spectral_norm(self.y), torch.finfo(self.y.dtype).tiny)
+
+    def last_level(self, share: float = 0.2, most: float = 0.01) -> float:
+        """Where noise levels are to end: at a share of the noise in the picture, below which only the prior speaks.
+
+        The last step of a sampler gives a mean, so that what spread is left at that level is lost: at 0.2 it is 2 % of the
+        deviation. `most`: detail of pictures is finer than much noise. Not below 2e-4: a clean measurement counts as one of noise 0.001.
+        """
+        return min(most, max(LEAST, share * self.picture_noise()))
+
+    def _sigma(self, solver: str) -> float | Tensor:
+        law = self.likelihood
+        if isinstance(law, Gaussian):
+            one = not isinstance(law.sigma, Tensor) or law.sigma.numel() == 1
+            return float(law.sigma) if one else law.sigma  # type: ignore[return-value]
+        if isinstance(law, Joint) and all(isinstance(part, Gaussian) for part in law.parts):
+            sigmas = [
+                torch.as_tensor(part.sigma).to(self.y).flatten() for part in law.parts if isinstance(part, Gaussian)
+            ]
+            if any(s.numel() not in (1, n) for s, n in zip(sigmas, law.sizes)):
+                raise ValueError("in a Joint law a sigma is a number or one value per measured value, flattened")
+            parts = [s.expand(n) for s, n in zip(sigmas, law.sizes)]
+            return torch.cat(parts)
+        raise Unsupported(f"{solver} needs Gaussian noise, got {law.title}; use `--solver dps` or daps")
+
+    def spectral(self, solver: str) -> tuple[SVDOperator, float]:
+        """(A, sigma_y) for solvers that work on singular values. Raises `Unsupported` where there are none."""
+        operator, _, sigma = self.least_squares(solver)
+        if isinstance(operator, SVDOperator):
+            return operator, sigma
+        kind = self.operator.title if operator is self.operator else "unequal noise or a mask"
+        raise Unsupported(f"{solver} needs an operator with an SVD, got {kind}; use `--solver diffpir` or `dps`")
+
+
+class Step(NamedTuple):
+    """What a solver yields after each noise level: the new state, the clean estimate, and the level just used."""
+
+    x: Tensor
+    x0: Tensor
+    sigma: float
+
+
+@dataclass(frozen=True, eq=False)
+class Solver(ABC):
+    """Settings are the fields; the call is the algorithm, a generator of one `Step` per network call.
+
+    `sigmas` falls and ends in 0, so the last state is the result. `problem.y` is never written to.
+    """
+
+    reference: ClassVar[str] = ""  # key in CITATIONS
+    samples: ClassVar[bool] = True  # draws from (an approximation of) the posterior; False: returns one optimum
+    exact: ClassVar[bool] = False  # meets y exactly, noise included: samples only of what is clean
+    needs: ClassVar[str] = "any operator and noise law with a gradient"
+    gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
+    default_steps: ClassVar[int] = 50
+    least_noise: ClassVar[float] = 0.0  # Gaussian noise below this, in the unit of the picture, counts as this
+    # Fewer levels than this are worth a warning: on small Gaussian problems the mean is more than half a posterior deviation
+    # farther off than at `default_steps`, or a spread half as large again or a third less (tests/test_least_levels.py).
+    least_steps: ClassVar[int] = 1
+    tunable: ClassVar[dict[str, tuple[float, float]]] = {}  # what `restorekit tune` searches: setting -> least, most
+
+    @abstractmethod
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]: ...
+
+    def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
+        """The state at the first noise level: `begin` (B, C, H, W), or a crude estimate, plus noise of that level."""
+        x = problem.estimate() if begin is None else begin
+        return x + sigma * rng.normal(x)
+
+    def check(self, problem: Problem) -> None:
+        """Raise `Unsupported`, naming a way out, if this solver cannot treat the problem."""
+
+    def check_draws(self, problem: Problem) -> None:
+        """Raise `Unsupported`, naming a way out, where several samples would not differ as the posterior says."""
+        if self.exact and problem.picture_noise() > CLEAN:
+            raise Unsupported(
+                f"{type(self).__name__} meets the measurement exactly, noise included, so that samples do not differ where "
+                "something was measured; leave out --samples or take `--solver ddnm+`, mmps or pigdm"
+            )
+
+    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
+        """The solver's own noise levels, in units of a picture on [0, 1]."""
+        return log_uniform(steps or self.default_steps, 10.0, problem.last_level())
+
+    def doubts(self, problem: Problem, sigmas: Sequence[float]) -> str | None:
+        """What speaks against a schedule of so few levels, in one line; None where nothing does."""
+        levels = len(sigmas) - 1
+        if levels >= self.least_steps:
+            return None
+        return (
+            f"{type(self).__name__} is far off with {levels} noise level{'s' * (levels > 1)}; take at least {self.least_steps} "
+            f"({self.default_steps} is its default), or a solver that needs fewer, such as hqs"
+        )
+
+    def calls(self, sigmas: Sequence[float]) -> int:
+        """Network calls for a schedule: the NFE that the run must count."""
+        return len(sigmas) - 1
+
+    @property
+    def products(self) -> int:
+        """Vector-Jacobian products per network call, at most."""
+        return int(self.gradient)
+
+    def settings(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """samples (N, C, H, W) in the prior's domain, with what is needed to make them again."""
+
+    samples: Tensor
+    nfe: int  # network calls per sample
+    seconds: float
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> Tensor:
+        """(C, H, W): the estimate to show when there are several samples."""
+        return self.samples.mean(0)
+
+    @property
+    def std(self) -> Tensor:
+        """(C, H, W): per-pixel spread over the samples; the error bar. Needs at least two samples."""
+        return self.samples.std(0)

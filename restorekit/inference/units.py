@@ -1,0 +1,83 @@
+"""Priors of other numbers than pictures on [0, 1]: solvers see them in units in which they have the mean 0.5 and the spread
+0.25 of pictures, for which levels and settings of solvers are made. Logarithms of intensities have a spread of 1.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from restorekit.inference.likelihood import Gaussian, Joint, Likelihood, Moved
+from restorekit.inference.problem import Denoiser, Problem, Step
+from restorekit.operators.base import LinearOperator, Operator
+from restorekit.operators.latent import Decoded
+
+MEAN, SPREAD = 0.5, 0.25  # of pictures on [0, 1]
+
+
+@dataclass(frozen=True)
+class Units:
+    """u = 0.5 + (x - mean) / gain, gain = spread / 0.25: of values x of this mean and spread, as solvers see them."""
+
+    mean: float
+    spread: float
+
+    def __post_init__(self) -> None:
+        if not self.spread > 0:
+            raise ValueError(f"spread={self.spread:g} must be above 0")
+
+    @property
+    def gain(self) -> float:
+        return self.spread / SPREAD
+
+    def of(self, x: Tensor) -> Tensor:
+        return MEAN + (x - self.mean) / self.gain
+
+    def back(self, u: Tensor) -> Tensor:
+        return self.mean + (u - MEAN) * self.gain
+
+    def step(self, step: Step) -> Step:
+        """A step of a solver in the numbers of the prior."""
+        return Step(self.back(step.x), self.back(step.x0), step.sigma * self.gain)
+
+
+@runtime_checkable
+class OwnUnits(Protocol):
+    """A denoiser that is not of pictures on [0, 1], or, where `units` is None, is."""
+
+    @property
+    def units(self) -> Units | None: ...
+
+
+def units_of(denoise: object) -> Units | None:
+    """None for pictures on [0, 1], and for denoisers that do not say."""
+    return denoise.units if isinstance(denoise, OwnUnits) else None
+
+
+def denoiser_in(units: Units, denoise: Denoiser) -> Denoiser:
+    return lambda u, sigma: units.of(denoise(units.back(u), sigma * units.gain))
+
+
+def problem_in(units: Units, problem: Problem) -> Problem:
+    """The same measurement, as one of u. A linear operator stays what it is, and its measurement moves along."""
+    a, y = problem.operator, problem.y
+    if not isinstance(a, LinearOperator):
+        # An operator that has no estimate of its own says grey, of pictures on [0, 1].
+        own = type(a).estimate is not Operator.estimate
+        encode = units.of if own else lambda x: torch.full_like(x, MEAN)
+        return replace(problem, operator=Decoded(a.image_shape, a, units.back, encode, of=""))
+    offset = a(y.new_full((1, *a.image_shape), units.mean - MEAN * units.gain))
+    law = _moved(problem.likelihood, units.gain, offset)
+    return replace(problem, y=(y - offset) / units.gain, likelihood=law)
+
+
+def _moved(law: Likelihood, gain: float, offset: Tensor) -> Likelihood:
+    if isinstance(law, Gaussian):
+        return Gaussian(law.sigma / gain)
+    if isinstance(law, Joint):
+        pieces = offset.split(law.sizes, -1)
+        return Joint(tuple(_moved(part, gain, o) for part, o in zip(law.parts, pieces)), law.sizes)
+    return Moved(law, gain, offset)

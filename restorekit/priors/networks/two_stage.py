@@ -1,0 +1,50 @@
+"""A codec and a network of its latents, in one checkpoint: the two stages of seed 001."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from restorekit.priors.networks.fftd import FFTD, FFTDConfig
+from restorekit.priors.networks.ivqvae import CodecConfig, CodecNet
+
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """Sides of windows are in pixels of the picture here."""
+
+    codec: CodecConfig
+    net: FFTDConfig
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.codec, CodecConfig) and isinstance(self.net, FFTDConfig)):
+            raise ValueError("a prior of latents holds a codec and an fftd")
+        if self.codec.channels != self.net.channels:
+            raise ValueError(
+                f"the latents of the codec have {self.codec.channels} channels, the network takes {self.net.channels}"
+            )
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        return self.codec.bands
+
+    @property
+    def classes(self) -> int:
+        return self.net.classes
+
+    @property
+    def multiple(self) -> int:
+        return self.codec.factor * self.net.multiple
+
+    @property
+    def tile(self) -> int:
+        return self.codec.factor * self.net.tile
+
+
+class LatentNet(nn.Module):
+    """The networks of a `LatentConfig`: one state dict."""
+
+    def __init__(self, config: LatentConfig):
+        super().__init__()
+        self.config, self.codec, self.net = config, CodecNet(config.codec), FFTD(config.net)

@@ -1,0 +1,173 @@
+"""Samplers of the prior itself, on the same schedules and in the same coordinates x = x0 + sigma n as the solvers.
+
+DDPM: Ho, Jain, Abbeel, NeurIPS 2020. DDIM: Song, Meng, Ermon, ICLR 2021, eq 12. Heun: Karras et al., NeurIPS 2022,
+Algorithm 2. DPM-Solver++(2M): Lu et al., 2022, Algorithm 2, for alpha = 1. SDE: the reverse process in the coordinates
+of Montanari, "Sampling, Diffusions, and Stochastic Localization", 2023, where it reads dm = E[x0 | m] du + dW.
+
+A solver that turns y into a conditional denoiser E[x0 | x, y] can hand it to any of them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from restorekit.inference.problem import Denoiser, Rng, Step
+
+
+def reverse(x: Tensor, x0: Tensor, sigma: float, following: float, rng: Rng, eta: float = 1.0) -> Tensor:
+    """From level `sigma` to `following` given E[x0 | x]: eta = 1 is an ancestral (DDPM) step, 0 is DDIM."""
+    up = eta * following * math.sqrt(1 - (following / sigma) ** 2)
+    down = math.sqrt(following**2 - up**2)
+    x = torch.lerp(x0, x, down / sigma)
+    return x if up == 0 else x.add_(rng.normal(x), alpha=up)
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler(ABC):
+    """Draws from a prior: one `Step` per network call. `sigmas` falls and ends in 0; x is pure noise at the first."""
+
+    @abstractmethod
+    def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]: ...
+
+    def calls(self, levels: int) -> int:
+        """Network calls for a schedule of so many levels above 0."""
+        return levels
+
+
+@dataclass(frozen=True, eq=False)
+class DDPM(Sampler):
+    """Ancestral steps. eta scales the fresh noise; the variance of the steps is that of q(x_s | x_t, x0)."""
+
+    eta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta={self.eta:g} must be between 0 (no fresh noise) and 1 (ancestral steps)")
+
+    @torch.no_grad()
+    def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
+        for sigma, following in zip(sigmas, sigmas[1:]):
+            x0 = denoise(x, sigma)
+            x = reverse(x, x0, sigma, following, rng, self.eta)
+            yield Step(x, x0, sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class DDIM(DDPM):
+    """The probability flow, by Euler steps."""
+
+    eta: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Heun(Sampler):
+    """The probability flow to second order: two calls a level, the last one excepted.
+
+    churn: S_churn of Karras et al. 2022, which adds noise before each step; 0 is deterministic.
+    """
+
+    churn: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.churn < math.inf:
+            raise ValueError(f"churn={self.churn:g} must be 0 or more")
+
+    def calls(self, levels: int) -> int:
+        return 2 * levels - 1
+
+    @torch.no_grad()
+    def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
+        gamma = min(self.churn / (len(sigmas) - 1), math.sqrt(2) - 1)
+        for level, following in zip(sigmas, sigmas[1:]):
+            sigma = level * (1 + gamma)
+            x = x if gamma == 0 else x + math.sqrt(sigma**2 - level**2) * rng.normal(x)
+            x0 = denoise(x, sigma)
+            slope = (x - x0) / sigma
+            euler = x + (following - sigma) * slope
+            yield Step(euler, x0, sigma)
+            if following == 0:
+                return
+            x0 = denoise(euler, following)
+            x = x + (following - sigma) * 0.5 * (slope + (euler - x0) / following)
+            yield Step(x, x0, following)
+
+
+@dataclass(frozen=True, eq=False)
+class DPMpp2M(Sampler):
+    """DPM-Solver++(2M): second order with one call a level, by the previous estimate of x0; the last step is first order."""
+
+    @torch.no_grad()
+    def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
+        previous, h_last = None, 0.0  # D of the last step, and its length in ln(1 / sigma)
+        for sigma, following in zip(sigmas, sigmas[1:]):
+            x0 = denoise(x, sigma)
+            h = math.log(sigma / following) if following > 0 else math.inf
+            d = x0 if previous is None or following == 0 else torch.lerp(previous, x0, 1 + 0.5 * h / h_last)
+            x = torch.lerp(d, x, following / sigma)
+            previous, h_last = x0, h
+            yield Step(x, x0, sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class SDE(Sampler):
+    """The ancestral step to second order: two calls a level, the last one excepted.
+
+    With m = x / sigma^2 and u = 1 / sigma^2 the step adds the integral of E[x0] du; DDPM freezes it at the old level, which
+    costs 13 % of the variance on 50 levels. Here it is linear in ln u between both ends, under the same noise.
+    """
+
+    def calls(self, levels: int) -> int:
+        return 2 * levels - 1
+
+    @torch.no_grad()
+    def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
+        for sigma, following in zip(sigmas, sigmas[1:]):
+            x0 = denoise(x, sigma)
+            trial = reverse(x, x0, sigma, following, rng)
+            yield Step(trial, x0, sigma)
+            if following == 0:
+                return
+            kept = (following / sigma) ** 2
+            second = denoise(trial, following)
+            x = trial + (1 + (1 - kept) / math.log(kept)) * (second - x0)
+            yield Step(x, second, following)
+
+
+@dataclass(frozen=True, eq=False)
+class MultistepSDE(Sampler):
+    """SDE with one call a level: the estimate that corrects a step serves as that of the next too (as in the corrector of Zhao
+    et al., "UniPC", NeurIPS 2023), so that as many calls as `SDE` makes go down twice as many levels, which is nearer."""
+
+    @torch.no_grad()
+    def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
+        x0, kept = None, 1.0
+        for sigma, following in zip(sigmas, sigmas[1:]):
+            second = denoise(x, sigma)
+            if x0 is not None:  # the step that led here
+                x = x + (1 + (1 - kept) / math.log(kept)) * (second - x0)
+            x0, kept = second, (following / sigma) ** 2
+            x = reverse(x, x0, sigma, following, rng)
+            yield Step(x, x0, sigma)
+
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    "ddpm": DDPM,
+    "ddim": DDIM,
+    "heun": Heun,
+    "dpm++": DPMpp2M,
+    "sde": SDE,
+    "sde1": MultistepSDE,
+}
+
+
+def named(name: str) -> Sampler:
+    """A sampler at its default settings. Raises ValueError for an unknown name."""
+    if name not in SAMPLERS:
+        raise ValueError(f"sampler={name!r} is unknown; known: {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]()
