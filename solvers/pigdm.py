@@ -22,7 +22,7 @@ from restorekit.solvers.parts.gains import coherence
 from restorekit.solvers.samplers import Sampler, named, reverse
 
 # At noise below this, and behind means of 4x4 pixels and more, samples of correlated priors spread more than 1.3 times as widely as
-# the exact posterior; behind means of 2x2 they do not (tests/test_noise_levels.py).
+# the exact posterior; behind means of 2x2 they do not (tests/solvers/test_noise_levels.py).
 SUMMED, SMOOTH = 8.0, 0.1
 
 

@@ -34,7 +34,7 @@ class VDS(Solver):
     """An optimiser: one answer. One network call per step and no gradient of the network.
 
     200 steps reach the mean of Gaussian posteriors to 0.05 deviations where A is linear and the noise Gaussian
-    (tests/test_noise_levels.py). Elsewhere only where directions lie less than a hundred apart in precision: else take more steps.
+    (tests/solvers/test_noise_levels.py). Elsewhere only where directions lie less than a hundred apart in precision: else take more steps.
     """
 
     lambda_: float | None = None  # weight of the prior; None: 1, that of Bayes; paper: 0.25, of its own weights

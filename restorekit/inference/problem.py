@@ -263,7 +263,7 @@ class Solver(ABC):
     default_steps: ClassVar[int] = 50
     least_noise: ClassVar[float] = 0.0  # Gaussian noise below this, in the unit of the picture, counts as this
     # Fewer levels than this are worth a warning: on small Gaussian problems the mean is more than half a posterior deviation
-    # farther off than at `default_steps`, or a spread half as large again or a third less (tests/test_least_levels.py).
+    # farther off than at `default_steps`, or a spread half as large again or a third less (tests/solvers/test_least_levels.py).
     least_steps: ClassVar[int] = 1
     tunable: ClassVar[dict[str, tuple[float, float]]] = {}  # what `restorekit tune` searches: setting -> least, most
 

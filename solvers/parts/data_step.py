@@ -24,7 +24,7 @@ def data_step(
 
     Exact for Gaussian noise, and for unbiased laws with a proximal step; otherwise one step of Fisher scoring towards it.
     The latter for speckle in the logarithm too, whose proximal step is closed: with a weak prior its minimum is the speckle
-    itself, 0.58 too low on average at one look, where the score is right on average (tests/test_units.py).
+    itself, 0.58 too low on average at one look, where the score is right on average (tests/inference/test_units.py).
     closed: that proximal step all the same. rng: adds noise as large as that of the measurement to what scoring takes it for; for draws.
     """
     if gaussian(problem.likelihood):

@@ -1,0 +1,103 @@
+"""The kept tables of `restorekit bench posterior` and `bench peers`: of the settings of now, in README as measured, and within what is promised."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import math
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restorekit.bench.posterior.exam_table import CONTROL, EXACT, current
+from restorekit.solvers import SOLVERS
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+Row = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[Any]:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    yield importlib.import_module("posterior")
+    sys.path.pop(0)
+
+
+def read(path: Path) -> list[Row]:
+    with path.open(encoding="utf-8", newline="") as f:
+        return list(csv.DictReader(f))
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return read(RESULTS / "posterior.csv")
+
+
+def spreads(row: Row) -> list[float]:
+    return [v for k in ("spread_measured", "spread_unmeasured") for v in [float(row[k])] if not math.isnan(v)]
+
+
+def test_rows_are_of_the_settings_of_now_and_the_package_has_some_of_them(script: Any, rows: list[Row]) -> None:
+    assert all(r["solver"] in (EXACT, CONTROL) or current(r, {}) for r in rows)
+    assert {r["solver"] for r in rows} >= set(SOLVERS)
+    shipped = read(script.PACKAGE)
+    assert shipped
+    assert all(r in rows for r in shipped)
+
+
+def test_the_page_is_that_of_the_rows(script: Any, rows: list[Row]) -> None:
+    said, made = (RESULTS / "posterior.md").read_text(encoding="utf-8"), script.page(rows)
+    assert said.partition("\n## ")[2] == made.partition("\n## ")[2]
+
+
+@pytest.mark.parametrize("name", [n for n, s in SOLVERS.items() if s.samples])
+def test_what_draws_keeps_half_to_1_3_of_the_spread_or_refuses(script: Any, rows: list[Row], name: str) -> None:
+    mine = [r for r in rows if r["solver"] == name and r["problem"] in script.GAUSSIAN and r["steps"] == "own"]
+    assert mine
+    assert all(0.5 <= v <= 1.3 for r in mine for v in spreads(r))
+
+
+def test_vds_is_at_the_posterior_mean(script: Any, rows: list[Row]) -> None:
+    mine = [r for r in rows if r["solver"] == "vds" and r["problem"] in script.GAUSSIAN]
+    assert len(mine) == 2 * len(script.GAUSSIAN) * len(script.LEVELS)
+    errors = [float(r[k]) for r in mine for k in ("error_measured", "error_unmeasured")]
+    assert all(v < 0.05 for v in errors if not math.isnan(v))
+
+
+def test_mmps_is_nowhere_farther_off_than_azula() -> None:
+    kept = {
+        (*(r[k] for k in ("problem", "prior", "sigma_y")), r["method"]): r
+        for r in read(RESULTS / "bench-peers-mmps.csv")
+    }
+    cells = {key[:3] for key in kept}
+    assert len(cells) == 70
+    for cell in cells:
+        ours, theirs = kept[(*cell, "mmps")], kept[(*cell, "azula-mmps")]
+        error = math.hypot(float(ours["w2_se"]), float(theirs["w2_se"]))
+        assert float(ours["w2"]) - float(theirs["w2"]) <= 2 * error, cell
+
+
+def test_readme_names_the_spreads_of_the_table(script: Any, rows: list[Row]) -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    part = text[text.index("Which one?") : text.index("On priors with many modes")]
+    for name in ("mmps", "snips", "ddrm"):
+        found = [
+            v
+            for r in rows
+            if r["solver"] == name and r["size"] == "quick" and r["problem"] in script.GAUSSIAN
+            for v in spreads(r)
+        ]
+        assert re.search(rf"`{name}`(?: keeps)? {min(found):.2f} to {max(found):.2f}", part), name
+    for name in ("diffpir", "gdp", "flowdps", "daps"):
+        found = [
+            v
+            for r in rows
+            if r["solver"] == name and r["size"] == "quick" and r["problem"] in script.GAUSSIAN
+            for v in spreads(r)
+        ]
+        assert re.search(rf"`{name}`[^.]*? {min(found):.2f}", part), name

@@ -1,0 +1,159 @@
+"""What is installed is what is in the tree, it works outside of it, and asking for help is quick."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import re
+import resource
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import restorekit
+
+ROOT = Path(__file__).parents[2]
+PLACES = {"restorekit.operators": "operators", "restorekit.solvers": "solvers"}  # package -> folder
+
+
+def _settings(section: str) -> str:
+    """The text of a section of pyproject.toml (tomllib came with Python 3.11)."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return text.partition(f"[{section}]\n")[2].partition("\n[")[0]
+
+
+def _listed() -> set[str]:
+    return set(re.findall(r'"(restorekit[\w.]*)"', _settings("tool.setuptools").partition("packages = [")[2]))
+
+
+def _child(*code: str, cwd: Path | None = None, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    return subprocess.run([sys.executable, *code], cwd=cwd, env=environment, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize("name", PLACES.values())
+def test_the_two_folders_are_linked_into_the_package(name: str) -> None:
+    link = ROOT / "restorekit" / name
+    assert link.is_symlink(), f"{link} must be a link to ../{name}: `git config core.symlinks true`, then check it out"
+    assert os.readlink(link) == f"../{name}"
+    assert (link / "__init__.py").is_file()
+
+
+def test_the_package_list_names_every_folder_with_an_init() -> None:
+    found = set()
+    for folder, _, files in os.walk(ROOT / "restorekit", followlinks=True):
+        if "__init__.py" in files:
+            found.add(".".join(Path(folder).relative_to(ROOT).parts))
+    assert _listed() == found
+    mapped = dict(re.findall(r'^"?([\w.]+)"? = "(\w+)"$', _settings("tool.setuptools.package-dir"), re.MULTILINE))
+    assert mapped == {"restorekit": "restorekit", **PLACES}
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(m.name for m in pkgutil.walk_packages(restorekit.__path__, "restorekit.") if "__main__" not in m.name),
+)
+def test_every_module_imports(name: str) -> None:
+    importlib.import_module(name)
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    folders = [ROOT / name for name in ("restorekit", *PLACES.values(), "tests", "benchmarks", "examples")]
+    found = [p for folder in folders for p in sorted(folder.rglob("*")) if p.suffix in (".py", ".js", ".css")]
+    assert {p.suffix for p in found} == {".py", ".js", ".css"}
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text(encoding="utf-8").splitlines()) for p in found}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(hasattr(restorekit, name) for name in restorekit.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = restorekit.nothing
+
+
+HELP = """
+import sys
+sys.argv = ["restorekit", "--help"]
+from restorekit.cli.main import run
+try:
+    run()
+except SystemExit as leaving:
+    assert not leaving.code, leaving.code
+assert "torch" not in sys.modules, "--help imports torch"
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        ("-c", "import restorekit, sys; assert 'torch' not in sys.modules"),
+        ("-c", HELP),
+        (
+            "-c",
+            "import restorekit.priors.find, restorekit.inference.driver, sys; assert 'torch._dynamo' not in sys.modules",
+        ),
+    ],
+    ids=["import", "help", "compiler"],
+)
+def test_torch_and_its_compiler_are_not_imported_before_they_are_needed(code: tuple[str, str]) -> None:
+    _child(*code)
+
+
+@pytest.mark.parametrize("module", ["restorekit", "restorekit.cli.main"])
+def test_help_takes_less_than_half_a_second(module: str) -> None:
+    _child("-m", module, "--help")  # the first call may have to compile
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert "Usage" in _child("-m", module, "--help").stdout
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < 0.5, f"CPU seconds of --help: {spent}"
+
+
+LOOK = """
+import json, pathlib, restorekit, restorekit.operators, restorekit.solvers, restorekit.priors.weights, sys
+home = pathlib.Path(restorekit.__file__).parent
+names = [restorekit.__file__, restorekit.operators.__file__, restorekit.solvers.__file__]
+names += [str(home / "py.typed"), restorekit.priors.weights.__file__]
+assert all(pathlib.Path(name).is_file() for name in names), names
+print(json.dumps([str(pathlib.Path(name).resolve()) for name in names]))
+"""
+
+
+def test_a_wheel_works_outside_the_repository(tmp_path: Path) -> None:
+    # setuptools writes into `build/` and `*.egg-info` of what it builds: build a copy.
+    tree, wheels, installed = tmp_path / "tree", tmp_path / "wheels", tmp_path / "installed"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode:
+        pytest.skip("not a git checkout: nothing says which files belong to it")
+    wanted = ("restorekit", "operators", "solvers", "pyproject.toml", "README.md", "LICENSE")
+    for name in (n for n in tracked.stdout.splitlines() if n.split("/")[0] in wanted and (ROOT / n).exists()):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            (tree / name).symlink_to(os.readlink(ROOT / name))
+        else:
+            (tree / name).write_bytes((ROOT / name).read_bytes())
+    _child("-m", "build", "--wheel", "--no-isolation", "--outdir", str(wheels), str(tree))
+    (wheel,) = wheels.glob("restorekit-*.whl")
+    with zipfile.ZipFile(wheel) as z:
+        names = set(z.namelist())
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"restorekit", *(t for t in tops if t.endswith(".dist-info"))}, tops
+    weights = {p.name for p in (tree / "restorekit/priors/weights").iterdir() if p.suffix in (".safetensors", ".md")}
+    assert {f"restorekit/priors/weights/{name}" for name in weights} <= names
+    assert {"restorekit/report/page.css", "restorekit/report/page.js"} <= names
+    assert any(name.endswith("/licenses/LICENSE") for name in names)
+
+    _child("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(installed), str(wheel))
+    found = json.loads(_child("-c", LOOK, cwd=tmp_path, path=installed).stdout)
+    assert all(name.startswith(str(installed.resolve())) for name in found), found
