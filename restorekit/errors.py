@@ -1,8 +1,19 @@
-"""Errors that a user can mend, and a stop that a user asked for. The command line prints their one line and leaves."""
+"""Errors that a user can mend, and a stop that a user asked for. The command line prints their one line and leaves.
+
+A message names settings by their Python names in backticks, with a value where one is advised: "give `noise=gaussian:0.05`".
+The command line writes such a name as its option, `--noise gaussian:0.05`, where the command that ran has one.
+"""
 
 
 class BadInput(ValueError):
-    """Something about the input is wrong; the message says what, and the way out."""
+    """Something about the input is wrong; the message says what, and the way out.
+
+    argument: the name of the setting that is wrong, where it is one.
+    """
+
+    def __init__(self, message: str = "", *, argument: str | None = None):
+        super().__init__(message)
+        self.argument = argument
 
 
 class Unsupported(BadInput):

@@ -26,6 +26,7 @@ from restorekit.cli import (
     train,
     tune,
 )
+from restorekit.cli.wording import as_options
 from restorekit.errors import BadInput, Stopped
 from restorekit.scenes.process_memory import keep_freed_memory
 
@@ -78,6 +79,15 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _options(arguments: list[str]) -> set[str]:
+    """All options of the command that the arguments name, as "--noise"."""
+    command: Any = typer.main.get_command(app)
+    for name in arguments:
+        if name in getattr(command, "commands", {}):
+            command = command.commands[name]
+    return {option for parameter in command.params for option in parameter.opts}
+
+
 def _usage(error: Any) -> str:
     path = error.ctx.command_path if error.ctx else "restorekit"
     known = [o for p in error.ctx.command.params for o in p.opts if o.startswith("--")] if error.ctx else []
@@ -118,7 +128,7 @@ def run(arguments: list[str] | None = None) -> None:
     except BadInput as error:
         if "--debug" in arguments:
             raise
-        code = _fail(str(error), 1)
+        code = _fail(as_options(str(error), _options(arguments)), 1)
     except (OSError, MemoryError) as error:
         if "--debug" in arguments:
             raise
