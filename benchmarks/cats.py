@@ -27,7 +27,7 @@ from restorekit.operators import BlockAverage, Identity, Inpaint, LinearOperator
 from restorekit.priors.find import Prior
 from restorekit.priors.prior import LatentPrior
 from restorekit.tasks.defaults import TASKS
-from restorekit.text.from_text import solver
+from restorekit.text.names import solver_of
 
 SHAPE = (3, 64, 64)
 SOLVERS = (("dps", 100), ("daps", 10), ("vds", 200))  # of latents, with steps
@@ -62,7 +62,7 @@ def measure(rows: Rows, case: Case, pictures: Pictures, priors: dict[str, Prior]
             for text, steps in settings(case, prior):
                 if not rows.has(case.name, name, text, steps, who):
                     began = time.perf_counter()
-                    out = restore(problem, prior, solver(text), steps=steps, seed=0).samples
+                    out = restore(problem, prior, solver_of(text), steps=steps, seed=0).samples
                     add(rows, (case.name, name, text, steps, who), out, x, time.perf_counter() - began)
             if isinstance(prior, LatentPrior) and not rows.has(case.name, name, "its codec alone", 0, who):
                 with torch.no_grad():

@@ -22,7 +22,7 @@ from restorekit.inference.problem import Problem, Restoration
 from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.priors.find import Prior
 from restorekit.tasks.coarse import restore_from_coarse
-from restorekit.text.from_text import solver
+from restorekit.text.names import solver_of
 
 TASKS = (
     "average:factor=4@gaussian:0.01",
@@ -37,7 +37,7 @@ WAYS = ("whole", "coarse", "whole, as much work")
 
 def solved(problem: Problem, prior: Prior, text: str, steps: int) -> Iterator[tuple[str, float, Restoration, float]]:
     """Way, work, result and seconds of each."""
-    cascade, made = prior.cascade, solver(text)
+    cascade, made = prior.cascade, solver_of(text)
     assert cascade is not None
     found = restore_from_coarse(problem, cascade, made, steps=steps, low_steps=steps, seed=0)
     work = found.nfe + found.settings["low_nfe"] / cascade.factor**2

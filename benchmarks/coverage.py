@@ -25,7 +25,7 @@ from restorekit.bench.intervals.coverage_table import HEADER, chosen, entries, j
 from restorekit.bench.journal import Rows
 from restorekit.priors.find import load_prior
 from restorekit.scenes.process_memory import keep_freed_memory
-from restorekit.text.from_text import solver
+from restorekit.text.names import solver_of
 from restorekit.uncertainty.calibration import Calibration, Entry, beside
 
 PHOTOS = "photos256-test.zip"
@@ -73,7 +73,7 @@ def main() -> None:
     keep_freed_memory()
     prior = load_prior(options.prior, precision=options.precision)
     drawn = Drawn(
-        prior=prior, solver=solver("mmps"), samples=options.samples, dtype=options.dtype, transfer=options.transfer
+        prior=prior, solver=solver_of("mmps"), samples=options.samples, dtype=options.dtype, transfer=options.transfer
     )
     tasks = [Task.of(text) for text in options.task or TASKS]
     rows = rows_of(RESULTS / "coverage_rows.csv")

@@ -20,7 +20,7 @@ from restorekit.bench.intervals.coverage_table import judge
 from restorekit.inference.driver import restore
 from restorekit.operators.base import LinearOperator
 from restorekit.priors.analytic import GaussianPrior
-from restorekit.text.from_text import solver
+from restorekit.text.names import solver_of
 from restorekit.uncertainty.calibration import Conditions, Entry
 from restorekit.uncertainty.conformal import Scores
 from restorekit.uncertainty.interval import LOCAL, ratios, student
@@ -52,7 +52,7 @@ def lines(task: Task, known: GaussianPrior, truths: torch.Tensor, counts: tuple[
     exact = 0.0
     for i, x in enumerate(truths.float().numpy()):
         problem = task.measure(x, f"{i}", 0)
-        samples = restore(problem, known, solver("mmps"), samples=max(counts), seed=i).samples.numpy()
+        samples = restore(problem, known, solver_of("mmps"), samples=max(counts), seed=i).samples.numpy()
         if i == 0:  # of a Gaussian posterior the covariance does not depend on y
             assert isinstance(problem.operator, LinearOperator)
             double = GaussianPrior(known.mean.double(), known.variances.double())

@@ -30,7 +30,7 @@ from restorekit.metrics.fidelity import coverage, psnr, ssim
 from restorekit.operators import Identity
 from restorekit.priors.find import Prior
 from restorekit.priors.formats.checkpoint import PriorSpec
-from restorekit.text.from_text import solver
+from restorekit.text.names import solver_of
 from restorekit.training.data.patches import log_intensity
 
 SOLVERS = (
@@ -122,7 +122,7 @@ def treat(rows: Rows, priors: dict[str, Denoiser], scene: tuple[str, int, str], 
         for who, prior in priors.items():
             if not rows.has(*scene, text, steps, samples, who):
                 began = time.perf_counter()
-                found = restore(problem, prior, solver(text), steps=steps, samples=samples, seed=0).samples
+                found = restore(problem, prior, solver_of(text), steps=steps, samples=samples, seed=0).samples
                 held = coverage(found.numpy(), u[0].numpy()) if samples > 1 else math.nan
                 mean = np.mean([amplitude(u) for u in found], axis=0)
                 add(text, steps, samples, who, mean, held, time.perf_counter() - began)

@@ -27,7 +27,7 @@ from restorekit.inference.problem import Problem
 from restorekit.metrics.fidelity import coverage, psnr
 from restorekit.operators import Identity
 from restorekit.priors.find import Prior
-from restorekit.text.from_text import solver
+from restorekit.text.names import solver_of
 
 OLD = "sar-dps"  # the default of --samples before
 SOLVERS = (("ep", 30), (OLD, 13), ("quadrature:sampler=sde1", 50))  # levels
@@ -45,7 +45,7 @@ def exams(rows: Rows) -> None:
             for text, steps in SOLVERS:
                 if rows.has(looks, prior, text, steps):
                     continue
-                found, draws = measure(speckle(looks, prior), solver(text), steps, FULL)
+                found, draws = measure(speckle(looks, prior), solver_of(text), steps, FULL)
                 rows.add(
                     looks, prior, text, steps, *found.bias, *found.spread_measured, found.coverage_measured.value,
                     found.w2.value, found.floor.value, draws.forward, draws.backward,
@@ -69,7 +69,9 @@ def scenes(rows: Rows, pictures: Pictures, side: int, label: str, prior: Prior) 
             u, y = speckled(x, looks, name)
             problem = Problem(y, Identity((1, *x.shape[1:])), Gamma(looks, domain="log"))
             began = time.process_time()
-            found = restore(problem, prior, solver(text), steps=steps, samples=SAMPLES, seed=0, batch=SAMPLES).samples
+            found = restore(
+                problem, prior, solver_of(text), steps=steps, samples=SAMPLES, seed=0, batch=SAMPLES
+            ).samples
             seconds = (time.process_time() - began) / SAMPLES
             off = found.mean(0) - u[0]
             mean = np.mean([amplitude(one) for one in found], axis=0)

@@ -16,7 +16,7 @@ from restorekit.bench.images.image_cases import Task
 from restorekit.bench.search import SIGN, Found, Score, Trial, Tuning, clear_gain, rows_of, with_ranges
 from restorekit.inference.problem import Problem
 from restorekit.operators import blur
-from restorekit.text.spec import likelihood
+from restorekit.text.names import noise_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def trials(task: str, count: int, side: int) -> list[Trial]:
         truth = centre(x, side, 4)
         shape: tuple[int, int, int] = truth.shape  # type: ignore[assignment]
         if op == "levin":
-            own, law = blur(shape, torch.from_numpy(kernels()[i % 8][1]), "reflect"), likelihood(noise)
+            own, law = blur(shape, torch.from_numpy(kernels()[i % 8][1]), "reflect"), noise_of(noise)
             y = law.sample(own(torch.from_numpy(truth)[None]), torch.Generator().manual_seed(i))
             made.append(Trial(name, truth, Problem(y, own, law)))
         else:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from restorekit.operators.base import LinearOperator, SVDOperator
+from restorekit.operators.base import LinearOperator, Shape, SVDOperator
 from restorekit.operators.transforms import dct2, idct2, pack, spread, unpack
 
 
@@ -185,11 +185,16 @@ class FreeBlur(LinearOperator):
         return "a blur with a free boundary (--boundary circular is simpler, and wrong of photographs)"
 
     @classmethod
-    def of(cls, measured: tuple[int, int, int], kernel: Tensor) -> FreeBlur:
-        """For a y of that shape."""
+    def image_shape_for(cls, measured: Shape, *, kernel: Tensor, **_: Any) -> Shape:
+        """`measured` and what the kernel reaches beyond it."""
         c, height, width = measured
         h, w = kernel.shape
-        return cls((c, height + h - 1, width + w - 1), kernel)
+        return (c, height + h - 1, width + w - 1)
+
+    @classmethod
+    def of(cls, measured: Shape, kernel: Tensor) -> FreeBlur:
+        """Return the blur whose measurement has the shape `measured`."""
+        return cls(cls.image_shape_for(measured, kernel=kernel), kernel)
 
     @cached_property
     def _grid(self) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.inference.driver import restore
 from restorekit.inference.problem import Denoiser, Problem
 from restorekit.metrics import fidelity
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 Score = Literal["psnr", "ssim", "crps"]
 Candidate = tuple[str, int]  # settings, number of levels

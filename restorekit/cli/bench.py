@@ -28,9 +28,11 @@ def posterior(
 
     from restorekit.bench.posterior.exam_table import run
     from restorekit.files.overwrite import separate
-    from restorekit.text.spec import files
+    from restorekit.text.names import files_of
 
-    separate(files(*(solvers or ()), *(problems or ())), [out / f"posterior.{kind}" for kind in ("csv", "md", "tex")])
+    separate(
+        files_of(*(solvers or ()), *(problems or ())), [out / f"posterior.{kind}" for kind in ("csv", "md", "tex")]
+    )
     torch.set_num_threads(1)
     print(
         run(
@@ -72,11 +74,11 @@ def images(
     """
     from restorekit.bench.images.run_images import OPS, SOLVERS, Images
     from restorekit.files.overwrite import inside, separate
-    from restorekit.text.spec import files
+    from restorekit.text.names import files_of
 
     operators = [text.rpartition("@")[0] or text for text in ops or ()]
     named = [*operators, *(solvers or ()), *(priors or ()), lpips, features and str(features)]
-    separate([*inside(*data), *files(*named)], [out / f"images.{kind}" for kind in ("csv", "json", "md", "html")])
+    separate([*inside(*data), *files_of(*named)], [out / f"images.{kind}" for kind in ("csv", "json", "md", "html")])
     Images(
         data=tuple(data), ops=tuple(ops or OPS), solvers=tuple(solvers or SOLVERS), steps=tuple(steps or ()), nfe=tuple(nfe or ()),
         priors=tuple(priors or ("natural-fast",)), samples=samples, crop=crop, limit=limit, seed=seed, workers=workers,
@@ -113,11 +115,11 @@ def peers(
     from restorekit.bench.peers.peer_list import DEFAULT
     from restorekit.bench.peers.run_peers import SOLVERS, Peers
     from restorekit.files.overwrite import inside, separate
-    from restorekit.text.spec import files
+    from restorekit.text.names import files_of
 
     operators = [text.rpartition("@")[0] or text for text in ops or ()]
     named = [*operators, *(names or ()), *(solvers or ()), *(problems or ()), network]
-    separate([*inside(*(data or ())), *files(*named)], [out / f"peers.{kind}" for kind in ("csv", "md", "html")])
+    separate([*inside(*(data or ())), *files_of(*named)], [out / f"peers.{kind}" for kind in ("csv", "md", "html")])
     Peers(
         peers=tuple(names or DEFAULT), solvers=tuple(solvers or SOLVERS), problems=tuple(problems) if problems else None,
         priors=tuple(priors) if priors else None, sigmas=tuple(sigmas) if sigmas else None, exams=exams, full=full,

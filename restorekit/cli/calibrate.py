@@ -47,8 +47,7 @@ def calibrate(
     from restorekit.files.atomic import check_target
     from restorekit.files.overwrite import inside, separate
     from restorekit.priors.find import device_of, load_prior, of_pictures
-    from restorekit.text.from_text import solver as solver_of
-    from restorekit.text.spec import files
+    from restorekit.text.names import files_of, solver_of
     from restorekit.uncertainty.calibration import Calibration
     from restorekit.uncertainty.conformal import check_count
 
@@ -57,7 +56,7 @@ def calibrate(
     if out.suffix.lower() != ".json":
         raise BadInput(f"--out {out}: a calibration is JSON; give --out {out.stem}.calibration.json")
     journal = out.with_name(f"{out.stem}_rows.csv")
-    separate([*inside(data), *files(task, solver, prior)], [out, journal])
+    separate([*inside(data), *files_of(task, solver, prior)], [out, journal])
     check_target(out)
     made = solver_of(solver)
     place = device_of(device)

@@ -24,7 +24,7 @@ def check(
     from restorekit.errors import BadInput
     from restorekit.operators import check as run
     from restorekit.operators import report
-    from restorekit.text import spec
+    from restorekit.text.names import operator_of
 
     try:
         channels, height, width = (int(n) for n in size.split("x"))
@@ -32,7 +32,7 @@ def check(
         raise BadInput(f"--size {size!r} is not understood; give bands, height and width, as 3x20x16") from None
     if dtype not in ("float64", "float32"):
         raise BadInput(f"--dtype {dtype!r} is unknown; it is float64 or float32")
-    results = run(spec.operator(op, image=(channels, height, width)), getattr(torch, dtype), seed=seed)
+    results = run(operator_of(op, image=(channels, height, width)), getattr(torch, dtype), seed=seed)
     print(report(results))
     failed = [c.name for c in results if not c.passed]
     if failed:

@@ -42,11 +42,11 @@ def evaluate(
     from restorekit.cli.progress import phases
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import sha256, write_json, write_picture, write_text
-    from restorekit.text import spec
+    from restorekit.text.names import files_of
 
     strip = _targets(out, train)
     places = [path for path in (data, train, samples and Path(samples)) if path]
-    opened = [*inside(*places), *spec.files(name, features, *(beside or ()))]
+    opened = [*inside(*places), *files_of(name, features, *(beside or ()))]
     separate(opened, [path for path in (out, strip) if path is not None])
     made = Evaluation(
         prior=name, data=data, limit=limit, sigmas=_sigmas(sigmas), beside=tuple(beside or ()), crop=crop, bands=bands,

@@ -59,9 +59,9 @@ def fuse(
     from restorekit.files.picture import sha256, write_json
     from restorekit.fusion import inputs as files
     from restorekit.fusion.joint import solver_of
-    from restorekit.text import spec
+    from restorekit.text.names import files_of
 
-    opened = [optical, sar, *spec.files(solver, despeckle, prior)]
+    opened = [optical, sar, *files_of(solver, despeckle, prior)]
     separate(opened, [out, out.with_name(out.name + ".json")])
     chosen = solver_of(solver)
     pairing = pairing_of(align, trust_grid, bands, sar_band, domain, despeckle, looks, match, range_, seed, device)

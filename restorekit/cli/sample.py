@@ -41,12 +41,12 @@ def sample(
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import check_writable
     from restorekit.tasks.sample import Sampling
-    from restorekit.text import spec
+    from restorekit.text.names import files_of
 
     made = Sampling(prior=prior, n=n, solver=solver, steps=steps, size=size_of(size), bands=bands, seed=seed, label=label,
                     guidance=guidance, eta=eta, relay=relay, batch=batch, device=device, precision=precision)  # fmt: skip
     names = [] if folder is None else [folder / name for name in _names(n, out)]
-    separate(spec.files(prior, solver), [out, out.with_name(out.name + ".json"), *names])
+    separate(files_of(prior, solver), [out, out.with_name(out.name + ".json"), *names])
     made.check()
     if made.off_size:
         print(f"restorekit: note: {made.off_size}", file=sys.stderr)

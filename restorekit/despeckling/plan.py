@@ -28,7 +28,7 @@ from restorekit.scenes.block_store import Key, Store, opened
 from restorekit.scenes.execute import Executor, Serial
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.outputs import TIFF, Output, form_of, losses
-from restorekit.text import spec
+from restorekit.text.names import files_of
 
 SIDE = {Classical: 1024, Diffusion: 512}  # of the squares of the grid, pixels
 FADE = 32
@@ -257,7 +257,7 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
     if settings.decorrelate not in DECORRELATE:
         raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
     layers = [("mean", target)] + ([("std", beside(target, "std"))] if settings.draws > 1 else [])
-    separate([source, *spec.files(settings.solver, settings.prior)], [path for _, path in layers])
+    separate([source, *files_of(settings.solver, settings.prior)], [path for _, path in layers])
     for layer, path in layers:
         form_of(scene, path, layer, settings.keep_dtype)
     unknown = set(settings.bands or ()) - set(scene.bands)

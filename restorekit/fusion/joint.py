@@ -19,7 +19,7 @@ from restorekit.fusion.baselines import pyramid
 from restorekit.fusion.selection import Iterate, Selection, Sources
 from restorekit.inference.problem import Denoiser, Rng
 from restorekit.inference.schedule import log_uniform
-from restorekit.text.spec import build, split
+from restorekit.text.grammar import build, split
 
 
 class Fused(NamedTuple):

@@ -25,8 +25,7 @@ from restorekit.report.comparison import render
 from restorekit.report.measurement_view import measurement_shown
 from restorekit.report.results import Comparison, Refusal, Result
 from restorekit.tasks.measurement import Measured
-from restorekit.text import spec
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import NO_PICTURE, files_of, solver_of
 
 # Beside the two that a task was tuned with, the first of these that take the problem, cheap ones first.
 FURTHER = ("ddrm", "pigdm", "quadrature", "mmps", "vds", "daps")
@@ -149,7 +148,7 @@ class Contest(Measured):
         if self.target.suffix.lower() not in (".html", ".htm"):
             raise BadInput(f"{self.target}: a comparison is a page; give OUT as {self.target.stem or 'out'}.html")
         truth = [] if self.truth_file is None else [self.truth_file]
-        opened = [self.source, *truth, *spec.files(self.op, self.prior, *self.solvers)]
+        opened = [self.source, *truth, *files_of(self.op, self.prior, *self.solvers)]
         separate(opened, [self.target, self.record_file])
         for path in (self.target, self.record_file):
             check_target(path)
@@ -191,7 +190,7 @@ class Contest(Measured):
         return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]
 
     def _write(self, outcomes: list[Result | Refusal], truth: np.ndarray | None) -> None:
-        measured, note = measurement_shown(self.problem, self.operation in spec.NO_PICTURE)
+        measured, note = measurement_shown(self.problem, self.operation in NO_PICTURE)
         measured = self.visible(torch.from_numpy(measured)).numpy()
         comparison = Comparison(
             self.source.name,

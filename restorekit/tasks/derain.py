@@ -34,8 +34,7 @@ from restorekit.rain.refine import PAPER, WEAK, Refined, Refinement
 from restorekit.rain.residue import PAPER_RESIDUE, WEAK_RESIDUE, Found, Mask, Residue
 from restorekit.report.derained import render
 from restorekit.tasks.derain_inputs import Given
-from restorekit.text import spec
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import files_of, solver_of
 
 Array = np.ndarray
 
@@ -100,7 +99,7 @@ class Deraining(Given):
 
     @property
     def named(self) -> list[Path]:
-        return spec.files(self.solver, self.prior)
+        return files_of(self.solver, self.prior)
 
     def _check_options(self) -> None:
         """Options of which one makes the other do nothing."""

@@ -20,7 +20,7 @@ from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_text
 from restorekit.sar.targets import Targets
 from restorekit.scenes.execute import Executor, executor_of
-from restorekit.text import spec
+from restorekit.text.names import files_of
 
 LONG = 60.0  # seconds of work from which on several processes pay
 
@@ -61,7 +61,7 @@ class Despeckling:
         if self.report is not None:
             check_page(self.report)
         pages = [] if self.report is None else [self.report]
-        separate([self.source, *spec.files(self.solver, self.prior)], [self.target, *pages])
+        separate([self.source, *files_of(self.solver, self.prior)], [self.target, *pages])
         began = time.perf_counter()
         made = plan(self.source, self.target, self.settings, self._window)
         for line in made.said:

@@ -17,7 +17,7 @@ from restorekit.operators import Inpaint, Operator
 from restorekit.priors.find import shipped
 from restorekit.priors.formats.checkpoint import read_spec
 from restorekit.priors.prior import LatentPrior, Prior
-from restorekit.text import spec
+from restorekit.text.names import noise_of
 from restorekit.uncertainty.calibration import (
     Calibration,
     Conditions,
@@ -103,7 +103,7 @@ def conditions(
 
 def refusal(prior: Prior, noise: str, flips: int, coarse: bool, start: bool, impulses: bool) -> str | None:
     """Why no calibration holds for a run with these options."""
-    law = spec.likelihood(noise)
+    law = noise_of(noise)
     if isinstance(prior, LatentPrior) or (isinstance(law, Gamma) and law.domain == "log"):
         return f"prior {prior.spec.name} is none of pictures"
     if flips > 1 or coarse or start:

@@ -25,8 +25,7 @@ from restorekit.priors.prior import LatentPrior
 from restorekit.tasks import error_bars
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.measurement import Measured
-from restorekit.text import spec
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import files_of, solver_of
 from restorekit.uncertainty.calibration import Found
 
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
@@ -197,7 +196,7 @@ class Job(Measured):
         """Files that are read, and must not be written over."""
         begin = [] if self.begin is None else [self.begin]
         named = [] if self.calibration in (None, "auto", "none") else [Path(self.calibration)]
-        return [self.source, *begin, *spec.files(self.op, self.solver, self.prior), *named]
+        return [self.source, *begin, *files_of(self.op, self.solver, self.prior), *named]
 
     @property
     def _record_file(self) -> Path:

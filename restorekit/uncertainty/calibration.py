@@ -24,7 +24,7 @@ import numpy as np
 from restorekit.errors import BadInput
 from restorekit.files.picture import write_text
 from restorekit.inference.problem import Solver
-from restorekit.text import spec
+from restorekit.text.grammar import split
 from restorekit.uncertainty.conformal import Scores, check_count, reach
 from restorekit.uncertainty.interval import LEVELS, Interval, Spread, student
 
@@ -60,14 +60,14 @@ class Conditions:
     @property
     def operation(self) -> tuple[str, str]:
         """The name, and the factor where there is one: other settings are noted where they differ."""
-        name, positional, named = spec.split(self.task)
+        name, positional, named = split(self.task)
         factor = named.get("factor", positional[0] if positional else "2")
         return name, factor if name in ("average", "decimate") else ""
 
     @property
     def law(self) -> tuple[str, float]:
         """(noise law with all settings but its first, its first)."""
-        name, positional, named = spec.split(self.noise)
+        name, positional, named = split(self.noise)
         first = positional[0] if positional else named.pop(next(iter(named), ""), "")
         try:
             number = float(first)

@@ -36,7 +36,7 @@ from restorekit.inference.driver import restore
 from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 from restorekit.priors.find import load_prior
 from restorekit.priors.perception.likeness import PriorDistance
-from restorekit.text.from_text import solver
+from restorekit.text.names import solver_of
 from tests.support.reports import Reader
 
 PHOTO = skimage.data.astronaut()
@@ -82,7 +82,7 @@ def test_figures_are_those_of_restore_and_the_metrics(photos: Path, tmp_path: Pa
     (row,) = table(tmp_path / "out")
     truth = read_picture(photos / "p0.png").pixels[:, 4:36, 4:36]
     problem = Task.of(BLUR).measure(truth, "photos/p0.png", 0)
-    found = restore(problem, load_prior("natural-fast"), solver("diffpir"), steps=2, samples=3)
+    found = restore(problem, load_prior("natural-fast"), solver_of("diffpir"), steps=2, samples=3)
     samples = found.samples.numpy()
     first, mean = samples[0].clip(0, 1), samples.mean(0).clip(0, 1)
     expected = {
@@ -231,7 +231,7 @@ def test_a_run_that_diverges_has_a_row_that_says_so(photos: Path, tmp_path: Path
 )
 @pytest.mark.parametrize("nfe", [1, 7, 20])
 def test_the_most_steps_within_so_many_calls(name: str, nfe: int) -> None:
-    chosen = solver(name)
+    chosen = solver_of(name)
     problem = Task.of(NOISE).measure(np.full((3, 16, 16), 0.5, np.float32), "a", 0)
     steps = steps_within(chosen, problem, nfe)
     calls = [chosen.calls(chosen.schedule(problem, n)) for n in range(1, nfe + 2)]

@@ -16,7 +16,7 @@ from restorekit.files.picture import Picture, write_picture
 from restorekit.metrics.fidelity import crps
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import SOLVERS
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 SHAPE = (1, 16, 16)
 

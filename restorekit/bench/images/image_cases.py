@@ -16,7 +16,7 @@ from restorekit.files.picture import read_picture
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.problem import Problem
 from restorekit.operators import Inpaint
-from restorekit.text import spec
+from restorekit.text.names import noise_of, operator_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
 SMALLEST = 16  # pixels a side: SSIM and the encoders of the priors need as much
@@ -108,14 +108,14 @@ class Task:
 
     @property
     def law(self) -> Likelihood:
-        return spec.likelihood(self.noise)
+        return noise_of(self.noise)
 
     def measure(self, truth: np.ndarray, name: str, seed: int) -> Problem:
         """A measurement of truth (C, H, W): its noise is a function of (task, name, seed) and the size alone.
 
         Raises BadInput where the operator is unknown or does not take pictures of this shape.
         """
-        operator = spec.operator(self.op, image=(truth.shape[0], truth.shape[1], truth.shape[2]))
+        operator = operator_of(self.op, image=(truth.shape[0], truth.shape[1], truth.shape[2]))
         digest = hashlib.sha256(f"{self.text}\n{name}\n{seed}".encode()).digest()
         rng = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
         y = self.law.sample(operator(torch.from_numpy(truth)[None]), rng)

@@ -12,7 +12,7 @@ from restorekit.errors import BadInput
 from restorekit.inference.driver import as_seen
 from restorekit.inference.problem import Problem, Solver
 from restorekit.priors.prior import Prior
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 
 @dataclass(frozen=True)

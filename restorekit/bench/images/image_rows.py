@@ -25,7 +25,7 @@ from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 from restorekit.priors.find import Precision, Prior, load_prior
 from restorekit.priors.perception.likeness import LPIPS, PriorDistance
 from restorekit.priors.prior import LatentPrior
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 KEYS = ("op", "picture", "crop", "solver", "steps", "prior", "seed", "samples", "device")
 MEASURED = ("psnr", "psnr_mean", "ssim", "ssim_mean", "prior_distance", "residual", "spread_skill", "coverage",

@@ -16,7 +16,7 @@ from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, Draws, drawn, ex
 from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.problem import Solver
 from restorekit.solvers import SOLVERS
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 KEYS = ("size", "seed", "problem", "prior", "sigma_y", "solver", "settings", "steps", "version")
 NUMBERS = tuple(f.name for f in fields(Figures) if f.name != "ranks")

@@ -10,25 +10,26 @@ from restorekit import operators as ops
 from restorekit.errors import BadInput
 from restorekit.inference.likelihood import Gamma, Gaussian, Poisson
 from restorekit.noise.level import estimate_sigma
-from restorekit.text import spec
 from restorekit.text.kernels import kernel
+from restorekit.text.masks import generated_mask
+from restorekit.text.names import noise_of, operator_of
 
 
 def test_operators_from_text() -> None:
     image = (3, 12, 10)
-    assert isinstance(spec.operator("denoise", image=image), ops.Identity)
-    assert isinstance(spec.operator("blur:kernel=motion:5:30", image=image), ops.ReflectBlur)
-    assert isinstance(spec.operator("blur:gaussian:0.5,circular", image=image), ops.CircularBlur)
-    assert spec.operator("average:4", measured=(3, 3, 2)).image_shape == (3, 12, 8)
-    assert spec.operator("average:factor=4,size=11x7", measured=(3, 3, 2)).image_shape == (3, 11, 7)
-    assert spec.operator("grey", measured=(1, 4, 5)).image_shape == (3, 4, 5)
-    assert spec.operator("phase:oversample=2", measured=(1, 8, 6)).image_shape == (1, 4, 3)
+    assert isinstance(operator_of("denoise", image=image), ops.Identity)
+    assert isinstance(operator_of("blur:kernel=motion:5:30", image=image), ops.ReflectBlur)
+    assert isinstance(operator_of("blur:gaussian:0.5,circular", image=image), ops.CircularBlur)
+    assert operator_of("average:4", measured=(3, 3, 2)).image_shape == (3, 12, 8)
+    assert operator_of("average:factor=4,size=11x7", measured=(3, 3, 2)).image_shape == (3, 11, 7)
+    assert operator_of("grey", measured=(1, 4, 5)).image_shape == (3, 4, 5)
+    assert operator_of("phase:oversample=2", measured=(1, 8, 6)).image_shape == (1, 4, 3)
     with pytest.raises(BadInput, match="does not give"):
-        spec.operator("average:factor=4,size=20x7", measured=(3, 3, 2))
+        operator_of("average:factor=4,size=20x7", measured=(3, 3, 2))
 
 
 def test_noise_from_text() -> None:
-    gaussian, poisson, gamma = (spec.likelihood(t) for t in ("gaussian:0.02", "poisson:peak=30", "gamma:4,domain=log"))
+    gaussian, poisson, gamma = (noise_of(t) for t in ("gaussian:0.02", "poisson:peak=30", "gamma:4,domain=log"))
     assert isinstance(gaussian, Gaussian)
     assert gaussian.sigma == 0.02
     assert isinstance(poisson, Poisson)
@@ -72,18 +73,29 @@ def test_noise_is_measured_on_a_smooth_picture(sigma: float) -> None:
 
 
 def test_masks_from_text() -> None:
-    holes = spec.generated_mask("random:0.2:7", (100, 90))
+    holes = generated_mask("random:0.2:7", (100, 90))
     assert holes is not None
     assert holes.shape == (1, 100, 90)
     assert float(holes.mean()) == pytest.approx(0.2, abs=0.02)  # five standard errors
-    assert torch.equal(holes, spec.generated_mask("random:0.2:7", (100, 90)))  # type: ignore[arg-type]
-    assert not torch.equal(holes, spec.generated_mask("random:0.2", (100, 90)))  # type: ignore[arg-type]
-    box = spec.generated_mask("box:0.25", (16, 40))
+    assert torch.equal(holes, generated_mask("random:0.2:7", (100, 90)))  # type: ignore[arg-type]
+    assert not torch.equal(holes, generated_mask("random:0.2", (100, 90)))  # type: ignore[arg-type]
+    box = generated_mask("box:0.25", (16, 40))
     assert box is not None
     assert float(box.sum()) == 16 * 40 - 4 * 10
     assert float(box[:, 6:10, 15:25].sum()) == 0
-    assert spec.generated_mask("mask.png", (4, 4)) is None
-    assert isinstance(spec.operator("inpaint:mask=random:0.5", image=(3, 8, 8)), ops.Inpaint)
+    assert generated_mask("mask.png", (4, 4)) is None
+    assert isinstance(operator_of("inpaint:mask=random:0.5", image=(3, 8, 8)), ops.Inpaint)
     for wrong in ("random:2", "random:0", "random:x", "random:0.2:-1", "box:0.2:3", "box:1"):
         with pytest.raises(BadInput, match="a share lies between 0 and 1"):
-            spec.operator(f"inpaint:mask={wrong}", image=(3, 8, 8))
+            operator_of(f"inpaint:mask={wrong}", image=(3, 8, 8))
+
+
+def test_a_noise_law_of_a_users_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from restorekit.inference.likelihood import Gaussian\n\n\n"
+        "@dataclass(frozen=True, eq=False)\nclass Strong(Gaussian):\n    times: float = 2.0\n"
+    )
+    law = noise_of(f"{file}:Strong:0.1,times=3")
+    assert (law.sigma, law.times) == (0.1, 3.0)  # type: ignore[attr-defined]
