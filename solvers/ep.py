@@ -44,7 +44,7 @@ LEAST = 0.01  # share of the variance of white pixels below which r_i^2 is not t
 
 @dataclass(frozen=True, eq=False)
 class EP(Solver):
-    """Draws for speckle in the logarithm, with error bars to trust (benchmarks/speckle_draws.py).
+    """Draws for speckle in the logarithm, with error bars to trust (benchmarks/remote_sensing/speckle_draws.py).
 
     `iterations` + 1 vector-Jacobian products per network call, `iterations` (at least 1) being those of the conjugate residuals.
     prior_std: s, the deviation of a pixel in the unit of the picture, above 0; below that of the prior, draws stay behind the

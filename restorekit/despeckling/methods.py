@@ -28,7 +28,7 @@ from restorekit.text.grammar import build, split
 from restorekit.text.names import solver_of
 
 MIDDLE = 0.35  # what the median of intensities becomes where they are taken for a picture
-# A name alone: with more weight on the data than for photographs (benchmarks/despeckle_tuning.py).
+# A name alone: with more weight on the data than for photographs (benchmarks/remote_sensing/despeckle_tuning.py).
 TUNED = {"hqs": ("hqs:first=0.3,lambda=0.07", 12)}
 WHOLE = 768  # up to this side the network sees a block at once, pixels; beyond, in windows
 
@@ -113,7 +113,7 @@ class Diffusion:
     device: str = "auto"
     precision: Precision = "auto"
     halo: int = 64
-    temper: float = 0.75  # benchmarks/despeckle_tuning.py
+    temper: float = 0.75  # benchmarks/remote_sensing/despeckle_tuning.py
     linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
