@@ -23,7 +23,7 @@ train-unet-resume: train unet --config ../in/unet.yaml --data ../in/photos --out
 train-codec: train codec --config ../in/codec.yaml --data ../in/photos --out run --quiet
 train-fftd: train fftd --config ../in/fftd.yaml --data ../in/photos --out run --quiet
 train-sar: train unet --config ../in/sar.yaml --data ../in/radar --out run --quiet
-train-pisdm: train pisdm --data ../in/photos --out run --quiet --set data.crop=16 --set optim.steps=1 --set optim.batch=1
+train-pisdm: train pisdm --data ../in/photos --out run --quiet --set data.crop=16 --set model.side=16 --set model.width=16 --set model.depth=3 --set model.head=8 --set model.state=4 --set optim.steps=1 --set optim.batch=1
 train-bad-key: train unet --config ../in/unet.yaml --data ../in/photos --out run --set optim.stpes=4
 train-no-data: train unet --config ../in/unet.yaml --data ../in/none --out run
 restore-denoise: restore ../in/noisy.png o.png --op denoise --noise gaussian:0.08 {FAST}
@@ -35,7 +35,7 @@ restore-grey: restore ../in/grey.png o.png --op grey --noise gaussian:0.05 --sol
 restore-saturate: restore ../in/noisy.png o.png --op saturate --noise gaussian:0.05 --solver dps {FAST}
 restore-hadamard: restore ../degrade-hadamard/y.npy o.png --op hadamard:size=40x48,ratio=0.5 --noise gaussian:0.01 {FAST}
 restore-own: restore ../in/noisy.png o.png --op ../in/own.py:Half:gain=0.8 --noise gaussian:0.05 --solver ../in/own.py:Mine:zeta=0 {FAST}
-restore-begin: restore ../in/noisy.png o.png --op denoise --noise gaussian:0.08 --begin ../in/clean.png --start 0.2 {FAST}
+restore-begin: restore ../in/noisy.png o.png --op denoise --noise gaussian:0.08 --begin ../in/clean.png --start 0.15 {FAST}
 restore-flips: restore ../in/noisy.npy o.npy --op denoise --noise gaussian:0.1 --flips 2 --precision fp32 --tile 16 {FAST}
 restore-coarse: restore ../in/grey.png o.png --op denoise --noise gaussian:0.1 --prior mamba-cascade --coarse --steps 2
 restore-latent: restore ../in/noisy.png o.png --op denoise --noise gaussian:0.1 --prior ../train-fftd/run/prior.safetensors --solver dps --steps 2
@@ -61,7 +61,7 @@ denoise-geo: denoise ../in/geo.tif o.tif --noise gaussian:0.03 {FAST} --samples 
 denoise-geo-mask: denoise ../in/geo_mask.tif o.tif {FAST}
 denoise-poisson: denoise ../in/noisy.png o.png --noise poisson:60 {FAST}
 denoise-gamma: denoise ../in/grey16.png o.tif --noise gamma:8 {FAST}
-denoise-log: denoise ../in/db.tif o.tif --noise gamma:4,domain=log {FAST}
+denoise-log: denoise ../in/db.tif o.tif --noise gamma:4,domain=log --prior sar --steps 3
 denoise-missing: denoise ../in/none.png o.png
 denoise-broken: denoise ../in/broken.png o.png
 denoise-text: denoise ../in/text.tif o.png
@@ -90,7 +90,8 @@ upscale-kernel: upscale ../in/small.png o.tif --factor 3 --kernel gaussian:1 {FA
 upscale-geo: upscale ../in/geo.tif o.tif {FAST}
 colorize: colorize ../in/grey.png o.png {FAST} --samples 2
 colorize-colour: colorize ../in/noisy.png o.png {FAST}
-compare: compare ../in/noisy.png o.html --op denoise --noise gaussian:0.08 --truth ../in/clean.png --prior natural-fast --steps 2 --samples 2 --solver hqs --solver mmps --solver phase
+compare: compare ../in/noisy.png o.html --op denoise --noise gaussian:0.08 --truth ../in/clean.png --prior natural-fast --steps 2 --samples 2 --solver hqs --solver mmps
+compare-bad-solver: compare ../in/noisy.png o.html --op denoise --noise gaussian:0.08 --solver phase
 compare-default: compare ../in/small.png o.html --op average:factor=2 --prior natural-fast --steps 2 --samples 2 --trajectory 2
 compare-refused: compare ../in/grey.png o.html --op saturate --noise gaussian:0.1 --solver ddrm --solver dps --prior natural-fast --steps 2 --samples 2
 degrade-blur: degrade ../in/clean.png y.tif --op blur:kernel=motion:7:30 --noise gaussian:0.02 --dtype uint16
@@ -132,7 +133,7 @@ metrics-fusion: metrics fusion ../in/optical.tif ../in/db.tif ../fuse/o.tif --de
 check-blur: check blur:kernel=motion:5:20,boundary=circular --size 1x8x9
 check-free: check blur:kernel=gaussian:1,boundary=free --size 1x12x9
 check-average: check average:factor=3 --dtype float32
-check-decimate: check decimate:factor=2 --size 1x8x8
+check-decimate: check decimate:factor=2 --size 1x16x16
 check-phase: check phase --size 1x6x5
 check-own: check ../in/own.py:Half:gain=0.5
 check-bad: check nothing
@@ -142,7 +143,7 @@ priors-show-own: priors show ../train-unet/run/prior.safetensors
 priors-verify: priors verify natural-fast
 priors-verify-sar: priors verify sar
 priors-verify-own: priors verify ../train-unet/run/prior.safetensors
-priors-eval: priors eval natural-fast --data ../in/photos --limit 3 --sigmas 0.1 --out r.json --samples 3 --steps 2 --size 16x16 --train ../in/many
+priors-eval: priors eval natural-fast --data ../in/photos --limit 4 --sigmas 0.1 --out r.json --samples 3 --steps 2 --size 16x16 --train ../in/many
 priors-eval-md: priors eval natural-fast --data ../in/photos --limit 2 --sigmas 0.05,0.2 --beside ../train-unet/run/prior.safetensors --out r.md
 sample: sample natural-fast --n 3 --steps 3 --size 16x24 --out o.png --folder each
 sample-ddpm: sample natural-fast --n 2 --steps 2 --size 16x16 --solver ddpm --bands 1 --out o.tif --seed 2
@@ -171,7 +172,7 @@ HELP = ["", "restore", "denoise", "inpaint", "deblur", "upscale", "colorize", "c
         "calibrate", "cite"]  # fmt: skip
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "daps": {"inner": 3}, "smc": {"particles": 4}, "enkg": {"members": 8}, "sitcom": {"inner": 2}, "pnpdm": {"inner": 2},
+    "daps": {"inner": 3}, "smc": {"particles": 4}, "enkg": {"particles": 8}, "exchange": {"sweeps": 3}, "sitcom": {"inner": 2}, "pnpdm": {"inner": 2},
 }  # fmt: skip
 
 
@@ -246,8 +247,12 @@ def solve(name: str) -> None:
         a = ops.get(kind, ops["identity"])
         y = law.sample(a(truth().clamp(min=0.05)), rng)
         try:
-            solver = SOLVERS[name](**SETTINGS.get(name, {}))
-            found = restorekit.restore(restorekit.Problem(y, a, law), Stationary(), solver, steps=4, samples=2, seed=0)
+            solver, problem = SOLVERS[name](**SETTINGS.get(name, {})), restorekit.Problem(y, a, law)
+            try:
+                found = restorekit.restore(problem, Stationary(), solver, steps=4, samples=2, seed=0)
+            except (restorekit.BadInput, restorekit.Unsupported) as error:
+                print(kind, type(error).__name__, error)
+                found = restorekit.restore(problem, Stationary(), solver, steps=4, seed=0)  # of an optimiser, one answer
         except (restorekit.BadInput, restorekit.Unsupported) as error:
             print(kind, type(error).__name__, error)
             continue

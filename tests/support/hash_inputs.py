@@ -165,7 +165,7 @@ def folders(d: Path) -> None:
             Image.fromarray(bytes8(scene(side, side, seed=10 + k))).save(d / name / f"{k:02}.png")
     (d / "radar").mkdir()
     for k in range(4):
-        np.save(d / "radar" / f"{k}.npy", np.exp(scene(24, 24, 1, seed=k)[..., 0]).astype(np.float32))
+        tifffile.imwrite(d / "radar" / f"{k}.tif", np.exp(scene(24, 24, 1, seed=k)[..., 0]).astype(np.float32))
 
 
 def write_all(d: Path) -> None:

@@ -30,8 +30,9 @@ from typing import Any
 
 import numpy as np
 
-VOLATILE = {"seconds", "restorekit", "torch", "python", "memory", "machine", "date", "created", "cpu", "time"}
+VOLATILE = {"seconds", "restorekit", "torch", "python", "memory", "machine", "date", "created", "cpu", "time", "stamp"}
 SECONDS = re.compile(r"\d+(\.\d+)?(e-?\d+)? ?(ms|s|min|h|GiB|MiB|GB|MB)(?=[\s,;:.)/<\"]|$)", re.M)
+TIMED = re.compile(r"(s|ms|min|MiB|GiB|seconds|memory)\b[^|&]*|.*\bseconds\b.*")  # the heads of such columns
 SHORT = 240
 
 
@@ -40,17 +41,50 @@ def sha(data: bytes) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return the value without volatile keys; sums of files written, which are compared themselves, by name alone."""
+    """Return the value without volatile keys."""
     if isinstance(value, dict):
-        return {k: sorted(v) if k == "outputs" and isinstance(v, dict) else plain(v) for k, v in value.items() if k not in VOLATILE}
+        return {k: plain(v) for k, v in value.items() if k not in VOLATILE}
     return [plain(v) for v in value] if isinstance(value, list) else value
 
 
+def untimed(text: str) -> str:
+    """Return the text without columns of seconds and memory in tables of Markdown, LaTeX and plain text."""
+    kept, columns, last = [], set[int](), False
+    for line in text.split("\n"):
+        mark = next((m for m in ("|", " & ") if m in line), "")
+        cells = line.split(mark) if mark else []
+        columns = columns if mark else set()
+        heads = {i for i, cell in enumerate(cells) if TIMED.fullmatch(cell.strip(" \\"))}
+        columns = heads or columns
+        last = line.endswith(("ms each", "  seconds")) or (last and "  " in line)
+        if last and not mark:
+            line = f"{line.rpartition('  ')[0].rstrip()}  <t>"
+        kept.append(mark.join("<t>" if i in columns and not heads else c for i, c in enumerate(cells)) if mark else line)
+    return "\n".join(kept)
+
+
+def untimed_table(match: re.Match[str]) -> str:
+    """Return a table of HTML without its columns of seconds and memory."""
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', match[0], re.S)
+    rows = re.split(r"(?=<tr)", match[0])
+    for number, row in enumerate(rows):
+        cells = re.findall(r"<t[hd][ >].*?</t[hd]>", row, re.S)
+        if len(cells) == len(heads):
+            rows[number] = "".join("<t>" if TIMED.fullmatch(h) else c for h, c in zip(heads, cells))
+    return "".join(rows)
+
+
 class Texts:
-    """Takes out of a text what changes from run to run or from checkout to checkout."""
+    """Takes out of a text what changes from run to run or from checkout to checkout.
+
+    sums: SHA-256 -> name of each file that a case has written; a sum in a text becomes the name.
+    """
 
     def __init__(self, root: Path, work: Path):
-        self.paths = [(str(work), "<work>"), (str(root), "<root>")]
+        self.work, self.paths, self.sums = work, [(str(work), "<work>"), (str(root), "<root>")], dict[str, str]()
+
+    def note(self, path: Path) -> None:
+        self.sums[hashlib.sha256(path.read_bytes()).hexdigest()] = str(path.relative_to(self.work))
 
     def __call__(self, text: str) -> str:
         for path, name in self.paths:
@@ -58,10 +92,15 @@ class Texts:
         if "Traceback (most recent call last)" in text:  # its lines name modules: the error is what counts
             head, _, tail = text.partition("Traceback (most recent call last)")
             text = f"{head}Traceback: {tail.strip().splitlines()[-1]}\n"
+        for whole, name in self.sums.items():
+            text = re.sub(rf"\b{whole[:12]}({whole[12:]})?\b", f"<sum of {name}>", text)
         text = re.sub(r"<root>/\S+\.py:\d+", "<source>", text)
         text = re.sub(r"data:[\w/+-]+;base64,([\w+/=]+)", lambda m: f"<data {sha(m[1].encode())}>", text)
+        text = re.sub(r"<table.*?</table>", untimed_table, text, flags=re.S)
+        text = re.sub(r"<svg[^>]*\bseconds\b.*?</svg>", "<svg of seconds>", text, flags=re.S)
+        text = re.sub(r"[^;\n]*; \w+, \w+; restorekit [\d.]+, torch \S+, python [\d.]+", "<machine>", text)
         lines = [line.rpartition("\r")[2] for line in text.split("\n")]  # the last state of a progress line
-        return SECONDS.sub("<t>", "\n".join(line.rstrip() for line in lines))
+        return untimed(SECONDS.sub("<t>", "\n".join(line.rstrip() for line in lines)))
 
 
 def array(values: np.ndarray) -> str:
@@ -93,15 +132,15 @@ def tiff(path: Path, texts: Texts) -> Any:
 
 def metadata(value: Any, texts: Texts) -> Any:
     if isinstance(value, str):
-        text = re.sub(r'"(seconds|torch|restorekit|python)": ?("[^"]*"|[\d.]+)', r'"\1": <t>', value.replace("&quot;", '"'))
-        return texts(re.sub(r'("outputs": ?)\{[^}]*\}', r"\1<t>", text))
+        return texts(re.sub(r'"(seconds|torch|restorekit|python)": ?("[^"]*"|[\d.]+)', r'"\1": <t>', value.replace("&quot;", '"')))
     return sha(repr(value).encode()) if len(repr(value)) > SHORT else repr(value)
 
 
-def safetensors(data: bytes) -> Any:
+def safetensors(data: bytes, texts: Texts) -> Any:
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
-    extra = {k: plain(json.loads(v)) if v[:1] in "{[" else v for k, v in header.pop("__metadata__", {}).items()}
+    told = plain(header.pop("__metadata__", {}))
+    extra = {k: plain(json.loads(texts(v))) if v[:1] in "{[" else v for k, v in told.items()}
     return {"tensors": sha(json.dumps(header).encode()), "values": sha(data[8 + size :]), "metadata": extra}
 
 
@@ -130,7 +169,7 @@ def content(path: Path, texts: Texts) -> Any:
     if suffix == ".npy":
         return array(np.load(path))
     if suffix == ".safetensors":
-        return safetensors(data)
+        return safetensors(data, texts)
     if suffix in (".pt", ".ckpt"):
         import torch
 
@@ -194,6 +233,11 @@ def prepare(root: Path) -> None:
     assert Path(restorekit.__file__).parents[1] == root, f"restorekit is that of {restorekit.__file__}, not of {root}"
 
 
+def called(command: Callable[[list[str]], None], arguments: list[str]) -> None:
+    sys.argv = ["restorekit", *arguments]
+    command(arguments)
+
+
 def run(out: Path, root: Path, only: str = "") -> None:
     """Run every case whose name holds `only` in the checkout `root`, and write what is compared to `out`."""
     began = time.monotonic()
@@ -203,7 +247,7 @@ def run(out: Path, root: Path, only: str = "") -> None:
     import restorekit.solvers
     from restorekit.cli.main import run as command
 
-    cases = [(name, lambda a=a: command(a)) for name, a in hash_cases.commands()]
+    cases = [(name, lambda a=a: called(command, a)) for name, a in hash_cases.commands()]
     cases += hash_cases.calls(list(restorekit.solvers.SOLVERS))
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -215,8 +259,11 @@ def run(out: Path, root: Path, only: str = "") -> None:
                 continue
             folder, start = work / name.replace(" ", "_"), time.monotonic()
             code = child(folder, call)
+            written = sorted(p for p in folder.rglob("*") if p.is_file())
+            for path in written:
+                texts.note(path)
             streams = {s: texts(Path(f"{folder}.{s}").read_text()).splitlines() for s in ("stdout", "stderr")}
-            files = {str(p.relative_to(folder)): content(p, texts) for p in sorted(folder.rglob("*")) if p.is_file()}
+            files = {str(p.relative_to(folder)): content(p, texts) for p in written}
             results[name] = {"exit": code, **streams, "files": files}
             spent = time.monotonic() - start
             print(f"{name:28} {sha(json.dumps(results[name]).encode())} exit {code}, {len(files)} files, {spent:.1f} s", flush=True)
