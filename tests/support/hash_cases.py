@@ -19,7 +19,7 @@ SAR = "--looks 4 --domain intensity --executor serial"
 # A line is a name and the arguments of one command; ../in holds the inputs, ../NAME what another case has written.
 COMMANDS = f"""
 train-unet: train unet --config ../in/unet.yaml --data ../in/photos --out run --quiet
-train-unet-resume: train unet --config ../in/unet.yaml --data ../in/photos --out ../train-unet/run --resume --set optim.steps=4
+train-unet-resume: train unet --config ../in/unet.yaml --data ../in/photos --out ../train-unet/run --resume --set optim.steps=6
 train-codec: train codec --config ../in/codec.yaml --data ../in/photos --out run --quiet
 train-fftd: train fftd --config ../in/fftd.yaml --data ../in/photos --out run --quiet
 train-sar: train unet --config ../in/sar.yaml --data ../in/radar --out run --quiet
@@ -143,7 +143,7 @@ priors-show-own: priors show ../train-unet/run/prior.safetensors
 priors-verify: priors verify natural-fast
 priors-verify-sar: priors verify sar
 priors-verify-own: priors verify ../train-unet/run/prior.safetensors
-priors-eval: priors eval natural-fast --data ../in/photos --limit 4 --sigmas 0.1 --out r.json --samples 3 --steps 2 --size 16x16 --train ../in/many
+priors-eval: priors eval natural-fast --data ../in/photos --limit 4 --sigmas 0.1 --out r.json --samples 4 --steps 2 --size 16x16 --train ../in/many
 priors-eval-md: priors eval natural-fast --data ../in/photos --limit 2 --sigmas 0.05,0.2 --beside ../train-unet/run/prior.safetensors --out r.md
 sample: sample natural-fast --n 3 --steps 3 --size 16x24 --out o.png --folder each
 sample-ddpm: sample natural-fast --n 2 --steps 2 --size 16x16 --solver ddpm --bands 1 --out o.tif --seed 2
@@ -252,7 +252,9 @@ def solve(name: str) -> None:
                 found = restorekit.restore(problem, Stationary(), solver, steps=4, samples=2, seed=0)
             except (restorekit.BadInput, restorekit.Unsupported) as error:
                 print(kind, type(error).__name__, error)
-                found = restorekit.restore(problem, Stationary(), solver, steps=4, seed=0)  # of an optimiser, one answer
+                found = restorekit.restore(
+                    problem, Stationary(), solver, steps=4, seed=0
+                )  # of an optimiser, one answer
         except (restorekit.BadInput, restorekit.Unsupported) as error:
             print(kind, type(error).__name__, error)
             continue
@@ -265,7 +267,7 @@ def prior(name: str) -> None:
 
     import restorekit
 
-    loaded = restorekit.load_prior(name)
+    loaded: Any = restorekit.load_prior(name)
     bands = 1 if name in ("sar", "mamba-cascade") else 3
     if name == "fftd-cats":
         loaded = loaded.for_bands(3)
@@ -279,7 +281,9 @@ def prior(name: str) -> None:
         for sigma in (0.02, 0.3):
             np.save(f"{sigma}.npy", loaded(x, sigma).float().numpy())
     problem = restorekit.Problem(x, restorekit.operators.Identity(tuple(x.shape[1:])), restorekit.Gaussian(0.1))
-    np.save("mmps.npy", restorekit.restore(problem, loaded, restorekit.solvers.SOLVERS["mmps"](), steps=2).samples.numpy())
+    np.save(
+        "mmps.npy", restorekit.restore(problem, loaded, restorekit.solvers.SOLVERS["mmps"](), steps=2).samples.numpy()
+    )
 
 
 def public() -> None:
@@ -296,6 +300,7 @@ def calls(root: list[str]) -> list[tuple[str, Callable[[], None]]]:
     listed += [(f"python solver {n}", lambda n=n: solve(n)) for n in root]
     listed += [(f"python operator {n}", lambda n=n: apply(n)) for n in operators()]
     listed += [
-        (f"python prior {n}", lambda n=n: prior(n)) for n in ("natural", "natural-fast", "sar", "fftd-cats", "mamba-cascade")
+        (f"python prior {n}", lambda n=n: prior(n))
+        for n in ("natural", "natural-fast", "sar", "fftd-cats", "mamba-cascade")
     ]
     return listed

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import tifffile
 from PIL import Image
 
@@ -82,9 +81,14 @@ def words16(x: np.ndarray) -> np.ndarray:
 
 def raster(path: Path, planes: np.ndarray, mask: np.ndarray | None = None, **more: Any) -> None:
     """Write planes (C, H, W) as a GeoTIFF with a place, tags and, if `mask` is given, an internal mask."""
+    import rasterio
+
     where = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 500000, 0, -10, 5200000)}
     size = {"count": len(planes), "height": planes.shape[1], "width": planes.shape[2], "dtype": planes.dtype.name}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", driver="GTiff", **where, **size, **more) as d:
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", driver="GTiff", **where, **size, **more) as d,
+    ):
         d.write(planes)
         d.update_tags(SENSOR="X")
         d.set_band_description(1, "first")
@@ -117,7 +121,7 @@ def rgb(d: Path) -> None:
     Image.fromarray(255 * mask[:20].astype(np.uint8)).save(d / "mask_short.png")
     Image.fromarray(bytes8(noisy(clean, 0.01)) * mask[..., None]).save(d / "holes.png")
     rain = np.where(rng.random((40, 48)) > 0.97, 0.5, 0.0)
-    rain = sum(np.roll(rain, k, 0) for k in range(4))[..., None]
+    rain = np.sum([np.roll(rain, k, 0) for k in range(4)], 0)[..., None]
     Image.fromarray(bytes8(clean + rain)).save(d / "rainy.png")
     Image.fromarray(bytes8(clean + 0.3 * rain)).save(d / "derained.png")
     tifffile.imwrite(d / "rain.tif", rain[..., 0].astype(np.float32))
@@ -131,7 +135,7 @@ def blurred(d: Path) -> None:
     Image.fromarray(bytes8(kernel / kernel.max())).save(d / "kernel.png")
     np.savetxt(d / "kernel.csv", kernel, delimiter=",")
     clean = scene(40, 48)
-    blur = sum(w * np.roll(clean, k - 2, 1) for k, w in enumerate(kernel[2]))
+    blur = np.sum([w * np.roll(clean, k - 2, 1) for k, w in enumerate(kernel[2])], 0)
     Image.fromarray(bytes8(noisy(blur, 0.01))).save(d / "blurred.png")
     tifffile.imwrite(d / "blurred.tif", noisy(blur[..., 0], 0.01).astype(np.float32))
 
@@ -165,7 +169,7 @@ def folders(d: Path) -> None:
             Image.fromarray(bytes8(scene(side, side, seed=10 + k))).save(d / name / f"{k:02}.png")
     (d / "radar").mkdir()
     for k in range(4):
-        tifffile.imwrite(d / "radar" / f"{k}.tif", np.exp(scene(24, 24, 1, seed=k)[..., 0]).astype(np.float32))
+        tifffile.imwrite(d / "radar" / f"{k}.tif", words16(np.exp(scene(24, 24, 1, seed=k)[..., 0] - 1)))
 
 
 def write_all(d: Path) -> None:
@@ -173,7 +177,13 @@ def write_all(d: Path) -> None:
     d.mkdir()
     for part in (rgb, blurred, places, folders):
         part(d)
-    for name, text in (("own.py", OWN), ("unet.yaml", UNET), ("codec.yaml", CODEC), ("fftd.yaml", FFTD), ("sar.yaml", SAR)):
+    for name, text in (
+        ("own.py", OWN),
+        ("unet.yaml", UNET),
+        ("codec.yaml", CODEC),
+        ("fftd.yaml", FFTD),
+        ("sar.yaml", SAR),
+    ):
         (d / name).write_text(text)
     (d / "broken.png").write_bytes((d / "clean.png").read_bytes()[:200])
     (d / "text.tif").write_text("no picture")

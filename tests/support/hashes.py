@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 VOLATILE = {"seconds", "restorekit", "torch", "python", "memory", "machine", "date", "created", "cpu", "time", "stamp"}
-SECONDS = re.compile(r"\d+(\.\d+)?(e-?\d+)? ?(ms|s|min|h|GiB|MiB|GB|MB)(?=[\s,;:.)/<\"]|$)", re.M)
+SECONDS = re.compile(r"\d+(\.\d+)?(e-?\d+)? ?(ms|s|min|h|GiB|MiB|GB|MB)(?=[\s,;:.)/<\"]|$)", re.MULTILINE)
 TIMED = re.compile(r"(s|ms|min|MiB|GiB|seconds|memory)\b[^|&]*|.*\bseconds\b.*")  # the heads of such columns
 SHORT = 240
 
@@ -53,22 +53,24 @@ def untimed(text: str) -> str:
     for line in text.split("\n"):
         mark = next((m for m in ("|", " & ") if m in line), "")
         cells = line.split(mark) if mark else []
-        columns = columns if mark else set()
+        columns = columns if mark or line.startswith("\\") else set()  # LaTeX: rules between rows
         heads = {i for i, cell in enumerate(cells) if TIMED.fullmatch(cell.strip(" \\"))}
         columns = heads or columns
         last = line.endswith(("ms each", "  seconds")) or (last and "  " in line)
         if last and not mark:
             line = f"{line.rpartition('  ')[0].rstrip()}  <t>"
-        kept.append(mark.join("<t>" if i in columns and not heads else c for i, c in enumerate(cells)) if mark else line)
+        kept.append(
+            mark.join("<t>" if i in columns and not heads else c for i, c in enumerate(cells)) if mark else line
+        )
     return "\n".join(kept)
 
 
 def untimed_table(match: re.Match[str]) -> str:
     """Return a table of HTML without its columns of seconds and memory."""
-    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', match[0], re.S)
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', match[0], re.DOTALL)
     rows = re.split(r"(?=<tr)", match[0])
     for number, row in enumerate(rows):
-        cells = re.findall(r"<t[hd][ >].*?</t[hd]>", row, re.S)
+        cells = re.findall(r"<t[hd][ >].*?</t[hd]>", row, re.DOTALL)
         if len(cells) == len(heads):
             rows[number] = "".join("<t>" if TIMED.fullmatch(h) else c for h, c in zip(heads, cells))
     return "".join(rows)
@@ -96,8 +98,8 @@ class Texts:
             text = re.sub(rf"\b{whole[:12]}({whole[12:]})?\b", f"<sum of {name}>", text)
         text = re.sub(r"<root>/\S+\.py:\d+", "<source>", text)
         text = re.sub(r"data:[\w/+-]+;base64,([\w+/=]+)", lambda m: f"<data {sha(m[1].encode())}>", text)
-        text = re.sub(r"<table.*?</table>", untimed_table, text, flags=re.S)
-        text = re.sub(r"<svg[^>]*\bseconds\b.*?</svg>", "<svg of seconds>", text, flags=re.S)
+        text = re.sub(r"<table.*?</table>", untimed_table, text, flags=re.DOTALL)
+        text = re.sub(r"<svg[^>]*\bseconds\b.*?</svg>", "<svg of seconds>", text, flags=re.DOTALL)
         text = re.sub(r"[^;\n]*; \w+, \w+; restorekit [\d.]+, torch \S+, python [\d.]+", "<machine>", text)
         lines = [line.rpartition("\r")[2] for line in text.split("\n")]  # the last state of a progress line
         return untimed(SECONDS.sub("<t>", "\n".join(line.rstrip() for line in lines)))
@@ -132,7 +134,11 @@ def tiff(path: Path, texts: Texts) -> Any:
 
 def metadata(value: Any, texts: Texts) -> Any:
     if isinstance(value, str):
-        return texts(re.sub(r'"(seconds|torch|restorekit|python)": ?("[^"]*"|[\d.]+)', r'"\1": <t>', value.replace("&quot;", '"')))
+        return texts(
+            re.sub(
+                r'"(seconds|torch|restorekit|python)": ?("[^"]*"|[\d.]+)', r'"\1": <t>', value.replace("&quot;", '"')
+            )
+        )
     return sha(repr(value).encode()) if len(repr(value)) > SHORT else repr(value)
 
 
@@ -212,7 +218,7 @@ def child(folder: Path, call: Callable[[], None]) -> int:
 def prepare(root: Path) -> None:
     """Make this process one of the checkout `root`: one thread, no terminal, and what every case needs imported."""
     os.environ |= {"PYTHONPATH": str(root), "COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1", "OMP_NUM_THREADS": "1",
-                   "PYTHONHASHSEED": "0", "MKL_NUM_THREADS": "1"}  # fmt: skip
+                   "MKL_NUM_THREADS": "1"}  # fmt: skip
     os.environ.pop("RESTOREKIT_DATA", None)
     sys.path.insert(0, str(root))
     import kornia  # noqa: F401
@@ -244,6 +250,7 @@ def run(out: Path, root: Path, only: str = "") -> None:
     prepare(root)
     import hash_cases
     import hash_inputs
+
     import restorekit.solvers
     from restorekit.cli.main import run as command
 
@@ -260,13 +267,16 @@ def run(out: Path, root: Path, only: str = "") -> None:
             folder, start = work / name.replace(" ", "_"), time.monotonic()
             code = child(folder, call)
             written = sorted(p for p in folder.rglob("*") if p.is_file())
-            for path in written:
+            for path in [*written, *work.rglob("*.safetensors")]:  # which a resumed training writes anew
                 texts.note(path)
             streams = {s: texts(Path(f"{folder}.{s}").read_text()).splitlines() for s in ("stdout", "stderr")}
             files = {str(p.relative_to(folder)): content(p, texts) for p in written}
             results[name] = {"exit": code, **streams, "files": files}
             spent = time.monotonic() - start
-            print(f"{name:28} {sha(json.dumps(results[name]).encode())} exit {code}, {len(files)} files, {spent:.1f} s", flush=True)
+            print(
+                f"{name:28} {sha(json.dumps(results[name]).encode())} exit {code}, {len(files)} files, {spent:.1f} s",
+                flush=True,
+            )
     out.write_text(json.dumps(results, indent=1))
     print(f"{len(results)} cases, {time.monotonic() - began:.0f} s")
 
@@ -274,7 +284,9 @@ def run(out: Path, root: Path, only: str = "") -> None:
 def flat(value: Any, name: str = "") -> dict[str, str]:
     """Return every leaf of nested dictionaries, lists of texts as one text, by its path."""
     if isinstance(value, dict):
-        return {k: v for key, inner in value.items() for k, v in flat(inner, f"{name} > {key}" if name else key).items()}
+        return {
+            k: v for key, inner in value.items() for k, v in flat(inner, f"{name} > {key}" if name else key).items()
+        }
     lines = isinstance(value, list) and all(isinstance(v, str) for v in value)
     return {name: "\n".join(value) if lines else json.dumps(value)}
 
@@ -309,7 +321,11 @@ def at(commits: list[str]) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         for number, commit in enumerate(commits):
             tree, out = Path(temporary).resolve() / f"tree{number}", Path(temporary) / f"{number}.json"
-            subprocess.run(["git", "-C", here.parent, "worktree", "add", "--detach", "-f", tree, commit], check=True, capture_output=True)
+            subprocess.run(
+                ["git", "-C", here.parent, "worktree", "add", "--detach", "-f", tree, commit],
+                check=True,
+                capture_output=True,
+            )
             try:
                 subprocess.run([sys.executable, here, "run", out, "--root", tree], check=True)
             finally:
@@ -319,10 +335,17 @@ def at(commits: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
+    if os.environ.get("PYTHONHASHSEED") != "0":  # read when Python starts; the order of a set of texts hangs on it
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, __file__, *arguments])
     match arguments:
         case ["run", out, *rest] if len(rest) % 2 == 0 and set(rest[::2]) <= {"--root", "--only"}:
             told = dict(zip(rest[::2], rest[1::2]))
-            run(Path(out).resolve(), Path(told.get("--root", Path(__file__).parents[2])).resolve(), told.get("--only", ""))
+            run(
+                Path(out).resolve(),
+                Path(told.get("--root", Path(__file__).parents[2])).resolve(),
+                told.get("--only", ""),
+            )
         case ["compare", first, second]:
             return compare(Path(first), Path(second))
         case ["at", first, second]:
