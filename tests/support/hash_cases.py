@@ -19,7 +19,7 @@ SAR = "--looks 4 --domain intensity --executor serial"
 # A line is a name and the arguments of one command; ../in holds the inputs, ../NAME what another case has written.
 COMMANDS = f"""
 train-unet: train unet --config ../in/unet.yaml --data ../in/photos --out run --quiet
-train-unet-resume: train unet --config ../in/unet.yaml --data ../in/photos --out ../train-unet/run --resume --set optim.steps=6
+train-unet-resume: train unet --config ../in/unet.yaml --data ../in/photos --out ../train-unet/run --resume --quiet --set optim.steps=6
 train-codec: train codec --config ../in/codec.yaml --data ../in/photos --out run --quiet
 train-fftd: train fftd --config ../in/fftd.yaml --data ../in/photos --out run --quiet
 train-sar: train unet --config ../in/sar.yaml --data ../in/radar --out run --quiet

@@ -314,7 +314,7 @@ def compare(first: Path, second: Path) -> int:
     return int(differing > 0)
 
 
-def at(commits: list[str]) -> int:
+def at(commits: list[str], only: str = "") -> int:
     """Run both commits, each in a checkout of its own, and compare them."""
     here = Path(__file__).resolve()
     outs: list[Path] = []
@@ -327,7 +327,7 @@ def at(commits: list[str]) -> int:
                 capture_output=True,
             )
             try:
-                subprocess.run([sys.executable, here, "run", out, "--root", tree], check=True)
+                subprocess.run([sys.executable, here, "run", out, "--root", tree, "--only", only], check=True)
             finally:
                 subprocess.run(["git", "-C", here.parent, "worktree", "remove", "--force", tree], check=True)
             outs.append(out)
@@ -348,10 +348,10 @@ def main(arguments: list[str]) -> int:
             )
         case ["compare", first, second]:
             return compare(Path(first), Path(second))
-        case ["at", first, second]:
-            return at([first, second])
+        case ["at", first, second, *rest] if not rest or rest[0] == "--only":
+            return at([first, second], "".join(rest[1:2]))
         case _:
-            print(f"{__doc__}\nrun also takes --only REGEX of names.", file=sys.stderr)
+            print(f"{__doc__}\nrun and at also take --only REGEX of names.", file=sys.stderr)
             return 2
     return 0
 
