@@ -274,7 +274,7 @@ def run(out: Path, root: Path, only: str = "") -> None:
             results[name] = {"exit": code, **streams, "files": files}
             spent = time.monotonic() - start
             print(
-                f"{name:28} {sha(json.dumps(results[name]).encode())} exit {code}, {len(files)} files, {spent:.1f} s",
+                f"{name:28} {sha(json.dumps(results[name], sort_keys=True).encode())} exit {code}, {len(files)} files, {spent:.1f} s",
                 flush=True,
             )
     out.write_text(json.dumps(results, indent=1))
