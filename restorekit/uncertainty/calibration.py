@@ -260,7 +260,7 @@ class Calibration:
 
     def _nearest(self, wanted: Conditions) -> str:
         """In words, in what the entry of this operation that differs least differs; empty where there is none."""
-        there = {e.conditions for e in self.entries if e.conditions.operation == wanted.operation}
+        there = dict.fromkeys(e.conditions for e in self.entries if e.conditions.operation == wanted.operation)
         far = [(wanted.differs(c), abs(math.log((c.law[1] or 1) / (wanted.law[1] or 1))), c.noise) for c in there]
         least = min(far, key=lambda f: (len(f[0]), f[1:]), default=None)
         return f"; the nearest is {' '.join(least[0])}" if least else ""

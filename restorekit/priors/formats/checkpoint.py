@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from restorekit.errors import BadInput
 from restorekit.priors.cascade import CascadeConfig, Stages
 from restorekit.priors.formats import sniff as filetypes
+from restorekit.priors.formats.allocation import AtMost, TooLarge
 from restorekit.priors.networks.fftd import FFTD, FFTDConfig
 from restorekit.priors.networks.ivqvae import CodecConfig, CodecNet
 from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
@@ -26,6 +27,7 @@ from restorekit.priors.networks.unet import UNet, UNetConfig
 from restorekit.priors.precond import EDM
 
 FORMAT = "restorekit-prior-1"
+SPARE = 1 << 20  # values that a network makes beside its weights, at most
 DOMAINS = ("srgb", "linear", "log-intensity", "latent")
 Denoising = UNetConfig | PISDMConfig | CascadeConfig  # of networks that are denoisers of pictures
 Config = Denoising | CodecConfig | FFTDConfig | LatentConfig
@@ -164,17 +166,21 @@ def _other(found: str, header: dict[str, str]) -> str:
 def load(path: Path) -> tuple[Network, PriorSpec]:
     """The network in float32 and eval mode, with its spec. BadInput for weights that do not fit it, or are NaN."""
     spec = read_spec(path)
-    try:
-        with torch.device("meta"):  # sizes without memory: a damaged header may ask for any
-            expected = {k: v.shape for k, v in build(spec).state_dict().items()}
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
     with safe_open(path, framework="pt") as f:
         state = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        with AtMost(4 * sum(v.numel() for v in state.values()) + SPARE):
+            net = build(spec)
+    except TooLarge:
+        raise BadInput(
+            f"{path}: weights do not fit the architecture in its header, which has many more than the file"
+        ) from None
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    expected = {k: v.shape for k, v in net.state_dict().items()}
     if wrong := _misfit(expected, {k: v.shape for k, v in state.items()}):
         raise BadInput(f"{path}: weights do not fit the architecture in its header: {wrong}")
     filetypes.refuse_nonfinite(path, state)
-    net = build(spec)
     net.load_state_dict(state, strict=True)
     return net.eval().requires_grad_(False), spec
 
