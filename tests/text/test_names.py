@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,11 @@ def test_a_noise_law_of_a_users_file(tmp_path: Path) -> None:
     )
     law = noise_of(f"{file}:Strong:0.1,times=3")
     assert (law.sigma, law.times) == (0.1, 3.0)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.2, 7.7])
+def test_a_gaussian_kernel_is_that_of_kornia(sigma: float) -> None:
+    from kornia.filters import get_gaussian_kernel2d
+
+    size = 2 * math.ceil(4 * sigma) + 1
+    assert torch.equal(kernel(f"gaussian:{sigma}"), get_gaussian_kernel2d((size, size), (sigma, sigma))[0])
