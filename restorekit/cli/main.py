@@ -26,7 +26,7 @@ from restorekit.cli import (
     train,
     tune,
 )
-from restorekit.cli.wording import as_options
+from restorekit.cli.wording import as_options, fault, one_line
 from restorekit.errors import BadInput, Stopped
 from restorekit.scenes.process_memory import keep_freed_memory
 
@@ -75,7 +75,7 @@ app.command()(cite.cite)
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"restorekit: {' '.join(message.split())}", file=sys.stderr)
+    print(f"restorekit: {one_line(message)}", file=sys.stderr)
     return code
 
 
@@ -137,9 +137,14 @@ def run(arguments: list[str] | None = None) -> None:
         )
         code = _fail(f"{what.lstrip(': ')}; check the path, the disk and the memory (smaller --tile)", 1)
     except RuntimeError as error:  # torch has no class of its own for want of memory on a CPU
-        if "--debug" in arguments or not ("allocate memory" in str(error) or "out of memory" in str(error)):
+        if "--debug" in arguments:
             raise
-        code = _fail("out of memory; take a smaller picture, --batch or --tile", 1)
+        memory = "allocate memory" in str(error) or "out of memory" in str(error)
+        code = _fail("out of memory; take a smaller picture, --batch or --tile" if memory else fault(error), 1)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        code = _fail(fault(error), 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 
