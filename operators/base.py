@@ -139,7 +139,7 @@ def conjugate_gradients(
     if must_converge and bool((dot(z, z) > goal).any()):
         raise Unsupported(
             f"the pseudo-inverse of this operator does not converge in {iterations} iterations (too ill-conditioned); "
-            "use a solver that does without it: `--solver hqs`, diffpir or dps"
+            "use a solver that does without it: `solver=hqs`, diffpir or dps"
         )
     return x
 

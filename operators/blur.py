@@ -188,7 +188,7 @@ class FreeBlur(LinearOperator):
 
     @property
     def title(self) -> str:
-        return "a blur with a free boundary (--boundary circular is simpler, and wrong of photographs)"
+        return "a blur with a free boundary (`boundary=circular` is simpler, and wrong of photographs)"
 
     @classmethod
     def image_shape_for(cls, measured: Shape, *, kernel: Tensor, **_: Any) -> Shape:

@@ -28,7 +28,7 @@ def refuse_amplified_noise(problem: Problem, solver: str) -> None:
     noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype).to(y.device)
     if sigma_y > CLEAN * gain and float(operator.pinv(noise).norm() / noise.norm()) * gain > 30:
         raise Unsupported(
-            f"{solver} would amplify the noise more than 30 times here; use `--solver ddnm+`, ddrm or diffpir"
+            f"{solver} would amplify the noise more than 30 times here; use `solver=ddnm+`, ddrm or diffpir"
         )
 
 

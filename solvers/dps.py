@@ -58,11 +58,11 @@ class DPS(Solver):
     def check(self, problem: Problem) -> None:
         if self.paper and not isinstance(problem.likelihood, Gaussian):
             law = problem.likelihood.title
-            raise Unsupported(f"dps with paper=true needs Gaussian noise, got {law}; use `--solver dps` without it")
+            raise Unsupported(f"dps with paper=true needs Gaussian noise, got {law}; use `solver=dps` without it")
 
     def check_draws(self, problem: Problem) -> None:
         if not self.paper:
-            refuse_uneven(problem, "dps", 0.0008, "leave out --samples or take")
+            refuse_uneven(problem, "dps", 0.0008, "leave out `samples` or take")
 
     def _gradient(self, problem: Problem, denoise: Denoiser, x: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
         """x0; per picture ||y - A x0|| (paper) or -log p(y | x0) (score), (B, 1, 1, 1); its gradient by x."""

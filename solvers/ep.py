@@ -86,7 +86,7 @@ class EP(Solver):
     def check(self, problem: Problem) -> None:
         problem.linear("ep")
         if gaussian(problem.likelihood):
-            raise Unsupported("ep is for noise other than Gaussian; use `--solver mmps`")
+            raise Unsupported("ep is for noise other than Gaussian; use `solver=mmps`")
         try:
             problem.likelihood.prox(problem.y[:1], problem.y[:1], 1.0)
         except Unsupported as error:

@@ -50,7 +50,7 @@ class ILVR(Solver):
             refuse_amplified_noise(problem, "ilvr with paper=true")
             if problem.picture_noise() > CLEAN:
                 raise Unsupported(
-                    "ilvr with paper=true takes y for clean, noise included; use `--solver ilvr` without it, or ddrm"
+                    "ilvr with paper=true takes y for clean, noise included; use `solver=ilvr` without it, or ddrm"
                 )
 
     @torch.no_grad()

@@ -57,11 +57,11 @@ class MPGD(Solver):
             refuse_uneven(problem, "mpgd", 0.007)
         elif not isinstance(problem.likelihood, Gaussian):
             law = problem.likelihood.title
-            raise Unsupported(f"mpgd with paper=true needs Gaussian noise, got {law}; use `--solver dps`")
+            raise Unsupported(f"mpgd with paper=true needs Gaussian noise, got {law}; use `solver=dps`")
 
     def check_draws(self, problem: Problem) -> None:
         if not self.paper:  # what a step misses keeps too much of its spread before the mean is far off
-            refuse_uneven(problem, "mpgd", 0.013, "leave out --samples or take")
+            refuse_uneven(problem, "mpgd", 0.013, "leave out `samples` or take")
 
     def _step(self, problem: Problem, x0: Tensor, sigma: float) -> Tensor:
         with torch.enable_grad():

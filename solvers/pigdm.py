@@ -64,7 +64,7 @@ class PiGDM(Solver):
         if problem.picture_noise() < SMOOTH and (pixels := coherence(operator, y)) > SUMMED:
             raise Unsupported(
                 f"pigdm takes pixels for independent: its samples of what is known by sums of {pixels:.0f} lie too far apart "
-                f"at noise below {SMOOTH:g} in the picture; leave out --samples or take `--solver mmps`"
+                f"at noise below {SMOOTH:g} in the picture; leave out `samples` or take `solver=mmps`"
             )
 
     @torch.no_grad()

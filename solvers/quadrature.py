@@ -55,9 +55,9 @@ class Quadrature(Solver):
 
     def check(self, problem: Problem) -> None:
         if not isinstance(problem.operator, LinearOperator):
-            raise Unsupported(f"quadrature needs a linear operator, got {problem.operator.title}; use `--solver dps`")
+            raise Unsupported(f"quadrature needs a linear operator, got {problem.operator.title}; use `solver=dps`")
         if isinstance(problem.likelihood, Gaussian):
-            raise Unsupported("quadrature is for noise other than Gaussian; use `--solver pigdm` or mmps")
+            raise Unsupported("quadrature is for noise other than Gaussian; use `solver=pigdm` or mmps")
 
     @torch.no_grad()
     def __call__(

@@ -103,7 +103,7 @@ def alone(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise BadInput(f"{folder}: another run writes there; wait for it, or give another --out") from None
+                raise BadInput(f"{folder}: another run writes there; wait for it, or give another `out`") from None
         yield
     finally:
         os.close(f)

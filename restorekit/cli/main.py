@@ -124,7 +124,7 @@ def run(arguments: list[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = _stopped(arguments)
     except Stopped as error:
-        code = _fail(str(error), error.code)
+        code = _fail(as_options(str(error), _options(arguments)), error.code)
     except BadInput as error:
         if "--debug" in arguments:
             raise

@@ -127,7 +127,7 @@ class NoiseLevel:
         if len(detail) < max(1, min(self.least, pixels.size // 32)):
             raise BadInput(
                 f"no noise can be measured: {left_out:.0%} of the picture is clipped, filled or constant; give it, "
-                "as --noise gaussian:0.02"
+                "as `noise=gaussian:0.02`"
             )
         white = grouped_median(detail) / NORMAL
         if (

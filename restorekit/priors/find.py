@@ -82,7 +82,7 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise BadInput(f"device {name!r} cannot be used here; leave out --device or use --device cpu") from None
+        raise BadInput(f"device {name!r} cannot be used here; leave out `device` or use `device=cpu`") from None
     return device
 
 
@@ -189,7 +189,7 @@ def of_pictures(prior: Prior) -> Prior:
     if isinstance(prior.spec, PriorSpec) and prior.spec.domain == "log-intensity":
         raise BadInput(
             f"prior {prior.spec.name} knows logarithms of intensities and no pictures; take natural here. `restorekit "
-            "denoise` and `restore` take it for files of ln(intensity), with --noise gamma:LOOKS,domain=log"
+            "denoise` and `restore` take it for files of ln(intensity), with `noise=gamma:LOOKS,domain=log`"
         )
     return prior
 

@@ -104,7 +104,7 @@ def train(
             # and gloo may abort a process that ends while its threads still hold the tensors of the last step.
             dist.barrier()
         if number:
-            raise Stopped(f"stopped at step {state.step} of {config.optim.steps}; go on with --resume", number)
+            raise Stopped(f"stopped at step {state.step} of {config.optim.steps}; go on with `resume`", number)
         return out / "prior.safetensors"
 
 
@@ -119,9 +119,9 @@ def _header(config: Config, out: Path, resume: bool) -> Header | None:
     """That of the run to go on with; None where one begins. BadInput where `out` holds none, one too many, or another."""
     path = out / STATE
     if path.exists() and not resume:
-        raise BadInput(f"{out} holds a run already; continue it with --resume or choose another --out")
+        raise BadInput(f"{out} holds a run already; continue it with `resume` or choose another `out`")
     if resume and not path.exists():
-        raise BadInput(f"--resume: {out} holds no {STATE}; check --out, or leave --resume out to begin a run")
+        raise BadInput(f"`resume`: {out} holds no {STATE}; check `out`, or leave `resume` out to begin a run")
     if not resume:
         return None
     header = Header.read(path)
@@ -234,7 +234,7 @@ def _descend(config: Config, state: State, model: nn.Module, batch: list[Tensor]
     if not torch.isfinite(norm):
         # No way on from the last checkpoint: the same batches would lead here again.
         raise BadInput(
-            f"training diverged at step {step} (gradient is not finite); begin a run in another --out with a lower "
+            f"training diverged at step {step} (gradient is not finite); begin a run in another `out` with a lower "
             f"optim.lr than {o.lr:g}"
         )
     state.optimizer.step()

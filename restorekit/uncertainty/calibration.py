@@ -72,7 +72,7 @@ class Conditions:
         try:
             number = float(first)
         except ValueError:
-            raise BadInput(f"--noise {self.noise} has no level; give one, as gaussian:0.02") from None
+            raise BadInput(f"`noise={self.noise}` has no level; give one, as gaussian:0.02") from None
         return ",".join([name, *positional[1:], *(f"{k}={v}" for k, v in sorted(named.items()))]), number
 
     @property
@@ -133,9 +133,9 @@ class Entry:
         """Of the least level of GRID that is not below `level`. BadInput where the pictures are too few for it."""
         ratio = self.ratios[next(i for i, known in enumerate(GRID) if known >= level - 1e-9)]
         if math.isnan(ratio):
-            check_count(self.pictures, level, "--level")
+            check_count(self.pictures, level, "`level`")
             raise BadInput(
-                f"--level {level:g}: the calibration reaches none, the samples hardly differ; take another solver"
+                f"`level={level:g}`: the calibration reaches none, the samples hardly differ; take another solver"
             )
         return ratio
 

@@ -257,7 +257,7 @@ def test_what_is_no_measurement_is_refused_and_nothing_is_left(case: str, tmp_pa
 
 def test_a_scene_without_flat_windows_needs_looks(tmp_path: Path) -> None:
     source = write_tiff(tmp_path / "in.tif", speckled(20, 20)[1])
-    with pytest.raises(BadInput, match="give --looks"):
+    with pytest.raises(BadInput, match="give `looks`"):
         plan(source, tmp_path / "out.tif", Settings(solver="lee", domain="intensity"))
     assert despeckled(source).is_file()
 

@@ -110,7 +110,7 @@ def test_a_denoiser_without_a_graph_is_refused_by_solvers_that_need_one(name: st
             SOLVERS[name]().check(given)
         except Unsupported:
             continue
-        with pytest.raises(Unsupported, match=r"needs the gradient of the denoiser.*--solver diffpir") as caught:
+        with pytest.raises(Unsupported, match=r"needs the gradient of the denoiser.*`solver=diffpir`") as caught:
             restore(given, denoise, SOLVERS[name](), steps=3)
         assert "\n" not in str(caught.value)
         assert len(calls) == 1

@@ -195,7 +195,7 @@ def test_a_solver_that_needs_a_linear_operator_refuses_and_names_those_that_do_n
     if name in ("dps", "daps", "enkg", "pnpdm", "pnpflow", "vds", "dsg", "mpgd", "sitcom"):
         assert restore(problem, prior, SOLVERS[name](), steps=3).samples.shape == (1, *SHAPE)
         return
-    with pytest.raises(Unsupported, match=r"BlockAverage of a decoded latent; use `--solver dps`") as refusal:
+    with pytest.raises(Unsupported, match=r"BlockAverage of a decoded latent; use `solver=dps`") as refusal:
         restore(problem, prior, SOLVERS[name](), steps=3)
     assert "\n" not in str(refusal.value)
     if name != "quadrature":

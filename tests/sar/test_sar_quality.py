@@ -320,7 +320,7 @@ def test_what_cannot_be_assessed() -> None:
         assess(y, y, np.zeros_like(y, bool), Wanted(4))
     with pytest.raises(BadInput, match="above 0"):
         assess(0 * y, y, whole(y), Wanted(4))
-    with pytest.raises(BadInput, match="--looks"):
+    with pytest.raises(BadInput, match="`looks`"):
         assess(y[:20], y[:20], whole(y[:20]), Wanted())
     valid = whole(y)
     valid[5, 5] = False

@@ -321,7 +321,7 @@ def test_uneven_gains_are_refused_at_low_noise_alone(solver: Solver) -> None:
     solver.check(Problem(y, blur, Gaussian(0.05)))
     solver.check(Problem(y, ops.Identity((1, 24, 24)), Gaussian(0.001)))
     solver.check(Problem(y, ops.PhaseRetrieval((1, 24, 24)), Gaussian(0.001)))
-    with pytest.raises(Unsupported, match=r"CircularBlur at noise below .*--solver diffpir` or mmps"):
+    with pytest.raises(Unsupported, match=r"CircularBlur at noise below .*`solver=diffpir` or mmps"):
         solver.check(Problem(y, blur, Gaussian(0.002)))
 
 

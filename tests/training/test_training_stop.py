@@ -71,7 +71,7 @@ def test_a_signal_ends_a_run_after_the_step_and_it_goes_on(
     before = [signal.getsignal(n) for n in SIGNALS]
     with monkeypatch.context() as patch:
         ours = signalled(patch, 3, signal.SIGTERM)
-        with pytest.raises(Stopped, match=r"^stopped at step 4 of 6; go on with --resume$") as stop:
+        with pytest.raises(Stopped, match=r"^stopped at step 4 of 6; go on with `resume`$") as stop:
             train(config, pictures, out, quiet=True)
     assert stop.value.code == 143
     assert len(ours) > 3

@@ -64,7 +64,7 @@ def peer(text: str) -> Peer:
         return build(cls, *split(settings), names)
     name, positional, named = split(text)
     if name not in PEERS:
-        raise BadInput(f"unknown peer {name!r}; known: {', '.join(PEERS)}, or file.py:Class; ours are --solver")
+        raise BadInput(f"unknown peer {name!r}; known: {', '.join(PEERS)}, or file.py:Class; ours are `solver`")
     return build(PEERS[name], name, positional, named)
 
 

@@ -75,7 +75,7 @@ class Peers:
             items += pictures
             facts.append(("pictures", said))
         if not items:
-            raise BadInput("nothing to measure; give --data DIR, or leave out --no-exams")
+            raise BadInput("nothing to measure; give `data=DIR`, or leave out `no_exams`")
         with alone(self.out), one_thread():
             rows = Rows(self.out / "peers.csv", KEYS, VALUES)
             methods = [Method(text, p, p.available()) for text, p in made.items()]
@@ -93,7 +93,7 @@ class Peers:
             if value is not None and value < least:
                 raise BadInput(f"--{name} {value}: must be at least {least}")
         if self.out.exists() and not self.out.is_dir():
-            raise BadInput(f"{self.out} is a file; --out takes a folder")
+            raise BadInput(f"{self.out} is a file; `out` takes a folder")
 
     def _methods(self) -> dict[str, Peer]:
         made: dict[str, Peer] = {text: ours(text) for text in self.solvers}
@@ -146,16 +146,16 @@ class Peers:
     def command(self) -> str:
         """The command line of this run, without what is as by default."""
         words = ["restorekit", "bench", "peers"]
-        several = {"peers": "--peer", "solvers": "--solver", "problems": "--problem", "priors": "--prior",
-                   "sigmas": "--sigma", "data": "--data", "ops": "--op"}  # fmt: skip
+        several = {"peers": "peer", "solvers": "solver", "problems": "problem", "priors": "prior",
+                   "sigmas": "sigma", "data": "data", "ops": "op"}  # fmt: skip
         for f in fields(self):
             value = getattr(self, f.name)
             if value == (Path("bench") if f.name == "out" else f.default):
                 continue
             if f.name in several:
-                words += [w for v in value for w in (several[f.name], str(v))]
+                words += [w for v in value for w in (f"--{several[f.name]}", str(v))]
             elif isinstance(value, bool):
-                words.append(f"--{f.name}" if value else f"--no-{f.name}")
+                words.append(f"--{'' if value else 'no-'}{f.name}")
             else:
                 words += [f"--{f.name}", str(value)]
         return shlex.join(words)

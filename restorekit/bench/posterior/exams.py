@@ -75,7 +75,7 @@ def cells(
     found = [cell for name in problems or PROBLEMS for cell in _named(name, priors, sigmas, levels)]
     if not found:
         raise BadInput(
-            "no exam is left; speckle-* and counts-* have no --sigma, and each problem has its own --prior: "
+            "no exam is left; speckle-* and counts-* have no `sigma`, and each problem has its own `prior`: "
             + "; ".join(f"{name}: {', '.join(p for n, p in (*LINEAR, *OTHER) if n == name)}" for name in problems or PROBLEMS)
         )  # fmt: skip
     return found

@@ -130,7 +130,7 @@ def _expect(sources: Sequence[Path], fingerprint: str, expected: str | None) -> 
     if expected is not None and fingerprint != expected:
         raise BadInput(
             f"{', '.join(map(str, sources))}: other pictures than the run began with (sha256 {fingerprint[:12]}, not "
-            f"{expected[:12]}); --resume with those, or begin a run in another --out"
+            f"{expected[:12]}); `resume` with those, or begin a run in another `out`"
         )
 
 
