@@ -78,7 +78,7 @@ def calibrate(
     held = Held(data, crop)
     some = held.some(pictures)
     kept = sum(truth.half == "calibrate" for truth in some)
-    check_count(kept, 0.5, "--data")
+    check_count(kept, 0.5, "data")
     for one in tasks:
         problem = drawn.problem(one, some[0])
         made.check(problem)

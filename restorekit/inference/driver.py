@@ -70,7 +70,7 @@ def checked(denoise: Denoiser, solver: str) -> Denoiser:
         if torch.is_grad_enabled() and x.requires_grad and not x0.requires_grad:
             raise Unsupported(
                 f"{solver} needs the gradient of the denoiser, which gives none (no_grad, detach or numpy inside); mend it, "
-                "or use `--solver diffpir` or pnpdm"
+                "or use `solver=diffpir` or pnpdm"
             )
         return x0
 
@@ -234,7 +234,7 @@ def restore(
     if samples > 1 and not solver.samples:
         name = type(solver).__name__
         raise BadInput(
-            f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as mmps"
+            f"{name} is an optimiser: one answer, no samples; leave out `samples` or take a sampler such as mmps"
         )
     _check_shape(problem)
     _check_values(problem)

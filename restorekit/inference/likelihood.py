@@ -83,11 +83,11 @@ class Likelihood(ABC):
 
     def information(self, mean: Tensor) -> Tensor:
         """Fisher information about the mean, per value: 1 / variance of the noise there, for all laws here."""
-        raise Unsupported(f"{type(self).__name__} does not say how noisy it is; use `--solver dps`")
+        raise Unsupported(f"{type(self).__name__} does not say how noisy it is; use `solver=dps`")
 
     def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
         """argmin_x nll(y, x) + (weight / 2) (x - v)^2, per value, where it has a closed form; a weight, or one for each value."""
-        raise Unsupported(f"{type(self).__name__} noise has no closed proximal step; use `--solver dps`")
+        raise Unsupported(f"{type(self).__name__} noise has no closed proximal step; use `solver=dps`")
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +218,7 @@ class Gamma(Likelihood):
         omega function, by Newton's method for t + ln t = z (Corless and Jeffrey, "The Wright omega function", 2002)."""
         if self.domain != "log":
             raise Unsupported(
-                f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain, or use `--solver diffpir`"
+                f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain, or use `solver=diffpir`"
             )
         ratio = self.looks / torch.as_tensor(weight, dtype=v.dtype, device=v.device)
         z = y - v + ratio + ratio.log()

@@ -167,7 +167,7 @@ class Problem:
         """The operator. Raises `Unsupported` in the name of `solver` where it is not linear."""
         if not isinstance(self.operator, LinearOperator):
             raise Unsupported(
-                f"{solver} needs a linear operator, got {self.operator.title}; use `--solver dps`, daps, pnpdm or vds"
+                f"{solver} needs a linear operator, got {self.operator.title}; use `solver=dps`, daps, pnpdm or vds"
             )
         return self.operator
 
@@ -229,7 +229,7 @@ class Problem:
                 raise ValueError("in a Joint law a sigma is a number or one value per measured value, flattened")
             parts = [s.expand(n) for s, n in zip(sigmas, law.sizes)]
             return torch.cat(parts)
-        raise Unsupported(f"{solver} needs Gaussian noise, got {law.title}; use `--solver dps` or daps")
+        raise Unsupported(f"{solver} needs Gaussian noise, got {law.title}; use `solver=dps` or daps")
 
     def spectral(self, solver: str) -> tuple[SVDOperator, float]:
         """(A, sigma_y) for solvers that work on singular values. Raises `Unsupported` where there are none."""
@@ -237,7 +237,7 @@ class Problem:
         if isinstance(operator, SVDOperator):
             return operator, sigma
         kind = self.operator.title if operator is self.operator else "unequal noise or a mask"
-        raise Unsupported(f"{solver} needs an operator with an SVD, got {kind}; use `--solver diffpir` or `dps`")
+        raise Unsupported(f"{solver} needs an operator with an SVD, got {kind}; use `solver=diffpir` or `dps`")
 
 
 class Step(NamedTuple):
@@ -285,7 +285,7 @@ class Solver(ABC):
         if self.exact and problem.picture_noise() > CLEAN:
             raise Unsupported(
                 f"{type(self).__name__} meets the measurement exactly, noise included, so that samples do not differ where "
-                "something was measured; leave out --samples or take `--solver ddnm+`, mmps or pigdm"
+                "something was measured; leave out `samples` or take `solver=ddnm+`, mmps or pigdm"
             )
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:

@@ -133,7 +133,7 @@ class Entry:
         """Of the least level of GRID that is not below `level`. BadInput where the pictures are too few for it."""
         ratio = self.ratios[next(i for i, known in enumerate(GRID) if known >= level - 1e-9)]
         if math.isnan(ratio):
-            check_count(self.pictures, level, "`level`")
+            check_count(self.pictures, level)
             raise BadInput(
                 f"`level={level:g}`: the calibration reaches none, the samples hardly differ; take another solver"
             )

@@ -223,7 +223,7 @@ def test_a_law_of_ones_own_is_taken_or_refused_in_one_line(name: str, law: Likel
         refused = str(error)
     if found is None:
         assert not says, refused
-        assert re.fullmatch(".*--solver.*", refused)  # one line, with the way out
+        assert re.fullmatch(".*`solver=.*", refused)  # one line, with the way out
         return
     assert bool(torch.isfinite(found.samples).all())
     if isinstance(law, LogNormal):

@@ -110,7 +110,7 @@ def test_neighbours_that_are_alike_are_counted_once(looks: float) -> None:
 
 @pytest.mark.parametrize(
     ("law", "words"),
-    [(Gaussian(0.1), "use `--solver mmps`"), (Gamma(4.0), "work in the log domain")],
+    [(Gaussian(0.1), "use `solver=mmps`"), (Gamma(4.0), "work in the log domain")],
     ids=["gaussian", "intensity"],
 )
 def test_what_has_no_site_is_refused(law: Likelihood, words: str) -> None:

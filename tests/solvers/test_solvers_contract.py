@@ -213,14 +213,14 @@ def test_measurements_of_another_shape_are_refused() -> None:
 
 
 REFUSED = [
-    (DDRM(), ops.Identity(SHAPE), Poisson(30.0), "ddrm needs Gaussian.*--solver dps"),
+    (DDRM(), ops.Identity(SHAPE), Poisson(30.0), "ddrm needs Gaussian.*`solver=dps"),
     (DDRM(), ops.ReflectBlur(SHAPE, kernel(3, 3)), Gaussian(0.1), "ddrm needs an operator with an SVD.*diffpir"),
     (DDNMPlus(), ops.ReflectBlur(SHAPE, kernel(3, 3)), Gaussian(0.1), "needs an operator with an SVD.*diffpir"),
-    (DiffPIR(), ops.PhaseRetrieval(SHAPE), Gaussian(0.1), "diffpir needs a linear operator.*--solver dps"),
-    (HQS(), ops.PhaseRetrieval(SHAPE), Poisson(30.0), "hqs needs a linear operator.*--solver dps"),
+    (DiffPIR(), ops.PhaseRetrieval(SHAPE), Gaussian(0.1), "diffpir needs a linear operator.*`solver=dps"),
+    (HQS(), ops.PhaseRetrieval(SHAPE), Poisson(30.0), "hqs needs a linear operator.*`solver=dps"),
     (DPS(paper=True), ops.Identity(SHAPE), Gamma(4.0), "needs Gaussian.*without it"),
     (DDNM(), ops.CircularBlur(SHAPE, gaussian(7, 1.2)), Gaussian(0.05), "amplify the noise.*ddnm"),
-    (DDNM(), ops.Identity(SHAPE), Poisson(30.0), "ddnm needs Gaussian.*--solver dps"),
+    (DDNM(), ops.Identity(SHAPE), Poisson(30.0), "ddnm needs Gaussian.*`solver=dps"),
 ]
 
 

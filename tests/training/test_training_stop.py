@@ -192,5 +192,5 @@ def test_all_processes_leave_after_the_same_step(pictures: Path, tmp_path: Path)
     done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     for rank in (0, 1):
-        assert (tmp_path / f"two-{rank}").read_text() == "stopped at step 4 of 6; go on with --resume 143"
+        assert (tmp_path / f"two-{rank}").read_text() == "stopped at step 4 of 6; go on with `resume` 143"
     assert Header.read(tmp_path / "two" / "state.safetensors").step == 4

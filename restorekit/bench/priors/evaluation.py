@@ -134,7 +134,7 @@ class Evaluation:
             return None
         for name in ("samples", "train", "beside"):
             if getattr(self, name):
-                raise BadInput(f"{self.prior} is a codec: it gives pictures back and draws none; leave out --{name}")
+                raise BadInput(f"{self.prior} is a codec: it gives pictures back and draws none; leave out `{name}`")
         return load_codec(self.prior, device=device_of(self.device))
 
     def check(self) -> None:
