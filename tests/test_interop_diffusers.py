@@ -17,6 +17,8 @@ from restorekit.priors.library import spec_of
 from restorekit.priors.precond import VPTable
 from tests.foreign import Surprise, go, rand, restores_a_file, shake
 
+pytestmark = pytest.mark.floors
+
 
 @pytest.fixture(scope="module")
 def diffusers() -> Any:

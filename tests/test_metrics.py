@@ -8,6 +8,8 @@ import pytest
 from restorekit import metrics
 from restorekit.errors import BadInput
 
+pytestmark = pytest.mark.floors
+
 ZERO = np.zeros((3, 17, 9), np.float32)
 
 

@@ -16,6 +16,8 @@ from restorekit.cli.main import app
 from restorekit.errors import BadInput
 from restorekit.raster.source import describe
 
+pytestmark = pytest.mark.floors
+
 TURNED = {n: Image.Exif() for n in range(1, 9)}
 for _n, _exif in TURNED.items():
     _exif[274] = _n

@@ -24,6 +24,8 @@ from restorekit.raster.target import PROVENANCE
 from restorekit.scenes.despeckle import Settings, plan
 from tests.scenes import read_tiff, speckled, write_tiff
 
+pytestmark = pytest.mark.floors
+
 BOXCAR = Settings(solver="boxcar:size=3", looks=4.0, domain="intensity")
 
 
