@@ -112,6 +112,14 @@ def _load_pillow(path: Path, kind: str, data: bytes | None = None) -> Decoded:
     return raw, alpha, (meta(parts) if parts else info) | turned
 
 
+def _rgb_of_ycbcr(planes: np.ndarray) -> np.ndarray:
+    """Return planes (3, H, W) of YCbCr in 8 bits as RGB, converted as Pillow does for JPEG."""
+    from PIL import Image
+
+    merged = Image.merge("YCbCr", [Image.fromarray(np.ascontiguousarray(plane)) for plane in planes])
+    return np.moveaxis(np.asarray(merged.convert("RGB")), -1, 0)
+
+
 def _turned(value: Any) -> dict[str, Any]:
     """{"orientation": 2 to 8}, or nothing for pixels that are shown as they are stored."""
     found = orientation.valid(value)
@@ -222,11 +230,18 @@ def _load_tiff(path: Path, data: bytes | None = None) -> Decoded:
         try:
             if photometric != "YCBCR":
                 return (*_tiff_planes(page, _pixels(page, path, data, info["layout"]), info, photometric), info)
+            if (
+                page.compression == 1
+                and page.subsampling == (1, 1)
+                and page.dtype == np.uint8
+                and page.samplesperpixel == 3
+            ):
+                return _rgb_of_ycbcr(np.moveaxis(page.asarray(), page.axes.index("S"), 0)), None, info
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
     # tifffile leaves YCbCr as it is, and needs another package for LZW and JPEG; Pillow knows them, but loses bits and
-    # bands of uncommon pictures.
+    # bands of uncommon pictures, and before version 13 fails at YCbCr that is not compressed.
     if page.dtype in (np.uint8, np.bool_):
         raw, alpha, _ = _load_pillow(path, "TIFF", data)
         if photometric == "PALETTE" or len(raw) + (alpha is not None) == page.samplesperpixel:
@@ -242,7 +257,8 @@ def tiff_orientation(path: Path) -> int:
     try:
         with tifffile.TiffFile(path) as tif:
             return orientation.valid(tif.pages[0].tags.valueof("Orientation", 1))  # type: ignore[union-attr]
-    except (OSError, ValueError, struct.error, IndexError, AttributeError):
+    # A ValueError only in releases of tifffile that need Python 3.11.
+    except (tifffile.TiffFileError, OSError, ValueError, struct.error, IndexError, AttributeError):
         return 1
 
 

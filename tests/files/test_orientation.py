@@ -17,6 +17,8 @@ from restorekit.files import codecs, orientation
 from restorekit.files.bands import describe
 from restorekit.files.picture import Picture, kernel_pixels, read_picture, write_picture
 
+pytestmark = pytest.mark.floors
+
 TURNED = {n: Image.Exif() for n in range(1, 9)}
 for _n, _exif in TURNED.items():
     _exif[274] = _n

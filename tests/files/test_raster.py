@@ -24,6 +24,8 @@ from restorekit.files.geotiff import PROVENANCE
 from restorekit.files.picture import read_picture
 from tests.support.scenes import read_tiff, speckled, write_tiff
 
+pytestmark = pytest.mark.floors
+
 BOXCAR = Settings(solver="boxcar:size=3", looks=4.0, domain="intensity")
 
 
