@@ -318,7 +318,7 @@ class Builder:
     def _exact(self, outputs: tuple[str, ...], argv: list[str]) -> tuple[str, ...]:
         """Outputs that are sure to be those: no other arguments were put in their place."""
         moved = any(s.startswith("grammar") for s in self.said)
-        return () if moved else tuple(o for o in outputs if o and o in " ".join(argv))
+        return () if moved else tuple(os.path.normpath(o) for o in outputs if o and o in " ".join(argv))
 
 
 def build(materials: Path, folder: Path, seed: int, index: int) -> Case:
