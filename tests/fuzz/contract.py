@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAST_HANDLER = re.compile(r"fault (of|in) restorekit|bug in restorekit", re.IGNORECASE)
 TEMPORARY = (".*.tmp*", ".*.old*", "*.tmp", ".tmp*", "tmp*")
 FRAME = re.compile(r'File "([^"]+)", line \d+(?:,)? in (\S+)')
+RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b")  # before what torch says of its own stack
+DUMPED = re.compile(r"^(Current thread|Thread|Stack) .*most recent call first", re.MULTILINE)  # by faulthandler
 WARNING = re.compile(r"^\S+\.py:\d+: (\w*Warning): ", re.MULTILINE)
 
 
@@ -174,7 +176,7 @@ def _streams(code: int, out: str, err: str) -> dict[Kind, str]:
     if code < 0:
         found[Kind.CRASH] = f"signal {-code}; {_where(err) or last[:100]}"
     elif "Traceback (most recent call last)" in err:
-        found[Kind.TRACEBACK] = f"{_where(err)}: {_exception(last)}"
+        found[Kind.TRACEBACK] = f"{_where(err)}: {_exception(lines)}"
     elif code and (not last.startswith("restorekit: ") or last.startswith("restorekit: note:")):
         found[Kind.NO_LINE] = last[:120]
     elif code and LAST_HANDLER.search(last):
@@ -194,12 +196,13 @@ def _where(err: str) -> str:
     ours = [f"{p.relative_to(ROOT)}:{n}" for p, n in frames if p.is_relative_to(ROOT) and "tests" not in p.parts]
     if not ours:
         return ""
-    return ours[0] if "most recent call first" in err else ours[-1]
+    return ours[0] if DUMPED.search(err) else ours[-1]
 
 
-def _exception(line: str) -> str:
+def _exception(lines: Sequence[str]) -> str:
     """Type and text, without the numbers and names that differ from input to input."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"", "'..'", re.sub(r"-?\d[\d.e+-]*", "N", line))[:140]
+    line = next((line for line in reversed(lines) if RAISED.match(line)), lines[-1])
+    return re.sub(r"'[^']*'|\"[^\"]*\"|/\S+", "'..'", re.sub(r"-?\d[\d.e+-]*", "N", line))[:140]
 
 
 def _contents(folder: Path) -> dict[str, str]:
