@@ -24,7 +24,7 @@ from pathlib import Path
 
 CPU_SECONDS = 20  # of the process itself: a loaded machine changes nothing
 COSTLY_SECONDS = 4  # of what may take any time: enough to be refused
-WALL_SECONDS = 240  # for what waits without computing
+IDLE = 60  # looks, two seconds apart, at which it sleeps and has computed nothing: it waits for what never comes
 MEMORY = 4 << 30  # beyond what the parent has mapped
 FILE_SIZE = 1 << 29
 DAC = 1 << 1 | 1 << 2  # the capabilities by which root reads and writes what its mode forbids
@@ -103,8 +103,12 @@ def _forked(child: Callable[[], None]) -> tuple[int, bool]:
             os._exit(97)
     handle, late = os.pidfd_open(pid), False
     try:
-        if not select.select([handle], [], [], WALL_SECONDS)[0]:
-            late = True
+        idle, used = 0, ""
+        while not late and not select.select([handle], [], [], 2)[0]:
+            state, *_, user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:13]
+            idle = idle + 1 if state == "S" and used == user + system else 0
+            used, late = user + system, idle >= IDLE
+        if late:
             os.kill(pid, signal.SIGUSR1)  # says where it waits
             select.select([handle], [], [], 2)
             os.kill(pid, signal.SIGKILL)
@@ -128,6 +132,7 @@ def _child(case: Case, folder: Path, scratch: Path, command: Callable[[list[str]
     sys.stderr = io.TextIOWrapper(
         os.fdopen(2, "wb", 0, closefd=False), "utf-8", "backslashreplace", line_buffering=True, write_through=True
     )
+    faulthandler.enable(2)
     faulthandler.register(signal.SIGXCPU, file=2, chain=True)
     faulthandler.register(signal.SIGUSR1, file=2)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

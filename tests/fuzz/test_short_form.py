@@ -40,6 +40,10 @@ def removed(_: list[str]) -> None:
     Path("in.png").unlink()
 
 
+def asleep(_: list[str]) -> None:
+    signal.pause()
+
+
 def spun(_: list[str]) -> None:
     while True:
         pass
@@ -65,6 +69,7 @@ BREAKS: dict[str, tuple[Callable[[list[str]], object], Kind | None]] = {
     ),
     "signal": (lambda _: os.kill(os.getpid(), signal.SIGSEGV), Kind.CRASH),
     "loop": (spun, Kind.TIME),
+    "asleep": (asleep, Kind.TIME),
     "removed": (removed, Kind.INPUT_CHANGED),
     "half": (half, Kind.HALF_WRITTEN),
     "temporary": (temporary, Kind.TEMPORARY_LEFT),
@@ -81,6 +86,7 @@ BREAKS: dict[str, tuple[Callable[[list[str]], object], Kind | None]] = {
 @pytest.mark.parametrize("name", BREAKS)
 def test_contract_sees(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contract, "CPU_SECONDS", 1)
+    monkeypatch.setattr(contract, "IDLE", 1)
     folder = tmp_path / "case"
     folder.mkdir()
     (folder / "in.png").write_bytes(b"measured")
