@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Problem": "inference.problem",
-    "Restoration": "inference.problem",
-    "Solver": "inference.problem",
-    "Denoiser": "inference.problem",
-    "Step": "inference.problem",
+    "Restoration": "inference.restoration",
+    "Solver": "inference.solver",
+    "Denoiser": "inference.denoiser",
+    "Step": "inference.solver",
     "Gaussian": "inference.likelihood",
     "Poisson": "inference.likelihood",
     "Gamma": "inference.likelihood",
@@ -29,9 +29,12 @@ _HOME = {
 
 if TYPE_CHECKING:
     from restorekit.errors import BadInput, Unsupported
+    from restorekit.inference.denoiser import Denoiser
     from restorekit.inference.driver import restore
     from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Poisson
-    from restorekit.inference.problem import Denoiser, Problem, Restoration, Solver, Step
+    from restorekit.inference.problem import Problem
+    from restorekit.inference.restoration import Restoration
+    from restorekit.inference.solver import Solver, Step
     from restorekit.priors.find import load_prior
 
 __all__ = [

@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import CLEAN, Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import vp_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.parts.spectral import Spectrum, ancestral, check_eta
 
 

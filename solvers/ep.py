@@ -27,9 +27,12 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Likelihood
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators.base import dot
 from restorekit.operators.diagonal import Identity
 from restorekit.solvers.mmps import System

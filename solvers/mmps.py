@@ -20,9 +20,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import CLEAN, Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators.base import dot
 from restorekit.solvers.parts.data_step import gaussian, working_residual
 from restorekit.solvers.samplers import named

@@ -22,9 +22,12 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import vp_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.parts.gains import refuse_uneven
 from restorekit.solvers.parts.spectral import check_eta
 from restorekit.solvers.samplers import reverse

@@ -17,8 +17,11 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators.base import LinearOperator
 from restorekit.solvers.samplers import named
 

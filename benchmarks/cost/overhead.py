@@ -18,8 +18,9 @@ from benchmarks.peers.deepinv_loops import deepinv_loops
 from benchmarks.support.common import machine, publish
 from restorekit import restore
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver
 from restorekit.operators import BlockAverage, CircularBlur, Inpaint, LinearOperator, ReflectBlur
 from restorekit.solvers import DDNM, DDRM, DPS, DiffPIR
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.support.common import centre, classic, load_labelled, publish
 from benchmarks.support.tasks import Case, make, run_solver, solver_of
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.find import find
 from restorekit.priors.formats.checkpoint import load

@@ -15,8 +15,8 @@ from benchmarks.peers.peer_sides import Draws, Side
 from restorekit.bench.posterior.exam_gaussian import GaussianExam
 from restorekit.bench.posterior.figures import Truth, distances, judge
 from restorekit.bench.posterior.run_exam import Stream
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser
 from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 from restorekit.operators import BlockAverage, CircularBlur, Identity, Inpaint, SVDOperator
 from restorekit.priors.analytic import GaussianPrior

@@ -25,7 +25,7 @@ from restorekit.fusion.luminance import recoloured
 from restorekit.fusion.pair import Pair, Pairing
 from restorekit.fusion.scores import METRICS, evaluate
 from restorekit.fusion.selection import Sources
-from restorekit.inference.driver import streams
+from restorekit.inference.rng import streams
 
 TILES = ("282D_485L_3_3", "38D_378R_2_3", "433D_629L_3_1")
 CROP = 768

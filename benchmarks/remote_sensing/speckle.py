@@ -22,9 +22,10 @@ from torch import Tensor
 
 from benchmarks.support.common import RESULTS, Pictures, archive, centre, classic, grey, load_labelled, publish
 from restorekit.bench.journal import Rows
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.problem import Problem
 from restorekit.inference.units import Units
 from restorekit.metrics.fidelity import coverage, psnr, ssim
 from restorekit.operators import Identity

@@ -18,7 +18,8 @@ from benchmarks.support.common import RESULTS, Pictures, load_labelled, picture_
 from restorekit.bench.images.image_cases import Task
 from restorekit.bench.journal import Rows
 from restorekit.inference.driver import restore
-from restorekit.inference.problem import Problem, Restoration
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
 from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.priors.find import Prior
 from restorekit.tasks.coarse import restore_from_coarse

@@ -22,9 +22,10 @@ from benchmarks.support.tasks import Case
 from restorekit.bench.journal import Rows
 from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import gaussian, motion
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.problem import Problem
 from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.operators import FreeBlur, Identity
 from restorekit.solvers.diffpir import HQS

@@ -24,9 +24,10 @@ from benchmarks.support.common import DATA, RESULTS, archive, centre, classic, l
 from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.problem import Problem
 from restorekit.metrics.fidelity import psnr
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.operators import Identity, Inpaint

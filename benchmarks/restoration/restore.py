@@ -15,7 +15,7 @@ from benchmarks.support.classical import bm3d, classical, methods, tuned
 from benchmarks.support.common import RESULTS, centre, load_labelled, picture_set, publish
 from benchmarks.support.tasks import TASKS, Case, cases, run_solver, solver_of
 from restorekit.bench.journal import Rows
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.solvers import SOLVERS
 from restorekit.tasks.defaults import TASKS as CHOICES

@@ -11,10 +11,13 @@ import torch
 
 from benchmarks.support.common import kernels
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Restoration, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver
 from restorekit.operators import BlockAverage, Grey, Identity, Inpaint, LinearOperator, blur
 from restorekit.solvers import SOLVERS
 

@@ -19,8 +19,9 @@ from scipy.stats import qmc
 
 from restorekit.bench.journal import Rows, markdown
 from restorekit.errors import BadInput
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.problem import Problem
 from restorekit.metrics import fidelity
 from restorekit.text.names import solver_of
 

@@ -164,7 +164,7 @@ def _fused(chosen: Map | Diffusion, pair: Pair, denoise: Any, seed: int, device:
 
     from restorekit.cli.progress import bar
     from restorekit.fusion.selection import Sources
-    from restorekit.inference.driver import streams
+    from restorekit.inference.rng import streams
     from restorekit.priors.find import device_of
 
     place = device_of(device)

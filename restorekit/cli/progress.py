@@ -11,7 +11,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from torch import Tensor
 
 from restorekit.inference import driver
-from restorekit.inference.problem import Denoiser, Latent, Problem, Restoration, Solver, Step
+from restorekit.inference.denoiser import Denoiser, Latent
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.solver import Solver, Step
 from restorekit.report.cards import STRIP
 from restorekit.report.pictures import shrunk
 from restorekit.report.results import Moment

@@ -15,25 +15,17 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
+from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Likelihood
-from restorekit.inference.problem import Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.rng import Streams, streams
 from restorekit.inference.schedule import below
+from restorekit.inference.solver import Solver, Step
 from restorekit.inference.units import Units, denoiser_in, problem_in, units_of
 from restorekit.operators.latent import Decoded
 
 Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the step)
-Streams = Callable[[int, int, int], Rng]  # (seed, first sample, count) -> their random streams
-
-
-def streams(seed: int, first: int, count: int) -> Rng:
-    """The random streams of samples first .. first + count - 1: functions of (seed, number) alone."""
-    states = [np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0] for i in range(first, first + count)]
-    return Rng([int(s >> np.uint64(1)) for s in states])
-
-
-def other_stage(seed: int) -> int:
-    """Of a second run that leads up to the one with `seed`, whose noise must not be the same numbers again."""
-    return int(np.random.SeedSequence([seed, 2**32 - 1, 0]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class Counted:

@@ -1,65 +1,22 @@
-"""The types that everything else speaks: Problem, Denoiser, Solver, Step, Restoration."""
+"""A measurement, how it came about and its noise: what a solver is to explain."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
-from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Inpaint
 
 CLEAN = 1e-3  # the noise of a clean measurement, in the unit of the picture: what has less counts as one of this
 LEAST = 0.2 * CLEAN  # the lowest noise level that a schedule ends at
-
-
-class Denoiser(Protocol):
-    """E[x0 | x = x0 + sigma n], n ~ N(0, I): all that a solver knows of a prior.
-
-    x is (B, C, H, W) in the prior's domain (pictures: [0, 1]); sigma, in the same unit, is a float or a (B,) tensor.
-    """
-
-    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor: ...
-
-
-@runtime_checkable
-class Latent(Protocol):
-    """A prior of latents z of pictures x. A solver works on z, of which A(decode(z)) was measured; see `driver.restore`.
-
-    z is (B, c, h, w), its deviation about 1, and sigma in that unit. x is (B, C, H, W), C as `for_bands` was told; encode
-    takes any H and W, and what decode gives may be larger at the bottom and the right, if H or W cannot be had.
-    """
-
-    def for_bands(self, bands: int, /) -> Latent: ...
-    def denoise(self, z: Tensor, sigma: float | Tensor, /) -> Tensor: ...
-    def encode(self, x: Tensor, /) -> Tensor: ...
-    def decode(self, z: Tensor, /) -> Tensor: ...
-
-
-class Rng:
-    """One random stream per picture of a batch, so that a picture does not depend on its neighbours.
-
-    Streams are drawn on the CPU and moved, so that every device sees the same numbers. Seed 0 is a seed like any other.
-    """
-
-    def __init__(self, seeds: Sequence[int]):
-        self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-
-    def normal(self, like: Tensor) -> Tensor:
-        """Standard normal numbers of the shape, dtype and device of `like` (B, ...)."""
-        if len(like) != len(self.generators):
-            raise ValueError(f"this Rng has {len(self.generators)} streams, the batch has {len(like)} items")
-        draws = [torch.randn(like.shape[1:], generator=g, dtype=like.dtype) for g in self.generators]
-        return (draws[0][None] if len(draws) == 1 else torch.stack(draws)).to(like.device)
 
 
 def _fits(shape: Sequence[int], y: Sequence[int]) -> bool:
@@ -238,98 +195,3 @@ class Problem:
             return operator, sigma
         kind = self.operator.title if operator is self.operator else "unequal noise or a mask"
         raise Unsupported(f"{solver} needs an operator with an SVD, got {kind}; use `solver=diffpir` or `dps`")
-
-
-class Step(NamedTuple):
-    """What a solver yields after each noise level: the new state, the clean estimate, and the level just used."""
-
-    x: Tensor
-    x0: Tensor
-    sigma: float
-
-
-@dataclass(frozen=True, eq=False)
-class Solver(ABC):
-    """Settings are the fields; the call is the algorithm, a generator of one `Step` per network call.
-
-    `sigmas` falls and ends in 0, so the last state is the result. `problem.y` is never written to.
-    """
-
-    reference: ClassVar[str] = ""  # key in CITATIONS
-    samples: ClassVar[bool] = True  # draws from (an approximation of) the posterior; False: returns one optimum
-    exact: ClassVar[bool] = False  # meets y exactly, noise included: samples only of what is clean
-    needs: ClassVar[str] = "any operator and noise law with a gradient"
-    gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
-    default_steps: ClassVar[int] = 50
-    least_noise: ClassVar[float] = 0.0  # Gaussian noise below this, in the unit of the picture, counts as this
-    # Fewer levels than this are worth a warning: on small Gaussian problems the mean is more than half a posterior deviation
-    # farther off than at `default_steps`, or a spread half as large again or a third less (tests/solvers/test_least_levels.py).
-    least_steps: ClassVar[int] = 1
-    tunable: ClassVar[dict[str, tuple[float, float]]] = {}  # what `restorekit tune` searches: setting -> least, most
-
-    @abstractmethod
-    def __call__(
-        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
-    ) -> Iterator[Step]: ...
-
-    def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
-        """The state at the first noise level: `begin` (B, C, H, W), or a crude estimate, plus noise of that level."""
-        x = problem.estimate() if begin is None else begin
-        return x + sigma * rng.normal(x)
-
-    def check(self, problem: Problem) -> None:
-        """Raise `Unsupported`, naming a way out, if this solver cannot treat the problem."""
-
-    def check_draws(self, problem: Problem) -> None:
-        """Raise `Unsupported`, naming a way out, where several samples would not differ as the posterior says."""
-        if self.exact and problem.picture_noise() > CLEAN:
-            raise Unsupported(
-                f"{type(self).__name__} meets the measurement exactly, noise included, so that samples do not differ where "
-                "something was measured; leave out `samples` or take `solver=ddnm+`, mmps or pigdm"
-            )
-
-    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """The solver's own noise levels, in units of a picture on [0, 1]."""
-        return log_uniform(steps or self.default_steps, 10.0, problem.last_level())
-
-    def doubts(self, problem: Problem, sigmas: Sequence[float]) -> str | None:
-        """What speaks against a schedule of so few levels, in one line; None where nothing does."""
-        levels = len(sigmas) - 1
-        if levels >= self.least_steps:
-            return None
-        return (
-            f"{type(self).__name__} is far off with {levels} noise level{'s' * (levels > 1)}; take at least {self.least_steps} "
-            f"({self.default_steps} is its default), or a solver that needs fewer, such as hqs"
-        )
-
-    def calls(self, sigmas: Sequence[float]) -> int:
-        """Network calls for a schedule: the NFE that the run must count."""
-        return len(sigmas) - 1
-
-    @property
-    def products(self) -> int:
-        """Vector-Jacobian products per network call, at most."""
-        return int(self.gradient)
-
-    def settings(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
-
-
-@dataclass(frozen=True, eq=False)
-class Restoration:
-    """samples (N, C, H, W) in the prior's domain, with what is needed to make them again."""
-
-    samples: Tensor
-    nfe: int  # network calls per sample
-    seconds: float
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def mean(self) -> Tensor:
-        """(C, H, W): the estimate to show when there are several samples."""
-        return self.samples.mean(0)
-
-    @property
-    def std(self) -> Tensor:
-        """(C, H, W): per-pixel spread over the samples; the error bar. Needs at least two samples."""
-        return self.samples.std(0)

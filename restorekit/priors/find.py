@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.cascade import Cascade, Stages
 from restorekit.priors.formats import diffusers, guided_diffusion
 from restorekit.priors.formats.checkpoint import Denoising, PriorSpec, load, read_spec, sha256

@@ -18,10 +18,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from restorekit.errors import BadInput
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Restoration, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators import Identity, Inpaint
 from restorekit.rain.residue import Mask
 from restorekit.solvers.ddnm import DDNMPlus

@@ -19,7 +19,9 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import check_target
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import sha256, write_json, write_text
-from restorekit.inference.problem import Denoiser, Latent, Problem, Solver
+from restorekit.inference.denoiser import Denoiser, Latent
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.priors.prior import LatentPrior
 from restorekit.report.comparison import render
 from restorekit.report.measurement_view import measurement_shown

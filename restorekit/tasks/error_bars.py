@@ -12,7 +12,8 @@ from restorekit.errors import BadInput
 from restorekit.files.nodata import Empty, marked_nan
 from restorekit.files.picture import Picture, output_dtype, output_span, overlay_info, write_picture
 from restorekit.inference.likelihood import Gamma
-from restorekit.inference.problem import Restoration, Solver
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.solver import Solver
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.find import shipped
 from restorekit.priors.formats.checkpoint import read_spec

@@ -17,9 +17,10 @@ from restorekit.errors import BadInput
 from restorekit.files import codecs
 from restorekit.files.picture import Picture, read_picture
 from restorekit.files.transfer import MIXING, Response, at_limits, chosen, without_white
+from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import as_seen, decoded
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
-from restorekit.inference.problem import Denoiser, Latent, Problem
+from restorekit.inference.problem import Problem
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.operators import Identity, Inpaint, Operator
 from restorekit.operators.base import Shape

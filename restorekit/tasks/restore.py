@@ -17,7 +17,9 @@ from restorekit.files.atomic import Waiting, check_target, together
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import FORMATS, LOSSY, check_writable, sha256, write_json, write_picture
 from restorekit.inference.driver import as_seen
-from restorekit.inference.problem import Problem, Restoration, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.solver import Solver
 from restorekit.inference.units import units_of
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.find import Prior

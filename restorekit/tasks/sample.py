@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.inference.driver import decoded, other_stage, streams
-from restorekit.inference.problem import Denoiser, Latent
+from restorekit.inference.denoiser import Denoiser, Latent
+from restorekit.inference.driver import decoded
+from restorekit.inference.rng import low_stage_seed, streams
 from restorekit.inference.schedule import below, log_uniform
 from restorekit.priors.cascade import Cascade, CascadeConfig, up
 from restorekit.priors.find import Precision, device_of, load_prior
@@ -260,7 +261,7 @@ class Sampling:
         below_it = replace(spec, sigma_data=own.low_sigma_data, sigma_max=spec.sigma_max / f)
         low = self._guide(lambda prior: cast(Cascade, prior.cascade).low)
         return [
-            Part(low, small, levels(below_it, *small[1:], self.steps), own.low_mean, other_stage(self.seed)),
+            Part(low, small, levels(below_it, *small[1:], self.steps), own.low_mean, low_stage_seed(self.seed)),
             Part(self.denoiser, shape, below(sigmas, cascade.relay), mean, self.seed, f),
         ]
 

@@ -14,7 +14,7 @@ from restorekit.files.kernel_files import kernel_file
 from restorekit.files.overwrite import inside
 from restorekit.files.picture import read_mask
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
-from restorekit.inference.problem import Solver
+from restorekit.inference.solver import Solver
 from restorekit.operators import (
     BlockAverage,
     FreeBlur,

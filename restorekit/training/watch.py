@@ -14,7 +14,7 @@ from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.schedule import log_uniform
 from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.training.config import Config

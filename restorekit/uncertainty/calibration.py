@@ -23,7 +23,7 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.files.picture import write_text
-from restorekit.inference.problem import Solver
+from restorekit.inference.solver import Solver
 from restorekit.text.grammar import split
 from restorekit.uncertainty.conformal import Scores, check_count, reach
 from restorekit.uncertainty.interval import LEVELS, Interval, Spread, student

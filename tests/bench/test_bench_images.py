@@ -210,7 +210,7 @@ def test_what_refuses_or_does_not_fit_is_listed_with_its_reason(photos: Path, tm
 def test_a_run_that_diverges_has_a_row_that_says_so(photos: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.py"
     own.write_text(
-        "from dataclasses import dataclass\nfrom restorekit.inference.problem import Solver, Step\n"
+        "from dataclasses import dataclass\nfrom restorekit.inference.solver import Solver, Step\n"
         "@dataclass(frozen=True, eq=False)\nclass Bad(Solver):\n"
         "    def __call__(self, problem, denoise, sigmas, x, rng):\n"
         "        yield Step(x / 0, x, sigmas[0])\n"

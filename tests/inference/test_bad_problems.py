@@ -17,7 +17,8 @@ from restorekit import operators as ops
 from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import DPS, HQS, SOLVERS, DiffPIR
 from tests.support.cases import peaked

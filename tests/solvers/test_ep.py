@@ -14,7 +14,8 @@ from restorekit.bench.posterior.run_exam import Size, Stream, measure
 from restorekit.errors import BadInput
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson, Tempered
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.solvers import EP
 from restorekit.solvers.ep import sites
 

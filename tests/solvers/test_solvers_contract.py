@@ -14,7 +14,9 @@ from restorekit import operators as ops
 from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
-from restorekit.inference.problem import Problem, Rng, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver
 from restorekit.priors.analytic import GaussianPrior, dense
 from restorekit.solvers import (
     DAPS,

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from restorekit import operators as ops
 from restorekit.errors import BadInput, Unsupported
-from restorekit.inference.driver import other_stage, restore
+from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Problem, Rng, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng, low_stage_seed
 from restorekit.inference.schedule import below
+from restorekit.inference.solver import Step
 from restorekit.priors.cascade import Cascade, down, up
 from restorekit.tasks.coarse import enlarge_to, reduced, restore_from_coarse
 from restorekit.text.names import solver_of
@@ -85,7 +87,7 @@ def test_each_sample_begins_with_its_own_coarse_one(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(kind, "start", watched)
     restore_from_coarse(given, CASCADE, solver_of("mmps"), samples=3, seed=5, steps=4, low_steps=4, batch=2)
-    coarse = restore(reduced(given, 2), low, solver_of("mmps"), samples=3, seed=other_stage(5), steps=4).samples
+    coarse = restore(reduced(given, 2), low, solver_of("mmps"), samples=3, seed=low_stage_seed(5), steps=4).samples
     begins = [s for s in seen if len(s) == 2]
     assert [s[0] for s in begins] == [0.3, 0.3]
     torch.testing.assert_close(torch.cat([s[1] for s in begins]), up(coarse, 2))

@@ -15,7 +15,7 @@ from torch import Tensor
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture, sha256
-from restorekit.inference.driver import streams
+from restorekit.inference.rng import streams
 from restorekit.inference.schedule import log_uniform
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.find import load_prior, spec_of

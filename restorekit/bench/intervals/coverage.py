@@ -25,7 +25,8 @@ from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.transfer import CURVES, without_white
 from restorekit.inference.driver import restore
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.training.data.cache import files

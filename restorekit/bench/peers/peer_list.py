@@ -12,8 +12,10 @@ from restorekit.bench.peers.peer_bm3d import BM3D
 from restorekit.bench.peers.peer_deepinv import TheirDDRM, TheirDiffPIR, TheirDPS, TheirMMPS, TheirPiGDM
 from restorekit.bench.posterior.run_exam import Stream
 from restorekit.errors import BadInput
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
-from restorekit.inference.problem import Denoiser, Problem, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.text.grammar import build, own_class, split
 from restorekit.text.names import solver_of
 

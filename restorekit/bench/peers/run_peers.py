@@ -31,7 +31,7 @@ from restorekit.bench.peers.peer_rows import EXAM, FAILS, KEYS, PICTURE, VALUES,
 from restorekit.bench.posterior.exams import LEVELS, QUICK, cells
 from restorekit.bench.posterior.run_exam import FEW, FULL
 from restorekit.errors import BadInput
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.find import Prior, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 

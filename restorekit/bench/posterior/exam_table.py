@@ -14,7 +14,7 @@ from restorekit.bench.posterior.exams import LEVELS, QUICK, Cell, cells, checked
 from restorekit.bench.posterior.figures import BINS, Figure, Figures, judge
 from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, Draws, drawn, exact_score, size_of
 from restorekit.errors import BadInput, Unsupported
-from restorekit.inference.problem import Solver
+from restorekit.inference.solver import Solver
 from restorekit.solvers import SOLVERS
 from restorekit.text.names import solver_of
 
