@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,10 +28,16 @@ def _fits(shape: Sequence[int], y: Sequence[int]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A measurement y of shape (B, ...), how it came about (`operator`) and its noise (`likelihood`).
+    """A measurement y of shape (B, ...), the operator A that it came through, and the law of its noise: y ~ p(y | A x).
 
-    `mask`, broadcastable to y, is 1 where y is valid and 0 where it is to be ignored. Raises `BadInput` where y or the mask
-    is no tensor, or y not of floating numbers; noise given as a tensor takes the dtype of y.
+    y is a floating tensor in the unit of the operator, its first axis the batch: (1, C, H, W) for one picture seen by an
+    operator that gives pictures, (1, m) for one that gives m numbers. All measurements of a batch share operator and law;
+    `restore` takes one of them, `restore_each` as many as there are.
+
+    `mask`, broadcastable to y, is 1 where y is valid and 0 where it is to be ignored; what y holds there is replaced.
+
+    Raises `BadInput` where y or the mask is no tensor, y is not floating, or operator and likelihood are something else;
+    `ValueError` where a mask or a tensor of noise levels does not fit y. Noise given as a tensor takes the dtype of y.
     """
 
     y: Tensor
@@ -74,6 +81,38 @@ class Problem:
         axes = tuple(range(1, self.y.ndim))
         level = kept.sum(axes, keepdim=True) / valid.sum(axes, keepdim=True).clamp(min=1)
         object.__setattr__(self, "y", torch.where(valid, self.y, level))
+
+    def to(self, *args: Any, **kwargs: Any) -> Problem:
+        """Return the problem with y, mask, operator and law on another device or in another dtype; arguments as of `Tensor.to`.
+
+        `problem.to("cuda")`, `problem.to(torch.float64)` and `problem.to("cuda", torch.float32)` all work. Functions that an
+        operator was given, such as a network that decodes latents, stay where they are. Raises `BadInput` for a dtype that
+        is not floating.
+        """
+        return replace(
+            self, y=self.y.to(*args, **kwargs), operator=self.operator.to(*args, **kwargs),
+            likelihood=self.likelihood.to(*args, **kwargs), mask=None if self.mask is None else self.mask.to(*args, **kwargs),
+        )  # fmt: skip
+
+    def split(self) -> list[Problem]:
+        """Return the measurements of the batch one by one, each a `Problem` with y of shape (1, ...).
+
+        A mask, and noise levels, that have an axis for the batch are split along; others are of all measurements.
+        """
+        count = len(self.y)
+        if count == 1:
+            return [self]
+
+        def of(i: int, v: Tensor) -> Tensor:
+            return v[i : i + 1] if v.ndim == self.y.ndim and len(v) == count else v
+
+        return [
+            Problem(
+                self.y[i : i + 1], self.operator, self.likelihood.map_tensors(lambda v, i=i: of(i, v)),
+                None if self.mask is None else of(i, self.mask),
+            )
+            for i in range(count)
+        ]  # fmt: skip
 
     def estimate(self) -> Tensor:
         """A crude picture (B, C, H, W) to start from, the mean of the noise taken off."""
