@@ -10,8 +10,8 @@ from torch import Tensor
 
 from restorekit.bench.peers.peer_deepinv import Theirs, physics_of
 from restorekit.bench.posterior.run_exam import Stream
+from restorekit.inference.checks import Counted
 from restorekit.inference.denoiser import Denoiser
-from restorekit.inference.driver import Counted
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver

@@ -260,7 +260,7 @@ def test_impossible_runs_are_refused(options: dict, words: str) -> None:
     oracle = ORACLES["denoise"]()
     with pytest.raises(BadInput, match=words):
         restore(oracle.problem(oracle.draw(1, 0)[1]), oracle.prior, HQS(), **options)
-    with pytest.raises(BadInput, match="loop over them"):
+    with pytest.raises(BadInput, match="use `restore_each`"):
         restore(oracle.problem(oracle.draw(2, 0)[1]), oracle.prior, HQS())
 
 

@@ -19,8 +19,9 @@ from restorekit.bench.images.image_cases import Clean, Task
 from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.picture import write_picture
+from restorekit.inference.checks import Counted
 from restorekit.inference.denoiser import Denoiser, Latent
-from restorekit.inference.driver import Counted, restore
+from restorekit.inference.driver import restore
 from restorekit.inference.problem import Problem
 from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 from restorekit.priors.find import Precision, Prior, load_prior
