@@ -43,7 +43,7 @@ def calibrate(
     from restorekit.bench.intervals.coverage_table import HEADER, entries, other_versions, table
     from restorekit.bench.journal import markdown
     from restorekit.cli.options import checked_precision
-    from restorekit.cli.progress import bar
+    from restorekit.report.progress import bar
     from restorekit.files.atomic import check_target
     from restorekit.files.overwrite import inside, separate
     from restorekit.priors.find import device_of, load_prior, of_pictures

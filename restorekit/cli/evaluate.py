@@ -39,7 +39,7 @@ def evaluate(
     from restorekit.bench.priors.eval_report import markdown
     from restorekit.bench.priors.evaluation import Evaluation
     from restorekit.cli.options import size as size_of
-    from restorekit.cli.progress import phases
+    from restorekit.report.progress import phases
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import sha256, write_json, write_picture, write_text
     from restorekit.text.names import files_of

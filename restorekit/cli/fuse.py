@@ -162,10 +162,10 @@ def _fused(chosen: Map | Diffusion, pair: Pair, denoise: Any, seed: int, device:
     import numpy as np
     import torch
 
-    from restorekit.cli.progress import bar
     from restorekit.fusion.selection import Sources
     from restorekit.inference.rng import streams
     from restorekit.priors.find import device_of
+    from restorekit.report.progress import bar
 
     place = device_of(device)
 

@@ -37,9 +37,9 @@ def sample(
     restorekit sample natural --n 16 --steps 50 --out grid.png
     """
     from restorekit.cli.options import size as size_of
-    from restorekit.cli.progress import bar
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import check_writable
+    from restorekit.report.progress import bar
     from restorekit.tasks.sample import Sampling
     from restorekit.text.names import files_of
 

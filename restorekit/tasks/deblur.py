@@ -17,7 +17,6 @@ from restorekit.blind.boundary import boundary_of, unexplained
 from restorekit.blind.correction import Kernel, KernelCorrection, trimmed, with_kernel
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.stretch import Stretch
-from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
 from restorekit.files.picture import Picture, sha256, write_picture
@@ -28,6 +27,7 @@ from restorekit.inference.units import units_of
 from restorekit.noise.level import estimate_sigma
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
+from restorekit.report.progress import bar
 from restorekit.tasks.restore import Job
 from restorekit.text import kernels
 

@@ -16,7 +16,6 @@ import torch
 
 import restorekit
 from restorekit.cli.options import checked_precision
-from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.files.picture import (
     Picture,
@@ -33,6 +32,7 @@ from restorekit.rain.morphology import Directional
 from restorekit.rain.refine import PAPER, WEAK, Refined, Refinement
 from restorekit.rain.residue import PAPER_RESIDUE, WEAK_RESIDUE, Found, Mask, Residue
 from restorekit.report.derained import render
+from restorekit.report.progress import bar
 from restorekit.tasks.derain_inputs import Given
 from restorekit.text.names import files_of, solver_of
 

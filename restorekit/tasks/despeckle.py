@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit.cli.options import check_page, numbers
-from restorekit.cli.progress import bar
 from restorekit.despeckling.cost import Cost, cost
 from restorekit.despeckling.page import judged
 from restorekit.despeckling.plan import Plan, Settings, beside, plan
@@ -18,6 +17,7 @@ from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_text
+from restorekit.report.progress import bar
 from restorekit.sar.targets import Targets
 from restorekit.scenes.execute import Executor, executor_of
 from restorekit.text.names import files_of

@@ -130,11 +130,11 @@ def test_a_figure_shows_mean_deviation_and_samples(samples: int) -> None:
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_a_run_keeps_its_trajectory_where_told(batch: int) -> None:
     seen: list[torch.Tensor] = []
-    given = {"steps": 4, "samples": 3, "seed": 5}
-    found = restore(problem(), PRIOR, PiGDM(sampler="ddpm"), **given, batch=batch, record=True)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"steps": 4, "samples": 3, "seed": 5}
+    found = restore(problem(), PRIOR, PiGDM(sampler="ddpm"), **given, batch=batch, record=True)
     plain = restore(
         problem(), PRIOR, PiGDM(sampler="ddpm"), **given, progress=lambda a, b, s: seen.append(s.x0.clone())
-    )  # type: ignore[arg-type]
+    )
     assert plain.trajectory == ()
     assert [s.sigma for s in found.trajectory] == found.settings["sigmas"][:-1]
     assert torch.equal(found.trajectory[-1].x, found.samples)
