@@ -21,7 +21,13 @@ _HOME = {
     "Poisson": "inference.likelihood",
     "Gamma": "inference.likelihood",
     "Joint": "inference.likelihood",
-    "restore": "inference.driver",
+    "Conditional": "solvers.conditional_denoiser",
+    "Rng": "inference.rng",
+    "restore": "tasks.solve",
+    "restore_each": "tasks.solve",
+    "coverage": "metrics.fidelity",
+    "psnr": "metrics.fidelity",
+    "ssim": "metrics.fidelity",
     "load_prior": "priors.find",
     "BadInput": "errors",
     "Unsupported": "errors",
@@ -30,15 +36,19 @@ _HOME = {
 if TYPE_CHECKING:
     from restorekit.errors import BadInput, Unsupported
     from restorekit.inference.denoiser import Denoiser
-    from restorekit.inference.driver import restore
     from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Poisson
     from restorekit.inference.problem import Problem
     from restorekit.inference.restoration import Restoration
+    from restorekit.inference.rng import Rng
     from restorekit.inference.solver import Solver, Step
+    from restorekit.metrics.fidelity import coverage, psnr, ssim
     from restorekit.priors.find import load_prior
+    from restorekit.solvers.conditional_denoiser import Conditional
+    from restorekit.tasks.solve import restore, restore_each
 
 __all__ = [
     "BadInput",
+    "Conditional",
     "Denoiser",
     "Gamma",
     "Gaussian",
@@ -46,11 +56,16 @@ __all__ = [
     "Poisson",
     "Problem",
     "Restoration",
+    "Rng",
     "Solver",
     "Step",
     "Unsupported",
+    "coverage",
     "load_prior",
+    "psnr",
     "restore",
+    "restore_each",
+    "ssim",
 ]
 
 
