@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import time
@@ -19,7 +18,7 @@ from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
 from restorekit.inference.restoration import Restoration
-from restorekit.inference.rng import Rng, Streams, streams
+from restorekit.inference.rng import JoinedRng, Rng, Streams, streams
 from restorekit.inference.solver import Solver, Step
 from restorekit.inference.units import Units, denoiser_in, problem_in, units_of
 from restorekit.operators.latent import Decoded
@@ -91,9 +90,7 @@ class _Run:
             here = min(count, self.samples - sample)
             parts.append(self.rng(self.seeds[which], sample, here))
             first, count = first + here, count - here
-        joined = copy.copy(parts[0])
-        joined.generators = [g for part in parts for g in part.generators]
-        return joined
+        return parts[0] if len(parts) == 1 else JoinedRng(parts)
 
     def measured(self, y: Tensor, first: int, count: int) -> Tensor:
         """The measurements that belong to these pictures."""

@@ -26,6 +26,19 @@ class Rng:
         return (draws[0][None] if len(draws) == 1 else torch.stack(draws)).to(like.device)
 
 
+class JoinedRng(Rng):
+    """The streams of several, one after the other, each drawn as its own class draws them."""
+
+    def __init__(self, parts: Sequence[Rng]):
+        self.parts, self.generators = parts, [g for part in parts for g in part.generators]
+
+    def normal(self, like: Tensor) -> Tensor:
+        if len(like) != len(self.generators):
+            raise ValueError(f"this Rng has {len(self.generators)} streams, the batch has {len(like)} items")
+        pieces = like.split([len(part.generators) for part in self.parts])
+        return torch.cat([part.normal(piece) for part, piece in zip(self.parts, pieces)])
+
+
 Streams = Callable[[int, int, int], Rng]  # (seed, first sample, count) -> their random streams
 
 

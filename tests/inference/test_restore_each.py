@@ -13,6 +13,7 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.driver import restore, restore_each
 from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng, streams
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import EP, HQS, SOLVERS, DiffPIR, PiGDM
 from tests.support.cases import gaussian
@@ -112,6 +113,29 @@ def test_a_mask_and_noise_of_all_are_no_difference() -> None:
         torch.testing.assert_close(
             one.samples, restore(part, PRIOR, DiffPIR(), steps=4, seed=i).samples, rtol=0, atol=1e-6
         )
+
+
+class Halved(Rng):
+    """Streams of one's own, which draw in their own way."""
+
+    def normal(self, like: Tensor) -> Tensor:
+        return 0.5 * super().normal(like)
+
+
+def halved(seed: int, first: int, count: int) -> Rng:
+    made = Halved([0] * count)
+    made.generators = streams(seed, first, count).generators
+    return made
+
+
+@pytest.mark.parametrize("batch", [1, 2, 9])
+def test_noise_of_ones_own_stays_so(batch: int) -> None:
+    found = restore_each(measured(), PRIOR, PiGDM(), steps=4, samples=3, batch=batch, rng=halved)
+    for i, (one, part) in enumerate(zip(found, measured().split(), strict=True)):
+        alone = restore(part, PRIOR, PiGDM(), steps=4, samples=3, seed=i, rng=halved)
+        torch.testing.assert_close(one.samples, alone.samples, rtol=0, atol=1e-6)
+    plain = restore_each(measured(), PRIOR, PiGDM(), steps=4, samples=3)
+    assert float((plain[0].samples - found[0].samples).norm()) > 1e-2
 
 
 def test_each_begins_from_its_own_picture() -> None:
