@@ -43,10 +43,10 @@ def calibrate(
     from restorekit.bench.intervals.coverage_table import HEADER, entries, other_versions, table
     from restorekit.bench.journal import markdown
     from restorekit.cli.options import checked_precision
-    from restorekit.report.progress import bar
     from restorekit.files.atomic import check_target
     from restorekit.files.overwrite import inside, separate
     from restorekit.priors.find import device_of, load_prior, of_pictures
+    from restorekit.report.progress import bar
     from restorekit.text.names import files_of, solver_of
     from restorekit.uncertainty.calibration import Calibration
     from restorekit.uncertainty.conformal import check_count

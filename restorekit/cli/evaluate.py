@@ -39,9 +39,9 @@ def evaluate(
     from restorekit.bench.priors.eval_report import markdown
     from restorekit.bench.priors.evaluation import Evaluation
     from restorekit.cli.options import size as size_of
-    from restorekit.report.progress import phases
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import sha256, write_json, write_picture, write_text
+    from restorekit.report.progress import phases
     from restorekit.text.names import files_of
 
     strip = _targets(out, train)
