@@ -13,6 +13,8 @@ from restorekit.errors import BadInput
 def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of the content of a file, 64 hexadecimal digits. Raises BadInput where it cannot be read."""
     digest = hashlib.sha256()
+    if os.path.exists(path) and not os.access(path, os.R_OK):
+        raise BadInput(f"{path}: no permission to read it; change its mode or owner")
     try:
         with open(path, "rb") as handle:
             while block := handle.read(1 << 20):
@@ -21,8 +23,6 @@ def sha256(path: str | os.PathLike[str]) -> str:
         raise BadInput(f"{path}: no such file; check the path (the working folder is {os.getcwd()})") from None
     except IsADirectoryError:
         raise BadInput(f"{path}: this is a folder; give a file") from None
-    except PermissionError:
-        raise BadInput(f"{path}: no permission to read it; change its mode or owner") from None
     return digest.hexdigest()
 
 

@@ -70,8 +70,8 @@ def _beside(file: Path) -> Path:
 
 def _say_holder(holder: Path) -> None:
     """Beside the lock and not in it, which whoever asks for the lock may empty."""
-    words = [Path(sys.argv[0]).stem, *sys.argv[1:2]] if sys.argv else ["python"]
-    found = {"pid": os.getpid(), "host": platform.node(), "command": " ".join(words)}
+    program = Path(sys.argv[0]).stem.replace("__main__", "restorekit")  # of `python -m restorekit`
+    found = {"pid": os.getpid(), "host": platform.node(), "command": " ".join([program, *sys.argv[1:2]])}
     holder.write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -29,8 +29,10 @@ class Session:
 
     notes: Notes
     opened: dict[Number, Path] = field(default_factory=dict)
+    judged: set[Number] = field(default_factory=set)  # of `opened_result`
     written: set[Number] = field(default_factory=set)
     broken: dict[Path, list[list[Path]]] = field(default_factory=dict)  # by folder: sets that a kill left half in place
+    told: list[list[Path]] = field(default_factory=list)  # of those the ones that were said
     tidy: set[Path] = field(default_factory=set)  # folders that were cleared of leftovers
 
 
@@ -62,8 +64,9 @@ def opened_result(path: str | os.PathLike[str]) -> None:
     if (now := _session.get()) is None:
         return
     number = number_of(path)
-    if number is None or number in now.opened or number in now.written:
+    if number is None or number in now.judged or number in now.written:
         return
+    now.judged.add(number)
     opened(path)
     real = Path(os.path.realpath(path))
     if real.parent not in now.broken:
@@ -71,7 +74,8 @@ def opened_result(path: str | os.PathLike[str]) -> None:
         now.broken[real.parent] = [members for members in found if members]
     for members in now.broken[real.parent]:
         if real in members:
-            now.notes(_half(path, [m for m in members if m != real]))
+            now.told.append(members)
+            now.notes(_half(path, members))
     if (text := doubt(Path(path))) is not None:
         now.notes(text)
 
@@ -99,7 +103,8 @@ def placed(target: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what killed runs left in `folder`, once a session; lists of sets stay, until those files are written again."""
+    """Remove what killed runs left in `folder`, once a session, whose notes are told of sets that are half in place; their
+    lists stay until those files are written again."""
     done = _tidy if (now := _session.get()) is None else now.tidy
     if folder in done:
         return
@@ -108,6 +113,8 @@ def clear(folder: Path) -> None:
         members = leftover.members()
         if not any(member.exists() for member in members):
             _remove(leftover.path)
+        elif now is not None and members not in now.told:
+            now.notes(_half(folder, members))
 
 
 def replaced(members: list[Path]) -> None:
@@ -132,10 +139,10 @@ def _remove(path: Path) -> None:
         os.unlink(path)
 
 
-def _half(path: str | os.PathLike[str], others: list[Path]) -> str:
-    names = ", ".join(other.name for other in others)
+def _half(place: str | os.PathLike[str], members: list[Path]) -> str:
+    names = ", ".join(member.name for member in members)
     return (
-        f"{path}: a run was killed while it, {names} took their places, so that some of them are of that run and some of an "
+        f"{place}: a run was killed while {names} took their places, so that some of them may be of that run and some of an "
         "earlier one; run that command again"
     )
 

@@ -48,7 +48,7 @@ class Store:
 
     def finished(self) -> set[Key]:
         """Blocks that are there and whole."""
-        names = (path.stem.split("_") for path in (self.folder / "blocks").glob("*.npz"))
+        names = (path.stem.split("_") for path in (self.folder / "blocks").glob("[0-9]*.npz"))  # none half written
         keys = {(int(b), int(i), int(j)) for b, i, j in names}
         return {key for key in keys if self.get(key) is not None}
 

@@ -17,7 +17,7 @@ from restorekit.files import atomic, temporary
 from restorekit.files.digest import sha256
 from restorekit.files.picture import write_json
 from restorekit.files.record import outputs
-from restorekit.files.session import opened_result, session
+from restorekit.files.session import opened, opened_result, session
 from restorekit.notes import Notes
 
 NAMES = ("o.npy", "o_mean.npy", "o_std.npy")
@@ -106,8 +106,10 @@ def test_a_kill_is_seen_or_has_changed_nothing(old: bool, tmp_path: Path) -> Non
         assert whole or not there or len(notes.texts) == len(there), point
         seen.add("whole" if whole else "none" if not there else "said")
 
-        with session(Notes()):  # the next command that writes there leaves a set and nothing else
+        notes = Notes()
+        with session(notes):  # the next command that writes there says so too, and leaves a set and nothing else
             write(tmp_path, "next")
+        assert whole or not there or len(notes.texts) == 1, point
         assert set(contents(tmp_path)) == {*NAMES, RECORD}, point
         assert fits(tmp_path)
     assert seen == ({"whole", "said"} if old else {"whole", "said", "none"})
@@ -172,11 +174,13 @@ def test_only_what_ended_processes_left_is_removed(tmp_path: Path) -> None:
 
 def test_a_picture_that_is_not_that_of_its_record_is_said(tmp_path: Path) -> None:
     write(tmp_path, "old")
-    (tmp_path / "o_mean.npy").write_bytes(b"by hand")
+    changed = tmp_path / "o_mean.npy"
+    changed.write_bytes(b"by hand")
     (tmp_path / "p.npy").write_bytes(b"")
     (tmp_path / "p.npy.json").write_text("[]")  # no record
     notes = Notes()
     with session(notes):
+        opened(changed)  # as the check of outputs before anything is read
         for name in (*NAMES, "p.npy", "gone.npy", "o_mean.npy"):
             opened_result(tmp_path / name)
     assert len(notes.texts) == 1
