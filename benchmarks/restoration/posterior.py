@@ -22,6 +22,7 @@ from restorekit.bench.journal import markdown
 from restorekit.bench.posterior.exam_table import CONTROL, EXACT, KEYS, VALUES, current, run
 from restorekit.bench.posterior.exams import LEVELS, QUICK
 from restorekit.bench.posterior.run_exam import FEW, FEWEST, FULL
+from restorekit.files.picture import write_text
 from restorekit.solvers import SOLVERS
 
 GAUSSIAN = ("denoise", "inpaint", "average", "blur", "dense")
@@ -217,7 +218,7 @@ def main() -> None:
             if r["size"] == "quick" and r["problem"] in GAUSSIAN and r["sigma_y"] in shipped and ":" not in r["solver"]
         ],
     )
-    (RESULTS / "posterior.md").write_text(page(kept), encoding="utf-8")
+    write_text(RESULTS / "posterior.md", page(kept))
 
 
 if __name__ == "__main__":

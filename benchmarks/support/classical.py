@@ -12,6 +12,7 @@ from skimage import restoration, transform
 from benchmarks.support.common import RESULTS, centre, training_pictures
 from benchmarks.support.tasks import Case, cases
 from restorekit.bench.peers.peer_bm3d import denoised
+from restorekit.files.picture import write_text
 from restorekit.metrics.fidelity import psnr
 
 
@@ -121,7 +122,7 @@ def tuned(task: str, method: str, pictures: int = 8) -> dict[str, Any]:
         ]
         best = int(np.argmax(quality))
         known[key] = {"settings": grid[best], "psnr": round(quality[best], 2), "grid": len(grid), "chosen": best}
-        path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+        write_text(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
     return known[key]["settings"]
 
 

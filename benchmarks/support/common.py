@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import io
 import os
 import zipfile
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from restorekit.bench.journal import markdown
+from restorekit.files.atomic import atomic
 from restorekit.files.kernel_files import read_kernel
 from restorekit.files.picture import read_picture, write_text
 from restorekit.metrics.fidelity import luma
@@ -117,7 +119,7 @@ def publish(
     print(text)
     RESULTS.mkdir(exist_ok=True)
     write_text(RESULTS / f"{name}.md", text)
-    with open(RESULTS / f"{name}.csv", "w", newline="") as f:
+    with atomic(RESULTS / f"{name}.csv") as raw, io.TextIOWrapper(raw, newline="", encoding="utf-8") as f:
         writer = csv.writer(f, lineterminator="\n")
         for caption, header, rows in tables:
             writer.writerow(["table", *header])

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import restorekit
 from restorekit.cli.options import Device, Precision, PriorOpt, Seed, SolverOpt, Steps
 from restorekit.errors import BadInput
+
+if TYPE_CHECKING:
+    from restorekit.priors.prior import Prior
+    from restorekit.uncertainty.calibration import Calibration
 
 
 def calibrate(
@@ -44,11 +48,11 @@ def calibrate(
     from restorekit.bench.journal import markdown
     from restorekit.cli.options import checked_precision
     from restorekit.files.atomic import check_target
+    from restorekit.files.lock import alone_with
     from restorekit.files.overwrite import inside, separate
     from restorekit.priors.find import device_of, load_prior, of_pictures
     from restorekit.report.progress import bar
     from restorekit.text.names import files_of, solver_of
-    from restorekit.uncertainty.calibration import Calibration
     from restorekit.uncertainty.conformal import check_count
 
     if threads:
@@ -71,9 +75,7 @@ def calibrate(
         seed=seed,
         device=place,
     )
-    known = Calibration.read(out) if out.is_file() else Calibration(network.spec.name, network.sha256)
-    if known.sha256 != network.sha256:
-        raise BadInput(f"{out} is that of other weights ({known.prior} {known.sha256[:12]}); give another --out")
+    _known(out, network)
     tasks = [Task(task.strip(), n.strip()) for n in dict.fromkeys(noise)]
     held = Held(data, crop)
     some = held.some(pictures)
@@ -83,24 +85,26 @@ def calibrate(
         problem = drawn.problem(one, some[0])
         made.check(problem)
         made.check_draws(problem)
-    rows = rows_of(journal)
-    if "digest" in rows.lacking:
-        print(
-            f"restorekit: note: {journal.name} is of an earlier version, which told pictures apart by their names alone, and no "
-            "--precision; where either has changed, give another --out",
-            file=sys.stderr,
-        )
-    if others := other_versions(drawn, tasks, held.name, rows, held.pictures):
-        print(
-            f"restorekit: note: {journal.name} has rows of restorekit {', '.join(others)}, which are taken as those of "
-            f"{restorekit.__version__}; give another --out to draw them anew",
-            file=sys.stderr,
-        )
-    print(f"restorekit: note: {_enough(kept, pictures)}", file=sys.stderr)  # before the work, which may be in vain
-    with bar("pictures", "restorations") as show:
-        run(drawn, tasks, held, pictures, rows, show)
-    found = entries(drawn, tasks, held.name, rows, held.pictures)
-    replace(known.joined(found), version=restorekit.__version__).write(out)
+    with alone_with(out):
+        known = _known(out, network)
+        rows = rows_of(journal)
+        if "digest" in rows.lacking:
+            print(
+                f"restorekit: note: {journal.name} is of an earlier version, which told pictures apart by their names alone, and no "
+                "--precision; where either has changed, give another --out",
+                file=sys.stderr,
+            )
+        if others := other_versions(drawn, tasks, held.name, rows, held.pictures):
+            print(
+                f"restorekit: note: {journal.name} has rows of restorekit {', '.join(others)}, which are taken as those of "
+                f"{restorekit.__version__}; give another --out to draw them anew",
+                file=sys.stderr,
+            )
+        print(f"restorekit: note: {_enough(kept, pictures)}", file=sys.stderr)  # before the work, which may be in vain
+        with bar("pictures", "restorations") as show:
+            run(drawn, tasks, held, pictures, rows, show)
+        found = entries(drawn, tasks, held.name, rows, held.pictures)
+        replace(known.joined(found), version=restorekit.__version__).write(out)
     judged = table(found)
     if judged:
         print(markdown(HEADER, judged))
@@ -112,6 +116,16 @@ def calibrate(
         )
     how = f"judged on {len(some) - kept} pictures" if judged else "none judged"
     print(f"{out}  ({len(found)} entries, {how}; {journal.name} has every picture)")
+
+
+def _known(out: Path, network: Prior) -> Calibration:
+    """What `out` holds, an empty one where it is not there; BadInput where it is that of other weights."""
+    from restorekit.uncertainty.calibration import Calibration
+
+    known = Calibration.read(out) if out.is_file() else Calibration(network.spec.name, network.sha256)
+    if known.sha256 != network.sha256:
+        raise BadInput(f"{out} is that of other weights ({known.prior} {known.sha256[:12]}); give another --out")
+    return known
 
 
 def _enough(kept: int, pictures: int | None) -> str:

@@ -11,7 +11,9 @@ def check(
     op: Annotated[
         str,
         typer.Argument(
-            metavar="OP", help="As for `restore --op`, or your own file.py:Class:settings.", show_default=False
+            metavar="OP",
+            help="As for `restore --op`, or your own file.py:Class:settings, and that file is run as code.",
+            show_default=False,
         ),
     ],
     size: Annotated[str, typer.Option(help="CxHxW of the picture.")] = "3x20x16",

@@ -31,6 +31,7 @@ def degrade(
 
     from restorekit.cli.options import span
     from restorekit.errors import BadInput
+    from restorekit.files.atomic import together
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import check_writable, read_picture, write_picture
     from restorekit.files.transfer import chosen, written_as
@@ -67,8 +68,9 @@ def degrade(
     check_writable(target, y.shape[0], picture.alpha is not None, dtype)
     check_writable(truth, shape[0], picture.alpha is not None, dtype)
     coded = response.curve.encode
-    write_picture(target, coded(y.numpy()), picture, dtype)
-    write_picture(truth, coded(operator.inside(clean)[0].numpy()), picture, dtype)
+    with together():
+        write_picture(target, coded(y.numpy()), picture, dtype)
+        write_picture(truth, coded(operator.inside(clean)[0].numpy()), picture, dtype)
     if response.coded:
         print(f"transfer: srgb, {source.name} was degraded in linear light, the unit of the noise", file=sys.stderr)
     print(f"{target}  (truth: {truth})")

@@ -39,6 +39,7 @@ def evaluate(
     from restorekit.bench.priors.eval_report import markdown
     from restorekit.bench.priors.evaluation import Evaluation
     from restorekit.cli.options import size as size_of
+    from restorekit.files.atomic import content_of, together
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import sha256, write_json, write_picture, write_text
     from restorekit.report.progress import phases
@@ -59,13 +60,14 @@ def evaluate(
     _print(found.record)
     if out is None:
         return
-    if found.strip is not None and strip is not None:
-        write_picture(strip, found.strip)
-        found.record["neighbours"]["strip"] = {"path": strip.name, "sha256": sha256(strip)}
-    if out.suffix.lower() == ".json":
-        write_json(out, found.record)
-    else:
-        write_text(out, markdown(found.record))
+    with together():
+        if found.strip is not None and strip is not None:
+            write_picture(strip, found.strip)
+            found.record["neighbours"]["strip"] = {"path": strip.name, "sha256": sha256(content_of(strip))}
+        if out.suffix.lower() == ".json":
+            write_json(out, found.record)
+        else:
+            write_text(out, markdown(found.record))
     print(f"{out}{f'  {strip}' if found.strip is not None else ''}")
 
 

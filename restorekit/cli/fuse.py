@@ -55,8 +55,10 @@ def fuse(
     import sys
     import time
 
+    from restorekit.files.atomic import together
     from restorekit.files.overwrite import separate
-    from restorekit.files.picture import sha256, write_json
+    from restorekit.files.picture import write_json
+    from restorekit.files.record import outputs
     from restorekit.fusion import inputs as files
     from restorekit.fusion.joint import solver_of
     from restorekit.text.names import files_of
@@ -80,9 +82,10 @@ def fuse(
     record = _record(optical, sar, chosen, pair, seed) | network | done | said
     pixels = files.stored(values, pair.optical)
     record["metrics"] = measured(pair, pixels[[n - 1 for n in pair.bands]])
-    warnings = files.write(out, pixels, pair.optical, _line({k: v for k, v in record.items() if k != "metrics"}))
-    record |= {"seconds": round(time.monotonic() - began, 2), "outputs": {str(out): sha256(out)}}
-    write_json(out.with_name(out.name + ".json"), record)
+    with together():
+        warnings = files.write(out, pixels, pair.optical, _line({k: v for k, v in record.items() if k != "metrics"}))
+        record |= {"seconds": round(time.monotonic() - began, 2), "outputs": outputs([out])}
+        write_json(out.with_name(out.name + ".json"), record)
     for note in dict.fromkeys([*pair.notes, *_spoken(said), *warnings]):
         print(f"restorekit: note: {note}", file=sys.stderr)
     print(
@@ -224,15 +227,10 @@ def measured(pair: Pair, bands: Any) -> dict[str, Any]:
 def _record(optical: Path, sar: Path, chosen: Map | Diffusion, pair: Pair, seed: int) -> dict[str, Any]:
     import dataclasses
 
-    import torch
-
-    import restorekit
-    from restorekit.files.picture import sha256
+    from restorekit.files.record import head
 
     return {
-        "restorekit": restorekit.__version__, "torch": torch.__version__, "command": "fuse",
-        "input": {"optical": {"path": str(optical), "sha256": sha256(optical)},
-                  "sar": {"path": str(sar), "sha256": sha256(sar)}},
+        **head({"optical": optical, "sar": sar}, command="fuse"),
         "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": seed, **pair.record,
     }  # fmt: skip
 

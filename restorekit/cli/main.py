@@ -28,6 +28,8 @@ from restorekit.cli import (
 )
 from restorekit.cli.wording import as_options, fault, one_line
 from restorekit.errors import BadInput, Stopped
+from restorekit.files.session import session
+from restorekit.notes import Notes
 from restorekit.scenes.process_memory import keep_freed_memory
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
@@ -49,10 +51,13 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Restore measured pictures with diffusion priors."""
+    notes = Notes(heard=lambda text: print(f"restorekit: note: {text}", file=sys.stderr))
+    context.with_resource(session(notes))
 
 
 for command in (restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize):

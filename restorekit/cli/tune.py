@@ -37,7 +37,7 @@ def tune(
 
     from restorekit.bench import search as bench
     from restorekit.bench.images.image_cases import Task, clean_pictures
-    from restorekit.bench.journal import alone
+    from restorekit.files.lock import alone
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import write_text
     from restorekit.priors.find import device_of, load_prior, of_pictures

@@ -15,10 +15,11 @@ from restorekit.despeckling.block import Job
 from restorekit.despeckling.methods import Classical, Diffusion, method_of
 from restorekit.despeckling.survey import Band, Facts, band_of, survey
 from restorekit.errors import BadInput
+from restorekit.files.atomic import together
 from restorekit.files.bands import Window, local
+from restorekit.files.digest import fingerprint, sha256
 from restorekit.files.geotiff import PROVENANCE
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import sha256
 from restorekit.files.scene import Scene, scene_of
 from restorekit.priors.find import find
 from restorekit.sar.looks import CLOSEST, Grain
@@ -163,7 +164,7 @@ class Plan:
         if isinstance(s.method, Diffusion):
             of_prior = {"prior": s.method.prior, "prior_sha256": sha256(find(s.method.prior))}
         return {
-            "restorekit": restorekit.__version__, "input": sha256(self.scene.path), "solver": s.text,
+            "restorekit": restorekit.__version__, "input": fingerprint(self.scene.files), "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, Diffusion) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
             "decorrelate": s.decorrelate, "grain": s.grain and list(s.grain), "targets": None if s.targets is None else asdict(s.targets),
             "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
@@ -225,8 +226,9 @@ class Plan:
         # No date: the same work gives the same bytes.
         record = self.identity | {"targets_kept": {str(number): count for number, count in kept.items()}}
         tags = {PROVENANCE: json.dumps(record), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
-        for output in outputs:
-            output.write(self.scene, result, result.store.folder, tags)
+        with together():
+            for output in outputs:
+                output.write(self.scene, result, result.store.folder, tags)
 
 
 def _correlation(facts: Facts) -> dict[str, Any]:

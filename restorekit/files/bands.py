@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from restorekit.errors import BadInput
 from restorekit.files import drivers as formats
 from restorekit.files.codecs import tiff_orientation
+from restorekit.files.session import opened as report_opened
+from restorekit.files.session import opened_result
 
 PICTURES = (
     "uint8",
@@ -79,6 +81,8 @@ def dataset_of(path: Path) -> Iterator[Any]:
             said = formats.refusal(path) or f"{path}: no raster that can be read ({str(error).splitlines()[0]})"
             raise BadInput(said) from None
         with dataset:
+            opened_result(path)
+            report_opened(*dataset.files)  # masks, overviews and the like beside it
             yield dataset
 
 

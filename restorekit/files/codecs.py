@@ -20,6 +20,7 @@ import numpy as np
 from restorekit.errors import BadInput
 from restorekit.files import orientation
 from restorekit.files.png16 import chunks, decode, dpi, encode, meta
+from restorekit.files.session import opened as report_opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -280,6 +281,7 @@ def sidecar(path: Path, size: tuple[int, ...], own: np.ndarray | None) -> dict[s
     beside = path.with_name(path.name + ".msk")
     if not beside.is_file():
         return {}
+    report_opened(beside)
     try:
         values, _, _ = load(beside, "TIFF")
     except Exception as error:

@@ -11,6 +11,7 @@ import numpy as np
 from restorekit.errors import BadInput
 from restorekit.files.atomic import one_line
 from restorekit.files.picture import FORMATS, KNOWN, PathLike, check_source, kernel_pixels
+from restorekit.files.session import opened
 
 ARCHIVES = (".npz", ".mat")
 KNOWN = f"{KNOWN}, .npz:key, .mat:key, .csv, .txt"
@@ -26,6 +27,7 @@ def read_kernel(path: PathLike) -> np.ndarray:
     suffix = source.suffix.lower()
     if suffix in (*ARCHIVES, ".csv", ".txt"):
         check_source(source)
+        opened(source)
         try:
             kernel = _archived(source, key) if suffix in ARCHIVES else _table(source)
         except BadInput:

@@ -10,7 +10,6 @@ stored, with the tag, and upright in formats that have none; so what lies on eac
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -22,10 +21,12 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.files import codecs
-from restorekit.files.atomic import atomic, check_target
+from restorekit.files.atomic import atomic, check_name, check_target
+from restorekit.files.digest import sha256  # noqa: F401 (found here by others)
 from restorekit.files.dtype import alpha_as, from_unit
 from restorekit.files.nodata import Empty, empty_at, filled, hidden, nodata_of, parts_of, place_of, resized
 from restorekit.files.orientation import as_shown, as_stored, turned
+from restorekit.files.session import opened_result
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -245,16 +246,6 @@ def json_text(obj: Any) -> str:
     return json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def sha256(path: PathLike) -> str:
-    """SHA-256 of a file's content, 64 hex digits."""
-    check_source(Path(path), empty=True)
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
@@ -278,6 +269,7 @@ def _format(path: Path) -> str:
 
 
 def check_source(path: Path, empty: bool = False) -> None:
+    check_name(path)
     if os.path.isdir(path):
         raise BadInput(f"{path}: this is a folder; give a file")
     if not os.path.exists(path):
@@ -291,6 +283,7 @@ def check_source(path: Path, empty: bool = False) -> None:
 def _load(path: Path, holes: bool = False) -> codecs.Decoded:
     """Raw values (C, H, W) in the file's type, alpha and info; all checks that need no range."""
     check_source(path)
+    opened_result(path)
     kind = _format(path)
     with open(path, "rb") as handle:
         held = codecs.content(handle.read(8))

@@ -16,6 +16,7 @@ from restorekit.errors import BadInput
 from restorekit.files.bands import Raster, Window, describe, local, opened
 from restorekit.files.codecs import npy_layout
 from restorekit.files.picture import read_values
+from restorekit.files.session import opened_result
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -52,6 +53,12 @@ class Scene:
     @cached_property
     def _array(self) -> Reads:
         return OfArray(pixels_of(self.path))
+
+    @property
+    def files(self) -> list[Path]:
+        """The file, and the mask beside it, if there is one: all that its values depend on."""
+        mask = self.path.with_name(f"{self.path.name}.msk")
+        return [self.path, mask] if mask.is_file() else [self.path]
 
     @property
     def complex(self) -> bool:
@@ -94,6 +101,7 @@ def pixels_of(path: Path) -> NDArray[Any]:
     """(C, H, W) of an NPY file, mapped, or of a picture."""
     if path.suffix.lower() in PICTURES:
         return read_values(path)[0]
+    opened_result(path)
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:

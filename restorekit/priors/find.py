@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
+from restorekit.files.overwrite import inside
+from restorekit.files.session import opened
 from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.cascade import Cascade, Stages
 from restorekit.priors.formats import diffusers, guided_diffusion
@@ -116,6 +118,7 @@ def load_prior(
     if precision not in get_args(Precision):
         raise BadInput(f"precision {precision!r} is unknown; it is {', '.join(get_args(Precision))}")
     path, device = find(name), torch.device(device)
+    opened(*inside(path))
     if path.is_dir() or path.suffix in PICKLED:
         return _foreign(path, device, precision, tile, label)
     net, spec = load(path)

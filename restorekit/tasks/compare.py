@@ -16,9 +16,10 @@ import torch
 import restorekit
 from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
-from restorekit.files.atomic import check_target
+from restorekit.files.atomic import check_target, together
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import sha256, write_json, write_text
+from restorekit.files.picture import write_json, write_text
+from restorekit.files.record import head, outputs, read_file
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver
@@ -206,18 +207,16 @@ class Contest(Measured):
             clipped=not self.picture.dtype.startswith("float"),
         )
         page = render(comparison)
-        write_text(self.target, page)
-        write_json(self.record_file, self._record(comparison))
+        with together():
+            write_text(self.target, page)
+            write_json(self.record_file, self._record(comparison))
         print(f"{self.target}  ({len(comparison.results)} solver(s), {len(page) / 1e6:.1f} MB, and .json)")
 
     def _record(self, comparison: Comparison) -> dict[str, Any]:
         truth = self.truth_file
         return {
-            "restorekit": restorekit.__version__,
-            "torch": torch.__version__,
-            "command": comparison.command,
-            "input": {"path": str(self.source), "sha256": sha256(self.source)},
-            "truth": truth and {"path": str(truth), "sha256": sha256(truth)},
+            **head(self.source, command=comparison.command),
+            "truth": truth and read_file(truth),
             "operator": self.op,
             "noise": self.noise_used,
             "noise_measured": self.noise == "auto",
@@ -234,7 +233,7 @@ class Contest(Measured):
                 for r, figures in zip(comparison.results, comparison.figures)
             ],
             "refused": {r.label: r.reason for r in comparison.refusals},
-            "outputs": {str(self.target): sha256(self.target)},
+            "outputs": outputs([self.target]),
         }
 
 

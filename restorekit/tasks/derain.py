@@ -14,18 +14,19 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-import restorekit
 from restorekit.cli.options import checked_precision
 from restorekit.errors import BadInput
+from restorekit.files.atomic import together
 from restorekit.files.picture import (
     Picture,
     check_writable,
     overlay_info,
-    sha256,
     write_json,
     write_picture,
     write_text,
 )
+from restorekit.files.record import head
+from restorekit.files.record import outputs as output_hashes
 from restorekit.priors.find import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.rain.morphology import Directional
@@ -83,7 +84,9 @@ class Deraining(Given):
             )
         _say(notes, said)
         refined = self._refined(refinement, found, prior)
-        _say(self._write(refined, found), said)
+        with together():
+            notes = self._write(refined, found)
+        _say(notes, said)
         print(f"{self.target}  ({found.k.mean():.1%} of the picture repaired{_run(refined)}, and .json)")
 
     def command(self) -> str:
@@ -252,7 +255,7 @@ class Deraining(Given):
         if self.report is not None:
             write_text(self.report, self._page(refined, found))
             written.append(self.report)
-        record["outputs"] = {str(p): sha256(p) for p in written}
+        record["outputs"] = output_hashes(written)
         write_json(self.record_file, record)
         return notes
 
@@ -268,10 +271,7 @@ class Deraining(Given):
     def _record(self, refined: Refined, found: Found) -> dict[str, Any]:
         r, run, prior = self.refinement, refined.run, self.loaded
         return {
-            "restorekit": restorekit.__version__,
-            "torch": torch.__version__,
-            "command": "derain",
-            "input": {k: {"path": str(p), "sha256": sha256(p)} for k, p in self.files.items()},
+            **head(self.files, command="derain"),
             "base": None if self.derained is not None else {"name": "Directional", **dataclasses.asdict(Directional())},
             "residue": None if self.mask is not None else dataclasses.asdict(self.residue),
             "threshold": None if self.mask is not None else found.threshold,

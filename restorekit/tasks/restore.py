@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import restorekit
-from restorekit.cli.progress import bar, restore_with_bar
+from restorekit.cli.progress import restore_with_bar
 from restorekit.errors import BadInput, Unsupported
-from restorekit.files.atomic import Waiting, check_target, together
+from restorekit.files.atomic import check_target, together
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import FORMATS, LOSSY, check_writable, sha256, write_json, write_picture
+from restorekit.files.picture import FORMATS, LOSSY, check_writable, write_json, write_picture
+from restorekit.files.record import head, outputs, read_file
 from restorekit.inference.driver import as_seen
 from restorekit.inference.problem import Problem
 from restorekit.inference.restoration import Restoration
@@ -24,6 +24,7 @@ from restorekit.inference.units import units_of
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.find import Prior
 from restorekit.priors.prior import LatentPrior
+from restorekit.report.progress import bar
 from restorekit.tasks import error_bars
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.measurement import Measured
@@ -231,7 +232,7 @@ class Job(Measured):
     ) -> list[str]:
         # All or none: OUT.json comes last, so that who finds it finds the files whose hashes it holds.
         with together() as waiting:
-            warnings = self._write_all(result, prior, noise, extra, bars, waiting)
+            warnings = self._write_all(result, prior, noise, extra, bars)
         low = f" and {result.settings['low_nfe']} of the low stage" if self.coarse else ""
         print(
             f"{self.target}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, "
@@ -246,7 +247,6 @@ class Job(Measured):
         noise: str,
         extra: dict[str, Any],
         bars: Found | None,
-        waiting: Waiting,
     ) -> list[str]:
         like, written = self.picture, [self.target]
         warnings = write_picture(self.target, result.samples[0].float().cpu().numpy(), like)
@@ -258,9 +258,7 @@ class Job(Measured):
         if stale := [p.name for p in [*self._error_bars, *self.asides] if p not in written and p.exists()]:
             warnings.append(f"{', '.join(stale)}: of an earlier run, not of this one")
         record = {
-            "restorekit": restorekit.__version__,
-            "torch": torch.__version__,
-            "input": {"path": str(self.source), "sha256": sha256(self.source)},
+            **head(self.source),
             "operator": self.op,
             "noise": noise,
             "noise_measured": self.noise == "auto",
@@ -269,7 +267,7 @@ class Job(Measured):
             **self.transfer_record,
             "coarse": self.coarse,
             "start": self.start,
-            "begin": self.begin and {"path": str(self.begin), "sha256": sha256(self.begin)},
+            "begin": self.begin and read_file(self.begin),
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,
             **result.settings,
@@ -277,7 +275,7 @@ class Job(Measured):
             "flips": self.flips,
             "nfe": result.nfe * (1 if self.flips == 1 else self.flips),
             "seconds": round(result.seconds, 2),
-            "outputs": {str(p): sha256(waiting.at(p)) for p in written},
+            "outputs": outputs(written),
             "orientation": like.info.get("orientation", 1),
             "no_data": 0.0 if like.empty is None else round(float(like.empty.where.mean()), 6),
             **extra,

@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from torch import Tensor
 
 from restorekit.errors import BadInput
+from restorekit.files.session import opened
 
 T = TypeVar("T")
 
@@ -129,6 +130,7 @@ def own_class(text: str, base: type[T]) -> tuple[type[T], str, dict[str, Any]] |
     if not Path(file).is_file():
         raise BadInput(f"{file}: no such file; give an existing Python file, as in mine.py:MyClass")
     name, _, settings = rest.partition(":")
+    opened(file)
     names = runpy.run_path(file)
     classes = {k: v for k, v in names.items() if isinstance(v, type) and issubclass(v, base)}
     found = {k: v for k, v in classes.items() if v.__module__ == "<run_path>"}

@@ -290,6 +290,7 @@ def test_the_command_with_its_plural_spellings_writes_all_four_files(
         "images.html",
         "pictures",
         ".lock",
+        ".images.csv.lock",
     }
     record = json.loads((out / "images.json").read_text())
     rows = table(out)

@@ -23,9 +23,9 @@ from restorekit.bench.images.image_plan import LoadedName, Plan, plan
 from restorekit.bench.images.image_report import Outcome, write
 from restorekit.bench.images.image_rows import OK, Job, Measure
 from restorekit.bench.images.image_sets import SetDistance
-from restorekit.bench.journal import alone
 from restorekit.bench.workers import Lost, share
 from restorekit.errors import BadInput
+from restorekit.files.lock import alone
 from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.perception.likeness import LPIPS, lpips
 from restorekit.priors.prior import LatentPrior

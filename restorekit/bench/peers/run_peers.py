@@ -22,7 +22,7 @@ import torch
 import restorekit
 from restorekit.bench.images.image_cases import Task, check_sizes, clean_pictures
 from restorekit.bench.images.run_images import OPS
-from restorekit.bench.journal import Rows, alone
+from restorekit.bench.journal import Rows
 from restorekit.bench.machine import machine
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.peers.peer_list import DEFAULT, ours, peer
@@ -31,6 +31,7 @@ from restorekit.bench.peers.peer_rows import EXAM, FAILS, KEYS, PICTURE, VALUES,
 from restorekit.bench.posterior.exams import LEVELS, QUICK, cells
 from restorekit.bench.posterior.run_exam import FEW, FULL
 from restorekit.errors import BadInput
+from restorekit.files.lock import alone
 from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.find import Prior, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -16,6 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
+from restorekit.files.atomic import replacing
+from restorekit.files.digest import sha256  # noqa: F401 (found here by others)
+from restorekit.files.session import opened
 from restorekit.priors.cascade import CascadeConfig, Stages
 from restorekit.priors.formats import sniff as filetypes
 from restorekit.priors.formats.allocation import AtMost, TooLarge
@@ -117,18 +119,20 @@ def save(path: Path, state: dict[str, Tensor], spec: PriorSpec, dtype: torch.dty
 
 
 def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """A safetensors file, by way of a temporary one; open to the same people as any new file, not to its owner alone."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.touch()
-    mode = temporary.stat().st_mode  # what the umask leaves; `save_file` makes a file of its own, closed to others
-    save_file(tensors, temporary, metadata=header)
-    temporary.chmod(mode)
-    os.replace(temporary, path)
+    """Write a safetensors file, synced before it takes its place; open to the same people as any new file.
+
+    Raises BadInput where the disk refuses, with the old file whole.
+    """
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=header)
+        except SafetensorError as error:  # as it calls a disk that is full
+            raise OSError(str(error)) from None
 
 
 def read_spec(path: Path) -> PriorSpec:
     """The header alone, without loading the weights. BadInput for what is no checkpoint, or one of another version."""
+    opened(path)
     try:
         with safe_open(path, framework="pt") as f:
             header = f.metadata() or {}
@@ -192,10 +196,6 @@ def _misfit(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -> st
             return f"{len(names)} {what}, such as {min(names)}"
     odd = next((k for k in expected if expected[k] != found[k]), None)
     return f"{odd} is {tuple(found[odd])}, expected {tuple(expected[odd])}" if odd else ""
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def edm(net: nn.Module, spec: PriorSpec) -> EDM:
