@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,20 @@ from restorekit.errors import BadInput
 def alone(folder: Path, way_out: str = "wait for it, or give another `out`") -> Iterator[None]:
     """Keep `folder`, which is made if need be, to this run until the end of the block.
 
-    Raises BadInput at once where another run has it, and says which one; also where the file system gives no locks.
+    A folder that was made for it, and in which nothing was written, is gone at the end. Raises BadInput at once where another run has it, and says which one; also where the file system gives no locks.
     """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with _held(folder / ".lock", folder, way_out):
-        yield
+    lock = folder / ".lock"
+    try:
+        with _held(lock, folder, way_out):
+            yield
+    finally:
+        if [p.name for p in folder.iterdir()] == [lock.name]:  # what was asked for was refused
+            lock.unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 @contextmanager

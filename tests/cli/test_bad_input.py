@@ -144,7 +144,7 @@ CASES: dict[str, tuple[Made, str]] = {
         "--dtype float32",
     ),
     "negative gain": (lambda d: restore(d, op="saturate:gain=-1"), "positive"),
-    "factor 0": (lambda d: restore(d, op="average:factor=0"), "at least 1"),
+    "factor 0": (lambda d: restore(d, op="average:factor=0"), "1 or more"),
     "nan that the mask calls measured": (
         lambda d: restore(d, op=mask(d, 24, 20), source=saved(d, NAN)),
         "mask them too",

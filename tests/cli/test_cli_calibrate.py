@@ -286,7 +286,7 @@ def test_what_cannot_be_is_one_line(photos: Path, tmp_path: Path, capsys: pytest
         (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.txt"), "x.txt: a calibration is JSON"),
         (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.json", "--dtype", "int8"), "--dtype 'int8'"),
         (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.json", "--solver", "hqs"), "take a solver that draws"),
-        (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.json", "--crop", 17), "smaller `crop`"),
+        (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.json", "--crop", 17), "smaller --crop"),
         (("calibrate", "--data", tmp_path / "nowhere", *more, "--out", tmp_path / "x.json"), "neither a folder nor a zip"),
         (("calibrate", "--data", photos, *more, "--out", c, "--prior", "natural"), "that of other weights"),
     ]  # fmt: skip

@@ -242,8 +242,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "one bit": (lambda p: write_tiff(p, np.ones((20, 20), np.uint8), nbits=1), "one bit per pixel"),
     "text": (lambda p: p.write_text("no raster") and p, "no raster that can be read"),
     "nothing": (lambda p: p, "no such file"),
-    "dB as intensity": (lambda p: write_tiff(p, 10 * np.log10(speckled()[1])), "give --domain db"),
-    "complex as intensity": (lambda p: write_tiff(p, speckled()[1].astype(np.complex64)), "give --domain complex"),
+    "dB as intensity": (lambda p: write_tiff(p, 10 * np.log10(speckled()[1])), "give `domain=db`"),
+    "complex as intensity": (lambda p: write_tiff(p, speckled()[1].astype(np.complex64)), "give `domain=complex`"),
 }  # fmt: skip
 
 

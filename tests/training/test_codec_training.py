@@ -337,7 +337,7 @@ def test_settings_that_cannot_be_are_refused_in_one_line(text: str, words: list[
 
 
 def test_lpips_that_is_not_here_is_refused_before_the_run(config: Config, pictures: Path) -> None:
-    with pytest.raises(BadInput, match=r"^loss\.lpips: nowhere\.pth: give alex, squeeze, vgg, none"):
+    with pytest.raises(BadInput, match=r"^`loss\.lpips=nowhere\.pth`: give alex, squeeze, vgg, none"):
         objective(config, pictures, loss__perceptual=1.0, loss__lpips="nowhere.pth")
 
 
