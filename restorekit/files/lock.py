@@ -34,10 +34,10 @@ def alone(folder: Path, way_out: str = "wait for it, or give another `out`") -> 
         with _held(lock, folder, way_out):
             yield
     finally:
-        if [p.name for p in folder.iterdir()] == [lock.name]:  # what was asked for was refused
-            lock.unlink(missing_ok=True)
-            if made:
-                with suppress(OSError):
+        with suppress(OSError):
+            if [p for p in folder.rglob("*") if p.is_file()] == [lock]:  # what was asked for was refused
+                lock.unlink()
+                if made:
                     folder.rmdir()
 
 
