@@ -16,8 +16,8 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
+from restorekit.files.masks import read_mask
 from restorekit.files.overwrite import inside
-from restorekit.files.picture import read_mask
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.operators import (
     BlockAverage,
@@ -32,6 +32,7 @@ from restorekit.operators import (
     blur,
     decimation,
 )  # fmt: skip
+from restorekit.text import kernels
 from restorekit.text.kernels import kernel
 
 T = TypeVar("T")
@@ -310,6 +311,15 @@ def operator(text: str, *, measured: Shape = (0, 0, 0), image: Shape | None = No
         raise
     except ValueError as error:
         raise BadInput(f"{name}: {error}") from None
+
+
+def notes(text: str) -> list[str]:
+    """What a user may not expect of the files that the operator of a spec is made from: its kernel."""
+    name, positional, named = split(text)
+    if name not in ("blur", "decimate"):
+        return []
+    at = [] if name == "decimate" else positional[:1]
+    return [line for value in (*at, *filter(None, [named.get("kernel")])) for line in kernels.notes(value)]
 
 
 def likelihood(text: str) -> Likelihood:
