@@ -55,13 +55,14 @@ def fuse(
     import sys
     import time
 
+    from restorekit.files.datasets import container
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import sha256, write_json
     from restorekit.fusion import inputs as files
     from restorekit.fusion.joint import solver_of
     from restorekit.text import spec
 
-    opened = [optical, sar, *spec.files(solver, despeckle, prior)]
+    opened = [container(optical), container(sar), *spec.files(solver, despeckle, prior)]
     separate(opened, [out, out.with_name(out.name + ".json")])
     chosen = solver_of(solver)
     pairing = pairing_of(align, trust_grid, bands, sar_band, domain, despeckle, looks, match, range_, seed, device)
@@ -227,12 +228,12 @@ def _record(optical: Path, sar: Path, chosen: Map | Diffusion, pair: Pair, seed:
     import torch
 
     import restorekit
-    from restorekit.files.picture import sha256
+    from restorekit.files.datasets import fingerprint
 
     return {
         "restorekit": restorekit.__version__, "torch": torch.__version__, "command": "fuse",
-        "input": {"optical": {"path": str(optical), "sha256": sha256(optical)},
-                  "sar": {"path": str(sar), "sha256": sha256(sar)}},
+        "input": {"optical": {"path": str(optical), "sha256": fingerprint(optical)},
+                  "sar": {"path": str(sar), "sha256": fingerprint(sar)}},
         "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": seed, **pair.record,
     }  # fmt: skip
 

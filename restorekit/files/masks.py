@@ -119,7 +119,7 @@ def inverted(mask: NDArray[np.floating], pixels: NDArray[np.floating]) -> str | 
     It does where less than a quarter is measured and lies in whole patches, as what is to be filled mostly does (scattered
     pixels are samples), or where less than half is and it is one flat colour, while what is called missing is not.
     """
-    seen = (mask > 0).any(0)
+    seen = np.asarray((mask > 0).any(0))
     share = float(seen.mean())
     if not 0 < share < 0.5:
         return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
+from typing import Any
 
 _turn = Lock()
 
@@ -14,6 +16,23 @@ _turn = Lock()
 def unheard(logger: str) -> None:
     """Python prints no warnings of this logger where nobody listens: what it says of a damaged file is the reason of an error."""
     logging.getLogger(logger).addHandler(logging.NullHandler())
+
+
+@contextmanager
+def gdal_unheard() -> Iterator[None]:
+    """What rasterio fails to pass on, as GDAL's lines with bytes of a damaged file that are no UTF-8, is not printed meanwhile."""
+    raisable, unraisable = sys.excepthook, sys.unraisablehook
+
+    def hook(raised: Any) -> None:
+        if "rasterio" not in str(raised.object):
+            unraisable(raised)
+
+    # Cython hands such an error to both, one after the other; an error that does end the program is past this by then.
+    sys.excepthook, sys.unraisablehook = lambda *_: None, hook
+    try:
+        yield
+    finally:
+        sys.excepthook, sys.unraisablehook = raisable, unraisable
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from restorekit.errors import BadInput
 LAYOUTS = ("HWC", "CHW")
 COLUMNS = 16  # entries of an axis from which on it may be rows or columns of a picture
 MOST_VALUES = 2**31  # of a picture that is held in memory: 8 GB of float32
+MOST_PACKED = 2000  # times its file, that a picture above `FREE` bytes may be: constant pictures are, up to here
+FREE = 2**26
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ def npy_layout(path: object, shape: tuple[int, ...], layout: str | None) -> str:
             argument="layout",
         )
     return layout or "HWC"
+
+
+def check_packed(path: object, size: int, stored: int) -> None:
+    """BadInput for a file of `stored` bytes that promises `size` bytes of pixels, where no picture is packed so far."""
+    if size > FREE and size > MOST_PACKED * stored:
+        raise BadInput(
+            f"{path}: its header promises {size / 1e6:.0f} MB of pixels, and the file has {stored / 1e6:.2f} MB; it is damaged, "
+            "or empty for the most part: get a fresh copy, or cut out a part (gdal_translate -srcwin)"
+        )
 
 
 def check_size(path: object, height: int, width: int, bands: int) -> None:

@@ -20,7 +20,7 @@ from restorekit.files.decode import Decoded, load, load_pillow
 from restorekit.files.formats import converter, damage
 from restorekit.files.png16 import dpi
 from restorekit.files.quiet import quiet, unheard
-from restorekit.files.reading import check_size
+from restorekit.files.reading import check_packed, check_size
 
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 _DNG_VERSION = 50706
@@ -93,7 +93,7 @@ def page_count(path: Path) -> int:
         with tifffile.TiffFile(path) as tif:
             count = len(_pictures(list(directories(tif))))
             return max(count, _slices(tif, tif.pages.first))
-    except (OSError, ValueError, struct.error, IndexError, AttributeError):
+    except Exception:  # noqa: BLE001 (whatever tifffile makes of a damaged file)
         return 1
 
 
@@ -147,6 +147,7 @@ def _check(page: Any, photometric: str, path: Path, info: dict[str, Any]) -> Non
         what = f"{photometric} with axes {page.axes} and {bits} bits"
         raise BadInput(f"{path}: TIFF of {what} cannot be read; save grey, RGB or bands of 8, 16 or 32 bits")
     check_size(path, page.imagelength, page.imagewidth, page.samplesperpixel)
+    check_packed(path, page.size * page.dtype.itemsize, page.parent.filehandle.size)
     if odd and photometric in ("MINISBLACK", "MINISWHITE", "RGB"):
         info["bits"] = bits
 
@@ -210,7 +211,7 @@ def tiff_orientation(path: Path) -> int:
     try:
         with tifffile.TiffFile(path) as tif:
             return orientation.valid(tif.pages[0].tags.valueof("Orientation", 1))  # type: ignore[union-attr]
-    except (OSError, ValueError, struct.error, IndexError, AttributeError):
+    except Exception:  # noqa: BLE001 (whatever tifffile makes of a damaged file; GDAL says what is wrong with it)
         return 1
 
 
