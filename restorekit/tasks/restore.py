@@ -14,8 +14,9 @@ import restorekit
 from restorekit.cli.progress import bar, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import Waiting, check_target, together
+from restorekit.files.formats import FORMATS, LOSSY
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import FORMATS, LOSSY, check_writable, sha256, write_json, write_picture
+from restorekit.files.picture import check_writable, sha256, write_json, write_picture
 from restorekit.inference.driver import as_seen
 from restorekit.inference.problem import Problem, Restoration, Solver
 from restorekit.inference.units import units_of
@@ -79,7 +80,7 @@ class Job(Measured):
             warnings.append(
                 f"--noise {self.noise_used} counts as {counted:.3g}, the least that {type(solver).__name__} knows"
             )
-        warnings += self._doubts()
+        warnings += spec.notes(self.op) + self._doubts()
         if problem is not self.problem:
             warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
         bars = None if one else self._intervals(solver, steps)
@@ -259,7 +260,7 @@ class Job(Measured):
         record = {
             "restorekit": restorekit.__version__,
             "torch": torch.__version__,
-            "input": {"path": str(self.source), "sha256": sha256(self.source)},
+            "input": {"path": str(self.source), "sha256": sha256(self.source), **self.reading.record()},
             "operator": self.op,
             "noise": noise,
             "noise_measured": self.noise == "auto",
