@@ -27,7 +27,7 @@ from restorekit.cli import (
     tune,
 )
 from restorekit.cli.wording import as_options
-from restorekit.errors import BadInput, Stopped
+from restorekit.errors import BadInput, Stopped, printable
 from restorekit.scenes.process_memory import keep_freed_memory
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
@@ -75,7 +75,7 @@ app.command()(cite.cite)
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"restorekit: {' '.join(message.split())}", file=sys.stderr)
+    print(f"restorekit: {' '.join(printable(message).split())}", file=sys.stderr)
     return code
 
 

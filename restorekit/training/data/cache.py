@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.files.formats import FORMATS
 from restorekit.training.data.decoding import rgb8
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+SUFFIXES = FORMATS.keys() - {".npy"}
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
