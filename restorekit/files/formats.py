@@ -36,7 +36,7 @@ _BRANDS |= {b"avif": "AVIF", b"avis": "AVIF"}
 # suffixes, and a program that writes what is read, with all bits.
 CONVERTED = {
     "HEIC": ((".heic", ".heif", ".hif"), "heif-convert {name} {stem}.png"),
-    "AVIF": ((".avif",), "avifdec --depth 16 {name} {stem}.png"),
+    "AVIF": ((".avif",), "avifdec -d 16 {name} {stem}.png"),
     "JPEG XL": ((".jxl",), "djxl {name} {stem}.png"),
     "JPEG 2000": ((".jp2", ".j2k", ".jpx"), "opj_decompress -i {name} -o {stem}.png"),
     "PSD": ((".psd", ".psb"), "magick {name}[0] {stem}.png"),
