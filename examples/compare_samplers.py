@@ -15,7 +15,7 @@ from restorekit import Gaussian, Problem, load_prior, restore
 from restorekit.files.picture import write_picture
 from restorekit.metrics.fidelity import coverage, psnr, spread_skill
 from restorekit.operators import Inpaint
-from restorekit.text.from_text import solver
+from restorekit.text.names import solver_of
 
 SHAPE, SAMPLES = (3, 64, 64), 4
 SAMPLERS = ("diffpir", "ddrm", "ddnm+:travel=5x2", "pigdm", "mmps", "daps")
@@ -36,7 +36,7 @@ if __name__ == "__main__":
     print(f"{'solver':17} {'calls':>5} {'seconds':>8} {'sample':>7} {'mean':>6} {'spread/error':>13} {'in 90 %':>8}")
     panels = [truth, problem.y[0]]
     for text in SAMPLERS:
-        made = solver(text)
+        made = solver_of(text)
         steps = max(n for n in range(1, calls + 1) if made.calls(made.schedule(problem, n)) <= calls)
         result = restore(problem, prior, made, steps=steps, samples=SAMPLES)
         samples, x = result.samples.numpy().clip(0, 1), truth.numpy()

@@ -26,8 +26,8 @@ from restorekit.metrics.fidelity import psnr
 from restorekit.operators import BlockAverage, Identity, Inpaint, Operator, blur
 from restorekit.priors.find import shipped
 from restorekit.priors.prior import LatentPrior
-from restorekit.text.from_text import solver
 from restorekit.text.kernels import kernel
+from restorekit.text.names import solver_of
 
 SIDE = 128  # of a panel
 
@@ -81,7 +81,9 @@ def panels(row: Row, steps: int | None) -> dict[str, np.ndarray]:
     truth, measured = row.shown(row.truth), row.shown(y[0])
     found = {f"{row.prior}\n{row.task}": measured}
     for text, usual in row.solvers:
-        x = restore(Problem(y, row.operator, row.noise), prior, solver(text), steps=steps or usual, seed=0).samples[0]
+        x = restore(Problem(y, row.operator, row.noise), prior, solver_of(text), steps=steps or usual, seed=0).samples[
+            0
+        ]
         found[f"{text.partition(':')[0]}\n{psnr(row.shown(x), truth):.1f} dB"] = row.shown(x)
         print(row.prior, text, f"{psnr(row.shown(x), truth):.2f} dB", flush=True)
     if not isinstance(prior, LatentPrior):

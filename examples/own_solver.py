@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from restorekit import Denoiser, Gaussian, Problem, Solver, Step, restore
-from restorekit.inference.problem import Rng
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators import Inpaint
 from restorekit.priors.analytic import GaussianPrior

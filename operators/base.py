@@ -7,12 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+
+Shape: TypeAlias = tuple[int, int, int]  # (C, H, W)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +33,12 @@ class Operator(ABC):
     def __call__(self, x: Tensor, /) -> Tensor: ...
 
     @classmethod
-    def image_shape_for(cls, measured: tuple[int, int, int]) -> tuple[int, int, int]:
-        """The picture behind a measured file of this shape, for the command line; override where they differ."""
+    def image_shape_for(cls, measured: Shape, **settings: Any) -> Shape:
+        """Return the shape (C, H, W) of the picture behind a measurement of the shape `measured`.
+
+        Operators whose two shapes differ override it, and name in `settings` what decides. Raises ValueError where no
+        picture has such a measurement.
+        """
         return measured
 
     def estimate(self, y: Tensor) -> Tensor:
@@ -133,7 +139,7 @@ def conjugate_gradients(
     if must_converge and bool((dot(z, z) > goal).any()):
         raise Unsupported(
             f"the pseudo-inverse of this operator does not converge in {iterations} iterations (too ill-conditioned); "
-            "use a solver that does without it: `--solver hqs`, diffpir or dps"
+            "use a solver that does without it: `solver=hqs`, diffpir or dps"
         )
     return x
 

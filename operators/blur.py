@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 
-from restorekit.operators.base import LinearOperator, SVDOperator
+from restorekit.operators.base import LinearOperator, Shape, SVDOperator
 from restorekit.operators.transforms import dct2, idct2, pack, spread, unpack
 
 
@@ -27,6 +26,13 @@ def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
     image = kernel.new_zeros(height, width)
     image.index_put_((rows[:, None] % height, columns[None] % width), kernel, accumulate=True)
     return torch.fft.rfft2(image)
+
+
+def _fast_size(n: int) -> int:
+    """The next size from `n` of which an FFT is fast."""
+    from scipy.fft import next_fast_len  # a quarter of a second to import, which most runs do not need
+
+    return int(next_fast_len(n, real=True))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +153,7 @@ class ReflectBlur(LinearOperator):
     def _padded(self) -> tuple[int, int]:
         """At least the mirrored picture, rounded up to sizes that the FFT likes."""
         rows, columns = self._maps
-        return tuple(int(next_fast_len(len(i), real=True)) for i in (rows, columns))  # type: ignore[return-value]
+        return tuple(_fast_size(len(i)) for i in (rows, columns))  # type: ignore[return-value]
 
     def __call__(self, x: Tensor, /) -> Tensor:
         rows, columns = self._maps
@@ -182,19 +188,24 @@ class FreeBlur(LinearOperator):
 
     @property
     def title(self) -> str:
-        return "a blur with a free boundary (--boundary circular is simpler, and wrong of photographs)"
+        return "a blur with a free boundary (`boundary=circular` is simpler, and wrong of photographs)"
 
     @classmethod
-    def of(cls, measured: tuple[int, int, int], kernel: Tensor) -> FreeBlur:
-        """For a y of that shape."""
+    def image_shape_for(cls, measured: Shape, *, kernel: Tensor, **_: Any) -> Shape:
+        """`measured` and what the kernel reaches beyond it."""
         c, height, width = measured
         h, w = kernel.shape
-        return cls((c, height + h - 1, width + w - 1), kernel)
+        return (c, height + h - 1, width + w - 1)
+
+    @classmethod
+    def of(cls, measured: Shape, kernel: Tensor) -> FreeBlur:
+        """Return the blur whose measurement has the shape `measured`."""
+        return cls(cls.image_shape_for(measured, kernel=kernel), kernel)
 
     @cached_property
     def _grid(self) -> tuple[int, int]:
         """As large as x, or a little larger: some sizes take several times as long."""
-        h, w = (int(next_fast_len(n, real=True)) for n in self.image_shape[1:])  # type: ignore[arg-type]
+        h, w = (_fast_size(n) for n in self.image_shape[1:])
         return h, w
 
     @cached_property

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from restorekit.operators.base import SVDOperator
+from restorekit.operators.base import Shape, SVDOperator
 
 REC601 = (0.299, 0.587, 0.114)
 
@@ -22,6 +23,15 @@ class Grey(SVDOperator):
     def __post_init__(self) -> None:
         if len(self.weights) != self.image_shape[0]:
             raise ValueError(f"{len(self.weights)} weights for pictures of {self.image_shape[0]} bands")
+
+    @classmethod
+    def image_shape_for(cls, measured: Shape, *, weights: tuple[float, ...] = REC601, **_: Any) -> Shape:
+        """As many bands as weights. ValueError for a measurement of more than one band."""
+        if measured[0] != 1:
+            raise ValueError(
+                f"the measurement of a grey operator has one band, this one has {measured[0]}; convert it to grey first"
+            )
+        return (len(weights), *measured[1:])
 
     @cached_property
     def _rotation(self) -> Tensor:

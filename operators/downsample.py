@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.operators.base import LinearOperator, SVDOperator
+from restorekit.operators.base import LinearOperator, Shape, SVDOperator
 from restorekit.operators.blur import blur, transfer
 from restorekit.operators.combine import Compose
 from restorekit.operators.transforms import dct_matrix, pack, spread, unpack
@@ -43,6 +44,19 @@ class BlockAverage(SVDOperator):
 
     def __post_init__(self) -> None:
         _positive(self.factor)
+
+    @classmethod
+    def image_shape_for(cls, measured: Shape, *, factor: int, size: Sequence[int] | None = None, **_: Any) -> Shape:
+        """`measured` times the factor; or `size` (H, W), where the last blocks are partial. ValueError where that does not fit."""
+        _positive(factor)
+        channels, height, width = measured
+        if size is None:
+            return (channels, height * factor, width * factor)
+        if len(size) != 2 or tuple(-(-n // factor) for n in size) != (height, width):
+            raise ValueError(
+                f"size={'x'.join(map(str, size))} with factor={factor} does not give {height}x{width} pixels"
+            )
+        return (channels, size[0], size[1])
 
     @cached_property
     def _axes(self) -> list[tuple[int, int]]:  # whole blocks and rest, per axis

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from restorekit.operators.base import SVDOperator
+from restorekit.operators.base import Shape, SVDOperator
 from restorekit.operators.transforms import mix
 
 
@@ -23,6 +25,13 @@ class Hadamard(SVDOperator):
     def __post_init__(self) -> None:
         if not 0 < self.ratio <= 1:
             raise ValueError(f"ratio={self.ratio:g} must lie between 0 and 1")
+
+    @classmethod
+    def image_shape_for(cls, measured: Shape, *, size: Sequence[int] = (), **_: Any) -> Shape:
+        """The bands of `measured` and the `size` (H, W), which coefficients do not tell. ValueError where it is not given."""
+        if len(size) != 2:
+            raise ValueError("the size of the picture is needed, as in hadamard:size=256x256,ratio=0.25")
+        return (measured[0], size[0], size[1])
 
     @cached_property
     def _random(self) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from restorekit.operators.base import Operator
+from restorekit.operators.base import Operator, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +20,11 @@ class PhaseRetrieval(Operator):
     def __post_init__(self) -> None:
         if self.oversample < 1:
             raise ValueError(f"oversample={self.oversample:g} would crop the picture; it must be at least 1")
+
+    @classmethod
+    def image_shape_for(cls, measured: Shape, *, oversample: float = 2.0, **_: Any) -> Shape:
+        """`measured` over the oversampling."""
+        return (measured[0], round(measured[1] / oversample), round(measured[2] / oversample))
 
     def __call__(self, x: Tensor, /) -> Tensor:
         size = [round(n * self.oversample) for n in self.image_shape[1:]]

@@ -13,15 +13,21 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Problem": "inference.problem",
-    "Restoration": "inference.problem",
-    "Solver": "inference.problem",
-    "Denoiser": "inference.problem",
-    "Step": "inference.problem",
+    "Restoration": "inference.restoration",
+    "Solver": "inference.solver",
+    "Denoiser": "inference.denoiser",
+    "Step": "inference.solver",
     "Gaussian": "inference.likelihood",
     "Poisson": "inference.likelihood",
     "Gamma": "inference.likelihood",
     "Joint": "inference.likelihood",
-    "restore": "inference.driver",
+    "Conditional": "solvers.conditional_denoiser",
+    "Rng": "inference.rng",
+    "restore": "tasks.solve",
+    "restore_each": "tasks.solve",
+    "coverage": "metrics.fidelity",
+    "psnr": "metrics.fidelity",
+    "ssim": "metrics.fidelity",
     "load_prior": "priors.find",
     "BadInput": "errors",
     "Unsupported": "errors",
@@ -29,13 +35,20 @@ _HOME = {
 
 if TYPE_CHECKING:
     from restorekit.errors import BadInput, Unsupported
-    from restorekit.inference.driver import restore
+    from restorekit.inference.denoiser import Denoiser
     from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Poisson
-    from restorekit.inference.problem import Denoiser, Problem, Restoration, Solver, Step
+    from restorekit.inference.problem import Problem
+    from restorekit.inference.restoration import Restoration
+    from restorekit.inference.rng import Rng
+    from restorekit.inference.solver import Solver, Step
+    from restorekit.metrics.fidelity import coverage, psnr, ssim
     from restorekit.priors.find import load_prior
+    from restorekit.solvers.conditional_denoiser import Conditional
+    from restorekit.tasks.solve import restore, restore_each
 
 __all__ = [
     "BadInput",
+    "Conditional",
     "Denoiser",
     "Gamma",
     "Gaussian",
@@ -43,11 +56,16 @@ __all__ = [
     "Poisson",
     "Problem",
     "Restoration",
+    "Rng",
     "Solver",
     "Step",
     "Unsupported",
+    "coverage",
     "load_prior",
+    "psnr",
     "restore",
+    "restore_each",
+    "ssim",
 ]
 
 

@@ -4,22 +4,6 @@ A message names settings by their Python names in backticks, with a value where 
 The command line writes such a name as its option, `--noise gaussian:0.05`, where the command that ran has one.
 """
 
-import re
-
-# What a terminal takes for an order, and what it cannot show; a line may be broken.
-_ORDERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """The text with control characters, and others that change how the rest is shown, written out: \\x1b for ESC.
-
-    Names of files may hold them; every message passes here, as an error, a note or a line of a command.
-
-    >>> printable("a\\x1b[2Jb.png")
-    'a\\\\x1b[2Jb.png'
-    """
-    return _ORDERS.sub(lambda m: m[0].encode("unicode_escape", "surrogatepass").decode(), text)
-
 
 class BadInput(ValueError):
     """Something about the input is wrong; the message says what, and the way out.
@@ -28,7 +12,7 @@ class BadInput(ValueError):
     """
 
     def __init__(self, message: str = "", *, argument: str | None = None):
-        super().__init__(printable(message))
+        super().__init__(message)
         self.argument = argument
 
 
@@ -43,5 +27,5 @@ class Stopped(BaseException):
     """
 
     def __init__(self, message: str, number: int):
-        super().__init__(printable(message))
+        super().__init__(message)
         self.code = 128 + number

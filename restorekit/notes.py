@@ -10,8 +10,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from restorekit.errors import printable
-
 
 class RestorekitNote(UserWarning):
     """A note on a result, as the public functions raise it: nothing failed, but a reader of the result should know."""
@@ -28,7 +26,6 @@ class Notes:
     texts: list[str] = field(default_factory=list)
 
     def __call__(self, text: str) -> None:
-        text = printable(text)
         if text in self.texts:
             return
         self.texts.append(text)

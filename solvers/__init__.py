@@ -1,6 +1,7 @@
 """Posterior samplers and optimisers. A solver is a frozen dataclass whose call is a generator of `Step`s."""
 
-from restorekit.inference.problem import Solver
+from restorekit.inference.solver import Solver
+from restorekit.solvers.conditional_denoiser import Conditional
 from restorekit.solvers.daps import DAPS
 from restorekit.solvers.ddnm import DDNM, DDNMPlus
 from restorekit.solvers.ddrm import DDRM
@@ -77,6 +78,7 @@ __all__ = [
     "SOLVERS",
     "TMPD",
     "VDS",
+    "Conditional",
     "DDNMPlus",
     "DiffPIR",
     "EnKG",

@@ -16,9 +16,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import karras, log_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.parts.conditional import conditional, updated
 from restorekit.solvers.samplers import DDIM, DDPM
 

@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import CLEAN, Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import vp_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.parts.spectral import Spectrum, ancestral, check_eta
 
 
@@ -28,7 +31,7 @@ def refuse_amplified_noise(problem: Problem, solver: str) -> None:
     noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype).to(y.device)
     if sigma_y > CLEAN * gain and float(operator.pinv(noise).norm() / noise.norm()) * gain > 30:
         raise Unsupported(
-            f"{solver} would amplify the noise more than 30 times here; use `--solver ddnm+`, ddrm or diffpir"
+            f"{solver} would amplify the noise more than 30 times here; use `solver=ddnm+`, ddrm or diffpir"
         )
 
 

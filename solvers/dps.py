@@ -20,9 +20,12 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import vp_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.parts.gains import refuse_uneven
 
 STIFF = 0.008  # noise below which the limit binds so often that more steps are needed, up to four times as many
@@ -58,11 +61,11 @@ class DPS(Solver):
     def check(self, problem: Problem) -> None:
         if self.paper and not isinstance(problem.likelihood, Gaussian):
             law = problem.likelihood.title
-            raise Unsupported(f"dps with paper=true needs Gaussian noise, got {law}; use `--solver dps` without it")
+            raise Unsupported(f"dps with paper=true needs Gaussian noise, got {law}; use `solver=dps` without it")
 
     def check_draws(self, problem: Problem) -> None:
         if not self.paper:
-            refuse_uneven(problem, "dps", 0.0008, "leave out --samples or take")
+            refuse_uneven(problem, "dps", 0.0008, "leave out `samples` or take")
 
     def _gradient(self, problem: Problem, denoise: Denoiser, x: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
         """x0; per picture ||y - A x0|| (paper) or -log p(y | x0) (score), (B, 1, 1, 1); its gradient by x."""

@@ -20,8 +20,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import karras, log_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.parts.data_step import working_residual
 from restorekit.solvers.samplers import DDIM, SDE
 

@@ -19,7 +19,6 @@ bound itself, in place of the product, would take skewed noise for scene, and pu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +26,17 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Likelihood
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
 from restorekit.operators.diagonal import Identity
 from restorekit.solvers.mmps import System
 from restorekit.solvers.parts.data_step import gaussian
+from restorekit.solvers.parts.guided import Guided, Tweedie
 from restorekit.solvers.quadrature import row_norms
-from restorekit.solvers.samplers import named
+from restorekit.solvers.samplers import Sampler, named
 
 NODES = 16  # of Gauss and Hermite, about the mode
 TOLERANCE = 0.01  # of the conjugate residuals
@@ -43,8 +44,8 @@ LEAST = 0.01  # share of the variance of white pixels below which r_i^2 is not t
 
 
 @dataclass(frozen=True, eq=False)
-class EP(Solver):
-    """Draws for speckle in the logarithm, with error bars to trust (benchmarks/speckle_draws.py).
+class EP(Guided):
+    """Draws for speckle in the logarithm, with error bars to trust (benchmarks/remote_sensing/speckle_draws.py).
 
     `iterations` + 1 vector-Jacobian products per network call, `iterations` (at least 1) being those of the conjugate residuals.
     prior_std: s, the deviation of a pixel in the unit of the picture, above 0; below that of the prior, draws stay behind the
@@ -72,8 +73,8 @@ class EP(Solver):
     def products(self) -> int:
         return self.iterations + 1
 
-    def calls(self, sigmas: Sequence[float]) -> int:
-        return named(self.sampler).calls(len(sigmas) - 1)
+    def process(self) -> Sampler:
+        return named(self.sampler)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         noise = problem.picture_noise()
@@ -86,33 +87,29 @@ class EP(Solver):
     def check(self, problem: Problem) -> None:
         problem.linear("ep")
         if gaussian(problem.likelihood):
-            raise Unsupported("ep is for noise other than Gaussian; use `--solver mmps`")
+            raise Unsupported("ep is for noise other than Gaussian; use `solver=mmps`")
         try:
             problem.likelihood.prox(problem.y[:1], problem.y[:1], 1.0)
         except Unsupported as error:
             raise Unsupported(f"ep: {error}") from error
 
     @torch.no_grad()
-    def __call__(
-        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
-    ) -> Iterator[Step]:
+    def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
         operator, y, law = problem.linear("ep"), problem.y, problem.likelihood
         valid = torch.ones_like(y[:1]) if problem.mask is None else problem.mask
-        norms = valid * row_norms(operator, x)
+        norms = valid * row_norms(operator, y)
         seen = norms > 0
         coins = torch.Generator().manual_seed(0)  # the same for every sample, so that the batch does not matter
         u: Tensor | None = None  # of the level before
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             nonlocal u
-            with torch.enable_grad():
-                leaf = x.detach().requires_grad_(True)
-                x0 = denoise(leaf, sigma)
+            given = Tweedie(denoise, x, sigma)
 
             def spread(v: Tensor) -> Tensor:
-                return sigma**2 * torch.autograd.grad(x0, leaf, operator.adjoint(v), retain_graph=True)[0]
+                return given.covariance(operator.adjoint(v))
 
-            m = operator(x0.detach())
+            m = operator(given.x0)
             white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)
             signs = seen * (torch.randint(2, m.shape[1:], generator=coins).to(m) * 2 - 1).expand_as(m)
             share = dot(signs, operator(spread(signs))) / (white * dot(norms, norms))
@@ -121,9 +118,9 @@ class EP(Solver):
             total = r2 + variance
             system = System(spread, lambda w: seen * operator(w), variance, lambda r: r / total)
             moved, u = system.solve(torch.where(seen, d * total, 0.0), u, self.iterations, TOLERANCE)
-            return x0.detach() if moved is None else x0.detach() + moved
+            return given.x0 if moved is None else given.x0 + moved
 
-        yield from named(self.sampler)(conditional, sigmas, x, rng)
+        return conditional
 
 
 def sites(law: Likelihood, y: Tensor, m: Tensor, r2: Tensor) -> tuple[Tensor, Tensor]:

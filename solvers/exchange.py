@@ -16,8 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.parts.conditional import conditional
 from restorekit.solvers.samplers import SDE
 from restorekit.solvers.smc import uniform

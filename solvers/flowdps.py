@@ -20,7 +20,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver, Step
 
 SHIFT = 4.0  # published: t becomes 4 t / (1 + 3 t)
 

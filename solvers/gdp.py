@@ -22,8 +22,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import vp_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators.base import LinearOperator
 
 PUBLISHED = 80000 / (3 * 400 * 600)  # guidance scale over the values of a picture

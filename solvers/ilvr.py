@@ -18,8 +18,11 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import vp_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.ddnm import refuse_amplified_noise
 from restorekit.solvers.parts.spectral import Spectrum, check_eta
 from restorekit.solvers.samplers import reverse
@@ -50,7 +53,7 @@ class ILVR(Solver):
             refuse_amplified_noise(problem, "ilvr with paper=true")
             if problem.picture_noise() > CLEAN:
                 raise Unsupported(
-                    "ilvr with paper=true takes y for clean, noise included; use `--solver ilvr` without it, or ddrm"
+                    "ilvr with paper=true takes y for clean, noise included; use `solver=ilvr` without it, or ddrm"
                 )
 
     @torch.no_grad()

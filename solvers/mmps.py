@@ -14,25 +14,27 @@ the noise, where the last mean costs 0.5 % of the deviation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
 from restorekit.solvers.parts.data_step import gaussian, working_residual
-from restorekit.solvers.samplers import named
+from restorekit.solvers.parts.guided import Guided, Tweedie
+from restorekit.solvers.samplers import Sampler, named
 
 ROUGHLY = 1e-2  # to which the preconditioner is solved where it has no closed form
 STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditioner sees: beyond is rounding
 
 
 @dataclass(frozen=True, eq=False)
-class MMPS(Solver):
+class MMPS(Guided):
     """Draws of linear problems, with error bars to trust: at most `iterations` vector-Jacobian products per network call."""
 
     iterations: int = 3  # of the conjugate residuals
@@ -60,8 +62,8 @@ class MMPS(Solver):
     def products(self) -> int:
         return self.iterations
 
-    def calls(self, sigmas: Sequence[float]) -> int:
-        return named(self.sampler).calls(len(sigmas) - 1)
+    def process(self) -> Sampler:
+        return named(self.sampler)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         return log_uniform(steps or self.default_steps, 10.0, problem.last_level(0.1))
@@ -74,38 +76,30 @@ class MMPS(Solver):
             problem.likelihood.information(problem.y[:1])
 
     @torch.no_grad()
-    def __call__(
-        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
-    ) -> Iterator[Step]:
-        operator, part = problem.linear("mmps"), problem
+    def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
+        operator, y, part = problem.linear("mmps"), problem.y, problem
         if gaussian(problem.likelihood):  # unequal noise and masks folded into the operator
             operator, y, sigma_y = problem.least_squares("mmps", self.least_noise)
             part = Problem(y, operator, Gaussian(sigma_y))
         valid = 1.0 if part.mask is None else part.mask
-        least = STEEPEST * operator.spectral_norm(x) ** 2
+        least = STEEPEST * operator.spectral_norm(y) ** 2
         typical = float((1 / part.likelihood.information(part.y[:1])).mean())  # variance
         u: Tensor | None = None  # of the level before
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             nonlocal u
-            with torch.enable_grad():
-                leaf = x.detach().requires_grad_(True)
-                x0 = denoise(leaf, sigma)
-
-            def covariance(v: Tensor) -> Tensor:
-                return sigma**2 * torch.autograd.grad(x0, leaf, v, retain_graph=True)[0]
-
-            residual, variance, _ = working_residual(part, operator(x0.detach()))
+            given = Tweedie(denoise, x, sigma)
+            residual, variance, _ = working_residual(part, operator(given.x0))
             white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)  # V of a white prior
             rho = max(typical / float(white), least)
             system = System(
-                lambda v: covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
+                lambda v: given.covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
                 lambda r: operator.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
             moved, u = system.solve(residual, u, self.iterations, self.tolerance)
-            return x0.detach() if moved is None else x0.detach() + moved
+            return given.x0 if moved is None else given.x0 + moved
 
-        yield from named(self.sampler)(conditional, sigmas, x, rng)
+        return conditional
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,9 +22,12 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import vp_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.parts.gains import refuse_uneven
 from restorekit.solvers.parts.spectral import check_eta
 from restorekit.solvers.samplers import reverse
@@ -57,11 +60,11 @@ class MPGD(Solver):
             refuse_uneven(problem, "mpgd", 0.007)
         elif not isinstance(problem.likelihood, Gaussian):
             law = problem.likelihood.title
-            raise Unsupported(f"mpgd with paper=true needs Gaussian noise, got {law}; use `--solver dps`")
+            raise Unsupported(f"mpgd with paper=true needs Gaussian noise, got {law}; use `solver=dps`")
 
     def check_draws(self, problem: Problem) -> None:
         if not self.paper:  # what a step misses keeps too much of its spread before the mean is far off
-            refuse_uneven(problem, "mpgd", 0.013, "leave out --samples or take")
+            refuse_uneven(problem, "mpgd", 0.013, "leave out `samples` or take")
 
     def _step(self, problem: Problem, x0: Tensor, sigma: float) -> Tensor:
         with torch.enable_grad():

@@ -8,17 +8,21 @@ so that the result depends on the number of steps, and takes r_t for pictures of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import CLEAN, Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import vp_uniform
+from restorekit.inference.solver import Step
 from restorekit.operators.base import near
 from restorekit.solvers.parts.gains import coherence
+from restorekit.solvers.parts.guided import Guided, Tweedie
 from restorekit.solvers.samplers import Sampler, named, reverse
 
 # At noise below this, and behind means of 4x4 pixels and more, samples of correlated priors spread more than 1.3 times as widely as
@@ -27,7 +31,7 @@ SUMMED, SMOOTH = 8.0, 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class PiGDM(Solver):
+class PiGDM(Guided):
     """One vector-Jacobian product per network call. Several samples are refused behind means of many pixels at low noise."""
 
     prior_std: float = 0.25  # s per pixel, in the unit of the picture: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
@@ -53,9 +57,6 @@ class PiGDM(Solver):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         return vp_uniform(steps or 100) if self.paper else super().schedule(problem, steps)
 
-    def calls(self, sigmas: Sequence[float]) -> int:
-        return self.process().calls(len(sigmas) - 1)
-
     def check(self, problem: Problem) -> None:
         problem.least_squares("pigdm")
 
@@ -64,27 +65,23 @@ class PiGDM(Solver):
         if problem.picture_noise() < SMOOTH and (pixels := coherence(operator, y)) > SUMMED:
             raise Unsupported(
                 f"pigdm takes pixels for independent: its samples of what is known by sums of {pixels:.0f} lie too far apart "
-                f"at noise below {SMOOTH:g} in the picture; leave out --samples or take `--solver mmps`"
+                f"at noise below {SMOOTH:g} in the picture; leave out `samples` or take `solver=mmps`"
             )
 
-    @torch.no_grad()
-    def __call__(
-        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
-    ) -> Iterator[Step]:
+    def _scores(self, problem: Problem, denoise: Denoiser) -> Callable[[Tensor, float], tuple[Tensor, Tensor, float]]:
+        """(x, sigma) -> E[x0 | x], the score of p(y | x) and r^2."""
         operator, y, sigma_y = problem.least_squares("pigdm", self.least_noise)
         s2 = 0.25 if self.paper else self.prior_std**2
 
         def score(x: Tensor, sigma: float) -> tuple[Tensor, Tensor, float]:
             r2 = s2 * sigma**2 / (s2 + sigma**2)
-            with torch.enable_grad():
-                leaf = x.detach().requires_grad_(True)
-                x0 = denoise(leaf, sigma)
+            given = Tweedie(denoise, x, sigma)
             # A' (r^2 A A' + sigma_y^2 I)^-1 = (A'A + rho I)^-1 A' / r^2, rho = sigma_y^2 / r^2
-            residual = y - operator(x0.detach())
+            residual = y - operator(given.x0)
             v = operator.adjoint(residual)
             rho = sigma_y**2 / r2
             u = operator.normal_solve(v, rho, tolerance=near(x))
-            (g,) = torch.autograd.grad(x0, leaf, u / r2)
+            g = given.transposed(u / r2, last=True)
             if not self.paper:
                 left = residual - operator(
                     u
@@ -92,15 +89,28 @@ class PiGDM(Solver):
                 energy = (left.square().flatten(1).sum(1) + rho * u.square().flatten(1).sum(1)) / sigma_y**2
                 limit = energy / (sigma**2 * g.square().flatten(1).sum(1)).clamp(min=1e-30)
                 g = g * limit.clamp(max=1).view(-1, 1, 1, 1)
-            return x0.detach(), g, r2
+            return given.x0, g, r2
+
+        return score
+
+    @torch.no_grad()
+    def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
+        score = self._scores(problem, denoise)
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             x0, g, _ = score(x, float(sigma))
             return x0 + sigma**2 * g
 
+        return conditional
+
+    @torch.no_grad()
+    def __call__(
+        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
+    ) -> Iterator[Step]:
         if not self.paper:
-            yield from self.process()(conditional, sigmas, x, rng)
+            yield from super().__call__(problem, denoise, sigmas, x, rng)
             return
+        score = self._scores(problem, denoise)
         for sigma, following in zip(sigmas, sigmas[1:]):
             x0, g, r2 = score(x, sigma)
             x = reverse(x, x0, sigma, following, rng) + r2 * math.sqrt(1 + 4 * following**2) * g

@@ -9,7 +9,6 @@ one deviation for all directions overshoots where the prior has a larger one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +16,12 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Problem
 from restorekit.operators.base import LinearOperator
-from restorekit.solvers.samplers import named
+from restorekit.solvers.parts.guided import Guided
+from restorekit.solvers.samplers import Sampler, named
 
 
 def row_norms(operator: LinearOperator, like: Tensor, probes: int = 32) -> Tensor:
@@ -31,7 +32,7 @@ def row_norms(operator: LinearOperator, like: Tensor, probes: int = 32) -> Tenso
 
 
 @dataclass(frozen=True, eq=False)
-class Quadrature(Solver):
+class Quadrature(Guided):
     """One vector-Jacobian product per network call."""
 
     prior_std: float = 0.25  # s per pixel, in the unit of the picture: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
@@ -50,22 +51,20 @@ class Quadrature(Solver):
             raise ValueError(f"prior_std={self.prior_std} must be positive, nodes={self.nodes} at least 2")
         named(self.sampler)
 
-    def calls(self, sigmas: Sequence[float]) -> int:
-        return named(self.sampler).calls(len(sigmas) - 1)
+    def process(self) -> Sampler:
+        return named(self.sampler)
 
     def check(self, problem: Problem) -> None:
         if not isinstance(problem.operator, LinearOperator):
-            raise Unsupported(f"quadrature needs a linear operator, got {problem.operator.title}; use `--solver dps`")
+            raise Unsupported(f"quadrature needs a linear operator, got {problem.operator.title}; use `solver=dps`")
         if isinstance(problem.likelihood, Gaussian):
-            raise Unsupported("quadrature is for noise other than Gaussian; use `--solver pigdm` or mmps")
+            raise Unsupported("quadrature is for noise other than Gaussian; use `solver=pigdm` or mmps")
 
     @torch.no_grad()
-    def __call__(
-        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
-    ) -> Iterator[Step]:
+    def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
         operator, y = problem.operator, problem.y
-        norms = row_norms(operator, x)  # type: ignore[arg-type]
-        z, w = (torch.from_numpy(t).to(x) for t in np.polynomial.hermite_e.hermegauss(self.nodes))
+        norms = row_norms(operator, y)  # type: ignore[arg-type]
+        z, w = (torch.from_numpy(t).to(y) for t in np.polynomial.hermite_e.hermegauss(self.nodes))
         z, log_w = (t.view(-1, *[1] * y.ndim) for t in (z, w.log()))
 
         def twisted(mean: Tensor, r: float | Tensor) -> Tensor:
@@ -85,4 +84,4 @@ class Quadrature(Solver):
             limit = 2 * missing / (sigma**2 * score.square().flatten(1).sum(1)).clamp(min=1e-30)
             return x0.detach() + sigma**2 * limit.clamp(max=1).view(-1, 1, 1, 1) * score
 
-        yield from named(self.sampler)(conditional, sigmas, x, rng)
+        return conditional

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser, Rng, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Step
 
 
 def reverse(x: Tensor, x0: Tensor, sigma: float, following: float, rng: Rng, eta: float = 1.0) -> Tensor:

@@ -15,19 +15,20 @@ paper=True: x0 + V A'R', the full weight of eq 24, whose linear form needs a pri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.diagonal import Identity
 from restorekit.solvers.parts.data_step import gaussian, working_residual
-from restorekit.solvers.samplers import named
+from restorekit.solvers.parts.guided import Guided, Tweedie
+from restorekit.solvers.samplers import Sampler, named
 
 SPREAD = 0.25  # of pictures on [0, 1], and of what `units.py` makes of others
 
@@ -43,7 +44,7 @@ def balanced(operator: LinearOperator, b: Tensor, rho: float) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class SARDPS(Solver):
+class SARDPS(Guided):
     """One vector-Jacobian product per network call."""
 
     first: float | None = None  # noise level to start from; None: 5 deviations of the noise to denoise, otherwise 10
@@ -71,31 +72,27 @@ class SARDPS(Solver):
         last = problem.last_level(0.4, most=0.02)
         return log_uniform(steps or self.default_steps, first, min(last, 0.5 * first))
 
-    def calls(self, sigmas: Sequence[float]) -> int:
-        return named(self.sampler).calls(len(sigmas) - 1)
+    def process(self) -> Sampler:
+        return named(self.sampler)
 
     def check(self, problem: Problem) -> None:
         problem.linear("sar-dps")
         problem.likelihood.information(problem.y[:1])
 
     @torch.no_grad()
-    def __call__(
-        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
-    ) -> Iterator[Step]:
+    def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
         operator, part, sigma_y = problem.linear("sar-dps"), problem, None
         if gaussian(problem.likelihood) and not self.paper:  # unequal noise and masks folded into the operator
             operator, y, sigma_y = problem.least_squares("sar-dps", self.least_noise)
             part = Problem(y, operator, Gaussian(sigma_y))
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            with torch.enable_grad():
-                leaf = x.detach().requires_grad_(True)
-                x0 = denoise(leaf, sigma)
-            b, variance, _ = working_residual(part, operator(x0.detach()))
+            given = Tweedie(denoise, x, sigma)
+            b, variance, _ = working_residual(part, operator(given.x0))
             d = b if sigma_y is None else balanced(operator, b, (sigma_y / spread(float(sigma))) ** 2)
-            v = sigma**2 * torch.autograd.grad(x0, leaf, operator.adjoint(d / variance if self.paper else d))[0]
+            v = given.covariance(operator.adjoint(d / variance if self.paper else d), last=True)
             across = (d * operator(v)).flatten(1).sum(1).clamp(min=0) + (d * d * variance).flatten(1).sum(1)
             alpha = (d * b).flatten(1).sum(1) / across.clamp(min=torch.finfo(b.dtype).tiny)
-            return x0.detach() + (1.0 if self.paper else alpha.view(-1, 1, 1, 1)) * v
+            return given.x0 + (1.0 if self.paper else alpha.view(-1, 1, 1, 1)) * v
 
-        yield from named(self.sampler)(conditional, sigmas, x, rng)
+        return conditional

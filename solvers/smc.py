@@ -14,7 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import CLEAN, Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver, Step
 
 
 def systematic(weights: Tensor, u: Tensor) -> Tensor:

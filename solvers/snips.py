@@ -21,8 +21,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers.parts.spectral import Spectrum
 
 PUBLISHED = (5, 0.033)  # inner, c

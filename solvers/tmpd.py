@@ -12,21 +12,22 @@ steps on the 1000 levels of the DDPM time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
 from restorekit.inference.schedule import vp_uniform
 from restorekit.operators.base import SVDOperator
 from restorekit.solvers.parts.gains import refuse_uneven
+from restorekit.solvers.parts.guided import Guided, Tweedie
 from restorekit.solvers.samplers import Sampler, named
 
 
 @dataclass(frozen=True, eq=False)
-class TMPD(Solver):
+class TMPD(Guided):
     """Two vector-Jacobian products per network call. Use it where `mmps` with its six is too slow."""
 
     sampler: str = "sde"
@@ -50,18 +51,13 @@ class TMPD(Solver):
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
         return vp_uniform(steps or 1000) if self.paper else super().schedule(problem, steps)
 
-    def calls(self, sigmas: Sequence[float]) -> int:
-        return self.process().calls(len(sigmas) - 1)
-
     def check(self, problem: Problem) -> None:
         operator, _, _ = problem.least_squares("tmpd")
         if not (self.paper or isinstance(operator, SVDOperator)):
             refuse_uneven(problem, "tmpd", 0.007)
 
     @torch.no_grad()
-    def __call__(
-        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
-    ) -> Iterator[Step]:
+    def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
         operator, y, sigma_y = problem.least_squares("tmpd")
         ut, u = (lambda y: y), (lambda c: c)
         if isinstance(operator, SVDOperator) and not self.paper:
@@ -69,17 +65,15 @@ class TMPD(Solver):
         total = operator.adjoint(u(torch.ones_like(ut(y))))
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            with torch.enable_grad():
-                leaf = x.detach().requires_grad_(True)
-                x0 = denoise(leaf, sigma)
-            rows = ut(operator(sigma**2 * torch.autograd.grad(x0, leaf, total, retain_graph=True)[0]))
-            b = y - operator(x0.detach())
+            given = Tweedie(denoise, x, sigma)
+            rows = ut(operator(given.covariance(total)))
+            b = y - operator(given.x0)
             d = u(ut(b) / ((rows.clamp(min=0) if self.paper else rows.abs()) + sigma_y**2))
-            v = sigma**2 * torch.autograd.grad(x0, leaf, operator.adjoint(d))[0]
+            v = given.covariance(operator.adjoint(d), last=True)
             if self.paper:
-                return x0.detach() + v
+                return given.x0 + v
             across = (d * operator(v)).flatten(1).sum(1).clamp(min=0) + sigma_y**2 * d.square().flatten(1).sum(1)
             alpha = (d * b).flatten(1).sum(1) / across.clamp(min=torch.finfo(x.dtype).tiny)
-            return x0.detach() + alpha.view(-1, 1, 1, 1) * v
+            return given.x0 + alpha.view(-1, 1, 1, 1) * v
 
-        yield from self.process()(conditional, sigmas, x, rng)
+        return conditional

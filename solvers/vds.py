@@ -23,8 +23,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import CLEAN, Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import CLEAN, Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform, vp_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators import LinearOperator
 from restorekit.solvers.parts.data_step import data_step, gaussian
 

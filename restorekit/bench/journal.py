@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.errors import BadInput
-
-try:
-    import fcntl
-except ImportError:  # Windows: appends are single writes there too, but two runs are not kept apart
-    fcntl = None
+from restorekit.files.lock import in_turn
 
 
 class Rows:
@@ -81,32 +77,15 @@ def _line(texts: Sequence[str]) -> bytes:
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
     """The file, made if need be, open to read and append, with no other process in it and no half line at its end."""
-    f = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        if fcntl is not None:
-            fcntl.flock(f, fcntl.LOCK_EX)
-        size = os.fstat(f).st_size
-        if size and os.pread(f, 1, size - 1) != b"\n":
-            os.ftruncate(f, os.pread(f, size, 0).rfind(b"\n") + 1)
-        yield f
-    finally:
-        os.close(f)  # and with it the lock
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keeps a folder to one run; the lock is the system's, so that a killed run leaves none. BadInput where it is taken."""
-    folder.mkdir(parents=True, exist_ok=True)
-    f = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        if fcntl is not None:
-            try:
-                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise BadInput(f"{folder}: another run writes there; wait for it, or give another --out") from None
-        yield
-    finally:
-        os.close(f)
+    with in_turn(path):
+        f = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            size = os.fstat(f).st_size
+            if size and os.pread(f, 1, size - 1) != b"\n":
+                os.ftruncate(f, os.pread(f, size, 0).rfind(b"\n") + 1)
+            yield f
+        finally:
+            os.close(f)
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -19,10 +19,11 @@ from scipy.stats import qmc
 
 from restorekit.bench.journal import Rows, markdown
 from restorekit.errors import BadInput
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.problem import Problem
 from restorekit.metrics import fidelity
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 Score = Literal["psnr", "ssim", "crps"]
 Candidate = tuple[str, int]  # settings, number of levels
@@ -77,12 +78,12 @@ class Tuning:
         if self.score not in SIGN:
             raise BadInput(f"score {self.score!r} is unknown; known: {', '.join(SIGN)}")
         if self.score == "crps" and self.samples < 2:
-            raise BadInput("the score crps compares samples with the truth: give --samples 2 or more")
+            raise BadInput("the score crps compares samples with the truth: give `samples=2` or more")
         if not self.steps or min(self.steps) < 1:
-            raise BadInput("--steps: at least one number of noise levels, each at least 1")
+            raise BadInput("`steps`: at least one number of noise levels, each at least 1")
         for name, (low, high) in self.ranges.items():
             if not low < high:
-                raise BadInput(f"--search {name}={low},{high}: the first number must be the smaller one")
+                raise BadInput(f"`search={name}={low},{high}`: the first number must be the smaller one")
 
     def rungs(self, trials: int) -> list[tuple[int, int]]:
         """(candidates beside the solver as given, trials so far) of every round: half the candidates, twice the trials.
@@ -93,8 +94,8 @@ class Tuning:
         left = self.budget - len(self.steps) * trials
         if left < ends[-1]:
             raise BadInput(
-                f"--budget {self.budget} is too small: {len(self.steps)} x {trials} restorations are needed for the solver "
-                f"as it is, and some to compare it with; give {len(self.steps) * trials + 4 * trials}, or fewer --pictures"
+                f"`budget={self.budget}` is too small: {len(self.steps)} x {trials} restorations are needed for the solver "
+                f"as it is, and some to compare it with; give {len(self.steps) * trials + 4 * trials}, or fewer `pictures`"
             )
 
         def cost(first: int) -> int:
@@ -220,8 +221,8 @@ def with_ranges(tuning: Tuning, given: Sequence[str]) -> Tuning:
         try:
             low, high = (float(v) for v in span.split(","))
         except ValueError:
-            raise BadInput(f"--search {text!r} is not understood; give it as --search zeta=0,1") from None
+            raise BadInput(f"`search={text!r}` is not understood; give it as `search=zeta=0,1`") from None
         if name.rstrip("_") in fixed:
-            raise BadInput(f"--search {name}: --solver {tuning.solver} fixes it; leave out one of the two")
+            raise BadInput(f"`search={name}`: `solver={tuning.solver}` fixes it; leave out one of the two")
         ranges[name] = (low, high)
     return replace(tuning, ranges=ranges)

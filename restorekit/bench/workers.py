@@ -77,7 +77,7 @@ def share(jobs: Sequence[Job], count: int, make: Callable[[], Callable[[Job], An
                     del running[pipe]
                     if job is None:
                         raise BadInput(
-                            "a worker process could not start; use --workers 1, or from a script guard it with "
+                            "a worker process could not start; use `workers=1`, or from a script guard it with "
                             "if __name__ == '__main__'"
                         ) from None
                     if todo:

@@ -23,9 +23,12 @@ from restorekit.blind.stretch import Frame, Stretch, Stretched
 from restorekit.blind.taps import Found as FoundTaps
 from restorekit.blind.taps import Taps
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators import CircularBlur, FreeBlur, ReflectBlur, SymmetricBlur, blur
 from restorekit.solvers.diffpir import HQS, DiffPIR
 

@@ -15,7 +15,7 @@ app = typer.Typer(help="Compare solvers where the answer is known.", no_args_is_
 @app.command()
 def posterior(
     solvers: Annotated[list[str] | None, typer.Option("--solver", help="With settings, as dps:paper=true; again for more; default: all.")] = None,
-    problems: Annotated[list[str] | None, typer.Option("--problem", help="denoise, inpaint, average, blur, dense, mixture-2, mixture-8, ring, speckle-LOOKS, counts-20, or an exam of your own as file.py:Exam; again for more; default: all.", show_default=False)] = None,
+    problems: Annotated[list[str] | None, typer.Option("--problem", help="denoise, inpaint, average, blur, dense, mixture-2, mixture-8, ring, speckle-LOOKS, counts-20, or an exam of your own as file.py:Exam, a file that is run as code; again for more; default: all.", show_default=False)] = None,
     priors: Annotated[list[str] | None, typer.Option("--prior", help="stationary, random, modes, ring; of speckle wide, narrow; again for more; default: all.", show_default=False)] = None,
     sigmas: Annotated[list[float] | None, typer.Option("--sigma", help="Noise sigma_y of linear problems, on pictures of deviation 0.25; again for more; default: 0.002 to 0.3.", show_default=False)] = None,
     steps: Annotated[list[int] | None, typer.Option(min=2, help="Noise levels; again for more; default: the solver's own.")] = None,
@@ -27,13 +27,16 @@ def posterior(
     import torch
 
     from restorekit.bench.posterior.exam_table import run
+    from restorekit.files.lock import alone
     from restorekit.files.overwrite import separate
-    from restorekit.text.spec import files
+    from restorekit.text.names import files_of
 
-    separate(files(*(solvers or ()), *(problems or ())), [out / f"posterior.{kind}" for kind in ("csv", "md", "tex")])
+    separate(
+        files_of(*(solvers or ()), *(problems or ())), [out / f"posterior.{kind}" for kind in ("csv", "md", "tex")]
+    )
     torch.set_num_threads(1)
-    print(
-        run(
+    with alone(out):
+        text = run(
             solvers or None,
             problems or None,
             list(steps or [None]),
@@ -43,7 +46,7 @@ def posterior(
             priors or None,
             sigmas or None,
         )
-    )
+    print(text)
 
 
 @app.command()
@@ -72,11 +75,11 @@ def images(
     """
     from restorekit.bench.images.run_images import OPS, SOLVERS, Images
     from restorekit.files.overwrite import inside, separate
-    from restorekit.text.spec import files
+    from restorekit.text.names import files_of
 
     operators = [text.rpartition("@")[0] or text for text in ops or ()]
     named = [*operators, *(solvers or ()), *(priors or ()), lpips, features and str(features)]
-    separate([*inside(*data), *files(*named)], [out / f"images.{kind}" for kind in ("csv", "json", "md", "html")])
+    separate([*inside(*data), *files_of(*named)], [out / f"images.{kind}" for kind in ("csv", "json", "md", "html")])
     Images(
         data=tuple(data), ops=tuple(ops or OPS), solvers=tuple(solvers or SOLVERS), steps=tuple(steps or ()), nfe=tuple(nfe or ()),
         priors=tuple(priors or ("natural-fast",)), samples=samples, crop=crop, limit=limit, seed=seed, workers=workers,
@@ -88,7 +91,7 @@ def images(
 
 @app.command()
 def peers(
-    names: Annotated[list[str] | None, typer.Option("--peer", help="azula-mmps, -tmpd, -diffpir; deepinv-mmps, -pigdm, -dps, -ddrm, -diffpir; bm3d; with settings, as azula-mmps:steps=40; or file.py:Peer; again for more; default: all.", show_default=False)] = None,
+    names: Annotated[list[str] | None, typer.Option("--peer", help="azula-mmps, -tmpd, -diffpir; deepinv-mmps, -pigdm, -dps, -ddrm, -diffpir; bm3d; with settings, as azula-mmps:steps=40; or file.py:Peer, a file that is run as code; again for more; default: all.", show_default=False)] = None,
     solvers: Annotated[list[str] | None, typer.Option("--solver", help="Ours beside them; again for more; default: mmps, pigdm, dps, ddrm, diffpir.", show_default=False)] = None,
     problems: Annotated[list[str] | None, typer.Option("--problem", help="Exams, as for `bench posterior`; again for more; default: all.", show_default=False)] = None,
     priors: Annotated[list[str] | None, typer.Option("--prior", help="Priors of the exams, as for `bench posterior`; again for more; default: all.", show_default=False)] = None,
@@ -113,11 +116,11 @@ def peers(
     from restorekit.bench.peers.peer_list import DEFAULT
     from restorekit.bench.peers.run_peers import SOLVERS, Peers
     from restorekit.files.overwrite import inside, separate
-    from restorekit.text.spec import files
+    from restorekit.text.names import files_of
 
     operators = [text.rpartition("@")[0] or text for text in ops or ()]
     named = [*operators, *(names or ()), *(solvers or ()), *(problems or ()), network]
-    separate([*inside(*(data or ())), *files(*named)], [out / f"peers.{kind}" for kind in ("csv", "md", "html")])
+    separate([*inside(*(data or ())), *files_of(*named)], [out / f"peers.{kind}" for kind in ("csv", "md", "html")])
     Peers(
         peers=tuple(names or DEFAULT), solvers=tuple(solvers or SOLVERS), problems=tuple(problems) if problems else None,
         priors=tuple(priors) if priors else None, sigmas=tuple(sigmas) if sigmas else None, exams=exams, full=full,

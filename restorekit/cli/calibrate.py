@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import restorekit
 from restorekit.cli.options import Device, Precision, PriorOpt, Seed, SolverOpt, Steps
 from restorekit.errors import BadInput
+
+if TYPE_CHECKING:
+    from restorekit.priors.prior import Prior
+    from restorekit.uncertainty.calibration import Calibration
 
 
 def calibrate(
@@ -43,13 +47,12 @@ def calibrate(
     from restorekit.bench.intervals.coverage_table import HEADER, entries, other_versions, table
     from restorekit.bench.journal import markdown
     from restorekit.cli.options import checked_precision
-    from restorekit.cli.progress import bar
     from restorekit.files.atomic import check_target
+    from restorekit.files.lock import alone_with
     from restorekit.files.overwrite import inside, separate
     from restorekit.priors.find import device_of, load_prior, of_pictures
-    from restorekit.text.from_text import solver as solver_of
-    from restorekit.text.spec import files
-    from restorekit.uncertainty.calibration import Calibration
+    from restorekit.report.progress import bar
+    from restorekit.text.names import files_of, solver_of
     from restorekit.uncertainty.conformal import check_count
 
     if threads:
@@ -57,7 +60,7 @@ def calibrate(
     if out.suffix.lower() != ".json":
         raise BadInput(f"--out {out}: a calibration is JSON; give --out {out.stem}.calibration.json")
     journal = out.with_name(f"{out.stem}_rows.csv")
-    separate([*inside(data), *files(task, solver, prior)], [out, journal])
+    separate([*inside(data), *files_of(task, solver, prior)], [out, journal])
     check_target(out)
     made = solver_of(solver)
     place = device_of(device)
@@ -72,36 +75,36 @@ def calibrate(
         seed=seed,
         device=place,
     )
-    known = Calibration.read(out) if out.is_file() else Calibration(network.spec.name, network.sha256)
-    if known.sha256 != network.sha256:
-        raise BadInput(f"{out} is that of other weights ({known.prior} {known.sha256[:12]}); give another --out")
+    _known(out, network)
     tasks = [Task(task.strip(), n.strip()) for n in dict.fromkeys(noise)]
     held = Held(data, crop)
     some = held.some(pictures)
     kept = sum(truth.half == "calibrate" for truth in some)
-    check_count(kept, 0.5, "--data")
+    check_count(kept, 0.5, "data")
     for one in tasks:
         problem = drawn.problem(one, some[0])
         made.check(problem)
         made.check_draws(problem)
-    rows = rows_of(journal)
-    if "digest" in rows.lacking:
-        print(
-            f"restorekit: note: {journal.name} is of an earlier version, which told pictures apart by their names alone, and no "
-            "--precision; where either has changed, give another --out",
-            file=sys.stderr,
-        )
-    if others := other_versions(drawn, tasks, held.name, rows, held.pictures):
-        print(
-            f"restorekit: note: {journal.name} has rows of restorekit {', '.join(others)}, which are taken as those of "
-            f"{restorekit.__version__}; give another --out to draw them anew",
-            file=sys.stderr,
-        )
-    print(f"restorekit: note: {_enough(kept, pictures)}", file=sys.stderr)  # before the work, which may be in vain
-    with bar("pictures", "restorations") as show:
-        run(drawn, tasks, held, pictures, rows, show)
-    found = entries(drawn, tasks, held.name, rows, held.pictures)
-    replace(known.joined(found), version=restorekit.__version__).write(out)
+    with alone_with(out):
+        known = _known(out, network)
+        rows = rows_of(journal)
+        if "digest" in rows.lacking:
+            print(
+                f"restorekit: note: {journal.name} is of an earlier version, which told pictures apart by their names alone, and no "
+                "--precision; where either has changed, give another --out",
+                file=sys.stderr,
+            )
+        if others := other_versions(drawn, tasks, held.name, rows, held.pictures):
+            print(
+                f"restorekit: note: {journal.name} has rows of restorekit {', '.join(others)}, which are taken as those of "
+                f"{restorekit.__version__}; give another --out to draw them anew",
+                file=sys.stderr,
+            )
+        print(f"restorekit: note: {_enough(kept, pictures)}", file=sys.stderr)  # before the work, which may be in vain
+        with bar("pictures", "restorations") as show:
+            run(drawn, tasks, held, pictures, rows, show)
+        found = entries(drawn, tasks, held.name, rows, held.pictures)
+        replace(known.joined(found), version=restorekit.__version__).write(out)
     judged = table(found)
     if judged:
         print(markdown(HEADER, judged))
@@ -113,6 +116,16 @@ def calibrate(
         )
     how = f"judged on {len(some) - kept} pictures" if judged else "none judged"
     print(f"{out}  ({len(found)} entries, {how}; {journal.name} has every picture)")
+
+
+def _known(out: Path, network: Prior) -> Calibration:
+    """What `out` holds, an empty one where it is not there; BadInput where it is that of other weights."""
+    from restorekit.uncertainty.calibration import Calibration
+
+    known = Calibration.read(out) if out.is_file() else Calibration(network.spec.name, network.sha256)
+    if known.sha256 != network.sha256:
+        raise BadInput(f"{out} is that of other weights ({known.prior} {known.sha256[:12]}); give another --out")
+    return known
 
 
 def _enough(kept: int, pictures: int | None) -> str:

@@ -11,7 +11,9 @@ def check(
     op: Annotated[
         str,
         typer.Argument(
-            metavar="OP", help="As for `restore --op`, or your own file.py:Class:settings.", show_default=False
+            metavar="OP",
+            help="As for `restore --op`, or your own file.py:Class:settings, and that file is run as code.",
+            show_default=False,
         ),
     ],
     size: Annotated[str, typer.Option(help="CxHxW of the picture.")] = "3x20x16",
@@ -24,7 +26,7 @@ def check(
     from restorekit.errors import BadInput
     from restorekit.operators import check as run
     from restorekit.operators import report
-    from restorekit.text import spec
+    from restorekit.text.names import operator_of
 
     try:
         channels, height, width = (int(n) for n in size.split("x"))
@@ -32,7 +34,7 @@ def check(
         raise BadInput(f"--size {size!r} is not understood; give bands, height and width, as 3x20x16") from None
     if dtype not in ("float64", "float32"):
         raise BadInput(f"--dtype {dtype!r} is unknown; it is float64 or float32")
-    results = run(spec.operator(op, image=(channels, height, width)), getattr(torch, dtype), seed=seed)
+    results = run(operator_of(op, image=(channels, height, width)), getattr(torch, dtype), seed=seed)
     print(report(results))
     failed = [c.name for c in results if not c.passed]
     if failed:

@@ -31,16 +31,17 @@ def degrade(
 
     from restorekit.cli.options import span
     from restorekit.errors import BadInput
+    from restorekit.files.atomic import together
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import check_writable, read_picture, write_picture
     from restorekit.files.transfer import chosen, written_as
     from restorekit.inference.likelihood import Gamma
     from restorekit.tasks.ranges import check_range
-    from restorekit.text import spec
+    from restorekit.text.names import NO_PICTURE, files_of, noise_of, operator_of
 
     truth = target.with_name(f"{target.stem}_truth{target.suffix}")
-    separate([source, *spec.files(op)], [target, truth])
-    law = spec.likelihood(noise)
+    separate([source, *files_of(op)], [target, truth])
+    law = noise_of(noise)
     grain = None if correlated is None else _grained(law, correlated)
     logarithms = isinstance(law, Gamma) and law.domain == "log"
     picture = read_picture(source, (0.0, 1.0) if logarithms else span(range_))
@@ -51,13 +52,13 @@ def degrade(
             f"{source} holds {picture.dtype} and no logarithms of intensities; give floats, or --noise gamma:LOOKS"
         )
     shape = picture.pixels.shape
-    operator = spec.operator(op, image=(shape[0], shape[1], shape[2]))
+    operator = operator_of(op, image=(shape[0], shape[1], shape[2]))
     rng = torch.Generator().manual_seed(seed)
     response = chosen(transfer, op.partition(":")[0], noise, written_as(target, picture, dtype), target)
     clean = torch.from_numpy(response.decoded(picture).pixels)[None]
     y = (grain or law).sample(operator(clean), rng)[0]
     y = y if y.ndim == 3 else y.reshape(shape[0] if y.ndim == 2 else 1, 1, -1)
-    if op.partition(":")[0] in spec.NO_PICTURE:
+    if op.partition(":")[0] in NO_PICTURE:
         dtype = dtype or "float32"
         if dtype != "float32":
             raise BadInput(
@@ -67,8 +68,9 @@ def degrade(
     check_writable(target, y.shape[0], picture.alpha is not None, dtype)
     check_writable(truth, shape[0], picture.alpha is not None, dtype)
     coded = response.curve.encode
-    write_picture(target, coded(y.numpy()), picture, dtype)
-    write_picture(truth, coded(operator.inside(clean)[0].numpy()), picture, dtype)
+    with together():
+        write_picture(target, coded(y.numpy()), picture, dtype)
+        write_picture(truth, coded(operator.inside(clean)[0].numpy()), picture, dtype)
     if response.coded:
         print(f"transfer: srgb, {source.name} was degraded in linear light, the unit of the noise", file=sys.stderr)
     print(f"{target}  (truth: {truth})")

@@ -39,14 +39,15 @@ def evaluate(
     from restorekit.bench.priors.eval_report import markdown
     from restorekit.bench.priors.evaluation import Evaluation
     from restorekit.cli.options import size as size_of
-    from restorekit.cli.progress import phases
+    from restorekit.files.atomic import content_of, together
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import sha256, write_json, write_picture, write_text
-    from restorekit.text import spec
+    from restorekit.report.progress import phases
+    from restorekit.text.names import files_of
 
     strip = _targets(out, train)
     places = [path for path in (data, train, samples and Path(samples)) if path]
-    opened = [*inside(*places), *spec.files(name, features, *(beside or ()))]
+    opened = [*inside(*places), *files_of(name, features, *(beside or ()))]
     separate(opened, [path for path in (out, strip) if path is not None])
     made = Evaluation(
         prior=name, data=data, limit=limit, sigmas=_sigmas(sigmas), beside=tuple(beside or ()), crop=crop, bands=bands,
@@ -59,13 +60,14 @@ def evaluate(
     _print(found.record)
     if out is None:
         return
-    if found.strip is not None and strip is not None:
-        write_picture(strip, found.strip)
-        found.record["neighbours"]["strip"] = {"path": strip.name, "sha256": sha256(strip)}
-    if out.suffix.lower() == ".json":
-        write_json(out, found.record)
-    else:
-        write_text(out, markdown(found.record))
+    with together():
+        if found.strip is not None and strip is not None:
+            write_picture(strip, found.strip)
+            found.record["neighbours"]["strip"] = {"path": strip.name, "sha256": sha256(content_of(strip))}
+        if out.suffix.lower() == ".json":
+            write_json(out, found.record)
+        else:
+            write_text(out, markdown(found.record))
     print(f"{out}{f'  {strip}' if found.strip is not None else ''}")
 
 

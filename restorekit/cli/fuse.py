@@ -55,14 +55,16 @@ def fuse(
     import sys
     import time
 
+    from restorekit.files.atomic import together
     from restorekit.files.datasets import container
     from restorekit.files.overwrite import separate
-    from restorekit.files.picture import sha256, write_json
+    from restorekit.files.picture import write_json
+    from restorekit.files.record import outputs
     from restorekit.fusion import inputs as files
     from restorekit.fusion.joint import solver_of
-    from restorekit.text import spec
+    from restorekit.text.names import files_of
 
-    opened = [container(optical), container(sar), *spec.files(solver, despeckle, prior)]
+    opened = [container(optical), container(sar), *files_of(solver, despeckle, prior)]
     separate(opened, [out, out.with_name(out.name + ".json")])
     chosen = solver_of(solver)
     pairing = pairing_of(align, trust_grid, bands, sar_band, domain, despeckle, looks, match, range_, seed, device)
@@ -81,9 +83,10 @@ def fuse(
     record = _record(optical, sar, chosen, pair, seed) | network | done | said
     pixels = files.stored(values, pair.optical)
     record["metrics"] = measured(pair, pixels[[n - 1 for n in pair.bands]])
-    warnings = files.write(out, pixels, pair.optical, _line({k: v for k, v in record.items() if k != "metrics"}))
-    record |= {"seconds": round(time.monotonic() - began, 2), "outputs": {str(out): sha256(out)}}
-    write_json(out.with_name(out.name + ".json"), record)
+    with together():
+        warnings = files.write(out, pixels, pair.optical, _line({k: v for k, v in record.items() if k != "metrics"}))
+        record |= {"seconds": round(time.monotonic() - began, 2), "outputs": outputs([out])}
+        write_json(out.with_name(out.name + ".json"), record)
     for note in dict.fromkeys([*pair.notes, *_spoken(said), *warnings]):
         print(f"restorekit: note: {note}", file=sys.stderr)
     print(
@@ -163,10 +166,10 @@ def _fused(chosen: Map | Diffusion, pair: Pair, denoise: Any, seed: int, device:
     import numpy as np
     import torch
 
-    from restorekit.cli.progress import bar
     from restorekit.fusion.selection import Sources
-    from restorekit.inference.driver import streams
+    from restorekit.inference.rng import streams
     from restorekit.priors.find import device_of
+    from restorekit.report.progress import bar
 
     place = device_of(device)
 
@@ -225,15 +228,10 @@ def measured(pair: Pair, bands: Any) -> dict[str, Any]:
 def _record(optical: Path, sar: Path, chosen: Map | Diffusion, pair: Pair, seed: int) -> dict[str, Any]:
     import dataclasses
 
-    import torch
-
-    import restorekit
-    from restorekit.files.datasets import fingerprint
+    from restorekit.files.record import head
 
     return {
-        "restorekit": restorekit.__version__, "torch": torch.__version__, "command": "fuse",
-        "input": {"optical": {"path": str(optical), "sha256": fingerprint(optical)},
-                  "sar": {"path": str(sar), "sha256": fingerprint(sar)}},
+        **head({"optical": optical, "sar": sar}, command="fuse"),
         "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": seed, **pair.record,
     }  # fmt: skip
 

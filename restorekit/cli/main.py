@@ -26,8 +26,10 @@ from restorekit.cli import (
     train,
     tune,
 )
-from restorekit.cli.wording import as_options
-from restorekit.errors import BadInput, Stopped, printable
+from restorekit.cli.wording import as_options, fault, one_line
+from restorekit.errors import BadInput, Stopped
+from restorekit.files.session import session
+from restorekit.notes import Notes
 from restorekit.scenes.process_memory import keep_freed_memory
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
@@ -49,10 +51,13 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Restore measured pictures with diffusion priors."""
+    notes = Notes(heard=lambda text: print(f"restorekit: note: {text}", file=sys.stderr))
+    context.with_resource(session(notes))
 
 
 for command in (restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize):
@@ -75,7 +80,7 @@ app.command()(cite.cite)
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"restorekit: {' '.join(printable(message).split())}", file=sys.stderr)
+    print(f"restorekit: {one_line(message)}", file=sys.stderr)
     return code
 
 
@@ -124,7 +129,7 @@ def run(arguments: list[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = _stopped(arguments)
     except Stopped as error:
-        code = _fail(str(error), error.code)
+        code = _fail(as_options(str(error), _options(arguments)), error.code)
     except BadInput as error:
         if "--debug" in arguments:
             raise
@@ -137,9 +142,14 @@ def run(arguments: list[str] | None = None) -> None:
         )
         code = _fail(f"{what.lstrip(': ')}; check the path, the disk and the memory (smaller --tile)", 1)
     except RuntimeError as error:  # torch has no class of its own for want of memory on a CPU
-        if "--debug" in arguments or not ("allocate memory" in str(error) or "out of memory" in str(error)):
+        if "--debug" in arguments:
             raise
-        code = _fail("out of memory; take a smaller picture, --batch or --tile", 1)
+        memory = "allocate memory" in str(error) or "out of memory" in str(error)
+        code = _fail("out of memory; take a smaller picture, --batch or --tile" if memory else fault(error), 1)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        code = _fail(fault(error), 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

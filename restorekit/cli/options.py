@@ -32,7 +32,8 @@ AssumedNoise = Annotated[
 SolverOpt = Annotated[
     str,
     typer.Option(
-        "--solver", help="A name of `restorekit solvers`, with settings, as diffpir:zeta=0.5; or file.py:Class."
+        "--solver",
+        help="A name of `restorekit solvers`, with settings, as diffpir:zeta=0.5; or file.py:Class, and that file is run as code.",
     ),
 ]
 PriorOpt = Annotated[

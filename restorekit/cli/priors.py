@@ -64,7 +64,7 @@ def verify(name: Name) -> None:
     import torch
 
     from restorekit.errors import BadInput
-    from restorekit.inference.problem import Latent
+    from restorekit.inference.denoiser import Latent
     from restorekit.priors.find import find, load_prior
 
     prior = load_prior(name)

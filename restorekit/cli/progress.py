@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from restorekit.inference import driver
-from restorekit.inference.problem import Denoiser, Latent, Problem, Restoration, Solver, Step
+from restorekit.inference.denoiser import Denoiser, Latent
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.solver import Solver, Step
 from restorekit.report.cards import STRIP
 from restorekit.report.pictures import shrunk
+from restorekit.report.progress import bar
 from restorekit.report.results import Moment
 
 
@@ -32,32 +33,6 @@ class Watch:
             self.wanted.pop()
         x0 = shrunk(self.shown(step.x0[:1].detach())[0].float().cpu().numpy(), STRIP)
         self.moments.append(Moment(done, float(step.sigma), x0))
-
-
-@contextmanager
-def bar(label: str, unit: str = "network calls") -> Iterator[Callable[[int, int], None]]:
-    """A line on stderr with what is done, of how much, and the time left; gone at the end. Call it with (done, total)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn(f"{{task.completed}}/{{task.total}} {unit}"))
-    columns += (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        line = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(line, completed=done, total=total)
-
-
-@contextmanager
-def phases() -> Iterator[Callable[[str, int, int], None]]:
-    """As `bar`, for work of several kinds, a line for each: call it with (what, done, total)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    columns += (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        lines: dict[str, TaskID] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in lines:
-                lines[what] = progress.add_task(what, total=total)
-            progress.update(lines[what], completed=done, total=total)
-
-        yield show
 
 
 def restore_with_bar(

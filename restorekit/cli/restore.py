@@ -35,7 +35,7 @@ from restorekit.cli.pages import readings
 def restore(
     source: In,
     target: Out,
-    op: Annotated[str, typer.Option(help="Forward model: denoise, inpaint:mask=FILE, blur:kernel=..., average:factor=4, decimate, grey, hadamard, phase, saturate, file.py:Class.")],
+    op: Annotated[str, typer.Option(help="Forward model: denoise, inpaint:mask=FILE, blur:kernel=..., average:factor=4, decimate, grey, hadamard, phase, saturate; or file.py:Class, and that file is run as code.")],
     noise: Noise = "auto",
     solver: SolverOpt = "auto",
     prior: PriorOpt = "natural",

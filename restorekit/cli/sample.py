@@ -36,26 +36,32 @@ def sample(
 
     restorekit sample natural --n 16 --steps 50 --out grid.png
     """
+    from contextlib import nullcontext
+
     from restorekit.cli.options import size as size_of
-    from restorekit.cli.progress import bar
+    from restorekit.files.lock import alone_with
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import check_writable
+    from restorekit.report.progress import bar
     from restorekit.tasks.sample import Sampling
-    from restorekit.text import spec
+    from restorekit.text.names import files_of
 
     made = Sampling(prior=prior, n=n, solver=solver, steps=steps, size=size_of(size), bands=bands, seed=seed, label=label,
                     guidance=guidance, eta=eta, relay=relay, batch=batch, device=device, precision=precision)  # fmt: skip
     names = [] if folder is None else [folder / name for name in _names(n, out)]
-    separate(spec.files(prior, solver), [out, out.with_name(out.name + ".json"), *names])
+    separate(files_of(prior, solver), [out, out.with_name(out.name + ".json"), *names])
     made.check()
     if made.off_size:
         print(f"restorekit: note: {made.off_size}", file=sys.stderr)
     check_writable(out, made.shape[0], False)
     if folder is not None:
         _usable(folder)
-    with bar(f"{n} samples") as show:
-        found = made(show)
-    _write(made, found, out, folder)
+    with nullcontext() if folder is None else alone_with(folder, "wait for it, or give another `folder`"):
+        if folder is not None:
+            _refuse_samples(folder, names)
+        with bar(f"{n} samples") as show:
+            found = made(show)
+        _write(made, found, out, folder)
 
 
 def _names(n: int, out: Path) -> list[str]:
@@ -71,13 +77,34 @@ def _usable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def _refuse_samples(folder: Path, names: list[Path]) -> None:
+    """BadInput where single samples would replace those of an earlier run."""
+    from restorekit.errors import BadInput
+
+    if there := [path.name for path in names if path.exists()]:
+        raise BadInput(
+            f"{folder} holds {there[0]} of an earlier run, which would be replaced; give another `folder`, or move it away"
+        )
+
+
 def _write(made: Sampling, found: Samples, out: Path, folder: Path | None) -> None:
+    from restorekit.files.atomic import together
+
+    with together():
+        _write_all(made, found, out, folder)
+    _, h, w = made.shape
+    low = f" and {found.settings['low_nfe']} of the low stage" if "low_nfe" in found.settings else ""
+    print(
+        f"{out}  ({made.n} samples of {made.loaded.spec.name}, {h}x{w}, {found.nfe} network calls each{low}, "
+        f"{found.seconds:.1f} s)"
+    )
+
+
+def _write_all(made: Sampling, found: Samples, out: Path, folder: Path | None) -> None:
     import sys
 
-    import torch
-
-    import restorekit
-    from restorekit.files.picture import sha256, write_json, write_picture
+    from restorekit.files.picture import write_json, write_picture
+    from restorekit.files.record import head, outputs
     from restorekit.report.mosaic import mosaic
     from restorekit.tasks.sample import displayed
 
@@ -89,22 +116,20 @@ def _write(made: Sampling, found: Samples, out: Path, folder: Path | None) -> No
         names = _names(len(pictures), out)
         for name, x in zip(names, pictures.numpy()):
             write_picture(folder / name, x)
-        others = sorted(p.name for p in folder.iterdir() if p.suffix == out.suffix.lower() and p.name not in names)
+        others = sorted(p.name for p in folder.iterdir() if _is_sample(p, out) and p.name not in names)
         if others:
             print(
                 f"restorekit: note: {folder} holds {len(others)} more, such as {others[0]}, of another run",
                 file=sys.stderr,
             )
     record = {
-        "restorekit": restorekit.__version__, "torch": torch.__version__,
-        "prior": {"name": prior.spec.name, "sha256": prior.sha256}, **found.settings, "nfe": found.nfe,
+        **head(), "prior": {"name": prior.spec.name, "sha256": prior.sha256}, **found.settings, "nfe": found.nfe,
         "seconds": round(found.seconds, 2), "device": str(made.place), "precision": prior.precision,
-        "outputs": {str(out): sha256(out)} | {str(folder / n): sha256(folder / n) for n in names if folder},
+        "outputs": outputs([out, *(folder / n for n in names if folder)]),
     }  # fmt: skip
     write_json(out.with_name(out.name + ".json"), record)
-    _, h, w = made.shape
-    low = f" and {found.settings['low_nfe']} of the low stage" if "low_nfe" in found.settings else ""
-    print(
-        f"{out}  ({made.n} samples of {prior.spec.name}, {h}x{w}, {found.nfe} network calls each{low}, "
-        f"{found.seconds:.1f} s)"
-    )
+
+
+def _is_sample(path: Path, out: Path) -> bool:
+    """Whether it looks like a single sample; not a file that is being written."""
+    return path.suffix == out.suffix.lower() and not path.name.startswith(".")

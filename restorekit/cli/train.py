@@ -30,7 +30,7 @@ def train(
 
     from restorekit.errors import BadInput, Stopped
     from restorekit.files.overwrite import inside, separate
-    from restorekit.text.spec import files
+    from restorekit.text.names import files_of
     from restorekit.training.config import MODELS, config_for
     from restorekit.training.loop import STATE, outputs
     from restorekit.training.loop import train as run
@@ -53,7 +53,7 @@ def train(
         if not equals:
             raise BadInput(f"--set {item!r} is not understood; use KEY=VALUE, as --set optim.steps=1000")
     made = config_for(model, config, settings)
-    opened = [*inside(*data), *files(*(file.name for file in named(made))), *([] if config is None else [config])]
+    opened = [*inside(*data), *files_of(*(file.name for file in named(made))), *([] if config is None else [config])]
     separate(opened, outputs(made, out))
     try:
         print(run(made, data, out, resume=resume, quiet=quiet))

@@ -37,12 +37,11 @@ def tune(
 
     from restorekit.bench import search as bench
     from restorekit.bench.images.image_cases import Task, clean_pictures
-    from restorekit.bench.journal import alone
+    from restorekit.files.lock import alone
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import write_text
     from restorekit.priors.find import device_of, load_prior, of_pictures
-    from restorekit.text.from_text import solver as solver_of
-    from restorekit.text.spec import files
+    from restorekit.text.names import files_of, solver_of
 
     if threads:
         torch.set_num_threads(threads)
@@ -55,7 +54,7 @@ def tune(
     if not tuning.ranges and len(levels) == 1:
         raise BadInput(f"{solver} has nothing to tune; give --search NAME=LO,HI or several --steps")
     tuning.candidates(8)  # settings that the solver does not take are refused before anything runs
-    separate([*inside(data), *files(op, solver, prior)], [out / "tune.csv", out / "tune.md"])
+    separate([*inside(data), *files_of(op, solver, prior)], [out / "tune.csv", out / "tune.md"])
     place = device_of(device)
     network = of_pictures(load_prior(prior, device=place, precision=precision))  # type: ignore[arg-type]
     task = Task.of(op if noise is None else f"{op}@{noise}")

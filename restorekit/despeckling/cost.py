@@ -15,7 +15,7 @@ from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
 from restorekit.priors.find import device_of
 from restorekit.scenes.execute import threads
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 
 @dataclass(frozen=True)

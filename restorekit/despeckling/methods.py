@@ -24,11 +24,11 @@ from restorekit.sar.filters import FILTERS
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.radiometry import Level
 from restorekit.scenes.field_noise import SceneRng
-from restorekit.text import spec
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.grammar import build, split
+from restorekit.text.names import solver_of
 
 MIDDLE = 0.35  # what the median of intensities becomes where they are taken for a picture
-# A name alone: with more weight on the data than for photographs (benchmarks/despeckle_tuning.py).
+# A name alone: with more weight on the data than for photographs (benchmarks/remote_sensing/despeckle_tuning.py).
 TUNED = {"hqs": ("hqs:first=0.3,lambda=0.07", 12)}
 WHOLE = 768  # up to this side the network sees a block at once, pixels; beyond, in windows
 
@@ -77,8 +77,8 @@ class Classical:
         return self._filter(1.0).halo
 
     def _filter(self, looks: float):  # type: ignore[no-untyped-def]
-        name, positional, named = spec.split(self.text)
-        return spec.build(FILTERS[name], name, positional, named, looks=looks)
+        name, positional, named = split(self.text)
+        return build(FILTERS[name], name, positional, named, looks=looks)
 
     def __call__(self, block: Block) -> NDArray[np.float64]:
         return self._filter(block.facts.looks)(block.intensity, block.signal)[None]
@@ -113,7 +113,7 @@ class Diffusion:
     device: str = "auto"
     precision: Precision = "auto"
     halo: int = 64
-    temper: float = 0.75  # benchmarks/despeckle_tuning.py
+    temper: float = 0.75  # benchmarks/remote_sensing/despeckle_tuning.py
     linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
@@ -190,13 +190,13 @@ def _picture(x: NDArray[np.generic], device: torch.device) -> Tensor:
 
 def method_of(text: str, diffusion: Diffusion) -> Classical | Diffusion:
     """A filter by name, or `diffusion` with the solver of that name. BadInput lists what is known."""
-    name, positional, named = spec.split(text)
+    name, positional, named = split(text)
     if name == "paper":
         return replace(
             diffusion, text="sar-dps:paper=true" + (f",{text.partition(':')[2]}" if ":" in text else ""), linear=True
         )
     if name in FILTERS:
-        spec.build(FILTERS[name], name, positional, named, looks=1.0)
+        build(FILTERS[name], name, positional, named, looks=1.0)
         return Classical(text)
     try:
         solver_of(text)

@@ -15,11 +15,12 @@ from restorekit.despeckling.block import Job
 from restorekit.despeckling.methods import Classical, Diffusion, method_of
 from restorekit.despeckling.survey import Band, Facts, band_of, survey
 from restorekit.errors import BadInput
+from restorekit.files.atomic import together
 from restorekit.files.bands import Window
-from restorekit.files.datasets import absolute, container, fingerprint
+from restorekit.files.datasets import absolute, container, source_digest
+from restorekit.files.digest import sha256
 from restorekit.files.geotiff import PROVENANCE
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import sha256
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import Scene, scene_of
 from restorekit.priors.find import find
@@ -30,7 +31,7 @@ from restorekit.scenes.block_store import Key, Store, opened
 from restorekit.scenes.execute import Executor, Serial
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.outputs import TIFF, Output, form_of, losses
-from restorekit.text import spec
+from restorekit.text.names import files_of
 
 SIDE = {Classical: 1024, Diffusion: 512}  # of the squares of the grid, pixels
 FADE = 32
@@ -166,7 +167,7 @@ class Plan:
         if isinstance(s.method, Diffusion):
             of_prior = {"prior": s.method.prior, "prior_sha256": sha256(find(s.method.prior))}
         return {
-            "restorekit": restorekit.__version__, "input": fingerprint(self.scene.path, self.scene.reading), "solver": s.text,
+            "restorekit": restorekit.__version__, "input": source_digest(self.scene.path, self.scene.reading), "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, Diffusion) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
             "decorrelate": s.decorrelate, "grain": s.grain and list(s.grain), "targets": None if s.targets is None else asdict(s.targets),
             "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
@@ -228,8 +229,9 @@ class Plan:
         # No date: the same work gives the same bytes.
         record = self.identity | {"targets_kept": {str(number): count for number, count in kept.items()}}
         tags = {PROVENANCE: json.dumps(record), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
-        for output in outputs:
-            output.write(self.scene, result, result.store.folder, tags)
+        with together():
+            for output in outputs:
+                output.write(self.scene, result, result.store.folder, tags)
 
 
 def _correlation(facts: Facts) -> dict[str, Any]:
@@ -260,7 +262,7 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
     if settings.decorrelate not in DECORRELATE:
         raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
     layers = [("mean", target)] + ([("std", beside(target, "std"))] if settings.draws > 1 else [])
-    separate([container(source), *spec.files(settings.solver, settings.prior)], [path for _, path in layers])
+    separate([container(source), *files_of(settings.solver, settings.prior)], [path for _, path in layers])
     for layer, path in layers:
         form_of(scene, path, layer, settings.keep_dtype)
     unknown = set(settings.bands or ()) - set(scene.bands)

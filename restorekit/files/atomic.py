@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from restorekit.errors import BadInput
+from restorekit.files.session import clear, placed, refuse_opened, replaced
+from restorekit.files.temporary import listed, name_beside
 
 
 def one_line(error: BaseException) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:160]
 
 
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Raise BadInput for a name that is not UTF-8: JSON records and pages could not hold it."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{os.fspath(path)!a}: the name is not UTF-8, and no record could hold it; rename it") from None
+
+
 def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise BadInput where a file cannot be put at `path`: no folder, a device, no permission, too long a name."""
+    """Raise BadInput where a file cannot be put at `path`: no folder, a device, no permission, a name that is too long or
+    not UTF-8, which no record could hold."""
+    check_name(path)
     target = os.path.realpath(path)
     folder, exists = os.path.dirname(target), os.path.exists(target)
     if os.path.isdir(target):
@@ -51,13 +62,21 @@ class Waiting:
 _waiting: ContextVar[Waiting | None] = ContextVar("waiting", default=None)
 
 
+def content_of(path: str | os.PathLike[str]) -> Path:
+    """Where the content of `path` is to be read, within `together` and without."""
+    return Path(path) if (waiting := _waiting.get()) is None else waiting.at(path)
+
+
 @contextmanager
 def together() -> Iterator[Waiting]:
     """What `atomic` writes inside takes its place at the end, in the order of writing; after an error none of it does.
 
-    A file whose hashes or names stand in another is written before that, so that who finds the last one finds them all.
-    A machine that fails between two renames leaves the first ones: a file system has no step for several of them. Within
-    another `together` files wait for the end of that one. Threads that are begun inside know nothing of it.
+    The last one written is the record of the set: it holds the hashes of the others, or is what they are found by. No
+    file system replaces several files in one step. So the old record goes before the first file takes its place, and the
+    new one comes last: where the run is killed in between there is no record, and a list of the set stays, by which the
+    next command that reads or writes one of them says so (`restorekit.files.session`).
+
+    Within another `together` files wait for the end of that one. Threads that are begun inside know nothing of it.
     """
     if (outer := _waiting.get()) is not None:
         yield outer
@@ -70,32 +89,45 @@ def together() -> Iterator[Waiting]:
     finally:
         _waiting.reset(token)
         for temporary in waiting.moves.values():
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of an empty file in the folder of `path`, for libraries that write to names.
+
+    It is synced and takes its place once written without an error, and vanishes otherwise. Raises BadInput where the disk
+    refuses, where what is written does not fit its format, and where `path` is an input. Inside `together` it waits.
+    """
+    target, waiting = _real(path), _waiting.get()
+    refuse_opened(path)
+    clear(target.parent)
+    temporary = name_beside(target, "tmp")
+    try:
+        with _said(path):
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            mode = os.stat(temporary).st_mode  # what the umask leaves; some libraries close their files to others
+            yield temporary
+            os.chmod(temporary, mode)
+            _sync(temporary)
+            if waiting is None:
+                refuse_opened(path)
+                _place(temporary, target)
+                _sync_folder(target.parent)
+        if waiting is not None:
+            if (before := waiting.moves.pop(target, None)) is not None:
+                _remove(before)
+            waiting.moves[target] = temporary
+    finally:
+        if waiting is None or waiting.moves.get(target) != temporary:
+            _remove(temporary)
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A new file in the folder of `path` that takes its place once written without an error, and vanishes otherwise.
-
-    Raises BadInput where the disk refuses, or what is written does not fit its format. Inside `together` it waits.
-    """
-    target, waiting = _real(path), _waiting.get()
-    temporary = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.tmp{target.suffix}")
-    try:
-        with _said(path):
-            with open(temporary, "x+b") as handle:
-                yield handle
-                handle.flush()
-                os.fsync(handle.fileno())
-            if waiting is None:
-                _place(temporary, target)
-        if waiting is not None:
-            if (before := waiting.moves.pop(target, None)) is not None:
-                before.unlink(missing_ok=True)
-            waiting.moves[target] = temporary
-    finally:
-        if waiting is None or waiting.moves.get(target) != temporary:
-            temporary.unlink(missing_ok=True)
+    """As `replacing`, an open file to write to."""
+    with replacing(path) as temporary, open(temporary, "w+b") as handle:
+        yield handle
 
 
 def _real(path: str | os.PathLike[str]) -> Path:
@@ -104,27 +136,64 @@ def _real(path: str | os.PathLike[str]) -> Path:
 
 def _place_all(moves: dict[Path, Path]) -> None:
     """Each to its place, or none: what was there is kept beside until all have theirs."""
-    kept: dict[Path, Path | None] = {}  # of files that have their place: what was there before
-    spare: list[Path] = []
+    if not moves:
+        return
+    *_, record = targets = list(moves)
+    folders = list(dict.fromkeys(target.parent for target in targets))
+    lists: list[Path] = []
+    spare: dict[Path, Path] = {}  # of what was there before, its second name
+    placing: list[Path] = []
+    whole = False
     try:
+        for target in targets:
+            refuse_opened(target)
+            with _said(target):
+                if target.exists():
+                    spare[target] = _second_name(target)
+        if len(targets) > 1:
+            with _said(record):
+                for folder in folders:
+                    lists.append(name_beside(folder / record.name, "set"))
+                    _write_list(lists[-1], targets)
+                placing.append(record)
+                _remove(record)
+                for folder in folders:
+                    _sync_folder(folder)
         for target, temporary in moves.items():
             with _said(target):
-                old = _second_name(target) if target.exists() else None
-                spare += [] if old is None else [old]
+                placing.append(target)
+                if target == record:
+                    for folder in folders:
+                        _sync_folder(folder)
                 _place(temporary, target)
-                kept[target] = old
+        for folder in folders:
+            _sync_folder(folder)
+        replaced(targets)
+        whole = True
     except BaseException:
-        for target, old in kept.items():
-            target.unlink(missing_ok=True) if old is None else os.replace(old, target)
+        for target in dict.fromkeys(placing):
+            if target in spare:
+                os.replace(spare[target], target)
+            elif not moves[target].exists():  # it has its place, which was empty
+                _remove(target)
+        whole = True
         raise
     finally:
-        for old in spare:
-            old.unlink(missing_ok=True)
+        if whole:  # else the next command says that they do not belong together
+            for each in (*spare.values(), *lists):
+                _remove(each)
+
+
+def _write_list(path: Path, targets: list[Path]) -> None:
+    with open(path, "xb") as handle:
+        handle.write(listed(targets))
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def _second_name(target: Path) -> Path:
     """Another name of a file, so that there is one at every moment; a copy where the file system has no links."""
-    old = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.old{target.suffix}")
+    old = name_beside(target, "old")
     try:
         os.link(target, old)
     except OSError:
@@ -136,6 +205,30 @@ def _place(temporary: Path, target: Path) -> None:
     if target.exists():
         shutil.copymode(target, temporary)
     os.replace(temporary, target)
+    placed(target)
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "r+b") as handle:
+        os.fsync(handle.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk; systems that cannot are left to do it when they do."""
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        with suppress(OSError):
+            os.fsync(number)
+    finally:
+        os.close(number)
 
 
 @contextmanager
@@ -144,5 +237,13 @@ def _said(path: Path) -> Iterator[None]:
         yield
     except BadInput:
         raise
-    except (OSError, ValueError, OverflowError, struct.error) as error:
-        raise BadInput(f"{path}: not written ({one_line(error)}); mend that or choose another place") from error
+    except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)).parent != _real(path).parent:
+            raise  # of a file that is read meanwhile
+        raise BadInput(_refused(path, error)) from error
+    except (ValueError, OverflowError, struct.error) as error:
+        raise BadInput(_refused(path, error)) from error
+
+
+def _refused(path: Path, error: Exception) -> str:
+    return f"{path}: not written ({one_line(error)}); mend that or choose another place"

@@ -25,6 +25,8 @@ from restorekit.files.atomic import one_line
 from restorekit.files.datasets import dataset_named
 from restorekit.files.quiet import gdal_unheard, quiet, unheard
 from restorekit.files.reading import PLAINLY, Reading
+from restorekit.files.session import opened as report_opened
+from restorekit.files.session import opened_result
 from restorekit.files.tiff import tiff_orientation
 
 PICTURES = (
@@ -80,6 +82,8 @@ def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
             said = unreadable(path, error) if there or named.web else _no_dataset(path, named.file, error)
             raise BadInput((there and formats.refusal(there)) or said) from None
         with dataset:
+            opened_result(named.file)
+            report_opened(*dataset.files)  # masks, overviews and the like beside it
             yield dataset
 
 

@@ -216,7 +216,7 @@ def sources(path: Path, reading: Reading = PLAINLY) -> dict[str, str]:
     return {f: _digest(lambda f=f: open(f, "rb")) for f in kept}
 
 
-def fingerprint(path: Path, reading: Reading = PLAINLY) -> str:
+def source_digest(path: Path, reading: Reading = PLAINLY) -> str:
     """64 hex digits that change where anything does that is read of a picture or scene, and not where its name does.
 
     Of a file that is read alone it is its SHA-256.

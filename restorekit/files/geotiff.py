@@ -5,7 +5,6 @@ GeoTIFF, renamed into place. What is interrupted leaves the target as it was.
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from restorekit.files.atomic import replacing
 from restorekit.files.bands import Raster, Window, import_rasterio
 
 BLOCK = 512  # side of the tiles of a file whose source has none, pixels
@@ -90,8 +90,7 @@ def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = Tru
     rasterio = import_rasterio()
     from rasterio.shutil import copy
 
-    temporary = target.with_name(f".{target.name}.tmp.tif")
-    try:
+    with replacing(target) as temporary:
         with rasterio.Env(GDAL_CACHEMAX=CACHE):
             copy(
                 work, temporary, driver="COG", COPY_SRC_MDD="YES", COMPRESS="DEFLATE", BLOCKSIZE=side, BIGTIFF="IF_SAFER",
@@ -102,9 +101,6 @@ def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = Tru
             marked = any(NO_NAMESPACE in d.tag_namespaces(i) for i in d.indexes)
         if marked:
             _without_namespace(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     work.unlink(missing_ok=True)
 
 

@@ -14,6 +14,7 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import one_line
 from restorekit.files.formats import CONVERTED, FORMATS, KNOWN, READ_ONLY
 from restorekit.files.reading import Reading
+from restorekit.files.session import opened
 from restorekit.files.stored import PathLike, check_source, stored_values
 
 ARCHIVES = (".npz", ".mat")
@@ -35,6 +36,7 @@ def read_kernel(path: PathLike) -> np.ndarray:
     suffix = source.suffix.lower()
     if suffix in (*ARCHIVES, ".csv", ".txt"):
         check_source(source)
+        opened(source)
         try:
             kernel = _archived(source, key) if suffix in ARCHIVES else _table(source)
         except BadInput:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from restorekit.errors import BadInput
+from restorekit.files import session
+from restorekit.files.atomic import check_name
+from restorekit.files.session import is_the_input, number_of
 
 
 def separate(opened: Iterable[Path], written: Sequence[Path]) -> None:
-    """BadInput where a file of `written` is one of `opened`, or two of `written` are one file; nothing is touched.
+    """Raise BadInput where a file of `written` is one of `opened`, or two of `written` are one file; nothing is touched.
 
-    Links, relative paths and names in another case are the same file where the file system says so.
+    Links, relative paths and names in another case are the same file where the file system says so. `opened` are reported
+    to the session of the command, which keeps them from being written over however a name comes about later.
     """
     targets: dict[object, Path] = {}
     for target in written:
+        check_name(target)
         for key in _keys(target):
             if (other := targets.setdefault(key, target)) is not target:
                 raise BadInput(f"{target} would replace {other}, which is written too; give one of them another name")
     for source in opened:
-        if (target := targets.get(_file(source))) is not None:
-            more = "" if target == source else f" (opened as {source})"
-            raise BadInput(f"{target} is the input itself{more}; give OUT another name")
+        if (target := targets.get(number_of(source))) is not None:
+            raise BadInput(is_the_input(target, source))
+        session.opened(source)
 
 
 def inside(*places: Path) -> list[Path]:
@@ -33,13 +39,17 @@ def inside(*places: Path) -> list[Path]:
 
 def _keys(path: Path) -> set[object]:
     """What two names of one file have in common: its place, and its number where it is there already."""
-    return {os.path.normcase(os.path.realpath(path)), _file(path)} - {None}
+    place = os.path.realpath(path)
+    if _folds(os.path.dirname(place)):
+        place = unicodedata.normalize("NFC", place).casefold()
+    return {place, number_of(path)} - {None}
 
 
-def _file(path: Path) -> object:
-    """The number of an existing file on its device, None where there is none."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):  # it is not there, or the name is none that could be
-        return None
-    return found.st_dev, found.st_ino
+def _folds(folder: str) -> bool:
+    """Whether names in another case are the same there, as on most disks of macOS and Windows, and on some shares.
+
+    Asked by the name of the folder itself, so that nothing has to be written.
+    """
+    head, name = os.path.split(folder)
+    other = os.path.join(head, name.swapcase())
+    return other != folder and (number := number_of(folder)) is not None and number_of(other) == number

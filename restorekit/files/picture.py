@@ -9,7 +9,6 @@ stored, with the tag, and upright in formats that have none; so what lies on eac
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -22,12 +21,13 @@ import numpy as np
 from restorekit.errors import BadInput
 from restorekit.files import encode
 from restorekit.files.atomic import atomic, check_target
+from restorekit.files.digest import sha256  # noqa: F401 (found here by others)
 from restorekit.files.dtype import alpha_as, from_unit
 from restorekit.files.formats import FORMATS, ORIENTED, written_kind
 from restorekit.files.nodata import Empty, empty_at, filled, hidden, nodata_of, parts_of, place_of, resized
 from restorekit.files.orientation import as_stored, turned
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.stored import PathLike, check_source, stored_values
+from restorekit.files.stored import PathLike, stored_values
 
 # Data types a format can hold, and where a source of another type goes; NPY holds every real type.
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -194,16 +194,6 @@ def write_json(path: PathLike, obj: Any) -> None:
 def json_text(obj: Any) -> str:
     """Strict JSON; numpy values become plain ones, NaN and infinity the strings that float() reads."""
     return json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def sha256(path: PathLike) -> str:
-    """SHA-256 of a file's content, 64 hex digits."""
-    check_source(Path(path), empty=True)
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _plain(obj: Any) -> Any:

@@ -17,6 +17,7 @@ from restorekit.files.bands import Raster, Window, describe, opened
 from restorekit.files.datasets import is_dataset
 from restorekit.files.formats import PICTURES, PLAIN
 from restorekit.files.reading import PLAINLY, Reading, npy_layout
+from restorekit.files.session import opened_result
 from restorekit.files.stored import check_source, read_values
 
 
@@ -95,6 +96,7 @@ def pixels_of(path: Path, reading: Reading = PLAINLY) -> NDArray[Any]:
     """(C, H, W) of an NPY file, mapped, or of a picture."""
     if path.suffix.lower() in PICTURES:
         return read_values(path)[0]
+    opened_result(path)
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:

@@ -12,10 +12,12 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.files import decode
+from restorekit.files.atomic import check_name
 from restorekit.files.formats import check_content, damage, kind_of
 from restorekit.files.nodata import hidden, nodata_of
 from restorekit.files.orientation import as_shown, turned
 from restorekit.files.reading import PLAINLY, Reading
+from restorekit.files.session import opened_result
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -27,6 +29,7 @@ def read_values(path: PathLike, reading: Reading = PLAINLY) -> tuple[np.ndarray,
 
 
 def check_source(path: Path, empty: bool = False) -> None:
+    check_name(path)
     if os.path.isdir(path):
         raise BadInput(f"{path}: this is a folder; give a file")
     if not os.path.exists(path):
@@ -43,6 +46,7 @@ def stored_values(path: Path, holes: bool = False, reading: Reading = PLAINLY) -
     Raises BadInput for what is missing, of another kind, damaged or complex, and, without `holes`, for NaN and infinity.
     """
     check_source(path)
+    opened_result(path)
     kind = kind_of(path)
     check_content(path, kind)
     try:

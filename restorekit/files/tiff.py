@@ -21,6 +21,7 @@ from restorekit.files.formats import converter, damage
 from restorekit.files.png16 import dpi
 from restorekit.files.quiet import quiet, unheard
 from restorekit.files.reading import check_packed, check_size
+from restorekit.files.session import opened as report_opened
 
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 _DNG_VERSION = 50706
@@ -169,6 +170,9 @@ def _decoded(page: Any, path: Path, data: bytes | None, info: dict[str, Any], ph
         except Exception as error:
             if not _lacking(error):
                 raise
+    elif page.compression == 1 and page.subsampling == (1, 1) and page.dtype == np.uint8 and page.samplesperpixel == 3:
+        return _rgb_of_ycbcr(np.moveaxis(page.asarray(), page.axes.index("S"), 0)), None, info
+    # Pillow before version 13 fails at YCbCr that is not compressed.
     if page.dtype in (np.uint8, np.bool_) and "bits" not in info and page.index == 0:
         # Whatever a decoder raises: GDAL knows more of them.
         with suppress(OSError, ValueError, RuntimeError, KeyError, TypeError, IndexError, struct.error, SyntaxError):
@@ -180,6 +184,14 @@ def _decoded(page: Any, path: Path, data: bytes | None, info: dict[str, Any], ph
     array = {"HW": planes[0], "CHW": planes}.get(info["layout"], np.moveaxis(planes, 0, -1))
     # GDAL makes RGB of YCbCr
     return (*_tiff_planes(page, array, info, "RGB" if photometric == "YCBCR" else photometric), info)
+
+
+def _rgb_of_ycbcr(planes: np.ndarray) -> np.ndarray:
+    """Return planes (3, H, W) of YCbCr in 8 bits as RGB, converted as Pillow does for JPEG."""
+    from PIL import Image
+
+    merged = Image.merge("YCbCr", [Image.fromarray(np.ascontiguousarray(plane)) for plane in planes])
+    return np.moveaxis(np.asarray(merged.convert("RGB")), -1, 0)
 
 
 def _by_gdal(page: Any, path: Path, data: bytes | None) -> np.ndarray:
@@ -235,6 +247,7 @@ def sidecar(path: Path, size: tuple[int, ...], own: np.ndarray | None) -> dict[s
     beside = path.with_name(path.name + ".msk")
     if not beside.is_file():
         return {}
+    report_opened(beside)
     try:
         values, _, _ = load(beside, "TIFF")
     except Exception as error:

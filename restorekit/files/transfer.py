@@ -25,7 +25,7 @@ from restorekit.inference.problem import Problem
 
 Array = NDArray[np.floating[Any]]
 # Operators that auto takes to act on light. A mean over a block hardly differs from that of the values of the file, and the prior,
-# which knows pictures as they are coded, is worth more (benchmarks/linear_light.py); of others nothing is known.
+# which knows pictures as they are coded, is worth more (benchmarks/restoration/linear_light.py); of others nothing is known.
 MIXING = ("blur", "decimate")
 NOT_TOLD = 1.0  # standard deviation of a value at white, which may stand for any amount of light above
 _ALIKE = 12  # codes of 255 by which a profile may differ from sRGB: Adobe RGB and Display P3 do by less

@@ -17,6 +17,7 @@ from restorekit.files.datasets import is_dataset
 from restorekit.files.formats import PLAIN, RASTERS
 from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
 from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
+from restorekit.files.temporary import name_beside
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def write(target: Path, pixels: NDArray[Any], like: Bands, provenance: str) -> l
     raster = like.raster
     if raster is None or target.suffix.lower() not in RASTERS:
         return _write_picture(target, pixels, like)
-    work = target.with_name(f".{target.name}.work.tif")
+    work = name_beside(target.with_suffix(".tif"), "tmp")
     try:
         with writing(work, raster, dtype=like.dtype, nodata=raster.nodata) as writer:
             for band, x in enumerate(pixels, 1):

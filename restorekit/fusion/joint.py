@@ -17,9 +17,10 @@ from torch import Tensor
 from restorekit.errors import BadInput
 from restorekit.fusion.baselines import pyramid
 from restorekit.fusion.selection import Iterate, Selection, Sources
-from restorekit.inference.problem import Denoiser, Rng
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform
-from restorekit.text.spec import build, split
+from restorekit.text.grammar import build, split
 
 
 class Fused(NamedTuple):

@@ -1,4 +1,4 @@
-"""The one driver of every solver: seeds, progress, counting of network calls, a stop at the first NaN."""
+"""The one loop around every solver: seeds, batches, progress, counting of network calls, a stop at the first NaN."""
 
 from __future__ import annotations
 
@@ -6,129 +6,24 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit.errors import BadInput, Unsupported
-from restorekit.inference.likelihood import Likelihood
-from restorekit.inference.problem import Denoiser, Latent, Problem, Restoration, Rng, Solver, Step
-from restorekit.inference.schedule import below
+from restorekit.errors import BadInput
+from restorekit.inference.checks import Counted, check_shape, check_values, checked, started
+from restorekit.inference.denoiser import Denoiser, Latent
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.rng import JoinedRng, Rng, Streams, streams
+from restorekit.inference.solver import Solver, Step
 from restorekit.inference.units import Units, denoiser_in, problem_in, units_of
 from restorekit.operators.latent import Decoded
 
 Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the step)
-Streams = Callable[[int, int, int], Rng]  # (seed, first sample, count) -> their random streams
-
-
-def streams(seed: int, first: int, count: int) -> Rng:
-    """The random streams of samples first .. first + count - 1: functions of (seed, number) alone."""
-    states = [np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0] for i in range(first, first + count)]
-    return Rng([int(s >> np.uint64(1)) for s in states])
-
-
-def other_stage(seed: int) -> int:
-    """Of a second run that leads up to the one with `seed`, whose noise must not be the same numbers again."""
-    return int(np.random.SeedSequence([seed, 2**32 - 1, 0]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-class Counted:
-    """A denoiser that counts its calls and the vector-Jacobian products through it."""
-
-    def __init__(self, denoise: Denoiser):
-        self.denoise, self.calls, self.vjps = denoise, 0, 0
-
-    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        self.calls += 1
-        x0 = self.denoise(x, sigma)
-        if x0.requires_grad:
-            x0.register_hook(self._product)
-        return x0
-
-    def _product(self, gradient: Tensor) -> None:
-        self.vjps += 1
-
-
-def checked(denoise: Denoiser, solver: str) -> Denoiser:
-    """The same denoiser, refused in one line where it gives something else than a picture like x, or no graph for a gradient."""
-
-    def call(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        try:
-            x0 = denoise(x, sigma)
-        except RuntimeError as error:
-            if "dtype" not in str(error) and "type" not in str(error).split():
-                raise
-            why = str(error).splitlines()[0]
-            raise BadInput(f"the denoiser does not take {x.dtype} ({why}); give y in its dtype, or cast it") from error
-        if not isinstance(x0, Tensor) or x0.shape != x.shape or x0.dtype != x.dtype:
-            given = f"{x0.dtype} {tuple(x0.shape)}" if isinstance(x0, Tensor) else type(x0).__name__
-            raise BadInput(f"the denoiser gives {given} for {x.dtype} {tuple(x.shape)}; it must give a picture like x")
-        if torch.is_grad_enabled() and x.requires_grad and not x0.requires_grad:
-            raise Unsupported(
-                f"{solver} needs the gradient of the denoiser, which gives none (no_grad, detach or numpy inside); mend it, "
-                "or use `--solver diffpir` or pnpdm"
-            )
-        return x0
-
-    return call
-
-
-def _check_shape(problem: Problem) -> None:
-    """Refuse a measurement that the operator does not give: broadcasting would hide it, as promotion would a dtype."""
-    y, operator = problem.y, problem.operator
-    name, cast = type(operator).__name__, f"operator.to({y.dtype}), or y in its dtype"
-    try:
-        given = operator(y.new_zeros((1, *operator.image_shape)))
-    except RuntimeError as error:
-        if "dtype" not in str(error) and "type" not in str(error).split():
-            raise
-        raise BadInput(f"{name} does not take {y.dtype} ({str(error).splitlines()[0]}); take {cast}") from error
-    if tuple(y.shape) != tuple(given.shape):
-        raise BadInput(f"y is {tuple(y.shape)}, {name} gives {tuple(given.shape)}; reshape y or mend image_shape")
-    if given.dtype != y.dtype:
-        raise BadInput(f"y is {y.dtype}, {name} gives {given.dtype} of such pictures; take {cast}")
-
-
-def _check_values(problem: Problem) -> None:
-    """Refuse what is no number, and a law of one's own that does not give a number for each value."""
-    y, law = problem.y, problem.likelihood
-    if bad := int((~torch.isfinite(y)).sum()):
-        raise BadInput(
-            f"y holds NaN or infinity, {bad} of {y.numel()} values; fill them, or mask them: Problem(mask=...)"
-        )
-    with torch.enable_grad():
-        mean = y.detach().clone().requires_grad_(True)
-        terms: dict[str, Any] = {"unit_nll": law.unit_nll(y.detach(), mean)}
-    with suppress(Unsupported):
-        terms["information"] = law.information(y)
-    for name, found in terms.items():
-        if not isinstance(found, Tensor) or found.shape != y.shape or found.dtype != y.dtype:
-            given = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-            raise BadInput(
-                f"{name} of {law.title} gives {given} for {y.dtype} {tuple(y.shape)}; it must give a number for each value of y"
-            )
-    if not terms["unit_nll"].requires_grad and type(law).gradient is Likelihood.gradient:
-        raise BadInput(f"unit_nll of {law.title} has no gradient (detach or numpy inside); write it in torch")
-
-
-def _started(levels: Sequence[float], start: float, problem: Problem) -> list[float]:
-    """The levels from `start` on. Refused below the noise of the measurement, where some solvers have done with it."""
-    least = max(problem.picture_noise(), levels[-2])
-    if least >= levels[0]:
-        raise BadInput(
-            f"start={start:g}: the solver begins at {levels[0]:.3g}, the noise of the measurement; leave start out, or take a "
-            "sampler such as mmps"
-        )
-    if not least < start <= levels[0]:  # False for NaN too
-        raise BadInput(
-            f"start={start:g} must lie between {least:.3g}, the noise of the measurement or the last level of the solver, and "
-            f"its first, {levels[0]:.3g}"
-        )
-    return below(levels, start)
 
 
 def in_latents(problem: Problem, prior: Latent) -> Problem:
@@ -159,29 +54,166 @@ def decoded(prior: Latent, z: Tensor, height: int, width: int) -> Tensor:
     return torch.cat([prior.decode(one)[..., :height, :width] for one in z.split(1)])
 
 
-def _restore_latent(
-    problem: Problem, prior: Latent, solver: Solver, batch: int | None, begin: Tensor | None, **rest: Any
-) -> Restoration:
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What a run is asked for, beside problem, prior and solver; one seed for each measurement."""
+
+    seeds: Sequence[int]
+    samples: int
+    steps: int | None
+    sigmas: Sequence[float] | None
+    batch: int | None
+    progress: Progress | None
+    begin: Tensor | None  # (measurements times samples, C, H, W), the samples of one measurement together
+    start: float | None
+    rng: Streams
+    record: bool
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise BadInput(f"steps={self.steps}: at least one noise level is needed")
+        if self.batch is not None and self.batch < 1:
+            raise BadInput(f"batch={self.batch}: at least one sample at a time")
+        if self.samples < 1:
+            raise BadInput(f"samples={self.samples}: at least one")
+
+    @property
+    def count(self) -> int:
+        """Pictures in all."""
+        return len(self.seeds) * self.samples
+
+    def drawn(self, first: int, count: int) -> Rng:
+        """The random streams of pictures first .. first + count - 1."""
+        parts: list[Rng] = []
+        while count > 0:
+            which, sample = divmod(first, self.samples)
+            here = min(count, self.samples - sample)
+            parts.append(self.rng(self.seeds[which], sample, here))
+            first, count = first + here, count - here
+        return parts[0] if len(parts) == 1 else JoinedRng(parts)
+
+    def measured(self, y: Tensor, first: int, count: int) -> Tensor:
+        """The measurements that belong to these pictures."""
+        if len(y) == 1:
+            return y.expand(count, *y.shape[1:])
+        return y[torch.arange(first, first + count, device=y.device) // self.samples]
+
+
+def _check_kinds(denoise: object, solver: object) -> None:
+    if not isinstance(solver, Solver):
+        what = f"the class {solver.__name__}" if isinstance(solver, type) else f"a {type(solver).__name__}"
+        raise BadInput(f"solver is {what}; make one, such as DiffPIR()")
+    if not callable(denoise) and not isinstance(denoise, Latent):
+        raise BadInput(f"the denoiser is a {type(denoise).__name__}; give a prior, such as load_prior({denoise!r})")
+
+
+def _check_begin(problem: Problem, begin: object, count: int) -> None:
+    if begin is not None and not isinstance(begin, Tensor):
+        raise BadInput(f"begin is a {type(begin).__name__}; make it a tensor: torch.as_tensor(begin)")
+    if begin is not None and tuple(begin.shape) != (count, *problem.operator.image_shape):
+        raise BadInput(f"begin is {tuple(begin.shape)}, expected {(count, *problem.operator.image_shape)}")
+
+
+def _restored_latent(problem: Problem, prior: Latent, solver: Solver, run: _Run) -> list[Restoration]:
     bands, height, width = problem.operator.image_shape
-    prior, batch = prior.for_bands(bands), batch or max(1, 2**20 // (height * width))
+    prior, batch = prior.for_bands(bands), run.batch or max(1, 2**20 // (height * width))
     with torch.no_grad():
-        begin = None if begin is None else prior.encode(begin.to(problem.y))
-    found = restore(in_latents(problem, prior), prior.denoise, solver, batch=batch, begin=begin, **rest)
-    began = time.perf_counter()
-    samples = decoded(prior, found.samples, height, width)
-    return replace(found, samples=samples, seconds=found.seconds + time.perf_counter() - began)
+        begin = None if run.begin is None else prior.encode(run.begin.to(problem.y))
+    found = _restored(in_latents(problem, prior), prior.denoise, solver, replace(run, batch=batch, begin=begin))
+    pictures = []
+    for one in found:
+        began = time.perf_counter()
+        samples = decoded(prior, one.samples, height, width)
+        pictures.append(replace(one, samples=samples, seconds=one.seconds + time.perf_counter() - began))
+    return pictures
 
 
-def _restore_in(
-    units: Units, problem: Problem, denoise: Denoiser, solver: Solver, begin: Tensor | None, progress: Progress | None,
-    **rest: Any,
-) -> Restoration:  # fmt: skip
-    found = restore(
-        problem_in(units, problem), denoiser_in(units, denoise), solver, begin=None if begin is None else units.of(begin),
-        progress=progress and (lambda done, total, step: progress(done, total, units.step(step))), **rest,
+def _restored_in(units: Units, problem: Problem, denoise: Denoiser, solver: Solver, run: _Run) -> list[Restoration]:
+    told = run.progress
+    inside = replace(
+        run, begin=None if run.begin is None else units.of(run.begin),
+        progress=told and (lambda done, total, step: told(done, total, units.step(step))),
     )  # fmt: skip
-    return replace(
-        found, samples=units.back(found.samples), settings=found.settings | {"units": dataclasses.asdict(units)}
+    return [
+        replace(
+            one, samples=units.back(one.samples), settings=one.settings | {"units": dataclasses.asdict(units)},
+            trajectory=tuple(units.step(step) for step in one.trajectory),
+        )
+        for one in _restored(problem_in(units, problem), denoiser_in(units, denoise), solver, inside)
+    ]  # fmt: skip
+
+
+def _restored(problem: Problem, denoise: Denoiser | Latent, solver: Solver, run: _Run) -> list[Restoration]:
+    """A restoration for each measurement. More than one have to be alike in all but y."""
+    if run.samples > 1 and not solver.samples:
+        name = type(solver).__name__
+        raise BadInput(
+            f"{name} is an optimiser: one answer, no samples; leave out `samples` or take a sampler such as mmps"
+        )
+    check_shape(problem)
+    check_values(problem)
+    _check_begin(problem, run.begin, run.count)
+    if isinstance(denoise, Latent):
+        return _restored_latent(problem, denoise, solver, run)
+    units = units_of(denoise)
+    if units is not None:
+        return _restored_in(units, problem, denoise, solver, run)
+    solver.check(problem)
+    if run.samples > 1:
+        solver.check_draws(problem)
+    levels = list(run.sigmas) if run.sigmas is not None else solver.schedule(problem, run.steps)
+    falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too
+    if len(levels) < 2 or levels[-1] != 0 or not falls or math.isinf(levels[0]):
+        raise BadInput(f"sigmas must fall strictly and end in 0, got {levels[:3]} ... {levels[-2:]}")
+    if run.start is not None:
+        levels = started(levels, run.start, problem)
+    pixels = math.prod(problem.operator.image_shape[1:])
+    batch = run.batch or max(1, 2**20 // pixels)
+    counted, began = Counted(checked(denoise, type(solver).__name__)), time.perf_counter()
+    parts = -(-run.count // batch)
+    total = solver.calls(levels) * parts
+    done: list[Tensor] = []
+    seen: list[list[Step]] = []
+    for first in range(0, run.count, batch):
+        count = min(batch, run.count - first)
+        part, drawn = replace(problem, y=run.measured(problem.y, first, count)), run.drawn(first, count)
+        at = () if run.begin is None else (run.begin[first : first + count].to(part.y),)
+        x = solver.start(part, levels[0], drawn, *at)
+        seen.append([])
+        for step in solver(part, counted, levels, x, drawn):
+            x = step.x
+            if not math.isfinite(float(x.sum())):  # one pass; infinities of both signs sum to NaN
+                hint = "lower its step or scale, or take more steps"
+                raise BadInput(f"{type(solver).__name__} diverged at sigma {step.sigma:.3g} (not a number); {hint}")
+            if run.record:
+                seen[-1].append(_kept(step))
+            if run.progress is not None:
+                run.progress(counted.calls, total, step)
+        done.append(x)
+    seconds, nfe = (time.perf_counter() - began) / len(run.seeds), counted.calls // parts
+    made: dict[str, Any] = {"solver": type(solver).__name__, **solver.settings()}
+    made |= {"sigmas": levels, "samples": run.samples}
+    return [
+        Restoration(own, nfe, seconds, made | {"seed": seed}, trajectory=_trajectory(seen, batch, at, run.samples))
+        for own, seed, at in zip(torch.cat(done).split(run.samples), run.seeds, range(0, run.count, run.samples))
+    ]
+
+
+def _kept(step: Step) -> Step:
+    """A copy on the CPU, which no later step writes to."""
+    x, x0 = (v.detach().to("cpu", copy=True) for v in (step.x, step.x0))
+    return Step(x, x0, float(step.sigma))
+
+
+def _trajectory(seen: list[list[Step]], batch: int, first: int, count: int) -> tuple[Step, ...]:
+    """The steps of pictures first .. first + count - 1, of those of batches of `batch` pictures each."""
+    parts: list[list[Step]] = []
+    for i in range(first // batch, (first + count - 1) // batch + 1):
+        low, high = max(first - i * batch, 0), min(first + count - i * batch, batch)
+        parts.append([Step(step.x[low:high], step.x0[low:high], step.sigma) for step in seen[i]])
+    return tuple(
+        Step(torch.cat([s.x for s in steps]), torch.cat([s.x0 for s in steps]), steps[0].sigma)
+        for steps in zip(*parts, strict=True)
     )
 
 
@@ -199,87 +231,64 @@ def restore(
     begin: Tensor | None = None,
     start: float | None = None,
     rng: Streams | None = None,
+    record: bool = False,
 ) -> Restoration:
-    """Restore one measurement, `problem.y` of shape (1, ...).
+    """Restore one measurement and return a `Restoration`; `tasks.solve.restore`, the public one, documents the arguments.
 
-    steps: noise levels of the solver's own schedule; or give `sigmas`, falling and ending in 0. samples: independent
-    draws (optimisers give one). batch: draws at a time (default: as many as fit 2^20 pixels); it changes memory, not
-    the result. With a prior of latents the solver works on latents, of which A(decode(z)) was measured, so that it has to
-    be one that takes operators that are not linear: the steps that `progress` sees are latents, the samples are pictures.
-    begin: a picture per sample (samples, C, H, W) to start from at the first level, instead of the solver's own estimate.
-    start: the noise level to begin at, instead of the first of the schedule, whose levels above it are left out, for any solver
-    (Chung, Sim, Ye, "Come-Closer-Diffuse-Faster", CVPR 2022): the picture to start from, noised so far. The lower,
-    the fewer calls are made, and the more of that picture stays.
-    rng: where the noise comes from, `streams` if not told.
-    With a prior that knows other numbers than pictures on [0, 1] the solver, `sigmas` and `start`, work in its units (`units.py`).
-    Raises `Unsupported` where solver and problem do not fit or a denoiser has no gradient that is needed; `BadInput` where what is
-    given is no solver, no denoiser or no number, where shapes or dtypes do not fit, also of what the denoiser gives, and where the
-    run diverges.
+    `progress` is a function here, called with (calls done, calls in all, `Step`), or None.
     """
-    if not isinstance(solver, Solver):
-        what = f"the class {solver.__name__}" if isinstance(solver, type) else f"a {type(solver).__name__}"
-        raise BadInput(f"solver is {what}; make one, such as DiffPIR()")
-    if not callable(denoise) and not isinstance(denoise, Latent):
-        raise BadInput(f"the denoiser is a {type(denoise).__name__}; give a prior, such as load_prior({denoise!r})")
+    _check_kinds(denoise, solver)
     if len(problem.y) != 1:
         raise BadInput(
-            f"restore takes one measurement of shape (1, ...), got a batch of {len(problem.y)}; loop over them"
+            f"restore takes one measurement of shape (1, ...), got a batch of {len(problem.y)}; use `restore_each`"
         )
-    if steps is not None and steps < 1:
-        raise BadInput(f"steps={steps}: at least one noise level is needed")
-    if batch is not None and batch < 1:
-        raise BadInput(f"batch={batch}: at least one sample at a time")
-    if samples < 1:
-        raise BadInput(f"samples={samples}: at least one")
-    if samples > 1 and not solver.samples:
-        name = type(solver).__name__
-        raise BadInput(
-            f"{name} is an optimiser: one answer, no samples; leave out --samples or take a sampler such as mmps"
-        )
-    _check_shape(problem)
-    _check_values(problem)
-    if begin is not None and not isinstance(begin, Tensor):
-        raise BadInput(f"begin is a {type(begin).__name__}; make it a tensor: torch.as_tensor(begin)")
-    if begin is not None and tuple(begin.shape) != (samples, *problem.operator.image_shape):
-        raise BadInput(f"begin is {tuple(begin.shape)}, expected {(samples, *problem.operator.image_shape)}")
-    if isinstance(denoise, Latent):
-        return _restore_latent(
-            problem, denoise, solver, batch, begin, steps=steps, sigmas=sigmas, samples=samples, seed=seed,
-            progress=progress, start=start, rng=rng,
-        )  # fmt: skip
-    units = units_of(denoise)
-    if units is not None:
-        return _restore_in(
-            units, problem, denoise, solver, begin, progress,
-            steps=steps, sigmas=sigmas, samples=samples, seed=seed, batch=batch, start=start, rng=rng,
-        )  # fmt: skip
-    solver.check(problem)
-    if samples > 1:
-        solver.check_draws(problem)
-    levels = list(sigmas) if sigmas is not None else solver.schedule(problem, steps)
-    falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too
-    if len(levels) < 2 or levels[-1] != 0 or not falls or math.isinf(levels[0]):
-        raise BadInput(f"sigmas must fall strictly and end in 0, got {levels[:3]} ... {levels[-2:]}")
-    if start is not None:
-        levels = _started(levels, start, problem)
-    pixels = int(np.prod(problem.operator.image_shape[1:]))
-    batch = batch or max(1, 2**20 // pixels)
-    counted, began, done = Counted(checked(denoise, type(solver).__name__)), time.perf_counter(), []
-    total = solver.calls(levels) * -(-samples // batch)
-    for first in range(0, samples, batch):
-        count = min(batch, samples - first)
-        part = replace(problem, y=problem.y.expand(count, *problem.y.shape[1:]))
-        drawn = (rng or streams)(seed, first, count)
-        at = () if begin is None else (begin[first : first + count].to(part.y),)
-        x = solver.start(part, levels[0], drawn, *at)
-        for step in solver(part, counted, levels, x, drawn):
-            x = step.x
-            if not math.isfinite(float(x.sum())):  # one pass; infinities of both signs sum to NaN
-                hint = "lower its step or scale, or take more steps"
-                raise BadInput(f"{type(solver).__name__} diverged at sigma {step.sigma:.3g} (not a number); {hint}")
-            if progress is not None:
-                progress(counted.calls, total, step)
-        done.append(x)
-    settings: dict[str, Any] = {"solver": type(solver).__name__, **solver.settings()}
-    settings |= {"sigmas": levels, "samples": samples, "seed": seed}
-    return Restoration(torch.cat(done), counted.calls // -(-samples // batch), time.perf_counter() - began, settings)
+    run = _Run([seed], samples, steps, sigmas, batch, progress, begin, start, rng or streams, record)
+    return _restored(problem, denoise, solver, run)[0]
+
+
+def restore_each(
+    problem: Problem,
+    denoise: Denoiser | Latent,
+    solver: Solver,
+    *,
+    steps: int | None = None,
+    sigmas: Sequence[float] | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    batch: int | None = None,
+    progress: Progress | None = None,
+    begin: Tensor | None = None,
+    start: float | None = None,
+    rng: Streams | None = None,
+    record: bool = False,
+) -> list[Restoration]:
+    """Restore a batch of measurements and return a `Restoration` for each; see `tasks.solve.restore_each`."""
+    _check_kinds(denoise, solver)
+    count = len(problem.y)
+    if count < 1:
+        raise BadInput("y holds no measurement; give (B, ...), B at least 1")
+    _check_begin(problem, begin, count)
+    begins = None if begin is None else begin.repeat_interleave(samples, 0)
+    seeds = range(seed, seed + count)
+    run = _Run(seeds, samples, steps, sigmas, batch, progress, begins, start, rng or streams, record)
+    if _alike(problem):
+        return _restored(problem, denoise, solver, run)
+    found: list[Restoration] = []
+    for i, one in enumerate(problem.split()):
+        own = begins if begins is None else begins[i * samples : (i + 1) * samples]
+        part = replace(run, seeds=[seeds[i]], begin=own, progress=progress and _shifted(progress, i, count))
+        found += _restored(one, denoise, solver, part)
+    return found
+
+
+def _alike(problem: Problem) -> bool:
+    """Whether the measurements of a batch share noise and mask, and nothing that a solver derives depends on y."""
+    law = problem.likelihood
+    held = [problem.mask, law.sigma if isinstance(law, Gaussian) else None]
+    own = any(isinstance(v, Tensor) and v.ndim == problem.y.ndim and len(v) > 1 for v in held)
+    return isinstance(law, Gaussian) and not own
+
+
+def _shifted(progress: Progress, before: int, count: int) -> Progress:
+    """Progress of one of `count` runs, as many as `before` being done."""
+    return lambda done, total, step: progress(before * total + done, count * total, step)

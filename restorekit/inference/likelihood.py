@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
 from numbers import Real
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def _poisson(rate: Tensor, generator: torch.Generator) -> Tensor:
@@ -31,6 +35,15 @@ def _gamma(shape: float, like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.as_tensor(draws).to(like)
 
 
+def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return `value` with `change` made to each tensor in it: of a law, its parts and tuples of them."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple(_mapped(v, change) for v in value)
+    return value.map_tensors(change) if isinstance(value, Likelihood) else value
+
+
 @dataclass(frozen=True, eq=False)
 class Likelihood(ABC):
     """p(y | mean), y and mean of one shape (B, ...), `mean` the noise-free measurement A x."""
@@ -39,6 +52,22 @@ class Likelihood(ABC):
     def title(self) -> str:
         """What an error message calls it."""
         return type(self).__name__
+
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Return the same law with `change` made to every tensor that it holds as a setting; itself where it holds none."""
+        settings = {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
+        changed = {name: _mapped(value, change) for name, value in settings.items()}
+        changed = {name: value for name, value in changed.items() if value is not settings[name]}
+        return replace(self, **changed) if changed else self
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Return the law with its tensors on another device, floating ones in another dtype; arguments as of `Tensor.to`."""
+
+        def move(v: Tensor) -> Tensor:
+            there = v.to(*args, **kwargs)
+            return there if v.is_floating_point() else there.to(v.dtype)
+
+        return self.map_tensors(move)
 
     @property
     def positive(self) -> bool:
@@ -83,11 +112,11 @@ class Likelihood(ABC):
 
     def information(self, mean: Tensor) -> Tensor:
         """Fisher information about the mean, per value: 1 / variance of the noise there, for all laws here."""
-        raise Unsupported(f"{type(self).__name__} does not say how noisy it is; use `--solver dps`")
+        raise Unsupported(f"{type(self).__name__} does not say how noisy it is; use `solver=dps`")
 
     def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
         """argmin_x nll(y, x) + (weight / 2) (x - v)^2, per value, where it has a closed form; a weight, or one for each value."""
-        raise Unsupported(f"{type(self).__name__} noise has no closed proximal step; use `--solver dps`")
+        raise Unsupported(f"{type(self).__name__} noise has no closed proximal step; use `solver=dps`")
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +247,7 @@ class Gamma(Likelihood):
         omega function, by Newton's method for t + ln t = z (Corless and Jeffrey, "The Wright omega function", 2002)."""
         if self.domain != "log":
             raise Unsupported(
-                f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain, or use `--solver diffpir`"
+                f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain, or use `solver=diffpir`"
             )
         ratio = self.looks / torch.as_tensor(weight, dtype=v.dtype, device=v.device)
         z = y - v + ratio + ratio.log()

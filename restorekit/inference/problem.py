@@ -1,65 +1,23 @@
-"""The types that everything else speaks: Problem, Denoiser, Solver, Step, Restoration."""
+"""A measurement, how it came about and its noise: what a solver is to explain."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
-from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Inpaint
 
 CLEAN = 1e-3  # the noise of a clean measurement, in the unit of the picture: what has less counts as one of this
 LEAST = 0.2 * CLEAN  # the lowest noise level that a schedule ends at
-
-
-class Denoiser(Protocol):
-    """E[x0 | x = x0 + sigma n], n ~ N(0, I): all that a solver knows of a prior.
-
-    x is (B, C, H, W) in the prior's domain (pictures: [0, 1]); sigma, in the same unit, is a float or a (B,) tensor.
-    """
-
-    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor: ...
-
-
-@runtime_checkable
-class Latent(Protocol):
-    """A prior of latents z of pictures x. A solver works on z, of which A(decode(z)) was measured; see `driver.restore`.
-
-    z is (B, c, h, w), its deviation about 1, and sigma in that unit. x is (B, C, H, W), C as `for_bands` was told; encode
-    takes any H and W, and what decode gives may be larger at the bottom and the right, if H or W cannot be had.
-    """
-
-    def for_bands(self, bands: int, /) -> Latent: ...
-    def denoise(self, z: Tensor, sigma: float | Tensor, /) -> Tensor: ...
-    def encode(self, x: Tensor, /) -> Tensor: ...
-    def decode(self, z: Tensor, /) -> Tensor: ...
-
-
-class Rng:
-    """One random stream per picture of a batch, so that a picture does not depend on its neighbours.
-
-    Streams are drawn on the CPU and moved, so that every device sees the same numbers. Seed 0 is a seed like any other.
-    """
-
-    def __init__(self, seeds: Sequence[int]):
-        self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-
-    def normal(self, like: Tensor) -> Tensor:
-        """Standard normal numbers of the shape, dtype and device of `like` (B, ...)."""
-        if len(like) != len(self.generators):
-            raise ValueError(f"this Rng has {len(self.generators)} streams, the batch has {len(like)} items")
-        draws = [torch.randn(like.shape[1:], generator=g, dtype=like.dtype) for g in self.generators]
-        return (draws[0][None] if len(draws) == 1 else torch.stack(draws)).to(like.device)
 
 
 def _fits(shape: Sequence[int], y: Sequence[int]) -> bool:
@@ -70,10 +28,16 @@ def _fits(shape: Sequence[int], y: Sequence[int]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A measurement y of shape (B, ...), how it came about (`operator`) and its noise (`likelihood`).
+    """A measurement y of shape (B, ...), the operator A that it came through, and the law of its noise: y ~ p(y | A x).
 
-    `mask`, broadcastable to y, is 1 where y is valid and 0 where it is to be ignored. Raises `BadInput` where y or the mask
-    is no tensor, or y not of floating numbers; noise given as a tensor takes the dtype of y.
+    y is a floating tensor in the unit of the operator, its first axis the batch: (1, C, H, W) for one picture seen by an
+    operator that gives pictures, (1, m) for one that gives m numbers. All measurements of a batch share operator and law;
+    `restore` takes one of them, `restore_each` as many as there are.
+
+    `mask`, broadcastable to y, is 1 where y is valid and 0 where it is to be ignored; what y holds there is replaced.
+
+    Raises `BadInput` where y or the mask is no tensor, y is not floating, or operator and likelihood are something else;
+    `ValueError` where a mask or a tensor of noise levels does not fit y. Noise given as a tensor takes the dtype of y.
     """
 
     y: Tensor
@@ -117,6 +81,38 @@ class Problem:
         axes = tuple(range(1, self.y.ndim))
         level = kept.sum(axes, keepdim=True) / valid.sum(axes, keepdim=True).clamp(min=1)
         object.__setattr__(self, "y", torch.where(valid, self.y, level))
+
+    def to(self, *args: Any, **kwargs: Any) -> Problem:
+        """Return the problem with y, mask, operator and law on another device or in another dtype; arguments as of `Tensor.to`.
+
+        `problem.to("cuda")`, `problem.to(torch.float64)` and `problem.to("cuda", torch.float32)` all work. Functions that an
+        operator was given, such as a network that decodes latents, stay where they are. Raises `BadInput` for a dtype that
+        is not floating.
+        """
+        return replace(
+            self, y=self.y.to(*args, **kwargs), operator=self.operator.to(*args, **kwargs),
+            likelihood=self.likelihood.to(*args, **kwargs), mask=None if self.mask is None else self.mask.to(*args, **kwargs),
+        )  # fmt: skip
+
+    def split(self) -> list[Problem]:
+        """Return the measurements of the batch one by one, each a `Problem` with y of shape (1, ...).
+
+        A mask, and noise levels, that have an axis for the batch are split along; others are of all measurements.
+        """
+        count = len(self.y)
+        if count == 1:
+            return [self]
+
+        def of(i: int, v: Tensor) -> Tensor:
+            return v[i : i + 1] if v.ndim == self.y.ndim and len(v) == count else v
+
+        return [
+            Problem(
+                self.y[i : i + 1], self.operator, self.likelihood.map_tensors(lambda v, i=i: of(i, v)),
+                None if self.mask is None else of(i, self.mask),
+            )
+            for i in range(count)
+        ]  # fmt: skip
 
     def estimate(self) -> Tensor:
         """A crude picture (B, C, H, W) to start from, the mean of the noise taken off."""
@@ -167,7 +163,7 @@ class Problem:
         """The operator. Raises `Unsupported` in the name of `solver` where it is not linear."""
         if not isinstance(self.operator, LinearOperator):
             raise Unsupported(
-                f"{solver} needs a linear operator, got {self.operator.title}; use `--solver dps`, daps, pnpdm or vds"
+                f"{solver} needs a linear operator, got {self.operator.title}; use `solver=dps`, daps, pnpdm or vds"
             )
         return self.operator
 
@@ -229,7 +225,7 @@ class Problem:
                 raise ValueError("in a Joint law a sigma is a number or one value per measured value, flattened")
             parts = [s.expand(n) for s, n in zip(sigmas, law.sizes)]
             return torch.cat(parts)
-        raise Unsupported(f"{solver} needs Gaussian noise, got {law.title}; use `--solver dps` or daps")
+        raise Unsupported(f"{solver} needs Gaussian noise, got {law.title}; use `solver=dps` or daps")
 
     def spectral(self, solver: str) -> tuple[SVDOperator, float]:
         """(A, sigma_y) for solvers that work on singular values. Raises `Unsupported` where there are none."""
@@ -237,99 +233,4 @@ class Problem:
         if isinstance(operator, SVDOperator):
             return operator, sigma
         kind = self.operator.title if operator is self.operator else "unequal noise or a mask"
-        raise Unsupported(f"{solver} needs an operator with an SVD, got {kind}; use `--solver diffpir` or `dps`")
-
-
-class Step(NamedTuple):
-    """What a solver yields after each noise level: the new state, the clean estimate, and the level just used."""
-
-    x: Tensor
-    x0: Tensor
-    sigma: float
-
-
-@dataclass(frozen=True, eq=False)
-class Solver(ABC):
-    """Settings are the fields; the call is the algorithm, a generator of one `Step` per network call.
-
-    `sigmas` falls and ends in 0, so the last state is the result. `problem.y` is never written to.
-    """
-
-    reference: ClassVar[str] = ""  # key in CITATIONS
-    samples: ClassVar[bool] = True  # draws from (an approximation of) the posterior; False: returns one optimum
-    exact: ClassVar[bool] = False  # meets y exactly, noise included: samples only of what is clean
-    needs: ClassVar[str] = "any operator and noise law with a gradient"
-    gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
-    default_steps: ClassVar[int] = 50
-    least_noise: ClassVar[float] = 0.0  # Gaussian noise below this, in the unit of the picture, counts as this
-    # Fewer levels than this are worth a warning: on small Gaussian problems the mean is more than half a posterior deviation
-    # farther off than at `default_steps`, or a spread half as large again or a third less (tests/solvers/test_least_levels.py).
-    least_steps: ClassVar[int] = 1
-    tunable: ClassVar[dict[str, tuple[float, float]]] = {}  # what `restorekit tune` searches: setting -> least, most
-
-    @abstractmethod
-    def __call__(
-        self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
-    ) -> Iterator[Step]: ...
-
-    def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
-        """The state at the first noise level: `begin` (B, C, H, W), or a crude estimate, plus noise of that level."""
-        x = problem.estimate() if begin is None else begin
-        return x + sigma * rng.normal(x)
-
-    def check(self, problem: Problem) -> None:
-        """Raise `Unsupported`, naming a way out, if this solver cannot treat the problem."""
-
-    def check_draws(self, problem: Problem) -> None:
-        """Raise `Unsupported`, naming a way out, where several samples would not differ as the posterior says."""
-        if self.exact and problem.picture_noise() > CLEAN:
-            raise Unsupported(
-                f"{type(self).__name__} meets the measurement exactly, noise included, so that samples do not differ where "
-                "something was measured; leave out --samples or take `--solver ddnm+`, mmps or pigdm"
-            )
-
-    def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """The solver's own noise levels, in units of a picture on [0, 1]."""
-        return log_uniform(steps or self.default_steps, 10.0, problem.last_level())
-
-    def doubts(self, problem: Problem, sigmas: Sequence[float]) -> str | None:
-        """What speaks against a schedule of so few levels, in one line; None where nothing does."""
-        levels = len(sigmas) - 1
-        if levels >= self.least_steps:
-            return None
-        return (
-            f"{type(self).__name__} is far off with {levels} noise level{'s' * (levels > 1)}; take at least {self.least_steps} "
-            f"({self.default_steps} is its default), or a solver that needs fewer, such as hqs"
-        )
-
-    def calls(self, sigmas: Sequence[float]) -> int:
-        """Network calls for a schedule: the NFE that the run must count."""
-        return len(sigmas) - 1
-
-    @property
-    def products(self) -> int:
-        """Vector-Jacobian products per network call, at most."""
-        return int(self.gradient)
-
-    def settings(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
-
-
-@dataclass(frozen=True, eq=False)
-class Restoration:
-    """samples (N, C, H, W) in the prior's domain, with what is needed to make them again."""
-
-    samples: Tensor
-    nfe: int  # network calls per sample
-    seconds: float
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def mean(self) -> Tensor:
-        """(C, H, W): the estimate to show when there are several samples."""
-        return self.samples.mean(0)
-
-    @property
-    def std(self) -> Tensor:
-        """(C, H, W): per-pixel spread over the samples; the error bar. Needs at least two samples."""
-        return self.samples.std(0)
+        raise Unsupported(f"{solver} needs an operator with an SVD, got {kind}; use `solver=diffpir` or `dps`")

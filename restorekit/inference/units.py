@@ -10,8 +10,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood, Moved
-from restorekit.inference.problem import Denoiser, Problem, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Step
 from restorekit.operators.base import LinearOperator, Operator
 from restorekit.operators.latent import Decoded
 

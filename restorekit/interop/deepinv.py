@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput, Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
-from restorekit.inference.problem import Denoiser
 from restorekit.interop.from_deepinv import LinearPhysics, Physics, as_real, import_deepinv
 from restorekit.interop.to_deepinv import model_class, physics_classes
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.interop.from_deepinv import import_deepinv
 from restorekit.operators.base import Operator, SVDOperator
 

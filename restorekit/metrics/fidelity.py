@@ -72,7 +72,7 @@ def ssim(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0, valid: np.nd
     whole = minimum_filter(valid, window, mode="constant", cval=0)
     if not whole.any():
         raise BadInput(
-            f"no window of {window}x{window} pixels is without no data; leave out ssim (--names psnr,mae,rmse)"
+            f"no window of {window}x{window} pixels is without no data; leave out ssim (`names=psnr,mae,rmse`)"
         )
     return float(each[:, whole].mean())
 

@@ -81,7 +81,7 @@ class NoiseLevel:
     demosaicing, a resampling or JPEG, has little of that. Its spectrum is looked at in the flattest tenth of the 8x8 blocks,
     by the cosine transform: middle frequencies far above high ones, and nearly as strong in the flattest quarter of the
     blocks as in the flattest tenth, as noise is and texture is not. A denoiser of white noise needs the level of the strongest frequencies
-    to take such noise out. The settings were chosen on the pairs of benchmarks/noise_level.py.
+    to take such noise out. The settings were chosen on the pairs of benchmarks/restoration/noise_level.py.
 
     BadInput where fewer than `least` 2x2 blocks are left to tell, or an eighth of them in a smaller picture.
     """
@@ -127,7 +127,7 @@ class NoiseLevel:
         if len(detail) < max(1, min(self.least, pixels.size // 32)):
             raise BadInput(
                 f"no noise can be measured: {left_out:.0%} of the picture is clipped, filled or constant; give it, "
-                "as --noise gaussian:0.02"
+                "as `noise=gaussian:0.02`"
             )
         white = grouped_median(detail) / NORMAL
         if (

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import per_item
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.inference.problem import Denoiser
+from restorekit.files.overwrite import inside
+from restorekit.files.session import opened
+from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.cascade import Cascade, Stages
 from restorekit.priors.formats import diffusers, guided_diffusion
 from restorekit.priors.formats.checkpoint import Denoising, PriorSpec, load, read_spec, sha256
@@ -82,7 +84,7 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise BadInput(f"device {name!r} cannot be used here; leave out --device or use --device cpu") from None
+        raise BadInput(f"device {name!r} cannot be used here; leave out `device` or use `device=cpu`") from None
     return device
 
 
@@ -116,6 +118,7 @@ def load_prior(
     if precision not in get_args(Precision):
         raise BadInput(f"precision {precision!r} is unknown; it is {', '.join(get_args(Precision))}")
     path, device = find(name), torch.device(device)
+    opened(*inside(path))
     if path.is_dir() or path.suffix in PICKLED:
         return _foreign(path, device, precision, tile, label)
     net, spec = load(path)
@@ -189,7 +192,7 @@ def of_pictures(prior: Prior) -> Prior:
     if isinstance(prior.spec, PriorSpec) and prior.spec.domain == "log-intensity":
         raise BadInput(
             f"prior {prior.spec.name} knows logarithms of intensities and no pictures; take natural here. `restorekit "
-            "denoise` and `restore` take it for files of ln(intensity), with --noise gamma:LOOKS,domain=log"
+            "denoise` and `restore` take it for files of ln(intensity), with `noise=gamma:LOOKS,domain=log`"
         )
     return prior
 

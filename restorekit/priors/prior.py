@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.units import Units
 from restorekit.metrics.fidelity import psnr
 from restorekit.operators.blur import mirror

@@ -1,7 +1,7 @@
 """RR-DPS: what a derainer left, repaired with a prior (seed 002, section 3.4; Wu et al., ICGIP 2024).
 
 There the pixels of K are thrown away and painted anew. What a good derainer says under a streak is better than that
-(benchmarks/derain.py): so by default it counts as a measurement with noise, and what is sampled counts for a part. Errors of
+(benchmarks/restoration/derain.py): so by default it counts as a measurement with noise, and what is sampled counts for a part. Errors of
 a derainer are no white noise and not independent of those of the prior, hence the part.
 """
 
@@ -18,10 +18,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from restorekit.errors import BadInput
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Restoration, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators import Identity, Inpaint
 from restorekit.rain.residue import Mask
 from restorekit.solvers.ddnm import DDNMPlus

@@ -33,7 +33,7 @@ class Residue:
     """K = 1[R >= T], grown by `dilate` pixels. T is the quantile that leaves `share` of the pixels, but `floor` at least, and
     so much higher that K, once grown, is no more than `cap` of the picture.
 
-    Beyond `floor` the errors of a good derainer hardly grow any more with R, below they are small (benchmarks/derain.py).
+    Beyond `floor` the errors of a good derainer hardly grow any more with R, below they are small (benchmarks/restoration/derain.py).
     """
 
     share: float = 0.5

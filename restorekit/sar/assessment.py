@@ -97,7 +97,7 @@ def _ratio(pair: quality.Pair, looks: float) -> list[Figure]:
 
 def _flat(pair: quality.Pair, flat: Windows | None, window: Box | None) -> list[Figure]:
     found = []
-    for key, where, parts in (("flat", "flattest windows", flat), ("window", "--window", _window(pair, window))):
+    for key, where, parts in (("flat", "flattest windows", flat), ("window", "`window`", _window(pair, window))):
         if parts is None:
             continue
         y, x = parts.of(pair.measured), parts.of(pair.restored)
@@ -115,7 +115,7 @@ def _flat(pair: quality.Pair, flat: Windows | None, window: Box | None) -> list[
 def _window(pair: quality.Pair, box: Box | None) -> Windows | None:
     if box is None:
         return None
-    inside(box, pair.valid, "--window")
+    inside(box, pair.valid, "`window`")
     top, left, height, width = box
     return Windows(np.array([(top, left)]), height, width)
 
@@ -167,14 +167,14 @@ def _target(pair: quality.Pair, box: Box | None) -> list[Figure]:
     """TCR against a frame around the target, as wide as it is."""
     if box is None:
         return []
-    inside(box, pair.valid, "--target")
+    inside(box, pair.valid, "`target`")
     top, left, height, width = box
     target, around = np.zeros_like(pair.valid), np.zeros_like(pair.valid)
     target[top : top + height, left : left + width] = True
     around[max(0, top - height) : top + 2 * height, max(0, left - width) : left + 2 * width] = True
     clutter = around & ~target & pair.valid
     if not clutter.any():
-        raise BadInput(f"--target {','.join(map(str, box))} has no clutter around it; choose a smaller one")
+        raise BadInput(f"`target={','.join(map(str, box))}` has no clutter around it; choose a smaller one")
     before, after = (quality.target_to_clutter(x, target, clutter) for x in (pair.measured, pair.restored))
     return [Figure("tcr", "TCR, target to clutter, dB", after, f"{before:.2f}, that of measured", before)]
 
@@ -198,5 +198,5 @@ def _notes(pair: quality.Pair, found: Looks | None) -> Sequence[str]:
         notes.append(f"restored is not above 0 at {bad} pixels, which count as ratio 1")
     ratio = pair.mean_of_ratio
     if not 0.1 < ratio < 10 and math.isfinite(ratio):
-        notes.append(f"measured / restored is {ratio:.3g} on average: are both in one unit? see --domain")
+        notes.append(f"measured / restored is {ratio:.3g} on average: are both in one unit? see `domain`")
     return notes

@@ -75,17 +75,17 @@ def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]
         raise BadInput(f"unknown domain {name!r}; known: {', '.join(DOMAINS)}, auto")
     if name == "auto":
         guess, why = _guess(dtype, sample)
-        return DOMAINS[guess], f"domain: {guess}, as {why}; give --domain if that is wrong"
+        return DOMAINS[guess], f"domain: {guess}, as {why}; give `domain` if that is wrong"
     if is_complex != (name == "complex"):
         raise BadInput(
-            f"--domain {name}, but the file holds {dtype}; give --domain {'complex' if is_complex else 'auto'}"
+            f"`domain={name}`, but the file holds {dtype}; give `domain={'complex' if is_complex else 'auto'}`"
         )
     below = 0.0 if is_complex or not sample.size else float((sample < 0).mean())
     if DOMAINS[name].signed:
         _check_decibels(sample)
     elif below > 0.5:
         raise BadInput(
-            f"--domain {name}, but {below:.0%} of the values are below 0, as those of dB are; give --domain db, or, of real and "
+            f"`domain={name}`, but {below:.0%} of the values are below 0, as those of dB are; give `domain=db`, or, of real and "
             "imaginary parts, put them together first, x + 1j * y"
         )
     elif below > 0:
@@ -120,7 +120,7 @@ def _guess(dtype: str, sample: NDArray[Any]) -> tuple[str, str]:
     below = float((sample < 0).mean()) if sample.size else 0.0
     if 0.01 < below <= 0.5:
         raise BadInput(
-            f"{below:.0%} of the values are below 0: dB, or intensities less their noise; give --domain db or --domain intensity, or, "
+            f"{below:.0%} of the values are below 0: dB, or intensities less their noise; give `domain=db` or `domain=intensity`, or, "
             "of real and imaginary parts, put them together first, x + 1j * y"
         )
     if below > 0.5:

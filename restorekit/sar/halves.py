@@ -78,7 +78,7 @@ class Band:
             raise BadInput(self._refusal("real part" if self.number < pair else "imaginary part", why, pair))
         if domain == "auto":
             raise BadInput(
-                f"band {self.number} is as often below 0 as above: dB, of which --domain db says so, or the real or imaginary "
+                f"band {self.number} is as often below 0 as above: dB, of which `domain=db` says so, or the real or imaginary "
                 "part of complex numbers, which has to be put together with the other one first, x + 1j * y"
             )
 
@@ -98,7 +98,7 @@ class Band:
         library, reader = ("numpy as np", "np.load") if array else ("numpy as np,rasterio", "rasterio.open")
         target = f"{self.path.stem}_complex.npy"
         code = f"import {library}; d={reader}({typed(self.path)!r}); np.save({target!r},({both}).astype('complex64'))"
-        alone = f"; --bands {a} --domain amplitude takes the magnitude alone" if polar else ""
+        alone = f"; `bands={a}` with `domain=amplitude` takes the magnitude alone" if polar else ""
         return f'{said}make real and imaginary one complex band: python -c "{code}", and take {target}{alone}'
 
 

@@ -61,7 +61,7 @@ def windows(y: Array, valid: Mask, side: int = 24) -> Windows:
         if usable[i : i + side, j : j + side].all() and not filled(y[i : i + side, j : j + side])
     ]
     if not corners:
-        raise BadInput(f"no square of {side}x{side} valid pixels above 0 to measure looks in; give --looks")
+        raise BadInput(f"no square of {side}x{side} valid pixels above 0 to measure looks in; give `looks`")
     return Windows(np.array(corners), side, side)
 
 
@@ -113,7 +113,7 @@ class Looks:
         if self.textured:
             text += f"; {TEXTURED}"
         if not self.agree:
-            text += "; the two disagree: texture or no gamma law; give --looks if you know better"
+            text += "; the two disagree: texture or no gamma law; give `looks` if you know better"
         return text
 
 

@@ -16,7 +16,7 @@ class Level:
 
     p = 1 makes the mean of the ratio y / x one (MoR), p = 0 keeps the mean intensity (MoI); no factor does both, as an
     answer is flatter than what lies under the speckle. The default lies between the two
-    (benchmarks/sentinel.py). Values of y above `most` times x count as that, so that one bright target does not lift all
+    (benchmarks/remote_sensing/sentinel.py). Values of y above `most` times x count as that, so that one bright target does not lift all
     that lies around it.
     """
 

@@ -7,7 +7,7 @@ a line, counts; medians, so that other targets do not. s is the standard deviati
 beyond that of speckle, in a square around the pixel. t is such that a flat scene with these looks and this grain passes at a
 tenth of the stated rate: the mean of the gamma law's tail over values of m exp(k s) of simulated speckle. The rest is left to
 texture finer than a cell, which no test tells from speckle: on photographs and optical tiles under speckle the rate is about
-the stated one (benchmarks/targets.py).
+the stated one (benchmarks/remote_sensing/targets.py).
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.files.atomic import atomic
+from restorekit.files.lock import alone
 from restorekit.files.picture import write_json
 
 Key = tuple[int, int, int]  # band (from 1), row and column of the block
@@ -34,11 +35,8 @@ class Store:
         return self.folder / "blocks" / "{}_{}_{}.npz".format(*key)
 
     def put(self, key: Key, layers: Layers) -> None:
-        path = self._path(key)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with open(temporary, "wb") as handle:
+        with atomic(self._path(key)) as handle:
             np.savez(handle, **layers)  # type: ignore[arg-type]
-        os.replace(temporary, path)
 
     def get(self, key: Key) -> Layers | None:
         """None where there is none, or none that can be read: an NPZ file knows the check sums of its parts."""
@@ -50,7 +48,7 @@ class Store:
 
     def finished(self) -> set[Key]:
         """Blocks that are there and whole."""
-        names = (path.stem.split("_") for path in (self.folder / "blocks").glob("*.npz"))
+        names = (path.stem.split("_") for path in (self.folder / "blocks").glob("[0-9]*.npz"))  # none half written
         keys = {(int(b), int(i), int(j)) for b, i, j in names}
         return {key for key in keys if self.get(key) is not None}
 
@@ -65,8 +63,7 @@ def opened(folder: Path, settings: dict[str, Any], *, restart: bool = False) -> 
     BadInput where the folder belongs to a run with other settings, whose work would be lost, or to one that is going on.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a") as lock:
-        _lock(lock, folder)
+    with alone(folder, "wait for it, or give another OUT"):
         record = folder / "settings.json"
         if restart:
             shutil.rmtree(folder / "blocks", ignore_errors=True)
@@ -90,15 +87,3 @@ def opened(folder: Path, settings: dict[str, Any], *, restart: bool = False) -> 
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) < 40 else f"{text[:37]}..."
-
-
-def _lock(handle: Any, folder: Path) -> None:
-    """Held until the process ends, however it ends; not on Windows, which has no such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise BadInput(f"{folder}: another process is at work on the same OUT; wait for it") from None

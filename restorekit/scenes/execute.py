@@ -5,6 +5,7 @@ Workers read the scene themselves and give back finished blocks; only the proces
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,7 @@ from restorekit.errors import BadInput
 from restorekit.scenes.block_store import Key, Layers
 from restorekit.scenes.process_memory import keep_freed_memory
 
+LOOPBACK = "127.0.0.1"
 Finished = tuple[Key, Layers]
 
 
@@ -97,7 +99,11 @@ class Processes:
 
 @dataclass(frozen=True)
 class Dask:
-    """A cluster at `address`, or one of `workers` processes here. A worker that dies is replaced and its task repeated."""
+    """A cluster at `address`, or one of `workers` processes here, which listens on the loopback address alone. A worker that
+    dies is replaced and its task repeated.
+
+    Dask carries pickles: whoever can reach a scheduler runs code as its workers, and they as whoever connects to them.
+    """
 
     workers: int
     address: str | None = None
@@ -119,7 +125,9 @@ class Dask:
 
     def _client(self, client: Any, local: Any) -> Any:
         if self.address is None:
-            cluster = local(n_workers=self.workers, threads_per_worker=1, dashboard_address=None)
+            cluster = local(
+                n_workers=self.workers, threads_per_worker=1, dashboard_address=None, host=LOOPBACK, **_secured()
+            )
             return client(cluster)
         try:
             return client(self.address, timeout="20s")
@@ -127,6 +135,16 @@ class Dask:
             raise BadInput(
                 f"--scheduler {self.address}: no dask scheduler answers ({error}); start one, or leave it out"
             ) from None
+
+
+def _secured() -> dict[str, Any]:
+    """Keys of this run alone, without which no other user of the machine can hand work to its cluster; they need
+    `cryptography`, and without it only the loopback address keeps others out."""
+    if importlib.util.find_spec("cryptography") is None:
+        return {}
+    from distributed.security import Security
+
+    return {"security": Security.temporary()}
 
 
 EXECUTORS = ("serial", "processes", "dask")

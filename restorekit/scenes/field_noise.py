@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restorekit.files.bands import Window
-from restorekit.inference.problem import Rng
+from restorekit.inference.rng import Rng
 
 CELL = 256  # side of the squares of pixels that share a stream, pixels
 

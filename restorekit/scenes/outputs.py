@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files import geotiff as raster
-from restorekit.files.atomic import check_target
+from restorekit.files.atomic import check_target, replacing
 from restorekit.files.bands import Raster, Window
 from restorekit.files.picture import check_writable, write_picture
 from restorekit.files.scene import PICTURES, Scene
@@ -100,7 +100,8 @@ class Output:
                 0
             ]
             part = flat
-        os.replace(part, self.target)
+        with replacing(self.target) as temporary:
+            os.replace(part, temporary)
 
     def _tiff(
         self, scene: Scene, part_of: Window, bands: list[int], squares: Squares, folder: Path, tags: Mapping[str, str]

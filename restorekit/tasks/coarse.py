@@ -15,9 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from restorekit.errors import BadInput, Unsupported
-from restorekit.inference.driver import Progress, other_stage, restore
-from restorekit.inference.problem import Problem, Restoration, Solver, Step
+from restorekit.inference.driver import Progress, restore
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.rng import low_stage_seed
 from restorekit.inference.schedule import below
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators.base import LinearOperator
 from restorekit.operators.combine import compose
 from restorekit.priors.cascade import Cascade, down, up
@@ -94,7 +97,7 @@ def restore_from_coarse(
     size = batch or max(1, 2**20 // math.prod(problem.operator.image_shape[1:]))
     enlarge, rest = enlarge_to(problem.operator.image_shape, cascade.factor), solver.calls(sigmas) * -(-samples // size)
     low = restore(
-        low_problem, cascade.low, first, steps=low_steps, samples=count, seed=other_stage(seed),
+        low_problem, cascade.low, first, steps=low_steps, samples=count, seed=low_stage_seed(seed),
         batch=size, progress=progress and _part(progress, 0, rest, enlarge),
     )  # fmt: skip
     high = restore(

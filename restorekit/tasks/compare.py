@@ -16,17 +16,19 @@ import torch
 import restorekit
 from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
-from restorekit.files.atomic import check_target
+from restorekit.files.atomic import check_target, together
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import sha256, write_json, write_text
-from restorekit.inference.problem import Denoiser, Latent, Problem, Solver
+from restorekit.files.picture import write_json, write_text
+from restorekit.files.record import head, outputs, read_file
+from restorekit.inference.denoiser import Denoiser, Latent
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.priors.prior import LatentPrior
 from restorekit.report.comparison import render
 from restorekit.report.measurement_view import measurement_shown
 from restorekit.report.results import Comparison, Refusal, Result
 from restorekit.tasks.measurement import Measured
-from restorekit.text import spec
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import NO_PICTURE, files_of, solver_of
 
 # Beside the two that a task was tuned with, the first of these that take the problem, cheap ones first.
 FURTHER = ("ddrm", "pigdm", "quadrature", "mmps", "vds", "daps")
@@ -149,7 +151,7 @@ class Contest(Measured):
         if self.target.suffix.lower() not in (".html", ".htm"):
             raise BadInput(f"{self.target}: a comparison is a page; give OUT as {self.target.stem or 'out'}.html")
         truth = [] if self.truth_file is None else [self.truth_file]
-        opened = [self.source, *truth, *spec.files(self.op, self.prior, *self.solvers)]
+        opened = [self.source, *truth, *files_of(self.op, self.prior, *self.solvers)]
         separate(opened, [self.target, self.record_file])
         for path in (self.target, self.record_file):
             check_target(path)
@@ -191,7 +193,7 @@ class Contest(Measured):
         return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]
 
     def _write(self, outcomes: list[Result | Refusal], truth: np.ndarray | None) -> None:
-        measured, note = measurement_shown(self.problem, self.operation in spec.NO_PICTURE)
+        measured, note = measurement_shown(self.problem, self.operation in NO_PICTURE)
         measured = self.visible(torch.from_numpy(measured)).numpy()
         comparison = Comparison(
             self.source.name,
@@ -205,18 +207,16 @@ class Contest(Measured):
             clipped=not self.picture.dtype.startswith("float"),
         )
         page = render(comparison)
-        write_text(self.target, page)
-        write_json(self.record_file, self._record(comparison))
+        with together():
+            write_text(self.target, page)
+            write_json(self.record_file, self._record(comparison))
         print(f"{self.target}  ({len(comparison.results)} solver(s), {len(page) / 1e6:.1f} MB, and .json)")
 
     def _record(self, comparison: Comparison) -> dict[str, Any]:
         truth = self.truth_file
         return {
-            "restorekit": restorekit.__version__,
-            "torch": torch.__version__,
-            "command": comparison.command,
-            "input": {"path": str(self.source), "sha256": sha256(self.source)},
-            "truth": truth and {"path": str(truth), "sha256": sha256(truth)},
+            **head(self.source, command=comparison.command),
+            "truth": truth and read_file(truth),
             "operator": self.op,
             "noise": self.noise_used,
             "noise_measured": self.noise == "auto",
@@ -233,7 +233,7 @@ class Contest(Measured):
                 for r, figures in zip(comparison.results, comparison.figures)
             ],
             "refused": {r.label: r.reason for r in comparison.refusals},
-            "outputs": {str(self.target): sha256(self.target)},
+            "outputs": outputs([self.target]),
         }
 
 

@@ -17,16 +17,17 @@ from restorekit.blind.boundary import boundary_of, unexplained
 from restorekit.blind.correction import Kernel, KernelCorrection, trimmed, with_kernel
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.stretch import Stretch
-from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
 from restorekit.files.picture import Picture, sha256, write_picture
+from restorekit.inference.denoiser import Latent
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Latent, Problem
+from restorekit.inference.problem import Problem
 from restorekit.inference.units import units_of
 from restorekit.noise.level import estimate_sigma
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.blur import Boundary
+from restorekit.report.progress import bar
 from restorekit.tasks.restore import Job
 from restorekit.text import kernels
 

@@ -1,4 +1,4 @@
-"""What a task does when it is told no more: solver and steps, as `benchmarks/tune.py` found them."""
+"""What a task does when it is told no more: solver and steps, as `benchmarks/restoration/tune.py` found them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Task:
     sampler_steps: int
 
 
-# One answer: benchmarks/tune.py. Samplers: the one whose spread is right at every noise (`restorekit bench posterior`), where there
+# One answer: benchmarks/restoration/tune.py. Samplers: the one whose spread is right at every noise (`restorekit bench posterior`), where there
 # is one.
 TASKS = {
     "denoise": Task("hqs", 1, "mmps", 50),
@@ -31,5 +31,7 @@ TASKS = {
 IMPULSES = Task("hqs:first=0.1", 4, "mmps", 50)  # denoising with single values missing
 COUNTS = Task("hqs:first=0.5", 8, "ep", 30)  # denoising
 SPECKLE = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)
-LOG_SPECKLE = Task(*TUNED["hqs"], "ep", 30)  # benchmarks/speckle.py, benchmarks/speckle_draws.py
+LOG_SPECKLE = Task(
+    *TUNED["hqs"], "ep", 30
+)  # benchmarks/remote_sensing/speckle.py, benchmarks/remote_sensing/speckle_draws.py
 OTHER = Task("dps", 100, "dps", 100)  # takes any operator and noise

@@ -14,29 +14,29 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-import restorekit
 from restorekit.cli.options import checked_precision
-from restorekit.cli.progress import bar
 from restorekit.errors import BadInput
+from restorekit.files.atomic import together
 from restorekit.files.formats import FORMATS, LOSSY
 from restorekit.files.picture import (
     Picture,
     check_writable,
     overlay_info,
-    sha256,
     write_json,
     write_picture,
     write_text,
 )
+from restorekit.files.record import head
+from restorekit.files.record import outputs as output_hashes
 from restorekit.priors.find import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.rain.morphology import Directional
 from restorekit.rain.refine import PAPER, WEAK, Refined, Refinement
 from restorekit.rain.residue import PAPER_RESIDUE, WEAK_RESIDUE, Found, Mask, Residue
 from restorekit.report.derained import render
+from restorekit.report.progress import bar
 from restorekit.tasks.derain_inputs import Given
-from restorekit.text import spec
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import files_of, solver_of
 
 Array = np.ndarray
 
@@ -85,7 +85,9 @@ class Deraining(Given):
             )
         _say(notes, said)
         refined = self._refined(refinement, found, prior)
-        _say(self._write(refined, found), said)
+        with together():
+            notes = self._write(refined, found)
+        _say(notes, said)
         print(f"{self.target}  ({found.k.mean():.1%} of the picture repaired{_run(refined)}, and .json)")
 
     def command(self) -> str:
@@ -101,7 +103,7 @@ class Deraining(Given):
 
     @property
     def named(self) -> list[Path]:
-        return spec.files(self.solver, self.prior)
+        return files_of(self.solver, self.prior)
 
     def _check_options(self) -> None:
         """Options of which one makes the other do nothing."""
@@ -254,7 +256,7 @@ class Deraining(Given):
         if self.report is not None:
             write_text(self.report, self._page(refined, found))
             written.append(self.report)
-        record["outputs"] = {str(p): sha256(p) for p in written}
+        record["outputs"] = output_hashes(written)
         write_json(self.record_file, record)
         return notes
 
@@ -270,10 +272,7 @@ class Deraining(Given):
     def _record(self, refined: Refined, found: Found) -> dict[str, Any]:
         r, run, prior = self.refinement, refined.run, self.loaded
         return {
-            "restorekit": restorekit.__version__,
-            "torch": torch.__version__,
-            "command": "derain",
-            "input": {k: {"path": str(p), "sha256": sha256(p)} for k, p in self.files.items()},
+            **head(self.files, command="derain"),
             "base": None if self.derained is not None else {"name": "Directional", **dataclasses.asdict(Directional())},
             "residue": None if self.mask is not None else dataclasses.asdict(self.residue),
             "threshold": None if self.mask is not None else found.threshold,

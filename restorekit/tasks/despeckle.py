@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit.cli.options import check_page, numbers
-from restorekit.cli.progress import bar
 from restorekit.despeckling.cost import Cost, cost
 from restorekit.despeckling.page import judged
 from restorekit.despeckling.plan import Plan, Settings, beside, plan
@@ -20,9 +19,10 @@ from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_text
 from restorekit.files.reading import PLAINLY, Reading
+from restorekit.report.progress import bar
 from restorekit.sar.targets import Targets
 from restorekit.scenes.execute import Executor, executor_of
-from restorekit.text import spec
+from restorekit.text.names import files_of
 
 LONG = 60.0  # seconds of work from which on several processes pay
 
@@ -64,7 +64,7 @@ class Despeckling:
         if self.report is not None:
             check_page(self.report)
         pages = [] if self.report is None else [self.report]
-        separate([container(self.source), *spec.files(self.solver, self.prior)], [self.target, *pages])
+        separate([container(self.source), *files_of(self.solver, self.prior)], [self.target, *pages])
         began = time.perf_counter()
         made = plan(self.source, self.target, self.settings, self._window)
         for line in made.said:

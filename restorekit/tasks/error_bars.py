@@ -12,12 +12,13 @@ from restorekit.errors import BadInput
 from restorekit.files.nodata import Empty, marked_nan
 from restorekit.files.picture import Picture, output_dtype, output_span, overlay_info, write_picture
 from restorekit.inference.likelihood import Gamma
-from restorekit.inference.problem import Restoration, Solver
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.solver import Solver
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.find import shipped
 from restorekit.priors.formats.checkpoint import read_spec
 from restorekit.priors.prior import LatentPrior, Prior
-from restorekit.text import spec
+from restorekit.text.names import noise_of
 from restorekit.uncertainty.calibration import (
     Calibration,
     Conditions,
@@ -103,7 +104,7 @@ def conditions(
 
 def refusal(prior: Prior, noise: str, flips: int, coarse: bool, start: bool, impulses: bool) -> str | None:
     """Why no calibration holds for a run with these options."""
-    law = spec.likelihood(noise)
+    law = noise_of(noise)
     if isinstance(prior, LatentPrior) or (isinstance(law, Gamma) and law.domain == "log"):
         return f"prior {prior.spec.name} is none of pictures"
     if flips > 1 or coarse or start:

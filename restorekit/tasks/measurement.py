@@ -19,18 +19,21 @@ from restorekit.files.masks import inverted
 from restorekit.files.picture import Picture, read_picture
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.transfer import MIXING, Response, at_limits, chosen, without_white
+from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import as_seen, decoded
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
-from restorekit.inference.problem import Denoiser, Latent, Problem
+from restorekit.inference.problem import Problem
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.operators import Identity, Inpaint, Operator
+from restorekit.operators.base import Shape
 from restorekit.priors.find import Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
 from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.tasks.sample import displayed
 from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size, without_empty
-from restorekit.text import spec
+from restorekit.text.grammar import build
+from restorekit.text.names import NO_PICTURE, noise_of, operator_of
 
 SMALLEST = 4  # pixels per side
 
@@ -73,7 +76,7 @@ class Measured:
 
     @cached_property
     def as_read(self) -> Picture:
-        coefficients = self.operation in spec.NO_PICTURE
+        coefficients = self.operation in NO_PICTURE
         if self.logarithms and span(self.range) not in (None, (0.0, 1.0)):
             raise BadInput(f"--range {self.range}: logarithms have no black and white; leave it out")
         plain = self.logarithms or (coefficients and self.range is None)
@@ -102,7 +105,7 @@ class Measured:
         found = ranges.used(picture)
         if found is None:
             return picture
-        if self.noise != "auto" and not isinstance(spec.likelihood(self.noise), Gamma):
+        if self.noise != "auto" and not isinstance(noise_of(self.noise), Gamma):
             ranges.check_range(self.source, picture)
             return picture
         full, white = int(picture.span[1]), int(found[1])
@@ -122,7 +125,7 @@ class Measured:
 
     @cached_property
     def operator(self) -> Operator:
-        operator = spec.operator(self.op, measured=cast(spec.Shape, self.picture.pixels.shape))
+        operator = operator_of(self.op, measured=cast(Shape, self.picture.pixels.shape))
         self._fill(operator)
         return without_empty(operator, self.picture, self.source)
 
@@ -154,7 +157,7 @@ class Measured:
         """What was measured in the picture, which is said aloud; None where --noise says it."""
         if self.noise != "auto":
             return None
-        if self.operation in spec.NO_PICTURE:
+        if self.operation in NO_PICTURE:
             raise BadInput(
                 f"{self.operation} measures no picture, whose noise could be told; give --noise gaussian:0.01"
             )
@@ -187,12 +190,12 @@ class Measured:
 
     @cached_property
     def law(self) -> Likelihood:
-        return spec.likelihood(self.noise_used)
+        return noise_of(self.noise_used)
 
     @property
     def logarithms(self) -> bool:
         """Whether --noise says that the file holds logarithms of intensities."""
-        law = None if self.noise == "auto" else spec.likelihood(self.noise)
+        law = None if self.noise == "auto" else noise_of(self.noise)
         return isinstance(law, Gamma) and law.domain == "log"
 
     @property
@@ -225,7 +228,7 @@ class Measured:
         denoise = self.loaded.for_bands(self.operator.image_shape[0])
         if isinstance(denoise, Latent) and self.flips > 1:
             raise BadInput(f"--flips {self.flips}: the latent of a flipped picture is no flipped latent; leave it out")
-        return denoise if self.flips == 1 else spec.build(EnsembleFlip, "flips", [str(self.flips)], {}, denoise=denoise)
+        return denoise if self.flips == 1 else build(EnsembleFlip, "flips", [str(self.flips)], {}, denoise=denoise)
 
     @property
     def seen(self) -> Problem:

@@ -10,24 +10,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import restorekit
-from restorekit.cli.progress import bar, restore_with_bar
+from restorekit.cli.progress import restore_with_bar
 from restorekit.errors import BadInput, Unsupported
-from restorekit.files.atomic import Waiting, check_target, together
+from restorekit.files.atomic import check_target, together
 from restorekit.files.formats import FORMATS, LOSSY
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import check_writable, sha256, write_json, write_picture
+from restorekit.files.picture import check_writable, write_json, write_picture
+from restorekit.files.record import head, outputs, read_file
 from restorekit.inference.driver import as_seen
-from restorekit.inference.problem import Problem, Restoration, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.solver import Solver
 from restorekit.inference.units import units_of
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.find import Prior
 from restorekit.priors.prior import LatentPrior
+from restorekit.report.progress import bar
 from restorekit.tasks import error_bars
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.measurement import Measured
-from restorekit.text import spec
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import files_of, notes_of, solver_of
 from restorekit.uncertainty.calibration import Found
 
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
@@ -80,7 +82,7 @@ class Job(Measured):
             warnings.append(
                 f"--noise {self.noise_used} counts as {counted:.3g}, the least that {type(solver).__name__} knows"
             )
-        warnings += spec.notes(self.op) + self._doubts()
+        warnings += notes_of(self.op) + self._doubts()
         if problem is not self.problem:
             warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
         bars = None if one else self._intervals(solver, steps)
@@ -198,7 +200,7 @@ class Job(Measured):
         """Files that are read, and must not be written over."""
         begin = [] if self.begin is None else [self.begin]
         named = [] if self.calibration in (None, "auto", "none") else [Path(self.calibration)]
-        return [self.source, *begin, *spec.files(self.op, self.solver, self.prior), *named]
+        return [self.source, *begin, *files_of(self.op, self.solver, self.prior), *named]
 
     @property
     def _record_file(self) -> Path:
@@ -231,7 +233,7 @@ class Job(Measured):
     ) -> list[str]:
         # All or none: OUT.json comes last, so that who finds it finds the files whose hashes it holds.
         with together() as waiting:
-            warnings = self._write_all(result, prior, noise, extra, bars, waiting)
+            warnings = self._write_all(result, prior, noise, extra, bars)
         low = f" and {result.settings['low_nfe']} of the low stage" if self.coarse else ""
         print(
             f"{self.target}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, "
@@ -246,7 +248,6 @@ class Job(Measured):
         noise: str,
         extra: dict[str, Any],
         bars: Found | None,
-        waiting: Waiting,
     ) -> list[str]:
         like, written = self.picture, [self.target]
         warnings = write_picture(self.target, result.samples[0].float().cpu().numpy(), like)
@@ -258,9 +259,7 @@ class Job(Measured):
         if stale := [p.name for p in [*self._error_bars, *self.asides] if p not in written and p.exists()]:
             warnings.append(f"{', '.join(stale)}: of an earlier run, not of this one")
         record = {
-            "restorekit": restorekit.__version__,
-            "torch": torch.__version__,
-            "input": {"path": str(self.source), "sha256": sha256(self.source), **self.reading.record()},
+            **head(self.source),
             "operator": self.op,
             "noise": noise,
             "noise_measured": self.noise == "auto",
@@ -269,7 +268,7 @@ class Job(Measured):
             **self.transfer_record,
             "coarse": self.coarse,
             "start": self.start,
-            "begin": self.begin and {"path": str(self.begin), "sha256": sha256(self.begin)},
+            "begin": self.begin and read_file(self.begin),
             "prior": {"name": prior.spec.name, "sha256": prior.sha256},
             "steps": len(result.settings["sigmas"]) - 1,
             **result.settings,
@@ -277,10 +276,11 @@ class Job(Measured):
             "flips": self.flips,
             "nfe": result.nfe * (1 if self.flips == 1 else self.flips),
             "seconds": round(result.seconds, 2),
-            "outputs": {str(p): sha256(waiting.at(p)) for p in written},
+            "outputs": outputs(written),
             "orientation": like.info.get("orientation", 1),
             "no_data": 0.0 if like.empty is None else round(float(like.empty.where.mean()), 6),
             **extra,
         }
+        record["input"] |= self.reading.record()
         write_json(self._record_file, record)
         return warnings

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.inference.driver import decoded, other_stage, streams
-from restorekit.inference.problem import Denoiser, Latent
+from restorekit.inference.denoiser import Denoiser, Latent
+from restorekit.inference.driver import decoded
+from restorekit.inference.rng import low_stage_seed, streams
 from restorekit.inference.schedule import below, log_uniform
 from restorekit.priors.cascade import Cascade, CascadeConfig, up
 from restorekit.priors.find import Precision, device_of, load_prior
@@ -29,7 +30,7 @@ from restorekit.priors.networks.two_stage import LatentConfig
 from restorekit.priors.prior import Prior
 from restorekit.priors.wrappers import Guided
 from restorekit.solvers.samplers import SAMPLERS, Sampler
-from restorekit.text import spec as words
+from restorekit.text.grammar import build, split
 
 SIDE = 64  # of a sample, pixels, where the prior does not say what it was trained on
 Told = Callable[[int, int], None]  # (network calls done, in all)
@@ -37,7 +38,7 @@ Told = Callable[[int, int], None]  # (network calls done, in all)
 
 def sampler_of(text: str, eta: float | None = None) -> Sampler:
     """A sampler from text with settings, as `heun:churn=20`. BadInput for what is unknown, which lists what is known."""
-    name, positional, named = words.split(text)
+    name, positional, named = split(text)
     if name not in SAMPLERS:
         raise BadInput(f"unknown solver {name!r} of samples; known: {', '.join(SAMPLERS)}")
     if eta is not None:
@@ -47,7 +48,7 @@ def sampler_of(text: str, eta: float | None = None) -> Sampler:
             taking = [n for n, kind in SAMPLERS.items() if "eta" in kind.__dataclass_fields__]
             raise BadInput(f"eta is a setting of {' and '.join(taking)}, not of {name}; leave it out")
         named["eta"] = str(eta)
-    return words.build(SAMPLERS[name], name, positional, named)
+    return build(SAMPLERS[name], name, positional, named)
 
 
 def levels(spec: PriorSpec | ForeignSpec, height: int, width: int, steps: int) -> list[float]:
@@ -260,7 +261,7 @@ class Sampling:
         below_it = replace(spec, sigma_data=own.low_sigma_data, sigma_max=spec.sigma_max / f)
         low = self._guide(lambda prior: cast(Cascade, prior.cascade).low)
         return [
-            Part(low, small, levels(below_it, *small[1:], self.steps), own.low_mean, other_stage(self.seed)),
+            Part(low, small, levels(below_it, *small[1:], self.steps), own.low_mean, low_stage_seed(self.seed)),
             Part(self.denoiser, shape, below(sigmas, cascade.relay), mean, self.seed, f),
         ]
 

@@ -236,7 +236,7 @@ class Loss(Section):
 
 class Optim(Section):
     batch: int = Field(default=16, ge=1, description="patches per step over all processes")
-    steps: int = Field(default=20000, ge=1, description="may be raised at --resume; see `learning_rate`")
+    steps: int = Field(default=20000, ge=1, description="may be raised at `resume`; see `learning_rate`")
     lr: float = Field(default=1e-3, gt=0)
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
     warmup: int = Field(default=200, ge=0)
@@ -334,7 +334,7 @@ def config_for(kind: str, path: Path | None, overrides: dict[str, Any]) -> Confi
     model = raw.get("model")
     found = model.get("kind", "unet") if isinstance(model, dict) else "unet"
     if found != kind:
-        raise BadInput(f"{path} is for MODEL {found}, not {kind}; name that, or give another --config")
+        raise BadInput(f"{path} is for MODEL {found}, not {kind}; name that, or give another `config`")
     return _validated(raw, str(path or f"the defaults of {kind}"), overrides)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from restorekit.errors import BadInput, Stopped
+from restorekit.files.lock import alone
 from restorekit.priors.networks.scan_orders import keep_apart
 from restorekit.training import named_files as inputs
 from restorekit.training.config import Config
@@ -77,15 +78,20 @@ def train(
     if `config` differs in more than optim.steps (see `learning_rate`) and the intervals of `run`, or if the codec or the
     low stage that it names is another file. What `config.init` names is needed at the first start only.
 
+    Raises BadInput, before anything is written, where another run is at work in `out`.
+
     SIGINT (Ctrl-C) and SIGTERM end a run after a whole step: a checkpoint is written, and Stopped raised. A second one
     ends it at once.
     """
-    with processes() as process:
+    with processes() as process, ExitStack() as stack:
         header = _header(config, out, resume)
         _refuse_share(config, process.world)
         start = header.begun(config) if header else config
         inputs.check(start)
         files = inputs.checksums(start, header.files if header else {})
+        if process.rank == 0:
+            stack.enter_context(alone(out))
+            _header(config, out, resume)  # again: a run may have ended since
         _decode(source, out, header.data if header else None, process)
         pictures = Pictures.cached(out / "cache").at_least(config.data.crop, config.data.shrink)
         if process.rank == 0:
@@ -104,14 +110,14 @@ def train(
             # and gloo may abort a process that ends while its threads still hold the tensors of the last step.
             dist.barrier()
         if number:
-            raise Stopped(f"stopped at step {state.step} of {config.optim.steps}; go on with --resume", number)
+            raise Stopped(f"stopped at step {state.step} of {config.optim.steps}; go on with `resume`", number)
         return out / "prior.safetensors"
 
 
 def outputs(config: Config, out: Path) -> list[Path]:
     """The files that a run of `config` writes into `out`."""
     steps = range(config.run.sample_every, config.optim.steps + 1, config.run.sample_every)
-    names = ["prior.safetensors", STATE, "log.csv", *(f"cache/pictures.{kind}" for kind in ("u8", "json", "tmp"))]
+    names = ["prior.safetensors", STATE, "log.csv", *(f"cache/pictures.{kind}" for kind in ("u8", "json"))]
     return [out / name for name in (*names, *(f"samples/{step:07d}.png" for step in steps))]
 
 
@@ -119,9 +125,9 @@ def _header(config: Config, out: Path, resume: bool) -> Header | None:
     """That of the run to go on with; None where one begins. BadInput where `out` holds none, one too many, or another."""
     path = out / STATE
     if path.exists() and not resume:
-        raise BadInput(f"{out} holds a run already; continue it with --resume or choose another --out")
+        raise BadInput(f"{out} holds a run already; continue it with `resume` or choose another `out`")
     if resume and not path.exists():
-        raise BadInput(f"--resume: {out} holds no {STATE}; check --out, or leave --resume out to begin a run")
+        raise BadInput(f"`resume`: {out} holds no {STATE}; check `out`, or leave `resume` out to begin a run")
     if not resume:
         return None
     header = Header.read(path)
@@ -234,7 +240,7 @@ def _descend(config: Config, state: State, model: nn.Module, batch: list[Tensor]
     if not torch.isfinite(norm):
         # No way on from the last checkpoint: the same batches would lead here again.
         raise BadInput(
-            f"training diverged at step {step} (gradient is not finite); begin a run in another --out with a lower "
+            f"training diverged at step {step} (gradient is not finite); begin a run in another `out` with a lower "
             f"optim.lr than {o.lr:g}"
         )
     state.optimizer.step()

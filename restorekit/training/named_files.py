@@ -62,8 +62,8 @@ def checksums(config: Config, begun: dict[str, str]) -> dict[str, str]:
         old, new = begun.get(file.key), found[file.key]
         if old not in (None, new):
             raise BadInput(
-                f"--resume: {file.key}={file.name} is not what it was when the run began (sha256 {new[:12]}, not "
-                f"{str(old)[:12]}); put that file back, or begin a run in another --out"
+                f"`resume`: {file.key}={file.name} is not what it was when the run began (sha256 {new[:12]}, not "
+                f"{str(old)[:12]}); put that file back, or begin a run in another `out`"
             )
     return begun | found
 

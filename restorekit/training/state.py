@@ -52,7 +52,7 @@ class Header:
         except (SafetensorError, KeyError, ValueError) as error:
             why = str(error).splitlines()[0]
             raise BadInput(
-                f"{path} is not the state of a run of this version of restorekit ({why}); begin one in another --out"
+                f"{path} is not the state of a run of this version of restorekit ({why}); begin one in another `out`"
             ) from None
 
     def begun(self, config: Config) -> Config:
@@ -66,12 +66,12 @@ class Header:
         for key in old | new:
             if new.get(key) != old.get(key) and key not in CHANGEABLE:
                 raise BadInput(
-                    f"--resume: {key} is {new.get(key)!r}, but the run in {out} began with {old.get(key)!r}; "
-                    "set it back, or begin a run in another --out"
+                    f"`resume`: {key} is {new.get(key)!r}, but the run in {out} began with {old.get(key)!r}; "
+                    "set it back, or begin a run in another `out`"
                 )
         if config.optim.steps < self.step:
             raise BadInput(
-                f"--resume: optim.steps is {config.optim.steps}, but the run in {out} has done {self.step}; raise it"
+                f"`resume`: optim.steps is {config.optim.steps}, but the run in {out} has done {self.step}; raise it"
             )
 
 
@@ -107,7 +107,7 @@ class State:
             self.ema = {k: tensors[f"ema.{k}"].to(v.device) for k, v in self.ema.items()}
         except (RuntimeError, KeyError):
             raise BadInput(
-                f"{path} belongs to the network of another version of restorekit; begin a run in another --out"
+                f"{path} belongs to the network of another version of restorekit; begin a run in another `out`"
             ) from None
         for name, p in self.objective.named_parameters():
             if f"exp_avg.{name}" in tensors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 import time
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,8 @@ from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from restorekit.inference.problem import Denoiser
+from restorekit.files.atomic import atomic
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.schedule import log_uniform
 from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.training.config import Config
@@ -47,10 +48,8 @@ class Watch:
         with self.path.open(newline="", encoding="utf-8") as f:
             # Shorter than the heading is a row that the crash cut off; the heading itself begins with no number.
             whole = [r for r in csv.reader(f) if len(r) == len(FIELDS) and r[0].isdigit()]
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as f:
+        with atomic(self.path) as raw, io.TextIOWrapper(raw, newline="", encoding="utf-8") as f:
             csv.writer(f).writerows([FIELDS, *(r for r in whole if int(r[0]) <= self.start)])
-        os.replace(temporary, self.path)
 
     @property
     def seconds(self) -> float:

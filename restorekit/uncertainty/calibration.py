@@ -23,8 +23,8 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.files.picture import write_text
-from restorekit.inference.problem import Solver
-from restorekit.text import spec
+from restorekit.inference.solver import Solver
+from restorekit.text.grammar import split
 from restorekit.uncertainty.conformal import Scores, check_count, reach
 from restorekit.uncertainty.interval import LEVELS, Interval, Spread, student
 
@@ -60,19 +60,19 @@ class Conditions:
     @property
     def operation(self) -> tuple[str, str]:
         """The name, and the factor where there is one: other settings are noted where they differ."""
-        name, positional, named = spec.split(self.task)
+        name, positional, named = split(self.task)
         factor = named.get("factor", positional[0] if positional else "2")
         return name, factor if name in ("average", "decimate") else ""
 
     @property
     def law(self) -> tuple[str, float]:
         """(noise law with all settings but its first, its first)."""
-        name, positional, named = spec.split(self.noise)
+        name, positional, named = split(self.noise)
         first = positional[0] if positional else named.pop(next(iter(named), ""), "")
         try:
             number = float(first)
         except ValueError:
-            raise BadInput(f"--noise {self.noise} has no level; give one, as gaussian:0.02") from None
+            raise BadInput(f"`noise={self.noise}` has no level; give one, as gaussian:0.02") from None
         return ",".join([name, *positional[1:], *(f"{k}={v}" for k, v in sorted(named.items()))]), number
 
     @property
@@ -133,9 +133,9 @@ class Entry:
         """Of the least level of GRID that is not below `level`. BadInput where the pictures are too few for it."""
         ratio = self.ratios[next(i for i, known in enumerate(GRID) if known >= level - 1e-9)]
         if math.isnan(ratio):
-            check_count(self.pictures, level, "--level")
+            check_count(self.pictures, level)
             raise BadInput(
-                f"--level {level:g}: the calibration reaches none, the samples hardly differ; take another solver"
+                f"`level={level:g}`: the calibration reaches none, the samples hardly differ; take another solver"
             )
         return ratio
 
@@ -260,7 +260,7 @@ class Calibration:
 
     def _nearest(self, wanted: Conditions) -> str:
         """In words, in what the entry of this operation that differs least differs; empty where there is none."""
-        there = {e.conditions for e in self.entries if e.conditions.operation == wanted.operation}
+        there = dict.fromkeys(e.conditions for e in self.entries if e.conditions.operation == wanted.operation)
         far = [(wanted.differs(c), abs(math.log((c.law[1] or 1) / (wanted.law[1] or 1))), c.noise) for c in there]
         least = min(far, key=lambda f: (len(f[0]), f[1:]), default=None)
         return f"; the nearest is {' '.join(least[0])}" if least else ""

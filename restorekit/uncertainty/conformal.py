@@ -89,6 +89,6 @@ def check_count(pictures: int, level: float, what: str = "level") -> None:
     """BadInput where so few pictures guarantee nothing at this level."""
     if pictures < least_pictures(level):
         raise BadInput(
-            f"{what} {level:g}: {pictures} pictures calibrate, which guarantee at most {pictures / (pictures + 1):.3g}; take a "
+            f"`{what}={level:g}`: {pictures} pictures calibrate, which guarantee at most {pictures / (pictures + 1):.3g}; take a "
             f"lower level, or calibrate on {least_pictures(level)} pictures or more"
         )

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.inference.problem import Problem, Rng
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.diagonal import Identity
 from restorekit.solvers.parts.data_step import check_data_step, data_step

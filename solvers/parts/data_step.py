@@ -9,7 +9,8 @@ from torch import Tensor
 
 from restorekit.errors import Unsupported
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
-from restorekit.inference.problem import CLEAN, Problem, Rng
+from restorekit.inference.problem import CLEAN, Problem
+from restorekit.inference.rng import Rng
 from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Identity

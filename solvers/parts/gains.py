@@ -49,5 +49,5 @@ def refuse_uneven(problem: Problem, solver: str, share: float, otherwise: str = 
     if problem.picture_noise() < least:
         raise Unsupported(
             f"{solver} takes steps too short for the smaller gains of {operator.title} at noise below {least:.2g}; "
-            f"{otherwise} `--solver diffpir` or mmps"
+            f"{otherwise} `solver=diffpir` or mmps"
         )

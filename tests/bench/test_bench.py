@@ -17,7 +17,10 @@ from restorekit.bench.posterior.exams import LEVELS, cells
 from restorekit.bench.posterior.figures import BINS, Figure, Figures, Truth, distances, judge
 from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, FULL, Size, drawn, exact_score, measure
 from restorekit.errors import BadInput
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver, Step
 from restorekit.solvers import DDRM, DPS, HQS, MMPS, SMC, SOLVERS, Exchange, PnPDM, Quadrature
 
 KINDS = {

@@ -6,8 +6,6 @@ import csv
 import importlib
 import math
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,8 @@ Row = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def script() -> Iterator[Any]:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    yield importlib.import_module("posterior")
-    sys.path.pop(0)
+def script() -> Any:
+    return importlib.import_module("benchmarks.restoration.posterior")
 
 
 def read(path: Path) -> list[Row]:

@@ -18,7 +18,7 @@ from restorekit.inference.driver import restore
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.find import load_prior
 from restorekit.priors.prior import LatentPrior
-from restorekit.text.from_text import solver
+from restorekit.text.names import solver_of
 from tests.bench.test_bench_images import PHOTO
 from tests.cli.test_cli import go
 from tests.training.test_latent_training import latent
@@ -50,7 +50,7 @@ def test_a_prior_of_latents_is_measured_below_its_codec(
     assert made == {(label, "dps"), *((r["prior"], s) for r in rows if r["prior"] != label for s in ("dps", "hqs"))}
     mine = next(r for r in rows if r["prior"] == label and r["picture"] == "photos/0.png")
     problem = Task.of("denoise").measure(pictures[0], "photos/0.png", 0)
-    found = restore(problem, prior, solver("dps"), steps=3, seed=0)
+    found = restore(problem, prior, solver_of("dps"), steps=3, seed=0)
     expected = psnr(found.samples[0].clamp(0, 1).numpy(), pictures[0])
     assert float(mine["psnr"]) == pytest.approx(expected, abs=1e-3)
     assert (int(mine["nfe"]), int(mine["vjps"])) == (found.nfe, 3)

@@ -1,12 +1,10 @@
-"""benchmarks/scan.py, mamba_cost.py and ablation.py: what is timed is right, and what is said of the figures follows."""
+"""benchmarks/networks/scan.py, mamba_cost.py and ablation.py: what is timed is right, and what is said of the figures follows."""
 
 from __future__ import annotations
 
 import importlib
 import math
-import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,9 @@ from restorekit.priors.prior import Prior
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Any]:
-    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-    yield importlib.import_module
-    sys.path.pop(0)
+def bench() -> Any:
+    rooms = {p.stem: p.parent.name for p in (Path(__file__).parents[2] / "benchmarks").glob("*/*.py")}
+    return lambda name: importlib.import_module(f"benchmarks.{rooms[name]}.{name}")
 
 
 def leaves(*shapes: tuple[int, ...], seed: int = 0) -> list[Tensor]:

@@ -200,7 +200,7 @@ def test_the_exam_on_the_page_runs(tmp_path: Path) -> None:
 def test_a_solver_that_fails_does_not_stop_the_table(tmp_path: Path) -> None:
     path = tmp_path / "bad.py"
     path.write_text(
-        "from dataclasses import dataclass\nfrom restorekit.inference.problem import Solver\n@dataclass(frozen=True, eq=False)\n"
+        "from dataclasses import dataclass\nfrom restorekit.inference.solver import Solver\n@dataclass(frozen=True, eq=False)\n"
         "class Bad(Solver):\n    def __call__(self, problem, denoise, sigmas, x, rng, /):\n        raise KeyError('w')\n"
     )
     text = run([f"{path}:Bad", "hqs"], ["ring"], [5], True, 0, tmp_path, None, [0.1])

@@ -200,7 +200,7 @@ def test_a_log_intensity_prior_in_its_domain(tmp_path: Path, capsys: pytest.Capt
     assert record["denoising"]["psnr_range"] == pytest.approx(11.09, abs=0.01)
     assert record["bands"] == 1
     assert record["sets"]["rows"][0]["n"] == 4
-    with pytest.raises(BadInput, match="--beside natural denoises srgb"):
+    with pytest.raises(BadInput, match="`beside=natural` denoises srgb"):
         replace(made, beside=("natural",)).check()
 
 
@@ -216,7 +216,7 @@ def test_a_prior_of_latents_is_seen_through_its_codec(latent: Path, tmp_path: Pa
     assert rows["codec alone"]["psnr"] == pytest.approx(np.mean(ceiling), rel=1e-5)
     assert record["denoising"]["unit"].startswith("deviations of the latent")
     assert record["sets"]["size"] == [32, 32]
-    with pytest.raises(BadInput, match="--beside natural denoises srgb"):
+    with pytest.raises(BadInput, match="`beside=natural` denoises srgb"):
         replace(made, beside=("natural",)).check()
 
 
@@ -251,7 +251,7 @@ def test_a_codec_is_judged_on_what_it_gives_back(tmp_path: Path, capsys: pytest.
     assert line == ["bits", "-", f"{found['quantised']['bits']:.4g}"]
     assert re.search(r"^figure +not quantised +quantised", said, re.MULTILINE)
     assert "Means over 3 pictures of data" in said
-    with pytest.raises(BadInput, match="is a codec: it gives pictures back and draws none; leave out --samples"):
+    with pytest.raises(BadInput, match="is a codec: it gives pictures back and draws none; leave out `samples`"):
         Evaluation(prior=str(path), data=data, samples="8").check()
 
 
@@ -309,5 +309,5 @@ def test_without_torchmetrics_only_sets_are_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(perceptual, "find_spec", lambda name: None)
     data = crops(tmp_path / "data", 4)
     assert Evaluation(prior="natural-fast", data=data, sigmas=(0.1,), limit=1)().record["denoising"]["rows"]
-    with pytest.raises(BadInput, match="--samples needs torchmetrics and torchvision: pip install"):
+    with pytest.raises(BadInput, match="`samples` needs torchmetrics and torchvision: pip install"):
         Evaluation(prior="natural-fast", data=data, samples="4").check()

@@ -249,9 +249,9 @@ def test_crops_are_functions_of_the_name_and_fit(tmp_path: Path) -> None:
     corners = [np.isclose(x[:8, :10].transpose(2, 0, 1) / 255, c, atol=1e-6).all() for x, c in zip(made, crops)]
     assert not all(corners)
     np.testing.assert_allclose(found.crops((20, 24), 1)[0, 0], made[0] @ [0.299, 0.587, 0.114] / 255, atol=1e-6)
-    with pytest.raises(BadInput, match="give --size 20x24"):
+    with pytest.raises(BadInput, match="give `size=20x24`"):
         found.crops((21, 24), 3)
-    with pytest.raises(BadInput, match="give --bands 1 or 3"):
+    with pytest.raises(BadInput, match="give `bands=1` or 3"):
         as_bands(made[0], 4)
     middle = dict(found.centres(6, 3))["000.png"]
     np.testing.assert_allclose(middle, made[0][7:13, 9:15].transpose(2, 0, 1) / 255, atol=1e-6)
@@ -339,7 +339,7 @@ def test_neighbours_refuse_what_is_too_small(tmp_path: Path) -> None:
     x = np.zeros((4, 3, 16, 16), np.float32)
     with pytest.raises(BadInput, match="at least 3"):
         neighbours(x, x, few, NET)
-    with pytest.raises(BadInput, match="give --size 20x24"):
+    with pytest.raises(BadInput, match="give `size=20x24`"):
         neighbours(np.zeros((4, 3, 32, 32), np.float32), x, few, NET)
 
 

@@ -16,7 +16,7 @@ from restorekit.files.picture import Picture, write_picture
 from restorekit.metrics.fidelity import crps
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import SOLVERS
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 SHAPE = (1, 16, 16)
 
@@ -54,7 +54,7 @@ def test_a_bad_setting_is_found_out_within_the_budget(tmp_path: Path) -> None:
 def test_the_budget_is_kept_and_nearly_used(budget: int, steps: list[int], trials: int) -> None:
     tuning = Tuning("diffpir", steps, {"zeta": (0.0, 1.0)}, budget)
     if budget < (len(steps) + 1) * trials:
-        with pytest.raises(BadInput, match="--budget"):
+        with pytest.raises(BadInput, match="`budget"):
             tuning.rungs(trials)
         return
     rungs = tuning.rungs(trials)

@@ -18,7 +18,8 @@ from restorekit.blind.taps import Modes, Regression, Taps, unseen
 from restorekit.errors import Unsupported
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian, Poisson
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.operators import FreeBlur, Identity, blur
 from restorekit.priors.find import load_prior
 from restorekit.solvers import HQS, MMPS, DiffPIR

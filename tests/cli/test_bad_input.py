@@ -93,7 +93,7 @@ NAN = np.where(np.arange(20) == 3, np.nan, GREY).astype(np.float32)
 WILD = """
 from dataclasses import dataclass
 from restorekit.solvers import HQS
-from restorekit.inference.problem import Step
+from restorekit.inference.solver import Step
 
 @dataclass(frozen=True, eq=False)
 class Wild(HQS):

@@ -286,7 +286,7 @@ def test_what_cannot_be_is_one_line(photos: Path, tmp_path: Path, capsys: pytest
         (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.txt"), "x.txt: a calibration is JSON"),
         (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.json", "--dtype", "int8"), "--dtype 'int8'"),
         (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.json", "--solver", "hqs"), "take a solver that draws"),
-        (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.json", "--crop", 17), "smaller --crop"),
+        (("calibrate", "--data", photos, *more, "--out", tmp_path / "x.json", "--crop", 17), "smaller `crop`"),
         (("calibrate", "--data", tmp_path / "nowhere", *more, "--out", tmp_path / "x.json"), "neither a folder nor a zip"),
         (("calibrate", "--data", photos, *more, "--out", c, "--prior", "natural"), "that of other weights"),
     ]  # fmt: skip
@@ -323,5 +323,5 @@ def test_halves_are_those_of_the_sorted_list_whatever_is_small_or_broken(photos:
     assert [t.half for t in some] == ["calibrate"] * 2 + ["judge"] * 2
     for path in sorted(photos.glob("*"))[2:]:
         path.unlink()
-    with pytest.raises(BadInput, match="smaller --crop"):
+    with pytest.raises(BadInput, match="smaller `crop`"):
         _ = coverage.Held(photos, 16).pictures

@@ -14,7 +14,7 @@ from PIL import Image
 
 from restorekit.cli.progress import Watch
 from restorekit.files.picture import read_picture, sha256, write_picture
-from restorekit.inference.problem import Step
+from restorekit.inference.solver import Step
 from restorekit.metrics.fidelity import psnr
 from tests.cli.test_cli import go, measure, photo
 from tests.report.test_report import decoded
@@ -164,7 +164,7 @@ def test_a_solver_that_diverges_is_reported_and_the_others_go_on(
         """
 from dataclasses import dataclass
 from restorekit.solvers import DiffPIR
-from restorekit.inference.problem import Step
+from restorekit.inference.solver import Step
 
 @dataclass(frozen=True, eq=False)
 class Wild(DiffPIR):

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from restorekit.cli.main import run
-from restorekit.cli.wording import as_options
+from restorekit.cli.wording import FAULT, as_options, one_line
 from restorekit.errors import BadInput
 from restorekit.notes import Notes, RestorekitNote
 
@@ -29,6 +29,26 @@ def test_only_options_of_the_command_that_ran(monkeypatch, capsys) -> None:
             run(arguments)
         assert stopped.value.code == 1
         assert capsys.readouterr().err == f"restorekit: {said}\n"
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert one_line("a\x1b[31m\nb\tc\udcff\x9b\u202e") == "a\\x1b[31m b c\\udcff\\x9b\\u202e"
+    assert one_line("Bäume 木") == "Bäume 木"
+
+
+@pytest.mark.parametrize("error", [KeyError("lost"), RecursionError(), RuntimeError("a\nb")])
+def test_what_nobody_foresaw_is_one_line(monkeypatch, capsys, error: Exception) -> None:
+    def fail(*_, **__) -> None:
+        raise error
+
+    monkeypatch.setattr("typer.Typer.__call__", fail)
+    with pytest.raises(SystemExit) as stopped:
+        run(["cite"])
+    assert stopped.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"restorekit: {FAULT} ({type(error).__name__}")
+    with pytest.raises(type(error)):
+        run(["--debug", "cite"])
 
 
 def test_notes_come_once_and_at_once() -> None:

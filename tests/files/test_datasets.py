@@ -18,7 +18,7 @@ import tifffile
 rasterio = pytest.importorskip("rasterio")
 
 from restorekit.despeckling.plan import Settings, plan
-from restorekit.files.datasets import absolute, container, fingerprint, sources
+from restorekit.files.datasets import absolute, container, source_digest, sources
 from restorekit.files.reading import Reading
 from restorekit.files.scene import scene_of
 from restorekit.fusion import inputs
@@ -167,10 +167,10 @@ def test_an_address_has_the_hash_of_its_values(served: tuple[str, list[str]], fo
     allowed = Reading(network=True)
     (name,) = sources(Path(f"{address}/scene.tif"), allowed)
     assert name == f"{address}/scene.tif"
-    found = fingerprint(Path(f"{address}/scene.tif"), allowed)
+    found = source_digest(Path(f"{address}/scene.tif"), allowed)
     write_tiff(folder / "again.tif", Y, compress="deflate", tiled=False)
     write_tiff(folder / "other.tif", Y + 1)
-    assert fingerprint(Path(f"{address}/other.tif"), allowed) != found
+    assert source_digest(Path(f"{address}/other.tif"), allowed) != found
 
 
 # --- what is hashed ---
@@ -178,29 +178,29 @@ def test_an_address_has_the_hash_of_its_values(served: tuple[str, list[str]], fo
 
 def test_a_file_alone_has_its_own_hash(folder: Path, tmp_path: Path) -> None:
     whole = hashlib.sha256((folder / "scene.tif").read_bytes()).hexdigest()
-    assert fingerprint(folder / "scene.tif") == whole
+    assert source_digest(folder / "scene.tif") == whole
     np.save(tmp_path / "a.npy", Y)
-    assert fingerprint(tmp_path / "a.npy") == hashlib.sha256((tmp_path / "a.npy").read_bytes()).hexdigest()
-    assert fingerprint(tmp_path / "a.npy", Reading("CHW")) != fingerprint(tmp_path / "a.npy")
+    assert source_digest(tmp_path / "a.npy") == hashlib.sha256((tmp_path / "a.npy").read_bytes()).hexdigest()
+    assert source_digest(tmp_path / "a.npy", Reading("CHW")) != source_digest(tmp_path / "a.npy")
 
 
 def test_what_is_read_is_hashed_and_not_what_points_to_it(folder: Path, tmp_path: Path) -> None:
-    inside = fingerprint(folder / "scene.tif")
-    assert fingerprint(Path(f"/vsizip/{folder}/s.zip/in/scene.tif")) == inside
-    assert fingerprint(Path(f"/vsitar/{folder}/s.tar.gz/scene.tif")) == inside
-    a, b = (fingerprint(Path(f"HDF5:{folder}/two.h5://{name}")) for name in ("a", "group/b"))
+    inside = source_digest(folder / "scene.tif")
+    assert source_digest(Path(f"/vsizip/{folder}/s.zip/in/scene.tif")) == inside
+    assert source_digest(Path(f"/vsitar/{folder}/s.tar.gz/scene.tif")) == inside
+    a, b = (source_digest(Path(f"HDF5:{folder}/two.h5://{name}")) for name in ("a", "group/b"))
     assert a != b
 
 
 def test_a_mask_beside_a_file_is_part_of_what_is_read(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "scene.tif", Y)
-    alone = fingerprint(path)
+    alone = source_digest(path)
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as d:
         d.write_mask(Y > 0.2)
     assert [Path(p).name for p in sources(path)] == ["scene.tif", "scene.tif.msk"]
-    first = fingerprint(path)
+    first = source_digest(path)
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as d:
         d.write_mask(Y > 0.3)
-    assert len({alone, first, fingerprint(path)}) == 3
+    assert len({alone, first, source_digest(path)}) == 3
     (tmp_path / "scene.tif.aux.xml").write_text("<PAMDataset><Metadata/></PAMDataset>")
     assert [Path(p).name for p in sources(path)] == ["scene.tif", "scene.tif.msk"]

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from restorekit.files import png16
 from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
 from restorekit.files.reading import Reading
 from tests.support.io_files import PIXELS, palette, png, span_of, stored, stored_png16, values
+
+pytestmark = pytest.mark.floors
 
 SIZES = [(17, 9), (1, 1), (1, 7), (6, 1)]
 Case = tuple[str, str, int, bool]
@@ -203,8 +206,10 @@ def test_tiff_overviews_are_no_pages(tmp_path: Path) -> None:
         tif.write(values("uint8", (4, 4)), subfiletype=1)
     assert read_picture(tmp_path / "a.tif").pixels.shape == (1, 8, 8)
     large, small = (Image.fromarray(values("uint8", (n, n))) for n in (8, 4))
-    small.encoderinfo = {"tiffinfo": {254: 1}}
-    large.save(tmp_path / "b.tif", save_all=True, append_images=[small], compression="tiff_lzw")
+    with AppendingTiffWriter(str(tmp_path / "b.tif"), new=True) as pages:
+        large.save(pages, "TIFF", compression="tiff_lzw")
+        pages.newFrame()
+        small.save(pages, "TIFF", compression="tiff_lzw", tiffinfo={254: 1})
     assert read_picture(tmp_path / "b.tif").pixels.shape == (1, 8, 8)
 
 

@@ -13,7 +13,8 @@ from scipy import ndimage, signal
 
 from restorekit.files.kernel_files import kernel_notes, origin_in_corner, read_kernel
 from restorekit.operators import blur
-from restorekit.text import kernels, spec
+from restorekit.text import kernels
+from restorekit.text.names import notes_of, operator_of
 from tests.support.io_files import refusal
 
 RNG = np.random.default_rng(0)
@@ -44,10 +45,10 @@ def test_the_note_is_one_of_the_operator_and_only_of_files(tmp_path: Path) -> No
         f"blur:{tmp_path}/even.npy",
         f"decimate:4,kernel={tmp_path}/even.npy",
     ):
-        assert len(spec.notes(op)) == 1
-    assert not spec.notes(f"blur:kernel={tmp_path}/odd.npy")
-    assert not spec.notes("blur:kernel=motion:15:30")
-    assert not spec.notes("inpaint:mask=random:0.2")
+        assert len(notes_of(op)) == 1
+    assert not notes_of(f"blur:kernel={tmp_path}/odd.npy")
+    assert not notes_of("blur:kernel=motion:15:30")
+    assert not notes_of("inpaint:mask=random:0.2")
     assert kernels.notes(f"{tmp_path}/even.npy")
 
 
@@ -114,7 +115,7 @@ def test_negative_lobes_are_kept(tmp_path: Path) -> None:
     kernel = read_kernel(tmp_path / "k.npy")
     assert kernel.min() < -0.001
     np.testing.assert_allclose(kernel, lanczos() / lanczos().sum(), atol=1e-6)
-    operator = spec.operator(f"decimate:factor=4,kernel={tmp_path}/k.npy", image=(1, 48, 48))
+    operator = operator_of(f"decimate:factor=4,kernel={tmp_path}/k.npy", image=(1, 48, 48))
     flat = operator(torch.full((1, 1, 48, 48), 0.7))
     np.testing.assert_allclose(flat.numpy(), 0.7, atol=1e-5)
 

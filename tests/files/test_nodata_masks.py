@@ -18,7 +18,7 @@ from restorekit.files.picture import read_picture, write_picture
 from tests.files.test_nodata import scene
 
 rasterio = pytest.importorskip("rasterio")
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+pytestmark = [pytest.mark.floors, pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")]
 
 SHAPE = (24, 28)
 HOLE = np.zeros(SHAPE, bool)

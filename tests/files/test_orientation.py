@@ -19,6 +19,8 @@ from restorekit.files.kernel_files import kernel_pixels
 from restorekit.files.picture import Picture, read_picture, write_picture
 from restorekit.files.png16 import encode
 
+pytestmark = pytest.mark.floors
+
 TURNED = {n: Image.Exif() for n in range(1, 9)}
 for _n, _exif in TURNED.items():
     _exif[274] = _n

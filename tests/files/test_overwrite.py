@@ -16,7 +16,7 @@ from restorekit.cli.main import app
 from restorekit.errors import BadInput
 from restorekit.files.overwrite import inside, separate
 from restorekit.priors.find import shipped
-from restorekit.text.spec import files
+from restorekit.text.names import files_of
 
 OWN = "from restorekit.operators import Identity\nclass Mine(Identity):\n    pass\n"
 # What is opened is named as in the command; the file before it is what would be written over.
@@ -212,7 +212,7 @@ def test_a_folder_with_the_name_of_a_prior_is_not_that_prior(folder: Path) -> No
 
 
 def test_files_of_specs(folder: Path) -> None:
-    named = files(
+    named = files_of(
         "blur:kernel=k.npz:psf,boundary=free", "o.py:Mine:mask=m.png", "prior", None, "natural", "gaussian:1.2"
     )
     assert named == [Path("k.npz"), Path("o.py"), Path("m.png"), *inside(Path("prior"))]

@@ -24,6 +24,8 @@ from restorekit.files.geotiff import PROVENANCE
 from restorekit.files.picture import read_picture
 from tests.support.scenes import read_tiff, speckled, write_tiff
 
+pytestmark = pytest.mark.floors
+
 BOXCAR = Settings(solver="boxcar:size=3", looks=4.0, domain="intensity")
 
 
@@ -257,7 +259,7 @@ def test_what_is_no_measurement_is_refused_and_nothing_is_left(case: str, tmp_pa
 
 def test_a_scene_without_flat_windows_needs_looks(tmp_path: Path) -> None:
     source = write_tiff(tmp_path / "in.tif", speckled(20, 20)[1])
-    with pytest.raises(BadInput, match="give --looks"):
+    with pytest.raises(BadInput, match="give `looks`"):
         plan(source, tmp_path / "out.tif", Settings(solver="lee", domain="intensity"))
     assert despeckled(source).is_file()
 

@@ -26,7 +26,8 @@ from restorekit.files.stored import read_values
 from restorekit.files.transfer import CURVES, SRGB, Response, at_limits, chosen, without_white
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian, Poisson
-from restorekit.inference.problem import Problem, Restoration
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
 from restorekit.metrics.fidelity import psnr
 from restorekit.operators import FreeBlur
 from restorekit.priors.find import load_prior

@@ -15,7 +15,7 @@ from restorekit.fusion import luminance as colour
 from restorekit.fusion import prepare
 from restorekit.fusion.joint import Diffusion, Map, estimate, solver_of
 from restorekit.fusion.selection import Sources
-from restorekit.inference.problem import Rng
+from restorekit.inference.rng import Rng
 from tests.support.fields import fields
 
 RNG = np.random.default_rng(0)

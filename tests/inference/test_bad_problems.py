@@ -17,7 +17,8 @@ from restorekit import operators as ops
 from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import DPS, HQS, SOLVERS, DiffPIR
 from tests.support.cases import peaked
@@ -110,7 +111,7 @@ def test_a_denoiser_without_a_graph_is_refused_by_solvers_that_need_one(name: st
             SOLVERS[name]().check(given)
         except Unsupported:
             continue
-        with pytest.raises(Unsupported, match=r"needs the gradient of the denoiser.*--solver diffpir") as caught:
+        with pytest.raises(Unsupported, match=r"needs the gradient of the denoiser.*`solver=diffpir`") as caught:
             restore(given, denoise, SOLVERS[name](), steps=3)
         assert "\n" not in str(caught.value)
         assert len(calls) == 1
@@ -223,7 +224,7 @@ def test_a_law_of_ones_own_is_taken_or_refused_in_one_line(name: str, law: Likel
         refused = str(error)
     if found is None:
         assert not says, refused
-        assert re.fullmatch(".*--solver.*", refused)  # one line, with the way out
+        assert re.fullmatch(".*`solver=.*", refused)  # one line, with the way out
         return
     assert bool(torch.isfinite(found.samples).all())
     if isinstance(law, LogNormal):

@@ -14,7 +14,8 @@ from restorekit import operators as ops
 from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved
-from restorekit.inference.problem import Problem, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver, Step
 from restorekit.inference.units import Units, problem_in, units_of
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.analytic import GaussianPrior

@@ -23,6 +23,8 @@ from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import DDRM, DPS, MMPS, DiffPIR
 from tests.support.cases import OPERATORS
 
+pytestmark = pytest.mark.floors
+
 F64 = torch.float64
 RGB = (3, 8, 10)
 

@@ -17,6 +17,8 @@ from restorekit.priors.formats.diffusers import import_diffusers
 from restorekit.priors.precond import VPTable
 from tests.support.foreign import Surprise, go, rand, restores_a_file, shake
 
+pytestmark = pytest.mark.floors
+
 
 @pytest.fixture(scope="module")
 def diffusers() -> Any:

@@ -8,6 +8,8 @@ import pytest
 from restorekit.errors import BadInput
 from restorekit.metrics import fidelity
 
+pytestmark = pytest.mark.floors
+
 ZERO = np.zeros((3, 17, 9), np.float32)
 
 

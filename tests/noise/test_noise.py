@@ -80,7 +80,7 @@ def test_fills_are_left_out_whatever_their_value(fill: float, scattered: bool) -
 def test_where_nothing_tells_it_is_said() -> None:
     y = eight(noisy(photo(), 0.1))
     y[:, 12:] = y[:, :, 12:] = 1
-    with pytest.raises(BadInput, match=r"no noise can be measured: \d+% .* give it, as --noise"):
+    with pytest.raises(BadInput, match=r"no noise can be measured: \d+% .* give it, as `noise="):
         NoiseLevel()(y)
     with pytest.raises(BadInput, match="no noise can be measured"):
         NoiseLevel()(eight(photo()), np.zeros((1, 256, 256)))

@@ -215,3 +215,20 @@ def test_logarithms_and_pictures_are_not_mixed_up(tmp_path: Path, capsys: pytest
     with pytest.raises(SystemExit, match="0"):
         run([*told, "--noise", "gamma:4,domain=log", *end])
     assert np.isfinite(np.load(tmp_path / "b.npy")).all()
+
+
+def test_a_network_may_allocate_so_much_and_no_more() -> None:
+    from restorekit.priors.formats.allocation import AtMost, TooLarge
+
+    with AtMost(100):
+        torch.nn.Linear(9, 10)
+    for make in (
+        lambda: torch.nn.Linear(10**6, 10**6),
+        lambda: torch.zeros((10**9, 10**9)),
+        lambda: torch.arange(0, 10**12),
+        lambda: torch.linspace(0, 1, steps=10**12),
+        lambda: torch.eye(10**7),
+        lambda: [torch.empty(30) for _ in range(5)],
+    ):
+        with AtMost(100), pytest.raises(TooLarge):
+            make()

@@ -61,7 +61,7 @@ def test_a_latent_is_smaller_by_f_and_comes_back(factor: int, regulariser: str) 
 
 def test_sides_that_do_not_fit_are_refused_with_the_way_out() -> None:
     net = random_net()
-    with pytest.raises(ValueError, match=r"picture of 9x8 .*by f=4: mirror it to 12x8 .*codec\.reconstruct"):
+    with pytest.raises(ValueError, match=r"picture of 9x8 .*by f=4: mirror it to 12x8 .*ivqvae\.reconstruct"):
         net.encode(rand(1, 3, 9, 8))
 
 

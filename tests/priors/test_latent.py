@@ -13,10 +13,13 @@ from torch.nn import functional as F
 
 from restorekit import operators as ops
 from restorekit.errors import BadInput, Unsupported
-from restorekit.inference import driver
+from restorekit.inference import driver, rng
+from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import in_latents, restore
 from restorekit.inference.likelihood import Gaussian, Poisson
-from restorekit.inference.problem import Denoiser, Latent, Problem, Rng, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.analytic import GaussianPrior, dense
 from restorekit.priors.formats.checkpoint import PriorSpec
@@ -111,7 +114,7 @@ def test_on_latents_a_solver_does_what_it_does_on_pictures(
     # operator and needs no Adam; behind a decoder it does not.
     monkeypatch.setattr(VDS, "newton", lambda self, problem: False)
     prior, pictures = exact(plain)
-    problem, streams = measured(OPERATORS[name]()), driver.streams
+    problem, streams = measured(OPERATORS[name]()), rng.streams
     found = restore(problem, prior, solver, steps=30, samples=2 if solver.samples else 1)
     monkeypatch.setattr(driver, "streams", lambda *a: Turned(streams(*a), blocks_of(prior)))
     expected = restore(problem, pictures, solver, steps=30, samples=2 if solver.samples else 1)
@@ -122,7 +125,7 @@ def test_on_latents_a_solver_does_what_it_does_on_pictures(
 
 def test_a_picture_to_begin_with_is_one_on_latents_too(monkeypatch: pytest.MonkeyPatch) -> None:
     prior, pictures = exact()
-    problem, streams = measured(OPERATORS["average"]()), driver.streams
+    problem, streams = measured(OPERATORS["average"]()), rng.streams
     begin = torch.rand(2, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     sigmas = [0.2, 0.1, 0.0]
     found = restore(problem, prior, DPS(), sigmas=sigmas, samples=2, begin=begin)
@@ -195,7 +198,7 @@ def test_a_solver_that_needs_a_linear_operator_refuses_and_names_those_that_do_n
     if name in ("dps", "daps", "enkg", "pnpdm", "pnpflow", "vds", "dsg", "mpgd", "sitcom"):
         assert restore(problem, prior, SOLVERS[name](), steps=3).samples.shape == (1, *SHAPE)
         return
-    with pytest.raises(Unsupported, match=r"BlockAverage of a decoded latent; use `--solver dps`") as refusal:
+    with pytest.raises(Unsupported, match=r"BlockAverage of a decoded latent; use `solver=dps`") as refusal:
         restore(problem, prior, SOLVERS[name](), steps=3)
     assert "\n" not in str(refusal.value)
     if name != "quadrature":

@@ -18,7 +18,6 @@ from restorekit.priors import find as library
 from restorekit.priors.analytic import GaussianMixture, GaussianPrior, dense, from_basis, to_basis
 from restorekit.priors.find import load_prior
 from restorekit.priors.formats import checkpoint
-from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.priors.networks.unet import UNetConfig
 from restorekit.priors.precond import EDM
 from restorekit.priors.wrappers import ChannelWise, EnsembleFlip, Padded, Tiled
@@ -242,9 +241,9 @@ def test_flips_are_those_of_the_docstring(count: int) -> None:
 # --- checkpoints ---
 
 
-def spec(config: UNetConfig) -> PriorSpec:
+def spec(config: UNetConfig) -> checkpoint.PriorSpec:
     arch = {"kind": "unet", **{k: list(v) if isinstance(v, tuple) else v for k, v in vars(config).items()}}
-    return PriorSpec("toy", arch, 0.25, 0.45, data="none", licence="none", metrics={"psnr": 1.5})
+    return checkpoint.PriorSpec("toy", arch, 0.25, 0.45, data="none", licence="none", metrics={"psnr": 1.5})
 
 
 @pytest.fixture
@@ -305,7 +304,7 @@ def _broken(kind: str, path: Path) -> None:
         state = random_unet(SMALL).state_dict()
         if kind == "weight-missing":
             del state["norm.bias"]
-        checkpoint.save(path, state, PriorSpec("toy", arch[kind], 0.25))
+        checkpoint.save(path, state, checkpoint.PriorSpec("toy", arch[kind], 0.25))
 
 
 BROKEN = ["garbage", "empty", "cut-in-header", "cut-in-weights", "other-format", "architecture", "weight-missing"]

@@ -41,8 +41,8 @@ def test_the_card_says_what_a_user_asks(name: str) -> None:
     drawn = re.search(rf"`restorekit sample {name} .*--out (docs/samples/{name}\.png)`", card)
     assert drawn
     assert (CONFIGS.parent / drawn[1]).is_file()
-    for script in re.findall(r"`python (benchmarks/\w+\.py)", card):
-        assert (CONFIGS.parent / script).is_file(), script
+    for room, script in re.findall(r"`python -m benchmarks\.(\w+)\.(\w+)", card):
+        assert (CONFIGS.parent / "benchmarks" / room / f"{script}.py").is_file(), script
     assert (CONFIGS / f"{name}.yaml").is_file()
 
 

@@ -99,10 +99,9 @@ def test_the_sheet_of_priors_has_a_row_for_each_that_is_asked_for(tmp_path: Path
 
 
 def test_the_command_line_takes_the_operator_and_solver_of_the_examples() -> None:
-    from restorekit.text import spec
-    from restorekit.text.from_text import solver as solver_of
+    from restorekit.text.names import operator_of, solver_of
 
-    ghost = spec.operator(f"{ROOT}/examples/own_operator.py:Ghost:shift=3,strength=0.25", measured=(2, 5, 8))
+    ghost = operator_of(f"{ROOT}/examples/own_operator.py:Ghost:shift=3,strength=0.25", measured=(2, 5, 8))
     assert ghost.image_shape == (2, 5, 8)
     assert (ghost.shift, ghost.strength) == (3, 0.25)  # type: ignore[attr-defined]
     langevin = solver_of(f"{ROOT}/examples/own_solver.py:Langevin:repeats=2")
@@ -119,7 +118,7 @@ def test_contributing_quotes_the_examples_word_for_word() -> None:
 def test_the_tables_of_the_readme_name_what_there_is() -> None:
     from restorekit.priors.find import shipped
     from restorekit.solvers import SOLVERS
-    from restorekit.text.spec import NOISES, OPERATIONS
+    from restorekit.text.names import NOISES, OPERATIONS
 
     def first_column(heading: str) -> set[str]:
         section = _read("README.md").partition(f"\n### {heading}\n")[2].partition("\n#")[0]

@@ -14,7 +14,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 CARDS = ROOT / "restorekit" / "priors" / "weights"
 DOCS = [ROOT / "docs" / f"{name}.md" for name in ("despeckle", "derain", "deblur", "uncertainty")]
 PAGES = [ROOT / "README.md", *DOCS, *sorted(CARDS.glob("*.md"))]
-SCRIPT = re.compile(r"benchmarks/(\w+)\.py")
+SCRIPT = re.compile(r"benchmarks/(?:\w+/)?(\w+)\.py|-m benchmarks\.\w+\.(\w+)")
 DECIMAL = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?![\w.])")
 SPREAD = {"coarse", "restore", "speckle"}  # a row of a page takes each of its cells from another table of these
 FIGURE = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d+|\d{2,})(?![\w.])")  # whole numbers too, but not of one digit
@@ -50,7 +50,7 @@ def tables(page: Path) -> Iterator[tuple[str, list[str]]]:
     for block in re.split(r"\n\s*\n", page.read_text(encoding="utf-8")):
         if not block.startswith("|"):
             named = SCRIPT.findall(block)
-            script = named[-1] if named else "" if block.startswith("#") else script
+            script = "".join(named[-1]) if named else "" if block.startswith("#") else script
         elif script:
             yield script, block.splitlines()[2:]
 

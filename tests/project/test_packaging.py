@@ -157,3 +157,18 @@ def test_a_wheel_works_outside_the_repository(tmp_path: Path) -> None:
     _child("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(installed), str(wheel))
     found = json.loads(_child("-c", LOOK, cwd=tmp_path, path=installed).stdout)
     assert all(name.startswith(str(installed.resolve())) for name in found), found
+
+
+FACE = """
+import importlib, pkgutil, restorekit
+for module in pkgutil.iter_modules(restorekit.__path__):
+    if module.name != "__main__":
+        importlib.import_module(f"restorekit.{module.name}")
+for name in ("Conditional", "Problem", "Restoration", "Rng", "coverage", "psnr", "restore", "restore_each", "ssim"):
+    assert callable(getattr(restorekit, name)), name
+"""
+
+
+def test_rooms_do_not_hide_public_names() -> None:
+    done = subprocess.run([sys.executable, "-c", FACE], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

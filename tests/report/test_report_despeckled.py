@@ -121,6 +121,6 @@ def test_what_lies_beyond_is_said() -> None:
 
 
 def test_a_scene_that_looks_cannot_be_measured_in() -> None:
-    with pytest.raises(BadInput, match="--looks"):
+    with pytest.raises(BadInput, match="`looks`"):
         page(np.ones((10, 10)), np.ones((10, 10)), np.ones((10, 10), bool), None)
     assert "left out" in Reader(page(np.ones((10, 10)), np.ones((10, 10)), np.ones((10, 10), bool), 4)).text

@@ -140,7 +140,7 @@ def test_a_single_half_is_refused_until_it_is_said_to_be_something_else(part: st
     z = slc()
     x = {"real": np.real(z), "phase": np.angle(z), "phase from 0": np.angle(z) % (2 * np.pi)}[part]
     path = write_tiff(tmp_path / "in.tif", x.astype(np.float32))
-    with pytest.raises(BadInput, match=r"--domain db says so, or the real or imaginary part|band 1 is the phase"):
+    with pytest.raises(BadInput, match=r"`domain=db` says so, or the real or imaginary part|band 1 is the phase"):
         _despeckle(path)
     plan(path, tmp_path / "out.tif", Settings(solver="lee", domain="intensity" if part == "phase from 0" else "db"))
 

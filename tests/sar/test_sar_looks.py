@@ -82,7 +82,7 @@ def test_disagreement_is_told() -> None:
     found = measure(y, whole(y))
     assert not found.agree
     assert "disagree" in str(found)
-    assert "--looks" in str(found)
+    assert "`looks`" in str(found)
     flat = draw((256, 256), 4, None, rng)
     assert "disagree" not in str(measure(flat, whole(flat)))
 
@@ -140,7 +140,7 @@ def test_what_chose_a_window_is_not_measured() -> None:
 
 @pytest.mark.parametrize("shape", [(23, 400), (400, 23), (1, 1)])
 def test_too_small_a_picture(shape: tuple[int, int]) -> None:
-    with pytest.raises(BadInput, match="give --looks"):
+    with pytest.raises(BadInput, match="give `looks`"):
         measure(np.ones(shape), np.ones(shape, bool))
 
 

@@ -298,7 +298,7 @@ def test_assessment_tells_what_is_odd() -> None:
     zeros = np.ones_like(y)
     zeros[:3] = 0
     assert any("300 pixels" in note for note in assess(y, zeros, whole(y), Wanted()).notes)
-    assert any("--domain" in note for note in assess(y, y / 1000, whole(y), Wanted()).notes)
+    assert any("`domain`" in note for note in assess(y, y / 1000, whole(y), Wanted()).notes)
     # Too small for windows: looks that were given do, and what needs windows is left out.
     small = assess(y[:20], y[:20], whole(y[:20]), Wanted(looks=4))
     assert "enl_flat" not in {f.key for f in small.figures}
@@ -320,7 +320,7 @@ def test_what_cannot_be_assessed() -> None:
         assess(y, y, np.zeros_like(y, bool), Wanted(4))
     with pytest.raises(BadInput, match="above 0"):
         assess(0 * y, y, whole(y), Wanted(4))
-    with pytest.raises(BadInput, match="--looks"):
+    with pytest.raises(BadInput, match="`looks`"):
         assess(y[:20], y[:20], whole(y[:20]), Wanted())
     valid = whole(y)
     valid[5, 5] = False

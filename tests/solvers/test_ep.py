@@ -14,7 +14,8 @@ from restorekit.bench.posterior.run_exam import Size, Stream, measure
 from restorekit.errors import BadInput
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson, Tempered
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.solvers import EP
 from restorekit.solvers.ep import sites
 
@@ -110,7 +111,7 @@ def test_neighbours_that_are_alike_are_counted_once(looks: float) -> None:
 
 @pytest.mark.parametrize(
     ("law", "words"),
-    [(Gaussian(0.1), "use `--solver mmps`"), (Gamma(4.0), "work in the log domain")],
+    [(Gaussian(0.1), "use `solver=mmps`"), (Gamma(4.0), "work in the log domain")],
     ids=["gaussian", "intensity"],
 )
 def test_what_has_no_site_is_refused(law: Likelihood, words: str) -> None:

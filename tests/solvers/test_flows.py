@@ -11,7 +11,9 @@ from torch import Tensor
 from restorekit import operators as ops
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian, Poisson
-from restorekit.inference.problem import Problem, Rng, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.precond import Adapted, Flow
 from restorekit.solvers import GDP, EnKG, FlowDPS, PnPFlow

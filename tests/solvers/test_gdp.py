@@ -8,7 +8,8 @@ import torch
 from restorekit import operators as ops
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Problem, Rng
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import GDP
 from restorekit.solvers.gdp import light_factor

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from restorekit import operators as ops
 from restorekit.errors import Unsupported
-from restorekit.inference.driver import restore, streams
+from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Poisson
-from restorekit.inference.problem import Problem, Rng, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng, streams
+from restorekit.inference.solver import Solver
 from restorekit.inference.units import Units
 from restorekit.operators.base import LinearOperator
 from restorekit.operators.combine import Stack, compose

@@ -23,7 +23,7 @@ from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
 from restorekit.solvers import DPS, HQS, SOLVERS
 from restorekit.tasks.defaults import TASKS
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 SHAPE = (1, 8, 8)
 PROBLEM = Problem(torch.zeros(1, *SHAPE), ops.Inpaint(SHAPE, torch.ones(SHAPE)), Gaussian(0.05))

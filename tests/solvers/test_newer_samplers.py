@@ -12,9 +12,11 @@ from torch import Tensor
 from restorekit import operators as ops
 from restorekit.bench.posterior.exam_gaussian import GaussianExam
 from restorekit.errors import BadInput, Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem, Solver, Step
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators.combine import Stack
 from restorekit.priors.analytic import GaussianPrior, dense, from_basis, to_basis
 from restorekit.solvers import DSG, ILVR, MPGD, SITCOM, SNIPS, TMPD
@@ -321,7 +323,7 @@ def test_uneven_gains_are_refused_at_low_noise_alone(solver: Solver) -> None:
     solver.check(Problem(y, blur, Gaussian(0.05)))
     solver.check(Problem(y, ops.Identity((1, 24, 24)), Gaussian(0.001)))
     solver.check(Problem(y, ops.PhaseRetrieval((1, 24, 24)), Gaussian(0.001)))
-    with pytest.raises(Unsupported, match=r"CircularBlur at noise below .*--solver diffpir` or mmps"):
+    with pytest.raises(Unsupported, match=r"CircularBlur at noise below .*`solver=diffpir` or mmps"):
         solver.check(Problem(y, blur, Gaussian(0.002)))
 
 

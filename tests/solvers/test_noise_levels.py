@@ -83,7 +83,7 @@ def test_samples_that_would_spread_too_widely_are_refused_and_one_answer_is_not(
     assert len(restore(problem(operator, Gaussian(taken)), prior, solver, samples=2, steps=13).samples) == 2
     if refused is not None:
         noisy = problem(operator, Gaussian(refused))
-        with pytest.raises(Unsupported, match=f"{name}.*; leave out --samples or take"):
+        with pytest.raises(Unsupported, match=f"{name}.*; leave out `samples` or take"):
             restore(noisy, prior, solver, samples=2, steps=13)
         assert len(restore(noisy, prior, solver, steps=13).samples) == 1
 

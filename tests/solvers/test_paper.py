@@ -15,7 +15,9 @@ from torch import Tensor
 
 from restorekit import operators as ops
 from restorekit.inference.likelihood import Gamma, Gaussian
-from restorekit.inference.problem import Problem, Rng, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import (
     DAPS,

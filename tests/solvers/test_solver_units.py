@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import (
     DAPS,

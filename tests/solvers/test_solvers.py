@@ -15,8 +15,9 @@ from torch import Tensor
 
 from restorekit import operators as ops
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
 from restorekit.inference.schedule import karras, log_uniform, vp_uniform
+from restorekit.inference.solver import Solver
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import (
     DAPS,

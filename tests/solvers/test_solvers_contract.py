@@ -14,7 +14,9 @@ from restorekit import operators as ops
 from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
-from restorekit.inference.problem import Problem, Rng, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver
 from restorekit.priors.analytic import GaussianPrior, dense
 from restorekit.solvers import (
     DAPS,
@@ -213,14 +215,14 @@ def test_measurements_of_another_shape_are_refused() -> None:
 
 
 REFUSED = [
-    (DDRM(), ops.Identity(SHAPE), Poisson(30.0), "ddrm needs Gaussian.*--solver dps"),
+    (DDRM(), ops.Identity(SHAPE), Poisson(30.0), "ddrm needs Gaussian.*`solver=dps"),
     (DDRM(), ops.ReflectBlur(SHAPE, kernel(3, 3)), Gaussian(0.1), "ddrm needs an operator with an SVD.*diffpir"),
     (DDNMPlus(), ops.ReflectBlur(SHAPE, kernel(3, 3)), Gaussian(0.1), "needs an operator with an SVD.*diffpir"),
-    (DiffPIR(), ops.PhaseRetrieval(SHAPE), Gaussian(0.1), "diffpir needs a linear operator.*--solver dps"),
-    (HQS(), ops.PhaseRetrieval(SHAPE), Poisson(30.0), "hqs needs a linear operator.*--solver dps"),
+    (DiffPIR(), ops.PhaseRetrieval(SHAPE), Gaussian(0.1), "diffpir needs a linear operator.*`solver=dps"),
+    (HQS(), ops.PhaseRetrieval(SHAPE), Poisson(30.0), "hqs needs a linear operator.*`solver=dps"),
     (DPS(paper=True), ops.Identity(SHAPE), Gamma(4.0), "needs Gaussian.*without it"),
     (DDNM(), ops.CircularBlur(SHAPE, gaussian(7, 1.2)), Gaussian(0.05), "amplify the noise.*ddnm"),
-    (DDNM(), ops.Identity(SHAPE), Poisson(30.0), "ddnm needs Gaussian.*--solver dps"),
+    (DDNM(), ops.Identity(SHAPE), Poisson(30.0), "ddnm needs Gaussian.*`solver=dps"),
 ]
 
 
@@ -258,7 +260,7 @@ def test_impossible_runs_are_refused(options: dict, words: str) -> None:
     oracle = ORACLES["denoise"]()
     with pytest.raises(BadInput, match=words):
         restore(oracle.problem(oracle.draw(1, 0)[1]), oracle.prior, HQS(), **options)
-    with pytest.raises(BadInput, match="loop over them"):
+    with pytest.raises(BadInput, match="use `restore_each`"):
         restore(oracle.problem(oracle.draw(2, 0)[1]), oracle.prior, HQS())
 
 

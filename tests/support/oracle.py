@@ -18,7 +18,10 @@ from torch import Tensor
 from restorekit import operators as ops
 from restorekit.bench.posterior.exam_gaussian import GaussianExam
 from restorekit.bench.posterior.run_exam import Stream
-from restorekit.inference.problem import Denoiser, Problem, Rng, Solver, Step
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
+from restorekit.inference.rng import Rng
+from restorekit.inference.solver import Solver, Step
 from restorekit.priors.analytic import GaussianPrior
 from tests.support.cases import gaussian
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture, sha256
-from restorekit.inference.driver import streams
+from restorekit.inference.rng import streams
 from restorekit.inference.schedule import log_uniform
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.find import load_prior, spec_of
@@ -74,7 +74,25 @@ def test_a_grid_its_parts_and_its_record(tmp_path: Path, capsys: pytest.CaptureF
     go("sample", "natural-fast", "--n", 1, "--steps", 1, "--out", tmp_path / "g.tif", "--folder", folder, "--bands", 1)
     assert read_picture(folder / "00000.tif").pixels.shape == (1, 64, 64)
     assert "another run" not in capsys.readouterr().err
-    go("sample", "natural-fast", "--n", 2, "--steps", 1, "--size", "16", "--out", out, "--folder", folder)
+
+
+def test_single_samples_of_an_earlier_run_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, folder = tmp_path / "grid.png", tmp_path / "each"
+    folder.mkdir()
+    words = ("sample", "natural-fast", "--n", 2, "--steps", 1, "--size", "16", "--out", out, "--folder", folder)
+    for name in ("00001.png", "00002.png"):
+        (folder / name).write_bytes(b"earlier")
+    with pytest.raises(SystemExit) as stop:
+        run([str(word) for word in words])
+    assert stop.value.code == 1
+    said = (
+        f"{folder} holds 00001.png of an earlier run, which would be replaced; give another --folder, or move it away"
+    )
+    assert said in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {f"0000{i}.png": b"earlier" for i in (1, 2)}
+    assert not out.exists()
+    (folder / "00001.png").unlink()
+    go(*words)
     assert f"{folder} holds 1 more, such as 00002.png, of another run" in capsys.readouterr().err
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.inference.driver import other_stage, streams
+from restorekit.inference.rng import low_stage_seed, streams
 from restorekit.inference.schedule import below
 from restorekit.priors.cascade import Cascade, CascadeConfig, Stages, down, up
 from restorekit.priors.find import load_prior
@@ -66,7 +66,7 @@ def test_the_low_stage_draws_first_and_the_high_stage_goes_on_from_the_relay(
     assert isinstance(spec, PriorSpec)
     sigmas = levels(replace(spec, sigma_data=0.3, sigma_max=spec.sigma_max / 2), 6, 7, 9)
     assert found.settings["low_sigmas"] == sigmas
-    coarse = draw(low, sampler_of("dpm++"), sigmas, (3, 6, 7), 2, mean=0.4, seed=other_stage(3), batch=2)
+    coarse = draw(low, sampler_of("dpm++"), sigmas, (3, 6, 7), 2, mean=0.4, seed=low_stage_seed(3), batch=2)
     sigmas = below(levels(spec, 11, 14, 9), 0.2)
     assert found.settings["sigmas"] == sigmas
     assert 2 < len(sigmas) < 10

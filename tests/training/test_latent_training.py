@@ -325,7 +325,7 @@ def test_the_commands_take_it(latent: Path, tmp_path: Path, capsys: pytest.Captu
     capsys.readouterr()
     go("restore", tmp_path / "y.png", tmp_path / "no.png", *named, "--solver", "ddrm", code=1)
     assert (
-        "ddrm needs a linear operator, got BlockAverage of a decoded latent; use `--solver dps`, daps, pnpdm or vds"
+        "ddrm needs a linear operator, got BlockAverage of a decoded latent; use `solver=dps`, daps, pnpdm or vds"
         in capsys.readouterr().err
     )
     go("restore", tmp_path / "y.png", tmp_path / "no.png", *named, "--flips", 2, code=1)

@@ -152,14 +152,14 @@ def test_more_steps_before_the_decay_are_the_longer_run(pictures: Path, config: 
 def test_an_existing_run_is_not_overwritten(pictures: Path, config: Config, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "state.safetensors").write_bytes(b"old")
-    with pytest.raises(BadInput, match="--resume or choose another --out"):
+    with pytest.raises(BadInput, match="`resume` or choose another `out`"):
         train(config, pictures, tmp_path / "run", quiet=True)
     assert (tmp_path / "run" / "state.safetensors").read_bytes() == b"old"
 
 
 def test_resume_refuses_another_run(pictures: Path, config: Config, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with pytest.raises(BadInput, match=r"run holds no state.safetensors; check --out"):
+    with pytest.raises(BadInput, match=r"run holds no state.safetensors; check `out`"):
         train(config, pictures, out, resume=True, quiet=True)
     assert not out.exists()
     once = changed(config, optim__steps=1)

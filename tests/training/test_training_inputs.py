@@ -105,7 +105,7 @@ def test_resume_notices_another_file_under_the_name(
     go_on(1)
     kept.write_bytes(another)
     words = (
-        rf"--resume: {key}=.* is not what it was when the run began \(sha256 \w{{12}}, not \w{{12}}\); put that file"
+        rf"`resume`: {key}=.* is not what it was when the run began \(sha256 \w{{12}}, not \w{{12}}\); put that file"
     )
     with pytest.raises(BadInput, match=words):
         go_on(2)

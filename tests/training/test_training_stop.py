@@ -71,7 +71,7 @@ def test_a_signal_ends_a_run_after_the_step_and_it_goes_on(
     before = [signal.getsignal(n) for n in SIGNALS]
     with monkeypatch.context() as patch:
         ours = signalled(patch, 3, signal.SIGTERM)
-        with pytest.raises(Stopped, match=r"^stopped at step 4 of 6; go on with --resume$") as stop:
+        with pytest.raises(Stopped, match=r"^stopped at step 4 of 6; go on with `resume`$") as stop:
             train(config, pictures, out, quiet=True)
     assert stop.value.code == 143
     assert len(ours) > 3
@@ -192,5 +192,5 @@ def test_all_processes_leave_after_the_same_step(pictures: Path, tmp_path: Path)
     done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     for rank in (0, 1):
-        assert (tmp_path / f"two-{rank}").read_text() == "stopped at step 4 of 6; go on with --resume 143"
+        assert (tmp_path / f"two-{rank}").read_text() == "stopped at step 4 of 6; go on with `resume` 143"
     assert Header.read(tmp_path / "two" / "state.safetensors").step == 4

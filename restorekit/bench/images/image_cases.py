@@ -17,7 +17,7 @@ from restorekit.files.picture import read_picture
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.problem import Problem
 from restorekit.operators import Inpaint
-from restorekit.text import spec
+from restorekit.text.names import noise_of, operator_of
 
 SUFFIXES = tuple(FORMATS)
 SMALLEST = 16  # pixels a side: SSIM and the encoders of the priors need as much
@@ -42,7 +42,7 @@ class Clean:
         if min(h, w) < least:
             way = "leave it out"
             if self.crop and min(h, w) >= SMALLEST:
-                way = f"give --crop {min(h, w)} or less, or leave it out"
+                way = f"give `crop={min(h, w)}` or less, or leave it out"
             raise BadInput(f"{self.path} is {h}x{w} pixels, smaller than {least}x{least}; {way}")
         side = self.crop or max(h, w)
         top, left = (max(0, n - side) // 2 for n in (h, w))
@@ -52,13 +52,13 @@ class Clean:
 def clean_pictures(folders: Sequence[Path], crop: int, limit: int | None = None) -> list[Clean]:
     """The pictures of the folders by name, at most `limit` of each. BadInput where there are none."""
     if crop and crop < SMALLEST:
-        raise BadInput(f"--crop {crop}: at least {SMALLEST} pixels a side are needed, or 0 for whole pictures")
+        raise BadInput(f"`crop={crop}`: at least {SMALLEST} pixels a side are needed, or 0 for whole pictures")
     if not folders:
-        raise BadInput("no folder of pictures; give --data DIR")
+        raise BadInput("no folder of pictures; give `data=DIR`")
     found: dict[str, Clean] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise BadInput(f"{folder} is no folder; --data takes a folder of clean pictures")
+            raise BadInput(f"{folder} is no folder; `data` takes a folder of clean pictures")
         paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
         if not paths:
             raise BadInput(f"{folder} holds no pictures ({', '.join(SUFFIXES)}); give the folder that does")
@@ -81,7 +81,7 @@ def check_sizes(pictures: Sequence[Clean]) -> None:
         _ = least.pixels
     raise BadInput(
         f"{len(small)} of {len(pictures)} pictures, such as {least.path}, are smaller than {least.crop}x{least.crop} pixels; "
-        f"give --crop {side} or less, or leave them out"
+        f"give `crop={side}` or less, or leave them out"
     )
 
 
@@ -99,7 +99,7 @@ class Task:
         op, noise = (op, noise) if at else (text, NOISES.get(text.partition(":")[0], NOISE))
         task = cls(op.strip(), noise.strip())
         if not task.op:
-            raise BadInput(f"--op {text!r} names no operator; give it as blur:kernel=gaussian:2@gaussian:0.02")
+            raise BadInput(f"`op={text!r}` names no operator; give it as blur:kernel=gaussian:2@gaussian:0.02")
         _ = task.law  # refused here if unknown
         return task
 
@@ -109,14 +109,14 @@ class Task:
 
     @property
     def law(self) -> Likelihood:
-        return spec.likelihood(self.noise)
+        return noise_of(self.noise)
 
     def measure(self, truth: np.ndarray, name: str, seed: int) -> Problem:
         """A measurement of truth (C, H, W): its noise is a function of (task, name, seed) and the size alone.
 
         Raises BadInput where the operator is unknown or does not take pictures of this shape.
         """
-        operator = spec.operator(self.op, image=(truth.shape[0], truth.shape[1], truth.shape[2]))
+        operator = operator_of(self.op, image=(truth.shape[0], truth.shape[1], truth.shape[2]))
         digest = hashlib.sha256(f"{self.text}\n{name}\n{seed}".encode()).digest()
         rng = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
         y = self.law.sample(operator(torch.from_numpy(truth)[None]), rng)

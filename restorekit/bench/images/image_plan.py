@@ -10,9 +10,10 @@ from restorekit.bench.images.image_cases import Clean, Task
 from restorekit.bench.images.image_rows import Job
 from restorekit.errors import BadInput
 from restorekit.inference.driver import as_seen
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.priors.prior import Prior
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from restorekit.priors.perception.likeness import LPIPS, PriorDistance
 from restorekit.report.images import Entry, ImagesPage, Plot, TaskPart, render
 from restorekit.report.measurement_view import measurement_shown
 from restorekit.report.table import Cell, Column, Mean, text
-from restorekit.text import spec
+from restorekit.text.names import NO_PICTURE
 
 STAND_IN = "prior distance (not LPIPS)"
 
@@ -197,7 +197,7 @@ def _part(o: Outcome, task: Task, made: Sequence[tuple[Group, dict[str, Cell]]])
     shown = []
     if first is not None:
         problem = task.measure(first.pixels, first.name, o.settings["seed"])
-        measured, note = measurement_shown(problem, task.op.partition(":")[0] in spec.NO_PICTURE)
+        measured, note = measurement_shown(problem, task.op.partition(":")[0] in NO_PICTURE)
         shown = [(f"Measurement{f', {note}' if note else ''}", measured), ("Truth", first.pixels)]
     plots = []
     fine = [g for g, _ in made]

@@ -19,13 +19,15 @@ from restorekit.bench.images.image_cases import Clean, Task
 from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.picture import write_picture
-from restorekit.inference.driver import Counted, restore
-from restorekit.inference.problem import Denoiser, Latent, Problem
+from restorekit.inference.checks import Counted
+from restorekit.inference.denoiser import Denoiser, Latent
+from restorekit.inference.driver import restore
+from restorekit.inference.problem import Problem
 from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 from restorekit.priors.find import Precision, Prior, load_prior
 from restorekit.priors.perception.likeness import LPIPS, PriorDistance
 from restorekit.priors.prior import LatentPrior
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 KEYS = ("op", "picture", "crop", "solver", "steps", "prior", "seed", "samples", "device")
 MEASURED = ("psnr", "psnr_mean", "ssim", "ssim_mean", "prior_distance", "residual", "spread_skill", "coverage",

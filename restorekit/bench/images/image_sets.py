@@ -39,7 +39,7 @@ class Given(nn.Module):
                 self.net = torch.jit.load(str(path), map_location="cpu").eval()
         except (RuntimeError, ValueError, OSError) as error:
             raise BadInput(
-                f"--features {path}: not a TorchScript file ({str(error).splitlines()[0][:80]}); write it with "
+                f"`features={path}`: not a TorchScript file ({str(error).splitlines()[0][:80]}); write it with "
                 "torch.jit.trace(net, x).save(FILE)"
             ) from None
         self.bytes = "return_features" in [a.name for a in self.net.forward.schema.arguments]
@@ -48,11 +48,11 @@ class Given(nn.Module):
                 found = self(torch.zeros(2, 3, height, width))
         except RuntimeError as error:
             raise BadInput(
-                f"--features {path}: fails on float32 pictures (2, 3, {height}, {width}) in [0, 1]: "
+                f"`features={path}`: fails on float32 pictures (2, 3, {height}, {width}) in [0, 1]: "
                 f"{str(error).strip().splitlines()[-1][:120]}"
             ) from None
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 2:
-            raise BadInput(f"--features {path}: must give features (B, D) for pictures (B, 3, {height}, {width})")
+            raise BadInput(f"`features={path}`: must give features (B, D) for pictures (B, 3, {height}, {width})")
         self.num_features = found.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:

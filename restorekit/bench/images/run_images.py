@@ -23,9 +23,9 @@ from restorekit.bench.images.image_plan import LoadedName, Plan, plan
 from restorekit.bench.images.image_report import Outcome, write
 from restorekit.bench.images.image_rows import OK, Job, Measure
 from restorekit.bench.images.image_sets import SetDistance
-from restorekit.bench.journal import alone
 from restorekit.bench.workers import Lost, share
 from restorekit.errors import BadInput
+from restorekit.files.lock import alone
 from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.perception.likeness import LPIPS, lpips
 from restorekit.priors.prior import LatentPrior
@@ -90,9 +90,9 @@ class Images:
             if bad := [n for n in getattr(self, name) if n < 1]:
                 raise BadInput(f"--{name} {bad[0]}: must be at least 1")
         if self.precision not in ("auto", "bf16", "fp32"):
-            raise BadInput(f"--precision {self.precision!r} is unknown; it is auto, bf16 or fp32")
+            raise BadInput(f"`precision={self.precision!r}` is unknown; it is auto, bf16 or fp32")
         if self.out.exists() and not self.out.is_dir():
-            raise BadInput(f"{self.out} is a file; --out takes a folder")
+            raise BadInput(f"{self.out} is a file; `out` takes a folder")
 
     def _prior(self, text: str, device: torch.device) -> LoadedName:
         prior = of_pictures(load_prior(text, device=device, precision=cast(Precision, self.precision)))
@@ -144,17 +144,17 @@ class Images:
         """The command line of this run, without what is as by default."""
         words = ["restorekit", "bench", "images"]
         names = {
-            "data": "--data",
-            "ops": "--op",
-            "solvers": "--solver",
-            "steps": "--steps",
-            "nfe": "--nfe",
-            "priors": "--prior",
+            "data": "data",
+            "ops": "op",
+            "solvers": "solver",
+            "steps": "steps",
+            "nfe": "nfe",
+            "priors": "prior",
         }
         for f in fields(self):
             value = getattr(self, f.name)
             if f.name in names:
-                words += [w for v in value for w in (names[f.name], str(v))]
+                words += [w for v in value for w in (f"--{names[f.name]}", str(v))]
             elif value != (Path("bench") if f.name == "out" else f.default):
                 words += [f"--{f.name}", str(value)]
         return shlex.join(words)

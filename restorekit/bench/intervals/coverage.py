@@ -25,7 +25,8 @@ from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.transfer import CURVES, without_white
 from restorekit.inference.driver import restore
-from restorekit.inference.problem import Problem, Solver
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.training.data.cache import files
@@ -100,7 +101,7 @@ class Held:
             found.append((i, Truth(name, HALVES[i % 2], np.ascontiguousarray(part, np.float32) / np.float32(255))))
         if len({truth.half for _, truth in found}) < 2:
             raise BadInput(
-                f"{self.source}: two pictures of {self.side}x{self.side} pixels are the least; give more, or a smaller --crop"
+                f"{self.source}: two pictures of {self.side}x{self.side} pixels are the least; give more, or a smaller `crop`"
             )
         turn = {0: 0, 2: 1}
         return [truth for _, truth in sorted(found, key=lambda item: (turn.get(item[0] // 2 % 4, 2), item[0]))]
@@ -146,11 +147,11 @@ class Drawn:
 
     def __post_init__(self) -> None:
         if self.dtype not in ("uint8", "uint16", "float32"):
-            raise BadInput(f"--dtype {self.dtype!r} is unknown; it is uint8, uint16 or float32")
+            raise BadInput(f"`dtype={self.dtype!r}` is unknown; it is uint8, uint16 or float32")
         if self.transfer not in CURVES:
-            raise BadInput(f"--transfer {self.transfer!r} is unknown; it is {' or '.join(CURVES)}")
+            raise BadInput(f"`transfer={self.transfer!r}` is unknown; it is {' or '.join(CURVES)}")
         if self.samples < 2 or not self.solver.samples:
-            raise BadInput("error bars take a solver that draws, such as mmps, and at least --samples 2")
+            raise BadInput("error bars take a solver that draws, such as mmps, and at least `samples=2`")
         if isinstance(self.prior, LatentPrior) or self.prior.units is not None:
             raise BadInput(
                 f"prior {self.prior.spec.name} is none of pictures; error bars are calibrated for those alone"

@@ -51,7 +51,7 @@ def chosen(rows: Sequence[dict[str, str]], half: str, **columns: Any) -> list[di
 def judge(rows: list[dict[str, str]], ratio: float) -> Judged:
     """Intervals of `ratio` sqrt(1 + 1/K) spreads on pictures; BadInput where there are none."""
     if not rows:
-        raise BadInput("no picture judges; give more pictures, or a larger --pictures")
+        raise BadInput("no picture judges; give more pictures, or a larger `pictures`")
     scores = [Scores.read(row["scores"]) for row in rows]
     inside = np.stack([s.within(ratio) for s in scores])
     of = np.stack([s.counts.sum(1) for s in scores])

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from restorekit.bench.peers.peer import Peer, white
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
 from restorekit.priors.perception.vision import mend_torchvision
 
 FIRST = 10.0  # on [0, 1]: where the grid "ours" begins, as our solvers do

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from restorekit.bench.peers.peer import Peer, white
 from restorekit.errors import Unsupported
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
 
 LEAST = 16  # pixels a side: two of its patches of 8

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from restorekit.bench.peers.peer import Peer, white
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.problem import Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.interop.deepinv import import_deepinv, model_from, physics_from
 from restorekit.operators import CircularBlur, Identity, Inpaint, LinearOperator, SVDOperator

@@ -12,10 +12,12 @@ from restorekit.bench.peers.peer_bm3d import BM3D
 from restorekit.bench.peers.peer_deepinv import TheirDDRM, TheirDiffPIR, TheirDPS, TheirMMPS, TheirPiGDM
 from restorekit.bench.posterior.run_exam import Stream
 from restorekit.errors import BadInput
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
-from restorekit.inference.problem import Denoiser, Problem, Solver
-from restorekit.text import spec
-from restorekit.text.from_text import solver as solver_of
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
+from restorekit.text.grammar import build, own_class, split
+from restorekit.text.names import solver_of
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,18 @@ DEFAULT = ("azula-mmps", "azula-mmps:sampler=Ito,grid=ours,steps=40", *list(PEER
 
 def peer(text: str) -> Peer:
     """A peer from text, "azula-mmps:steps=40" or "mine.py:Mine:setting=1". Raises BadInput, and lists the known ones."""
-    own = spec.own(text, Peer)
+    own = own_class(text, Peer)
     if own is not None:
         cls, settings, names = own
         if not is_dataclass(cls):
             raise BadInput(f"{text}: {cls.__name__} is no dataclass; put @dataclass(frozen=True) above it")
         if missing := sorted(cls.__abstractmethods__) or [n for n in ("library",) if not hasattr(cls, n)]:
             raise BadInput(f"{text}: {cls.__name__} has no {', '.join(missing)}; a peer needs library and sample")
-        return spec.build(cls, *spec.split(settings), names)
-    name, positional, named = spec.split(text)
+        return build(cls, *split(settings), names)
+    name, positional, named = split(text)
     if name not in PEERS:
-        raise BadInput(f"unknown peer {name!r}; known: {', '.join(PEERS)}, or file.py:Class; ours are --solver")
-    return spec.build(PEERS[name], name, positional, named)
+        raise BadInput(f"unknown peer {name!r}; known: {', '.join(PEERS)}, or file.py:Class; ours are `solver`")
+    return build(PEERS[name], name, positional, named)
 
 
 def ours(text: str) -> Ours:

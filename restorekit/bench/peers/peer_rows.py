@@ -19,7 +19,8 @@ from restorekit.bench.posterior.exams import checked
 from restorekit.bench.posterior.figures import Figures, judge
 from restorekit.bench.posterior.run_exam import Passes, Size
 from restorekit.errors import BadInput, Unsupported
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.problem import Problem
 from restorekit.metrics.fidelity import coverage, crps, psnr, spread_skill, ssim
 
 EXAM, PICTURE, OURS = "exam", "picture", "restorekit"

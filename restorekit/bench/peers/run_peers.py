@@ -22,7 +22,7 @@ import torch
 import restorekit
 from restorekit.bench.images.image_cases import Task, check_sizes, clean_pictures
 from restorekit.bench.images.run_images import OPS
-from restorekit.bench.journal import Rows, alone
+from restorekit.bench.journal import Rows
 from restorekit.bench.machine import machine
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.peers.peer_list import DEFAULT, ours, peer
@@ -31,7 +31,8 @@ from restorekit.bench.peers.peer_rows import EXAM, FAILS, KEYS, PICTURE, VALUES,
 from restorekit.bench.posterior.exams import LEVELS, QUICK, cells
 from restorekit.bench.posterior.run_exam import FEW, FULL
 from restorekit.errors import BadInput
-from restorekit.inference.problem import Denoiser
+from restorekit.files.lock import alone
+from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.find import Prior, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 
@@ -75,7 +76,7 @@ class Peers:
             items += pictures
             facts.append(("pictures", said))
         if not items:
-            raise BadInput("nothing to measure; give --data DIR, or leave out --no-exams")
+            raise BadInput("nothing to measure; give `data=DIR`, or leave out `no_exams`")
         with alone(self.out), one_thread():
             rows = Rows(self.out / "peers.csv", KEYS, VALUES)
             methods = [Method(text, p, p.available()) for text, p in made.items()]
@@ -93,7 +94,7 @@ class Peers:
             if value is not None and value < least:
                 raise BadInput(f"--{name} {value}: must be at least {least}")
         if self.out.exists() and not self.out.is_dir():
-            raise BadInput(f"{self.out} is a file; --out takes a folder")
+            raise BadInput(f"{self.out} is a file; `out` takes a folder")
 
     def _methods(self) -> dict[str, Peer]:
         made: dict[str, Peer] = {text: ours(text) for text in self.solvers}
@@ -146,16 +147,16 @@ class Peers:
     def command(self) -> str:
         """The command line of this run, without what is as by default."""
         words = ["restorekit", "bench", "peers"]
-        several = {"peers": "--peer", "solvers": "--solver", "problems": "--problem", "priors": "--prior",
-                   "sigmas": "--sigma", "data": "--data", "ops": "--op"}  # fmt: skip
+        several = {"peers": "peer", "solvers": "solver", "problems": "problem", "priors": "prior",
+                   "sigmas": "sigma", "data": "data", "ops": "op"}  # fmt: skip
         for f in fields(self):
             value = getattr(self, f.name)
             if value == (Path("bench") if f.name == "out" else f.default):
                 continue
             if f.name in several:
-                words += [w for v in value for w in (several[f.name], str(v))]
+                words += [w for v in value for w in (f"--{several[f.name]}", str(v))]
             elif isinstance(value, bool):
-                words.append(f"--{f.name}" if value else f"--no-{f.name}")
+                words.append(f"--{'' if value else 'no-'}{f.name}")
             else:
                 words += [f"--{f.name}", str(value)]
         return shlex.join(words)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from restorekit.bench.posterior.exam import F64, LinearExam, gain
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.operators import BlockAverage, CircularBlur, Identity, Inpaint, LinearOperator, Matrix
 from restorekit.priors.precond import per_item
 

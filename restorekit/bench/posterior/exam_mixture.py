@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from restorekit.bench.posterior.exam import F64, LinearExam, gain
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.operators import Matrix
 from restorekit.priors.analytic import GaussianMixture
 from restorekit.priors.precond import per_item

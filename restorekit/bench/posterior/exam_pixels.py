@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from restorekit.bench.posterior.exam import F64, Exam
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gamma, Likelihood, Poisson
-from restorekit.inference.problem import Denoiser, Problem
+from restorekit.inference.problem import Problem
 from restorekit.inference.units import Units
 from restorekit.operators import Identity
 from restorekit.priors.precond import per_item

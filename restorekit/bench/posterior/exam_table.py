@@ -14,9 +14,10 @@ from restorekit.bench.posterior.exams import LEVELS, QUICK, Cell, cells, checked
 from restorekit.bench.posterior.figures import BINS, Figure, Figures, judge
 from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, Draws, drawn, exact_score, size_of
 from restorekit.errors import BadInput, Unsupported
-from restorekit.inference.problem import Solver
+from restorekit.files.picture import write_text
+from restorekit.inference.solver import Solver
 from restorekit.solvers import SOLVERS
-from restorekit.text.from_text import solver as solver_of
+from restorekit.text.names import solver_of
 
 KEYS = ("size", "seed", "problem", "prior", "sigma_y", "solver", "settings", "steps", "version")
 NUMBERS = tuple(f.name for f in fields(Figures) if f.name != "ranks")
@@ -75,8 +76,8 @@ def run(
                 print(" ".join(cell.key), f" {text}  {told(rows.rows[-1])}", file=sys.stderr, flush=True)
     mine = [r for r in rows.rows if r["size"] == size and r["seed"] == str(seed) and current(r, made)]
     text = report(mine, markdown_part)
-    (out / "posterior.md").write_text(f"# Samplers against exact posteriors\n\n{NOTES}\n\n{text}\n", encoding="utf-8")
-    (out / "posterior.tex").write_text(report(mine, latex_part) + "\n", encoding="utf-8")
+    write_text(out / "posterior.md", f"# Samplers against exact posteriors\n\n{NOTES}\n\n{text}\n")
+    write_text(out / "posterior.tex", report(mine, latex_part) + "\n")
     return text
 
 

@@ -13,7 +13,7 @@ from restorekit.bench.posterior.exam_gaussian import OPERATORS, PRIORS, Gaussian
 from restorekit.bench.posterior.exam_mixture import Mixture, Ring
 from restorekit.bench.posterior.exam_pixels import PixelExam, counts, speckle
 from restorekit.errors import BadInput
-from restorekit.text import spec
+from restorekit.text.grammar import build, own_class, split
 
 LEVELS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3)  # sigma_y, on pictures of deviation 0.25
 QUICK = (0.002, 0.01, 0.05, 0.3)
@@ -75,7 +75,7 @@ def cells(
     found = [cell for name in problems or PROBLEMS for cell in _named(name, priors, sigmas, levels)]
     if not found:
         raise BadInput(
-            "no exam is left; speckle-* and counts-* have no --sigma, and each problem has its own --prior: "
+            "no exam is left; speckle-* and counts-* have no `sigma`, and each problem has its own `prior`: "
             + "; ".join(f"{name}: {', '.join(p for n, p in (*LINEAR, *OTHER) if n == name)}" for name in problems or PROBLEMS)
         )  # fmt: skip
     return found
@@ -98,11 +98,11 @@ def _named(
 
 def _own(text: str, sigmas: Sequence[float] | None) -> Iterator[Cell]:
     """The class of a user's file, at each sigma_y where that is a field of it."""
-    made = spec.own(text, Exam)
+    made = own_class(text, Exam)
     if made is None:
         raise BadInput(f"problem {text!r} is not understood; give file.py:Class, as in mine.py:MyExam")
     cls, settings, names = made
-    name, positional, named = spec.split(settings)
+    name, positional, named = split(settings)
     if not is_dataclass(cls):
         raise BadInput(f"{text}: {name} is no dataclass; put @dataclass(frozen=True, eq=False) above it")
     if missing := sorted(cls.__abstractmethods__):
@@ -110,7 +110,7 @@ def _own(text: str, sigmas: Sequence[float] | None) -> Iterator[Cell]:
     has_sigma = any(f.name == "sigma_y" for f in fields(cls))
     for s in (sigmas if sigmas and has_sigma and "sigma_y" not in named else None) or (None,):
         given = {} if s is None else {"sigma_y": s}
-        exam = spec.build(cls, name, positional, named, names, **given)
+        exam = build(cls, name, positional, named, names, **given)
         yield Cell(text, "own", s, lambda exam=exam: exam)
 
 

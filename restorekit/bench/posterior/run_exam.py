@@ -13,9 +13,11 @@ from torch import Tensor
 from restorekit.bench.posterior.exam import Exam
 from restorekit.bench.posterior.figures import Figures, judge
 from restorekit.errors import Unsupported
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
-from restorekit.inference.problem import Denoiser, Rng, Solver
+from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.solver import Solver
 from restorekit.inference.units import Units
 from restorekit.solvers import SMC, Exchange
 from restorekit.solvers.samplers import SDE

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from restorekit.bench.priors.eval_pictures import seed_of
+from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import decoded
-from restorekit.inference.problem import Denoiser, Latent
 from restorekit.metrics.fidelity import psnr, rmse, ssim
 from restorekit.training.data.patches import log_intensity
 

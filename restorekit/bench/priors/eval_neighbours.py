@@ -142,7 +142,7 @@ def neighbours(
     size = (samples.shape[2], samples.shape[3])
     train.refuse_smaller(size)
     if len(train) < 3:
-        raise BadInput(f"{train.source} holds {len(train)} pictures; neighbours need at least 3 (--train)")
+        raise BadInput(f"{train.source} holds {len(train)} pictures; neighbours need at least 3 (`train`)")
     queries = {"samples": samples, "held out": held}
     turned = {name: [turn(x, t) for t in turns(size)] for name, x in queries.items()}
     features = {name: Nearest(torch.stack([net(x) for x in ts])) for name, ts in turned.items()}

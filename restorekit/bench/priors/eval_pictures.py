@@ -82,7 +82,7 @@ class PictureSet:
         h, w = self.least()
         if h < size[0] or w < size[1]:
             raise BadInput(
-                f"{self.source} holds pictures of {h}x{w} pixels, the samples are {size[0]}x{size[1]}; give --size {h}x{w}"
+                f"{self.source} holds pictures of {h}x{w} pixels, the samples are {size[0]}x{size[1]}; give `size={h}x{w}`"
             )
 
 
@@ -96,7 +96,7 @@ def as_bands(picture: NDArray[np.uint8], bands: int) -> NDArray[np.float32]:
     x = picture.astype(np.float32) / 255
     if bands not in (1, 3):
         raise BadInput(
-            f"pictures of {bands} bands cannot be had of files of 8 bits and three bands; give --bands 1 or 3"
+            f"pictures of {bands} bands cannot be had of files of 8 bits and three bands; give `bands=1` or 3"
         )
     return np.ascontiguousarray((x @ LUMA)[None] if bands == 1 else x.transpose(2, 0, 1), np.float32)
 

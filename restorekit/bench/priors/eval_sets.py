@@ -33,7 +33,7 @@ class Inception(nn.Module):
     def __init__(self, path: Path):
         super().__init__()
         if find_spec("torch_fidelity") is None:
-            raise BadInput(f"--features {path} needs torch-fidelity: pip install torch-fidelity")
+            raise BadInput(f"`features={path}` needs torch-fidelity: pip install torch-fidelity")
         need_torchmetrics("FID")
         from torchmetrics.image.fid import NoTrainInceptionV3
 
@@ -42,7 +42,7 @@ class Inception(nn.Module):
             self.net = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path))
         except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
             raise BadInput(
-                f"--features {path}: not the weights of Inception ({' '.join(str(error).split())[:120]})"
+                f"`features={path}`: not the weights of Inception ({' '.join(str(error).split())[:120]})"
             ) from None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class FeatureNet:
         path = Path(choice)
         if not path.is_file():
             raise BadInput(
-                f"--features {choice}: no such file; give a TorchScript network, {FIDELITY}-6726825d.pth of torch-fidelity, "
+                f"`features={choice}`: no such file; give a TorchScript network, {FIDELITY}-6726825d.pth of torch-fidelity, "
                 f"or a prior ({', '.join(shipped())})"
             )
         module = Inception(path) if path.name.startswith(FIDELITY) else Given(path, size)
@@ -101,7 +101,7 @@ class FeatureNet:
             told(min(first + batch, len(pictures)), len(pictures))
         features = torch.cat(found)
         if not bool(features.isfinite().all()):
-            raise BadInput(f"the feature network {self.label} gives NaN; take another --features")
+            raise BadInput(f"the feature network {self.label} gives NaN; take another `features`")
         return features
 
 

@@ -96,7 +96,7 @@ class Evaluation:
         found = PictureSet.read(Path(self.samples))
         if len({p.shape for p in found.pictures}) > 1:
             raise BadInput(
-                f"{self.samples} holds pictures of several sizes; give samples of one, as `restorekit sample --folder` writes"
+                f"{self.samples} holds pictures of several sizes; give samples of one, as `sample` writes with `folder`"
             )
         return found
 
@@ -112,7 +112,7 @@ class Evaluation:
             theirs = getattr(other.spec, "domain", "srgb")
             if theirs != self.domain or theirs == "latent":
                 raise BadInput(
-                    f"--beside {name} denoises {theirs}, {self.prior} {self.domain}; compare priors of one kind of pixels"
+                    f"`beside={name}` denoises {theirs}, {self.prior} {self.domain}; compare priors of one kind of pixels"
                 )
             found[name] = other
         return found
@@ -134,13 +134,13 @@ class Evaluation:
             return None
         for name in ("samples", "train", "beside"):
             if getattr(self, name):
-                raise BadInput(f"{self.prior} is a codec: it gives pictures back and draws none; leave out --{name}")
+                raise BadInput(f"{self.prior} is a codec: it gives pictures back and draws none; leave out `{name}`")
         return load_codec(self.prior, device=device_of(self.device))
 
     def check(self) -> None:
         """Refuse what cannot be before anything is measured."""
         if self.crop and self.crop < SMALLEST:
-            raise BadInput(f"--crop {self.crop}: at least {SMALLEST} pixels a side are needed, or 0 for whole pictures")
+            raise BadInput(f"`crop={self.crop}`: at least {SMALLEST} pixels a side are needed, or 0 for whole pictures")
         if self.codec is None:
             self._check_prior()
         _ = self.pictures
@@ -154,16 +154,16 @@ class Evaluation:
                 )
         if self.sigmas and not all(0 < s < float("inf") for s in self.sigmas):
             raise BadInput(
-                f"--sigmas {', '.join(map(str, self.sigmas))}: noise levels are numbers above 0, as 0.05,0.1,0.2"
+                f"`sigmas={', '.join(map(str, self.sigmas))}`: noise levels are numbers above 0, as 0.05,0.1,0.2"
             )
         if self.train is not None and self.samples is None:
-            raise BadInput("--train is for the neighbours of samples; give --samples too, as --samples 64")
+            raise BadInput("`train` is for the neighbours of samples; give `samples` too, as `samples=64`")
         if self.sigmas == () and self.samples is None:
-            raise BadInput("--sigmas none leaves nothing to do; give --samples, as --samples 200")
+            raise BadInput("`sigmas=none` leaves nothing to do; give `samples`, as `samples=200`")
         self.sampling.check()
         if self.sampling.shape[0] not in (1, 3):
             raise BadInput(
-                f"prior {self.prior} takes {self.sampling.shape[0]} bands; pictures of files have 1 or 3 (--bands)"
+                f"prior {self.prior} takes {self.sampling.shape[0]} bands; pictures of files have 1 or 3 (`bands`)"
             )
         _ = self.pictures, self.others, self.training
         if self.sigmas != () and min(self.pictures.least()) < SMALLEST:
@@ -172,7 +172,7 @@ class Evaluation:
             self._check_samples()
 
     def _check_samples(self) -> None:
-        need_torchmetrics("--samples")
+        need_torchmetrics("`samples`")
         count = self.sampling.n if self.drawn is None else len(self.drawn)
         if min(count, len(self.pictures)) < FEWEST:
             raise BadInput(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -16,8 +15,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
+from restorekit.files.atomic import replacing
+from restorekit.files.digest import sha256  # noqa: F401 (found here by others)
+from restorekit.files.session import opened
 from restorekit.priors.cascade import CascadeConfig, Stages
 from restorekit.priors.formats import sniff as filetypes
+from restorekit.priors.formats.allocation import AtMost, TooLarge
 from restorekit.priors.networks.fftd import FFTD, FFTDConfig
 from restorekit.priors.networks.ivqvae import CodecConfig, CodecNet
 from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
@@ -26,6 +29,7 @@ from restorekit.priors.networks.unet import UNet, UNetConfig
 from restorekit.priors.precond import EDM
 
 FORMAT = "restorekit-prior-1"
+SPARE = 1 << 20  # values that a network makes beside its weights, at most
 DOMAINS = ("srgb", "linear", "log-intensity", "latent")
 Denoising = UNetConfig | PISDMConfig | CascadeConfig  # of networks that are denoisers of pictures
 Config = Denoising | CodecConfig | FFTDConfig | LatentConfig
@@ -115,18 +119,20 @@ def save(path: Path, state: dict[str, Tensor], spec: PriorSpec, dtype: torch.dty
 
 
 def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """A safetensors file, by way of a temporary one; open to the same people as any new file, not to its owner alone."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.touch()
-    mode = temporary.stat().st_mode  # what the umask leaves; `save_file` makes a file of its own, closed to others
-    save_file(tensors, temporary, metadata=header)
-    temporary.chmod(mode)
-    os.replace(temporary, path)
+    """Write a safetensors file, synced before it takes its place; open to the same people as any new file.
+
+    Raises BadInput where the disk refuses, with the old file whole.
+    """
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=header)
+        except SafetensorError as error:  # as it calls a disk that is full
+            raise OSError(str(error)) from None
 
 
 def read_spec(path: Path) -> PriorSpec:
     """The header alone, without loading the weights. BadInput for what is no checkpoint, or one of another version."""
+    opened(path)
     try:
         with safe_open(path, framework="pt") as f:
             header = f.metadata() or {}
@@ -164,17 +170,21 @@ def _other(found: str, header: dict[str, str]) -> str:
 def load(path: Path) -> tuple[Network, PriorSpec]:
     """The network in float32 and eval mode, with its spec. BadInput for weights that do not fit it, or are NaN."""
     spec = read_spec(path)
-    try:
-        with torch.device("meta"):  # sizes without memory: a damaged header may ask for any
-            expected = {k: v.shape for k, v in build(spec).state_dict().items()}
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
     with safe_open(path, framework="pt") as f:
         state = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        with AtMost(4 * sum(v.numel() for v in state.values()) + SPARE):
+            net = build(spec)
+    except TooLarge:
+        raise BadInput(
+            f"{path}: weights do not fit the architecture in its header, which has many more than the file"
+        ) from None
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    expected = {k: v.shape for k, v in net.state_dict().items()}
     if wrong := _misfit(expected, {k: v.shape for k, v in state.items()}):
         raise BadInput(f"{path}: weights do not fit the architecture in its header: {wrong}")
     filetypes.refuse_nonfinite(path, state)
-    net = build(spec)
     net.load_state_dict(state, strict=True)
     return net.eval().requires_grad_(False), spec
 
@@ -186,10 +196,6 @@ def _misfit(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -> st
             return f"{len(names)} {what}, such as {min(names)}"
     odd = next((k for k in expected if expected[k] != found[k]), None)
     return f"{odd} is {tuple(found[odd])}, expected {tuple(expected[odd])}" if odd else ""
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def edm(net: nn.Module, spec: PriorSpec) -> EDM:

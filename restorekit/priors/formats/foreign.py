@@ -39,9 +39,9 @@ def levels(table: VPTable | Flow) -> tuple[float, float]:
 def check_label(name: str, classes: int | None, label: int | None) -> None:
     """Refuse a network with classes without a class, and the reverse."""
     if classes is None and label is not None:
-        raise BadInput(f"prior {name} knows no classes; leave out the label (--label {label})")
+        raise BadInput(f"prior {name} knows no classes; leave out the label (`label={label}`)")
     if classes is not None and (label is None or not 0 <= label < classes):
         raise BadInput(
-            f"prior {name} is trained for {classes} classes: `restorekit sample` takes --label 0, in Python "
+            f"prior {name} is trained for {classes} classes: `restorekit sample` takes `label=0`, in Python "
             f"load_prior({name!r}, label=0), a number from 0 to {classes - 1}"
         )

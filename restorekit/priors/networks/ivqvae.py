@@ -8,7 +8,7 @@ Where the seed is ambiguous or cannot be followed: two convolutions per residual
 (eq 2 has one); up-sampling by nearest neighbours and a convolution of stride 1 (its eq 6 says 2); heads of at most 64
 channels and the root of their width in the attention (eq 9: of all channels); a LayerNorm over the channels of a pixel
 instead of GroupNorm, so that without attention a part of a picture is coded as in the whole. f = 4 and not its 64: its
-table 1, in which the error falls with f, cannot hold (`benchmarks/codec.py`).
+table 1, in which the error falls with f, cannot hold (`benchmarks/priors/codec.py`).
 
 A diffusion model sees the latent before it is quantised, and the quantiser belongs to the decoder: Rombach et al.,
 "High-Resolution Image Synthesis with Latent Diffusion Models", CVPR 2022, section 3.1. The output is linear, not the

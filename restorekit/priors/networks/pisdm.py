@@ -72,7 +72,7 @@ class PISDMConfig:
     @property
     def tile(self) -> int:
         """Side of a window, twice that of the training: from there on larger ones are less exact, smaller ones overlap more
-        than they save. `benchmarks/windows.py` prints both.
+        than they save. `benchmarks/cost/windows.py` prints both.
         """
         return 2 * self.side
 

@@ -131,7 +131,7 @@ class LPIPS:
         return float(self.metric(rgb(x), rgb(truth)))
 
 
-def lpips(choice: str, asked: str = "--lpips") -> LPIPS | None:
+def lpips(choice: str, asked: str = "lpips") -> LPIPS | None:
     """`alex`, `squeeze` or `vgg` from the cache of torch.hub ($TORCH_HOME), or such a file anywhere; `none`; `auto`: what
     is in the cache, if torchmetrics is there too. Nothing is downloaded. BadInput, which tells how it was `asked` for.
     """
@@ -139,8 +139,8 @@ def lpips(choice: str, asked: str = "--lpips") -> LPIPS | None:
     if choice in BACKBONES:
         if not (cache / BACKBONES[choice]).is_file():
             raise BadInput(
-                f"{asked} {choice}: {BACKBONES[choice]} of torchvision is not in {cache}; put it there, give its path, or "
-                f"{asked} none"
+                f"`{asked}={choice}`: {BACKBONES[choice]} of torchvision is not in {cache}; put it there, give its path, or "
+                f"`{asked}=none`"
             )
         found = LPIPS(choice, cache / BACKBONES[choice])
     elif choice == "none":
@@ -155,7 +155,7 @@ def lpips(choice: str, asked: str = "--lpips") -> LPIPS | None:
         net = next((n for n, file in BACKBONES.items() if path.name.startswith(file.split("-")[0])), None)
         if net is None or not path.is_file():
             raise BadInput(
-                f"{asked} {choice}: give {', '.join(BACKBONES)}, none, or a file named as torchvision does, such as "
+                f"`{asked}={choice}`: give {', '.join(BACKBONES)}, none, or a file named as torchvision does, such as "
                 f"{BACKBONES['alex']}"
             )
         found = LPIPS(net, path)

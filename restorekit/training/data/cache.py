@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.files.atomic import atomic, check_name, together
 from restorekit.files.formats import FORMATS
+from restorekit.files.session import opened
 from restorekit.training.data.decoding import rgb8
 
 SUFFIXES = FORMATS.keys() - {".npy"}
@@ -43,8 +44,10 @@ def files(source: Path, limit: int | None = None) -> Iterator[tuple[str, bytes]]
     paths = _paths(source)
     if source.is_dir():
         for name, path in _spread(paths, limit):
+            opened(path)
             yield name, path.read_bytes()
         return
+    opened(source)
     try:
         with zipfile.ZipFile(source) as z:
             for name in _spread(sorted(n for n in z.namelist() if Path(n).suffix.lower() in SUFFIXES), limit):
@@ -88,9 +91,10 @@ def _decode(sources: Sequence[Path], cache: Path, expected: str | None) -> None:
     shapes: list[tuple[int, int]] = []
     names: list[str] = []
     broken: list[str] = []
-    index, temporary = cache / "pictures.json", cache / "pictures.tmp"
-    try:
-        with open(temporary, "wb") as out:
+    for name in (name for source in sources for name, _ in _paths(source)):
+        check_name(name)
+    with together():  # the index last: never an old one beside new pixels
+        with atomic(cache / "pictures.u8") as out:
             for name, raw in (file for source in sources for file in files(source)):
                 try:
                     picture = rgb8(name, raw)
@@ -103,13 +107,9 @@ def _decode(sources: Sequence[Path], cache: Path, expected: str | None) -> None:
                 out.write(picture.tobytes())
         _usable(sources, len(shapes), broken)
         _expect(sources, digest.hexdigest(), expected)
-        index.unlink(missing_ok=True)  # never an old index beside new pixels
-        os.replace(temporary, cache / "pictures.u8")
         meta = {"shapes": shapes, "names": names, "broken": broken, "sha256": digest.hexdigest(), "stamp": stamp}
-        temporary.write_text(json.dumps(meta))
-        os.replace(temporary, index)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with atomic(cache / "pictures.json") as out:
+            out.write(json.dumps(meta).encode())
 
 
 def told(items: Sequence[str]) -> str:
@@ -131,7 +131,7 @@ def _expect(sources: Sequence[Path], fingerprint: str, expected: str | None) -> 
     if expected is not None and fingerprint != expected:
         raise BadInput(
             f"{', '.join(map(str, sources))}: other pictures than the run began with (sha256 {fingerprint[:12]}, not "
-            f"{expected[:12]}); --resume with those, or begin a run in another --out"
+            f"{expected[:12]}); `resume` with those, or begin a run in another `out`"
         )
 
 

@@ -171,4 +171,4 @@ def distance_of(config: Config) -> PriorDistance | LPIPS | None:
     """The perceptual distance of a configuration; None where it weighs nothing. BadInput where it cannot be had."""
     if not config.loss.perceptual:
         return None
-    return lpips(config.loss.lpips, "loss.lpips:") or PriorDistance.shipped()
+    return lpips(config.loss.lpips, "loss.lpips") or PriorDistance.shipped()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.formats.checkpoint import PriorSpec, build, edm, save
 from restorekit.priors.networks.two_stage import LatentNet
 from restorekit.priors.precond import EDM

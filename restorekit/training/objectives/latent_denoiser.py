@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
-from restorekit.inference.problem import Rng
+from restorekit.inference.rng import Rng
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.formats.checkpoint import PriorSpec, build, save
 from restorekit.priors.networks.ivqvae import Codec, CodecNet

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.inference.problem import Denoiser
+from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.cascade import Cascade, CascadeConfig, down, relay_level
 from restorekit.priors.formats.checkpoint import PriorSpec, edm, save
 from restorekit.priors.networks.pisdm import PISDM

@@ -1,0 +1,107 @@
+"""How often OUT_low and OUT_high of pictures hold the truth, and the calibrations that are shipped.
+
+python -m benchmarks.restoration.coverage                                    # natural-fast; needs $RESTOREKIT_DATA; a stopped run goes on
+python -m benchmarks.restoration.coverage --prior natural --data eurosat64-test.zip
+python -m benchmarks.restoration.coverage --table                            # of the rows there are; also writes the shipped calibration
+
+By name, pictures at even positions calibrate and those at odd ones judge, here as in `restorekit calibrate`, which draws by
+the same code. The shipped calibrations are those of photos256-test; other pictures only judge them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+import restorekit
+from benchmarks.support.common import DATA, RESULTS, publish
+from restorekit.bench.images.image_cases import Task
+from restorekit.bench.intervals.coverage import LEVEL, Drawn, Held, rows_of, run
+from restorekit.bench.intervals.coverage_table import HEADER, chosen, entries, judge, table
+from restorekit.bench.journal import Rows
+from restorekit.priors.find import load_prior
+from restorekit.scenes.process_memory import keep_freed_memory
+from restorekit.text.names import solver_of
+from restorekit.uncertainty.calibration import Calibration, Entry, beside
+
+PHOTOS = "photos256-test.zip"
+FILES = (("uint8", "linear"), ("uint8", "srgb"), ("uint16", "linear"), ("float32", "linear"))  # types, curves
+TASKS = (
+    "denoise@gaussian:0.05", "denoise@gaussian:0.01", "denoise@gaussian:0.1", "inpaint:mask=random:0.5@gaussian:0.02",
+    "inpaint:mask=random:0.5@gaussian:0.01", "blur:kernel=gaussian:1.6@gaussian:0.02", "denoise@gaussian:0.02",
+    "average:factor=2@gaussian:0.02", "average:factor=2@gaussian:0.01", "average:factor=4@gaussian:0.01", "grey@gaussian:0.02",
+    "grey@gaussian:0.01",
+)  # fmt: skip
+OTHER = ("task", "noise", "file", "pictures", "samples", "judging", "coverage", "width")
+parser = argparse.ArgumentParser()
+parser.add_argument("--prior", default="natural-fast")
+parser.add_argument("--data", default=PHOTOS, help="a zip or folder in $RESTOREKIT_DATA")
+parser.add_argument("--task", action="append", help="operator@noise; again for more; default: all")
+parser.add_argument("--pictures", type=int, help="of each half")
+parser.add_argument("--dtype", default="uint8")
+parser.add_argument("--transfer", default="linear")
+parser.add_argument("--samples", type=int, default=8)
+parser.add_argument("--crop", type=int, default=64)
+parser.add_argument("--precision", default="auto")
+parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--table", action="store_true", help="draw nothing")
+
+
+def elsewhere(drawn: Drawn, tasks: list[Task], rows: Rows, own: list[Entry]) -> list[list[object]]:
+    """Lines with OTHER: intervals calibrated on photographs, on the judging half of other pictures."""
+    lines: list[list[object]] = []
+    for task in tasks:
+        entry = next((e for e in own if e.conditions == drawn.conditions(task, drawn.samples)), None)
+        found = chosen(rows.rows, "judge", **rows.known(drawn.columns(task, drawn.samples)))
+        for data in sorted({row["data"] for row in found} - {entry.data if entry else ""}):
+            some = [row for row in found if row["data"] == data]
+            if entry is None or np.isnan(entry.ratios[0]) or len(some) < 2:
+                continue
+            j = judge(some, entry.ratio(LEVEL))
+            held = f"{j.coverage:.3f} ± {j.error:.3f}"
+            lines.append([task.op, task.noise, drawn.dtype, data, drawn.samples, j.pictures, held, f"{j.width:.3f}"])
+    return lines
+
+
+def main() -> None:
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    keep_freed_memory()
+    prior = load_prior(options.prior, precision=options.precision)
+    drawn = Drawn(
+        prior=prior, solver=solver_of("mmps"), samples=options.samples, dtype=options.dtype, transfer=options.transfer
+    )
+    tasks = [Task.of(text) for text in options.task or TASKS]
+    rows = rows_of(RESULTS / "coverage_rows.csv")
+    if not options.table:
+        held = Held(DATA / options.data, options.crop)
+        run(drawn, tasks, held, options.pictures, rows, lambda i, n: print(f"{i}/{n}", file=sys.stderr, flush=True))
+    tables = []
+    data = f"{PHOTOS} crop {options.crop}"
+    for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):
+        prior, own, lines = load_prior(name), [], []
+        for dtype, transfer in FILES:
+            of, all_tasks = replace(drawn, prior=prior, dtype=dtype, transfer=transfer), [Task.of(t) for t in TASKS]
+            own += [e for e in entries(of, all_tasks, data, rows) if not np.isnan(e.ratios[0])]
+            lines += elsewhere(of, all_tasks, rows, own)
+        tables.append((f"{name}: intervals of {LEVEL:.0%}, on the pictures that did not calibrate", HEADER, table(own)))
+        if lines:
+            tables.append((f"{name}: pictures of another kind, by the same calibration", OTHER, lines))
+        kept = [e for e in own if e.judged]
+        if kept:
+            Calibration(name, prior.sha256, tuple(kept), restorekit.__version__).write(beside(prior.path))
+    what = (
+        f"The middle {options.crop}x{options.crop} of pictures, measured as files of integers or floats, {options.samples} samples of mmps. "
+        "Coverage: mean over pictures ± its standard error. Thirds are of all pixels: of brightness, and of the standard deviation "
+        "in 5x5 pixels around. Width: mean, white is 1. Uncalibrated: mean ± t sqrt(1 + 1/K) std of the same samples. With n "
+        "pictures that calibrate, what is aimed at is (n + 1)/n times the level, which guarantees the level; see docs/uncertainty.md."
+    )
+    publish("coverage", "Coverage of OUT_low and OUT_high", tables, [what])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""`deblur` of 8-bit photographs whose blur was made in linear light, as by a camera, or in the values of the file.
+
+python -m benchmarks.restoration.linear_light            # needs $RESTOREKIT_DATA/classic; a run that was stopped goes on
+
+Files are made without restorekit's own curve (kornia's) and blur (scipy's), and restored by the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
+from PIL import Image
+from scipy import ndimage
+from skimage import data
+
+from benchmarks.support.common import RESULTS, centre, classic, load_labelled, publish
+from restorekit.bench.journal import Rows
+from restorekit.blind.families import disc, motion
+from restorekit.cli.main import run
+from restorekit.files.picture import Picture
+from restorekit.files.picture import read_picture as read
+from restorekit.files.picture import write_picture as write
+from restorekit.metrics.fidelity import psnr
+
+Array = np.ndarray
+SIDE, IN_LIGHT, IN_VALUES = 128, 0.003, 0.01  # pixels; noise
+KERNELS = {"disc of radius 4": disc(4.0), "motion of 13 pixels": motion(13.0, 30.0)}
+WAYS = {"linear": ("--transfer", "linear"), "auto": ()}
+parser = argparse.ArgumentParser()
+parser.add_argument("--prior", default="natural")
+parser.add_argument("--threads", type=int, default=1)
+
+
+def light(x: Array) -> Array:
+    return rgb_to_linear_rgb(torch.from_numpy(x)[None])[0].numpy()
+
+
+def coded(v: Array) -> Array:
+    return linear_rgb_to_rgb(torch.from_numpy(v.clip(0, 1))[None])[0].numpy()
+
+
+def contrast(x: Array) -> Array:
+    """A camera's tone curve: steeper in the middle by a quarter, flatter at both ends."""
+    return x - 0.25 * np.sin(2 * np.pi * x) / (2 * np.pi)
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a file came about: blur and noise in light or in values of the file, the light `exposure` times as much, a tone curve."""
+
+    name: str
+    in_light: bool = True
+    exposure: float = 1.0
+    tone: bool = False
+    suffix: str = ".png"
+    bits: int = 8
+
+    def __call__(self, x: Array, kernel: Array, seed: int) -> tuple[Array, Array]:
+        """(measurement, truth), (C, SIDE, SIDE) on [0, 1] in values of the file."""
+        scene = self.exposure * (light(x) if self.in_light else x)
+        whole = np.stack([ndimage.convolve(band, kernel, mode="reflect") for band in scene])
+        y, truth = (centre(v, SIDE) for v in (whole, scene))
+        sigma = IN_LIGHT if self.in_light else IN_VALUES
+        y = y + sigma * np.random.default_rng(seed).standard_normal(y.shape)
+        if self.bits == 16 or not self.in_light:
+            return y.clip(0, 1), truth.clip(0, 1)
+        y, truth = coded(y), coded(truth)
+        return (contrast(y), contrast(truth)) if self.tone else (y, truth)
+
+    def save(self, path: Path, y: Array) -> None:
+        if self.bits == 16:
+            write(path, y, Picture(y, "uint16", (0.0, 65535.0)))
+        else:
+            Image.fromarray(np.rint(255 * y).astype(np.uint8).transpose(1, 2, 0)).save(path, quality=95, subsampling=0)
+
+
+PLAIN = Made("in light")
+VALUES = Made("in values of the file", in_light=False)
+CLIPPED = Made("in light, overexposed", exposure=2.2)
+TONE = Made("in light, another tone curve, JPEG", tone=True, suffix=".jpg")
+LINEAR_16 = Made("in light, file of 16 bits holds light", bits=16)
+
+
+def cases() -> Iterator[tuple[str, Array, Made]]:
+    own = [(n, np.moveaxis(getattr(data, n)(), -1, 0) / 255) for n in ("coffee", "chelsea", "rocket")]
+    for made in (PLAIN, VALUES, CLIPPED, TONE, LINEAR_16):
+        for name, x in own:
+            yield name, x, made
+    for name, x in classic("kodak", 8):
+        if name in ("kodim03", "kodim08"):
+            yield name, x.astype(np.float64), CLIPPED
+
+
+def restorekit(*words: object) -> None:
+    """A command, as a user gives it."""
+    try:
+        run([str(word) for word in words])
+    except SystemExit as end:
+        if end.code:
+            raise
+
+
+def measure(rows: Rows, label: str, prior: str, folder: Path) -> None:
+    for name, x, made in cases():
+        for k, kernel in KERNELS.items():
+            y, truth = made(x, kernel, zlib.crc32(f"{name} {k}".encode()))
+            source, out = folder / f"y{made.suffix}", folder / "x.png"
+            np.save(folder / "k.npy", kernel)
+            for way, words in WAYS.items():
+                if rows.has(label, made.name, k, name, way) or (made.bits == 16 and way == "linear"):
+                    continue
+                made.save(source, y)
+                restorekit("deblur", source, out, "--kernel", folder / "k.npy", "--prior", prior, *words)
+                said = json.loads((folder / "x.png.json").read_text())
+                x01, seen = read(out).pixels, read(source).pixels
+                rows.add(
+                    label,
+                    made.name,
+                    k,
+                    name,
+                    way,
+                    psnr(x01, truth),
+                    psnr(seen, truth),
+                    said["clipped"]["white"],
+                    said["misfit"],
+                )
+                print(made.name, k, name, way, f"{psnr(seen, truth):.2f} -> {psnr(x01, truth):.2f} dB", flush=True)
+
+
+HALVED = "in light, then halved"
+SMALLER = {"mean of 2x2": (), "gaussian:1.2, every second": ("--kernel", "gaussian:1.2")}
+
+
+def measure_upscale(rows: Rows, label: str, prior: str, folder: Path) -> None:
+    for name in ("coffee", "chelsea"):
+        truth = centre(np.moveaxis(getattr(data, name)(), -1, 0) / 255, SIDE)
+        whole, c = light(truth), SIDE // 2
+        small = {"mean of 2x2": whole.reshape(3, c, 2, c, 2).mean((2, 4))}
+        small["gaussian:1.2, every second"] = np.stack([ndimage.gaussian_filter(v, 1.2)[::2, ::2] for v in whole])
+        for k, words in SMALLER.items():
+            PLAIN.save(folder / "y.png", coded(small[k]))
+            enlarged = read(folder / "y.png").pixels.repeat(2, 1).repeat(2, 2)
+            for way in ("linear", "srgb"):
+                if rows.has(label, HALVED, k, name, way):
+                    continue
+                restorekit("upscale", folder / "y.png", folder / "x.png", *words, "--prior", prior, "--transfer", way)
+                said = json.loads((folder / "x.png.json").read_text())
+                figures = psnr(read(folder / "x.png").pixels, truth), psnr(enlarged, truth)
+                rows.add(label, HALVED, k, name, way, *figures, said["clipped"]["white"], said["misfit"])
+
+
+def main() -> None:
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    label, _ = load_labelled(options.prior)
+    rows = Rows(
+        RESULTS / "linear_light_rows.csv",
+        ("prior", "made", "kernel", "picture", "way"),
+        ("psnr", "input", "white", "misfit"),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        measure(rows, label, options.prior, Path(folder))
+        measure_upscale(rows, label, options.prior, Path(folder))
+    tables = []
+    for made in (PLAIN, CLIPPED, TONE, LINEAR_16, VALUES):
+        own = [r for r in rows.rows if (r["prior"], r["made"]) == (label, made.name)]
+        found = {(r["kernel"], r["picture"], r["way"]): r for r in own}
+        lines = []
+        for (kernel, picture, way), r in found.items():
+            if way != "auto":
+                continue
+            before, plain = float(r["input"]), found.get((kernel, picture, "linear"), r)
+            values = [before, float(plain["psnr"]), float(r["psnr"])]
+            lines.append(
+                [
+                    f"{picture}, {kernel}",
+                    *(f"{v:.1f}" for v in values),
+                    f"{values[2] - before:+.1f}",
+                    f"{float(r['white']):.1%}",
+                ]
+            )
+        lines.sort(key=lambda line: float(line[4]))
+        header = ("picture, kernel", "input", "--transfer linear", "auto", "gain of auto", "at white")
+        tables.append((f"Blur made {made.name}: PSNR, dB, worst first", header, lines))
+    found = {(r["picture"], r["kernel"], r["way"]): r for r in rows.rows if (r["prior"], r["made"]) == (label, HALVED)}
+    lines = [
+        [f"{p}, {k}", *(f"{float(v):.1f}" for v in (r["input"], r["psnr"], found[p, k, "srgb"]["psnr"]))]
+        for (p, k, way), r in found.items()
+        if way == "linear"
+    ]
+    header = ("picture, reduction", "pixels repeated", "--transfer linear", "--transfer srgb")
+    tables.append(("`upscale --factor 2` of pictures made smaller in light, 8 bits: PSNR, dB", header, lines))
+    what = (
+        f"The middle {SIDE}x{SIDE} of pictures, blurred with what lies beyond the frame; noise {IN_LIGHT} in light, or {IN_VALUES} in "
+        f"values of the file; true kernel, `restorekit deblur` with {label} and nothing else said. PSNR in values of the file, of what "
+        "an 8-bit file holds. `--transfer linear` is what restorekit did before it knew of light. Overexposed: 2.2 times the light, and "
+        "what is above white is lost; the truth is clipped alike. Of 16 bits auto is linear."
+    )
+    publish("linear_light", "Photographs blurred in linear light", tables, [what])
+
+
+if __name__ == "__main__":
+    main()

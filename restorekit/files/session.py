@@ -1,0 +1,174 @@
+"""What one command has opened and written: an input is not written over, and what a killed run left is said.
+
+`cli/` opens a session for each command. Every reader of files reports to it by `opened`; `atomic` asks it before a file takes
+its place, whatever the command checked before. Without a session nothing is recorded, as in a program that reads and writes as it likes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from restorekit.errors import BadInput
+from restorekit.files.digest import sha256
+from restorekit.files.formats import FORMATS
+from restorekit.files.temporary import leftovers
+from restorekit.notes import Notes
+
+SUFFIXES = ("", *FORMATS)  # of OUT, where OUT_what has another
+Number = tuple[int, int]  # of a file: its device, and its own there
+
+
+@dataclass(eq=False)
+class Session:
+    """Files of one command by their numbers, so that links and other spellings of a name are the same file."""
+
+    notes: Notes
+    opened: dict[Number, Path] = field(default_factory=dict)
+    judged: set[Number] = field(default_factory=set)  # of `opened_result`
+    written: set[Number] = field(default_factory=set)
+    broken: dict[Path, list[list[Path]]] = field(default_factory=dict)  # by folder: sets that a kill left half in place
+    told: list[list[Path]] = field(default_factory=list)  # of those the ones that were said
+    tidy: set[Path] = field(default_factory=set)  # folders that were cleared of leftovers
+
+
+_session: ContextVar[Session | None] = ContextVar("session", default=None)
+_tidy: set[Path] = set()  # as `Session.tidy`, where there is no session
+
+
+@contextmanager
+def session(notes: Notes) -> Iterator[Session]:
+    """One command: what it opens is recorded until the end; `notes` are told of files that may not belong together."""
+    made = Session(notes)
+    token = _session.set(made)
+    try:
+        yield made
+    finally:
+        _session.reset(token)
+
+
+def opened(*paths: str | os.PathLike[str]) -> None:
+    """Report files that are read. They are not written over in this command; what is not there is passed over."""
+    if (now := _session.get()) is not None:
+        for path in paths:
+            if (number := number_of(path)) is not None and number not in now.written:
+                now.opened.setdefault(number, Path(path))
+
+
+def opened_result(path: str | os.PathLike[str]) -> None:
+    """`opened`, of a file that a command may have written; a note where it and its record are of different runs."""
+    if (now := _session.get()) is None:
+        return
+    number = number_of(path)
+    if number is None or number in now.judged or number in now.written:
+        return
+    now.judged.add(number)
+    opened(path)
+    real = Path(os.path.realpath(path))
+    if real.parent not in now.broken:
+        found = [leftover.members() for leftover in leftovers(real.parent)]
+        now.broken[real.parent] = [members for members in found if members]
+    for members in now.broken[real.parent]:
+        if real in members:
+            now.told.append(members)
+            now.notes(_half(path, members))
+    if (text := doubt(Path(path))) is not None:
+        now.notes(text)
+
+
+def refuse_opened(target: Path) -> None:
+    """Raise BadInput where `target` is a file that this command has read."""
+    now, number = _session.get(), number_of(target)
+    if now is None or number is None or (source := now.opened.get(number)) is None:
+        return
+    if number_of(source) == number:  # numbers of files that are gone are given again
+        raise BadInput(is_the_input(target, source))
+
+
+def is_the_input(target: Path, source: Path) -> str:
+    """The message for an output that is an input."""
+    more = "" if target == source else f" (opened as {source})"
+    return f"{target} is the input itself{more}; give OUT another name"
+
+
+def placed(target: Path) -> None:
+    """Report a file that has taken its place."""
+    if (now := _session.get()) is not None and (number := number_of(target)) is not None:
+        now.written.add(number)
+        now.opened.pop(number, None)
+
+
+def clear(folder: Path) -> None:
+    """Remove what killed runs left in `folder`, once a session, whose notes are told of sets that are half in place; their
+    lists stay until those files are written again."""
+    done = _tidy if (now := _session.get()) is None else now.tidy
+    if folder in done:
+        return
+    done.add(folder)
+    for leftover in leftovers(folder):
+        members = leftover.members()
+        if not any(member.exists() for member in members):
+            _remove(leftover.path)
+        elif now is not None and members not in now.told:
+            now.notes(_half(folder, members))
+
+
+def replaced(members: list[Path]) -> None:
+    """Forget lists of sets that a kill left half in place where `members`, now in place, are all of theirs."""
+    for folder in {member.parent for member in members}:
+        for leftover in leftovers(folder):
+            if (old := leftover.members()) and set(old) <= set(members):
+                _remove(leftover.path)
+
+
+def number_of(path: str | os.PathLike[str]) -> Number | None:
+    """The number of an existing file on its device, None where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # it is not there, or the name is none that could be
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # another process was faster, or it is not ours
+        os.unlink(path)
+
+
+def _half(place: str | os.PathLike[str], members: list[Path]) -> str:
+    names = ", ".join(member.name for member in members)
+    return (
+        f"{place}: a run was killed while {names} took their places, so that some of them may be of that run and some of an "
+        "earlier one; run that command again"
+    )
+
+
+def doubt(path: Path) -> str | None:
+    """What to say of a picture that is not the one which the record beside it speaks of; None where nothing speaks against it.
+
+    Its record is NAME.json, and of OUT_mean and the like that of OUT. It does not fit after a change by hand, and where
+    the machine failed, or the run was killed, while its files took their places.
+    """
+    for record in _records(path):
+        try:
+            known = json.loads(record.read_text(encoding="utf-8"))["outputs"]
+            wanted = {Path(name).name: digest for name, digest in known.items()}.get(path.name)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a JSON file of something else
+            continue
+        if wanted is not None and wanted != sha256(path):
+            return (
+                f"{path} is not the file that {record.name} speaks of: it was changed since, or the run that wrote it was "
+                "killed; run that command again if it was not changed on purpose"
+            )
+    return None
+
+
+def _records(path: Path) -> list[Path]:
+    stem, mark, _ = path.stem.rpartition("_")
+    names = [path.name] + ([f"{stem}{suffix}" for suffix in (path.suffix, *SUFFIXES)] if mark and stem else [])
+    return [record for name in dict.fromkeys(names) if (record := path.with_name(f"{name}.json")).is_file()]

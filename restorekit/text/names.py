@@ -1,0 +1,193 @@
+"""Every name of an operator, a noise law or a solver in text, and what it builds; those of a user's file among them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from restorekit.errors import BadInput
+from restorekit.files.kernel_files import kernel_file
+from restorekit.files.masks import read_mask
+from restorekit.files.overwrite import inside
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.solver import Solver
+from restorekit.operators import (
+    BlockAverage,
+    FreeBlur,
+    Grey,
+    Hadamard,
+    Identity,
+    Inpaint,
+    Operator,
+    PhaseRetrieval,
+    Saturate,
+    blur,
+    decimation,
+)  # fmt: skip
+from restorekit.operators.base import Shape
+from restorekit.solvers import SOLVERS
+from restorekit.text import kernels
+from restorekit.text.grammar import build, own_class, split
+from restorekit.text.kernels import kernel
+from restorekit.text.masks import generated_mask
+
+Size = tuple[int, ...] | None  # "64x96"
+
+
+def _denoise(measured: Shape, image: Shape | None) -> Operator:
+    return Identity(image or measured)
+
+
+def _inpaint(measured: Shape, image: Shape | None, mask: str = "") -> Operator:
+    """mask: a file as large as the measurement, 1 (white) = measured; random:SHARE[:SEED], box:SHARE"""
+    if not mask:
+        raise BadInput("inpaint: a mask is needed, as in inpaint:mask=mask.png (white = measured) or mask=random:0.2")
+    shape = image or measured
+    made = generated_mask(mask, shape[1:])
+    return Inpaint(shape, torch.from_numpy(read_mask(mask, shape[1:])) if made is None else made)
+
+
+def _blur(
+    measured: Shape, image: Shape | None, kernel: str, boundary: Literal["reflect", "circular", "free"] = "reflect"
+) -> Operator:
+    k = named_kernel(kernel)
+    shape = FreeBlur.image_shape_for(measured, kernel=k) if boundary == "free" else measured
+    return blur(image or shape, k, boundary)
+
+
+def _average(measured: Shape, image: Shape | None, factor: int = 2, size: Size = None) -> Operator:
+    """size: HxW of the result, where it is no multiple of the factor"""
+    return BlockAverage(image or BlockAverage.image_shape_for(measured, factor=factor, size=size), factor)
+
+
+def _decimate(
+    measured: Shape,
+    image: Shape | None,
+    factor: int = 2,
+    size: Size = None,
+    kernel: str = "gaussian:1.2",
+    boundary: Literal["reflect", "circular"] = "reflect",
+) -> Operator:
+    shape = image or BlockAverage.image_shape_for(measured, factor=factor, size=size)
+    return decimation(shape, factor, named_kernel(kernel), boundary)
+
+
+def _grey(measured: Shape, image: Shape | None) -> Operator:
+    return Grey(image or Grey.image_shape_for(measured))
+
+
+def _hadamard(
+    measured: Shape, image: Shape | None, size: tuple[int, ...] = (), ratio: float = 0.25, seed: int = 0
+) -> Operator:
+    """size: HxW of the picture"""
+    return Hadamard(image or Hadamard.image_shape_for(measured, size=size), ratio, seed)
+
+
+def _phase(measured: Shape, image: Shape | None, oversample: float = 2.0) -> Operator:
+    return PhaseRetrieval(image or PhaseRetrieval.image_shape_for(measured, oversample=oversample), oversample)
+
+
+def _saturate(measured: Shape, image: Shape | None, gain: float = 2.0) -> Operator:
+    return Saturate(image or measured, gain)
+
+
+named_kernel = kernel  # in functions that have a setting of that name
+OPERATIONS: dict[str, Callable[..., Operator]] = {
+    "denoise": _denoise,
+    "inpaint": _inpaint,
+    "blur": _blur,
+    "average": _average,
+    "decimate": _decimate,
+    "grey": _grey,
+    "hadamard": _hadamard,
+    "phase": _phase,
+    "saturate": _saturate,
+}
+NO_PICTURE = ("hadamard", "phase")  # what they measure is no picture: values of any size and sign
+NOISES: dict[str, type[Likelihood]] = {"gaussian": Gaussian, "poisson": Poisson, "gamma": Gamma}
+
+
+def operator_of(text: str, *, measured: Shape = (0, 0, 0), image: Shape | None = None) -> Operator:
+    """Return the operator of a text, for a picture of shape `image` (C, H, W), or else for a measurement of shape `measured`.
+
+    Raises `BadInput` for an unknown name or setting, and where sizes do not fit.
+    """
+    mine = own_class(text, Operator)
+    if mine is not None:
+        cls, settings, names = mine
+        shape = image if image is not None else cls.image_shape_for(measured)
+        return build(cls, *split(settings), names, image_shape=shape)
+    name, positional, named = split(text)
+    if name not in OPERATIONS:
+        raise BadInput(f"unknown operator {name!r}; known: {', '.join(OPERATIONS)}, or file.py:Class")
+    return build(OPERATIONS[name], name, positional, named, measured=measured, image=image)
+
+
+def notes_of(text: str) -> list[str]:
+    """Return what a user may not expect of the files that the operator of a text is made from: its kernel."""
+    name, positional, named = split(text)
+    if name not in ("blur", "decimate"):
+        return []
+    at = positional[:1] if name == "blur" else []
+    return [line for value in (*at, *filter(None, [named.get("kernel")])) for line in kernels.notes(value)]
+
+
+def noise_of(text: str) -> Likelihood:
+    """Return the noise law of a text: gaussian:0.02, poisson:30, gamma:4,domain=amplitude, or file.py:Class of a user.
+
+    Raises `BadInput` for an unknown name or setting, and for a sigma far above white, which is 1.
+    """
+    mine = own_class(text, Likelihood)
+    if mine is not None:
+        return build(mine[0], *split(mine[1]), mine[2])
+    name, positional, named = split(text)
+    if name not in NOISES:
+        known = ", ".join(NOISES)
+        raise BadInput(
+            f"unknown noise {name!r}; known: {known}, as in gaussian:0.02, poisson:30, gamma:4, or file.py:Class"
+        )
+    law = build(NOISES[name], name, positional, named)
+    if isinstance(law, Gaussian) and float(law.sigma) > 2:
+        raise BadInput(
+            f"gaussian:{float(law.sigma):g} is far above white, which is 1; for 8-bit values give "
+            f"gaussian:{float(law.sigma) / 255:.3g}"
+        )
+    return law
+
+
+def solver_of(text: str) -> Solver:
+    """Return the solver of a text: `diffpir:zeta=0.5`, or the user's own `file.py:Class:setting=1`.
+
+    Raises `BadInput` for an unknown name or setting, and lists the known ones.
+    """
+    mine = own_class(text, Solver)
+    if mine is not None:
+        return build(mine[0], *split(mine[1]), mine[2])
+    name, positional, named = split(text)
+    if name not in SOLVERS:
+        raise BadInput(f"unknown solver {name!r}; known: {', '.join(SOLVERS)}, or file.py:Class")
+    return build(SOLVERS[name], name, positional, named)
+
+
+def files_of(*texts: str | None) -> list[Path]:
+    """Return the files that texts name and a run opens: masks, kernels, priors, `file.py`, and those in the folder of a prior.
+
+    A value counts as one where a file of that name is there, whatever the setting; none is opened here.
+    """
+    found: list[Path] = []
+    for text in filter(None, texts):
+        head, _, rest = text.partition(":")
+        named = split(rest if head.endswith(".py") else text)
+        for value in (text, head, *named[1], *named[2].values()):
+            # A folder that happens to have the name of a prior or an operator is none of theirs.
+            if any(os.path.isfile(Path(value, name)) for name in ("config.json", "unet/config.json")):
+                found += inside(Path(value))
+            elif os.path.isfile(value):
+                found.append(Path(value))
+            elif (file := kernel_file(value)) is not None:
+                found.append(file)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,107 @@
+"""Values in text: pairs, sizes, boxes, looks and lists of bands. Each returns None for None, which stands for nothing given.
+
+`argument` is the setting that the text is of; messages name it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from restorekit.errors import BadInput
+
+
+def _refused(text: str, argument: str, advice: str) -> BadInput:
+    return BadInput(f"`{argument}` {text!r} is not understood; give {advice}", argument=argument)
+
+
+def numbers(text: str | None, argument: str = "bands") -> tuple[int, ...] | None:
+    """Return whole numbers from 1, such as those of bands.
+
+    >>> numbers("4,3,2")
+    (4, 3, 2)
+    """
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
+        raise _refused(text, argument, f"numbers from 1, as `{argument}=1,2`")
+    return tuple(int(p) for p in parts)
+
+
+def span(text: str | None, argument: str = "range") -> tuple[float, float] | None:
+    """Return (low, high), two finite numbers that rise.
+
+    >>> span("0,4095")
+    (0.0, 4095.0)
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(v) for v in text.split(","))
+    except ValueError:
+        raise _refused(text, argument, f"two numbers, as `{argument}=0,4095`") from None
+    if not low < high:
+        raise BadInput(f"`{argument}` {text!r}: the first number must be the smaller one", argument=argument)
+    return low, high
+
+
+def size(text: str | None, argument: str = "size") -> tuple[int, int] | None:
+    """Return (height, width) in pixels; one number is a square.
+
+    >>> size("64x96")
+    (64, 96)
+    """
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
+        raise _refused(text, argument, f"height and width in pixels, as `{argument}=64x96`")
+    return int(parts[0]), int(parts[-1])
+
+
+def box(text: str | None, argument: str) -> tuple[int, int, int, int] | None:
+    """Return (top, left, height, width) in pixels.
+
+    >>> box("120,80,40,40", "region")
+    (120, 80, 40, 40)
+    """
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 4 or not all(p.strip().isdecimal() for p in parts):
+        raise _refused(text, argument, "TOP,LEFT,HEIGHT,WIDTH in pixels, as 120,80,40,40")
+    top, left, height, width = (int(p) for p in parts)
+    return top, left, height, width
+
+
+def looks(text: str | None, argument: str = "looks") -> float | None:
+    """Return the number of looks of speckle, above 0; None for "auto" as well, where they are to be measured.
+
+    >>> looks("4.4")
+    4.4
+    """
+    if text is None or text == "auto":
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise _refused(text, argument, f"a number above 0, as `{argument}=4.4`, or auto")
+    return found
+
+
+def grain(text: str | None, argument: str = "grain") -> tuple[float, float] | None:
+    """Return (down, across): the correlation of intensity with the next row and the next column.
+
+    >>> grain("0.65,0.6")
+    (0.65, 0.6)
+    """
+    if text is None:
+        return None
+    try:
+        down, across = (float(v) for v in text.split(","))
+    except ValueError:
+        advice = "RHO_ROW,RHO_COL, the correlation of intensity with the next row and the next column, as 0.65,0.6"
+        raise _refused(text, argument, advice) from None
+    return down, across
