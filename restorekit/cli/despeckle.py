@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from restorekit.cli.options import Device, Seed, Steps
+from restorekit.cli.options import Device, LayoutOpt, NetworkOpt, Seed, Steps
 
 
 def despeckle(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="GeoTIFF and what else GDAL reads, NPY, PNG; one band or several.", show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="GeoTIFF and what else GDAL reads, NPY, PNG; one band or several. Also NETCDF:FILE:NAME, HDF5:FILE://NAME, GTIFF_DIR:PAGE:FILE, /vsizip/FILE/NAME.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Written in the unit of IN as float32: .tif, .npy; pictures of pictures.", show_default=False)],
     domain: Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; auto says what it takes them for.")] = "auto",
     looks: Annotated[str, typer.Option(help="Looks of the speckle; auto measures them where the scene is flat.")] = "auto",
@@ -36,11 +36,14 @@ def despeckle(
     report: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with pictures, the ratio, and figures with what each should be.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away the unfinished work of an earlier run with other settings.")] = False,
     snap: Annotated[bool, typer.Option("--interop-snap", help="Without the predictor that some older readers of GeoTIFF do not know.")] = False,
+    layout: LayoutOpt = None,
+    network: NetworkOpt = False,
 ) -> None:  # fmt: skip
     """Take the speckle out of a radar scene; what came with the file comes back with it. An interrupted run goes on when repeated.
 
     restorekit despeckle in.tif out.tif --looks 4.4 --solver hqs
     """
+    from restorekit.files.reading import Reading
     from restorekit.tasks.despeckle import Despeckling
 
     Despeckling(
@@ -48,4 +51,5 @@ def despeckle(
         targets=targets, grain=grain,
         preview=preview, prior=prior, steps=steps, seed=seed, device=device, precision=precision, keep_dtype=keep_dtype,
         executor=executor, workers=workers, scheduler=scheduler, tile=tile, block=block, restart=restart, snap=snap, report=report,
+        reading=Reading(layout, network=network),
     ).run()  # fmt: skip

@@ -56,6 +56,7 @@ def fuse(
     import time
 
     from restorekit.files.atomic import together
+    from restorekit.files.datasets import container
     from restorekit.files.overwrite import separate
     from restorekit.files.picture import write_json
     from restorekit.files.record import outputs
@@ -63,7 +64,7 @@ def fuse(
     from restorekit.fusion.joint import solver_of
     from restorekit.text.names import files_of
 
-    opened = [optical, sar, *files_of(solver, despeckle, prior)]
+    opened = [container(optical), container(sar), *files_of(solver, despeckle, prior)]
     separate(opened, [out, out.with_name(out.name + ".json")])
     chosen = solver_of(solver)
     pairing = pairing_of(align, trust_grid, bands, sar_band, domain, despeckle, looks, match, range_, seed, device)

@@ -95,6 +95,27 @@ TransferOpt = Annotated[
         "linear), srgb, linear (values as they are: a blur that was simulated in them). --noise is in the unit of the light.",
     ),
 ]
+LayoutOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        metavar="HWC|CHW",
+        help="Axes of an NPY of three: rows, columns, bands, or bands first.",
+        show_default="HWC",
+    ),
+]
+PagesOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--pages",
+        metavar="N|N-M|all",
+        help="Pages of a TIFF of several, from 1. Of more than one, each is restored by itself, into OUT_pN.",
+        show_default="refused",
+    ),
+]
+NetworkOpt = Annotated[
+    bool, typer.Option("--network", help="IN may be an address, https://..., read by the parts that are needed.")
+]
 Flips = Annotated[int, typer.Option(help="Average the network over 2, 4 or 8 flips (as many times slower); 1: off.")]
 
 

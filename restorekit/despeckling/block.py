@@ -12,6 +12,8 @@ from scipy.ndimage import convolve
 from restorekit.despeckling.methods import Block, Method
 from restorekit.despeckling.survey import Band, Facts
 from restorekit.files.bands import Window
+from restorekit.files.datasets import container
+from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import Reads, Scene, scene_of
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.targets import Detector, clutter
@@ -31,6 +33,7 @@ class Job:
     method: Method
     threads: int | None = 1  # of torch, whose sums may depend on it: a function of the scene alone; None: as it stands
     detectors: dict[int, Detector] = field(default_factory=dict)  # of point targets, by band; without one none are kept
+    reading: Reading = PLAINLY
 
     @property
     def keys(self) -> list[Key]:
@@ -42,7 +45,7 @@ class Job:
         number, i, j = key
         band, facts = self.bands[number]
         seen = self.grid.seen(i, j)
-        with _scene(self.path, self.path.stat().st_mtime_ns).opened() as source:
+        with _scene(self.path, _changed(self.path), self.reading).opened() as source:
             raw, intensity, there, signal = band.read(source, seen)
             inner = self.grid.kept(i, j).inside(seen)
             if not signal[inner].any():
@@ -90,5 +93,11 @@ def alone(there: Mask, signal: Mask) -> Mask:
 
 
 @lru_cache(maxsize=2)
-def _scene(path: Path, changed: int) -> Scene:
-    return scene_of(path)
+def _scene(path: Path, changed: int, reading: Reading) -> Scene:
+    return scene_of(path, reading)
+
+
+def _changed(path: Path) -> int:
+    """When the file was changed last; 0 of an address."""
+    file = container(path)
+    return file.stat().st_mtime_ns if file.is_file() else 0

@@ -16,10 +16,12 @@ from restorekit.despeckling.methods import Classical, Diffusion, method_of
 from restorekit.despeckling.survey import Band, Facts, band_of, survey
 from restorekit.errors import BadInput
 from restorekit.files.atomic import together
-from restorekit.files.bands import Window, local
-from restorekit.files.digest import fingerprint, sha256
+from restorekit.files.bands import Window
+from restorekit.files.datasets import absolute, container, source_digest
+from restorekit.files.digest import sha256
 from restorekit.files.geotiff import PROVENANCE
 from restorekit.files.overwrite import separate
+from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import Scene, scene_of
 from restorekit.priors.find import find
 from restorekit.sar.looks import CLOSEST, Grain
@@ -67,6 +69,7 @@ class Settings:
     precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
     block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
     keep_dtype: bool = False
+    reading: Reading = PLAINLY
 
     @cached_property
     def method(self) -> Classical | Diffusion:
@@ -135,7 +138,7 @@ class Plan:
             detectors = {
                 number: targets.fitted(facts.detected, facts.grain) for number, (_, facts) in self.bands.items()
             }
-        return Job(self.scene.path, grid, self.bands, self.settings.method, threads, detectors)
+        return Job(self.scene.path, grid, self.bands, self.settings.method, threads, detectors, self.scene.reading)
 
     @property
     def outputs(self) -> list[Output]:
@@ -164,7 +167,7 @@ class Plan:
         if isinstance(s.method, Diffusion):
             of_prior = {"prior": s.method.prior, "prior_sha256": sha256(find(s.method.prior))}
         return {
-            "restorekit": restorekit.__version__, "input": fingerprint(self.scene.files), "solver": s.text,
+            "restorekit": restorekit.__version__, "input": source_digest(self.scene.path, self.scene.reading), "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, Diffusion) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
             "decorrelate": s.decorrelate, "grain": s.grain and list(s.grain), "targets": None if s.targets is None else asdict(s.targets),
             "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
@@ -244,7 +247,7 @@ def beside(target: Path, what: str) -> Path:
 
 def plan(source: Path, target: Path, settings: Settings, preview: Window | None = None) -> Plan:
     """Looks at the scene. BadInput for whatever can be refused before hours of work."""
-    scene = scene_of(local(source).resolve())  # workers may be elsewhere in the same file system
+    scene = scene_of(absolute(source), settings.reading)  # workers may be elsewhere in the same file system
     if preview is not None and not preview.within(scene.height, scene.width):
         raise BadInput(f"--preview lies outside the scene, which has {scene.height} rows and {scene.width} columns")
     if settings.looks is not None and not 0 < settings.looks < 1e4:
@@ -259,7 +262,7 @@ def plan(source: Path, target: Path, settings: Settings, preview: Window | None 
     if settings.decorrelate not in DECORRELATE:
         raise BadInput(f"unknown --decorrelate {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
     layers = [("mean", target)] + ([("std", beside(target, "std"))] if settings.draws > 1 else [])
-    separate([source, *files_of(settings.solver, settings.prior)], [path for _, path in layers])
+    separate([container(source), *files_of(settings.solver, settings.prior)], [path for _, path in layers])
     for layer, path in layers:
         form_of(scene, path, layer, settings.keep_dtype)
     unknown = set(settings.bands or ()) - set(scene.bands)

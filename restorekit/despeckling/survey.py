@@ -167,7 +167,7 @@ def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[Band
                 found = (source.read(window, other)[0][valid] for window, (_, valid) in zip(every, parts))
                 yield other, np.concatenate(list(found))
 
-    halves.told(scene.path, number, scene.dtype, scene.raster).check(domain, sample, others)
+    halves.told(scene.path, number, scene.dtype, scene.raster, scene.reading.layout).check(domain, sample, others)
     fill = fill_of(sample)
     sample = sample if fill is None else sample[sample != fill]
     scale, offset = scene.gain(number)

@@ -6,6 +6,8 @@ Scales and offsets are kept and not applied: what is restored is written back in
 from __future__ import annotations
 
 import copy
+import hashlib
+import os
 import shlex
 import warnings
 from collections.abc import Iterator
@@ -19,9 +21,13 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files import drivers as formats
-from restorekit.files.codecs import tiff_orientation
+from restorekit.files.atomic import one_line
+from restorekit.files.datasets import dataset_named
+from restorekit.files.quiet import gdal_unheard, quiet, unheard
+from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.session import opened as report_opened
 from restorekit.files.session import opened_result
+from restorekit.files.tiff import tiff_orientation
 
 PICTURES = (
     "uint8",
@@ -36,6 +42,9 @@ PICTURES = (
     "complex_int16",
 )
 # Said by the file itself, or in another way; OVERVIEWS names a file of overviews, of the pixels as they were.
+unheard("rasterio")
+MOST_BANDS = 4096
+SHOWN = 8  # datasets of a file that a message names
 SKIPPED_TAGS = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_PROFILE", "RPC", "OVERVIEWS")
 
 
@@ -48,52 +57,78 @@ def import_rasterio() -> Any:
     return rasterio
 
 
-def local(path: Path) -> Path:
-    """The path of a file of this machine. BadInput for what is none: an address is never followed."""
-    if formats.REMOTE.match(str(path)):
-        raise BadInput(f"{path} is an address, and only files are read; copy it here first, as with curl -O")
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file")
-    return path
-
-
 @contextmanager
-def dataset_of(path: Path) -> Iterator[Any]:
+def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
     """An open dataset of rasterio, of a file that holds its own pixels: the one place where rasters are opened for reading.
 
-    BadInput for what is no such file; what it makes of other files and of addresses is in `restorekit.files.drivers`.
+    BadInput for what is no such file; what it makes of other files and of addresses is in `restorekit.files.drivers` and
+    `restorekit.files.datasets`.
     """
     rasterio = import_rasterio()
-    if formats.elsewhere(local(path)):
-        raise BadInput(f"{path} is HDF5 with datasets in other files, which are not read; {formats.way_out(path)}")
-    if beside := formats.strange_sidecar(path):
-        raise BadInput(
-            f"{beside} is no TIFF, as a mask or overviews of {path.name} have to be; move it away, or, "
-            f"{formats.way_out(path)}"
-        )
-    with rasterio.Env(**formats.SHUT):
+    named = dataset_named(path, reading)
+    if not (named.packed or named.web):
+        _check_alone(path, named.file)
+    drivers = formats.WHOLE if named.packed or named.web else formats.DRIVERS
+    # The only address that may be fetched is the one that was named, or one that is none.
+    shut = formats.SHUT | ({"CPL_VSIL_CURL_ALLOWED_FILENAME": named.gdal, **formats.ALONE} if named.web else {})
+    with gdal_unheard(), rasterio.Env(**shut):
         try:
-            with warnings.catch_warnings():  # many scenes lie nowhere on the map
+            with quiet(), warnings.catch_warnings():  # many scenes lie nowhere on the map
                 warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
                 # `rasterio.open` takes one driver alone.
-                dataset = rasterio.io.DatasetReader(str(path.absolute()), driver=list(formats.DRIVERS))
-        except rasterio.errors.RasterioIOError as error:
-            said = formats.refusal(path) or f"{path}: no raster that can be read ({str(error).splitlines()[0]})"
-            raise BadInput(said) from None
+                dataset = rasterio.io.DatasetReader(named.gdal, driver=list(drivers))
+        except Exception as error:  # noqa: BLE001 (of GDAL, by several names)
+            there = named.file if named.kind == "" else None
+            said = unreadable(path, error) if there or named.web else _no_dataset(path, named.file, error)
+            raise BadInput((there and formats.refusal(there)) or said) from None
         with dataset:
-            opened_result(path)
+            opened_result(named.file)
             report_opened(*dataset.files)  # masks, overviews and the like beside it
             yield dataset
 
 
-def tiff_pixels(path: Path, data: bytes | None = None) -> NDArray[Any]:
-    """(C, H, W) of a TIFF at `path`, or of its bytes."""
+def unreadable(path: Path, error: BaseException) -> str:
+    """What to say where GDAL fails."""
+    return f"{path}: no raster that can be read ({one_line(error)}); get a fresh copy"
+
+
+def _no_dataset(path: Path, file: Path, error: BaseException) -> str:
+    return f"{path}: GDAL reads no such dataset ({one_line(error)}); {formats.typed(file)} alone lists those that are there"
+
+
+def _check_alone(path: Path, file: Path) -> None:
+    """BadInput for a file that names others."""
+    if formats.elsewhere(file):
+        raise BadInput(f"{path} is HDF5 with datasets in other files, which are not read; {formats.way_out(path)}")
+    if beside := formats.strange_sidecar(file):
+        raise BadInput(
+            f"{beside} is no TIFF, as a mask or overviews of {path.name} have to be; move it away, or, "
+            f"{formats.way_out(path)}"
+        )
+
+
+def tiff_pixels(path: Path, data: bytes | None = None, directory: int = 0) -> NDArray[Any]:
+    """(C, H, W) of a TIFF at `path`, or of its bytes; of the directory (page, mask or overview) of that number, from 0."""
     if data is None:
-        with dataset_of(path) as dataset:
+        with dataset_of(Path(f"GTIFF_DIR:{directory + 1}:{path}") if directory else path) as dataset, quiet():
             return dataset.read()
     rasterio = import_rasterio()
-    with rasterio.Env(**formats.SHUT), rasterio.MemoryFile(data) as file, file.open(driver="GTiff") as dataset:
+    with (
+        gdal_unheard(),
+        rasterio.Env(**formats.SHUT),
+        rasterio.MemoryFile(data) as file,
+        file.open(driver="GTiff") as dataset,
+    ):
         return dataset.read()
+
+
+def values_digest(dataset: Any) -> str:
+    """SHA-256 of the values of all bands and their type and size, read by blocks; of what has no file to be hashed."""
+    digest = hashlib.sha256(f"{dataset.count} {dataset.shape} {dataset.dtypes}".encode())
+    for band in dataset.indexes:
+        for _, window in dataset.block_windows(band):
+            digest.update(np.ascontiguousarray(dataset.read(band, window=window)).tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -165,6 +200,7 @@ class Raster:
     block: tuple[int, int]
     masked: bool  # by a mask of its own, or by transparency, beside nodata
     alpha: tuple[int, ...]  # bands that hold transparency, from 1
+    reading: Reading = PLAINLY  # as it was opened
 
     def part(self, window: Window) -> Raster:
         """Of a window alone, lying where it lay."""
@@ -203,31 +239,44 @@ def _rpcs(rpcs: Any, window: Window) -> Any:
     return moved
 
 
-def describe(path: Path) -> Raster:
-    """BadInput for what is no raster, or holds what cannot be restored: a palette, 1 bit, text."""
-    if (n := tiff_orientation(path)) != 1:
+def describe(path: Path, reading: Reading = PLAINLY) -> Raster:
+    """BadInput for what is no raster, holds several, or what cannot be restored: a palette, 1 bit, text."""
+    if path.is_file() and (n := tiff_orientation(path)) != 1:
         raise BadInput(
             f"{path}: its orientation {n} (tag 274) turns it for viewers, and GDAL ignores that; write it upright, without "
             "the tag, first"
         )
-    with dataset_of(path) as d:
+    with dataset_of(path, reading) as d:
         try:
-            return _described(path, d)
-        except import_rasterio().errors.RasterioIOError as error:
-            raise BadInput(f"{path}: no raster that can be read ({str(error).splitlines()[0]})") from None
+            return replace(_described(path, d), reading=reading)
+        except BadInput:
+            raise
+        except Exception as error:  # noqa: BLE001 (what GDAL and rasterio make of a damaged file)
+            raise BadInput(unreadable(path, error)) from None
+
+
+def _check_single(path: Path, d: Any) -> None:
+    """BadInput for a container without a raster of its own, and for a TIFF of several pages, of which GDAL takes the first."""
+    inside = d.subdatasets
+    if d.count and (d.driver not in ("GTiff", "SNAP_TIFF") or len(inside) < 2):
+        return
+    if not inside:
+        raise BadInput(f"{path} holds nothing that GDAL takes for a picture; write its pixels to a GeoTIFF or NPY")
+    if not path.is_file():
+        raise BadInput(f"{path} holds {len(inside)} datasets; unpack it, and give one of them")
+    names = [name.replace(os.path.abspath(path), formats.typed(path)) for name in inside]
+    names = [name.partition(":")[0].upper() + name[name.index(":") :] for name in names]
+    some = ", ".join(map(shlex.quote, names[:SHOWN])) + (f" ... {shlex.quote(names[-1])}" if len(names) > SHOWN else "")
+    what = "pages" if d.count else "datasets"
+    raise BadInput(f"{path} holds {len(inside)} {what}; give one of them in its place: {some}")
 
 
 def _described(path: Path, d: Any) -> Raster:
     from rasterio.enums import ColorInterp, MaskFlags
 
-    if not d.count:
-        inside = d.subdatasets
-        if not inside:
-            raise BadInput(f"{path} holds nothing that GDAL takes for a picture; write its pixels to a GeoTIFF or NPY")
-        raise BadInput(
-            f"{path} holds {len(inside)} datasets; write one of them to a file: "
-            f"gdal_translate {shlex.quote(inside[0])} {shlex.quote(path.stem + '_pixels.tif')}"
-        )
+    _check_single(path, d)
+    if d.count > MOST_BANDS:
+        raise BadInput(f"{path} has {d.count} bands, more than the {MOST_BANDS} that are read; is it damaged?")
     if len(set(d.dtypes)) > 1:
         raise BadInput(
             f"{path} has bands of different types ({', '.join(d.dtypes)}); write one of them to a file of its own"
@@ -266,7 +315,7 @@ class Reader:
 
     def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """(h, w) of a band (from 1), and valid: not nodata, not NaN or infinite, not masked. BadInput where it is damaged."""
-        rasterio, at = import_rasterio(), window.of_rasterio
+        at = window.of_rasterio
         try:
             x = self.dataset.read(band, window=at)
             valid = np.isfinite(x)
@@ -274,10 +323,9 @@ class Reader:
                 valid &= x != np.asarray(self.raster.nodata).astype(x.dtype)
             if self.raster.masked:
                 valid &= self.dataset.read_masks(band, window=at) > 0
-        except rasterio.errors.RasterioIOError as error:
-            why = str(error).splitlines()[0]
+        except Exception as error:  # noqa: BLE001 (of GDAL, by several names)
             raise BadInput(
-                f"{self.raster.path}: damaged at rows {window.top} and below ({why}); copy it again"
+                f"{self.raster.path}: damaged at rows {window.top} and below ({one_line(error)}); copy it again"
             ) from None
         return x, valid
 
@@ -288,5 +336,5 @@ class Reader:
 
 @contextmanager
 def opened(raster: Raster) -> Iterator[Reader]:
-    with dataset_of(raster.path) as dataset:
+    with dataset_of(raster.path, raster.reading) as dataset:
         yield Reader(raster, dataset)

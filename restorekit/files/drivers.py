@@ -8,11 +8,13 @@ drivers that may open a file are listed here, and what a file is, is decided by 
 from __future__ import annotations
 
 import mmap
-import os
 import re
 import shlex
 from functools import lru_cache
 from pathlib import Path
+
+from restorekit.files.datasets import members
+from restorekit.files.formats import TIFF, typed
 
 # Each reads pixels from the file itself, and beside it at most text of a fixed name (.hdr, .rsc, .xml, .aux.xml). Left out
 # are labels that may name the file of their pixels (PDS, ISIS, ERS, ILWIS), PCIDSK, whose channels may lie in other
@@ -25,6 +27,11 @@ DRIVERS = (
 )  # fmt: skip
 # Of GDAL while a file is open: the only address that may be fetched is one that is none.
 SHUT = {"CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}
+ALONE = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+}  # an address
 # What the first bytes of a file say that names others: the driver of GDAL, and a pattern.
 NAMING = (
     ("VRT", rb"<VRTDataset"),
@@ -50,12 +57,10 @@ NAMING = (
     ("PDS or ISIS2", rb"^\s*(PDS_VERSION_ID|CCSD3ZF|NJPL1I|ODL_VERSION_ID)"),
     ("Zarr", rb"\"zarr_format\"|\"zarr_consolidated_format\""),
 )  # fmt: skip
-OTHERS = (("PCIDSK", b"PCIDSK"), ("GPKG", b"SQLite format 3"), ("PDF", b"%PDF"), ("a zip archive", b"PK\x03\x04"))
+OTHERS = (("PCIDSK", b"PCIDSK"), ("GPKG", b"SQLite format 3"), ("PDF", b"%PDF"))
 HEAD = 16384  # bytes that are looked at: labels and schemas may stand before what is told by
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-REMOTE = re.compile(
-    r"[a-z][a-z0-9+.-]+:/|/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs|rest)|.*/vsi(curl|s3|gs|az)", re.IGNORECASE
-)
+# In an archive or at an address, where nobody looks first whether they name other files.
+WHOLE = tuple(d for d in DRIVERS if d not in ("netCDF", "HDF5", "HDF5Image"))
 
 
 def refusal(path: Path) -> str | None:
@@ -66,6 +71,9 @@ def refusal(path: Path) -> str | None:
     named = (driver for driver, pattern in NAMING if re.search(pattern, text, re.IGNORECASE | re.DOTALL))
     if driver := next(named, None):
         return f"{path} is {driver}, which names other files or addresses, and those are not read; {way_out(path)}"
+    if head.startswith(b"PK\x03\x04"):
+        names = members(path, "zip")[:8]
+        return f"{path} is a zip archive; give a file of it: {', '.join(f'/vsizip/{typed(path)}/{n}' for n in names)}"
     kind = next((kind for kind, magic in OTHERS if head.startswith(magic)), None)
     return kind and f"{path} is {kind}, whose pixels are not read here; {way_out(path)}"
 
@@ -74,11 +82,6 @@ def way_out(path: Path) -> str:
     """A command that writes the pixels themselves."""
     names = shlex.join([typed(path), f"{path.stem}_pixels.tif"])
     return f"if it is to be trusted, write its pixels to a file: gdal_translate {names}"
-
-
-def typed(path: Path) -> str:
-    """A path as it may have been typed: from the folder that one is in, where that is shorter."""
-    return min(os.path.relpath(path), str(path), key=len)
 
 
 def strange_sidecar(path: Path) -> Path | None:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.files.atomic import one_line
-from restorekit.files.picture import FORMATS, KNOWN, PathLike, check_source, kernel_pixels
+from restorekit.files.formats import CONVERTED, FORMATS, KNOWN, READ_ONLY
+from restorekit.files.reading import Reading
 from restorekit.files.session import opened
+from restorekit.files.stored import PathLike, check_source, stored_values
 
 ARCHIVES = (".npz", ".mat")
-KNOWN = f"{KNOWN}, .npz:key, .mat:key, .csv, .txt"
+KINDS = f"{KNOWN}, .npz:key, .mat:key, .csv, .txt"
+MOST = 2**24  # entries of a kernel: as many as a picture of 4096x4096 has
+LEAST_SUM = 0.01  # of a kernel, as a share of the sum of magnitudes: below it is a derivative, and no blur
+_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def read_kernel(path: PathLike) -> np.ndarray:
     """Blur kernel (h, w) float32 of sum 1 from a picture (colour: its luma), .npy, `file.npz:key`, `file.mat:key`, .csv or .txt.
 
-    BadInput for negative or non-finite entries, an all-zero kernel, other shapes, or a key that is not there.
+    What is blurred is a convolution with it, and its centre is at (h // 2, w // 2), as in scipy.ndimage. Negative lobes, as
+    of antialiased bicubic and Lanczos filters, are kept. BadInput for entries that are not finite, a sum that is not
+    positive, an origin in the corner (`origin_in_corner`), other shapes, or a key that is not there.
     """
     name = os.fspath(path)
     source, key = _parts(name)
@@ -36,22 +45,80 @@ def read_kernel(path: PathLike) -> np.ndarray:
             raise BadInput(f"{name}: MATLAB 7.3; save it with -v7, or the kernel as .csv") from None
         except Exception as error:
             raise BadInput(f"{name}: no readable kernel, it may be damaged ({one_line(error)})") from error
-    elif suffix in FORMATS:
+    elif suffix in (*FORMATS, *READ_ONLY, *(s for suffixes, _ in CONVERTED.values() for s in suffixes)):
         kernel = kernel_pixels(source)
     else:
-        raise BadInput(f"{name}: unknown kernel file {suffix!r}; known: {KNOWN}")
+        raise BadInput(f"{name}: unknown kernel file {suffix!r}; known: {KINDS}")
+    return _checked(name, kernel)
+
+
+def _checked(name: str, kernel: np.ndarray) -> np.ndarray:
     if kernel.dtype.kind not in "biuf" or kernel.ndim != 2 or not kernel.size:
         raise BadInput(f"{name}: {kernel.dtype} of shape {kernel.shape} is no kernel; give real numbers (h, w)")
     kernel = kernel.astype(np.float64)
-    if not np.isfinite(kernel).all() or kernel.min() < 0 or not 0 < kernel.sum() < np.inf:
-        raise BadInput(f"{name}: a kernel needs finite entries >= 0 (no NaN), not all zero; clip or fill it first")
-    return (kernel / kernel.sum()).astype(np.float32)
+    if not np.isfinite(kernel).all():
+        raise BadInput(f"{name}: a kernel needs finite entries (no NaN); fill them first")
+    total, weight = kernel.sum(), np.abs(kernel).sum()
+    if not (np.isfinite(weight) and total > LEAST_SUM * weight):
+        what = "all zero" if not weight else f"of sum {total:.3g}, where the magnitudes have {weight:.3g}"
+        raise BadInput(f"{name}: a kernel of a blur has a positive sum, and this one is {what}; give the blur itself")
+    if origin_in_corner(kernel):
+        raise BadInput(
+            f"{name}: its weight lies around the corner (0, 0), as code with FFTs stores kernels, and the centre of a kernel "
+            "is (h // 2, w // 2); save np.fft.fftshift(k), or, where it is meant so, put zeros around it"
+        )
+    return (kernel / total).astype(np.float32)
+
+
+def origin_in_corner(kernel: np.ndarray) -> bool:
+    """Whether a kernel (h, w) is stored with its origin at (0, 0), wrapping around.
+
+    It is where it wraps, and the distances of its weight from the corner, around the edges, are less than half as large (root
+    mean square) as those from the centre.
+    """
+    weight = np.abs(np.asarray(kernel, np.float64))
+    sides = [np.arange(n) for n in weight.shape]
+    middle = [(i - len(i) // 2) ** 2 for i in sides]
+    corner = [np.minimum(i, len(i) - i) ** 2 for i in sides]
+    far, near = (float((weight * (r[0][:, None] + r[1])).sum()) for r in (middle, corner))
+    wraps = any((weight.sum(1 - axis)[i > len(i) // 2]).sum() > 0.02 * weight.sum() for axis, i in enumerate(sides))
+    return bool(wraps and near < far / 4)
+
+
+def kernel_notes(name: str, kernel: Any) -> list[str]:
+    """What a user may not expect of a kernel (h, w), as read: where its centre is taken, where its weight lies."""
+    kernel = np.asarray(kernel, np.float64)
+    notes, shape = [], kernel.shape
+    if any(n % 2 == 0 for n in shape):
+        here, there = tuple(n // 2 for n in shape), tuple((n - 1) // 2 for n in shape)
+        notes.append(
+            f"{name} is {shape[0]}x{shape[1]}; of an even side the middle lies between two entries, and the centre is taken at "
+            f"{here}, counted from 0, as in scipy.ndimage; scipy.signal, torch and kornia take {there}, and the result then "
+            "lies one pixel off"
+        )
+    weight = np.abs(kernel)
+    means = [float((weight.sum(1 - axis) * np.arange(n)).sum() / weight.sum()) for axis, n in enumerate(shape)]
+    off = [mean - n // 2 for mean, n in zip(means, shape)]
+    if any(abs(o) > max(2.0, n / 4) for o, n in zip(off, shape)):
+        notes.append(
+            f"the weight of {name} lies {off[0]:+.1f} rows and {off[1]:+.1f} columns from its centre; the result is moved as far"
+        )
+    return notes
 
 
 def kernel_file(text: str) -> Path | None:
     """The file that a kernel by its name or path is read from, where there is one."""
     file, _ = _parts(text)
     return file if file.suffix and file.is_file() else None
+
+
+def kernel_pixels(path: Path) -> np.ndarray:
+    """The values of a picture, (h, w) where it has one band or colours, of which the luma is taken."""
+    # Three axes are no kernel, whatever they are; who reads a kernel says what is wrong with it.
+    kernel, _, info = stored_values(path, True, Reading(layout="HWC"))
+    if len(kernel) == 1 and info.get("layout", "HW") == "HW":
+        return kernel[0]
+    return np.tensordot(_LUMA, kernel, 1) if len(kernel) == 3 and "axes" not in info else kernel
 
 
 def _parts(name: str) -> tuple[Path, str]:
@@ -64,25 +131,47 @@ def _parts(name: str) -> tuple[Path, str]:
 
 
 def _archived(source: Path, key: str) -> np.ndarray:
-    if source.suffix.lower() == ".npz":
-        with np.load(source, allow_pickle=False) as archive:
-            return _variable(source, key, {name: archive[name] for name in archive.files})
-    from scipy.io import loadmat
+    """Only the variable that is asked for is unpacked, and none that is too large for a kernel by its header."""
+    return _in_npz(source, key) if source.suffix.lower() == ".npz" else _in_mat(source, key)
 
-    found = {k: v for k, v in loadmat(source).items() if not k.startswith("__")}
+
+def _in_npz(source: Path, key: str) -> np.ndarray:
+    with zipfile.ZipFile(source) as archive:
+        names = [n.removesuffix(".npy") for n in archive.namelist()]
+        with archive.open(f"{_variable(source, key, names)}.npy") as member:
+            version = np.lib.format.read_magic(member)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            _check_size(source, header(member)[0])
+        with archive.open(f"{_variable(source, key, names)}.npy") as member:
+            return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _in_mat(source: Path, key: str) -> np.ndarray:
+    from scipy.io import loadmat, whosmat
+
+    found = {name: shape for name, shape, _ in whosmat(source)}
+    numbers = ("double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "logical")
     if not key:  # a file of a benchmark often holds the pictures, too
-        small = {k: v for k, v in found.items() if v.dtype.kind in "biuf" and v.ndim == 2 and v.size > 1}
+        kinds = {name: kind for name, _, kind in whosmat(source)}
+        small = {n: s for n, s in found.items() if kinds[n] in numbers and len(s) == 2 and np.prod(s) > 1}
         found = small or found
-    return _variable(source, key, found)
+    name = _variable(source, key, list(found))
+    _check_size(source, found[name])
+    return loadmat(source, variable_names=[name])[name]
 
 
-def _variable(source: Path, key: str, found: dict[str, np.ndarray]) -> np.ndarray:
+def _check_size(source: Path, shape: tuple[int, ...]) -> None:
+    if np.prod(shape, dtype=np.float64) > MOST:
+        raise BadInput(f"{source}: an array of shape {shape} is too large for a kernel; give one of at most 4096x4096")
+
+
+def _variable(source: Path, key: str, found: list[str]) -> str:
     if not key and len(found) == 1:
-        return next(iter(found.values()))
+        return found[0]
     if key not in found:
         what = f"no kernel {key!r}" if key else f"{len(found)} variables"
         raise BadInput(f"{source}: {what}; write {source.name}:KEY, KEY one of {', '.join(found)}")
-    return found[key]
+    return key
 
 
 def _table(source: Path) -> np.ndarray:

@@ -1,8 +1,7 @@
 """Reading and writing files; nothing else in the package touches paths.
 
 Pictures are (C, H, W) float32 with the file's range mapped to [0, 1]. Every file is written whole or not at all.
-NPY layout: (H, W) is one band; of three axes the one with at most 16 entries is the band axis, and the last one where
-both ends fit or neither does.
+NPY holds (H, W) or (H, W, C), and (C, H, W) where `Reading` says so; it is written with the axes that were read.
 
 Pictures are as viewers show them: turned by the orientation that EXIF or TIFF says. They are written back as they were
 stored, with the tag, and upright in formats that have none; so what lies on each other on a screen does so here.
@@ -15,32 +14,27 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from restorekit.errors import BadInput
-from restorekit.files import codecs
-from restorekit.files.atomic import atomic, check_name, check_target
+from restorekit.files import encode
+from restorekit.files.atomic import atomic, check_target
 from restorekit.files.digest import sha256  # noqa: F401 (found here by others)
 from restorekit.files.dtype import alpha_as, from_unit
+from restorekit.files.formats import FORMATS, ORIENTED, written_kind
 from restorekit.files.nodata import Empty, empty_at, filled, hidden, nodata_of, parts_of, place_of, resized
-from restorekit.files.orientation import as_shown, as_stored, turned
-from restorekit.files.session import opened_result
+from restorekit.files.orientation import as_stored, turned
+from restorekit.files.reading import PLAINLY, Reading
+from restorekit.files.stored import PathLike, stored_values
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
-
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".npy": "NPY"}
-FORMATS |= {".bmp": "BMP", ".webp": "WEBP"}
-KNOWN = ", ".join(FORMATS)
 # Data types a format can hold, and where a source of another type goes; NPY holds every real type.
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _HOLDS = {"PNG": {"uint8", "uint16"}, "JPEG": {"uint8"}, "BMP": {"uint8"}, "WEBP": {"uint8"}}
 _HOLDS["TIFF"] = {*_INTEGERS, "float16", "float32", "float64"}
 _FULL = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
-LOSSY = ("JPEG",)  # WebP is written without loss
 _WITH_ALPHA = {"PNG", "TIFF", "WEBP"}
-_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,42 +55,39 @@ class Picture:
     empty: Empty | None = None
 
 
-def read_picture(path: PathLike, span: tuple[float, float] | None = None, *, holes: bool = False) -> Picture:
-    """Read PNG, JPEG, TIFF, NPY, BMP or WEBP; `span` (lo, hi) are the file values that become 0 and 1.
+def read_picture(
+    path: PathLike, span: tuple[float, float] | None = None, *, holes: bool = False, reading: Reading = PLAINLY
+) -> Picture:
+    """Read PNG, JPEG, TIFF, NPY, BMP, WEBP or GIF; `span` (lo, hi) are the file values that become 0 and 1.
 
-    Default span: the whole range of uint8 and uint16, 0/1 for bool; other types must hold [0, 1], give or take 0.25.
+    Default span: the whole range of uint8 and uint16, or of the bits that a TIFF says are used (12 of 16), 0/1 for bool; other
+    types must hold [0, 1], give or take 0.25.
     Pixels without data (nodata value or mask of a GeoTIFF, alpha 0) are left out; with `holes`, floats of the nodata value
     are NaN instead. Raises BadInput for a file that is missing, damaged, of another kind, or holds NaN or infinity (with
     `holes` it may).
     """
     path = Path(path)
-    raw, alpha, info = _load(path, holes)
+    raw, alpha, info = stored_values(path, holes, reading)
     raw, empty = _empty(path, raw, alpha, info, holes)
     if span is None:
-        span = _FULL.get(raw.dtype.name)
+        span = (0.0, 2.0 ** info["bits"] - 1) if "bits" in info else _FULL.get(raw.dtype.name)
     if span is None:
         told = np.isfinite(raw) if empty is None else np.isfinite(raw) & ~empty.where
         low, high = np.nanmin(raw, initial=0, where=told), np.nanmax(raw, initial=0, where=told)
         if low < -0.25 or high > 1.25:
             raise BadInput(
-                f"{path}: {raw.dtype} from {low:.6g} to {high:.6g}; give --range LO,HI, the values of black and white"
+                f"{path}: {raw.dtype} from {low:.6g} to {high:.6g}; give `range=LO,HI`, the values of black and white"
             )
         span = (0.0, 1.0)
     low, high = float(span[0]), float(span[1])
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise BadInput(f"{path}: range {low:g},{high:g} is not a rising pair; give --range LO,HI with LO < HI")
+        raise BadInput(f"{path}: range {low:g},{high:g} is not a rising pair; give `range=LO,HI` with LO < HI")
     pixels = raw if (low, high) == (0.0, 1.0) else (raw.astype(np.float64) - low) / (high - low)
     pixels = np.ascontiguousarray(pixels, np.float32)
     if empty is not None:
         colours = alpha is not None and empty.value is None and "mask" not in info  # below what is transparent
         pixels = filled(pixels, empty.where & ~((np.abs(pixels - 0.5) <= 0.75).all(0) & colours))
     return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty)
-
-
-def read_values(path: PathLike) -> tuple[np.ndarray, dict[str, Any]]:
-    """Values (C, H, W) in the type of the file, NaN and infinity among them, and `info` as in a Picture."""
-    raw, _, info = _load(Path(path), True)
-    return raw, info
 
 
 def _empty(
@@ -159,10 +150,10 @@ def write_picture(
             warnings.append(f"{path}: its mask is written as transparency, {kind} has no other")
         else:
             warnings.append(f"{path}: written without its mask; .tif holds it")
-    if kind in codecs.ORIENTED and "orientation" in info:
+    if kind in ORIENTED and "orientation" in info:
         raw, alpha, info = turned(raw, alpha, info, as_stored)
     with atomic(path) as handle:
-        codecs.save(handle, kind, raw, alpha, info)
+        encode.save(handle, kind, raw, alpha, info)
     if os.path.exists(f"{path}.msk"):
         warnings.append(f"{path}.msk: of an earlier file; it masks this one too, so move it away")
     return warnings
@@ -180,53 +171,12 @@ def overlay_info(like: Picture, size: tuple[int, int]) -> dict[str, Any]:
 def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | None = None) -> list[str]:
     """Everything that `write` would refuse (BadInput) or warn about (returned), before hours of computing."""
     path = Path(path)
-    kind = _format(path)
+    kind = written_kind(path)
     if kind in ("PNG", "JPEG", "BMP", "WEBP") and bands not in (1, 3):
         raise BadInput(f"{path}: {kind} holds 1 or 3 bands, not {bands}; write .tif or .npy")
     output_dtype(path, "", dtype)
     check_target(path)
     return [f"{path}: written without alpha, {kind} cannot hold it"] if has_alpha and kind not in _WITH_ALPHA else []
-
-
-def read_mask(path: PathLike, shape_hw: tuple[int, int]) -> np.ndarray:
-    """Mask (1 or C, H, W) float32, 1 = measured: integers become 0 or 1 at half range, floats in [0, 1] stay soft.
-
-    Integers that never exceed 1 are 0/1 already. Equal bands become one. BadInput for another size or an all-zero mask.
-    """
-    raw = mask_values(path, shape_hw)
-    top = 1.0 if raw.dtype.kind == "f" or raw.max() <= 1 else _FULL.get(raw.dtype.name, (0.0, 1.0))[1]
-    if raw.min() < 0 or raw.max() > top:
-        raise BadInput(f"{path}: {raw.dtype} mask with values from {raw.min():g} to {raw.max():g}; use 0 and 1")
-    mask = (raw if raw.dtype.kind == "f" else raw >= top / 2).astype(np.float32)
-    if not mask.any():
-        raise BadInput(f"{path}: the mask is zero everywhere, so nothing is measured; 1 (white) marks measured pixels")
-    return np.ascontiguousarray(mask[:1] if (mask == mask[:1]).all() else mask)
-
-
-def mask_values(path: PathLike, shape_hw: tuple[int, int], holes: bool = False) -> np.ndarray:
-    """Values (C, H, W) of a mask in the type of its file; BadInput for another size, and for NaN and infinity without `holes`."""
-    path, size = Path(path), tuple(int(n) for n in shape_hw)
-    raw, _, info = _load(path, holes)
-    if raw.shape[1:] != size and _format(path) == "NPY":
-        # Here the size is known, and so is the layout that the axis rule can only guess.
-        other = np.moveaxis(raw, 0, -1) if info["layout"] == "HWC" else np.moveaxis(raw, -1, 0)
-        raw = other if other.shape[1:] == size else raw
-    if raw.shape[1:] != size:
-        way = (
-            "one of them lies on its side: draw the mask on the picture as viewers show it, turned by its EXIF orientation"
-            if raw.shape[1:] == size[::-1]
-            else "resize it"
-        )
-        raise BadInput(f"{path}: the mask is {_size(raw.shape[1:])}, the picture {_size(size)} (height x width); {way}")
-    return raw
-
-
-def kernel_pixels(path: Path) -> np.ndarray:
-    """The values of a picture, (h, w) where it has one band or colours, of which the luma is taken."""
-    kernel, _, info = _load(path, holes=True)  # who reads a kernel says what is wrong with it
-    if len(kernel) == 1 and info.get("layout", "HW") == "HW":
-        return kernel[0]
-    return np.tensordot(_LUMA, kernel, 1) if len(kernel) == 3 and path.suffix.lower() != ".npy" else kernel
 
 
 def write_text(path: PathLike, text: str) -> None:
@@ -246,10 +196,6 @@ def json_text(obj: Any) -> str:
     return json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
-
-
 def _plain(obj: Any) -> Any:
     if isinstance(obj, dict):
         return {str(key): _plain(value) for key, value in obj.items()}
@@ -262,64 +208,8 @@ def _plain(obj: Any) -> Any:
     return str(obj) if isinstance(obj, float) and not math.isfinite(obj) else obj
 
 
-def _format(path: Path) -> str:
-    if path.suffix.lower() not in FORMATS:
-        raise BadInput(f"{path}: unknown file type {path.suffix!r}; known: {KNOWN}")
-    return FORMATS[path.suffix.lower()]
-
-
-def check_source(path: Path, empty: bool = False) -> None:
-    check_name(path)
-    if os.path.isdir(path):
-        raise BadInput(f"{path}: this is a folder; give a file")
-    if not os.path.exists(path):
-        raise BadInput(f"{path}: no such file; check the path (the working folder is {os.getcwd()})")
-    if not os.access(path, os.R_OK):
-        raise BadInput(f"{path}: no permission to read it; change its mode or owner")
-    if not empty and os.path.getsize(path) == 0:
-        raise BadInput(f"{path}: the file is empty (0 bytes); get a fresh copy")
-
-
-def _load(path: Path, holes: bool = False) -> codecs.Decoded:
-    """Raw values (C, H, W) in the file's type, alpha and info; all checks that need no range."""
-    check_source(path)
-    opened_result(path)
-    kind = _format(path)
-    with open(path, "rb") as handle:
-        held = codecs.content(handle.read(8))
-    if held != kind and held in FORMATS.values():
-        raise BadInput(f"{path}: its content is {held}, not {kind}; rename it")
-    if held != kind:
-        what = "it holds text" if held else "it does not begin as one"
-        raise BadInput(f"{path}: this is no {kind}, {what}; give a picture ({KNOWN}), or get a fresh copy")
-    try:
-        raw, alpha, info = codecs.load(path, kind)
-    except BadInput:
-        raise
-    except Exception as error:
-        raise BadInput(f"{path}: no readable {kind}, {codecs.damage(error)}; get a fresh copy") from error
-    if raw.dtype.kind == "c":
-        raise BadInput(f"{path}: complex values; save the magnitude, or real and imaginary part as two bands")
-    if raw.dtype.kind not in "biuf" or not raw.size:
-        raise BadInput(
-            f"{path}: {raw.dtype} of shape {raw.shape} is no picture; give real numbers and at least one pixel"
-        )
-    info = info | codecs.sidecar(path, raw.shape[1:], info.get("mask"))
-    finite = np.isfinite(raw) | (np.isnan(raw) & math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0))
-    finite |= False if (unseen := hidden(info.get("mask"), alpha)) is None else unseen
-    if raw.dtype.kind == "f" and not holes and (bad := int((~finite).any(0).sum())):
-        count = raw[0].size
-        raise BadInput(
-            f"{path}: {bad} of {count} pixels hold NaN or infinity; fill them, or use `inpaint` with a mask that is black there"
-        )
-    # Bytes in the order of this machine, which libraries further on take for granted.
-    native = raw.dtype.newbyteorder("=")
-    raw, alpha = raw.astype(native, copy=False), None if alpha is None else alpha.astype(native, copy=False)
-    return turned(raw, alpha, info, as_shown) if "orientation" in info else (raw, alpha, info)
-
-
 def output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
-    kind = _format(path)
+    kind = written_kind(path)
     holds = _HOLDS.get(kind)
     if asked is not None:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import restorekit
 from restorekit.files.atomic import content_of
+from restorekit.files.datasets import is_dataset, source_digest
 from restorekit.files.digest import sha256
 
 
@@ -29,6 +30,8 @@ def head(
 
 def read_file(source: Path | Sequence[Path]) -> dict[str, Any]:
     """{"path", "sha256"} of an input; where it is several files also "files", the checksums of the others by name."""
+    if isinstance(source, Path) and is_dataset(source):
+        return {"path": str(source), "sha256": source_digest(source)}
     paths = [source] if isinstance(source, Path) else list(source)
     more = {path.name: sha256(path) for path in paths[1:]}
     return {"path": str(paths[0]), "sha256": sha256(paths[0])} | ({"files": more} if more else {})

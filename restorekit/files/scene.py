@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.files.bands import Raster, Window, describe, local, opened
-from restorekit.files.codecs import npy_layout
-from restorekit.files.picture import read_values
+from restorekit.files.bands import Raster, Window, describe, opened
+from restorekit.files.datasets import is_dataset
+from restorekit.files.formats import PICTURES, PLAIN
+from restorekit.files.reading import PLAINLY, Reading, npy_layout
 from restorekit.files.session import opened_result
-
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+from restorekit.files.stored import check_source, read_values
 
 
 class Reads(Protocol):
@@ -41,6 +41,7 @@ class Scene:
     width: int
     dtype: str
     raster: Raster | None = None
+    reading: Reading = PLAINLY
 
     @contextmanager
     def opened(self) -> Iterator[Reads]:
@@ -52,13 +53,7 @@ class Scene:
 
     @cached_property
     def _array(self) -> Reads:
-        return OfArray(pixels_of(self.path))
-
-    @property
-    def files(self) -> list[Path]:
-        """The file, and the mask beside it, if there is one: all that its values depend on."""
-        mask = self.path.with_name(f"{self.path.name}.msk")
-        return [self.path, mask] if mask.is_file() else [self.path]
+        return OfArray(pixels_of(self.path, self.reading))
 
     @property
     def complex(self) -> bool:
@@ -97,7 +92,7 @@ class OfArray:
         return np.ones((window.height, window.width), np.bool_)
 
 
-def pixels_of(path: Path) -> NDArray[Any]:
+def pixels_of(path: Path, reading: Reading = PLAINLY) -> NDArray[Any]:
     """(C, H, W) of an NPY file, mapped, or of a picture."""
     if path.suffix.lower() in PICTURES:
         return read_values(path)[0]
@@ -106,23 +101,25 @@ def pixels_of(path: Path) -> NDArray[Any]:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise BadInput(f"{path}: no NPY file that can be read ({error}); write it with numpy.save") from None
-    if x.ndim == 3 and x.shape[2] == 2 and x.dtype.kind != "c":
+    if x.ndim == 3 and x.shape[2] == 2 and x.dtype.kind != "c" and reading.layout is None:
         raise BadInput(
-            f"{path} holds (H, W, 2), two bands or real and imaginary parts; save np.moveaxis(x, 2, 0), or x[..., 0] + 1j * x[..., 1]"
+            f"{path} holds (H, W, 2), two bands or real and imaginary parts; give `layout=HWC` for bands, or save "
+            "x[..., 0] + 1j * x[..., 1]",
+            argument="layout",
         )
-    if x.ndim == 3 and npy_layout(x.shape) == "HWC":
+    if x.ndim == 3 and npy_layout(path, x.shape, reading.layout) == "HWC":
         x = np.moveaxis(x, -1, 0)
     x = x[None] if x.ndim == 2 else x
     if x.ndim != 3 or not x.size or x.dtype.kind not in "iufc":
-        raise BadInput(f"{path} holds {x.dtype} of shape {x.shape}; give numbers (H, W) or (C, H, W)")
+        raise BadInput(f"{path} holds {x.dtype} of shape {x.shape}; give numbers (H, W) or (H, W, C)")
     return x
 
 
-def scene_of(path: Path) -> Scene:
-    """BadInput for what is missing, damaged, or no measurement."""
-    local(path)
-    if path.suffix.lower() == ".npy" or path.suffix.lower() in PICTURES:
-        x = pixels_of(path)
-        return Scene(path, x.shape[0], x.shape[1], x.shape[2], x.dtype.name)
-    raster = describe(path)
-    return Scene(path, raster.count, raster.height, raster.width, raster.dtype, raster)
+def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
+    """BadInput for what is missing, damaged, or no measurement. `path` may name a dataset, see `restorekit.files.datasets`."""
+    if path.suffix.lower() in PLAIN and not is_dataset(path):
+        check_source(path)
+        x = pixels_of(path, reading)
+        return Scene(path, x.shape[0], x.shape[1], x.shape[2], x.dtype.name, reading=reading)
+    raster = describe(path, reading)
+    return Scene(path, raster.count, raster.height, raster.width, raster.dtype, raster, reading)

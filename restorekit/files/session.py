@@ -16,10 +16,11 @@ from pathlib import Path
 
 from restorekit.errors import BadInput
 from restorekit.files.digest import sha256
+from restorekit.files.formats import FORMATS
 from restorekit.files.temporary import leftovers
 from restorekit.notes import Notes
 
-SUFFIXES = ("", ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".npy", ".bmp", ".webp")  # of OUT, where OUT_what has another
+SUFFIXES = ("", *FORMATS)  # of OUT, where OUT_what has another
 Number = tuple[int, int]  # of a file: its device, and its own there
 
 

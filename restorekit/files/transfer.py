@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.files.picture import FORMATS, Picture, output_dtype, output_span
+from restorekit.files.formats import FORMATS
+from restorekit.files.picture import Picture, output_dtype, output_span
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
 

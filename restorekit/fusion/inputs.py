@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from restorekit.errors import BadInput
 from restorekit.files.atomic import check_target
 from restorekit.files.bands import Raster, Window, describe, opened
+from restorekit.files.datasets import is_dataset
+from restorekit.files.formats import PLAIN, RASTERS
 from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
 from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
 from restorekit.files.temporary import name_beside
-
-PLAIN = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".npy")  # of `io`; all else is a raster
-RASTERS = (".tif", ".tiff")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +44,7 @@ def read(
     path: Path, bands: Sequence[int] | None = None, raster: Raster | None = None, window: Window | None = None
 ) -> Bands:
     """`bands` count from 1; None for all. BadInput for what cannot be read, and for a band that is not there."""
-    if path.suffix.lower() in PLAIN:
+    if path.suffix.lower() in PLAIN and not is_dataset(path):
         return _read_picture(path, bands)
     raster = raster or describe(path)
     numbers = _numbers(path, raster.count, bands)

@@ -42,6 +42,7 @@ class Band:
     tags: Mapping[str, Mapping[str, str]]
     description: str | None = None
     bytes: bool = False
+    bands_first: bool = False  # of an array in an NPY file
 
     @property
     def subcategory(self) -> str:
@@ -91,7 +92,8 @@ class Band:
         if a < 1:
             return f"{said}put it together with the other half first, {'r * np.exp(1j * p)' if polar else 'x + 1j * y'}"
         array = self.path.suffix.lower() == ".npy"
-        one, two = (f"d[{n - 1}]" if array else f"d.read({n})" for n in (a, b))
+        at = "d[{}]" if self.bands_first else "d[...,{}]"
+        one, two = (at.format(n - 1) if array else f"d.read({n})" for n in (a, b))
         both = f"{one}*np.exp({'2j*np.pi/256' if self.bytes else '1j'}*{two})" if polar else f"{one}+1j*{two}"
         library, reader = ("numpy as np", "np.load") if array else ("numpy as np,rasterio", "rasterio.open")
         target = f"{self.path.stem}_complex.npy"
@@ -100,10 +102,10 @@ class Band:
         return f'{said}make real and imaginary one complex band: python -c "{code}", and take {target}{alone}'
 
 
-def told(path: Path, number: int, dtype: str, raster: Any = None) -> Band:
-    """Of a band, from 1, of a file, which may be a raster (`restorekit.files.bands.Raster`)."""
+def told(path: Path, number: int, dtype: str, raster: Any = None, layout: str | None = None) -> Band:
+    """Of a band, from 1, of a file, which may be a raster (`restorekit.files.bands.Raster`) or an array of a `layout`."""
     if raster is None:
-        return Band(path, number, {}, None, dtype == "uint8")
+        return Band(path, number, {}, None, dtype == "uint8", layout == "CHW")
     return Band(path, number, raster.band_tags[number - 1], raster.descriptions[number - 1], dtype == "uint8")
 
 

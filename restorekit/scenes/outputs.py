@@ -77,16 +77,19 @@ class Output:
         if self.target.suffix.lower() in TIFF:
             self._tiff(scene, part_of, bands, squares, folder, tags)
             return
+        first = scene.reading.layout == "CHW"  # the axes of IN, where it is an array, else (H, W, C)
         shape = (scene.count, part_of.height, part_of.width)
         part = folder / f"{self.target.name}.npy"
-        whole = np.lib.format.open_memmap(part, "w+", self.form.dtype, shape)
+        held = np.lib.format.open_memmap(part, "w+", self.form.dtype, shape if first else (*shape[1:], shape[0]))
+        whole = held if first else np.moveaxis(held, -1, 0)
         for band in range(1, scene.count + 1):
             for window, values in squares(band) if band in bands else self._untouched(scene, part_of, band):
                 empty = 0 if self.form.nodata is None else self.form.nodata
                 whole[band - 1][window.slices] = empty if values is None else values
+        held.flush()
         self._place(part, whole)
 
-    def _place(self, part: Path, whole: np.memmap) -> None:
+    def _place(self, part: Path, whole: NDArray[Any]) -> None:
         if self.target.suffix.lower() in PICTURES:
             white = float(np.iinfo(whole.dtype).max)
             write_picture(self.target, whole / white, None, self.form.dtype)
@@ -97,7 +100,6 @@ class Output:
                 0
             ]
             part = flat
-        whole.flush()
         with replacing(self.target) as temporary:
             os.replace(part, temporary)
 

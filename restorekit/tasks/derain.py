@@ -17,6 +17,7 @@ import torch
 from restorekit.cli.options import checked_precision
 from restorekit.errors import BadInput
 from restorekit.files.atomic import together
+from restorekit.files.formats import FORMATS, LOSSY
 from restorekit.files.picture import (
     Picture,
     check_writable,
@@ -78,7 +79,7 @@ class Deraining(Given):
             notes.append(
                 "the derainer here is a plain one and weak; give what a good one makes of IN by --derained FILE"
             )
-        if self.target.suffix.lower() in (".jpg", ".jpeg"):
+        if FORMATS.get(self.target.suffix.lower()) in LOSSY:
             notes.append(
                 f"{self.target}: JPEG changes every pixel a little; .png or .tif leave those outside the mask as they were"
             )

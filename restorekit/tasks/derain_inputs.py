@@ -15,9 +15,12 @@ from scipy import ndimage
 from restorekit.cli.options import check_page, span
 from restorekit.errors import BadInput
 from restorekit.files.atomic import check_target
+from restorekit.files.formats import FORMATS
+from restorekit.files.masks import WHITES, mask_values
 from restorekit.files.nodata import TAG, Empty, empty_at, hidden, nodata_of
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import FORMATS, Picture, mask_values, read_picture, read_values
+from restorekit.files.picture import Picture, read_picture
+from restorekit.files.stored import read_values
 from restorekit.rain.morphology import Directional
 from restorekit.rain.residue import Mask, rain_layer
 from restorekit.tasks.ranges import check_range
@@ -27,7 +30,6 @@ Array = np.ndarray
 SMALLEST = 4  # pixels per side
 OUTSIDE = 0.1  # share of IN outside --range that is worth a note; a stretch cuts off less
 GDAL_METADATA = 42112  # beside that of no data the only tag that says nothing of where a picture lies
-WHITES = (1, 255, 65535)  # of masks, of whatever type
 COLOUR = ("icc_profile", "png_chunks")
 
 

@@ -15,8 +15,10 @@ from restorekit.despeckling.page import judged
 from restorekit.despeckling.plan import Plan, Settings, beside, plan
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
+from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_text
+from restorekit.files.reading import PLAINLY, Reading
 from restorekit.report.progress import bar
 from restorekit.sar.targets import Targets
 from restorekit.scenes.execute import Executor, executor_of
@@ -56,12 +58,13 @@ class Despeckling:
     restart: bool
     snap: bool
     report: Path | None
+    reading: Reading = PLAINLY
 
     def run(self) -> None:
         if self.report is not None:
             check_page(self.report)
         pages = [] if self.report is None else [self.report]
-        separate([self.source, *files_of(self.solver, self.prior)], [self.target, *pages])
+        separate([container(self.source), *files_of(self.solver, self.prior)], [self.target, *pages])
         began = time.perf_counter()
         made = plan(self.source, self.target, self.settings, self._window)
         for line in made.said:
@@ -88,6 +91,7 @@ class Despeckling:
             domain=self.domain, looks=self._looks, solver=self.solver, prior=self.prior, steps=self.steps,
             bands=numbers(self.bands), samples=self.samples, seed=self.seed, decorrelate=self.decorrelate, grain=self._grain,
             targets=self._targets, device=self.device, precision=self.precision, block=self.block, keep_dtype=self.keep_dtype,
+            reading=self.reading,
         )  # fmt: skip
 
     @property

@@ -18,6 +18,7 @@ from restorekit.despeckling.survey import Band as Read
 from restorekit.despeckling.survey import band_of
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster
+from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import json_text, write_text
 from restorekit.files.scene import Scene, scene_of
@@ -72,7 +73,7 @@ class Judged:
         if self.report is not None:
             check_page(self.report)
             files = (self.measured_file, self.restored_file, self.truth_file)
-            separate([path for path in files if path is not None], [self.report])
+            separate([container(path) for path in files if path is not None], [self.report])
 
     def _check_sizes(self) -> None:
         first, *others = ((len(s.bands), s.height, s.width) for s in self.scenes)

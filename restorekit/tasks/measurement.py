@@ -14,8 +14,10 @@ from torch import Tensor
 
 from restorekit.cli.options import checked_precision, span
 from restorekit.errors import BadInput
-from restorekit.files import codecs
+from restorekit.files import decode
+from restorekit.files.masks import inverted
 from restorekit.files.picture import Picture, read_picture
+from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.transfer import MIXING, Response, at_limits, chosen, without_white
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import as_seen, decoded
@@ -52,6 +54,7 @@ class Measured:
     flips: int
     range: str | None
     transfer: str = "auto"
+    reading: Reading = PLAINLY
 
     @property
     def operation(self) -> str:
@@ -78,7 +81,8 @@ class Measured:
             raise BadInput(f"--range {self.range}: logarithms have no black and white; leave it out")
         plain = self.logarithms or (coefficients and self.range is None)
         values = (0.0, 1.0) if plain else span(self.range)
-        picture = placed(read_picture(self.source, values, holes=self.operation == "inpaint"), self.source)
+        read = read_picture(self.source, values, holes=self.operation == "inpaint", reading=self.reading)
+        picture = placed(read, self.source)
         _, height, width = picture.pixels.shape
         if coefficients and picture.dtype not in ("float32", "float64", "float16"):
             raise BadInput(
@@ -140,6 +144,8 @@ class Measured:
                 )
             pixels[bad] = 0
         print(f"mask: {float((mask > 0).mean()):.1%} measured", file=sys.stderr)
+        if (doubt := inverted(mask, pixels)) is not None:
+            print(f"restorekit: note: {doubt}", file=sys.stderr)
 
     @cached_property
     def noise_used(self) -> str:
@@ -161,7 +167,7 @@ class Measured:
         if coded is not None:
             of_file = NoiseLevel()(coded, self._valid)
             found = found.at_least(self.response.in_light(0.0 if of_file.floor else of_file.sigma, self.picture))
-        lost = self.response.in_light(codecs.jpeg_rounding(self.source), self.picture)
+        lost = self.response.in_light(decode.jpeg_rounding(self.source), self.picture)
         rounded = self.operation in MIXING and lost > found.sigma
         found = found.at_least(lost, floor=True) if rounded else found
         narrow = ranges.hint(self.as_read) if found.floor and self.range is None else None
@@ -249,7 +255,8 @@ class Measured:
 
         Its values are read as those of IN. Raises `BadInput` with `advice` where it has another shape.
         """
-        read = read_picture(path, (0.0, 1.0) if self.logarithms else span(self.range))
+        same = Reading(self.reading.layout)
+        read = read_picture(path, (0.0, 1.0) if self.logarithms else span(self.range), reading=same)
         refuse_turned(self.picture, self.source, read, path)
         if self.range is None and read.dtype == self.picture.dtype and read.span != self.picture.span:
             read = ranges.ranged(read, self.picture.span)

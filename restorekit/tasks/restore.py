@@ -13,8 +13,9 @@ from torch import Tensor
 from restorekit.cli.progress import restore_with_bar
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import check_target, together
+from restorekit.files.formats import FORMATS, LOSSY
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import FORMATS, LOSSY, check_writable, write_json, write_picture
+from restorekit.files.picture import check_writable, write_json, write_picture
 from restorekit.files.record import head, outputs, read_file
 from restorekit.inference.driver import as_seen
 from restorekit.inference.problem import Problem
@@ -28,7 +29,7 @@ from restorekit.report.progress import bar
 from restorekit.tasks import error_bars
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.measurement import Measured
-from restorekit.text.names import files_of, solver_of
+from restorekit.text.names import files_of, notes_of, solver_of
 from restorekit.uncertainty.calibration import Found
 
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
@@ -81,7 +82,7 @@ class Job(Measured):
             warnings.append(
                 f"--noise {self.noise_used} counts as {counted:.3g}, the least that {type(solver).__name__} knows"
             )
-        warnings += self._doubts()
+        warnings += notes_of(self.op) + self._doubts()
         if problem is not self.problem:
             warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
         bars = None if one else self._intervals(solver, steps)
@@ -280,5 +281,6 @@ class Job(Measured):
             "no_data": 0.0 if like.empty is None else round(float(like.empty.where.mean()), 6),
             **extra,
         }
+        record["input"] |= self.reading.record()
         write_json(self._record_file, record)
         return warnings

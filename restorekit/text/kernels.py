@@ -1,4 +1,8 @@
-"""Point spread functions by name: `gaussian:SIGMA`, `motion:LENGTH:ANGLE`, `disc:RADIUS` (defocus), `uniform:SIZE`, or a file."""
+"""Point spread functions by name: `gaussian:SIGMA`, `motion:LENGTH:ANGLE`, `disc:RADIUS` (defocus), `uniform:SIZE`, or a file.
+
+A blurred picture is the convolution with its kernel, whose centre is at (h // 2, w // 2): `scipy.ndimage.convolve`. One that
+was made for a correlation (`imfilter` of MATLAB, `filter2D` of OpenCV, `conv2d` of torch) is to be turned by 180 degrees.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.files.kernel_files import read_kernel
+from restorekit.files.kernel_files import kernel_file, kernel_notes, read_kernel
 
 NAMES = "gaussian:SIGMA, motion:LENGTH:DEGREES, disc:RADIUS, uniform:SIZE or a file (PNG, TIFF, NPY, NPZ:key, MAT:key, CSV, TXT)"
 
@@ -28,6 +32,11 @@ def _odd(text: str, size: float) -> int:
     if size != int(size) or int(size) % 2 == 0:
         raise BadInput(f"kernel {text!r}: the length must be an odd number of pixels; try {2 * int(size / 2) + 1}")
     return int(size)
+
+
+def notes(text: str) -> list[str]:
+    """What a user may not expect of a kernel that comes from a file: where its centre is taken, where its weight lies."""
+    return [] if kernel_file(text) is None else kernel_notes(text, kernel(text))
 
 
 def _gaussian(sigma: float) -> Tensor:

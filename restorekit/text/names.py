@@ -11,8 +11,8 @@ import torch
 
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
+from restorekit.files.masks import read_mask
 from restorekit.files.overwrite import inside
-from restorekit.files.picture import read_mask
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.inference.solver import Solver
 from restorekit.operators import (
@@ -30,6 +30,7 @@ from restorekit.operators import (
 )  # fmt: skip
 from restorekit.operators.base import Shape
 from restorekit.solvers import SOLVERS
+from restorekit.text import kernels
 from restorekit.text.grammar import build, own_class, split
 from restorekit.text.kernels import kernel
 from restorekit.text.masks import generated_mask
@@ -124,6 +125,15 @@ def operator_of(text: str, *, measured: Shape = (0, 0, 0), image: Shape | None =
     if name not in OPERATIONS:
         raise BadInput(f"unknown operator {name!r}; known: {', '.join(OPERATIONS)}, or file.py:Class")
     return build(OPERATIONS[name], name, positional, named, measured=measured, image=image)
+
+
+def notes_of(text: str) -> list[str]:
+    """Return what a user may not expect of the files that the operator of a text is made from: its kernel."""
+    name, positional, named = split(text)
+    if name not in ("blur", "decimate"):
+        return []
+    at = positional[:1] if name == "blur" else []
+    return [line for value in (*at, *filter(None, [named.get("kernel")])) for line in kernels.notes(value)]
 
 
 def noise_of(text: str) -> Likelihood:

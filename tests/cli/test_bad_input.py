@@ -81,7 +81,9 @@ def blur(d: Path, array: np.ndarray) -> str:
 
 
 def mask(d: Path, h: int, w: int, value: int = 255) -> str:
-    Image.fromarray(np.full((h, w), value, np.uint8)).save(d / "m.png")
+    pixels = np.full((h, w), value, np.uint8)
+    pixels[0, 0] = 0
+    Image.fromarray(pixels).save(d / "m.png")
     return f"inpaint:mask={d / 'm.png'}"
 
 

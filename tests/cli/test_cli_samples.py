@@ -18,7 +18,8 @@ from typer.testing import CliRunner, Result
 
 from restorekit import operators as ops
 from restorekit.cli.main import app
-from restorekit.files.picture import Picture, read_picture, read_values, write_picture
+from restorekit.files.picture import Picture, read_picture, write_picture
+from restorekit.files.stored import read_values
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem

@@ -12,8 +12,9 @@ import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from restorekit.files import codecs
+from restorekit.files import png16
 from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
+from restorekit.files.reading import Reading
 from tests.support.io_files import PIXELS, palette, png, span_of, stored, stored_png16, values
 
 pytestmark = pytest.mark.floors
@@ -98,7 +99,7 @@ def test_png16_filters_against_pillow(kind: int, colour: int) -> None:
     lines = values("uint8", (height, 1 + width * samples * 2), kind)
     lines[:, 0] = kind
     data = png((width, height, 16, colour, 0, 0, 0), lines.tobytes())
-    pixels, alpha = codecs.decode(codecs.chunks(data))
+    pixels, alpha = png16.decode(png16.chunks(data))
     found = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], -1)
     # For grey + alpha Pillow shows the high bytes only.
     expected = np.asarray(Image.open(stdio.BytesIO(data))) if colour == 4 else stored_png16(data)
@@ -118,15 +119,15 @@ def test_png16_colour_key_becomes_alpha(tmp_path: Path) -> None:
 
 def test_png16_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = values("uint16", (17, 9, 3))
-    whole = codecs.encode(raw, None, {})
+    whole = png16.encode(raw, None, {})
     monkeypatch.setattr("restorekit.files.png16._BLOCK", 9 * 6 * 4)
-    assert codecs.encode(raw, None, {}) == whole
+    assert png16.encode(raw, None, {}) == whole
 
 
 def test_png16_stream_without_its_end_is_refused() -> None:
-    parts = codecs.chunks(codecs.encode(values("uint16", (3, 4, 1)), None, {}))
+    parts = png16.chunks(png16.encode(values("uint16", (3, 4, 1)), None, {}))
     with pytest.raises(ValueError, match="amount of pixel data"):
-        codecs.decode([(kind, content[:-4] if kind == b"IDAT" else content) for kind, content in parts])
+        png16.decode([(kind, content[:-4] if kind == b"IDAT" else content) for kind, content in parts])
 
 
 RED, BLUE = [[10, 255], [255, 10]], [[30, 255], [255, 30]]
@@ -213,23 +214,29 @@ def test_tiff_overviews_are_no_pages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "bands_height_width"),
+    ("shape", "layout", "bands_height_width"),
     [
-        ((20, 30), (1, 20, 30)),
-        ((20, 30, 3), (3, 20, 30)),
-        ((3, 20, 30), (3, 20, 30)),
-        ((16, 17, 17), (16, 17, 17)),
-        ((17, 18, 16), (16, 17, 18)),
-        ((3, 8, 4), (4, 3, 8)),
-        ((20, 30, 40), (40, 20, 30)),
-        ((20, 30, 1), (1, 20, 30)),
+        ((20, 30), None, (1, 20, 30)),
+        ((20, 30, 3), None, (3, 20, 30)),
+        ((3, 20, 30), "CHW", (3, 20, 30)),
+        ((20, 30, 17), "CHW", (20, 30, 17)),
+        ((17, 18, 16), None, (16, 17, 18)),
+        ((3, 8, 4), None, (4, 3, 8)),
+        ((20, 30, 40), "HWC", (40, 20, 30)),
+        ((20, 30, 1), None, (1, 20, 30)),
+        ((1, 20, 30), "CHW", (1, 20, 30)),
     ],
 )
-def test_npy_layout(shape: tuple[int, ...], bands_height_width: tuple[int, ...], tmp_path: Path) -> None:
+def test_npy_layout_is_stated_and_kept(
+    shape: tuple[int, ...], layout: str | None, bands_height_width: tuple[int, ...], tmp_path: Path
+) -> None:
     raw = np.asfortranarray(values("float32", shape)).astype(">f4")
     np.save(tmp_path / "a.npy", raw)
-    picture = read_picture(tmp_path / "a.npy")
+    picture = read_picture(tmp_path / "a.npy", reading=Reading(layout))
     assert picture.pixels.shape == bands_height_width
+    np.testing.assert_array_equal(
+        np.moveaxis(picture.pixels, 0, -1) if layout != "CHW" else picture.pixels, np.atleast_3d(raw)
+    )
     write_picture(tmp_path / "b.npy", picture.pixels, picture)
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), raw)
 
@@ -251,7 +258,7 @@ def test_metadata_survives(suffix: str, target: str, tmp_path: Path) -> None:
     first, second = tmp_path / f"a{suffix}", tmp_path / f"b{target}"
     if suffix == "16.png":
         info = {"dpi": (300.0, 150.0), "icc_profile": icc, "exif": exif.tobytes()}
-        first.write_bytes(codecs.encode(values("uint16", (9, 5, 3)), None, info))
+        first.write_bytes(png16.encode(values("uint16", (9, 5, 3)), None, info))
     else:
         image = Image.fromarray(values("uint8", (9, 5, 3)))
         options: dict[str, Any] = {} if suffix == ".tif" else {"exif": exif}
@@ -285,7 +292,7 @@ def test_colour_chunks_of_png_and_map_tags_of_tiff_survive(tmp_path: Path) -> No
         (tmp_path / "a.png").write_bytes(png((1, 1, depth, 0, 0, 0, 0), bytes(1 + depth // 8), gamma))
         picture = read_picture(tmp_path / "a.png")
         write_picture(tmp_path / "b.png", picture.pixels, picture)
-        assert gamma in codecs.chunks((tmp_path / "b.png").read_bytes())
+        assert gamma in png16.chunks((tmp_path / "b.png").read_bytes())
     scale = (10.0, 10.0, 0.0)
     tifffile.imwrite(tmp_path / "a.tif", values("uint16", (4, 4)), extratags=[(33550, 12, 3, scale, True)])
     picture = read_picture(tmp_path / "a.tif")

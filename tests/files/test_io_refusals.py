@@ -15,11 +15,11 @@ import tifffile
 from PIL import Image
 
 from restorekit.errors import BadInput
-from restorekit.files import codecs
+from restorekit.files import encode
 from restorekit.files.kernel_files import read_kernel
+from restorekit.files.masks import read_mask
 from restorekit.files.picture import (
     check_writable,
-    read_mask,
     read_picture,
     sha256,
     write_json,
@@ -47,12 +47,12 @@ HOLED = np.where(np.arange(12).reshape(3, 4) < 2, np.nan, 0.5)
 GREY = Image.fromarray(np.zeros((4, 4), np.uint8))
 SUFFIXES = (".png", ".jpg", ".tif", ".npy", ".bmp", ".webp")
 REFUSED: list[tuple[str, bytes, list[str]]] = [
-    ("a.gif", b"GIF89a", [".gif", ".png", ".npy"]),
+    ("a.xyz", b"GIF89a", [".xyz", ".png", ".npy"]),
     ("a", b"x", ["unknown file type"]),
     *[(f"empty{suffix}", b"", ["0 bytes"]) for suffix in SUFFIXES],
     *[(f"text{s}", b"ABCD\n" * 50, ["this is no", "it holds text; give a picture (.png"]) for s in SUFFIXES],
     *[(f"noise{s}", bytes(range(200)), ["this is no", "does not begin as one", "fresh copy"]) for s in SUFFIXES],
-    ("a.png", b"GIF89a, and so on", ["this is no PNG"]),
+    ("a.png", b"GIF89a, and so on", ["content is GIF"]),
     ("start.tif", b"II*\0\1", ["no readable TIFF, damaged or cut short; get a fresh copy"]),  # struct says: unpack ...
     ("start.bmp", b"BM\0\0", ["no readable BMP, damaged or cut short; get a fresh copy"]),  # Pillow: ... <_io.BytesIO
     ("a.png", npy([[0.5]]), ["content is NPY", "rename"]),
@@ -62,15 +62,19 @@ REFUSED: list[tuple[str, bytes, list[str]]] = [
     ("a.png", png((1, 1, 16, 0, 0, 0, 0), bytes(9)), ["damaged"]),
     ("a.png", saved(GREY.save, "PNG", save_all=True, append_images=[palette(False).resize((4, 4))]), ["animation"]),
     ("a.jpg", saved(GREY.convert("CMYK").save, "JPEG"), ["CMYK"]),
-    ("a.tif", saved(tifffile.imwrite, np.zeros((2, 4, 4), np.uint8), photometric="minisblack"), ["2 pages"]),
-    ("a.tif", saved(tifffile.imwrite, np.zeros((2, 5, 6), np.uint8), imagej=True), ["pages"]),
+    (
+        "a.tif",
+        saved(tifffile.imwrite, np.zeros((2, 4, 4), np.uint8), photometric="minisblack"),
+        ["a stack of 2 pages", "`pages=1`"],
+    ),
+    ("a.tif", saved(tifffile.imwrite, np.zeros((2, 5, 6), np.uint8), imagej=True), ["a stack of 2 pages"]),
     ("a.tif", saved(tifffile.imwrite, np.zeros((4, 4), np.complex64)), ["complex"]),
     ("a.tif", saved(tifffile.imwrite, np.full((4, 4), np.inf, np.float32)), ["16 of 16 pixels"]),
     ("a.npy", npy(HOLED), ["2 of 12 pixels", "mask"]),
     ("a.npy", npy(np.stack([HOLED] * 3, -1)), ["2 of 12 pixels"]),
     ("a.npy", npy([[1j]]), ["complex"]),
     ("a.npy", npy([["text"]]), ["real numbers"]),
-    ("a.npy", npy([[0.5, 7.5]]), ["--range LO,HI"]),
+    ("a.npy", npy([[0.5, 7.5]]), ["`range=LO,HI`"]),
     ("a.npy", npy(np.zeros((0, 5))), ["(1, 0, 5)"]),
     ("a.npy", npy(np.zeros(5)), ["(5,)"]),
     ("a.npy", npy(np.zeros((1, 2, 3, 4))), ["(1, 2, 3, 4)"]),
@@ -116,7 +120,7 @@ def test_missing_file_folder_and_permission(reader, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("span", [(1, 1), (2, 1), (0, np.nan), (0, np.inf)])
 def test_bad_range(span: tuple[float, float], tmp_path: Path) -> None:
     GREY.save(tmp_path / "a.png")
-    refusal(lambda: read_picture(tmp_path / "a.png", span), "--range")
+    refusal(lambda: read_picture(tmp_path / "a.png", span), "`range=LO,HI`")
 
 
 UNWRITABLE: list[tuple[str, np.ndarray, str | None, list[str]]] = [
@@ -162,7 +166,7 @@ def test_check_writable_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-ENCODERS = [("a.png", Image.Image, "save"), ("16.png", codecs, "encode"), ("a.jpg", Image.Image, "save")]
+ENCODERS = [("a.png", Image.Image, "save"), ("16.png", encode, "encode"), ("a.jpg", Image.Image, "save")]
 ENCODERS += [("a.tif", tifffile, "imwrite"), ("a.npy", np.lib.format, "write_array")]
 
 
@@ -219,13 +223,15 @@ def test_replacing_keeps_the_mode_and_the_link(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "array", "expected"),
     [
-        ("m.png", np.array([[0, 127], [128, 255]], np.uint8), [[[0, 0], [1, 1]]]),
-        ("m.png", np.array([[0, 0], [65535, 40000]], np.uint16), [[[0, 0], [1, 1]]]),
+        ("m.png", np.array([[0, 0], [255, 255]], np.uint8), [[[0, 0], [1, 1]]]),
+        ("m.png", np.array([[0, 0], [65535, 65535]], np.uint16), [[[0, 0], [1, 1]]]),
+        ("m.png", np.array([[[0] * 3, [255] * 3], [[0] * 3] * 2], np.uint8), [[[0, 1], [0, 0]]]),
+        ("m.npy", np.array([[0, 255], [255, 0]], np.int32), [[[0, 1], [1, 0]]]),
         ("m.npy", np.array([[0, 1], [1, 1]], np.uint8), [[[0, 1], [1, 1]]]),
         ("m.npy", np.array([[0, 1], [1, 1]], np.int64), [[[0, 1], [1, 1]]]),
         ("m.npy", np.array([[False, True], [True, True]]), [[[0, 1], [1, 1]]]),
         ("m.npy", np.array([[0, 0.25], [0.5, 1]]), [[[0, 0.25], [0.5, 1]]]),
-        ("m.npy", np.ones((2, 2, 3), bool), [[[1, 1], [1, 1]]]),
+        ("m.npy", np.array([[0, 1], [1, 1]], bool)[..., None].repeat(3, -1), [[[0, 1], [1, 1]]]),
         ("m.npy", np.stack([np.zeros((2, 2)), np.ones((2, 2))], -1), [[[0, 0], [0, 0]], [[1, 1], [1, 1]]]),
     ],
 )
@@ -246,7 +252,9 @@ def test_mask_layout_follows_the_known_size(tmp_path: Path) -> None:
     [
         (np.ones((3, 2)), ["3x2", "2x2"]),
         (np.zeros((2, 2), bool), ["zero everywhere"]),
-        (np.full((2, 2), 255, np.int32), ["255", "use 0 and 1"]),
+        (np.array([[0, 254], [7, 3]], np.int32), ["4 value(s), 0, 3, 7, 254", "-threshold 50%"]),
+        (np.full((2, 2), 255, np.int32), ["white everywhere", "nothing is to be filled"]),
+        (np.ones((2, 2)), ["white everywhere"]),
         (np.full((2, 2), 1.5), ["1.5"]),
         (np.full((2, 2), np.nan), ["4 of 4"]),
     ],
@@ -282,7 +290,7 @@ def test_kernel_formats(tmp_path: Path) -> None:
     ("name", "array", "words"),
     [
         ("k.npy", np.zeros((3, 3)), ["all zero"]),
-        ("k.npy", np.array([[1.0, -0.1]]), [">= 0"]),
+        ("k.npy", np.array([[1.0, -1.0, 0.0]]), ["positive sum", "sum 0"]),
         ("k.npy", np.array([[1.0, np.nan]]), ["NaN"]),
         ("k.npy", np.ones((3, 3, 3)), ["(3, 3, 3)"]),
         ("k.npy", np.ones(3), ["(3,)"]),

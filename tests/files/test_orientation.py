@@ -13,9 +13,11 @@ from typer.testing import CliRunner, Result
 
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
-from restorekit.files import codecs, orientation
+from restorekit.files import orientation
 from restorekit.files.bands import describe
-from restorekit.files.picture import Picture, kernel_pixels, read_picture, write_picture
+from restorekit.files.kernel_files import kernel_pixels
+from restorekit.files.picture import Picture, read_picture, write_picture
+from restorekit.files.png16 import encode
 
 pytestmark = pytest.mark.floors
 
@@ -45,7 +47,7 @@ def tiff(path: Path, raw: np.ndarray, n: int, **options: Any) -> None:
 
 
 def png16(path: Path, raw: np.ndarray, n: int) -> None:
-    path.write_bytes(codecs.encode(raw, None, {"orientation": n, "exif": orientation.exif_with(None, n)}))
+    path.write_bytes(encode(raw, None, {"orientation": n, "exif": orientation.exif_with(None, n)}))
 
 
 def by_rasterio(path: Path, raw: np.ndarray, n: int) -> None:

@@ -21,7 +21,8 @@ from skimage import data
 from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import disc, motion
 from restorekit.errors import BadInput
-from restorekit.files.picture import Picture, read_picture, read_values, write_picture
+from restorekit.files.picture import Picture, read_picture, write_picture
+from restorekit.files.stored import read_values
 from restorekit.files.transfer import CURVES, SRGB, Response, at_limits, chosen, without_white
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian, Poisson

@@ -18,6 +18,7 @@ rasterio = pytest.importorskip("rasterio")
 
 from restorekit.despeckling.plan import Settings, plan
 from restorekit.errors import BadInput
+from restorekit.files.reading import Reading
 from restorekit.fusion.pair import Pairing
 from restorekit.fusion.prepare import despeckled
 from restorekit.sar.halves import symmetric
@@ -115,18 +116,18 @@ def test_real_and_imaginary_parts_in_two_bands_are_refused(
 def test_a_wrong_domain_does_not_make_them_a_measurement(domain: str, tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", parts(slc()))
     with pytest.raises(BadInput, match="band 1 is the real part"):
-        plan(tmp_path / "in.npy", tmp_path / "out.npy", Settings(solver="lee", domain=domain))
+        plan(tmp_path / "in.npy", tmp_path / "out.npy", Settings(solver="lee", domain=domain, reading=Reading("CHW")))
 
 
-@pytest.mark.parametrize("name", ["in.tif", "in.npy"])
-def test_the_command_that_is_named_works(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "layout"), [("in.tif", None), ("in.npy", "CHW"), ("in.npy", "HWC")])
+def test_the_command_that_is_named_works(name: str, layout: str | None, tmp_path: Path) -> None:
     z = slc()
     if name == "in.npy":
-        np.save(tmp_path / name, parts(z))
+        np.save(tmp_path / name, parts(z) if layout == "CHW" else np.moveaxis(parts(z), 0, -1))
     else:
         write_tiff(tmp_path / name, parts(z))
     with pytest.raises(BadInput) as refused:
-        _despeckle(tmp_path / name)
+        plan(tmp_path / name, tmp_path / "out.tif", Settings(solver="lee", reading=Reading(layout)))
     code = re.search(r'python -c "(.*)", and take (\S+)', str(refused.value))
     assert code is not None
     subprocess.run([sys.executable, "-W", "ignore", "-c", code[1]], check=True, cwd=tmp_path)

@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from restorekit.errors import BadInput
-from restorekit.files import codecs
+from restorekit.files import png16
 from restorekit.files.png16 import SIGNATURE
 
 PIXELS = np.zeros((3, 4, 5), np.float32)
@@ -51,7 +51,7 @@ def stored(path: Path) -> np.ndarray:
     data = path.read_bytes()
     if data[24:25] == b"\x10" and path.suffix == ".png":
         if data[25] == 4:  # no other reader here knows 16-bit grey + alpha; the filters are tested against Pillow below
-            pixels, alpha = codecs.decode(codecs.chunks(data))
+            pixels, alpha = png16.decode(png16.chunks(data))
             return np.dstack([pixels, *([] if alpha is None else [alpha])])
         return stored_png16(data)
     return np.atleast_3d(np.asarray(Image.open(path)))

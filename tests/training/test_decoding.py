@@ -17,7 +17,7 @@ from PIL import Image
 
 from restorekit.bench.priors.eval_pictures import PictureSet
 from restorekit.errors import BadInput
-from restorekit.files import codecs
+from restorekit.files import png16 as png_files
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.decoding import rgb8
 from tests.support.io_files import stored_png16
@@ -56,7 +56,7 @@ def pages(*parts: np.ndarray, **last: Any) -> bytes:
 
 
 def png16(values: np.ndarray, alpha: np.ndarray | None = None) -> bytes:
-    return codecs.encode(values, alpha, {})
+    return png_files.encode(values, alpha, {})
 
 
 def shown(data: bytes) -> np.ndarray:
@@ -176,14 +176,14 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "start.webp": (b"RIFF\0\0\0\0", "damaged or cut short"),
     "pages.tif": (
         tif(RANDOM.astype(np.uint8).transpose(2, 0, 1).copy(), photometric="minisblack"),
-        "4 pages; save one",
+        "a stack of 4 pages",
     ),
-    "rgb pages.tif": (pages(RGB, RGB), "2 pages; save one"),
-    "sizes.tif": (pages(RGB, RGB[::2, ::2]), "2 pages; save one"),
-    "imagej.tif": (tif(RANDOM.astype(np.uint8).transpose(2, 0, 1).copy(), imagej=True), "4 pages; save one"),
+    "rgb pages.tif": (pages(RGB, RGB), "a stack of 2 pages"),
+    "sizes.tif": (pages(RGB, RGB[::2, ::2]), "a stack of 2 pages"),
+    "imagej.tif": (tif(RANDOM.astype(np.uint8).transpose(2, 0, 1).copy(), imagej=True), "a stack of 4 pages"),
     "cmyk pages.tif": (
         pil(RGB, "TIFF", "CMYK", save_all=True, append_images=[Image.fromarray(RGB).convert("CMYK")]),
-        "2 pages; save one",
+        "a stack of 2 pages",
     ),
     "frames.webp": (pil(RGB, "WEBP", save_all=True, append_images=[Image.fromarray(RGB[::-1])]), "an animation"),
     "frames.png": (pil(RGB, "PNG", save_all=True, append_images=[Image.fromarray(RGB[::-1])]), "an animation"),
@@ -231,7 +231,8 @@ def test_they_are_skipped_counted_and_told(tmp_path: Path, caplog: pytest.LogCap
     reasons = [f"{n}: " + REFUSED[n][1] for n in ("empty.tif", "pages.tif", "planar.tif", "text.png")]
     assert all(said.startswith(reason) for said, reason in zip(found.broken, reasons, strict=True))
     assert (
-        "4 of 6 pictures skipped: empty.tif: no picture, it holds nothing (0 bytes); pages.tif: 4 pages" in caplog.text
+        "4 of 6 pictures skipped: empty.tif: no picture, it holds nothing (0 bytes); pages.tif: a stack of 4 pages"
+        in caplog.text
     )
     assert "and 1 more" in caplog.text
 

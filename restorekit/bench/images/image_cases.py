@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from restorekit.errors import BadInput
+from restorekit.files.formats import FORMATS
 from restorekit.files.picture import read_picture
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.problem import Problem
 from restorekit.operators import Inpaint
 from restorekit.text.names import noise_of, operator_of
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
+SUFFIXES = tuple(FORMATS)
 SMALLEST = 16  # pixels a side: SSIM and the encoders of the priors need as much
 NOISES = {"denoise": "gaussian:0.1"}  # for an operator without one
 NOISE = "gaussian:0.02"

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.atomic import atomic, check_name, together
+from restorekit.files.formats import FORMATS
 from restorekit.files.session import opened
 from restorekit.training.data.decoding import rgb8
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+SUFFIXES = FORMATS.keys() - {".npy"}
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 

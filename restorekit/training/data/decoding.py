@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.files import codecs
+from restorekit.files import decode, formats, tiff
 
 PILLOW = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
 
@@ -26,7 +26,7 @@ def rgb8(name: str, raw: bytes) -> NDArray[np.uint8]:
     ValueError with the reason where it is no picture: text, several pages or frames, 2 bands or more than 4, values other
     than 8 or 16 bits, or damaged. Of 4 bands without alpha the first three are taken.
     """
-    held = codecs.content(raw[:8])
+    held = formats.content(raw[: formats.HEAD])
     if held in ("text", "NPY") or not raw:
         raise ValueError(f"no picture, it holds {held or 'nothing (0 bytes)'}")
     try:
@@ -34,11 +34,11 @@ def rgb8(name: str, raw: bytes) -> NDArray[np.uint8]:
     except BadInput as error:
         raise ValueError(str(error).removeprefix(f"{Path(name)}: ")) from None
     except Exception as error:  # noqa: BLE001 (whatever a decoder raises)
-        raise ValueError(codecs.damage(error) if held else "no picture, it does not begin as one") from None
+        raise ValueError(formats.damage(error) if held else "no picture, it does not begin as one") from None
 
 
 def _pillow(path: Path, raw: bytes, kinds: tuple[str, ...]) -> NDArray[np.uint8]:
-    image = codecs.opened(path, raw, kinds)
+    image = decode.opened(path, raw, kinds)
     if image.mode.startswith("I"):  # grey of 16 bits, in more than one type
         return _bytes(np.asarray(image).astype(np.uint16))[..., None].repeat(3, 2)
     if image.mode.endswith("A") or "transparency" in image.info:
@@ -49,10 +49,10 @@ def _pillow(path: Path, raw: bytes, kinds: tuple[str, ...]) -> NDArray[np.uint8]
 
 def _tiff(path: Path, raw: bytes) -> NDArray[np.uint8]:
     with tifffile.TiffFile(io.BytesIO(raw)) as tif:
-        page = codecs.only_page(tif, path)
+        page = tiff.only_page(tif, path)
         if page.dtype == np.uint8 and getattr(page.photometric, "name", "") == "SEPARATED":  # CMYK
             return _pillow(path, raw, ("TIFF",))
-    planes, alpha, info = codecs.load(path, "TIFF", raw)
+    planes, alpha, info = decode.load(path, "TIFF", raw)
     if planes.dtype.name not in ("uint8", "uint16") or not planes.size:
         raise BadInput(f"{planes.dtype} of shape {planes.shape} is no picture of 8 or 16 bits")
     if len(planes) not in (1, 3, 4):

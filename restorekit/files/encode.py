@@ -1,0 +1,90 @@
+"""Values to files of each format, nothing scaled: the writing half of `restorekit.files.decode`."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from restorekit.files import orientation
+from restorekit.files.formats import ORIENTED
+from restorekit.files.png16 import encode
+
+_MASK = 4  # NewSubfileType of a page that is the mask of another
+
+
+def save(handle: BinaryIO, kind: str, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any]) -> None:
+    """Write values (C, H, W) and alpha (H, W) or None, of one type that `kind` can hold."""
+    if kind == "NPY":
+        _save_npy(handle, raw, info)
+    elif kind == "TIFF":
+        _save_tiff(handle, raw, alpha, info)
+    elif raw.dtype == np.uint16:
+        turned = info.get("orientation", 1)
+        if info.get("exif") or turned != 1:
+            info = info | {"exif": orientation.exif_with(info.get("exif"), turned)}
+        handle.write(encode(np.moveaxis(raw, 0, -1), alpha, info))
+    else:
+        _save_pillow(handle, kind, raw, alpha, info)
+
+
+def _save_pillow(handle: BinaryIO, kind: str, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any]) -> None:
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    planes = raw if alpha is None else np.concatenate([raw, alpha[None]])
+    array = planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1)
+    options: dict[str, Any] = {key: info[key] for key in ("dpi", "icc_profile", "exif") if info.get(key)}
+    turned = info.get("orientation", 1)
+    if kind in ORIENTED and ("exif" in options or turned != 1):
+        options["exif"] = orientation.exif_with(options.get("exif"), turned)
+    if kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        for name, content in info.get("png_chunks", []):
+            options["pnginfo"].add(name, content)
+    options |= {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True, "exact": True}}.get(kind, {})
+    Image.fromarray(np.ascontiguousarray(array)).save(handle, kind, **options)
+
+
+def _save_npy(handle: BinaryIO, raw: np.ndarray, info: dict[str, Any]) -> None:
+    """(H, W) or (H, W, C), unless what was read had other axes."""
+    axes = info.get("axes")
+    if len(raw) == 1 and axes in (None, "HW"):
+        array = raw[0]
+    else:
+        array = raw if axes == "CHW" else np.moveaxis(raw, 0, -1)
+    np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any]) -> None:
+    import tifffile
+
+    colour = len(raw) >= 3 and info.get("photometric", "rgb" if len(raw) == 3 else "") == "rgb"
+    first = 3 if colour else 1  # of the samples that TIFF calls extra
+    at = info.get("alpha_at", len(raw))
+    at = at if first <= at <= len(raw) else len(raw)
+    planes = raw if alpha is None else np.insert(raw, at, alpha, axis=0)
+    extras = [info.get("alpha_kind", 2) if alpha is not None and i == at else 0 for i in range(first, len(planes))]
+    chunky = info.get("layout") != "CHW"
+    dpi, turned, there = info.get("dpi"), info.get("orientation", 1), info.get("mask")
+    extra: list[tuple[Any, ...]] = [
+        *info.get("tiff_tags", ()),
+        *([(orientation.TAG, 3, 1, turned, True)] * (turned != 1)),
+    ]
+    plain: dict[str, Any] = {"metadata": None, "software": False}
+    tifffile.imwrite(
+        handle,
+        np.ascontiguousarray(planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1) if chunky else planes),
+        photometric="rgb" if colour else "minisblack",
+        planarconfig=None if len(planes) == 1 else "contig" if chunky else "separate",
+        extrasamples=extras or None,
+        resolution=dpi,
+        resolutionunit=2 if dpi else None,
+        iccprofile=info.get("icc_profile"),
+        extratags=extra,
+        **plain,
+    )
+    if there is not None:
+        handle.seek(0)
+        page = {"photometric": "mask", "subfiletype": _MASK, "compression": "zlib"}
+        tifffile.imwrite(handle, np.ascontiguousarray(there), append=True, **page, **plain)
