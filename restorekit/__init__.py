@@ -1,4 +1,9 @@
-"""Restore measured images with diffusion priors. `import restorekit` does not import torch; its names do, when used."""
+"""Restore measured images with diffusion priors. `import restorekit` does not import torch; its names do, when used.
+
+    restorekit.denoise("noisy.png").save("clean.png")
+
+Tasks take a path, an array (H, W) or (H, W, C), a tensor (C, H, W) or a `Picture`, and give a `Restoration`.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +16,54 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 
+# Public name -> module, or "module:name" where it is called otherwise there.
 _HOME = {
+    # tasks
+    "denoise": "tasks.functions",
+    "deblur": "tasks.functions",
+    "inpaint": "tasks.functions",
+    "upscale": "tasks.functions",
+    "colorize": "tasks.functions",
+    "compare": "tasks.functions",
+    "sample": "tasks.functions",
+    "degrade": "tasks.functions",
+    # problems and solvers
     "Problem": "inference.problem",
     "Restoration": "inference.restoration",
     "Solver": "inference.solver",
     "Denoiser": "inference.denoiser",
     "Step": "inference.solver",
+    "Rng": "inference.rng",
+    "Conditional": "solvers.conditional_denoiser",
     "Gaussian": "inference.likelihood",
     "Poisson": "inference.likelihood",
     "Gamma": "inference.likelihood",
     "Joint": "inference.likelihood",
-    "Conditional": "solvers.conditional_denoiser",
-    "Rng": "inference.rng",
     "restore": "tasks.solve",
     "restore_each": "tasks.solve",
-    "coverage": "metrics.fidelity",
+    # priors
+    "Prior": "priors.prior",
+    "load_prior": "priors.find",
+    "list_priors": "priors.find:shipped",
+    # files
+    "Picture": "files.picture",
+    "read": "files.picture:read_picture",
+    "write": "files.picture:write_picture",
+    # figures
     "psnr": "metrics.fidelity",
     "ssim": "metrics.fidelity",
-    "load_prior": "priors.find",
+    "coverage": "metrics.fidelity",
+    # errors
     "BadInput": "errors",
     "Unsupported": "errors",
+    "RestorekitNote": "notes",
 }
 
 if TYPE_CHECKING:
     from restorekit.errors import BadInput, Unsupported
+    from restorekit.files.picture import Picture
+    from restorekit.files.picture import read_picture as read
+    from restorekit.files.picture import write_picture as write
     from restorekit.inference.denoiser import Denoiser
     from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Poisson
     from restorekit.inference.problem import Problem
@@ -42,8 +71,12 @@ if TYPE_CHECKING:
     from restorekit.inference.rng import Rng
     from restorekit.inference.solver import Solver, Step
     from restorekit.metrics.fidelity import coverage, psnr, ssim
+    from restorekit.notes import RestorekitNote
     from restorekit.priors.find import load_prior
+    from restorekit.priors.find import shipped as list_priors
+    from restorekit.priors.prior import Prior
     from restorekit.solvers.conditional_denoiser import Conditional
+    from restorekit.tasks.functions import colorize, compare, deblur, degrade, denoise, inpaint, sample, upscale
     from restorekit.tasks.solve import restore, restore_each
 
 __all__ = [
@@ -53,25 +86,44 @@ __all__ = [
     "Gamma",
     "Gaussian",
     "Joint",
+    "Picture",
     "Poisson",
+    "Prior",
     "Problem",
     "Restoration",
+    "RestorekitNote",
     "Rng",
     "Solver",
     "Step",
     "Unsupported",
+    "colorize",
+    "compare",
     "coverage",
+    "deblur",
+    "degrade",
+    "denoise",
+    "inpaint",
+    "list_priors",
     "load_prior",
     "psnr",
+    "read",
     "restore",
     "restore_each",
+    "sample",
     "ssim",
+    "upscale",
+    "write",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'restorekit' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"restorekit.{_HOME[name]}"), name)
+    module, _, other = _HOME[name].partition(":")
+    value = getattr(importlib.import_module(f"restorekit.{module}"), other or name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

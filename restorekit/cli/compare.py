@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from restorekit.cli.options import Device, In, Noise, Precision, PriorOpt, Range, Seed, Steps, Tile, TransferOpt
+from restorekit.cli.options import (
+    Device,
+    In,
+    Noise,
+    Precision,
+    Preview,
+    PriorOpt,
+    Range,
+    Seed,
+    Steps,
+    Tile,
+    TransferOpt,
+    box,
+    span,
+)
+from restorekit.cli.wording import printed
+from restorekit.report.progress import phases
 
 
 def compare(
+    ctx: typer.Context,
     source: In,
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Page to write, .html; OUT.json is written beside it.", show_default=False)],
     op: Annotated[str, typer.Option(help="Forward model, as for `restore`.")],
@@ -25,6 +43,7 @@ def compare(
     tile: Tile = None,
     precision: Precision = "auto",
     range_: Range = None,
+    preview: Preview = None,
     transfer: TransferOpt = "auto",
     trajectory: Annotated[int, typer.Option(min=0, max=64, help="Estimates on the way that are shown of each solver.")] = 8,
 ) -> None:  # fmt: skip
@@ -34,10 +53,13 @@ def compare(
 
     restorekit compare in.tif out.html --op blur:kernel=motion:15:30 --noise gaussian:0.02 --solver hqs --solver mmps
     """
-    from restorekit.tasks.compare import Contest
+    from restorekit import compare as run
 
-    Contest(
-        source=source, target=target, op=op, noise=noise, solvers=tuple(solvers or ()), steps=steps, samples=samples,
-        truth_file=truth, prior=prior, seed=seed, device=device, tile=tile, precision=precision, flips=1,
-        range=range_, transfer=transfer, moments=trajectory,
-    ).run()  # fmt: skip
+    with phases("network calls") as show:
+        result = run(
+            source, op, noise=noise, solvers=solvers or (), steps=steps, samples=samples, truth=truth, prior=prior,
+            seed=seed, device=device, tile=tile, precision=precision, range=span(range_), preview=box(preview, "preview"),
+            transfer=transfer, trajectory=trajectory, out=target, notes=printed(ctx), progress=show,
+        )  # fmt: skip
+    page, _ = result.save(target)
+    print(f"{target}  ({len(result.results)} solver(s), {os.path.getsize(page) / 1e6:.1f} MB, and .json)")

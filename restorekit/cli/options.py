@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from restorekit.errors import BadInput
+from restorekit.text.values import box, numbers, size, span
+
+__all__ = ["box", "numbers", "size", "span"]  # of text
 
 In = Annotated[Path, typer.Argument(metavar="IN", help="Measured picture: PNG, JPEG, TIFF, NPY.", show_default=False)]
 Out = Annotated[
@@ -20,13 +26,12 @@ Noise = Annotated[
         "gamma:LOOKS,domain=log); auto measures Gaussian noise."
     ),
 ]
-ASSUMED = "gaussian:0.01"  # where a picture mostly says nothing of its noise
 AssumedNoise = Annotated[
     str | None,
     typer.Option(
         "--noise",
         help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle); auto measures Gaussian noise.",
-        show_default=f"{ASSUMED}, which is assumed",
+        show_default="gaussian:0.01, which is assumed",
     ),
 ]
 SolverOpt = Annotated[
@@ -119,43 +124,64 @@ NetworkOpt = Annotated[
 Flips = Annotated[int, typer.Option(help="Average the network over 2, 4 or 8 flips (as many times slower); 1: off.")]
 
 
+Preview = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TOP,LEFT,H,W",
+        help="Restore this part of IN alone, pixels, to see what the settings do.",
+        show_default=False,
+    ),
+]
+
+# Options of all commands that restore a picture: name of the parameter, its type, its default.
+_SHARED: dict[str, tuple[Any, Any]] = {
+    "noise": (Noise, "auto"),
+    "solver": (SolverOpt, "auto"),
+    "prior": (PriorOpt, "natural"),
+    "samples": (Samples, 1),
+    "steps": (Steps, None),
+    "seed": (Seed, 0),
+    "device": (Device, "auto"),
+    "tile": (Tile, None),
+    "precision": (Precision, "auto"),
+    "flips": (Flips, 1),
+    "range_": (Range, None),
+    "preview": (Preview, None),
+    "layout": (LayoutOpt, None),
+    "pages": (PagesOpt, None),
+    "level": (LevelOpt, None),
+    "calibration": (CalibrationOpt, None),
+}
+
+
+def picture_options(**other: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the shared options, as keywords of its `**settings`; `other`: types of some, or of `transfer`."""
+
+    def given(command: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "settings"]
+        defaults = {"noise": None, "transfer": "auto"}
+        shared = {n: (other[n], defaults[n]) if n in other else known for n, known in _SHARED.items()}
+        shared |= {n: (other[n], defaults[n]) for n in other if n not in _SHARED}
+        kind = inspect.Parameter.KEYWORD_ONLY
+        added = [inspect.Parameter(n, kind, default=d, annotation=a) for n, (a, d) in shared.items()]
+        own = [p.replace(kind=kind) if p.default is not p.empty else p for p in own]
+        command.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in [*own, *added]}
+        return command
+
+    return given
+
+
+def values(settings: dict[str, Any]) -> dict[str, Any]:
+    """Options as settings of a task: texts of numbers become numbers."""
+    read = {"range_": ("range", span), "preview": ("preview", partial(box, argument="preview"))}
+    return dict((read[n][0], read[n][1](v)) if n in read else (n, v) for n, v in settings.items())
+
+
 def checked_precision(text: str) -> Literal["auto", "bf16", "fp32"]:
     if text not in ("auto", "bf16", "fp32"):
         raise BadInput(f"--precision {text!r} is unknown; it is auto, bf16 or fp32")
     return text  # type: ignore[return-value]
-
-
-def numbers(text: str | None) -> tuple[int, ...] | None:
-    """ "4,3,2" as numbers of bands, from 1."""
-    if text is None:
-        return None
-    parts = text.split(",")
-    if not all(p.strip().isdecimal() for p in parts):
-        raise BadInput(f"--bands {text!r} is not understood; give numbers from 1, as --bands 1,2")
-    return tuple(int(p) for p in parts)
-
-
-def span(text: str | None) -> tuple[float, float] | None:
-    """ "LO,HI" as numbers."""
-    if text is None:
-        return None
-    try:
-        low, high = (float(v) for v in text.split(","))
-    except ValueError:
-        raise BadInput(f"--range {text!r} is not understood; give two numbers, as --range 0,4095") from None
-    if not low < high:
-        raise BadInput(f"--range {text!r}: the first number must be the smaller one")
-    return low, high
-
-
-def size(text: str | None) -> tuple[int, int] | None:
-    """ "HxW" as numbers; one number is a square."""
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
-        raise BadInput(f"--size {text!r} is not understood; give height and width in pixels, as --size 64x96")
-    return int(parts[0]), int(parts[-1])
 
 
 def check_page(path: Path) -> None:

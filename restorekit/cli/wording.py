@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from collections.abc import Collection
 from pathlib import Path
 
+import typer
+
+from restorekit.notes import Notes
+
 FAULT = "this is a fault of restorekit, not of what was asked"
+_OF_THE_INPUT = re.compile(r"(noise|range|transfer|mask|no data|kernel|denoise): ")
 _NAMED = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 
@@ -47,3 +53,26 @@ def as_options(message: str, options: Collection[str]) -> str:
         return found if value is None else f"{found} {value}"
 
     return _NAMED.sub(option, message)
+
+
+def options_of(context: typer.Context) -> list[str]:
+    """The options of the command that runs, as "--noise"."""
+    return [option for parameter in context.command.params for option in parameter.opts]
+
+
+def printed(context: typer.Context) -> Notes:
+    """Notes that are printed on stderr as they come, those that say what was found in the input under their own head."""
+    options = options_of(context)
+
+    def show(text: str) -> None:
+        head = "" if _OF_THE_INPUT.match(text) else "restorekit: note: "
+        print(head + as_options(text, options), file=sys.stderr)
+
+    return Notes(show)
+
+
+def print_doubts(context: typer.Context, texts: Collection[str], notes: Notes) -> None:
+    """Print what was found wrong with the result as a whole, last and as loud as an error: `texts` that are no `notes`."""
+    for text in texts:
+        if text not in notes.texts:
+            print(f"restorekit: WARNING: {as_options(text, options_of(context))}", file=sys.stderr)

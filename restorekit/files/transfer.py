@@ -91,11 +91,11 @@ class Response:
         if self.coded:
             left_out = f"; {white:.1%} of its values are at white and not taken as measured" if white else ""
             yield (
-                f"transfer: srgb, {name} is restored in linear light, the unit of its noise{left_out}; give --transfer linear "
+                f"transfer: srgb, {name} is restored in linear light, the unit of its noise{left_out}; give `transfer=linear` "
                 "where the blur was simulated in the values of the file"
             )
         if self.doubt is not None:
-            yield f"restorekit: note: {name} is taken as {self.curve.name}, though {self.doubt}"
+            yield f"{name} is taken as {self.curve.name}, though {self.doubt}"
 
     def decoded(self, picture: Picture) -> Picture:
         """The picture in light."""

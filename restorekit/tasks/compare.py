@@ -1,38 +1,60 @@
-"""Solvers side by side on one measured file, into one page."""
+"""Solvers side by side on one measurement, in one page."""
 
 from __future__ import annotations
 
+import os
 import shlex
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import restorekit
-from restorekit.cli.progress import Watch, restore_with_bar
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import check_target, together
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_json, write_text
 from restorekit.files.record import head, outputs, read_file
-from restorekit.inference.denoiser import Denoiser, Latent
+from restorekit.inference.driver import restore
 from restorekit.inference.problem import Problem
-from restorekit.inference.solver import Solver
+from restorekit.inference.solver import Solver, Step
+from restorekit.notes import Notes
 from restorekit.priors.prior import LatentPrior
+from restorekit.report.cards import STRIP
 from restorekit.report.comparison import render
 from restorekit.report.measurement_view import measurement_shown
-from restorekit.report.results import Comparison, Refusal, Result
-from restorekit.tasks.measurement import Measured
+from restorekit.report.pictures import shrunk
+from restorekit.report.results import Comparison, Moment, Refusal, Result
+from restorekit.tasks.inputs import Source, take
+from restorekit.tasks.measurement import Measured, Measurement, Progress, record_of
+from restorekit.tasks.saving import record_file
 from restorekit.text.names import NO_PICTURE, files_of, solver_of
+from restorekit.text.spelling import solver_text
 
 # Beside the two that a task was tuned with, the first of these that take the problem, cheap ones first.
 FURTHER = ("ddrm", "pigdm", "quadrature", "mmps", "vds", "daps")
 FURTHER_COUNT = 2
+
+
+class Watch:
+    """Keeps the estimate x0 of the first sample at `count` network calls, spread evenly over a run of `calls`."""
+
+    def __init__(self, calls: int, count: int, shown: Callable[[Tensor], Tensor] = lambda x0: x0):
+        """shown: estimates as pictures."""
+        self.calls, self.moments, self.shown = calls, list[Moment](), shown
+        self.wanted = sorted({round(float(c)) for c in np.linspace(1, calls, min(count, calls))}, reverse=True)
+
+    def __call__(self, done: int, total: int, step: Step) -> None:
+        if not self.wanted or done < self.wanted[-1] or done > self.calls:
+            return
+        while self.wanted and self.wanted[-1] <= done:
+            self.wanted.pop()
+        x0 = shrunk(self.shown(step.x0[:1].detach())[0].float().cpu().numpy(), STRIP)
+        self.moments.append(Moment(done, float(step.sigma), x0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,37 +64,70 @@ class Contestant:
     steps: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contest(Measured):
-    solvers: Sequence[str]
-    steps: int | None
-    samples: int
-    truth_file: Path | None
-    moments: int
+@dataclass(frozen=True, eq=False)
+class Comparing:
+    """Settings of a comparison; the call runs the solvers, one after the other.
 
-    def run(self) -> None:
-        """Everything that can be refused is refused before the network runs; the page is written at the end."""
-        self._check_target()
-        problem, truth = self.seen, self.truth
-        fits, outcomes = list[Contestant](), dict[str, Result | Refusal]()
-        for one in self.contestants:
+    measurement: what was measured. solvers: names with settings, or solvers; none: a few that suit the task. samples: of each
+    sampler. truth: the clean picture. moments: estimates on the way that are shown of each solver.
+    """
+
+    measurement: Measurement
+    solvers: Sequence[str | Solver] = ()
+    steps: int | None = None
+    samples: int = 4
+    truth: Source | None = None
+    moments: int = 8
+
+    def __call__(
+        self,
+        source: Source,
+        *,
+        out: str | os.PathLike[str] | None = None,
+        notes: Notes | None = None,
+        progress: Progress | None = None,
+    ) -> ComparisonResult:
+        """Compare on `source`. A solver that cannot treat the problem is in the result with its reason.
+
+        out: the page that will be saved. Raises `BadInput` where no solver gives a result.
+        """
+        notes = Notes() if notes is None else notes
+        if self.samples < 1 or (self.steps is not None and self.steps < 1):
+            raise BadInput("`samples` and `steps` must be at least 1")
+        if out is not None:
+            self.check(source, Path(out))
+        measured = self.measurement.measure(source, notes)
+        problem, truth = measured.seen, self._truth(measured)
+        contestants, fits = self._contestants(measured), list[Contestant]()
+        outcomes = dict[str, Result | Refusal]()
+        for one in contestants:
             try:
                 self._check(one.solver, problem)
                 fits.append(one)
             except BadInput as error:
                 outcomes[one.text] = Refusal(one.text, _line(error))
         if fits:
-            self.say_transfer()
-        said = set[str]()
+            for line in measured.read.response.said(measured.read.input.name, float(measured.read.clipped[1].mean())):
+                notes(line)
         for one in fits:
-            outcomes[one.text] = self._outcome(one, self.denoiser)
+            outcomes[one.text] = self._outcome(one, measured, notes, progress)
             # Once there will be a page, reasons are notes; until then they may yet become the error.
             if any(isinstance(o, Result) for o in outcomes.values()):
-                self._say(outcomes.values(), said)
+                _say(outcomes.values(), notes)
         refusals = [f"{o.label}: {o.reason}" for o in outcomes.values() if isinstance(o, Refusal)]
         if len(refusals) == len(outcomes):
             raise BadInput(f"no solver gave a result, nothing was written ({'; '.join(refusals)})")
-        self._write([outcomes[one.text] for one in self.contestants], truth)
+        return ComparisonResult(self, measured, [outcomes[one.text] for one in contestants], truth, tuple(notes.texts))
+
+    def check(self, source: Source, target: Path) -> None:
+        """Raise `BadInput` where `target` is no page, cannot be written, or would replace what is read."""
+        if target.suffix.lower() not in (".html", ".htm"):
+            raise BadInput(f"{target}: a comparison is a page; give {target.stem or 'out'}.html")
+        files = [Path(s) for s in (source, self.truth) if isinstance(s, str | os.PathLike)]
+        named = files_of(*(s for s in self.solvers if isinstance(s, str)))
+        separate([*files, *self.measurement.opened(), *named], [target, record_file(target)])
+        for path in (target, record_file(target)):
+            check_target(path)
 
     def _check(self, solver: Solver, problem: Problem) -> None:
         """Raise `Unsupported` where the solver does not take the problem, or not for so many samples."""
@@ -80,46 +135,46 @@ class Contest(Measured):
         if self.samples > 1 and solver.samples:
             solver.check_draws(problem)
 
-    def _say(self, outcomes: Iterable[Result | Refusal], said: set[str]) -> None:
-        """On stderr, what refused and has not been `said` yet."""
-        for outcome in outcomes:
-            if isinstance(outcome, Refusal) and outcome.label not in said:
-                print(f"restorekit: note: {outcome.label} refused: {outcome.reason}", file=sys.stderr)
-                said.add(outcome.label)
-
-    def _outcome(self, one: Contestant, denoise: Denoiser | Latent) -> Result | Refusal:
+    def _outcome(
+        self, one: Contestant, measured: Measured, notes: Notes, progress: Progress | None
+    ) -> Result | Refusal:
         """Samples and figures of a solver, or that it diverged."""
-        problem, solver = self.problem, one.solver
+        problem, solver = measured.problem, one.solver
+
+        def told(done: int, total: int, step: Step) -> None:
+            if progress is not None:
+                progress(one.text, done, total)
+            watch(done, total, step)
+
         try:
-            watch = Watch(solver.calls(solver.schedule(self.seen, one.steps)), self.moments, self.shown)
-            found = restore_with_bar(
-                problem, denoise, solver, steps=one.steps, samples=self.samples if solver.samples else 1,
-                seed=self.seed, label=one.text, watch=watch,
+            watch = Watch(solver.calls(solver.schedule(measured.seen, one.steps)), self.moments, measured.shown)
+            result = restore(
+                problem, measured.denoiser, solver, steps=one.steps, samples=self.samples if solver.samples else 1,
+                seed=self.measurement.seed, progress=told,
             )  # fmt: skip
         except BadInput as error:
             return Refusal(one.text, _line(error))
-        doubt = solver.doubts(problem, found.settings["sigmas"])
-        if doubt:
-            print(f"restorekit: note: {doubt}", file=sys.stderr)
-        misfit = float(np.mean([problem.misfit(x[None]) for x in found.samples]))
-        samples = self.visible(problem.operator.inside(found.samples).float().cpu()).numpy()
+        if doubt := solver.doubts(problem, result.settings["sigmas"]):
+            notes(doubt)
+        misfit = float(np.mean([problem.misfit(x[None]) for x in result.samples]))
+        samples = measured.visible(problem.operator.inside(result.samples).float().cpu()).numpy()
         return Result(
-            one.text, solver.samples, samples, watch.moments, misfit, found.nfe, found.seconds, found.settings
+            one.text, solver.samples, samples, watch.moments, misfit, result.nfe, result.seconds, result.settings
         )
 
-    @cached_property
-    def contestants(self) -> list[Contestant]:
+    def _contestants(self, measured: Measured) -> list[Contestant]:
         """The solvers asked for, or the two of the task and others that apply."""
         if self.solvers:
-            return [Contestant(text, solver_of(text), self.steps) for text in dict.fromkeys(self.solvers)]
-        task = self.task
+            texts = {solver_text(s): s for s in self.solvers}
+            return [Contestant(t, s if isinstance(s, Solver) else solver_of(s), self.steps) for t, s in texts.items()]
+        task = measured.task
         chosen = {task.solver: task.steps}
         chosen.setdefault(task.sampler, task.sampler_steps)
         found = [Contestant(text, solver_of(text), self.steps or steps) for text, steps in chosen.items()]
         for text in (text for text in FURTHER if text not in chosen):
             one = Contestant(text, solver_of(text), self.steps)
             try:
-                self._check(one.solver, self.seen)
+                self._check(one.solver, measured.seen)
                 found.append(one)
             except Unsupported:
                 continue
@@ -127,114 +182,134 @@ class Contest(Measured):
                 break
         return found
 
-    @cached_property
-    def truth(self) -> np.ndarray | None:
-        """(C, H, W) of --truth, of the shape of a result: what an operator knows beyond the frame is cut off."""
-        if self.truth_file is None:
+    def _truth(self, measured: Measured) -> np.ndarray | None:
+        """(C, H, W) of the truth, of the shape of a result: what an operator knows beyond the frame is cut off."""
+        if self.truth is None:
             return None
-        pixels = self.as_result(self.truth_file, "give its own truth")
-        return self.visible(torch.from_numpy(pixels)).numpy()
+        return measured.visible(torch.from_numpy(measured.as_result(self.truth, "give its own truth"))).numpy()
 
-    @cached_property
-    def ceiling(self) -> float | None:
-        """Of a prior of latents: PSNR of the truth through its codec. None for other priors, or without a truth."""
-        prior = self.loaded
-        if self.truth is None or not isinstance(prior, LatentPrior):
-            return None
-        return prior.ceiling(torch.from_numpy(self.truth).to(self.place))
+
+@dataclass(frozen=True, eq=False)
+class ComparisonResult:
+    """What solvers made of one measurement: `outcomes`, in the order of the solvers; `save` writes the page."""
+
+    task: Comparing
+    measured: Measured
+    outcomes: list[Result | Refusal]
+    truth: np.ndarray | None
+    notes: tuple[str, ...] = ()
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the page, which needs no network, and its record beside it; returns both. Raises `BadInput`."""
+        target, task = Path(path), self.task
+        given = self.measured.read.input.path
+        task.check(given if given is not None else self.measured.read.picture, target)
+        comparison = self.comparison(target)
+        page = render(comparison)
+        with together():
+            write_text(target, page)
+            write_json(record_file(target), self._record(comparison, target))
+        return [target, record_file(target)]
 
     @property
-    def record_file(self) -> Path:
-        return self.target.with_name(self.target.name + ".json")
+    def results(self) -> list[Result]:
+        """Those that gave a result."""
+        return [o for o in self.outcomes if isinstance(o, Result)]
 
-    def _check_target(self) -> None:
-        if self.target.suffix.lower() not in (".html", ".htm"):
-            raise BadInput(f"{self.target}: a comparison is a page; give OUT as {self.target.stem or 'out'}.html")
-        truth = [] if self.truth_file is None else [self.truth_file]
-        opened = [self.source, *truth, *files_of(self.op, self.prior, *self.solvers)]
-        separate(opened, [self.target, self.record_file])
-        for path in (self.target, self.record_file):
-            check_target(path)
+    def ceiling(self) -> float | None:
+        """Of a prior of latents: PSNR of the truth through its codec. None for other priors, or without a truth."""
+        prior = self.measured.prior
+        if self.truth is None or not isinstance(prior, LatentPrior):
+            return None
+        return prior.ceiling(torch.from_numpy(self.truth).to(self.measured.place))
 
-    def command(self) -> str:
+    def comparison(self, target: Path) -> Comparison:
+        """What the page shows."""
+        read = self.measured.read
+        shown, note = measurement_shown(self.measured.problem, read.operation in NO_PICTURE)
+        return Comparison(
+            read.input.name,
+            self.command(target),
+            self._facts(),
+            self.measured.visible(torch.from_numpy(shown)).numpy(),
+            note,
+            self.truth,
+            self.outcomes,
+            read.picture.span,
+            clipped=not read.picture.dtype.startswith("float"),
+        )
+
+    def command(self, target: Path) -> str:
         """The command that makes the page again, for a shell; the noise is the one that was used."""
-        words = ["restorekit", "compare", self.source, self.target, "--op", self.op, "--noise", self.noise_used]
-        for text in self.solvers:
-            words += ["--solver", text]
-        words += ["--prior", self.prior, "--samples", self.samples, "--seed", self.seed]
-        optional = {"--steps": self.steps, "--truth": self.truth_file, "--range": self.range_used}
-        optional["--transfer"] = None if self.transfer == "auto" else self.transfer
-        usual = {"--trajectory": (self.moments, 8), "--tile": (self.tile, None), "--device": (self.device, "auto")}
-        usual |= {"--precision": (self.precision, "auto")}
+        task, m, span = self.task, self.task.measurement, self.measured.range_used
+        words = ["restorekit", "compare", self.measured.read.input.label, target, "--op", m.op_text]
+        words += ["--noise", self.measured.forward.noise_text]
+        for solver in task.solvers:
+            words += ["--solver", solver_text(solver)]
+        words += ["--prior", m.prior_name, "--samples", task.samples, "--seed", m.seed]
+        optional = {"--steps": task.steps, "--truth": self._truth_name()}
+        optional["--range"] = None if span is None else f"{span[0]:g},{span[1]:g}"
+        optional["--transfer"] = None if m.transfer == "auto" else m.transfer
+        optional["--preview"] = None if m.preview is None else ",".join(map(str, m.preview))
+        usual = {"--trajectory": (task.moments, 8), "--tile": (m.tile, None), "--device": (m.device, "auto")}
+        usual |= {"--precision": (m.precision, "auto")}
         for name, value in optional.items():
             words += [] if value is None else [name, value]
         for name, (value, default) in usual.items():
             words += [] if value == default else [name, value]
         return shlex.join(str(w) for w in words)
 
+    def _truth_name(self) -> str | None:
+        truth = self.task.truth
+        return os.fspath(truth) if isinstance(truth, str | os.PathLike) else None if truth is None else "the picture"
+
     def _facts(self) -> list[tuple[str, str]]:
-        bands, h, w = self.result_shape
-        low, high = self.picture.span
-        found = self.noise_found
-        measured = "" if found is None else " (a floor)" if found.floor else " (measured in the file)"
+        measured, task, m = self.measured, self.task, self.task.measurement
+        (bands, h, w), (low, high) = measured.result_shape, measured.read.picture.span
+        found, prior, truth = measured.forward.found, measured.prior, self._truth_name()
+        how = "" if found is None else " (a floor)" if found.floor else " (measured in the file)"
         facts = [
-            ("operator", self.op),
-            ("noise", self.noise_used + measured),
-            ("prior", f"{self.loaded.spec.name} ({self.loaded.sha256[:8]})"),
+            ("operator", m.op_text),
+            ("noise", measured.forward.noise_text + how),
+            ("prior", f"{prior.spec.name} ({prior.sha256[:8]})"),
             ("result", f"{w} × {h}, {bands} band{'s' if bands > 1 else ''}"),
-            ("file", f"{self.picture.dtype}, {low:g} to {high:g}"),
-            ("samples", f"{self.samples} per sampler, seed {self.seed}"),
+            ("file", f"{measured.read.picture.dtype}, {low:g} to {high:g}"),
+            ("samples", f"{task.samples} per sampler, seed {m.seed}"),
         ]
-        facts += [("truth", self.truth_file.name)] if self.truth_file is not None else []
-        if self.response.coded:
+        facts += [] if truth is None else [("truth", Path(truth).name)]
+        if measured.read.response.coded:
             facts += [("restored in", "linear light, decoded from sRGB; figures are of the file's values")]
-        facts += [("shown and measured", "amplitudes, exp(u / 2), of logarithms u")] if self.logarithms else []
-        facts += [("codec PSNR", f"{self.ceiling:.2f} dB, the truth through the codec alone")] if self.ceiling else []
-        return [*facts, ("run on", f"{self.place}, {self.loaded.precision}, restorekit {restorekit.__version__}")]
+        if measured.read.logarithms:
+            facts += [("shown and measured", "amplitudes, exp(u / 2), of logarithms u")]
+        if (ceiling := self.ceiling()) is not None:
+            facts += [("codec PSNR", f"{ceiling:.2f} dB, the truth through the codec alone")]
+        return [*facts, ("run on", f"{measured.place}, {prior.precision}, restorekit {restorekit.__version__}")]
 
-    def _write(self, outcomes: list[Result | Refusal], truth: np.ndarray | None) -> None:
-        measured, note = measurement_shown(self.problem, self.operation in NO_PICTURE)
-        measured = self.visible(torch.from_numpy(measured)).numpy()
-        comparison = Comparison(
-            self.source.name,
-            self.command(),
-            self._facts(),
-            measured,
-            note,
-            truth,
-            outcomes,
-            self.picture.span,
-            clipped=not self.picture.dtype.startswith("float"),
-        )
-        page = render(comparison)
-        with together():
-            write_text(self.target, page)
-            write_json(self.record_file, self._record(comparison))
-        print(f"{self.target}  ({len(comparison.results)} solver(s), {len(page) / 1e6:.1f} MB, and .json)")
-
-    def _record(self, comparison: Comparison) -> dict[str, Any]:
-        truth = self.truth_file
+    def _record(self, comparison: Comparison, target: Path) -> dict[str, Any]:
+        truth, values = self.task.truth, None
+        if isinstance(truth, str | os.PathLike):
+            values = read_file(Path(truth))
+        elif truth is not None:
+            values = take(truth, (0.0, 1.0)).record()
         return {
-            **head(self.source, command=comparison.command),
-            "truth": truth and read_file(truth),
-            "operator": self.op,
-            "noise": self.noise_used,
-            "noise_measured": self.noise == "auto",
-            "noise_found": self.noise_found and self.noise_found.record(),
-            "range": self.picture.span,
-            **self.transfer_record,
-            "prior": {"name": self.loaded.spec.name, "sha256": self.loaded.sha256},
-            "device": str(self.place),
-            "precision": self.loaded.precision,
-            "tile": self.loaded.tile,
-            "codec_psnr": self.ceiling,
+            **head(command=comparison.command),
+            "input": self.measured.read.input.record(),
+            "truth": values,
+            **record_of(self.measured, self.task.measurement),
+            "codec_psnr": self.ceiling(),
             "solvers": [
                 {"label": r.label, **r.settings, **figures}
                 for r, figures in zip(comparison.results, comparison.figures)
             ],
             "refused": {r.label: r.reason for r in comparison.refusals},
-            "outputs": outputs([self.target]),
+            "outputs": outputs([target]),
         }
+
+
+def _say(outcomes: Iterable[Result | Refusal], notes: Notes) -> None:
+    for outcome in outcomes:
+        if isinstance(outcome, Refusal):
+            notes(f"{outcome.label} refused: {outcome.reason}")
 
 
 def _line(error: BaseException) -> str:

@@ -1,19 +1,18 @@
-"""One deblurring from file to file, with a kernel that may be off, or unknown."""
+"""Deblurring with a kernel that is known, may be off, or is to be found."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from functools import cached_property
+import os
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
-from restorekit.blind.boundary import boundary_of, unexplained
+from restorekit.blind.boundary import boundary_of
 from restorekit.blind.correction import Kernel, KernelCorrection, trimmed, with_kernel
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.stretch import Stretch
@@ -24,56 +23,69 @@ from restorekit.inference.denoiser import Latent
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
 from restorekit.inference.units import units_of
-from restorekit.noise.level import estimate_sigma
+from restorekit.notes import Notes
 from restorekit.operators import FreeBlur, Operator, blur
+from restorekit.operators.base import Shape
 from restorekit.operators.blur import Boundary
-from restorekit.report.progress import bar
-from restorekit.tasks.restore import Job
+from restorekit.tasks.blurred_values import SIMULATED, simulated
+from restorekit.tasks.measurement import Forward, Measured, Progress
+from restorekit.tasks.observation import Observation
+from restorekit.tasks.restore import Restoring
+from restorekit.tasks.saving import beside
 from restorekit.text import kernels
+from restorekit.text.names import files_of
 
 BOUNDARIES = ("auto", "free", "reflect", "circular")
 SEEN = 24.0  # gain of ln p below which no blur is seen at all
 LEAST = 64  # pixels a side, of a picture whose spectrum says something
 SHOWN = 240  # pixels, the side of a kernel in the picture of it
-SEEN_SIDE = 512  # pixels, of the part of a picture that says whether its light was blurred or its values
-OVEREXPOSED = 1e-3  # share of values at white from which on that is not asked
-LIKELIER = 1.05  # misfit of the light over that of the values, between files of either kind
-SIMULATED = (
-    "the kernel fits the values of the file better than the light: the blur seems to have been simulated in them; "
-    "try --transfer linear"
-)
+
+
+@dataclass(frozen=True, eq=False)
+class BlurForward(Forward):
+    """A blur, with the kernel that was given or estimated, and the one that was found."""
+
+    given: Tensor = field(kw_only=True)  # (h, w)
+    edges: Boundary = field(kw_only=True)
+    level: float = field(kw_only=True)  # sigma_y, a low value of it where it varies
+    estimate: Estimate | None = None
+    corrected: Kernel | None = None
+    seconds: float = 0.0  # that the estimate took
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deblurring(Job):
-    kernel: str
-    kernel_error: str
-    boundary: str
+class Deblurring(Restoring):
+    """Undo a blur.
+
+    kernel: a file, a name as "motion:15:30", an array or a tensor (h, w), or "estimate": straight motion, defocus or Gaussian,
+    from the picture; the measurement is a convolution with it. kernel_error: "none", "auto", or a share up to 1 by which it may
+    be off. boundary: "free" (what lies beyond the frame is not known), "reflect", "circular", or "auto", as the edges say.
+    """
+
+    op: str | Operator = "blur"
+    kernel: str | os.PathLike[str] | np.ndarray | Tensor
+    kernel_error: str | float = "none"
+    boundary: str = "auto"
 
     @property
-    def operation(self) -> str:
-        return "blur"
+    def kernel_text(self) -> str:
+        return os.fspath(self.kernel) if isinstance(self.kernel, str | os.PathLike) else "array"
 
     @property
-    def _valid(self) -> np.ndarray | None:
-        """By the file alone: the noise is needed to say what the operator is."""
-        return None if self.picture.empty is None else ~self.picture.empty.where[None]
+    def op_text(self) -> str:
+        return f"blur:kernel={self.kernel_text}"
 
-    def _refuse_empty(self, option: str) -> None:
-        """The spectrum and the draws of a kernel want pixels everywhere."""
-        if self.picture.empty is not None:
-            raise BadInput(
-                f"{option} looks at all of the picture, and {self.picture.empty.where.mean():.1%} of {self.source.name} is no "
-                "data; do that on a part without, and give its OUT_kernel.npy here by --kernel"
-            )
-        if self.impulses is not None:
-            raise BadInput(
-                f"{option} looks at all of the picture, and {self.impulses.mean():.1%} of the values of {self.source.name} are "
-                "impulses; take them out first (restorekit denoise), or give the kernel and leave this out"
-            )
+    @property
+    def _own(self) -> str:
+        return "`kernel`, "
 
-    @cached_property
+    @property
+    def estimated(self) -> bool:
+        return self.kernel_text.lower() == "estimate"
+
+    @property
     def correction(self) -> KernelCorrection | None:
+        """How far the kernel is searched around; None where it is taken as right. Raises `BadInput` for no share."""
         if self.kernel_error == "none":
             return None
         if self.kernel_error == "auto":
@@ -82,147 +94,173 @@ class Deblurring(Job):
             error = float(self.kernel_error)
         except ValueError:
             raise BadInput(
-                f"--kernel-error {self.kernel_error!r} is not understood; give auto, none, or a share up to 1, as 0.1"
+                f"kernel error {self.kernel_error!r} is not understood; give `kernel_error=auto`, none, or a share up to 1, as 0.1",
+                argument="kernel_error",
             ) from None
         if not 0 < error <= 1:
             raise BadInput(
-                f"--kernel-error {self.kernel_error} must be above 0, and at 1 at most; a right kernel is none"
+                f"`kernel_error={error:g}` must be above 0, and at 1 at most; a right kernel is none",
+                argument="kernel_error",
             )
         return KernelCorrection(error, seed=self.seed)
 
-    @cached_property
-    def level(self) -> float:
-        """sigma_y, a low value of it where it varies."""
-        y = torch.from_numpy(self.picture.pixels)[None]
-        return Problem(y, FreeBlur(self._shape, torch.ones(1, 1)), self.law).noise_level()
+    def opened(self) -> list[Path]:
+        return [*super().opened(), *files_of(self.op_text)]
 
-    @property
-    def _shape(self) -> tuple[int, int, int]:
-        c, h, w = self.picture.pixels.shape
-        return c, h, w
+    def outputs(self, target: Path) -> list[Path]:
+        return self.asides(target) if self.correction is not None or self.estimated else []
 
-    @property
-    def estimated(self) -> bool:
-        return self.kernel.lower() == "estimate"
+    def asides(self, target: Path) -> list[Path]:
+        return [beside(target, "kernel", ".npy"), beside(target, "kernel", ".png")]
 
-    @cached_property
-    def given(self) -> Tensor:
-        """(h, w) as the option says, or as the picture does."""
+    def _check(self) -> None:
+        super()._check()
+        _ = self.correction
+        if self.boundary not in BOUNDARIES:
+            raise BadInput(f"boundary {self.boundary!r} is unknown; it is {', '.join(BOUNDARIES)}", argument="boundary")
+
+    def _forward(self, reading: Observation, notes: Notes) -> Forward:
+        """The noise first, by the file alone: it is needed to say what the operator is."""
+        given = None if self.estimated else self._named()
+        noise, found = self._noise(reading, None if reading.empty is None else ~reading.empty[None], notes)
+        whole = Forward(reading, FreeBlur(_shape(reading), torch.ones(1, 1)), noise, found)
+        level = Problem(torch.from_numpy(reading.picture.pixels)[None], whole.operator, whole.law).noise_level()
+        began, estimate = time.perf_counter(), self._estimate(whole, level, notes)
+        if estimate is not None:
+            given = torch.from_numpy(estimate.kernel).float()
+        assert given is not None
+        seconds = time.perf_counter() - began if estimate is not None else 0.0
+        edges = self._edges(reading, given, level)
+        if self.preview is not None:
+            reading, found = reading.part(self.preview), self._found_in_part(found)
+            edges = "free"  # what lies beyond the part is not known
+        operator = _blur(_shape(reading), given, edges)
+        return BlurForward(
+            reading, operator, noise, found, given=given, edges=edges, level=level, estimate=estimate, seconds=seconds
+        )
+
+    def _named(self) -> Tensor:
+        """The kernel (h, w) of the setting, sum 1. Raises `BadInput` for what is none."""
+        if isinstance(self.kernel, str | os.PathLike):
+            return kernels.kernel(self.kernel_text)
+        values = torch.as_tensor(self.kernel, dtype=torch.float64).detach().cpu()
+        if values.ndim != 2 or not values.numel() or not bool(torch.isfinite(values).all()) or float(values.min()) < 0:
+            raise BadInput("a kernel is an array (h, w) of finite numbers of at least 0", argument="kernel")
+        if float(values.sum()) <= 0:
+            raise BadInput("the kernel is 0 everywhere; give one of sum 1", argument="kernel")
+        return (values / values.sum()).float()
+
+    def _estimate(self, forward: Forward, level: float, notes: Notes) -> Estimate | None:
         if not self.estimated:
-            return kernels.kernel(self.kernel)
-        return torch.from_numpy(self.estimate.kernel).float()
-
-    @cached_property
-    def estimate(self) -> Estimate:
-        self._refuse_empty("--kernel estimate")
-        found = Families()(self.picture.pixels.astype(np.float64), self.level)
+            return None
+        _refuse_empty("kernel=estimate", forward)
+        found = Families()(forward.read.picture.pixels.astype(np.float64), level)
         if found.gain < SEEN:
             raise BadInput(
-                f"{self.source}: no straight motion, defocus or Gaussian blur is seen in it; give its kernel, --kernel k.png"
+                f"{forward.read.input.label}: no straight motion, defocus or Gaussian blur is seen in it; give its kernel, "
+                "`kernel=k.png`",
+                argument="kernel",
             )
-        print(f"kernel: {found.text}, the likeliest of straight motion, defocus and Gaussian blur", file=sys.stderr)
+        notes(f"kernel: {found.text}, the likeliest of straight motion, defocus and Gaussian blur")
         return found
 
-    def _doubts(self) -> list[str]:
-        """Whether the spectrum says that a kernel, taken as right, is not: that costs more than a restoration gains."""
-        kernel, law = self.given.double().numpy(), self.law
-        plain = isinstance(law, Gaussian) and self.picture.empty is None and min(self._shape[1:]) >= LEAST
-        plain = plain and self.impulses is None
-        if self.correction is not None or self.estimated or not plain or kernel.size == 1:
-            return []
-        if self.response.coded and self._simulated(kernel):
-            return [SIMULATED]
-        found = Stretch(gate_round=Stretch.gate)(self.picture.pixels.astype(np.float64), kernel, self.level)
-        if not found.theta.any():
-            return []
-        return [f"the kernel seems to be off ({_said(Kernel(kernel, found).record())}); try --kernel-error auto"]
-
-    def _simulated(self, kernel: np.ndarray) -> bool:
-        """Whether the kernel explains the values of the file better than the light, away from values at white."""
-        reach = (1, *(2 * n + 1 for n in kernel.shape))
-        near = np.asarray(ndimage.maximum_filter(self.clipped[1], reach), bool)
-        top, left = (max(0, n - SEEN_SIDE) // 2 for n in near.shape[1:])
-        part = np.s_[:, top : top + SEEN_SIDE, left : left + SEEN_SIDE]
-        where = torch.from_numpy(~near[part])[None]
-        overexposed = float(self.clipped[1].mean()) > OVEREXPOSED or float(where.double().mean()) < 0.25
-        if overexposed or any(3 * k > n for k, n in zip(kernel.shape, where.shape[2:])):
-            return False
-        told, of_file = [], max(0.002, estimate_sigma(self.as_read.pixels, ~self.clipped[1]))
-        of_light = max(
-            0.002, estimate_sigma(self.picture.pixels, ~self.clipped[1]), self.response.in_light(of_file, self.picture)
-        )
-        for values, level in ((self.picture.pixels, of_light), (self.as_read.pixels, of_file)):
-            told.append(unexplained(torch.from_numpy(values[part])[None], torch.from_numpy(kernel), level, where))
-        return told[0] > LIKELIER * told[1]
-
-    @cached_property
-    def edges(self) -> Boundary:
-        if self.boundary not in BOUNDARIES:
-            raise BadInput(f"--boundary {self.boundary!r} is unknown; it is {', '.join(BOUNDARIES)}")
+    def _edges(self, reading: Observation, given: Tensor, level: float) -> Boundary:
         if self.boundary != "auto":
-            return self.boundary  # type: ignore[return-value]
-        if self.picture.empty is not None:
+            return cast(Boundary, self.boundary)
+        if reading.empty is not None:
             return "free"
-        return boundary_of(torch.from_numpy(self.picture.pixels)[None], self.given, self.level)
+        return boundary_of(torch.from_numpy(reading.picture.pixels)[None], given, level)
 
-    @cached_property
-    def operator(self) -> Operator:
-        """With the kernel that was given."""
-        try:
-            blur(self._shape, self.given)  # refuses kernels larger than the picture
-            if self.edges == "free":
-                return FreeBlur.of(self._shape, self.given)
-            return blur(self._shape, self.given, self.edges)
-        except BadInput:
-            raise
-        except ValueError as error:
-            raise BadInput(f"blur: {error}") from None
+    def _doubts(self, measured: Measured, notes: Notes) -> None:
+        """Whether the spectrum says that a kernel, taken as right, is not: that costs more than a restoration gains."""
+        forward, read = _blur_of(measured), measured.read
+        kernel, size = forward.given.double().numpy(), read.picture.pixels.shape[1:]
+        plain = isinstance(forward.law, Gaussian) and read.empty is None and min(size) >= LEAST
+        plain = plain and forward.impulses is None
+        if self.correction is not None or self.estimated or not plain or kernel.size == 1:
+            return
+        if read.response.coded and simulated(read, kernel):
+            notes(SIMULATED)
+            return
+        found = Stretch(gate_round=Stretch.gate)(read.picture.pixels.astype(np.float64), kernel, forward.level)
+        if found.theta.any():
+            said = _said(Kernel(kernel, found).record())
+            notes(f"the kernel seems to be off ({said}); try `kernel_error=auto`")
 
-    @cached_property
-    def found(self) -> Kernel | None:
-        if self.correction is None:
-            return None
-        if isinstance(self.denoiser, Latent) or units_of(self.denoiser) is not None:
-            raise BadInput(f"--kernel-error needs a prior of pictures, and {self.prior} is none; take natural")
-        self._refuse_empty("--kernel-error")
-        correction = self.correction
-        with bar("kernel") as show:
-            return correction(self.plain, self.denoiser, lambda calls: show(calls, correction.calls))
+    def _corrected(self, measured: Measured, notes: Notes, progress: Progress | None) -> tuple[Measured, float]:
+        forward, correction = _blur_of(measured), self.correction
+        if correction is None:
+            return measured, forward.seconds
+        if isinstance(measured.denoiser, Latent) or units_of(measured.denoiser) is not None:
+            raise BadInput(f"`kernel_error` needs a prior of pictures, and {self.prior_name} is none; take natural")
+        _refuse_empty("kernel_error", forward)
+        began = time.perf_counter()
 
-    @cached_property
-    def problem(self) -> Problem:
-        found = self.found
-        plain = with_kernel(self.plain, found.kernel) if found is not None and found.changed else self.plain
-        return self.censored(plain)
+        def told(calls: int) -> None:
+            if progress is not None:
+                progress("kernel", calls, correction.calls)
 
-    @property
-    def asides(self) -> list[Path]:
-        return [self._beside("kernel", ".npy"), self._beside("kernel", ".png")]
+        found = correction(measured.plain, measured.denoiser, told)
+        notes(f"kernel: {_said(found.record())}")
+        plain = with_kernel(measured.plain, found.kernel) if found.changed else measured.plain
+        measured = replace(measured, plain=plain, forward=replace(forward, corrected=found))
+        return measured, forward.seconds + time.perf_counter() - began
 
-    @property
-    def outputs(self) -> list[Path]:
-        """Beside OUT, where a kernel is looked for."""
-        return self.asides if self.correction is not None or self.estimated else []
-
-    def _write_more(self) -> tuple[list[Path], dict[str, Any]]:
-        kernel: dict[str, Any] = {"given": self.kernel, "error": self.kernel_error}
-        if (file := kernel_file(self.kernel)) is not None:
+    def write_more(self, target: Path, measured: Measured) -> tuple[list[Path], dict[str, Any]]:
+        forward = _blur_of(measured)
+        found, estimate = forward.corrected, forward.estimate
+        kernel: dict[str, Any] = {"given": self.kernel_text, "error": str(self.kernel_error)}
+        if (file := kernel_file(self.kernel_text)) is not None:
             kernel["sha256"] = sha256(file)
-        if self.estimated:
-            kernel["estimate"] = {"text": self.estimate.text, "gain": round(self.estimate.gain, 1)}
-        if self.found is not None:
-            kernel["found"] = self.found.record()
-            print(f"kernel: {_said(kernel['found'])}", file=sys.stderr)
-        record = {"boundary": self.edges, "kernel": kernel}
-        if not self.outputs:
+        if estimate is not None:
+            kernel["estimate"] = {"text": estimate.text, "gain": round(estimate.gain, 1)}
+        if found is not None:
+            kernel["found"] = found.record()
+        record = {"boundary": forward.edges, "kernel": kernel}
+        if not self.outputs(target):
             return [], record
-        found = self.found
-        best = self.given.double().numpy() if found is None or not found.changed else trimmed(found.kernel)
-        file, picture = self.outputs
+        given = forward.given.double().numpy()
+        best = given if found is None or not found.changed else trimmed(found.kernel)
+        file, picture = self.outputs(target)
         write_picture(file, best[None].astype(np.float32), Picture(best[None].astype(np.float32)))
-        shown = _shown(*([] if found is None else [self.given.double().numpy()]), best)
+        shown = _shown(*([] if found is None else [given]), best)
         write_picture(picture, shown, Picture(shown, "uint8", (0.0, 255.0)), "uint8")
-        return self.outputs, record
+        return [file, picture], record
+
+
+def _blur_of(measured: Measured) -> BlurForward:
+    return cast(BlurForward, measured.forward)
+
+
+def _shape(reading: Observation) -> Shape:
+    return cast(Shape, reading.picture.pixels.shape)
+
+
+def _blur(shape: Shape, kernel: Tensor, edges: Boundary) -> Operator:
+    try:
+        reflecting = blur(shape, kernel)  # refuses kernels larger than the picture
+        if edges == "free":
+            return FreeBlur.of(shape, kernel)
+        return reflecting if edges == "reflect" else blur(shape, kernel, edges)
+    except BadInput:
+        raise
+    except ValueError as error:
+        raise BadInput(f"blur: {error}", argument="kernel") from None
+
+
+def _refuse_empty(setting: str, forward: Forward) -> None:
+    """The spectrum and the draws of a kernel want pixels everywhere."""
+    name, empty, impulses = forward.read.input.name, forward.read.empty, forward.impulses
+    if empty is not None:
+        raise BadInput(
+            f"`{setting}` looks at all of the picture, and {empty.mean():.1%} of {name} is no data; do that on a part "
+            "without, and give its OUT_kernel.npy here, `kernel=OUT_kernel.npy`"
+        )
+    if impulses is not None:
+        raise BadInput(
+            f"`{setting}` looks at all of the picture, and {impulses.mean():.1%} of the values of {name} are impulses; take "
+            "them out first (restorekit denoise), or give the kernel and leave this out"
+        )
 
 
 def _said(record: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -97,7 +98,7 @@ class Given:
         if min(height, width) < SMALLEST:
             raise BadInput(f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed")
         held = _held(self.source, raw, info, span(self.range))
-        placed(held.picture, self.source)
+        placed(held.picture, self.source, lambda text: print(f"restorekit: note: {text}", file=sys.stderr))
         if self.range is None:
             check_range(self.source, held.picture)
         if np.ptp(held.picture.pixels[:, ~held.empty]) == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,13 @@ import numpy as np
 from restorekit.errors import BadInput
 from restorekit.files.nodata import Empty, marked_nan
 from restorekit.files.picture import Picture, output_dtype, output_span, overlay_info, write_picture
-from restorekit.inference.likelihood import Gamma
+from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.inference.restoration import Restoration
 from restorekit.inference.solver import Solver
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.find import shipped
 from restorekit.priors.formats.checkpoint import read_spec
 from restorekit.priors.prior import LatentPrior, Prior
-from restorekit.text.names import noise_of
 from restorekit.uncertainty.calibration import (
     Calibration,
     Conditions,
@@ -33,14 +33,16 @@ from restorekit.uncertainty.interval import Interval
 Array = np.ndarray
 
 
-def found_for(option: str, level: float, prior: Prior, wanted: Conditions, refused: str | None) -> Found:
-    """The interval for samples under the conditions `wanted`, by --calibration.
+def found_for(
+    option: str | os.PathLike[str], level: float, prior: Prior, wanted: Conditions, refused: str | None
+) -> Found:
+    """The interval for samples under the conditions `wanted`, by `calibration`: "auto", "none" or a file.
 
     refused: why the run is none that can be calibrated. Where there is no calibration, auto gives the interval of a
     Gaussian posterior and says so; a file that was asked for is refused with BadInput, as is a level beyond its pictures.
     """
     if option == "none":
-        return replace(uncalibrated(level, "--calibration none"), note="")
+        return replace(uncalibrated(level, "calibration=none"), note="")
     path = beside(prior.path) if option == "auto" else Path(option)
     try:
         if refused is not None:
@@ -51,13 +53,13 @@ def found_for(option: str, level: float, prior: Prior, wanted: Conditions, refus
     except Uncalibrated as error:
         if option == "auto" and refused is None:
             other = _other_prior(prior, wanted, level)
-            way = f"{other} has one: --prior {other}" if other else "`restorekit calibrate` makes one"
+            way = f"{other} has one: `prior={other}`" if other else "`restorekit calibrate` makes one"
             return _said_of_colours(uncalibrated(level, f"{error}; {way}"), wanted)
         if option == "auto":
             return _said_of_colours(uncalibrated(level, refused or ""), wanted)
-        raise BadInput(f"--calibration {path}: {error}; calibrate for it, or give --calibration auto") from None
+        raise BadInput(f"`calibration={path}`: {error}; calibrate for it, or give `calibration=auto`") from None
     except BadInput as error:
-        raise BadInput(f"{error}; or give --calibration none") from None
+        raise BadInput(f"{error}; or give `calibration=none`") from None
 
 
 def _said_of_colours(found: Found, wanted: Conditions) -> Found:
@@ -102,13 +104,12 @@ def conditions(
     )
 
 
-def refusal(prior: Prior, noise: str, flips: int, coarse: bool, start: bool, impulses: bool) -> str | None:
-    """Why no calibration holds for a run with these options."""
-    law = noise_of(noise)
+def refusal(prior: Prior, law: Likelihood, flips: int, coarse: bool, start: bool, impulses: bool) -> str | None:
+    """Why no calibration holds for a run with these settings."""
     if isinstance(prior, LatentPrior) or (isinstance(law, Gamma) and law.domain == "log"):
         return f"prior {prior.spec.name} is none of pictures"
     if flips > 1 or coarse or start:
-        return "they are for runs without --flips, --coarse, --start and --begin"
+        return "they are for runs without `flips`, `coarse`, `start` and `begin`"
     return "impulses were found" if impulses else None
 
 
@@ -121,13 +122,18 @@ def files(target: Path) -> list[Path]:
     return [named("mean"), named("std", ".tif"), named("std", ".png"), named("low"), named("high")]
 
 
-def write(target: Path, result: Restoration, found: Found, like: Picture, operator: Operator) -> dict[str, Any]:
-    """`files` of the samples of a result; what the record says of them."""
+def write(
+    target: Path, result: Restoration, found: Found, like: Picture, kept: Picture, operator: Operator
+) -> dict[str, Any]:
+    """Write `files` of the samples of a result; returns what the record says of them.
+
+    kept: `like`, also with the values of pixels that are no estimates.
+    """
     mean, std_tif, std_png, *ends = files(target)
-    write_picture(mean, result.mean.float().cpu().numpy(), like)
+    write_picture(mean, result.mean.float().cpu().numpy(), kept)
     span = output_span(like, output_dtype(target, like.dtype, None))
     said = _write_std(std_tif, std_png, result.std.float().cpu().numpy(), like, span)
-    _write_interval(ends, target, result.samples.float().cpu().numpy(), found.interval, like, operator)
+    _write_interval(ends, target, result.samples.float().cpu().numpy(), found.interval, like, kept, operator)
     return said | record(found)
 
 
@@ -150,7 +156,13 @@ def _write_std(tif: Path, png: Path, std: Array, like: Picture, span: tuple[floa
 
 
 def _write_interval(
-    paths: list[Path], target: Path, samples: Array, interval: Interval, like: Picture, operator: Operator
+    paths: list[Path],
+    target: Path,
+    samples: Array,
+    interval: Interval,
+    like: Picture,
+    kept: Picture,
+    operator: Operator,
 ) -> None:
     """Both ends, like OUT. Integers are rounded outwards, so that no rounding takes a true value out."""
     kind = output_dtype(target, like.dtype, None)
@@ -161,7 +173,7 @@ def _write_interval(
     for path, values, outwards in zip(paths, interval(samples, measured), (np.floor, np.ceil)):
         if kind.kind in "iu":
             values = (outwards(np.round(values * (white - black) + black, 6)) - black) / (white - black)
-        write_picture(path, values, like)
+        write_picture(path, values, kept)
 
 
 def record(found: Found) -> dict[str, Any]:

@@ -1,346 +1,372 @@
-"""A measured file and all that is known of it, as the options of a command say: operator, noise, prior, device."""
+"""What was measured and with which prior it is seen: settings, and the problem that follows from them and an input."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from functools import cached_property
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from restorekit.cli.options import checked_precision, span
 from restorekit.errors import BadInput
-from restorekit.files import decode
 from restorekit.files.masks import inverted
-from restorekit.files.picture import Picture, read_picture
-from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.transfer import MIXING, Response, at_limits, chosen, without_white
+from restorekit.files.reading import Reading
+from restorekit.files.transfer import without_white
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import as_seen, decoded
-from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
-from restorekit.noise.level import Noise, NoiseLevel
+from restorekit.noise.level import Noise
+from restorekit.notes import Notes
 from restorekit.operators import Identity, Inpaint, Operator
 from restorekit.operators.base import Shape
-from restorekit.priors.find import Prior, device_of, load_prior, of_pictures
+from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
 from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
+from restorekit.tasks.inputs import Source, Span, take
+from restorekit.tasks.noise_found import ASSUMED, measured_noise
+from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
-from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size, without_empty
-from restorekit.text.grammar import build
-from restorekit.text.names import NO_PICTURE, noise_of, operator_of
+from restorekit.tasks.unmeasured import refuse_turned, turned_size, without_empty
+from restorekit.text.names import files_of, noise_of, operator_of
+from restorekit.text.spelling import noise_text, operation
 
-SMALLEST = 4  # pixels per side
+Progress = Callable[[str, int, int], None]  # (what runs, network calls done, in all)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """The options that say what was measured; what follows from them is made, and refused, where it is first used."""
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """How the measurement came about: the operator, the noise, and what was found of either."""
 
-    source: Path
-    target: Path
-    op: str
-    noise: str
-    prior: str
-    seed: int
-    device: str
-    tile: int | None
-    precision: str
-    flips: int
-    range: str | None
-    transfer: str = "auto"
-    reading: Reading = PLAINLY
+    read: Observation
+    operator: Operator
+    noise: str | Likelihood  # as used
+    found: Noise | None = None  # of `noise="auto"`
 
     @property
-    def operation(self) -> str:
-        return self.op.partition(":")[0]
-
-    @cached_property
-    def response(self) -> Response:
-        return chosen(self.transfer, self.operation, self.noise, self.as_read, self.source)
-
-    def say_transfer(self) -> None:
-        """What is taken for the light, on stderr, where that is not the values of the file."""
-        for line in self.response.said(self.source.name, float(self.clipped[1].mean())):
-            print(line, file=sys.stderr)
-
-    @cached_property
-    def picture(self) -> Picture:
-        """`as_read`, in light."""
-        return self.response.decoded(self.as_read)
-
-    @cached_property
-    def as_read(self) -> Picture:
-        coefficients = self.operation in NO_PICTURE
-        if self.logarithms and span(self.range) not in (None, (0.0, 1.0)):
-            raise BadInput(f"--range {self.range}: logarithms have no black and white; leave it out")
-        plain = self.logarithms or (coefficients and self.range is None)
-        values = (0.0, 1.0) if plain else span(self.range)
-        read = read_picture(self.source, values, holes=self.operation == "inpaint", reading=self.reading)
-        picture = placed(read, self.source)
-        _, height, width = picture.pixels.shape
-        if coefficients and picture.dtype not in ("float32", "float64", "float16"):
-            raise BadInput(
-                f"{self.source} holds {picture.dtype}; a measurement of {self.operation} is no picture: give floats (NPY, TIFF)"
-            )
-        if not coefficients and min(height, width) < SMALLEST:
-            raise BadInput(
-                f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed to restore anything"
-            )
-        if float(np.ptp(picture.pixels)) == 0:
-            level = float(picture.pixels.flat[0])
-            raise BadInput(
-                f"{self.source} is constant (every value is {level:g}): there is nothing to restore; check the file"
-            )
-        decoded = chosen(self.transfer, self.operation, self.noise, picture, self.source).coded
-        return picture if coefficients or decoded or self.range is not None else self._ranged(picture)
-
-    def _ranged(self, picture: Picture) -> Picture:
-        """With the range that is used, where integers fill little of their type and no option is relative to white."""
-        found = ranges.used(picture)
-        if found is None:
-            return picture
-        if self.noise != "auto" and not isinstance(noise_of(self.noise), Gamma):
-            ranges.check_range(self.source, picture)
-            return picture
-        full, white = int(picture.span[1]), int(found[1])
-        print(
-            f"range: {self.source.name} uses little of 0..{full}; white is taken to be {white} (--range 0,{white}), and "
-            f"noise is relative to it; --range 0,{full} for the whole",
-            file=sys.stderr,
-        )
-        return ranges.ranged(picture, found)
+    def law(self) -> Likelihood:
+        return self.noise if isinstance(self.noise, Likelihood) else noise_of(self.noise)
 
     @property
-    def range_used(self) -> str | None:
-        """--range, also where the file's own values gave it."""
-        low, high = self.picture.span
-        full = np.iinfo(self.picture.dtype).max if self.picture.dtype in ("uint8", "uint16") else 1
-        return self.range if self.range is not None or high in (1.0, full) else f"{low:g},{high:g}"
-
-    @cached_property
-    def operator(self) -> Operator:
-        operator = operator_of(self.op, measured=cast(Shape, self.picture.pixels.shape))
-        self._fill(operator)
-        return without_empty(operator, self.picture, self.source)
-
-    def _fill(self, operator: Operator) -> None:
-        """Values behind a mask may be NaN: they become 0. Elsewhere they are refused."""
-        pixels = self.picture.pixels
-        bad = ~np.isfinite(pixels)
-        if not isinstance(operator, Inpaint):
-            return
-        mask = operator.mask.numpy()
-        if bad.any():
-            if (bad & (mask > 0)).any():
-                count = int((bad & (mask > 0)).any(0).sum())
-                raise BadInput(
-                    f"{self.source}: {count} pixels that the mask calls measured hold NaN or infinity; mask them too"
-                )
-            pixels[bad] = 0
-        print(f"mask: {float((mask > 0).mean()):.1%} measured", file=sys.stderr)
-        if (doubt := inverted(mask, pixels)) is not None:
-            print(f"restorekit: note: {doubt}", file=sys.stderr)
-
-    @cached_property
-    def noise_used(self) -> str:
-        """--noise as given, or Gaussian noise of the level measured in the picture."""
-        return self.noise if self.noise_found is None else f"gaussian:{self.noise_found.sigma:.4f}"
-
-    @cached_property
-    def noise_found(self) -> Noise | None:
-        """What was measured in the picture, which is said aloud; None where --noise says it."""
-        if self.noise != "auto":
-            return None
-        if self.operation in NO_PICTURE:
-            raise BadInput(
-                f"{self.operation} measures no picture, whose noise could be told; give --noise gaussian:0.01"
-            )
-        floor = max(NoiseLevel.floor, self.response.rounding(self.picture))
-        coded = self.as_read.pixels if self.response.coded else None
-        found = NoiseLevel(floor=floor)(self.picture.pixels, self._valid, coded)
-        if coded is not None:
-            of_file = NoiseLevel()(coded, self._valid)
-            found = found.at_least(self.response.in_light(0.0 if of_file.floor else of_file.sigma, self.picture))
-        lost = self.response.in_light(decode.jpeg_rounding(self.source), self.picture)
-        rounded = self.operation in MIXING and lost > found.sigma
-        found = found.at_least(lost, floor=True) if rounded else found
-        narrow = ranges.hint(self.as_read) if found.floor and self.range is None else None
-        for line in [_of_level(found, self.source.name, lost > 0, rounded), *found.notes, *filter(None, [narrow])]:
-            print(f"noise: {line}", file=sys.stderr)
-        return found
+    def noise_text(self) -> str:
+        """The law that is used, as text."""
+        return noise_text(self.noise)
 
     @property
     def impulses(self) -> np.ndarray | None:
-        """(C, H, W), where values are impulses and no measurements; None where there are none, or --noise was given."""
-        found = self.noise_found
-        return None if found is None or not found.share else found.impulses
+        """(C, H, W): where values are impulses and no measurements; None where there are none, or the noise was given."""
+        return None if self.found is None or not self.found.share else self.found.impulses
+
+    def problem(self, place: torch.device, notes: Notes) -> Problem:
+        """The measurement, values at the limits of the file taken as they are."""
+        y, empty, operator = self._y(), self.read.empty, self.operator
+        mask = None
+        if empty is not None and empty.shape == y.shape[-2:]:
+            notes(f"no data: {empty.mean():.1%} of {self.read.input.name}, left as they are")
+            if not isinstance(operator, Inpaint):
+                mask = torch.from_numpy(~empty)[None, None].to(place)
+        if self.impulses is not None:
+            told = torch.from_numpy(~self.impulses)
+            if isinstance(operator, Identity):  # whose first estimate fills them
+                operator = Inpaint(operator.image_shape, told.float())
+            else:
+                told = told[None].to(place)
+                mask = told if mask is None else told & mask
+        return Problem(y.to(place), operator.to(place), self.law, mask)
+
+    def _y(self) -> Tensor:
+        """y (1, ...) in the shape that the operator gives; files hold some measurements in another shape."""
+        y, operator = torch.from_numpy(self.read.picture.pixels)[None], self.operator
+        if operator.image_shape == y.shape[1:]:  # the usual case, without a needless application of A
+            return y
+        expected = operator(torch.zeros(1, *operator.image_shape)).shape
+        if expected.numel() != y.numel():
+            raise BadInput(
+                f"{self.read.input.label} holds {y.numel()} values, the operator gives {expected.numel()}; check its settings"
+            )
+        return y.reshape(expected)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A measurement ready to be solved."""
+
+    forward: Forward
+    prior: Prior
+    denoiser: Denoiser | Latent
+    plain: Problem  # values at the limits of the file as they are
+    place: torch.device
+    span: Span | None = None  # as it was given
 
     @property
-    def _valid(self) -> np.ndarray | None:
-        """Where something was measured, or everywhere."""
-        if isinstance(self.operator, Inpaint):
-            return self.operator.mask.numpy()
-        return None if self.picture.empty is None else ~self.picture.empty.where[None]
-
-    @cached_property
-    def law(self) -> Likelihood:
-        return noise_of(self.noise_used)
+    def read(self) -> Observation:
+        return self.forward.read
 
     @property
-    def logarithms(self) -> bool:
-        """Whether --noise says that the file holds logarithms of intensities."""
-        law = None if self.noise == "auto" else noise_of(self.noise)
-        return isinstance(law, Gamma) and law.domain == "log"
-
-    @property
-    def task(self) -> Task:
-        if isinstance(self.loaded, Latent):  # what was measured is not linear in latents
-            return OTHER
-        if self.operation == "denoise" and self.impulses is not None:
-            return IMPULSES
-        if self.operation == "denoise" and not isinstance(self.law, Gaussian):
-            speckle = LOG_SPECKLE if self.logarithms else SPECKLE
-            return COUNTS if isinstance(self.law, Poisson) else speckle
-        return TASKS.get(self.operation, OTHER)
-
-    @cached_property
-    def place(self) -> torch.device:
-        return device_of(self.device)
-
-    @cached_property
-    def loaded(self) -> Prior:
-        precision = checked_precision(self.precision)
-        prior = load_prior(self.prior, device=self.place, precision=precision, tile=self.tile or "auto")
-        if not self.logarithms:
-            return of_pictures(prior)
-        if prior.units is None:
-            raise BadInput(f"--prior {self.prior} knows pictures and no logarithms of intensities; take --prior sar")
-        return prior
-
-    @cached_property
-    def denoiser(self) -> Denoiser | Latent:
-        denoise = self.loaded.for_bands(self.operator.image_shape[0])
-        if isinstance(denoise, Latent) and self.flips > 1:
-            raise BadInput(f"--flips {self.flips}: the latent of a flipped picture is no flipped latent; leave it out")
-        return denoise if self.flips == 1 else build(EnsembleFlip, "flips", [str(self.flips)], {}, denoise=denoise)
+    def problem(self) -> Problem:
+        """The problem to solve: values at white are not taken as measured, where the file is decoded."""
+        return without_white(self.plain, self.read.clipped[1]) if self.read.response.coded else self.plain
 
     @property
     def seen(self) -> Problem:
         """The problem as a solver sees it."""
         return as_seen(self.problem, self.denoiser)
 
+    @property
+    def task(self) -> Task:
+        """Solver and steps by default."""
+        forward, logarithms = self.forward, self.read.logarithms
+        if isinstance(self.prior, Latent):  # what was measured is not linear in latents
+            return OTHER
+        if self.read.operation == "denoise" and forward.impulses is not None:
+            return IMPULSES
+        if self.read.operation == "denoise" and not isinstance(forward.law, Gaussian):
+            return COUNTS if isinstance(forward.law, Poisson) else LOG_SPECKLE if logarithms else SPECKLE
+        return TASKS.get(self.read.operation, OTHER)
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        """(C, H, W)"""
+        operator = self.forward.operator
+        return tuple(operator.inside(torch.zeros(1, *operator.image_shape)).shape[1:])
+
+    @property
+    def range_used(self) -> Span | None:
+        """The values of black and white, also where those of the file gave them; None for the whole of a type."""
+        picture = self.read.picture
+        full = np.iinfo(picture.dtype).max if picture.dtype in ("uint8", "uint16") else 1
+        return self.span if self.span is not None or picture.span[1] in (1.0, full) else picture.span
+
     def shown(self, x: Tensor) -> Tensor:
         """States or estimates of a solver (N, ...) as pictures."""
-        prior, (_, height, width) = self.denoiser, self.operator.image_shape
+        operator, prior = self.forward.operator, self.denoiser
+        _, height, width = operator.image_shape
         picture = decoded(prior, x, height, width) if isinstance(prior, Latent) else x
-        return self.visible(self.operator.inside(picture))
+        return self.visible(operator.inside(picture))
 
     def visible(self, x: Tensor) -> Tensor:
         """Results or measurements as pictures to look at: amplitudes of logarithms, others in values of the file."""
-        return displayed(x, "log-intensity") if self.logarithms else self.coded(x)
-
-    @cached_property
-    def result_shape(self) -> tuple[int, ...]:
-        """(C, H, W)"""
-        return tuple(self.operator.inside(torch.zeros(1, *self.operator.image_shape)).shape[1:])
-
-    def as_result(self, path: Path, advice: str) -> np.ndarray:
-        """Another picture, in light, (C, H, W) of the shape of a result: what an operator knows beyond the frame is cut off.
-
-        Its values are read as those of IN. Raises `BadInput` with `advice` where it has another shape.
-        """
-        same = Reading(self.reading.layout)
-        read = read_picture(path, (0.0, 1.0) if self.logarithms else span(self.range), reading=same)
-        refuse_turned(self.picture, self.source, read, path)
-        if self.range is None and read.dtype == self.picture.dtype and read.span != self.picture.span:
-            read = ranges.ranged(read, self.picture.span)
-        pixels = self.response.decoded(read).pixels
-        if pixels.shape == self.operator.image_shape:
-            pixels = self.operator.inside(torch.from_numpy(pixels)[None])[0].numpy()
-        if pixels.shape != self.result_shape:
-            size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.result_shape))
-            raise BadInput(
-                f"{path} is {size}, a result is {expected} (bands x height x width)"
-                f"{turned_size(self.picture, read)}; {advice}"
-            )
-        return pixels
+        return displayed(x, "log-intensity") if self.read.logarithms else self.coded(x)
 
     def coded(self, x: Tensor) -> Tensor:
         """Light in values of the file, float32."""
-        if not self.response.coded:
+        response = self.read.response
+        if not response.coded:
             return x
-        coded = self.response.curve.encode(x.detach().float().cpu().numpy())
+        coded = response.curve.encode(x.detach().float().cpu().numpy())
         return torch.from_numpy(coded.astype(np.float32)).to(x.device)
 
-    @cached_property
-    def clipped(self) -> tuple[np.ndarray, np.ndarray]:
-        """(black, white), (C, H, W): values at the limits of the file."""
-        return at_limits(self.as_read)
+    def as_result(self, source: Source, advice: str) -> np.ndarray:
+        """Another picture, in light, (C, H, W) of the shape of a result: what an operator knows beyond the frame is cut off.
 
-    @property
-    def transfer_record(self) -> dict[str, Any]:
-        """For OUT.json."""
-        black, white = (round(float(at.mean()), 5) for at in self.clipped)
-        return {"transfer": self.response.curve.name, "clipped": {"black": black, "white": white}}
-
-    @property
-    def as_given(self) -> Problem:
-        return self.censored(self.plain)
-
-    def censored(self, problem: Problem) -> Problem:
-        """The same, values at white not taken as measured, where the file is decoded."""
-        return without_white(problem, self.clipped[1]) if self.response.coded else problem
-
-    @cached_property
-    def plain(self) -> Problem:
-        """By the operator as the options say it, values at the limits as they are."""
-        y, empty = self._measurement(), self.picture.empty
-        mask = None
-        if empty is not None and empty.where.shape == y.shape[-2:]:
-            print(f"no data: {empty.where.mean():.1%} of {self.source.name}, left as they are", file=sys.stderr)
-        if empty is not None and empty.where.shape == y.shape[-2:] and not isinstance(self.operator, Inpaint):
-            mask = torch.from_numpy(~empty.where)[None, None].to(self.place)
-        operator = self.operator
-        if self.impulses is not None:
-            told = torch.from_numpy(~self.impulses)
-            if isinstance(operator, Identity):  # whose first estimate fills them
-                operator = Inpaint(operator.image_shape, told.float())
-            else:
-                told = told[None].to(self.place)
-                mask = told if mask is None else told & mask
-        return Problem(y.to(self.place), operator.to(self.place), self.law, mask)
-
-    @cached_property
-    def problem(self) -> Problem:
-        return self.as_given
-
-    def _measurement(self) -> Tensor:
-        """y (1, ...) in the shape that the operator gives; files hold some measurements in another shape."""
-        y = torch.from_numpy(self.picture.pixels)[None]
-        if self.operator.image_shape == y.shape[1:]:  # the usual case, without a needless application of A
-            return y
-        expected = self.operator(torch.zeros(1, *self.operator.image_shape)).shape
-        if expected.numel() != y.numel():
-            raise BadInput(
-                f"{self.source} holds {y.numel()} values, the operator gives {expected.numel()}; check its settings"
+        Its values are read as those of the measurement. Raises `BadInput` with `advice` where it has another shape.
+        """
+        own, operator = self.read.picture, self.forward.operator
+        same = Reading(self.read.input.reading.layout)
+        given = take(source, (0.0, 1.0) if self.read.logarithms else self.span, reading=same)
+        picture = given.picture
+        refuse_turned(own, self.read.input.label, picture, given.label)
+        if self.span is None and picture.dtype == own.dtype and picture.span != own.span:
+            picture = ranges.ranged(picture, own.span)
+        pixels = self.read.response.decoded(picture).pixels
+        if pixels.shape == operator.image_shape:
+            pixels = operator.inside(torch.from_numpy(pixels)[None])[0].numpy()
+        if self.read.box is not None and pixels.shape == self._whole:
+            top, left, *_ = (side * m // n for side, m, n in zip(self.read.box, self._whole[1:] * 2, self._own[1:] * 2))
+            pixels = np.ascontiguousarray(
+                pixels[:, top : top + self.result_shape[1], left : left + self.result_shape[2]]
             )
-        return y.reshape(expected)
+        if pixels.shape != self.result_shape:
+            size, expected = ("x".join(map(str, s)) for s in (pixels.shape, self.result_shape))
+            raise BadInput(
+                f"{given.label} is {size}, a result is {expected} (bands x height x width)"
+                f"{turned_size(own, picture)}; {advice}"
+            )
+        return pixels
+
+    @property
+    def _own(self) -> tuple[int, ...]:
+        """(C, H, W) of the whole input."""
+        return self.read.input.picture.pixels.shape
+
+    @property
+    def _whole(self) -> tuple[int, ...]:
+        """(C, H, W) of a result for the whole input, of a preview."""
+        part = self.read.picture.pixels.shape
+        return (self.result_shape[0], *(n * r // p for n, r, p in zip(self._own[1:], self.result_shape[1:], part[1:])))
 
 
-def _of_level(found: Noise, name: str, jpeg: bool, rounded: bool) -> str:
-    """What the level is, for a person. rounded: it is that of the rounding of a JPEG, and not of noise."""
-    why, advice = f", measured in {name}", "give --noise if you know better"
-    if rounded:
-        why = f", what {name} lost by its JPEG rounding, above the noise in it"
-    elif found.floor and jpeg:
-        why = f" is assumed, a floor: the rounding of a JPEG hides what noise {name} has"
-        advice = "where you see some, give it, as --noise gaussian:0.02"
-    elif found.floor:
-        why = f" is assumed, a floor: {name} shows no noise above it"
-    return f"gaussian:{found.sigma:.4f}{why}; {advice}"
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Settings that say what was measured.
+
+    op: the forward model, as "average:factor=4" or an operator. noise: a law, as "gaussian:0.02" (white = 1) or
+    `Poisson(100)`; "auto" measures Gaussian noise; None takes `ASSUMED` and says so. prior: a name, a path or a `Prior`.
+    range: the values of black and white. transfer: the curve from light to values, "auto", "srgb" or "linear".
+    flips: average the network over 2, 4 or 8 flips. preview: restore the part TOP, LEFT, HEIGHT, WIDTH alone.
+    layout: axes of an NPY file of three, "HWC" or "CHW". page: of a TIFF of several, from 1.
+    """
+
+    op: str | Operator
+    noise: str | Likelihood | None = "auto"
+    prior: str | os.PathLike[str] | Prior = "natural"
+    seed: int = 0
+    device: str = "auto"
+    tile: int | None = None
+    precision: str = "auto"
+    flips: int = 1
+    range: Span | None = None
+    transfer: str = "auto"
+    preview: Box | None = None
+    layout: str | None = None
+    page: int | None = None
+
+    @property
+    def operation(self) -> str:
+        return operation(self.op)
+
+    @property
+    def op_text(self) -> str:
+        """The forward model in records."""
+        return self.op if isinstance(self.op, str) else self.operation
+
+    @property
+    def prior_name(self) -> str:
+        return self.prior.spec.name if isinstance(self.prior, Prior) else os.fspath(self.prior)
+
+    def opened(self) -> list[Path]:
+        """Files that the settings name, which must not be written over."""
+        prior = None if isinstance(self.prior, Prior) else os.fspath(self.prior)
+        return files_of(self.op if isinstance(self.op, str) else None, prior)
+
+    def measure(self, source: Source, notes: Notes) -> Measured:
+        """Read the input, find the noise, and put the problem. Raises `BadInput` for what does not fit together."""
+        how = Reading(self.layout, self.page)
+        reading = observe(source, self.operation, self.noise, self.range, self.transfer, notes, how)
+        place = self._place()
+        prior = self._prior(place, reading.logarithms)
+        forward = self._forward(reading, notes)
+        plain = forward.problem(place, notes)
+        return Measured(forward, prior, self._denoiser(prior, forward.operator), plain, place, self.range)
+
+    def _forward(self, reading: Observation, notes: Notes) -> Forward:
+        """The operator first: where it says that nothing was measured, there is no noise."""
+        pixels = reading.picture.pixels
+        operator = self._operator(cast(Shape, pixels.shape))
+        if isinstance(operator, Inpaint):
+            reading = reading.with_values(_filled(pixels, operator, reading.input.label))
+            notes(f"mask: {float((operator.mask > 0).float().mean()):.1%} measured")
+            if (doubt := inverted(operator.mask.numpy(), pixels)) is not None:
+                notes(doubt)
+        operator = without_empty(operator, reading.picture, reading.input.label, notes)
+        valid = None if reading.empty is None else ~reading.empty[None]
+        valid = operator.mask.numpy() if isinstance(operator, Inpaint) else valid
+        noise, found = self._noise(reading, valid, notes)
+        if self.preview is None:
+            return Forward(reading, operator, noise, found)
+        part = reading.part(self.preview)
+        if isinstance(operator, Inpaint):
+            shape = cast(Shape, part.picture.pixels.shape)
+            operator = Inpaint(shape, _part(operator.mask.numpy(), self.preview))
+        else:
+            operator = self._operator(cast(Shape, part.picture.pixels.shape))
+        return Forward(part, operator, noise, self._found_in_part(found))
+
+    def _found_in_part(self, found: Noise | None) -> Noise | None:
+        if found is None or self.preview is None:
+            return found
+        return replace(found, impulses=_part(found.impulses, self.preview).numpy())
+
+    def _operator(self, measured: Shape) -> Operator:
+        """For a measurement of this shape (C, H, W)."""
+        return self.op if isinstance(self.op, Operator) else operator_of(self.op, measured=measured)
+
+    def _noise(
+        self, reading: Observation, valid: np.ndarray | None, notes: Notes
+    ) -> tuple[str | Likelihood, Noise | None]:
+        if self.noise is None:
+            return ASSUMED, None
+        if self.noise != "auto":
+            return self.noise, None
+        found = measured_noise(reading, valid, self.range is not None, notes)
+        return f"gaussian:{found.sigma:.4f}", found
+
+    def _place(self) -> torch.device:
+        """Where to compute: with a `Prior` and no other wish, where its network is."""
+        module = _module_of(self.prior) if isinstance(self.prior, Prior) and self.device == "auto" else None
+        weight = None if module is None else next(module.parameters(), None)
+        return device_of(self.device) if weight is None else weight.device
+
+    def _prior(self, place: torch.device, logarithms: bool) -> Prior:
+        prior = self.prior
+        if not isinstance(prior, Prior):
+            name, precision = os.fspath(prior), cast(Precision, self.precision)
+            prior = load_prior(name, device=place, precision=precision, tile=self.tile or "auto")
+        if not logarithms:
+            return of_pictures(prior)
+        if prior.units is None:
+            raise BadInput(
+                f"prior {self.prior_name} knows pictures and no logarithms of intensities; take `prior=sar`",
+                argument="prior",
+            )
+        return prior
+
+    def _denoiser(self, prior: Prior, operator: Operator) -> Denoiser | Latent:
+        denoise = prior.for_bands(operator.image_shape[0])
+        if self.flips == 1:
+            return denoise
+        if isinstance(denoise, Latent):
+            raise BadInput(
+                f"`flips={self.flips}`: the latent of a flipped picture is no flipped latent; leave it out",
+                argument="flips",
+            )
+        try:
+            return EnsembleFlip(denoise, self.flips)
+        except ValueError as error:
+            raise BadInput(f"flips: {error}", argument="flips") from None
+
+
+def _part(values: np.ndarray, box: Box) -> Tensor:
+    top, left, height, width = box
+    return torch.from_numpy(np.ascontiguousarray(values[:, top : top + height, left : left + width]))
+
+
+def _filled(pixels: np.ndarray, operator: Inpaint, label: str) -> np.ndarray:
+    """The values with 0 for NaN behind the mask. Raises `BadInput` for NaN elsewhere."""
+    bad = ~np.isfinite(pixels)
+    if not bad.any():
+        return pixels
+    if count := int((bad & (operator.mask.numpy() > 0)).any(0).sum()):
+        raise BadInput(f"{label}: {count} pixels that the mask calls measured hold NaN or infinity; mask them too")
+    return np.where(bad, np.float32(0), pixels)
+
+
+def _module_of(denoise: Any) -> nn.Module | None:
+    """The network inside wrappers that are dataclasses."""
+    if isinstance(denoise, nn.Module) or not is_dataclass(denoise):
+        return denoise if isinstance(denoise, nn.Module) else None
+    return next(filter(None, (_module_of(getattr(denoise, f.name)) for f in fields(denoise))), None)
+
+
+def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:
+    """What the record of a run says of the measurement and the prior."""
+    forward, prior, picture = measured.forward, measured.prior, measured.read.picture
+    preview = {} if settings.preview is None else {"preview": list(settings.preview)}
+    return {
+        "operator": settings.op_text,
+        "noise": forward.noise_text,
+        "noise_measured": settings.noise == "auto",
+        "noise_found": forward.found and forward.found.record(),
+        "range": picture.span,
+        **measured.read.record(),
+        **preview,
+        "prior": {"name": prior.spec.name, "sha256": prior.sha256},
+        "device": str(measured.place),
+        "precision": prior.precision,
+        "tile": prior.tile,
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -39,15 +38,16 @@ def _extremes(picture: Picture) -> tuple[int, int]:
     return round(float(told.min()) * picture.span[1]), round(float(told.max()) * picture.span[1])
 
 
-def check_range(path: Path, picture: Picture) -> None:
+def check_range(name: object, picture: Picture) -> None:
     """BadInput where 16 bits are filled so little that white, which settings are relative to, must be another value."""
     span = used(picture)
     if span is None or picture.dtype != "uint16":
         return
     low, high = _extremes(picture)
     raise BadInput(
-        f"{path} holds uint16 from {low} to {high}: say which value is white, as --range 0,{span[1]:.0f} "
-        "(--range 0,65535 for a dark picture)"
+        f"{name} holds uint16 from {low} to {high}: say which value is white, as `range=0,{span[1]:.0f}` "
+        "(`range=0,65535` for a dark picture)",
+        argument="range",
     )
 
 
@@ -58,4 +58,4 @@ def hint(picture: Picture) -> str | None:
     low, high = _extremes(picture)
     if high - low >= NARROW * picture.span[1]:
         return None
-    return f"values lie between {low} and {high}, a small part of the range: --range {low},{high} has noise told relative to it"
+    return f"values lie between {low} and {high}, a small part of the range: `range={low},{high}` has noise told relative to it"

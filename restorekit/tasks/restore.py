@@ -1,34 +1,38 @@
-"""One restoration from file to file."""
+"""One restoration: denoising, inpainting, enlarging, colours, or any forward model."""
 
 from __future__ import annotations
 
-import sys
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit.cli.progress import restore_with_bar
 from restorekit.errors import BadInput, Unsupported
-from restorekit.files.atomic import check_target, together
-from restorekit.files.formats import FORMATS, LOSSY
-from restorekit.files.overwrite import separate
-from restorekit.files.picture import check_writable, write_json, write_picture
-from restorekit.files.record import head, outputs, read_file
-from restorekit.inference.driver import as_seen
+from restorekit.files.picture import check_writable
+from restorekit.files.record import read_file
+from restorekit.inference.driver import as_seen, restore
+from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.problem import Problem
 from restorekit.inference.restoration import Restoration
 from restorekit.inference.solver import Solver
 from restorekit.inference.units import units_of
+from restorekit.notes import Notes
+from restorekit.operators import Inpaint, Operator
+from restorekit.operators.base import Shape
 from restorekit.priors.cascade import Cascade
-from restorekit.priors.find import Prior
 from restorekit.priors.prior import LatentPrior
-from restorekit.report.progress import bar
 from restorekit.tasks import error_bars
 from restorekit.tasks.coarse import restore_from_coarse
-from restorekit.tasks.measurement import Measured
+from restorekit.tasks.inputs import Source, take_mask
+from restorekit.tasks.measurement import Measured, Measurement, Progress
+from restorekit.tasks.noise_found import ASSUMED
+from restorekit.tasks.saving import Origin, check_names
+from restorekit.tasks.windows import counted
+from restorekit.text.masks import generated_mask
 from restorekit.text.names import files_of, notes_of, solver_of
 from restorekit.uncertainty.calibration import Found
 
@@ -36,251 +40,331 @@ MISFIT = 1.5  # above this many deviations of the noise, on the root mean square
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Measured):
-    solver: str
-    samples: int
-    steps: int | None
+class Restoring(Measurement):
+    """Settings of a restoration; the call restores.
+
+    solver: a name with settings, as "diffpir:zeta=0.5", or a `Solver`; "auto" and no steps: what the task was tuned at.
+    samples: more than one also give a mean, a deviation and intervals. coarse: begin with the low stage of a cascade.
+    start, begin: the noise level to begin at, and a picture to begin from. level: the share of true values within the
+    intervals, 0.9. calibration: a file that makes them hold, "none", or "auto" for the one beside the prior.
+    """
+
+    solver: str | Solver = "auto"
+    samples: int = 1
+    steps: int | None = None
     coarse: bool = False
     start: float | None = None
-    begin: Path | None = None
-    interval_level: float | None = None  # 0.9, where none is asked for
-    calibration: str | None = None  # auto
-    assumed: bool = False  # --noise: nobody gave it
+    begin: Source | None = None
+    level: float | None = None
+    calibration: str | os.PathLike[str] | None = None
 
-    def run(self) -> None:
-        """Everything that can be refused is refused before the network runs; files are written at the end."""
-        one = self.samples == 1
-        asked = [
-            name for name, value in (("--level", self.interval_level), ("--calibration", self.calibration)) if value
-        ]
-        if one and asked:
+    def __call__(
+        self,
+        source: Source,
+        *,
+        out: str | os.PathLike[str] | None = None,
+        notes: Notes | None = None,
+        progress: Progress | None = None,
+    ) -> Restoration:
+        """Restore `source`; samples (N, C, H, W) in the values of the input, white = 1.
+
+        out: where the result will be saved, so that what cannot be written there is refused before the network runs.
+        notes: is told what a reader of the result should know; the result has the same. progress: is told (what runs,
+        network calls done, in all). Raises `BadInput` for settings and inputs that do not fit, with the way out.
+        """
+        notes = Notes() if notes is None else notes
+        self._check()
+        if out is not None:
+            check_names(self, Path(source) if isinstance(source, str | os.PathLike) else None, Path(out))
+            check_writable(out, 1, False)  # `Origin.check` knows more, once the measurement is read
+        measured = self.measure(source, notes)
+        solver, steps = self._solver(measured)
+        taken = _taken(measured, solver)
+        if self.samples > 1 and solver.samples:
+            solver.check_draws(as_seen(taken, measured.denoiser))
+        if self.samples > 1 and not solver.samples:
             raise BadInput(
-                f"{' and '.join(asked)}: one sample has no intervals; give --samples 2 or more, or leave it out"
+                f"{type(solver).__name__} is an optimiser: one answer, no samples; leave out `samples` or take a sampler, "
+                "`solver=mmps`",
+                argument="samples",
             )
-        if self.coarse and not (self.start is None and self.begin is None):
-            raise BadInput("--coarse begins where its low stage ends; leave --start and --begin out")
-        outputs = [self.target, *self.outputs, *([] if one else self._error_bars), self._record_file]
-        separate(self.opened, outputs)
-        bands = self.operator.image_shape[0]
-        warnings = check_writable(self.target, bands, self.picture.alpha is not None)
-        task = self.task
-        for path in outputs:
-            check_target(path)
-        solver = solver_of((task.solver if one else task.sampler) if self.solver == "auto" else self.solver)
-        auto_steps = task.steps if one else task.sampler_steps
-        steps = self.steps or (auto_steps if self.solver == "auto" else None)
-        prior, problem = self.loaded, self._taken(solver)
-        self.say_transfer()
-        if self.assumed:
-            print(
-                f"noise: {self.noise} is assumed; give what {self.source.name} has, as --noise gaussian:0.05, or --noise auto "
-                "to have it measured",
-                file=sys.stderr,
-            )
-        counted = None if units_of(self.denoiser) is not None else problem.raised(solver.least_noise)
-        if counted is not None:
-            warnings.append(
-                f"--noise {self.noise_used} counts as {counted:.3g}, the least that {type(solver).__name__} knows"
-            )
-        warnings += notes_of(self.op) + self._doubts()
-        if problem is not self.problem:
-            warnings.append(f"{type(solver).__name__} takes values at white as measured; hqs, diffpir and mmps do not")
-        bars = None if one else self._intervals(solver, steps)
-        warnings += [bars.note] if bars is not None and bars.note else []
-        if bars is not None and FORMATS[self.target.suffix.lower()] in LOSSY:
-            warnings.append(
-                f"{self.target}: its compression moves OUT_low and OUT_high; .png and .tif hold them as they are"
-            )
-        settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
-        if self._untouched:
-            print(
-                f"denoise: there is nothing to take out, {self.target.name} has the values of {self.source.name}",
-                file=sys.stderr,
-            )
-            settings |= {"solver": "none", "sigmas": [0.0]}
-            result = Restoration(problem.y, 0, 0.0, settings)
-        elif self.coarse:
-            stages = self._stages
-            with bar(type(solver).__name__) as show:
-                result = restore_from_coarse(
-                    problem,
-                    stages,
-                    solver,
-                    low_steps=steps,
-                    progress=lambda done, total, _: show(done, total),
-                    **settings,
-                )
-        else:
-            result = restore_with_bar(
-                problem, self.denoiser, solver, **settings, start=self.start, begin=self._begun(problem)
-            )
-        doubt = solver.doubts(problem, result.settings["sigmas"])
-        warnings += [doubt] if doubt and not self._untouched else []
-        misfit = problem.misfit(result.samples[:1].to(self.place))
-        misfit *= 1 if counted is None else problem.noise_level() / counted
-        result = replace(result, samples=self.coded(problem.operator.inside(result.samples)))
-        if misfit > MISFIT:
-            warnings.append(
-                f"the result misses the measurement by {misfit:.1f} times the noise; check --op, --noise and --range, whether "
-                f"--prior {self.prior} knows such pictures, or take more --steps"
-            )
-        extra: dict[str, Any] = {"noise_assumed": self.assumed, "noise_counted": counted}
-        extra |= {"device": str(self.place), "precision": prior.precision, "misfit": round(misfit, 3)}
-        ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None
-        if ceiling is not None:
-            extra["codec_psnr"] = ceiling
-            warnings.append(f"training pictures of {prior.spec.name} keep {ceiling:g} dB through its codec alone")
-        for warning in dict.fromkeys(warnings + self._write(result, prior, self.noise_used, extra, bars)):
-            print(f"restorekit: note: {warning}", file=sys.stderr)
+        bars = None if self.samples == 1 else self._intervals(measured, solver, steps)
+        origin = Origin(self, measured, bars, {}, notes)
+        if out is not None:
+            origin.check(Path(out))
+        self._say(measured, solver, taken, bars, notes)
+        measured, seconds = self._corrected(measured, notes, progress)
+        taken = _taken(measured, solver)
+        result = self._run(measured, taken, solver, steps, notes, progress)
+        if doubt := None if result.nfe == 0 else solver.doubts(taken, result.settings["sigmas"]):
+            notes(doubt)
+        counted = self._counted(measured, taken, solver)
+        misfit = taken.misfit(result.samples[:1].to(measured.place))
+        misfit *= 1 if counted is None else taken.noise_level() / counted
+        samples = measured.coded(taken.operator.inside(result.samples))
+        kept = self._kept(measured)
+        if kept is not None:
+            y = torch.from_numpy(measured.read.picture.pixels)
+            samples = torch.where(kept.to(samples.device), y.to(samples), samples)
+        facts: dict[str, Any] = {
+            "noise_assumed": self.noise is None,
+            "noise_counted": counted,
+            "misfit": round(misfit, 3),
+        }
+        if (ceiling := _ceiling(measured, notes)) is not None:
+            facts["codec_psnr"] = ceiling
+        doubts = [*self._misses(misfit, notes), *_changes(measured, samples)]
+        origin = Origin(self, measured, bars, facts, notes, kept)
+        return replace(
+            result, samples=samples, seconds=seconds + result.seconds, notes=(*notes.texts, *doubts), source=origin
+        )
 
-    def _begun(self, problem: Problem) -> Tensor | None:
-        """--begin for each sample (samples, C, H, W); beyond the frame, where an operator knows more, the first estimate."""
+    def opened(self) -> list[Path]:
+        named = [] if self.calibration in (None, "auto", "none") else [Path(os.fspath(self.calibration or ""))]
+        begin = [Path(self.begin)] if isinstance(self.begin, str | os.PathLike) else []
+        return [*begin, *super().opened(), *files_of(self.solver if isinstance(self.solver, str) else None), *named]
+
+    def outputs(self, target: Path) -> list[Path]:
+        """What is written beside OUT, its error bars and its record."""
+        return []
+
+    def asides(self, target: Path) -> list[Path]:
+        """All that other settings would have written beside OUT."""
+        return self.outputs(target)
+
+    def write_more(self, target: Path, measured: Measured) -> tuple[list[Path], dict[str, Any]]:
+        """Write `outputs`; (those written, what the record says of them)."""
+        return [], {}
+
+    def record(self) -> dict[str, Any]:
+        """What the record says of these settings."""
+        begin: Any = self.begin
+        if isinstance(begin, str | os.PathLike):
+            begin = read_file(Path(begin))
+        elif begin is not None:
+            begin = {"path": None}
+        return {"coarse": self.coarse, "start": self.start, "begin": begin}
+
+    def _check(self) -> None:
+        asked = [name for name in ("level", "calibration") if getattr(self, name)]
+        if self.samples == 1 and asked:
+            names = " and ".join(f"`{name}`" for name in asked)
+            raise BadInput(f"{names}: one sample has no intervals; give `samples=2` or more, or leave it out")
+        if self.coarse and not (self.start is None and self.begin is None):
+            raise BadInput("`coarse` begins where its low stage ends; leave `start` and `begin` out")
+        for name, value in (("samples", self.samples), ("steps", self.steps)):
+            if value is not None and value < 1:
+                raise BadInput(f"`{name}={value}`: at least 1", argument=name)
+        if self.level is not None and not 0.5 <= self.level <= 0.99:
+            raise BadInput(f"`level={self.level:g}` must lie between 0.5 and 0.99", argument="level")
+
+    def _solver(self, measured: Measured) -> tuple[Solver, int | None]:
+        """The solver and its steps, those of the task where nothing else is asked for."""
+        if isinstance(self.solver, Solver):
+            return self.solver, self.steps
+        task, one = measured.task, self.samples == 1
+        if self.solver != "auto":
+            return solver_of(self.solver), self.steps
+        return solver_of(task.solver if one else task.sampler), self.steps or (
+            task.steps if one else task.sampler_steps
+        )
+
+    def _counted(self, measured: Measured, problem: Problem, solver: Solver) -> float | None:
+        """What less noise than the solver knows counts as."""
+        return None if units_of(measured.denoiser) is not None else problem.raised(solver.least_noise)
+
+    def _say(self, measured: Measured, solver: Solver, taken: Problem, bars: Found | None, notes: Notes) -> None:
+        """All that can be known before the network runs."""
+        read, name = measured.read, type(solver).__name__
+        for line in read.response.said(read.input.name, float(read.clipped[1].mean())):
+            notes(line)
+        if self.noise is None:
+            notes(
+                f"noise: {ASSUMED} is assumed; give what {read.input.name} has, as `noise=gaussian:0.05`, or `noise=auto` to "
+                "have it measured"
+            )
+        if (counted := self._counted(measured, taken, solver)) is not None:
+            notes(f"`noise={measured.forward.noise_text}` counts as {counted:.3g}, the least that {name} knows")
+        for line in notes_of(self.op) if isinstance(self.op, str) else ():
+            notes(line)
+        self._doubts(measured, notes)
+        if taken is measured.plain and measured.problem is not measured.plain:
+            notes(f"{name} takes values at white as measured; hqs, diffpir and mmps do not")
+        if bars is not None and bars.note:
+            notes(bars.note)
+
+    def _doubts(self, measured: Measured, notes: Notes) -> None:
+        """Note what speaks against the settings, as far as the file tells before anything is restored."""
+
+    def _corrected(self, measured: Measured, notes: Notes, progress: Progress | None) -> tuple[Measured, float]:
+        """(the measurement with what has to be found before it can be solved, seconds that this took)."""
+        return measured, 0.0
+
+    def _run(
+        self, measured: Measured, problem: Problem, solver: Solver, steps: int | None, notes: Notes,
+        progress: Progress | None,
+    ) -> Restoration:  # fmt: skip
+        settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
+        if self._untouched(measured):
+            notes(f"denoise: there is nothing to take out, the result has the values of {measured.read.input.name}")
+            return Restoration(problem.y, 0, 0.0, settings | {"solver": "none", "sigmas": [0.0]})
+        label = type(solver).__name__
+        if self.coarse:
+            told = None if progress is None else lambda done, total, _: progress(label, done, total)
+            return restore_from_coarse(
+                problem, self._stages(measured), solver, low_steps=steps, progress=told, **settings
+            )
+        begin = self._begun(measured, problem)
+        calls = solver.calls(solver.schedule(as_seen(problem, measured.denoiser), steps))
+        with counted(measured, progress, label, calls) as told:
+            return restore(problem, measured.denoiser, solver, **settings, start=self.start, begin=begin, progress=told)
+
+    def _begun(self, measured: Measured, problem: Problem) -> Tensor | None:
+        """`begin` for each sample (samples, C, H, W); beyond the frame, where an operator knows more, the first estimate."""
         if self.begin is None:
             return None
-        pixels = torch.from_numpy(self.as_result(self.begin, "give a picture of that size")).to(problem.y)
+        pixels = torch.from_numpy(measured.as_result(self.begin, "give a picture of that size")).to(problem.y)
         picture = problem.estimate()[0]
         number = torch.arange(picture.numel(), device=picture.device, dtype=torch.float64).view(1, *picture.shape)
         places = problem.operator.inside(number).flatten().long()
         picture = picture.flatten().index_copy(0, places, pixels.flatten()).view_as(picture)
         return picture.expand(self.samples, *picture.shape)
 
-    def _intervals(self, solver: Solver, steps: int | None) -> Found:
-        impulses = self.impulses is not None
-        refused = error_bars.refusal(
-            self.loaded,
-            self.noise_used,
-            self.flips,
-            self.coarse,
-            self.start is not None or self.begin is not None,
-            impulses,
-        )
+    def _intervals(self, measured: Measured, solver: Solver, steps: int | None) -> Found:
+        forward, prior = measured.forward, measured.prior
+        started = self.start is not None or self.begin is not None
+        refused = error_bars.refusal(prior, forward.law, self.flips, self.coarse, started, forward.impulses is not None)
+        curve = measured.read.response.curve.name
         wanted = error_bars.conditions(
-            self.op, self.noise_used, self.as_read, self.response.curve.name, solver, steps, self.samples
+            self.op_text, forward.noise_text, measured.read.as_read, curve, solver, steps, self.samples
         )
-        level = 0.9 if self.interval_level is None else self.interval_level
-        return error_bars.found_for(self.calibration or "auto", level, self.loaded, wanted, refused)
+        return error_bars.found_for(self.calibration or "auto", self.level or 0.9, prior, wanted, refused)
 
-    def _taken(self, solver: Solver) -> Problem:
-        """The problem, values at white as measured where the solver cannot treat it else."""
-        problem = self.problem
-        try:
-            solver.check(as_seen(problem, self.denoiser))
-            return problem
-        except Unsupported:
-            if problem.likelihood is self.law:
-                raise
-            plain = replace(problem, likelihood=self.law)
-            solver.check(as_seen(plain, self.denoiser))
-            return plain
-
-    @property
-    def _untouched(self) -> bool:
+    def _untouched(self, measured: Measured) -> bool:
         """Whether no noise was found, and no solver was asked for: a network only makes such a picture worse."""
-        found = self.noise_found
+        forward = measured.forward
         plain = self.operation == "denoise" and self.solver == "auto" and self.samples == 1 and not self.coarse
-        return plain and found is not None and found.floor and self.impulses is None
+        return plain and forward.found is not None and forward.found.floor and forward.impulses is None
 
-    @property
-    def _stages(self) -> Cascade:
-        cascade, bands = self.loaded.cascade, self.operator.image_shape[0]
-        if cascade is None or self.flips != 1 or bands not in self.loaded.spec.bands:
+    def _kept(self, measured: Measured) -> Tensor | None:
+        """(C, H, W): pixels of the result that stay what was measured; None where noise is to be taken out."""
+        return None
+
+    def _stages(self, measured: Measured) -> Cascade:
+        cascade, bands = measured.prior.cascade, measured.forward.operator.image_shape[0]
+        if cascade is None or self.flips != 1 or bands not in measured.prior.spec.bands:
             raise BadInput(
-                f"--coarse needs a cascade such as mamba-cascade, pictures of its bands, and no --flips; {self.prior} "
+                f"`coarse` needs a cascade such as mamba-cascade, pictures of its bands, and no `flips`; {self.prior_name} "
                 f"{'is none' if cascade is None else f'was given {bands} bands and {self.flips} flips'}"
             )
-        if units_of(self.denoiser) is not None:
-            raise BadInput(f"--coarse is for pictures, and {self.prior} knows other numbers; leave it out")
+        if units_of(measured.denoiser) is not None:
+            raise BadInput(f"`coarse` is for pictures, and {self.prior_name} knows other numbers; leave it out")
         return cascade
 
-    def _beside(self, what: str, suffix: str | None = None) -> Path:
-        return self.target.with_name(f"{self.target.stem}_{what}{suffix or self.target.suffix}")
-
     @property
-    def opened(self) -> list[Path]:
-        """Files that are read, and must not be written over."""
-        begin = [] if self.begin is None else [self.begin]
-        named = [] if self.calibration in (None, "auto", "none") else [Path(self.calibration)]
-        return [self.source, *begin, *files_of(self.op, self.solver, self.prior), *named]
+    def _own(self) -> str:
+        """The settings that a misfit is to be blamed on, beside the noise."""
+        return "" if self.operation == "denoise" else "`op`, "
 
-    @property
-    def _record_file(self) -> Path:
-        return self.target.with_name(self.target.name + ".json")
-
-    @property
-    def outputs(self) -> list[Path]:
-        """What is written beside OUT, its error bars and its record."""
-        return []
-
-    def _doubts(self) -> list[str]:
-        """What speaks against the options, as far as the file can tell before anything is restored."""
-        return []
-
-    @property
-    def asides(self) -> list[Path]:
-        """All that other options would have written beside OUT."""
-        return self.outputs
-
-    def _write_more(self) -> tuple[list[Path], dict[str, Any]]:
-        """Writes `outputs`; (those written, what the record says of them)."""
-        return [], {}
-
-    @property
-    def _error_bars(self) -> list[Path]:
-        return error_bars.files(self.target)
-
-    def _write(
-        self, result: Restoration, prior: Prior, noise: str, extra: dict[str, Any], bars: Found | None
-    ) -> list[str]:
-        # All or none: OUT.json comes last, so that who finds it finds the files whose hashes it holds.
-        with together() as waiting:
-            warnings = self._write_all(result, prior, noise, extra, bars)
-        low = f" and {result.settings['low_nfe']} of the low stage" if self.coarse else ""
-        print(
-            f"{self.target}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, "
-            f"{len(waiting.moves) - 1} picture(s) and .json)"
+    def _misses(self, misfit: float, notes: Notes) -> list[str]:
+        """What to say, after all else, where the result does not explain the measurement."""
+        if misfit <= MISFIT:
+            return []
+        text = (
+            f"the result misses the measurement by {misfit:.1f} times the noise; check {self._own}`noise` and `range`, whether "
+            f"`prior={self.prior_name}` knows such pictures, or take more `steps`"
         )
-        return warnings
+        return [text]
 
-    def _write_all(
-        self,
-        result: Restoration,
-        prior: Prior,
-        noise: str,
-        extra: dict[str, Any],
-        bars: Found | None,
-    ) -> list[str]:
-        like, written = self.picture, [self.target]
-        warnings = write_picture(self.target, result.samples[0].float().cpu().numpy(), like)
-        if bars is not None:
-            extra |= error_bars.write(self.target, result, bars, like, self.operator)
-            written += self._error_bars
-        more, said = self._write_more()
-        written, extra = written + more, extra | said
-        if stale := [p.name for p in [*self._error_bars, *self.asides] if p not in written and p.exists()]:
-            warnings.append(f"{', '.join(stale)}: of an earlier run, not of this one")
-        record = {
-            **head(self.source),
-            "operator": self.op,
-            "noise": noise,
-            "noise_measured": self.noise == "auto",
-            "noise_found": self.noise_found and self.noise_found.record(),
-            "range": like.span,
-            **self.transfer_record,
-            "coarse": self.coarse,
-            "start": self.start,
-            "begin": self.begin and read_file(self.begin),
-            "prior": {"name": prior.spec.name, "sha256": prior.sha256},
-            "steps": len(result.settings["sigmas"]) - 1,
-            **result.settings,
-            "tile": prior.tile,
-            "flips": self.flips,
-            "nfe": result.nfe * (1 if self.flips == 1 else self.flips),
-            "seconds": round(result.seconds, 2),
-            "outputs": outputs(written),
-            "orientation": like.info.get("orientation", 1),
-            "no_data": 0.0 if like.empty is None else round(float(like.empty.where.mean()), 6),
-            **extra,
-        }
-        record["input"] |= self.reading.record()
-        write_json(self._record_file, record)
-        return warnings
+
+@dataclass(frozen=True, kw_only=True)
+class Filling(Restoring):
+    """Find what was not measured, in a picture that mostly says nothing of its noise: `ASSUMED` is taken."""
+
+    noise: str | Likelihood | None = None
+
+    @property
+    def _own(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inpainting(Filling):
+    """Fill missing pixels. mask: as large as the input, white = measured.
+
+    Where nobody gave the noise, measured pixels stay as they are.
+    """
+
+    op: str | Operator = "inpaint"
+    mask: Source
+
+    @property
+    def op_text(self) -> str:
+        named = isinstance(self.mask, str | os.PathLike)
+        return f"inpaint:mask={os.fspath(self.mask)}" if named else "inpaint"  # type: ignore[arg-type]
+
+    def opened(self) -> list[Path]:
+        return [*super().opened(), *files_of(self.op_text)]
+
+    def _operator(self, measured: Shape) -> Operator:
+        if isinstance(self.mask, str) and (made := generated_mask(self.mask, measured[1:])) is not None:
+            return Inpaint(measured, made)
+        return Inpaint(measured, torch.from_numpy(take_mask(self.mask, measured[1:])))
+
+    def _kept(self, measured: Measured) -> Tensor | None:
+        operator = measured.forward.operator
+        if self.noise is not None or not isinstance(operator, Inpaint):
+            return None
+        return (operator.mask == 1).expand(operator.image_shape)
+
+    @property
+    def _own(self) -> str:
+        return "`mask`, "
+
+    def _misses(self, misfit: float, notes: Notes) -> list[str]:
+        texts = super()._misses(misfit, notes)
+        if texts and self.noise is None:  # what was measured is in the result all the same
+            notes(
+                "the measured pixels, which are kept, have more noise than was assumed; `noise=auto` takes it out of them"
+            )
+            return []
+        return texts
+
+
+def _taken(measured: Measured, solver: Solver) -> Problem:
+    """The problem, values at white as measured where the solver cannot treat it else."""
+    problem, plain = measured.problem, measured.plain
+    try:
+        solver.check(as_seen(problem, measured.denoiser))
+        return problem
+    except Unsupported:
+        if problem is plain:
+            raise
+        solver.check(as_seen(plain, measured.denoiser))
+        return plain
+
+
+def _ceiling(measured: Measured, notes: Notes) -> float | None:
+    prior = measured.prior
+    ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None
+    if ceiling is not None:
+        notes(f"training pictures of {prior.spec.name} keep {ceiling:g} dB through its codec alone")
+    return ceiling
+
+
+def _changes(measured: Measured, samples: Tensor) -> list[str]:
+    """Whether a denoised picture differs from the measured one by more than the noise that was found, or a step of integers."""
+    found, picture = measured.forward.found, measured.read.picture
+    if found is None or not found.floor or measured.read.operation != "denoise":
+        return []
+    step = 1 / (picture.span[1] - picture.span[0]) if picture.dtype.startswith(("int", "uint")) else 0.0
+    told = np.ones(picture.pixels.shape[1:], bool) if measured.read.empty is None else ~measured.read.empty
+    off = (samples[0].float().cpu().numpy() - measured.coded(torch.from_numpy(picture.pixels)).cpu().numpy())[:, told]
+    change, noise = float(np.sqrt(np.square(off).mean())), max(found.white, step)
+    if not noise or change <= MISFIT * noise:
+        return []
+    text = (
+        f"the result differs from {measured.read.input.name} by {change:.2g} of white, {change / noise:.1f} times the noise in "
+        "it; give `range`, the values of black and white, or `noise`"
+    )
+    return [text]

@@ -8,11 +8,12 @@ Sample i is a function of (seed, i) and the settings: of another n or batch it d
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -144,9 +145,9 @@ class Samples:
 class Sampling:
     """All settings; the call draws. What cannot be is refused, by BadInput, where it is first needed."""
 
-    prior: str
+    prior: str | os.PathLike[str] | Prior
     n: int = 16
-    solver: str = "dpm++"  # of SAMPLERS, with settings
+    solver: str | Sampler = "dpm++"  # of SAMPLERS, with settings
     steps: int = 50  # noise levels; `heun` and `sde` take two network calls at each
     size: tuple[int, int] | None = None  # height, width; None: what the prior was trained on
     bands: int | None = None  # one of what the prior takes; None: the most
@@ -165,12 +166,19 @@ class Sampling:
 
     @cached_property
     def sampler(self) -> Sampler:
-        return sampler_of(self.solver, self.eta)
+        return sampler_of(self.solver, self.eta) if isinstance(self.solver, str) else self.solver
 
     def _load(self, label: int | None) -> Prior:
-        if self.precision not in get_args(Precision):
-            raise BadInput(f"precision {self.precision!r} is unknown; it is {', '.join(get_args(Precision))}")
-        return load_prior(self.prior, device=self.place, precision=cast(Precision, self.precision), label=label)
+        if isinstance(self.prior, Prior):
+            if self.label is not None or self.guidance is not None:
+                raise BadInput("a class is chosen where a prior is loaded; give its name or path here, or no `label`")
+            return self.prior
+        precision = cast(Precision, self.precision)
+        return load_prior(os.fspath(self.prior), device=self.place, precision=precision, label=label)
+
+    @property
+    def prior_name(self) -> str:
+        return self.prior.spec.name if isinstance(self.prior, Prior) else os.fspath(self.prior)
 
     @cached_property
     def loaded(self) -> Prior:
@@ -182,9 +190,11 @@ class Sampling:
         if self.guidance is None or self.guidance == 1:
             return False
         if self.label is None:
-            raise BadInput("guidance is towards a class; give its number, as --label 0")
+            raise BadInput("guidance is towards a class; give its number, as `label=0`")
         if isinstance(self.loaded.spec, ForeignSpec):
-            raise BadInput(f"prior {self.prior} was not trained without a class, which guidance needs; leave it out")
+            raise BadInput(
+                f"prior {self.prior_name} was not trained without a class, which guidance needs; leave it out"
+            )
         return True
 
     @cached_property
@@ -193,7 +203,7 @@ class Sampling:
         known = self.loaded.spec.bands
         if self.bands is not None and self.bands not in known:
             raise BadInput(
-                f"prior {self.prior} makes pictures of {' or '.join(map(str, known))} bands, not {self.bands}"
+                f"prior {self.prior_name} makes pictures of {' or '.join(map(str, known))} bands, not {self.bands}"
             )
         height, width = self.size or (trained_side(self.loaded.spec),) * 2
         if min(height, width) < 1:

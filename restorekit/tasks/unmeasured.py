@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 
@@ -13,19 +12,19 @@ from restorekit.files.picture import Picture
 from restorekit.operators import Inpaint, Operator
 
 
-def placed(picture: Picture, source: Path) -> Picture:
-    """The picture; says on stderr what a user may not expect of how it was read."""
+def placed(picture: Picture, source: object, notes: Callable[[str], None]) -> Picture:
+    """The picture; notes say what a user may not expect of how `source` was read."""
     if (n := picture.info.get("orientation")) is not None:
-        _note(
+        notes(
             f"{source} is taken as viewers show it, turned by its orientation {n} (EXIF); masks, kernels and sizes are "
             "those of what is shown"
         )
     if picture.alpha is not None and not picture.alpha.any():
-        _note(f"{source} is transparent everywhere (alpha 0), which is not taken for no data")
+        notes(f"{source} is transparent everywhere (alpha 0), which is not taken for no data")
     return picture
 
 
-def without_empty(operator: Operator, picture: Picture, source: Path) -> Operator:
+def without_empty(operator: Operator, picture: Picture, source: object, notes: Callable[[str], None]) -> Operator:
     """The operator; one of inpainting measures nothing where the file itself has no data, nor is anything filled there.
 
     Raises BadInput where nothing else was to be filled.
@@ -41,14 +40,14 @@ def without_empty(operator: Operator, picture: Picture, source: Path) -> Operato
             "without its mask or alpha"
         )
     if asked:
-        _note(
+        notes(
             f"{asked} pixels to be filled are no data of {source} (masked or transparent), and stay as they are; write it "
             "without its mask or alpha to have them filled"
         )
     return Inpaint(operator.image_shape, operator.mask * torch.from_numpy(~empty.where))
 
 
-def refuse_turned(one: Picture, path: Path, other: Picture, others: Path) -> None:
+def refuse_turned(one: Picture, path: object, other: Picture, others: object) -> None:
     """BadInput where two files of the same scene have orientations that do not fit what they show.
 
     Programs that ignore the orientation write pixels as they were stored, and drop the tag.
@@ -66,7 +65,3 @@ def turned_size(one: Picture, other: Picture) -> str:
     a, b = (picture.info.get("orientation", 1) for picture in (one, other))
     swapped = one.pixels.shape[-2:] == other.pixels.shape[-2:][::-1] and (a, b) != (1, 1)
     return f" as viewers show them, turned by their EXIF orientations {a} and {b}" if swapped else ""
-
-
-def _note(text: str) -> None:
-    print(f"restorekit: note: {text}", file=sys.stderr)

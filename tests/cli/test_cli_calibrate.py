@@ -76,7 +76,7 @@ def test_a_calibration_is_made_goes_on_where_it_stopped_and_makes_error_bars_wid
     assert journal.read_text().startswith(begun)
     said = capsys.readouterr()
     assert "| denoise | gaussian:0.1 | uint8 | 3 | 11 |" in said.out
-    assert "11 pictures calibrate, enough for --level 0.91 at most" in said.err
+    assert "11 pictures calibrate, enough for a level of 0.91 at most" in said.err
     kept = Calibration.read(out)
     assert [e.conditions.samples for e in kept.entries] == [2, 3]
     assert {row["half"] for row in rows_of(journal).rows} == {"calibrate", "judge"}
@@ -121,7 +121,7 @@ def test_what_a_prior_is_calibrated_for_is_shown_with_it(tmp_path: Path, capsys:
 def test_too_few_pictures_are_told_before_they_are_drawn_and_judged_on(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, few = tmp_path / "c.json", "3 pictures calibrate, enough for --level 0.75 at most; 0.9 takes "
+    out, few = tmp_path / "c.json", "3 pictures calibrate, enough for a level of 0.75 at most; 0.9 takes "
 
     def stopping(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
@@ -234,7 +234,7 @@ def test_intervals_lie_around_the_mean_with_the_width_that_is_recorded(tmp_path:
     assert (high + low) / 2 == pytest.approx(mean, abs=1e-5)
     assert (high - low) / 2 == pytest.approx(half, rel=1e-3, abs=1e-5)
     said = json.loads((tmp_path / "o.tif.json").read_text())["intervals"]
-    assert (said["level"], said["calibration"], said["why"]) == (0.8, "none", "--calibration none")
+    assert (said["level"], said["calibration"], said["why"]) == (0.8, "none", "calibration=none")
 
 
 def test_files_of_integers_are_rounded_outwards_and_cut_to_their_range(tmp_path: Path) -> None:

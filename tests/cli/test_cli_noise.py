@@ -113,14 +113,17 @@ def test_what_is_relative_to_white_asks_for_it(tmp_path: Path, capsys: pytest.Ca
     for words in (
         ("denoise", y, out, "--noise", "gaussian:0.03"),
         ("denoise", y, out, "--noise", "poisson:100"),
-        ("upscale", y, out),
-        ("inpaint", y, out, "--mask", tmp_path / "mask.png"),
         ("degrade", y, out),
         ("derain", y, out),
     ):
         assert go(*words) != 0
         assert "--range 0,4095 (--range 0,65535 for a dark picture)" in capsys.readouterr().err
         assert not out.exists()
+    mask = ("--mask", tmp_path / "mask.png")
+    for words in (("upscale", y, out), ("inpaint", y, out, *mask)):  # where nobody gave a noise
+        assert go(*words, "--steps", 1, *FAST) == 0
+        assert "white is taken to be 4095 (--range 0,4095)" in capsys.readouterr().err
+        assert record(out)["range"] == [0, 4095]
 
 
 def test_a_page_of_twelve_bits_can_be_made_again(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_one_sample_has_no_intervals(words: tuple[object, ...], tmp_path: Path) 
     found = go("denoise", photo(tmp_path / "y.png"), tmp_path / "o.png", *NOISE, *QUICK, *words)
     assert found.exit_code == 1
     assert str(found.exception) == (
-        f"{' and '.join(str(w) for w in words[::2])}: one sample has no intervals; give --samples 2 or more, or leave it out"
+        f"{' and '.join(f'`{str(w)[2:]}`' for w in words[::2])}: one sample has no intervals; give `samples=2` or more, or leave it out"
     )
     assert not list(tmp_path.glob("o*"))
 
@@ -264,7 +264,7 @@ def test_a_prior_without_calibration_names_one_of_the_same_pictures_that_has_it(
     prior, sar = (load_prior(str(known[name])) for name in ("natural", "sar"))
     wanted = Conditions(task="denoise", noise="gaussian:0.05", solver=solver_key(SOLVERS["mmps"](), None))
     assert error_bars.found_for("auto", 0.9, prior, wanted, None).note == (
-        "error bars are not calibrated (none for prior natural; natural-fast has one: --prior natural-fast): "
+        "error bars are not calibrated (none for prior natural; natural-fast has one: `prior=natural-fast`): "
         "OUT_low and OUT_high hold for Gaussian posteriors alone"
     )
     for level, unknown in ((0.99, wanted), (0.9, replace(wanted, noise="gaussian:0.9"))):  # which it has not

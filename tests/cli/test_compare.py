@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from restorekit.cli.progress import Watch
 from restorekit.files.picture import read_picture, sha256, write_picture
 from restorekit.inference.solver import Step
 from restorekit.metrics.fidelity import psnr
+from restorekit.tasks.compare import Watch
 from tests.cli.test_cli import go, measure, photo
 from tests.report.test_report import decoded
 from tests.support.reports import Reader

@@ -172,7 +172,7 @@ def test_degrade_mixes_light_where_restore_does(tmp_path: Path) -> None:
 def test_error_bars_are_in_values_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = torch.rand(3, 3, 24, 24, generator=torch.Generator().manual_seed(0))
     found = Restoration(samples, 1, 0.0, {"sigmas": [1.0, 0.0]})
-    monkeypatch.setattr("restorekit.tasks.restore.restore_with_bar", lambda *a, **k: found)
+    monkeypatch.setattr("restorekit.tasks.restore.restore", lambda *a, **k: found)
     source, out = photograph(tmp_path / "y.png", scene(24)), tmp_path / "x.png"
     words = ("--op", "blur:kernel=gaussian:1", "--samples", 3, "--noise", "gaussian:0.01", *FAST)
     assert go("restore", source, out, *words) == 0

@@ -1,0 +1,144 @@
+"""A test measurement made from a clean picture, with its truth."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from restorekit.errors import BadInput
+from restorekit.files.atomic import together
+from restorekit.files.overwrite import separate
+from restorekit.files.picture import Picture, check_writable, write_picture
+from restorekit.files.transfer import Response, chosen, written_as
+from restorekit.inference.likelihood import Gamma, Likelihood
+from restorekit.notes import Notes
+from restorekit.operators import Operator
+from restorekit.sar.grain import Correlated
+from restorekit.sar.speckle import swath
+from restorekit.tasks import ranges
+from restorekit.tasks.inputs import Input, Source, Span, check_span, take
+from restorekit.tasks.saving import beside
+from restorekit.text.names import NO_PICTURE, files_of, noise_of, operator_of
+from restorekit.text.spelling import noise_text, operation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degrading:
+    """Settings of a test measurement; the call makes it.
+
+    op: the forward model. noise: a law. correlated: "iw1", "iw2" or "iw3", speckle with the grain of that Sentinel-1 swath.
+    dtype: "uint8", "uint16" or "float32", of the files, that of the input by default; integers clip the noise.
+    """
+
+    op: str | Operator = "denoise"
+    noise: str | Likelihood = "gaussian:0.01"
+    correlated: str | None = None
+    seed: int = 0
+    dtype: str | None = None
+    range: Span | None = None
+    transfer: str = "auto"
+
+    def __call__(
+        self, source: Source, *, out: str | os.PathLike[str] | None = None, notes: Notes | None = None
+    ) -> Degraded:
+        """Measure `source`. out: where it will be saved, whose format says how light is coded; else that of the input.
+
+        Raises `BadInput` where the settings or the file of the measurement do not fit.
+        """
+        notes = Notes() if notes is None else notes
+        law = self.noise if isinstance(self.noise, Likelihood) else noise_of(self.noise)
+        grained = law if self.correlated is None else _grained(law, self.correlated)
+        logarithms = isinstance(law, Gamma) and law.domain == "log"
+        if out is not None and isinstance(source, str | os.PathLike):
+            self._separate(Path(source), Path(out))
+        given = take(source, (0.0, 1.0) if logarithms else self.range and check_span(self.range))
+        picture = given.picture
+        if self.range is None:
+            ranges.check_range(given.label, picture)
+        if logarithms and not picture.dtype.startswith("float"):
+            raise BadInput(
+                f"{given.label} holds {picture.dtype} and no logarithms of intensities; give floats, or `noise=gamma:4`"
+            )
+        shape = (picture.pixels.shape[0], picture.pixels.shape[1], picture.pixels.shape[2])
+        operator = self.op if isinstance(self.op, Operator) else operator_of(self.op, image=shape)
+        response = self.response(picture, given.coded_as if out is None else Path(out))
+        clean = torch.from_numpy(response.decoded(picture).pixels)[None]
+        y = grained.sample(operator(clean), torch.Generator().manual_seed(self.seed))[0]
+        y = y if y.ndim == 3 else y.reshape(shape[0] if y.ndim == 2 else 1, 1, -1)
+        dtype = self.dtype
+        if operation(self.op) in NO_PICTURE:
+            dtype = dtype or "float32"
+            if dtype != "float32":
+                raise BadInput(
+                    f"a measurement of {operation(self.op)} is no picture and does not fit {dtype}; use `dtype=float32`"
+                )
+            picture = replace(picture, span=(0.0, 1.0))
+        if response.coded:
+            notes(f"transfer: srgb, {given.name} was degraded in linear light, the unit of the noise")
+        values, truth = (response.curve.encode(x.numpy()) for x in (y, operator.inside(clean)[0]))
+        made = Degraded(self, given, picture, np.asarray(values), np.asarray(truth), dtype, response, notes)
+        if out is not None:
+            made.check(Path(out))
+        return made
+
+    def response(self, picture: Picture, path: Path) -> Response:
+        """How light is coded in a file `path` of the measurement."""
+        like = written_as(path, picture, self.dtype)
+        return chosen(self.transfer, operation(self.op), noise_text(self.noise), like, path)
+
+    def _separate(self, source: Path, target: Path) -> None:
+        op = self.op if isinstance(self.op, str) else None
+        separate([source, *files_of(op)], [target, beside(target, "truth")])
+
+
+@dataclass(frozen=True, eq=False)
+class Degraded:
+    """A measurement and its truth, (C, H, W) in values of the file, white = 1, not yet rounded to its type."""
+
+    task: Degrading
+    input: Input
+    like: Picture
+    values: np.ndarray
+    truth: np.ndarray
+    dtype: str | None
+    response: Response
+    notes: Notes
+
+    @property
+    def measurement(self) -> Picture:
+        """What a task takes."""
+        return replace(self.like, pixels=self.values.astype(np.float32), alpha=None, empty=None)
+
+    def check(self, target: Path) -> None:
+        """Raise `BadInput` where the two files cannot be written, or would be coded otherwise than the measurement was made."""
+        if self.input.path is not None:
+            self.task._separate(self.input.path, target)
+        if self.task.response(self.like, target).curve != self.response.curve:
+            raise BadInput(
+                f"{target} codes light otherwise than the measurement was made ({self.response.curve.name}); name the file "
+                f"when it is made, `out={target}`, or give `transfer={self.response.curve.name}`"
+            )
+        alpha = self.like.alpha is not None
+        for path, values in ((target, self.values), (beside(target, "truth"), self.truth)):
+            for text in check_writable(path, len(values), alpha, self.dtype):
+                self.notes(text)
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the measurement, and the truth beside it as NAME_truth; returns both."""
+        target = Path(path)
+        self.check(target)
+        files = [target, beside(target, "truth")]
+        with together():
+            for file, values in zip(files, (self.values, self.truth)):
+                write_picture(file, values, self.like, self.dtype)
+        return files
+
+
+def _grained(law: Likelihood, name: str) -> Likelihood:
+    if not isinstance(law, Gamma):
+        raise BadInput(f"`correlated={name}` is for speckle; give `noise=gamma:4`", argument="correlated")
+    return Correlated.of(law, swath(name))

@@ -1,0 +1,305 @@
+"""The tasks as functions: an input and settings in, a result out that can be saved as the command saves it.
+
+An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W) or (1, C, H, W), or a `Picture`: see
+`restorekit.tasks.inputs`. Settings are those of the command, and have its tuned defaults: `restorekit.tasks.defaults`.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from restorekit.errors import BadInput
+from restorekit.files.picture import PathLike
+from restorekit.inference.likelihood import Likelihood
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.solver import Solver
+from restorekit.notes import Notes, RestorekitNote
+from restorekit.operators import Operator
+from restorekit.priors.prior import Prior
+from restorekit.report.progress import is_watched, phases
+from restorekit.solvers.samplers import Sampler
+from restorekit.tasks.compare import Comparing, ComparisonResult
+from restorekit.tasks.deblur import Deblurring
+from restorekit.tasks.degrade import Degraded, Degrading
+from restorekit.tasks.inputs import Source, Span
+from restorekit.tasks.measurement import Measurement, Progress
+from restorekit.tasks.observation import Box
+from restorekit.tasks.restore import Filling, Inpainting, Restoring
+from restorekit.tasks.sample import Sampling
+from restorekit.tasks.sample_files import draw_samples
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Settings(TypedDict, total=False):
+    """Settings that all restorations share; `Measurement` and `Restoring` say what they mean, and their defaults."""
+
+    noise: str | Likelihood | None
+    solver: str | Solver
+    prior: PathLike | Prior
+    samples: int
+    steps: int | None
+    seed: int
+    device: str
+    tile: int | None
+    precision: str
+    flips: int
+    range: Span | None
+    transfer: str
+    preview: Box | None
+    layout: str | None
+    page: int | None
+    level: float | None
+    calibration: PathLike | None
+    out: PathLike | None
+    notes: Notes | None
+    progress: Progress | bool | None
+
+
+def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoration:
+    """Call the task. Without `notes` in `run`, each note is raised as a `RestorekitNote` warning, those of saving too."""
+    told = run["notes"]
+    notes = Notes() if told is None else told
+    with watched(run["progress"]) as progress:
+        result = task(source, out=run["out"], notes=notes, progress=progress)
+    if told is not None:
+        return result
+    Notes(texts=list(result.notes)).warn(stacklevel=4)
+    notes.heard = _warn
+    return result
+
+
+@contextmanager
+def watched(progress: Progress | bool | None) -> Iterator[Progress | None]:
+    """What a task is to tell how far it is: None shows a bar on a terminal and in a notebook, True always, False never."""
+    if callable(progress):
+        yield progress
+    elif progress is False or (progress is None and not is_watched()):
+        yield None
+    else:
+        with phases("network calls") as show:
+            yield show
+
+
+def _split(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(settings of the task, what its call takes)."""
+    run = {name: settings.get(name) for name in ("out", "notes", "progress")}
+    return {name: value for name, value in settings.items() if name not in run}, run
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, RestorekitNote, stacklevel=5)  # the caller of `save`
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def listed(task: type[Restoring]) -> Callable[[Function], Function]:
+    """Write out `**settings` in the signature that `help` shows, with the defaults of the task."""
+
+    def given(function: Function) -> Function:
+        defaults = {f.name: f.default for f in fields(task)}
+        own = [p for p in signature(function).parameters.values() if p.name != "settings"]
+        shared = [
+            Parameter(
+                name,
+                Parameter.KEYWORD_ONLY,
+                default=defaults.get(name),
+                annotation=getattr(kind, "__forward_arg__", kind),
+            )
+            for name, kind in Settings.__annotations__.items()
+        ]
+        function.__signature__ = Signature([*own, *shared], return_annotation="Restoration")  # type: ignore[attr-defined]
+        return function
+
+    return given
+
+
+@listed(Restoring)
+def denoise(source: Source, **settings: Unpack[Settings]) -> Restoration:
+    """Remove noise; `noise` is measured unless it is given.
+
+    Returns a `Restoration`, samples (N, C, H, W) on [0, 1], whose `save(path)` writes what the command writes. Raises
+    `BadInput` with the way out.
+
+        restorekit.denoise("noisy.png", noise="gaussian:0.1").save("clean.png")
+    """
+    own, run = _split(settings)
+    return run_task(Restoring(op="denoise", **own), source, run)
+
+
+@listed(Inpainting)
+def inpaint(source: Source, mask: Source, **settings: Unpack[Settings]) -> Restoration:
+    """Fill missing pixels; `mask` is as large as the picture, white (1) = measured.
+
+    Measured pixels stay as they are, unless `noise` is given, which is then taken out of them. Returns a `Restoration`.
+    Raises `BadInput` with the way out.
+
+        restorekit.inpaint(picture, mask, samples=4)
+    """
+    own, run = _split(settings)
+    return run_task(Inpainting(mask=mask, **own), source, run)
+
+
+@listed(Deblurring)
+def deblur(
+    source: Source,
+    kernel: PathLike | np.ndarray | Tensor,
+    *,
+    kernel_error: str | float = "none",
+    boundary: str = "auto",
+    **settings: Unpack[Settings],
+) -> Restoration:
+    """Undo a blur whose kernel is known, nearly known, or to be found.
+
+    kernel: a file, "gaussian:SIGMA", "motion:LENGTH:DEGREES", "disc:RADIUS", "uniform:SIZE", an array (h, w), or "estimate";
+    the picture is a convolution with it, its centre at (h // 2, w // 2). kernel_error: "none", "auto", or a share up to 1.
+    boundary: "auto", "free" (what lies beyond the frame is not known), "reflect", "circular". Returns a `Restoration`.
+    Raises `BadInput` with the way out.
+
+        restorekit.deblur("blurred.tif", kernel="k.png", kernel_error="auto").save("sharp.tif")
+    """
+    own, run = _split(settings)
+    return run_task(Deblurring(kernel=kernel, kernel_error=kernel_error, boundary=boundary, **own), source, run)
+
+
+@listed(Filling)
+def upscale(
+    source: Source, factor: int = 2, *, kernel: PathLike | None = None, **settings: Unpack[Settings]
+) -> Restoration:
+    """Enlarge `factor` times; each pixel is the mean of a block, or with `kernel` a sample of the picture blurred by it.
+
+    Returns a `Restoration`. Raises `BadInput` with the way out.
+    """
+    if factor < 1:
+        raise BadInput(f"`factor={factor}` must be at least 1", argument="factor")
+    own, run = _split(settings)
+    blurred = f"decimate:factor={factor},kernel={os.fspath(kernel or '')}"
+    op = blurred if kernel else f"average:factor={factor}"
+    return run_task(Filling(op=op, **own), source, run)
+
+
+@listed(Filling)
+def colorize(source: Source, **settings: Unpack[Settings]) -> Restoration:
+    """Find colours for a grey picture, whose luma stays what was measured.
+
+    Returns a `Restoration` of three bands; several `samples` show how little grey tells of colours. Raises `BadInput`.
+    """
+    own, run = _split(settings)
+    return run_task(Filling(op="grey", **own), source, run)
+
+
+def compare(
+    source: Source,
+    op: str | Operator,
+    *,
+    noise: str | Likelihood = "auto",
+    solvers: Sequence[str | Solver] = (),
+    steps: int | None = None,
+    samples: int = 4,
+    truth: Source | None = None,
+    trajectory: int = 8,
+    prior: PathLike | Prior = "natural",
+    seed: int = 0,
+    device: str = "auto",
+    tile: int | None = None,
+    precision: str = "auto",
+    range: Span | None = None,
+    transfer: str = "auto",
+    preview: Box | None = None,
+    out: PathLike | None = None,
+    notes: Notes | None = None,
+    progress: Progress | bool | None = None,
+) -> ComparisonResult:
+    """Run several solvers on one measurement; `save("page.html")` writes them side by side.
+
+    solvers: names with settings or solvers, a few that suit the task by default. trajectory: estimates on the way that are
+    kept of each. A solver that cannot treat the problem is in the result with its reason. Raises `BadInput` where none can.
+    """
+    measurement = Measurement(
+        op=op, noise=noise, prior=prior, seed=seed, device=device, tile=tile, precision=precision, range=range,
+        transfer=transfer, preview=preview,
+    )  # fmt: skip
+    task = Comparing(measurement, tuple(solvers), steps, samples, truth, trajectory)
+    told = Notes() if notes is None else notes
+    with watched(progress) as shown:
+        result = task(source, out=out, notes=told, progress=shown)
+    if notes is None:
+        told.warn()
+    return result
+
+
+def sample(
+    prior: PathLike | Prior,
+    n: int = 16,
+    *,
+    solver: str | Sampler = "dpm++",
+    steps: int = 50,
+    size: tuple[int, int] | None = None,
+    bands: int | None = None,
+    seed: int = 0,
+    label: int | None = None,
+    guidance: float | None = None,
+    eta: float | None = None,
+    relay: bool = True,
+    batch: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    folder: PathLike | None = None,
+    out: PathLike | None = None,
+    notes: Notes | None = None,
+    progress: Progress | bool | None = None,
+) -> Restoration:
+    """Draw `n` samples of a prior, without any measurement; `save(path)` writes a grid, and each sample in `folder`.
+
+    `Sampling` says what the settings mean. Returns samples (n, C, H, W) in the domain of the prior. Raises `BadInput`.
+    """
+    task = Sampling(
+        prior=prior, n=n, solver=solver, steps=steps, size=size, bands=bands, seed=seed, label=label, guidance=guidance,
+        eta=eta, relay=relay, batch=batch, device=device, precision=precision,
+    )  # fmt: skip
+    told, place = Notes() if notes is None else notes, None if folder is None else Path(folder)
+    with watched(progress) as shown:
+        result = draw_samples(task, folder=place, out=out, notes=told, progress=shown)
+    if notes is None:
+        told.warn()
+        told.heard = _warn
+    return replace(result, notes=tuple(told.texts))
+
+
+def degrade(
+    source: Source,
+    op: str | Operator = "denoise",
+    *,
+    noise: str | Likelihood = "gaussian:0.01",
+    correlated: str | None = None,
+    seed: int = 0,
+    dtype: str | None = None,
+    range: Span | None = None,
+    transfer: str = "auto",
+    out: PathLike | None = None,
+    notes: Notes | None = None,
+) -> Degraded:
+    """Make a test measurement of a clean picture: `measurement` is what a task takes, `truth` what it is to find.
+
+    `save(path)` writes both. A photograph that is blurred is blurred in light where the file `out` codes it as sRGB. Raises
+    `BadInput` where the operator, the noise or the type do not fit.
+    """
+    task = Degrading(op=op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=range, transfer=transfer)
+    told = Notes() if notes is None else notes
+    made = task(source, out=out, notes=told)
+    if notes is None:
+        told.warn()
+        told.heard = _warn
+    return made

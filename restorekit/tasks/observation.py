@@ -1,0 +1,121 @@
+"""A measurement as it was read: its picture in light, the curve of its file, and what its values say of black and white."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.errors import BadInput
+from restorekit.files.picture import Picture
+from restorekit.files.reading import PLAINLY, Reading
+from restorekit.files.transfer import Response, at_limits, chosen
+from restorekit.inference.likelihood import Gamma, Likelihood
+from restorekit.notes import Notes
+from restorekit.tasks import ranges
+from restorekit.tasks.inputs import Input, Source, Span, check_span, cropped, take
+from restorekit.tasks.unmeasured import placed
+from restorekit.text.names import NO_PICTURE, noise_of
+from restorekit.text.spelling import noise_text
+
+SMALLEST = 4  # pixels per side
+Box = tuple[int, int, int, int]  # top, left, height, width
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What was read: `as_read` in values of the file, `picture` in light."""
+
+    input: Input
+    as_read: Picture
+    picture: Picture
+    response: Response
+    operation: str
+    logarithms: bool = False  # the values are logarithms of intensities
+    box: Box | None = None  # the part of the input that this is
+
+    @property
+    def clipped(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(black, white), (C, H, W): values at the limits of the file."""
+        return at_limits(self.as_read)
+
+    @property
+    def empty(self) -> NDArray[np.bool_] | None:
+        """(H, W): pixels without data; None where there are none."""
+        return None if self.picture.empty is None else self.picture.empty.where
+
+    def record(self) -> dict[str, Any]:
+        """The curve, and the shares of black and white."""
+        black, white = (round(float(at.mean()), 5) for at in self.clipped)
+        return {"transfer": self.response.curve.name, "clipped": {"black": black, "white": white}}
+
+    def part(self, box: Box) -> Observation:
+        """The part of it in a box TOP, LEFT, HEIGHT, WIDTH. Raises `BadInput` where that lies outside, or is too small."""
+        if min(box[2:]) < SMALLEST:
+            said = ",".join(map(str, box))
+            raise BadInput(f"`preview={said}` is smaller than {SMALLEST}x{SMALLEST} pixels", argument="preview")
+        return replace(self, as_read=cropped(self.as_read, box), picture=cropped(self.picture, box), box=box)
+
+    def with_values(self, pixels: np.ndarray) -> Observation:
+        """The same with other values (C, H, W), in light."""
+        return replace(self, picture=replace(self.picture, pixels=pixels))
+
+
+def observe(
+    source: Source,
+    operation: str,
+    noise: str | Likelihood | None,
+    span: Span | None,
+    transfer: str,
+    notes: Notes,
+    reading: Reading = PLAINLY,
+) -> Observation:
+    """Read a measurement of `operation`. noise: as given, None where nobody gave it. reading: what is stated of the file.
+
+    Raises `BadInput` where nothing could be restored: too small, constant, or integers whose white must be said.
+    """
+    law = noise if isinstance(noise, Likelihood) else None if noise in (None, "auto") else noise_of(str(noise))
+    logarithms = isinstance(law, Gamma) and law.domain == "log"
+    coefficients = operation in NO_PICTURE
+    if span is not None:
+        span = check_span(span)
+    if logarithms and span not in (None, (0.0, 1.0)):
+        raise BadInput(f"range {span}: logarithms have no black and white; leave `range` out", argument="range")
+    values = (0.0, 1.0) if logarithms or (coefficients and span is None) else span
+    given = take(source, values, holes=operation == "inpaint", reading=reading)
+    picture, where = placed(given.picture, given.label, notes), given.label
+    _, height, width = picture.pixels.shape
+    if coefficients and picture.dtype not in ("float32", "float64", "float16"):
+        raise BadInput(
+            f"{where} holds {picture.dtype}; a measurement of {operation} is no picture: give floats (NPY, TIFF)"
+        )
+    if not coefficients and min(height, width) < SMALLEST:
+        raise BadInput(
+            f"{where} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed to restore anything"
+        )
+    if float(np.ptp(picture.pixels)) == 0:
+        level = float(picture.pixels.flat[0])
+        raise BadInput(f"{where} is constant (every value is {level:g}): there is nothing to restore; check the file")
+    spelled = "auto" if noise is None else noise_text(noise)
+    response = chosen(transfer, operation, spelled, picture, given.coded_as)
+    if not (coefficients or response.coded or span is not None):
+        picture = _ranged(picture, given, law, notes)
+    return Observation(given, picture, response.decoded(picture), response, operation, logarithms)
+
+
+def _ranged(picture: Picture, given: Input, law: Likelihood | None, notes: Notes) -> Picture:
+    """With the range that is used, where integers fill little of their type and no setting is relative to white."""
+    found = ranges.used(picture)
+    if found is None:
+        return picture
+    if law is not None and not isinstance(law, Gamma):
+        ranges.check_range(given.label, picture)
+        return picture
+    full, white = int(picture.span[1]), int(found[1])
+    notes(
+        f"range: {given.name} uses little of 0..{full}; white is taken to be {white} (`range=0,{white}`), and noise is "
+        f"relative to it; `range=0,{full}` for the whole"
+    )
+    return ranges.ranged(picture, found)

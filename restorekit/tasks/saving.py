@@ -1,0 +1,127 @@
+"""Files of a restoration: OUT, what lies beside it, and the record OUT.json, all or none."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from restorekit.files.atomic import check_target, together
+from restorekit.files.formats import FORMATS, LOSSY
+from restorekit.files.nodata import parts_of
+from restorekit.files.overwrite import separate
+from restorekit.files.picture import Picture, check_writable, write_json, write_picture
+from restorekit.files.record import head
+from restorekit.files.record import outputs as checksums
+from restorekit.inference.restoration import Restoration
+from restorekit.notes import Notes
+from restorekit.tasks import error_bars
+from restorekit.tasks.measurement import Measured, record_of
+from restorekit.uncertainty.calibration import Found
+
+if TYPE_CHECKING:
+    from restorekit.tasks.restore import Restoring
+
+
+def record_file(target: Path) -> Path:
+    """OUT.json."""
+    return target.with_name(target.name + ".json")
+
+
+def beside(target: Path, what: str, suffix: str | None = None) -> Path:
+    """OUT_what, with the suffix of OUT or another."""
+    return target.with_name(f"{target.stem}_{what}{suffix or target.suffix}")
+
+
+def outputs(task: Restoring, target: Path) -> list[Path]:
+    """All files that a task writes for OUT."""
+    bars = [] if task.samples == 1 else error_bars.files(target)
+    return [target, *task.outputs(target), *bars, record_file(target)]
+
+
+def check_names(task: Restoring, source: Path | None, target: Path) -> None:
+    """Raise `BadInput` where a file that is written is one that is read."""
+    separate(task.opened() + ([] if source is None else [source]), outputs(task, target))
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What a restoration came from: it writes the files of the command, in the type and with the metadata of the input."""
+
+    task: Restoring
+    measured: Measured
+    bars: Found | None  # the intervals of several samples
+    facts: dict[str, Any]  # for the record
+    notes: Notes
+    kept: torch.Tensor | None = None  # (C, H, W): pixels of the result that are those of the input, to the bit
+
+    def check(self, target: Path) -> None:
+        """Raise `BadInput` where the files could not be written, or would replace one that is read; notes say what is lost."""
+        read = self.measured.read
+        check_names(self.task, read.input.path, target)
+        bands = self.measured.forward.operator.image_shape[0]
+        for text in check_writable(target, bands, read.picture.alpha is not None):
+            self.notes(text)
+        for path in outputs(self.task, target):
+            check_target(path)
+        if self.bars is not None and FORMATS[target.suffix.lower()] in LOSSY:
+            self.notes(f"{target}: its compression moves OUT_low and OUT_high; .png and .tif hold them as they are")
+
+    def save(self, restoration: Restoration, path: str | os.PathLike[str]) -> list[Path]:
+        """Write OUT, with several samples OUT_mean, OUT_std, OUT_low and OUT_high, and OUT.json; returns the files."""
+        target = Path(path)
+        self.check(target)
+        # OUT.json comes last, so that who finds it finds the files whose hashes it holds.
+        with together():
+            written = self._write(restoration, target)
+        return [*written, record_file(target)]
+
+    def _write(self, result: Restoration, target: Path) -> list[Path]:
+        like, written, facts = self._like(), [target], dict(self.facts)
+        for text in write_picture(target, result.samples[0].float().cpu().numpy(), like):
+            self.notes(text)
+        if self.bars is not None:
+            picture, operator = self.measured.read.picture, self.measured.forward.operator
+            facts |= error_bars.write(target, result, self.bars, picture, like, operator)
+            written += error_bars.files(target)
+        more, said = self.task.write_more(target, self.measured)
+        written, facts = written + more, facts | said
+        asides = [*error_bars.files(target), *self.task.asides(target)]
+        if stale := [p.name for p in asides if p not in written and p.exists()]:
+            self.notes(f"{', '.join(stale)}: of an earlier run, not of this one")
+        write_json(record_file(target), self._record(result, written) | facts)
+        return written
+
+    def _like(self) -> Picture:
+        """The input, with the raw values of pixels that are kept: floats on [0, 1] do not hold all of a wide type."""
+        read = self.measured.read
+        like, raw = read.picture, read.input.values() if self.kept is not None else None
+        if self.kept is None or raw is None:
+            return like
+        if read.box is not None:
+            top, left, height, width = read.box
+            raw = raw[:, top : top + height, left : left + width]
+        where = self.kept.all(0).cpu().numpy() | (False if like.empty is None else like.empty.where)
+        return replace(like, empty=parts_of(np.asarray(where), raw, None))
+
+    def _record(self, result: Restoration, written: list[Path]) -> dict[str, Any]:
+        task, read = self.task, self.measured.read
+        flips = 1 if task.flips == 1 else task.flips
+        return {
+            **head(),
+            "input": read.input.record(),
+            **record_of(self.measured, task),
+            **task.record(),
+            "steps": len(result.settings["sigmas"]) - 1,
+            **result.settings,
+            "flips": task.flips,
+            "nfe": result.nfe * flips,
+            "seconds": round(result.seconds, 2),
+            "outputs": checksums(written),
+            "orientation": read.picture.info.get("orientation", 1),
+            "no_data": 0.0 if read.empty is None else round(float(read.empty.mean()), 6),
+        }
