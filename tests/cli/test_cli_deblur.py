@@ -20,7 +20,7 @@ from restorekit.files.picture import sha256
 from restorekit.metrics.fidelity import psnr
 from tests.support.fields import go, refused
 
-FAST = ("--prior", "natural-fast", "--noise", "gaussian:0.01")
+FAST = ("--prior", "natural-fast", "--noise", "gaussian:0.01", "--layout", "CHW")
 
 
 def photograph(d: Path, kernel: np.ndarray, side: int = 96, mode: str | None = None) -> tuple[Path, np.ndarray]:
@@ -147,7 +147,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "text.mat").write_text("no kernel")
     out, k = tmp_path / "x.npy", ("--kernel", "gaussian:1")
     for words, arguments in {
-        "give auto, none, or a share": (*k, "--kernel-error", "much"),
+        "auto, none, or a share": (*k, "--kernel-error", "much"),
         "at 1 at most": (*k, "--kernel-error", "3"),
         "must be above 0": (*k, "--kernel-error", "0"),
         "it is auto, free, reflect, circular": (*k, "--boundary", "mirror"),
@@ -159,9 +159,9 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         "under Gaussian noise": (*k, "--kernel-error", "auto", "--noise", "poisson:100"),
     }.items():
         noise = () if "--noise" in arguments else ("--noise", "gaussian:0.01")
-        assert words in refused(capsys, "deblur", y, out, *arguments, *noise), words
+        assert words in refused(capsys, "deblur", y, out, *arguments, *noise, "--layout", "CHW"), words
         assert not out.exists()
-    np.save(tmp_path / "x_kernel.npy", np.load(y))
+    np.save(tmp_path / "x_kernel.npy", np.moveaxis(np.load(y), 0, -1))
     assert "the input itself" in refused(
         capsys, "deblur", tmp_path / "x_kernel.npy", out, *k, "--kernel-error", "auto", "--noise", "gaussian:0.01"
     )

@@ -109,7 +109,9 @@ def test_a_range_that_is_given_is_taken_and_a_floor_is_no_measurement(
 def test_what_is_relative_to_white_asks_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     counts(tmp_path, 0, 4095, 0.03)
     y, out = tmp_path / "y.tif", tmp_path / "out.tif"
-    Image.fromarray(np.full(CAMERA.shape, 255, np.uint8)).save(tmp_path / "mask.png")
+    mask = np.full(CAMERA.shape, 255, np.uint8)
+    mask[:4, :4] = 0
+    Image.fromarray(mask).save(tmp_path / "mask.png")
     for words in (
         ("denoise", y, out, "--noise", "gaussian:0.03"),
         ("denoise", y, out, "--noise", "poisson:100"),
@@ -119,8 +121,10 @@ def test_what_is_relative_to_white_asks_for_it(tmp_path: Path, capsys: pytest.Ca
         assert go(*words) != 0
         assert "--range 0,4095 (--range 0,65535 for a dark picture)" in capsys.readouterr().err
         assert not out.exists()
-    mask = ("--mask", tmp_path / "mask.png")
-    for words in (("upscale", y, out), ("inpaint", y, out, *mask)):  # where nobody gave a noise
+    for words in (
+        ("upscale", y, out),
+        ("inpaint", y, out, "--mask", tmp_path / "mask.png"),
+    ):  # where nobody gave a noise
         assert go(*words, "--steps", 1, *FAST) == 0
         assert "white is taken to be 4095 (--range 0,4095)" in capsys.readouterr().err
         assert record(out)["range"] == [0, 4095]

@@ -154,7 +154,7 @@ def test_an_optimiser_that_is_asked_for_samples_names_a_sampler(tmp_path: Path) 
     y = photo(tmp_path / "y.png")
     found = go("denoise", y, tmp_path / "o.png", *NOISE, "--prior", "natural-fast", "--solver", "hqs", "--samples", 4)
     assert found.exit_code == 1
-    assert str(found.exception).endswith("leave out `samples` or take a sampler such as mmps")
+    assert str(found.exception).endswith("leave out `samples` or take a sampler, `solver=mmps`")
     assert not list(tmp_path.glob("o*"))
 
 

@@ -125,7 +125,7 @@ def test_readers_report_what_they_open(kept: str, words: str, tmp_path: Path, mo
         if hasattr(module, "separate"):
             monkeypatch.setattr(module, "separate", lambda *files: None)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16), np.uint8)).save("in.png")
-    Image.fromarray(np.full((16, 16), 255, np.uint8)).save("m.png")
+    Image.fromarray(np.uint8(255) * np.eye(16, dtype=np.uint8)).save("m.png")
     np.save("k.npy", np.ones((3, 3), np.float32))
     np.savez("o_truth.npz", k=np.ones((3, 3), np.float32))
     np.save("x.npy", np.random.default_rng(1).gamma(1, size=(64, 64)).astype(np.float32))
