@@ -41,6 +41,7 @@ class Scene:
     width: int
     dtype: str
     raster: Raster | None = None
+    pixels: NDArray[Any] | None = None  # (C, H, W) of a scene in memory, which is no file
 
     @contextmanager
     def opened(self) -> Iterator[Reads]:
@@ -52,7 +53,7 @@ class Scene:
 
     @cached_property
     def _array(self) -> Reads:
-        return OfArray(pixels_of(self.path))
+        return OfArray(pixels_of(self.path) if self.pixels is None else self.pixels)
 
     @property
     def files(self) -> list[Path]:
@@ -126,3 +127,11 @@ def scene_of(path: Path) -> Scene:
         return Scene(path, x.shape[0], x.shape[1], x.shape[2], x.dtype.name)
     raster = describe(path)
     return Scene(path, raster.count, raster.height, raster.width, raster.dtype, raster)
+
+
+def scene_in_memory(pixels: NDArray[Any], name: str) -> Scene:
+    """Return pixels (C, H, W) as a scene, for messages under `name`. Raises BadInput for what is no measurement."""
+    if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in "iufc":
+        raise BadInput(f"{name} holds {pixels.dtype} of shape {pixels.shape}; give numbers of one or several bands")
+    count, height, width = pixels.shape
+    return Scene(Path(name), count, height, width, pixels.dtype.name, pixels=pixels)

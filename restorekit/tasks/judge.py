@@ -14,15 +14,14 @@ import numpy as np
 
 import restorekit
 from restorekit.cli.options import check_page
-from restorekit.despeckling.survey import Band as Read
-from restorekit.despeckling.survey import band_of
+from restorekit.despeckling.survey import RadarBand, band_of
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import json_text, write_text
 from restorekit.files.scene import Scene, scene_of
 from restorekit.fusion.common_grid import differences, placed
-from restorekit.report.despeckled import Band, render
+from restorekit.report.despeckled import BandPage, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
 from restorekit.sar.looks import Array, Mask
 
@@ -44,7 +43,7 @@ class Judged:
         self._check_report()
         self._check_sizes()
         found: list[tuple[str, Assessment]] = []
-        shown: list[Band] = []
+        shown: list[BandPage] = []
         for name, y, x, truth, valid in self._bands():
             try:
                 assessment = assess(y, x, valid, wanted, truth)
@@ -52,7 +51,7 @@ class Judged:
                 raise BadInput(f"{self.measured_file}, {name}: {error}") from None
             found.append((name, assessment))
             if self.report is not None:
-                shown.append(Band(name, y, x, valid, assessment))
+                shown.append(BandPage(name, y, x, valid, assessment))
         print(self._json(found) if self.as_json else "\n\n".join(_text(name, a) for name, a in found))
         if self.report is not None:
             page = render(
@@ -142,7 +141,7 @@ def _apart(one: Raster | None, other: Raster | None) -> list[str]:
     return differences(one, other)
 
 
-def _read(scene: Scene, number: int, domain: str) -> tuple[Read, str]:
+def _read(scene: Scene, number: int, domain: str) -> tuple[RadarBand, str]:
     """How to read a band. BadInput names the file."""
     with scene.opened() as source:
         try:
