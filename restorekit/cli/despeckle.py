@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from restorekit.cli.options import Device, Seed, Steps
-from restorekit.cli.wording import as_options, options_of
 from restorekit.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,9 +50,9 @@ def despeckle(
     restorekit despeckle in.tif out.tif --looks 4.4 --solver hqs
     """
     from restorekit.cli.options import check_page
-    from restorekit.cli.progress import bar
+    from restorekit.cli.shown import shown
     from restorekit.files.overwrite import separate
-    from restorekit.notes import Notes
+    from restorekit.report.progress import bar
     from restorekit.tasks.despeckle import despeckle as run
     from restorekit.text import values
     from restorekit.text.names import files_of
@@ -69,8 +68,7 @@ def despeckle(
         "precision": precision, "keep_dtype": keep_dtype, "executor": executor, "workers": workers, "scheduler": scheduler,
         "tile": tile, "block": block, "restart": restart, "interop_snap": snap,
     }  # fmt: skip
-    options = options_of(ctx)
-    notes = Notes(lambda text: print(f"restorekit: {as_options(text, options)}", file=sys.stderr))
+    notes = shown(ctx, "restorekit: ")
     began = time.perf_counter()
     with bar("despeckle", "blocks") as show:
         result = run(source, target, notes=notes, progress=lambda _, done, total: show(done, total), **settings)

@@ -90,7 +90,7 @@ def aligned(intensity: Array, valid: Mask, window: Window, radar: Raster, optica
     that are not valid are left out, and nothing is made up where there are none.
     """
     if not placed(optical) or not radar.referenced:
-        raise BadInput(f"--align needs both places on the map; {optical.path} or {radar.path} has none")
+        raise BadInput(f"`align` needs both places on the map; {optical.path} or {radar.path} has none")
     import_rasterio()
     from rasterio.warp import Resampling, calculate_default_transform, reproject
 

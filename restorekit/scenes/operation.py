@@ -1,13 +1,8 @@
 """What is done to every block of a scene: an operation takes pixels with their margin and gives layers.
 
-class Mean:                                   # the simplest operation: a moving mean
-    margin = 0
-
-    def __call__(self, block):                # one block -> layers of `block.kept`
-        return {"mean": uniform_filter(block.values, 5)[block.inner]}
-
-    def numbers(self, square, layer):         # finished blocks -> numbers of the file
-        return square.blended(layer), square.valid
+An operation is any picklable object with a `margin`, a call that treats one block, and `numbers`, which makes numbers of the
+file of finished blocks. A moving mean is one: block -> {"mean": uniform_filter(block.values, 5)[block.inner]}, and
+square, layer -> (square.blended(layer), square.valid).
 """
 
 from __future__ import annotations

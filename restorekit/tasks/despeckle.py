@@ -86,7 +86,7 @@ class Despeckling(Settings):
         return DespeckledScene(made, notes, time.perf_counter() - began, files=tuple(files))
 
     def _executor(self, made: DespecklePlan, notes: Notes) -> Executor:
-        """Return who treats the blocks; notes say how long that will take."""
+        """Return who treats the blocks; who hears the notes is told how long that will take."""
         workers = self.workers or os.cpu_count() or 1
         name = self.executor
         if name == "auto":
@@ -96,12 +96,12 @@ class Despeckling(Settings):
             return chosen
         there = 0 if self.restart or made.target is None else len(made.finished())
         if there:
-            notes(f"{there} of {len(made.keys)} blocks are there, of a run that was interrupted")
+            _tell(notes, f"{there} of {len(made.keys)} blocks are there, of a run that was interrupted")
         each, count = cost(made.job), len(made.keys) - there
         seconds = each.seconds * count
         if self.executor == "auto" and name == "serial" and count > 1 and seconds > LONG:
             name, chosen = "processes", executor_of("processes", workers, None)
-        notes(_eta(each, made, count, 1 if name == "serial" else max(1, min(workers, count)), name))
+        _tell(notes, _eta(each, made, count, 1 if name == "serial" else max(1, min(workers, count)), name))
         return chosen
 
 
@@ -197,6 +197,12 @@ def _scene(source: RadarSource) -> Path | Scene:
     if isinstance(source, str | os.PathLike):
         return Path(source)
     return scene_in_memory(_bands_first(source)[0], "the scene")
+
+
+def _tell(notes: Notes, text: str) -> None:
+    """Say at once what is of the run, and not of the result."""
+    if notes.heard is not None:
+        notes.heard(text)
 
 
 def _note_stale(made: DespecklePlan, target: Path, notes: Notes) -> None:
