@@ -21,7 +21,7 @@ from restorekit.text.names import solver_of
 
 @dataclass(frozen=True)
 class Cost:
-    """What one block takes."""
+    """Time and network calls of one block."""
 
     seconds: float
     calls: int  # of the network, for all samples

@@ -67,7 +67,7 @@ class DespecklePlan:
 
     @cached_property
     def job(self) -> BlockJob:
-        """What a worker is given."""
+        """Everything that a worker needs."""
         grid = self.settings.grid(self.scene.height, self.scene.width)
         threads = 1 if len(grid) * len(self.bands) > 1 else None
         detectors = {}
@@ -127,11 +127,11 @@ class DespecklePlan:
         return hashlib.sha256(np.ascontiguousarray(self.scene.pixels).tobytes()).hexdigest()
 
     def finished(self) -> set[Key]:
-        """Blocks that an interrupted run of the same settings left."""
+        """Return the blocks that an interrupted run of the same settings left."""
         return Store(self.folder).finished() & set(self.keys) if self.folder.is_dir() else set()
 
     def tasks(self, missing: Sequence[Key], tile: int) -> list[list[Key]]:
-        """Blocks in groups that lie in one square of `tile` pixels, at least one block each."""
+        """Return the blocks in groups that lie in one square of `tile` pixels, at least one block each."""
         per = max(1, tile // self.job.grid.side)
         groups: dict[tuple[int, int, int], list[Key]] = {}
         for band, i, j in missing:
@@ -240,7 +240,7 @@ class DespecklePlan:
 
 
 def _correlation(facts: BandStatistics) -> dict[str, Any]:
-    """Of neighbours, before anything was done about it, for the record."""
+    """Return the correlation of neighbours before anything was done about it, for the record."""
     found = facts.measured
     return {} if found is None else {"correlation": list(found.lag_one), "with_texture": found.textured}
 
@@ -329,7 +329,7 @@ def _anything(scene: Scene, reader: Reads, band: int) -> bool:
 
 
 def _many(band: RadarBand, facts: BandStatistics, settings: Settings) -> str:
-    """Floats may be amplitudes, whose looks are a quarter of what they are as intensities."""
+    """Return what to say where floats may be amplitudes, whose looks are a quarter of those as intensities; "" else."""
     guessed = settings.domain == "auto" and band.domain.name == "intensity"
     if not guessed or facts.measured is None or facts.measured.looks < MANY:
         return ""

@@ -18,7 +18,7 @@ DECORRELATE = ("auto", "whiten", "subsample", "none")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a result depends on, besides the scene."""
+    """Settings of a despeckling: all that a result depends on besides the scene. `restorekit.tasks.despeckle` runs it."""
 
     domain: str = "auto"
     looks: float | None = None  # None: measured
@@ -65,7 +65,7 @@ class Settings:
 
     @property
     def learned(self) -> bool:
-        """Whether a prior is used."""
+        """True where a prior is used."""
         return isinstance(self.method, PosteriorMethod)
 
     @property

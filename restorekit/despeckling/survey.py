@@ -139,7 +139,7 @@ class BandStatistics:
 
     @property
     def median(self) -> float:
-        """Of the intensity."""
+        """The median of the intensity."""
         return float(np.exp(self.middle))
 
     @property
@@ -189,8 +189,8 @@ def survey(
     decorrelate: str = "auto",
     grain: Grain | None = None,
 ) -> BandStatistics | None:
-    """None where no pixel is above 0. BadInput where looks are to be measured and cannot be, or for a remedy that the data
-    do not allow.
+    """Measure a band; None where no pixel is above 0. Raises BadInput where looks are to be measured and cannot be, or for a
+    remedy that the data do not allow.
 
     decorrelate: auto whitens correlated complex data, and gives correlated detected data less weight. grain: the correlation
     of neighbours where it is known, instead of that which is measured.
@@ -241,7 +241,7 @@ def _measured(parts: list[tuple[Array, Mask]], looks: float | None, grain: Grain
 
 
 def _remedy(asked: str, band: RadarBand, kappa: float | None) -> str:
-    """What is done about correlated speckle; kappa: None where nothing is known of it."""
+    """Return what is done about correlated speckle; kappa: None where nothing is known of it."""
     is_complex = band.domain.name == "complex"
     if asked == "whiten" and not is_complex:
         raise BadInput("`decorrelate=whiten` needs complex data, whose phase says how; take auto or subsample")

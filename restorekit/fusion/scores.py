@@ -190,7 +190,7 @@ def viff(a: Array, b: Array, f: Array, noise: float = 0.005 * WHITE**2) -> float
 
 @dataclass(frozen=True)
 class FusionMetric:
-    """Of a table: what is said of a figure, and whether less is better."""
+    """A metric of a fused picture: its title in tables, and whether less is better."""
 
     title: str
     lower: bool = False

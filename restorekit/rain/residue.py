@@ -51,7 +51,9 @@ class Residue:
             raise ValueError(f"dilate={self.dilate}: must be at least 0")
 
     def __call__(self, r: Array, valid: Mask | None = None) -> ResidueMask:
-        """Of R (H, W). No pixel where no rain reaches `floor`, or where so many are the strongest that they are above `cap`.
+        """Return the mask of R (H, W) and its threshold.
+
+        No pixel is set where no rain reaches `floor`, or where so many are the strongest that they are above `cap`.
 
         valid (H, W): pixels of the picture; the others count for nothing and are not in K. Default: all of them.
         """

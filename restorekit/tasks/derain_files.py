@@ -26,7 +26,7 @@ from restorekit.tasks.saving import record_file
 
 @dataclass(frozen=True, eq=False)
 class DerainOrigin:
-    """What a repaired picture came from: it writes the files of the command."""
+    """The source of a repaired picture: it writes the files of the command."""
 
     run: DerainRun
     refined: Refined

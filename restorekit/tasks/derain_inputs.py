@@ -74,7 +74,7 @@ class DerainInputs:
         return str(self.files.get(key, words[key]))
 
     def record(self) -> dict[str, Any]:
-        """What identifies each input: path and SHA-256 of a file, shape, type and SHA-256 of other values."""
+        """Return what identifies each input: path and SHA-256 of a file, shape, type and SHA-256 of other values."""
         return {
             key: identity_of(self.files.get(key), None if key in self.files else _values(source)[0])
             for key, source in self.given.items()

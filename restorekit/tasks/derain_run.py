@@ -86,7 +86,7 @@ class DerainRun:
 
     @cached_property
     def found(self) -> ResidueMask:
-        """What is repaired."""
+        """The pixels that are repaired, and the threshold of rain."""
         inputs = self.inputs
         if inputs.mask is not None:
             return ResidueMask(inputs.white & ~inputs.empty, float("nan"))
@@ -183,14 +183,14 @@ class DerainRun:
     # --- what comes out ---
 
     def beside(self, target: Path) -> dict[str, Path]:
-        """What a run, this one or another, may have written beside `target`."""
+        """Return the files that a run, this one or another, may have written beside `target`."""
         suffixes = {"mask": ".png", "base": None, "std": ".tif"}
         return {what: beside(target, what, suffix) for what, suffix in suffixes.items()} | {
             "std_png": beside(target, "std", ".png")
         }
 
     def outputs(self, target: Path) -> dict[str, Path]:
-        """What is written beside `target`, those of the standard deviation where anything is repaired."""
+        """Return the files that are written beside `target`, those of the standard deviation where anything is repaired."""
         names = ["mask", *(["base"] if self.inputs.derained is None else [])]
         names += ["std", "std_png"] if self.refinement.samples > 1 else []
         return {k: self.beside(target)[k] for k in names}

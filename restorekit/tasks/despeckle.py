@@ -117,7 +117,7 @@ class DespeckledScene:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the result should know."""
+        """Texts that a reader of the result should know."""
         return tuple(self.told.texts)
 
     @property

@@ -147,7 +147,7 @@ class Fusing:
         return self.despeckle.partition(":")[0] in LEARNED
 
     def _with_prior(self, notes: Notes) -> Despeckler:
-        """As `restorekit.despeckle`, with the mean of its samples where it draws some."""
+        """Return a despeckler that does as `restorekit.despeckle`, with the mean of its samples where it draws some."""
         settings = Settings(solver=self.despeckle, seed=self.seed, device=self.device)
         _ = settings.method  # refuses a wrong setting now
         return partial(despeckled_by_prior, settings, say=lambda text: notes(f"radar, {text}"))
@@ -200,7 +200,7 @@ class FusedPicture:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the result should know."""
+        """Texts that a reader of the result should know."""
         return tuple(self.told.texts)
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:

@@ -97,7 +97,7 @@ class AssessedScene:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the figures should know."""
+        """Texts that a reader of the figures should know."""
         return tuple(self.told.texts)
 
     def plain(self) -> dict[str, Any]:
