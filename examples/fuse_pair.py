@@ -19,7 +19,7 @@ from restorekit.cli.main import run
 from restorekit.files.picture import write_picture
 from restorekit.fusion.baselines import mean
 from restorekit.fusion.luminance import recoloured
-from restorekit.fusion.pair import Pair, Pairing
+from restorekit.fusion.pair import FusionPair, Pairing
 from restorekit.fusion.prepare import despeckled
 from restorekit.fusion.scores import evaluate
 
@@ -40,7 +40,7 @@ def made_up(folder: Path, side: int = 160, count: int = 120) -> tuple[Path, Path
     return optical, sar
 
 
-def panels(pair: Pair, fused: np.ndarray) -> list[np.ndarray]:
+def panels(pair: FusionPair, fused: np.ndarray) -> list[np.ndarray]:
     """(3, H, W) each, black 0 and white 1."""
     low, high = pair.span
     seen = (pair.seen - low) / (high - low)

@@ -27,6 +27,9 @@ _HOME = {
     "compare": "tasks.functions",
     "sample": "tasks.functions",
     "degrade": "tasks.functions",
+    "derain": "tasks.derain",
+    "despeckle": "tasks.despeckle",
+    "fuse": "tasks.fuse",
     # problems and solvers
     "Problem": "inference.problem",
     "Restoration": "inference.restoration",
@@ -76,7 +79,10 @@ if TYPE_CHECKING:
     from restorekit.priors.find import shipped as list_priors
     from restorekit.priors.prior import Prior
     from restorekit.solvers.conditional_denoiser import Conditional
+    from restorekit.tasks.derain import derain
+    from restorekit.tasks.despeckle import despeckle
     from restorekit.tasks.functions import colorize, compare, deblur, degrade, denoise, inpaint, sample, upscale
+    from restorekit.tasks.fuse import fuse
     from restorekit.tasks.solve import restore, restore_each
 
 __all__ = [
@@ -102,6 +108,9 @@ __all__ = [
     "deblur",
     "degrade",
     "denoise",
+    "derain",
+    "despeckle",
+    "fuse",
     "inpaint",
     "list_priors",
     "load_prior",

@@ -25,7 +25,7 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from benchmarks.support.classical import bm3d
 from benchmarks.support.common import DATA, RESULTS, Pictures, archive, centre, classic, grey, need_data, publish
 from restorekit.bench.journal import Rows
-from restorekit.despeckling.methods import Block, Classical, Diffusion
+from restorekit.despeckling.methods import Classical, PosteriorMethod, SpeckledBlock
 from restorekit.despeckling.plan import Settings, plan
 from restorekit.metrics.fidelity import coverage, psnr, ssim
 from restorekit.sar.filters import Boxcar, Lee, RefinedLee
@@ -120,7 +120,7 @@ def sentinel2(side: int = 160) -> Pictures:
     return grey(pictures)
 
 
-def seen(y: NDArray[np.generic], settings: Settings) -> tuple[Block, Classical | Diffusion]:
+def seen(y: NDArray[np.generic], settings: Settings) -> tuple[SpeckledBlock, Classical | PosteriorMethod]:
     """What `restorekit despeckle` makes of a file that holds y (H, W), which is one block, and what it treats it by."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in.npy"
@@ -130,7 +130,7 @@ def seen(y: NDArray[np.generic], settings: Settings) -> tuple[Block, Classical |
         with made.scene.opened() as reader:
             raw, intensity, _, signal = band.read(reader, grid.seen(0, 0))
         assert len(grid) == 1
-        return Block(grid.seen(0, 0), 1, raw, intensity, signal, facts), settings.method
+        return SpeckledBlock(grid.seen(0, 0), 1, raw, intensity, signal, facts), settings.method
 
 
 def draws(y: NDArray[np.generic], settings: Settings) -> NDArray[np.float64]:

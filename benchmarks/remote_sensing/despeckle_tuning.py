@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.remote_sensing.despeckle import ARCHIVE_SEED, LOOKS, amplitude, draws, intensities, seen, speckled
 from benchmarks.support.common import RESULTS, archive, centre, grey, publish, training_pictures
 from restorekit.bench.journal import Rows
-from restorekit.despeckling.methods import Diffusion
+from restorekit.despeckling.methods import PosteriorMethod
 from restorekit.despeckling.plan import Settings
 from restorekit.metrics.fidelity import coverage, psnr
 from restorekit.sar.speckle import SWATHS
@@ -77,7 +77,7 @@ def correlated(rows: Rows, pictures: list[tuple[str, Array]], solver: str, grain
                 block, method = seen(
                     y, Settings(solver=solver, samples=samples, looks=float(looks), domain="intensity")
                 )
-                assert isinstance(method, Diffusion)
+                assert isinstance(method, PosteriorMethod)
                 for value in TEMPERS[solver]:
                     if not rows.has(solver, grain, looks, name, "temper", f"{value:g}"):
                         out = replace(method, temper=value)(block)

@@ -22,7 +22,7 @@ from restorekit.despeckling.plan import Settings
 from restorekit.fusion import baselines as classical
 from restorekit.fusion.joint import Diffusion, Map
 from restorekit.fusion.luminance import recoloured
-from restorekit.fusion.pair import Pair, Pairing
+from restorekit.fusion.pair import FusionPair, Pairing
 from restorekit.fusion.scores import METRICS, evaluate
 from restorekit.fusion.selection import Sources
 from restorekit.inference.rng import streams
@@ -60,7 +60,7 @@ def rows_of(o: np.ndarray, r: np.ndarray, results: Iterator[tuple[str, np.ndarra
         yield [name, *(round(found[m], 3) for m in METRICS), round(seconds, 1)]
 
 
-def sheet(pair: Pair, results: dict[str, np.ndarray], at: tuple[slice, slice], path: Path) -> None:
+def sheet(pair: FusionPair, results: dict[str, np.ndarray], at: tuple[slice, slice], path: Path) -> None:
     """The optical picture, the radar picture as it is fused, and the results, side by side in colour."""
     rgb = pair.seen[:, at[0], at[1]]
     grey = np.broadcast_to(255 * pair.radar[at], rgb.shape)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.support.common import DATA, RESULTS, publish
 from restorekit.bench.journal import Rows
 from restorekit.despeckling.cost import Cost, cost
-from restorekit.despeckling.plan import Plan, Settings, plan
+from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.files.picture import write_picture
 from restorekit.sar.assessment import Wanted, assess
 
@@ -60,7 +60,7 @@ def settings(method: str, samples: int, domain: str) -> Settings:
     return Settings(solver=method, samples=samples if method == "sar-dps" else 1, domain=domain)
 
 
-def restored(x: Array, how: Settings) -> tuple[Plan, Array, Array, NDArray[np.bool_]]:
+def restored(x: Array, how: Settings) -> tuple[DespecklePlan, Array, Array, NDArray[np.bool_]]:
     """(plan, measured, restored, where there is a signal), intensities, by way of files as the command goes."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.npy", Path(folder) / "out.npy"

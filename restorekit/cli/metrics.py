@@ -30,6 +30,7 @@ app = typer.Typer(
 
 @app.command()
 def pictures(
+    ctx: typer.Context,
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", show_default=False)],
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", show_default=False)],
     names: Annotated[str | None, typer.Option(help="Comma-separated; default: all of psnr, ssim, mae, rmse.")] = None,
@@ -39,36 +40,18 @@ def pictures(
 ) -> None:
     """Compare PICTURE with TRUTH on [0, 1]. restorekit metrics out.png truth.png"""
     import json
-    import sys
 
-    import numpy as np
+    from restorekit.cli.shown import shown
+    from restorekit.tasks.picture_metrics import picture_metrics
+    from restorekit.text.values import span
 
-    from restorekit.cli.options import span
-    from restorekit.errors import BadInput
-    from restorekit.files.picture import read_picture
-    from restorekit.metrics.fidelity import compare
-    from restorekit.tasks.unmeasured import refuse_turned, turned_size
-
-    read = [read_picture(path, span(range_)) for path in (picture, truth)]
-    a, b = (p.pixels for p in read)
-    refuse_turned(read[0], picture, read[1], truth)
-    if a.shape != b.shape and (why := turned_size(*read)):
-        raise BadInput(
-            f"{picture} is {a.shape[1]}x{a.shape[2]} pixels, {truth} {b.shape[1]}x{b.shape[2]}{why}; turn one of them"
-        )
-    if 2 * crop >= min(a.shape[1:]):
-        raise BadInput(f"--crop {crop} leaves nothing of {a.shape[1]}x{a.shape[2]} pixels; choose a smaller one")
-    inner = slice(crop, -crop or None)
-    valid = None
-    if a.shape == b.shape and (empty := [p.empty.where for p in read if p.empty is not None]):
-        valid = ~np.logical_or.reduce(empty)[inner, inner]
-        if not valid.all():
-            print(f"restorekit: note: {(~valid).sum()} pixels are no data and left out", file=sys.stderr)
-    values = compare(a[:, inner, inner], b[:, inner, inner], names.split(",") if names else None, valid)
+    figures = picture_metrics(
+        picture, truth, names=names.split(",") if names else None, crop=crop, range=span(range_), notes=shown(ctx)
+    )
     if as_json:
-        print(json.dumps({k: v if v != float("inf") else "inf" for k, v in values.items()}))
+        print(json.dumps({k: v if v != float("inf") else "inf" for k, v in figures.items()}))
     else:
-        print("\n".join(f"{name:6} {value:.4f}" for name, value in values.items()))
+        print("\n".join(f"{name:6} {value:.4f}" for name, value in figures.items()))
 
 
 app.command("sar")(metrics_sar.sar)

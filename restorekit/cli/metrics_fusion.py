@@ -12,6 +12,7 @@ from restorekit.cli.options import Range
 
 
 def fusion(
+    ctx: typer.Context,
     optical: Optical,
     sar: Sar,
     fused: Annotated[Path, typer.Argument(metavar="FUSED", help="Fused picture, in the numbers of OPTICAL.", show_default=False)],
@@ -27,28 +28,14 @@ def fusion(
 ) -> None:  # fmt: skip
     """Compare FUSED with its sources, SAR made ready as `fuse` does. restorekit metrics fusion optical.tif sar.tif fused.tif"""
     import json
-    import sys
 
-    from restorekit.cli.fuse import measured, pairing_of
-    from restorekit.errors import BadInput
-    from restorekit.fusion import inputs as files
+    from restorekit.cli.fuse import pair_settings
+    from restorekit.cli.shown import shown
     from restorekit.fusion.scores import METRICS
+    from restorekit.tasks.fuse import fusion_metrics
 
-    pair = pairing_of(align, True, bands, sar_band, domain, despeckle, looks, match, range_)(optical, sar)
-    found = files.read(fused)
-    values = found.values if len(found.values) == 1 else files.read(fused, pair.bands).values
-    if found.size != pair.optical.size:
-        raise BadInput(
-            f"{fused} is {found.size[0]}x{found.size[1]} pixels and {optical} {pair.optical.size[0]}x"
-            f"{pair.optical.size[1]}; compare pictures of one size"
-        )
-    if found.dtype != pair.optical.dtype:
-        raise BadInput(
-            f"{fused} holds {found.dtype} and {optical} {pair.optical.dtype}; their numbers are not the same"
-        )
-    figures = measured(pair, values)
-    for note in pair.notes:
-        print(f"restorekit: note: {note}", file=sys.stderr)
+    settings = pair_settings(align, bands, sar_band, domain, despeckle, looks, match, range_)
+    figures, pair = fusion_metrics(optical, sar, fused, notes=shown(ctx), **settings)
     if as_json:
         print(json.dumps({k: v if abs(v) != float("inf") else str(v) for k, v in figures.items()}))
         return

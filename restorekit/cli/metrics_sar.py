@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 
 def sar(
+    ctx: typer.Context,
     measured: Annotated[Path, typer.Argument(metavar="MEASURED", help="The scene as measured: GeoTIFF, NPY, PNG.", show_default=False)],
     restored: Annotated[Path, typer.Argument(metavar="RESTORED", help="Despeckled, of the same size and unit; of complex data an intensity.", show_default=False)],
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="The scene without speckle, in the unit of RESTORED: PSNR, SSIM, bias and more are added.")] = None,
@@ -25,6 +28,27 @@ def sar(
 
     restorekit metrics sar scene.tif despeckled.tif --report quality.html
     """
-    from restorekit.tasks.judge import Judged
+    from restorekit.cli.options import check_page
+    from restorekit.cli.shown import shown
+    from restorekit.cli.wording import as_options, options_of
+    from restorekit.files.picture import json_text
+    from restorekit.tasks.judge import SpeckleAssessment
+    from restorekit.text import values
 
-    Judged(measured, restored, truth, domain, looks, window, target, as_json, report).run()
+    if report is not None:
+        check_page(report)
+    task = SpeckleAssessment(
+        domain=domain,
+        looks=values.looks(looks),
+        window=values.box(window, "window"),
+        target=values.box(target, "target"),
+    )
+    result = task(measured, restored, truth, report=report, notes=shown(ctx))
+    print(as_options(json_text(result.plain()) if as_json else str(result), options_of(ctx)))
+    if report is not None:
+        words: list[object] = ["restorekit", "metrics", "sar", measured, restored]
+        words += ["--domain", result.domain, "--looks", looks]
+        for option, value in {"--truth": truth, "--window": window, "--target": target}.items():
+            words += [] if value is None else [option, value]
+        (page,) = result.save(report, shlex.join(str(w) for w in [*words, "--report", report]))
+        print(f"restorekit: {page} written ({page.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)

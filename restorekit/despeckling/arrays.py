@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from restorekit.despeckling.plan import Settings, plan
+from restorekit.files.scene import scene_in_memory
 from restorekit.sar.looks import Array, Mask
 
 
@@ -20,10 +19,11 @@ def despeckled(
     looks: float | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Array:
-    """Intensities (H, W) under the speckle, 0 where nothing is valid. looks: as in `settings`, if None. say: is told of
-    point targets, which are kept as measured."""
-    with tempfile.TemporaryDirectory(prefix="restorekit-") as folder:
-        source, target = Path(folder) / "in.npy", Path(folder) / "out.npy"
-        np.save(source, np.where(valid, intensity, np.nan))
-        plan(source, target, replace(settings, domain="intensity", looks=looks or settings.looks)).run(say=say)
-        return np.where(valid, np.nan_to_num(np.load(target)), 0.0)
+    """Return intensities (H, W) float32 under the speckle, 0 where nothing is valid.
+
+    looks: of the speckle, where `settings` do not give them. say: is told of point targets, which are kept as measured.
+    Raises BadInput as `restorekit.despeckling.plan.plan` does.
+    """
+    scene = scene_in_memory(np.where(valid, intensity, np.nan)[None], "the radar picture")
+    made = plan(scene, None, replace(settings, domain="intensity", looks=looks or settings.looks))
+    return np.where(valid, np.nan_to_num(made.array(made.in_memory(say=say))[0]), np.float32(0))

@@ -8,39 +8,43 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from restorekit.despeckling.block import Job
-from restorekit.despeckling.methods import Block, Diffusion
+from restorekit.despeckling.block import BlockDespeckling
+from restorekit.despeckling.methods import PosteriorMethod, SpeckledBlock
 from restorekit.files.bands import Window
 from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
 from restorekit.priors.find import device_of
 from restorekit.scenes.execute import threads
+from restorekit.scenes.operation import BlockJob
 from restorekit.text.names import solver_of
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one block."""
+    """Time and network calls of one block."""
 
     seconds: float
     calls: int  # of the network, for all samples
     pixels: int  # that come of it
 
 
-def cost(job: Job) -> Cost:
+def cost(job: BlockJob) -> Cost:
+    """Return what one block takes here and now. The operation of `job` is a `BlockDespeckling`."""
+    operation = job.operation
+    assert isinstance(operation, BlockDespeckling)
     side = job.grid.side + 2 * (job.grid.fade + job.grid.halo)
     h, w = min(side, job.grid.height), min(side, job.grid.width)
     core = job.grid.core(0, 0)
     with threads(job.threads):
-        return _measured(job, h, w, core.height * core.width)
+        return _measured(operation, h, w, core.height * core.width)
 
 
-def _measured(job: Job, h: int, w: int, pixels: int) -> Cost:
-    method, facts = job.method, next(iter(job.bands.values()))[1]
-    if not isinstance(method, Diffusion):
+def _measured(operation: BlockDespeckling, h: int, w: int, pixels: int) -> Cost:
+    method, facts = operation.method, next(iter(operation.bands.values()))[1]
+    if not isinstance(method, PosteriorMethod):
         y = np.full((h, w), facts.median)
         began = time.perf_counter()
-        method(Block(Window(0, 0, h, w), 1, y, y, np.ones((h, w), np.bool_), facts))
+        method(SpeckledBlock(Window(0, 0, h, w), 1, y, y, np.ones((h, w), np.bool_), facts))
         return Cost(time.perf_counter() - began, 0, pixels)
     solver, denoise = solver_of(method.text), method.network(max(h, w))
     problem = Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), method.law(facts))

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restorekit.despeckling.survey import Facts
+from restorekit.despeckling.survey import BandStatistics
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.inference import driver
@@ -34,7 +34,7 @@ WHOLE = 768  # up to this side the network sees a block at once, pixels; beyond,
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class SpeckledBlock:
     """Intensities (h, w) of a window of a scene, 0 where there is no signal, and what holds for the whole band."""
 
     window: Window
@@ -42,18 +42,18 @@ class Block:
     raw: NDArray[Any]  # as the file holds them
     intensity: Array
     signal: Mask
-    facts: Facts
+    facts: BandStatistics
     targets: Mask | None = (
         None  # (h, w): pixels that are kept as measured, in whose place `raw` and `intensity` hold clutter
     )
 
     @property
     def measured(self) -> Mask:
-        """Pixels that say something of what is to be restored."""
+        """Where a pixel says something of what is to be restored, (h, w)."""
         return self.signal if self.targets is None else self.signal & ~self.targets
 
 
-class Method(Protocol):
+class BlockMethod(Protocol):
     """Settings; the call gives (N, h, w) intensities, N draws or one answer, of any value where there is no signal."""
 
     @property
@@ -62,7 +62,7 @@ class Method(Protocol):
     def text(self) -> str: ...
     @property
     def draws(self) -> int: ...
-    def __call__(self, block: Block) -> NDArray[np.float64]: ...
+    def __call__(self, block: SpeckledBlock) -> NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Classical:
         name, positional, named = split(self.text)
         return build(FILTERS[name], name, positional, named, looks=looks)
 
-    def __call__(self, block: Block) -> NDArray[np.float64]:
+    def __call__(self, block: SpeckledBlock) -> NDArray[np.float64]:
         return self._filter(block.facts.looks)(block.intensity, block.signal)[None]
 
 
@@ -90,12 +90,12 @@ def _prior(name: str, device: str, precision: Precision, tile: int | None, linea
     if linear:
         return of_pictures(prior)
     if prior.units is None:
-        raise BadInput(f"--prior {name} knows pictures and no logarithms of intensities; take --prior sar")
+        raise BadInput(f"`prior={name}` knows pictures and no logarithms of intensities; take `prior=sar`")
     return prior
 
 
 @dataclass(frozen=True)
-class Diffusion:
+class PosteriorMethod:
     """A solver with a prior of log-intensities, u = ln(intensity) moved so that the median of the band is that of the prior.
 
     What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
@@ -117,10 +117,10 @@ class Diffusion:
     linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
-        """For blocks of that side, pixels."""
+        """Return the prior for blocks of that side, pixels."""
         return _prior(self.prior, self.device, self.precision, None if side > WHOLE else WHOLE, self.linear)
 
-    def __call__(self, block: Block) -> NDArray[np.float64]:
+    def __call__(self, block: SpeckledBlock) -> NDArray[np.float64]:
         facts, at = block.facts, block.window
         law = self.law(facts)
         if facts.remedy == "whiten":
@@ -139,8 +139,8 @@ class Diffusion:
                 out[:, a::2, b::2] = self._solved(y, signal, law, part, block)
         return out
 
-    def _solved(self, y: Array, signal: Mask, law: Likelihood, at: Window, block: Block) -> NDArray[np.float64]:
-        """(draws, h, w) intensities under y (h, w); `at` is where on the grid of the noise it lies."""
+    def _solved(self, y: Array, signal: Mask, law: Likelihood, at: Window, block: SpeckledBlock) -> NDArray[np.float64]:
+        """Return (draws, h, w) intensities under y (h, w); `at` is where on the grid of the noise it lies."""
         prior, device, unit = self.network(max(y.shape)), device_of(self.device), block.facts.median
         with np.errstate(divide="ignore"):
             u = y / unit * MIDDLE if self.linear else np.log(y / unit) + self._mean(prior)
@@ -162,7 +162,7 @@ class Diffusion:
         assert prior.units is not None
         return prior.units.mean
 
-    def law(self, facts: Facts) -> Likelihood:
+    def law(self, facts: BandStatistics) -> Likelihood:
         law: Likelihood = Gamma(facts.looks, domain="intensity" if self.linear else "log")
         return Tempered(law, facts.kappa**-self.temper) if facts.remedy == "temper" else law
 
@@ -170,15 +170,15 @@ class Diffusion:
     def draws(self) -> int:
         return self.samples or (4 if solver_of(self.text).samples else 1)
 
-    def checked(self) -> Diffusion:
-        """Itself, with its prior by name; refuses before any block is read what would be refused at the first."""
+    def checked(self) -> PosteriorMethod:
+        """Return itself, with its prior by name. Raises BadInput before any block is read for what the first would refuse."""
         made = replace(self, prior=("natural" if self.linear else "sar") if self.prior == "auto" else self.prior)
         solver = solver_of(self.text)
         domain = "intensity" if self.linear else "log"
         solver.check(Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(1.0, domain=domain)))
         if self.draws > 1 and not solver.samples:
             raise BadInput(
-                f"{self.text} is an optimiser: one answer, no samples; leave out --samples or take --solver ep"
+                f"{self.text} is an optimiser: one answer, no samples; leave out `samples` or take `solver=ep`"
             )
         made.network()
         return made
@@ -188,8 +188,8 @@ def _picture(x: NDArray[np.generic], device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None].to(device)
 
 
-def method_of(text: str, diffusion: Diffusion) -> Classical | Diffusion:
-    """A filter by name, or `diffusion` with the solver of that name. BadInput lists what is known."""
+def method_of(text: str, diffusion: PosteriorMethod) -> Classical | PosteriorMethod:
+    """Return a filter by name, or `diffusion` with the solver of that name. Raises BadInput that lists what is known."""
     name, positional, named = split(text)
     if name == "paper":
         return replace(

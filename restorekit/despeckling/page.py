@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from restorekit.despeckling.methods import Diffusion
-from restorekit.despeckling.plan import Plan, beside
-from restorekit.despeckling.survey import Band
+from restorekit.despeckling.methods import PosteriorMethod
+from restorekit.despeckling.plan import DespecklePlan, beside
+from restorekit.despeckling.survey import RadarBand
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import scene_of
-from restorekit.report.despeckled import Band as Shown
-from restorekit.report.despeckled import render
+from restorekit.report.despeckled import BandPage, render
 from restorekit.sar.assessment import Wanted, assess
 from restorekit.sar.looks import Array
 
@@ -23,24 +22,24 @@ def middle(height: int, width: int, side: int = LARGEST) -> Window:
     return Window((height - h) // 2, (width - w) // 2, h, w)
 
 
-def page_of(plan: Plan, command: str) -> str:
-    """Of a plan that was run. BadInput where no band has a flat window to judge it by."""
+def page_of(plan: DespecklePlan, command: str) -> str:
+    """Return the page of a plan that was run. Raises BadInput where no band has a flat window to judge it by."""
     part = plan.preview or plan.scene.whole
     at = middle(part.height, part.width)
     there = Window(part.top + at.top, part.left + at.left, at.height, at.width)
-    bands = [_shown(plan, number, there, at) for number in plan.bands]
+    bands = [_band_page(plan, number, there, at) for number in plan.bands]
     s, where = (
         plan.settings,
         "" if (at.height, at.width) == (part.height, part.width) else f"the middle {at.height} x {at.width} of ",
     )
     facts = [
         ("scene", f"{where}{part.height} x {part.width} pixels"), ("solver", s.text),
-        *([("prior", s.method.prior), ("samples", str(s.draws)), ("seed", str(s.seed))] if isinstance(s.method, Diffusion) else []),
+        *([("prior", s.method.prior), ("samples", str(s.draws)), ("seed", str(s.seed))] if isinstance(s.method, PosteriorMethod) else []),
     ]  # fmt: skip
     return render(bands, name=plan.scene.path.name, facts=facts, command=command)
 
 
-def _shown(plan: Plan, number: int, there: Window, at: Window) -> Shown:
+def _band_page(plan: DespecklePlan, number: int, there: Window, at: Window) -> BandPage:
     read, facts = plan.bands[number]
     with plan.scene.opened() as source:
         _, y, _, signal = read.read(source, there)
@@ -53,22 +52,23 @@ def _shown(plan: Plan, number: int, there: Window, at: Window) -> Shown:
         facts.looks if facts.remedy not in ("whiten", "subsample") or facts.measured is None else facts.measured.looks
     )
     assessment = assess(y, np.where(signal, x, 0.0), signal, Wanted(looks))
-    return Shown(name, y, np.where(signal, x, 0.0), signal, assessment, std, unit_of(read))
+    return BandPage(name, y, np.where(signal, x, 0.0), signal, assessment, std, unit_of(read))
 
 
-def _written(plan: Plan, number: int, at: Window, layer: str) -> Array:
+def _written(plan: DespecklePlan, number: int, at: Window, layer: str) -> Array:
+    assert plan.target is not None
     path = plan.target if layer == "mean" else beside(plan.target, layer)
     with scene_of(path).opened() as source:
         x, valid = source.read(at, number)
     return np.where(valid, x, 0.0).astype(np.float64)
 
 
-def unit_of(band: Band) -> str:
+def unit_of(band: RadarBand) -> str:
     return {"db": "value in dB", "complex": "intensity"}.get(band.domain.name, band.domain.name)
 
 
-def judged(plan: Plan, command: str) -> tuple[str | None, str]:
-    """(page, "") or (None, why there is none)."""
+def judged(plan: DespecklePlan, command: str) -> tuple[str | None, str]:
+    """Return (page, ""), or (None, why there is none)."""
     try:
         return page_of(plan, command), ""
     except BadInput as error:

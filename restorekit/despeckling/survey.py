@@ -63,7 +63,7 @@ def border_of(scene: Scene, source: Reads, band: int) -> Border:
 
 
 @dataclass(frozen=True, eq=False)
-class Band:
+class RadarBand:
     """How the numbers of a band are read. `border` is None where the file itself says what was not measured."""
 
     number: int  # from 1
@@ -74,11 +74,14 @@ class Band:
     fill: float | None = None  # a number of no measurement that the file does not name
 
     def read(self, source: Reads, window: Window) -> tuple[NDArray[Any], Array, Mask, Mask]:
-        """(numbers of the file, intensities, where measured, and of that where above 0), each (h, w).
+        """Read a window and return what `interpret` does."""
+        return self.interpret(*source.read(window, self.number), window)
 
-        Intensities are 0 where nothing is above 0.
+    def interpret(self, raw: NDArray[Any], there: Mask, window: Window) -> tuple[NDArray[Any], Array, Mask, Mask]:
+        """Return (numbers of the file, intensities, where measured, and of that where above 0), each (h, w) of a window.
+
+        Intensities are 0 where nothing is above 0. raw, there: numbers of the file, and where it says that they are data.
         """
-        raw, there = source.read(window, self.number)
         if self.domain.signed and raw.dtype.kind == "f":
             there = there | np.isneginf(raw)  # the logarithm of no signal at all
         if self.fill is not None:
@@ -98,23 +101,23 @@ class Band:
         return raw, np.where(signal, intensity, 0.0), there, signal
 
     def numbers(self, intensity: Array) -> Array:
-        """What the file would hold for intensities."""
+        """Return what the file would hold for intensities."""
         return (self.domain.value(intensity) - self.offset) / self.scale
 
     def deviation(self, intensity: Array, looks: float) -> Array:
-        """The standard deviation of `numbers` under speckle of mean `intensity`."""
+        """Return the standard deviation of `numbers` under speckle of mean `intensity`."""
         return self.domain.deviation(intensity, looks) / abs(self.scale)
 
     def back(self, numbers: Array) -> Array:
-        """The intensities of `numbers`, of which those of complex data are some already."""
+        """Return the intensities of `numbers`; those of complex data are intensities already."""
         if self.domain.name == "complex":
             return numbers
         return self.domain.intensity(self.scale * numbers + self.offset)
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Of one band, for every block alike."""
+class BandStatistics:
+    """What was measured of one band, for every block alike."""
 
     middle: float  # median of ln(intensity)
     looks: float
@@ -136,7 +139,7 @@ class Facts:
 
     @property
     def median(self) -> float:
-        """Of the intensity."""
+        """The median of the intensity."""
         return float(np.exp(self.middle))
 
     @property
@@ -146,7 +149,7 @@ class Facts:
 
 
 def windows(height: int, width: int, side: int = SIDE, most: int = MOST) -> list[Window]:
-    """At most `most` squared windows, spread evenly; the whole scene where that is no larger."""
+    """Return at most `most` squared windows, spread evenly; the whole scene where that is no larger."""
 
     def starts(n: int) -> list[int]:
         count = min(most, -(-n // side))
@@ -155,8 +158,8 @@ def windows(height: int, width: int, side: int = SIDE, most: int = MOST) -> list
     return [Window(i, j, min(side, height), min(side, width)) for i in starts(height) for j in starts(width)]
 
 
-def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[Band, str]:
-    """How to read a band; and what is to be said about it."""
+def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[RadarBand, str]:
+    """Return how to read a band, and what is to be said about it. Raises BadInput for numbers of another unit."""
     every = windows(scene.height, scene.width)
     parts = [source.read(window, number) for window in every]
     sample = np.concatenate([x[valid] for x, valid in parts])
@@ -175,14 +178,19 @@ def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[Band
     if fill is not None:
         said = "; ".join(filter(None, [said, f"{fill:g} is taken for no data, though the file does not say so"]))
     border = border_of(scene, source, number) if scene.nodata != 0 else None  # else zeros may be either
-    return Band(number, found, scale, offset, border, fill), said
+    return RadarBand(number, found, scale, offset, border, fill), said
 
 
 def survey(
-    scene: Scene, source: Reads, band: Band, looks: float | None, decorrelate: str = "auto", grain: Grain | None = None
-) -> Facts | None:
-    """None where no pixel is above 0. BadInput where looks are to be measured and cannot be, or for a remedy that the data
-    do not allow.
+    scene: Scene,
+    source: Reads,
+    band: RadarBand,
+    looks: float | None,
+    decorrelate: str = "auto",
+    grain: Grain | None = None,
+) -> BandStatistics | None:
+    """Measure a band; None where no pixel is above 0. Raises BadInput where looks are to be measured and cannot be, or for a
+    remedy that the data do not allow.
 
     decorrelate: auto whitens correlated complex data, and gives correlated detected data less weight. grain: the correlation
     of neighbours where it is known, instead of that which is measured.
@@ -199,7 +207,7 @@ def survey(
     kappa = _kappa(measured, grain)
     remedy = _remedy(decorrelate, band, None if measured is None and grain is None else kappa)
     if remedy == "none" or (measured is None and grain is None):
-        return Facts(middle, looks or _looks(measured), kappa, measured, "none")
+        return BandStatistics(middle, looks or _looks(measured), kappa, measured, "none")
     whitening, after = None, measured
     if remedy == "whiten":
         whitening = whitening_of(_full(found, scene))
@@ -209,7 +217,7 @@ def survey(
         after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in found], looks, grain)
     kappa = _kappa(after, None if remedy == "whiten" else grain)
     before = looks or _looks(measured)
-    return Facts(middle, looks or _looks(after), kappa, measured, remedy, whitening, before)
+    return BandStatistics(middle, looks or _looks(after), kappa, measured, remedy, whitening, before)
 
 
 def _kappa(measured: Looks | None, grain: Grain | None) -> float:
@@ -232,11 +240,11 @@ def _measured(parts: list[tuple[Array, Mask]], looks: float | None, grain: Grain
         return None
 
 
-def _remedy(asked: str, band: Band, kappa: float | None) -> str:
-    """What is done about correlated speckle; kappa: None where nothing is known of it."""
+def _remedy(asked: str, band: RadarBand, kappa: float | None) -> str:
+    """Return what is done about correlated speckle; kappa: None where nothing is known of it."""
     is_complex = band.domain.name == "complex"
     if asked == "whiten" and not is_complex:
-        raise BadInput("--decorrelate whiten needs complex data, whose phase says how; take auto or subsample")
+        raise BadInput("`decorrelate=whiten` needs complex data, whose phase says how; take auto or subsample")
     if asked != "auto":
         return asked
     correlated = kappa is not None and kappa > CORRELATED
@@ -248,11 +256,11 @@ def _full(found: Sampled, scene: Scene) -> list[NDArray[Any]]:
     size = min(SIDE, scene.height), min(SIDE, scene.width)
     parts = [z for z, _, signal in found if signal.all() and z.shape == size]
     if not parts:
-        raise BadInput("no window without gaps to measure the spectrum in; take --decorrelate none")
+        raise BadInput("no window without gaps to measure the spectrum in; take `decorrelate=none`")
     return parts
 
 
-def _sample(source: Reads, band: Band, where: Iterable[Window], enough: int | None = None) -> Sampled:
+def _sample(source: Reads, band: RadarBand, where: Iterable[Window], enough: int | None = None) -> Sampled:
     """Numbers and intensities of those windows that hold any, and where they do."""
     found: Sampled = []
     for window in where:

@@ -122,3 +122,16 @@ def as_type(x: NDArray[np.floating], dtype: str) -> NDArray[Any]:
         return x.astype(kind)
     limits = np.iinfo(kind)
     return np.clip(np.rint(x), limits.min, limits.max).astype(kind)
+
+
+def off_nodata(x: NDArray[Any], nodata: float | None, where: NDArray[np.bool_]) -> NDArray[Any]:
+    """x in which the values `where`, which were measured, are not that of nodata: one that is takes its neighbour."""
+    if nodata is None or np.isnan(nodata):
+        return x
+    value = np.asarray(nodata).astype(x.dtype)
+    hit = where & (x == value)
+    if x.dtype.kind in "iu":
+        other = value + 1 if value < np.iinfo(x.dtype).max else value - 1
+    else:
+        other = np.nextafter(value, np.asarray(np.inf, x.dtype))
+    return np.where(hit, np.asarray(other, x.dtype), x)

@@ -42,6 +42,7 @@ class Scene:
     dtype: str
     raster: Raster | None = None
     reading: Reading = PLAINLY
+    pixels: NDArray[Any] | None = None  # (C, H, W) of a scene in memory, which is no file
 
     @contextmanager
     def opened(self) -> Iterator[Reads]:
@@ -53,7 +54,7 @@ class Scene:
 
     @cached_property
     def _array(self) -> Reads:
-        return OfArray(pixels_of(self.path, self.reading))
+        return OfArray(pixels_of(self.path, self.reading) if self.pixels is None else self.pixels)
 
     @property
     def complex(self) -> bool:
@@ -123,3 +124,11 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
         return Scene(path, x.shape[0], x.shape[1], x.shape[2], x.dtype.name, reading=reading)
     raster = describe(path, reading)
     return Scene(path, raster.count, raster.height, raster.width, raster.dtype, raster, reading)
+
+
+def scene_in_memory(pixels: NDArray[Any], name: str) -> Scene:
+    """Return pixels (C, H, W) as a scene, for messages under `name`. Raises BadInput for what is no measurement."""
+    if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in "iufc":
+        raise BadInput(f"{name} holds {pixels.dtype} of shape {pixels.shape}; give numbers of one or several bands")
+    count, height, width = pixels.shape
+    return Scene(Path(name), count, height, width, pixels.dtype.name, pixels=pixels)

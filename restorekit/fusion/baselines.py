@@ -31,7 +31,7 @@ def _power(x: Array, sigma: float) -> Array:
 
 
 def _share(one: Array, other: Array) -> Array:
-    """Of the first, by powers that are 0 or more; half where both are 0."""
+    """Return the share of the first, by powers that are 0 or more; half where both are 0."""
     total = one + other
     return np.divide(one, total, out=np.full_like(total, 0.5), where=total > 0)
 

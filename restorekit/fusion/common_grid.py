@@ -17,12 +17,12 @@ CLOSE = 0.1  # pixels by which corners may differ: what rounding of coordinates 
 
 
 def placed(raster: Raster | None) -> bool:
-    """Whether each pixel has a place on the map by an affine transform."""
+    """Return whether each pixel has a place on the map by an affine transform."""
     return raster is not None and bool(raster.crs) and raster.transform is not None
 
 
 def differences(optical: Raster, radar: Raster) -> list[str]:
-    """What keeps two georeferenced rasters from sharing a grid, in words; [] where nothing does."""
+    """Return what keeps two georeferenced rasters from sharing a grid, in words; [] where nothing does."""
     found = []
     if (optical.height, optical.width) != (radar.height, radar.width):
         found.append(f"size {optical.height}x{optical.width} and {radar.height}x{radar.width}")
@@ -62,7 +62,7 @@ def _transforms(one: Any, other: Any) -> str:
 
 
 def part_for(radar: Raster, optical: Raster, margin: int = 16) -> Window:
-    """What of `radar` is needed for the grid of `optical`. BadInput where the two do not overlap."""
+    """Return what of `radar` is needed for the grid of `optical`. Raises BadInput where the two do not overlap."""
     if not placed(radar):
         return whole(radar)
     import_rasterio()
@@ -84,13 +84,13 @@ def part_for(radar: Raster, optical: Raster, margin: int = 16) -> Window:
 
 
 def aligned(intensity: Array, valid: Mask, window: Window, radar: Raster, optical: Raster) -> tuple[Array, Mask, str]:
-    """Intensities (h, w) of a window of `radar` on the grid of `optical`, where they are valid, and how it was done.
+    """Return intensities (h, w) of a window of `radar` on the grid of `optical`, where they are valid, and how it was done.
 
     Resampled in linear power, where a mean keeps radiometry: by the mean where pixels become larger, else bilinear. Pixels
     that are not valid are left out, and nothing is made up where there are none.
     """
     if not placed(optical) or not radar.referenced:
-        raise BadInput(f"--align needs both places on the map; {optical.path} or {radar.path} has none")
+        raise BadInput(f"`align` needs both places on the map; {optical.path} or {radar.path} has none")
     import_rasterio()
     from rasterio.warp import Resampling, calculate_default_transform, reproject
 

@@ -15,7 +15,7 @@ from restorekit.files.atomic import check_target
 from restorekit.files.bands import Raster, Window, describe, opened
 from restorekit.files.datasets import is_dataset
 from restorekit.files.formats import PLAIN, RASTERS
-from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
+from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, off_nodata, writing
 from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
 from restorekit.files.temporary import name_beside
 
@@ -33,17 +33,35 @@ class Bands:
 
     @property
     def size(self) -> tuple[int, int]:
+        """(height, width)."""
         return self.values.shape[1], self.values.shape[2]
+
+    def select(self, bands: Sequence[int] | None) -> Bands:
+        """Return some bands, counted from 1; None for all. Raises BadInput for one that is not there."""
+        if bands is None:
+            return self
+        chosen = [n - 1 for n in _numbers(self.path, len(self.values), bands)]
+        return replace(self, values=self.values[chosen], valid=self.valid[chosen])
 
 
 def whole(raster: Raster) -> Window:
+    """Return all of a raster."""
     return Window(0, 0, raster.height, raster.width)
 
 
 def read(
-    path: Path, bands: Sequence[int] | None = None, raster: Raster | None = None, window: Window | None = None
+    source: Path | Bands,
+    bands: Sequence[int] | None = None,
+    raster: Raster | None = None,
+    window: Window | None = None,
 ) -> Bands:
-    """`bands` count from 1; None for all. BadInput for what cannot be read, and for a band that is not there."""
+    """Return bands of a file, or of some that are in memory; `bands` count from 1, None for all.
+
+    Raises BadInput for what cannot be read, and for a band that is not there.
+    """
+    if isinstance(source, Bands):
+        return source.select(bands)
+    path = source
     if path.suffix.lower() in PLAIN and not is_dataset(path):
         return _read_picture(path, bands)
     raster = raster or describe(path)
@@ -55,19 +73,28 @@ def read(
 
 
 def _read_picture(path: Path, bands: Sequence[int] | None) -> Bands:
-    raw = read_picture(path, holes=True, span=None if path.suffix.lower() != ".npy" else (0.0, 1.0))
-    low, high = raw.span
-    kind = np.dtype(raw.dtype)
-    values = raw.pixels.astype(np.float64) * (high - low) + low
+    picture = read_picture(path, holes=True, span=None if path.suffix.lower() != ".npy" else (0.0, 1.0))
+    return of_picture(picture, path).select(bands)
+
+
+def of_picture(picture: Picture, path: Path) -> Bands:
+    """Return the values of a picture in the type of its file; `path` names it in messages."""
+    low, high = picture.span
+    kind = np.dtype(picture.dtype)
+    values = picture.pixels.astype(np.float64) * (high - low) + low
     values = np.rint(values).astype(kind) if kind.kind in "iu" else values.astype(kind)
     valid = np.isfinite(values)
-    if raw.alpha is not None:
-        valid &= raw.alpha > 0
-    if raw.empty is not None:
-        values[:, raw.empty.where] = raw.empty.held
-        valid &= ~raw.empty.where
-    chosen = [n - 1 for n in _numbers(path, len(values), bands)]
-    return Bands(path, values[chosen], valid[chosen], raw.dtype, picture=raw)
+    if picture.alpha is not None:
+        valid &= picture.alpha > 0
+    if picture.empty is not None:
+        values[:, picture.empty.where] = picture.empty.held
+        valid &= ~picture.empty.where
+    return Bands(path, values, valid, picture.dtype, picture=picture)
+
+
+def of_values(values: NDArray[Any], name: str) -> Bands:
+    """Return values (C, H, W) as bands without a file; NaN and infinity are not valid. `name` stands in messages."""
+    return Bands(Path(name), values, np.isfinite(values), values.dtype.name)
 
 
 def _numbers(path: Path, count: int, bands: Sequence[int] | None) -> list[int]:
@@ -79,7 +106,7 @@ def _numbers(path: Path, count: int, bands: Sequence[int] | None) -> list[int]:
 
 
 def check_bands_writable(target: Path, like: Bands) -> None:
-    """BadInput for all that `write` would refuse."""
+    """Raise BadInput for all that `write` would refuse."""
     suffix = target.suffix.lower()
     if like.raster is not None and like.raster.referenced and suffix not in RASTERS:
         raise BadInput(f"{target}: {like.path.name} lies on a map, which {suffix or 'this'} cannot hold; write .tif")
@@ -93,7 +120,7 @@ def check_bands_writable(target: Path, like: Bands) -> None:
 
 
 def stored(values: NDArray[np.floating], like: Bands) -> NDArray[Any]:
-    """values (C, H, W) of all bands in the type of `like`.
+    """Return values (C, H, W) of all bands in the type of `like`.
 
     Pixels that are not valid in `like` keep what they held, and valid ones do not become nodata by rounding.
     """
@@ -102,7 +129,7 @@ def stored(values: NDArray[np.floating], like: Bands) -> NDArray[Any]:
 
 
 def write(target: Path, pixels: NDArray[Any], like: Bands, provenance: str) -> list[str]:
-    """`stored` values with all metadata of `like`; returns warnings."""
+    """Write `stored` values with all metadata of `like`; returns warnings."""
     raster = like.raster
     if raster is None or target.suffix.lower() not in RASTERS:
         return _write_picture(target, pixels, like)
@@ -125,13 +152,7 @@ def _stored(
     x: NDArray[np.floating], old: NDArray[Any], valid: NDArray[np.bool_], dtype: str, nodata: float | None
 ) -> NDArray[Any]:
     new = as_type(np.where(valid, x, 0), dtype)
-    if nodata is not None and np.isfinite(nodata):
-        hit = valid & (new == np.asarray(nodata).astype(new.dtype)) & (old != new)
-        if new.dtype.kind in "iu":
-            new = np.where(hit, np.where(new == np.iinfo(new.dtype).max, new - 1, new + 1), new).astype(new.dtype)
-        else:
-            new = np.where(hit, np.nextafter(new, np.asarray(np.inf, new.dtype)), new)
-    return np.where(valid, new, old)
+    return np.where(valid, off_nodata(new, nodata, valid & (old != new)), old)
 
 
 def _write_picture(target: Path, pixels: NDArray[Any], like: Bands) -> list[str]:

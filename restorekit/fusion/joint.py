@@ -81,7 +81,7 @@ class Diffusion(Selection):
     def fuse(self, sources: Sources, denoise: Denoiser | None, rng: Rng, shown: Shown | None = None) -> Fused:
         """`denoise` takes (1, 1, H, W) on [0, 1]."""
         if denoise is None:
-            raise BadInput("diffusion needs a prior; give --prior natural, or take --solver map")
+            raise BadInput("diffusion needs a prior; give `prior=natural`, or take `solver=map`")
         sigmas = log_uniform(self.steps, self.first, min(0.01, 0.5 * self.first))
         f, state = estimate(sources), None
         x = f + sigmas[0] * rng.normal(f)

@@ -16,8 +16,9 @@ from restorekit.files.bands import Window, describe
 from restorekit.fusion import common_grid as grid
 from restorekit.fusion import inputs as files
 from restorekit.fusion.luminance import luminance
-from restorekit.fusion.prepare import MATCHES, logarithm, matched
+from restorekit.fusion.prepare import MATCHES, despeckled, logarithm, matched
 from restorekit.fusion.registration import Match, Registration
+from restorekit.notes import Notes
 from restorekit.sar import halves
 from restorekit.sar.domain import domain_of, fill_of
 from restorekit.sar.looks import measure
@@ -25,11 +26,13 @@ from restorekit.sar.looks import measure
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Despeckler = Callable[[Array, Mask, float], Array]  # intensity (H, W), valid, looks
+Source = Path | files.Bands  # a file, or bands in memory
 SMALLEST = 16  # pixels a side
+SURE = 1.2  # times the least significance: what a plain filter must show of a shift for the pair to be refused by it
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class FusionPair:
     """Grey pictures (H, W) of one size, 0 black and 1 white, where both are valid, and what was done to get there."""
 
     optical: files.Bands  # all bands of the file
@@ -57,9 +60,33 @@ class Pair:
         return (luminance(bands) - low) / (high - low)
 
 
+@dataclass(frozen=True, eq=False)
+class ReadPair:
+    """Two pictures on one grid, the radar picture as measured; all that was refused of them was refused."""
+
+    optical: files.Bands
+    bands: tuple[int, ...]
+    span: tuple[float, float]
+    luminance: Array
+    valid_optical: Mask
+    intensity: Array
+    valid_radar: Mask
+    radar_path: Path
+    looks: float
+    record: dict[str, Any]
+
+    @property
+    def valid(self) -> Mask:
+        return self.valid_optical & self.valid_radar
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """Settings; the call reads both files. BadInput where they are no pair."""
+    """Settings; the call reads both pictures and makes them ready. Raises BadInput where they are no pair.
+
+    The despeckler may take minutes: `read` refuses before it whatever does not depend on it, and `refuse_shifted` a pair that
+    a plain filter shows to be shifted.
+    """
 
     despeckle: Despeckler
     despeckler: str  # its name, for the record
@@ -73,63 +100,79 @@ class Pairing:
     span: tuple[float, float] | None = None
     registration: Registration = field(default_factory=Registration)
 
-    def __call__(self, optical_path: Path, radar_path: Path) -> Pair:
+    def __call__(self, optical: Source, radar: Source, notes: Notes | None = None) -> FusionPair:
+        notes = Notes() if notes is None else notes
+        return self.matched(self.read(optical, radar, notes), notes)
+
+    def read(self, optical_source: Source, radar_source: Source, notes: Notes) -> ReadPair:
+        """Read both pictures and bring them to one grid. Raises BadInput where they are no pair."""
         if self.match not in MATCHES:
             raise BadInput(f"unknown match {self.match!r}; known: {', '.join(MATCHES)}")
-        optical = files.read(optical_path)
+        optical = files.read(optical_source)
         bands = self._bands(optical)
         seen = [n - 1 for n in bands]
         valid_o = np.asarray(optical.valid[seen].all(0))
         if min(optical.size) < SMALLEST or not valid_o.any():
             raise BadInput(
-                f"{optical_path}: {_size(optical.size)} with {int(valid_o.sum())} valid pixels; nothing to fuse"
+                f"{optical.path}: {_size(optical.size)} with {int(valid_o.sum())} valid pixels; nothing to fuse"
             )
         values = np.where(valid_o, optical.values[seen], 0).astype(np.float64)
-        span, notes = self._span(optical, values[:, valid_o])
+        span = self._span(optical, values[:, valid_o], notes)
         y = (luminance(values) - span[0]) / (span[1] - span[0])
-        intensity, valid_r, record, said = self._intensity(optical, radar_path)
-        notes += said
-        valid = valid_o & valid_r
-        if not valid.any():
-            raise BadInput(f"{optical_path} and {radar_path} have no valid pixel in common")
+        intensity, valid_r, path, record = self._intensity(optical, radar_source, notes)
+        if not (valid_o & valid_r).any():
+            raise BadInput(f"{optical.path} and {path} have no valid pixel in common")
         looks = self._looks(intensity, valid_r, notes)
-        smooth = logarithm(self.despeckle(intensity, valid_r, looks), valid_r)
-        found = self._registered(y, smooth, valid_o, valid_r, optical, radar_path, notes)
+        return ReadPair(optical, bands, span, y, valid_o, intensity, valid_r, path, looks, record)
+
+    def matched(self, pair: ReadPair, notes: Notes) -> FusionPair:
+        """Despeckle the radar picture and give it the grey levels of the luminance. Raises BadInput where the two are shifted."""
+        y, valid_r, valid = pair.luminance, pair.valid_radar, pair.valid
+        smooth = logarithm(self.despeckle(pair.intensity, valid_r, pair.looks), valid_r)
+        found = self._registered(pair, smooth, notes)
         radar = np.where(valid_r, matched(smooth, y, valid, self.match), y)
-        record |= {
-            "bands": list(bands), "span": list(span), "looks": looks, "despeckle": self.despeckler, "match": self.match,
+        record = pair.record | {
+            "bands": list(pair.bands), "span": list(pair.span), "looks": pair.looks, "despeckle": self.despeckler,
+            "match": self.match,
             "shift": {"down": found.down, "right": found.right, "scale": found.scale,
                       "significance": round(found.significance, 1)},
             "valid": round(float(valid.mean()), 6),
         }  # fmt: skip
-        return Pair(optical, bands, span, y, radar, valid_o, valid_r, record, tuple(notes))
+        return FusionPair(
+            pair.optical, pair.bands, pair.span, y, radar, pair.valid_optical, valid_r, record, tuple(notes.texts)
+        )
 
     def _bands(self, optical: files.Bands) -> tuple[int, ...]:
         count = len(optical.values)
         bands = self.bands or ((1, 2, 3) if count >= 3 else (1,))
         if len(bands) not in (1, 3) or len(set(bands)) != len(bands):
-            raise BadInput(f"--bands {','.join(map(str, bands))}: give one band, or red, green and blue")
+            raise BadInput(f"`bands={','.join(map(str, bands))}`: give one band, or red, green and blue")
         if wrong := [n for n in bands if not 1 <= n <= count]:
             raise BadInput(f"{optical.path} has {count} band(s), numbered from 1; there is no band {wrong[0]}")
         if optical.values.dtype.kind == "c":
             raise BadInput(f"{optical.path} holds complex values and is no optical picture; it is OPTICAL SAR OUT")
         return tuple(bands)
 
-    def _span(self, optical: files.Bands, used: Array) -> tuple[tuple[float, float], list[str]]:
+    def _span(self, optical: files.Bands, used: Array, notes: Notes) -> tuple[float, float]:
         if self.span is not None:
-            return self.span, []
+            return self.span
         if optical.dtype == "uint8":
-            return (0.0, 255.0), []
+            return 0.0, 255.0
         low, high = (float(v) for v in np.quantile(used, (0.001, 0.999)))
         if not low < high:
             raise BadInput(f"{optical.path} is constant; nothing to fuse")
-        note = f"black and white are {low:.6g} and {high:.6g}, quantiles of {optical.path.name}; give --range if that is wrong"
-        return (low, high), [note]
+        notes(
+            f"black and white are {low:.6g} and {high:.6g}, quantiles of {optical.path.name}; give `range` if that is wrong"
+        )
+        return low, high
 
-    def _intensity(self, optical: files.Bands, path: Path) -> tuple[Array, Mask, dict[str, Any], list[str]]:
-        """On the grid of the optical picture."""
-        if path.suffix.lower() in files.PLAIN:
-            radar, window, apart = files.read(path, [self.sar_band]), None, []
+    def _intensity(
+        self, optical: files.Bands, source: Source, notes: Notes
+    ) -> tuple[Array, Mask, Path, dict[str, Any]]:
+        """Return intensities on the grid of the optical picture, where they are valid, the file, and a record."""
+        path = source.path if isinstance(source, files.Bands) else source
+        if isinstance(source, files.Bands) or path.suffix.lower() in files.PLAIN:
+            radar, window, apart = files.read(source, [self.sar_band]), None, []
         else:
             raster, target = describe(path), optical.raster
             on_a_map = target is not None and target.referenced and raster.referenced
@@ -140,7 +183,7 @@ class Pairing:
             radar = files.read(path, [self.sar_band], raster, window)
         if apart and not self.align:
             raise BadInput(
-                f"{optical.path} and {path} do not share a grid ({'; '.join(apart)}); --align resamples the radar picture"
+                f"{optical.path} and {path} do not share a grid ({'; '.join(apart)}); `align` resamples the radar picture"
             )
         if not apart and radar.size != optical.size:
             raise BadInput(
@@ -151,7 +194,7 @@ class Pairing:
         fill = fill_of(radar.values[0][valid])
         if fill is not None:
             valid = valid & (radar.values[0] != fill)
-        self._check_half(radar, values, valid, window)
+        self._check_half(source, radar, values, valid, window)
         domain, said = domain_of(self.domain, radar.dtype, values[valid])
         if fill is not None:
             said = "; ".join(filter(None, [said, f"{fill:g} is taken for no data, though the file does not say so"]))
@@ -162,7 +205,8 @@ class Pairing:
             if radar.dtype.startswith(("int", "uint")) and values is radar.values[0]:
                 intensity = np.where(valid & (intensity <= 0), domain.least(), intensity)
         record: dict[str, Any] = {"sar_band": self.sar_band, "domain": domain.name, "aligned": None}
-        notes = [said] if said else []
+        if said:
+            notes(said)
         if apart:
             assert radar.raster is not None
             assert optical.raster is not None
@@ -170,19 +214,19 @@ class Pairing:
                 intensity, valid, window or files.whole(radar.raster), radar.raster, optical.raster
             )
             record["aligned"] = {"differed": apart, "resampling": how}
-            notes.append(
-                f"{path.name} resampled to the grid of {optical.path.name} ({how}, in power): {'; '.join(apart)}"
-            )
-        return intensity, valid, record, notes
+            notes(f"{path.name} resampled to the grid of {optical.path.name} ({how}, in power): {'; '.join(apart)}")
+        return intensity, valid, path, record
 
-    def _check_half(self, radar: files.Bands, values: NDArray[Any], valid: Mask, window: Window | None) -> None:
-        """BadInput where the band is half of a complex number."""
+    def _check_half(
+        self, source: Source, radar: files.Bands, values: NDArray[Any], valid: Mask, window: Window | None
+    ) -> None:
+        """Raise BadInput where the band is half of a complex number."""
         raster = radar.raster
 
         def others() -> Iterator[tuple[int, NDArray[Any]]]:
             for number in range(1, 1 + (1 if raster is None else raster.count)):
                 if number != self.sar_band:
-                    yield number, files.read(radar.path, [number], raster, window).values[0][valid]
+                    yield number, files.read(source, [number], raster, window).values[0][valid]
 
         told = halves.told(radar.path, self.sar_band, radar.dtype, raster)
         try:
@@ -190,35 +234,49 @@ class Pairing:
         except BadInput as error:
             raise BadInput(f"{radar.path}: {error}") from None
 
-    def _looks(self, intensity: Array, valid: Mask, notes: list[str]) -> float:
+    def _looks(self, intensity: Array, valid: Mask, notes: Notes) -> float:
         if self.looks is not None or self.despeckler == "none":
             return self.looks or 1.0
         found = measure(intensity, valid)
-        notes.append(str(found))
+        notes(str(found))
         return found.looks
 
-    def _registered(
-        self, y: Array, smooth: Array, valid_o: Mask, valid_r: Mask, optical: files.Bands, path: Path, notes: list[str]
-    ) -> Match:
-        found = self.registration(y, smooth, (valid_o, valid_r))
-        verdict = self.registration.aligned(found)
+    def refuse_shifted(self, pair: ReadPair) -> None:
+        """Raise BadInput where a plain filter is enough to see that the pictures do not lie on each other."""
+        if self.trust_grid:
+            return
+        quick = logarithm(despeckled("lee", pair.intensity, pair.valid_radar, pair.looks), pair.valid_radar)
+        found = self.registration(pair.luminance, quick, (pair.valid_optical, pair.valid_radar))
+        if self.registration.aligned(found) is False and found.significance >= SURE * self.registration.least:
+            raise BadInput(_shifted(pair, found))
+
+    def _registered(self, pair: ReadPair, smooth: Array, notes: Notes) -> Match:
+        found = self.registration(pair.luminance, smooth, (pair.valid_optical, pair.valid_radar))
+        verdict, optical = self.registration.aligned(found), pair.optical
         if verdict is False:
-            what = f"what {optical.path} shows lies {found} in {path}"
             if not self.trust_grid:
-                raise BadInput(
-                    f"{what}: the two are not registered; mend that, or give --trust-grid to fuse them as they are"
-                )
-            notes.append(f"{what}; fused as they are")
+                raise BadInput(_shifted(pair, found))
+            notes(f"what {optical.path} shows lies {found} in {pair.radar_path}; fused as they are")
         elif verdict is None and not self.trust_grid:
-            why = f"nothing in {optical.path} and {path} shows that they lie on each other"
+            why = f"nothing in {optical.path} and {pair.radar_path} shows that they lie on each other"
             if optical.raster is None or not optical.raster.referenced:
-                raise BadInput(f"{why}, and they have no place on a map; give --trust-grid if you know that they do")
-            notes.append(f"{why}; taken from their places on the map")
+                raise BadInput(
+                    f"{why}, and they have no place on a map; give `trust_grid` if you know that they do",
+                    argument="trust_grid",
+                )
+            notes(f"{why}; taken from their places on the map")
         return found
 
 
+def _shifted(pair: ReadPair, found: Match) -> str:
+    return (
+        f"what {pair.optical.path} shows lies {found} in {pair.radar_path}: the two are not registered; mend that, or give "
+        "`trust_grid` to fuse them as they are"
+    )
+
+
 def _numbers(radar: files.Bands, band: int) -> NDArray[Any]:
-    """Values of the only band that was read, which has the number `band` in the file, by the scale that the file says."""
+    """Return the values of the only band that was read, number `band` of the file, by the scale that the file says."""
     raw, raster = radar.values[0], radar.raster
     if raster is None or (raster.scales[band - 1], raster.offsets[band - 1]) == (1.0, 0.0):
         return raw
@@ -226,7 +284,7 @@ def _numbers(radar: files.Bands, band: int) -> NDArray[Any]:
 
 
 def _fringe(dark: Mask) -> Mask:
-    """What of `dark` is connected with the border: there zero means that nothing was measured."""
+    """Return what of `dark` is connected with the border: there zero means that nothing was measured."""
     regions, _ = ndimage.label(dark)  # type: ignore[misc]
     at_border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
     return np.isin(regions, np.unique(at_border[at_border > 0]))

@@ -27,7 +27,7 @@ def logarithm(intensity: Array, valid: Mask) -> Array:
     """ln I (H, W); pixels without a signal, 0 or less, get the least one that is there. BadInput where none has any."""
     signal = valid & (intensity > 0)
     if not signal.any():
-        raise BadInput("the radar picture has no valid pixel above 0; check --domain and the band")
+        raise BadInput("the radar picture has no valid pixel above 0; check `domain` and the band")
     floor = float(intensity[signal].min())
     return np.log(np.where(valid, np.maximum(intensity, floor), floor))
 

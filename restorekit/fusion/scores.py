@@ -189,18 +189,18 @@ def viff(a: Array, b: Array, f: Array, noise: float = 0.005 * WHITE**2) -> float
 
 
 @dataclass(frozen=True)
-class Column:
-    """Of a table: what is said of a figure, and whether less is better."""
+class FusionMetric:
+    """A metric of a fused picture: its title in tables, and whether less is better."""
 
     title: str
     lower: bool = False
 
 
 METRICS = {
-    "viff_han": Column("VIFF (Han 2013)"), "vif_sum": Column("VIF, sum of both"), "mi": Column("MI, bits, sum"),
-    "ce": Column("CE, bits, mean", lower=True), "psnr": Column("PSNR, mean MSE"), "ssim_mean": Column("SSIM, mean"),
-    "ssim_sum": Column("SSIM, sum"), "qabf": Column("Qabf"), "scd": Column("SCD"), "cc": Column("CC, mean"),
-    "en": Column("EN, bits"), "sf": Column("SF"), "ag": Column("AG"), "sd": Column("SD"),
+    "viff_han": FusionMetric("VIFF (Han 2013)"), "vif_sum": FusionMetric("VIF, sum of both"), "mi": FusionMetric("MI, bits, sum"),
+    "ce": FusionMetric("CE, bits, mean", lower=True), "psnr": FusionMetric("PSNR, mean MSE"), "ssim_mean": FusionMetric("SSIM, mean"),
+    "ssim_sum": FusionMetric("SSIM, sum"), "qabf": FusionMetric("Qabf"), "scd": FusionMetric("SCD"), "cc": FusionMetric("CC, mean"),
+    "en": FusionMetric("EN, bits"), "sf": FusionMetric("SF"), "ag": FusionMetric("AG"), "sd": FusionMetric("SD"),
 }  # fmt: skip
 
 

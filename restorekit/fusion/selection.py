@@ -66,7 +66,7 @@ def divergence(g: Tensor) -> Tensor:
 
 
 class Iterate(NamedTuple):
-    """Of ADMM: the copies u of f and v of its gradient, and the scaled multipliers of both."""
+    """An iterate of ADMM: the copies u of f and v of its gradient, and the scaled multipliers of both."""
 
     u: Tensor
     v: Tensor
@@ -125,7 +125,7 @@ class Selection:
         return Terms(*zip(*found))
 
     def objective(self, f: Tensor, x0: Tensor, sources: Sources) -> Tensor:
-        """Of each picture: (...,)."""
+        """Return the objective of each picture: (...,)."""
         t = self.terms(sources)
         values = sum((w * (f - x).abs() for x, w in zip(t.values, t.value_weights)), (f - x0).abs())
         g = gradient(f)

@@ -23,7 +23,7 @@ def grown(k: Mask, pixels: int) -> Mask:
     return np.asarray(ndimage.maximum_filter(k, 2 * pixels + 1), bool) if pixels else k
 
 
-class Found(NamedTuple):
+class ResidueMask(NamedTuple):
     k: Mask  # (H, W), True: repair
     threshold: float  # T; infinity where nothing is repaired
 
@@ -50,8 +50,10 @@ class Residue:
         if self.dilate < 0:
             raise ValueError(f"dilate={self.dilate}: must be at least 0")
 
-    def __call__(self, r: Array, valid: Mask | None = None) -> Found:
-        """Of R (H, W). No pixel where no rain reaches `floor`, or where so many are the strongest that they are above `cap`.
+    def __call__(self, r: Array, valid: Mask | None = None) -> ResidueMask:
+        """Return the mask of R (H, W) and its threshold.
+
+        No pixel is set where no rain reaches `floor`, or where so many are the strongest that they are above `cap`.
 
         valid (H, W): pixels of the picture; the others count for nothing and are not in K. Default: all of them.
         """
@@ -70,8 +72,8 @@ class Residue:
             else:
                 low = middle + 1
         if low == len(levels):
-            return Found(np.zeros(r.shape, bool), float("inf"))
-        return Found(at(levels[low]), float(levels[low]))
+            return ResidueMask(np.zeros(r.shape, bool), float("inf"))
+        return ResidueMask(at(levels[low]), float(levels[low]))
 
 
 PAPER_RESIDUE = Residue(share=0.05, cap=0.15)

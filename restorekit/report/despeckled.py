@@ -37,7 +37,7 @@ CSS = """
 
 
 @dataclass(frozen=True, eq=False)
-class Band:
+class BandPage:
     """Intensities (H, W) of a band, measured and restored, where they are valid; `std` of restored, in its unit."""
 
     name: str
@@ -59,12 +59,12 @@ def page(
     name: str = "Despeckled scene",
 ) -> str:
     """The page of one band (H, W) of intensities. looks: None to measure them, BadInput where that is not possible."""
-    band = Band(name, measured, restored, valid, assess(measured, restored, valid, Wanted(looks)), std)
+    band = BandPage(name, measured, restored, valid, assess(measured, restored, valid, Wanted(looks)), std)
     return render([band], name=name, facts=list((facts or {}).items()))
 
 
 def render(
-    bands: Sequence[Band],
+    bands: Sequence[BandPage],
     *,
     name: str,
     facts: Sequence[tuple[str, str]] = (),
@@ -80,7 +80,7 @@ def render(
     return document(f"{name}: despeckled", header, parts, css=CSS + PAGE_CSS + DENSITY_CSS)
 
 
-def _band(b: Band, *, alone: bool) -> Html:
+def _band(b: BandPage, *, alone: bool) -> Html:
     found, looks = b.assessment.measured, b.assessment.looks
     speckle = [("looks", f"{looks:.2f}, {'measured' if found is not None and looks == found.looks else 'given'}")]
     if found is not None:
@@ -115,7 +115,7 @@ def block_mean(x: Array, valid: Mask, k: int) -> tuple[Array, Mask]:
     return total(np.where(valid, x, 0.0)) / np.maximum(count, 1), count > 0
 
 
-def _pictures(b: Band) -> list[Html]:
+def _pictures(b: BandPage) -> list[Html]:
     h, w = b.measured.shape
     k = math.ceil(max(h, w) / LARGEST)
     (y, there), (x, _), (ratio, _) = (
@@ -154,6 +154,6 @@ def _pictures(b: Band) -> list[Html]:
     return found
 
 
-def _histogram(b: Band) -> Html:
+def _histogram(b: BandPage) -> Html:
     ratio = Pair(b.measured, b.restored, b.valid).ratio[b.valid & (b.restored > 0)]
     return density(ratio[:: max(1, ratio.size // DRAWN)], b.assessment.looks)

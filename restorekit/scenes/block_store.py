@@ -7,9 +7,9 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,31 @@ from restorekit.files.lock import alone
 from restorekit.files.picture import write_json
 
 Key = tuple[int, int, int]  # band (from 1), row and column of the block
-Layers = dict[
-    str, NDArray[Any]
-]  # "mean", "std" of samples, "kept" (a mask) of targets; empty: nothing was measured there
+Layers = dict[str, NDArray[Any]]  # by name, (h, w) each; empty: nothing was measured there
+
+
+class BlockStore(Protocol):
+    """Where finished blocks are."""
+
+    def put(self, key: Key, layers: Layers) -> None: ...
+    def get(self, key: Key) -> Layers | None: ...
+    def finished(self) -> set[Key]: ...
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """Finished blocks in memory, of a scene whose result fits there."""
+
+    blocks: dict[Key, Layers] = field(default_factory=dict)
+
+    def put(self, key: Key, layers: Layers) -> None:
+        self.blocks[key] = layers
+
+    def get(self, key: Key) -> Layers | None:
+        return self.blocks.get(key)
+
+    def finished(self) -> set[Key]:
+        return set(self.blocks)
 
 
 @dataclass(frozen=True)
@@ -30,6 +52,9 @@ class Store:
     """A folder with one file per finished block, each put there whole by a rename."""
 
     folder: Path
+
+    def __str__(self) -> str:
+        return str(self.folder)
 
     def _path(self, key: Key) -> Path:
         return self.folder / "blocks" / "{}_{}_{}.npz".format(*key)
@@ -79,7 +104,7 @@ def opened(folder: Path, settings: dict[str, Any], *, restart: bool = False) -> 
         if differ:
             raise BadInput(
                 f"{folder} holds the unfinished work of a run with another {differ[0]} ({_short(held.get(differ[0]))}); "
-                "run that command again to finish it, or add --restart to throw it away"
+                "run that command again to finish it, or add `restart` to throw it away"
             )
         yield blocks
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from restorekit.despeckling.block import Job
 from restorekit.errors import BadInput
 from restorekit.scenes.block_store import Key, Layers
+from restorekit.scenes.operation import BlockJob
 from restorekit.scenes.process_memory import keep_freed_memory
 
 LOOPBACK = "127.0.0.1"
@@ -26,14 +26,14 @@ Finished = tuple[Key, Layers]
 
 
 class Executor(Protocol):
-    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
-        """The blocks of all tasks, in any order."""
+    def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+        """Yield the blocks of all tasks, in any order."""
         ...
 
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """So many threads of torch, None for as many as there are."""
+    """Let torch use so many threads; None for as many as it has."""
     import torch
 
     before = torch.get_num_threads()
@@ -44,7 +44,8 @@ def threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_task(job: Job, keys: Sequence[Key]) -> list[Finished]:
+def run_task(job: BlockJob, keys: Sequence[Key]) -> list[Finished]:
+    """Treat some blocks in this process and return them with their keys."""
     with threads(job.threads):
         return [(key, job(key)) for key in keys]
 
@@ -53,16 +54,16 @@ def run_task(job: Job, keys: Sequence[Key]) -> list[Finished]:
 class Serial:
     """This process."""
 
-    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+    def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
         for keys in tasks:
             for key in keys:
                 yield from run_task(job, [key])
 
 
-_job: Job | None = None  # of a worker process, which is given it once
+_job: BlockJob | None = None  # of a worker process, which is given it once
 
 
-def _begin(job: Job) -> None:
+def _begin(job: BlockJob) -> None:
     global _job
     _job = job
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: here it ends it, without a word
@@ -80,7 +81,7 @@ class Processes:
 
     workers: int
 
-    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+    def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
         context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch may hang
         with ProcessPoolExecutor(self.workers, context, _begin, (job,)) as pool:
             waiting = {pool.submit(_task, keys) for keys in tasks}
@@ -91,7 +92,7 @@ class Processes:
             except BrokenProcessPool:
                 raise BadInput(
                     "a worker was killed, perhaps for want of memory; the same command goes on where it stopped, with less "
-                    "by --workers 1"
+                    "by `workers=1`"
                 ) from None
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -108,12 +109,12 @@ class Dask:
     workers: int
     address: str | None = None
 
-    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+    def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
         try:
             from distributed import Client, LocalCluster
             from distributed import as_completed as completed
         except ImportError:
-            raise BadInput('--executor dask needs dask; pip install "restorekit[cluster]"') from None
+            raise BadInput('`executor=dask` needs dask; pip install "restorekit[cluster]"') from None
         with self._client(Client, LocalCluster) as client:
             if self.address is None:
                 client.run(keep_freed_memory)
@@ -133,7 +134,7 @@ class Dask:
             return client(self.address, timeout="20s")
         except (OSError, ValueError) as error:
             raise BadInput(
-                f"--scheduler {self.address}: no dask scheduler answers ({error}); start one, or leave it out"
+                f"`scheduler={self.address}`: no dask scheduler answers ({error}); start one, or leave it out"
             ) from None
 
 
@@ -151,10 +152,10 @@ EXECUTORS = ("serial", "processes", "dask")
 
 
 def executor_of(name: str, workers: int | None, address: str | None) -> Executor:
-    """workers: None for as many as there are cores."""
+    """Return the executor of that name; `workers` None for as many as there are cores. Raises BadInput for unknown names."""
     count = workers or os.cpu_count() or 1
     if name not in EXECUTORS:
         raise BadInput(f"unknown executor {name!r}; known: {', '.join(EXECUTORS)}")
     if address is not None and name != "dask":
-        raise BadInput(f"--scheduler is for --executor dask, and not for {name}")
+        raise BadInput(f"`scheduler` is for `executor=dask`, and not for {name}")
     return Serial() if name == "serial" else Processes(count) if name == "processes" else Dask(count, address)

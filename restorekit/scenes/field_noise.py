@@ -32,7 +32,7 @@ def field(key: int, draw: int, window: Window) -> NDArray[np.float32]:
 
 
 class SceneRng(Rng):
-    """As `Rng` for pictures (B, C, H, W), all of one window of a scene: each draw is the next field of the scene.
+    """An `Rng` for pictures (B, C, H, W) of one window of a scene: each draw is the next field of the scene.
 
     One stream per picture and band, functions of (seed, number of the sample, band).
     """

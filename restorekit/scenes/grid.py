@@ -45,20 +45,20 @@ class Grid:
         return ((i, j) for i in range(self.rows) for j in range(self.columns))
 
     def core(self, i: int, j: int) -> Window:
-        """The square itself, cut off at the border of the scene."""
+        """Return the square itself, cut off at the border of the scene."""
         top, left = i * self.side, j * self.side
         return Window(top, left, min(self.side, self.height - top), min(self.side, self.width - left))
 
     def kept(self, i: int, j: int) -> Window:
-        """What of a block's result counts: the square and what fades into its neighbours."""
+        """Return the window of a block's result that counts: the square and what fades into its neighbours."""
         return self.core(i, j).padded(self.fade, self.height, self.width)
 
     def seen(self, i: int, j: int) -> Window:
-        """What a block is computed from."""
+        """Return the window that a block is computed from."""
         return self.core(i, j).padded(self.fade + self.halo, self.height, self.width)
 
     def weights(self, i: int, j: int) -> NDArray[np.float64]:
-        """Of the pixels of `kept`; those of all blocks add up to 1."""
+        """Return the weights (h, w) of the pixels of `kept`; those of all blocks add up to 1."""
         core, kept = self.core(i, j), self.kept(i, j)
         down = self._ramp(core.top, core.height, kept.top, kept.height, self.height)
         return down[:, None] * self._ramp(core.left, core.width, kept.left, kept.width, self.width)
@@ -73,7 +73,7 @@ class Grid:
         return weight
 
     def touching(self, i: int, j: int) -> Iterator[tuple[int, int]]:
-        """Blocks that count for the pixels of a square: itself and, where they fade, those around it."""
+        """Return the blocks that count for the pixels of a square: itself and, where they fade, those around it."""
         near = 1 if self.fade else 0
         return (
             (a, b)

@@ -18,24 +18,27 @@ from restorekit.files.atomic import check_target, replacing
 from restorekit.files.bands import Raster, Window
 from restorekit.files.picture import check_writable, write_picture
 from restorekit.files.scene import PICTURES, Scene
-from restorekit.scenes.blend import Form, Result, magnitude, nothing
+from restorekit.scenes.blend import BlendedScene, Form, magnitude, nothing
 
 TIFF = (".tif", ".tiff")
 Squares = Callable[[int], Iterator[tuple[Window, NDArray[Any] | None]]]  # of a band, from 1
 
 
-def form_of(scene: Scene, target: Path, layer: str, keep_dtype: bool) -> Form:
-    """Type and value of no data of a file that is to be written; BadInput for a kind of file that cannot hold it."""
+def form_of(scene: Scene, target: Path, spread: bool, keep_dtype: bool) -> Form:
+    """Return type and nodata value of a file that is to be written. Raises BadInput for a kind of file that cannot hold it.
+
+    spread: whether it holds deviations of values: float32, with the scale of the values and no offset.
+    """
     suffix = target.suffix.lower()
     if suffix in PICTURES:
-        if scene.dtype not in ("uint8", "uint16") or layer != "mean":
+        if scene.dtype not in ("uint8", "uint16") or spread:
             raise BadInput(f"{target}: a picture holds whole numbers, the result is float32; write .tif or .npy")
         check_writable(target, scene.count, False, scene.dtype)
         return Form(scene.dtype, None)
     if suffix not in (*TIFF, ".npy"):
         raise BadInput(f"{target}: unknown file type {suffix!r}; known: .tif, .npy, and pictures of pictures")
     check_target(target)
-    if layer == "std":
+    if spread:
         return Form("float32", math.nan)
     dtype = scene.dtype if keep_dtype and not scene.complex else "float32"
     nodata = scene.nodata
@@ -45,7 +48,7 @@ def form_of(scene: Scene, target: Path, layer: str, keep_dtype: bool) -> Form:
 
 
 def losses(scene: Scene, target: Path) -> list[str]:
-    """What a file of another kind than the scene does not hold, to be said."""
+    """Return what a file of another kind than the scene does not hold, in words."""
     of_map = scene.raster is not None and (scene.raster.referenced or scene.raster.transform is not None)
     if of_map and target.suffix.lower() not in TIFF:
         return [f"{target}: written without map coordinates and tags, which only .tif holds"]
@@ -57,13 +60,14 @@ class Output:
     """One file to write."""
 
     target: Path
-    layer: str  # "mean" or "std"
+    layer: str
     form: Form
     power: bool  # whether means of its values mean something
     snap: bool = False  # for older readers
+    spread: bool = False  # of deviations, see `form_of`
 
-    def write(self, scene: Scene, result: Result, folder: Path, tags: Mapping[str, str]) -> None:
-        """folder: on the same disk, for what is not finished."""
+    def write(self, scene: Scene, result: BlendedScene, folder: Path, tags: Mapping[str, str]) -> None:
+        """Write the file, whole or not at all; `folder`, on the same disk, is for what is not finished."""
         bands, part_of = list(result.job.bands), result.part or scene.whole
 
         def squares(band: int) -> Iterator[tuple[Window, NDArray[Any] | None]]:
@@ -107,7 +111,7 @@ class Output:
         self, scene: Scene, part_of: Window, bands: list[int], squares: Squares, folder: Path, tags: Mapping[str, str]
     ) -> None:
         like = (scene.raster or plain(scene)).part(part_of)
-        if self.layer == "std":  # a difference of values has their scale, and no offset
+        if self.spread:  # a difference of values has their scale, and no offset
             like = replace(like, offsets=(0.0,) * like.count)
         part = folder / f"{self.target.name}.tif"
         with raster.writing(part, like, dtype=self.form.dtype, nodata=self.form.nodata) as writer:
@@ -128,12 +132,12 @@ class Output:
             for window, seen in _tiles(part_of):
                 raw, there = source.read(seen, band)
                 values = nothing(raw, self.form)
-                known = there & (self.layer == "mean" or band not in scene.bands)
+                known = there & (not self.spread or band not in scene.bands)
                 yield window, np.where(known, magnitude(raw).astype(self.form.dtype), values)
 
 
 def _tiles(part_of: Window, side: int = raster.BLOCK) -> Iterator[tuple[Window, Window]]:
-    """Of a part of a scene: (where in the part, where in the scene)."""
+    """Yield tiles of a part of a scene: (where in the part, where in the scene)."""
     for i in range(0, part_of.height, side):
         for j in range(0, part_of.width, side):
             height, width = min(side, part_of.height - i), min(side, part_of.width - j)
@@ -141,7 +145,7 @@ def _tiles(part_of: Window, side: int = raster.BLOCK) -> Iterator[tuple[Window, 
 
 
 def plain(scene: Scene) -> Raster:
-    """As a raster that nothing is known of but its size."""
+    """Return the scene as a raster of which nothing is known but its size."""
     n = scene.count
     return Raster(
         path=scene.path, count=n, height=scene.height, width=scene.width, dtype=scene.dtype, nodata=None, crs=None,

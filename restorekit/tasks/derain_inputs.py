@@ -1,139 +1,133 @@
-"""What a deraining is given: its files, checked against each other, and where they hold no data."""
+"""What a deraining is given: its pictures, checked against each other, and where they hold no data."""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from restorekit.cli.options import check_page, span
 from restorekit.errors import BadInput
-from restorekit.files.atomic import check_target
 from restorekit.files.formats import FORMATS
 from restorekit.files.masks import WHITES, mask_values
 from restorekit.files.nodata import TAG, Empty, empty_at, hidden, nodata_of
-from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, read_picture
 from restorekit.files.stored import read_values
+from restorekit.notes import Notes
 from restorekit.rain.morphology import Directional
 from restorekit.rain.residue import Mask, rain_layer
+from restorekit.tasks.identity import identity_of
+from restorekit.tasks.inputs import Source, Span, _bands_first, take
 from restorekit.tasks.ranges import check_range
 from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size
 
-Array = np.ndarray
+Array = NDArray[Any]
 SMALLEST = 4  # pixels per side
-OUTSIDE = 0.1  # share of IN outside --range that is worth a note; a stretch cuts off less
+OUTSIDE = 0.1  # share of the input outside `range` that is worth a note; a stretch cuts off less
 GDAL_METADATA = 42112  # beside that of no data the only tag that says nothing of where a picture lies
 COLOUR = ("icc_profile", "png_chunks")
 
 
-class Held(NamedTuple):
-    """A picture, and the values (C, H, W) of its file; `empty` (H, W): where the file itself has no data."""
+@dataclass(frozen=True, eq=False)
+class LoadedPicture:
+    """A picture, and the values (C, H, W) of its file or array; `empty` (H, W): where these are no data."""
 
+    name: str
     picture: Picture
     raw: Array
     empty: Mask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
-    source: Path
-    target: Path
-    derained: Path | None = None
-    rain: Path | None = None
-    mask: Path | None = None
-    range: str | None = None
-    report: Path | None = None
+class DerainInputs:
+    """The rainy picture, and what else was given: what a derainer made of it, its layer of rain, a mask of what to repair.
+
+    range: values of black and white. notes: is told what a user may not expect of how they were read. Each property raises
+    BadInput where its picture does not fit the others.
+    """
+
+    source: Source
+    derained: Source | None = None
+    rain: Source | None = None
+    mask: Source | None = None
+    range: Span | None = None
+    notes: Notes = field(default_factory=Notes)
+
+    @property
+    def given(self) -> dict[str, Source]:
+        """All that is read, by name."""
+        named = {"rainy": self.source, "derained": self.derained, "rain": self.rain, "mask": self.mask}
+        return {k: source for k, source in named.items() if source is not None}
 
     @property
     def files(self) -> dict[str, Path]:
-        """All that is read."""
-        named = {"rainy": self.source, "derained": self.derained, "rain": self.rain, "mask": self.mask}
-        return {k: p for k, p in named.items() if p is not None}
+        """Those of them that are files."""
+        return {k: Path(s) for k, s in self.given.items() if isinstance(s, str | os.PathLike)}
 
-    @property
-    def named(self) -> list[Path]:
-        """Files that other options name, and that are read too."""
-        return []
+    def name(self, key: str) -> str:
+        """The path of what was given, or a word for it, for messages."""
+        words = {"rainy": "the picture", "derained": "the derained picture", "rain": "the rain", "mask": "the mask"}
+        return str(self.files.get(key, words[key]))
 
-    @property
-    def beside(self) -> dict[str, Path]:
-        """What a run, this one or another, may have written beside OUT."""
-        stem, suffix = self.target.stem, self.target.suffix
-        names = {
-            "mask": f"{stem}_mask.png",
-            "base": f"{stem}_base{suffix}",
-            "std": f"{stem}_std.tif",
-            "std_png": f"{stem}_std.png",
+    def record(self) -> dict[str, Any]:
+        """Return what identifies each input: path and SHA-256 of a file, shape, type and SHA-256 of other values."""
+        return {
+            key: identity_of(self.files.get(key), None if key in self.files else _values(source)[0])
+            for key, source in self.given.items()
         }
-        return {k: self.target.with_name(v) for k, v in names.items()}
-
-    @property
-    def record_file(self) -> Path:
-        return self.target.with_name(self.target.name + ".json")
-
-    def check_places(self, outputs: Iterable[Path]) -> None:
-        """BadInput where OUT, what is written beside it, or the page cannot be put, or would replace what is read."""
-        pages = () if self.report is None else (self.report,)
-        for page in pages:
-            check_page(page)
-        places = [self.target, *outputs, self.record_file, *pages]
-        separate([*self.files.values(), *self.named], places)
-        for path in places:
-            check_target(path)
 
     # --- pictures ---
 
     @cached_property
-    def of_rainy(self) -> Held:
-        raw, info = read_values(self.source)
+    def of_rainy(self) -> LoadedPicture:
+        """The rainy picture."""
+        name = self.name("rainy")
+        raw, info = _values(self.source)
         _, height, width = raw.shape
         if min(height, width) < SMALLEST:
-            raise BadInput(f"{self.source} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed")
-        held = _held(self.source, raw, info, span(self.range))
-        placed(held.picture, self.source, lambda text: print(f"restorekit: note: {text}", file=sys.stderr))
+            raise BadInput(f"{name} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed")
+        loaded = _loaded(self.source, name, raw, info, self.range)
+        placed(loaded.picture, name, self.notes)
         if self.range is None:
-            check_range(self.source, held.picture)
-        if np.ptp(held.picture.pixels[:, ~held.empty]) == 0:
-            raise BadInput(f"{self.source} is constant: there is no rain in it; check the file")
-        return held
+            check_range(name, loaded.picture)
+        if np.ptp(loaded.picture.pixels[:, ~loaded.empty]) == 0:
+            raise BadInput(f"{name} is constant: there is no rain in it; check the file")
+        return loaded
 
     @cached_property
-    def of_base(self) -> Held:
-        """The file whose values OUT has where nothing is repaired: B, or IN where the plain derainer makes B."""
+    def of_base(self) -> LoadedPicture:
+        """The picture whose values the result has where nothing is repaired: B, or the rainy one where the plain derainer makes B."""
         if self.derained is None:
             return self.of_rainy
-        y = self.of_rainy
-        raw, info = read_values(self.derained)
+        y, name = self.of_rainy, self.name("derained")
+        raw, info = _values(self.derained)
         if raw.shape != y.raw.shape:
             why = turned_size(y.picture, Picture(raw, info=info))
             raise BadInput(
-                f"{self.derained} is {_size(raw)}, {self.source} {_size(y.raw)} (bands x height x width){why}; "
+                f"{name} is {_size(raw)}, {y.name} {_size(y.raw)} (bands x height x width){why}; "
                 "give the derained picture of the same IN, neither cut nor resized"
             )
-        held = _held(self.derained, raw, info, self._span(raw))
-        refuse_turned(y.picture, self.source, held.picture, self.derained)
-        counted = held.picture.pixels[:, ~(held.empty | y.empty)]
+        loaded = _loaded(self.derained, name, raw, info, self._span(raw))
+        refuse_turned(y.picture, y.name, loaded.picture, name)
+        counted = loaded.picture.pixels[:, ~(loaded.empty | y.empty)]
         if not counted.size:
-            raise BadInput(f"{self.derained}: all its pixels are no data where {self.source} has some; check the files")
+            raise BadInput(f"{name}: all its pixels are no data where {y.name} has some; check the files")
         if np.ptp(counted) == 0:
-            raise BadInput(f"{self.derained} is constant; give what a derainer made of {self.source}")
-        return held
+            raise BadInput(f"{name} is constant; give what a derainer made of {y.name}")
+        return loaded
 
     def _span(self, raw: Array) -> tuple[float, float] | None:
-        """--range, but for 8 bits beside a picture of more, as many derainers write them, which cannot hold it."""
-        values = span(self.range)
-        return None if self._full_scale(raw) else values
+        """`range`, but for 8 bits beside a picture of more, as many derainers write them, which cannot hold it."""
+        return None if self._full_scale(raw) else self.range
 
     def _full_scale(self, raw: Array) -> bool:
-        values, more = span(self.range), self.of_rainy.raw.dtype != np.uint8
+        values, more = self.range, self.of_rainy.raw.dtype != np.uint8
         return raw.dtype == np.uint8 and more and values is not None and values[1] > 255
 
     @cached_property
@@ -158,22 +152,23 @@ class Given:
         """R (H, W); 0 where there is no data."""
         if self.rain is None:
             return rain_layer(self.rainy, self.plain) * ~self.empty
-        raw, info = read_values(self.rain)
+        name = self.name("rain")
+        raw, info = _values(self.rain)
         shape = self.of_rainy.raw.shape
         if raw.shape[1:] != shape[1:] or len(raw) not in (1, shape[0]):
             raise BadInput(
-                f"{self.rain} is {_size(raw)}, {self.source} {_size(self.of_rainy.raw)}; give rain of that size"
+                f"{name} is {_size(raw)}, {self.of_rainy.name} {_size(self.of_rainy.raw)}; give rain of that size"
             )
         values = self._span(raw)
         # Rain is a difference: 0 is none, whatever black is.
-        held = _held(self.rain, raw, info, values and (0.0, values[1] - values[0]))
-        return np.where(self.empty | held.empty, 0, np.clip(held.picture.pixels, 0, None).max(0))
+        loaded = _loaded(self.rain, name, raw, info, values and (0.0, values[1] - values[0]))
+        return np.where(self.empty | loaded.empty, 0, np.clip(loaded.picture.pixels, 0, None).max(0))
 
     @cached_property
     def white(self) -> Mask:
-        """(H, W), where --mask says to repair."""
-        path = self.files["mask"]
-        raw = mask_values(path, self.of_rainy.raw.shape[1:], holes=True)
+        """(H, W), where the mask says to repair."""
+        path, size = self.name("mask"), self.of_rainy.raw.shape[1:]
+        raw = mask_values(path, size, holes=True) if "mask" in self.files else self._mask_values(size)
         if not np.isfinite(raw).all():
             raise BadInput(f"{path} holds NaN or infinity; a mask is 0 and 1, or 0 and 255")
         low, high = float(raw.min()), float(raw.max())
@@ -184,40 +179,39 @@ class Given:
             raise BadInput(f"{path}: values up to {high:g}, none of which is white; a mask is 0 and 1, or 0 and 255")
         return np.asarray((raw >= top / 2).any(0))
 
-    # --- what OUT is like ---
+    def _mask_values(self, size: tuple[int, ...]) -> Array:
+        assert self.mask is not None
+        raw = _values(self.mask)[0]
+        if raw.shape[1:] != size:
+            raise BadInput(f"the mask is {_size(raw[0])}, the picture {size[0]}x{size[1]} (height x width); resize it")
+        return raw
 
-    @cached_property
-    def like(self) -> Picture:
-        """B as OUT is written like it, with what of IN's metadata it lacks: derainers often drop it."""
-        return self._dressed[0]
+    # --- what the result is like ---
 
-    @cached_property
-    def notes(self) -> list[str]:
-        """What the user may not expect of the files given, and of OUT."""
-        b, share = self.of_base, float(self.empty.mean())
-        notes = [f"no data: {share:.1%} of {self.source.name}, left as they are"] if share else []
-        outside = self._outside
-        if outside > OUTSIDE:
-            notes.append(f"{outside:.0%} of {self.source} lies outside --range {self.range}")
-        for path, raw in ((self.derained, b.raw), (self.rain, None)):
-            if path is not None and self._full_scale(read_values(path)[0] if raw is None else raw):
-                notes.append(f"{path} has 8 bits, too few for --range {self.range}; it is read as 0,255")
-        notes += self._dressed[1]
-        if self.of_rainy.picture.alpha is not None and b.picture.alpha is None:
-            notes.append(f"{self.target}: written without the alpha of {self.source}, as {self.derained} has none")
-        return notes
+    def say(self) -> None:
+        """Note what the user may not expect of the pictures given."""
+        share = float(self.empty.mean())
+        short = self.files["rainy"].name if "rainy" in self.files else self.name("rainy")
+        if share:
+            self.notes(f"no data: {share:.1%} of {short}, left as they are")
+        if self.range is None:
+            return
+        given = f"`range={self.range[0]:g},{self.range[1]:g}`"
+        if (outside := self._outside) > OUTSIDE:
+            self.notes(f"{outside:.0%} of {self.name('rainy')} lies outside {given}")
+        for key, source in (("derained", self.derained), ("rain", self.rain)):
+            if source is not None and self._full_scale(_values(source)[0]):
+                self.notes(f"{self.name(key)} has 8 bits, too few for {given}; it is read as 0,255")
 
     @property
     def _outside(self) -> float:
-        """Share of IN that is outside --range."""
-        if self.range is None:
-            return 0.0
+        """Share of the input that is outside `range`."""
         y = self.of_rainy.picture.pixels[:, ~self.of_rainy.empty]
         return float(((y < 0) | (y > 1)).any(0).mean())
 
-    @cached_property
-    def _dressed(self) -> tuple[Picture, list[str]]:
-        """B with metadata, and notes on what of it is lost."""
+    def like(self, target: Path) -> tuple[Picture, list[str]]:
+        """Return B as `target` is written like it, with what of the input's metadata it lacks, as derainers often drop it;
+        and notes on what of it is lost."""
         own, other = self.of_base.picture, self.of_rainy.picture.info
         raw, info, notes = self.of_base.raw, dict(own.info), list[str]()
         for key in ("dpi", "exif", "mask", *(() if any(k in info for k in COLOUR) else COLOUR)):
@@ -229,35 +223,55 @@ class Given:
             if value is not None and not np.array_equal(empty_at(raw, value), empty_at(self.of_rainy.raw, value)):
                 tags = [t for t in tags if t[0] != TAG]
                 notes.append(
-                    f"{self.target}: written without the no-data value {value:g} of {self.source}, as {self.derained} does "
-                    "not hold it in the same pixels"
+                    f"{target}: written without the no-data value {value:g} of {self.name('rainy')}, as "
+                    f"{self.name('derained')} does not hold it in the same pixels"
                 )
             info["tiff_tags"] = tags
         tags = info.get("tiff_tags", ())
-        tiff = FORMATS.get(self.target.suffix.lower()) == "TIFF"
+        tiff = FORMATS.get(target.suffix.lower()) == "TIFF"
         if not tiff:
             lost = any(t[0] not in (GDAL_METADATA, TAG) for t in tags)
-            notes = [f"{self.target}: written without the map coordinates; .tif holds them"] if lost else []
+            notes = [f"{target}: written without the map coordinates; .tif holds them"] if lost else []
+        if self.of_rainy.picture.alpha is not None and own.alpha is None:
+            rainy, derained = self.name("rainy"), self.name("derained")
+            notes.append(f"{target}: written without the alpha of {rainy}, as {derained} has none")
         value, empty = nodata_of(tags), None
         where = np.zeros(raw.shape[1:], bool) if value is None else empty_at(raw, value)
         if (unseen := hidden(info.get("mask"), own.alpha)) is not None:
             where = where | unseen
-        if where.any() or (value is not None and tiff):  # where it is nowhere, OUT may not be the value anywhere
+        if where.any() or (value is not None and tiff):  # where it is nowhere, the result may not be the value anywhere
             empty = Empty(where, raw[:, where], value)
         return replace(own, info=info, empty=empty), notes
 
 
-def _held(path: Path, raw: Array, info: dict[str, Any], values: tuple[float, float] | None) -> Held:
-    """raw and info as `read_values` has them."""
+def _values(source: Source) -> tuple[Array, dict[str, Any]]:
+    """Return values (C, H, W) in the type of a file or an array, and the `info` of its picture."""
+    if isinstance(source, str | os.PathLike):
+        return read_values(source)
+    if not isinstance(source, Picture):
+        raw, layout = _bands_first(source)
+        return raw, {"layout": layout}
+    low, high = source.span
+    raw, kind = source.pixels.astype(np.float64) * (high - low) + low, np.dtype(source.dtype)
+    raw = np.rint(raw).astype(kind) if kind.kind in "iu" else raw.astype(kind)
+    if source.empty is not None:
+        raw[:, source.empty.where] = source.empty.held
+    return raw, source.info
+
+
+def _loaded(source: Source, name: str, raw: Array, info: dict[str, Any], values: Span | None) -> LoadedPicture:
+    """raw and info as `_values` has them. Raises BadInput for NaN and infinity that are not declared as no data."""
     nan = math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0)
     masked = ~info["mask"] if "mask" in info else False
     if bad := int(((~np.isfinite(raw) & ~(nan & np.isnan(raw))).any(0) & ~np.asarray(masked)).sum()):
         raise BadInput(
-            f"{path}: {bad} of {raw[0].size} pixels are NaN or infinite; fill them, or declare NaN as no data in a GeoTIFF "
+            f"{name}: {bad} of {raw[0].size} pixels are NaN or infinite; fill them, or declare NaN as no data in a GeoTIFF "
             "(gdal_edit.py -a_nodata nan)"
         )
-    picture = read_picture(path, values)
-    return Held(picture, raw, np.zeros(raw.shape[1:], bool) if picture.empty is None else picture.empty.where)
+    named = isinstance(source, str | os.PathLike)
+    picture = read_picture(source, values) if named else take(source, values).picture  # type: ignore[arg-type]
+    empty = np.zeros(raw.shape[1:], bool) if picture.empty is None else picture.empty.where
+    return LoadedPicture(name, picture, raw, empty)
 
 
 def _filled(x: Array, empty: Mask) -> Array:

@@ -14,9 +14,13 @@ import tifffile
 from PIL import Image
 
 from restorekit.cli.derain import derain
+from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture
-from restorekit.rain.refine import Refined
+from restorekit.notes import Notes
+from restorekit.rain.refine import Refined, Refinement
 from restorekit.tasks.derain import Deraining
+from restorekit.tasks.derain_inputs import DerainInputs
+from restorekit.tasks.derain_run import DerainRun
 from tests.cli.test_cli_derain import PHOTO, QUICK, masked, pair, raw, record
 from tests.support.fields import go, refused
 
@@ -68,15 +72,15 @@ def test_pixels_without_data_are_left_alone(dtype: str, value: float, alone: boo
 
 def test_the_network_and_the_mask_see_no_fill(tmp_path: Path) -> None:
     rainy, base = tiles(tmp_path, "float32", -9999.0)
-    job = Deraining(source=rainy, target=tmp_path / "out.tif", derained=base)
-    assert job.plain.min() >= 0
-    assert job.rainy.min() >= 0
-    assert (job.layer[CORNER] == 0).all()
+    inputs = DerainInputs(source=rainy, derained=base)
+    assert inputs.plain.min() >= 0
+    assert inputs.rainy.min() >= 0
+    assert (inputs.layer[CORNER] == 0).all()
     x = raw(base)
     x[20:25, 20:25] = -9999  # a hole that a derainer made is none of its rain
     geo(base, x, "-9999")
-    again = Deraining(source=rainy, target=tmp_path / "out.tif", derained=base)
-    assert (again.layer[20:25, 20:25] == 0).all()
+    again = DerainRun(Deraining(), DerainInputs(source=rainy, derained=base), Notes())
+    assert (again.inputs.layer[20:25, 20:25] == 0).all()
     assert not again.found.k[20:25, 20:25].any()
 
 
@@ -87,10 +91,10 @@ def test_no_repaired_pixel_becomes_no_data(
 ) -> None:
     rainy, base = tiles(tmp_path, dtype, corner, "0")
 
-    def blackened(self: Deraining, _refinement: object, found: Any, _prior: object) -> Refined:
-        return Refined(np.where(found.k, 0, self.plain), np.zeros_like(self.plain), None)
+    def blackened(_self: Refinement, b: np.ndarray, k: np.ndarray, *_: object) -> Refined:
+        return Refined(np.where(k, 0, b), np.zeros_like(b), None)
 
-    monkeypatch.setattr(Deraining, "_refined", blackened)
+    monkeypatch.setattr(Refinement, "__call__", blackened)
     assert go("derain", rainy, tmp_path / "out.tif", "--derained", base, *QUICK) == 0
     k = masked(tmp_path / "out_mask.png")
     np.testing.assert_array_equal(raw(tmp_path / "out.tif")[k], step)
@@ -163,7 +167,7 @@ def test_a_folder_in_the_way_is_seen_before_the_network_runs(
     rainy, base = pair(tmp_path)
     (tmp_path / name).mkdir()
     there = {p.name for p in tmp_path.iterdir()}
-    monkeypatch.setattr(Deraining, "_refined", None)
+    monkeypatch.setattr(Refinement, "__call__", None)
     given = () if name == "out_base.png" else ("--derained", base)
     page = ("--report", tmp_path / "page.html")
     assert "is a folder" in refused(capsys, "derain", rainy, tmp_path / "out.png", *given, *page, *QUICK)
@@ -182,24 +186,29 @@ def test_what_an_earlier_run_left_is_named_and_may_be_used(tmp_path: Path, capsy
 
 
 def test_the_command_of_the_page_does_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files: dict[str, Any] = {"source": tmp_path / "rainy picture.png", "target": tmp_path / "out.png"}
-    settings: dict[str, Any] = {
-        "derained": Path("b.png"), "rain": Path("r.png"), "mask": Path("m.png"), "weak": True, "solver": "dps:scale=2",
-        "prior": "natural-fast", "samples": 3, "steps": 9, "share": 0.25, "floor": 0.07, "cap": 0.4, "dilate": 0,
-        "feather": 0, "sigma": "none", "weight": 1.0, "seed": 5, "device": "cpu", "tile": 64, "precision": "fp32",
-        "range": "-1,3", "report": Path("p.html"),
-    }  # fmt: skip
-    parsed: list[Deraining] = []
-    monkeypatch.setattr(Deraining, "run", lambda self: parsed.append(self))
-    for given in ({}, settings):
-        made = Deraining(**files, **given)
-        program, *words = shlex.split(made.command())
-        assert program == "restorekit"
-        assert go(*words) == 0
-        assert parsed[-1] == made
-    assert Deraining(**files).command().split()[2:] == shlex.join(map(str, files.values())).split()
-    fields = set(Deraining.__dataclass_fields__)
-    assert fields == {*files, *settings}
+    given = (
+        "--derained", "b.png", "--rain", "r.png", "--mask", "m.png", "--weak", "--solver", "dps:scale=2", "--prior",
+        "natural-fast", "--samples", 3, "--steps", 9, "--share", 0.25, "--floor", 0.07, "--cap", 0.4, "--dilate", 0,
+        "--feather", 0, "--sigma", "none", "--weight", 1.0, "--seed", 5, "--device", "cpu", "--tile", 64, "--precision",
+        "fp32", "--range", "-1,3", "--report", tmp_path / "p.html",
+    )  # fmt: skip
+    calls: list[dict[str, Any]] = []
+
+    def called(*files: object, **settings: Any) -> None:
+        calls.append(settings | {"files": files, "notes": None, "progress": None})
+        raise BadInput("enough")
+
+    monkeypatch.setattr("restorekit.tasks.derain.derain", called)
+    assert go("derain", tmp_path / "rainy picture.png", tmp_path / "out.png", *given) == 1
+    program, *words = shlex.split(calls[0]["page"].command)
+    assert program == "restorekit"
+    assert go(*words) == 1
+    assert calls[0] == calls[1]
+    assert calls[0]["range"] == (-1, 3)
+    assert calls[0]["sigma"] == "none"
+    files = {"source", "target", "derained", "rain", "mask", "report", "ctx"}
+    names = {name.rstrip("_") for name in inspect.signature(derain).parameters} - files
+    assert names == set(Deraining.__dataclass_fields__)
     for name, option in inspect.signature(derain).parameters.items():
         if name not in files:
             assert Deraining.__dataclass_fields__[name.rstrip("_")].default == option.default
@@ -252,8 +261,8 @@ def test_a_mask_of_long_integers_is_understood(tmp_path: Path) -> None:
     k = np.zeros(PHOTO.shape[1:], np.int64)
     k[10:30, 20:40] = 255
     np.save(tmp_path / "m.npy", k)
-    job = Deraining(source=rainy, target=tmp_path / "out.png", derained=base, mask=tmp_path / "m.npy", range="0,255")
-    np.testing.assert_array_equal(job.found.k, k > 0)
+    inputs = DerainInputs(source=rainy, derained=base, mask=tmp_path / "m.npy", range=(0, 255))
+    np.testing.assert_array_equal(inputs.white, k > 0)
 
 
 @pytest.mark.parametrize(

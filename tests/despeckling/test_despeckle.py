@@ -10,7 +10,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from restorekit.despeckling.arrays import despeckled
-from restorekit.despeckling.methods import Block
+from restorekit.despeckling.methods import SpeckledBlock
 from restorekit.despeckling.plan import Settings, plan
 from restorekit.errors import BadInput
 from restorekit.metrics.fidelity import coverage
@@ -103,7 +103,7 @@ def test_samples_are_the_default_of_samplers_alone(tmp_path: Path) -> None:
     for solver, count in (("ep", 4), ("sar-dps", 4), ("hqs", 1), ("lee", 1)):
         made = plan(tmp_path / "in.npy", tmp_path / "out.npy", Settings(solver=solver, looks=4.0, domain="intensity"))
         assert made.settings.draws == count
-        assert [o.layer for o in made.outputs] == (["mean", "std"] if count > 1 else ["mean"])
+        assert made.layers == (["mean", "std"] if count > 1 else ["mean"])
 
 
 @pytest.mark.slow
@@ -118,5 +118,5 @@ def test_intervals_of_the_default_hold_nine_tenths(looks: float, tmp_path: Path)
     grid, (band, facts) = made.job.grid, made.bands[1]
     with made.scene.opened() as reader:
         raw, intensity, _, signal = band.read(reader, grid.seen(0, 0))
-    draws = made.job.method(Block(grid.seen(0, 0), 1, raw, intensity, signal, facts))
+    draws = made.settings.method(SpeckledBlock(grid.seen(0, 0), 1, raw, intensity, signal, facts))
     assert 0.8 < coverage(np.log(draws)[:, None], np.log(truth)[None]) < 0.99

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from restorekit.despeckling.plan import Plan, Settings, plan
+from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.errors import BadInput
 from restorekit.sar.speckle import draw, swath
-from restorekit.tasks.despeckle import Despeckling
 
 IW1 = swath("iw1").lag_one
 
 
-def planned(folder: Path, y: np.ndarray, **more: object) -> Plan:
+def planned(folder: Path, y: np.ndarray, **more: object) -> DespecklePlan:
     np.save(folder / "in.npy", y.astype(np.float32))
     settings = Settings(solver="hqs", domain="intensity", **more)  # type: ignore[arg-type]
     return plan(folder / "in.npy", folder / "out.npy", settings)
@@ -31,7 +30,7 @@ def test_a_given_grain_is_used_said_and_recorded(tmp_path: Path) -> None:
     measured, given = (planned(tmp_path, town(), looks=4.0, grain=grain) for grain in (None, IW1))
     assert measured.bands[1][1].kappa > 2 * swath("iw1").kappa
     assert "of texture too, which makes them larger than those of the speckle" in measured.said[-1]
-    assert "give --grain" in measured.said[-1]
+    assert "give `grain" in measured.said[-1]
     facts = given.bands[1][1]
     assert facts.kappa == pytest.approx(swath("iw1").kappa, rel=0.02)
     assert facts.remedy == "temper"
@@ -62,15 +61,5 @@ def test_a_grain_needs_no_flat_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("grain", [(-0.1, 0.2), (0.2, 1.0), (3.27, 3.04), (float("nan"), 0.0)])
 def test_correlations_that_cannot_be_are_refused(grain: tuple[float, float], tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"--grain .* lie between 0 and 0.95; .*Sentinel-1"):
+    with pytest.raises(BadInput, match=r"`grain=.* lie between 0 and 0.95; .*Sentinel-1"):
         planned(tmp_path, town(), looks=4.0, grain=grain)
-
-
-def test_the_option_is_two_numbers() -> None:
-    options = dict.fromkeys(Despeckling.__dataclass_fields__, None)
-    options |= {"domain": "auto", "looks": "auto", "solver": "lee", "seed": 0, "targets": "auto"}
-    made = Despeckling(**(options | {"grain": "0.65,0.6"}))  # type: ignore[arg-type]
-    assert made.settings.grain == (0.65, 0.6)
-    for text in ("0.65", "0.65,0.6,0.1", "much"):
-        with pytest.raises(BadInput, match="is not understood; give RHO_ROW,RHO_COL"):
-            _ = Despeckling(**(options | {"grain": text})).settings  # type: ignore[arg-type]

@@ -234,7 +234,7 @@ def test_holes_of_one_picture_are_filled_from_the_other_before_the_estimate() ->
 
 
 def test_a_prior_is_asked_for_where_it_is_missing() -> None:
-    with pytest.raises(BadInput, match="--solver map"):
+    with pytest.raises(BadInput, match="`solver=map`"):
         Diffusion().fuse(Sources(*tensors()), None, Rng([0]))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from restorekit.errors import BadInput
 from restorekit.report.density import density
-from restorekit.report.despeckled import Band, block_mean, page, render
+from restorekit.report.despeckled import BandPage, block_mean, page, render
 from restorekit.sar.assessment import Wanted, assess
 from restorekit.sar.speckle import draw
 from tests.support.reports import NASTY, Reader
@@ -85,7 +85,7 @@ def test_large_scenes_are_shown_by_means_of_intensity() -> None:
 
 def test_every_band_has_its_own_part() -> None:
     y, x, valid = made()
-    bands = [Band(name, y, x, valid, assess(y, x, valid, Wanted())) for name in ("VV", NASTY)]
+    bands = [BandPage(name, y, x, valid, assess(y, x, valid, Wanted())) for name in ("VV", NASTY)]
     text = render(bands, name="scene.tif", over="restorekit metrics sar", command="restorekit metrics sar a b")
     found = Reader(text)
     assert [t for t, _ in found.elements].count("section") == 2

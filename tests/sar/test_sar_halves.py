@@ -23,7 +23,7 @@ from restorekit.fusion.pair import Pairing
 from restorekit.fusion.prepare import despeckled
 from restorekit.sar.halves import symmetric
 from restorekit.sar.speckle import SWATHS, draw
-from restorekit.tasks.judge import Judged
+from restorekit.tasks.judge import SpeckleAssessment
 from tests.support.scenes import write_tiff
 
 Array = NDArray[Any]
@@ -61,8 +61,7 @@ def _despeckle(path: Path) -> Any:
 
 
 def _metrics(path: Path) -> Any:
-    nothing: dict[str, Any] = {"truth_file": None, "window": None, "target": None, "report": None}
-    Judged(path, path, domain="auto", looks="auto", as_json=True, **nothing).run()
+    SpeckleAssessment()(path, path)
 
 
 def _fuse(path: Path, band: int = 1) -> Any:

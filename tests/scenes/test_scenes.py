@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from restorekit.despeckling.plan import Plan, Settings, plan
+from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.sar.filters import Lee
@@ -35,7 +35,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiff(tmp_path_factory.mktemp("scene") / "in.tif", y)
 
 
-def run(source: Path, target: Path, settings: Settings = FAST, **more: Any) -> Plan:
+def run(source: Path, target: Path, settings: Settings = FAST, **more: Any) -> DespecklePlan:
     made = plan(source, target, settings, more.pop("preview", None))
     made.run(more.pop("executor", None), **more)
     return made
@@ -159,7 +159,7 @@ def test_unfinished_work_of_other_settings_is_not_lost(scene: Path, tmp_path: Pa
     with pytest.raises(Enough):
         run(scene, target, progress=stop)
     other = Settings(solver="hqs", steps=3, looks=4.0, block=64, decorrelate="none")
-    with pytest.raises(BadInput, match=r"another steps \(2\).*--restart"):
+    with pytest.raises(BadInput, match=r"another steps \(2\).*`restart`"):
         run(scene, target, other)
     run(scene, target, other, restart=True)
     assert target.is_file()
@@ -316,7 +316,7 @@ def test_floats_that_may_be_amplitudes_are_said(tmp_path: Path) -> None:
     for name, x in (("intensity", y), ("amplitude", np.sqrt(y))):
         np.save(tmp_path / f"{name}.npy", x)
         said.append(plan(tmp_path / f"{name}.npy", tmp_path / "out.npy", Settings(solver="lee")).said)
-    assert not any("give --domain amplitude" in line for line in said[0])
+    assert not any("give `domain=amplitude`" in line for line in said[0])
     assert any("if they are amplitudes, of 4." in line for line in said[1])
 
 
@@ -344,12 +344,12 @@ def test_deviations_are_those_of_the_samples(scene: Path, whole: Path, tmp_path:
     for seed in range(2):
         made = plan(scene, tmp_path / "x.tif", Settings(solver="diffpir", steps=2, samples=2, looks=4.0, block=64, decorrelate="none"))  # fmt: skip
         key = (1, 1, 1)
-        grid, (band, facts) = made.job.grid, made.job.bands[1]
+        grid, (band, facts) = made.job.grid, made.bands[1]
         with made.scene.opened() as reader:
             raw, y, _, signal = band.read(reader, grid.seen(1, 1))
-        from restorekit.despeckling.methods import Block
+        from restorekit.despeckling.methods import SpeckledBlock
 
-        drawn = made.job.method(Block(grid.seen(1, 1), 1, raw, y, signal, facts))
+        drawn = made.settings.method(SpeckledBlock(grid.seen(1, 1), 1, raw, y, signal, facts))
         inner = grid.kept(1, 1).inside(grid.seen(1, 1))
         layers = made.job(key)
         np.testing.assert_allclose(layers["mean"] * facts.median, drawn[(slice(None), *inner)].mean(0), rtol=1e-6)
@@ -363,18 +363,18 @@ def test_deviations_are_those_of_the_samples(scene: Path, whole: Path, tmp_path:
     [
         (Settings(solver="wavelet"), "unknown solver 'wavelet'; known: .*hqs.*; or a filter: boxcar, lee"),
         (Settings(solver="lee:size=4"), "size=4 odd"),
-        (Settings(solver="lee", samples=4), "leave out --samples"),
-        (Settings(solver="lee", steps=4), "leave out --steps"),
-        (Settings(solver="lee", prior="sar"), "leave out --prior"),
-        (Settings(solver="lee", bands=(1, 3)), "--bands 3: in.tif has 1, 2"),
+        (Settings(solver="lee", samples=4), "leave out `samples`"),
+        (Settings(solver="lee", steps=4), "leave out `steps`"),
+        (Settings(solver="lee", prior="sar"), "leave out `prior`"),
+        (Settings(solver="lee", bands=(1, 3)), "`bands=3`: in.tif has 1, 2"),
         (Settings(solver="hqs", samples=4), "one answer, no samples"),
         (Settings(solver="ddrm"), "Gaussian noise"),
-        (Settings(looks=0.0), "--looks 0 must be above 0"),
-        (Settings(looks=-2.0), "--looks -2 must be above 0"),
-        (Settings(prior="natural"), "take --prior sar"),
+        (Settings(looks=0.0), "`looks=0` must be above 0"),
+        (Settings(looks=-2.0), "`looks=-2` must be above 0"),
+        (Settings(prior="natural"), "take `prior=sar`"),
         (Settings(domain="power"), "unknown domain 'power'"),
         (Settings(domain="complex"), "the file holds float32"),
-        (Settings(decorrelate="maybe"), "unknown --decorrelate 'maybe'"),
+        (Settings(decorrelate="maybe"), "unknown `decorrelate` 'maybe'"),
     ],
 )
 def test_impossible_settings_are_refused_before_any_work(
@@ -388,5 +388,5 @@ def test_impossible_settings_are_refused_before_any_work(
 def test_unknown_executors_are_refused() -> None:
     with pytest.raises(BadInput, match="known: serial, processes, dask"):
         executor_of("threads", 2, None)
-    with pytest.raises(BadInput, match="--executor dask"):
+    with pytest.raises(BadInput, match="`executor=dask`"):
         executor_of("serial", 2, "tcp://somewhere:8786")

@@ -1,0 +1,81 @@
+"""What a despeckling depends on, besides the scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from restorekit.despeckling.methods import Classical, PosteriorMethod, method_of
+from restorekit.errors import BadInput
+from restorekit.files.reading import PLAINLY, Reading
+from restorekit.sar.looks import Grain
+from restorekit.sar.targets import Targets
+from restorekit.scenes.grid import Grid
+
+SIDE = {Classical: 1024, PosteriorMethod: 512}  # of the squares of the grid, pixels
+FADE = 32
+DECORRELATE = ("auto", "whiten", "subsample", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of a despeckling: all that a result depends on besides the scene. `restorekit.tasks.despeckle` runs it."""
+
+    domain: str = "auto"
+    looks: float | None = None  # None: measured
+    solver: str = "ep"  # or a filter of `restorekit.sar.filters`
+    bands: tuple[int, ...] | None = None  # to treat, from 1; None: all
+    prior: str = "auto"  # sar, or natural for `paper`
+    steps: int | None = None
+    samples: int | None = None  # None: 4 of a sampler, the one answer of others
+    seed: int = 0
+    decorrelate: str = "auto"
+    targets: Targets | None = field(
+        default_factory=Targets
+    )  # point targets are kept as measured; None: are treated like all else
+    grain: Grain | None = None  # correlation of intensity with the next row, the next column; None: measured
+    device: str = "auto"
+    precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
+    block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
+    keep_dtype: bool = False
+    reading: Reading = PLAINLY  # what is stated of the file: its axes, and whether it may be an address
+
+    @cached_property
+    def method(self) -> Classical | PosteriorMethod:
+        made = method_of(self.solver, PosteriorMethod(
+            self.solver, self.prior, self.steps, self.samples, self.seed, self.device, self.precision,  # type: ignore[arg-type]
+        ))  # fmt: skip
+        if isinstance(made, PosteriorMethod):
+            return made.checked()
+        for setting, unused in (
+            ("samples", self.samples in (None, 1)),
+            ("steps", self.steps is None),
+            ("prior", self.prior == "auto"),
+        ):
+            if not unused:
+                raise BadInput(f"{self.solver} is a filter, without samples, steps or a prior; leave out `{setting}`")
+        return made
+
+    @property
+    def text(self) -> str:
+        """The solver with what was tuned."""
+        return self.method.text
+
+    @property
+    def draws(self) -> int:
+        return self.method.draws
+
+    @property
+    def learned(self) -> bool:
+        """True where a prior is used."""
+        return isinstance(self.method, PosteriorMethod)
+
+    @property
+    def remedy(self) -> str:
+        """Filters take their looks from the data as they are."""
+        return self.decorrelate if self.learned else "none"
+
+    def grid(self, height: int, width: int) -> Grid:
+        side = self.block or SIDE[type(self.method)]
+        classical = isinstance(self.method, Classical)
+        return Grid(height, width, side, self.method.halo, 0 if classical else min(FADE, side // 4))

@@ -1,0 +1,334 @@
+"""Fusion: what a radar picture shows, put into an optical one of the same place."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from restorekit.despeckling.arrays import despeckled as despeckled_by_prior
+from restorekit.despeckling.settings import Settings
+from restorekit.errors import BadInput
+from restorekit.files.atomic import check_target, together
+from restorekit.files.datasets import container
+from restorekit.files.overwrite import separate
+from restorekit.files.picture import Picture, write_json
+from restorekit.files.record import head
+from restorekit.files.record import outputs as checksums
+from restorekit.fusion import inputs
+from restorekit.fusion.joint import Diffusion, Map, solver_of
+from restorekit.fusion.luminance import limits, recoloured
+from restorekit.fusion.pair import Despeckler, FusionPair, Pairing
+from restorekit.fusion.prepare import DESPECKLERS, despeckled
+from restorekit.fusion.scores import evaluate
+from restorekit.fusion.selection import Sources
+from restorekit.inference.driver import streams
+from restorekit.notes import Notes
+from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
+from restorekit.priors.prior import LatentPrior
+from restorekit.tasks.identity import identity_of
+from restorekit.tasks.inputs import Source, Span, _bands_first
+from restorekit.tasks.measurement import Progress
+from restorekit.tasks.saving import record_file
+from restorekit.text.names import files_of
+
+LEARNED = ("hqs", "sar-dps")  # despecklers with the prior of `despeckle`
+
+
+class Prepared(NamedTuple):
+    """A pair made ready, with the solver and the prior that fuse it."""
+
+    pair: FusionPair
+    solver: Map | Diffusion
+    prior: Prior | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fusing:
+    """Settings of a fusion; the call fuses.
+
+    solver: "map", without a network, or "diffusion", with settings as "map:a=0.5,c=2". align: resample the radar picture to
+    the grid of the optical one. trust_grid: go on where the pictures do not show that they lie on each other. bands: of the
+    optical picture, from 1; the others are copied; by default the first three, or the first. sar_band: of the radar picture.
+    domain: what that holds: "intensity", "amplitude", "db", "complex", or "auto". despeckle: "none", a filter of
+    `restorekit.sar.filters`, or "hqs" or "sar-dps" with the prior of `restorekit.despeckle`. looks: of the radar picture,
+    measured by default. match: "moments" or "histogram" of the luminance. range: values of black and white of the optical one.
+    """
+
+    solver: str = "map"
+    align: bool = False
+    trust_grid: bool = False
+    bands: tuple[int, ...] | None = None
+    sar_band: int = 1
+    domain: str = "auto"
+    despeckle: str = "hqs"
+    looks: float | None = None
+    match: str = "moments"
+    range: Span | None = None
+    prior: str = "natural"
+    seed: int = 0
+    device: str = "auto"
+    tile: int | None = None
+    precision: Precision = "auto"
+
+    def __call__(
+        self,
+        optical: Source,
+        sar: Source,
+        *,
+        out: str | os.PathLike[str] | None = None,
+        notes: Notes | None = None,
+        progress: Progress | None = None,
+    ) -> FusedPicture:
+        """Fuse two pictures of one place; what can be refused is refused before the radar picture is despeckled.
+
+        out: where the result will be saved. notes: is told what a reader of the result should know; progress: (solver,
+        iterations or network calls done, in all). Raises `BadInput` for a pair that does not fit, with the way out.
+        """
+        notes = Notes() if notes is None else notes
+        named = _paths(optical, sar)
+        if out is not None:
+            self._separate(named, Path(out))
+        chosen, pairing = solver_of(self.solver), self.pairing(notes)
+        prior = self._prior(chosen)
+        began = time.monotonic()
+        read = pairing.read(_bands(optical, "optical"), _bands(sar, "radar"), notes)
+        if out is not None:
+            inputs.check_bands_writable(Path(out), read.optical)
+        if self._learned:
+            pairing.refuse_shifted(read)
+        if self._learned and notes.heard is not None:  # of the run, and not of the result
+            notes.heard(f"the radar picture is despeckled first, by {self.despeckle}; `despeckle=lee` is fast")
+        pair = pairing.matched(read, notes)
+        prepared = time.monotonic() - began
+        told = None if progress is None else partial(progress, self.solver.partition(":")[0])
+        fused, nfe = self._fused(Prepared(pair, chosen, prior), told)
+        pixels, said = _in_place(pair, fused)
+        for text in _words(said):
+            notes(text)
+        network: dict[str, Any] = {"prior": None}
+        if prior is not None:
+            of_prior = {"name": prior.spec.name, "sha256": prior.sha256}
+            network = {"prior": of_prior, "precision": prior.precision, "tile": prior.tile}
+        record = {
+            **head(command="fuse"),
+            "input": {"optical": _identity(optical), "sar": _identity(sar)},
+            "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": self.seed, **pair.record,
+            **network, "nfe": nfe, "device": str(device_of(self.device)), **said,
+        }  # fmt: skip
+        metrics = measured(pair, pixels[[n - 1 for n in pair.bands]])
+        seconds = time.monotonic() - began
+        return FusedPicture(pixels, pair, record, metrics, notes, nfe, seconds, prepared, self, named)
+
+    def pairing(self, notes: Notes) -> Pairing:
+        """Return how the pair is made ready. Raises BadInput for settings that cannot be."""
+        known = (*DESPECKLERS, *LEARNED)
+        if self.despeckle.partition(":")[0] not in known:
+            raise BadInput(
+                f"`despeckle` {self.despeckle!r} is unknown; known: {', '.join(known)}", argument="despeckle"
+            )
+        filtered: Despeckler = partial(despeckled, self.despeckle)
+        return Pairing(
+            despeckle=self._with_prior(notes) if self._learned else filtered, despeckler=self.despeckle, looks=self.looks,
+            align=self.align, trust_grid=self.trust_grid, bands=self.bands, sar_band=self.sar_band, domain=self.domain,
+            match=self.match, span=self.range,
+        )  # fmt: skip
+
+    @property
+    def _learned(self) -> bool:
+        return self.despeckle.partition(":")[0] in LEARNED
+
+    def _with_prior(self, notes: Notes) -> Despeckler:
+        """Return a despeckler that does as `restorekit.despeckle`, with the mean of its samples where it draws some."""
+        settings = Settings(solver=self.despeckle, seed=self.seed, device=self.device)
+        _ = settings.method  # refuses a wrong setting now
+        return partial(despeckled_by_prior, settings, say=lambda text: notes(f"radar, {text}"))
+
+    def _prior(self, chosen: Map | Diffusion) -> Prior | None:
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise BadInput(f"`precision` {self.precision!r} is unknown; it is auto, bf16 or fp32", argument="precision")
+        if not chosen.network:
+            return None
+        place = device_of(self.device)
+        prior = of_pictures(load_prior(self.prior, device=place, precision=self.precision, tile=self.tile or "auto"))
+        if isinstance(prior, LatentPrior):
+            raise BadInput(f"`prior={self.prior}` is one of latents; take one of pictures, such as natural")
+        return prior
+
+    def _fused(self, ready: Prepared, progress: Any) -> tuple[NDArray[np.float64], int]:
+        """Return the fused luminance (H, W), that of the optical picture where either is not valid, and the network calls."""
+        pair, place = ready.pair, device_of(self.device)
+
+        def tensor(x: Any) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None].to(place)
+
+        sources = Sources(*map(tensor, (pair.luminance, pair.radar, pair.valid_optical, pair.valid_radar)))
+        denoise: Any = None if ready.prior is None else ready.prior.for_bands(1)
+        found = ready.solver.fuse(sources, denoise, streams(self.seed, 0, 1), progress)
+        f = found.picture[0, 0].double().cpu().numpy()
+        return np.where(pair.valid, f, pair.luminance), found.nfe
+
+    def _separate(self, named: dict[str, Path | None], target: Path) -> None:
+        """Raise BadInput where a file that is written is one that is read, or cannot be put there."""
+        read = [container(path) for path in named.values() if path is not None]
+        separate([*read, *files_of(self.solver, self.despeckle, self.prior)], [target, record_file(target)])
+        check_target(record_file(target))
+
+
+@dataclass(frozen=True, eq=False)
+class FusedPicture:
+    """A fused picture: `pixels` (C, H, W), all bands of the optical one, in its type and unit, and `metrics` by name."""
+
+    pixels: NDArray[Any]
+    pair: FusionPair
+    record: dict[str, Any]
+    metrics: dict[str, Any]
+    told: Notes
+    nfe: int  # network calls
+    seconds: float
+    prepared: float  # seconds of them for the radar picture
+    settings: Fusing
+    named: dict[str, Path | None]  # files of the sources
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Texts that a reader of the result should know."""
+        return tuple(self.told.texts)
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write OUT like the optical picture, with all of its metadata, and OUT.json, both or none; returns the files.
+
+        Raises `BadInput` where OUT cannot hold the picture, would replace a source, or the disk refuses.
+        """
+        target = Path(path)
+        self.settings._separate(self.named, target)
+        inputs.check_bands_writable(target, self.pair.optical)
+        with together():
+            line = json.dumps(self.record, ensure_ascii=False)
+            for text in inputs.write(target, self.pixels, self.pair.optical, line):
+                self.told(text)
+            record = self.record | {"metrics": self.metrics, "seconds": round(self.seconds, 2)}
+            record["outputs"] = checksums([target])
+            write_json(record_file(target), record)
+        return [target, record_file(target)]
+
+
+class FusionMetrics(NamedTuple):
+    """Metrics of a fused picture by name, and the pair that it was compared with."""
+
+    metrics: dict[str, Any]
+    pair: FusionPair
+
+
+def fuse(
+    optical: Source,
+    sar: Source,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    notes: Notes | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> FusedPicture:
+    """Put what a radar picture shows into an optical one of the same place, colours kept.
+
+    optical, sar: a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Picture`. Settings are those of `Fusing`, as
+    `solver="diffusion"`. out: where the result will be saved, so that what cannot be written there is refused first. Returns a
+    `FusedPicture`, whose `save(path)` writes what the command writes. Without `notes` each note is raised as a `RestorekitNote`
+    warning. Raises `BadInput` with the way out.
+
+        restorekit.fuse("optical.tif", "sar.tif").save("fused.tif")
+    """
+    told = Notes() if notes is None else notes
+    result = Fusing(**settings)(optical, sar, out=out, notes=told, progress=progress)
+    if notes is None:
+        told.warn()
+    return result
+
+
+def fusion_metrics(
+    optical: Source, sar: Source, fused: Source, *, notes: Notes | None = None, **settings: Any
+) -> FusionMetrics:
+    """Compare a fused picture with its sources, the radar picture made ready as `fuse` does; settings are those of `Fusing`.
+
+    Raises `BadInput` where `fused` has another size or type than the optical picture. Without `notes` each note is raised as a
+    `RestorekitNote` warning.
+    """
+    told = Notes() if notes is None else notes
+    pairing = Fusing(**{"trust_grid": True, **settings}).pairing(told)
+    read = pairing.read(_bands(optical, "optical"), _bands(sar, "radar"), told)
+    found, own = inputs.read(_bands(fused, "fused")), read.optical
+    if found.size != own.size:
+        raise BadInput(
+            f"{found.path} is {found.size[0]}x{found.size[1]} pixels and {own.path} {own.size[0]}x{own.size[1]}; compare "
+            "pictures of one size"
+        )
+    if found.dtype != own.dtype:
+        raise BadInput(f"{found.path} holds {found.dtype} and {own.path} {own.dtype}; their numbers are not the same")
+    values = found.values if len(found.values) == 1 else found.select(read.bands).values
+    pair = pairing.matched(read, told)
+    if notes is None:
+        told.warn()
+    return FusionMetrics(measured(pair, values), pair)
+
+
+def measured(pair: FusionPair, bands: NDArray[Any]) -> dict[str, Any]:
+    """Return the metrics of fused values (C, H, W) in the numbers of the optical file, over the rectangle that holds all
+    pixels valid in both pictures; those in it that are not are made alike in all three."""
+    rows, columns = (np.flatnonzero(pair.valid.any(axis)) for axis in (1, 0))
+    inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    there = pair.valid[inside]
+    fused = pair.grey(np.where(pair.valid, bands.astype(np.float64), 0.0))
+    middle = float(np.median(pair.luminance[pair.valid]))
+    three = (np.where(there, x[inside], middle) for x in (pair.luminance, pair.radar, fused))
+    return {**evaluate(*three), "filled": round(1 - float(there.mean()), 6)}
+
+
+def _paths(optical: Source, sar: Source) -> dict[str, Path | None]:
+    named = {"optical": optical, "sar": sar}
+    return {name: Path(s) if isinstance(s, str | os.PathLike) else None for name, s in named.items()}
+
+
+def _identity(source: Source) -> dict[str, Any]:
+    if isinstance(source, str | os.PathLike):
+        return identity_of(Path(source))
+    return identity_of(None, source.pixels if isinstance(source, Picture) else _bands_first(source)[0])
+
+
+def _bands(source: Source, name: str) -> Path | inputs.Bands:
+    """Return the path of a file, or the bands of what is none."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    if isinstance(source, Picture):
+        return inputs.of_picture(source, Path(f"the {name} picture"))
+    return inputs.of_values(_bands_first(source)[0], f"the {name} picture")
+
+
+def _in_place(pair: FusionPair, fused: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Return all bands of the optical file (C, H, W) in its type, those that are seen with the fused luminance."""
+    low, high = pair.span
+    seen = np.where(pair.valid, pair.seen, 0.0)
+    least, most = limits(pair.optical.dtype, seen)
+    moved, paler = recoloured(seen, fused * (high - low) + low, least, most)
+    values = pair.optical.values.copy().astype(np.float64)
+    for n, x in zip(pair.bands, moved):
+        values[n - 1] = np.where(pair.valid, x, values[n - 1])
+    copied = [n for n in range(1, len(values) + 1) if n not in pair.bands]
+    return inputs.stored(values, pair.optical), {"paler": paler, "bands_copied": copied}
+
+
+def _words(said: dict[str, Any]) -> list[str]:
+    notes = []
+    if said["paler"]:
+        notes.append(f"{said['paler']} pixels lost colour, as their new luminance leaves less room for it")
+    if said["bands_copied"]:
+        notes.append(f"bands {', '.join(map(str, said['bands_copied']))} are copied as they were")
+    return notes

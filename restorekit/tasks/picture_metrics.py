@@ -1,0 +1,47 @@
+"""How close a picture is to the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from restorekit.errors import BadInput
+from restorekit.metrics.fidelity import compare
+from restorekit.notes import Notes
+from restorekit.tasks.inputs import Source, Span, take
+from restorekit.tasks.unmeasured import refuse_turned, turned_size
+
+
+def picture_metrics(
+    picture: Source,
+    truth: Source,
+    *,
+    names: Sequence[str] | None = None,
+    crop: int = 0,
+    range: Span | None = None,
+    notes: Notes | None = None,
+) -> dict[str, float]:
+    """Return metrics by name, of values on [0, 1]; pixels that are no data in either picture do not count.
+
+    names: by default "psnr", "ssim", "mae" and "rmse". crop: pixels to leave out at each side. range: values of black and
+    white. Raises `BadInput` where the two are of different sizes, or turned against each other.
+    """
+    notes = Notes() if notes is None else notes
+    taken = [take(source, range) for source in (picture, truth)]
+    read, (one, other) = [t.picture for t in taken], [t.label for t in taken]
+    a, b = (p.pixels for p in read)
+    refuse_turned(read[0], one, read[1], other)
+    if a.shape != b.shape and (why := turned_size(*read)):
+        raise BadInput(
+            f"{one} is {a.shape[1]}x{a.shape[2]} pixels, {other} {b.shape[1]}x{b.shape[2]}{why}; turn one of them"
+        )
+    if 2 * crop >= min(a.shape[1:]):
+        raise BadInput(f"`crop={crop}` leaves nothing of {a.shape[1]}x{a.shape[2]} pixels; choose a smaller one")
+    inner = slice(crop, -crop or None)
+    valid = None
+    if a.shape == b.shape and (empty := [p.empty.where for p in read if p.empty is not None]):
+        valid = ~np.logical_or.reduce(empty)[inner, inner]
+        if not valid.all():
+            notes(f"{(~valid).sum()} pixels are no data and left out")
+    return compare(a[:, inner, inner], b[:, inner, inner], list(names) if names else None, valid)
