@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from restorekit.inference import driver
-from restorekit.inference.solver import Step
+if TYPE_CHECKING:  # commands name these bars before they import torch
+    from restorekit.inference import driver
+    from restorekit.inference.solver import Step
 
 OFTEN = 0.2  # seconds between two drawings in a notebook
 
