@@ -44,7 +44,7 @@ def derain(
     restorekit derain rainy.png out.png --derained network.png
     """
     from restorekit.cli.options import check_page
-    from restorekit.cli.shown import shown
+    from restorekit.cli.wording import printed
     from restorekit.report.progress import phases
     from restorekit.tasks.derain import derain as run
     from restorekit.tasks.derain_run import Page
@@ -60,7 +60,7 @@ def derain(
     page = None if report is None else Page(report, command_of(ctx))
     with phases("network calls") as show:
         result = run(
-            source, derained, rain=rain, mask=mask, out=target, page=page, notes=shown(ctx), progress=show, **settings
+            source, derained, rain=rain, mask=mask, out=target, page=page, notes=printed(ctx), progress=show, **settings
         )
     result.save(target)
     calls = f", {result.nfe} network call{'s' * (result.nfe != 1)} per sample, {result.seconds:.1f} s"

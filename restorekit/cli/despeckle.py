@@ -52,7 +52,7 @@ def despeckle(
     restorekit despeckle in.tif out.tif --looks 4.4 --solver hqs
     """
     from restorekit.cli.options import check_page
-    from restorekit.cli.shown import shown
+    from restorekit.cli.wording import printed
     from restorekit.files.datasets import container
     from restorekit.files.overwrite import separate
     from restorekit.files.reading import Reading
@@ -72,7 +72,7 @@ def despeckle(
         "precision": precision, "keep_dtype": keep_dtype, "executor": executor, "workers": workers, "scheduler": scheduler,
         "tile": tile, "block": block, "restart": restart, "interop_snap": snap, "reading": Reading(layout, network=network),
     }  # fmt: skip
-    notes = shown(ctx, "restorekit: ")
+    notes = printed(ctx, "restorekit: ")
     began = time.perf_counter()
     with bar("despeckle", "blocks") as show:
         result = run(source, target, notes=notes, progress=lambda _, done, total: show(done, total), **settings)

@@ -48,7 +48,7 @@ def fuse(
     precision: Precision = "auto",
 ) -> None:  # fmt: skip
     """Put what a radar picture shows into an optical one, colours kept. restorekit fuse optical.tif sar.tif fused.tif"""
-    from restorekit.cli.shown import shown
+    from restorekit.cli.wording import printed
     from restorekit.fusion.joint import solver_of
     from restorekit.report.progress import phases
     from restorekit.tasks.fuse import fuse as run
@@ -57,7 +57,7 @@ def fuse(
     settings |= {"prior": prior, "seed": seed, "device": device, "tile": tile, "precision": precision}
     with phases(solver_of(solver).unit) as show:
         result = run(
-            optical, sar, out, notes=shown(ctx), progress=show, solver=solver, trust_grid=trust_grid, **settings
+            optical, sar, out, notes=printed(ctx), progress=show, solver=solver, trust_grid=trust_grid, **settings
         )
     result.save(out)
     seconds = f"{result.seconds:.1f} s, of them {result.prepared:.1f} s for the radar picture"

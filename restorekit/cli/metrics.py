@@ -41,12 +41,12 @@ def pictures(
     """Compare PICTURE with TRUTH on [0, 1]. restorekit metrics out.png truth.png"""
     import json
 
-    from restorekit.cli.shown import shown
+    from restorekit.cli.wording import printed
     from restorekit.tasks.picture_metrics import picture_metrics
     from restorekit.text.values import span
 
     figures = picture_metrics(
-        picture, truth, names=names.split(",") if names else None, crop=crop, range=span(range_), notes=shown(ctx)
+        picture, truth, names=names.split(",") if names else None, crop=crop, range=span(range_), notes=printed(ctx)
     )
     if as_json:
         print(json.dumps({k: v if v != float("inf") else "inf" for k, v in figures.items()}))

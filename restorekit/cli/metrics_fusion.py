@@ -30,12 +30,12 @@ def fusion(
     import json
 
     from restorekit.cli.fuse import pair_settings
-    from restorekit.cli.shown import shown
+    from restorekit.cli.wording import printed
     from restorekit.fusion.scores import METRICS
     from restorekit.tasks.fuse import fusion_metrics
 
     settings = pair_settings(align, bands, sar_band, domain, despeckle, looks, match, range_)
-    figures, pair = fusion_metrics(optical, sar, fused, notes=shown(ctx), **settings)
+    figures, pair = fusion_metrics(optical, sar, fused, notes=printed(ctx), **settings)
     if as_json:
         print(json.dumps({k: v if abs(v) != float("inf") else str(v) for k, v in figures.items()}))
         return

@@ -29,8 +29,7 @@ def sar(
     restorekit metrics sar scene.tif despeckled.tif --report quality.html
     """
     from restorekit.cli.options import check_page
-    from restorekit.cli.shown import shown
-    from restorekit.cli.wording import as_options, options_of
+    from restorekit.cli.wording import as_options, options_of, printed
     from restorekit.files.picture import json_text
     from restorekit.tasks.judge import SpeckleAssessment
     from restorekit.text import values
@@ -43,7 +42,7 @@ def sar(
         window=values.box(window, "window"),
         target=values.box(target, "target"),
     )
-    result = task(measured, restored, truth, report=report, notes=shown(ctx))
+    result = task(measured, restored, truth, report=report, notes=printed(ctx))
     print(as_options(json_text(result.plain()) if as_json else str(result), options_of(ctx)))
     if report is not None:
         words: list[object] = ["restorekit", "metrics", "sar", measured, restored]

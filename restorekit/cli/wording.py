@@ -60,13 +60,13 @@ def options_of(context: typer.Context) -> list[str]:
     return [option for parameter in context.command.params for option in parameter.opts]
 
 
-def printed(context: typer.Context) -> Notes:
-    """Notes that are printed on stderr as they come, those that say what was found in the input under their own head."""
+def printed(context: typer.Context, head: str = "restorekit: note: ") -> Notes:
+    """Notes that are printed on stderr as they come, after `head`, or those that say what was found in the input under their own."""
     options = options_of(context)
 
     def show(text: str) -> None:
-        head = "" if _OF_THE_INPUT.match(text) else "restorekit: note: "
-        print(head + as_options(text, options), file=sys.stderr)
+        own = _OF_THE_INPUT.match(text) is not None and head.endswith("note: ")
+        print(("" if own else head) + one_line(as_options(text, options)), file=sys.stderr)
 
     return Notes(show)
 
@@ -75,4 +75,4 @@ def print_doubts(context: typer.Context, texts: Collection[str], notes: Notes) -
     """Print what was found wrong with the result as a whole, last and as loud as an error: `texts` that are no `notes`."""
     for text in texts:
         if text not in notes.texts:
-            print(f"restorekit: WARNING: {as_options(text, options_of(context))}", file=sys.stderr)
+            print(f"restorekit: WARNING: {one_line(as_options(text, options_of(context)))}", file=sys.stderr)

@@ -157,7 +157,7 @@ def test_text_says_what_each_figure_should_be(tmp_path: Path, capsys: pytest.Cap
     a, b = tif(tmp_path / "a.tif", y.astype("f4")), tif(tmp_path / "b.tif", f.astype("f4"))
     go("metrics", "sar", a, b, "--window", "2,2,40,40", "--target", "40,40,3,3", "--report", tmp_path / "q.html")
     said = capsys.readouterr()
-    for words in ("MoI", "should be 1\n", "= 1 / looks", "ENL, `window`", "TCR", "looks ", "effective"):
+    for words in ("MoI", "should be 1\n", "= 1 / looks", "ENL, --window", "TCR", "looks ", "effective"):
         assert words in said.out, words
     assert "domain: intensity" in said.err
     assert "q.html" in said.err
