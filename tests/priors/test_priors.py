@@ -281,7 +281,7 @@ def test_a_crash_while_saving_leaves_the_old_file(saved: Path, monkeypatch: pyte
         raise OSError("disk full")
 
     monkeypatch.setattr(checkpoint, "save_file", crash)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BadInput, match=r"not written \(disk full\)"):
         checkpoint.save(saved, random_unet(SMALL, 1).state_dict(), spec(SMALL))
     assert saved.read_bytes() == before
 

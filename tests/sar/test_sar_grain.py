@@ -102,7 +102,7 @@ def test_degrade_with_a_grain(tmp_path: Path, noise: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--noise", "gaussian:0.1", "--correlated", "iw1"), "gamma:LOOKS"),
+        (("--noise", "gaussian:0.1", "--correlated", "iw1"), "give --noise gamma:4"),
         (("--noise", "gamma:4", "--correlated", "ew1"), "known: iw1, iw2, iw3"),
         (("--noise", "gamma:4", "--correlated", "iw1", "--op", "hadamard:size=16x16"), "picture"),
     ],

@@ -169,7 +169,7 @@ def test_two_runs_at_once_are_refused(scene: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.tif"
 
     def again(done: int, total: int) -> None:
-        with pytest.raises(BadInput, match="another process is at work"):
+        with pytest.raises(BadInput, match="another run writes there"):
             run(scene, target)
 
     run(scene, target, progress=again)
@@ -280,8 +280,8 @@ def test_fill_that_the_file_does_not_name_is_no_measurement(fill: float, tmp_pat
     [
         (np.rint(100 * db()).astype(np.int16), "auto", "are no dB; .* -scale 0.01"),
         (np.maximum(db(), 20 + db().max()), "db", "no square|hardly any speckle"),
-        (10 ** (db() / 10) - 0.02, "auto", "give --domain db or --domain intensity"),
-        (db(), "intensity", "give --domain db"),
+        (10 ** (db() / 10) - 0.02, "auto", "give `domain=db` or `domain=intensity`"),
+        (db(), "intensity", "give `domain=db`"),
         (10 ** (db() / 10), "db", "hardly any speckle"),
         (np.stack([db(), db()], -1), "auto", "two bands or real and imaginary parts"),
     ],
