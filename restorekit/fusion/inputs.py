@@ -44,6 +44,11 @@ class Bands:
         return replace(self, values=self.values[chosen], valid=self.valid[chosen])
 
 
+def is_plain(path: Path) -> bool:
+    """Return whether a path names a picture or an NPY file; all else is a raster."""
+    return path.suffix.lower() in PLAIN and not is_dataset(path)
+
+
 def whole(raster: Raster) -> Window:
     """Return all of a raster."""
     return Window(0, 0, raster.height, raster.width)
@@ -62,7 +67,7 @@ def read(
     if isinstance(source, Bands):
         return source.select(bands)
     path = source
-    if path.suffix.lower() in PLAIN and not is_dataset(path):
+    if is_plain(path):
         return _read_picture(path, bands)
     raster = raster or describe(path)
     numbers = _numbers(path, raster.count, bands)

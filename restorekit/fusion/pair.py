@@ -171,7 +171,7 @@ class Pairing:
     ) -> tuple[Array, Mask, Path, dict[str, Any]]:
         """Return intensities on the grid of the optical picture, where they are valid, the file, and a record."""
         path = source.path if isinstance(source, files.Bands) else source
-        if isinstance(source, files.Bands) or path.suffix.lower() in files.PLAIN:
+        if isinstance(source, files.Bands) or files.is_plain(path):
             radar, window, apart = files.read(source, [self.sar_band]), None, []
         else:
             raster, target = describe(path), optical.raster

@@ -122,6 +122,6 @@ def _scene(path: Path, changed: int, reading: Reading) -> Scene:
 
 
 def _changed(path: Path) -> int:
-    """When the file was changed last; 0 of an address."""
+    """Return when the file was changed last; 0 of an address."""
     file = container(path)
     return file.stat().st_mtime_ns if file.is_file() else 0

@@ -63,9 +63,9 @@ def finished(job: BlockJob, executor: Executor, store: MemoryStore) -> BlendedSc
 def test_an_operation_in_blocks_is_the_operation_on_the_whole(executor: Executor, tmp_path: Path) -> None:
     if isinstance(executor, Dask):
         pytest.importorskip("distributed")
-    np.save(tmp_path / "in.npy", pixels())
-    scene = finished(job_of(tmp_path / "in.npy"), executor, MemoryStore())
-    with scene_of(tmp_path / "in.npy").opened() as source:
+    path = write_tiff(tmp_path / "in.tif", pixels(), nodata=np.nan)
+    scene = finished(job_of(path), executor, MemoryStore())
+    with scene_of(path).opened() as source:
         found = np.stack([scene.array(source, band, "mean", Form("float32", np.nan)) for band in (1, 2)])
     np.testing.assert_allclose(found, whole(pixels()), rtol=1e-6)  # float32; running sums begin elsewhere in each block
 

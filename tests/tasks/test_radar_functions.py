@@ -231,7 +231,12 @@ def test_figures_of_a_picture_are_those_of_the_command(tmp_path: Path, capsys: p
     ("command", "task", "parsed", "more"),
     [
         (cli_derain.derain, Deraining, {}, {"ctx", "source", "target", "derained", "rain", "mask", "report"}),
-        (cli_despeckle.despeckle, Despeckling, {"looks": None}, {"ctx", "source", "target", "report", "targets"}),
+        (
+            cli_despeckle.despeckle,
+            Despeckling,
+            {"looks": None},
+            {"ctx", "source", "target", "report", "targets", "layout", "network", "reading"},
+        ),
         (cli_fuse.fuse, Fusing, {"looks": None}, {"ctx", "optical", "sar", "out"}),
     ],
 )
