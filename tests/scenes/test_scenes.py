@@ -60,21 +60,27 @@ def test_processes_do_not_change_a_byte(scene: Path, whole: Path, tmp_path: Path
     assert digest(tmp_path / "whole.tif") == digest(whole)
 
 
-def kill_a_worker() -> str | None:
-    """A process that this one spawned."""
+def workers() -> set[str]:
+    """Processes that this one spawned."""
     listed = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False)
-    for pid in listed.stdout.split():
-        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(int(pid), signal.SIGKILL)
-            return pid
+    return {pid for pid in listed.stdout.split() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def kill_a_worker(others: set[str]) -> str | None:
+    """The worker that was killed, none of `others`, which are of another test."""
+    for pid in workers() - others:
+        os.kill(int(pid), signal.SIGKILL)
+        return pid
     return None
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_a_killed_worker_is_told_and_the_same_command_goes_on(scene: Path, whole: Path, tmp_path: Path) -> None:
+    others = workers()
+
     def progress(done: int, total: int) -> None:
         if done == 2:
-            assert kill_a_worker()
+            assert kill_a_worker(others)
 
     with pytest.raises(BadInput, match=r"a worker was killed.* the same command goes on"):
         run(scene, tmp_path / "whole.tif", SAMPLED, executor=Processes(2), progress=progress)
@@ -85,11 +91,11 @@ def test_a_killed_worker_is_told_and_the_same_command_goes_on(scene: Path, whole
 
 def test_a_cluster_whose_worker_is_killed_does_not_change_a_byte(scene: Path, whole: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    killed = []
+    killed, others = [], workers()
 
     def progress(done: int, total: int) -> None:
         if done == 2 and not killed:
-            killed.append(kill_a_worker())
+            killed.append(kill_a_worker(others))
 
     run(scene, tmp_path / "whole.tif", SAMPLED, executor=Dask(2), progress=progress)
     assert killed or not Path("/proc").is_dir()
