@@ -70,24 +70,26 @@ def upscale() -> list[np.ndarray]:
 
 def colorize() -> list[np.ndarray]:
     Image.open("photo.png").convert("L").save("grey.png")
-    command("colorize grey.png colour.png --samples 4")
-    return [panel("grey.png"), panel("colour_mean.png"), panel("photo.png")]
+    command("colorize grey.png colour.png")
+    return [panel("grey.png"), panel("colour.png"), panel("photo.png")]
 
 
 def derain() -> list[np.ndarray]:
     from restorekit.rain.streaks import Streaks, fallen
 
     x = read_picture(Path("photo.png")).pixels
-    write_picture(Path("rainy.png"), fallen(x, Streaks(density=0.06)(x.shape[1:], np.random.default_rng(0))), dtype="uint8")
+    write_picture(
+        Path("rainy.png"), fallen(x, Streaks(density=0.06)(x.shape[1:], np.random.default_rng(0))), dtype="uint8"
+    )
     command("derain rainy.png dry.png")
     return [panel("rainy.png"), panel("dry_base.png"), panel("dry.png"), panel("photo.png")]
 
 
 def degrade() -> list[np.ndarray]:
     command("degrade photo.png y.tif --op blur:kernel=disc:4 --noise gaussian:0.05 --dtype uint16")
-    command("degrade photo.png counts.tif --noise poisson:20 --dtype float32")
-    command("degrade photo.png speckled.tif --noise gamma:4 --dtype float32")
-    return [panel("photo.png"), panel("y.tif"), panel("counts.tif").clip(0, 1), panel("speckled.tif").clip(0, 1)]
+    command("degrade photo.png counts.tif --noise poisson:20 --dtype uint8")
+    command("degrade photo.png speckled.tif --noise gamma:4 --dtype uint8")
+    return [panel("photo.png"), panel("y.tif"), panel("counts.tif"), panel("speckled.tif")]
 
 
 TASKS: dict[str, Callable[[], list[np.ndarray]]] = {

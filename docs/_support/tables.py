@@ -44,7 +44,9 @@ def calls(solver: Solver) -> str:
 def measured() -> dict[str, list[str]]:
     """Solver -> the cells of its row in the first table of the benchmark against exact posteriors."""
     text = POSTERIOR.read_text(encoding="utf-8").partition("## Gaussian problems, every solver")[2].partition("\n- ")[0]
-    return {cells[0]: cells[1:] for cells in (re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if "|" in line)}
+    return {
+        cells[0]: cells[1:] for cells in (re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if "|" in line)
+    }
 
 
 def settings(kind: type[Solver]) -> list[str]:
@@ -76,7 +78,9 @@ def solver_table() -> str:
     for name, kind in SOLVERS.items():
         solver = kind()
         gives = "one answer" if not kind.samples else "samples, of clean measurements" if kind.exact else "samples"
-        lines.append(row(f"[`{name}`](#{name.replace('+', '-noisy')})", gives, calls(solver), solver.products, kind.needs))
+        lines.append(
+            row(f"[`{name}`](#{name.replace('+', '-noisy')})", gives, calls(solver), solver.products, kind.needs)
+        )
     return "\n".join(lines)
 
 
@@ -86,7 +90,7 @@ def solver_sections() -> str:
         solver = kind()
         cells = known[name]
         first = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
-        parts += [f'### {name} {{ #{name.replace("+", "-noisy")} }}', kind.when, f"Needs {kind.needs}. {first}"]
+        parts += [f"### {name} {{ #{name.replace('+', '-noisy')} }}", kind.when, f"Needs {kind.needs}. {first}"]
         if cells[0] != "0":
             parts.append(f"Exact posteriors, {result(cells)}")
         parts += [f"Paper: {paper(solver)}.", "\n".join(settings(kind))]
