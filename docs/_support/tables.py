@@ -11,7 +11,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 from restorekit.citations import CITATIONS
-from restorekit.inference.problem import Solver
+from restorekit.inference.solver import Solver
 from restorekit.priors.find import shipped
 from restorekit.priors.formats.checkpoint import read_spec
 from restorekit.solvers import SOLVERS

@@ -13,8 +13,8 @@ from torch import Tensor
 from restorekit.bench.identities import check_noise, check_prior, check_solver
 from restorekit.cli.main import run
 from restorekit.errors import Unsupported
-from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
 from restorekit.inference.rng import Rng
 from restorekit.inference.solver import Solver, Step
