@@ -175,8 +175,7 @@ def test_the_python_of_a_page_runs(
         assert quoted[2] in (ROOT / quoted[1]).read_text(encoding="utf-8"), f"{page} and {quoted[1]} differ"
         return
     for name in re.findall(r"\brestorekit\.([a-z]\w*)\(", code):
-        if name not in restorekit.__all__:
-            pytest.skip(f"restorekit.{name} is not public yet")
+        assert name in restorekit.__all__, name
     if "deepinv" in code:
         needs_deepinv()
     small(page)
