@@ -14,7 +14,7 @@ PYTEST ?= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help setup demo test test-all test-floors lint format clean
+.PHONY: help setup demo test test-all test-floors docs lint format clean
 
 help:
 	@echo "make setup     a virtual environment in $(VENV) with restorekit in it"
@@ -22,6 +22,7 @@ help:
 	@echo "make test      the tests that every change must pass"
 	@echo "make test-all  with the slow ones"
 	@echo "make test-floors  the tests marked floors, at the oldest versions declared, in $(FLOORS)"
+	@echo "make docs      the documentation as a site, to be opened from disk: site/index.html"
 	@echo "make lint      format, style, types, direction of imports"
 	@echo "make format    mend what of this can be mended by itself"
 	@echo "make clean     remove what the other targets made, $(VENV) included"
@@ -36,6 +37,10 @@ $(VENV)/.setup: pyproject.toml
 
 $(VENV)/.lint: $(VENV)/.setup
 	$(PIP) "$(TORCH)" -e ".[dev]"
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.setup
+	$(PIP) "$(TORCH)" -e ".[docs]"
 	@touch $@
 
 demo: setup
@@ -58,6 +63,13 @@ $(FLOORS)/.setup: pyproject.toml tests/support/floors.py
 test-floors: $(FLOORS)/.setup
 	OMP_NUM_THREADS=1 $(FLOORS)/bin/python -m pytest -q -n 2 -m floors
 
+# The pictures of the gallery first, by running the examples; GALLERY= leaves them as they are.
+GALLERY ?= yes
+docs: $(VENV)/.docs
+	$(if $(GALLERY),$(BIN)/python docs/_support/gallery.py)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "open $(CURDIR)/site/index.html"
+
 lint:
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -69,5 +81,5 @@ format:
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) $(FLOORS) build dist demo *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(FLOORS) build dist demo site docs/gallery *.egg-info .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -39,6 +39,10 @@ class DAPS(Solver):
     paper: bool = False  # as published: tau = 0.005 (0.01 on [-1, 1]), 200 levels
 
     reference = "daps"
+    when = (
+        "Take it for several draws of operators that are not linear, without a gradient of the network; they lie a "
+        "little too close together, and for linear operators mmps is better."
+    )
     tunable = {"inner": (2, 10)}
     least_steps = 25
     default_steps = 50

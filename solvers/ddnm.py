@@ -42,6 +42,10 @@ class DDNM(Solver):
     eta: float | None = 0.85  # share of fresh noise; None: ancestral
 
     reference = "ddnm"
+    when = (
+        "Take it for one answer that agrees with a clean measurement exactly, such as holes in a picture without "
+        "noise; noise goes into the result."
+    )
     exact = True
     least_steps = 16
     tunable = {"eta": (0.0, 1.0)}
@@ -78,6 +82,7 @@ class DDNMPlus(Solver):
     )
 
     reference = "ddnm"
+    when = "Take it as ddrm, whose step it shares, where going back some levels (`travel`) helps; `derain` uses it."
     least_steps = 13
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"

@@ -29,6 +29,10 @@ class DDRM(Solver):
     paper: bool = False  # coefficients noisier than the level are pulled to y at every step; 20 levels of the DDPM time
 
     reference = "ddrm"
+    when = (
+        "Take it where many draws have to be cheap and the operator has an SVD: no gradients, few calls, a spread "
+        "that is right to about a fifth."
+    )
     least_steps = 13
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"

@@ -36,6 +36,10 @@ class DiffPIR(Solver):
     paper: bool = False  # lambda = 1/4, zeta = 0.1, 100 levels, quadratic in the DDPM time
 
     reference = "diffpir"
+    when = (
+        "Take it for quick draws of any linear problem, with noise, counts or speckle as it is, when pictures matter "
+        "more than error bars: its draws lie too close together."
+    )
     least_steps = 20
     tunable = {"lambda_": (0.2, 5.0), "zeta": (0.0, 1.0), "first": (0.2, 10.0)}
     least_noise = CLEAN
@@ -82,6 +86,7 @@ class HQS(Solver):
     closed: bool = False  # the law's own proximal step where it is closed, though biased: of speckle in the logarithm
 
     reference = "dpir"
+    when = "Take it for one answer: the fewest calls of all, and what the commands do by default; it has no error bars."
     tunable = {"lambda_": (0.05, 2.0), "first": (0.1, 2.0)}
     samples = False
     default_steps = 8

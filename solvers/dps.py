@@ -43,6 +43,10 @@ class DPS(Solver):
     paper: bool = False  # the published step, and 1000 levels uniform in the DDPM time, for which it was made
 
     reference = "dps"
+    when = (
+        "Take it for operators that are not linear and for priors of latents; for linear operators mmps is closer to "
+        "the posterior in fewer passes."
+    )
     tunable = {"scale": (0.1, 2.0)}
     gradient = True
     least_steps = 13

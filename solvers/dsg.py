@@ -42,6 +42,7 @@ class DSG(Solver):
     paper: bool = False
 
     reference = "dsg"
+    when = "Take it as dps, to compare with it: the same problems at the same cost, other steps."
     tunable = {"scale": (0.1, 2.0)}
     needs = "any operator and noise law with a gradient; where gains lie far apart, enough noise"
     gradient = True

@@ -68,6 +68,10 @@ class EnKG(Solver):
     paper: bool = False  # the published correction, schedule and number of particles
 
     reference = "enkg"
+    when = (
+        "Take it where the operator is a program without a gradient and the picture small: it only calls the "
+        "operator, with a population of states."
+    )
     tunable = {"inner": (3, 12)}
     needs = "any operator, even without a gradient; a noise law that says how noisy it is; a small picture"
     default_steps = 15

@@ -59,6 +59,10 @@ class EP(Guided):
     sampler: str = "sde1"
 
     reference = "ep"
+    when = (
+        "Take it for draws with error bars to trust from counts and from speckle in the logarithm; under Gaussian "
+        "noise take mmps."
+    )
     needs = "a linear operator; counts, speckle in the logarithm, or a law of independent values with a proximal step"
     gradient = True
     least_steps = 6

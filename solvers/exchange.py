@@ -39,6 +39,10 @@ class Exchange(Solver):
     inner: int = 6  # levels of the reverse process
 
     reference = "pnpdm"
+    when = (
+        "Take it as a reference on small problems whose posterior has several modes: it finds their weights, with "
+        "thousands of calls."
+    )
     needs = "operator with an SVD, Gaussian noise; a small picture"
     default_steps = 6
     least_steps = 2

@@ -42,6 +42,10 @@ class FlowDPS(Solver):
     paper: bool = False  # the published weights and levels
 
     reference = "flowdps"
+    when = (
+        "Take it to compare with its paper, or with a prior that was trained as a flow; its draws lie too close "
+        "together for error bars."
+    )
     tunable = {"lambda_": (0.5, 5.0)}
     needs = "a linear operator and Gaussian noise"
 

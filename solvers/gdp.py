@@ -48,6 +48,10 @@ class GDP(Solver):
     paper: bool = False  # published steps on f, m and x0, and schedule
 
     reference = "gdp"
+    when = (
+        "Take it where the brightness of the measurement is not known (`gdp:unknown=gain`); with a known operator "
+        "others are closer to the posterior."
+    )
     tunable = {"lambda_": (0.5, 5.0)}
     needs = "a linear operator and Gaussian noise; its gain may be unknown"
 

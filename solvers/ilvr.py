@@ -38,6 +38,7 @@ class ILVR(Solver):
     paper: bool = False
 
     reference = "ilvr"
+    when = "Take it to compare with its paper, on means of blocks and masks; ddrm takes the same problems."
     tunable = {"eta": (0.0, 1.0)}
     needs = "a linear operator with an SVD, Gaussian noise"
 

@@ -32,6 +32,10 @@ class MCG(Solver):
     paper: bool = False  # steps of fixed length on 1000 levels uniform in the DDPM time
 
     reference = "mcg"
+    when = (
+        "Take it to compare with its paper, on clean measurements: like ddnm it agrees with them exactly, noise "
+        "included."
+    )
     exact = True
     tunable = {"scale": (0.1, 10.0)}
     needs = "a linear operator whose pseudo-inverse is stable, (nearly) no noise"

@@ -44,6 +44,9 @@ class MPGD(Solver):
     paper: bool = False
 
     reference = "mpgd"
+    when = (
+        "Take it for what dps takes, in less time, without gradients of the network; its draws lie too close together."
+    )
     tunable = {"eta": (0.5, 1.0), "prior_std": (0.05, 0.5)}
     needs = "any operator and noise law with a gradient; where gains lie far apart, enough noise"
 

@@ -39,6 +39,10 @@ class PiGDM(Guided):
     paper: bool = False  # the published weight and steps, with prior_std = 1/2, and 100 levels of the DDPM time
 
     reference = "pigdm"
+    when = (
+        "Take it for draws of masks, blurs and noise at half the passes of mmps; sums of many pixels at low noise it "
+        "refuses."
+    )
     tunable = {"prior_std": (0.05, 0.5)}
     least_noise = CLEAN
     needs = "a linear operator and Gaussian noise"

@@ -36,6 +36,10 @@ class PnPDM(Solver):
     paper: bool = False  # rho from 5 to 0.15 (10 to 0.3 on [-1, 1]), 0.9 times the last one at a time; 100 rounds
 
     reference = "pnpdm"
+    when = (
+        "Take it for operators that are not linear where gradients of the network are too dear; it needs none, but "
+        "many calls."
+    )
     tunable = {"inner": (2, 12)}
     least_steps = 16
     default_steps = 40

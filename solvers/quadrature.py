@@ -40,6 +40,10 @@ class Quadrature(Guided):
     sampler: str = "sde"
 
     reference = "pigdm"
+    when = (
+        "Take it for counts and speckle of values that are independent of each other, such as points; it is too sure "
+        "on scenes, where ep is not."
+    )
     tunable = {"prior_std": (0.05, 0.5)}
     needs = "a linear operator; counts, speckle or another law of independent values, but not Gaussian noise"
     gradient = True

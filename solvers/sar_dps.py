@@ -52,6 +52,7 @@ class SARDPS(Guided):
     paper: bool = False
 
     reference = "sardps"
+    when = "Take it for speckle in the logarithm where ep is too slow; it is biased where intensities lie far apart."
     tunable = {"first": (0.3, 10.0)}
     least_noise = CLEAN
     needs = "a linear operator; any noise law that says how noisy it is"

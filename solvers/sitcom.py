@@ -47,6 +47,7 @@ class SITCOM(Solver):
     paper: bool = False
 
     reference = "sitcom"
+    when = "Take it for one answer of an operator that is not linear; for linear ones hqs and vds are cheaper."
     samples = False
     gradient = True
     default_steps = 20

@@ -40,6 +40,10 @@ class SMC(Solver):
     prior_std: float = 0.25  # as in PiGDM: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
 
     reference = "smc"
+    when = (
+        "Take it as a reference on small linear problems: it is exact as the number of particles grows, and costs as "
+        "many times more."
+    )
     least_noise = CLEAN
     needs = "a linear operator and Gaussian noise; a small picture"
     gradient = True

@@ -50,6 +50,10 @@ class SNIPS(Solver):
     paper: bool = False  # the published levels, steps per level and length
 
     reference = "snips"
+    when = (
+        "Take it for draws without gradients of the network whose spread is closer than that of ddrm, at five times "
+        "the calls; the operator needs an SVD."
+    )
     tunable = {"c": (0.05, 1.0), "inner": (1, 8)}
     needs = "a linear operator with an SVD, Gaussian noise"
     default_steps = 50

@@ -34,6 +34,7 @@ class TMPD(Guided):
     paper: bool = False
 
     reference = "tmpd"
+    when = "Take it where mmps is too slow: fewer gradients for each call, and farther from the posterior."
     needs = "a linear operator, where its gains lie far apart one with an SVD; Gaussian noise"
     gradient = True
     default_steps = 25

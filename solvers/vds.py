@@ -48,6 +48,10 @@ class VDS(Solver):
     paper: bool = False  # its weights, Adam at a constant rate and 1000 levels of the DDPM time; Gaussian noise only
 
     reference = "vds"
+    when = (
+        "Take it for one answer at the posterior mean, with any operator and noise law: of those that give one it is the "
+        "nearest; it takes many more calls than hqs."
+    )
     tunable = {"lambda_": (0.1, 2.0), "lr": (0.01, 0.2), "first": (0.2, 10.0)}
     samples = False
     default_steps = 200

@@ -1,4 +1,4 @@
-"""Every solver against exact posteriors: the table that README, DESIGN.md and `restorekit solvers` quote.
+"""Every solver against exact posteriors: the table that docs/solvers.md, docs/decisions and `restorekit solvers` quote.
 
 The rows are those of `restorekit bench posterior` and lie in results/posterior.csv, from which a killed run goes on; results/posterior.md
 is made of them, and the rows of the Gaussian problems at four noises go into the package, for `restorekit solvers`. A row is measured

@@ -45,7 +45,7 @@ PriorOpt = Annotated[
     str,
     typer.Option(
         "--prior",
-        help="A shipped prior (`restorekit priors list`), a .safetensors file, a diffusers folder, or a .pt of guided-diffusion.",
+        help="A shipped prior (`restorekit priors list`), a .safetensors file, a diffusers folder, a .pt of guided-diffusion, or file.py:Name.",
     ),
 ]
 Samples = Annotated[

@@ -34,6 +34,7 @@ class Solver(ABC):
     reference: ClassVar[str] = ""  # key in CITATIONS
     samples: ClassVar[bool] = True  # draws from (an approximation of) the posterior; False: returns one optimum
     exact: ClassVar[bool] = False  # meets y exactly, noise included: samples only of what is clean
+    when: ClassVar[str] = ""  # in which case to take it, and in which rather another: a sentence
     needs: ClassVar[str] = "any operator and noise law with a gradient"
     gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
     default_steps: ClassVar[int] = 50

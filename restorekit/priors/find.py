@@ -21,6 +21,7 @@ from restorekit.priors.formats.foreign import ForeignSpec, check_label
 from restorekit.priors.networks.fftd import FFTD, FFTDConfig
 from restorekit.priors.networks.ivqvae import Codec, CodecNet
 from restorekit.priors.networks.two_stage import LatentNet
+from restorekit.priors.own import own_file, own_prior
 from restorekit.priors.precond import EDM, Adapted, VPTable
 from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.priors.wrappers import Padded, Tiled
@@ -37,17 +38,19 @@ def shipped() -> dict[str, Path]:
 
 
 def find(name: str) -> Path:
-    """A shipped name, or a path: a checkpoint, a .pt file of guided-diffusion or a diffusers folder."""
+    """A shipped name, or a path: a checkpoint, a .pt file of guided-diffusion, a diffusers folder, or the file of file.py:Name."""
     known = shipped()
     if name in known:
         return known[name]
+    if (own := own_file(name)) is not None:
+        return own
     path = Path(name)
     if path.is_dir():
         return path
     if path.suffix not in (".safetensors", *PICKLED):
         raise BadInput(
             f"unknown prior {name!r}; shipped: {', '.join(known) or 'none'}; or give a .safetensors file, "
-            "a diffusers folder or a .pt file of guided-diffusion"
+            "a diffusers folder, a .pt file of guided-diffusion, or file.py:Name"
         )
     if not path.is_file():
         raise BadInput(f"prior {name}: no such file; shipped priors: {', '.join(known) or 'none'}")
@@ -56,6 +59,10 @@ def find(name: str) -> Path:
 
 def spec_of(path: Path) -> PriorSpec | ForeignSpec:
     """What is known about the prior at a path that `find` gave."""
+    if path.suffix == ".py":
+        raise BadInput(
+            f"{path} is a prior in Python, which has no card; read the file, or check it: restorekit check {path}:NAME"
+        )
     if path.is_dir():
         return diffusers.read_spec(path)
     return guided_diffusion.load(path)[2] if path.suffix in PICKLED else read_spec(path)
@@ -106,8 +113,9 @@ def load_prior(
     tile: Tile = "auto",
     label: int | None = None,
 ) -> Prior:
-    """A prior by name or path: a shipped name, a .safetensors checkpoint, a folder of a diffusers UNet2DModel, or a
-    state dict of guided-diffusion (.pt, see `restorekit.priors.formats.guided_diffusion` for its flags).
+    """A prior by name or path: a shipped name, a .safetensors checkpoint, a folder of a diffusers UNet2DModel, a
+    state dict of guided-diffusion (.pt, see `restorekit.priors.formats.guided_diffusion` for its flags), or a callable in a
+    Python file, "file.py:Name", which is run as code (`restorekit.priors.own.own_prior`).
 
     tile: side of what the windows of the network put together, pixels, around which each sees a little more; None for the
     whole picture. "auto" is 512, where windows give the numbers of the whole picture; for a scan over all of it, twice the
@@ -119,6 +127,10 @@ def load_prior(
         raise BadInput(f"precision {precision!r} is unknown; it is {', '.join(get_args(Precision))}")
     path, device = find(name), torch.device(device)
     opened(*inside(path))
+    if path.suffix == ".py":
+        if label is not None:
+            check_label(name, None, label)
+        return own_prior(name, device, None if tile == "auto" else tile)
     if path.is_dir() or path.suffix in PICKLED:
         return _foreign(path, device, precision, tile, label)
     net, spec = load(path)

@@ -1,4 +1,4 @@
-"""Figures in README, the pages of docs/ and on model cards are those of the last results of the benchmarks."""
+"""Figures on the pages of docs/ and on model cards are those of the last results of the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 CARDS = ROOT / "restorekit" / "priors" / "weights"
-DOCS = [ROOT / "docs" / f"{name}.md" for name in ("despeckle", "derain", "deblur", "uncertainty")]
-PAGES = [ROOT / "README.md", *DOCS, *sorted(CARDS.glob("*.md"))]
+FIRST = ["benchmarks", "tasks/despeckle", "tasks/derain", "tasks/deblur", "uncertainty"]
+_OTHER = [p for p in sorted((ROOT / "docs").rglob("*.md")) if str(p.relative_to(ROOT / "docs"))[:-3] not in FIRST]
+PAGES = [*(ROOT / "docs" / f"{name}.md" for name in FIRST), *_OTHER, *sorted(CARDS.glob("*.md"))]
 SCRIPT = re.compile(r"benchmarks/(?:\w+/)?(\w+)\.py|-m benchmarks\.\w+\.(\w+)")
 DECIMAL = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?![\w.])")
 SPREAD = {"coarse", "restore", "speckle"}  # a row of a page takes each of its cells from another table of these
@@ -74,7 +75,7 @@ CASES = [(page, script, row) for page in PAGES for script, rows in tables(page) 
 
 
 def test_pages_are_read_as_meant() -> None:
-    """README has tables of these scripts, and what was not measured, or not together, is not known."""
+    """The page of benchmarks has tables of these scripts, and what was not measured, or not together, is not known."""
     scripts = {script for page, script, _ in CASES if page == PAGES[0]}
     assert {"denoise", "restore", "peers", "speckle"} <= scripts
     assert {"speckle", "generation"} <= {script for page, script, _ in CASES if page not in PAGES[:4]}

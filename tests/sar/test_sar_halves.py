@@ -173,7 +173,7 @@ def test_speckle_in_decibels_is_not_symmetric() -> None:
 def test_the_lines_of_the_page_make_a_complex_scene_that_lies_where_it_lay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (Path(__file__).parents[2] / "docs/despeckle.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/tasks/despeckle.md").read_text()
     code = next(
         block for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if "iq.tif" in block
     )
