@@ -17,7 +17,7 @@ from restorekit.bench.images.image_summary import Group, points, read
 from restorekit.bench.images.run_images import Images
 from restorekit.bench.journal import markdown
 from restorekit.files.picture import write_text
-from restorekit.report.plot import front, pareto
+from restorekit.report.plot import pareto, pareto_front
 from restorekit.tasks.defaults import TASKS
 
 OPS = {  # name of the plots -> operator and noise
@@ -88,7 +88,7 @@ def main() -> None:
             write_text(HERE.parent / "docs" / f"pareto-{name}-{y}.svg", text)
             default = TASKS[op.partition(":")[0].partition("@")[0]].solver
             for x in ("time", "nfe"):
-                best = {p.series for p in front(points(rows, x=x, y=y, op=op))}
+                best = {p.series for p in pareto_front(points(rows, x=x, y=y, op=op))}
                 short += f"\n- {op}, {y} against {x}: the default, `{default}`, is {'' if default in best else 'NOT '}on the front"
     text = f"{report}\n{short}\n\nMeasured on: {machine()}.\n"
     write_text(RESULTS / "images.md", text)

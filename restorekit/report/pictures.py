@@ -12,8 +12,6 @@ from statistics import median_low
 import numpy as np
 from PIL import Image
 
-from restorekit.report.html import Child, Html, tag
-
 PIXELS = 160  # longer side up to which a picture is enlarged without smoothing
 # Of the colour map: lightness rises in equal steps, the hue turns from violet over blue and green to yellow.
 _LIGHTNESS = (0.22, 0.95)
@@ -103,27 +101,26 @@ class Scale:
         tops = [float(np.percentile(m, 99.5)) for m in maps] or [1.0]
         return cls(round_up(min(max(tops), 4 * median_low(tops), 1.0)), unit)
 
-    def bar(self) -> Html:
-        """The colour bar with its ends, its middle and the unit."""
-        ramp = _uri(Image.fromarray(colours()[None]))
-        ticks = ["0", f"{self.top / 2:.3g}", f"≥ {self.top:.3g}"]
-        image = tag("img", src=ramp, alt=f"colour scale from 0 to {self.top:.3g} {self.unit}", width=256, height=1)
-        return tag(
-            "div", image, tag("div", [tag("span", t) for t in ticks], class_="ticks"),
-            tag("p", f"Std and error {self.unit}.", class_="unit"), class_="bar",
-        )  # fmt: skip
+    @property
+    def ramp(self) -> str:
+        """The colours from 0 to `top` as a picture of one line."""
+        return _uri(Image.fromarray(colours()[None]))
 
 
-def image(uri: str, name: str, size: tuple[int, int], **attributes: str | bool | None) -> Html:
-    """An `img` laid out as `size` (width, height) pixels whatever the size of its file; `name` is its alt text.
+@dataclass(frozen=True)
+class PageFigure:
+    """A picture laid out as `size` (width, height) pixels whatever the size of its file, and its caption."""
 
-    Pixels of small pictures are shown as such.
-    """
-    small = "pixels" if max(size) <= PIXELS else None
-    attributes = {"loading": "lazy", "decoding": "async", "data_zoom": True, "class_": small} | attributes
-    return tag("img", src=uri, alt=name, width=size[0], height=size[1], **attributes)
+    uri: str
+    alt: str
+    size: tuple[int, int]
+    title: str
+    text: str = ""  # after the title
+    quality: str = ""  # after that, in one piece
+    name: str | None = None  # how the menus of the page call it; without one they leave it out
+    lazy: bool = True  # False for pages of a few pictures
 
-
-def figure(picture: Html, *caption: Child, class_: str | None = None) -> Html:
-    """A picture with its caption."""
-    return tag("figure", picture, tag("figcaption", *caption), class_=class_)
+    @property
+    def small(self) -> bool:
+        """Whether its pixels are shown as such."""
+        return max(self.size) <= PIXELS

@@ -22,9 +22,9 @@ from restorekit.bench.journal import markdown
 from restorekit.bench.machine import machine, versions
 from restorekit.files.picture import read_picture, sha256, write_json, write_text
 from restorekit.priors.perception.likeness import LPIPS, PriorDistance
-from restorekit.report.images import Entry, ImagesPage, Plot, TaskPart, render
+from restorekit.report.images import GalleryEntry, ImagesPage, Plot, TaskPart, render
 from restorekit.report.measurement_view import measurement_shown
-from restorekit.report.table import Cell, Column, Mean, text
+from restorekit.report.table import Cell, Mean, TableColumn, text
 from restorekit.text.names import NO_PICTURE
 
 STAND_IN = "prior distance (not LPIPS)"
@@ -84,29 +84,29 @@ class Outcome:
         return found
 
 
-def columns(o: Outcome, sets: SetDistance) -> dict[str, Column]:
-    named = {f"lpips_{o.lpips.net}": Column("LPIPS", f"{o.lpips.net} backbone", 3, "low")} if o.lpips else {}
+def columns(o: Outcome, sets: SetDistance) -> dict[str, TableColumn]:
+    named = {f"lpips_{o.lpips.net}": TableColumn("LPIPS", f"{o.lpips.net} backbone", 3, "low")} if o.lpips else {}
     return {
-        "steps": Column("levels", "noise levels of the schedule", digits=0),
-        "nfe": Column("calls", "network calls per sample", digits=0),
-        "vjps": Column("VJPs", "passes backwards through the network per sample", digits=0),
-        "prior": Column("prior", digits=None),
-        "psnr": Column("sample", "of one sample or answer", best="high", group="PSNR, dB"),
-        "behind": Column("behind", "difference to the best, picture by picture", group="PSNR, dB"),
-        "psnr_mean": Column("mean", "of the mean of the samples", best="high", group="PSNR, dB"),
-        "ssim": Column("sample", "of one sample or answer", 3, "high", "SSIM"),
-        "ssim_mean": Column("mean", "of the mean of the samples", 3, "high", "SSIM"),
+        "steps": TableColumn("levels", "noise levels of the schedule", digits=0),
+        "nfe": TableColumn("calls", "network calls per sample", digits=0),
+        "vjps": TableColumn("VJPs", "passes backwards through the network per sample", digits=0),
+        "prior": TableColumn("prior", digits=None),
+        "psnr": TableColumn("sample", "of one sample or answer", best="high", group="PSNR, dB"),
+        "behind": TableColumn("behind", "difference to the best, picture by picture", group="PSNR, dB"),
+        "psnr_mean": TableColumn("mean", "of the mean of the samples", best="high", group="PSNR, dB"),
+        "ssim": TableColumn("sample", "of one sample or answer", 3, "high", "SSIM"),
+        "ssim_mean": TableColumn("mean", "of the mean of the samples", 3, "high", "SSIM"),
         **named,
-        "prior_distance": Column("prior distance", "of features of the shipped prior; not LPIPS", 3, "low"),
-        "residual": Column("misfit", "of A x from y in deviations of the noise; expected 1", best=1.0),
-        "spread_skill": Column("std / error", "of the samples against the error of their mean; 1 if calibrated", best=1.0),
-        "coverage": Column("coverage", "share of the truth in 90 % intervals; expected 0.90", best=0.9),
-        "time": Column("s / sample", "seconds per sample", best="low"),
-        "memory": Column("MiB", memory.meaning(o.device), 0),
-        "frechet": Column("Fréchet", sets.name, 3, "low", "Sets"),
-        "kernel": Column("kernel", sets.kernel_name, 4, "low", "Sets"),
-        "pictures": Column("pictures", "that did not diverge", 0),
-        "diverged": Column("diverged", "pictures on which the run did not end in numbers", 0),
+        "prior_distance": TableColumn("prior distance", "of features of the shipped prior; not LPIPS", 3, "low"),
+        "residual": TableColumn("misfit", "of A x from y in deviations of the noise; expected 1", best=1.0),
+        "spread_skill": TableColumn("std / error", "of the samples against the error of their mean; 1 if calibrated", best=1.0),
+        "coverage": TableColumn("coverage", "share of the truth in 90 % intervals; expected 0.90", best=0.9),
+        "time": TableColumn("s / sample", "seconds per sample", best="low"),
+        "memory": TableColumn("MiB", memory.meaning(o.device), 0),
+        "frechet": TableColumn("Fréchet", sets.name, 3, "low", "Sets"),
+        "kernel": TableColumn("kernel", sets.kernel_name, 4, "low", "Sets"),
+        "pictures": TableColumn("pictures", "that did not diverge", 0),
+        "diverged": TableColumn("diverged", "pictures on which the run did not end in numbers", 0),
     }  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def _part(o: Outcome, task: Task, made: Sequence[tuple[Group, dict[str, Cell]]])
     for g, found in made:
         row = next((r for r in g.rows if first is not None and r["picture"] == first.name), None)
         note = f"{g.means['nfe']:.0f} calls · {float(row['psnr']):.2f} dB" if row else ""
-        entries.append(Entry(_label(g), found, _shown(o, row) if row else None, note))
+        entries.append(GalleryEntry(_label(g), found, _shown(o, row) if row else None, note))
     shown = []
     if first is not None:
         problem = task.measure(first.pixels, first.name, o.settings["seed"])
@@ -212,7 +212,7 @@ def _part(o: Outcome, task: Task, made: Sequence[tuple[Group, dict[str, Cell]]])
 
 def _markdown(
     o: Outcome,
-    table: Mapping[str, Column],
+    table: Mapping[str, TableColumn],
     made: Mapping[Task, Sequence[tuple[Group, dict[str, Cell]]]],
     notes: Sequence[str],
 ) -> str:
@@ -227,7 +227,7 @@ def _markdown(
 
 
 def _record(
-    o: Outcome, table: Mapping[str, Column], made: Mapping[Task, Sequence[tuple[Group, dict[str, Cell]]]],
+    o: Outcome, table: Mapping[str, TableColumn], made: Mapping[Task, Sequence[tuple[Group, dict[str, Cell]]]],
     sets: SetDistance, notes: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
     def numbers(found: Mapping[str, Cell]) -> dict[str, Any]:

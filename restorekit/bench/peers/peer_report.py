@@ -12,8 +12,8 @@ from restorekit.bench.journal import markdown, uncertain
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.peers.peer_rows import EXAM, NUMBERS, OURS, PIXELS, Row
 from restorekit.files.picture import write_text
-from restorekit.report.images import Entry, ImagesPage, TaskPart, render
-from restorekit.report.table import Cell, Column, Mean, text
+from restorekit.report.images import GalleryEntry, ImagesPage, TaskPart, render
+from restorekit.report.table import Cell, Mean, TableColumn, text
 
 BEST = "the nearest of theirs, exam by exam"
 SHOWN = 4  # cells named in a verdict
@@ -21,36 +21,36 @@ AIMS = {"W2": ("w2", 0.0), "spread": ("spread_measured", 1.0), "spread unmeasure
         "coverage": ("coverage_measured", 0.9), "coverage unmeasured": ("coverage_unmeasured", 0.9)}  # fmt: skip
 
 COLUMNS = {
-    "library": Column("library", digits=None), "version": Column("version", digits=None),
-    "licence": Column("licence", digits=None), "settings": Column("settings", digits=None),
-    "ran": Column("ran", "rows with figures", 0), "refused": Column("refused", "rows that the method does not take", 0),
-    "failed": Column("failed", "rows in which the library raised", 0),
-    "against": Column("against", digits=None), "cells": Column("cells", "exams that both took", 0),
-    **{f"worse {n}": Column(n, "cells further off by more than two standard errors", 0, group="ours worse in") for n in AIMS},
-    "better W2": Column("W2", "cells nearer by more than two standard errors", 0, group="ours better in"),
-    "worst": Column(f"worst cells of W2, {SHOWN} at most: ours, theirs", digits=None),
-    "passes": Column("passes", "pictures through the denoiser per sample, forward and backward alike", 0),
-    "backward": Column("backward", "of the passes", 0),
-    "last": Column("last level", "the least noise level that the denoiser was asked at", 5),
-    "time": Column("ms / sample", "CPU", 1, "low"),
-    "bias": Column("bias", "signed, of the mean, in deviations", 3, 0.0),
-    "error_measured": Column("error", "root mean square of the mean's distance, in deviations", 3, "low", "measured"),
-    "spread_measured": Column("spread", "standard deviation over the exact one", 3, 1.0, "measured"),
-    "coverage_measured": Column("coverage", "exact probability inside the sampled 90 % intervals", 3, 0.9, "measured"),
-    "error_unmeasured": Column("error", "as there", 3, "low", "unmeasured"),
-    "spread_unmeasured": Column("spread", "as there", 3, 1.0, "unmeasured"),
-    "coverage_unmeasured": Column("coverage", "as there", 3, 0.9, "unmeasured"),
-    "w2": Column("W2", "Wasserstein distance in deviations", 3, "low"),
-    "floor": Column("W2 of exact draws", "of as many", 3),
-    "energy": Column("energy", "energy score over that of the exact posterior", 4, "low"),
-    "psnr": Column("sample", "of one sample or answer, mean over them", 2, "high", "PSNR, dB"),
-    "psnr_mean": Column("mean", "of the mean of the samples", 2, "high", "PSNR, dB"),
-    "ssim": Column("SSIM", "of one sample or answer", 3, "high"),
-    "crps": Column("CRPS", "continuous ranked probability score, the lower the better", 4, "low"),
-    "misfit": Column("misfit", "of A x from y in deviations of the noise; expected 1", 2, 1.0),
-    "spread_skill": Column("std / error", "1 if calibrated", 2, 1.0),
-    "inside": Column("coverage", "share of the truth in 90 % intervals", 3, 0.9),
-    "pictures": Column("pictures", digits=0),
+    "library": TableColumn("library", digits=None), "version": TableColumn("version", digits=None),
+    "licence": TableColumn("licence", digits=None), "settings": TableColumn("settings", digits=None),
+    "ran": TableColumn("ran", "rows with figures", 0), "refused": TableColumn("refused", "rows that the method does not take", 0),
+    "failed": TableColumn("failed", "rows in which the library raised", 0),
+    "against": TableColumn("against", digits=None), "cells": TableColumn("cells", "exams that both took", 0),
+    **{f"worse {n}": TableColumn(n, "cells further off by more than two standard errors", 0, group="ours worse in") for n in AIMS},
+    "better W2": TableColumn("W2", "cells nearer by more than two standard errors", 0, group="ours better in"),
+    "worst": TableColumn(f"worst cells of W2, {SHOWN} at most: ours, theirs", digits=None),
+    "passes": TableColumn("passes", "pictures through the denoiser per sample, forward and backward alike", 0),
+    "backward": TableColumn("backward", "of the passes", 0),
+    "last": TableColumn("last level", "the least noise level that the denoiser was asked at", 5),
+    "time": TableColumn("ms / sample", "CPU", 1, "low"),
+    "bias": TableColumn("bias", "signed, of the mean, in deviations", 3, 0.0),
+    "error_measured": TableColumn("error", "root mean square of the mean's distance, in deviations", 3, "low", "measured"),
+    "spread_measured": TableColumn("spread", "standard deviation over the exact one", 3, 1.0, "measured"),
+    "coverage_measured": TableColumn("coverage", "exact probability inside the sampled 90 % intervals", 3, 0.9, "measured"),
+    "error_unmeasured": TableColumn("error", "as there", 3, "low", "unmeasured"),
+    "spread_unmeasured": TableColumn("spread", "as there", 3, 1.0, "unmeasured"),
+    "coverage_unmeasured": TableColumn("coverage", "as there", 3, 0.9, "unmeasured"),
+    "w2": TableColumn("W2", "Wasserstein distance in deviations", 3, "low"),
+    "floor": TableColumn("W2 of exact draws", "of as many", 3),
+    "energy": TableColumn("energy", "energy score over that of the exact posterior", 4, "low"),
+    "psnr": TableColumn("sample", "of one sample or answer, mean over them", 2, "high", "PSNR, dB"),
+    "psnr_mean": TableColumn("mean", "of the mean of the samples", 2, "high", "PSNR, dB"),
+    "ssim": TableColumn("SSIM", "of one sample or answer", 3, "high"),
+    "crps": TableColumn("CRPS", "continuous ranked probability score, the lower the better", 4, "low"),
+    "misfit": TableColumn("misfit", "of A x from y in deviations of the noise; expected 1", 2, 1.0),
+    "spread_skill": TableColumn("std / error", "1 if calibrated", 2, 1.0),
+    "inside": TableColumn("coverage", "share of the truth in 90 % intervals", 3, 0.9),
+    "pictures": TableColumn("pictures", digits=0),
 }  # fmt: skip
 
 NOTES = (
@@ -114,7 +114,9 @@ def write(o: Outcome) -> None:
     """peers.md and peers.html in the folder of the run."""
     parts = list(_parts(o))
     write_text(o.out / "peers.md", _markdown(o, parts))
-    entries = [TaskPart(p.title, [Entry(n, c, None, "") for n, c in p.lines], [], p.refused, [], "") for p in parts]
+    entries = [
+        TaskPart(p.title, [GalleryEntry(n, c, None, "") for n, c in p.lines], [], p.refused, [], "") for p in parts
+    ]
     page = ImagesPage(
         "Peers", o.command, o.facts, COLUMNS, entries, NOTES, over="restorekit bench peers", about="other libraries and ours",
         first="method",
