@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.support.common import DATA, HERE, RESULTS, machine, need_data
+from benchmarks.support.common import DATA, HERE, RESULTS, machine, need_data, progress
 from restorekit.bench.images.image_summary import Group, points, read
 from restorekit.bench.images.run_images import Images
 from restorekit.bench.journal import markdown
@@ -73,8 +73,8 @@ def main() -> None:
     # What the command does by default, for one answer: other numbers of levels than those below.
     for op in OPS.values():
         task = TASKS[op.partition(":")[0].partition("@")[0]]
-        Images(ops=(op,), solvers=(task.solver,), steps=(task.steps,), **common)()
-    Images(ops=tuple(OPS.values()), solvers=SOLVERS, nfe=NFE, **common)()
+        Images(ops=(op,), solvers=(task.solver,), steps=(task.steps,), **common)(progress)
+    Images(ops=tuple(OPS.values()), solvers=SOLVERS, nfe=NFE, **common)(progress)
     shutil.copy(args.out / "images.csv", kept)
     report = (
         (args.out / "images.md").read_text(encoding="utf-8").replace(str(DATA), "DATA").replace(str(args.out), "OUT")

@@ -47,7 +47,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Found:
+class CandidateScores:
     """One candidate: its scores on the trials it was run on, in their order."""
 
     settings: str
@@ -125,16 +125,16 @@ class Tuning:
 
     def __call__(
         self, trials: Sequence[Trial], denoise: Denoiser, rows: Rows, key: str, tell: Callable[[str], None]
-    ) -> list[Found]:
+    ) -> list[CandidateScores]:
         """Best first; the solver as given is always there, on every trial. `rows` keep what is done, under `key`."""
         rungs = self.rungs(len(trials))
         given, others = self.candidates(rungs[0][0])
-        found: dict[Candidate, Found] = {}
+        found: dict[Candidate, CandidateScores] = {}
         for keep, end in rungs:
             others = others[:keep]
             for candidate in (*given, *others):
                 scores = [self._score(candidate, t, denoise, rows, key) for t in trials[:end]]
-                found[candidate] = Found(*candidate, scores[0][1], tuple(s for s, _ in scores))
+                found[candidate] = CandidateScores(*candidate, scores[0][1], tuple(s for s, _ in scores))
             others.sort(key=lambda c: -SIGN[self.score] * found[c].mean())
             best = max((*given, *others), key=lambda c: SIGN[self.score] * found[c].mean())
             tell(
@@ -188,7 +188,7 @@ def _value(u: float, low: float, high: float) -> str:
     return f"{value:.2g}"
 
 
-def table(found: Sequence[Found], tuning: Tuning) -> str:
+def table(found: Sequence[CandidateScores], tuning: Tuning) -> str:
     """Markdown: what reached the last round. The default is the solver as given at the first number of steps."""
     last = [f for f in found if len(f.scores) == len(found[0].scores)]
     default = next(f for f in last if (f.settings, f.steps) == (tuning.solver, tuning.steps[0]))
@@ -200,7 +200,7 @@ def table(found: Sequence[Found], tuning: Tuning) -> str:
     return markdown(HEADER, body)
 
 
-def clear_gain(found: Sequence[Found], tuning: Tuning) -> bool:
+def clear_gain(found: Sequence[CandidateScores], tuning: Tuning) -> bool:
     """Whether the best is better than the default by more than two standard errors of their difference."""
     default = next(f for f in found if (f.settings, f.steps) == (tuning.solver, tuning.steps[0]))
     gaps = SIGN[tuning.score] * (np.array(found[0].scores) - np.array(default.scores))

@@ -8,7 +8,7 @@ from restorekit.report import template
 from restorekit.report.cards import Card, PictureStyle
 from restorekit.report.pictures import shown_bands
 from restorekit.report.results import Comparison
-from restorekit.report.table import Table, TableColumn, TableRow
+from restorekit.report.table import PageTable, TableColumn, TableRow
 
 LARGEST = 20_000_000  # bytes of a page that a phone still opens
 _DENSITY = 1.2  # bytes of page per pixel and band: what noisy photographs take as PNG in base64
@@ -73,7 +73,7 @@ def _notes(c: Comparison, style: PictureStyle) -> list[str]:
     return notes
 
 
-def _table(c: Comparison) -> Table:
+def _table(c: Comparison) -> PageTable:
     keys = [k for k in COLUMNS if c.truth is not None or k not in _NEEDS_TRUTH]
     rows = []
     for i, r in enumerate(c.results):
@@ -85,4 +85,4 @@ def _table(c: Comparison) -> Table:
         TableColumn("gives", "samples of the posterior, or one optimum", None),
         *[COLUMNS[k] for k in keys],
     ]
-    return Table(columns, rows, "Figures of each solver")
+    return PageTable(columns, rows, "Figures of each solver")

@@ -12,7 +12,7 @@ import numpy as np
 from restorekit.report import template
 from restorekit.report.density import density
 from restorekit.report.pictures import PageFigure, map_uri, picture_uri, round_up
-from restorekit.report.table import Table, TableColumn, TableRow
+from restorekit.report.table import PageTable, TableColumn, TableRow
 from restorekit.sar.assessment import Assessment, Wanted, assess
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.quality import Pair
@@ -81,7 +81,7 @@ def _part(b: BandPage, *, alone: bool) -> dict[str, Any]:
     columns = [TableColumn(label, digits=None) for label in ("figure", "here", "should be")]
     return {
         "title": "" if alone else b.name, "figures": _pictures(b), "speckle": speckle, "notes": b.assessment.notes,
-        "table": Table(columns, rows, f"Figures of {b.name}"), 
+        "table": PageTable(columns, rows, f"Figures of {b.name}"), 
         "histogram": density(ratio[:: max(1, ratio.size // DRAWN)], looks),
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 from restorekit.report import template
 from restorekit.report.pictures import PageFigure, picture_uri
 from restorekit.report.plot import Point, pareto
-from restorekit.report.table import Cell, Table, TableColumn, TableRow
+from restorekit.report.table import Cell, PageTable, TableColumn, TableRow
 
 LARGEST = 192  # pixels, longer side of the pictures
 
@@ -81,7 +81,7 @@ def _task(page: ImagesPage, part: TaskPart) -> dict[str, Any]:
         for p in part.plots
     ]
     return {
-        "title": part.title, "table": Table(columns, rows, f"Figures for {part.title}"), "plots": plots,
+        "title": part.title, "table": PageTable(columns, rows, f"Figures for {part.title}"), "plots": plots,
         "picture": part.shown_name, "figures": _gallery(part),
     }  # fmt: skip
 

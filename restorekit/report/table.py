@@ -71,7 +71,7 @@ def _best(column: TableColumn, values: list[Cell]) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """Rows under `columns`. `caption` is for readers who do not see it. Rows with a note stay at the end when the table is
     sorted.
     """

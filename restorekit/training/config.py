@@ -28,7 +28,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Network(Section):
+class NetworkSection(Section):
     """What all kinds of networks have in common."""
 
     bands: tuple[int, ...] = (1, 3)
@@ -41,7 +41,7 @@ class Network(Section):
         return bands
 
 
-class UNetModel(Network):
+class UNetModel(NetworkSection):
     kind: Literal["unet"] = "unet"
     widths: tuple[int, ...] = (32, 64, 128, 192)
     blocks: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = 1
@@ -68,7 +68,7 @@ class UNetModel(Network):
         return UNetConfig(widths=self.widths, patch=self.patch).multiple
 
 
-class PISDMModel(Network):
+class PISDMModel(NetworkSection):
     """Mamba-2 on patches; `side` is data.crop."""
 
     kind: Literal["pisdm"]
@@ -96,7 +96,7 @@ class PISDMModel(Network):
         return self.patch
 
 
-class CodecModel(Network):
+class CodecModel(NetworkSection):
     """IVQ-VAE, pictures to a latent and back; `side` is data.crop. Its loss is in the section `loss`."""
 
     kind: Literal["codec"]
@@ -122,7 +122,7 @@ class CodecModel(Network):
         return self.factor
 
 
-class FFTDModel(Network):
+class FFTDModel(NetworkSection):
     """A transformer of the latents of a codec that is trained already; times are drawn uniformly, `noise` is not used."""
 
     kind: Literal["fftd"]
@@ -143,7 +143,7 @@ class FFTDModel(Network):
         return min(FACTORS)  # that of its codec is known when the codec is
 
 
-MODELS: dict[str, type[Network]] = {
+MODELS: dict[str, type[NetworkSection]] = {
     "unet": UNetModel, "pisdm": PISDMModel, "codec": CodecModel, "fftd": FFTDModel
 }  # fmt: skip
 
@@ -187,7 +187,7 @@ class Data(Section):
     contrast: float = Field(default=0.2, ge=0, description="log-intensity: std of ln of a random factor about its mean")
 
 
-class Noise(Section):
+class NoiseLevels(Section):
     """ln sigma ~ N(log_mean, log_std^2), or eq 10 of seed 000 where `resample` is given, see `training.data`; a share
     `wide` is instead log-uniform over (sigma_min, sigma_max)."""
 
@@ -203,7 +203,7 @@ class Noise(Section):
     sigma_max: float = Field(default=100.0, gt=0)
 
     @model_validator(mode="after")
-    def _order(self) -> Noise:
+    def _order(self) -> NoiseLevels:
         if self.sigma_min >= self.sigma_max:
             raise ValueError(f"sigma_min={self.sigma_min:g} must be below sigma_max={self.sigma_max:g}")
         return self
@@ -248,7 +248,7 @@ class Optim(Section):
     ema: float = Field(default=0.999, ge=0, lt=1)
 
 
-class Stage(Section):
+class HighStage(Section):
     """The high-resolution stage of a cascade: the model section, trained beside a low stage that is done."""
 
     low: str = Field(description="the trained prior of the low stage, a .safetensors file")
@@ -278,11 +278,11 @@ class Config(Section):
     domain: Literal["srgb", "log-intensity"] = "srgb"
     model: Model = UNetModel()
     data: Data = Data()
-    noise: Noise = Noise()
+    noise: NoiseLevels = NoiseLevels()
     loss: Loss = Loss()
     optim: Optim = Optim()
     run: Run = Run()
-    cascade: Stage | None = None
+    cascade: HighStage | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Config:
@@ -302,10 +302,10 @@ class Config(Section):
             )
         if self.domain != "srgb" and isinstance(self.model, CodecModel | FFTDModel):
             raise ValueError(f"domain={self.domain} is none of a codec, whose pictures are in [0, 1]; leave it out")
-        if self.noise != Noise() and isinstance(self.model, FFTDModel):
+        if self.noise != NoiseLevels() and isinstance(self.model, FFTDModel):
             raise ValueError("noise is not for model.kind=fftd, whose times are drawn uniformly; leave it out")
         codec = isinstance(self.model, CodecModel)
-        if codec and self.noise != Noise():
+        if codec and self.noise != NoiseLevels():
             raise ValueError("noise is not for model.kind=codec, which is shown clean pictures; leave it out")
         if self.loss.decoder_only and not self.init:
             raise ValueError("loss.decoder_only goes on from a codec; name it in `init`")

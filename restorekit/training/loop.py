@@ -27,7 +27,7 @@ from restorekit.training.objectives.by_model import objective_of
 from restorekit.training.objectives.objective import Objective
 from restorekit.training.signals import ECHO, Signals
 from restorekit.training.state import Header, State
-from restorekit.training.watch import Watch
+from restorekit.training.watch import RunMonitor
 
 STATE = "state.safetensors"
 DECODING = timedelta(days=7)  # at most
@@ -175,7 +175,7 @@ def _run(config: Config, state: State, data: str, out: Path, process: Process, q
         model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
     first, number = process.rank == 0, 0
     signals = Signals(echo=ECHO if process.world > 1 else 0.0, tell=first)
-    with Watch(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch, signals:
+    with RunMonitor(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch, signals:
 
         def checkpoint() -> None:
             state.seconds = watch.seconds

@@ -15,7 +15,7 @@ from skimage.color import rgb2lab
 from restorekit.metrics.fidelity import coverage, spread_skill
 from restorekit.report import pictures, template
 from restorekit.report.comparison import render
-from restorekit.report.table import Mean, Table, TableColumn, TableRow
+from restorekit.report.table import Mean, PageTable, TableColumn, TableRow
 from tests.support.reports import NASTY, Reader, comparison, table_html
 
 
@@ -174,7 +174,7 @@ def test_a_table_marks_the_best_and_only_where_there_is_a_choice() -> None:
         TableRow(["y", float("inf"), 1.1, 2.0, 2, 2.01]),
         TableRow(["z"], note="<no>"),
     ]
-    page = table_html(Table(columns, rows, "t"))
+    page = table_html(PageTable(columns, rows, "t"))
     best = re.findall(r'<td class="num best" data-value="([^"]*)"', page)
     assert best == ["inf", "1.1"]  # c has one number, d is not judged, the values of e look the same
     assert "<b>∞</b>" in page
@@ -189,7 +189,7 @@ def test_a_mean_is_shown_with_its_error_and_sorted_by_its_value() -> None:
         TableRow(["c", Mean(3.0, 0.25)]),
     ]
     columns = [TableColumn("solver", digits=None), TableColumn("x", digits=1, best="high")]
-    text = table_html(Table(columns, rows, "caption"))
+    text = table_html(PageTable(columns, rows, "caption"))
     assert "1.2 ± 0.1" in text or "1.2 ± 0.0" in text
     assert 'data-value="1.234"' in text
     assert "<b>3.0</b>" in text

@@ -9,7 +9,7 @@ import numpy as np
 
 from restorekit.report import template
 from restorekit.report.results import Comparison, Moment, Refusal, SolverResult
-from restorekit.report.table import Table
+from restorekit.report.table import PageTable
 
 NASTY = "<b>\"a\"&'b'</b><script>alert(1)</script>"
 VOID = {"img", "input", "meta", "link", "br", "wbr", "col"}
@@ -35,7 +35,7 @@ def comparison(bands: int = 3, h: int = 60, w: int = 90, truth: bool = True) -> 
     )  # fmt: skip
 
 
-def table_html(table: Table) -> str:
+def table_html(table: PageTable) -> str:
     """Return a table as it stands in a page."""
     return (
         template.environment()

@@ -19,7 +19,7 @@ from restorekit.priors.networks.ivqvae import CodecConfig, CodecNet
 from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
 from restorekit.priors.networks.unet import UNet, UNetConfig
 from restorekit.priors.precond import VPTable
-from restorekit.training.config import Config, Data, Noise, read_config
+from restorekit.training.config import Config, Data, NoiseLevels, read_config
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.patches import Patches, resampled
 from restorekit.training.loop import _begin, decaying, learning_rate
@@ -173,12 +173,12 @@ def test_a_run_may_draw_its_levels_by_eq_10(tmp_path: Path) -> None:
     for i in range(3):
         iio.imwrite(tmp_path / f"{i}.png", rng.integers(0, 255, (20, 20, 3), np.uint8))
     pictures = Pictures.open(tmp_path, tmp_path / "cache")
-    law = Noise(resample=2.0, sigma_min=0.01, sigma_max=3.0, wide=0.0)
+    law = NoiseLevels(resample=2.0, sigma_min=0.01, sigma_max=3.0, wide=0.0)
     drawn = Patches(pictures, Data(crop=16), law, 0)
     found = drawn.batch(0, 300, False)[2].double()
     expected = torch.tensor([resampled(u, 2.0, 0.01, 3.0) for u in np.linspace(0, 1, 3001)[:-1]], dtype=torch.float64)
     assert float(found.log().mean()) == pytest.approx(
         float(expected.log().mean()), abs=5 * float(expected.log().std()) / 300**0.5
     )
-    usual = Patches(pictures, Data(crop=16), Noise(sigma_max=3.0, wide=0.0), 0).batch(0, 300, False)[2]
+    usual = Patches(pictures, Data(crop=16), NoiseLevels(sigma_max=3.0, wide=0.0), 0).batch(0, 300, False)[2]
     assert float(found.median()) > 2 * float(usual.median())

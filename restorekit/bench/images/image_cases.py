@@ -86,14 +86,14 @@ def check_sizes(pictures: Sequence[Clean]) -> None:
 
 
 @dataclass(frozen=True)
-class Task:
+class Degradation:
     """An operator and a noise law in words, `blur:kernel=gaussian:2@gaussian:0.02`: what follows the last @ is the noise."""
 
     op: str
     noise: str
 
     @classmethod
-    def of(cls, text: str) -> Task:
+    def of(cls, text: str) -> Degradation:
         """Without a noise: gaussian:0.1 where nothing but noise is to be removed, else gaussian:0.02."""
         op, at, noise = text.rpartition("@")
         op, noise = (op, noise) if at else (text, NOISES.get(text.partition(":")[0], NOISE))

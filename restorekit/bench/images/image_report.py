@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from restorekit.bench import memory
-from restorekit.bench.images.image_cases import Clean, Task
+from restorekit.bench.images.image_cases import Clean, Degradation
 from restorekit.bench.images.image_plan import Refused
-from restorekit.bench.images.image_rows import KEYS, Job, picture_file
+from restorekit.bench.images.image_rows import KEYS, BenchCase, picture_file
 from restorekit.bench.images.image_sets import SetDistance
 from restorekit.bench.images.image_summary import Group, Row, groups, points
 from restorekit.bench.journal import markdown
@@ -31,17 +31,17 @@ STAND_IN = "prior distance (not LPIPS)"
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ImagesOutcome:
     """A run: its settings, its rows as they are in the CSV, and what has no row."""
 
     out: Path
     command: str
     settings: Mapping[str, Any]
-    tasks: Sequence[Task]
+    tasks: Sequence[Degradation]
     pictures: Sequence[Clean]
     rows: Sequence[Row]
     refused: Sequence[Refused]
-    failed: Sequence[tuple[Job, str]]
+    failed: Sequence[tuple[BenchCase, str]]
     device: torch.device
     lpips: LPIPS | None
     threads: int
@@ -51,7 +51,7 @@ class Outcome:
     def groups(self) -> list[Group]:
         return groups(self.rows)
 
-    def of(self, task: Task) -> list[Group]:
+    def of(self, task: Degradation) -> list[Group]:
         """Solvers in the order given, each with more and more calls."""
         mine = [g for g in self.groups if g.op == task.text]
         first = list(dict.fromkeys(g.solver for g in mine))
@@ -84,7 +84,7 @@ class Outcome:
         return found
 
 
-def columns(o: Outcome, sets: SetDistance) -> dict[str, TableColumn]:
+def columns(o: ImagesOutcome, sets: SetDistance) -> dict[str, TableColumn]:
     named = {f"lpips_{o.lpips.net}": TableColumn("LPIPS", f"{o.lpips.net} backbone", 3, "low")} if o.lpips else {}
     return {
         "steps": TableColumn("levels", "noise levels of the schedule", digits=0),
@@ -110,12 +110,12 @@ def columns(o: Outcome, sets: SetDistance) -> dict[str, TableColumn]:
     }  # fmt: skip
 
 
-def _shown(o: Outcome, row: Row) -> np.ndarray | None:
+def _shown(o: ImagesOutcome, row: Row) -> np.ndarray | None:
     path = picture_file(o.out, tuple(row[k] for k in KEYS))
     return read_picture(path).pixels if path.is_file() else None
 
 
-def cells(o: Outcome, g: Group, best: Group | None, sets: SetDistance) -> dict[str, Cell]:
+def cells(o: ImagesOutcome, g: Group, best: Group | None, sets: SetDistance) -> dict[str, Cell]:
     """By the names of `columns`; None where a figure does not apply."""
     found: dict[str, Cell] = {k: v for k, v in g.means.items() if not math.isnan(v)}
     found |= {
@@ -133,7 +133,7 @@ def cells(o: Outcome, g: Group, best: Group | None, sets: SetDistance) -> dict[s
     return found
 
 
-def _sets(o: Outcome, g: Group, sets: SetDistance) -> tuple[float | None, float | None]:
+def _sets(o: ImagesOutcome, g: Group, sets: SetDistance) -> tuple[float | None, float | None]:
     if sets.unavailable(len(g.rows)):
         return None, None
     truth = {p.name: p for p in o.pictures}
@@ -146,7 +146,7 @@ def _best(found: Sequence[Group]) -> Group | None:
     return max((g for g in found if g.rows), key=lambda g: g.mean("psnr"), default=None)
 
 
-def write(o: Outcome, sets: SetDistance) -> None:
+def write(o: ImagesOutcome, sets: SetDistance) -> None:
     """images.md, images.json and images.html in the folder of the run."""
     table = columns(o, sets)
     notes = list(o.notes)
@@ -163,7 +163,7 @@ def write(o: Outcome, sets: SetDistance) -> None:
     write_text(o.out / "images.html", render(page))
 
 
-def _facts(o: Outcome) -> list[tuple[str, str]]:
+def _facts(o: ImagesOutcome) -> list[tuple[str, str]]:
     size = "whole" if not o.settings["crop"] else f"{o.settings['crop']} × {o.settings['crop']} from the middle"
     facts = [
         ("pictures", f"{len(o.pictures)}, {size}"),
@@ -176,7 +176,7 @@ def _facts(o: Outcome) -> list[tuple[str, str]]:
     return [*facts, ("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))]
 
 
-def left_out(o: Outcome, task: Task) -> list[tuple[str, str]]:
+def left_out(o: ImagesOutcome, task: Degradation) -> list[tuple[str, str]]:
     """What has no row, and why; what failed on several pictures is said once."""
     found = [(r.what, r.reason) for r in o.refused if r.op == task.text]
     failed = dict.fromkeys((f"{j.solver} ({j.steps} levels)", why) for j, why in o.failed if j.task == task)
@@ -187,7 +187,7 @@ def _label(g: Group) -> str:
     return g.solver
 
 
-def _part(o: Outcome, task: Task, made: Sequence[tuple[Group, dict[str, Cell]]]) -> TaskPart:
+def _part(o: ImagesOutcome, task: Degradation, made: Sequence[tuple[Group, dict[str, Cell]]]) -> TaskPart:
     first = next((p for p in o.pictures if any(r["picture"] == p.name for g, _ in made for r in g.rows)), None)
     entries = []
     for g, found in made:
@@ -211,9 +211,9 @@ def _part(o: Outcome, task: Task, made: Sequence[tuple[Group, dict[str, Cell]]])
 
 
 def _markdown(
-    o: Outcome,
+    o: ImagesOutcome,
     table: Mapping[str, TableColumn],
-    made: Mapping[Task, Sequence[tuple[Group, dict[str, Cell]]]],
+    made: Mapping[Degradation, Sequence[tuple[Group, dict[str, Cell]]]],
     notes: Sequence[str],
 ) -> str:
     parts = ["# Solvers on pictures", f"`{o.command}`", *(f"{k.capitalize()}: {v}." for k, v in _facts(o)), *notes]
@@ -227,7 +227,7 @@ def _markdown(
 
 
 def _record(
-    o: Outcome, table: Mapping[str, TableColumn], made: Mapping[Task, Sequence[tuple[Group, dict[str, Cell]]]],
+    o: ImagesOutcome, table: Mapping[str, TableColumn], made: Mapping[Degradation, Sequence[tuple[Group, dict[str, Cell]]]],
     sets: SetDistance, notes: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
     def numbers(found: Mapping[str, Cell]) -> dict[str, Any]:

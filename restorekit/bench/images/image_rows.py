@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from restorekit.bench import memory
-from restorekit.bench.images.image_cases import Clean, Task
+from restorekit.bench.images.image_cases import Clean, Degradation
 from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.picture import write_picture
@@ -41,10 +41,10 @@ def values_of(net: LPIPS | None) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchCase:
     """What a row is of. `prior` is the text to load it by, `label` its name and weights."""
 
-    task: Task
+    task: Degradation
     clean: Clean
     solver: str
     steps: int
@@ -77,7 +77,7 @@ class Measure:
     _priors: dict[str, Prior] = field(default_factory=dict)
     _warm: set[tuple[Any, ...]] = field(default_factory=set)
 
-    def maker(self) -> Callable[[], Callable[[Job], dict[str, str] | str]]:
+    def maker(self) -> Callable[[], Callable[[BenchCase], dict[str, str] | str]]:
         """For `processes.share`: each process then loads its own priors."""
         return partial(_ready, self)
 
@@ -89,7 +89,7 @@ class Measure:
     def rows(self) -> Rows:
         return Rows(self.out / "images.csv", KEYS, values_of(self.lpips))
 
-    def __call__(self, job: Job) -> dict[str, str] | str:
+    def __call__(self, job: BenchCase) -> dict[str, str] | str:
         try:
             figures, pixels = self.figures(job)
         except (RuntimeError, MemoryError, ValueError) as error:  # no row: another run tries again
@@ -102,7 +102,7 @@ class Measure:
         self.rows.add(*job.key, *(figures.get(name, math.nan) for name in values_of(self.lpips)))
         return self.rows.rows[-1]
 
-    def figures(self, job: Job) -> tuple[dict[str, Any], np.ndarray | None]:
+    def figures(self, job: BenchCase) -> tuple[dict[str, Any], np.ndarray | None]:
         """The values of a row, and the first sample (C, H, W), None where the run diverged."""
         truth, device = job.clean.pixels, torch.device(self.device)
         cpu = job.task.measure(truth, job.clean.name, job.seed)
@@ -134,7 +134,9 @@ class Measure:
         figures["residual"] = fmean(problem.misfit(x[None]) for x in found.samples)
         return {**figures, "state": OK}, first
 
-    def _counted(self, job: Job, shape: tuple[int, ...], device: torch.device) -> tuple[Counted, Denoiser | Latent]:
+    def _counted(
+        self, job: BenchCase, shape: tuple[int, ...], device: torch.device
+    ) -> tuple[Counted, Denoiser | Latent]:
         """What counts the network calls, and the prior that makes them; called once before the clock starts, for the
         first call on a shape pays for the choice of kernels."""
         own = self._priors[job.prior].for_bands(shape[0])

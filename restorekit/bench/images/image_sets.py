@@ -21,7 +21,7 @@ from restorekit.priors.perception.likeness import need_torchmetrics, rgb
 ENOUGH = 50  # pictures; with fewer both distances say more about the choice of pictures than about the solver
 
 
-class Given(nn.Module):
+class FeatureNetwork(nn.Module):
     """A TorchScript network of the user: float32 (B, 3, H, W) in [0, 1] -> (B, D). BadInput where it is not that.
 
     It is to bring pictures to the size and range that it wants by itself. One that takes `return_features` is the
@@ -78,7 +78,7 @@ class SetDistance:
     def module(self) -> nn.Module:
         """BadInput where the given network, or torchmetrics, cannot be used."""
         need_torchmetrics("FID and KID")
-        return Given(self.features, self.side) if self.features else Pooled(encoder())
+        return FeatureNetwork(self.features, self.side) if self.features else Pooled(encoder())
 
     def unavailable(self, count: int) -> str | None:
         """Why there are no distances for so many pictures."""

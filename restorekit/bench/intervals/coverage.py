@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import restorekit
-from restorekit.bench.images.image_cases import Task
+from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.transfer import CURVES, without_white
@@ -74,7 +74,7 @@ class Truth(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Held:
+class SplitPictures:
     """The middle squares of the pictures of a folder or zip, and which of them judge."""
 
     source: Path
@@ -162,13 +162,13 @@ class Drawn:
         """Of samples, the number that is drawn last."""
         return [k for k in FEWER if k < self.samples] + [self.samples]
 
-    def conditions(self, task: Task, samples: int) -> Conditions:
+    def conditions(self, task: Degradation, samples: int) -> Conditions:
         return Conditions(
             task=task.op, noise=task.noise, dtype=self.dtype, transfer=self.transfer,
             solver=solver_key(self.solver, self.steps), samples=samples,
         )  # fmt: skip
 
-    def columns(self, task: Task, samples: int) -> dict[str, Any]:
+    def columns(self, task: Degradation, samples: int) -> dict[str, Any]:
         """What the rows of all pictures have in common, by name."""
         c = self.conditions(task, samples)
         return {
@@ -177,11 +177,11 @@ class Drawn:
             "precision": self.prior.precision,
         }  # fmt: skip
 
-    def key(self, task: Task, data: str, truth: Truth, samples: int) -> tuple[Any, ...]:
+    def key(self, task: Degradation, data: str, truth: Truth, samples: int) -> tuple[Any, ...]:
         of = self.columns(task, samples) | {"data": data, "picture": truth.name, "digest": truth.digest}
         return tuple(of[name] for name in KEYS)
 
-    def coded(self, task: Task, truth: Truth) -> tuple[Problem, torch.Tensor]:
+    def coded(self, task: Degradation, truth: Truth) -> tuple[Problem, torch.Tensor]:
         """A measurement of the light of a picture, and its values in a file."""
         curve = CURVES[self.transfer]
         made = task.measure(curve.decode(truth.pixels).astype(np.float32), truth.name, self.seed)
@@ -192,7 +192,7 @@ class Drawn:
         most = np.iinfo(self.dtype).max
         return made, (values.clamp(0, 1) * most).round() / most
 
-    def problem(self, task: Task, truth: Truth) -> Problem:
+    def problem(self, task: Degradation, truth: Truth) -> Problem:
         """A measurement of the light of a picture, as it comes out of a file."""
         made, values = self.coded(task, truth)
         if self.dtype == "float32" or self.transfer == "linear":
@@ -200,7 +200,7 @@ class Drawn:
         y = torch.from_numpy(CURVES[self.transfer].decode(values.numpy()).astype(np.float32))
         return without_white(replace(made, y=y), values[0].numpy() >= 1)
 
-    def near_limits(self, task: Task, truth: Truth, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    def near_limits(self, task: Degradation, truth: Truth, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """(C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
         made, values = self.coded(task, truth)
         at = ((values <= 0) | (values >= 1))[0].numpy()
@@ -214,7 +214,7 @@ class Drawn:
         size: Any = (0, AROUND, AROUND)
         return np.asarray(ndimage.uniform_filter(at.astype(float), size) > 0.25)
 
-    def __call__(self, task: Task, truth: Truth) -> tuple[Array, Operator, float]:
+    def __call__(self, task: Degradation, truth: Truth) -> tuple[Array, Operator, float]:
         """(samples (K, C, H, W) in values of the file, the operator, seconds)."""
         problem = self.problem(task, truth)
         there = replace(problem, y=problem.y.to(self.device), operator=problem.operator.to(self.device))
@@ -229,20 +229,29 @@ def rows_of(path: Path) -> Rows:
     return Rows(path, KEYS, VALUES, LATER)
 
 
-def missing(drawn: Drawn, tasks: Sequence[Task], held: Held, limit: int | None, rows: Rows) -> list[tuple[Truth, Task]]:
+def missing(
+    drawn: Drawn, tasks: Sequence[Degradation], held: SplitPictures, limit: int | None, rows: Rows
+) -> list[tuple[Truth, Degradation]]:
     """What is still to be drawn; every condition of a picture before the next picture."""
     asked = [(truth, task) for truth in held.some(limit) for task in tasks]
     return [(t, k) for t, k in asked if not rows.has(*drawn.key(k, held.name, t, drawn.samples))]
 
 
-def add(drawn: Drawn, task: Task, held: Held, truth: Truth, rows: Rows) -> None:
+def add(drawn: Drawn, task: Degradation, held: SplitPictures, truth: Truth, rows: Rows) -> None:
     """Draw, and add a row for every number of samples."""
     samples, operator, seconds = drawn(task, truth)
     score(drawn, task, held, truth, rows, samples, operator, seconds)
 
 
 def score(
-    drawn: Drawn, task: Task, held: Held, truth: Truth, rows: Rows, samples: Array, operator: Operator, seconds: float
+    drawn: Drawn,
+    task: Degradation,
+    held: SplitPictures,
+    truth: Truth,
+    rows: Rows,
+    samples: Array,
+    operator: Operator,
+    seconds: float,
 ) -> None:
     """A row for every number of samples; the first of them are as good as any."""
     x = operator.inside(torch.from_numpy(truth.pixels)[None])[0].numpy()
@@ -261,7 +270,9 @@ def score(
         rows.add(*key, truth.half, seconds, width, plain, counted.text, version)
 
 
-def run(drawn: Drawn, tasks: Sequence[Task], held: Held, limit: int | None, rows: Rows, show: Show) -> None:
+def run(
+    drawn: Drawn, tasks: Sequence[Degradation], held: SplitPictures, limit: int | None, rows: Rows, show: Show
+) -> None:
     """Draw what is missing; `show(done, total)` after each restoration."""
     left = missing(drawn, tasks, held, limit, rows)
     total = len(held.some(limit)) * len(tasks)

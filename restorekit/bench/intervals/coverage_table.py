@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import restorekit
-from restorekit.bench.images.image_cases import Task
+from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.intervals.coverage import HALVES, LEVEL, Drawn, Truth
 from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
@@ -21,7 +21,7 @@ HEADER = ("task", "noise", "file", "samples", "calibrating", "factor", "judging"
 
 
 @dataclass(frozen=True)
-class Judged:
+class LevelCoverage:
     """How intervals of a level did on the pictures that did not calibrate."""
 
     pictures: int
@@ -48,7 +48,7 @@ def chosen(rows: Sequence[dict[str, str]], half: str, **columns: Any) -> list[di
     return [row for row in rows if all(row[k] == v for k, v in wanted.items())]
 
 
-def judge(rows: list[dict[str, str]], ratio: float) -> Judged:
+def judge(rows: list[dict[str, str]], ratio: float) -> LevelCoverage:
     """Intervals of `ratio` sqrt(1 + 1/K) spreads on pictures; BadInput where there are none."""
     if not rows:
         raise BadInput("no picture judges; give more pictures, or a larger `pictures`")
@@ -66,7 +66,7 @@ def judge(rows: list[dict[str, str]], ratio: float) -> Judged:
     count = int(rows[0]["samples"])
     width = 2 * ratio * (1 + 1 / count) ** 0.5 * float(np.mean([float(r["spread"]) for r in rows]))
     plain = float(np.mean([float(r["plain"]) for r in rows]))
-    return Judged(len(rows), float(shares.mean()), error, bright, rough, kinds, limits, width, plain)
+    return LevelCoverage(len(rows), float(shares.mean()), error, bright, rough, kinds, limits, width, plain)
 
 
 def _of(rows: Rows, pictures: Sequence[Truth] | None) -> list[dict[str, str]]:
@@ -77,7 +77,7 @@ def _of(rows: Rows, pictures: Sequence[Truth] | None) -> list[dict[str, str]]:
 
 
 def other_versions(
-    drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
+    drawn: Drawn, tasks: Sequence[Degradation], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
 ) -> list[str]:
     """Versions of restorekit but this one that drew rows which `entries` takes; "" of older tables is left out."""
     wanted = [rows.known(drawn.columns(task, count) | {"data": data}) for task in tasks for count in drawn.counts]
@@ -87,7 +87,7 @@ def other_versions(
 
 
 def entries(
-    drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
+    drawn: Drawn, tasks: Sequence[Degradation], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
 ) -> list[Entry]:
     """A calibration for every task and number of samples, of all rows there are, with what the judging half says.
 

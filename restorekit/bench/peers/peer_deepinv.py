@@ -134,7 +134,7 @@ class TheirDiffPIR(Theirs):
 
 
 @dataclass(frozen=True)
-class Guided(Theirs):
+class GuidedDiffusion(Theirs):
     """A reverse diffusion with a term for the measurement, by ancestral steps, as its `DPS` takes them."""
 
     def levels(self, calls: int) -> list[float]:
@@ -162,7 +162,7 @@ class Guided(Theirs):
 
 
 @dataclass(frozen=True)
-class TheirDPS(Guided):
+class TheirDPS(GuidedDiffusion):
     """`DPS`: guidance "norm" (default) differentiates |y - A x0|, "annealed" |y - A x0|^2 / (2 sigma_y^2 + 2 sigma^2)."""
 
     guidance: Literal["norm", "annealed"] = "norm"
@@ -187,7 +187,7 @@ class TheirDPS(Guided):
 
 
 @dataclass(frozen=True)
-class TheirPiGDM(Guided):
+class TheirPiGDM(GuidedDiffusion):
     """`PiGDMDataFidelity` in `PosteriorDiffusion`, which names no default process or steps: those of its `DPS`."""
 
     weight: float = 1.0
@@ -198,7 +198,7 @@ class TheirPiGDM(Guided):
 
 
 @dataclass(frozen=True)
-class TheirMMPS(Guided):
+class TheirMMPS(GuidedDiffusion):
     """`MomentMatchingDataFidelity` in `PosteriorDiffusion`: three iterations of conjugate gradients, as ours."""
 
     weight: float = 1.0

@@ -82,7 +82,7 @@ NOTES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Method:
+class PeerMethod:
     """`missing`: why the library cannot be imported, None where it can."""
 
     text: str
@@ -91,18 +91,18 @@ class Method:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class PeersOutcome:
     """A run: the rows as they are in the CSV, and the methods that were asked for, those without a library among them."""
 
     out: Path
     command: str
     facts: Sequence[tuple[str, str]]
-    methods: Sequence[Method]
+    methods: Sequence[PeerMethod]
     rows: Sequence[Row]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PeerTable:
     """A table: lines of (name, cells by the names of COLUMNS), and names with a reason in place of figures."""
 
     title: str
@@ -110,7 +110,7 @@ class Part:
     refused: Sequence[tuple[str, str]] = ()
 
 
-def write(o: Outcome) -> None:
+def write(o: PeersOutcome) -> None:
     """peers.md and peers.html in the folder of the run."""
     parts = list(_parts(o))
     write_text(o.out / "peers.md", _markdown(o, parts))
@@ -124,15 +124,15 @@ def write(o: Outcome) -> None:
     write_text(o.out / "peers.html", render(page))
 
 
-def _parts(o: Outcome) -> Iterator[Part]:
+def _parts(o: PeersOutcome) -> Iterator[PeerTable]:
     yield _listed(o)
     exams = [r for r in o.rows if r["part"] == EXAM]
     if verdict := _verdicts(o, exams):
-        yield Part("Ours against theirs, in exams", verdict)
+        yield PeerTable("Ours against theirs, in exams", verdict)
     for key in dict.fromkeys(map(_cell_of, exams)):
         mine = [r for r in exams if _cell_of(r) == key]
         sigma_y = "" if key[2] == "-" else f", sigma_y {key[2]}"
-        yield Part(
+        yield PeerTable(
             f"{key[0]}, {key[1]} prior{sigma_y}",
             [(r["method"], _exam(r)) for r in mine if not r["refused"]],
             _why(mine),
@@ -142,10 +142,10 @@ def _parts(o: Outcome) -> Iterator[Part]:
         mine = [r for r in pictures if r["problem"] == task]
         took = [r for r in mine if not r["refused"]]
         lines = [(m, _picture([r for r in took if r["method"] == m])) for m in dict.fromkeys(r["method"] for r in took)]
-        yield Part(f"Pictures: {task}", lines, _why(mine))
+        yield PeerTable(f"Pictures: {task}", lines, _why(mine))
 
 
-def _listed(o: Outcome) -> Part:
+def _listed(o: PeersOutcome) -> PeerTable:
     """What was asked for, worst first: libraries that are not there, then methods that failed most."""
     lines = []
     for m in (m for m in o.methods if not m.missing):
@@ -157,10 +157,10 @@ def _listed(o: Outcome) -> Part:
             "settings": m.peer.settings() or "-", "ran": ran, "refused": len(mine) - ran - failed, "failed": failed,
         }))  # fmt: skip
     lines.sort(key=lambda line: -line[1]["failed"])
-    return Part("Methods", lines, [(f"{m.text} ({m.peer.licence})", m.missing) for m in o.methods if m.missing])
+    return PeerTable("Methods", lines, [(f"{m.text} ({m.peer.licence})", m.missing) for m in o.methods if m.missing])
 
 
-def _verdicts(o: Outcome, exams: Sequence[Row]) -> list[tuple[str, dict[str, Cell]]]:
+def _verdicts(o: PeersOutcome, exams: Sequence[Row]) -> list[tuple[str, dict[str, Cell]]]:
     """Each of our samplers against those of the same name, and those of a user's file, and against whichever of theirs is the
     nearest, exam by exam; over the exams that both took, worst first."""
     ours, theirs = ([m.text for m in o.methods if not m.missing and m.peer.draws and (m.peer.library == OURS) == own]
@@ -253,7 +253,7 @@ def _shown(cells: Mapping[str, Cell], key: str) -> str:
     return uncertain(float(value), value.error) if isinstance(value, Mean) else text(value, COLUMNS[key].digits)
 
 
-def _markdown(o: Outcome, parts: Sequence[Part]) -> str:
+def _markdown(o: PeersOutcome, parts: Sequence[PeerTable]) -> str:
     said = ["# Other libraries and ours", f"`{o.command}`", *(f"{k.capitalize()}: {v}." for k, v in o.facts), *NOTES]
     for part in parts:
         keys = [k for k in COLUMNS if any(cells.get(k) is not None for _, cells in part.lines)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from restorekit.bench.images.image_cases import Clean, Task
+from restorekit.bench.images.image_cases import Clean, Degradation
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.posterior.exam import Exam
 from restorekit.bench.posterior.exams import checked
@@ -95,7 +95,7 @@ def in_exam(exam: Exam, name: str, size: Size, peer: Peer, seed: int) -> dict[st
 
 
 def on_picture(
-    task: Task, clean: Clean, prior: Callable[[int], Denoiser], samples: int, peer: Peer, seed: int
+    task: Degradation, clean: Clean, prior: Callable[[int], Denoiser], samples: int, peer: Peer, seed: int
 ) -> dict[str, float]:
     """Figures of samples on a measurement of one clean picture; `prior` gives the denoiser of so many bands."""
     truth = clean.pixels

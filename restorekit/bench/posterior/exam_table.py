@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import restorekit
 from restorekit.bench.journal import Rows, latex, markdown, uncertain
 from restorekit.bench.posterior.exams import LEVELS, QUICK, Cell, cells, checked
-from restorekit.bench.posterior.figures import BINS, Figure, Figures, judge
-from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, Draws, drawn, exact_score, size_of
+from restorekit.bench.posterior.figures import BINS, Figures, ValueWithError, judge
+from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, ExamSamples, drawn, exact_score, size_of
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.picture import write_text
 from restorekit.inference.solver import Solver
@@ -59,8 +58,12 @@ def run(
     out: Path,
     priors: Sequence[str] | None = None,
     sigmas: Sequence[float] | None = None,
+    progress: Callable[[str], object] = lambda text: None,
 ) -> str:
-    """Fill the table and return it as Markdown. `out` receives posterior.csv (rows as they come), posterior.md and .tex."""
+    """Fill the table and return it as Markdown. `out` receives posterior.csv (rows as they come), posterior.md and .tex.
+
+    progress: called with a line of text for each row.
+    """
     chosen = cells(problems, priors, sigmas, QUICK if quick else LEVELS)
     made: dict[str, Solver | None] = {EXACT: None, CONTROL: None}
     made |= {text: solver_of(text) for text in solvers or SOLVERS}
@@ -73,7 +76,7 @@ def run(
                 if rows.has(*key):
                     continue
                 rows.add(*key, *measured(cell, text, solver, count, quick, seed))
-                print(" ".join(cell.key), f" {text}  {told(rows.rows[-1])}", file=sys.stderr, flush=True)
+                progress(f"{' '.join(cell.key)}  {text}  {told(rows.rows[-1])}")
     mine = [r for r in rows.rows if r["size"] == size and r["seed"] == str(seed) and current(r, made)]
     text = report(mine, markdown_part)
     write_text(out / "posterior.md", f"# Samplers against exact posteriors\n\n{NOTES}\n\n{text}\n")
@@ -91,7 +94,7 @@ def measured(
         if solver is not None:
             found = drawn(exam, solver, y, size.samples, seed, steps)
         elif text == EXACT:
-            found = Draws(exam.exact(y, size.samples, seed + 1000))
+            found = ExamSamples(exam.exact(y, size.samples, seed + 1000))
         else:
             found = exact_score(exam, y, size.samples, seed)
         figures = judge(exam, y, found.x, seed)
@@ -181,8 +184,8 @@ def overview(rows: Sequence[dict[str, str]]) -> Iterator[list[str]]:
             found = [float(r[n]) for r in of for n in names if r[n] != "nan"]
             return f"{min(found):.2f} to {max(found):.2f}" if found else "-"
 
-        biases = [Figure(float(r["bias"]), float(r["bias_se"])) for r in took]
-        worst = max(biases, key=lambda f: abs(f.value), default=Figure(math.nan))
+        biases = [ValueWithError(float(r["bias"]), float(r["bias_se"])) for r in took]
+        worst = max(biases, key=lambda f: abs(f.value), default=ValueWithError(math.nan))
         ratios = [float(r["w2"]) / float(r["floor"]) for r in took if r["w2"] != "nan"]
         most = max((float(r["forward"]) + float(r["backward"]) for r in took), default=0.0)
         yield [

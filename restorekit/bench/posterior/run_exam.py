@@ -75,7 +75,7 @@ def size_of(quick: bool, solver: Solver | None) -> Size:
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class ExamSamples:
     """x (B, S, C, H, W), with passes per sample and CPU seconds per sample."""
 
     x: Tensor
@@ -85,7 +85,7 @@ class Draws:
     levels: int = 0
 
 
-def drawn(exam: Exam, solver: Solver, y: Tensor, samples: int, seed: int, steps: int | None = None) -> Draws:
+def drawn(exam: Exam, solver: Solver, y: Tensor, samples: int, seed: int, steps: int | None = None) -> ExamSamples:
     """`samples` (an optimiser gives one) of each measurement. Raises `Unsupported` where the solver does not fit."""
     samples = samples if solver.samples else 1
     prior, found, began = Passes(exam.prior), [], time.process_time()
@@ -98,10 +98,12 @@ def drawn(exam: Exam, solver: Solver, y: Tensor, samples: int, seed: int, steps:
         found.append(made.samples.detach())
         levels = len(made.settings["sigmas"]) - 1
     n = len(y) * samples
-    return Draws(torch.stack(found), prior.forward / n, prior.backward / n, (time.process_time() - began) / n, levels)
+    return ExamSamples(
+        torch.stack(found), prior.forward / n, prior.backward / n, (time.process_time() - began) / n, levels
+    )
 
 
-def exact_score(exam: Exam, y: Tensor, samples: int, seed: int, levels: int = CONTROL_LEVELS) -> Draws:
+def exact_score(exam: Exam, y: Tensor, samples: int, seed: int, levels: int = CONTROL_LEVELS) -> ExamSamples:
     """The control: the reverse process by the exact conditional denoiser, on levels that follow the posterior alone.
 
     From 20 times its largest deviation to a twentieth of its least, whatever a solver chooses: what is left of the distance
@@ -123,12 +125,12 @@ def exact_score(exam: Exam, y: Tensor, samples: int, seed: int, levels: int = CO
             x = step.x
         found.append(x)
     seconds = (time.process_time() - began) / (len(y) * samples)
-    return Draws(torch.stack(found), SDE().calls(levels), 0.0, seconds, levels)
+    return ExamSamples(torch.stack(found), SDE().calls(levels), 0.0, seconds, levels)
 
 
 def measure(
     exam: Exam, solver: Solver, steps: int | None = None, size: Size = FEW, seed: int = 0
-) -> tuple[Figures, Draws]:
+) -> tuple[Figures, ExamSamples]:
     """One solver in one exam. Raises `Unsupported` where it does not apply."""
     y = exam.draw(size.draws, seed)[1]
     found = drawn(exam, solver, y, size.samples, seed, steps)

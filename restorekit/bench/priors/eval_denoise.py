@@ -24,7 +24,7 @@ Told = Callable[[int, int], None]  # (done, in all)
 
 
 @dataclass(frozen=True)
-class Domain:
+class PixelUnit:
     """What the pixels of a prior are, and what its noise levels and errors are measured in."""
 
     unit: str
@@ -33,13 +33,13 @@ class Domain:
     clips: bool = True  # estimates to [0, 1]
 
 
-PICTURES = Domain("white = 1", 1.0, (0.05, 0.1, 0.2, 0.5))
+PICTURES = PixelUnit("white = 1", 1.0, (0.05, 0.1, 0.2, 0.5))
 DOMAINS = {
     "srgb": PICTURES,
     "linear": PICTURES,
     # ln of intensity; from black to white of 8 bits it is 2 ln 256.
-    "log-intensity": Domain("ln of intensity", 2 * math.log(256), (0.25, 0.5, 1.0, 2.0), clips=False),
-    "latent": Domain("deviations of the latent; errors: white = 1", 1.0, (0.1, 0.25, 0.5, 1.0)),
+    "log-intensity": PixelUnit("ln of intensity", 2 * math.log(256), (0.25, 0.5, 1.0, 2.0), clips=False),
+    "latent": PixelUnit("deviations of the latent; errors: white = 1", 1.0, (0.1, 0.25, 0.5, 1.0)),
 }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restorekit.bench.images.image_sets import Given
+from restorekit.bench.images.image_sets import FeatureNetwork
 from restorekit.errors import BadInput
 from restorekit.files.picture import sha256
 from restorekit.metrics.precision_recall import K, precision_recall
@@ -75,7 +75,7 @@ class FeatureNet:
                 f"`features={choice}`: no such file; give a TorchScript network, {FIDELITY}-6726825d.pth of torch-fidelity, "
                 f"or a prior ({', '.join(shipped())})"
             )
-        module = Inception(path) if path.name.startswith(FIDELITY) else Given(path, size)
+        module = Inception(path) if path.name.startswith(FIDELITY) else FeatureNetwork(path, size)
         published = isinstance(module, Inception) or module.bytes
         return cls(module.to(device), path.name, sha256(path), published, device)
 

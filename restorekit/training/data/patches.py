@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.priors.precond import VPTable
-from restorekit.training.config import Data, Noise
+from restorekit.training.config import Data, NoiseLevels
 from restorekit.training.data.cache import Pictures
 
 TABLE = VPTable.linear()
@@ -46,7 +46,7 @@ class Patches:
 
     pictures: Pictures
     data: Data
-    noise: Noise
+    noise: NoiseLevels
     seed: int
     domain: str = "srgb"
     labels: NDArray[np.int64] | None = None  # class number of each picture

@@ -19,7 +19,7 @@ from restorekit.priors.cascade import Cascade, CascadeConfig, down, relay_level
 from restorekit.priors.formats.checkpoint import PriorSpec, edm, save
 from restorekit.priors.networks.pisdm import PISDM
 from restorekit.priors.precond import EDM
-from restorekit.training.config import Config, Stage
+from restorekit.training.config import Config, HighStage
 from restorekit.training.data.cache import Pictures
 from restorekit.training.named_files import loaded, other_kind, refuse_other_shrink
 from restorekit.training.objectives.denoiser import DenoiserObjective
@@ -32,7 +32,7 @@ class RelayObjective(DenoiserObjective):
     """The EDM loss of the high stage + kappa L_sir (eq 17)."""
 
     def __init__(self, config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None):
-        stage = config.cascade or Stage(low="")
+        stage = config.cascade or HighStage(low="")
         low, low_spec = _low(stage.low)
         refuse_other_shrink(config, low_spec)
         pictures = pictures.at_least(config.data.crop, config.data.shrink)
