@@ -89,7 +89,7 @@ class RunMonitor:
 
 @torch.no_grad()
 def sample_grid(path: Path, model: Denoiser, spec: PriorSpec, patches: Patches, device: torch.device) -> None:
-    """Rows: clean, noisy and denoised at sigma 0.1 and 0.5, and samples of the prior; eight columns.
+    """Draw rows: clean, noisy and denoised at sigma 0.1 and 0.5, and samples of the prior; eight columns.
 
     model: the prior of `spec`, at any level from 0.01 to 10.
     """
