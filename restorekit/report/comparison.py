@@ -30,7 +30,7 @@ _NEEDS_TRUTH = ("psnr", "psnr_mean", "ssim", "ssim_mean", "spread_skill", "cover
 
 
 def render(comparison: Comparison, largest: int = LARGEST) -> str:
-    """The page, with pictures shrunk as far as it takes to stay below `largest` bytes."""
+    """Return the page, with pictures shrunk as far as it takes to stay below `largest` bytes."""
     longest = max(comparison.measured.shape[1:])
     limit = _first_limit(comparison, largest)
     while True:
@@ -41,7 +41,7 @@ def render(comparison: Comparison, largest: int = LARGEST) -> str:
 
 
 def _first_limit(c: Comparison, largest: int) -> int | None:
-    """Longer side of the pictures if they are likely to need less than their own; None for full size."""
+    """Return the longer side of the pictures if they are likely to need less than their own; None for full size."""
     bands, h, w = c.measured.shape
     planes = sum((len(r.samples) + 1) * min(3, r.samples.shape[1]) + 1 for r in c.results) + 2 * min(3, bands)
     scale = math.sqrt(largest / (_DENSITY * planes * h * w))

@@ -43,7 +43,7 @@ def page(
     facts: Mapping[str, str] | None = None,
     name: str = "Despeckled scene",
 ) -> str:
-    """The page of one band (H, W) of intensities. looks: None to measure them, BadInput where that is not possible."""
+    """Return the page of one band (H, W) of intensities. looks: None to measure them; BadInput where that is not possible."""
     band = BandPage(name, measured, restored, valid, assess(measured, restored, valid, Wanted(looks)), std)
     return render([band], name=name, facts=list((facts or {}).items()))
 
@@ -87,7 +87,7 @@ def _part(b: BandPage, *, alone: bool) -> dict[str, Any]:
 
 
 def block_mean(x: Array, valid: Mask, k: int) -> tuple[Array, Mask]:
-    """Means of the valid pixels of blocks of k x k, those at the edge cut off, and which blocks have any."""
+    """Return means of the valid pixels of blocks of k x k, those at the edge cut off, and which blocks have any."""
     if k == 1:
         return np.where(valid, x, 0.0), valid
     rows, columns = (np.arange(0, n, k) for n in x.shape)

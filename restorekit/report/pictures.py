@@ -29,7 +29,7 @@ _TO_RGB = np.array(
 
 @cache
 def colours() -> np.ndarray:
-    """(256, 3) uint8, dark to light, with equal steps of lightness in OKLab: as far apart as the values are."""
+    """Return the colour map, (256, 3) uint8, dark to light, with equal steps of lightness in OKLab: as far apart as the values are."""
     at = np.linspace(0, 1, 256)
     knots = np.linspace(0, 1, len(_HUES))
     lightness = _LIGHTNESS[0] + (_LIGHTNESS[1] - _LIGHTNESS[0]) * at
@@ -41,7 +41,7 @@ def colours() -> np.ndarray:
 
 
 def shrunk(pixels: np.ndarray, limit: int | None) -> np.ndarray:
-    """(C, H, W) with its longer side at most `limit` pixels, by area means; as it is where it fits."""
+    """Return (C, H, W) with its longer side at most `limit` pixels, by area means; as it is where it fits."""
     _, h, w = pixels.shape
     if limit is None or max(h, w) <= limit:
         return pixels
@@ -58,19 +58,19 @@ def _uri(image: Image.Image) -> str:
 
 
 def shown_bands(bands: int) -> str | None:
-    """What is left out when a picture of so many bands is shown; None where nothing is."""
+    """Return what is left out when a picture of so many bands is shown; None where nothing is."""
     return None if bands in (1, 3) else "band 1 is shown" if bands == 2 else f"bands 1 to 3 of {bands} are shown"
 
 
 def picture_uri(pixels: np.ndarray, limit: int | None = None) -> str:
-    """(C, H, W) as an 8-bit PNG: 0 is black, 1 white, beyond is clipped. Of more than three bands the first three."""
+    """Return (C, H, W) as an 8-bit PNG: 0 is black, 1 white, beyond is clipped. Of more than three bands the first three."""
     pixels = shrunk(pixels if len(pixels) in (1, 3) else pixels[:1] if len(pixels) == 2 else pixels[:3], limit)
     values = np.rint(255 * np.clip(np.nan_to_num(pixels), 0, 1)).astype(np.uint8)
     return _uri(Image.fromarray(values[0] if len(values) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))))
 
 
 def map_uri(values: np.ndarray, top: float, limit: int | None = None) -> str:
-    """(H, W) in the colour map: 0 is its dark end, `top` and above its light one."""
+    """Return (H, W) in the colour map: 0 is its dark end, `top` and above its light one."""
     values = shrunk(values[None], limit)[0]
     image = Image.fromarray(np.rint(255 * np.clip(values / top, 0, 1)).astype(np.uint8), mode=None).convert("P")
     image.putpalette(colours().tobytes())
@@ -78,7 +78,7 @@ def map_uri(values: np.ndarray, top: float, limit: int | None = None) -> str:
 
 
 def round_up(value: float) -> float:
-    """The next number that reads well as the end of a scale: 1, 1.5, 2, 3, 5 or 7.5 times a power of ten."""
+    """Return the next number that reads well as the end of a scale: 1, 1.5, 2, 3, 5 or 7.5 times a power of ten."""
     if not (math.isfinite(value) and value > 0):
         return 1.0
     ten = 10.0 ** math.floor(math.log10(value))
@@ -94,7 +94,7 @@ class Scale:
 
     @classmethod
     def of(cls, maps: list[np.ndarray], unit: str) -> Scale:
-        """For maps (H, W) up to their 99.5th percentile, white at most: outliers do not darken everything else.
+        """Return the scale of maps (H, W) up to their 99.5th percentile, white at most: outliers do not darken everything else.
 
         Nor does one map of many: it counts up to four times the middle one.
         """

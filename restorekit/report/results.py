@@ -38,25 +38,25 @@ class SolverResult:
 
     @property
     def kind(self) -> str:
-        """How many samples, in words."""
+        """The number of samples in words, or that there is one answer."""
         return f"{len(self.samples)} draw{'s' if len(self.samples) > 1 else ''}" if self.draws else "one answer"
 
     @cached_property
     def mean(self) -> np.ndarray:
-        """(C, H, W)"""
+        """The mean of the samples, (C, H, W)."""
         return self.samples.mean(0)
 
     @cached_property
     def std(self) -> np.ndarray | None:
-        """(C, H, W); None for a single answer."""
+        """The standard deviation over the samples, (C, H, W); None for a single answer."""
         return self.samples.std(0, ddof=1) if len(self.samples) > 1 else None
 
     def error(self, truth: np.ndarray) -> np.ndarray:
-        """|mean - truth|, (C, H, W)."""
+        """Return |mean - truth|, (C, H, W)."""
         return np.abs(self.mean - truth)
 
     def figures(self, truth: np.ndarray | None, clipped: bool = False) -> dict[str, float]:
-        """The numbers of the table; NaN where there is no truth, or no spread. `clipped`: PSNR and SSIM as of whole numbers
+        """Return the numbers of the table; NaN where there is no truth, or no spread. `clipped`: PSNR and SSIM as of whole numbers
         in a file, which end at black and white.
         """
         several = self.std is not None

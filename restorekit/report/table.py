@@ -46,7 +46,7 @@ class TableRow:
 
 
 def text(value: Cell, digits: int | None) -> str:
-    """A cell as it is shown; a dash for None and NaN."""
+    """Return a cell as it is shown; a dash for None and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, str | int):
@@ -61,7 +61,7 @@ def _distance(value: float, best: Literal["high", "low"] | float) -> float:
 
 
 def _best(column: TableColumn, values: list[Cell]) -> set[str]:
-    """The texts that are marked: ties at the digits shown are ties. Nothing where there is nothing to choose from."""
+    """Return the texts that are marked: ties at the digits shown are ties. Nothing where there is nothing to choose from."""
     numbers = [v for v in values if isinstance(v, int | float) and not math.isnan(v)]
     if column.best is None or len(numbers) < 2:
         return set()

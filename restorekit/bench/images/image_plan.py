@@ -26,7 +26,7 @@ class LoadedName:
     prior: Prior | None = None  # itself, where it decides which solvers can work: one of latents
 
     def seen(self, problem: Problem) -> Problem:
-        """The problem as a solver sees it with this prior."""
+        """Return the problem as a solver sees it with this prior."""
         if self.prior is None:
             return problem
         return as_seen(problem, self.prior.for_bands(problem.operator.image_shape[0]))
@@ -48,7 +48,7 @@ class BenchPlan:
 
 
 def steps_within(solver: Solver, problem: Problem, nfe: int) -> int | None:
-    """The most noise levels whose network calls do not exceed `nfe`; None where already one does.
+    """Return the most noise levels whose network calls do not exceed `nfe`; None where already one does.
 
     Calls grow with the levels; of several numbers of levels with as many calls it is the first.
     """
@@ -68,7 +68,7 @@ def steps_within(solver: Solver, problem: Problem, nfe: int) -> int | None:
 def _counts(
     solver: Solver, problem: Problem, steps: Sequence[int], nfe: Sequence[int]
 ) -> Iterator[tuple[int | None, str]]:
-    """(levels, "") of each that was asked for, or (None, why not)."""
+    """Return (levels, "") of each that was asked for, or (None, why not)."""
     for count in steps or ([None] if not nfe else []):
         try:
             yield len(solver.schedule(problem, count)) - 1, ""
@@ -87,7 +87,7 @@ def plan(
     pictures: Sequence[Clean], tasks: Sequence[Degradation], solvers: Sequence[str], steps: Sequence[int], nfe: Sequence[int],
     priors: Sequence[LoadedName], samples: int, seed: int,
 ) -> BenchPlan:  # fmt: skip
-    """Pictures go outermost, so that a run that was stopped has compared all solvers on the same ones.
+    """Return what is to run. Pictures go outermost, so that a run that was stopped has compared all solvers on the same ones.
 
     Raises BadInput for what is unknown, and for an operator that takes none of the pictures.
     """
@@ -131,7 +131,7 @@ def plan(
 def _fitting(
     solver: Solver, problem: Problem, prior: LoadedName, steps: Sequence[int], nfe: Sequence[int], samples: int
 ) -> tuple[list[int], list[str]]:
-    """The numbers of levels to run, and why others are not."""
+    """Return the numbers of levels to run, and why others are not."""
     try:
         problem = prior.seen(problem)
         solver.check(problem)

@@ -52,7 +52,7 @@ class ImagesOutcome:
         return groups(self.rows)
 
     def of(self, task: Degradation) -> list[Group]:
-        """Solvers in the order given, each with more and more calls."""
+        """Return the groups of a task: solvers in the order given, each with more and more calls."""
         mine = [g for g in self.groups if g.op == task.text]
         first = list(dict.fromkeys(g.solver for g in mine))
         return sorted(mine, key=lambda g: (first.index(g.solver), g.prior, int(g.steps)))
@@ -116,7 +116,7 @@ def _shown(o: ImagesOutcome, row: Row) -> np.ndarray | None:
 
 
 def cells(o: ImagesOutcome, g: Group, best: Group | None, sets: SetDistance) -> dict[str, Cell]:
-    """By the names of `columns`; None where a figure does not apply."""
+    """Return the cells of a group by the names of `columns`; None where a figure does not apply."""
     found: dict[str, Cell] = {k: v for k, v in g.means.items() if not math.isnan(v)}
     found |= {
         k: Mean(float(v), math.nan) for k in ("nfe", "vjps", "time", "memory") if (v := g.means.get(k)) is not None
@@ -147,7 +147,7 @@ def _best(found: Sequence[Group]) -> Group | None:
 
 
 def write(o: ImagesOutcome, sets: SetDistance) -> None:
-    """images.md, images.json and images.html in the folder of the run."""
+    """Write images.md, images.json and images.html into the folder of the run."""
     table = columns(o, sets)
     notes = list(o.notes)
     if why := sets.unavailable(len(o.pictures)):
@@ -177,7 +177,7 @@ def _facts(o: ImagesOutcome) -> list[tuple[str, str]]:
 
 
 def left_out(o: ImagesOutcome, task: Degradation) -> list[tuple[str, str]]:
-    """What has no row, and why; what failed on several pictures is said once."""
+    """Return what has no row, and why; what failed on several pictures is said once."""
     found = [(r.what, r.reason) for r in o.refused if r.op == task.text]
     failed = dict.fromkeys((f"{j.solver} ({j.steps} levels)", why) for j, why in o.failed if j.task == task)
     return [*found, *((name, f"failed: {why}") for name, why in failed)]

@@ -36,7 +36,7 @@ OK, DIVERGED = "ok", "diverged"
 
 
 def values_of(net: LPIPS | None) -> tuple[str, ...]:
-    """The columns after `KEYS`; LPIPS has one, with the name of its network, where it is measured."""
+    """Return the columns after `KEYS`; LPIPS has one, with the name of its network, where it is measured."""
     return (*MEASURED, *([f"lpips_{net.net}"] if net else []), "state")
 
 
@@ -61,7 +61,7 @@ class BenchCase:
 
 
 def picture_file(out: Path, key: tuple[Any, ...]) -> Path:
-    """Where the first sample of a row is kept, 8 bits, for the page and for distances of sets."""
+    """Return where the first sample of a row is kept, 8 bits, for the page and for distances of sets."""
     return out / "pictures" / f"{hashlib.sha256(repr([str(k) for k in key]).encode()).hexdigest()[:16]}.png"
 
 
@@ -78,7 +78,7 @@ class Measure:
     _warm: set[tuple[Any, ...]] = field(default_factory=set)
 
     def maker(self) -> Callable[[], Callable[[BenchCase], dict[str, str] | str]]:
-        """For `processes.share`: each process then loads its own priors."""
+        """Return what `workers.share` calls in each process, which then loads its own priors."""
         return partial(_ready, self)
 
     @cached_property
@@ -103,7 +103,7 @@ class Measure:
         return self.rows.rows[-1]
 
     def figures(self, job: BenchCase) -> tuple[dict[str, Any], np.ndarray | None]:
-        """The values of a row, and the first sample (C, H, W), None where the run diverged."""
+        """Return the values of a row, and the first sample (C, H, W), None where the run diverged."""
         truth, device = job.clean.pixels, torch.device(self.device)
         cpu = job.task.measure(truth, job.clean.name, job.seed)
         problem = Problem(cpu.y.to(device), cpu.operator.to(device), cpu.likelihood)
@@ -137,7 +137,7 @@ class Measure:
     def _counted(
         self, job: BenchCase, shape: tuple[int, ...], device: torch.device
     ) -> tuple[Counted, Denoiser | Latent]:
-        """What counts the network calls, and the prior that makes them; called once before the clock starts, for the
+        """Return what counts the network calls, and the prior that makes them; called once before the clock starts, for the
         first call on a shape pays for the choice of kernels."""
         own = self._priors[job.prior].for_bands(shape[0])
         blank = torch.full((1, *shape), 0.5, device=device)

@@ -68,18 +68,18 @@ class Images:
         sets = SetDistance(self.features, self.crop or 128)
         if self.features is not None:
             _ = sets.module
-        found = plan(pictures, tasks, self.solvers, self.steps, self.nfe, priors, self.samples, self.seed)
+        cases = plan(pictures, tasks, self.solvers, self.steps, self.nfe, priors, self.samples, self.seed)
         with ExitStack() as stack:
             stack.enter_context(alone(self.out))
             (self.out / "pictures").mkdir(exist_ok=True)
             measure = Measure(self.out, str(device), cast(Precision, self.precision), self._threads(), network)
-            failed = self._run(found, measure, progress)
+            failed = self._run(cases, measure, progress)
             measure.rows.reload()
             outcome = self._outcome(
-                found, failed, measure, tasks, pictures, device, network, _ceilings(priors, pictures, device)
+                cases, failed, measure, tasks, pictures, device, network, _ceilings(priors, pictures, device)
             )
             write(outcome, sets)
-        if failed and len(failed) == len(found.jobs):
+        if failed and len(failed) == len(cases.jobs):
             raise BadInput(f"nothing could be measured ({next(iter(failed.values()))})")
         return outcome
 
@@ -104,11 +104,11 @@ class Images:
     def _threads(self) -> int:
         return self.threads or max(1, torch.get_num_threads() // self.workers)
 
-    def _run(self, found: BenchPlan, measure: Measure, progress: Callable[[str], object]) -> dict[BenchCase, str]:
+    def _run(self, cases: BenchPlan, measure: Measure, progress: Callable[[str], object]) -> dict[BenchCase, str]:
         """Measure what is missing; return what failed, and why."""
-        todo = [job for job in found.jobs if not measure.rows.has(*job.key)]
-        if len(todo) < len(found.jobs):
-            progress(f"{len(found.jobs) - len(todo)} of {len(found.jobs)} rows are in {measure.rows.path} already")
+        todo = [job for job in cases.jobs if not measure.rows.has(*job.key)]
+        if len(todo) < len(cases.jobs):
+            progress(f"{len(cases.jobs) - len(todo)} of {len(cases.jobs)} rows are in {measure.rows.path} already")
         failed: dict[BenchCase, str] = {}
         for number, (job, answer) in enumerate(self._answers(todo, measure), 1):
             if isinstance(answer, dict):
@@ -123,7 +123,7 @@ class Images:
     def _answers(
         self, todo: Sequence[BenchCase], measure: Measure
     ) -> Iterator[tuple[BenchCase, dict[str, str] | str | Lost]]:
-        """With as many threads as the workers have, here too; what the caller had is put back."""
+        """Yield the answers, here too with as many threads as the workers have; what the caller had is put back."""
         before = torch.get_num_threads()
         try:
             yield from share(todo, self.workers, measure.maker())
@@ -131,21 +131,21 @@ class Images:
             torch.set_num_threads(before)
 
     def _outcome(
-        self, found: BenchPlan, failed: dict[BenchCase, str], measure: Measure, tasks: Sequence[Degradation], pictures: Sequence[Clean],
+        self, cases: BenchPlan, failed: dict[BenchCase, str], measure: Measure, tasks: Sequence[Degradation], pictures: Sequence[Clean],
         device: torch.device, network: LPIPS | None, ceilings: dict[str, float],
     ) -> ImagesOutcome:  # fmt: skip
-        keys = {tuple(map(str, job.key)) for job in found.jobs}
+        keys = {tuple(map(str, job.key)) for job in cases.jobs}
         rows = [r for r in measure.rows.rows if tuple(r[k] for k in measure.rows.keys) in keys]
-        order = {key: i for i, key in enumerate(tuple(map(str, job.key)) for job in found.jobs)}
+        order = {key: i for i, key in enumerate(tuple(map(str, job.key)) for job in cases.jobs)}
         rows.sort(key=lambda r: order[tuple(r[k] for k in measure.rows.keys)])
-        return ImagesOutcome(self.out, self.command(), self.settings(), tasks, pictures, rows, found.refused,
+        return ImagesOutcome(self.out, self.command(), self.settings(), tasks, pictures, rows, cases.refused,
                        list(failed.items()), device, network, measure.threads or 1, ceilings)  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def command(self) -> str:
-        """The command line of this run, without what is as by default."""
+        """Return the command line of this run, without what is as by default."""
         words = ["restorekit", "bench", "images"]
         names = {
             "data": "data",
@@ -165,12 +165,12 @@ class Images:
 
 
 def _ceilings(priors: Sequence[LoadedName], pictures: Sequence[Clean], device: torch.device) -> dict[str, float]:
-    """By the label of each prior of latents: mean PSNR of the clean pictures through its codec alone, dB."""
-    found: dict[str, float] = {}
+    """Return the mean PSNR of the clean pictures through the codec alone, dB, by the label of each prior of latents."""
+    ceilings: dict[str, float] = {}
     for loaded in priors:
         if isinstance(prior := loaded.prior, LatentPrior):
             known = [clean.pixels for clean in pictures if len(clean.pixels) in prior.spec.bands]
-            found |= (
+            ceilings |= (
                 {loaded.label: fmean(prior.ceiling(torch.from_numpy(x).to(device)) for x in known)} if known else {}
             )
-    return found
+    return ceilings

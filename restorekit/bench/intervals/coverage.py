@@ -69,7 +69,7 @@ class Truth(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Twelve digits of its pixels: another picture of the same name is another one."""
+        """Twelve digits of the SHA-256 of the pixels: another picture of the same name is another one."""
         return hashlib.sha256(self.pixels.tobytes()).hexdigest()[:12]
 
 
@@ -86,7 +86,7 @@ class SplitPictures:
 
     @cached_property
     def pictures(self) -> list[Truth]:
-        """Those that are large enough, from all over the list however few are taken: pairs of both halves in turn."""
+        """Yield the pictures that are large enough, from all over the list however few are taken: pairs of both halves in turn."""
         found = []
         for i, (name, raw) in enumerate(files(self.source)):
             try:
@@ -107,7 +107,7 @@ class SplitPictures:
         return [truth for _, truth in sorted(found, key=lambda item: (turn.get(item[0] // 2 % 4, 2), item[0]))]
 
     def some(self, limit: int | None) -> list[Truth]:
-        """At most `limit` of each half."""
+        """Return at most `limit` of each half."""
         if limit is None:
             return self.pictures
         return [t for half in HALVES for t in [p for p in self.pictures if p.half == half][:limit]]
@@ -120,13 +120,13 @@ class SplitPictures:
         return np.quantile(bright, [1 / 3, 2 / 3]), np.quantile(rough, [1 / 3, 2 / 3])
 
     def cells(self, truth: Array) -> NDArray[np.integer[Any]]:
-        """(C, H, W): 3 times the third of brightness, plus the third of texture, of every pixel."""
+        """Return (C, H, W): 3 times the third of brightness, plus the third of texture, of every pixel."""
         bright, rough = self.thirds
         return 3 * np.digitize(truth, bright) + np.digitize(texture(truth), rough)
 
 
 def texture(x: Array) -> Array:
-    """(C, H, W): the standard deviation of the pixels around."""
+    """Return (C, H, W): the standard deviation of the pixels around."""
     size: Any = (0, NEAR, NEAR)
     return np.sqrt(np.maximum(ndimage.uniform_filter(x**2, size) - ndimage.uniform_filter(x, size) ** 2, 0))
 
@@ -169,7 +169,7 @@ class Drawn:
         )  # fmt: skip
 
     def columns(self, task: Degradation, samples: int) -> dict[str, Any]:
-        """What the rows of all pictures have in common, by name."""
+        """Return what the rows of all pictures have in common, by name."""
         c = self.conditions(task, samples)
         return {
             "prior": f"{self.prior.spec.name}@{self.prior.sha256[:12]}", "solver": c.solver, "task": c.task,
@@ -182,7 +182,7 @@ class Drawn:
         return tuple(of[name] for name in KEYS)
 
     def coded(self, task: Degradation, truth: Truth) -> tuple[Problem, torch.Tensor]:
-        """A measurement of the light of a picture, and its values in a file."""
+        """Return a measurement of the light of a picture, and its values in a file."""
         curve = CURVES[self.transfer]
         made = task.measure(curve.decode(truth.pixels).astype(np.float32), truth.name, self.seed)
         linear = self.transfer == "linear"
@@ -193,7 +193,7 @@ class Drawn:
         return made, (values.clamp(0, 1) * most).round() / most
 
     def problem(self, task: Degradation, truth: Truth) -> Problem:
-        """A measurement of the light of a picture, as it comes out of a file."""
+        """Return a measurement of the light of a picture, as it comes out of a file."""
         made, values = self.coded(task, truth)
         if self.dtype == "float32" or self.transfer == "linear":
             return replace(made, y=made.y if self.dtype == "float32" else values)
@@ -201,7 +201,7 @@ class Drawn:
         return without_white(replace(made, y=y), values[0].numpy() >= 1)
 
     def near_limits(self, task: Degradation, truth: Truth, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """(C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
+        """Return (C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
         made, values = self.coded(task, truth)
         at = ((values <= 0) | (values >= 1))[0].numpy()
         whole = at.ndim == 3 and not any(n % m for n, m in zip(shape, at.shape))
@@ -215,7 +215,7 @@ class Drawn:
         return np.asarray(ndimage.uniform_filter(at.astype(float), size) > 0.25)
 
     def __call__(self, task: Degradation, truth: Truth) -> tuple[Array, Operator, float]:
-        """(samples (K, C, H, W) in values of the file, the operator, seconds)."""
+        """Return (samples (K, C, H, W) in values of the file, the operator, seconds)."""
         problem = self.problem(task, truth)
         there = replace(problem, y=problem.y.to(self.device), operator=problem.operator.to(self.device))
         denoise = self.prior.for_bands(len(truth.pixels))
@@ -225,14 +225,14 @@ class Drawn:
 
 
 def rows_of(path: Path) -> Rows:
-    """The table of a run, begun or gone on with."""
+    """Return the table of a run, begun or gone on with."""
     return Rows(path, KEYS, VALUES, LATER)
 
 
 def missing(
     drawn: Drawn, tasks: Sequence[Degradation], held: SplitPictures, limit: int | None, rows: Rows
 ) -> list[tuple[Truth, Degradation]]:
-    """What is still to be drawn; every condition of a picture before the next picture."""
+    """Return what is still to be drawn; every condition of a picture before the next picture."""
     asked = [(truth, task) for truth in held.some(limit) for task in tasks]
     return [(t, k) for t, k in asked if not rows.has(*drawn.key(k, held.name, t, drawn.samples))]
 
@@ -253,7 +253,7 @@ def score(
     operator: Operator,
     seconds: float,
 ) -> None:
-    """A row for every number of samples; the first of them are as good as any."""
+    """Return a row for every number of samples; the first of them are as good as any."""
     x = operator.inside(torch.from_numpy(truth.pixels)[None])[0].numpy()
     measured = operator.mask.numpy() > 0 if isinstance(operator, Inpaint) else None
     cell = 18 * drawn.near_limits(task, truth, x.shape).astype(int)

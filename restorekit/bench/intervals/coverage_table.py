@@ -43,13 +43,13 @@ class LevelCoverage:
 
 
 def chosen(rows: Sequence[dict[str, str]], half: str, **columns: Any) -> list[dict[str, str]]:
-    """Rows of one half, with these values in these columns."""
+    """Return the rows of one half, with these values in these columns."""
     wanted = {k: str(v) for k, v in columns.items()} | {"half": half}
     return [row for row in rows if all(row[k] == v for k, v in wanted.items())]
 
 
 def judge(rows: list[dict[str, str]], ratio: float) -> LevelCoverage:
-    """Intervals of `ratio` sqrt(1 + 1/K) spreads on pictures; BadInput where there are none."""
+    """Judge intervals of `ratio` sqrt(1 + 1/K) spreads on pictures; BadInput where there are none."""
     if not rows:
         raise BadInput("no picture judges; give more pictures, or a larger `pictures`")
     scores = [Scores.read(row["scores"]) for row in rows]
@@ -79,7 +79,7 @@ def _of(rows: Rows, pictures: Sequence[Truth] | None) -> list[dict[str, str]]:
 def other_versions(
     drawn: Drawn, tasks: Sequence[Degradation], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
 ) -> list[str]:
-    """Versions of restorekit but this one that drew rows which `entries` takes; "" of older tables is left out."""
+    """Return the versions of restorekit but this one that drew rows which `entries` takes; "" of older tables is left out."""
     wanted = [rows.known(drawn.columns(task, count) | {"data": data}) for task in tasks for count in drawn.counts]
     known = _of(rows, pictures)
     found = {row["restorekit"] for columns in wanted for half in HALVES for row in chosen(known, half, **columns)}
@@ -89,7 +89,7 @@ def other_versions(
 def entries(
     drawn: Drawn, tasks: Sequence[Degradation], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
 ) -> list[Entry]:
-    """A calibration for every task and number of samples, of all rows there are, with what the judging half says.
+    """Return a calibration for every task and number of samples, of all rows there are, with what the judging half says.
 
     pictures: only rows of these, by their content as far as it was kept; others of the same names are left out.
     """
@@ -109,7 +109,7 @@ def entries(
 
 
 def table(made: Sequence[Entry]) -> list[list[Any]]:
-    """Rows for `markdown`, with HEADER."""
+    """Return the rows for `markdown`, with HEADER."""
     lines = []
     for e in made:
         j, c = e.judged, e.conditions

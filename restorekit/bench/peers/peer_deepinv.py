@@ -32,7 +32,7 @@ VE_MIN, VE_MAX = 0.01, 10.0
 
 
 def physics_of(operator: LinearOperator, sigma_y: float) -> Any:
-    """deepinv's own physics where it has the operator with singular values, else ours with an SVD by the bridge.
+    """Return deepinv's own physics where it has the operator with singular values, else ours with an SVD by the bridge.
 
     Raises ValueError where the two would not measure the same.
     """
@@ -72,7 +72,7 @@ class Theirs(Peer):
 
     @abstractmethod
     def levels(self, calls: int) -> list[float]:
-        """Noise levels, in the unit of [0, 1], that `calls` network calls visit; falling, the last one 0."""
+        """Return the noise levels, in the unit of [0, 1], that `calls` network calls visit; falling, the last one 0."""
 
     @abstractmethod
     def sampler(self, denoise: Denoiser, calls: int, seed: int) -> Any: ...
@@ -83,14 +83,14 @@ class Theirs(Peer):
             raise Unsupported(f"deepinv's DDRM needs singular values, {type(operator).__name__} has none")
 
     def sample(self, problem: Problem, denoise: Denoiser, count: int, seed: int) -> Tensor:
-        """In single precision, as deepinv's networks are."""
+        """Draw in single precision, as deepinv's networks are."""
         operator, y, sigma_y = white(problem, "deepinv")
         physics = physics_of(operator.to(torch.float32), sigma_y)
         many = y.float().repeat_interleave(count, 0)
         return self(many, physics, denoise, self.calls, seed).to(y)
 
     def __call__(self, y: Tensor, physics: Any, denoise: Denoiser, calls: int, seed: int) -> Tensor:
-        """One draw per measurement y (B, ...), as (B, C, H, W) on [0, 1]."""
+        """Return one draw per measurement y (B, ...), as (B, C, H, W) on [0, 1]."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # DDRM and DiffPIR draw from torch's global stream
             return self.sampler(denoise, calls, seed)(y.clone(), physics).detach()  # a copy: its DDRM writes into y

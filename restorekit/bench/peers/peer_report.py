@@ -111,7 +111,7 @@ class PeerTable:
 
 
 def write(o: PeersOutcome) -> None:
-    """peers.md and peers.html in the folder of the run."""
+    """Write peers.md and peers.html into the folder of the run."""
     parts = list(_parts(o))
     write_text(o.out / "peers.md", _markdown(o, parts))
     entries = [
@@ -146,7 +146,7 @@ def _parts(o: PeersOutcome) -> Iterator[PeerTable]:
 
 
 def _listed(o: PeersOutcome) -> PeerTable:
-    """What was asked for, worst first: libraries that are not there, then methods that failed most."""
+    """Return what was asked for, worst first: libraries that are not there, then methods that failed most."""
     lines = []
     for m in (m for m in o.methods if not m.missing):
         mine = [r for r in o.rows if r["method"] == m.text]
@@ -161,7 +161,7 @@ def _listed(o: PeersOutcome) -> PeerTable:
 
 
 def _verdicts(o: PeersOutcome, exams: Sequence[Row]) -> list[tuple[str, dict[str, Cell]]]:
-    """Each of our samplers against those of the same name, and those of a user's file, and against whichever of theirs is the
+    """Compare each of our samplers with those of the same name, and those of a user's file, and with whichever of theirs is the
     nearest, exam by exam; over the exams that both took, worst first."""
     ours, theirs = ([m.text for m in o.methods if not m.missing and m.peer.draws and (m.peer.library == OURS) == own]
                     for own in (True, False))  # fmt: skip
@@ -181,7 +181,7 @@ def _verdicts(o: PeersOutcome, exams: Sequence[Row]) -> list[tuple[str, dict[str
 
 
 def _share(pairs: Sequence[tuple[Row, Row]]) -> float:
-    """Of the exams, that in which ours is the further in W2."""
+    """Return the share of exams in which ours is the further in W2."""
     return sum(_further(a, b, "w2", 0.0) > 2 for a, b in pairs) / len(pairs)
 
 
@@ -208,7 +208,7 @@ def _bare(text: str) -> str:
 
 
 def _further(a: Row, b: Row, figure: str, aim: float) -> float:
-    """How much further from its aim a figure of `a` is than that of `b`, in standard errors of the difference."""
+    """Return how much further from its aim a figure of `a` is than that of `b`, in standard errors of the difference."""
     values = [float(r[figure]) for r in (a, b)]
     error = math.hypot(*(float(r[figure + "_se"]) for r in (a, b)))
     if any(map(math.isnan, values)):
@@ -232,7 +232,7 @@ def _exam(row: Row) -> dict[str, Cell]:
 
 
 def _picture(rows: Sequence[Row]) -> dict[str, Cell]:
-    """Means over pictures, with their standard errors."""
+    """Return the means over pictures, with their standard errors."""
     cells: dict[str, Cell] = {}
     for name in PIXELS:
         found = [float(r[name]) for r in rows if r[name] != "nan"]

@@ -65,7 +65,7 @@ class Peers:
         progress: called with a line of text for each row, and for each library that is missing.
         """
         self._check()
-        items, made = list(self._exams()), self._methods()
+        items, by_text = list(self._exams()), self._methods()
         facts = [
             ("run on", machine(CPU)),
             ("versions", f"restorekit {restorekit.__version__}, torch {torch.__version__}"),
@@ -74,14 +74,14 @@ class Peers:
             size = FULL if self.full else FEW
             facts.append(("exams", f"{size.draws} measurements of {size.samples} samples each, seed {self.seed}"))
         if self.data:
-            pictures, said = self._pictures()
+            pictures, text = self._pictures()
             items += pictures
-            facts.append(("pictures", said))
+            facts.append(("pictures", text))
         if not items:
             raise BadInput("nothing to measure; give `data=DIR`, or leave out `no_exams`")
         with alone(self.out), one_thread():
             rows = Rows(self.out / "peers.csv", KEYS, VALUES)
-            methods = [PeerMethod(text, p, p.available()) for text, p in made.items()]
+            methods = [PeerMethod(name, p, p.available()) for name, p in by_text.items()]
             for m in methods:
                 if m.missing:
                     progress(f"{m.text}: {m.missing}")
@@ -99,8 +99,8 @@ class Peers:
             raise BadInput(f"{self.out} is a file; `out` takes a folder")
 
     def _methods(self) -> dict[str, Peer]:
-        made: dict[str, Peer] = {text: ours(text) for text in self.solvers}
-        return made | {text: peer(text) for text in self.peers}
+        solvers: dict[str, Peer] = {text: ours(text) for text in self.solvers}
+        return solvers | {text: peer(text) for text in self.peers}
 
     def _exams(self) -> Iterator[Item]:
         if self.exams:
@@ -149,7 +149,7 @@ class Peers:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def command(self) -> str:
-        """The command line of this run, without what is as by default."""
+        """Return the command line of this run, without what is as by default."""
         words = ["restorekit", "bench", "peers"]
         several = {"peers": "peer", "solvers": "solver", "problems": "problem", "priors": "prior",
                    "sigmas": "sigma", "data": "data", "ops": "op"}  # fmt: skip
@@ -179,7 +179,7 @@ def told(row: Row) -> str:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """All methods on one thread, so that their seconds compare; what the caller had is put back."""
+    """Run all methods on one thread, so that their seconds compare; what the caller had is put back."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

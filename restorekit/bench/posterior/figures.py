@@ -78,7 +78,7 @@ class ExactPosterior:
         one = torch.ones(1, 1, dtype=F64), torch.zeros(1, 0, dtype=F64)
 
         def below(v: Tensor, t: Tensor) -> Tensor:
-            """v is 1 or -1: of one pixel there is no other direction."""
+            """Return the exact probability below t; v is 1 or -1: of one pixel there is no other direction."""
             eye = torch.eye(n, dtype=F64)
             p = each(exam.cdf(y, eye, (t / v[0, 0]).view(b, n, -1).mT))
             return p if v[0, 0] > 0 else 1 - p
@@ -90,12 +90,12 @@ class ExactPosterior:
 
 
 def each(x: Tensor) -> Tensor:
-    """(B, S, n) -> (B n, S, 1)."""
+    """Return (B, S, n) as (B n, S, 1)."""
     return x.mT.reshape(-1, x.shape[1], 1)
 
 
 def _mean(x: Tensor, least: float = 0.0) -> ValueWithError:
-    """Of (G,) measurements; the error is what they differ by, and not below `least`, as few may agree by chance."""
+    """Return the mean of (G,) measurements; the error is what they differ by, and not below `least`, as few may agree by chance."""
     error = float(x.std() / len(x) ** 0.5) if len(x) > 1 else 0.0
     return ValueWithError(float(x.mean()), max(error, least) or math.nan)
 
@@ -131,22 +131,22 @@ class Chance:
 
     @property
     def variance(self) -> float:
-        """Of the trace of the sample covariance over the exact one."""
+        """Return the error of the trace of the sample covariance over the exact one."""
         return math.sqrt(2 / ((self.samples - 1) * self.effective * self.groups))
 
     @property
     def square(self) -> float:
-        """Of the squared distance of the mean over the trace of the covariance."""
+        """Return the error of the squared distance of the mean over the trace of the covariance."""
         return math.sqrt(2 / (self.effective * self.groups)) / self.samples
 
     @property
     def coverage(self) -> float:
-        """What lies inside of intervals of order statistics has a Beta distribution."""
+        """Return the error of coverage: what lies inside of intervals of order statistics has a Beta distribution."""
         return math.sqrt(0.9 * 0.1 / ((self.samples + 2) * self.coordinates * self.groups))
 
 
 def judge(exam: Exam, y: Tensor, x: Tensor, seed: int = 0) -> Figures:
-    """x (B, S, C, H, W): S samples of each measurement y. S + 1 is a multiple of 20, for exact 90 % intervals; or 1."""
+    """Judge x (B, S, C, H, W), S samples of each measurement y. S + 1 is a multiple of 20, for exact 90 % intervals; or 1."""
     truth, x = ExactPosterior.of(exam, y), x.flatten(2).to(F64)
     x = each(x) if exam.separate else x
     s, off, c = x.shape[1], x.mean(1) - truth.mean, truth.covariance
@@ -172,7 +172,7 @@ def judge(exam: Exam, y: Tensor, x: Tensor, seed: int = 0) -> Figures:
 def _along(
     truth: ExactPosterior, v: Tensor, x: Tensor
 ) -> tuple[ValueWithError, ValueWithError, ValueWithError, Tensor]:
-    """Error, spread, coverage and rank histograms (G, BINS, k) along the columns of v (n, k)."""
+    """Return error, spread, coverage and rank histograms (G, BINS, k) along the columns of v (n, k)."""
     s, off, c = x.shape[1], (x.mean(1) - truth.mean) @ v, v.T @ truth.covariance @ v
     known = c.diagonal(dim1=1, dim2=2).sum(1)
     if s == 1:
@@ -186,7 +186,7 @@ def _along(
 
 
 def ranks(truth: ExactPosterior, v: Tensor, x: Tensor) -> Tensor:
-    """(G, BINS, k): the exact probability between quantiles of samples x (G, S, n) along the columns of v (n, k).
+    """Return (G, BINS, k): the exact probability between quantiles of samples x (G, S, n) along the columns of v (n, k).
 
     The expected histogram of the rank of the truth among the samples, without drawing truths.
     """
@@ -197,7 +197,7 @@ def ranks(truth: ExactPosterior, v: Tensor, x: Tensor) -> Tensor:
 
 
 def pit(truth: ExactPosterior, x: Tensor, seed: int) -> tuple[ValueWithError, float]:
-    """Kolmogorov's distance, and its p-value, of F(v'x | y) from uniform: independent and uniform if the samples are exact.
+    """Return Kolmogorov's distance, and its p-value, of F(v'x | y) from uniform: independent and uniform if the samples are exact.
 
     The deviation of that distance for N exact samples is 0.26 / sqrt(N), its mean 0.87 / sqrt(N).
     """
@@ -209,7 +209,7 @@ def pit(truth: ExactPosterior, x: Tensor, seed: int) -> tuple[ValueWithError, fl
 
 
 def energy(truth: ExactPosterior, x: Tensor, seed: int) -> ValueWithError:
-    """E|X - Z| - E|X - X'| / 2 over E|Z - Z'| / 2, Z of the exact posterior: without bias for any number of samples."""
+    """Return E|X - Z| - E|X - X'| / 2 over E|Z - Z'| / 2, Z of the exact posterior: without bias for any number of samples."""
     z, s = truth.exact(x.shape[1], seed + 11), x.shape[1]
     inner = lambda a: 0.5 * torch.cdist(a, a).sum((0, 1)) / (s * (s - 1))
     rows = [(torch.cdist(a, b).mean() - inner(a), inner(b)) for a, b in zip(x, z)]
@@ -219,7 +219,7 @@ def energy(truth: ExactPosterior, x: Tensor, seed: int) -> ValueWithError:
 
 
 def distances(truth: ExactPosterior, x: Tensor, seed: int) -> tuple[ValueWithError, ValueWithError]:
-    """W2 of the samples and the mean of FLOORS sets of exact draws.
+    """Return W2 of the samples and the mean of FLOORS sets of exact draws.
 
     The error of the first is what the measurements differ by, and not below what one set of exact draws has by chance:
     a sampler far off may be further off for one measurement than for another, which exact draws never are.
@@ -233,7 +233,7 @@ def distances(truth: ExactPosterior, x: Tensor, seed: int) -> tuple[ValueWithErr
 
 
 def _fitted(truth: ExactPosterior, x: Tensor, seed: int) -> ValueWithError:
-    """Between Gaussians; the covariance is the same for every y, so deviations are pooled. Its error is a jackknife's."""
+    """Return W2 between Gaussians; the covariance is the same for every y, so deviations are pooled. Its error is a jackknife's."""
     m, exact, g = x.mean(1), truth.covariance[0], len(x)
     own = (x - m[:, None]).mT @ (x - m[:, None]) / (x.shape[1] - 1)
     off, root = (m - truth.mean).square().sum(1), _half_power(exact)
@@ -255,7 +255,7 @@ def _half_power(c: Tensor) -> Tensor:
 
 
 def _sliced(truth: ExactPosterior, x: Tensor, seed: int) -> ValueWithError:
-    """Root mean square over 64 directions, against as many exact draws."""
+    """Return the root mean square over 64 directions, against as many exact draws."""
     g, n = torch.Generator().manual_seed(seed), x.shape[2]
     v = torch.randn(n, 64 if n > 1 else 1, generator=g, dtype=F64)
     v = v / v.norm(dim=0)

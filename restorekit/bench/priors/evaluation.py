@@ -242,7 +242,7 @@ class Evaluation:
         }  # fmt: skip
 
     def _samples(self, phase: Phase) -> np.ndarray:
-        """(N, C, H, W) in [0, 1], of 8 bits as the pictures are."""
+        """Return (N, C, H, W) in [0, 1], of 8 bits as the pictures are."""
         if self.drawn is not None:
             return self.drawn.crops(self.shape[1:], self.shape[0])
         found = self.sampling(lambda done, total: phase("sampling", done, total)).pictures
