@@ -25,7 +25,7 @@ from restorekit.training.data.cache import Pictures
 from restorekit.training.data.classes import Labels
 from restorekit.training.data.patches import Patches
 from restorekit.training.loop import train
-from restorekit.training.objectives.denoiser import DenoiserObjective
+from restorekit.training.objectives.denoising import DenoiserObjective
 from restorekit.training.objectives.infomax import scale_loss
 from restorekit.training.objectives.relay import RelayObjective, _measured
 

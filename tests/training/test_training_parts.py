@@ -24,7 +24,7 @@ from restorekit.training.data.cache import Pictures
 from restorekit.training.data.patches import Patches, resampled
 from restorekit.training.loop import _begin, decaying, learning_rate
 from restorekit.training.objectives.adversary import Discriminator
-from restorekit.training.objectives.denoiser import DenoiserObjective, is_grey
+from restorekit.training.objectives.denoising import DenoiserObjective, is_grey
 from restorekit.training.objectives.infomax import Critic
 from restorekit.training.objectives.objective import Objective
 from restorekit.training.state import State

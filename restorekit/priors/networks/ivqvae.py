@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.operators.blur import mirror
+from restorekit.priors.networks.bounds import at_least
 from restorekit.priors.networks.codebook import Codebook, exact
-from restorekit.priors.networks.ranges import at_least
 from restorekit.priors.networks.unet import PixelNorm
 
 FACTORS = (4, 8, 16, 32, 64)

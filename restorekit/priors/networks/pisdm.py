@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit.priors.networks.bounds import at_least
 from restorekit.priors.networks.mamba2 import Mamba2
-from restorekit.priors.networks.ranges import at_least
 from restorekit.priors.networks.scan_orders import SCANS, move, passage
 from restorekit.priors.networks.unet import Block as Convolutions
 from restorekit.priors.networks.unet import PixelNorm

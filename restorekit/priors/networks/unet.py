@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.errors import BadInput
-from restorekit.priors.networks.ranges import at_least
+from restorekit.priors.networks.bounds import at_least
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from restorekit.priors.networks.ivqvae import CodecConfig
 from restorekit.training.config import Config, FFTDModel
 from restorekit.training.data.cache import Pictures
 from restorekit.training.objectives.codec import CodecObjective
-from restorekit.training.objectives.denoiser import DenoiserObjective
+from restorekit.training.objectives.denoising import DenoiserObjective
 from restorekit.training.objectives.latent_denoiser import LatentObjective
 from restorekit.training.objectives.objective import Objective
 from restorekit.training.objectives.relay import RelayObjective

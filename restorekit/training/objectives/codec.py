@@ -29,7 +29,7 @@ from restorekit.training.config import Config, settings_of
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.patches import Patches
 from restorekit.training.objectives.adversary import Discriminator, balance, fooling, judging
-from restorekit.training.objectives.denoiser import begin_from, is_grey
+from restorekit.training.objectives.denoising import begin_from, is_grey
 from restorekit.training.objectives.objective import Objective
 
 MEASURED, AT_ONCE = (

@@ -33,7 +33,7 @@ from restorekit.training.data.cache import Pictures
 from restorekit.training.data.classes import Labels
 from restorekit.training.data.patches import Patches
 from restorekit.training.named_files import loaded, other_kind
-from restorekit.training.objectives.denoiser import begin_from, is_grey
+from restorekit.training.objectives.denoising import begin_from, is_grey
 from restorekit.training.objectives.objective import Objective
 
 STEPS = 50  # of the samples in the grid

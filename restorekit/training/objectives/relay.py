@@ -22,7 +22,7 @@ from restorekit.priors.precond import EDM
 from restorekit.training.config import Config, HighStage
 from restorekit.training.data.cache import Pictures
 from restorekit.training.named_files import loaded, other_kind, refuse_other_shrink
-from restorekit.training.objectives.denoiser import DenoiserObjective
+from restorekit.training.objectives.denoising import DenoiserObjective
 from restorekit.training.objectives.infomax import Critic, kappa_at, scale_loss
 
 CLEAN = 0.02  # level at which the low stage is shown clean pictures: about the least it was trained on
