@@ -26,7 +26,7 @@ from restorekit.training.config import Config, read_config
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.patches import Patches
 from restorekit.training.loop import train
-from restorekit.training.objectives import denoiser
+from restorekit.training.objectives import denoising
 from restorekit.training.state import Header
 from restorekit.training.watch import RunMonitor
 from tests.support.training_runs import TINY, changed, interrupt, mixed_pictures, read_log, same_weights, weights
@@ -56,7 +56,7 @@ def test_a_run_leaves_a_prior_that_denoises(
         return out
 
     made: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(denoiser, "Patches", lambda *fields: made.append(fields) or Patches(*fields))
+    monkeypatch.setattr(denoising, "Patches", lambda *fields: made.append(fields) or Patches(*fields))
     monkeypatch.setattr(UNet, "forward", watched)
     config = changed(config, run__precision=precision, run__seed=5, data__flips=precision == "bf16", noise__wide=0.2)
     path = train(config, pictures, tmp_path / "run", quiet=True)
