@@ -26,7 +26,7 @@ from benchmarks.support.common import publish
 from restorekit.priors.find import Network, Precision, bf16_pays
 from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
 from restorekit.priors.precond import EDM
-from restorekit.training.config import PISDMModel, read_config
+from restorekit.training.config import read_config
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "mamba.yaml"
 SIDES = (64, 128, 256, 512)
@@ -35,9 +35,9 @@ MIXERS = ("Mamba-2", "attention")
 
 def network(mixer: str) -> PISDM:
     model = read_config(CONFIG).model
-    assert isinstance(model, PISDMModel)
+    assert isinstance(model, PISDMConfig)
     torch.manual_seed(0)
-    net = PISDM(PISDMConfig(**model.model_dump(exclude={"kind"})))
+    net = PISDM(model)
     if mixer == "attention":
         for block in net.blocks:
             block.mixer = Attention(model.width)  # type: ignore[assignment]

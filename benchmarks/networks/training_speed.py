@@ -19,7 +19,7 @@ from restorekit.training.config import read_config
 from restorekit.training.data.cache import Pictures
 from restorekit.training.loop import Process, _batch, _begin, _descend
 from restorekit.training.objectives.by_model import objective_of
-from restorekit.training.watch import Watch
+from restorekit.training.watch import RunMonitor
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -42,7 +42,7 @@ def measured(name: str, sources: list[Path], turns: int, folder: Path) -> tuple[
     pictures = Pictures.open(sources, folder / "cache").at_least(config.data.crop)
     states = [_begin(config, objective_of(config, pictures, ""), process.device) for _ in range(2)]
     fixed = _batch(config, states[1].objective, 0, process)
-    with Watch(config, folder, 0, 0.0, active=True, quiet=True) as watch:
+    with RunMonitor(config, folder, 0, 0.0, active=True, quiet=True) as watch:
 
         def ours() -> None:
             state = states[0]

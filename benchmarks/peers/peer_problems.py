@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.peers.peer_sides import Draws, Side
 from restorekit.bench.posterior.exam_gaussian import GaussianExam
-from restorekit.bench.posterior.figures import Truth, distances, judge
+from restorekit.bench.posterior.figures import ExactPosterior, distances, judge
 from restorekit.bench.posterior.run_exam import Stream
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
@@ -66,7 +66,7 @@ def sampled(exam: Narrow, side: Side, calls: int, draws: int, samples: int, seed
 def exact_row(exam: Narrow, side: Side, calls: int, draws: int, samples: int) -> tuple[Any, ...]:
     found, y = sampled(exam, side, calls, draws, samples, seed=0)
     figures = judge(exam, y, found.x)
-    control = distances(Truth.of(exam, y), on_levels(exam, found, y, samples).flatten(2), 0)[0]
+    control = distances(ExactPosterior.of(exam, y), on_levels(exam, found, y, samples).flatten(2), 0)[0]
     return (
         found.settings, found.nfe, found.vjps, found.seconds, figures.w2.value, figures.floor.value, control.value,
         figures.error_measured.value, figures.spread_measured.value**2, figures.coverage_measured.value,
@@ -92,7 +92,7 @@ def tuned_on_exam(exam: Narrow, sides: Sequence[Side], calls: int, draws: int, s
     def score(side: Side) -> float:
         found, y = sampled(exam, side, calls, draws, samples, seed=1000)
         return (
-            distances(Truth.of(exam, y), found.x.flatten(2), 1000)[0].value
+            distances(ExactPosterior.of(exam, y), found.x.flatten(2), 1000)[0].value
             if bool(found.x.isfinite().all())
             else math.inf
         )

@@ -24,7 +24,7 @@ from benchmarks.support.common import DATA, RESULTS, archive, centre, need_data,
 from restorekit.bench.journal import Rows
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.precond import EDM
-from restorekit.training.config import Data, Noise
+from restorekit.training.config import Data, NoiseLevels
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.patches import Patches
 
@@ -33,7 +33,7 @@ MEAN, SPREAD = 0.44, 0.26  # of both sources together
 SOURCES = ("photos256-train.zip", "natural128-train.zip")
 
 
-NOISE = Noise()
+NOISE = NoiseLevels()
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Trial:
     ema: float = 0.995
     decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
-    noise: Noise = NOISE
+    noise: NoiseLevels = NOISE
 
 
 def net(*args: object, **settings: object) -> Callable[[], nn.Module]:
@@ -83,7 +83,7 @@ TRIALS = {
     "gated, 2e-3, L1": replace(GATED, loss="l1"),
     "gated, 1e-3": replace(GATED, lr=1e-3),
     "gated, 4e-3": replace(GATED, lr=4e-3),
-    "gated, 2e-3, narrow levels": replace(GATED, noise=Noise(log_mean=-2.2, log_std=0.9, wide=0.2)),
+    "gated, 2e-3, narrow levels": replace(GATED, noise=NoiseLevels(log_mean=-2.2, log_std=0.9, wide=0.2)),
     "gated, deeper, 2e-3": Trial(net("gated", (32, 64, 128, 192), (2, 3, 5, 8), film=True), 2e-3),
     "gated, level in each block, 2e-3": Trial(net("levelled", (32, 64, 128, 192), (2, 2, 5, 7), film=True), 2e-3),
     "gated, halves, 2e-3": Trial(net("short", (32, 64, 128, 208), (4, 5, 10, 12), film=True), 2e-3),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.support.common import RESULTS, Pictures, load_labelled, picture_set, publish
-from restorekit.bench.images.image_cases import Task
+from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.journal import Rows
 from restorekit.inference.driver import restore
 from restorekit.inference.problem import Problem
@@ -51,7 +51,7 @@ def solved(problem: Problem, prior: Prior, text: str, steps: int) -> Iterator[tu
 def measure(rows: Rows, prior: Prior, label: str, pictures: Pictures) -> None:
     for name, x in pictures:
         for task in TASKS:
-            problem = Task.of(task).measure(x, name, 0)
+            problem = Degradation.of(task).measure(x, name, 0)
             for text, steps in SOLVERS:
                 if rows.has(label, task, text, WAYS[-1], name):
                     continue

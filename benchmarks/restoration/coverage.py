@@ -19,8 +19,8 @@ import torch
 
 import restorekit
 from benchmarks.support.common import DATA, RESULTS, publish
-from restorekit.bench.images.image_cases import Task
-from restorekit.bench.intervals.coverage import LEVEL, Drawn, Held, rows_of, run
+from restorekit.bench.images.image_cases import Degradation
+from restorekit.bench.intervals.coverage import LEVEL, Drawn, SplitPictures, rows_of, run
 from restorekit.bench.intervals.coverage_table import HEADER, chosen, entries, judge, table
 from restorekit.bench.journal import Rows
 from restorekit.priors.find import load_prior
@@ -51,7 +51,7 @@ parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--table", action="store_true", help="draw nothing")
 
 
-def elsewhere(drawn: Drawn, tasks: list[Task], rows: Rows, own: list[Entry]) -> list[list[object]]:
+def elsewhere(drawn: Drawn, tasks: list[Degradation], rows: Rows, own: list[Entry]) -> list[list[object]]:
     """Lines with OTHER: intervals calibrated on photographs, on the judging half of other pictures."""
     lines: list[list[object]] = []
     for task in tasks:
@@ -75,17 +75,20 @@ def main() -> None:
     drawn = Drawn(
         prior=prior, solver=solver_of("mmps"), samples=options.samples, dtype=options.dtype, transfer=options.transfer
     )
-    tasks = [Task.of(text) for text in options.task or TASKS]
+    tasks = [Degradation.of(text) for text in options.task or TASKS]
     rows = rows_of(RESULTS / "coverage_rows.csv")
     if not options.table:
-        held = Held(DATA / options.data, options.crop)
+        held = SplitPictures(DATA / options.data, options.crop)
         run(drawn, tasks, held, options.pictures, rows, lambda i, n: print(f"{i}/{n}", file=sys.stderr, flush=True))
     tables = []
     data = f"{PHOTOS} crop {options.crop}"
     for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):
         prior, own, lines = load_prior(name), [], []
         for dtype, transfer in FILES:
-            of, all_tasks = replace(drawn, prior=prior, dtype=dtype, transfer=transfer), [Task.of(t) for t in TASKS]
+            of, all_tasks = (
+                replace(drawn, prior=prior, dtype=dtype, transfer=transfer),
+                [Degradation.of(t) for t in TASKS],
+            )
             own += [e for e in entries(of, all_tasks, data, rows) if not np.isnan(e.ratios[0])]
             lines += elsewhere(of, all_tasks, rows, own)
         tables.append((f"{name}: intervals of {LEVEL:.0%}, on the pictures that did not calibrate", HEADER, table(own)))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.support.common import publish
-from restorekit.bench.images.image_cases import Task
+from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.intervals.coverage import LEVEL
 from restorekit.bench.intervals.coverage_table import judge
 from restorekit.inference.driver import restore
@@ -46,7 +46,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--pictures", type=int, default=54, help="of each half")
 
 
-def lines(task: Task, known: GaussianPrior, truths: torch.Tensor, counts: tuple[int, ...]) -> list[list[object]]:
+def lines(task: Degradation, known: GaussianPrior, truths: torch.Tensor, counts: tuple[int, ...]) -> list[list[object]]:
     """Lines with HEADER, one for each number of samples."""
     scores: dict[int, list[dict[str, str]]] = {k: [] for k in counts}
     exact = 0.0
@@ -79,7 +79,7 @@ def main() -> None:
     prior = GaussianPrior.smooth(SHAPE, std=0.2)
     truths = prior.sample(2 * options.pictures, torch.Generator().manual_seed(0))
     known = GaussianPrior(prior.mean.float(), prior.variances.float())
-    found = [line for text in TASKS for line in lines(Task.of(text), known, truths, (8, 4, 2))]
+    found = [line for text in TASKS for line in lines(Degradation.of(text), known, truths, (8, 4, 2))]
     found.sort(key=lambda line: -float(np.asarray(line[7], float)))
     what = (
         f"Pictures {'x'.join(map(str, SHAPE))} drawn from a smooth Gaussian prior of deviation 0.2, measured as files of floats, mmps as it "

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.support.common import DATA, HERE, RESULTS, machine, need_data
+from benchmarks.support.common import DATA, HERE, RESULTS, machine, need_data, progress
 from restorekit.bench.images.image_summary import Group, points, read
 from restorekit.bench.images.run_images import Images
 from restorekit.bench.journal import markdown
 from restorekit.files.picture import write_text
-from restorekit.report.plot import front, pareto
+from restorekit.report.plot import pareto, pareto_front
 from restorekit.tasks.defaults import TASKS
 
 OPS = {  # name of the plots -> operator and noise
@@ -73,8 +73,8 @@ def main() -> None:
     # What the command does by default, for one answer: other numbers of levels than those below.
     for op in OPS.values():
         task = TASKS[op.partition(":")[0].partition("@")[0]]
-        Images(ops=(op,), solvers=(task.solver,), steps=(task.steps,), **common)()
-    Images(ops=tuple(OPS.values()), solvers=SOLVERS, nfe=NFE, **common)()
+        Images(ops=(op,), solvers=(task.solver,), steps=(task.steps,), **common)(progress)
+    Images(ops=tuple(OPS.values()), solvers=SOLVERS, nfe=NFE, **common)(progress)
     shutil.copy(args.out / "images.csv", kept)
     report = (
         (args.out / "images.md").read_text(encoding="utf-8").replace(str(DATA), "DATA").replace(str(args.out), "OUT")
@@ -88,7 +88,7 @@ def main() -> None:
             write_text(HERE.parent / "docs" / f"pareto-{name}-{y}.svg", text)
             default = TASKS[op.partition(":")[0].partition("@")[0]].solver
             for x in ("time", "nfe"):
-                best = {p.series for p in front(points(rows, x=x, y=y, op=op))}
+                best = {p.series for p in pareto_front(points(rows, x=x, y=y, op=op))}
                 short += f"\n- {op}, {y} against {x}: the default, `{default}`, is {'' if default in best else 'NOT '}on the front"
     text = f"{report}\n{short}\n\nMeasured on: {machine()}.\n"
     write_text(RESULTS / "images.md", text)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.support.common import HERE, RESULTS, machine
+from benchmarks.support.common import HERE, RESULTS, machine, progress
 from restorekit.bench.journal import markdown
 from restorekit.bench.posterior.exam_table import CONTROL, EXACT, KEYS, VALUES, current, run
 from restorekit.bench.posterior.exams import LEVELS, QUICK
@@ -47,7 +47,7 @@ class Part:
 
     def __call__(self) -> None:
         priors = ("stationary", "random") if self.problems[0] in GAUSSIAN else None
-        run(self.solvers, self.problems, self.steps, not self.full, 0, RESULTS, priors, self.sigmas)
+        run(self.solvers, self.problems, self.steps, not self.full, 0, RESULTS, priors, self.sigmas, progress)
         (RESULTS / "posterior.tex").unlink()
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.support.common import RESULTS, centre, kernels, load_labelled, publish, training_pictures
-from restorekit.bench.images.image_cases import Task
-from restorekit.bench.search import SIGN, Found, Score, Trial, Tuning, clear_gain, rows_of, with_ranges
+from restorekit.bench.images.image_cases import Degradation
+from restorekit.bench.search import SIGN, CandidateScores, Score, Trial, Tuning, clear_gain, rows_of, with_ranges
 from restorekit.inference.problem import Problem
 from restorekit.operators import blur
 from restorekit.text.names import noise_of
@@ -65,7 +65,7 @@ def trials(task: str, count: int, side: int) -> list[Trial]:
             y = law.sample(own(torch.from_numpy(truth)[None]), torch.Generator().manual_seed(i))
             made.append(Trial(name, truth, Problem(y, own, law)))
         else:
-            made.append(Trial(name, truth, Task(op, noise).measure(truth, name, 0)))
+            made.append(Trial(name, truth, Degradation(op, noise).measure(truth, name, 0)))
     return made
 
 
@@ -111,11 +111,11 @@ def main() -> None:
     publish("tune", "Solver settings, tuned on training pictures", tables, notes)
 
 
-def _last(found: list[Found]) -> list[Found]:
+def _last(found: list[CandidateScores]) -> list[CandidateScores]:
     return [f for f in found if len(f.scores) == len(found[0].scores)]
 
 
-def _line(f: Found, clear: bool) -> tuple[float, tuple[object, ...]]:
+def _line(f: CandidateScores, clear: bool) -> tuple[float, tuple[object, ...]]:
     shown = f.mean() if f.mean() > 1 else 100 * f.mean()
     return f.mean(), (f.settings, f.steps, f.nfe, shown, "yes" if clear else "")
 

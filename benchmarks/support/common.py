@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import os
+import sys
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
@@ -29,6 +30,11 @@ DATA = Path(os.environ.get("RESTOREKIT_DATA", HERE.parent.parent / "shared" / "d
 CLASSIC = ("set5", "kodak", "mcmaster", "urban")
 
 Pictures = list[tuple[str, np.ndarray]]  # name, (C, H, W) float32 in [0, 1]
+
+
+def progress(text: str) -> None:
+    """Print a line beside the results."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def need_data() -> None:

@@ -16,7 +16,7 @@ def versions() -> dict[str, str]:
 
 
 def machine(device: torch.device) -> str:
-    """The processor, or the GPU too where it is used."""
+    """Return the processor, or the GPU too where it is used."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     models = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]

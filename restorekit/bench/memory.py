@@ -23,7 +23,7 @@ def reset(device: torch.device) -> bool:
 
 
 def peak(device: torch.device) -> float:
-    """MiB since `reset`: tensors of torch on CUDA; elsewhere all that was resident of this process."""
+    """Return MiB since `reset`: tensors of torch on CUDA; elsewhere all that was resident of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if _STATUS.exists():
@@ -39,7 +39,7 @@ def peak(device: torch.device) -> float:
 
 
 def meaning(device: torch.device) -> str:
-    """What `peak` is here, in words."""
+    """Return what `peak` is here, in words."""
     if device.type == "cuda":
         return "most memory held by tensors on the GPU during the run, MiB"
     if reset(device):

@@ -41,13 +41,13 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Another picture, or another measurement of it, has another one, whatever its name."""
+        """A digest: another picture, or another measurement of it, has another one, whatever its name."""
         digest = hashlib.sha256(self.truth.tobytes() + self.problem.y.cpu().numpy().tobytes()).hexdigest()
         return f"{self.name}@{digest[:8]}"
 
 
 @dataclass(frozen=True)
-class Found:
+class CandidateScores:
     """One candidate: its scores on the trials it was run on, in their order."""
 
     settings: str
@@ -86,7 +86,7 @@ class Tuning:
                 raise BadInput(f"`search={name}={low},{high}`: the first number must be the smaller one")
 
     def rungs(self, trials: int) -> list[tuple[int, int]]:
-        """(candidates beside the solver as given, trials so far) of every round: half the candidates, twice the trials.
+        """Return (candidates beside the solver as given, trials so far) of every round: half the candidates, twice the trials.
 
         Raises BadInput where the budget does not even suffice for the solver as given on all trials.
         """
@@ -107,7 +107,7 @@ class Tuning:
         return [(max(1, first >> k), end) for k, end in enumerate(ends)]
 
     def candidates(self, count: int) -> tuple[list[Candidate], list[Candidate]]:
-        """The solver as it was given, at every number of steps; and `count` others. BadInput for settings it does not take."""
+        """Return the solver as it was given, at every number of steps; and `count` others. BadInput for settings it does not take."""
         given = [(self.solver, n) for n in self.steps]
         names = list(self.ranges)
         seen = {(str(solver_of(text).settings()), n) for text, n in given}
@@ -125,16 +125,16 @@ class Tuning:
 
     def __call__(
         self, trials: Sequence[Trial], denoise: Denoiser, rows: Rows, key: str, tell: Callable[[str], None]
-    ) -> list[Found]:
-        """Best first; the solver as given is always there, on every trial. `rows` keep what is done, under `key`."""
+    ) -> list[CandidateScores]:
+        """Return the candidates, best first; the solver as given is always there, on every trial. `rows` keep what is done, under `key`."""
         rungs = self.rungs(len(trials))
         given, others = self.candidates(rungs[0][0])
-        found: dict[Candidate, Found] = {}
+        found: dict[Candidate, CandidateScores] = {}
         for keep, end in rungs:
             others = others[:keep]
             for candidate in (*given, *others):
                 scores = [self._score(candidate, t, denoise, rows, key) for t in trials[:end]]
-                found[candidate] = Found(*candidate, scores[0][1], tuple(s for s, _ in scores))
+                found[candidate] = CandidateScores(*candidate, scores[0][1], tuple(s for s, _ in scores))
             others.sort(key=lambda c: -SIGN[self.score] * found[c].mean())
             best = max((*given, *others), key=lambda c: SIGN[self.score] * found[c].mean())
             tell(
@@ -172,7 +172,7 @@ def rows_of(path: Path) -> Rows:
 
 
 def score(name: Score, samples: np.ndarray, truth: np.ndarray) -> float:
-    """Of samples (N, C, H, W) in [0, 1]: psnr and ssim of the mean, crps of all."""
+    """Return psnr and ssim of the mean of samples (N, C, H, W) in [0, 1], and crps of all."""
     clipped = samples.clip(0, 1)
     if name == "crps":
         return fidelity.crps(clipped, truth)
@@ -180,7 +180,7 @@ def score(name: Score, samples: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _value(u: float, low: float, high: float) -> str:
-    """A point of a range, as short as it can be written: two digits."""
+    """Return a point of a range, as short as it can be written: two digits."""
     if float(low).is_integer() and float(high).is_integer() and high - low >= 2:
         return str(round(low + u * (high - low)))
     log = low > 0 and high / low >= 4
@@ -188,8 +188,8 @@ def _value(u: float, low: float, high: float) -> str:
     return f"{value:.2g}"
 
 
-def table(found: Sequence[Found], tuning: Tuning) -> str:
-    """Markdown: what reached the last round. The default is the solver as given at the first number of steps."""
+def table(found: Sequence[CandidateScores], tuning: Tuning) -> str:
+    """Return what reached the last round as Markdown. The default is the solver as given at the first number of steps."""
     last = [f for f in found if len(f.scores) == len(found[0].scores)]
     default = next(f for f in last if (f.settings, f.steps) == (tuning.solver, tuning.steps[0]))
     body = []
@@ -200,8 +200,8 @@ def table(found: Sequence[Found], tuning: Tuning) -> str:
     return markdown(HEADER, body)
 
 
-def clear_gain(found: Sequence[Found], tuning: Tuning) -> bool:
-    """Whether the best is better than the default by more than two standard errors of their difference."""
+def clear_gain(found: Sequence[CandidateScores], tuning: Tuning) -> bool:
+    """Return whether the best is better than the default by more than two standard errors of their difference."""
     default = next(f for f in found if (f.settings, f.steps) == (tuning.solver, tuning.steps[0]))
     gaps = SIGN[tuning.score] * (np.array(found[0].scores) - np.array(default.scores))
     if len(gaps) < 2 or found[0] is default:
@@ -210,7 +210,7 @@ def clear_gain(found: Sequence[Found], tuning: Tuning) -> bool:
 
 
 def with_ranges(tuning: Tuning, given: Sequence[str]) -> Tuning:
-    """`tuning` over "name=LO,HI" of each text, or, without any, over what its solver says is worth a search."""
+    """Return `tuning` over "name=LO,HI" of each text, or, without any, over what its solver says is worth a search."""
     kind = type(solver_of(tuning.solver))
     fixed = {p.partition("=")[0].rstrip("_") for p in tuning.solver.partition(":")[2].split(",")}
     if not given:

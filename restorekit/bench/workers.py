@@ -42,7 +42,7 @@ def _serve(pipe: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
 
 
 def share(jobs: Sequence[Job], count: int, make: Callable[[], Callable[[Job], Any]]) -> Iterator[tuple[Job, Any]]:
-    """(job, answer) as they come. `make`, called in each process, gives the function that does a job; the answer of a job
+    """Yield (job, answer) as they come. `make`, called in each process, gives the function that does a job; the answer of a job
     whose process ended is a `Lost`. With one process, or one job, everything runs in this one.
 
     Both must be picklable, and a script that calls this needs `if __name__ == "__main__":`, as processes are spawned.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,11 @@ import typer
 from restorekit.cli.options import Device, Precision, Seed
 
 app = typer.Typer(help="Compare solvers where the answer is known.", no_args_is_help=True)
+
+
+def _line(text: str) -> None:
+    """Print the progress of a bench."""
+    print(text, file=sys.stderr, flush=True)
 
 
 @app.command()
@@ -45,6 +51,7 @@ def posterior(
             out,
             priors or None,
             sigmas or None,
+            _line,
         )
     print(text)
 
@@ -84,7 +91,7 @@ def images(
         data=tuple(data), ops=tuple(ops or OPS), solvers=tuple(solvers or SOLVERS), steps=tuple(steps or ()), nfe=tuple(nfe or ()),
         priors=tuple(priors or ("natural-fast",)), samples=samples, crop=crop, limit=limit, seed=seed, workers=workers,
         threads=threads, device=device, precision=precision, features=features, lpips=lpips, out=out,
-    )()  # fmt: skip
+    )(_line)  # fmt: skip
     print((out / "images.md").read_text(encoding="utf-8"))
     print(f"{out / 'images.html'}  (and .csv, .json, .md)")
 
@@ -125,6 +132,6 @@ def peers(
         peers=tuple(names or DEFAULT), solvers=tuple(solvers or SOLVERS), problems=tuple(problems) if problems else None,
         priors=tuple(priors) if priors else None, sigmas=tuple(sigmas) if sigmas else None, exams=exams, full=full,
         data=tuple(data or ()), ops=tuple(ops or OPS), network=network, samples=samples, crop=crop, limit=limit, seed=seed, out=out,
-    )()  # fmt: skip
+    )(_line)  # fmt: skip
     print((out / "peers.md").read_text(encoding="utf-8"))
     print(f"{out / 'peers.html'}  (and .csv, .md)")

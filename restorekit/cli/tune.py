@@ -36,7 +36,7 @@ def tune(
     import torch
 
     from restorekit.bench import search as bench
-    from restorekit.bench.images.image_cases import Task, clean_pictures
+    from restorekit.bench.images.image_cases import Degradation, clean_pictures
     from restorekit.files.lock import alone
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import write_text
@@ -57,7 +57,7 @@ def tune(
     separate([*inside(data), *files_of(op, solver, prior)], [out / "tune.csv", out / "tune.md"])
     place = device_of(device)
     network = of_pictures(load_prior(prior, device=place, precision=precision))  # type: ignore[arg-type]
-    task = Task.of(op if noise is None else f"{op}@{noise}")
+    task = Degradation.of(op if noise is None else f"{op}@{noise}")
     trials = []
     for clean in clean_pictures([data], crop, pictures):
         problem = task.measure(clean.pixels, clean.name, seed)

@@ -1,4 +1,4 @@
 """Reports as one self-contained HTML page: no network, no files beside it, readable without JavaScript.
 
-`page.document` puts a page together from parts made with `html.tag`, `table.table` and `pictures`.
+A module per page gathers what it shows; `template.render` fills the template of the page in `templates/`.
 """

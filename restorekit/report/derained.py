@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from restorekit.report.cards import facts as fact_list
-from restorekit.report.comparison import command_line
-from restorekit.report.html import tag
-from restorekit.report.page import document
-from restorekit.report.pictures import Scale, figure, image, map_uri, picture_uri
+from restorekit.report import template
+from restorekit.report.pictures import PageFigure, Scale, map_uri, picture_uri
 
 LARGEST = 1200  # pixels, longer side of a picture in the page
 
@@ -18,23 +15,13 @@ LARGEST = 1200  # pixels, longer side of a picture in the page
 def render(
     name: str, pictures: Mapping[str, np.ndarray], change: np.ndarray, facts: Sequence[tuple[str, str]], command: str
 ) -> str:
-    """pictures and change (C, H, W) of one size, white = 1. The page fetches nothing."""
-    h, w = change.shape[1:]
-    figures = [
-        figure(image(picture_uri(x, LARGEST), title, (w, h), data_name=title), tag("b", title))
-        for title, x in pictures.items()
-    ]
-    moved = np.abs(change).mean(0)
-    scale = Scale.of([moved], "as a fraction of white")
-    figures.append(
-        figure(
-            image(map_uri(moved, scale.top, LARGEST), "Change", (w, h)),
-            tag("b", "Change"),
-            f" up to {scale.top:g} of white",
-        )
-    )
-    header = tag(
-        "header", tag("p", "restorekit derain", class_="over"), tag("h1", name), fact_list(facts), command_line(command)
-    )
-    body = tag("section", tag("h2", "Side by side"), tag("div", *figures, class_="beside"), class_="inputs")
-    return document(f"{name}: derained", header, body, css=f":root {{ --aspect: {w / h:.4f}; }}\n")
+    """Return the page. pictures and change (C, H, W) of one size, white = 1."""
+    size = (change.shape[2], change.shape[1])
+    figures = [PageFigure(picture_uri(x, LARGEST), title, size, title, name=title) for title, x in pictures.items()]
+    difference = np.abs(change).mean(0)
+    end = Scale.of([difference], "").top
+    figures.append(PageFigure(map_uri(difference, end, LARGEST), "Change", size, "Change", f" up to {end:g} of white"))
+    return template.render(
+        "derained.html", name=name, about="derained", over="restorekit derain", facts=facts, command=command, notes=(),
+        aspect=f"{size[0] / size[1]:.4f}", pictures=figures,
+    )  # fmt: skip

@@ -18,7 +18,7 @@ class Box(NamedTuple):
     bottom: float
 
     def shared(self, other: Box) -> float:
-        """Area in common."""
+        """Return the area in common."""
         wide = min(self.right, other.right) - max(self.left, other.left)
         tall = min(self.bottom, other.bottom) - max(self.top, other.top)
         return max(0.0, wide) * max(0.0, tall)
@@ -39,7 +39,7 @@ class Placed:
 
 
 def _candidates(spot: tuple[float, float], wide: float, tall: float) -> list[tuple[Box, Placed, float]]:
-    """Places around a point, and what each costs if it is free: first beside it, then further away with a line."""
+    """Return places around a point and what each costs if it is free: first beside it, then further away with a line."""
     x, y = spot
     found = []
     for rank, distance in enumerate((9.0, 20.0, 34.0, 50.0, 68.0)):
@@ -61,7 +61,7 @@ def place(
     font: float,
     lines: Sequence[tuple[float, float]] = (),
 ) -> list[Placed]:
-    """A place for each name beside one of its `spots` (the first is liked best), inside `frame`, all in pixels.
+    """Return a place for each name beside one of its `spots` (the first is liked best), inside `frame`, all in pixels.
 
     `lines` are points along lines, which are better left free too.
     Names whose points are crowded choose first. Where no place is free, the one that covers least.

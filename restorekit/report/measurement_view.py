@@ -9,7 +9,7 @@ from restorekit.inference.problem import Problem
 
 
 def measurement_shown(problem: Problem, coefficients: bool) -> tuple[np.ndarray, str]:
-    """The measurement (1, ...) as a picture (C, H, W) of the size of a result, and how it was made one.
+    """Return the measurement (1, ...) as a picture (C, H, W) of the size of a result, and how it was made one.
 
     coefficients: it holds values of any size and sign, such as those of a transform.
     """

@@ -11,7 +11,7 @@ import numpy as np
 def mosaic(
     pictures: Sequence[np.ndarray] | np.ndarray, columns: int | None = None, gap: int = 2, ground: float = 1.0
 ) -> np.ndarray:
-    """Pictures (C, H, W) of one shape in rows of `columns` (default: about as many as rows), on one (C, H', W').
+    """Return pictures (C, H, W) of one shape in rows of `columns` (default: about as many as rows), on one (C, H', W').
 
     gap: pixels of value `ground` between neighbours. The last row may be short.
     """

@@ -12,8 +12,6 @@ from statistics import median_low
 import numpy as np
 from PIL import Image
 
-from restorekit.report.html import Child, Html, tag
-
 PIXELS = 160  # longer side up to which a picture is enlarged without smoothing
 # Of the colour map: lightness rises in equal steps, the hue turns from violet over blue and green to yellow.
 _LIGHTNESS = (0.22, 0.95)
@@ -31,7 +29,7 @@ _TO_RGB = np.array(
 
 @cache
 def colours() -> np.ndarray:
-    """(256, 3) uint8, dark to light, with equal steps of lightness in OKLab: as far apart as the values are."""
+    """Return the colour map, (256, 3) uint8, dark to light, with equal steps of lightness in OKLab: as far apart as the values are."""
     at = np.linspace(0, 1, 256)
     knots = np.linspace(0, 1, len(_HUES))
     lightness = _LIGHTNESS[0] + (_LIGHTNESS[1] - _LIGHTNESS[0]) * at
@@ -43,7 +41,7 @@ def colours() -> np.ndarray:
 
 
 def shrunk(pixels: np.ndarray, limit: int | None) -> np.ndarray:
-    """(C, H, W) with its longer side at most `limit` pixels, by area means; as it is where it fits."""
+    """Return (C, H, W) with its longer side at most `limit` pixels, by area means; as it is where it fits."""
     _, h, w = pixels.shape
     if limit is None or max(h, w) <= limit:
         return pixels
@@ -60,19 +58,19 @@ def _uri(image: Image.Image) -> str:
 
 
 def shown_bands(bands: int) -> str | None:
-    """What is left out when a picture of so many bands is shown; None where nothing is."""
+    """Return what is left out when a picture of so many bands is shown; None where nothing is."""
     return None if bands in (1, 3) else "band 1 is shown" if bands == 2 else f"bands 1 to 3 of {bands} are shown"
 
 
 def picture_uri(pixels: np.ndarray, limit: int | None = None) -> str:
-    """(C, H, W) as an 8-bit PNG: 0 is black, 1 white, beyond is clipped. Of more than three bands the first three."""
+    """Return (C, H, W) as an 8-bit PNG: 0 is black, 1 white, beyond is clipped. Of more than three bands the first three."""
     pixels = shrunk(pixels if len(pixels) in (1, 3) else pixels[:1] if len(pixels) == 2 else pixels[:3], limit)
     values = np.rint(255 * np.clip(np.nan_to_num(pixels), 0, 1)).astype(np.uint8)
     return _uri(Image.fromarray(values[0] if len(values) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))))
 
 
 def map_uri(values: np.ndarray, top: float, limit: int | None = None) -> str:
-    """(H, W) in the colour map: 0 is its dark end, `top` and above its light one."""
+    """Return (H, W) in the colour map: 0 is its dark end, `top` and above its light one."""
     values = shrunk(values[None], limit)[0]
     image = Image.fromarray(np.rint(255 * np.clip(values / top, 0, 1)).astype(np.uint8), mode=None).convert("P")
     image.putpalette(colours().tobytes())
@@ -80,7 +78,7 @@ def map_uri(values: np.ndarray, top: float, limit: int | None = None) -> str:
 
 
 def round_up(value: float) -> float:
-    """The next number that reads well as the end of a scale: 1, 1.5, 2, 3, 5 or 7.5 times a power of ten."""
+    """Return the next number that reads well as the end of a scale: 1, 1.5, 2, 3, 5 or 7.5 times a power of ten."""
     if not (math.isfinite(value) and value > 0):
         return 1.0
     ten = 10.0 ** math.floor(math.log10(value))
@@ -96,34 +94,33 @@ class Scale:
 
     @classmethod
     def of(cls, maps: list[np.ndarray], unit: str) -> Scale:
-        """For maps (H, W) up to their 99.5th percentile, white at most: outliers do not darken everything else.
+        """Return the scale of maps (H, W) up to their 99.5th percentile, white at most: outliers do not darken everything else.
 
         Nor does one map of many: it counts up to four times the middle one.
         """
         tops = [float(np.percentile(m, 99.5)) for m in maps] or [1.0]
         return cls(round_up(min(max(tops), 4 * median_low(tops), 1.0)), unit)
 
-    def bar(self) -> Html:
-        """The colour bar with its ends, its middle and the unit."""
-        ramp = _uri(Image.fromarray(colours()[None]))
-        ticks = ["0", f"{self.top / 2:.3g}", f"≥ {self.top:.3g}"]
-        image = tag("img", src=ramp, alt=f"colour scale from 0 to {self.top:.3g} {self.unit}", width=256, height=1)
-        return tag(
-            "div", image, tag("div", [tag("span", t) for t in ticks], class_="ticks"),
-            tag("p", f"Std and error {self.unit}.", class_="unit"), class_="bar",
-        )  # fmt: skip
+    @property
+    def ramp(self) -> str:
+        """The colours from 0 to `top` as a picture of one line."""
+        return _uri(Image.fromarray(colours()[None]))
 
 
-def image(uri: str, name: str, size: tuple[int, int], **attributes: str | bool | None) -> Html:
-    """An `img` laid out as `size` (width, height) pixels whatever the size of its file; `name` is its alt text.
+@dataclass(frozen=True)
+class PageFigure:
+    """A picture laid out as `size` (width, height) pixels whatever the size of its file, and its caption."""
 
-    Pixels of small pictures are shown as such.
-    """
-    small = "pixels" if max(size) <= PIXELS else None
-    attributes = {"loading": "lazy", "decoding": "async", "data_zoom": True, "class_": small} | attributes
-    return tag("img", src=uri, alt=name, width=size[0], height=size[1], **attributes)
+    uri: str
+    alt: str
+    size: tuple[int, int]
+    title: str
+    text: str = ""  # after the title
+    quality: str = ""  # after that, in one piece
+    name: str | None = None  # how the menus of the page call it; without one they leave it out
+    lazy: bool = True  # False for pages of a few pictures
 
-
-def figure(picture: Html, *caption: Child, class_: str | None = None) -> Html:
-    """A picture with its caption."""
-    return tag("figure", picture, tag("figcaption", *caption), class_=class_)
+    @property
+    def small(self) -> bool:
+        """Whether its pixels are shown as such."""
+        return max(self.size) <= PIXELS

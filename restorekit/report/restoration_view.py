@@ -8,8 +8,8 @@ import numpy as np
 
 from restorekit.errors import Unsupported
 from restorekit.inference.restoration import Restoration
-from restorekit.report.html import Html, join, tag
-from restorekit.report.pictures import Scale, map_uri, picture_uri, shown_bands
+from restorekit.report import template
+from restorekit.report.pictures import PageFigure, Scale, map_uri, picture_uri, shown_bands
 
 SAMPLES = 4  # shown of many
 LARGEST = 384  # longer side in pixels, of the pictures in a notebook
@@ -34,30 +34,20 @@ def _panels(restoration: Restoration) -> tuple[list[tuple[str, np.ndarray]], np.
     return [(name, (x - span[0]) / (span[1] - span[0])) for name, x in panels], std, span
 
 
-def _figure(uri: str, name: str, caption: str, size: tuple[int, int]) -> Html:
-    scale = max(1, -(-SMALLEST // max(size)))
-    style = "image-rendering:pixelated" if scale > 1 else None
-    width = size[1] * scale if scale > 1 else None
-    picture = tag("img", src=uri, alt=name, width=width, style=style)
-    return tag(
-        "figure", picture, tag("figcaption", caption), style="display:inline-block;margin:4px;vertical-align:top"
-    )
-
-
 def html(restoration: Restoration) -> str:
     """Return HTML for a notebook: mean, standard deviation and samples as PNG in data URIs, the line of its repr and its notes."""
     panels, std, span = _panels(restoration)
-    size = (int(restoration.samples.shape[-2]), int(restoration.samples.shape[-1]))
-    figures = [_figure(picture_uri(x, LARGEST), name, name, size) for name, x in panels]
+    size = (int(restoration.samples.shape[-1]), int(restoration.samples.shape[-2]))
+    figures = [PageFigure(picture_uri(x, LARGEST), name, size, name) for name, x in panels]
     if std is not None:
         scale = Scale.of([std], "in the unit of the picture")
         caption = f"standard deviation, 0 dark to {scale.top:.3g} light"
-        figures.insert(1, _figure(map_uri(std, scale.top, LARGEST), "standard deviation", caption, size))
+        figures.insert(1, PageFigure(map_uri(std, scale.top, LARGEST), "standard deviation", size, caption))
     lines = [repr(restoration), *restoration.notes]
     lines += [f"black is {span[0]:.4g}, white {span[1]:.4g}"] if span != (0.0, 1.0) else []
     left = shown_bands(int(restoration.samples.shape[1]))
     lines += [left] if left is not None else []
-    return str(tag("div", tag("div", *figures), join([tag("div", line) for line in lines])))
+    return template.render("restoration.html", figures=figures, lines=lines, scale=max(1, -(-SMALLEST // max(size))))
 
 
 def figure(restoration: Restoration) -> Any:

@@ -24,7 +24,7 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class SolverResult:
     """samples (N, C, H, W) on [0, 1] of the solver `label`; an optimiser (`draws` False) has one."""
 
     label: str
@@ -36,29 +36,34 @@ class Result:
     seconds: float
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def kind(self) -> str:
+        """The number of samples in words, or that there is one answer."""
+        return f"{len(self.samples)} draw{'s' if len(self.samples) > 1 else ''}" if self.draws else "one answer"
+
     @cached_property
     def mean(self) -> np.ndarray:
-        """(C, H, W)"""
+        """The mean of the samples, (C, H, W)."""
         return self.samples.mean(0)
 
     @cached_property
     def std(self) -> np.ndarray | None:
-        """(C, H, W); None for a single answer."""
+        """The standard deviation over the samples, (C, H, W); None for a single answer."""
         return self.samples.std(0, ddof=1) if len(self.samples) > 1 else None
 
     def error(self, truth: np.ndarray) -> np.ndarray:
-        """|mean - truth|, (C, H, W)."""
+        """Return |mean - truth|, (C, H, W)."""
         return np.abs(self.mean - truth)
 
     def figures(self, truth: np.ndarray | None, clipped: bool = False) -> dict[str, float]:
-        """The numbers of the table; NaN where there is no truth, or no spread. `clipped`: PSNR and SSIM as of whole numbers
+        """Return the numbers of the table; NaN where there is no truth, or no spread. `clipped`: PSNR and SSIM as of whole numbers
         in a file, which end at black and white.
         """
         several = self.std is not None
-        found = {"misfit": self.misfit, "std": float(self.std.mean()) if self.std is not None else nan}
+        figures = {"misfit": self.misfit, "std": float(self.std.mean()) if self.std is not None else nan}
         if truth is not None:
             samples, mean = (np.clip(x, 0, 1) if clipped else x for x in (self.samples, self.mean))
-            found |= {
+            figures |= {
                 "psnr": fmean(psnr(s, truth) for s in samples),
                 "psnr_mean": psnr(mean, truth) if several else nan,
                 "ssim": fmean(ssim(s, truth) for s in samples),
@@ -66,7 +71,7 @@ class Result:
                 "spread_skill": spread_skill(self.samples, truth),
                 "coverage": coverage(self.samples, truth),
             }
-        return found | {"nfe": self.nfe, "seconds": self.seconds}
+        return figures | {"nfe": self.nfe, "seconds": self.seconds}
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,13 @@ class Comparison:
     measured: np.ndarray  # to look at; may be an enlargement or a first estimate, as `measured_note` says
     measured_note: str
     truth: np.ndarray | None
-    outcomes: Sequence[Result | Refusal]
+    outcomes: Sequence[SolverResult | Refusal]
     span: tuple[float, float] = (0.0, 1.0)  # values of the file that are black and white
     clipped: bool = True  # the file can hold nothing beyond them
 
     @property
-    def results(self) -> list[Result]:
-        return [o for o in self.outcomes if isinstance(o, Result)]
+    def results(self) -> list[SolverResult]:
+        return [o for o in self.outcomes if isinstance(o, SolverResult)]
 
     @cached_property
     def figures(self) -> list[dict[str, float]]:

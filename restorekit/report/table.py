@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from typing import Literal, TypeAlias
-
-from restorekit.report.html import Html, join, soft, tag
 
 
 class Mean(float):
@@ -16,16 +16,16 @@ class Mean(float):
     error: float
 
     def __new__(cls, value: float, error: float) -> Mean:
-        made = super().__new__(cls, value)
-        made.error = error
-        return made
+        mean = super().__new__(cls, value)
+        mean.error = error
+        return mean
 
 
 Cell: TypeAlias = "str | float | None"
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """`best` says which value is marked: the highest, the lowest, or the one nearest to a number."""
 
     label: str
@@ -37,7 +37,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """`cells` as many as columns; fewer where `note` takes the place of the rest."""
 
     cells: Sequence[Cell]
@@ -46,7 +46,7 @@ class Row:
 
 
 def text(value: Cell, digits: int | None) -> str:
-    """A cell as it is shown; a dash for None and NaN."""
+    """Return a cell as it is shown; a dash for None and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, str | int):
@@ -60,8 +60,8 @@ def _distance(value: float, best: Literal["high", "low"] | float) -> float:
     return -value if best == "high" else value if best == "low" else abs(value - best)
 
 
-def _best(column: Column, values: list[Cell]) -> set[str]:
-    """The texts that are marked: ties at the digits shown are ties. Nothing where there is nothing to choose from."""
+def _best(column: TableColumn, values: list[Cell]) -> set[str]:
+    """Return the texts that are marked: ties at the digits shown are ties. Nothing where there is nothing to choose from."""
     numbers = [v for v in values if isinstance(v, int | float) and not math.isnan(v)]
     if column.best is None or len(numbers) < 2:
         return set()
@@ -70,55 +70,34 @@ def _best(column: Column, values: list[Cell]) -> set[str]:
     return marked if any(text(float(v), column.digits) not in marked for v in numbers) else set()
 
 
-def _cell(value: Cell, column: Column, marked: set[str]) -> Html:
-    shown = text(value, column.digits)
-    number = None if isinstance(value, str) else "" if value is None else repr(float(value))
-    best = number is not None and value is not None and text(float(value), column.digits) in marked
-    classes = " ".join(filter(None, ("num" if number is not None else None, "best" if best else None, column.name)))
-    inner = [tag("b", shown), tag("span", " best", class_="hidden")] if best else shown
-    return tag("td", inner, class_=classes or None, data_value=number)
-
-
-def _row(row: Row, columns: Sequence[Column], marked: list[set[str]]) -> Html:
-    name = soft(str(row.cells[0]))
-    first = tag("a", name, href=row.link) if row.link else name
-    cells = [_cell(v, c, m) for v, c, m in zip(row.cells[1:], columns[1:], marked[1:])]
-    rest = (
-        None
-        if row.note is None
-        else tag("td", tag("span", row.note), colspan=len(columns) - len(row.cells), class_="note")
-    )
-    return tag("tr", tag("th", first, scope="row"), cells, rest, class_="refused" if row.note else None)
-
-
-def _groups(columns: Sequence[Column]) -> Html | None:
-    if not any(c.group for c in columns):
-        return None
-    cells, at = [], 0
-    while at < len(columns):
-        end = at + 1
-        while end < len(columns) and columns[at].group and columns[end].group == columns[at].group:
-            end += 1
-        group = columns[at].group
-        cells.append(tag("th", group, colspan=end - at, scope="colgroup") if group else tag("td", colspan=end - at))
-        at = end
-    return tag("tr", *cells, class_="groups")
-
-
-def table(columns: Sequence[Column], rows: Sequence[Row], caption: str) -> Html:
-    """Rows under `columns`, in a frame that scrolls by itself where the screen is narrow. `caption` is for readers
-    who do not see it. Rows with a note stay at the end when the table is sorted.
+@dataclass(frozen=True)
+class PageTable:
+    """Rows under `columns`. `caption` is for readers who do not see it. Rows with a note stay at the end when the table is
+    sorted.
     """
-    marked = [_best(c, [r.cells[i] for r in rows if i < len(r.cells)]) for i, c in enumerate(columns)]
-    header = tag(
-        "tr",
-        [
-            tag("th", c.label, scope="col", title=c.note or None, class_="num" if c.digits is not None else None)
-            for i, c in enumerate(columns)
-        ],
-    )
-    body = [_row(row, columns, marked) for row in rows]
-    inner = join(tag("caption", caption, class_="hidden"), tag("thead", _groups(columns), header), tag("tbody", *body))
-    return tag(
-        "div", tag("table", inner, class_="sortable"), class_="scroll", tabindex=0, role="region", aria_label=caption
-    )
+
+    columns: Sequence[TableColumn]
+    rows: Sequence[TableRow]
+    caption: str
+
+    @cached_property
+    def marked(self) -> list[set[str]]:
+        """The texts of each column that are marked as its best."""
+        return [_best(c, [r.cells[i] for r in self.rows if i < len(r.cells)]) for i, c in enumerate(self.columns)]
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Headings above those of the columns, each with how many it spans; none where no column has a group."""
+        runs = groupby(range(len(self.columns)), key=lambda i: self.columns[i].group or i)
+        spans = [(group if isinstance(group, str) else "", len(list(run))) for group, run in runs]
+        return spans if any(group for group, _ in spans) else []
+
+    def shown(self, row: TableRow) -> Iterator[tuple[str, str | None, bool, str]]:
+        """Yield (text, number that the table is sorted by or None for words, whether it is marked, classes) of each cell
+        of a row but for its first.
+        """
+        for value, column, marked in zip(row.cells[1:], self.columns[1:], self.marked[1:]):
+            number = None if isinstance(value, str) else "" if value is None else repr(float(value))
+            best = bool(number) and text(float(value or 0), column.digits) in marked
+            classes = ("num" if number is not None else None, "best" if best else None, column.name)
+            yield text(value, column.digits), number, best, " ".join(filter(None, classes))

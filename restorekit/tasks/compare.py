@@ -28,7 +28,7 @@ from restorekit.report.cards import STRIP
 from restorekit.report.comparison import render
 from restorekit.report.measurement_view import measurement_shown
 from restorekit.report.pictures import shrunk
-from restorekit.report.results import Comparison, Moment, Refusal, Result
+from restorekit.report.results import Comparison, Moment, Refusal, SolverResult
 from restorekit.tasks.inputs import Source, take
 from restorekit.tasks.measurement import Measured, Measurement, Progress, record_of
 from restorekit.tasks.saving import record_file
@@ -99,7 +99,7 @@ class Comparing:
         measured = self.measurement.measure(source, notes)
         problem, truth = measured.seen, self._truth(measured)
         contestants, fits = self._contestants(measured), list[Contestant]()
-        outcomes = dict[str, Result | Refusal]()
+        outcomes = dict[str, SolverResult | Refusal]()
         for one in contestants:
             try:
                 self._check(one.solver, problem)
@@ -112,7 +112,7 @@ class Comparing:
         for one in fits:
             outcomes[one.text] = self._outcome(one, measured, notes, progress)
             # Once there will be a page, reasons are notes; until then they may yet become the error.
-            if any(isinstance(o, Result) for o in outcomes.values()):
+            if any(isinstance(o, SolverResult) for o in outcomes.values()):
                 _say(outcomes.values(), notes)
         refusals = [f"{o.label}: {o.reason}" for o in outcomes.values() if isinstance(o, Refusal)]
         if len(refusals) == len(outcomes):
@@ -137,7 +137,7 @@ class Comparing:
 
     def _outcome(
         self, one: Contestant, measured: Measured, notes: Notes, progress: Progress | None
-    ) -> Result | Refusal:
+    ) -> SolverResult | Refusal:
         """Samples and figures of a solver, or that it diverged."""
         problem, solver = measured.problem, one.solver
 
@@ -158,7 +158,7 @@ class Comparing:
             notes(doubt)
         misfit = float(np.mean([problem.misfit(x[None]) for x in result.samples]))
         samples = measured.visible(problem.operator.inside(result.samples).float().cpu()).numpy()
-        return Result(
+        return SolverResult(
             one.text, solver.samples, samples, watch.moments, misfit, result.nfe, result.seconds, result.settings
         )
 
@@ -195,7 +195,7 @@ class ComparisonResult:
 
     task: Comparing
     measured: Measured
-    outcomes: list[Result | Refusal]
+    outcomes: list[SolverResult | Refusal]
     truth: np.ndarray | None
     notes: tuple[str, ...] = ()
 
@@ -212,9 +212,9 @@ class ComparisonResult:
         return [target, record_file(target)]
 
     @property
-    def results(self) -> list[Result]:
+    def results(self) -> list[SolverResult]:
         """Those that gave a result."""
-        return [o for o in self.outcomes if isinstance(o, Result)]
+        return [o for o in self.outcomes if isinstance(o, SolverResult)]
 
     def ceiling(self) -> float | None:
         """Of a prior of latents: PSNR of the truth through its codec. None for other priors, or without a truth."""
@@ -306,7 +306,7 @@ class ComparisonResult:
         }
 
 
-def _say(outcomes: Iterable[Result | Refusal], notes: Notes) -> None:
+def _say(outcomes: Iterable[SolverResult | Refusal], notes: Notes) -> None:
     for outcome in outcomes:
         if isinstance(outcome, Refusal):
             notes(f"{outcome.label} refused: {outcome.reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,9 +12,11 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainSerializer,
     Tag,
     ValidationError,
-    field_validator,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
@@ -28,104 +31,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Network(Section):
-    """What all kinds of networks have in common."""
-
-    bands: tuple[int, ...] = (1, 3)
-
-    @field_validator("bands")
-    @classmethod
-    def _bands(cls, bands: tuple[int, ...]) -> tuple[int, ...]:
-        if sorted(bands) not in ([1], [3], [1, 3]):
-            raise ValueError(f"{list(bands)} cannot be trained; use [1], [3] or [1, 3], more bands go one by one")
-        return bands
-
-
-class UNetModel(Network):
-    kind: Literal["unet"] = "unet"
-    widths: tuple[int, ...] = (32, 64, 128, 192)
-    blocks: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = 1
-    middle: int = Field(default=1, ge=0)
-    patch: Literal[1, 2, 4] = 1
-    embed: int = Field(default=128, ge=8)
-    block: Literal["normed", "gated"] = "normed"
-
-    @field_validator("widths")
-    @classmethod
-    def _widths(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
-        if not widths or min(widths) < 1:
-            raise ValueError(f"{list(widths)} needs one or more positive numbers of channels, as [32, 64, 128]")
-        return widths
-
-    @model_validator(mode="after")
-    def _fits(self) -> UNetModel:
-        UNetConfig(**self.model_dump(exclude={"kind"}))  # its own refusals
-        return self
-
-    @property
-    def multiple(self) -> int:
-        """What the side of a patch must be a multiple of."""
-        return UNetConfig(widths=self.widths, patch=self.patch).multiple
-
-
-class PISDMModel(Network):
-    """Mamba-2 on patches; `side` is data.crop."""
-
-    kind: Literal["pisdm"]
-    patch: Literal[1, 2, 4, 8] = 4
-    width: int = Field(default=256, ge=1)
-    depth: int = Field(default=15, ge=1)
-    state: int = Field(default=16, ge=1)
-    head: int = Field(default=64, ge=1)
-    expand: int = Field(default=1, ge=1)
-    scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
-    orders: int = Field(default=0, ge=0)
-    padding: bool = True
-    local: int = Field(default=1, ge=0)
-    detail: tuple[int, ...] = ()
-    embed: int = Field(default=256, ge=8)
-    side: int = Field(default=64, ge=1)
-
-    @model_validator(mode="after")
-    def _fits(self) -> PISDMModel:
-        PISDMConfig(**self.model_dump(exclude={"kind"}))  # its own refusals
-        return self
-
-    @property
-    def multiple(self) -> int:
-        return self.patch
-
-
-class CodecModel(Network):
-    """IVQ-VAE, pictures to a latent and back; `side` is data.crop. Its loss is in the section `loss`."""
-
-    kind: Literal["codec"]
-    bands: tuple[int, ...] = (3,)
-    factor: Literal[4, 8, 16, 32, 64] = 4
-    channels: int = Field(default=4, ge=1)
-    width: int = Field(default=32, ge=1)
-    multipliers: tuple[int, ...] = (1, 2, 3)
-    blocks: int = Field(default=2, ge=1)
-    attention: int = Field(default=16, ge=0)
-    side: int = Field(default=64, ge=1)
-    regulariser: Literal["vq", "kl", "none"] = "vq"
-    codes: int = Field(default=1024, ge=2)
-    beta: float = Field(default=0.25, ge=0)
-
-    @model_validator(mode="after")
-    def _fits(self) -> CodecModel:
-        CodecConfig(**self.model_dump(exclude={"kind"}))  # its own refusals
-        return self
-
-    @property
-    def multiple(self) -> int:
-        return self.factor
-
-
-class FFTDModel(Network):
+class FFTDModel(Section):
     """A transformer of the latents of a codec that is trained already; times are drawn uniformly, `noise` is not used."""
 
-    kind: Literal["fftd"]
     bands: tuple[int, ...] = (3,)
     codec: str = Field(description="the trained codec: a .safetensors file or a shipped prior of latents")
     width: int = Field(default=320, ge=1)
@@ -143,23 +51,40 @@ class FFTDModel(Network):
         return min(FACTORS)  # that of its codec is known when the codec is
 
 
-MODELS: dict[str, type[Network]] = {
-    "unet": UNetModel, "pisdm": PISDMModel, "codec": CodecModel, "fftd": FFTDModel
-}  # fmt: skip
+Model = UNetConfig | PISDMConfig | CodecConfig | FFTDModel
+MODELS: dict[str, type[Model]] = {"unet": UNetConfig, "pisdm": PISDMConfig, "codec": CodecConfig, "fftd": FFTDModel}
+FILLED_IN = {"classes", "mean", "std"}  # by training: no settings
 
 
-def _kind(model: Any) -> Any:
-    """The kind of network of a section; the first kind there was where it says nothing."""
-    return model.get("kind", "unet") if isinstance(model, dict) else getattr(model, "kind", "unet")
+def kind_of(model: Any) -> str:
+    """Return the kind of network of a section, read or not; the first kind there was where it says nothing."""
+    if isinstance(model, dict):
+        return model.get("kind", "unet")
+    return next((kind for kind, cls in MODELS.items() if isinstance(model, cls)), "unet")
 
 
-Model = Annotated[
-    Annotated[UNetModel, Tag("unet")]
-    | Annotated[PISDMModel, Tag("pisdm")]
-    | Annotated[CodecModel, Tag("codec")]
-    | Annotated[FFTDModel, Tag("fftd")],
+def settings_of(model: Model) -> dict[str, Any]:
+    """Return the section of a network, with its kind."""
+    settings = dict(model) if isinstance(model, FFTDModel) else asdict(model)
+    return {"kind": kind_of(model), **{k: v for k, v in settings.items() if k not in FILLED_IN}}
+
+
+def _read_network(section: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    if not isinstance(section, dict):
+        return validate(section)
+    for name in FILLED_IN & section.keys():
+        raise ValueError(f"{name}={section[name]!r} is no setting, training fills it in; leave it out")
+    return validate({k: v for k, v in section.items() if k != "kind"})
+
+
+_READ, _WRITE = WrapValidator(_read_network), PlainSerializer(settings_of)
+AnyModel = Annotated[
+    Annotated[UNetConfig, _READ, _WRITE, Tag("unet")]
+    | Annotated[PISDMConfig, _READ, _WRITE, Tag("pisdm")]
+    | Annotated[CodecConfig, _READ, _WRITE, Tag("codec")]
+    | Annotated[FFTDModel, _READ, _WRITE, Tag("fftd")],
     Discriminator(
-        _kind,
+        kind_of,
         custom_error_type="kind",
         custom_error_message=f"kind is unknown; it is one of {', '.join(MODELS)}",
     ),
@@ -187,7 +112,7 @@ class Data(Section):
     contrast: float = Field(default=0.2, ge=0, description="log-intensity: std of ln of a random factor about its mean")
 
 
-class Noise(Section):
+class NoiseLevels(Section):
     """ln sigma ~ N(log_mean, log_std^2), or eq 10 of seed 000 where `resample` is given, see `training.data`; a share
     `wide` is instead log-uniform over (sigma_min, sigma_max)."""
 
@@ -203,7 +128,7 @@ class Noise(Section):
     sigma_max: float = Field(default=100.0, gt=0)
 
     @model_validator(mode="after")
-    def _order(self) -> Noise:
+    def _order(self) -> NoiseLevels:
         if self.sigma_min >= self.sigma_max:
             raise ValueError(f"sigma_min={self.sigma_min:g} must be below sigma_max={self.sigma_max:g}")
         return self
@@ -248,7 +173,7 @@ class Optim(Section):
     ema: float = Field(default=0.999, ge=0, lt=1)
 
 
-class Stage(Section):
+class HighStage(Section):
     """The high-resolution stage of a cascade: the model section, trained beside a low stage that is done."""
 
     low: str = Field(description="the trained prior of the low stage, a .safetensors file")
@@ -276,36 +201,40 @@ class Config(Section):
     description: str = ""
     init: str = Field(default="", description="a trained prior whose weights the run begins with")
     domain: Literal["srgb", "log-intensity"] = "srgb"
-    model: Model = UNetModel()
+    model: AnyModel = UNetConfig()
     data: Data = Data()
-    noise: Noise = Noise()
+    noise: NoiseLevels = NoiseLevels()
     loss: Loss = Loss()
     optim: Optim = Optim()
     run: Run = Run()
-    cascade: Stage | None = None
+    cascade: HighStage | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Config:
+        if sorted(self.model.bands) not in ([1], [3], [1, 3]):
+            raise ValueError(
+                f"model.bands: {list(self.model.bands)} cannot be trained; use [1], [3] or [1, 3], more bands go one by one"
+            )
         crop, multiple, every = self.data.crop, self.model.multiple, self.data.grey_every
         if crop % multiple:
             near = max(1, round(crop / multiple)) * multiple
             raise ValueError(f"data.crop={crop} must be a multiple of {multiple} for this network, as {near}")
         if self.domain == "log-intensity" and self.model.bands != (1,):
             raise ValueError("domain=log-intensity is for one band; set model.bands=[1]")
-        if self.data.labels and not isinstance(self.model, PISDMModel | FFTDModel):
+        if self.data.labels and not isinstance(self.model, PISDMConfig | FFTDModel):
             raise ValueError("data.labels needs a network that knows classes; use model.kind=pisdm or fftd")
-        if self.cascade and (not isinstance(self.model, PISDMModel) or crop % self.cascade.factor):
+        if self.cascade and (not isinstance(self.model, PISDMConfig) or crop % self.cascade.factor):
             raise ValueError(f"cascade needs model.kind=pisdm and data.crop={crop} a multiple of cascade.factor")
         if self.cascade and self.cascade.kappa and self.optim.batch < 2:
             raise ValueError(
                 "cascade.kappa compares the pictures of a batch; use optim.batch=2 or more, or cascade.kappa=0"
             )
-        if self.domain != "srgb" and isinstance(self.model, CodecModel | FFTDModel):
+        if self.domain != "srgb" and isinstance(self.model, CodecConfig | FFTDModel):
             raise ValueError(f"domain={self.domain} is none of a codec, whose pictures are in [0, 1]; leave it out")
-        if self.noise != Noise() and isinstance(self.model, FFTDModel):
+        if self.noise != NoiseLevels() and isinstance(self.model, FFTDModel):
             raise ValueError("noise is not for model.kind=fftd, whose times are drawn uniformly; leave it out")
-        codec = isinstance(self.model, CodecModel)
-        if codec and self.noise != Noise():
+        codec = isinstance(self.model, CodecConfig)
+        if codec and self.noise != NoiseLevels():
             raise ValueError("noise is not for model.kind=codec, which is shown clean pictures; leave it out")
         if self.loss.decoder_only and not self.init:
             raise ValueError("loss.decoder_only goes on from a codec; name it in `init`")
@@ -313,7 +242,7 @@ class Config(Section):
             raise ValueError("run.compile is not for model.kind=codec, most of which are convolutions; leave it out")
         if not codec and self.loss != Loss():
             raise ValueError("loss is for model.kind=codec; other networks have one term, leave it out")
-        if isinstance(self.model, PISDMModel | CodecModel) and self.model.side != crop:
+        if isinstance(self.model, PISDMConfig | CodecConfig) and self.model.side != crop:
             raise ValueError(f"model.side={self.model.side} must be data.crop={crop}, what the network is trained on")
         if len(self.model.bands) == 2 and every < 2:
             idle, alone = ("grey", "[3]") if every == 0 else ("colour", "[1]")
@@ -324,17 +253,16 @@ class Config(Section):
 
 
 def read_config(path: Path, **overrides: Any) -> Config:
-    """The validated configuration of a file; `overrides` are dotted keys such as `optim.steps`."""
+    """Return the validated configuration of a file; `overrides` are dotted keys such as `optim.steps`."""
     return _validated(_read(path), str(path), overrides)
 
 
 def config_for(kind: str, path: Path | None, overrides: dict[str, Any]) -> Config:
-    """As `read_config`, or the defaults of a kind of model. BadInput where the file is for another kind."""
+    """Return what `read_config` does, or the defaults of a kind of model. Raises BadInput for the file of another kind."""
     raw = _read(path) if path else {"model": {"kind": kind}}
-    model = raw.get("model")
-    found = model.get("kind", "unet") if isinstance(model, dict) else "unet"
-    if found != kind:
-        raise BadInput(f"{path} is for MODEL {found}, not {kind}; name that, or give another `config`")
+    own = kind_of(raw.get("model"))
+    if own != kind:
+        raise BadInput(f"{path} is for MODEL {own}, not {kind}; name that, or give another `config`")
     return _validated(raw, str(path or f"the defaults of {kind}"), overrides)
 
 
@@ -364,14 +292,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _first(error: ValidationError) -> str:
-    """The first of the errors: where, what, and the keys that are known there."""
+    """Return the first of the errors: where, what, and the keys that are known there."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
-    kind = MODELS.get(place.pop(1)) if len(place) > 1 and place[0] == "model" else None  # pydantic names the kind there
+    in_network = len(place) > 1 and place[0] == "model"
+    network = MODELS.get(place.pop(1)) if in_network else None  # pydantic names the kind there
     where = ".".join(place)
-    if first["type"] == "value_error":  # one of the validators above, which name the way out
+    if first["type"] == "value_error":  # one of the validators above, or of a network, which name the way out
         message = first["msg"].removeprefix("Value error, ")
         return f"{where}: {message}" if where else message
-    section = kind or getattr(Config.model_fields.get(place[0]), "annotation", None)
-    known = getattr(section, "model_fields", Config.model_fields)
-    return f"{where}: {first['msg']}; known here: {', '.join(known)}"
+    section = network or getattr(Config.model_fields.get(place[0]), "annotation", None)
+    names = getattr(section, "model_fields", getattr(section, "__dataclass_fields__", Config.model_fields))
+    known = [name for name in names if name not in FILLED_IN]
+    known[1:1] = ["kind"] if network else []
+    unknown = first["type"] == "unexpected_keyword_argument"  # what pydantic says of an unknown key of a dataclass
+    return f"{where}: {'Extra inputs are not permitted' if unknown else first['msg']}; known here: {', '.join(known)}"

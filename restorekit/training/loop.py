@@ -27,7 +27,7 @@ from restorekit.training.objectives.by_model import objective_of
 from restorekit.training.objectives.objective import Objective
 from restorekit.training.signals import ECHO, Signals
 from restorekit.training.state import Header, State
-from restorekit.training.watch import Watch
+from restorekit.training.watch import RunMonitor
 
 STATE = "state.safetensors"
 DECODING = timedelta(days=7)  # at most
@@ -41,7 +41,7 @@ class Process(NamedTuple):
 
 
 def learning_rate(config: Config, step: int) -> float:
-    """Linear warm-up, constant, then linear to 0 from `decay_from` of optim.steps on.
+    """Return the rate: a linear warm-up, constant, then linear to 0 from `decay_from` of optim.steps on.
 
     A run resumed with more steps follows the schedule of the longer run from the step it is at. Where the rate had not
     begun to fall, the result is that of the longer run, bit for bit; where it had, the rate goes back up at once, which
@@ -55,7 +55,7 @@ def learning_rate(config: Config, step: int) -> float:
 
 @contextmanager
 def processes() -> Iterator[Process]:
-    """This process under torchrun or alone; nccl on GPUs, gloo on CPUs."""
+    """Yield this process under torchrun or alone; they talk by nccl on GPUs, by gloo on CPUs."""
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
@@ -115,14 +115,14 @@ def train(
 
 
 def outputs(config: Config, out: Path) -> list[Path]:
-    """The files that a run of `config` writes into `out`."""
+    """Return the files that a run of `config` writes into `out`."""
     steps = range(config.run.sample_every, config.optim.steps + 1, config.run.sample_every)
     names = ["prior.safetensors", STATE, "log.csv", *(f"cache/pictures.{kind}" for kind in ("u8", "json"))]
     return [out / name for name in (*names, *(f"samples/{step:07d}.png" for step in steps))]
 
 
 def _header(config: Config, out: Path, resume: bool) -> Header | None:
-    """That of the run to go on with; None where one begins. BadInput where `out` holds none, one too many, or another."""
+    """Return the header of the run to go on with; None where one begins. BadInput where `out` holds none, one too many, or another."""
     path = out / STATE
     if path.exists() and not resume:
         raise BadInput(f"{out} holds a run already; continue it with `resume` or choose another `out`")
@@ -136,7 +136,7 @@ def _header(config: Config, out: Path, resume: bool) -> Header | None:
 
 
 def _decode(source: Path | Sequence[Path], out: Path, expected: str | None, process: Process) -> None:
-    """The first process fills the cache of `out`, for hours where there is much to decode; the others wait for it.
+    """Let the first process fill the cache of `out`, for hours where there is much to decode; the others wait for it.
 
     They wait in a group of their own: the timeout of the other one, minutes, is for steps, and is to find what hangs there.
     """
@@ -152,7 +152,7 @@ def _decode(source: Path | Sequence[Path], out: Path, expected: str | None, proc
 
 
 def _refuse_share(config: Config, world: int) -> None:
-    """BadInput for a batch that cannot be shared out among the processes."""
+    """Raise BadInput for a batch that cannot be shared out among the processes."""
     batch = config.optim.batch
     if batch % world:
         raise BadInput(f"optim.batch={batch} must be a multiple of the {world} processes")
@@ -164,7 +164,7 @@ def _refuse_share(config: Config, world: int) -> None:
 
 
 def _run(config: Config, state: State, data: str, out: Path, process: Process, quiet: bool) -> int:
-    """From the step of `state` to the last, or to a signal, whose number is returned. data: fingerprint of the pictures."""
+    """Train from the step of `state` to the last, or to a signal, and return its number. data: fingerprint of the pictures."""
     objective = state.objective
     model: nn.Module = objective
     if process.world > 1:
@@ -175,7 +175,7 @@ def _run(config: Config, state: State, data: str, out: Path, process: Process, q
         model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
     first, number = process.rank == 0, 0
     signals = Signals(echo=ECHO if process.world > 1 else 0.0, tell=first)
-    with Watch(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch, signals:
+    with RunMonitor(config, out, state.step, state.seconds, active=first, quiet=quiet) as watch, signals:
 
         def checkpoint() -> None:
             state.seconds = watch.seconds
@@ -198,7 +198,7 @@ def _run(config: Config, state: State, data: str, out: Path, process: Process, q
 
 
 def decaying(module: nn.Module) -> set[str]:
-    """Names of the parameters that `optim.weight_decay` is for: the weights of linear layers and convolutions.
+    """Return the names of the parameters that `optim.weight_decay` is for: the weights of linear layers and convolutions.
 
     Not biases and norms, and nothing that is added to the features and has no scale of its own to be kept small:
     embeddings of classes, tokens, tables of shifts and scales.
@@ -207,7 +207,7 @@ def decaying(module: nn.Module) -> set[str]:
 
 
 def _begin(config: Config, objective: Objective, device: torch.device) -> State:
-    """The state before the first step."""
+    """Return the state before the first step."""
     objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     named, o, decays = dict(objective.named_parameters()), config.optim, decaying(objective)
     groups = [
@@ -219,14 +219,14 @@ def _begin(config: Config, objective: Objective, device: torch.device) -> State:
 
 
 def _batch(config: Config, objective: Objective, step: int, process: Process) -> list[Tensor]:
-    """The share of this process in the batch of a step."""
+    """Return the share of this process in the batch of a step."""
     share = config.optim.batch // process.world
     batch = (t.to(process.device) for t in objective.batch(step, process.rank * share, share))
     return [t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for t in batch]
 
 
 def _descend(config: Config, state: State, model: nn.Module, batch: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """One step of the optimiser and of the EMA; returns the loss and the norm of the gradient before clipping."""
+    """Do one step of the optimiser and of the EMA; return the loss and the norm of the gradient before clipping."""
     o, step = config.optim, state.step
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(config, step)

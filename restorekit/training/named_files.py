@@ -8,7 +8,7 @@ from typing import NamedTuple
 from restorekit.errors import BadInput
 from restorekit.priors.find import find
 from restorekit.priors.formats.checkpoint import Network, PriorSpec, load, read_spec, sha256
-from restorekit.training.config import Config, FFTDModel
+from restorekit.training.config import Config, FFTDModel, kind_of
 
 WRONG = {
     "model.codec": "no codec; train one with model.kind=codec",
@@ -28,9 +28,9 @@ class Named(NamedTuple):
 
 
 def named(config: Config) -> list[Named]:
-    """The trained files that a run of `config` reads."""
+    """Return the trained files that a run of `config` reads."""
     model = config.model
-    init = (model.kind, "latent") if isinstance(model, FFTDModel) else (getattr(model, "kind", "unet"),)
+    init = (kind_of(model), *(["latent"] if isinstance(model, FFTDModel) else []))
     found = [
         Named("model.codec", model.codec if isinstance(model, FFTDModel) else "", ("codec", "latent")),
         Named("cascade.low", config.cascade.low if config.cascade else "", ("pisdm",)),
@@ -40,7 +40,7 @@ def named(config: Config) -> list[Named]:
 
 
 def check(config: Config) -> None:
-    """BadInput for a file that is not there or holds another kind of network. Reads the headers alone."""
+    """Raise BadInput for a file that is not there or holds another kind of network. Reads the headers alone."""
     for file in named(config):
         try:
             spec = read_spec(file.path)
@@ -53,7 +53,7 @@ def check(config: Config) -> None:
 
 
 def checksums(config: Config, begun: dict[str, str]) -> dict[str, str]:
-    """sha256 of the files by their keys; of those that are not read any more, what `begun` says.
+    """Return the SHA-256 of the files by their keys; of those that are not read any more, what `begun` says.
 
     begun: those of the run that is resumed. BadInput where one is not the same.
     """
@@ -69,7 +69,7 @@ def checksums(config: Config, begun: dict[str, str]) -> dict[str, str]:
 
 
 def loaded(key: str, name: str) -> tuple[Network, PriorSpec]:
-    """The network of a file and its spec. BadInput, with the key, where it cannot be read."""
+    """Return the network of a file and its spec. Raises BadInput, with the key, where it cannot be read."""
     try:
         return load(Named(key, name, ()).path)
     except (ValueError, OSError) as error:
@@ -81,7 +81,7 @@ def other_kind(key: str, name: str) -> BadInput:
 
 
 def refuse_other_shrink(config: Config, low: PriorSpec) -> None:
-    """BadInput where the low stage of a cascade was trained on pictures of another size than the high one shows it."""
+    """Raise BadInput where the low stage of a cascade was trained on pictures of another size than the high one shows it."""
     stage = config.cascade
     found = low.training.get("config", {}).get("data", {}).get("shrink")  # None: of an older version, cannot be checked
     if stage is None or found in (None, wanted := stage.factor * config.data.shrink):

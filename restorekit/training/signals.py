@@ -51,7 +51,7 @@ class Signals:
             signal.raise_signal(number)
 
     def agreed(self, device: torch.device) -> int:
-        """The signal that this process or, where there are several, any of them has received; 0 for none."""
+        """Return the signal that this process or, where there are several, any of them has received; 0 for none."""
         if not dist.is_initialized():
             return self.received
         found = torch.tensor(self.received, device=device)

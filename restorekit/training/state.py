@@ -56,12 +56,12 @@ class Header:
             ) from None
 
     def begun(self, config: Config) -> Config:
-        """`config` without `init`, all of which is in the state; with it where an older state lacks a part of that."""
+        """Return `config` without `init`, all of which is in the state; with it where an older state lacks a part of that."""
         lacks = config.loss.decoder_only and not self.inherited
         return config if lacks else config.model_copy(update={"init": ""})
 
     def refuse_other(self, config: Config, out: Path) -> None:
-        """BadInput if `config` is not that of the run in `out`, up to CHANGEABLE, or ends before the steps done."""
+        """Raise BadInput if `config` is not that of the run in `out`, up to CHANGEABLE, or ends before the steps done."""
         old, new = _settings(self.config), _settings(config)
         for key in old | new:
             if new.get(key) != old.get(key) and key not in CHANGEABLE:

@@ -24,7 +24,7 @@ from restorekit.training.data.patches import Patches
 FIELDS = ("step", "seconds", "loss", "grad_norm", "lr", "images_per_s")
 
 
-class Watch:
+class RunMonitor:
     """Context manager around a run; `step` is called after every optimiser step."""
 
     def __init__(self, config: Config, out: Path, start: int, seconds: float, *, active: bool, quiet: bool):
@@ -55,7 +55,7 @@ class Watch:
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.began
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> RunMonitor:
         if self.active:
             self._rewind()
         self.progress.start()
@@ -89,7 +89,7 @@ class Watch:
 
 @torch.no_grad()
 def sample_grid(path: Path, model: Denoiser, spec: PriorSpec, patches: Patches, device: torch.device) -> None:
-    """Rows: clean, noisy and denoised at sigma 0.1 and 0.5, and samples of the prior; eight columns.
+    """Draw rows: clean, noisy and denoised at sigma 0.1 and 0.5, and samples of the prior; eight columns.
 
     model: the prior of `spec`, at any level from 0.01 to 10.
     """

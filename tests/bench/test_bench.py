@@ -14,7 +14,7 @@ from restorekit.bench.posterior.exam_gaussian import OPERATORS, PRIORS, Gaussian
 from restorekit.bench.posterior.exam_mixture import Mixture, Ring
 from restorekit.bench.posterior.exam_pixels import speckle
 from restorekit.bench.posterior.exams import LEVELS, cells
-from restorekit.bench.posterior.figures import BINS, Figure, Figures, Truth, distances, judge
+from restorekit.bench.posterior.figures import BINS, ExactPosterior, Figures, ValueWithError, distances, judge
 from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, FULL, Size, drawn, exact_score, measure
 from restorekit.errors import BadInput
 from restorekit.inference.denoiser import Denoiser
@@ -108,7 +108,7 @@ def test_an_exam_that_does_not_say_its_moments_takes_them_from_draws() -> None:
 # --- what it sees ---
 
 
-def within(figure: Figure, expected: float, errors: float = 4.0) -> bool:
+def within(figure: ValueWithError, expected: float, errors: float = 4.0) -> bool:
     return abs(figure.value - expected) < errors * figure.error
 
 
@@ -231,7 +231,7 @@ def test_the_error_of_a_distance_is_what_measurements_differ_by(exam: Exam) -> N
     found = []
     for seed in range(24):
         y = exam.draw(6, seed)[1]
-        truth = Truth.of(exam, y)
+        truth = ExactPosterior.of(exam, y)
         length = torch.rand(6, 1, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         x = truth.exact(59, 100 + seed) + length * truth.covariance.diagonal(dim1=1, dim2=2).sqrt()[:, None]
         w2, floor = distances(truth, x, seed)
@@ -304,7 +304,7 @@ def test_populations_find_the_weights_of_modes_that_one_falling_level_does_not(s
     far = []
     for each in (solver, PnPDM()):
         x = drawn(exam, each, y, 59, 0, steps).x
-        far.append(distances(Truth.of(exam, y), x.flatten(2), 0))
+        far.append(distances(ExactPosterior.of(exam, y), x.flatten(2), 0))
     (found, floor), (falling, _) = far
     assert found.value < 2 * floor.value + 0.05
     assert falling.value > found.value

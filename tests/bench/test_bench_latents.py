@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from restorekit.bench.images.image_cases import Task
+from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.images.image_summary import points, read
 from restorekit.files.picture import read_picture
 from restorekit.inference.driver import restore
@@ -49,7 +49,7 @@ def test_a_prior_of_latents_is_measured_below_its_codec(
     made = {(r["prior"], r["solver"]) for r in rows}
     assert made == {(label, "dps"), *((r["prior"], s) for r in rows if r["prior"] != label for s in ("dps", "hqs"))}
     mine = next(r for r in rows if r["prior"] == label and r["picture"] == "photos/0.png")
-    problem = Task.of("denoise").measure(pictures[0], "photos/0.png", 0)
+    problem = Degradation.of("denoise").measure(pictures[0], "photos/0.png", 0)
     found = restore(problem, prior, solver_of("dps"), steps=3, seed=0)
     expected = psnr(found.samples[0].clamp(0, 1).numpy(), pictures[0])
     assert float(mine["psnr"]) == pytest.approx(expected, abs=1e-3)

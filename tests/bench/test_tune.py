@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.bench.images.image_cases import Task
-from restorekit.bench.search import Found, Trial, Tuning, clear_gain, rows_of, score, table, with_ranges
+from restorekit.bench.images.image_cases import Degradation
+from restorekit.bench.search import CandidateScores, Trial, Tuning, clear_gain, rows_of, score, table, with_ranges
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
 from restorekit.files.picture import Picture, write_picture
@@ -24,7 +24,7 @@ SHAPE = (1, 16, 16)
 def _trials(count: int) -> tuple[list[Trial], GaussianPrior]:
     prior = GaussianPrior.smooth(SHAPE, std=0.15)
     truths = prior.sample(count, torch.Generator().manual_seed(0)).float().numpy()
-    task = Task("average:factor=2", "gaussian:0.05")
+    task = Degradation("average:factor=2", "gaussian:0.05")
     made = [Trial(f"p{i}", x, task.measure(x, f"p{i}", 0)) for i, x in enumerate(truths)]
     return made, GaussianPrior(prior.mean.float(), prior.variances.float())
 
@@ -82,13 +82,13 @@ def test_another_picture_of_the_same_name_is_another_trial() -> None:
 
 def test_a_gain_is_clear_beyond_two_standard_errors() -> None:
     tuning = Tuning("hqs", [8])
-    default = Found("hqs", 8, 8, (20.0, 22.0, 24.0))
-    assert clear_gain([Found("hqs:first=1", 8, 8, (20.5, 22.6, 24.4)), default], tuning)
-    assert not clear_gain([Found("hqs:first=1", 8, 8, (23.0, 21.9, 24.1)), default], tuning)
+    default = CandidateScores("hqs", 8, 8, (20.0, 22.0, 24.0))
+    assert clear_gain([CandidateScores("hqs:first=1", 8, 8, (20.5, 22.6, 24.4)), default], tuning)
+    assert not clear_gain([CandidateScores("hqs:first=1", 8, 8, (23.0, 21.9, 24.1)), default], tuning)
     assert not clear_gain([default], tuning)
     lower = Tuning("ddrm", [8], score="crps", samples=2)
     assert clear_gain(
-        [Found("ddrm:eta=0", 8, 8, (0.01, 0.02)), Found("ddrm", 8, 8, (0.02, 0.0301))], lower
+        [CandidateScores("ddrm:eta=0", 8, 8, (0.01, 0.02)), CandidateScores("ddrm", 8, 8, (0.02, 0.0301))], lower
     )  # less is better
 
 

@@ -151,7 +151,7 @@ def test_a_wheel_works_outside_the_repository(tmp_path: Path) -> None:
     assert tops == {"restorekit", *(t for t in tops if t.endswith(".dist-info"))}, tops
     weights = {p.name for p in (tree / "restorekit/priors/weights").iterdir() if p.suffix in (".safetensors", ".md")}
     assert {f"restorekit/priors/weights/{name}" for name in weights} <= names
-    assert {"restorekit/report/page.css", "restorekit/report/page.js"} <= names
+    assert {"restorekit/report/templates/page.css", "restorekit/report/templates/page.html"} <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
     _child("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(installed), str(wheel))

@@ -13,12 +13,10 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from restorekit.metrics.fidelity import coverage, spread_skill
-from restorekit.report import pictures
+from restorekit.report import pictures, template
 from restorekit.report.comparison import render
-from restorekit.report.html import Html, join, soft, tag
-from restorekit.report.page import document
-from restorekit.report.table import Column, Row, table
-from tests.support.reports import NASTY, Reader, comparison
+from restorekit.report.table import Mean, PageTable, TableColumn, TableRow
+from tests.support.reports import NASTY, Reader, comparison, table_html
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -29,20 +27,18 @@ def decoded(uri: str) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def test_only_what_tag_made_is_markup() -> None:
-    assert tag("b", NASTY, title=NASTY) == (
-        '<b title="&lt;b&gt;&quot;a&quot;&amp;&#x27;b&#x27;&lt;/b&gt;&lt;script&gt;alert(1)&lt;/script&gt;">'
-        "&lt;b&gt;&quot;a&quot;&amp;&#x27;b&#x27;&lt;/b&gt;&lt;script&gt;alert(1)&lt;/script&gt;</b>"
-    )
-    assert tag("a", None, ["x", tag("i", "y")], class_="c", data_x=1, hidden=True, id=None, open=False) == (
-        '<a class="c" data-x="1" hidden>x<i>y</i></a>'
-    )
-    assert join("<", Html("<"), [">"]) == "&lt;<&gt;"
-    assert soft("a:b=1,<c") == "a:<wbr>b=1,<wbr>&lt;c"
+def test_only_what_came_out_of_a_template_is_markup() -> None:
+    markup = str(template.environment().from_string('<b title="{{ x }}">{{ x }}</b>{{ y }}').render(x=NASTY, y="<"))
+    assert "&lt;script&gt;" in markup
+    assert not re.search(r"<(?!/?b)", markup)
+    read = Reader(markup)
+    assert read.elements == [("b", {"title": NASTY})]
+    assert read.text == f"{NASTY}<"
+    assert template.soft("a:b=1,<c") == "a:<wbr>b=1,<wbr>&lt;c"
 
 
 def test_the_policy_names_the_style_and_script_of_the_page() -> None:
-    page = document(NASTY, tag("p", "x"), css=":root { --aspect: 2; }")
+    page = render(comparison())
     policy = next(m["content"] for m in Reader(page).all("meta") if "content" in m and "default-src" in m["content"])
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert "unsafe" not in policy
@@ -50,7 +46,7 @@ def test_the_policy_names_the_style_and_script_of_the_page() -> None:
         (inside,) = re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
         assert f"{kind}-src 'sha256-{digest}'" in policy
-    assert "--aspect: 2" in page
+    assert "--aspect: 1.5" in page
 
 
 def test_everything_is_inside_the_page() -> None:
@@ -171,19 +167,33 @@ def test_shrinking_takes_means() -> None:
 
 
 def test_a_table_marks_the_best_and_only_where_there_is_a_choice() -> None:
-    columns = [Column("name", digits=None), Column("a", best="high"), Column("b", best=1.0), Column("c", best="low"),
-               Column("d"), Column("e", digits=1, best="high")]  # fmt: skip
+    columns = [TableColumn("name", digits=None), TableColumn("a", best="high"), TableColumn("b", best=1.0), TableColumn("c", best="low"),
+               TableColumn("d"), TableColumn("e", digits=1, best="high")]  # fmt: skip
     rows = [
-        Row(["x", 3.0, 0.5, float("nan"), 1, 2.04]),
-        Row(["y", float("inf"), 1.1, 2.0, 2, 2.01]),
-        Row(["z"], note="<no>"),
+        TableRow(["x", 3.0, 0.5, float("nan"), 1, 2.04]),
+        TableRow(["y", float("inf"), 1.1, 2.0, 2, 2.01]),
+        TableRow(["z"], note="<no>"),
     ]
-    page = table(columns, rows, "t")
+    page = table_html(PageTable(columns, rows, "t"))
     best = re.findall(r'<td class="num best" data-value="([^"]*)"', page)
     assert best == ["inf", "1.1"]  # c has one number, d is not judged, the values of e look the same
     assert "<b>∞</b>" in page
     assert "–" in page
     assert '<td colspan="5" class="note"><span>&lt;no&gt;</span></td>' in page
+
+
+def test_a_mean_is_shown_with_its_error_and_sorted_by_its_value() -> None:
+    rows = [
+        TableRow(["a", Mean(1.234, 0.05)]),
+        TableRow(["b", Mean(3.0, float("nan"))]),
+        TableRow(["c", Mean(3.0, 0.25)]),
+    ]
+    columns = [TableColumn("solver", digits=None), TableColumn("x", digits=1, best="high")]
+    text = table_html(PageTable(columns, rows, "caption"))
+    assert "1.2 ± 0.1" in text or "1.2 ± 0.0" in text
+    assert 'data-value="1.234"' in text
+    assert "<b>3.0</b>" in text
+    assert "<b>3.0 ± 0.2</b>" in text
 
 
 @pytest.mark.parametrize("n", [2, 4, 16])

@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from restorekit.report.results import Comparison, Moment, Refusal, Result
+from restorekit.report import template
+from restorekit.report.results import Comparison, Moment, Refusal, SolverResult
+from restorekit.report.table import PageTable
 
 NASTY = "<b>\"a\"&'b'</b><script>alert(1)</script>"
 VOID = {"img", "input", "meta", "link", "br", "wbr", "col"}
@@ -18,10 +20,10 @@ def comparison(bands: int = 3, h: int = 60, w: int = 90, truth: bool = True) -> 
     rng = np.random.default_rng(0)
     clean = np.broadcast_to(np.linspace(0, 1, w, dtype=np.float32), (bands, h, w)).copy()
 
-    def result(label: str, draws: bool, count: int, noise: float) -> Result:
+    def result(label: str, draws: bool, count: int, noise: float) -> SolverResult:
         samples = (clean + noise * rng.standard_normal((count, bands, h, w))).astype(np.float32)
         moments = [Moment(i, 1 / i, samples[0]) for i in range(1, 9)]
-        return Result(
+        return SolverResult(
             label, draws, samples, moments, 1 + noise, 8, 100 * noise, {"sigmas": [1.0, 0.5, 0.0], "a": "<i>"}
         )
 
@@ -31,6 +33,15 @@ def comparison(bands: int = 3, h: int = 60, w: int = 90, truth: bool = True) -> 
         f"{NASTY}.tif", shlex.join(["restorekit", "compare", f"{NASTY}.tif", "out.html", "--op", "denoise"]), [("operator", NASTY), ("noise", "n")],
         clean[:, ::-1].copy(), "turned over", clean if truth else None, outcomes, (0.0, 255.0),
     )  # fmt: skip
+
+
+def table_html(table: PageTable) -> str:
+    """Return a table as it stands in a page."""
+    return (
+        template.environment()
+        .from_string("{% from 'parts.html' import data_table %}{{ data_table(t) }}")
+        .render(t=table)
+    )
 
 
 class Reader(HTMLParser):

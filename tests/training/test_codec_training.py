@@ -16,6 +16,7 @@ from torch import Tensor
 from restorekit.errors import BadInput
 from restorekit.priors.find import load_codec
 from restorekit.priors.formats.checkpoint import read_spec
+from restorekit.priors.networks.ivqvae import CodecConfig
 from restorekit.priors.perception.likeness import PriorDistance, gradient_distance
 from restorekit.training.config import Config, read_config
 from restorekit.training.data.cache import Pictures
@@ -314,7 +315,7 @@ def test_two_processes_train_what_one_does(config: Config, pictures: Path, tmp_p
     ("text", "words"),
     [
         ("model: {kind: codec, factor: 5}", ["model.factor", "4, 8, 16, 32 or 64"]),
-        ("model: {kind: codec, codes: 1}", ["model.codes"]),
+        ("model: {kind: codec, codes: 1}", ["model: codes=1"]),
         ("model: {kind: codec, patch: 2}", ["model.patch", "factor", "regulariser"]),
         ("model: {kind: codec, width: 65, multipliers: [1]}", ["model", "heads of at most 64"]),
         ("model: {kind: codec, side: 32}", ["model.side=32", "data.crop=64"]),
@@ -344,7 +345,7 @@ def test_lpips_that_is_not_here_is_refused_before_the_run(config: Config, pictur
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("configs/*codec*.yaml")), ids=lambda p: p.stem)
 def test_configurations_are_valid(path: Path) -> None:
     config = read_config(path)
-    assert config.model.kind == "codec"  # type: ignore[attr-defined]
+    assert isinstance(config.model, CodecConfig)
     assert config.licence != "not stated"
 
 

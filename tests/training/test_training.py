@@ -26,9 +26,9 @@ from restorekit.training.config import Config, read_config
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.patches import Patches
 from restorekit.training.loop import train
-from restorekit.training.objectives import denoiser
+from restorekit.training.objectives import denoising
 from restorekit.training.state import Header
-from restorekit.training.watch import Watch
+from restorekit.training.watch import RunMonitor
 from tests.support.training_runs import TINY, changed, interrupt, mixed_pictures, read_log, same_weights, weights
 
 
@@ -56,7 +56,7 @@ def test_a_run_leaves_a_prior_that_denoises(
         return out
 
     made: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(denoiser, "Patches", lambda *fields: made.append(fields) or Patches(*fields))
+    monkeypatch.setattr(denoising, "Patches", lambda *fields: made.append(fields) or Patches(*fields))
     monkeypatch.setattr(UNet, "forward", watched)
     config = changed(config, run__precision=precision, run__seed=5, data__flips=precision == "bf16", noise__wide=0.2)
     path = train(config, pictures, tmp_path / "run", quiet=True)
@@ -112,7 +112,7 @@ def test_the_log_tells_means_and_images_per_second(
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     rows = "step,seconds,loss,grad_norm,lr,images_per_s\n2,20.0,1,1,1,1\n4,90.0,1,1,1,1\n1"
     (tmp_path / "log.csv").write_text(rows)  # a crash at step 10, while its row was written; the state is of step 3
-    with Watch(changed(config, run__log_every=2), tmp_path, 3, 33.0, active=True, quiet=True) as watch:
+    with RunMonitor(changed(config, run__log_every=2), tmp_path, 3, 33.0, active=True, quiet=True) as watch:
         for step, elapsed in ((4, 4.0), (5, 1.0), (6, 1.0)):
             now[0] += elapsed
             watch.step(step, torch.tensor(float(step)), torch.tensor(2.0), 0.1)

@@ -20,12 +20,12 @@ from restorekit.priors.formats.checkpoint import load, read_spec, save
 from restorekit.priors.networks.pisdm import PISDM
 from restorekit.priors.wrappers import Padded
 from restorekit.training import loop
-from restorekit.training.config import Config, Data, Noise
+from restorekit.training.config import Config, Data, NoiseLevels
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.classes import Labels
 from restorekit.training.data.patches import Patches
 from restorekit.training.loop import train
-from restorekit.training.objectives.denoiser import DenoiserObjective
+from restorekit.training.objectives.denoising import DenoiserObjective
 from restorekit.training.objectives.infomax import scale_loss
 from restorekit.training.objectives.relay import RelayObjective, _measured
 
@@ -206,7 +206,7 @@ def test_each_process_must_have_pictures_to_compare(
 
 def test_pictures_are_shrunk_by_block_means(folder: Path, tmp_path: Path) -> None:
     found = pictures(folder, tmp_path)
-    law = Noise()
+    law = NoiseLevels()
     large = Patches(found, Data(crop=32, flips=False), law, 0).item(3, False)[0]
     small = Patches(found, Data(crop=16, shrink=2, flips=False), law, 0).item(3, False)[0]
     torch.testing.assert_close(torch.from_numpy(small), down(torch.from_numpy(large)[None], 2)[0])

@@ -19,12 +19,12 @@ from restorekit.priors.networks.ivqvae import CodecConfig, CodecNet
 from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
 from restorekit.priors.networks.unet import UNet, UNetConfig
 from restorekit.priors.precond import VPTable
-from restorekit.training.config import Config, Data, Noise, read_config
+from restorekit.training.config import Config, Data, NoiseLevels, read_config
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.patches import Patches, resampled
 from restorekit.training.loop import _begin, decaying, learning_rate
 from restorekit.training.objectives.adversary import Discriminator
-from restorekit.training.objectives.denoiser import DenoiserObjective, is_grey
+from restorekit.training.objectives.denoising import DenoiserObjective, is_grey
 from restorekit.training.objectives.infomax import Critic
 from restorekit.training.objectives.objective import Objective
 from restorekit.training.state import State
@@ -43,10 +43,13 @@ from restorekit.training.state import State
         ("{data: {crop: 8}, model: {patch: 4}}", ["data.crop=8", "as 32"]),
         ("model: {bands: [4]}", ["model.bands", "[1, 3]"]),
         ("model: {bands: []}", ["model.bands", "[1, 3]"]),
-        ("model: {widths: []}", ["model.widths", "positive"]),
-        ("model: {widths: [8, 0]}", ["model.widths", "positive"]),
+        ("model: {widths: []}", ["model: widths=[]", "positive"]),
+        ("model: {widths: [8, 0]}", ["model: widths=[8, 0]", "positive"]),
         ("model: {widths: [8, 16], blocks: [1, 2, 3]}", ["blocks=[1, 2, 3]", "one for each"]),
-        ("model: {blocks: 0}", ["model.blocks"]),
+        ("model: {blocks: 0}", ["model: blocks=0", "positive"]),
+        ("model: {middle: -1}", ["model: middle=-1", "at least 0"]),
+        ("model: {kind: pisdm, classes: 3}", ["model: classes=3", "leave it out"]),
+        ("model: {kind: codec, mean: [0]}", ["model: mean=[0]", "leave it out"]),
         ("model: {block: odd}", ["model.block", "normed"]),
         ("data: {zoom: 0.5}", ["data.zoom"]),
         ("noise: {sigma_min: 2, sigma_max: 1}", ["noise", "sigma_min=2", "below sigma_max=1"]),
@@ -173,12 +176,12 @@ def test_a_run_may_draw_its_levels_by_eq_10(tmp_path: Path) -> None:
     for i in range(3):
         iio.imwrite(tmp_path / f"{i}.png", rng.integers(0, 255, (20, 20, 3), np.uint8))
     pictures = Pictures.open(tmp_path, tmp_path / "cache")
-    law = Noise(resample=2.0, sigma_min=0.01, sigma_max=3.0, wide=0.0)
+    law = NoiseLevels(resample=2.0, sigma_min=0.01, sigma_max=3.0, wide=0.0)
     drawn = Patches(pictures, Data(crop=16), law, 0)
     found = drawn.batch(0, 300, False)[2].double()
     expected = torch.tensor([resampled(u, 2.0, 0.01, 3.0) for u in np.linspace(0, 1, 3001)[:-1]], dtype=torch.float64)
     assert float(found.log().mean()) == pytest.approx(
         float(expected.log().mean()), abs=5 * float(expected.log().std()) / 300**0.5
     )
-    usual = Patches(pictures, Data(crop=16), Noise(sigma_max=3.0, wide=0.0), 0).batch(0, 300, False)[2]
+    usual = Patches(pictures, Data(crop=16), NoiseLevels(sigma_max=3.0, wide=0.0), 0).batch(0, 300, False)[2]
     assert float(found.median()) > 2 * float(usual.median())

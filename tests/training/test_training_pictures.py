@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from restorekit.priors.formats.checkpoint import read_spec
-from restorekit.training.config import Data, Noise, read_config
+from restorekit.training.config import Data, NoiseLevels, read_config
 from restorekit.training.data import cache as decoding
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.patches import Patches, log_intensity
@@ -31,7 +31,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def patches(source: Pictures, seed: int = 0, flips: bool = True, **noise: float) -> Patches:
-    return Patches(source, Data(crop=16, flips=flips), Noise(**noise), seed)
+    return Patches(source, Data(crop=16, flips=flips), NoiseLevels(**noise), seed)
 
 
 def test_a_folder_and_its_zip_are_the_same_pictures(pictures: Path, tmp_path: Path) -> None:
@@ -126,16 +126,16 @@ def test_log_intensity_takes_grey_levels_for_amplitudes(pictures: Path, tmp_path
     level = np.array([0, 1, 64, 255], np.float32) / 255
     assert np.allclose(log_intensity(level), 2 * np.log((np.array([0, 1, 64, 255]) + 1) / 256), atol=1e-6)
     source = Pictures.open(pictures, tmp_path / "cache").at_least(16)
-    plain = Patches(source, Data(crop=16, gain=0, contrast=0), Noise(), 0, "log-intensity")
-    grey = Patches(source, Data(crop=16), Noise(), 0)
+    plain = Patches(source, Data(crop=16, gain=0, contrast=0), NoiseLevels(), 0, "log-intensity")
+    grey = Patches(source, Data(crop=16), NoiseLevels(), 0)
     for i in range(4):
         u, g = plain.item(i, True)[0], grey.item(i, True)[0]
         assert np.abs(128 * np.exp(u / 2) - 127.5 * g - 0.25 - 0.25).max() <= 0.2501  # half a level each way
-    varied = Patches(source, Data(crop=16, gain=0.5, contrast=0), Noise(), 0, "log-intensity")
+    varied = Patches(source, Data(crop=16, gain=0.5, contrast=0), NoiseLevels(), 0, "log-intensity")
     shifts = np.array([(varied.item(i, True)[0] - plain.item(i, True)[0]).mean() for i in range(200)])
     assert abs(shifts.mean()) < 0.12
     assert abs(shifts.std() - 0.5) < 0.1
-    stretched = Patches(source, Data(crop=16, gain=0, contrast=0.2), Noise(), 0, "log-intensity")
+    stretched = Patches(source, Data(crop=16, gain=0, contrast=0.2), NoiseLevels(), 0, "log-intensity")
     u, v = plain.item(3, True)[0], stretched.item(3, True)[0]
     assert abs(u.mean() - v.mean()) < 1e-4
     assert np.allclose(v - v.mean(), v.std() / u.std() * (u - u.mean()), atol=1e-4)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.bench.images.image_cases import Task
+from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.intervals.coverage import KEYS, rows_of
 from restorekit.bench.intervals.coverage_table import chosen, judge
 from restorekit.errors import BadInput
@@ -94,7 +94,7 @@ def test_an_over_confident_sampler_is_widened_to_its_level(spread: Spread) -> No
 def test_mmps_with_a_gaussian_prior_needs_hardly_a_factor() -> None:
     prior = GaussianPrior.smooth((1, 16, 16), std=0.15, power=1.0)
     truths = prior.sample(24, torch.Generator().manual_seed(0)).float()
-    known, task = GaussianPrior(prior.mean.float(), prior.variances.float()), Task("denoise", "gaussian:0.1")
+    known, task = GaussianPrior(prior.mean.float(), prior.variances.float()), Degradation("denoise", "gaussian:0.1")
     pictures = []
     for i, x in enumerate(truths.numpy()):
         found = restore(task.measure(x, f"p{i}", 0), known, Sampler(), steps=20, samples=8, seed=i)

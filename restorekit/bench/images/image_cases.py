@@ -50,7 +50,7 @@ class Clean:
 
 
 def clean_pictures(folders: Sequence[Path], crop: int, limit: int | None = None) -> list[Clean]:
-    """The pictures of the folders by name, at most `limit` of each. BadInput where there are none."""
+    """Return the pictures of the folders by name, at most `limit` of each. BadInput where there are none."""
     if crop and crop < SMALLEST:
         raise BadInput(f"`crop={crop}`: at least {SMALLEST} pixels a side are needed, or 0 for whole pictures")
     if not folders:
@@ -71,7 +71,7 @@ def clean_pictures(folders: Sequence[Path], crop: int, limit: int | None = None)
 
 
 def check_sizes(pictures: Sequence[Clean]) -> None:
-    """BadInput where one is smaller than its crop, naming one that all of them fill; or cannot be read."""
+    """Raise BadInput where one is smaller than its crop, naming one that all of them fill; or cannot be read."""
     sides = [min(read_picture(clean.path).pixels.shape[1:]) for clean in pictures]
     small = [(side, clean) for side, clean in zip(sides, pictures) if side < (clean.crop or SMALLEST)]
     if not small:
@@ -86,15 +86,15 @@ def check_sizes(pictures: Sequence[Clean]) -> None:
 
 
 @dataclass(frozen=True)
-class Task:
+class Degradation:
     """An operator and a noise law in words, `blur:kernel=gaussian:2@gaussian:0.02`: what follows the last @ is the noise."""
 
     op: str
     noise: str
 
     @classmethod
-    def of(cls, text: str) -> Task:
-        """Without a noise: gaussian:0.1 where nothing but noise is to be removed, else gaussian:0.02."""
+    def of(cls, text: str) -> Degradation:
+        """Read a text. Without a noise it is gaussian:0.1 where nothing but noise is to be removed, else gaussian:0.02."""
         op, at, noise = text.rpartition("@")
         op, noise = (op, noise) if at else (text, NOISES.get(text.partition(":")[0], NOISE))
         task = cls(op.strip(), noise.strip())
@@ -112,7 +112,7 @@ class Task:
         return noise_of(self.noise)
 
     def measure(self, truth: np.ndarray, name: str, seed: int) -> Problem:
-        """A measurement of truth (C, H, W): its noise is a function of (task, name, seed) and the size alone.
+        """Return a measurement of truth (C, H, W): its noise is a function of (task, name, seed) and the size alone.
 
         Raises BadInput where the operator is unknown or does not take pictures of this shape.
         """

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from restorekit.bench.images.image_cases import Clean, Task
-from restorekit.bench.images.image_rows import Job
+from restorekit.bench.images.image_cases import Clean, Degradation
+from restorekit.bench.images.image_rows import BenchCase
 from restorekit.errors import BadInput
 from restorekit.inference.driver import as_seen
 from restorekit.inference.problem import Problem
@@ -26,7 +26,7 @@ class LoadedName:
     prior: Prior | None = None  # itself, where it decides which solvers can work: one of latents
 
     def seen(self, problem: Problem) -> Problem:
-        """The problem as a solver sees it with this prior."""
+        """Return the problem as a solver sees it with this prior."""
         if self.prior is None:
             return problem
         return as_seen(problem, self.prior.for_bands(problem.operator.image_shape[0]))
@@ -42,13 +42,13 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Plan:
-    jobs: list[Job]
+class BenchPlan:
+    jobs: list[BenchCase]
     refused: list[Refused]
 
 
 def steps_within(solver: Solver, problem: Problem, nfe: int) -> int | None:
-    """The most noise levels whose network calls do not exceed `nfe`; None where already one does.
+    """Return the most noise levels whose network calls do not exceed `nfe`; None where already one does.
 
     Calls grow with the levels; of several numbers of levels with as many calls it is the first.
     """
@@ -68,7 +68,7 @@ def steps_within(solver: Solver, problem: Problem, nfe: int) -> int | None:
 def _counts(
     solver: Solver, problem: Problem, steps: Sequence[int], nfe: Sequence[int]
 ) -> Iterator[tuple[int | None, str]]:
-    """(levels, "") of each that was asked for, or (None, why not)."""
+    """Return (levels, "") of each that was asked for, or (None, why not)."""
     for count in steps or ([None] if not nfe else []):
         try:
             yield len(solver.schedule(problem, count)) - 1, ""
@@ -84,20 +84,20 @@ def _counts(
 
 
 def plan(
-    pictures: Sequence[Clean], tasks: Sequence[Task], solvers: Sequence[str], steps: Sequence[int], nfe: Sequence[int],
+    pictures: Sequence[Clean], tasks: Sequence[Degradation], solvers: Sequence[str], steps: Sequence[int], nfe: Sequence[int],
     priors: Sequence[LoadedName], samples: int, seed: int,
-) -> Plan:  # fmt: skip
-    """Pictures go outermost, so that a run that was stopped has compared all solvers on the same ones.
+) -> BenchPlan:  # fmt: skip
+    """Return what is to run. Pictures go outermost, so that a run that was stopped has compared all solvers on the same ones.
 
     Raises BadInput for what is unknown, and for an operator that takes none of the pictures.
     """
     made = {text: solver_of(text) for text in dict.fromkeys(solvers)}
-    jobs: dict[tuple[object, ...], Job] = {}
+    jobs: dict[tuple[object, ...], BenchCase] = {}
     refused: dict[Refused, None] = {}
     fitting: dict[tuple[object, ...], list[int]] = {}
-    errors: dict[Task, BadInput] = {}
-    taken: set[Task] = set()
-    measured: dict[tuple[Task, tuple[int, ...]], Problem] = {}
+    errors: dict[Degradation, BadInput] = {}
+    taken: set[Degradation] = set()
+    measured: dict[tuple[Degradation, tuple[int, ...]], Problem] = {}
     for clean, task in product(pictures, tasks):
         if (task, clean.pixels.shape) not in measured:  # which solvers can work depends on no more of a picture
             try:
@@ -117,7 +117,7 @@ def plan(
                     refused[Refused(task.text, what, reason)] = None
             for count in fitting[known]:
                 draws = samples if solver.samples else 1
-                job = Job(task, Clean(clean.name, clean.path, clean.crop), text, count, prior.text, prior.label,
+                job = BenchCase(task, Clean(clean.name, clean.path, clean.crop), text, count, prior.text, prior.label,
                           seed, draws, prior.where)  # fmt: skip
                 jobs[job.key] = job
     for task in tasks:
@@ -125,13 +125,13 @@ def plan(
             raise errors[task]
     if not jobs:
         raise BadInput(f"nothing to measure ({'; '.join(f'{r.what}: {r.reason}' for r in refused)})")
-    return Plan(list(jobs.values()), list(refused))
+    return BenchPlan(list(jobs.values()), list(refused))
 
 
 def _fitting(
     solver: Solver, problem: Problem, prior: LoadedName, steps: Sequence[int], nfe: Sequence[int], samples: int
 ) -> tuple[list[int], list[str]]:
-    """The numbers of levels to run, and why others are not."""
+    """Return the numbers of levels to run, and why others are not."""
     try:
         problem = prior.seen(problem)
         solver.check(problem)

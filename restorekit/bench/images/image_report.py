@@ -13,35 +13,35 @@ import numpy as np
 import torch
 
 from restorekit.bench import memory
-from restorekit.bench.images.image_cases import Clean, Task
+from restorekit.bench.images.image_cases import Clean, Degradation
 from restorekit.bench.images.image_plan import Refused
-from restorekit.bench.images.image_rows import KEYS, Job, picture_file
+from restorekit.bench.images.image_rows import KEYS, BenchCase, picture_file
 from restorekit.bench.images.image_sets import SetDistance
 from restorekit.bench.images.image_summary import Group, Row, groups, points
 from restorekit.bench.journal import markdown
 from restorekit.bench.machine import machine, versions
 from restorekit.files.picture import read_picture, sha256, write_json, write_text
 from restorekit.priors.perception.likeness import LPIPS, PriorDistance
-from restorekit.report.images import Entry, ImagesPage, Plot, TaskPart, render
+from restorekit.report.images import GalleryEntry, ImagesPage, Plot, TaskPart, render
 from restorekit.report.measurement_view import measurement_shown
-from restorekit.report.table import Cell, Column, Mean, text
+from restorekit.report.table import Cell, Mean, TableColumn, text
 from restorekit.text.names import NO_PICTURE
 
 STAND_IN = "prior distance (not LPIPS)"
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ImagesOutcome:
     """A run: its settings, its rows as they are in the CSV, and what has no row."""
 
     out: Path
     command: str
     settings: Mapping[str, Any]
-    tasks: Sequence[Task]
+    tasks: Sequence[Degradation]
     pictures: Sequence[Clean]
     rows: Sequence[Row]
     refused: Sequence[Refused]
-    failed: Sequence[tuple[Job, str]]
+    failed: Sequence[tuple[BenchCase, str]]
     device: torch.device
     lpips: LPIPS | None
     threads: int
@@ -51,8 +51,8 @@ class Outcome:
     def groups(self) -> list[Group]:
         return groups(self.rows)
 
-    def of(self, task: Task) -> list[Group]:
-        """Solvers in the order given, each with more and more calls."""
+    def of(self, task: Degradation) -> list[Group]:
+        """Return the groups of a task: solvers in the order given, each with more and more calls."""
         mine = [g for g in self.groups if g.op == task.text]
         first = list(dict.fromkeys(g.solver for g in mine))
         return sorted(mine, key=lambda g: (first.index(g.solver), g.prior, int(g.steps)))
@@ -84,39 +84,39 @@ class Outcome:
         return found
 
 
-def columns(o: Outcome, sets: SetDistance) -> dict[str, Column]:
-    named = {f"lpips_{o.lpips.net}": Column("LPIPS", f"{o.lpips.net} backbone", 3, "low")} if o.lpips else {}
+def columns(o: ImagesOutcome, sets: SetDistance) -> dict[str, TableColumn]:
+    named = {f"lpips_{o.lpips.net}": TableColumn("LPIPS", f"{o.lpips.net} backbone", 3, "low")} if o.lpips else {}
     return {
-        "steps": Column("levels", "noise levels of the schedule", digits=0),
-        "nfe": Column("calls", "network calls per sample", digits=0),
-        "vjps": Column("VJPs", "passes backwards through the network per sample", digits=0),
-        "prior": Column("prior", digits=None),
-        "psnr": Column("sample", "of one sample or answer", best="high", group="PSNR, dB"),
-        "behind": Column("behind", "difference to the best, picture by picture", group="PSNR, dB"),
-        "psnr_mean": Column("mean", "of the mean of the samples", best="high", group="PSNR, dB"),
-        "ssim": Column("sample", "of one sample or answer", 3, "high", "SSIM"),
-        "ssim_mean": Column("mean", "of the mean of the samples", 3, "high", "SSIM"),
+        "steps": TableColumn("levels", "noise levels of the schedule", digits=0),
+        "nfe": TableColumn("calls", "network calls per sample", digits=0),
+        "vjps": TableColumn("VJPs", "passes backwards through the network per sample", digits=0),
+        "prior": TableColumn("prior", digits=None),
+        "psnr": TableColumn("sample", "of one sample or answer", best="high", group="PSNR, dB"),
+        "behind": TableColumn("behind", "difference to the best, picture by picture", group="PSNR, dB"),
+        "psnr_mean": TableColumn("mean", "of the mean of the samples", best="high", group="PSNR, dB"),
+        "ssim": TableColumn("sample", "of one sample or answer", 3, "high", "SSIM"),
+        "ssim_mean": TableColumn("mean", "of the mean of the samples", 3, "high", "SSIM"),
         **named,
-        "prior_distance": Column("prior distance", "of features of the shipped prior; not LPIPS", 3, "low"),
-        "residual": Column("misfit", "of A x from y in deviations of the noise; expected 1", best=1.0),
-        "spread_skill": Column("std / error", "of the samples against the error of their mean; 1 if calibrated", best=1.0),
-        "coverage": Column("coverage", "share of the truth in 90 % intervals; expected 0.90", best=0.9),
-        "time": Column("s / sample", "seconds per sample", best="low"),
-        "memory": Column("MiB", memory.meaning(o.device), 0),
-        "frechet": Column("Fréchet", sets.name, 3, "low", "Sets"),
-        "kernel": Column("kernel", sets.kernel_name, 4, "low", "Sets"),
-        "pictures": Column("pictures", "that did not diverge", 0),
-        "diverged": Column("diverged", "pictures on which the run did not end in numbers", 0),
+        "prior_distance": TableColumn("prior distance", "of features of the shipped prior; not LPIPS", 3, "low"),
+        "residual": TableColumn("misfit", "of A x from y in deviations of the noise; expected 1", best=1.0),
+        "spread_skill": TableColumn("std / error", "of the samples against the error of their mean; 1 if calibrated", best=1.0),
+        "coverage": TableColumn("coverage", "share of the truth in 90 % intervals; expected 0.90", best=0.9),
+        "time": TableColumn("s / sample", "seconds per sample", best="low"),
+        "memory": TableColumn("MiB", memory.meaning(o.device), 0),
+        "frechet": TableColumn("Fréchet", sets.name, 3, "low", "Sets"),
+        "kernel": TableColumn("kernel", sets.kernel_name, 4, "low", "Sets"),
+        "pictures": TableColumn("pictures", "that did not diverge", 0),
+        "diverged": TableColumn("diverged", "pictures on which the run did not end in numbers", 0),
     }  # fmt: skip
 
 
-def _shown(o: Outcome, row: Row) -> np.ndarray | None:
+def _shown(o: ImagesOutcome, row: Row) -> np.ndarray | None:
     path = picture_file(o.out, tuple(row[k] for k in KEYS))
     return read_picture(path).pixels if path.is_file() else None
 
 
-def cells(o: Outcome, g: Group, best: Group | None, sets: SetDistance) -> dict[str, Cell]:
-    """By the names of `columns`; None where a figure does not apply."""
+def cells(o: ImagesOutcome, g: Group, best: Group | None, sets: SetDistance) -> dict[str, Cell]:
+    """Return the cells of a group by the names of `columns`; None where a figure does not apply."""
     found: dict[str, Cell] = {k: v for k, v in g.means.items() if not math.isnan(v)}
     found |= {
         k: Mean(float(v), math.nan) for k in ("nfe", "vjps", "time", "memory") if (v := g.means.get(k)) is not None
@@ -133,7 +133,7 @@ def cells(o: Outcome, g: Group, best: Group | None, sets: SetDistance) -> dict[s
     return found
 
 
-def _sets(o: Outcome, g: Group, sets: SetDistance) -> tuple[float | None, float | None]:
+def _sets(o: ImagesOutcome, g: Group, sets: SetDistance) -> tuple[float | None, float | None]:
     if sets.unavailable(len(g.rows)):
         return None, None
     truth = {p.name: p for p in o.pictures}
@@ -146,8 +146,8 @@ def _best(found: Sequence[Group]) -> Group | None:
     return max((g for g in found if g.rows), key=lambda g: g.mean("psnr"), default=None)
 
 
-def write(o: Outcome, sets: SetDistance) -> None:
-    """images.md, images.json and images.html in the folder of the run."""
+def write(o: ImagesOutcome, sets: SetDistance) -> None:
+    """Write images.md, images.json and images.html into the folder of the run."""
     table = columns(o, sets)
     notes = list(o.notes)
     if why := sets.unavailable(len(o.pictures)):
@@ -163,7 +163,7 @@ def write(o: Outcome, sets: SetDistance) -> None:
     write_text(o.out / "images.html", render(page))
 
 
-def _facts(o: Outcome) -> list[tuple[str, str]]:
+def _facts(o: ImagesOutcome) -> list[tuple[str, str]]:
     size = "whole" if not o.settings["crop"] else f"{o.settings['crop']} × {o.settings['crop']} from the middle"
     facts = [
         ("pictures", f"{len(o.pictures)}, {size}"),
@@ -176,8 +176,8 @@ def _facts(o: Outcome) -> list[tuple[str, str]]:
     return [*facts, ("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))]
 
 
-def left_out(o: Outcome, task: Task) -> list[tuple[str, str]]:
-    """What has no row, and why; what failed on several pictures is said once."""
+def left_out(o: ImagesOutcome, task: Degradation) -> list[tuple[str, str]]:
+    """Return what has no row, and why; what failed on several pictures is said once."""
     found = [(r.what, r.reason) for r in o.refused if r.op == task.text]
     failed = dict.fromkeys((f"{j.solver} ({j.steps} levels)", why) for j, why in o.failed if j.task == task)
     return [*found, *((name, f"failed: {why}") for name, why in failed)]
@@ -187,13 +187,13 @@ def _label(g: Group) -> str:
     return g.solver
 
 
-def _part(o: Outcome, task: Task, made: Sequence[tuple[Group, dict[str, Cell]]]) -> TaskPart:
+def _part(o: ImagesOutcome, task: Degradation, made: Sequence[tuple[Group, dict[str, Cell]]]) -> TaskPart:
     first = next((p for p in o.pictures if any(r["picture"] == p.name for g, _ in made for r in g.rows)), None)
     entries = []
     for g, found in made:
         row = next((r for r in g.rows if first is not None and r["picture"] == first.name), None)
         note = f"{g.means['nfe']:.0f} calls · {float(row['psnr']):.2f} dB" if row else ""
-        entries.append(Entry(_label(g), found, _shown(o, row) if row else None, note))
+        entries.append(GalleryEntry(_label(g), found, _shown(o, row) if row else None, note))
     shown = []
     if first is not None:
         problem = task.measure(first.pixels, first.name, o.settings["seed"])
@@ -211,9 +211,9 @@ def _part(o: Outcome, task: Task, made: Sequence[tuple[Group, dict[str, Cell]]])
 
 
 def _markdown(
-    o: Outcome,
-    table: Mapping[str, Column],
-    made: Mapping[Task, Sequence[tuple[Group, dict[str, Cell]]]],
+    o: ImagesOutcome,
+    table: Mapping[str, TableColumn],
+    made: Mapping[Degradation, Sequence[tuple[Group, dict[str, Cell]]]],
     notes: Sequence[str],
 ) -> str:
     parts = ["# Solvers on pictures", f"`{o.command}`", *(f"{k.capitalize()}: {v}." for k, v in _facts(o)), *notes]
@@ -227,7 +227,7 @@ def _markdown(
 
 
 def _record(
-    o: Outcome, table: Mapping[str, Column], made: Mapping[Task, Sequence[tuple[Group, dict[str, Cell]]]],
+    o: ImagesOutcome, table: Mapping[str, TableColumn], made: Mapping[Degradation, Sequence[tuple[Group, dict[str, Cell]]]],
     sets: SetDistance, notes: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
     def numbers(found: Mapping[str, Cell]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from restorekit.bench import memory
-from restorekit.bench.images.image_cases import Clean, Task
+from restorekit.bench.images.image_cases import Clean, Degradation
 from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.picture import write_picture
@@ -36,15 +36,15 @@ OK, DIVERGED = "ok", "diverged"
 
 
 def values_of(net: LPIPS | None) -> tuple[str, ...]:
-    """The columns after `KEYS`; LPIPS has one, with the name of its network, where it is measured."""
+    """Return the columns after `KEYS`; LPIPS has one, with the name of its network, where it is measured."""
     return (*MEASURED, *([f"lpips_{net.net}"] if net else []), "state")
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchCase:
     """What a row is of. `prior` is the text to load it by, `label` its name and weights."""
 
-    task: Task
+    task: Degradation
     clean: Clean
     solver: str
     steps: int
@@ -61,7 +61,7 @@ class Job:
 
 
 def picture_file(out: Path, key: tuple[Any, ...]) -> Path:
-    """Where the first sample of a row is kept, 8 bits, for the page and for distances of sets."""
+    """Return where the first sample of a row is kept, 8 bits, for the page and for distances of sets."""
     return out / "pictures" / f"{hashlib.sha256(repr([str(k) for k in key]).encode()).hexdigest()[:16]}.png"
 
 
@@ -77,8 +77,8 @@ class Measure:
     _priors: dict[str, Prior] = field(default_factory=dict)
     _warm: set[tuple[Any, ...]] = field(default_factory=set)
 
-    def maker(self) -> Callable[[], Callable[[Job], dict[str, str] | str]]:
-        """For `processes.share`: each process then loads its own priors."""
+    def maker(self) -> Callable[[], Callable[[BenchCase], dict[str, str] | str]]:
+        """Return what `workers.share` calls in each process, which then loads its own priors."""
         return partial(_ready, self)
 
     @cached_property
@@ -89,7 +89,7 @@ class Measure:
     def rows(self) -> Rows:
         return Rows(self.out / "images.csv", KEYS, values_of(self.lpips))
 
-    def __call__(self, job: Job) -> dict[str, str] | str:
+    def __call__(self, job: BenchCase) -> dict[str, str] | str:
         try:
             figures, pixels = self.figures(job)
         except (RuntimeError, MemoryError, ValueError) as error:  # no row: another run tries again
@@ -102,8 +102,8 @@ class Measure:
         self.rows.add(*job.key, *(figures.get(name, math.nan) for name in values_of(self.lpips)))
         return self.rows.rows[-1]
 
-    def figures(self, job: Job) -> tuple[dict[str, Any], np.ndarray | None]:
-        """The values of a row, and the first sample (C, H, W), None where the run diverged."""
+    def figures(self, job: BenchCase) -> tuple[dict[str, Any], np.ndarray | None]:
+        """Return the values of a row, and the first sample (C, H, W), None where the run diverged."""
         truth, device = job.clean.pixels, torch.device(self.device)
         cpu = job.task.measure(truth, job.clean.name, job.seed)
         problem = Problem(cpu.y.to(device), cpu.operator.to(device), cpu.likelihood)
@@ -134,8 +134,10 @@ class Measure:
         figures["residual"] = fmean(problem.misfit(x[None]) for x in found.samples)
         return {**figures, "state": OK}, first
 
-    def _counted(self, job: Job, shape: tuple[int, ...], device: torch.device) -> tuple[Counted, Denoiser | Latent]:
-        """What counts the network calls, and the prior that makes them; called once before the clock starts, for the
+    def _counted(
+        self, job: BenchCase, shape: tuple[int, ...], device: torch.device
+    ) -> tuple[Counted, Denoiser | Latent]:
+        """Return what counts the network calls, and the prior that makes them; called once before the clock starts, for the
         first call on a shape pays for the choice of kernels."""
         own = self._priors[job.prior].for_bands(shape[0])
         blank = torch.full((1, *shape), 0.5, device=device)

@@ -21,7 +21,7 @@ from restorekit.priors.perception.likeness import need_torchmetrics, rgb
 ENOUGH = 50  # pictures; with fewer both distances say more about the choice of pictures than about the solver
 
 
-class Given(nn.Module):
+class FeatureNetwork(nn.Module):
     """A TorchScript network of the user: float32 (B, 3, H, W) in [0, 1] -> (B, D). BadInput where it is not that.
 
     It is to bring pictures to the size and range that it wants by itself. One that takes `return_features` is the
@@ -76,12 +76,12 @@ class SetDistance:
 
     @cached_property
     def module(self) -> nn.Module:
-        """BadInput where the given network, or torchmetrics, cannot be used."""
+        """The network. Raises BadInput where it, or torchmetrics, cannot be used."""
         need_torchmetrics("FID and KID")
-        return Given(self.features, self.side) if self.features else Pooled(encoder())
+        return FeatureNetwork(self.features, self.side) if self.features else Pooled(encoder())
 
     def unavailable(self, count: int) -> str | None:
-        """Why there are no distances for so many pictures."""
+        """Return why there are no distances for so many pictures."""
         if count < ENOUGH:
             return f"of sets needs {ENOUGH} pictures, here are {count}"
         if self.features is None and find_spec("torchmetrics") is None:
@@ -90,7 +90,7 @@ class SetDistance:
 
     @torch.no_grad()
     def __call__(self, found: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> tuple[float, float]:
-        """(Fréchet, kernel) between two sets of as many pictures (C, H, W) in [0, 1]; NaN for fewer than `ENOUGH`.
+        """Return (Fréchet, kernel) between two sets of as many pictures (C, H, W) in [0, 1]; NaN for fewer than `ENOUGH`.
 
         The kernel distance is the unbiased estimate over all pictures at once, not a mean over random subsets.
         """

@@ -20,7 +20,7 @@ _OVER = tuple(k for k in KEYS if k != "picture")
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """NaN are left out; the standard error is that of the mean over what is left, NaN for fewer than two."""
+    """Return the mean of numbers without NaN, and its standard error, NaN for fewer than two."""
     kept = [v for v in values if not math.isnan(v)]
     if not kept:
         return Mean(math.nan, math.nan)
@@ -42,11 +42,11 @@ class Group:
         return self.key[_OVER.index(name)]
 
     def mean(self, column: str) -> Mean:
-        """Over the pictures; `time` is seconds per sample."""
+        """Return the mean of a column over the pictures; `time` is seconds per sample."""
         return mean_of([_value(r, column) for r in self.rows])
 
     def behind(self, best: Group, column: str = "psnr") -> Mean:
-        """This minus `best`, picture by picture: pictures differ far more than solvers do on one."""
+        """Return the PSNR of this minus that of `best`, picture by picture: pictures differ far more than solvers do on one."""
         theirs = {r["picture"]: _value(r, column) for r in best.rows}
         return mean_of([_value(r, column) - theirs[r["picture"]] for r in self.rows if r["picture"] in theirs])
 
@@ -63,7 +63,7 @@ def _value(row: Row, column: str) -> float:
 
 
 def groups(rows: Sequence[Row], wanted: Callable[[Row], bool] = lambda row: True) -> list[Group]:
-    """In the order in which they first appear; of two rows of one key the last counts."""
+    """Return rows in groups, in the order in which they first appear; of two rows of one key the last counts."""
     found: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in filter(wanted, rows):
         found.setdefault(tuple(row[k] for k in _OVER), {})[row["picture"]] = row
@@ -75,7 +75,7 @@ def groups(rows: Sequence[Row], wanted: Callable[[Row], bool] = lambda row: True
 
 
 def read(path: Path) -> list[Group]:
-    """The groups of an images.csv, sorted by their keys."""
+    """Return the groups of an images.csv, sorted by their keys."""
     if not path.is_file():
         raise BadInput(f"{path}: no such file; give the images.csv of `restorekit bench images`")
     with open(path, newline="", encoding="utf-8") as f:
@@ -86,7 +86,7 @@ def read(path: Path) -> list[Group]:
 
 
 def points(found: Sequence[Group], x: str, y: str, op: str | None = None) -> list[Point]:
-    """For `restorekit.report.plot.pareto`: means of column y over those of column x (`nfe`, `time`), a series per solver.
+    """Return points for `restorekit.report.plot.pareto`: means of column y over those of column x (`nfe`, `time`), a series per solver.
 
     op: as in the table, `OP@NOISE`; may be left out where there is one. Groups that differ in what no series says are
     BadInput: a plot of them would compare unlike things. Errors are those of `within`.
@@ -117,7 +117,7 @@ def points(found: Sequence[Group], x: str, y: str, op: str | None = None) -> lis
 
 
 def within(found: Sequence[Group], column: str) -> list[float]:
-    """Standard error of each mean without what the pictures differ by: their own means over all groups are taken off.
+    """Return the standard error of each mean without what the pictures differ by: their own means over all groups are taken off.
 
     Morey, "Confidence intervals from normalized data", Tutorials in Quantitative Methods for Psychology 4, 2008. All
     groups must be of the same pictures, `rows` in one order; NaN for fewer than two groups or pictures.

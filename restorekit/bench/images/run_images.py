@@ -8,8 +8,7 @@ writes images.csv, .json, .md and .html into `out`. A row of the CSV is written 
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import Any, cast
 
 import torch
 
-from restorekit.bench.images.image_cases import Clean, Task, clean_pictures
-from restorekit.bench.images.image_plan import LoadedName, Plan, plan
-from restorekit.bench.images.image_report import Outcome, write
-from restorekit.bench.images.image_rows import OK, Job, Measure
+from restorekit.bench.images.image_cases import Clean, Degradation, clean_pictures
+from restorekit.bench.images.image_plan import BenchPlan, LoadedName, plan
+from restorekit.bench.images.image_report import ImagesOutcome, write
+from restorekit.bench.images.image_rows import OK, BenchCase, Measure
 from restorekit.bench.images.image_sets import SetDistance
 from restorekit.bench.workers import Lost, share
 from restorekit.errors import BadInput
@@ -56,28 +55,31 @@ class Images:
     lpips: str = "auto"  # see `perceptual.lpips`
     out: Path = field(default_factory=lambda: Path("bench"))
 
-    def __call__(self) -> Outcome:
-        """Measures what is missing and writes the report. BadInput, before anything runs, for what cannot be."""
+    def __call__(self, progress: Callable[[str], object] = lambda text: None) -> ImagesOutcome:
+        """Measure what is missing and write the report. Raises BadInput, before anything runs, for what cannot be.
+
+        progress: called with a line of text for each result.
+        """
         self._check()
-        tasks = list(dict.fromkeys(Task.of(text) for text in self.ops))
+        tasks = list(dict.fromkeys(Degradation.of(text) for text in self.ops))
         pictures = clean_pictures(self.data, self.crop, self.limit)
         device, network = device_of(self.device), lpips(self.lpips)
         priors = [self._prior(text, device) for text in dict.fromkeys(self.priors)]
         sets = SetDistance(self.features, self.crop or 128)
         if self.features is not None:
             _ = sets.module
-        found = plan(pictures, tasks, self.solvers, self.steps, self.nfe, priors, self.samples, self.seed)
+        cases = plan(pictures, tasks, self.solvers, self.steps, self.nfe, priors, self.samples, self.seed)
         with ExitStack() as stack:
             stack.enter_context(alone(self.out))
             (self.out / "pictures").mkdir(exist_ok=True)
             measure = Measure(self.out, str(device), cast(Precision, self.precision), self._threads(), network)
-            failed = self._run(found, measure)
+            failed = self._run(cases, measure, progress)
             measure.rows.reload()
             outcome = self._outcome(
-                found, failed, measure, tasks, pictures, device, network, _ceilings(priors, pictures, device)
+                cases, failed, measure, tasks, pictures, device, network, _ceilings(priors, pictures, device)
             )
             write(outcome, sets)
-        if failed and len(failed) == len(found.jobs):
+        if failed and len(failed) == len(cases.jobs):
             raise BadInput(f"nothing could be measured ({next(iter(failed.values()))})")
         return outcome
 
@@ -85,10 +87,10 @@ class Images:
         for name, least in (("samples", 1), ("workers", 1), ("limit", 1), ("threads", 1), ("crop", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise BadInput(f"--{name} {value}: must be at least {least}")
+                raise BadInput(f"`{name}={value}` must be at least {least}")
         for name in ("steps", "nfe"):
             if bad := [n for n in getattr(self, name) if n < 1]:
-                raise BadInput(f"--{name} {bad[0]}: must be at least 1")
+                raise BadInput(f"`{name}={bad[0]}` must be at least 1")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise BadInput(f"`precision={self.precision!r}` is unknown; it is auto, bf16 or fp32")
         if self.out.exists() and not self.out.is_dir():
@@ -102,24 +104,26 @@ class Images:
     def _threads(self) -> int:
         return self.threads or max(1, torch.get_num_threads() // self.workers)
 
-    def _run(self, found: Plan, measure: Measure) -> dict[Job, str]:
-        """What failed, and why."""
-        todo = [job for job in found.jobs if not measure.rows.has(*job.key)]
-        if len(todo) < len(found.jobs):
-            _say(f"{len(found.jobs) - len(todo)} of {len(found.jobs)} rows are in {measure.rows.path} already")
-        failed: dict[Job, str] = {}
+    def _run(self, cases: BenchPlan, measure: Measure, progress: Callable[[str], object]) -> dict[BenchCase, str]:
+        """Measure what is missing; return what failed, and why."""
+        todo = [job for job in cases.jobs if not measure.rows.has(*job.key)]
+        if len(todo) < len(cases.jobs):
+            progress(f"{len(cases.jobs) - len(todo)} of {len(cases.jobs)} rows are in {measure.rows.path} already")
+        failed: dict[BenchCase, str] = {}
         for number, (job, answer) in enumerate(self._answers(todo, measure), 1):
             if isinstance(answer, dict):
                 result = f"{answer['psnr']} dB  {answer['seconds']} s" if answer["state"] == OK else answer["state"]
             else:
                 result = failed[job] = str(answer)
-            _say(
+            progress(
                 f"{number}/{len(todo)}  {job.task.text}  {job.clean.name}  {job.solver} {job.steps}  {job.label.partition('@')[0]}  {result}"
             )
         return failed
 
-    def _answers(self, todo: Sequence[Job], measure: Measure) -> Iterator[tuple[Job, dict[str, str] | str | Lost]]:
-        """With as many threads as the workers have, here too; what the caller had is put back."""
+    def _answers(
+        self, todo: Sequence[BenchCase], measure: Measure
+    ) -> Iterator[tuple[BenchCase, dict[str, str] | str | Lost]]:
+        """Yield the answers, here too with as many threads as the workers have; what the caller had is put back."""
         before = torch.get_num_threads()
         try:
             yield from share(todo, self.workers, measure.maker())
@@ -127,21 +131,21 @@ class Images:
             torch.set_num_threads(before)
 
     def _outcome(
-        self, found: Plan, failed: dict[Job, str], measure: Measure, tasks: Sequence[Task], pictures: Sequence[Clean],
+        self, cases: BenchPlan, failed: dict[BenchCase, str], measure: Measure, tasks: Sequence[Degradation], pictures: Sequence[Clean],
         device: torch.device, network: LPIPS | None, ceilings: dict[str, float],
-    ) -> Outcome:  # fmt: skip
-        keys = {tuple(map(str, job.key)) for job in found.jobs}
+    ) -> ImagesOutcome:  # fmt: skip
+        keys = {tuple(map(str, job.key)) for job in cases.jobs}
         rows = [r for r in measure.rows.rows if tuple(r[k] for k in measure.rows.keys) in keys]
-        order = {key: i for i, key in enumerate(tuple(map(str, job.key)) for job in found.jobs)}
+        order = {key: i for i, key in enumerate(tuple(map(str, job.key)) for job in cases.jobs)}
         rows.sort(key=lambda r: order[tuple(r[k] for k in measure.rows.keys)])
-        return Outcome(self.out, self.command(), self.settings(), tasks, pictures, rows, found.refused,
+        return ImagesOutcome(self.out, self.command(), self.settings(), tasks, pictures, rows, cases.refused,
                        list(failed.items()), device, network, measure.threads or 1, ceilings)  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def command(self) -> str:
-        """The command line of this run, without what is as by default."""
+        """Return the command line of this run, without what is as by default."""
         words = ["restorekit", "bench", "images"]
         names = {
             "data": "data",
@@ -161,16 +165,12 @@ class Images:
 
 
 def _ceilings(priors: Sequence[LoadedName], pictures: Sequence[Clean], device: torch.device) -> dict[str, float]:
-    """By the label of each prior of latents: mean PSNR of the clean pictures through its codec alone, dB."""
-    found: dict[str, float] = {}
+    """Return the mean PSNR of the clean pictures through the codec alone, dB, by the label of each prior of latents."""
+    ceilings: dict[str, float] = {}
     for loaded in priors:
         if isinstance(prior := loaded.prior, LatentPrior):
             known = [clean.pixels for clean in pictures if len(clean.pixels) in prior.spec.bands]
-            found |= (
+            ceilings |= (
                 {loaded.label: fmean(prior.ceiling(torch.from_numpy(x).to(device)) for x in known)} if known else {}
             )
-    return found
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    return ceilings

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import cast
 
 import restorekit
-from restorekit.bench.images.image_cases import Task
-from restorekit.bench.intervals.coverage import LEVEL, Drawn, Held, rows_of, run
+from restorekit.bench.images.image_cases import Degradation
+from restorekit.bench.intervals.coverage import LEVEL, Drawn, SplitPictures, rows_of, run
 from restorekit.bench.intervals.coverage_table import HEADER, entries, other_versions, table
 from restorekit.bench.journal import markdown
 from restorekit.errors import BadInput
@@ -80,8 +80,8 @@ class Calibrating:
         drawn = self._drawn()
         network = drawn.prior
         _known(out, network)
-        tasks = [Task(self.task.strip(), n.strip()) for n in dict.fromkeys(self.noise)]
-        held = Held(data, self.crop)
+        tasks = [Degradation(self.task.strip(), n.strip()) for n in dict.fromkeys(self.noise)]
+        held = SplitPictures(data, self.crop)
         some = held.some(self.pictures)
         kept = sum(truth.half == "calibrate" for truth in some)
         check_count(kept, 0.5, "data")

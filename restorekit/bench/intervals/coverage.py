@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import restorekit
-from restorekit.bench.images.image_cases import Task
+from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
 from restorekit.files.transfer import CURVES, without_white
@@ -69,12 +69,12 @@ class Truth(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Twelve digits of its pixels: another picture of the same name is another one."""
+        """Twelve digits of the SHA-256 of the pixels: another picture of the same name is another one."""
         return hashlib.sha256(self.pixels.tobytes()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
-class Held:
+class SplitPictures:
     """The middle squares of the pictures of a folder or zip, and which of them judge."""
 
     source: Path
@@ -86,7 +86,7 @@ class Held:
 
     @cached_property
     def pictures(self) -> list[Truth]:
-        """Those that are large enough, from all over the list however few are taken: pairs of both halves in turn."""
+        """Yield the pictures that are large enough, from all over the list however few are taken: pairs of both halves in turn."""
         found = []
         for i, (name, raw) in enumerate(files(self.source)):
             try:
@@ -107,7 +107,7 @@ class Held:
         return [truth for _, truth in sorted(found, key=lambda item: (turn.get(item[0] // 2 % 4, 2), item[0]))]
 
     def some(self, limit: int | None) -> list[Truth]:
-        """At most `limit` of each half."""
+        """Return at most `limit` of each half."""
         if limit is None:
             return self.pictures
         return [t for half in HALVES for t in [p for p in self.pictures if p.half == half][:limit]]
@@ -120,13 +120,13 @@ class Held:
         return np.quantile(bright, [1 / 3, 2 / 3]), np.quantile(rough, [1 / 3, 2 / 3])
 
     def cells(self, truth: Array) -> NDArray[np.integer[Any]]:
-        """(C, H, W): 3 times the third of brightness, plus the third of texture, of every pixel."""
+        """Return (C, H, W): 3 times the third of brightness, plus the third of texture, of every pixel."""
         bright, rough = self.thirds
         return 3 * np.digitize(truth, bright) + np.digitize(texture(truth), rough)
 
 
 def texture(x: Array) -> Array:
-    """(C, H, W): the standard deviation of the pixels around."""
+    """Return (C, H, W): the standard deviation of the pixels around."""
     size: Any = (0, NEAR, NEAR)
     return np.sqrt(np.maximum(ndimage.uniform_filter(x**2, size) - ndimage.uniform_filter(x, size) ** 2, 0))
 
@@ -162,14 +162,14 @@ class Drawn:
         """Of samples, the number that is drawn last."""
         return [k for k in FEWER if k < self.samples] + [self.samples]
 
-    def conditions(self, task: Task, samples: int) -> Conditions:
+    def conditions(self, task: Degradation, samples: int) -> Conditions:
         return Conditions(
             task=task.op, noise=task.noise, dtype=self.dtype, transfer=self.transfer,
             solver=solver_key(self.solver, self.steps), samples=samples,
         )  # fmt: skip
 
-    def columns(self, task: Task, samples: int) -> dict[str, Any]:
-        """What the rows of all pictures have in common, by name."""
+    def columns(self, task: Degradation, samples: int) -> dict[str, Any]:
+        """Return what the rows of all pictures have in common, by name."""
         c = self.conditions(task, samples)
         return {
             "prior": f"{self.prior.spec.name}@{self.prior.sha256[:12]}", "solver": c.solver, "task": c.task,
@@ -177,12 +177,12 @@ class Drawn:
             "precision": self.prior.precision,
         }  # fmt: skip
 
-    def key(self, task: Task, data: str, truth: Truth, samples: int) -> tuple[Any, ...]:
+    def key(self, task: Degradation, data: str, truth: Truth, samples: int) -> tuple[Any, ...]:
         of = self.columns(task, samples) | {"data": data, "picture": truth.name, "digest": truth.digest}
         return tuple(of[name] for name in KEYS)
 
-    def coded(self, task: Task, truth: Truth) -> tuple[Problem, torch.Tensor]:
-        """A measurement of the light of a picture, and its values in a file."""
+    def coded(self, task: Degradation, truth: Truth) -> tuple[Problem, torch.Tensor]:
+        """Return a measurement of the light of a picture, and its values in a file."""
         curve = CURVES[self.transfer]
         made = task.measure(curve.decode(truth.pixels).astype(np.float32), truth.name, self.seed)
         linear = self.transfer == "linear"
@@ -192,16 +192,16 @@ class Drawn:
         most = np.iinfo(self.dtype).max
         return made, (values.clamp(0, 1) * most).round() / most
 
-    def problem(self, task: Task, truth: Truth) -> Problem:
-        """A measurement of the light of a picture, as it comes out of a file."""
+    def problem(self, task: Degradation, truth: Truth) -> Problem:
+        """Return a measurement of the light of a picture, as it comes out of a file."""
         made, values = self.coded(task, truth)
         if self.dtype == "float32" or self.transfer == "linear":
             return replace(made, y=made.y if self.dtype == "float32" else values)
         y = torch.from_numpy(CURVES[self.transfer].decode(values.numpy()).astype(np.float32))
         return without_white(replace(made, y=y), values[0].numpy() >= 1)
 
-    def near_limits(self, task: Task, truth: Truth, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """(C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
+    def near_limits(self, task: Degradation, truth: Truth, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Return (C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
         made, values = self.coded(task, truth)
         at = ((values <= 0) | (values >= 1))[0].numpy()
         whole = at.ndim == 3 and not any(n % m for n, m in zip(shape, at.shape))
@@ -214,8 +214,8 @@ class Drawn:
         size: Any = (0, AROUND, AROUND)
         return np.asarray(ndimage.uniform_filter(at.astype(float), size) > 0.25)
 
-    def __call__(self, task: Task, truth: Truth) -> tuple[Array, Operator, float]:
-        """(samples (K, C, H, W) in values of the file, the operator, seconds)."""
+    def __call__(self, task: Degradation, truth: Truth) -> tuple[Array, Operator, float]:
+        """Return (samples (K, C, H, W) in values of the file, the operator, seconds)."""
         problem = self.problem(task, truth)
         there = replace(problem, y=problem.y.to(self.device), operator=problem.operator.to(self.device))
         denoise = self.prior.for_bands(len(truth.pixels))
@@ -225,26 +225,35 @@ class Drawn:
 
 
 def rows_of(path: Path) -> Rows:
-    """The table of a run, begun or gone on with."""
+    """Return the table of a run, begun or gone on with."""
     return Rows(path, KEYS, VALUES, LATER)
 
 
-def missing(drawn: Drawn, tasks: Sequence[Task], held: Held, limit: int | None, rows: Rows) -> list[tuple[Truth, Task]]:
-    """What is still to be drawn; every condition of a picture before the next picture."""
+def missing(
+    drawn: Drawn, tasks: Sequence[Degradation], held: SplitPictures, limit: int | None, rows: Rows
+) -> list[tuple[Truth, Degradation]]:
+    """Return what is still to be drawn; every condition of a picture before the next picture."""
     asked = [(truth, task) for truth in held.some(limit) for task in tasks]
     return [(t, k) for t, k in asked if not rows.has(*drawn.key(k, held.name, t, drawn.samples))]
 
 
-def add(drawn: Drawn, task: Task, held: Held, truth: Truth, rows: Rows) -> None:
+def add(drawn: Drawn, task: Degradation, held: SplitPictures, truth: Truth, rows: Rows) -> None:
     """Draw, and add a row for every number of samples."""
     samples, operator, seconds = drawn(task, truth)
     score(drawn, task, held, truth, rows, samples, operator, seconds)
 
 
 def score(
-    drawn: Drawn, task: Task, held: Held, truth: Truth, rows: Rows, samples: Array, operator: Operator, seconds: float
+    drawn: Drawn,
+    task: Degradation,
+    held: SplitPictures,
+    truth: Truth,
+    rows: Rows,
+    samples: Array,
+    operator: Operator,
+    seconds: float,
 ) -> None:
-    """A row for every number of samples; the first of them are as good as any."""
+    """Return a row for every number of samples; the first of them are as good as any."""
     x = operator.inside(torch.from_numpy(truth.pixels)[None])[0].numpy()
     measured = operator.mask.numpy() > 0 if isinstance(operator, Inpaint) else None
     cell = 18 * drawn.near_limits(task, truth, x.shape).astype(int)
@@ -261,7 +270,9 @@ def score(
         rows.add(*key, truth.half, seconds, width, plain, counted.text, version)
 
 
-def run(drawn: Drawn, tasks: Sequence[Task], held: Held, limit: int | None, rows: Rows, show: Show) -> None:
+def run(
+    drawn: Drawn, tasks: Sequence[Degradation], held: SplitPictures, limit: int | None, rows: Rows, show: Show
+) -> None:
     """Draw what is missing; `show(done, total)` after each restoration."""
     left = missing(drawn, tasks, held, limit, rows)
     total = len(held.some(limit)) * len(tasks)

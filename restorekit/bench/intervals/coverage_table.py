@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import restorekit
-from restorekit.bench.images.image_cases import Task
+from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.intervals.coverage import HALVES, LEVEL, Drawn, Truth
 from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
@@ -21,7 +21,7 @@ HEADER = ("task", "noise", "file", "samples", "calibrating", "factor", "judging"
 
 
 @dataclass(frozen=True)
-class Judged:
+class LevelCoverage:
     """How intervals of a level did on the pictures that did not calibrate."""
 
     pictures: int
@@ -43,13 +43,13 @@ class Judged:
 
 
 def chosen(rows: Sequence[dict[str, str]], half: str, **columns: Any) -> list[dict[str, str]]:
-    """Rows of one half, with these values in these columns."""
+    """Return the rows of one half, with these values in these columns."""
     wanted = {k: str(v) for k, v in columns.items()} | {"half": half}
     return [row for row in rows if all(row[k] == v for k, v in wanted.items())]
 
 
-def judge(rows: list[dict[str, str]], ratio: float) -> Judged:
-    """Intervals of `ratio` sqrt(1 + 1/K) spreads on pictures; BadInput where there are none."""
+def judge(rows: list[dict[str, str]], ratio: float) -> LevelCoverage:
+    """Judge intervals of `ratio` sqrt(1 + 1/K) spreads on pictures; BadInput where there are none."""
     if not rows:
         raise BadInput("no picture judges; give more pictures, or a larger `pictures`")
     scores = [Scores.read(row["scores"]) for row in rows]
@@ -66,7 +66,7 @@ def judge(rows: list[dict[str, str]], ratio: float) -> Judged:
     count = int(rows[0]["samples"])
     width = 2 * ratio * (1 + 1 / count) ** 0.5 * float(np.mean([float(r["spread"]) for r in rows]))
     plain = float(np.mean([float(r["plain"]) for r in rows]))
-    return Judged(len(rows), float(shares.mean()), error, bright, rough, kinds, limits, width, plain)
+    return LevelCoverage(len(rows), float(shares.mean()), error, bright, rough, kinds, limits, width, plain)
 
 
 def _of(rows: Rows, pictures: Sequence[Truth] | None) -> list[dict[str, str]]:
@@ -77,9 +77,9 @@ def _of(rows: Rows, pictures: Sequence[Truth] | None) -> list[dict[str, str]]:
 
 
 def other_versions(
-    drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
+    drawn: Drawn, tasks: Sequence[Degradation], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
 ) -> list[str]:
-    """Versions of restorekit but this one that drew rows which `entries` takes; "" of older tables is left out."""
+    """Return the versions of restorekit but this one that drew rows which `entries` takes; "" of older tables is left out."""
     wanted = [rows.known(drawn.columns(task, count) | {"data": data}) for task in tasks for count in drawn.counts]
     known = _of(rows, pictures)
     found = {row["restorekit"] for columns in wanted for half in HALVES for row in chosen(known, half, **columns)}
@@ -87,9 +87,9 @@ def other_versions(
 
 
 def entries(
-    drawn: Drawn, tasks: Sequence[Task], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
+    drawn: Drawn, tasks: Sequence[Degradation], data: str, rows: Rows, pictures: Sequence[Truth] | None = None
 ) -> list[Entry]:
-    """A calibration for every task and number of samples, of all rows there are, with what the judging half says.
+    """Return a calibration for every task and number of samples, of all rows there are, with what the judging half says.
 
     pictures: only rows of these, by their content as far as it was kept; others of the same names are left out.
     """
@@ -109,7 +109,7 @@ def entries(
 
 
 def table(made: Sequence[Entry]) -> list[list[Any]]:
-    """Rows for `markdown`, with HEADER."""
+    """Return the rows for `markdown`, with HEADER."""
     lines = []
     for e in made:
         j, c = e.judged, e.conditions

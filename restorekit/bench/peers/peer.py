@@ -35,7 +35,7 @@ class Peer(ABC):
 
     @classmethod
     def version(cls) -> str:
-        """The version of the library that is installed, `MISSING` where none is."""
+        """Return the version of the library that is installed, `MISSING` where none is."""
         try:
             return version(cls.library)
         except PackageNotFoundError:
@@ -43,12 +43,12 @@ class Peer(ABC):
 
     @classmethod
     def load(cls) -> Any:
-        """The library, imported."""
+        """Return the library, imported."""
         return importlib.import_module(cls.module or cls.library)
 
     @classmethod
     def available(cls) -> str | None:
-        """None where the library can be imported, else the reason in one line, with the way out."""
+        """Return None where the library can be imported, else the reason in one line, with the way out."""
         try:
             cls.load()
         except Exception as error:  # noqa: BLE001 (whatever a foreign library raises at its import)
@@ -64,15 +64,15 @@ class Peer(ABC):
         return ", ".join(f"{k.rstrip('_')} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())
 
     def check(self, problem: Problem) -> None:
-        """Raises `Unsupported` with the reason where the method does not take this problem."""
+        """Raise `Unsupported` with the reason where the method does not take this problem."""
 
     @abstractmethod
     def sample(self, problem: Problem, denoise: Denoiser, count: int, seed: int) -> Tensor:
-        """(count, C, H, W): draws given the one measurement problem.y (1, ...). The seed decides all of them."""
+        """Return (count, C, H, W): draws given the one measurement problem.y (1, ...). The seed decides all of them."""
 
 
 def white(problem: Problem, who: str) -> tuple[LinearOperator, Tensor, float]:
-    """(A, y, sigma_y) of y = A x + sigma_y n. Raises `Unsupported` for other laws, masks and operators."""
+    """Return (A, y, sigma_y) of y = A x + sigma_y n. Raises `Unsupported` for other laws, masks and operators."""
     law, operator = problem.likelihood, problem.operator
     if not isinstance(law, Gaussian) or torch.as_tensor(law.sigma).numel() != 1 or problem.mask is not None:
         raise Unsupported(f"{who} is given Gaussian noise of one sigma, without a mask")

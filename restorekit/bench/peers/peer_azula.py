@@ -35,7 +35,7 @@ def _azula() -> Any:
 
 @cache
 def _wrapper() -> type:
-    """A restorekit denoiser as one of azula's: the class is made when azula is first needed."""
+    """Return a restorekit denoiser as one of azula's: the class is made when azula is first needed."""
     known = _azula().denoise
 
     class Wrapped(known.Denoiser):
@@ -76,7 +76,7 @@ class Azula(Peer):
 
     @abstractmethod
     def guided(self, denoiser: Any, y: Tensor, a: Callable[[Tensor], Tensor], var_y: float) -> Any:
-        """The guided denoiser: y (B, m), a from pictures (B, C, H, W) to (B, m), var_y the variance of the noise."""
+        """Return the guided denoiser: y (B, m), a from pictures (B, C, H, W) to (B, m), var_y the variance of the noise."""
 
     def sample(self, problem: Problem, denoise: Denoiser, count: int, seed: int) -> Tensor:
         operator, y, sigma_y = white(problem, "azula")

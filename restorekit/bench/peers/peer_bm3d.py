@@ -21,7 +21,7 @@ LEAST = 16  # pixels a side: two of its patches of 8
 
 
 def denoised(noisy: np.ndarray, sigma: float) -> np.ndarray:
-    """(C, H, W) from pictures on [0, 1] with white noise of deviation sigma; three bands as colours. Raises ImportError."""
+    """Return (C, H, W) from pictures on [0, 1] with white noise of deviation sigma; three bands as colours. Raises ImportError."""
     import bm3d  # pyright: ignore[reportMissingImports]
 
     bands = np.moveaxis(noisy.astype(np.float64), 0, -1)

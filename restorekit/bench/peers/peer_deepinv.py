@@ -32,7 +32,7 @@ VE_MIN, VE_MAX = 0.01, 10.0
 
 
 def physics_of(operator: LinearOperator, sigma_y: float) -> Any:
-    """deepinv's own physics where it has the operator with singular values, else ours with an SVD by the bridge.
+    """Return deepinv's own physics where it has the operator with singular values, else ours with an SVD by the bridge.
 
     Raises ValueError where the two would not measure the same.
     """
@@ -72,7 +72,7 @@ class Theirs(Peer):
 
     @abstractmethod
     def levels(self, calls: int) -> list[float]:
-        """Noise levels, in the unit of [0, 1], that `calls` network calls visit; falling, the last one 0."""
+        """Return the noise levels, in the unit of [0, 1], that `calls` network calls visit; falling, the last one 0."""
 
     @abstractmethod
     def sampler(self, denoise: Denoiser, calls: int, seed: int) -> Any: ...
@@ -83,14 +83,14 @@ class Theirs(Peer):
             raise Unsupported(f"deepinv's DDRM needs singular values, {type(operator).__name__} has none")
 
     def sample(self, problem: Problem, denoise: Denoiser, count: int, seed: int) -> Tensor:
-        """In single precision, as deepinv's networks are."""
+        """Draw in single precision, as deepinv's networks are."""
         operator, y, sigma_y = white(problem, "deepinv")
         physics = physics_of(operator.to(torch.float32), sigma_y)
         many = y.float().repeat_interleave(count, 0)
         return self(many, physics, denoise, self.calls, seed).to(y)
 
     def __call__(self, y: Tensor, physics: Any, denoise: Denoiser, calls: int, seed: int) -> Tensor:
-        """One draw per measurement y (B, ...), as (B, C, H, W) on [0, 1]."""
+        """Return one draw per measurement y (B, ...), as (B, C, H, W) on [0, 1]."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # DDRM and DiffPIR draw from torch's global stream
             return self.sampler(denoise, calls, seed)(y.clone(), physics).detach()  # a copy: its DDRM writes into y
@@ -134,7 +134,7 @@ class TheirDiffPIR(Theirs):
 
 
 @dataclass(frozen=True)
-class Guided(Theirs):
+class GuidedDiffusion(Theirs):
     """A reverse diffusion with a term for the measurement, by ancestral steps, as its `DPS` takes them."""
 
     def levels(self, calls: int) -> list[float]:
@@ -162,7 +162,7 @@ class Guided(Theirs):
 
 
 @dataclass(frozen=True)
-class TheirDPS(Guided):
+class TheirDPS(GuidedDiffusion):
     """`DPS`: guidance "norm" (default) differentiates |y - A x0|, "annealed" |y - A x0|^2 / (2 sigma_y^2 + 2 sigma^2)."""
 
     guidance: Literal["norm", "annealed"] = "norm"
@@ -187,7 +187,7 @@ class TheirDPS(Guided):
 
 
 @dataclass(frozen=True)
-class TheirPiGDM(Guided):
+class TheirPiGDM(GuidedDiffusion):
     """`PiGDMDataFidelity` in `PosteriorDiffusion`, which names no default process or steps: those of its `DPS`."""
 
     weight: float = 1.0
@@ -198,7 +198,7 @@ class TheirPiGDM(Guided):
 
 
 @dataclass(frozen=True)
-class TheirMMPS(Guided):
+class TheirMMPS(GuidedDiffusion):
     """`MomentMatchingDataFidelity` in `PosteriorDiffusion`: three iterations of conjugate gradients, as ours."""
 
     weight: float = 1.0

@@ -55,7 +55,7 @@ DEFAULT = ("azula-mmps", "azula-mmps:sampler=Ito,grid=ours,steps=40", *list(PEER
 
 
 def peer(text: str) -> Peer:
-    """A peer from text, "azula-mmps:steps=40" or "mine.py:Mine:setting=1". Raises BadInput, and lists the known ones."""
+    """Return a peer from text, "azula-mmps:steps=40" or "mine.py:Mine:setting=1". Raises BadInput, and lists the known ones."""
     own = own_class(text, Peer)
     if own is not None:
         cls, settings, names = own
@@ -71,5 +71,5 @@ def peer(text: str) -> Peer:
 
 
 def ours(text: str) -> Ours:
-    """One of our solvers from text, as a peer."""
+    """Return one of our solvers from text, as a peer."""
     return Ours(solver_of(text))

@@ -12,8 +12,8 @@ from restorekit.bench.journal import markdown, uncertain
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.peers.peer_rows import EXAM, NUMBERS, OURS, PIXELS, Row
 from restorekit.files.picture import write_text
-from restorekit.report.images import Entry, ImagesPage, TaskPart, render
-from restorekit.report.table import Cell, Column, Mean, text
+from restorekit.report.images import GalleryEntry, ImagesPage, TaskPart, render
+from restorekit.report.table import Cell, Mean, TableColumn, text
 
 BEST = "the nearest of theirs, exam by exam"
 SHOWN = 4  # cells named in a verdict
@@ -21,36 +21,36 @@ AIMS = {"W2": ("w2", 0.0), "spread": ("spread_measured", 1.0), "spread unmeasure
         "coverage": ("coverage_measured", 0.9), "coverage unmeasured": ("coverage_unmeasured", 0.9)}  # fmt: skip
 
 COLUMNS = {
-    "library": Column("library", digits=None), "version": Column("version", digits=None),
-    "licence": Column("licence", digits=None), "settings": Column("settings", digits=None),
-    "ran": Column("ran", "rows with figures", 0), "refused": Column("refused", "rows that the method does not take", 0),
-    "failed": Column("failed", "rows in which the library raised", 0),
-    "against": Column("against", digits=None), "cells": Column("cells", "exams that both took", 0),
-    **{f"worse {n}": Column(n, "cells further off by more than two standard errors", 0, group="ours worse in") for n in AIMS},
-    "better W2": Column("W2", "cells nearer by more than two standard errors", 0, group="ours better in"),
-    "worst": Column(f"worst cells of W2, {SHOWN} at most: ours, theirs", digits=None),
-    "passes": Column("passes", "pictures through the denoiser per sample, forward and backward alike", 0),
-    "backward": Column("backward", "of the passes", 0),
-    "last": Column("last level", "the least noise level that the denoiser was asked at", 5),
-    "time": Column("ms / sample", "CPU", 1, "low"),
-    "bias": Column("bias", "signed, of the mean, in deviations", 3, 0.0),
-    "error_measured": Column("error", "root mean square of the mean's distance, in deviations", 3, "low", "measured"),
-    "spread_measured": Column("spread", "standard deviation over the exact one", 3, 1.0, "measured"),
-    "coverage_measured": Column("coverage", "exact probability inside the sampled 90 % intervals", 3, 0.9, "measured"),
-    "error_unmeasured": Column("error", "as there", 3, "low", "unmeasured"),
-    "spread_unmeasured": Column("spread", "as there", 3, 1.0, "unmeasured"),
-    "coverage_unmeasured": Column("coverage", "as there", 3, 0.9, "unmeasured"),
-    "w2": Column("W2", "Wasserstein distance in deviations", 3, "low"),
-    "floor": Column("W2 of exact draws", "of as many", 3),
-    "energy": Column("energy", "energy score over that of the exact posterior", 4, "low"),
-    "psnr": Column("sample", "of one sample or answer, mean over them", 2, "high", "PSNR, dB"),
-    "psnr_mean": Column("mean", "of the mean of the samples", 2, "high", "PSNR, dB"),
-    "ssim": Column("SSIM", "of one sample or answer", 3, "high"),
-    "crps": Column("CRPS", "continuous ranked probability score, the lower the better", 4, "low"),
-    "misfit": Column("misfit", "of A x from y in deviations of the noise; expected 1", 2, 1.0),
-    "spread_skill": Column("std / error", "1 if calibrated", 2, 1.0),
-    "inside": Column("coverage", "share of the truth in 90 % intervals", 3, 0.9),
-    "pictures": Column("pictures", digits=0),
+    "library": TableColumn("library", digits=None), "version": TableColumn("version", digits=None),
+    "licence": TableColumn("licence", digits=None), "settings": TableColumn("settings", digits=None),
+    "ran": TableColumn("ran", "rows with figures", 0), "refused": TableColumn("refused", "rows that the method does not take", 0),
+    "failed": TableColumn("failed", "rows in which the library raised", 0),
+    "against": TableColumn("against", digits=None), "cells": TableColumn("cells", "exams that both took", 0),
+    **{f"worse {n}": TableColumn(n, "cells further off by more than two standard errors", 0, group="ours worse in") for n in AIMS},
+    "better W2": TableColumn("W2", "cells nearer by more than two standard errors", 0, group="ours better in"),
+    "worst": TableColumn(f"worst cells of W2, {SHOWN} at most: ours, theirs", digits=None),
+    "passes": TableColumn("passes", "pictures through the denoiser per sample, forward and backward alike", 0),
+    "backward": TableColumn("backward", "of the passes", 0),
+    "last": TableColumn("last level", "the least noise level that the denoiser was asked at", 5),
+    "time": TableColumn("ms / sample", "CPU", 1, "low"),
+    "bias": TableColumn("bias", "signed, of the mean, in deviations", 3, 0.0),
+    "error_measured": TableColumn("error", "root mean square of the mean's distance, in deviations", 3, "low", "measured"),
+    "spread_measured": TableColumn("spread", "standard deviation over the exact one", 3, 1.0, "measured"),
+    "coverage_measured": TableColumn("coverage", "exact probability inside the sampled 90 % intervals", 3, 0.9, "measured"),
+    "error_unmeasured": TableColumn("error", "as there", 3, "low", "unmeasured"),
+    "spread_unmeasured": TableColumn("spread", "as there", 3, 1.0, "unmeasured"),
+    "coverage_unmeasured": TableColumn("coverage", "as there", 3, 0.9, "unmeasured"),
+    "w2": TableColumn("W2", "Wasserstein distance in deviations", 3, "low"),
+    "floor": TableColumn("W2 of exact draws", "of as many", 3),
+    "energy": TableColumn("energy", "energy score over that of the exact posterior", 4, "low"),
+    "psnr": TableColumn("sample", "of one sample or answer, mean over them", 2, "high", "PSNR, dB"),
+    "psnr_mean": TableColumn("mean", "of the mean of the samples", 2, "high", "PSNR, dB"),
+    "ssim": TableColumn("SSIM", "of one sample or answer", 3, "high"),
+    "crps": TableColumn("CRPS", "continuous ranked probability score, the lower the better", 4, "low"),
+    "misfit": TableColumn("misfit", "of A x from y in deviations of the noise; expected 1", 2, 1.0),
+    "spread_skill": TableColumn("std / error", "1 if calibrated", 2, 1.0),
+    "inside": TableColumn("coverage", "share of the truth in 90 % intervals", 3, 0.9),
+    "pictures": TableColumn("pictures", digits=0),
 }  # fmt: skip
 
 NOTES = (
@@ -82,7 +82,7 @@ NOTES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Method:
+class PeerMethod:
     """`missing`: why the library cannot be imported, None where it can."""
 
     text: str
@@ -91,18 +91,18 @@ class Method:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class PeersOutcome:
     """A run: the rows as they are in the CSV, and the methods that were asked for, those without a library among them."""
 
     out: Path
     command: str
     facts: Sequence[tuple[str, str]]
-    methods: Sequence[Method]
+    methods: Sequence[PeerMethod]
     rows: Sequence[Row]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PeerTable:
     """A table: lines of (name, cells by the names of COLUMNS), and names with a reason in place of figures."""
 
     title: str
@@ -110,11 +110,13 @@ class Part:
     refused: Sequence[tuple[str, str]] = ()
 
 
-def write(o: Outcome) -> None:
-    """peers.md and peers.html in the folder of the run."""
+def write(o: PeersOutcome) -> None:
+    """Write peers.md and peers.html into the folder of the run."""
     parts = list(_parts(o))
     write_text(o.out / "peers.md", _markdown(o, parts))
-    entries = [TaskPart(p.title, [Entry(n, c, None, "") for n, c in p.lines], [], p.refused, [], "") for p in parts]
+    entries = [
+        TaskPart(p.title, [GalleryEntry(n, c, None, "") for n, c in p.lines], [], p.refused, [], "") for p in parts
+    ]
     page = ImagesPage(
         "Peers", o.command, o.facts, COLUMNS, entries, NOTES, over="restorekit bench peers", about="other libraries and ours",
         first="method",
@@ -122,15 +124,15 @@ def write(o: Outcome) -> None:
     write_text(o.out / "peers.html", render(page))
 
 
-def _parts(o: Outcome) -> Iterator[Part]:
+def _parts(o: PeersOutcome) -> Iterator[PeerTable]:
     yield _listed(o)
     exams = [r for r in o.rows if r["part"] == EXAM]
     if verdict := _verdicts(o, exams):
-        yield Part("Ours against theirs, in exams", verdict)
+        yield PeerTable("Ours against theirs, in exams", verdict)
     for key in dict.fromkeys(map(_cell_of, exams)):
         mine = [r for r in exams if _cell_of(r) == key]
         sigma_y = "" if key[2] == "-" else f", sigma_y {key[2]}"
-        yield Part(
+        yield PeerTable(
             f"{key[0]}, {key[1]} prior{sigma_y}",
             [(r["method"], _exam(r)) for r in mine if not r["refused"]],
             _why(mine),
@@ -140,11 +142,11 @@ def _parts(o: Outcome) -> Iterator[Part]:
         mine = [r for r in pictures if r["problem"] == task]
         took = [r for r in mine if not r["refused"]]
         lines = [(m, _picture([r for r in took if r["method"] == m])) for m in dict.fromkeys(r["method"] for r in took)]
-        yield Part(f"Pictures: {task}", lines, _why(mine))
+        yield PeerTable(f"Pictures: {task}", lines, _why(mine))
 
 
-def _listed(o: Outcome) -> Part:
-    """What was asked for, worst first: libraries that are not there, then methods that failed most."""
+def _listed(o: PeersOutcome) -> PeerTable:
+    """Return what was asked for, worst first: libraries that are not there, then methods that failed most."""
     lines = []
     for m in (m for m in o.methods if not m.missing):
         mine = [r for r in o.rows if r["method"] == m.text]
@@ -155,11 +157,11 @@ def _listed(o: Outcome) -> Part:
             "settings": m.peer.settings() or "-", "ran": ran, "refused": len(mine) - ran - failed, "failed": failed,
         }))  # fmt: skip
     lines.sort(key=lambda line: -line[1]["failed"])
-    return Part("Methods", lines, [(f"{m.text} ({m.peer.licence})", m.missing) for m in o.methods if m.missing])
+    return PeerTable("Methods", lines, [(f"{m.text} ({m.peer.licence})", m.missing) for m in o.methods if m.missing])
 
 
-def _verdicts(o: Outcome, exams: Sequence[Row]) -> list[tuple[str, dict[str, Cell]]]:
-    """Each of our samplers against those of the same name, and those of a user's file, and against whichever of theirs is the
+def _verdicts(o: PeersOutcome, exams: Sequence[Row]) -> list[tuple[str, dict[str, Cell]]]:
+    """Compare each of our samplers with those of the same name, and those of a user's file, and with whichever of theirs is the
     nearest, exam by exam; over the exams that both took, worst first."""
     ours, theirs = ([m.text for m in o.methods if not m.missing and m.peer.draws and (m.peer.library == OURS) == own]
                     for own in (True, False))  # fmt: skip
@@ -179,7 +181,7 @@ def _verdicts(o: Outcome, exams: Sequence[Row]) -> list[tuple[str, dict[str, Cel
 
 
 def _share(pairs: Sequence[tuple[Row, Row]]) -> float:
-    """Of the exams, that in which ours is the further in W2."""
+    """Return the share of exams in which ours is the further in W2."""
     return sum(_further(a, b, "w2", 0.0) > 2 for a, b in pairs) / len(pairs)
 
 
@@ -206,7 +208,7 @@ def _bare(text: str) -> str:
 
 
 def _further(a: Row, b: Row, figure: str, aim: float) -> float:
-    """How much further from its aim a figure of `a` is than that of `b`, in standard errors of the difference."""
+    """Return how much further from its aim a figure of `a` is than that of `b`, in standard errors of the difference."""
     values = [float(r[figure]) for r in (a, b)]
     error = math.hypot(*(float(r[figure + "_se"]) for r in (a, b)))
     if any(map(math.isnan, values)):
@@ -230,7 +232,7 @@ def _exam(row: Row) -> dict[str, Cell]:
 
 
 def _picture(rows: Sequence[Row]) -> dict[str, Cell]:
-    """Means over pictures, with their standard errors."""
+    """Return the means over pictures, with their standard errors."""
     cells: dict[str, Cell] = {}
     for name in PIXELS:
         found = [float(r[name]) for r in rows if r[name] != "nan"]
@@ -251,7 +253,7 @@ def _shown(cells: Mapping[str, Cell], key: str) -> str:
     return uncertain(float(value), value.error) if isinstance(value, Mean) else text(value, COLUMNS[key].digits)
 
 
-def _markdown(o: Outcome, parts: Sequence[Part]) -> str:
+def _markdown(o: PeersOutcome, parts: Sequence[PeerTable]) -> str:
     said = ["# Other libraries and ours", f"`{o.command}`", *(f"{k.capitalize()}: {v}." for k, v in o.facts), *NOTES]
     for part in parts:
         keys = [k for k in COLUMNS if any(cells.get(k) is not None for _, cells in part.lines)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from restorekit.bench.images.image_cases import Clean, Task
+from restorekit.bench.images.image_cases import Clean, Degradation
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.posterior.exam import Exam
 from restorekit.bench.posterior.exams import checked
@@ -47,7 +47,7 @@ class Item:
 
 
 def values(item: Item, peer: Peer, seed: int) -> list[Any]:
-    """VALUES of a row. What the method does not take, or where it fails, is the last of them."""
+    """Return VALUES of a row. What the method does not take, or where it fails, is the last of them."""
     try:
         with np.errstate(all="ignore"):
             found: Mapping[str, Any] = item.measure(peer, seed)
@@ -63,7 +63,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _asked(peer: Peer, problem: Problem, denoise: Passes, count: int, seed: int) -> torch.Tensor:
-    """The samples, checked: what a library of another mind gives back is not believed."""
+    """Return the samples, checked: what a library of another mind gives back is not believed."""
     x = peer.sample(problem, denoise, count, seed).detach()
     expected = (count, *problem.operator.image_shape)
     if tuple(x.shape) != expected:
@@ -74,13 +74,13 @@ def _asked(peer: Peer, problem: Problem, denoise: Passes, count: int, seed: int)
 
 
 def cost(passes: Passes, count: int, seconds: float) -> dict[str, float]:
-    """Per sample, forward and backward passes, the least noise level that the denoiser was asked at, and CPU seconds."""
+    """Return, per sample, forward and backward passes, the least noise level that the denoiser was asked at, and CPU seconds."""
     last = passes.least if math.isfinite(passes.least) else math.nan
     return {"forward": passes.forward / count, "backward": passes.backward / count, "last": last, "seconds": seconds / count}  # fmt: skip
 
 
 def in_exam(exam: Exam, name: str, size: Size, peer: Peer, seed: int) -> dict[str, float]:
-    """Figures of samples against the exact posterior: of several measurements, each given alone."""
+    """Return the figures of samples against the exact posterior: of several measurements, each given alone."""
     y = checked(exam, size.draws, seed, name)[1]
     samples = size.samples if peer.draws else 1
     if peer.library != OURS and getattr(exam.prior, "units", None) is not None:
@@ -95,9 +95,9 @@ def in_exam(exam: Exam, name: str, size: Size, peer: Peer, seed: int) -> dict[st
 
 
 def on_picture(
-    task: Task, clean: Clean, prior: Callable[[int], Denoiser], samples: int, peer: Peer, seed: int
+    task: Degradation, clean: Clean, prior: Callable[[int], Denoiser], samples: int, peer: Peer, seed: int
 ) -> dict[str, float]:
-    """Figures of samples on a measurement of one clean picture; `prior` gives the denoiser of so many bands."""
+    """Return the figures of samples on a measurement of one clean picture; `prior` gives the denoiser of so many bands."""
     truth = clean.pixels
     problem = task.measure(truth, clean.name, seed)
     peer.check(problem)

@@ -9,7 +9,6 @@ installed, or fails, is listed with its reason, and the others go on.
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -20,13 +19,13 @@ from typing import Any
 import torch
 
 import restorekit
-from restorekit.bench.images.image_cases import Task, check_sizes, clean_pictures
+from restorekit.bench.images.image_cases import Degradation, check_sizes, clean_pictures
 from restorekit.bench.images.run_images import OPS
 from restorekit.bench.journal import Rows
 from restorekit.bench.machine import machine
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.peers.peer_list import DEFAULT, ours, peer
-from restorekit.bench.peers.peer_report import Method, Outcome, write
+from restorekit.bench.peers.peer_report import PeerMethod, PeersOutcome, write
 from restorekit.bench.peers.peer_rows import EXAM, FAILS, KEYS, PICTURE, VALUES, Item, Row, in_exam, on_picture, values
 from restorekit.bench.posterior.exams import LEVELS, QUICK, cells
 from restorekit.bench.posterior.run_exam import FEW, FULL
@@ -60,10 +59,13 @@ class Peers:
     seed: int = 0
     out: Path = field(default_factory=lambda: Path("bench"))
 
-    def __call__(self) -> Outcome:
-        """Measures what is missing and writes the report. Raises BadInput, before anything runs, for what is not understood."""
+    def __call__(self, progress: Callable[[str], object] = lambda text: None) -> PeersOutcome:
+        """Measure what is missing and write the report. Raises BadInput, before anything runs, for what is not understood.
+
+        progress: called with a line of text for each row, and for each library that is missing.
+        """
         self._check()
-        items, made = list(self._exams()), self._methods()
+        items, by_text = list(self._exams()), self._methods()
         facts = [
             ("run on", machine(CPU)),
             ("versions", f"restorekit {restorekit.__version__}, torch {torch.__version__}"),
@@ -72,19 +74,19 @@ class Peers:
             size = FULL if self.full else FEW
             facts.append(("exams", f"{size.draws} measurements of {size.samples} samples each, seed {self.seed}"))
         if self.data:
-            pictures, said = self._pictures()
+            pictures, text = self._pictures()
             items += pictures
-            facts.append(("pictures", said))
+            facts.append(("pictures", text))
         if not items:
             raise BadInput("nothing to measure; give `data=DIR`, or leave out `no_exams`")
         with alone(self.out), one_thread():
             rows = Rows(self.out / "peers.csv", KEYS, VALUES)
-            methods = [Method(text, p, p.available()) for text, p in made.items()]
+            methods = [PeerMethod(name, p, p.available()) for name, p in by_text.items()]
             for m in methods:
                 if m.missing:
-                    _say(f"{m.text}: {m.missing}")
-            shown = self._measured(items, methods, rows)
-            outcome = Outcome(self.out, self.command(), facts, methods, shown)
+                    progress(f"{m.text}: {m.missing}")
+            shown = self._measured(items, methods, rows, progress)
+            outcome = PeersOutcome(self.out, self.command(), facts, methods, shown)
             write(outcome)
         return outcome
 
@@ -92,13 +94,13 @@ class Peers:
         for name, least in (("samples", 1), ("limit", 1), ("crop", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise BadInput(f"--{name} {value}: must be at least {least}")
+                raise BadInput(f"`{name}={value}` must be at least {least}")
         if self.out.exists() and not self.out.is_dir():
             raise BadInput(f"{self.out} is a file; `out` takes a folder")
 
     def _methods(self) -> dict[str, Peer]:
-        made: dict[str, Peer] = {text: ours(text) for text in self.solvers}
-        return made | {text: peer(text) for text in self.peers}
+        solvers: dict[str, Peer] = {text: ours(text) for text in self.solvers}
+        return solvers | {text: peer(text) for text in self.peers}
 
     def _exams(self) -> Iterator[Item]:
         if self.exams:
@@ -108,7 +110,7 @@ class Peers:
                 yield Item(EXAM, *cell.key, "-", measure)
 
     def _pictures(self) -> tuple[list[Item], str]:
-        tasks = list(dict.fromkeys(Task.of(text) for text in self.ops))
+        tasks = list(dict.fromkeys(Degradation.of(text) for text in self.ops))
         pictures = clean_pictures(self.data, self.crop, self.limit)
         check_sizes(pictures)
         prior: Prior = of_pictures(load_prior(self.network, device=CPU))
@@ -124,8 +126,10 @@ class Peers:
         size = f"{self.crop} x {self.crop} from the middle" if self.crop else "whole"
         return items, f"{len(pictures)}, {size}, prior {label}, {self.samples} samples, seed {self.seed}"
 
-    def _measured(self, items: Sequence[Item], methods: Sequence[Method], rows: Rows) -> list[Row]:
-        """The rows of this run, as they are in the file."""
+    def _measured(
+        self, items: Sequence[Item], methods: Sequence[PeerMethod], rows: Rows, progress: Callable[[str], object]
+    ) -> list[Row]:
+        """Return the rows of this run, as they are in the file."""
         here, done, keys = machine(CPU), {_key(r): r for r in rows.rows}, []
         for item in items:
             for m in (m for m in methods if not m.missing):
@@ -138,14 +142,14 @@ class Peers:
                 if key not in done or done[key]["refused"].startswith(FAILS):
                     rows.add(*key, *values(item, m.peer, self.seed))
                     done[key] = rows.rows[-1]
-                    _say(f"{item.problem} {item.prior} {item.sigma_y} {item.picture}  {m.text}  {told(done[key])}")
+                    progress(f"{item.problem} {item.prior} {item.sigma_y} {item.picture}  {m.text}  {told(done[key])}")
         return [done[key] for key in dict.fromkeys(keys)]
 
     def settings(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def command(self) -> str:
-        """The command line of this run, without what is as by default."""
+        """Return the command line of this run, without what is as by default."""
         words = ["restorekit", "bench", "peers"]
         several = {"peers": "peer", "solvers": "solver", "problems": "problem", "priors": "prior",
                    "sigmas": "sigma", "data": "data", "ops": "op"}  # fmt: skip
@@ -175,14 +179,10 @@ def told(row: Row) -> str:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """All methods on one thread, so that their seconds compare; what the caller had is put back."""
+    """Run all methods on one thread, so that their seconds compare; what the caller had is put back."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -37,37 +37,37 @@ class Exam(ABC):
 
     @abstractmethod
     def draw(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
-        """(x0, y), `count` pictures of the prior and their measurements (count, ...)."""
+        """Return (x0, y), `count` pictures of the prior and their measurements (count, ...)."""
 
     @abstractmethod
     def problem(self, y: Tensor) -> Problem:
-        """The problem of measurements y (B, ...), as a user states it."""
+        """Return the problem of measurements y (B, ...), as a user states it."""
 
     @abstractmethod
     def exact(self, y: Tensor, count: int, seed: int) -> Tensor:
-        """(B, count, C, H, W): draws from the posterior of each y (B, ...)."""
+        """Return (B, count, C, H, W): draws from the posterior of each y (B, ...)."""
 
     def mean(self, y: Tensor) -> Tensor:
-        """(B, n): the exact posterior mean."""
+        """Return (B, n): the exact posterior mean."""
         return self._reference(y).mean(1)
 
     def covariance(self, y: Tensor) -> Tensor:
-        """(B, n, n): the exact posterior covariance."""
+        """Return (B, n, n): the exact posterior covariance."""
         off = self._reference(y)
         off = off - off.mean(1, keepdim=True)
         return off.mT @ off / (REFERENCE - 1)
 
     def cdf(self, y: Tensor, v: Tensor, t: Tensor) -> Tensor:
-        """(B, q, k): exact posterior probability that v'x is below t (B, q, k); v (n, k) are unit directions."""
+        """Return (B, q, k): exact posterior probability that v'x is below t (B, q, k); v (n, k) are unit directions."""
         along = (self._reference(y) @ v).mT.contiguous().sort(2).values
         return torch.searchsorted(along, t.mT.contiguous()).mT.to(F64) / REFERENCE
 
     def _reference(self, y: Tensor) -> Tensor:
-        """(B, REFERENCE, n)"""
+        """Return exact draws (B, REFERENCE, n)."""
         return self.exact(y, REFERENCE, 1).flatten(2).to(F64)
 
     def conditioned(self, y: Tensor) -> Denoiser | None:
-        """E[x0 | x, y] of one measurement y (1, ...), for any number of chains x; None where it is not known."""
+        """Return E[x0 | x, y] of one measurement y (1, ...), for any number of chains x; None where it is not known."""
         return None
 
     @cached_property
@@ -95,7 +95,7 @@ class LinearExam(Exam):
 
     @abstractmethod
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, C, H, W), pictures of the prior."""
+        """Return (count, C, H, W), pictures of the prior."""
 
     def draw(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
         g = torch.Generator().manual_seed(seed)
@@ -112,7 +112,7 @@ class LinearExam(Exam):
 
 
 def gain(a: Tensor, c: Tensor, sigma_y: float) -> tuple[Tensor, Tensor]:
-    """(..., n, m) and (..., n, n): how a Gaussian of covariance c (..., n, n) follows y = A x + sigma_y n, and what is left.
+    """Return (..., n, m) and (..., n, n): how a Gaussian of covariance c (..., n, n) follows y = A x + sigma_y n, and what is left.
 
     The covariance in the form of Joseph, which rounding cannot make negative.
     """

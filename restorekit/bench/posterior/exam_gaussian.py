@@ -99,13 +99,13 @@ class GaussianExam(LinearExam):
 
 
 def stationary() -> Dense:
-    """exp(-distance / 2.5 pixels), deviation 0.25 about 0.5: a photograph's, nearly; without the wrap of a Fourier basis."""
+    """Return the covariance exp(-distance / 2.5 pixels), deviation 0.25 about 0.5: a photograph's, nearly; without the wrap of a Fourier basis."""
     at = torch.cartesian_prod(torch.arange(SIDE), torch.arange(SIDE)).double()
     return Dense(torch.full(SHAPE, 0.5, dtype=F64), 0.25**2 * torch.exp(-torch.cdist(at, at) / 2.5))
 
 
 def mixed() -> Dense:
-    """Eigenvalues 1 / k^2 in random directions: the ratio of the largest to the least deviation is 64."""
+    """Return a covariance of eigenvalues 1 / k^2 in random directions: the ratio of the largest to the least deviation is 64."""
     g = torch.Generator().manual_seed(7)
     q = torch.linalg.qr(torch.randn(N, N, generator=g, dtype=F64))[0]
     values = torch.arange(1, N + 1, dtype=F64) ** -2.0
@@ -114,24 +114,24 @@ def mixed() -> Dense:
 
 
 def half() -> Inpaint:
-    """Half of the pixels, drawn at random, are measured."""
+    """Measure half of the pixels, drawn at random."""
     return Inpaint(SHAPE, (torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)) > 0.5).double())
 
 
 def bell() -> CircularBlur:
-    """A Gaussian kernel of deviation 0.8 pixels: gains from 1 to 0.007."""
+    """Return a Gaussian kernel of deviation 0.8 pixels: gains from 1 to 0.007."""
     k = torch.exp(-0.5 * (torch.arange(-2, 3, dtype=F64) / 0.8) ** 2)
     return CircularBlur(SHAPE, torch.outer(k, k) / k.sum() ** 2)
 
 
 def random_rows() -> Matrix:
-    """24 random measurements of 64 pixels, each a sum of all of them with weights of variance 1 / 64."""
+    """Return 24 random measurements of 64 pixels, each a sum of all of them with weights of variance 1 / 64."""
     g = torch.Generator().manual_seed(3)
     return Matrix(SHAPE, torch.randn(24, N, generator=g, dtype=F64) / N**0.5)
 
 
 def quarter() -> BlockAverage:
-    """Means of 4 x 4 pixels."""
+    """Return the means of 4 x 4 pixels."""
     return BlockAverage(SHAPE, 4)
 
 

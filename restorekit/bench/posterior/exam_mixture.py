@@ -36,7 +36,7 @@ class MixtureExam(LinearExam):
         return gains, left, values.clamp(min=0).sqrt(), vectors
 
     def posterior(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights (B, K), means (B, K, n) and covariances (K, n, n) given measurements y (B, ...)."""
+        """Return the weights (B, K), means (B, K, n) and covariances (K, n, n) given measurements y (B, ...)."""
         w, m, c = self.components
         a = self.matrix
         r = y.flatten(1)[:, None] - m @ a.T  # (B, K, m)
@@ -71,7 +71,7 @@ class MixtureExam(LinearExam):
         return found.view(*k.shape, *self.operator.image_shape)
 
     def conditioned(self, y: Tensor) -> Denoiser:
-        """sum_k R_k E_k[x0 | x, y], R_k the responsibilities of the posterior's components."""
+        """Return sum_k R_k E_k[x0 | x, y], R_k the responsibilities of the posterior's components."""
         w, m = (t[0] for t in self.posterior(y[:1])[:2])
         kept = w > 1e-16 * w.max()
         w, m, deviations, vectors = (t[kept] for t in (w, m, *self._known[2:]))
@@ -97,7 +97,7 @@ class Mixture(MixtureExam):
 
     @staticmethod
     def of(dim: int, rows: int, sigma_y: float, seed: int = 0) -> Mixture:
-        """In `dim` (even) dimensions, `rows` of which are measured."""
+        """Return a mixture in `dim` (even) dimensions, `rows` of which are measured."""
         g = torch.Generator().manual_seed(1000 * rows + seed)
         unit = SPREAD / math.sqrt(1 + 64 * 2)
         grid = torch.tensor([[8.0 * i, 8.0 * j] for i in range(-2, 3) for j in range(-2, 3)], dtype=F64)
@@ -126,7 +126,7 @@ class RingPrior:
     width: float = 0.03
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """The mean direction of a von Mises density, I1 / I0, then what the noise of the ring itself leaves."""
+        """Return the mean direction of a von Mises density, I1 / I0, then what the noise of the ring itself leaves."""
         s2 = per_item(sigma, x) ** 2 + self.width**2
         off = x - MEAN
         length = off.square().flatten(1).sum(1).clamp(min=1e-30).sqrt().view(-1, 1, 1, 1)

@@ -82,13 +82,13 @@ class PixelExam(Exam):
         return torch.linspace(min(self.prior.means) - reach, max(self.prior.means) + reach, self.points, dtype=F64)
 
     def mass(self, y: Tensor) -> Tensor:
-        """(..., points): the posterior of pixels y (...) on the grid."""
+        """Return (..., points): the posterior of pixels y (...) on the grid."""
         nodes = self.grid.expand(*y.shape, -1)
         nll = self.law.unit_nll(y[..., None].expand_as(nodes), nodes)
         return (self.prior.log_density(self.grid) - nll).softmax(-1)
 
     def _edges(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Middles between nodes (points + 1,), and the probability below each (..., points + 1)."""
+        """Return the middles between nodes (points + 1,), and the probability below each (..., points + 1)."""
         h = self.grid[1] - self.grid[0]
         at = torch.cat([self.grid - h / 2, self.grid[-1:] + h / 2])
         total = self.mass(y).cumsum(-1)
@@ -102,7 +102,7 @@ class PixelExam(Exam):
         return torch.diag_embed(mass @ self.grid**2 - (mass @ self.grid) ** 2)
 
     def cdf(self, y: Tensor, v: Tensor, t: Tensor) -> Tensor:
-        """Along pixels only: v is a selection of columns of the identity."""
+        """Return the exact probability along pixels only: v is a selection of columns of the identity."""
         at, below = self._edges(y.flatten(1)[:, v.argmax(0)])
         h = at[1] - at[0]
         i = ((t - at[0]) / h).clamp(0, len(at) - 1 - 1e-9)
@@ -118,11 +118,11 @@ class PixelExam(Exam):
         return found.mT.reshape(len(y), count, *self.shape)
 
     def conditioned(self, y: Tensor) -> Denoiser:
-        """By quadrature: over the posterior where the level is wide beside it, about x where it is narrow."""
+        """Return E[x0 | x, y] by quadrature: over the posterior where the level is wide beside it, about x where it is narrow."""
         y, mean, sd = y[:1].flatten(), self.mean(y[:1])[0], self.covariance(y[:1])[0].diagonal().sqrt()
 
         def log_density(at: Tensor) -> Tensor:
-            """Of pixels (..., n, nodes)."""
+            """Return the log density of pixels (..., n, nodes)."""
             return self.prior.log_density(at) - self.law.unit_nll(y[:, None].expand_as(at), at)
 
         wide = mean[:, None] + sd[:, None] * torch.linspace(-7, 7, 64, dtype=F64)
@@ -141,11 +141,11 @@ class PixelExam(Exam):
 
 
 def speckle(looks: float, prior: str = "wide") -> PixelExam:
-    """Speckle in the logarithm. "wide": the logarithms of a real scene, mean -2 and deviation 1.3; "narrow": of deviation 0.25."""
+    """Return speckle in the logarithm. "wide": the logarithms of a real scene, mean -2 and deviation 1.3; "narrow": of deviation 0.25."""
     deviation = {"wide": 1.3, "narrow": 0.25}[prior]
     return PixelExam(PixelPrior((-2.0,), (deviation,), units=Units(-2.0, deviation)), Gamma(looks, "log"))
 
 
 def counts(peak: float = 20) -> PixelExam:
-    """Photon counts, `peak` of them at white, of grey levels about 0.3, 0.5 and 0.8."""
+    """Return photon counts, `peak` of them at white, of grey levels about 0.3, 0.5 and 0.8."""
     return PixelExam(PixelPrior((0.3, 0.5, 0.8), (0.06, 0.05, 0.08), (0.5, 0.3, 0.2)), Poisson(peak))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import restorekit
 from restorekit.bench.journal import Rows, latex, markdown, uncertain
 from restorekit.bench.posterior.exams import LEVELS, QUICK, Cell, cells, checked
-from restorekit.bench.posterior.figures import BINS, Figure, Figures, judge
-from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, Draws, drawn, exact_score, size_of
+from restorekit.bench.posterior.figures import BINS, Figures, ValueWithError, judge
+from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, ExamSamples, drawn, exact_score, size_of
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.picture import write_text
 from restorekit.inference.solver import Solver
@@ -59,42 +58,46 @@ def run(
     out: Path,
     priors: Sequence[str] | None = None,
     sigmas: Sequence[float] | None = None,
+    progress: Callable[[str], object] = lambda text: None,
 ) -> str:
-    """Fill the table and return it as Markdown. `out` receives posterior.csv (rows as they come), posterior.md and .tex."""
+    """Fill the table and return it as Markdown. `out` receives posterior.csv (rows as they come), posterior.md and .tex.
+
+    progress: called with a line of text for each row.
+    """
     chosen = cells(problems, priors, sigmas, QUICK if quick else LEVELS)
-    made: dict[str, Solver | None] = {EXACT: None, CONTROL: None}
-    made |= {text: solver_of(text) for text in solvers or SOLVERS}
+    by_text: dict[str, Solver | None] = {EXACT: None, CONTROL: None}
+    by_text |= {text: solver_of(text) for text in solvers or SOLVERS}
     size = "quick" if quick else "full"
     rows = Rows(out / "posterior.csv", KEYS, VALUES)
     for cell in chosen:
-        for text, solver in made.items():
+        for text, solver in by_text.items():
             for count in steps if solver is not None else (None,):
                 key = (size, seed, *cell.key, text, settings(solver), count or "own", restorekit.__version__)
                 if rows.has(*key):
                     continue
                 rows.add(*key, *measured(cell, text, solver, count, quick, seed))
-                print(" ".join(cell.key), f" {text}  {told(rows.rows[-1])}", file=sys.stderr, flush=True)
-    mine = [r for r in rows.rows if r["size"] == size and r["seed"] == str(seed) and current(r, made)]
-    text = report(mine, markdown_part)
+                progress(f"{' '.join(cell.key)}  {text}  {told(rows.rows[-1])}")
+    rows_of_run = [r for r in rows.rows if r["size"] == size and r["seed"] == str(seed) and current(r, by_text)]
+    text = report(rows_of_run, markdown_part)
     write_text(out / "posterior.md", f"# Samplers against exact posteriors\n\n{NOTES}\n\n{text}\n")
-    write_text(out / "posterior.tex", report(mine, latex_part) + "\n")
+    write_text(out / "posterior.tex", report(rows_of_run, latex_part) + "\n")
     return text
 
 
 def measured(
     cell: Cell, text: str, solver: Solver | None, steps: int | None, quick: bool, seed: int
 ) -> tuple[object, ...]:
-    """VALUES of a row. What a solver does not take, or where it fails, is the last of them."""
+    """Return VALUES of a row. What a solver does not take, or where it fails, is the last of them."""
     exam, size = cell.make(), size_of(quick, solver)
     y = checked(exam, size.draws, seed, cell.problem)[1]
     try:
         if solver is not None:
-            found = drawn(exam, solver, y, size.samples, seed, steps)
+            draws = drawn(exam, solver, y, size.samples, seed, steps)
         elif text == EXACT:
-            found = Draws(exam.exact(y, size.samples, seed + 1000))
+            draws = ExamSamples(exam.exact(y, size.samples, seed + 1000))
         else:
-            found = exact_score(exam, y, size.samples, seed)
-        figures = judge(exam, y, found.x, seed)
+            draws = exact_score(exam, y, size.samples, seed)
+        figures = judge(exam, y, draws.x, seed)
     except Unsupported as error:
         return refused(str(error))
     except Exception as error:  # noqa: BLE001 (one solver that fails must not take the others with it)
@@ -102,7 +105,7 @@ def measured(
         return refused(f"fails: {what}")
     pairs = [v for n in NUMBERS for v in getattr(figures, n)]
     ranks = " ".join(f"{r:.4f}" for r in figures.ranks)
-    return found.levels, found.forward, found.backward, found.seconds, *pairs, ranks, ""
+    return draws.levels, draws.forward, draws.backward, draws.seconds, *pairs, ranks, ""
 
 
 def refused(why: str) -> tuple[object, ...]:
@@ -121,7 +124,7 @@ def number(row: dict[str, str], name: str) -> str:
 
 
 def current(row: dict[str, str], made: dict[str, Solver | None]) -> bool:
-    """Whether a row is of this version and of the settings that its text stands for now; those of files are believed."""
+    """Return whether a row is of this version and of the settings that its text stands for now; those of files are believed."""
     if row["version"] != restorekit.__version__:
         return False
     text = row["solver"]
@@ -139,7 +142,7 @@ Part = Callable[[str, Sequence[str], Sequence[Sequence[str]], Sequence[str]], st
 
 
 def report(rows: Sequence[dict[str, str]], part: Part) -> str:
-    """One table of all solvers, then one per problem and prior: by noise, then by W2."""
+    """Return one table of all solvers, then one per problem and prior: by noise, then by W2."""
     parts = [part("Overview", OVERVIEW, list(overview(rows)), ())]
     for problem, prior in dict.fromkeys((r["problem"], r["prior"]) for r in rows):
         mine = [r for r in rows if (r["problem"], r["prior"]) == (problem, prior)]
@@ -166,13 +169,13 @@ def line(row: dict[str, str]) -> list[str]:
 
 
 def bars(ranks: str) -> str:
-    """A histogram in a line of text: half height is calibrated, full height twice as many."""
+    """Return a histogram in a line of text: half height is calibrated, full height twice as many."""
     shares = [float(r) * BINS for r in ranks.split()]
     return "".join("▁▂▃▄▅▆▇█"[min(7, round(3.5 * s))] for s in shares) or "-"
 
 
 def overview(rows: Sequence[dict[str, str]]) -> Iterator[list[str]]:
-    """A line per solver: the range of its figures over all exams that it takes."""
+    """Yield a line per solver: the range of its figures over all exams that it takes."""
     for name, steps in dict.fromkeys((r["solver"], r["steps"]) for r in rows):
         mine = [r for r in rows if (r["solver"], r["steps"]) == (name, steps)]
         took = [r for r in mine if not r["refused"]]
@@ -181,8 +184,8 @@ def overview(rows: Sequence[dict[str, str]]) -> Iterator[list[str]]:
             found = [float(r[n]) for r in of for n in names if r[n] != "nan"]
             return f"{min(found):.2f} to {max(found):.2f}" if found else "-"
 
-        biases = [Figure(float(r["bias"]), float(r["bias_se"])) for r in took]
-        worst = max(biases, key=lambda f: abs(f.value), default=Figure(math.nan))
+        biases = [ValueWithError(float(r["bias"]), float(r["bias_se"])) for r in took]
+        worst = max(biases, key=lambda f: abs(f.value), default=ValueWithError(math.nan))
         ratios = [float(r["w2"]) / float(r["floor"]) for r in took if r["w2"] != "nan"]
         most = max((float(r["forward"]) + float(r["backward"]) for r in took), default=0.0)
         yield [
@@ -199,7 +202,7 @@ def markdown_part(title: str, header: Sequence[str], rows: Sequence[Sequence[str
 
 
 def latex_part(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], why: Sequence[str]) -> str:
-    """Without the histograms, whose bars are no letters of a font."""
+    """Return a part without the histograms, whose bars are no letters of a font."""
     keep = len(header) - (header[-1] == "ranks")
     said = "".join(f"\n% {w}" for w in why)
     return latex(header[:keep], [row[:keep] for row in rows], title) + said

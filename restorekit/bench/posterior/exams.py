@@ -61,7 +61,7 @@ def cells(
     problems: Sequence[str] | None = None, priors: Sequence[str] | None = None, sigmas: Sequence[float] | None = None,
     levels: Sequence[float] = LEVELS,
 ) -> list[Cell]:  # fmt: skip
-    """The exams of these names, priors and noises; None: all, at `levels`. A problem may be `file.py:Class:setting=1`.
+    """Return the exams of these names, priors and noises; None: all, at `levels`. A problem may be `file.py:Class:setting=1`.
 
     Raises BadInput for names that are not there and where nothing is left.
     """
@@ -97,7 +97,7 @@ def _named(
 
 
 def _own(text: str, sigmas: Sequence[float] | None) -> Iterator[Cell]:
-    """The class of a user's file, at each sigma_y where that is a field of it."""
+    """Return the class of a user's file, at each sigma_y where that is a field of it."""
     made = own_class(text, Exam)
     if made is None:
         raise BadInput(f"problem {text!r} is not understood; give file.py:Class, as in mine.py:MyExam")
@@ -115,7 +115,7 @@ def _own(text: str, sigmas: Sequence[float] | None) -> Iterator[Cell]:
 
 
 def checked(exam: Exam, count: int, seed: int, name: str) -> tuple[Tensor, Tensor]:
-    """`exam.draw`, with one line for what an exam of a user's own gets wrong."""
+    """Return `exam.draw`, with one line for what an exam of a user's own gets wrong."""
     try:
         x0, y = exam.draw(count, seed)
         exact, shape = exam.exact(y, 2, 0), tuple(exam.problem(y[:1]).operator.image_shape)

@@ -22,14 +22,14 @@ BINS = 20  # of rank histograms; the outer two lie outside of 90 % intervals
 FLOORS = 4  # sets of exact draws, whose distances say what so many draws give
 
 
-class Figure(NamedTuple):
+class ValueWithError(NamedTuple):
     """A number and its standard error."""
 
     value: float
     error: float = math.nan
 
 
-NONE = Figure(math.nan)
+NONE = ValueWithError(math.nan)
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,25 @@ class Figures:
     there are none.
     """
 
-    bias: Figure  # signed, of the mean, in deviations, over pixels: above 0 is too bright
-    error_measured: Figure  # root mean square of the mean's distance in deviations, Monte-Carlo part taken off
-    error_unmeasured: Figure
-    spread_measured: Figure = NONE  # root of the variance over the exact one
-    spread_unmeasured: Figure = NONE
-    coverage_measured: Figure = NONE  # exact probability inside the sampled 90 % intervals, mean over coordinates
-    coverage_unmeasured: Figure = NONE
-    w2: Figure = NONE  # Wasserstein distance in deviations
-    floor: Figure = NONE  # of as many exact draws
-    energy: Figure = NONE  # expected energy score over that of the exact posterior; 1 is exact, more is worse
-    ks: Figure = NONE  # largest distance of the PIT along a random direction from uniform
-    p: Figure = NONE  # probability of such a distance with exact samples
+    bias: ValueWithError  # signed, of the mean, in deviations, over pixels: above 0 is too bright
+    error_measured: ValueWithError  # root mean square of the mean's distance in deviations, Monte-Carlo part taken off
+    error_unmeasured: ValueWithError
+    spread_measured: ValueWithError = NONE  # root of the variance over the exact one
+    spread_unmeasured: ValueWithError = NONE
+    coverage_measured: ValueWithError = (
+        NONE  # exact probability inside the sampled 90 % intervals, mean over coordinates
+    )
+    coverage_unmeasured: ValueWithError = NONE
+    w2: ValueWithError = NONE  # Wasserstein distance in deviations
+    floor: ValueWithError = NONE  # of as many exact draws
+    energy: ValueWithError = NONE  # expected energy score over that of the exact posterior; 1 is exact, more is worse
+    ks: ValueWithError = NONE  # largest distance of the PIT along a random direction from uniform
+    p: ValueWithError = NONE  # probability of such a distance with exact samples
     ranks: tuple[float, ...] = ()  # BINS exact probabilities between sampled quantiles; flat if calibrated
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class ExactPosterior:
     """The exact posteriors of G measurements: of B, or of each of their pixels where those are independent."""
 
     mean: Tensor  # (G, n)
@@ -67,40 +69,40 @@ class Truth:
     normal: bool
 
     @staticmethod
-    def of(exam: Exam, y: Tensor) -> Truth:
+    def of(exam: Exam, y: Tensor) -> ExactPosterior:
         mean, covariance, normal = exam.mean(y), exam.covariance(y), isinstance(exam, GaussianExam)
         if not exam.separate:
             exact = lambda count, seed: exam.exact(y, count, seed).flatten(2).to(F64)
-            return Truth(mean, covariance, exam.directions, lambda v, t: exam.cdf(y, v, t), exact, normal)
+            return ExactPosterior(mean, covariance, exam.directions, lambda v, t: exam.cdf(y, v, t), exact, normal)
         b, n = mean.shape
         one = torch.ones(1, 1, dtype=F64), torch.zeros(1, 0, dtype=F64)
 
         def below(v: Tensor, t: Tensor) -> Tensor:
-            """v is 1 or -1: of one pixel there is no other direction."""
+            """Return the exact probability below t; v is 1 or -1: of one pixel there is no other direction."""
             eye = torch.eye(n, dtype=F64)
             p = each(exam.cdf(y, eye, (t / v[0, 0]).view(b, n, -1).mT))
             return p if v[0, 0] > 0 else 1 - p
 
-        return Truth(
+        return ExactPosterior(
             mean.view(-1, 1), covariance.diagonal(dim1=1, dim2=2).reshape(-1, 1, 1), one, below,
             lambda count, seed: each(exam.exact(y, count, seed).flatten(2)), normal,
         )  # fmt: skip
 
 
 def each(x: Tensor) -> Tensor:
-    """(B, S, n) -> (B n, S, 1)."""
+    """Return (B, S, n) as (B n, S, 1)."""
     return x.mT.reshape(-1, x.shape[1], 1)
 
 
-def _mean(x: Tensor, least: float = 0.0) -> Figure:
-    """Of (G,) measurements; the error is what they differ by, and not below `least`, as few may agree by chance."""
+def _mean(x: Tensor, least: float = 0.0) -> ValueWithError:
+    """Return the mean of (G,) measurements; the error is what they differ by, and not below `least`, as few may agree by chance."""
     error = float(x.std() / len(x) ** 0.5) if len(x) > 1 else 0.0
-    return Figure(float(x.mean()), max(error, least) or math.nan)
+    return ValueWithError(float(x.mean()), max(error, least) or math.nan)
 
 
-def _root(f: Figure) -> Figure:
+def _root(f: ValueWithError) -> ValueWithError:
     value = math.sqrt(max(0.0, f.value))
-    return Figure(value, f.error / (2 * max(value, math.sqrt(f.error / 2), 1e-300)) if f.error > 0 else f.error)
+    return ValueWithError(value, f.error / (2 * max(value, math.sqrt(f.error / 2), 1e-300)) if f.error > 0 else f.error)
 
 
 @dataclass(frozen=True)
@@ -129,23 +131,23 @@ class Chance:
 
     @property
     def variance(self) -> float:
-        """Of the trace of the sample covariance over the exact one."""
+        """Return the error of the trace of the sample covariance over the exact one."""
         return math.sqrt(2 / ((self.samples - 1) * self.effective * self.groups))
 
     @property
     def square(self) -> float:
-        """Of the squared distance of the mean over the trace of the covariance."""
+        """Return the error of the squared distance of the mean over the trace of the covariance."""
         return math.sqrt(2 / (self.effective * self.groups)) / self.samples
 
     @property
     def coverage(self) -> float:
-        """What lies inside of intervals of order statistics has a Beta distribution."""
+        """Return the error of coverage: what lies inside of intervals of order statistics has a Beta distribution."""
         return math.sqrt(0.9 * 0.1 / ((self.samples + 2) * self.coordinates * self.groups))
 
 
 def judge(exam: Exam, y: Tensor, x: Tensor, seed: int = 0) -> Figures:
-    """x (B, S, C, H, W): S samples of each measurement y. S + 1 is a multiple of 20, for exact 90 % intervals; or 1."""
-    truth, x = Truth.of(exam, y), x.flatten(2).to(F64)
+    """Judge x (B, S, C, H, W), S samples of each measurement y. S + 1 is a multiple of 20, for exact 90 % intervals; or 1."""
+    truth, x = ExactPosterior.of(exam, y), x.flatten(2).to(F64)
     x = each(x) if exam.separate else x
     s, off, c = x.shape[1], x.mean(1) - truth.mean, truth.covariance
     drawn = s > 1  # what an optimiser gives has no error of chance
@@ -163,12 +165,14 @@ def judge(exam: Exam, y: Tensor, x: Tensor, seed: int = 0) -> Figures:
     distance, p = pit(truth, x, seed)
     return Figures(
         bias, error, error_, spread, spread_, inside, inside_, w2, floor, energy(truth, x, seed),
-        distance, Figure(p), tuple(torch.cat([bins, bins_], 2).mean((0, 2)).tolist()),
+        distance, ValueWithError(p), tuple(torch.cat([bins, bins_], 2).mean((0, 2)).tolist()),
     )  # fmt: skip
 
 
-def _along(truth: Truth, v: Tensor, x: Tensor) -> tuple[Figure, Figure, Figure, Tensor]:
-    """Error, spread, coverage and rank histograms (G, BINS, k) along the columns of v (n, k)."""
+def _along(
+    truth: ExactPosterior, v: Tensor, x: Tensor
+) -> tuple[ValueWithError, ValueWithError, ValueWithError, Tensor]:
+    """Return error, spread, coverage and rank histograms (G, BINS, k) along the columns of v (n, k)."""
     s, off, c = x.shape[1], (x.mean(1) - truth.mean) @ v, v.T @ truth.covariance @ v
     known = c.diagonal(dim1=1, dim2=2).sum(1)
     if s == 1:
@@ -181,8 +185,8 @@ def _along(truth: Truth, v: Tensor, x: Tensor) -> tuple[Figure, Figure, Figure, 
     return error, _root(_mean(ratio, chance.variance * float(ratio.mean()))), inside, bins
 
 
-def ranks(truth: Truth, v: Tensor, x: Tensor) -> Tensor:
-    """(G, BINS, k): the exact probability between quantiles of samples x (G, S, n) along the columns of v (n, k).
+def ranks(truth: ExactPosterior, v: Tensor, x: Tensor) -> Tensor:
+    """Return (G, BINS, k): the exact probability between quantiles of samples x (G, S, n) along the columns of v (n, k).
 
     The expected histogram of the rank of the truth among the samples, without drawing truths.
     """
@@ -192,8 +196,8 @@ def ranks(truth: Truth, v: Tensor, x: Tensor) -> Tensor:
     return torch.diff(p, dim=1, prepend=torch.zeros_like(p[:, :1]), append=torch.ones_like(p[:, :1]))
 
 
-def pit(truth: Truth, x: Tensor, seed: int) -> tuple[Figure, float]:
-    """Kolmogorov's distance, and its p-value, of F(v'x | y) from uniform: independent and uniform if the samples are exact.
+def pit(truth: ExactPosterior, x: Tensor, seed: int) -> tuple[ValueWithError, float]:
+    """Return Kolmogorov's distance, and its p-value, of F(v'x | y) from uniform: independent and uniform if the samples are exact.
 
     The deviation of that distance for N exact samples is 0.26 / sqrt(N), its mean 0.87 / sqrt(N).
     """
@@ -201,21 +205,21 @@ def pit(truth: Truth, x: Tensor, seed: int) -> tuple[Figure, float]:
     v = v / v.norm()
     u = truth.below(v, x @ v).flatten()
     found = kstest(u.numpy(), "uniform")
-    return Figure(float(found.statistic), 0.26 / len(u) ** 0.5), float(found.pvalue)
+    return ValueWithError(float(found.statistic), 0.26 / len(u) ** 0.5), float(found.pvalue)
 
 
-def energy(truth: Truth, x: Tensor, seed: int) -> Figure:
-    """E|X - Z| - E|X - X'| / 2 over E|Z - Z'| / 2, Z of the exact posterior: without bias for any number of samples."""
+def energy(truth: ExactPosterior, x: Tensor, seed: int) -> ValueWithError:
+    """Return E|X - Z| - E|X - X'| / 2 over E|Z - Z'| / 2, Z of the exact posterior: without bias for any number of samples."""
     z, s = truth.exact(x.shape[1], seed + 11), x.shape[1]
     inner = lambda a: 0.5 * torch.cdist(a, a).sum((0, 1)) / (s * (s - 1))
     rows = [(torch.cdist(a, b).mean() - inner(a), inner(b)) for a, b in zip(x, z)]
     score, least = (torch.stack(t) for t in zip(*rows))
     over = _mean((score - least) / least.mean())
-    return Figure(1 + over.value, over.error)
+    return ValueWithError(1 + over.value, over.error)
 
 
-def distances(truth: Truth, x: Tensor, seed: int) -> tuple[Figure, Figure]:
-    """W2 of the samples and the mean of FLOORS sets of exact draws.
+def distances(truth: ExactPosterior, x: Tensor, seed: int) -> tuple[ValueWithError, ValueWithError]:
+    """Return W2 of the samples and the mean of FLOORS sets of exact draws.
 
     The error of the first is what the measurements differ by, and not below what one set of exact draws has by chance:
     a sampler far off may be further off for one measurement than for another, which exact draws never are.
@@ -223,11 +227,13 @@ def distances(truth: Truth, x: Tensor, seed: int) -> tuple[Figure, Figure]:
     of = _fitted if truth.normal else _sliced
     floors = torch.tensor([of(truth, truth.exact(x.shape[1], seed + 20 + i), seed).value for i in range(FLOORS)])
     chance, found = float(floors.std()), of(truth, x, seed)
-    return Figure(found.value, max(found.error, chance)), Figure(float(floors.mean()), chance / FLOORS**0.5)
+    return ValueWithError(found.value, max(found.error, chance)), ValueWithError(
+        float(floors.mean()), chance / FLOORS**0.5
+    )
 
 
-def _fitted(truth: Truth, x: Tensor, seed: int) -> Figure:
-    """Between Gaussians; the covariance is the same for every y, so deviations are pooled. Its error is a jackknife's."""
+def _fitted(truth: ExactPosterior, x: Tensor, seed: int) -> ValueWithError:
+    """Return W2 between Gaussians; the covariance is the same for every y, so deviations are pooled. Its error is a jackknife's."""
     m, exact, g = x.mean(1), truth.covariance[0], len(x)
     own = (x - m[:, None]).mT @ (x - m[:, None]) / (x.shape[1] - 1)
     off, root = (m - truth.mean).square().sum(1), _half_power(exact)
@@ -240,7 +246,7 @@ def _fitted(truth: Truth, x: Tensor, seed: int) -> Figure:
         [pooled((own.sum(0) - own[i]) / (g - 1), (off.sum() - off[i]) / (g - 1)) for i in range(g if g > 1 else 0)]
     )
     error = math.sqrt((g - 1) * float(without.var(correction=0))) if g > 1 else 0.0
-    return Figure(pooled(own.mean(0), off.mean()), error)
+    return ValueWithError(pooled(own.mean(0), off.mean()), error)
 
 
 def _half_power(c: Tensor) -> Tensor:
@@ -248,8 +254,8 @@ def _half_power(c: Tensor) -> Tensor:
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
-def _sliced(truth: Truth, x: Tensor, seed: int) -> Figure:
-    """Root mean square over 64 directions, against as many exact draws."""
+def _sliced(truth: ExactPosterior, x: Tensor, seed: int) -> ValueWithError:
+    """Return the root mean square over 64 directions, against as many exact draws."""
     g, n = torch.Generator().manual_seed(seed), x.shape[2]
     v = torch.randn(n, 64 if n > 1 else 1, generator=g, dtype=F64)
     v = v / v.norm(dim=0)

@@ -70,12 +70,12 @@ FULL, FEW, FEWEST = Size(6, 519), Size(6, 99), Size(3, 39)
 
 
 def size_of(quick: bool, solver: Solver | None) -> Size:
-    """The quick form takes less of solvers with a population, or a long chain, per sample."""
+    """Return the size of an exam: the quick form takes less of solvers with a population, or a long chain, per sample."""
     return FULL if not quick else FEWEST if isinstance(solver, (SMC, Exchange)) else FEW
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class ExamSamples:
     """x (B, S, C, H, W), with passes per sample and CPU seconds per sample."""
 
     x: Tensor
@@ -85,29 +85,31 @@ class Draws:
     levels: int = 0
 
 
-def drawn(exam: Exam, solver: Solver, y: Tensor, samples: int, seed: int, steps: int | None = None) -> Draws:
-    """`samples` (an optimiser gives one) of each measurement. Raises `Unsupported` where the solver does not fit."""
+def drawn(exam: Exam, solver: Solver, y: Tensor, samples: int, seed: int, steps: int | None = None) -> ExamSamples:
+    """Draw `samples` (an optimiser gives one) of each measurement. Raises `Unsupported` where the solver does not fit."""
     samples = samples if solver.samples else 1
-    prior, found, began = Passes(exam.prior), [], time.process_time()
+    prior, draws, began = Passes(exam.prior), [], time.process_time()
     levels = 0
     for i in range(len(y)):
-        made = restore(
+        restoration = restore(
             exam.problem(y[i : i + 1]), prior, solver, steps=steps, samples=samples, seed=seed,
             rng=lambda seed, first, count, i=i: Stream(seed, i, first),
         )  # fmt: skip
-        found.append(made.samples.detach())
-        levels = len(made.settings["sigmas"]) - 1
+        draws.append(restoration.samples.detach())
+        levels = len(restoration.settings["sigmas"]) - 1
     n = len(y) * samples
-    return Draws(torch.stack(found), prior.forward / n, prior.backward / n, (time.process_time() - began) / n, levels)
+    return ExamSamples(
+        torch.stack(draws), prior.forward / n, prior.backward / n, (time.process_time() - began) / n, levels
+    )
 
 
-def exact_score(exam: Exam, y: Tensor, samples: int, seed: int, levels: int = CONTROL_LEVELS) -> Draws:
-    """The control: the reverse process by the exact conditional denoiser, on levels that follow the posterior alone.
+def exact_score(exam: Exam, y: Tensor, samples: int, seed: int, levels: int = CONTROL_LEVELS) -> ExamSamples:
+    """Draw the control: the reverse process by the exact conditional denoiser, on levels that follow the posterior alone.
 
     From 20 times its largest deviation to a twentieth of its least, whatever a solver chooses: what is left of the distance
     to exact draws is the price of noise levels and of numbers of samples. Raises `Unsupported` where E[x0 | x, y] is not known.
     """
-    found, began = [], time.process_time()
+    draws, began = [], time.process_time()
     for i in range(len(y)):
         denoise = exam.conditioned(y[i : i + 1])
         if denoise is None:
@@ -121,15 +123,15 @@ def exact_score(exam: Exam, y: Tensor, samples: int, seed: int, levels: int = CO
         x = x + grid[0] * rng.normal(x)
         for step in SDE()(denoise, grid, x, rng):
             x = step.x
-        found.append(x)
+        draws.append(x)
     seconds = (time.process_time() - began) / (len(y) * samples)
-    return Draws(torch.stack(found), SDE().calls(levels), 0.0, seconds, levels)
+    return ExamSamples(torch.stack(draws), SDE().calls(levels), 0.0, seconds, levels)
 
 
 def measure(
     exam: Exam, solver: Solver, steps: int | None = None, size: Size = FEW, seed: int = 0
-) -> tuple[Figures, Draws]:
-    """One solver in one exam. Raises `Unsupported` where it does not apply."""
+) -> tuple[Figures, ExamSamples]:
+    """Measure one solver in one exam. Raises `Unsupported` where it does not apply."""
     y = exam.draw(size.draws, seed)[1]
-    found = drawn(exam, solver, y, size.samples, seed, steps)
-    return judge(exam, y, found.x, seed), found
+    samples = drawn(exam, solver, y, size.samples, seed, steps)
+    return judge(exam, y, samples.x, seed), samples

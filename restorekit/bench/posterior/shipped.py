@@ -11,7 +11,7 @@ from restorekit.bench.posterior.exam_gaussian import OPERATORS
 
 
 def calibration(size: str = "quick") -> dict[str, tuple[str, str]]:
-    """Solver -> mean W2 over that of as many exact draws, and coverage, of the Gaussian problems it takes, as text."""
+    """Return, by solver, the mean W2 over that of as many exact draws, and coverage, of the Gaussian problems it takes, as text."""
     table = files("restorekit.bench.posterior") / "posterior.csv"
     if not table.is_file():
         return {}

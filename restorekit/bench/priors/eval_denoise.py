@@ -24,7 +24,7 @@ Told = Callable[[int, int], None]  # (done, in all)
 
 
 @dataclass(frozen=True)
-class Domain:
+class PixelUnit:
     """What the pixels of a prior are, and what its noise levels and errors are measured in."""
 
     unit: str
@@ -33,13 +33,13 @@ class Domain:
     clips: bool = True  # estimates to [0, 1]
 
 
-PICTURES = Domain("white = 1", 1.0, (0.05, 0.1, 0.2, 0.5))
+PICTURES = PixelUnit("white = 1", 1.0, (0.05, 0.1, 0.2, 0.5))
 DOMAINS = {
     "srgb": PICTURES,
     "linear": PICTURES,
     # ln of intensity; from black to white of 8 bits it is 2 ln 256.
-    "log-intensity": Domain("ln of intensity", 2 * math.log(256), (0.25, 0.5, 1.0, 2.0), clips=False),
-    "latent": Domain("deviations of the latent; errors: white = 1", 1.0, (0.1, 0.25, 0.5, 1.0)),
+    "log-intensity": PixelUnit("ln of intensity", 2 * math.log(256), (0.25, 0.5, 1.0, 2.0), clips=False),
+    "latent": PixelUnit("deviations of the latent; errors: white = 1", 1.0, (0.1, 0.25, 0.5, 1.0)),
 }
 
 
@@ -57,7 +57,7 @@ class Row:
 
 
 def _batches(pictures: Iterable[Named]) -> Iterator[list[Named]]:
-    """Neighbours of one shape together, up to AT_ONCE pixels."""
+    """Yield neighbours of one shape together, up to AT_ONCE pixels."""
     held: list[Named] = []
     for item in pictures:
         if held and (item[1].shape != held[0][1].shape or (len(held) + 1) * item[1][0].size > AT_ONCE):
@@ -69,7 +69,7 @@ def _batches(pictures: Iterable[Named]) -> Iterator[list[Named]]:
 
 
 def _noise(names: Sequence[str], sigma: float, seed: int, like: Tensor) -> Tensor:
-    """Noise of each picture that is a function of (name, sigma, seed) and its shape, whatever else is measured."""
+    """Return noise of each picture that is a function of (name, sigma, seed) and its shape, whatever else is measured."""
     draws = [
         torch.randn(like.shape[1:], generator=torch.Generator().manual_seed(seed_of(name, sigma, seed)))
         for name in names
@@ -93,7 +93,7 @@ class Denoising:
 
     @torch.no_grad()
     def __call__(self, pictures: Sequence[Named], progress: Told = lambda done, total: None) -> list[Row]:
-        """Rows by level, then method: the noisy pictures, then each prior, all under the same noise.
+        """Return rows by level, then method: the noisy pictures, then each prior, all under the same noise.
 
         pictures: names and arrays (C, H, W) float32 in [0, 1], whose grey levels are amplitudes where the domain is
         log-intensity.
@@ -117,7 +117,7 @@ class Denoising:
         return sorted(rows, key=lambda row: self.sigmas.index(row.sigma))
 
     def _answers(self, batch: list[Named], sigma: float) -> Iterator[tuple[str, np.ndarray, np.ndarray, float]]:
-        """(method, its answers, the truth, seconds) for a batch at one level."""
+        """Yield (method, its answers, the truth, seconds) for a batch at one level."""
         clean = np.stack([x for _, x in batch])
         truth = log_intensity(clean) if self.domain == "log-intensity" else clean
         x, clips = torch.from_numpy(truth).to(self.device), DOMAINS[self.domain].clips

@@ -27,19 +27,19 @@ Told = Callable[[int, int], None]  # (done, in all)
 
 
 def turn(x: np.ndarray, number: int) -> np.ndarray:
-    """One of the 8 flips and quarter turns of (..., H, W); 0 is the picture itself, the even ones keep its shape."""
+    """Return one of the 8 flips and quarter turns of (..., H, W); 0 is the picture itself, the even ones keep its shape."""
     flipped = x[..., ::-1] if number >= 4 else x
     return np.rot90(flipped, number, axes=(-2, -1))  # four quarter turns are none
 
 
 def unturn(x: np.ndarray, number: int) -> np.ndarray:
-    """The inverse of `turn`."""
+    """Undo `turn`."""
     back = np.rot90(x, -number, axes=(-2, -1))
     return back[..., ::-1] if number >= 4 else back
 
 
 def turns(size: Sequence[int]) -> range:
-    """Those that keep the shape: all 8 of a square."""
+    """Return the turns that keep the shape: all 8 of a square."""
     return range(8) if size[0] == size[1] else range(0, 8, 2)
 
 
@@ -58,7 +58,7 @@ class Nearest:
         self.count = 0
 
     def add(self, keys: Tensor, sizes: Sequence[int]) -> None:
-        """Windows (W, D) of the next pictures, `sizes` of them for each."""
+        """Add windows (W, D) of the next pictures, `sizes` of them for each."""
         many, n, d = self.queries.shape
         q = self.queries.reshape(many * n, d)
         square = (q.square().sum(1)[:, None] + keys.square().sum(1) - 2 * q @ keys.T).clamp(min=0).view(many, n, -1)
@@ -98,7 +98,7 @@ class Neighbours:
     seen: int  # windows of training pictures
 
     def figures(self) -> dict[str, dict[str, dict[str, float]]]:
-        """By features and by pixels (root mean square of the difference, white = 1), of both sets."""
+        """Return figures by features and by pixels (root mean square of the difference, white = 1), of both sets."""
         made = {}
         values = self.samples[0].size
         for space, nearest, unit in (("features", self.features, 1.0), ("pixels", self.pixels, values**0.5)):
@@ -107,12 +107,12 @@ class Neighbours:
         return made
 
     def order(self) -> np.ndarray:
-        """Numbers of the samples, the likeliest copies first."""
+        """The numbers of the samples, the likeliest copies first."""
         both = [n["samples"].ratios / np.median(n["held out"].ratios) for n in (self.features, self.pixels)]
         return np.argsort(np.minimum(*both), kind="stable")
 
     def strip(self, rows: int = ROWS) -> np.ndarray:
-        """(C, H, W): of the likeliest copies the sample, its nearest by features and its nearest by pixels, left to right."""
+        """Return (C, H, W): of the likeliest copies the sample, its nearest by features and its nearest by pixels, left to right."""
         blank, made = np.ones_like(self.samples[0]), []
         for i in self.order()[:rows]:
             made += [self.samples[i]]
@@ -122,7 +122,7 @@ class Neighbours:
         return mosaic(made, columns=3 + 2 * SHOWN)
 
     def _picture(self, number: int, window: int, turned: int) -> np.ndarray:
-        """A window of a training picture, turned as the sample it is near to."""
+        """Return a window of a training picture, turned as the sample it is near to."""
         size, picture = self.samples.shape[2:], self.train.pictures[number]
         place = windows(picture.shape, (size[0], size[1]))[window]
         return unturn(as_bands(picture[place], self.samples.shape[1]), turned)
@@ -138,7 +138,7 @@ def _figures(nearest: Nearest, unit: float, limit: float) -> dict[str, float]:
 def neighbours(
     samples: np.ndarray, held: np.ndarray, train: PictureSet, net: FeatureNet, told: Told = lambda done, total: None
 ) -> Neighbours:
-    """Of samples and held-out pictures, each (N, C, H, W) in [0, 1], in a training set. BadInput for fewer than 3 pictures."""
+    """Find the neighbours of samples and held-out pictures, each (N, C, H, W) in [0, 1], in a training set. BadInput for fewer than 3 pictures."""
     size = (samples.shape[2], samples.shape[3])
     train.refuse_smaller(size)
     if len(train) < 3:
@@ -166,5 +166,5 @@ def neighbours(
 
 
 def _flat(x: np.ndarray) -> Tensor:
-    """(N, D) float32 about 0, so that products of near-copies lose little."""
+    """Return (N, D) float32 about 0, so that products of near-copies lose little."""
     return torch.from_numpy(np.ascontiguousarray(x, np.float32)).flatten(1) - 0.5

@@ -30,7 +30,7 @@ class PictureSet:
 
     @classmethod
     def read(cls, source: Path, limit: int | None = None) -> PictureSet:
-        """At most `limit`, spread evenly over the names. BadInput where there are none, or the zip is damaged."""
+        """Read at most `limit` pictures, spread evenly over the names. BadInput where there are none, or the zip is damaged."""
         if not source.exists():
             raise BadInput(f"{source}: no such file or folder; give a folder or zip of pictures")
         names, found, broken, digest = [], [], [], hashlib.sha256()
@@ -52,16 +52,16 @@ class PictureSet:
         return len(self.pictures)
 
     def some(self, count: int) -> PictureSet:
-        """At most `count` of them, spread evenly over the names."""
+        """Return at most `count` of them, spread evenly over the names."""
         keep = range(len(self)) if count >= len(self) else [i * len(self) // count for i in range(count)]
         return replace(self, names=tuple(self.names[i] for i in keep), pictures=tuple(self.pictures[i] for i in keep))
 
     def least(self) -> tuple[int, int]:
-        """The least height and the least width."""
+        """Return the least height and the least width."""
         return min(len(p) for p in self.pictures), min(p.shape[1] for p in self.pictures)
 
     def centres(self, side: int, bands: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Name and middle, at most `side` pixels a side (0: whole), (bands, H, W) float32 in [0, 1]."""
+        """Yield name and middle, at most `side` pixels a side (0: whole), (bands, H, W) float32 in [0, 1]."""
         for name, picture in zip(self.names, self.pictures):
             h, w = picture.shape[:2]
             size = (min(h, side) if side else h, min(w, side) if side else w)
@@ -69,7 +69,7 @@ class PictureSet:
             yield name, as_bands(picture[top : top + size[0], left : left + size[1]], bands)
 
     def crops(self, size: tuple[int, int], bands: int) -> NDArray[np.float32]:
-        """(N, bands, *size): one window of each picture, where in it a function of its name alone."""
+        """Return (N, bands, *size): one window of each picture, where in it a function of its name alone."""
         self.refuse_smaller(size)
         found = []
         for name, picture in zip(self.names, self.pictures):
@@ -87,12 +87,12 @@ class PictureSet:
 
 
 def seed_of(*words: object) -> int:
-    """A seed that is a function of the words."""
+    """Return a seed that is a function of the words."""
     return int.from_bytes(hashlib.sha256("\n".join(map(str, words)).encode()).digest()[:8], "big") >> 1
 
 
 def as_bands(picture: NDArray[np.uint8], bands: int) -> NDArray[np.float32]:
-    """(H, W, 3) uint8 -> (3, H, W) in [0, 1], or its luminance (1, H, W). BadInput for other numbers of bands."""
+    """Return (H, W, 3) uint8 as (3, H, W) in [0, 1], or its luminance (1, H, W). BadInput for other numbers of bands."""
     x = picture.astype(np.float32) / 255
     if bands not in (1, 3):
         raise BadInput(
@@ -102,7 +102,7 @@ def as_bands(picture: NDArray[np.uint8], bands: int) -> NDArray[np.float32]:
 
 
 def windows(shape: Sequence[int], size: tuple[int, int]) -> list[Window]:
-    """Windows of `size` that cover (H, W) side by side; the last of a row or column ends with it."""
+    """Return the windows of `size` that cover (H, W) side by side; the last of a row or column ends with it."""
 
     def starts(length: int, side: int) -> list[int]:
         return sorted({*range(0, length - side + 1, side), length - side})

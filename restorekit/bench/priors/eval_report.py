@@ -124,7 +124,7 @@ def heading(record: dict[str, Any]) -> str:
 
 
 def where(record: dict[str, Any]) -> str:
-    """The line that says where the figures are from."""
+    """Return the line that says where the figures are from."""
     versions = ", ".join(f"{name} {record[name]}" for name in ("restorekit", "torch", "python"))
     return f"{record['machine']}; {record['device']}, {record['precision']}; {versions}"
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restorekit.bench.images.image_sets import Given
+from restorekit.bench.images.image_sets import FeatureNetwork
 from restorekit.errors import BadInput
 from restorekit.files.picture import sha256
 from restorekit.metrics.precision_recall import K, precision_recall
@@ -61,7 +61,7 @@ class FeatureNet:
 
     @classmethod
     def of(cls, choice: str | None, size: tuple[int, int], device: str | torch.device = "cpu") -> FeatureNet:
-        """A TorchScript file, a file of weights of torch-fidelity's Inception, or a prior whose encoder is taken (None:
+        """Load a TorchScript file, a file of weights of torch-fidelity's Inception, or a prior whose encoder is taken (None:
         natural). `size` is that of the pictures. BadInput where it cannot be used.
         """
         choice = choice or "natural"
@@ -75,7 +75,7 @@ class FeatureNet:
                 f"`features={choice}`: no such file; give a TorchScript network, {FIDELITY}-6726825d.pth of torch-fidelity, "
                 f"or a prior ({', '.join(shipped())})"
             )
-        module = Inception(path) if path.name.startswith(FIDELITY) else Given(path, size)
+        module = Inception(path) if path.name.startswith(FIDELITY) else FeatureNetwork(path, size)
         published = isinstance(module, Inception) or module.bytes
         return cls(module.to(device), path.name, sha256(path), published, device)
 
@@ -93,7 +93,7 @@ class FeatureNet:
 
     @torch.no_grad()
     def __call__(self, pictures: np.ndarray, told: Told = lambda done, total: None, batch: int = 32) -> Tensor:
-        """Pictures (N, 1 or 3, H, W) in [0, 1] -> features (N, D) float64; grey ones are taken three times."""
+        """Return features (N, D) float64 of pictures (N, 1 or 3, H, W) in [0, 1]; grey ones are taken three times."""
         found = []
         for first in range(0, len(pictures), batch):
             x = torch.from_numpy(np.ascontiguousarray(pictures[first : first + batch], np.float32)).to(self.device)
@@ -129,7 +129,7 @@ class _Kept(nn.Module):
 
 
 def set_row(name: str, found: Tensor, data: Tensor) -> SetRow:
-    """Features (N, D) of a set and (M, D) of the data, float64, N and M above K.
+    """Compare features (N, D) of a set with (M, D) of the data, float64, N and M above K.
 
     The Fréchet distance takes all of both; the kernel distance, precision and recall the first min(N, M) of each, as
     they depend on the sizes.

@@ -149,9 +149,7 @@ class Evaluation:
         for name, least in (("limit", FEWEST), ("train_limit", 3)):
             value = getattr(self, name)
             if value is not None and value < (least if self.samples else 1):
-                raise BadInput(
-                    f"--{name.replace('_', '-')} {value}: at least {least if self.samples else 1} are needed"
-                )
+                raise BadInput(f"`{name}={value}`: at least {least if self.samples else 1} are needed")
         if self.sigmas and not all(0 < s < float("inf") for s in self.sigmas):
             raise BadInput(
                 f"`sigmas={', '.join(map(str, self.sigmas))}`: noise levels are numbers above 0, as 0.05,0.1,0.2"
@@ -244,7 +242,7 @@ class Evaluation:
         }  # fmt: skip
 
     def _samples(self, phase: Phase) -> np.ndarray:
-        """(N, C, H, W) in [0, 1], of 8 bits as the pictures are."""
+        """Return (N, C, H, W) in [0, 1], of 8 bits as the pictures are."""
         if self.drawn is not None:
             return self.drawn.crops(self.shape[1:], self.shape[0])
         found = self.sampling(lambda done, total: phase("sampling", done, total)).pictures

@@ -17,7 +17,7 @@ NOT_QUANTISED, QUANTISED = "not quantised", "quantised"
 
 @torch.no_grad()
 def reconstruction(codec: Codec, pictures: Iterable[np.ndarray]) -> dict[str, dict[str, float]]:
-    """Over pictures (C, H, W) in [0, 1] of any sizes: means of psnr (dB), ssim and l1 of what comes back, clipped.
+    """Return means of psnr (dB), ssim and l1 of what comes back, clipped, over pictures (C, H, W) in [0, 1] of any sizes.
 
     "not quantised": the latents decoded as they are, the ceiling of priors of them. "quantised", of a codec with a code
     book: their codes decoded; and over all pictures together the share of codes `used`, their `perplexity` and, a

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.operators.blur import mirror
+from restorekit.priors.networks.bounds import at_least
 from restorekit.priors.networks.codebook import Codebook, exact
 from restorekit.priors.networks.unet import PixelNorm
 
@@ -36,7 +37,7 @@ HEAD = 64  # channels of a head of attention, at most
 @dataclass(frozen=True)
 class CodecConfig:
     bands: tuple[int, ...] = (3,)  # numbers of bands the network takes; each has its own first and last layer
-    factor: int = 4  # f: sides of a picture over sides of its latent
+    factor: Literal[4, 8, 16, 32, 64] = 4  # f: sides of a picture over sides of its latent
     channels: int = 4  # of the latent
     width: int = 32  # channels at full resolution, over the first multiplier
     multipliers: tuple[int, ...] = (1, 2, 3)  # times `width` at each resolution, finest first; the last is kept on
@@ -50,6 +51,7 @@ class CodecConfig:
     std: tuple[float, ...] = ()  # of each channel; (): 1
 
     def __post_init__(self) -> None:
+        at_least(self, blocks=1, attention=0, side=1, codes=1, beta=0)
         if self.factor not in FACTORS:
             raise ValueError(f"factor={self.factor} is unknown; it is one of {', '.join(map(str, FACTORS))}")
         if not self.multipliers or min(self.width, self.channels, *self.multipliers) < 1:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit.priors.networks.bounds import at_least
 from restorekit.priors.networks.mamba2 import Mamba2
 from restorekit.priors.networks.scan_orders import SCANS, move, passage
 from restorekit.priors.networks.unet import Block as Convolutions
@@ -32,7 +33,7 @@ from restorekit.priors.networks.unet import PixelNorm
 @dataclass(frozen=True)
 class PISDMConfig:
     bands: tuple[int, ...] = (1, 3)  # numbers of bands the network takes; each has its own first and last layer
-    patch: int = 4  # side of a token, pixels; the seed's 2 has four times the tokens
+    patch: Literal[1, 2, 4, 8] = 4  # side of a token, pixels; the seed's 2 has four times the tokens
     width: int = 256  # channels of a token
     depth: int = 15  # blocks; odd, so that each of the second half has its skip
     state: int = 16  # numbers that a head keeps per channel
@@ -48,6 +49,7 @@ class PISDMConfig:
     side: int = 64  # of the pictures it is trained on, pixels; larger ones are seen in windows
 
     def __post_init__(self) -> None:
+        at_least(self, width=1, state=1, head=1, expand=1, local=0, embed=8, side=1)
         if self.depth < 1 or self.depth % 2 == 0:
             raise ValueError(f"depth={self.depth} must be odd; try {max(1, self.depth - 1)}")
         if self.scan not in SCANS:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.errors import BadInput
+from restorekit.priors.networks.bounds import at_least
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,14 @@ class UNetConfig:
     widths: tuple[int, ...] = (32, 64, 128, 192)  # channels at each resolution, finest first
     blocks: int | tuple[int, ...] = 1  # residual blocks per resolution, on the way down and on the way up; or for each
     middle: int = 1  # further blocks at the coarsest resolution
-    patch: int = 1  # space-to-depth factor in front of the network: 2 or 4 trades detail for speed
+    patch: Literal[1, 2, 4] = 1  # space-to-depth factor in front of the network: 2 or 4 trades detail for speed
     embed: int = 128  # width of the noise-level embedding
     # "normed" (`Block`): two convolutions of 3x3, skips are concatenated. "gated" (`GatedBlock`): depthwise and pointwise
     # convolutions and products of their outputs, skips are added; see benchmarks/results/bakeoff.md.
     block: Literal["normed", "gated"] = "normed"
 
     def __post_init__(self) -> None:
+        at_least(self, widths=1, blocks=1, middle=0, embed=8)
         if self.block not in STAGES:
             raise BadInput(f"block={self.block!r} is unknown; it is one of {', '.join(STAGES)}")
         if isinstance(self.blocks, tuple) and len(self.blocks) != len(self.widths):

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def _paths(source: Path) -> list[tuple[str, Path]]:
-    """Name and path of what is read: the pictures of a folder in the order of their names, or the zip itself."""
+    """Return name and path of what is read: the pictures of a folder in the order of their names, or the zip itself."""
     if source.is_dir():
         found = (p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         return sorted((p.relative_to(source).as_posix(), p) for p in found)
@@ -37,7 +37,7 @@ def _paths(source: Path) -> list[tuple[str, Path]]:
 
 
 def files(source: Path, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the pictures of a folder or zip in the order of their names; `limit`: so many, spread evenly.
+    """Yield name and content of the pictures of a folder or zip in the order of their names; `limit`: so many, spread evenly.
 
     BadInput for a zip that is damaged or wants a password.
     """
@@ -57,14 +57,14 @@ def files(source: Path, limit: int | None = None) -> Iterator[tuple[str, bytes]]
 
 
 def _spread(items: Sequence[T], limit: int | None) -> Sequence[T]:
-    """At most `limit` of them, at even distances from the first on."""
+    """Return at most `limit` of them, at even distances from the first on."""
     if limit is None or limit >= len(items):
         return items
     return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def _stamp(sources: Sequence[Path]) -> str:
-    """sha256 over the places of `sources` and the names, sizes and times of their files; reads none of them.
+    """Return the SHA-256 over the places of `sources` and the names, sizes and times of their files; reads none of them.
 
     Unequal where nothing but a place or a time changed, which costs a decoding. Equal in spite of a change only
     where a file was rewritten in place with its size and its time of modification kept.
@@ -76,7 +76,7 @@ def _stamp(sources: Sequence[Path]) -> str:
 
 
 def _index(cache: Path) -> dict[str, Any]:
-    """What `_decode` left in `cache`; empty where it left nothing, or not all of it."""
+    """Return what `_decode` left in `cache`; empty where it left nothing, or not all of it."""
     try:
         return json.loads((cache / "pictures.json").read_text())
     except (FileNotFoundError, ValueError):
@@ -113,7 +113,7 @@ def _decode(sources: Sequence[Path], cache: Path, expected: str | None) -> None:
 
 
 def told(items: Sequence[str]) -> str:
-    """The first three, and how many more there are."""
+    """Return the first three, and how many more there are."""
     return "; ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
 
 
@@ -172,7 +172,7 @@ class Pictures:
 
     @staticmethod
     def cached(cache: Path) -> Pictures:
-        """The pictures that `open` left in `cache`, in this process or another."""
+        """Return the pictures that `open` left in `cache`, in this process or another."""
         meta = json.loads((cache / "pictures.json").read_text())
         shapes = np.array(meta["shapes"], np.int64)
         offsets = np.concatenate([[0], np.cumsum(shapes.prod(1) * 3)[:-1]])
@@ -180,7 +180,7 @@ class Pictures:
         return Pictures(pixels, shapes, offsets, meta["sha256"], tuple(meta["names"]), tuple(meta["broken"]))
 
     def at_least(self, crop: int, shrink: int = 1) -> Pictures:
-        """Only the pictures that a crop fits into when they are reduced by `shrink`."""
+        """Return only the pictures that a crop fits into when they are reduced by `shrink`."""
         side = crop * shrink
         keep = np.asarray((self.shapes >= side).all(1))
         if not keep.any():
@@ -191,7 +191,7 @@ class Pictures:
         return replace(kept, small=self.small + small, side=max(self.side, side))
 
     def about(self, name: str) -> str:
-        """What a card says of them: how many are used, under which checksum, and what is left out. name: their files."""
+        """Return what a card says of them: how many are used, under which checksum, and what is left out. name: their files."""
         count = len(self) + len(self.small)
         small = f" of all {count}, {len(self.small)} smaller than {self.side} left out" if self.small else ""
         broken = f", {len(self.broken)} unreadable ones skipped" if self.broken else ""
@@ -206,7 +206,7 @@ class Pictures:
             )
 
     def some(self, n: int) -> Sequence[int]:
-        """Numbers of n pictures to measure something on, or of all there are: from all folders and sources alike.
+        """Return the numbers of n pictures to measure something on, or of all there are: from all folders and sources alike.
 
         Those of the first n with `leading`, which was the rule before states kept what was measured: a run of that time
         that goes on must find what it began with.
@@ -214,6 +214,6 @@ class Pictures:
         return range(min(n, len(self))) if self.leading else _spread(range(len(self)), n)
 
     def sigma_data(self, n: int = 500) -> tuple[float, float]:
-        """Mean and standard deviation of the pixels over `some` n pictures, in [0, 1]."""
+        """Return mean and standard deviation of the pixels over `some` n pictures, in [0, 1]."""
         values = np.concatenate([self[i].ravel()[::7] for i in self.some(n)]) / 255.0
         return float(values.mean()), float(values.std())

@@ -22,7 +22,7 @@ class Labels:
 
     @staticmethod
     def of(names: Sequence[str], source: str) -> Labels | None:
-        """source: "" for none; "folder", the first folder of a name; else a JSON file of {name of the picture: class}."""
+        """Return the labels of `source`: "" for none; "folder", the first folder of a name; else a JSON file of {name of the picture: class}."""
         if not source:
             return None
         found = [PurePosixPath(n).parts[0] if "/" in n else "" for n in names] if source == "folder" else None

@@ -21,7 +21,7 @@ PILLOW = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
 
 
 def rgb8(name: str, raw: bytes) -> NDArray[np.uint8]:
-    """(H, W, 3) of the file `raw`, whose content counts and not the suffix of its name.
+    """Return the file `raw` as (H, W, 3); its content counts, and not the suffix of its name.
 
     ValueError with the reason where it is no picture: text, several pages or frames, 2 bands or more than 4, values other
     than 8 or 16 bits, or damaged. Of 4 bands without alpha the first three are taken.
@@ -68,7 +68,7 @@ def _bytes(x: np.ndarray) -> NDArray[np.uint8]:
 
 
 def _over_white(x: NDArray[np.uint8], alpha: NDArray[np.uint8], premultiplied: bool = False) -> NDArray[np.uint8]:
-    """(H, W, 3) and (H, W, 1), 255 = opaque."""
+    """Lay colours (H, W, 3) over white by their opacity (H, W, 1), 255 = opaque."""
     clear = 255 - alpha.astype(np.uint16)
     if premultiplied:
         return np.minimum(x + clear, 255).astype(np.uint8)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.priors.precond import VPTable
-from restorekit.training.config import Data, Noise
+from restorekit.training.config import Data, NoiseLevels
 from restorekit.training.data.cache import Pictures
 
 TABLE = VPTable.linear()
@@ -21,7 +21,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def log_intensity(grey: NDArray[np.floating], within: NDArray[np.float32] | float = 0.5) -> NDArray[np.float32]:
-    """ln of the intensity of a picture on [0, 1] whose grey levels are amplitudes: 2 ln((255 g + 1/2 + within) / 256).
+    """Return ln of the intensity of a picture on [0, 1] whose grey levels are amplitudes: 2 ln((255 g + 1/2 + within) / 256).
 
     within: where in its step of quantisation a level lies, 0 to 1. Drawn at random it keeps the logarithm of dark
     levels from being a comb. The half keeps black finite, at -12.5.
@@ -30,7 +30,7 @@ def log_intensity(grey: NDArray[np.floating], within: NDArray[np.float32] | floa
 
 
 def resampled(u: float, n: float, sigma_min: float, sigma_max: float) -> float:
-    """Noise level of a resampled time, eq 10 of seed 000: t' = T (1 - (t / T)^n), t = u T, for u ~ U(0, 1).
+    """Return the noise level of a resampled time, eq 10 of seed 000: t' = T (1 - (t / T)^n), t = u T, for u ~ U(0, 1).
 
     Times are those of the linear table of Ho et al. on pictures of span 2; T is that of sigma_max. The seed calls the map
     convex and says that it gives a larger time. It falls with t and is concave for n > 1; its mean, T n / (n + 1), favours
@@ -46,13 +46,13 @@ class Patches:
 
     pictures: Pictures
     data: Data
-    noise: Noise
+    noise: NoiseLevels
     seed: int
     domain: str = "srgb"
     labels: NDArray[np.int64] | None = None  # class number of each picture
 
     def item(self, index: int, grey: bool) -> tuple[NDArray[np.float32], NDArray[np.float32], float, int]:
-        """x0 (C, crop, crop) in the domain, standard normal noise of that shape, sigma, class (-1: none, or left out)."""
+        """Return x0 (C, crop, crop) in the domain, standard normal noise of that shape, sigma, class (-1: none, or left out)."""
         rng = np.random.Generator(np.random.Philox(key=[self.seed, index]))
         number, shrink = self._number(rng), self.data.shrink
         patch = self._crop(rng, self.pictures[number], self.data.crop * shrink)
@@ -84,7 +84,7 @@ class Patches:
         return np.cumsum(self.pictures.shapes.prod(1))
 
     def _crop(self, rng: np.random.Generator, picture: NDArray[np.uint8], crop: int) -> NDArray[np.uint8]:
-        """(crop, crop, 3) out of (H, W, 3), reduced by up to `zoom` where there is room for that."""
+        """Return (crop, crop, 3) out of (H, W, 3), reduced by up to `zoom` where there is room for that."""
         side = crop
         if self.data.zoom > 1:
             side = min(round(crop * self.data.zoom ** rng.random()), *picture.shape[:2])
@@ -95,7 +95,7 @@ class Patches:
         return np.asarray(Image.fromarray(patch).resize((crop, crop), Image.Resampling.BICUBIC))  # without aliasing
 
     def further(self, index: int) -> np.random.Generator:
-        """For what an objective draws itself for item `index`: from further on in the stream of its patch."""
+        """Return the stream that an objective draws from itself for item `index`: further on in that of its patch."""
         return np.random.Generator(np.random.Philox(key=[self.seed, index]).jumped())
 
     def _sigma(self, rng: np.random.Generator) -> float:
@@ -110,13 +110,13 @@ class Patches:
         return float(np.clip(np.exp(normal.inv_cdf(min(max(share, 1e-300), 1 - 1e-16))), law.sigma_min, law.sigma_max))
 
     def batch(self, first: int, count: int, grey: bool) -> tuple[Tensor, ...]:
-        """x0, noise (count, C, crop, crop), sigma (count,), and the classes (count,) where there are any."""
+        """Return x0, noise (count, C, crop, crop), sigma (count,), and the classes (count,) where there are any."""
         x0, noise, sigma, label = zip(*(self.item(i, grey) for i in range(first, first + count)))
         batch = torch.from_numpy(np.stack(x0)), torch.from_numpy(np.stack(noise)), torch.tensor(sigma)
         return batch if self.labels is None else (*batch, torch.tensor(label))
 
     def moments(self, grey: bool) -> tuple[float, float]:
-        """Mean and standard deviation of x0 over 500 patches, or pictures where x0 is their pixels."""
+        """Return mean and standard deviation of x0 over 500 patches, or pictures where x0 is their pixels."""
         if self.domain == "srgb" and self.data.shrink == 1:
             return self.pictures.sigma_data()
         x0 = np.stack([self.item(i, grey)[0] for i in range(500)])

@@ -35,13 +35,13 @@ class Discriminator(nn.Module):
 
 
 def fooling(judge: nn.Module, x: Tensor) -> Tensor:
-    """-E D(x), seed 001 eq 13, of decoded pictures x (B, C, H, W): its gradient reaches x and not the discriminator."""
+    """Return -E D(x), seed 001 eq 13, of decoded pictures x (B, C, H, W): its gradient reaches x and not the discriminator."""
     frozen = {name: p.detach() for name, p in judge.named_parameters()}
     return -functional_call(judge, frozen, (x,)).mean()
 
 
 def judging(judge: nn.Module, x: Tensor, truth: Tensor) -> Tensor:
-    """(E max(0, 1 - D(truth)) + E max(0, 1 + D(x))) / 2: its gradient reaches the discriminator and not x.
+    """Return (E max(0, 1 - D(truth)) + E max(0, 1 + D(x))) / 2: its gradient reaches the discriminator and not x.
 
     Seed 001, eq 14, prints it without max(0, .), which has no lower bound.
     """
@@ -49,7 +49,7 @@ def judging(judge: nn.Module, x: Tensor, truth: Tensor) -> Tensor:
 
 
 def balance(likeness: Tensor, fooled: Tensor, last: Tensor) -> Tensor:
-    """|gradient of likeness| / |gradient of fooled| at the weights `last` of the decoder, over all processes, at most
+    """Return |gradient of likeness| / |gradient of fooled| at the weights `last` of the decoder, over all processes, at most
     `MOST`: Esser et al., eq 7.
     """
     norms = []

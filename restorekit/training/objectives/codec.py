@@ -25,11 +25,11 @@ from torch.nn import functional as F
 from restorekit.priors.formats.checkpoint import PriorSpec, build, save
 from restorekit.priors.networks.ivqvae import CodecNet, reconstruct
 from restorekit.priors.perception.likeness import LPIPS, PriorDistance, gradient_distance, lpips
-from restorekit.training.config import Config
+from restorekit.training.config import Config, settings_of
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.patches import Patches
 from restorekit.training.objectives.adversary import Discriminator, balance, fooling, judging
-from restorekit.training.objectives.denoiser import begin_from, is_grey
+from restorekit.training.objectives.denoising import begin_from, is_grey
 from restorekit.training.objectives.objective import Objective
 
 MEASURED, AT_ONCE = (
@@ -48,7 +48,7 @@ class CodecObjective(Objective):
         self.config, self.loss = config, config.loss
         self.patches = Patches(pictures, config.data, config.noise, config.run.seed)
         mean, sigma_data = self.moments(self.patches, is_grey(config, 0))
-        arch = config.model.model_dump()
+        arch = settings_of(config.model)
         self.spec = PriorSpec(config.name, arch, sigma_data, mean, data=pictures.about(data), licence=config.licence)
         torch.manual_seed(config.run.seed)
         net = build(self.spec)
@@ -69,7 +69,7 @@ class CodecObjective(Objective):
         return self.net
 
     def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
-        """x0 (count, C, crop, crop) and noise of a latent (count, c, crop / f, crop / f)."""
+        """Return x0 (count, C, crop, crop) and noise of a latent (count, c, crop / f, crop / f)."""
         start, side = step * self.config.optim.batch + first, self.config.data.crop // self.net.config.factor
         x0 = self.patches.batch(start, count, is_grey(self.config, step))[0]
         shape = (self.net.config.channels, side, side)
@@ -113,7 +113,7 @@ class CodecObjective(Objective):
         return weight * fooled + judging(self.judge, x, x0)
 
     def settle(self) -> None:
-        """The code book learns what was taken; codes that nothing takes are moved until the rate begins to fall."""
+        """Teach the code book what was taken; codes that nothing takes are moved until the rate begins to fall."""
         if self.seen is None or self.net.book is None:
             return
         o, (z, index) = self.config.optim, self.seen
@@ -126,7 +126,7 @@ class CodecObjective(Objective):
 
     @torch.no_grad()
     def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
-        """The codec of the averaged weights, with the mean and deviation of its latent over the training data."""
+        """Save the codec of the averaged weights, with the mean and deviation of its latent over the training data."""
         moments = self.inherited if self.loss.decoder_only else self._moments(self._averaged(ema))
         save(path, ema, replace(self.spec, arch=self.spec.arch | moments, training=training))
 
@@ -141,7 +141,7 @@ class CodecObjective(Objective):
 
     @torch.no_grad()
     def grid(self, path: Path, ema: dict[str, Tensor]) -> None:
-        """Rows: clean, through the codec, shrunk by f and grown again by cubic splines; eight columns."""
+        """Draw rows: clean, through the codec, shrunk by f and grown again by cubic splines; eight columns."""
         net = self._averaged(ema)
         bands, f = max(net.config.bands), net.config.factor
         x0 = self.patches.batch(2**40, 8, bands == 1)[0].to(self._device)
@@ -168,7 +168,7 @@ class CodecObjective(Objective):
 
 
 def distance_of(config: Config) -> PriorDistance | LPIPS | None:
-    """The perceptual distance of a configuration; None where it weighs nothing. BadInput where it cannot be had."""
+    """Return the perceptual distance of a configuration; None where it weighs nothing. BadInput where it cannot be had."""
     if not config.loss.perceptual:
         return None
     return lpips(config.loss.lpips, "loss.lpips") or PriorDistance.shipped()

@@ -41,7 +41,7 @@ class Critic(nn.Module):
 
 
 def scale_loss(critic: nn.Module, low: Tensor, high: Tensor) -> Tensor:
-    """L_sir >= 0 for a batch of two pictures or more; gradients reach critic, low and high."""
+    """Return L_sir >= 0 for a batch of two pictures or more; gradients reach critic, low and high."""
     if len(low) < 2:
         raise ValueError("the scale-invariant loss compares pictures with each other; use a batch of 2 or more")
     joint, apart = critic(low, high), critic(low, high.roll(1, 0))
@@ -49,5 +49,5 @@ def scale_loss(critic: nn.Module, low: Tensor, high: Tensor) -> Tensor:
 
 
 def kappa_at(step: int, ramp: int, kappa: float = KAPPA) -> float:
-    """The weight of L_sir: from 0 to `kappa` over the first `ramp` steps, linearly."""
+    """Return the weight of L_sir: from 0 to `kappa` over the first `ramp` steps, linearly."""
     return kappa * min(1.0, step / max(1, ramp))

@@ -28,12 +28,12 @@ from restorekit.priors.networks.ivqvae import Codec, CodecNet
 from restorekit.priors.networks.two_stage import LatentNet
 from restorekit.priors.precond import Adapted, VPTable
 from restorekit.solvers.samplers import DDIM
-from restorekit.training.config import Config, FFTDModel
+from restorekit.training.config import Config, FFTDModel, settings_of
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.classes import Labels
 from restorekit.training.data.patches import Patches
 from restorekit.training.named_files import loaded, other_kind
-from restorekit.training.objectives.denoiser import begin_from, is_grey
+from restorekit.training.objectives.denoising import begin_from, is_grey
 from restorekit.training.objectives.objective import Objective
 
 STEPS = 50  # of the samples in the grid
@@ -63,7 +63,8 @@ class LatentObjective(Objective):
 
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
         c, about, codec = self.config, self.patches.pictures.about(data), self.coding[0].config
-        arch = c.model.model_dump(exclude={"codec", "bands"}) | {"classes": len(classes), "channels": codec.channels}
+        arch = {k: v for k, v in settings_of(c.model).items() if k not in ("codec", "bands")}
+        arch |= {"classes": len(classes), "channels": codec.channels}
         arch["side"] = c.data.crop // codec.factor
         return PriorSpec(
             c.name, arch, 1.0, 0.0, "latent", self.table.sigma_min, self.table.sigma_max, about, c.licence,
@@ -75,14 +76,14 @@ class LatentObjective(Objective):
         return self.net
 
     def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
-        """x0 (count, C, crop, crop), noise of a latent, t (count,), and class numbers (count,) where there are classes."""
+        """Return x0 (count, C, crop, crop), noise of a latent, t (count,), and class numbers (count,) where there are classes."""
         start = step * self.config.optim.batch + first
         x0, _, _, *label = self.patches.batch(start, count, is_grey(self.config, step))
         noise, t = zip(*(self._draw(i) for i in range(start, start + count)))
         return x0, torch.from_numpy(np.stack(noise)), torch.tensor(t, dtype=torch.float32), *label
 
     def _draw(self, index: int) -> tuple[np.ndarray, float]:
-        """Of item `index` of a run: noise and time."""
+        """Return noise and time of item `index` of a run."""
         rng = self.patches.further(index)
         channels, side = self.spec.arch["channels"], self.spec.arch["side"]
         return rng.standard_normal((channels, side, side), np.float32), rng.uniform(0, len(self.table.alpha_bar) - 1)
@@ -100,7 +101,7 @@ class LatentObjective(Objective):
         return self._codec(x0.device).encode(x0).float()
 
     def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
-        """Codec and network in one file."""
+        """Save codec and network in one file."""
         own, net = self.spec, self.coding[0]
         arch = {"kind": "latent", "codec": {"kind": "codec", **asdict(net.config)}, "net": own.arch}
         state = {f"codec.{k}": v for k, v in net.state_dict().items()} | {f"net.{k}": v for k, v in ema.items()}
@@ -111,7 +112,7 @@ class LatentObjective(Objective):
     @cached_property
     @torch.no_grad()
     def _ceiling(self) -> float:
-        """Mean PSNR of patches through the codec alone, not quantised, dB: `restore` says it beside a result."""
+        """Return the mean PSNR of patches through the codec alone, not quantised, dB: `restore` says it beside a result."""
         bands, codec = max(self.config.model.bands), self._codec(next(self.net.parameters()).device)
         found = []
         for x in self._shown(CEILING, bands == 1)[0].split(1):
@@ -121,7 +122,7 @@ class LatentObjective(Objective):
 
     @torch.no_grad()
     def grid(self, path: Path, ema: dict[str, Tensor]) -> None:
-        """Rows: clean, through the codec, noisy and denoised at sigma 0.5 and 1, and samples (eqs 29 and 30, eta = 0)."""
+        """Draw rows: clean, through the codec, noisy and denoised at sigma 0.5 and 1, and samples (eqs 29 and 30, eta = 0)."""
         net = build(self.spec)
         net.load_state_dict(ema)
         device = next(iter(ema.values())).device
@@ -143,7 +144,7 @@ class LatentObjective(Objective):
         Image.fromarray(np.ascontiguousarray(pixels[..., 0] if bands == 1 else pixels)).save(path)
 
     def _shown(self, count: int, grey: bool) -> tuple[Tensor, Tensor]:
-        """Patches and noise of the grid, none of which the run comes to."""
+        """Return patches and noise of the grid, none of which the run comes to."""
         noise = np.stack([self._draw(2**40 + i)[0] for i in range(count)])
         return self.patches.batch(2**40, count, grey)[0], torch.from_numpy(noise)
 

@@ -27,7 +27,7 @@ class Objective(nn.Module, ABC):
         self.inherited: dict[str, Any] = {}  # what else than weights it took from `init`: of JSON, kept in the state
 
     def moments(self, patches: Patches, grey: bool) -> tuple[float, float]:
-        """Mean and standard deviation of x0: those that were measured when the run began, else of `patches`."""
+        """Return mean and standard deviation of x0: those that were measured when the run began, else of `patches`."""
         if "mean" not in self.measured:
             self.measured["mean"], self.measured["sigma_data"] = patches.moments(grey)
         return self.measured["mean"], self.measured["sigma_data"]
@@ -39,7 +39,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
-        """Items `first` to `first + count` of the batch of a step, on the CPU: a pure function of these and the seed."""
+        """Return items `first` to `first + count` of the batch of a step, on the CPU: a pure function of these and the seed."""
 
     @abstractmethod
     def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def grid(self, path: Path, ema: dict[str, Tensor]) -> None:
-        """A picture for the person who watches the run."""
+        """Draw a picture for the person who watches the run."""
 
     def settle(self) -> None:
-        """Called after each step of the optimiser, in all processes."""
+        """Do what follows each step of the optimiser, in all processes."""

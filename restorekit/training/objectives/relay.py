@@ -19,10 +19,10 @@ from restorekit.priors.cascade import Cascade, CascadeConfig, down, relay_level
 from restorekit.priors.formats.checkpoint import PriorSpec, edm, save
 from restorekit.priors.networks.pisdm import PISDM
 from restorekit.priors.precond import EDM
-from restorekit.training.config import Config, Stage
+from restorekit.training.config import Config, HighStage
 from restorekit.training.data.cache import Pictures
 from restorekit.training.named_files import loaded, other_kind, refuse_other_shrink
-from restorekit.training.objectives.denoiser import DenoiserObjective
+from restorekit.training.objectives.denoising import DenoiserObjective
 from restorekit.training.objectives.infomax import Critic, kappa_at, scale_loss
 
 CLEAN = 0.02  # level at which the low stage is shown clean pictures: about the least it was trained on
@@ -32,7 +32,7 @@ class RelayObjective(DenoiserObjective):
     """The EDM loss of the high stage + kappa L_sir (eq 17)."""
 
     def __init__(self, config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None):
-        stage = config.cascade or Stage(low="")
+        stage = config.cascade or HighStage(low="")
         low, low_spec = _low(stage.low)
         refuse_other_shrink(config, low_spec)
         pictures = pictures.at_least(config.data.crop, config.data.shrink)
@@ -56,7 +56,7 @@ class RelayObjective(DenoiserObjective):
             self.critic = Critic(low.config.width, high.config.width)
 
     def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
-        """As of a denoiser, and kappa (count,) where it is not 0: a number would be compiled anew in every step."""
+        """Return the batch of a denoiser, and kappa (count,) where it is not 0: a number would be compiled anew in every step."""
         own, stage = super().batch(step, first, count), self.stage
         return (*own, torch.full((count,), kappa_at(step, stage.ramp, stage.kappa))) if stage.kappa else own
 
@@ -75,12 +75,12 @@ class RelayObjective(DenoiserObjective):
         return low.with_features(c_in * (down(x0, self.stage.factor) - model.mean), s.log() / 4)[1]
 
     def averaged(self, ema: dict[str, Tensor], device: torch.device) -> Denoiser:
-        """Both stages: this one has not learned the levels above 1.5 `top`."""
+        """Return both stages: this one has not learned the levels above 1.5 `top`."""
         low, spec = self.beside[0].to(device), self.low_spec
         return Cascade(edm(low, spec), super().averaged(ema, device), self.relay, self.stage.factor, self.top)
 
     def save(self, path: Path, ema: dict[str, Tensor], training: dict[str, Any]) -> None:
-        """Both stages in one file."""
+        """Save both stages in one file."""
         low, own = self.low_spec, self.spec
         config = CascadeConfig(
             self.beside[0].config, self.high[0].config, self.stage.factor, self.relay, self.top, low.sigma_data, low.mean
@@ -103,7 +103,7 @@ def _low(path: str) -> tuple[PISDM, PriorSpec]:
 
 
 def _refuse_other_classes(path: str, low: PriorSpec, high: PriorSpec) -> None:
-    """BadInput where a class number means something else to the two stages, or nothing to one."""
+    """Raise BadInput where a class number means something else to the two stages, or nothing to one."""
     of_low, of_high = (spec.training.get("classes") or [] for spec in (low, high))
     if of_low != of_high:
         named = [
@@ -116,7 +116,7 @@ def _refuse_other_classes(path: str, low: PriorSpec, high: PriorSpec) -> None:
 
 
 def _measured(pictures: Pictures, config: Config, factor: int, n: int = 300) -> float:
-    """The relay level of the middles of `some` n pictures, 3 digits."""
+    """Return the relay level of the middles of `some` n pictures, 3 digits."""
     crop, shrink = config.data.crop, config.data.shrink
     found = []
     for i in pictures.some(n):

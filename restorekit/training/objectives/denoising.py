@@ -18,7 +18,7 @@ from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.formats.checkpoint import PriorSpec, build, edm, save
 from restorekit.priors.networks.two_stage import LatentNet
 from restorekit.priors.precond import EDM
-from restorekit.training.config import Config
+from restorekit.training.config import Config, settings_of
 from restorekit.training.data.cache import Pictures
 from restorekit.training.data.classes import Labels
 from restorekit.training.data.patches import Patches
@@ -28,7 +28,7 @@ from restorekit.training.watch import sample_grid
 
 
 def is_grey(config: Config, step: int) -> bool:
-    """Whether the batch of this step has one band."""
+    """Return whether the batch of this step has one band."""
     if len(config.model.bands) == 1:
         return config.model.bands == (1,)
     return (step + 1) % config.data.grey_every == 0
@@ -56,7 +56,7 @@ class DenoiserObjective(Objective):
     def _spec(self, classes: tuple[str, ...], data: str) -> PriorSpec:
         c, about = self.config, self.patches.pictures.about(data)
         mean, sigma_data = self.moments(self.patches, is_grey(c, 0))
-        arch = c.model.model_dump() | ({"classes": len(classes)} if classes else {})
+        arch = settings_of(c.model) | ({"classes": len(classes)} if classes else {})
         spec = PriorSpec(
             c.name, arch, sigma_data, mean, c.domain, c.noise.sigma_min, c.noise.sigma_max, about, c.licence
         )  # fmt: skip
@@ -67,7 +67,7 @@ class DenoiserObjective(Objective):
         return self.net
 
     def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
-        """x0, noise (count, C, crop, crop), sigma (count,), and class numbers (count,) where there are classes."""
+        """Return x0, noise (count, C, crop, crop), sigma (count,), and class numbers (count,) where there are classes."""
         return self.patches.batch(step * self.config.optim.batch + first, count, is_grey(self.config, step))
 
     def forward(self, x0: Tensor, noise: Tensor, sigma: Tensor, *label: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class DenoiserObjective(Objective):
         return (self.net(c_in * z, sigma.log() / 4, *label).float() - target).square().mean()
 
     def problem(self, x0: Tensor, noise: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x about the mean, c_in, and what F should answer."""
+        """Return x about the mean, c_in, and what F should answer."""
         s = sigma.view(-1, 1, 1, 1)
         c_skip, c_out, c_in = self.preconditioner.coefficients(s)
         z0 = x0 - self.preconditioner.mean
@@ -90,7 +90,7 @@ class DenoiserObjective(Objective):
         sample_grid(path, self.averaged(ema, device), self.spec, self.patches, device)
 
     def averaged(self, ema: dict[str, Tensor], device: torch.device) -> Denoiser:
-        """The prior of the averaged weights."""
+        """Return the prior of the averaged weights."""
         net = build(self.spec)
         net.load_state_dict(ema)
         return edm(net.eval().to(device), self.spec)
