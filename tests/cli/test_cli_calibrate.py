@@ -315,13 +315,13 @@ def test_what_is_opened_is_not_written_over(tmp_path: Path, capsys: pytest.Captu
 def test_halves_are_those_of_the_sorted_list_whatever_is_small_or_broken(photos: Path) -> None:
     (photos / "00.png").write_bytes(b"no picture")
     Image.fromarray(PHOTO[:8, :8]).save(photos / "03.png")
-    halves = {t.name: t.half for t in coverage.Held(photos, 16).pictures}
+    halves = {t.name: t.half for t in coverage.SplitPictures(photos, 16).pictures}
     assert "00.png" not in halves
     assert "03.png" not in halves
     assert all(half == ("judge" if int(name[:2]) % 2 else "calibrate") for name, half in halves.items())
-    some = coverage.Held(photos, 16).some(2)
+    some = coverage.SplitPictures(photos, 16).some(2)
     assert [t.half for t in some] == ["calibrate"] * 2 + ["judge"] * 2
     for path in sorted(photos.glob("*"))[2:]:
         path.unlink()
     with pytest.raises(BadInput, match="smaller `crop`"):
-        _ = coverage.Held(photos, 16).pictures
+        _ = coverage.SplitPictures(photos, 16).pictures
