@@ -46,9 +46,9 @@ class DiffPIR(Solver):
     needs = "a linear operator; Gaussian noise, counts or speckle"
 
     def __post_init__(self) -> None:
-        if not (self.lambda_ > 0 and self.first > 0 and 0 <= self.zeta <= 1):
+        if not (self.lambda_ > 0 and 0 < self.first <= 1e4 and 0 <= self.zeta <= 1):
             raise ValueError(
-                f"lambda_={self.lambda_} and first={self.first} must be positive, zeta={self.zeta} in 0..1"
+                f"lambda_={self.lambda_} and first={self.first} must be positive (first at most 10000), zeta={self.zeta} in 0..1"
             )
         if self.paper:
             if (self.lambda_, self.zeta, self.first) not in ((1.0, 1.0, 1.0), PUBLISHED):
@@ -95,8 +95,8 @@ class HQS(Solver):
     needs = DiffPIR.needs
 
     def __post_init__(self) -> None:
-        if not (self.lambda_ > 0 and self.first > 0):
-            raise ValueError(f"lambda_={self.lambda_} and first={self.first} must be positive")
+        if not (self.lambda_ > 0 and 0 < self.first <= 1e4):
+            raise ValueError(f"lambda_={self.lambda_} and first={self.first} must be positive, first at most 10000")
 
     def check(self, problem: Problem) -> None:
         check_data_step(problem, "hqs")

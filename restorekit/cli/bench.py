@@ -26,7 +26,7 @@ def posterior(
     sigmas: Annotated[list[float] | None, typer.Option("--sigma", help="Noise sigma_y of linear problems, on pictures of deviation 0.25; again for more; default: 0.002 to 0.3.", show_default=False)] = None,
     steps: Annotated[list[int] | None, typer.Option(min=2, help="Noise levels; again for more; default: the solver's own.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Seven noises instead of four and 519 samples instead of 99 (hours; quick: minutes).")] = False,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for posterior.csv, .md and .tex; a run goes on where it stopped.")] = Path("bench"),
 ) -> None:  # fmt: skip
     """Samples against exact posteriors: distance, bias, spread, coverage. restorekit bench posterior --solver mmps --sigma 0.01"""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from restorekit.cli.options import Seed
+
 if TYPE_CHECKING:
     import torch
 
@@ -23,7 +25,7 @@ def check(
     ],
     size: Annotated[str, typer.Option(help="CxHxW of the picture, for an operator or a prior.")] = "3x20x16",
     dtype: Annotated[str, typer.Option(help="float64 or float32, for an operator or a noise law.")] = "float64",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Print what an operator, a solver, a noise law or a prior must satisfy, with both sides; exit 1 if something fails.
 

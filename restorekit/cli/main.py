@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated, Any
 
@@ -116,6 +117,9 @@ def _stopped(arguments: list[str]) -> int:
 
 def run(arguments: list[str] | None = None) -> None:
     """The entry point of the `restorekit` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may be no UTF-8
+            stream.reconfigure(errors="backslashreplace")
     if arguments is None:
         arguments = sys.argv[1:]
         if arguments[:1] != ["bench"]:  # which measures how much memory each run takes
@@ -144,7 +148,9 @@ def run(arguments: list[str] | None = None) -> None:
     except RuntimeError as error:  # torch has no class of its own for want of memory on a CPU
         if "--debug" in arguments:
             raise
-        memory = "allocate memory" in str(error) or "out of memory" in str(error)
+        memory = any(
+            text in str(error) for text in ("allocate memory", "out of memory", "Storage size calculation overflow")
+        )
         code = _fail("out of memory; take a smaller picture, --batch or --tile" if memory else fault(error), 1)
     except Exception as error:
         if "--debug" in arguments:

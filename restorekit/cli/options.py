@@ -49,7 +49,10 @@ PriorOpt = Annotated[
     ),
 ]
 Samples = Annotated[
-    int, typer.Option(min=1, help="Posterior samples; more than one also gives mean, standard deviation and intervals.")
+    int,
+    typer.Option(
+        min=1, max=100_000, help="Posterior samples; more than one also gives mean, standard deviation and intervals."
+    ),
 ]
 LevelOpt = Annotated[
     float | None,
@@ -74,7 +77,12 @@ CalibrationOpt = Annotated[
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Noise levels; default: what the task was tuned at, or the solver's own.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Same seed, same picture.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        min=0, max=2**63 - 1, help="Same seed, same picture: on one machine, with one version and number of threads."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Tile = Annotated[
     int | None,

@@ -135,5 +135,7 @@ def empty_at(raw: NDArray[Any], value: float) -> NDArray[np.bool_]:
     if math.isnan(value):
         return np.any(np.isnan(raw), axis=0) if raw.dtype.kind == "f" else np.zeros(raw.shape[1:], bool)
     if raw.dtype.kind == "f":
-        return np.any(raw == np.asarray(value).astype(raw.dtype), axis=0)
+        with np.errstate(over="ignore"):  # no value of the file is one beyond its type
+            held = np.asarray(value).astype(raw.dtype)
+        return np.any(raw == held, axis=0) if np.isinf(held) <= math.isinf(value) else np.zeros(raw.shape[1:], bool)
     return np.all(raw == value, axis=0)

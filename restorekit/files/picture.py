@@ -83,7 +83,7 @@ def read_picture(
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise BadInput(f"{path}: range {low:g},{high:g} is not a rising pair; give `range=LO,HI` with LO < HI")
     pixels = raw if (low, high) == (0.0, 1.0) else (raw.astype(np.float64) - low) / (high - low)
-    pixels = np.ascontiguousarray(pixels, np.float32)
+    pixels = as_float32(pixels, path, (low, high), None if empty is None else empty.where)
     if empty is not None:
         colours = alpha is not None and empty.value is None and "mask" not in info  # below what is transparent
         pixels = filled(pixels, empty.where & ~((np.abs(pixels - 0.5) <= 0.75).all(0) & colours))
@@ -104,6 +104,22 @@ def _empty(
         why = f"{value:g}" if value is not None else "its mask"
         raise BadInput(f"{path}: every pixel is no data ({why}); check the file, its nodata value and its mask")
     return raw, parts_of(where, raw, value) if where.any() else None
+
+
+def as_float32(
+    pixels: np.ndarray, path: PathLike, span: tuple[float, float], empty: np.ndarray | None = None
+) -> np.ndarray:
+    """Values (C, H, W) as float32. Raises BadInput where a range is so narrow that they become too large for it, but for those
+    of `empty` (H, W), which hold no data."""
+    with np.errstate(over="ignore"):
+        out = np.ascontiguousarray(pixels, np.float32)
+    large = np.isinf(out) & np.isfinite(pixels)
+    if (large if empty is None else large & ~empty).any():
+        raise BadInput(
+            f"{path}: on `range={span[0]:g},{span[1]:g}` its values are too large for float32; give the values of black and white",
+            argument="range",
+        )
+    return out
 
 
 def write_picture(
@@ -214,7 +230,7 @@ def output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
     if asked is not None:
         try:
             target = np.dtype(asked)
-        except TypeError:
+        except (TypeError, ValueError, SyntaxError):  # texts of structured types are parsed as Python
             target = np.dtype("O")
         if target.kind not in "biuf" or (holds is not None and target.name not in holds):
             known = ", ".join(sorted(holds)) if holds else "every real type"

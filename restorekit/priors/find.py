@@ -84,13 +84,15 @@ class Network:
 
 
 def device_of(name: str) -> torch.device:
-    """`auto`, or a name that torch knows. BadInput where it cannot be used here."""
+    """Return the device of a name: auto, cpu, cuda, cuda:1, mps, xpu. Raises BadInput where it cannot be used here."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps", "xpu"):  # others hold no numbers, or are not there
+            raise RuntimeError
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError):
         raise BadInput(f"device {name!r} cannot be used here; leave out `device` or use `device=cpu`") from None
     return device
 

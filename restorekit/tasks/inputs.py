@@ -21,7 +21,7 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.files.masks import read_mask
-from restorekit.files.picture import Picture, read_picture
+from restorekit.files.picture import Picture, as_float32, read_picture
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.record import read_file
 from restorekit.files.stored import read_values
@@ -122,7 +122,8 @@ def _as_picture(raw: np.ndarray, layout: str, span: Span | None, holes: bool) ->
         span = (0.0, 1.0)
     low, high = check_span(span)
     pixels = raw if span == (0.0, 1.0) else (raw.astype(np.float64) - low) / (high - low)
-    return Picture(np.array(pixels, np.float32, order="C"), raw.dtype.name, (low, high), info={"layout": layout})
+    pixels = as_float32(pixels, "the picture", (low, high)).copy()
+    return Picture(pixels, raw.dtype.name, (low, high), info={"layout": layout})
 
 
 def check_span(span: Span) -> Span:

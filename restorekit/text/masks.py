@@ -18,7 +18,7 @@ def generated_mask(text: str, size: tuple[int, int]) -> Tensor | None:
         share, seed = float(numbers[0]), int(numbers[1]) if numbers[1:] else 0
     except ValueError:
         share, seed = -1.0, 0
-    if not 0 < share < 1 or seed < 0 or len(numbers) > (2 if name == "random" else 1):
+    if not 0 < share < 1 or not 0 <= seed < 2**63 or len(numbers) > (2 if name == "random" else 1):
         raise BadInput(
             f"mask={text} is not understood; a share lies between 0 and 1, as in random:0.2, random:0.2:7, box:0.25"
         )
