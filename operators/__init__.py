@@ -2,7 +2,6 @@
 
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator, conjugate_gradients
 from restorekit.operators.blur import CircularBlur, FreeBlur, ReflectBlur, SymmetricBlur, blur
-from restorekit.operators.check import Check, check, report
 from restorekit.operators.colour import Grey
 from restorekit.operators.combine import Compose, ComposeNonlinear, Stack, Weighted, compose
 from restorekit.operators.diagonal import Identity, Inpaint
@@ -11,6 +10,7 @@ from restorekit.operators.hadamard import Hadamard
 from restorekit.operators.latent import Decoded
 from restorekit.operators.matrix import Matrix
 from restorekit.operators.nonlinear import PhaseRetrieval, Saturate
+from restorekit.operators.verify import Check, check, report
 
 __all__ = [
     "BlockAverage",

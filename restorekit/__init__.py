@@ -48,6 +48,7 @@ _HOME = {
     "Prior": "priors.prior",
     "load_prior": "priors.find",
     "list_priors": "priors.find:shipped",
+    "train": "training.loop",
     # files
     "Picture": "files.picture",
     "read": "files.picture:read_picture",
@@ -62,7 +63,10 @@ _HOME = {
     "RestorekitNote": "notes",
 }
 
+_ROOMS = ("metrics", "operators", "solvers")  # modules of the public face
+
 if TYPE_CHECKING:
+    from restorekit import metrics, operators, solvers
     from restorekit.errors import BadInput, Unsupported
     from restorekit.files.picture import Picture
     from restorekit.files.picture import read_picture as read
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
     from restorekit.tasks.functions import colorize, compare, deblur, degrade, denoise, inpaint, sample, upscale
     from restorekit.tasks.fuse import fuse
     from restorekit.tasks.solve import restore, restore_each
+    from restorekit.training.loop import train
 
 __all__ = [
     "BadInput",
@@ -114,18 +119,24 @@ __all__ = [
     "inpaint",
     "list_priors",
     "load_prior",
+    "metrics",
+    "operators",
     "psnr",
     "read",
     "restore",
     "restore_each",
     "sample",
+    "solvers",
     "ssim",
+    "train",
     "upscale",
     "write",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"restorekit.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'restorekit' has no attribute {name!r}")
     module, _, other = _HOME[name].partition(":")
@@ -135,4 +146,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME, *_ROOMS})

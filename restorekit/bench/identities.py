@@ -17,7 +17,7 @@ from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.solver import Solver
 from restorekit.operators import Identity, Inpaint
-from restorekit.operators.check import Check
+from restorekit.operators.verify import Check
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.prior import Prior
 

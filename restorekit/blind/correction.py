@@ -20,8 +20,7 @@ from torch import Tensor
 from restorekit.blind.ascent import Ascent, Climbed
 from restorekit.blind.drawn import Array
 from restorekit.blind.stretch import Frame, Stretch, Stretched
-from restorekit.blind.taps import Found as FoundTaps
-from restorekit.blind.taps import Taps
+from restorekit.blind.taps import FoundTaps, Taps
 from restorekit.errors import Unsupported
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian

@@ -81,7 +81,7 @@ class Modes:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundTaps:
     kernel: Array
     shares: list[float]  # c, from the modes that y tells less of to those that it tells more of
     error: float  # on average over what is likely of it
@@ -105,13 +105,13 @@ class Taps:
     fewest: int = 16  # modes; of smaller kernels the taps stay
     largest: int = 1000  # of larger ones too: memory grows with the taps, time with their square
 
-    def __call__(self, y: Array, kernel: Array, sigma_y: float, draw: Draw, rng: np.random.Generator) -> Found:
+    def __call__(self, y: Array, kernel: Array, sigma_y: float, draw: Draw, rng: np.random.Generator) -> FoundTaps:
         """y (C, H, W), kernel (h, w) of sum 1."""
         taps = np.argwhere(kernel > self.support * kernel.max())
         at, k = tuple(taps.T), kernel[tuple(taps.T)]
         hidden = unseen(kernel, taps)
         if not self.fewest < len(taps) - hidden.shape[1] <= self.largest:
-            return Found(kernel, [], self.error or 0.0, 0.0)
+            return FoundTaps(kernel, [], self.error or 0.0, 0.0)
         x = [draw(y, kernel, i) for i in range(self.draws)]
         seen = [Regression.of(y, v, kernel, taps) for v in x]
         modes = Modes.of(sum(r.gram for r in seen) / (self.draws * sigma_y**2), k, hidden)  # type: ignore[arg-type]
@@ -129,7 +129,7 @@ class Taps:
         values = np.maximum(k + modes.p @ a, 0)
         out = np.zeros_like(kernel)
         out[at] = values / values.sum()
-        return Found(out, shares, error, float(np.linalg.norm(out - kernel) / np.linalg.norm(kernel)))
+        return FoundTaps(out, shares, error, float(np.linalg.norm(out - kernel) / np.linalg.norm(kernel)))
 
     def _mean(self, power: Array, d: Array, known: Array, away: Array) -> tuple[Array, list[float], float]:
         """(a, shares, error) of d, and of what is known of those of `away`, all (draws, m)."""

@@ -11,7 +11,7 @@ from restorekit.cli.options import Seed
 if TYPE_CHECKING:
     import torch
 
-    from restorekit.operators.check import Check
+    from restorekit.operators.verify import Check
 
 
 def check(

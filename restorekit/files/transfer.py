@@ -158,7 +158,7 @@ def chosen(option: str, operation: str, noise: str, picture: Picture, path: Path
     if option in CURVES:
         return Response(CURVES[option])
     if option != "auto":
-        raise BadInput(f"--transfer {option!r} is unknown; it is auto, {' or '.join(CURVES)}")
+        raise BadInput(f"`transfer={option}` is unknown; it is auto, {' or '.join(CURVES)}")
     photograph = picture.dtype == "uint8" and picture.span == (0.0, 255.0) and len(picture.pixels) in (1, 3)
     photograph = photograph and not noise.startswith("gamma") and FORMATS.get(path.suffix.lower(), "NPY") != "NPY"
     if operation not in MIXING or not photograph:
@@ -174,7 +174,7 @@ def _told(info: dict[str, Any]) -> tuple[str, str | None]:
         number = chunks[b"cICP"][1]
         if number in _VIDEO:
             raise BadInput(
-                f"the file is coded in {_VIDEO[number]}, which is not known here; give --transfer srgb or linear"
+                f"the file is coded in {_VIDEO[number]}, which is not known here; give `transfer=srgb` or linear"
             )
         return _CICP.get(number, "srgb"), None if number in _CICP else f"its cICP chunk says transfer {number}"
     if info.get("icc_profile"):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster, Window, import_rasterio
-from restorekit.fusion.inputs import whole
+from restorekit.fusion.pair_files import whole
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]

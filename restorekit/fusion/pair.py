@@ -14,7 +14,7 @@ from scipy import ndimage
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window, describe
 from restorekit.fusion import common_grid as grid
-from restorekit.fusion import inputs as files
+from restorekit.fusion import pair_files as files
 from restorekit.fusion.luminance import luminance
 from restorekit.fusion.prepare import MATCHES, despeckled, logarithm, matched
 from restorekit.fusion.registration import Match, Registration

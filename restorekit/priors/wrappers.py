@@ -128,7 +128,7 @@ class EnsembleFlip(Wrapper):
 
 
 @dataclass(frozen=True, eq=False)
-class Guided:
+class GuidedByClass:
     """Classifier-free guidance: D = D_none + weight (D_class - D_none). Ho and Salimans, 2022, eq 6, with weight = 1 + w.
 
     D is linear in their eps, so the formula holds for it as it stands. 1 is the class itself, 0 no class. The "CFG = 4.0"

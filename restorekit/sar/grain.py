@@ -10,7 +10,7 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.inference.likelihood import Gamma, Tempered
-from restorekit.sar.speckle import Spectrum, draw
+from restorekit.sar.speckle import SpeckleSpectrum, draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,7 @@ class Correlated(Tempered):
     """Gamma speckle with the correlation of `spectrum`: drawn as it is, and tempered by its kappa as a likelihood, since the
     law of all pixels together has no closed form."""
 
-    spectrum: Spectrum
+    spectrum: SpeckleSpectrum
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -26,7 +26,7 @@ class Correlated(Tempered):
             raise ValueError(f"{self.law.title} noise has no grain; only speckle, Gamma, has")
 
     @classmethod
-    def of(cls, law: Gamma, spectrum: Spectrum) -> Correlated:
+    def of(cls, law: Gamma, spectrum: SpeckleSpectrum) -> Correlated:
         """With the weight 1 / kappa."""
         return cls(law, min(1.0, 1 / spectrum.kappa), spectrum)
 

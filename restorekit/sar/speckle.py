@@ -22,7 +22,7 @@ MARGIN = 32  # pixels of a drawn field that are thrown away, where its two ends 
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class SpeckleSpectrum:
     """Of complex data of one look: oversampling across (columns) and along the track (rows), Hamming window of `alpha`."""
 
     range: float
@@ -62,17 +62,17 @@ class Spectrum:
 
 
 # Bandwidths of the swaths of Sentinel-1 interferometric wide mode (range, azimuth).
-SWATHS = {"iw1": Spectrum(1.14, 1.49), "iw2": Spectrum(1.33, 1.55), "iw3": Spectrum(1.50, 1.55)}
+SWATHS = {"iw1": SpeckleSpectrum(1.14, 1.49), "iw2": SpeckleSpectrum(1.33, 1.55), "iw3": SpeckleSpectrum(1.50, 1.55)}
 
 
-def swath(name: str) -> Spectrum:
+def swath(name: str) -> SpeckleSpectrum:
     """By name. BadInput for an unknown one, which lists what is known."""
     if name not in SWATHS:
         raise BadInput(f"unknown spectrum {name!r} of speckle; known: {', '.join(SWATHS)}")
     return SWATHS[name]
 
 
-def draw(shape: tuple[int, int], looks: float, spectrum: Spectrum | None, rng: np.random.Generator) -> Array:
+def draw(shape: tuple[int, int], looks: float, spectrum: SpeckleSpectrum | None, rng: np.random.Generator) -> Array:
     """(H, W) of speckle: Gamma(looks) with mean 1, independent from pixel to pixel or with the correlation of `spectrum`.
 
     A whole number of looks is the mean intensity of so many fields; otherwise a Gaussian field goes through the quantiles
@@ -89,7 +89,7 @@ def draw(shape: tuple[int, int], looks: float, spectrum: Spectrum | None, rng: n
     return stats.gamma.ppf(special.ndtr(normal), looks, scale=1 / looks)
 
 
-def _gaussian(spectrum: Spectrum, shape: tuple[int, int], looks: float, rng: np.random.Generator) -> Array:
+def _gaussian(spectrum: SpeckleSpectrum, shape: tuple[int, int], looks: float, rng: np.random.Generator) -> Array:
     """Standard normal numbers so correlated that their gamma quantiles have the correlation |rho|^2 of intensities."""
     h, w = (n + MARGIN for n in shape)
     down, across = (

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, special
 
 from restorekit.sar.looks import Array, Mask
-from restorekit.sar.speckle import Spectrum, draw
+from restorekit.sar.speckle import SpeckleSpectrum, draw
 
 Small = NDArray[np.float32]
 Slices = tuple[slice, ...]
@@ -174,7 +174,7 @@ def _flat(settings: Targets, looks: float, grain: tuple[float, float]) -> tuple[
     """A test without thresholds, and quantiles of m exp(k s) in simulated speckle of a flat scene."""
     reach = max(_reach(rho) for rho in grain)
     detector = Detector(settings, settings.guard + reach, 2 if reach > 1 else 1)
-    spectrum = None if reach == 0 else Spectrum(_oversampling(grain[1]), _oversampling(grain[0]))
+    spectrum = None if reach == 0 else SpeckleSpectrum(_oversampling(grain[1]), _oversampling(grain[0]))
     side = SIMULATED + 2 * detector.halo
     x = draw((side, side), looks, spectrum, np.random.default_rng(0)).astype(np.float32)
     there, inner = np.ones(x.shape, np.bool_), (slice(detector.halo, -detector.halo),) * 2
@@ -204,7 +204,7 @@ def _oversampling(rho: float) -> float:
     low, high = 1.0, DENSEST
     for _ in range(20):
         middle = (low + high) / 2
-        low, high = (middle, high) if Spectrum(middle, 1).lag_one[1] < rho else (low, middle)
+        low, high = (middle, high) if SpeckleSpectrum(middle, 1).lag_one[1] < rho else (low, middle)
     return high
 
 

@@ -87,12 +87,12 @@ def restore_from_coarse(
     if whole[0] <= cascade.relay:
         raise BadInput(
             f"the levels begin at {whole[0]:.3g}, below {cascade.relay:.3g}, where the high stage of the cascade goes on: "
-            "the low one has nothing to add; leave --coarse out"
+            "the low one has nothing to add; leave `coarse` out"
         )
     try:
         first.check(low_problem)
     except Unsupported as error:
-        raise Unsupported(f"for the low stage {error}, or with --coarse dps, mmps or diffpir") from None
+        raise Unsupported(f"for the low stage {error}, or with `coarse` dps, mmps or diffpir") from None
     sigmas = below(whole, cascade.relay)
     size = batch or max(1, 2**20 // math.prod(problem.operator.image_shape[1:]))
     enlarge, rest = enlarge_to(problem.operator.image_shape, cascade.factor), solver.calls(sigmas) * -(-samples // size)

@@ -242,21 +242,19 @@ class ComparisonResult:
     def command(self, target: Path) -> str:
         """The command that makes the page again, for a shell; the noise is the one that was used."""
         task, m, span = self.task, self.task.measurement, self.measured.range_used
-        words = ["restorekit", "compare", self.measured.read.input.label, target, "--op", m.op_text]
-        words += ["--noise", self.measured.forward.noise_text]
-        for solver in task.solvers:
-            words += ["--solver", solver_text(solver)]
-        words += ["--prior", m.prior_name, "--samples", task.samples, "--seed", m.seed]
-        optional = {"--steps": task.steps, "--truth": self._truth_name()}
-        optional["--range"] = None if span is None else f"{span[0]:g},{span[1]:g}"
-        optional["--transfer"] = None if m.transfer == "auto" else m.transfer
-        optional["--preview"] = None if m.preview is None else ",".join(map(str, m.preview))
-        usual = {"--trajectory": (task.moments, 8), "--tile": (m.tile, None), "--device": (m.device, "auto")}
-        usual |= {"--precision": (m.precision, "auto")}
-        for name, value in optional.items():
-            words += [] if value is None else [name, value]
-        for name, (value, default) in usual.items():
-            words += [] if value == default else [name, value]
+        words = ["restorekit", "compare", self.measured.read.input.label, target]
+        given: list[tuple[str, object]] = [("op", m.op_text), ("noise", self.measured.forward.noise_text)]
+        given += [("solver", solver_text(solver)) for solver in task.solvers]
+        given += [("prior", m.prior_name), ("samples", task.samples), ("seed", m.seed)]
+        optional = {"steps": task.steps, "truth": self._truth_name()}
+        optional["range"] = None if span is None else f"{span[0]:g},{span[1]:g}"
+        optional["transfer"] = None if m.transfer == "auto" else m.transfer
+        optional["preview"] = None if m.preview is None else ",".join(map(str, m.preview))
+        usual = {"trajectory": (task.moments, 8), "tile": (m.tile, None), "device": (m.device, "auto")}
+        usual |= {"precision": (m.precision, "auto")}
+        given += [(name, value) for name, value in optional.items() if value is not None]
+        given += [(name, value) for name, (value, default) in usual.items() if value != default]
+        words += [word for name, value in given for word in (f"--{name}", value)]
         return shlex.join(str(w) for w in words)
 
     def _truth_name(self) -> str | None:

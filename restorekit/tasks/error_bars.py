@@ -22,7 +22,7 @@ from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.uncertainty.calibration import (
     Calibration,
     Conditions,
-    Found,
+    FoundInterval,
     Uncalibrated,
     beside,
     solver_key,
@@ -35,7 +35,7 @@ Array = np.ndarray
 
 def found_for(
     option: str | os.PathLike[str], level: float, prior: Prior, wanted: Conditions, refused: str | None
-) -> Found:
+) -> FoundInterval:
     """The interval for samples under the conditions `wanted`, by `calibration`: "auto", "none" or a file.
 
     refused: why the run is none that can be calibrated. Where there is no calibration, auto gives the interval of a
@@ -62,7 +62,7 @@ def found_for(
         raise BadInput(f"{error}; or give `calibration=none`") from None
 
 
-def _said_of_colours(found: Found, wanted: Conditions) -> Found:
+def _said_of_colours(found: FoundInterval, wanted: Conditions) -> FoundInterval:
     """One unknown for a whole picture: few samples do not tell how far colours that were not measured may be off."""
     if wanted.operation[0] != "grey":
         return found
@@ -123,7 +123,7 @@ def files(target: Path) -> list[Path]:
 
 
 def write(
-    target: Path, result: Restoration, found: Found, like: Picture, kept: Picture, operator: Operator
+    target: Path, result: Restoration, found: FoundInterval, like: Picture, kept: Picture, operator: Operator
 ) -> dict[str, Any]:
     """Write `files` of the samples of a result; returns what the record says of them.
 
@@ -176,7 +176,7 @@ def _write_interval(
         write_picture(path, values, kept)
 
 
-def record(found: Found) -> dict[str, Any]:
+def record(found: FoundInterval) -> dict[str, Any]:
     """For OUT.json."""
     return {
         "intervals": {

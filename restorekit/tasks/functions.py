@@ -1,7 +1,7 @@
 """The tasks as functions: an input and settings in, a result out that can be saved as the command saves it.
 
 An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W) or (1, C, H, W), or a `Picture`: see
-`restorekit.tasks.inputs`. Settings are those of the command, and have its tuned defaults: `restorekit.tasks.defaults`.
+`restorekit.tasks.inputs`. RestorationSettings are those of the command, and have its tuned defaults: `restorekit.tasks.defaults`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Settings(TypedDict, total=False):
-    """Settings that all restorations share; `Measurement` and `Restoring` say what they mean, and their defaults."""
+class RestorationSettings(TypedDict, total=False):
+    """RestorationSettings that all restorations share; `Measurement` and `Restoring` say what they mean, and their defaults."""
 
     noise: str | Likelihood | None
     solver: str | Solver
@@ -92,7 +92,7 @@ def watched(progress: Progress | bool | None) -> Iterator[Progress | None]:
             yield show
 
 
-def _split(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(settings: RestorationSettings) -> tuple[dict[str, Any], dict[str, Any]]:
     """(settings of the task, what its call takes)."""
     run = {name: settings.get(name) for name in ("out", "notes", "progress")}
     return {name: value for name, value in settings.items() if name not in run}, run
@@ -118,7 +118,7 @@ def listed(task: type[Restoring]) -> Callable[[Function], Function]:
                 default=defaults.get(name),
                 annotation=getattr(kind, "__forward_arg__", kind),
             )
-            for name, kind in Settings.__annotations__.items()
+            for name, kind in RestorationSettings.__annotations__.items()
         ]
         function.__signature__ = Signature([*own, *shared], return_annotation="Restoration")  # type: ignore[attr-defined]
         return function
@@ -127,7 +127,7 @@ def listed(task: type[Restoring]) -> Callable[[Function], Function]:
 
 
 @listed(Restoring)
-def denoise(source: Source, **settings: Unpack[Settings]) -> Restoration:
+def denoise(source: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Remove noise; `noise` is measured unless it is given.
 
     Returns a `Restoration`, samples (N, C, H, W) on [0, 1], whose `save(path)` writes what the command writes. Raises
@@ -140,7 +140,7 @@ def denoise(source: Source, **settings: Unpack[Settings]) -> Restoration:
 
 
 @listed(Inpainting)
-def inpaint(source: Source, mask: Source, **settings: Unpack[Settings]) -> Restoration:
+def inpaint(source: Source, mask: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Fill missing pixels; `mask` is as large as the picture, white (1) = measured.
 
     Measured pixels stay as they are, unless `noise` is given, which is then taken out of them. Returns a `Restoration`.
@@ -159,7 +159,7 @@ def deblur(
     *,
     kernel_error: str | float = "none",
     boundary: str = "auto",
-    **settings: Unpack[Settings],
+    **settings: Unpack[RestorationSettings],
 ) -> Restoration:
     """Undo a blur whose kernel is known, nearly known, or to be found.
 
@@ -176,7 +176,7 @@ def deblur(
 
 @listed(Filling)
 def upscale(
-    source: Source, factor: int = 2, *, kernel: PathLike | None = None, **settings: Unpack[Settings]
+    source: Source, factor: int = 2, *, kernel: PathLike | None = None, **settings: Unpack[RestorationSettings]
 ) -> Restoration:
     """Enlarge `factor` times; each pixel is the mean of a block, or with `kernel` a sample of the picture blurred by it.
 
@@ -191,7 +191,7 @@ def upscale(
 
 
 @listed(Filling)
-def colorize(source: Source, **settings: Unpack[Settings]) -> Restoration:
+def colorize(source: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Find colours for a grey picture, whose luma stays what was measured.
 
     Returns a `Restoration` of three bands; several `samples` show how little grey tells of colours. Raises `BadInput`.

@@ -24,7 +24,7 @@ from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, write_json
 from restorekit.files.record import head
 from restorekit.files.record import outputs as checksums
-from restorekit.fusion import inputs
+from restorekit.fusion import pair_files as inputs
 from restorekit.fusion.joint import Diffusion, Map, solver_of
 from restorekit.fusion.luminance import limits, recoloured
 from restorekit.fusion.pair import Despeckler, FusionPair, Pairing

@@ -32,9 +32,9 @@ from restorekit.tasks.measurement import Measured, Measurement, Progress
 from restorekit.tasks.noise_found import ASSUMED
 from restorekit.tasks.saving import Origin, check_names
 from restorekit.tasks.windows import counted
-from restorekit.text.masks import generated_mask
+from restorekit.text.generated_masks import generated_mask
 from restorekit.text.names import files_of, notes_of, solver_of
-from restorekit.uncertainty.calibration import Found
+from restorekit.uncertainty.calibration import FoundInterval
 
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
 
@@ -173,7 +173,9 @@ class Restoring(Measurement):
         """What less noise than the solver knows counts as."""
         return None if units_of(measured.denoiser) is not None else problem.raised(solver.least_noise)
 
-    def _say(self, measured: Measured, solver: Solver, taken: Problem, bars: Found | None, notes: Notes) -> None:
+    def _say(
+        self, measured: Measured, solver: Solver, taken: Problem, bars: FoundInterval | None, notes: Notes
+    ) -> None:
         """All that can be known before the network runs."""
         read, name = measured.read, type(solver).__name__
         for line in read.response.said(read.input.name, float(read.clipped[1].mean())):
@@ -230,7 +232,7 @@ class Restoring(Measurement):
         picture = picture.flatten().index_copy(0, places, pixels.flatten()).view_as(picture)
         return picture.expand(self.samples, *picture.shape)
 
-    def _intervals(self, measured: Measured, solver: Solver, steps: int | None) -> Found:
+    def _intervals(self, measured: Measured, solver: Solver, steps: int | None) -> FoundInterval:
         forward, prior = measured.forward, measured.prior
         started = self.start is not None or self.begin is not None
         refused = error_bars.refusal(prior, forward.law, self.flips, self.coarse, started, forward.impulses is not None)

@@ -29,7 +29,7 @@ from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.priors.formats.foreign import ForeignSpec
 from restorekit.priors.networks.two_stage import LatentConfig
 from restorekit.priors.prior import Prior
-from restorekit.priors.wrappers import Guided
+from restorekit.priors.wrappers import GuidedByClass
 from restorekit.solvers.samplers import SAMPLERS, Sampler
 from restorekit.text.grammar import build, split
 
@@ -153,7 +153,7 @@ class Sampling:
     bands: int | None = None  # one of what the prior takes; None: the most
     seed: int = 0
     label: int | None = None  # the class, for priors with classes
-    guidance: float | None = None  # weight of the class over no class (`Guided`); None: the class alone
+    guidance: float | None = None  # weight of the class over no class (`GuidedByClass`); None: the class alone
     eta: float | None = None  # of ddim and ddpm
     relay: bool = True  # of a cascade: draw a low-resolution picture first, and go on from it (eq 9 of seed 000)
     batch: int | None = None  # samples at a time; None: 2^16 pixels of them on a CPU, 2^20 elsewhere
@@ -243,7 +243,7 @@ class Sampling:
     def _guide(self, of: Callable[[Prior], Denoiser]) -> Denoiser:
         """What `of` takes from the prior, guided towards the class where that is asked for."""
         own = of(self.loaded)
-        return Guided(own, of(self._load(None)), cast(float, self.guidance)) if self.guided else own
+        return GuidedByClass(own, of(self._load(None)), cast(float, self.guidance)) if self.guided else own
 
     @property
     def denoiser(self) -> Denoiser:

@@ -21,7 +21,7 @@ from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.tasks import error_bars
 from restorekit.tasks.measurement import Measured, record_of
-from restorekit.uncertainty.calibration import Found
+from restorekit.uncertainty.calibration import FoundInterval
 
 if TYPE_CHECKING:
     from restorekit.tasks.restore import Restoring
@@ -54,7 +54,7 @@ class Origin:
 
     task: Restoring
     measured: Measured
-    bars: Found | None  # the intervals of several samples
+    bars: FoundInterval | None  # the intervals of several samples
     facts: dict[str, Any]  # for the record
     notes: Notes
     kept: torch.Tensor | None = None  # (C, H, W): pixels of the result that are those of the input, to the bit

@@ -31,9 +31,9 @@ from restorekit.operators import (
 from restorekit.operators.base import Shape
 from restorekit.solvers import SOLVERS
 from restorekit.text import kernels
+from restorekit.text.generated_masks import generated_mask
 from restorekit.text.grammar import build, own_class, split
 from restorekit.text.kernels import kernel
-from restorekit.text.masks import generated_mask
 
 Size = tuple[int, ...] | None  # "64x96"
 

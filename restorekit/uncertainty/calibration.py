@@ -162,7 +162,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundInterval:
     """An interval, what the record says of it, and what the user has to know."""
 
     interval: Interval
@@ -170,10 +170,10 @@ class Found:
     note: str = ""
 
 
-def uncalibrated(level: float, why: str) -> Found:
+def uncalibrated(level: float, why: str) -> FoundInterval:
     """The interval of a Gaussian posterior, which is not guaranteed to hold for pictures, and says so."""
     said = f"error bars are not calibrated ({why}): OUT_low and OUT_high hold for Gaussian posteriors alone"
-    return Found(Interval(level), {"level": level, "factor": 1.0, "calibration": "none", "why": why}, said)
+    return FoundInterval(Interval(level), {"level": level, "factor": 1.0, "calibration": "none", "why": why}, said)
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class Calibration:
             lines.append(of + [", ".join(map(str, sorted(n))) for n in counts])
         return lines
 
-    def find(self, wanted: Conditions, sha256: str, level: float, name: str = "") -> Found:
+    def find(self, wanted: Conditions, sha256: str, level: float, name: str = "") -> FoundInterval:
         """The interval for these conditions; `name`: of the file.
 
         Raises Uncalibrated where no entry fits, and BadInput where its pictures are too few for the level.
@@ -256,7 +256,7 @@ class Calibration:
         if dtype != wanted.dtype and wanted.integers:  # floats of any precision are one
             said.append(f"for {dtype} files, not {wanted.dtype}")
         note = f"error bars are calibrated {', and '.join(said)}" if said else ""
-        return Found(Interval(level, factor, around[0].spread), record, note)
+        return FoundInterval(Interval(level, factor, around[0].spread), record, note)
 
     def _nearest(self, wanted: Conditions) -> str:
         """In words, in what the entry of this operation that differs least differs; empty where there is none."""

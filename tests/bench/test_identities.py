@@ -18,7 +18,7 @@ from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
 from restorekit.inference.rng import Rng
 from restorekit.inference.solver import Solver, Step
-from restorekit.operators.check import Check
+from restorekit.operators.verify import Check
 from restorekit.priors.own import own_prior
 from restorekit.solvers import DDNM, EP, HQS, DiffPIR
 

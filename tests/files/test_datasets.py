@@ -21,7 +21,7 @@ from restorekit.despeckling.plan import Settings, plan
 from restorekit.files.datasets import absolute, container, source_digest, sources
 from restorekit.files.reading import Reading
 from restorekit.files.scene import scene_of
-from restorekit.fusion import inputs
+from restorekit.fusion import pair_files as inputs
 from tests.support.io_files import refusal
 from tests.support.scenes import read_tiff, speckled, write_tiff
 

@@ -17,7 +17,7 @@ from restorekit.despeckling.plan import Settings, plan
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window, dataset_of, describe, opened
 from restorekit.files.scene import scene_of
-from restorekit.fusion import inputs as files
+from restorekit.fusion import pair_files as files
 from tests.support.scenes import speckled, write_tiff
 
 BAND = '<VRTRasterBand dataType="{type}" band="1"><SimpleSource><SourceFilename relativeToVRT="1">other.tif</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>'

@@ -268,7 +268,7 @@ def test_what_a_file_says_of_its_values_is_heard(
 ) -> None:
     path = photograph(tmp_path / "y.png", scene(16), **options)
     if curve is None:
-        with pytest.raises(BadInput, match=f"{doubt}.*--transfer"):
+        with pytest.raises(BadInput, match=f"{doubt}.*`transfer="):
             chosen("auto", "blur", "auto", read_picture(path), path)
         assert chosen("srgb", "blur", "auto", read_picture(path), path).coded
         return

@@ -264,7 +264,7 @@ def test_files_that_cannot_be_are_one_line(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_a_disk_that_refuses_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from restorekit.fusion import inputs as files
+    from restorekit.fusion import pair_files as files
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -53,7 +53,7 @@ def test_align_brings_the_radar_picture_to_the_optical_grid_in_power(tmp_path: P
 
 def test_aligned_values_are_means_of_power_where_they_are_valid(tmp_path: Path) -> None:
     from restorekit.fusion import common_grid as grid
-    from restorekit.fusion import inputs as files
+    from restorekit.fusion import pair_files as files
 
     fine = WHOLE.intensity.repeat(2, 0).repeat(2, 1)
     fine[100:140, 200:240] = np.nan

@@ -20,7 +20,7 @@ from restorekit.inference.units import Units, problem_in, units_of
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.find import load_prior
-from restorekit.priors.wrappers import ChannelWise, EnsembleFlip, Guided, Padded, Tiled
+from restorekit.priors.wrappers import ChannelWise, EnsembleFlip, GuidedByClass, Padded, Tiled
 from restorekit.solvers import DAPS, DPS, HQS, MMPS, VDS, DiffPIR, PiGDM, Quadrature
 from restorekit.solvers.parts.data_step import data_step
 from tests.support.cases import kernel
@@ -108,7 +108,7 @@ def test_wrappers_pass_units_on() -> None:
         EnsembleFlip(inside, 2),
         Padded(inside, 2),
         Tiled(inside),
-        Guided(inside, inside),
+        GuidedByClass(inside, inside),
     ):
         assert units_of(made) == UNITS
     assert units_of(ChannelWise(Logarithms(None))) is units_of(PICTURES) is None

@@ -18,7 +18,7 @@ from restorekit import Gamma, Gaussian, Poisson, Problem, operators, restore
 from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.likelihood import Joint
 from restorekit.interop import deepinv as bridge
-from restorekit.operators.check import check, report
+from restorekit.operators.verify import check, report
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import DDRM, DPS, MMPS, DiffPIR
 from tests.support.cases import OPERATORS

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from restorekit.priors.networks.fftd import FFTD, Attention, Block, FFTDConfig, Fusion, turned
 from restorekit.priors.precond import Adapted, VPTable
-from restorekit.priors.wrappers import Guided
+from restorekit.priors.wrappers import GuidedByClass
 
 SMALL = FFTDConfig(channels=3, width=16, heads=2, embed=16, side=16)
 FUSES = ("adaptive", "add", "concat")
@@ -259,7 +259,7 @@ def test_classes_and_guidance() -> None:
     free = Adapted(net, "eps", table, (0, 1))
     eps = [(z - d(z, 0.7)) / 0.7 for d in (of_class, free)]
     expected = z - 0.7 * (1.4 * eps[0] - 0.4 * eps[1])
-    torch.testing.assert_close(Guided(of_class, free, 1.4)(z, 0.7), expected)
+    torch.testing.assert_close(GuidedByClass(of_class, free, 1.4)(z, 0.7), expected)
 
 
 def test_it_learns_a_latent_by_heart() -> None:

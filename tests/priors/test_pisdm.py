@@ -23,7 +23,7 @@ from restorekit.priors.networks import scan as ssd
 from restorekit.priors.networks.pisdm import PISDM, PISDMConfig
 from restorekit.priors.networks.scan_orders import SCANS, move, passage, scan_order
 from restorekit.priors.precond import EDM
-from restorekit.priors.wrappers import Guided, Tiled
+from restorekit.priors.wrappers import GuidedByClass, Tiled
 from restorekit.training.config import read_config
 from restorekit.training.loop import train
 
@@ -246,7 +246,7 @@ def test_classes_and_guidance() -> None:
     for weight in (0.0, 1.0, 1.4):
         # In eps, as Ho and Salimans write it: eps_none + weight (eps_class - eps_none).
         eps = (x - free(x, 0.3)) / 0.3 + weight * (free(x, 0.3) - of_class(x, 0.3)) / 0.3
-        torch.testing.assert_close(Guided(of_class, free, weight)(x, 0.3), x - 0.3 * eps)
+        torch.testing.assert_close(GuidedByClass(of_class, free, weight)(x, 0.3), x - 0.3 * eps)
 
 
 def test_it_learns_a_picture_by_heart() -> None:

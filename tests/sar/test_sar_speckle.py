@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from restorekit.errors import BadInput
-from restorekit.sar.speckle import SWATHS, Spectrum, draw, swath
+from restorekit.sar.speckle import SWATHS, SpeckleSpectrum, draw, swath
 
 SIZE = (700, 700)
 
@@ -108,10 +108,10 @@ def test_refusals() -> None:
             draw((4, 4), looks, None, np.random.default_rng(0))
     for bad in ((0.9, 1, 0.75), (1, 0, 0.75), (1, 1, 0.4), (1, 1, 1.1)):
         with pytest.raises(ValueError, match="oversampling"):
-            Spectrum(*bad)
+            SpeckleSpectrum(*bad)
 
 
 def test_no_window_and_no_oversampling_is_white() -> None:
-    spectrum = Spectrum(1, 1, alpha=1)
+    spectrum = SpeckleSpectrum(1, 1, alpha=1)
     assert spectrum.kappa == pytest.approx(1, abs=1e-3)  # its band lacks the one frequency of its edge
     assert spectrum.lag_one == pytest.approx((0, 0), abs=1e-6)

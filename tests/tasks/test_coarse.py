@@ -128,7 +128,7 @@ def test_an_optimiser_begins_without_noise() -> None:
     found = restore_from_coarse(given, CASCADE, solver_of("hqs:first=1"), steps=4, low_steps=4)
     assert found.samples.shape == (1, *SHAPE)
     with pytest.raises(
-        Unsupported, match=r"for the low stage ddrm needs .*SVD.* or with --coarse dps"
+        Unsupported, match=r"for the low stage ddrm needs .*SVD.* or with `coarse` dps"
     ):  # the low stage sees no SVD: another solver for it
         restore_from_coarse(given, CASCADE, solver_of("ddrm"))
     mixed = restore_from_coarse(given, CASCADE, solver_of("ddrm"), low_solver=solver_of("mmps"), steps=4, low_steps=4)
@@ -137,7 +137,7 @@ def test_an_optimiser_begins_without_noise() -> None:
 
 def test_levels_below_the_relay_are_refused() -> None:
     given = problem(0.05)
-    with pytest.raises(BadInput, match=r"begin at 0.2, below 0.3, .* leave --coarse out"):
+    with pytest.raises(BadInput, match=r"begin at 0.2, below 0.3, .* leave `coarse` out"):
         restore_from_coarse(given, CASCADE, solver_of("hqs:first=0.2"), steps=4)
 
 

@@ -27,7 +27,7 @@ from restorekit.notes import Notes, RestorekitNote
 from restorekit.operators import Identity
 from restorekit.priors.find import load_prior
 from restorekit.solvers import HQS
-from restorekit.tasks.functions import Settings
+from restorekit.tasks.functions import RestorationSettings
 
 PHOTO = skimage.data.astronaut()[40:64, 190:214]
 QUICK: dict[str, Any] = {"prior": "natural-fast", "steps": 2}
@@ -278,4 +278,4 @@ def test_help_lists_the_settings_of_the_command_with_its_defaults(name: str) -> 
     for option in options.keys() - given:
         default = shown[option].default
         assert options[option] == (None if default is inspect.Parameter.empty else default), option
-    assert set(Settings.__annotations__) <= set(shown)
+    assert set(RestorationSettings.__annotations__) <= set(shown)

@@ -24,7 +24,7 @@ from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.priors.formats.foreign import ForeignSpec
 from restorekit.priors.networks.unet import UNetConfig
 from restorekit.priors.prior import LatentPrior
-from restorekit.priors.wrappers import Guided
+from restorekit.priors.wrappers import GuidedByClass
 from restorekit.report.mosaic import mosaic
 from restorekit.solvers.samplers import DDIM, SAMPLERS, Heun
 from restorekit.tasks import sample as sampling
@@ -250,7 +250,9 @@ def test_a_class_and_its_guidance(classes: Path) -> None:
     guided = replace(made, label=0, guidance=2.5)()
     assert guided.nfe == 6
     assert guided.settings["guidance"] == 2.5
-    prior = Guided(load_prior(str(classes), label=0, precision="fp32"), load_prior(str(classes), precision="fp32"), 2.5)
+    prior = GuidedByClass(
+        load_prior(str(classes), label=0, precision="fp32"), load_prior(str(classes), precision="fp32"), 2.5
+    )
     sigmas = guided.settings["sigmas"]
     expected = draw(prior, sampler_of("dpm++"), sigmas, (1, 16, 16), 1, mean=0.5)
     torch.testing.assert_close(guided.pictures, expected)
@@ -330,7 +332,7 @@ def test_the_file_of_a_prior_of_latents_with_classes(latent: Path, tmp_path: Pat
     assert isinstance(with_class, LatentPrior)
     assert isinstance(without, LatentPrior)
     z = draw(
-        Guided(with_class.denoise, without.denoise, 2.0),
+        GuidedByClass(with_class.denoise, without.denoise, 2.0),
         sampler_of("dpm++"),
         found.settings["sigmas"],
         (4, 6, 9),

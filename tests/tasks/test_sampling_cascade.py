@@ -16,7 +16,7 @@ from restorekit.priors.cascade import Cascade, CascadeConfig, Stages, down, up
 from restorekit.priors.find import load_prior
 from restorekit.priors.formats import checkpoint
 from restorekit.priors.formats.checkpoint import PriorSpec
-from restorekit.priors.wrappers import Guided
+from restorekit.priors.wrappers import GuidedByClass
 from restorekit.tasks import sample as sampling
 from restorekit.tasks.sample import Sampling, draw, levels, sampler_of, trained_side
 from tests.cli.test_cli import go
@@ -61,7 +61,7 @@ def test_the_low_stage_draws_first_and_the_high_stage_goes_on_from_the_relay(
     if guidance is not None:
         plain = next(p for p, k in zip(ours, {label, None}) if k is None)
         assert plain.cascade is not None
-        low, high = Guided(low, plain.cascade.low, guidance), Guided(mine, plain, guidance)
+        low, high = GuidedByClass(low, plain.cascade.low, guidance), GuidedByClass(mine, plain, guidance)
     spec = mine.spec
     assert isinstance(spec, PriorSpec)
     sigmas = levels(replace(spec, sigma_data=0.3, sigma_max=spec.sigma_max / 2), 6, 7, 9)

@@ -11,8 +11,8 @@ from restorekit import operators as ops
 from restorekit.errors import BadInput
 from restorekit.inference.likelihood import Gamma, Gaussian, Poisson
 from restorekit.noise.level import estimate_sigma
+from restorekit.text.generated_masks import generated_mask
 from restorekit.text.kernels import kernel
-from restorekit.text.masks import generated_mask
 from restorekit.text.names import noise_of, operator_of
 
 

@@ -48,7 +48,7 @@ def embed(t: Tensor, width: int) -> Tensor:
     return F.pad(torch.cat([angles.cos(), angles.sin()], 1), (0, width % 2))
 
 
-class Residual(nn.Module):
+class ADMResidual(nn.Module):
     """Two convolutions about a skip; the time enters between them, as a shift or as scale and shift."""
 
     def __init__(self, shapes: Shapes, resample: nn.Module):
@@ -75,7 +75,7 @@ class Residual(nn.Module):
         return self.skip_connection(self.resample(x)) + h
 
 
-class Attention(nn.Module):
+class ADMAttention(nn.Module):
     """Every pixel attends to every pixel."""
 
     def __init__(self, width: int, heads: Heads):
@@ -128,7 +128,7 @@ class Layout:
         while inner := self.layers.get(f"{name}.{len(found)}"):
             last = f"{name}.{len(found) + 1}" not in self.layers
             if "qkv.weight" in inner:
-                found.append(Attention(inner["qkv.weight"][1], heads))
+                found.append(ADMAttention(inner["qkv.weight"][1], heads))
             elif "op.weight" in inner:
                 outs, ins = inner["op.weight"][:2]
                 found.append(nn.Sequential(OrderedDict(op=nn.Conv2d(ins, outs, 3, stride=2, padding=1))))
@@ -140,7 +140,7 @@ class Layout:
                 change = None
             elif "in_layers.2.weight" in inner:
                 changes = change is not None and last and (name.startswith("input") or bool(found))
-                found.append(Residual(inner, change if changes and change is not None else nn.Identity()))
+                found.append(ADMResidual(inner, change if changes and change is not None else nn.Identity()))
                 change = None if changes else change
             else:
                 outs, ins = inner["weight"][:2]
@@ -186,7 +186,7 @@ class ADM(nn.Module):
 
         def run(block: nn.Module, h: Tensor) -> Tensor:
             for layer in block.children():
-                h = layer(h, time) if isinstance(layer, Residual) else layer(h)
+                h = layer(h, time) if isinstance(layer, ADMResidual) else layer(h)
             return h
 
         h, kept = x, []
