@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -184,12 +184,6 @@ def values(settings: dict[str, Any]) -> dict[str, Any]:
     """Options as settings of a task: texts of numbers become numbers."""
     read = {"range_": ("range", span), "preview": ("preview", partial(box, argument="preview"))}
     return dict((read[n][0], read[n][1](v)) if n in read else (n, v) for n, v in settings.items())
-
-
-def checked_precision(text: str) -> Literal["auto", "bf16", "fp32"]:
-    if text not in ("auto", "bf16", "fp32"):
-        raise BadInput(f"--precision {text!r} is unknown; it is auto, bf16 or fp32")
-    return text  # type: ignore[return-value]
 
 
 def check_page(path: Path) -> None:

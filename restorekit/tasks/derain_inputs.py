@@ -23,7 +23,7 @@ from restorekit.notes import Notes
 from restorekit.rain.morphology import Directional
 from restorekit.rain.residue import Mask, rain_layer
 from restorekit.tasks.identity import identity_of
-from restorekit.tasks.inputs import Source, Span, _bands_first, take
+from restorekit.tasks.inputs import Source, Span, bands_first, take
 from restorekit.tasks.ranges import check_range
 from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size
 
@@ -249,7 +249,7 @@ def _values(source: Source) -> tuple[Array, dict[str, Any]]:
     if isinstance(source, str | os.PathLike):
         return read_values(source)
     if not isinstance(source, Picture):
-        raw, layout = _bands_first(source)
+        raw, layout = bands_first(source)
         return raw, {"layout": layout}
     low, high = source.span
     raw, kind = source.pixels.astype(np.float64) * (high - low) + low, np.dtype(source.dtype)

@@ -24,7 +24,7 @@ from restorekit.notes import Notes
 from restorekit.scenes.blend import BlendedScene
 from restorekit.scenes.execute import Executor, executor_of
 from restorekit.scenes.outputs import losses
-from restorekit.tasks.inputs import _bands_first
+from restorekit.tasks.inputs import bands_first
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -196,7 +196,7 @@ def despeckle(
 def _scene(source: RadarSource) -> Path | Scene:
     if isinstance(source, str | os.PathLike):
         return Path(source)
-    return scene_in_memory(_bands_first(source)[0], "the scene")
+    return scene_in_memory(bands_first(source)[0], "the scene")
 
 
 def _tell(notes: Notes, text: str) -> None:

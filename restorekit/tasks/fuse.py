@@ -36,7 +36,7 @@ from restorekit.notes import Notes
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.tasks.identity import identity_of
-from restorekit.tasks.inputs import Source, Span, _bands_first
+from restorekit.tasks.inputs import Source, Span, bands_first
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.saving import record_file
 from restorekit.text.names import files_of
@@ -300,7 +300,7 @@ def _paths(optical: Source, sar: Source) -> dict[str, Path | None]:
 def _identity(source: Source) -> dict[str, Any]:
     if isinstance(source, str | os.PathLike):
         return identity_of(Path(source))
-    return identity_of(None, source.pixels if isinstance(source, Picture) else _bands_first(source)[0])
+    return identity_of(None, source.pixels if isinstance(source, Picture) else bands_first(source)[0])
 
 
 def _bands(source: Source, name: str) -> Path | inputs.Bands:
@@ -309,7 +309,7 @@ def _bands(source: Source, name: str) -> Path | inputs.Bands:
         return Path(source)
     if isinstance(source, Picture):
         return inputs.of_picture(source, Path(f"the {name} picture"))
-    return inputs.of_values(_bands_first(source)[0], f"the {name} picture")
+    return inputs.of_values(bands_first(source)[0], f"the {name} picture")
 
 
 def _in_place(pair: FusionPair, fused: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:

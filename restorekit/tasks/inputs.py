@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +22,9 @@ from restorekit.errors import BadInput
 from restorekit.files.masks import read_mask
 from restorekit.files.picture import Picture, as_float32, read_picture
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.record import read_file
 from restorekit.files.stored import read_values
 from restorekit.tasks import ranges
+from restorekit.tasks.identity import identity_of
 
 Source: TypeAlias = "str | os.PathLike[str] | np.ndarray | Tensor | Picture"
 Span: TypeAlias = "tuple[float, float]"
@@ -62,11 +61,8 @@ class Input:
 
     def record(self) -> dict[str, Any]:
         """What identifies the input in a record: path and SHA-256, or shape, type and SHA-256 of the values."""
-        if self.path is not None:
-            return read_file(self.path) | self.reading.record()
-        values = np.ascontiguousarray(self.picture.pixels if self.raw is None else self.raw)
-        digest = hashlib.sha256(values.tobytes()).hexdigest()
-        return {"path": None, "shape": list(values.shape), "dtype": str(values.dtype), "sha256": digest}
+        values = self.picture.pixels if self.raw is None else self.raw
+        return identity_of(self.path, values) | self.reading.record()
 
 
 def take(source: Source, span: Span | None = None, *, holes: bool = False, reading: Reading = PLAINLY) -> Input:
@@ -79,12 +75,15 @@ def take(source: Source, span: Span | None = None, *, holes: bool = False, readi
     if not isinstance(source, np.ndarray | Tensor):
         path = Path(source)
         return Input(read_picture(path, span, holes=holes, reading=reading), path, reading=reading)
-    raw, layout = _bands_first(source)
+    raw, layout = bands_first(source)
     return Input(_as_picture(raw, layout, span, holes), raw=raw)
 
 
-def _bands_first(source: np.ndarray | Tensor) -> tuple[np.ndarray, str]:
-    """((C, H, W), the layout that a file of it has)."""
+def bands_first(source: np.ndarray | Tensor) -> tuple[np.ndarray, str]:
+    """Return an array or a tensor as (C, H, W), and the layout, "HW", "HWC" or "CHW", that a file of it has.
+
+    Raises `BadInput` for other axes than the table above says, and for a batch of more than one.
+    """
     if isinstance(source, Tensor):
         x = source.detach().cpu()
         x = x if x.dtype.itemsize != 2 or not x.is_floating_point() else x.float()  # NumPy has no bfloat16
@@ -141,7 +140,7 @@ def take_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:
     if isinstance(mask, Picture):
         raw = mask.pixels if mask.dtype.startswith("float") else mask.pixels >= 0.5
     else:
-        raw = _bands_first(mask[None] if isinstance(mask, Tensor) and mask.ndim == 2 else mask)[0]
+        raw = bands_first(mask[None] if isinstance(mask, Tensor) and mask.ndim == 2 else mask)[0]
     if raw.shape[1:] != size:
         a, b = ("x".join(map(str, s)) for s in (raw.shape[1:], size))
         raise BadInput(f"the mask is {a}, the picture {b} (height x width); resize it", argument="mask")

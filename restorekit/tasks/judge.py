@@ -24,7 +24,7 @@ from restorekit.report.despeckled import BandPage, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
 from restorekit.sar.looks import Array, Mask
 from restorekit.tasks.despeckle import RadarSource
-from restorekit.tasks.inputs import _bands_first
+from restorekit.tasks.inputs import bands_first
 
 
 class BandIntensities(NamedTuple):
@@ -130,7 +130,7 @@ class AssessedScene:
 def _scene(source: RadarSource, name: str) -> Scene:
     if isinstance(source, str | os.PathLike):
         return scene_of(Path(source))
-    return scene_in_memory(_bands_first(source)[0], name)
+    return scene_in_memory(bands_first(source)[0], name)
 
 
 def _check_sizes(scenes: list[Scene]) -> None:
