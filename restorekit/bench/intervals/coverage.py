@@ -106,11 +106,12 @@ class SplitPictures:
         turn = {0: 0, 2: 1}
         return [truth for _, truth in sorted(found, key=lambda item: (turn.get(item[0] // 2 % 4, 2), item[0]))]
 
-    def some(self, limit: int | None) -> list[Truth]:
-        """Return at most `limit` of each half."""
+    def some(self, limit: int | None, only: str | None = None) -> list[Truth]:
+        """Return at most `limit` of each half, or of the half `only`."""
+        asked = [t for t in self.pictures if only in (None, t.half)]
         if limit is None:
-            return self.pictures
-        return [t for half in HALVES for t in [p for p in self.pictures if p.half == half][:limit]]
+            return asked
+        return [t for half in HALVES for t in [p for p in asked if p.half == half][:limit]]
 
     @cached_property
     def thirds(self) -> tuple[Array, Array]:
@@ -230,10 +231,15 @@ def rows_of(path: Path) -> Rows:
 
 
 def missing(
-    drawn: Drawn, tasks: Sequence[Degradation], held: SplitPictures, limit: int | None, rows: Rows
+    drawn: Drawn,
+    tasks: Sequence[Degradation],
+    held: SplitPictures,
+    limit: int | None,
+    rows: Rows,
+    only: str | None = None,
 ) -> list[tuple[Truth, Degradation]]:
     """Return what is still to be drawn; every condition of a picture before the next picture."""
-    asked = [(truth, task) for truth in held.some(limit) for task in tasks]
+    asked = [(truth, task) for truth in held.some(limit, only) for task in tasks]
     return [(t, k) for t, k in asked if not rows.has(*drawn.key(k, held.name, t, drawn.samples))]
 
 
@@ -271,11 +277,17 @@ def score(
 
 
 def run(
-    drawn: Drawn, tasks: Sequence[Degradation], held: SplitPictures, limit: int | None, rows: Rows, show: Show
+    drawn: Drawn,
+    tasks: Sequence[Degradation],
+    held: SplitPictures,
+    limit: int | None,
+    rows: Rows,
+    show: Show,
+    only: str | None = None,
 ) -> None:
-    """Draw what is missing; `show(done, total)` after each restoration."""
-    left = missing(drawn, tasks, held, limit, rows)
-    total = len(held.some(limit)) * len(tasks)
+    """Draw what is missing, of one half where `only` names it; `show(done, total)` after each restoration."""
+    left = missing(drawn, tasks, held, limit, rows, only)
+    total = len(held.some(limit, only)) * len(tasks)
     show(total - len(left), total)
     for i, (truth, task) in enumerate(left, 1):
         add(drawn, task, held, truth, rows)
