@@ -2,17 +2,21 @@
 
 python -m benchmarks.restoration.coverage                                    # natural-fast; needs $RESTOREKIT_DATA; a stopped run goes on
 python -m benchmarks.restoration.coverage --prior natural --data eurosat64-test.zip
+python -m benchmarks.restoration.coverage --crop 96 --half judge             # larger crops, which only judge
 python -m benchmarks.restoration.coverage --table                            # of the rows there are; also writes the shipped calibration
 
 By name, pictures at even positions calibrate and those at odd ones judge, here as in `restorekit calibrate`, which draws by
-the same code. The shipped calibrations are those of photos256-test; other pictures only judge them.
+the same code. The shipped calibrations are those of crops of 64x64 of photos256-test; larger crops and other pictures only
+judge them. Rows are kept in coverage_rows.csv.xz; a run unpacks it to runs/coverage_rows.csv, and `--table` packs that again.
 """
 
 from __future__ import annotations
 
 import argparse
+import lzma
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,6 +33,9 @@ from restorekit.text.names import solver_of
 from restorekit.uncertainty.calibration import Calibration, Entry, beside
 
 PHOTOS = "photos256-test.zip"
+CALIBRATING = f"{PHOTOS} crop 64"
+KEPT = RESULTS / "coverage_rows.csv.xz"
+WORKING = Path("runs") / "coverage_rows.csv"
 FILES = (("uint8", "linear"), ("uint8", "srgb"), ("uint16", "linear"), ("float32", "linear"))  # types, curves
 TASKS = (
     "denoise@gaussian:0.05", "denoise@gaussian:0.01", "denoise@gaussian:0.1", "inpaint:mask=random:0.5@gaussian:0.02",
@@ -36,13 +43,18 @@ TASKS = (
     "average:factor=2@gaussian:0.02", "average:factor=2@gaussian:0.01", "average:factor=4@gaussian:0.01", "grey@gaussian:0.02",
     "grey@gaussian:0.01",
 )  # fmt: skip
-OTHER = ("task", "noise", "file", "pictures", "samples", "judging", "coverage", "width")
+OTHER = (
+    "task", "noise", "file", "pictures", "samples", "judging", "coverage", "dark to bright", "smooth to rough",
+    "elsewhere, near black or white", "width",
+)  # fmt: skip
 parser = argparse.ArgumentParser()
 parser.add_argument("--prior", default="natural-fast")
 parser.add_argument("--data", default=PHOTOS, help="a zip or folder in $RESTOREKIT_DATA")
 parser.add_argument("--task", action="append", help="operator@noise; again for more; default: all")
 parser.add_argument("--pictures", type=int, help="of each half")
-parser.add_argument("--half", choices=HALVES, help="only this one, as crops of another size than those that calibrate only judge")
+parser.add_argument(
+    "--half", choices=HALVES, help="only this one, as crops of another size than those that calibrate only judge"
+)
 parser.add_argument("--dtype", default="uint8")
 parser.add_argument("--transfer", default="linear")
 parser.add_argument("--samples", type=int, default=8)
@@ -64,8 +76,20 @@ def elsewhere(drawn: Drawn, tasks: list[Degradation], rows: Rows, own: list[Entr
                 continue
             j = judge(some, entry.ratio(LEVEL))
             held = f"{j.coverage:.3f} ± {j.error:.3f}"
-            lines.append([task.op, task.noise, drawn.dtype, data, drawn.samples, j.pictures, held, f"{j.width:.3f}"])
+            parts = (
+                " ".join("-" if np.isnan(v) else f"{v:.2f}" for v in values) for values in (j.bright, j.rough, j.limits)
+            )
+            file = drawn.dtype if drawn.transfer == "linear" else f"{drawn.dtype}, {drawn.transfer}"
+            lines.append([task.op, task.noise, file, data, drawn.samples, j.pictures, held, *parts, f"{j.width:.3f}"])
     return lines
+
+
+def unpacked() -> Rows:
+    """Return the rows that are kept and those drawn since."""
+    if not WORKING.exists():
+        WORKING.parent.mkdir(exist_ok=True)
+        WORKING.write_bytes(lzma.decompress(KEPT.read_bytes()))
+    return rows_of(WORKING)
 
 
 def main() -> None:
@@ -77,12 +101,21 @@ def main() -> None:
         prior=prior, solver=solver_of("mmps"), samples=options.samples, dtype=options.dtype, transfer=options.transfer
     )
     tasks = [Degradation.of(text) for text in options.task or TASKS]
-    rows = rows_of(RESULTS / "coverage_rows.csv")
+    rows = unpacked()
     if not options.table:
         held = SplitPictures(DATA / options.data, options.crop)
-        run(drawn, tasks, held, options.pictures, rows, lambda i, n: print(f"{i}/{n}", file=sys.stderr, flush=True), options.half)
+        run(
+            drawn,
+            tasks,
+            held,
+            options.pictures,
+            rows,
+            lambda i, n: print(f"{i}/{n}", file=sys.stderr, flush=True),
+            options.half,
+        )
+        return
+    KEPT.write_bytes(lzma.compress(WORKING.read_bytes(), preset=9 | lzma.PRESET_EXTREME))
     tables = []
-    data = f"{PHOTOS} crop {options.crop}"
     for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):
         prior, own, lines = load_prior(name), [], []
         for dtype, transfer in FILES:
@@ -90,16 +123,16 @@ def main() -> None:
                 replace(drawn, prior=prior, dtype=dtype, transfer=transfer),
                 [Degradation.of(t) for t in TASKS],
             )
-            own += [e for e in entries(of, all_tasks, data, rows) if not np.isnan(e.ratios[0])]
+            own += [e for e in entries(of, all_tasks, CALIBRATING, rows) if not np.isnan(e.ratios[0])]
             lines += elsewhere(of, all_tasks, rows, own)
         tables.append((f"{name}: intervals of {LEVEL:.0%}, on the pictures that did not calibrate", HEADER, table(own)))
         if lines:
-            tables.append((f"{name}: pictures of another kind, by the same calibration", OTHER, lines))
+            tables.append((f"{name}: larger crops and pictures of another kind, by the same calibration", OTHER, lines))
         kept = [e for e in own if e.judged]
         if kept:
             Calibration(name, prior.sha256, tuple(kept), restorekit.__version__).write(beside(prior.path))
     what = (
-        f"The middle {options.crop}x{options.crop} of pictures, measured as files of integers or floats, {options.samples} samples of mmps. "
+        f"The middle 64x64 of pictures, or what the table says, measured as files of integers or floats, {options.samples} samples of mmps. "
         "Coverage: mean over pictures ± its standard error. Thirds are of all pixels: of brightness, and of the standard deviation "
         "in 5x5 pixels around. Width: mean, white is 1. Uncalibrated: mean ± t sqrt(1 + 1/K) std of the same samples. With n "
         "pictures that calibrate, what is aimed at is (n + 1)/n times the level, which guarantees the level; see docs/uncertainty.md."
