@@ -86,6 +86,15 @@ def _check_page(path: Path, page: int | None, count: int) -> None:
         raise BadInput(f"{path}: there is no page {page}, it has {count}", argument="pages")
 
 
+def is_cmyk8(path: Path, data: bytes) -> bool:
+    """Return whether the only page of a file that was read holds inks of 8 bits; BadInput where it has several pages."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        page = only_page(tif, path)
+        return page.dtype == np.uint8 and getattr(page.photometric, "name", "") == "SEPARATED"
+
+
 def page_count(path: Path) -> int:
     """How many pictures a TIFF holds; 1 for other files, and for damaged ones, which fail where they are read."""
     import tifffile

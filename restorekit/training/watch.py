@@ -8,9 +8,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
 import torch
-from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -20,6 +18,7 @@ from restorekit.inference.schedule import log_uniform
 from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.training.config import Config
 from restorekit.training.data.patches import Patches
+from restorekit.training.picture_grid import write_grid
 
 FIELDS = ("step", "seconds", "loss", "grad_norm", "lr", "images_per_s")
 
@@ -103,8 +102,7 @@ def sample_grid(path: Path, model: Denoiser, spec: PriorSpec, patches: Patches, 
     for sigma, following in zip(sigmas, sigmas[1:]):
         d = model(x, sigma)
         x = d + (x - d) * (following / sigma)
-    grid = torch.cat([torch.cat(list(row), dim=2) for row in [*rows, x]], dim=1)
-    grid = (grid / 2).exp().clamp(0, 1) if spec.domain == "log-intensity" else grid.clamp(0, 1)  # as amplitude
-    path.parent.mkdir(exist_ok=True)
-    pixels = (grid * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    Image.fromarray(np.ascontiguousarray(pixels[..., 0] if bands == 1 else pixels)).save(path)
+    rows.append(x)
+    if spec.domain == "log-intensity":
+        rows = [(row / 2).exp() for row in rows]  # as amplitude
+    write_grid(path, rows)

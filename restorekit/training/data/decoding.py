@@ -7,11 +7,9 @@ orientation is not applied, other than in `restorekit.files.picture`: nothing is
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
@@ -48,10 +46,8 @@ def _pillow(path: Path, raw: bytes, kinds: tuple[str, ...]) -> NDArray[np.uint8]
 
 
 def _tiff(path: Path, raw: bytes) -> NDArray[np.uint8]:
-    with tifffile.TiffFile(io.BytesIO(raw)) as tif:
-        page = tiff.only_page(tif, path)
-        if page.dtype == np.uint8 and getattr(page.photometric, "name", "") == "SEPARATED":  # CMYK
-            return _pillow(path, raw, ("TIFF",))
+    if tiff.is_cmyk8(path, raw):
+        return _pillow(path, raw, ("TIFF",))
     planes, alpha, info = decode.load(path, "TIFF", raw)
     if planes.dtype.name not in ("uint8", "uint16") or not planes.size:
         raise BadInput(f"{planes.dtype} of shape {planes.shape} is no picture of 8 or 16 bits")

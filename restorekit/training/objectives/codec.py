@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,6 +30,7 @@ from restorekit.training.data.patches import Patches
 from restorekit.training.objectives.adversary import Discriminator, balance, fooling, judging
 from restorekit.training.objectives.denoising import begin_from, is_grey
 from restorekit.training.objectives.objective import Objective
+from restorekit.training.picture_grid import write_grid
 
 MEASURED, AT_ONCE = (
     2**20,
@@ -151,10 +151,7 @@ class CodecObjective(Objective):
             reconstruct(net, x0, quantise=not self.loss.decoder_only)[0],
             F.interpolate(small, size=x0.shape[-2:], mode="bicubic"),
         ]
-        grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
-        pixels = (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(pixels[..., 0] if bands == 1 else pixels)).save(path)
+        write_grid(path, rows)
 
     @property
     def _device(self) -> torch.device:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from restorekit.errors import BadInput
@@ -35,6 +34,7 @@ from restorekit.training.data.patches import Patches
 from restorekit.training.named_files import loaded, other_kind
 from restorekit.training.objectives.denoising import begin_from, is_grey
 from restorekit.training.objectives.objective import Objective
+from restorekit.training.picture_grid import write_grid
 
 STEPS = 50  # of the samples in the grid
 CEILING = 64  # patches that the codec alone is judged on
@@ -138,10 +138,7 @@ class LatentObjective(Objective):
         sigmas = [*self.table.sigma(times).tolist(), 0.0]
         *_, last = DDIM()(denoise, sigmas, sigmas[0] * noise, Rng([0]))
         rows.append(codec.decode(last.x, bands=bands))
-        grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
-        pixels = (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(pixels[..., 0] if bands == 1 else pixels)).save(path)
+        write_grid(path, rows)
 
     def _shown(self, count: int, grey: bool) -> tuple[Tensor, Tensor]:
         """Return patches and noise of the grid, none of which the run comes to."""
