@@ -45,13 +45,13 @@ LEAST = 0.01  # share of the variance of white pixels below which r_i^2 is not t
 
 @dataclass(frozen=True, eq=False)
 class EP(Guided):
-    """Draws for speckle in the logarithm, with error bars to trust (benchmarks/remote_sensing/speckle_draws.py).
+    """It draws for speckle in the logarithm, with error bars to trust (benchmarks/remote_sensing/speckle_draws.py).
 
-    `iterations` + 1 vector-Jacobian products per network call, `iterations` (at least 1) being those of the conjugate residuals.
-    prior_std: s, the deviation of a pixel in the unit of the picture, above 0; below that of the prior, draws stay behind the
-    measurement. sampler: a name of `unconditional.SAMPLERS`.
-    Takes any law of independent values with a proximal step; raises `Unsupported` for others, and for Gaussian noise, for which
-    mmps needs no sites. Counts of 0 fit every rate below 0 alike: the prior has to keep rates above.
+    `iterations` + 1 vector-Jacobian products per network call, `iterations` (at least 1) being those of the conjugate
+    residuals. prior_std: s, the deviation of a pixel in the unit of the picture, above 0; below that of the prior,
+    draws stay behind the measurement. sampler: a name of `samplers.SAMPLERS`. It takes any law of independent values
+    with a proximal step; raises `Unsupported` for others, and for Gaussian noise, for which mmps needs no sites. Counts
+    of 0 fit every rate below 0 alike: the prior has to keep rates above.
     """
 
     iterations: int = 2
@@ -128,9 +128,10 @@ class EP(Guided):
 
 
 def sites(law: Likelihood, y: Tensor, m: Tensor, r2: Tensor) -> tuple[Tensor, Tensor]:
-    """(d, S): with N(m, r2) before it and v after, the law at y (B, ...) moves the mean by r2 d and says what noise of variance S does.
+    """Return (d, S): with N(m, r2) before it, the law at y (B, ...) moves the mean by r2 d and counts as Gaussian
+    noise of variance S.
 
-    By nodes about the mode, so that a likelihood far narrower than r or far off m is not missed.
+    All are like y. Nodes lie about the mode, so that a likelihood far narrower than r or far off m is not missed.
     """
     mode = law.prox(y, m, 1 / r2)
     with torch.enable_grad():

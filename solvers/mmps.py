@@ -8,7 +8,7 @@ For other noise laws y - A x0 and sigma_y^2 are those of one step of Fisher scor
 Deviations. The paper's three iterations leave what is hardly measured wide and biased: here they begin along the solution
 of the level before, which changes slowly, and are preconditioned by the same system for a white prior, which knows the
 gains of A. A network's J is not quite symmetric: conjugate residuals take that, where conjugate gradients run away, and no
-step goes further than the measurement asks for. Levels are followed to second order (unconditional.py) and end at a tenth of
+step goes further than the measurement asks for. Levels are followed to second order (samplers.py) and end at a tenth of
 the noise, where the last mean costs 0.5 % of the deviation.
 """
 
@@ -35,7 +35,8 @@ STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditi
 
 @dataclass(frozen=True, eq=False)
 class MMPS(Guided):
-    """Draws of linear problems, with error bars to trust: at most `iterations` vector-Jacobian products per network call."""
+    """It draws for linear problems, with error bars to trust, by at most `iterations` vector-Jacobian products per
+    network call."""
 
     iterations: int = 3  # of the conjugate residuals
     tolerance: float = 0.01  # of their residual, at which they end before
@@ -108,8 +109,10 @@ class MMPS(Guided):
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """Solves (A V A' + variance I) u = r by conjugate residuals, which take a V that is not quite symmetric (GCR: Eisenstat, Elman,
-    Schultz, SIAM J. Numer. Anal. 1983), in the norm of the preconditioner."""
+    """It solves (A V A' + variance I) u = r by conjugate residuals, in the norm of the preconditioner.
+
+    These take a V that is not quite symmetric (GCR: Eisenstat, Elman, Schultz, SIAM J. Numer. Anal. 1983).
+    """
 
     spread: Callable[[Tensor], Tensor]  # V A' u: what costs
     measure: Callable[[Tensor], Tensor]  # A
@@ -117,7 +120,10 @@ class System:
     precondition: Callable[[Tensor], Tensor]
 
     def solve(self, r: Tensor, first: Tensor | None, iterations: int, tolerance: float) -> tuple[Tensor | None, Tensor]:
-        """(V A' u or None where u is 0, u) of every item of the batch, from u = 0; `first`: a direction to begin with."""
+        """Return (V A'u, or None where u is 0, and u) for every item of r (B, ...), from u = 0.
+
+        first: a direction to begin with. It stops after `iterations`, or where the residual is `tolerance` of r.
+        """
         z, asked = self.precondition(r), r
         goal = tolerance**2 * dot(r, z)
         u, seen, moved = torch.zeros_like(r), torch.zeros_like(r), None  # seen: A V A' u

@@ -28,7 +28,7 @@ from restorekit.solvers.samplers import Sampler, named
 
 @dataclass(frozen=True, eq=False)
 class TMPD(Guided):
-    """Two vector-Jacobian products per network call. Use it where `mmps` with its six is too slow."""
+    """It takes two vector-Jacobian products per network call. Use it where `mmps` with its six is too slow."""
 
     sampler: str = "sde"
     paper: bool = False

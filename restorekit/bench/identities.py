@@ -123,7 +123,7 @@ def check_solver(solver: Solver, seed: int = 0, steps: int | None = None) -> lis
 
 
 def _solved(solver: Solver, problem: Problem, prior: GaussianPrior, seed: int, steps: int | None) -> Iterator[Check]:
-    before, several = problem.y.clone(), solver.samples and not solver.exact
+    before, several = problem.y.clone(), solver.is_sampler and not solver.exact
     result = restore(problem, prior, solver, steps=steps, samples=SAMPLES if several else 1, seed=seed)
     one = restore(problem, prior, solver, steps=steps, samples=1, seed=seed)
     again = restore(problem, prior, solver, steps=steps, samples=1, seed=seed)

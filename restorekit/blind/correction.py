@@ -1,4 +1,4 @@
-"""Deblurring with a kernel that is not quite right (seed 002, section 3.1, eqs 20 and 21), for any solver with a data step.
+"""Deblurring with a kernel that is not quite right (Wang, Wu, Li, Yang 2025, section 3.1, eqs 20 and 21), for any solver with a data step.
 
     min_{x,h} |(K + h) x - y|^2 / (2 sigma_y^2) + lambda Phi(x) + nu |h|^2 / 2
 
@@ -37,7 +37,7 @@ Blur = CircularBlur | FreeBlur | ReflectBlur | SymmetricBlur
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """(h, w) of sum 1, the given one and its room to grow (`room`), and how it was found."""
+    """(h, w) of sum 1, the given one and its margins, and how it was found."""
 
     kernel: Array
     stretched: Stretched | None = None
@@ -94,7 +94,7 @@ class KernelCorrection:
         """told: is given the number of network calls at each. Raises `Unsupported` where nothing is known of a kernel."""
         a, sigma_y = checked(problem)
         y, kernel = (v.detach().double().cpu().numpy() for v in (problem.y[0], a.kernel))
-        kernel = np.pad(kernel, room(kernel, problem.y.shape[-2:]))
+        kernel = np.pad(kernel, margins(kernel, problem.y.shape[-2:]))
         stretched = Stretch(margin=0, error=self.error)(y, kernel, sigma_y)
         if not self.draws:
             return Kernel(stretched.kernel, stretched)
@@ -149,13 +149,13 @@ def rough_part(y: Array, side: int) -> Array:
     return y[:, top : top + a, left : left + b]
 
 
-def room(kernel: Array, picture: Sequence[int], margin: int = 6) -> list[tuple[int, int]]:
-    """Rows and columns of zeros, to each side, that a kernel lacks to grow by `margin`, and that fit on the picture."""
+def margins(kernel: Array, picture: Sequence[int], width: int = 6) -> list[tuple[int, int]]:
+    """Rows and columns of zeros, to each side, that a kernel lacks to grow by `width`, and that fit on the picture."""
     lacking = []
     for axis, side in enumerate(picture):
         taken = np.flatnonzero(np.abs(kernel).sum(1 - axis) > 0)
         free = min(int(taken[0]), kernel.shape[axis] - 1 - int(taken[-1]))
-        lacking.append((max(0, min(margin - free, (side - kernel.shape[axis]) // 2)),) * 2)
+        lacking.append((max(0, min(width - free, (side - kernel.shape[axis]) // 2)),) * 2)
     return lacking
 
 
@@ -206,8 +206,8 @@ class Corrected(Solver):
     correction: KernelCorrection = field(default_factory=KernelCorrection)
 
     @property
-    def samples(self) -> bool:  # type: ignore[override]
-        return self.solver.samples
+    def is_sampler(self) -> bool:  # type: ignore[override]
+        return self.solver.is_sampler
 
     @property
     def gradient(self) -> bool:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Single taps of a kernel, by a regression of what was measured on shifts of what it may show (seed 002, eqs 20 and 21).
+"""Single taps of a kernel, by a regression of what was measured on shifts of what it may show (Wang, Wu, Li, Yang 2025, eqs 20 and 21).
 
 Eq 21 takes the mean x0 of the picture for the picture. x0 is smoother than x, so that the regression is biased towards kernels
 that blur less, by far more than the errors that it looks for. A draw x from the posterior is not, on average (that is the EM

@@ -114,7 +114,7 @@ class PosteriorMethod:
     precision: Precision = "auto"
     halo: int = 64
     temper: float = 0.75  # benchmarks/remote_sensing/despeckle_tuning.py
-    linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
+    linear: bool = False  # eq 24 of Wang, Wu, Li, Yang 2025 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
         """Return the prior for blocks of that side, pixels."""
@@ -168,7 +168,7 @@ class PosteriorMethod:
 
     @property
     def draws(self) -> int:
-        return self.samples or (4 if solver_of(self.text).samples else 1)
+        return self.samples or (4 if solver_of(self.text).is_sampler else 1)
 
     def checked(self) -> PosteriorMethod:
         """Return itself, with its prior by name. Raises BadInput before any block is read for what the first would refuse."""
@@ -176,7 +176,7 @@ class PosteriorMethod:
         solver = solver_of(self.text)
         domain = "intensity" if self.linear else "log"
         solver.check(Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(1.0, domain=domain)))
-        if self.draws > 1 and not solver.samples:
+        if self.draws > 1 and not solver.is_sampler:
             raise BadInput(
                 f"{self.text} is an optimiser: one answer, no samples; leave out `samples` or take `solver=ep`"
             )

@@ -1,4 +1,5 @@
-"""The provenance of results, the JSON file beside them: the versions, what was read and what was written, with checksums."""
+"""The provenance of results is a JSON file beside them: the versions, what was read and what was written, with
+checksums."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from restorekit.files.digest import sha256
 def head(
     source: Path | Sequence[Path] | Mapping[str, Path] | None = None, *, command: str | None = None
 ) -> dict[str, Any]:
-    """How every record begins: "restorekit" and "torch", versions; "command", where it is given; "input".
+    """Return how every record begins: "restorekit" and "torch", versions; "command", where it is given; "input".
 
     source: a file, or the files of one input, which the first one names; or several inputs by what they are.
     """
@@ -29,7 +30,8 @@ def head(
 
 
 def read_file(source: Path | Sequence[Path]) -> dict[str, Any]:
-    """{"path", "sha256"} of an input; where it is several files also "files", the checksums of the others by name."""
+    """Return {"path", "sha256"} of an input; where it is several files also "files", the checksums of the others by
+    name."""
     if isinstance(source, Path) and is_dataset(source):
         return {"path": str(source), "sha256": source_digest(source)}
     paths = [source] if isinstance(source, Path) else list(source)
@@ -38,5 +40,5 @@ def read_file(source: Path | Sequence[Path]) -> dict[str, Any]:
 
 
 def outputs(paths: Iterable[Path]) -> dict[str, str]:
-    """The checksums of results by path, also of those that have not taken their places yet."""
+    """Return the checksums of results by path, also of those that have not taken their places yet."""
     return {str(path): sha256(content_of(path)) for path in paths}

@@ -1,6 +1,6 @@
 """Fusion of an optical with a radar picture: one minimum (`Map`), or the end of a reverse diffusion (`Diffusion`).
 
-Zhang, Wang, Han 2023; seed 002, eqs 25 and 26. The objective alone decides nothing where x0 lies between both pictures and
+Zhang, Wang, Han 2023; Wang, Wu, Li, Yang 2025, eqs 25 and 26. The objective alone decides nothing where x0 lies between both pictures and
 their weights are alike, for then x0 is a minimum. What x0 is decides: here the stronger detail of each scale.
 """
 
@@ -85,10 +85,10 @@ class Diffusion(Selection):
         sigmas = log_uniform(self.steps, self.first, min(0.01, 0.5 * self.first))
         f, state = estimate(sources), None
         x = f + sigmas[0] * rng.normal(f)
-        for i, (sigma, following) in enumerate(zip(sigmas, sigmas[1:]), 1):
-            f, state = self._selected(denoise(x, sigma), sources, state, last=following == 0)
-            keep = following / sigma * math.sqrt(1 - self.zeta)
-            x = torch.lerp(f, x, keep).add_(rng.normal(x), alpha=following * math.sqrt(self.zeta))
+        for i, (sigma, sigma_next) in enumerate(zip(sigmas, sigmas[1:]), 1):
+            f, state = self._selected(denoise(x, sigma), sources, state, last=sigma_next == 0)
+            keep = sigma_next / sigma * math.sqrt(1 - self.zeta)
+            x = torch.lerp(f, x, keep).add_(rng.normal(x), alpha=sigma_next * math.sqrt(self.zeta))
             if shown is not None:
                 shown(i, self.steps)
         return Fused(f, self.steps)

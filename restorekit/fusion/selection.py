@@ -1,5 +1,5 @@
 """Fusion by selection: the picture of least absolute distances to an estimate, an optical and a radar picture, in values and
-in gradients (Zhang, Wang, Han 2023; seed 002, eqs 25 and 26).
+in gradients (Zhang, Wang, Han 2023; Wang, Wu, Li, Yang 2025, eqs 25 and 26).
 
     min_f |f - x0| + a |f - o| + b |f - r| + c |grad f - grad o| + d |grad f - grad r|        (anisotropic)
 

@@ -1,4 +1,4 @@
-"""What a run refuses before it begins and while it runs: measurements, noise laws, denoisers and levels that do not fit."""
+"""A run refuses measurements, noise laws, denoisers and levels that do not fit, before it begins and while it goes on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Counted:
 
 
 def checked(denoise: Denoiser, solver: str) -> Denoiser:
-    """The same denoiser, refused in one line where it gives something else than a picture like x, or no graph for a gradient."""
+    """Return the same denoiser, which raises in one line where it gives something else than a picture like x, or no
+    graph for a gradient."""
 
     def call(x: Tensor, sigma: float | Tensor, /) -> Tensor:
         try:
@@ -58,7 +59,8 @@ def checked(denoise: Denoiser, solver: str) -> Denoiser:
 
 
 def check_shape(problem: Problem) -> None:
-    """Refuse a measurement that the operator does not give: broadcasting would hide it, as promotion would a dtype."""
+    """Raise `BadInput` for a measurement that the operator does not give: broadcasting would hide it, as promotion
+    would a dtype."""
     y, operator = problem.y, problem.operator
     name, cast = type(operator).__name__, f"operator.to({y.dtype}), or y in its dtype"
     try:
@@ -74,7 +76,7 @@ def check_shape(problem: Problem) -> None:
 
 
 def check_values(problem: Problem) -> None:
-    """Refuse what is no number, and a law of one's own that does not give a number for each value."""
+    """Raise `BadInput` for values that are no numbers, and for a law that does not give a number for each value of y."""
     y, law = problem.y, problem.likelihood
     if bad := int((~torch.isfinite(y)).sum()):
         raise BadInput(
@@ -96,7 +98,8 @@ def check_values(problem: Problem) -> None:
 
 
 def started(levels: Sequence[float], start: float, problem: Problem) -> list[float]:
-    """The levels from `start` on. Refused below the noise of the measurement, where some solvers have done with it."""
+    """Return the levels from `start` on. Raises `BadInput` below the noise of the measurement, where some solvers have
+    done with it."""
     least = max(problem.picture_noise(), levels[-2])
     if least >= levels[0]:
         raise BadInput(

@@ -1,8 +1,8 @@
-"""Two resolutions: a low stage for what is coarse, a high stage that begins at an intermediate noise (seed 000, sec. 4.3).
+"""Two resolutions: a low stage for what is coarse, a high stage that begins at an intermediate noise (Li et al. 2025, sec. 4.3).
 
 Eq 9, with its misprints corrected, X' = sqrt(alpha_bar) Up_s(X_L) + sqrt(1 - alpha_bar) eps: alpha_bar for the alpha of
 one step, under which hardly any noise would be added, and an upsampling for the product s X_L. Here, in x0 + sigma n, it
-is x = Up_s(x_L) + sigma n. The seed does not say at which level. It has to hide what Up_s(x_L) has in place of detail:
+is x = Up_s(x_L) + sigma n. The paper does not say at which level. It has to hide what Up_s(x_L) has in place of detail:
 `relay_level` measures that on pictures. The high stage is then an ordinary denoiser, trained on levels up to 1.5
 `top`: the relay, for sampling; more for restoration, where a level above the relay still shows fine detail. (Teng et
 al., "Relay Diffusion", ICLR 2024, would instead train it to take out the blocks.)

@@ -70,11 +70,11 @@ class LatentCodec(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LatentPrior(Prior):
-    """A prior of the latents of a codec: the second of the two stages of seed 001 (section 3, eqs 26 to 30).
+    """A prior of the latents of a codec: the second of the two stages of Liu et al. 2025 (section 3, eqs 26 to 30).
 
         z = encode(x), of mean 0 and deviation 1 in every channel; D(z, sigma) = E[z0 | z = z0 + sigma n]; x = decode(z)
 
-    Diffusion sees the latent before it is quantised (Rombach et al., CVPR 2022, section 3.1), where the seed diffuses codes
+    Diffusion sees the latent before it is quantised (Rombach et al., CVPR 2022, section 3.1), where the paper diffuses codes
     and quantises them again at the end (eq 30): a quantiser has no gradient, and what a solver finds between two codes is
     what the measurement asks for. A result is hardly better than the clean picture through the codec, see `ceiling`, unless
     so much was measured that the solver finds a better latent than the encoder.

@@ -132,7 +132,7 @@ class GuidedByClass:
     """Classifier-free guidance: D = D_none + weight (D_class - D_none). Ho and Salimans, 2022, eq 6, with weight = 1 + w.
 
     D is linear in their eps, so the formula holds for it as it stands. 1 is the class itself, 0 no class. The "CFG = 4.0"
-    of seed 000 for DiM is most likely DiM's w = 0.4, that is 1.4.
+    of Li et al. 2025 for DiM is most likely DiM's w = 0.4, that is 1.4.
     """
 
     conditional: Denoiser

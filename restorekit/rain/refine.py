@@ -1,4 +1,4 @@
-"""RR-DPS: what a derainer left, repaired with a prior (seed 002, section 3.4; Wu et al., ICGIP 2024).
+"""RR-DPS: what a derainer left, repaired with a prior (Wang, Wu, Li, Yang 2025, section 3.4; Wu et al., ICGIP 2024).
 
 There the pixels of K are thrown away and painted anew. What a good derainer says under a streak is better than that
 (benchmarks/restoration/derain.py): so by default it counts as a measurement with noise, and what is sampled counts for a part. Errors of
@@ -107,7 +107,7 @@ class Refinement:
         return Refined(np.where(k, b + share * (x - b), b), std.astype(np.float32), run)
 
 
-# Seed 002: what is in the mask is thrown away, and what is painted there comes into the picture as it is.
+# Wang, Wu, Li, Yang 2025: what is in the mask is thrown away, and what is painted there comes into the picture as it is.
 PAPER = Refinement(solver=DPS(), steps=None, sigma=None, weight=1.0, first=None, feather=2, samples=1)
 # For a derainer that leaves much: chosen on made-up rain, taken from training photographs by the plain derainer.
 WEAK = Refinement(steps=7, sigma=0.3, weight=0.5, first=0.5)

@@ -1,4 +1,4 @@
-"""Where a derainer may have left rain: the mask K of seed 002, eq 27."""
+"""Where a derainer may have left rain: the mask K of Wang, Wu, Li, Yang 2025, eq 27."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Comparing:
     def _check(self, solver: Solver, problem: Problem) -> None:
         """Raise `Unsupported` where the solver does not take the problem, or not for so many samples."""
         solver.check(problem)
-        if self.samples > 1 and solver.samples:
+        if self.samples > 1 and solver.is_sampler:
             solver.check_draws(problem)
 
     def _outcome(
@@ -149,7 +149,7 @@ class Comparing:
         try:
             watch = Watch(solver.calls(solver.schedule(measured.seen, one.steps)), self.moments, measured.shown)
             result = restore(
-                problem, measured.denoiser, solver, steps=one.steps, samples=self.samples if solver.samples else 1,
+                problem, measured.denoiser, solver, steps=one.steps, samples=self.samples if solver.is_sampler else 1,
                 seed=self.measurement.seed, progress=told,
             )  # fmt: skip
         except BadInput as error:
@@ -159,7 +159,7 @@ class Comparing:
         misfit = float(np.mean([problem.misfit(x[None]) for x in result.samples]))
         samples = measured.visible(problem.operator.inside(result.samples).float().cpu()).numpy()
         return SolverResult(
-            one.text, solver.samples, samples, watch.moments, misfit, result.nfe, result.seconds, result.settings
+            one.text, solver.is_sampler, samples, watch.moments, misfit, result.nfe, result.seconds, result.settings
         )
 
     def _contestants(self, measured: Measured) -> list[Contestant]:

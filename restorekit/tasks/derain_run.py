@@ -161,9 +161,9 @@ class DerainRun:
         made = changed(preset, given)
         if none:  # far from B, so by the solver's own levels
             made = replace(made, sigma=None, first=None, steps=s.steps)
-        if s.samples is not None and s.samples > 1 and not made.solver.samples:
+        if s.samples is not None and s.samples > 1 and not made.solver.is_sampler:
             raise BadInput(f"`solver={s.solver}` gives one answer and no samples; leave out `samples` or take ddnm+")
-        return replace(made, samples=s.samples or (made.samples if made.solver.samples else 1))
+        return replace(made, samples=s.samples or (made.samples if made.solver.is_sampler else 1))
 
     @cached_property
     def place(self) -> torch.device:

@@ -80,9 +80,9 @@ class Restoring(Measurement):
         measured = self.measure(source, notes)
         solver, steps = self._solver(measured)
         taken = _taken(measured, solver)
-        if self.samples > 1 and solver.samples:
+        if self.samples > 1 and solver.is_sampler:
             solver.check_draws(as_seen(taken, measured.denoiser))
-        if self.samples > 1 and not solver.samples:
+        if self.samples > 1 and not solver.is_sampler:
             raise BadInput(
                 f"{type(solver).__name__} is an optimiser: one answer, no samples; leave out `samples` or take a sampler, "
                 "`solver=mmps`",

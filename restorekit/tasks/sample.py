@@ -97,7 +97,7 @@ def draw(
 ) -> Tensor:
     """(count, *shape): samples from `mean` plus noise of the first level down to 0. BadInput at the first NaN.
 
-    begin: a picture per sample (count, *shape) instead of the mean; with the level of a relay it is eq 9 of seed 000.
+    begin: a picture per sample (count, *shape) instead of the mean; with the level of a relay it is eq 9 of Li et al. 2025.
     """
     total, calls, done = sampler.calls(len(sigmas) - 1) * -(-count // batch), 0, []
     for first in range(0, count, batch):
@@ -155,7 +155,7 @@ class Sampling:
     label: int | None = None  # the class, for priors with classes
     guidance: float | None = None  # weight of the class over no class (`GuidedByClass`); None: the class alone
     eta: float | None = None  # of ddim and ddpm
-    relay: bool = True  # of a cascade: draw a low-resolution picture first, and go on from it (eq 9 of seed 000)
+    relay: bool = True  # of a cascade: draw a low-resolution picture first, and go on from it (eq 9 of Li et al. 2025)
     batch: int | None = None  # samples at a time; None: 2^16 pixels of them on a CPU, 2^20 elsewhere
     device: str = "auto"
     precision: str = "auto"

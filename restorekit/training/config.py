@@ -113,7 +113,7 @@ class Data(Section):
 
 
 class NoiseLevels(Section):
-    """ln sigma ~ N(log_mean, log_std^2), or eq 10 of seed 000 where `resample` is given, see `training.data`; a share
+    """ln sigma ~ N(log_mean, log_std^2), or eq 10 of Li et al. 2025 where `resample` is given, see `training.data`; a share
     `wide` is instead log-uniform over (sigma_min, sigma_max)."""
 
     log_mean: float = -1.9

@@ -100,9 +100,9 @@ def sample_grid(path: Path, model: Denoiser, spec: PriorSpec, patches: Patches, 
         rows += [x0 + sigma * noise, model(x0 + sigma * noise, sigma)]
     sigmas = log_uniform(20, 10.0, 0.01)
     x = spec.mean + sigmas[0] * noise
-    for sigma, following in zip(sigmas, sigmas[1:]):
+    for sigma, sigma_next in zip(sigmas, sigmas[1:]):
         d = model(x, sigma)
-        x = d + (x - d) * (following / sigma)
+        x = d + (x - d) * (sigma_next / sigma)
     grid = torch.cat([torch.cat(list(row), dim=2) for row in [*rows, x]], dim=1)
     grid = (grid / 2).exp().clamp(0, 1) if spec.domain == "log-intensity" else grid.clamp(0, 1)  # as amplitude
     path.parent.mkdir(exist_ok=True)

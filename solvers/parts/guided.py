@@ -22,7 +22,7 @@ from restorekit.solvers.samplers import Sampler
 
 
 class Tweedie:
-    """Mean and covariance of x0 given x (B, C, H, W) at noise level sigma, by one call of the denoiser.
+    """It knows mean and covariance of x0 given x (B, C, H, W) at noise level sigma, by one call of the denoiser.
 
     `x0` is the mean, without its graph. The graph stays as long as this object does.
     """
@@ -35,7 +35,8 @@ class Tweedie:
         self.x0 = self._mean.detach()
 
     def transposed(self, v: Tensor, last: bool = False) -> Tensor:
-        """Return J'v (B, C, H, W), one vector-Jacobian product; `last`: no other will be asked for, so that memory is freed."""
+        """Return J'v (B, C, H, W), one vector-Jacobian product; with `last` the graph is freed, so that no other can
+        follow."""
         return torch.autograd.grad(self._mean, self._leaf, v, retain_graph=not last)[0]
 
     def covariance(self, v: Tensor, last: bool = False) -> Tensor:

@@ -151,7 +151,7 @@ class Drawn:
             raise BadInput(f"`dtype={self.dtype!r}` is unknown; it is uint8, uint16 or float32")
         if self.transfer not in CURVES:
             raise BadInput(f"`transfer={self.transfer!r}` is unknown; it is {' or '.join(CURVES)}")
-        if self.samples < 2 or not self.solver.samples:
+        if self.samples < 2 or not self.solver.is_sampler:
             raise BadInput("error bars take a solver that draws, such as mmps, and at least `samples=2`")
         if isinstance(self.prior, LatentPrior) or self.prior.units is not None:
             raise BadInput(

@@ -17,7 +17,7 @@ CACHE = 2**19  # numbers of the first input that a CPU has at hand at a time
 
 
 @dataclass(frozen=True)
-class Written:
+class ExplicitGradient:
     """`value(*inputs)` gives a tuple of tensors, `gradient(*inputs, *gradients of these)` one tensor per input.
 
     Of an input that is None the gradient is None. All inputs but the `shared` ones, by their numbers, and all outputs
@@ -50,7 +50,7 @@ class Written:
 
 class _Function(torch.autograd.Function):
     @staticmethod
-    def forward(rule: Written, *inputs: Any) -> tuple[Tensor, ...]:
+    def forward(rule: ExplicitGradient, *inputs: Any) -> tuple[Tensor, ...]:
         parts = [rule.value(*portion) for portion in rule.portions(inputs)]
         return parts[0] if len(parts) == 1 else tuple(torch.cat(p) for p in zip(*parts))
 

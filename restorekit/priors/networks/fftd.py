@@ -1,4 +1,4 @@
-"""FFTD: a transformer over latents whose blocks and resolutions meet in adaptive fusions (seed 001: Liu, Chen, Gao, "Image
+"""FFTD: a transformer over latents whose blocks and resolutions meet in adaptive fusions (Liu, Chen, Gao, "Image
 generation based on diffusion model in latent space", Computer Systems & Applications, 2026, section 3.2, eqs 16 to 25).
 
     latent pixels as tokens -> B1 -> down -> B2 -> down -> B3 -> up -> B4, fused with B2 -> up -> B5, fused with B1 -> latent
@@ -16,7 +16,7 @@ What is printed cannot all be meant, or leaves something open:
     place  of a token is not said: turns of queries and keys, by row and by column (Su et al., "RoFormer", 2021), which
            know distances only and so take any size.
 Read so, the network has 146.75 D^2 weights without the conditioning, 110 D^2 with `concat` and 96 D^2 with `add`: 15.0, 11.3
-and 9.8 million at D = 320, where the seed's table 9 prints 14.98, 11.49 and 9.54.
+and 9.8 million at D = 320, where table 9 of the paper prints 14.98, 11.49 and 9.54.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FFTDConfig:
     channels: int = 4  # of the latents
     width: int = 320  # D, channels of a token
     heads: int = 5  # of the attention; width / heads must be a multiple of 4
-    fuse: Fuse = "adaptive"  # or what the seed compares it with: the sum, or a layer on both
+    fuse: Fuse = "adaptive"  # or what the paper compares it with: the sum, or a layer on both
     embed: int = 256  # width of the embedding of time and class
     classes: int = 0  # 0: none
     side: int = 16  # of the latents it is trained on; larger ones are seen in windows

@@ -1,10 +1,10 @@
-"""IVQ-VAE: pictures to a small latent and back (seed 001: Liu et al., "Image generation based on diffusion model in
+"""IVQ-VAE: pictures to a small latent and back (Liu et al., "Image generation based on diffusion model in
 latent space", Computer Systems and Applications, 2026, section 3.1; doi of the journal's page 10098).
 
     picture (B, C, H, W) -> stem -> [residual blocks, attention, half the size] ... -> latent (B, c, H/f, W/f)
     latent -> codes -> [residual blocks, attention, twice the size] ... -> picture
 
-Where the seed is ambiguous or cannot be followed: two convolutions per residual block, the second zero at the start
+Where the paper is ambiguous or cannot be followed: two convolutions per residual block, the second zero at the start
 (eq 2 has one); up-sampling by nearest neighbours and a convolution of stride 1 (its eq 6 says 2); heads of at most 64
 channels and the root of their width in the attention (eq 9: of all channels); a LayerNorm over the channels of a pixel
 instead of GroupNorm, so that without attention a part of a picture is coded as in the whole. f = 4 and not its 64: its
@@ -12,7 +12,7 @@ table 1, in which the error falls with f, cannot hold (`benchmarks/priors/codec.
 
 A diffusion model sees the latent before it is quantised, and the quantiser belongs to the decoder: Rombach et al.,
 "High-Resolution Image Synthesis with Latent Diffusion Models", CVPR 2022, section 3.1. The output is linear, not the
-seed's tanh: that has no gradient where a picture is black or white, and solvers differentiate the decoder.
+paper's tanh: that has no gradient where a picture is black or white, and solvers differentiate the decoder.
 """
 
 from __future__ import annotations

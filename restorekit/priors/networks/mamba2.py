@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.priors.networks.explicit_gradient import Written
+from restorekit.priors.networks.explicit_gradient import ExplicitGradient
 from restorekit.priors.networks.scan import Backend, ssd_scan
 
 EPS = 1e-5  # of the gated norm, as upstream
@@ -75,8 +75,8 @@ def _gated_norm_gradient(y: Tensor, z: Tensor, weight: Tensor, d: Tensor) -> tup
     return dv * F.silu(z), _silu_gradient(dv * y, z.contiguous()), dweight
 
 
-CONV_SILU = Written(_conv_silu, _conv_silu_gradient, frozenset({1, 2}))
-GATED_NORM = Written(_gated_norm, _gated_norm_gradient, frozenset({2}))
+CONV_SILU = ExplicitGradient(_conv_silu, _conv_silu_gradient, frozenset({1, 2}))
+GATED_NORM = ExplicitGradient(_gated_norm, _gated_norm_gradient, frozenset({2}))
 
 
 class GatedNorm(nn.Module):

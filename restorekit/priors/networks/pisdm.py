@@ -1,11 +1,11 @@
-"""PIS-DM: a denoiser of pixel patches in which Mamba-2 mixes the tokens (seed 000: Li, Hao et al., Acta Electronica
+"""PIS-DM: a denoiser of pixel patches in which Mamba-2 mixes the tokens (Li, Hao, Zou, Xie, Acta Electronica
 Sinica 53(9), 2025, DOI 10.12263/DZXB.20250308).
 
     patches -> local enhancement -> [t, class, start, tokens, end] -> blocks, each in its own scan order,
     the first half handing long skips to the second -> local enhancement -> patches
 
-Where the seed is silent or cannot be followed: the default scan reaches all pairs of tokens, the seed's does not (see
-`orders`); noise level and class are tokens, as in the seed, and also scale, shift and gate each block, for a causal scan
+Where the paper is silent or cannot be followed: the default scan reaches all pairs of tokens, the paper's does not (see
+`orders`); noise level and class are tokens, as in the paper, and also scale, shift and gate each block, for a causal scan
 forgets a token hundreds of steps back (adaLN-single: Chen et al., "PixArt-alpha", ICLR 2024, section 2.3; its tokens in
 front of the picture serve DiM too); the norm ahead of a block is a LayerNorm without weights. "Combined with the noisy
 input" is read twice: as the skip of the EDM preconditioning, and as the embedded patches, scaled by the noise level,
@@ -33,7 +33,7 @@ from restorekit.priors.networks.unet import PixelNorm
 @dataclass(frozen=True)
 class PISDMConfig:
     bands: tuple[int, ...] = (1, 3)  # numbers of bands the network takes; each has its own first and last layer
-    patch: Literal[1, 2, 4, 8] = 4  # side of a token, pixels; the seed's 2 has four times the tokens
+    patch: Literal[1, 2, 4, 8] = 4  # side of a token, pixels; the 2 of the paper has four times the tokens
     width: int = 256  # channels of a token
     depth: int = 15  # blocks; odd, so that each of the second half has its skip
     state: int = 16  # numbers that a head keeps per channel
@@ -41,9 +41,9 @@ class PISDMConfig:
     expand: int = 1  # inner width of a block over `width`; 2 on a GPU
     scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
     orders: int = 0  # how many of the scan's orders the blocks go through in turn; 0: all of them
-    padding: bool = True  # the seed's padding tokens: a learned one at each end of the sequence
+    padding: bool = True  # the padding tokens of the paper: a learned one at each end of the sequence
     local: int = 1  # layers of local enhancement at each end
-    detail: tuple[int, ...] = ()  # channels of convolutions around the tokens, finest first; the seed has none
+    detail: tuple[int, ...] = ()  # channels of convolutions around the tokens, finest first; the paper has none
     embed: int = 256  # width of the noise-level embedding
     classes: int = 0  # 0: none
     side: int = 64  # of the pictures it is trained on, pixels; larger ones are seen in windows
@@ -175,7 +175,7 @@ class PISDM(nn.Module):
         self.classes = nn.Embedding(config.classes + 1, e) if config.classes else None  # the last: no class
         self.time_token = nn.Linear(e, d)
         self.class_token = nn.Linear(e, d) if config.classes else None
-        # The seed's padding tokens start at zero. There the derivative of a norm is 1 / sqrt(eps), 300 for every block.
+        # The padding tokens of the paper start at zero. There the derivative of a norm is 1 / sqrt(eps), 300 for every block.
         ends = torch.randn(2, d)  # drawn in any case: the layers below begin alike with and without
         self.ends = nn.Parameter(ends) if config.padding else None
         self.modulation = nn.Linear(e, 3 * d)

@@ -2,7 +2,7 @@
 
 Per head, with the state h (P, N), a decay A < 0 and a step dt_t >= 0:
     h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t',     y_t = h_t C_t + D x_t.
-(Seed 000 prints it as eqs 6 and 7, where B_bar lacks the factor dt; its eq 8, a convolution, holds only where dt, B and
+(Li et al. 2025 prints it as eqs 6 and 7, where B_bar lacks the factor dt; its eq 8, a convolution, holds only where dt, B and
 C do not depend on t, which is not so here.)
 
 `restorekit.priors.networks.scan_torch` is the scan in torch; on CUDA the Triton kernel of mamba-ssm takes its place where it is there.

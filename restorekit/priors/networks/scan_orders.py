@@ -6,10 +6,10 @@ A token hears only of those in front of it, so what counts is which pairs a few 
 name          share of ordered pairs of a 16 x 16 grid connected after 1, 2, 4, 8 blocks
 cross4        .50  1.   1.   1.      rows, rows from the end, columns, columns from the end (DiM; VMamba)
 zigzag8       .50  .97  1.   1.      rows and columns to and fro, from each corner (ZigMa)
-spiral-alt    .50  1.   1.   1.      the eight spirals of seed 000, outwards and inwards in turn
-spiral-seed   .50  .55  .58  .58     seed 000, section 4.1: eight outwards, and only then inwards
+spiral-alt    .50  1.   1.   1.      the eight spirals of Li et al. 2025, outwards and inwards in turn
+spiral-seed   .50  .55  .58  .58     Li et al. 2025, section 4.1: eight outwards, and only then inwards
 
-The seed says that its eight orders give each token the whole picture; they do not, for a spiral outwards meets ring
+The paper says that its eight orders give each token the whole picture; they do not, for a spiral outwards meets ring
 after ring in the same order whatever its corner, and 42 % of the pairs wait for the ninth block. Its Figure 3 is read as
 the spiral from the top left going right, and its images under the symmetries of the square.
 """

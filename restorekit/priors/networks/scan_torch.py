@@ -5,7 +5,7 @@ With a_t the running sum of dt A in a chunk and u = dt x, Dao and Gu 2024, secti
 
 Decays are of float32 at least, whatever x is: a_t - a_s is a difference of sums. (Splitting it into factors of C and of B
 would save the exponentials of Q x Q numbers; it was no faster, and the gradient of A lost a digit in bf16.) The gradient
-is written out (see `Written`). On a CPU a few chunks are taken at a time, so that their matrices stay in its cache.
+is written out (see `ExplicitGradient`). On a CPU a few chunks are taken at a time, so that their matrices stay in its cache.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.priors.networks.explicit_gradient import CACHE, Written
+from restorekit.priors.networks.explicit_gradient import CACHE, ExplicitGradient
 
 CHUNK = 64  # steps per chunk at most
 
@@ -145,6 +145,6 @@ def _backward(
 
 
 @cache
-def scan(chunk: int = CHUNK) -> Written:
+def scan(chunk: int = CHUNK) -> ExplicitGradient:
     """(x, dt, A, B, C, D, initial) -> (y, last state), shapes as in `ssd_scan`; D and initial may be None."""
-    return Written(partial(_forward, chunk=chunk), partial(_backward, chunk=chunk), frozenset({2, 5}))
+    return ExplicitGradient(partial(_forward, chunk=chunk), partial(_backward, chunk=chunk), frozenset({2, 5}))

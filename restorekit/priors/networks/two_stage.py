@@ -1,4 +1,4 @@
-"""A codec and a network of its latents, in one checkpoint: the two stages of seed 001."""
+"""A codec and a network of its latents, in one checkpoint: the two stages of Liu et al. 2025."""
 
 from __future__ import annotations
 
