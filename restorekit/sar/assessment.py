@@ -1,4 +1,4 @@
-"""What a despeckled band is judged by, each figure with what it should be."""
+"""A despeckled band is judged by figures, each with what it should be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Box = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True)
 class Figure:
-    """A number, in words what it should be, and `ideal` where that is a number."""
+    """A number, with words for what it should be, and `ideal` where that is a number."""
 
     key: str
     title: str
@@ -28,12 +28,16 @@ class Figure:
 
     @property
     def text(self) -> str:
+        """Return the value to the digits that are shown."""
         return f"{self.value:.4g}" if abs(self.value) >= 100 else f"{self.value:.3f}"
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """`looks`: of the speckle, as given or measured; `measured`: what the scene says of it, None where no window is flat."""
+    """An assessment holds `looks` of the speckle, as given or measured, and `measured`, what the scene says of it.
+
+    `measured` is None where no window is flat.
+    """
 
     looks: float
     measured: Looks | None
@@ -41,7 +45,7 @@ class Assessment:
     notes: tuple[str, ...] = field(default=())
 
     def plain(self) -> dict[str, Any]:
-        """For a file: numbers, and what they should be."""
+        """Return numbers, and what they should be, for a file."""
         found = self.measured
         return {
             "looks": self.looks,
@@ -55,7 +59,8 @@ class Assessment:
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """looks: None to measure them. window: where the scene is flat, for ENL. target: a bright one, for TCR."""
+    """Settings of an assessment. looks: None to measure them. window: a flat part of the scene, for ENL. target: a
+    bright one, for TCR."""
 
     looks: float | None = None
     window: Box | None = None
@@ -63,7 +68,11 @@ class Wanted:
 
 
 def assess(measured: Array, restored: Array, valid: Mask, wanted: Wanted, truth: Array | None = None) -> Assessment:
-    """Of intensities (H, W). BadInput where nothing is valid, a window lies outside, or looks cannot be measured."""
+    """Return the figures of restored intensities (H, W) against measured ones, over the pixels of `valid`, and against
+    a truth if any.
+
+    Raises BadInput where nothing is valid, a window lies outside, or looks cannot be measured.
+    """
     if not (measured[valid] > 0).any():
         raise BadInput("no pixel holds a value above 0 in all files: nothing to compare")
     found, flat = _looks(measured, valid, needed=wanted.looks is None)
@@ -121,7 +130,7 @@ def _window(pair: quality.Pair, box: Box | None) -> Windows | None:
 
 
 def inside(box: Box, valid: Mask, name: str) -> None:
-    """BadInput unless `box` lies in the picture and all of it is valid."""
+    """Raise BadInput unless `box` lies in the picture and all of it is valid."""
     top, left, height, width = box
     h, w = valid.shape
     if min(box) < 0 or height * width < 2 or top + height > h or left + width > w:
@@ -164,7 +173,7 @@ def _edges(pair: quality.Pair, looks: float, truth: Array | None) -> list[Figure
 
 
 def _target(pair: quality.Pair, box: Box | None) -> list[Figure]:
-    """TCR against a frame around the target, as wide as it is."""
+    """Return TCR against a frame around the target, as wide as it is."""
     if box is None:
         return []
     inside(box, pair.valid, "`target`")
