@@ -1,4 +1,4 @@
-"""A prior in a Python file of the user's own: `file.py:Name`, run as code."""
+"""A user's own prior lies in a Python file, `file.py:Name`, which is run as code."""
 
 from __future__ import annotations
 

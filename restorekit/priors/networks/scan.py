@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def upstream() -> ModuleType:
-    """The module of mamba-ssm that holds the kernel.
+    """Return the module of mamba-ssm that holds the kernel.
 
     The package itself imports a compiled extension of Mamba-1, which Mamba-2 does not need and installs without nvcc do
     not have; where that fails, the module is imported past it.
@@ -53,7 +53,8 @@ def upstream() -> ModuleType:
 
 @functools.cache
 def kernel() -> Callable[..., Any] | None:
-    """The Triton kernel of mamba-ssm, None where it cannot be imported (a broken build raises more than ImportError)."""
+    """Return the Triton kernel of mamba-ssm, None where it cannot be imported (a broken build raises more than
+    ImportError)."""
     try:
         function = upstream().mamba_chunk_scan_combined
     except Exception as error:  # noqa: BLE001
@@ -67,10 +68,10 @@ def ssd_scan(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None, *,
     initial: Tensor | None = None, chunk: int = CHUNK, backend: Backend = "auto",
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """y (batch, L, H, P) in the dtype of x, and the last state (batch, H, P, N) in float32 at least.
+    """Return y (batch, L, H, P) in the dtype of x, and the last state (batch, H, P, N) in float32 at least.
 
-    x (batch, L, H, P); dt (batch, L, H), not negative; A (H,), negative; B, C (batch, L, G, N), each group shared by
-    H / G heads in a row; D (H,); initial (batch, H, P, N), zero where None. L is any number from 1 on.
+    x (batch, L, H, P); dt (batch, L, H), not negative; A (H,), negative; B, C (batch, L, G, N), each group shared by H
+    / G heads in a row; D (H,); initial (batch, H, P, N), zero where None. L is any number from 1 on.
 
     backend: "auto" takes the kernel of mamba-ssm for tensors on CUDA where it can be imported (in float64 it has none),
     "torch" the scan of `chunks`; the variable RESTOREKIT_SCAN (torch or mamba_ssm) overrules "auto".
