@@ -1,4 +1,4 @@
-"""Despeckling of an array in memory, as of a file."""
+"""An array in memory is despeckled as a file is."""
 
 from __future__ import annotations
 

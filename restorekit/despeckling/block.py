@@ -1,4 +1,4 @@
-"""What one block of a radar scene becomes: the operation that the blocks of `restorekit.scenes` are treated with."""
+"""One block of a radar scene is despeckled by the operation that the blocks of `restorekit.scenes` are treated with."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class BlockDespeckling:
 
     @property
     def margin(self) -> int:
+        """Return the pixels around a block that it needs."""
         return max((detector.halo for detector in self.detectors.values()), default=0)
 
     def __call__(self, block: BlockPixels) -> Layers:
@@ -74,8 +75,11 @@ class BlockDespeckling:
         return band.numbers(np.where(found > 0, found * facts.median, facts.floor)), there
 
     def _targets(self, block: BlockPixels, intensity: Array, signal: Mask) -> tuple[Mask, Array]:
-        """Return point targets (h, w) of `block.seen` and the level of clutter there, the same for a pixel whatever the
-        block that it is seen in. intensity, signal: of `block.window`."""
+        """Return point targets (h, w) of `block.seen` and the level of clutter there; intensity and signal are of
+        `block.window`.
+
+        They are the same for a pixel whatever the block that it is seen in.
+        """
         detector, (_, facts), seen = self.detectors.get(block.band), self.bands[block.band], block.seen
         nothing = np.zeros((seen.height, seen.width))
         if detector is None:
@@ -99,7 +103,8 @@ def _spread(band: RadarBand, draws: Array, known: Mask) -> np.ndarray:
 
 
 def alone(there: Mask, signal: Mask) -> Mask:
-    """Return (h, w): measured without a signal, as speckle may be, where most of the eight neighbours have one."""
+    """Return (h, w), True where a pixel was measured without a signal, as speckle may be, and most of the eight
+    neighbours have one."""
     if there.all() and signal.all():
         return np.zeros_like(signal)
     beside = convolve(signal.astype(np.int8), np.ones((3, 3), np.int8), mode="constant")

@@ -1,4 +1,4 @@
-"""One grid for two rasters: whether they share it, and a radar picture brought to that of an optical one."""
+"""Two rasters may share one grid; if not, a radar picture is brought to that of an optical one."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def _name(crs: Any) -> str:
 
 
 def _corners_apart(one: Raster, other: Raster) -> list[float]:
-    """In pixels of the first."""
+    """Return how far corners lie apart, in pixels of the first."""
     corners = [(0, 0), (one.width, 0), (0, one.height), (one.width, one.height)]
     moved = [_at(~one.transform, _at(other.transform, corner)) for corner in corners]
     return [float(np.hypot(x - u, y - v)) for (x, y), (u, v) in zip(moved, corners)]
 
 
 def _at(transform: Any, point: tuple[float, float]) -> tuple[float, float]:
-    """(x, y) on the map of (column, row), or back; its operator is called * or @ by the version of affine."""
+    """Return (x, y) on the map of (column, row), or back; its operator is called * or @ by the version of affine."""
     t, (x, y) = transform, point
     return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 

@@ -1,4 +1,4 @@
-"""Two files made ready to be fused: one grid, speckle out of the radar picture, both on grey levels from 0 to 1."""
+"""Two files are made ready to be fused: one grid, speckle out of the radar picture, both on grey levels from 0 to 1."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ SURE = 1.2  # times the least significance: what a plain filter must show of a s
 
 @dataclass(frozen=True, eq=False)
 class FusionPair:
-    """Grey pictures (H, W) of one size, 0 black and 1 white, where both are valid, and what was done to get there."""
+    """A pair holds grey pictures (H, W) of one size, 0 black and 1 white, where both are valid, and what was done to
+    get there."""
 
     optical: files.Bands  # all bands of the file
     bands: tuple[int, ...]  # those that are seen, counted from 1
@@ -47,22 +48,23 @@ class FusionPair:
 
     @property
     def valid(self) -> Mask:
+        """Return where both are valid, (H, W)."""
         return self.valid_optical & self.valid_radar
 
     @property
     def seen(self) -> Array:
-        """(C, H, W): the bands that are seen, as float64."""
+        """Return the bands that are seen, (C, H, W) float64."""
         return self.optical.values[[n - 1 for n in self.bands]].astype(np.float64)
 
     def grey(self, bands: Array) -> Array:
-        """Luminance (H, W) of values (C, H, W) of the optical file, or of one like it."""
+        """Return the luminance (H, W) of values (C, H, W) of the optical file, or of one like it."""
         low, high = self.span
         return (luminance(bands) - low) / (high - low)
 
 
 @dataclass(frozen=True, eq=False)
 class ReadPair:
-    """Two pictures on one grid, the radar picture as measured; all that was refused of them was refused."""
+    """Two pictures lie on one grid, the radar picture as measured; all that was refused of them was refused."""
 
     optical: files.Bands
     bands: tuple[int, ...]
@@ -77,15 +79,17 @@ class ReadPair:
 
     @property
     def valid(self) -> Mask:
+        """Return where both are valid, (H, W)."""
         return self.valid_optical & self.valid_radar
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """Settings; the call reads both pictures and makes them ready. Raises BadInput where they are no pair.
+    """Settings of a pairing; the call reads both pictures and makes them ready. Raises BadInput where they are no
+    pair.
 
-    The despeckler may take minutes: `read` refuses before it whatever does not depend on it, and `refuse_shifted` a pair that
-    a plain filter shows to be shifted.
+    The despeckler may take minutes: `read` refuses before it whatever does not depend on it, and `refuse_shifted` a
+    pair that a plain filter shows to be shifted.
     """
 
     despeckle: Despeckler

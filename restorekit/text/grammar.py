@@ -70,7 +70,7 @@ def convert(value: str, kind: Any, where: str) -> Any:
 
 
 def _declared(target: Callable[..., Any], given: dict[str, Any]) -> dict[str, bool]:
-    """The settings of a dataclass or of a function, in order, and whether each must be given."""
+    """Return the settings of a dataclass or of a function, in order, and whether each must be given."""
     if is_dataclass(target):
         known = [(f.name, f.default is MISSING and f.default_factory is MISSING) for f in fields(target)]
     else:
@@ -114,7 +114,8 @@ def build(
 
 
 def _names_around(target: Any) -> dict[str, Any]:
-    """Names that annotations may use. A class from a file that `runpy` ran has no module to look them up in; its bases do."""
+    """Return names that annotations may use. A class from a file that `runpy` ran has no module to look them up in;
+    its bases do."""
     owners = [base.__module__ for base in reversed(target.__mro__)] if isinstance(target, type) else [target.__module__]
     return {k: v for owner in owners if owner in sys.modules for k, v in vars(sys.modules[owner]).items()}
 

@@ -43,7 +43,7 @@ def _denoise(measured: Shape, image: Shape | None) -> Operator:
 
 
 def _inpaint(measured: Shape, image: Shape | None, mask: str = "") -> Operator:
-    """mask: a file as large as the measurement, 1 (white) = measured; random:SHARE[:SEED], box:SHARE"""
+    """Mask a picture. mask: a file as large as the measurement, 1 (white) = measured; random:SHARE[:SEED], box:SHARE."""
     if not mask:
         raise BadInput("inpaint: a mask is needed, as in inpaint:mask=mask.png (white = measured) or mask=random:0.2")
     shape = image or measured
@@ -60,7 +60,7 @@ def _blur(
 
 
 def _average(measured: Shape, image: Shape | None, factor: int = 2, size: Size = None) -> Operator:
-    """size: HxW of the result, where it is no multiple of the factor"""
+    """Average blocks. size: HxW of the result, where it is no multiple of the factor."""
     return BlockAverage(image or BlockAverage.image_shape_for(measured, factor=factor, size=size), factor)
 
 
@@ -83,7 +83,7 @@ def _grey(measured: Shape, image: Shape | None) -> Operator:
 def _hadamard(
     measured: Shape, image: Shape | None, size: tuple[int, ...] = (), ratio: float = 0.25, seed: int = 0
 ) -> Operator:
-    """size: HxW of the picture"""
+    """Sense compressively. size: HxW of the picture."""
     return Hadamard(image or Hadamard.image_shape_for(measured, size=size), ratio, seed)
 
 
