@@ -1,4 +1,5 @@
-"""What `restorekit check` asks of a noise law, a solver or a prior: identities with both sides, as `operators.check` has them.
+"""`restorekit check` asks identities of a noise law, a solver or a prior, with both sides, as `operators.check` has
+them.
 
 Each function returns a list of `Check`, to be shown by `operators.report`. Random numbers come from `seed` alone.
 """

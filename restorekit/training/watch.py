@@ -1,4 +1,4 @@
-"""What a person sees of a run: a CSV log, a live progress line, grids of samples."""
+"""A person watches a run by a CSV log, a live progress line, and grids of samples."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ class RunMonitor:
         self.progress.stop()
 
     def step(self, step: int, loss: Tensor, norm: Tensor, lr: float) -> None:
+        """Take a step into the means, and write a line of the log where one is due."""
         self.sums += torch.stack([loss.detach(), norm.detach()]).cpu()
         self.count += 1
         if not self.active or (step % self.config.run.log_every and step != self.config.optim.steps):

@@ -1,4 +1,4 @@
-"""What the image bench is to measure: every combination that can work, and why the others cannot."""
+"""The image bench measures every combination that can work, and says why the others cannot."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class Refused:
 
 @dataclass(frozen=True)
 class BenchPlan:
+    """The rows to measure, and those that are refused."""
+
     jobs: list[BenchCase]
     refused: list[Refused]
 
