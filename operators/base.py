@@ -53,8 +53,8 @@ class Operator(ABC):
     def spectral_norm(self, like: Tensor, iterations: int = 10) -> float:
         """Return the largest gain |J d| / |d| of the derivative J at a grey picture with a little texture.
 
-        like: a tensor whose dtype and device are taken. Power iteration finds it, J by differences and J' by autograd;
-        where there is no gradient, it is the gain in a random direction.
+        like: a tensor of any shape, whose dtype and device are taken. Power iteration finds it, J by differences and J'
+        by autograd; where there is no gradient, it is the gain in a random direction.
         """
         key = (like.dtype, like.device)
         if key not in self._norms:
@@ -116,12 +116,14 @@ def conjugate_gradients(
     tolerance: float | None = None,
     must_converge: bool = False,
 ) -> Tensor:
-    """Solve `apply(x) = b`, apply symmetric and positive definite, item by item of the batch, from `x`.
+    """Solve `apply(x) = b`, apply symmetric and positive definite, item by item of the batch, from `x`; b and x are
+    (B, ...).
 
     Stops where |M^-1 r| < tolerance |M^-1 b| for every item, M^-1 = `precondition` (default: 1e-6 in float32, 1e-12 in
-    float64). With M close to the system that is the relative error of x itself; the plain residual says little about
-    it where the system is badly conditioned, and a denoiser would amplify what is left. Where it does not get there it
-    returns what it has, or with `must_converge` raises `Unsupported`. An item with negative curvature stays where it is.
+    float64). With M close to the system that is the relative error of x itself; the plain residual says little about it
+    where the system is badly conditioned, and a denoiser would amplify what is left. Where it does not get there it
+    returns what it has, or with `must_converge` raises `Unsupported`. An item with negative curvature stays where it
+    is.
     """
     tolerance = tolerance or (1e-12 if b.dtype == torch.float64 else 1e-6)
     x = torch.zeros_like(b) if x is None else x
@@ -152,7 +154,8 @@ def conjugate_gradients(
 
 
 def near(like: Tensor) -> float:
-    """Return the tolerance of an iteration whose result goes into a denoiser: 1e-4, as no picture needs to be finer.
+    """Return the tolerance of an iteration whose result x, of any shape, goes into a denoiser: 1e-4, as no picture
+    needs to be finer.
 
     In float64, which is used for comparisons, it is so small that it does not show in a result.
     """

@@ -184,8 +184,10 @@ class ReflectBlur(LinearOperator):
         return self._otf.real.square() + self._otf.imag.square()
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:
-        """Return the inverse on a torus with a margin of zeros: without it the opposite edges meet, at twice the
-        iterations."""
+        """Return the inverse on a torus with a margin of zeros, like r (B, C, H, W).
+
+        Without the margin the opposite edges meet, at twice the iterations.
+        """
         z = torch.fft.rfft2(r, s=self._padded) / (self._power + rho)
         return torch.fft.irfft2(z, s=self._padded)[..., : self.image_shape[1], : self.image_shape[2]]
 
@@ -214,7 +216,7 @@ class FreeBlur(LinearOperator):
 
     @classmethod
     def of(cls, measured: Shape, kernel: Tensor) -> FreeBlur:
-        """Return the blur whose measurement has the shape `measured`."""
+        """Return the blur by a kernel (h, w) whose measurement has the shape `measured` (C, H, W)."""
         return cls(cls.image_shape_for(measured, kernel=kernel), kernel)
 
     @cached_property
@@ -250,7 +252,7 @@ class FreeBlur(LinearOperator):
         return self._ifft(self._fft(r) / (self._power + rho))
 
     def estimate(self, y: Tensor) -> Tensor:
-        """Return y, mirrored at its edges to the size of x."""
+        """Return y, mirrored at its edges to the size of x, (B, C, H, W)."""
         rows, columns = (mirror(n, k - 1 - k // 2, k // 2, y.device) for n, k in zip(y.shape[-2:], self.kernel.shape))
         return y[..., rows, :][..., columns]
 

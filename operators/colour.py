@@ -48,7 +48,7 @@ class Grey(SVDOperator):
         return torch.tensor(self.weights, dtype=torch.float64).norm().expand(self.image_shape[1] * self.image_shape[2])
 
     def estimate(self, y: Tensor) -> Tensor:
-        """Return the grey picture, repeated in every band."""
+        """Return the grey picture y (B, 1, H, W), repeated in every band."""
         return (y / sum(self.weights)).expand(-1, len(self.weights), -1, -1)
 
     def vt(self, x: Tensor, /) -> Tensor:

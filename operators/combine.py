@@ -91,8 +91,10 @@ class Weighted(LinearOperator):
 
     @staticmethod
     def of(inner: LinearOperator, weight: Tensor) -> LinearOperator:
-        """Return the weighted operator in its best form: a weighted mask, the same for all pictures, is a mask, and
-        has an SVD."""
+        """Return the weighted operator in its best form; weight (B, ...) or (...) broadcasts to its measurement.
+
+        A weighted mask, the same for all pictures, is a mask, and has an SVD.
+        """
         weight = weight[0] if weight.ndim == 4 and len(weight) == 1 else weight
         if isinstance(inner, Identity | Inpaint) and weight.ndim <= 3:
             mask = weight * (inner.mask if isinstance(inner, Inpaint) else 1.0)

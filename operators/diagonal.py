@@ -94,7 +94,7 @@ class Inpaint(SVDOperator):
         return b / (self.mask**2 + rho)
 
     def estimate(self, y: Tensor) -> Tensor:
-        """Return y with its holes filled from averages of what is known around them, wider and wider."""
+        """Return y (B, C, H, W) with its holes filled from averages of what is known around them, wider and wider."""
         return _fill(self.pinv(y), (self.mask > 0).to(y).expand(y.shape))
 
     def vt(self, x: Tensor, /) -> Tensor:

@@ -55,7 +55,7 @@ def dct(x: Tensor) -> Tensor:
 
 
 def idct(c: Tensor) -> Tensor:
-    """Return the inverse, which is the transpose, of `dct` along the last axis."""
+    """Return the inverse, which is the transpose, of `dct` along the last axis, like y."""
     n = c.shape[-1]
     c = c / _dct_scale(c)
     k = torch.arange(n, device=c.device, dtype=c.dtype) * (math.pi / (2 * n))
@@ -80,7 +80,7 @@ def dct2(x: Tensor) -> Tensor:
 
 
 def idct2(c: Tensor) -> Tensor:
-    """Return the inverse, which is the transpose, of `dct2` over the last two axes."""
+    """Return the inverse, which is the transpose, of `dct2` over the last two axes, like y."""
     return idct(idct(c).transpose(-1, -2)).transpose(-1, -2)
 
 
@@ -98,8 +98,10 @@ def _hadamard(order: int, like: Tensor) -> Tensor:
 
 
 def mix(x: Tensor, inverse: bool = False) -> Tensor:
-    """Return the orthonormal Walsh-Hadamard transform of the last axis, of any length n = 2^a q: with a DCT over the
-    odd part q."""
+    """Return the orthonormal Walsh-Hadamard transform of the last axis, like x.
+
+    The axis has any length n = 2^a q: with a DCT over the odd part q.
+    """
     n = x.shape[-1]
     power = (n & -n).bit_length() - 1
     high = power // 2

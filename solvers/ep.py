@@ -32,9 +32,9 @@ from restorekit.inference.problem import Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
 from restorekit.operators.diagonal import Identity
-from restorekit.solvers.mmps import System
+from restorekit.solvers.mmps import System, WarmSolve
 from restorekit.solvers.parts.data_step import gaussian
-from restorekit.solvers.parts.guided import Guided, Tweedie
+from restorekit.solvers.parts.guided import Guided, Tweedie, white_variance
 from restorekit.solvers.quadrature import row_norms
 from restorekit.solvers.samplers import Sampler, named
 
@@ -104,25 +104,23 @@ class EP(Guided):
         norms = valid * row_norms(operator, y)
         seen = norms > 0
         coins = torch.Generator().manual_seed(0)  # the same for every sample, so that the batch does not matter
-        u: Tensor | None = None  # of the level before
+        warm = WarmSolve(self.iterations, TOLERANCE)
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            nonlocal u
             given = Tweedie(denoise, x, sigma)
 
             def spread(v: Tensor) -> Tensor:
                 return given.covariance(operator.adjoint(v))
 
             m = operator(given.x0)
-            white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)
+            white = white_variance(self.prior_std, sigma)
             signs = seen * (torch.randint(2, m.shape[1:], generator=coins).to(m) * 2 - 1).expand_as(m)
             share = dot(signs, operator(spread(signs))) / (white * dot(norms, norms))
             r2 = torch.where(seen, share.clamp(LEAST, 1) * white * norms**2, white)
             d, variance = sites(law, y, m, r2)
             total = r2 + variance
             system = System(spread, lambda w: seen * operator(w), variance, lambda r: r / total)
-            moved, u = system.solve(torch.where(seen, d * total, 0.0), u, self.iterations, TOLERANCE)
-            return given.x0 if moved is None else given.x0 + moved
+            return warm(system, given.x0, torch.where(seen, d * total, 0.0))
 
         return conditional
 

@@ -26,7 +26,7 @@ from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
 from restorekit.solvers.parts.data_step import gaussian, working_residual
-from restorekit.solvers.parts.guided import Guided, Tweedie
+from restorekit.solvers.parts.guided import Guided, Tweedie, white_variance
 from restorekit.solvers.samplers import Sampler, named
 
 ROUGHLY = 1e-2  # to which the preconditioner is solved where it has no closed form
@@ -89,20 +89,17 @@ class MMPS(Guided):
         valid = 1.0 if part.mask is None else part.mask
         least = STEEPEST * operator.spectral_norm(y) ** 2
         typical = float((1 / part.likelihood.information(part.y[:1])).mean())  # variance
-        u: Tensor | None = None  # of the level before
+        warm = WarmSolve(self.iterations, self.tolerance)
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            nonlocal u
             given = Tweedie(denoise, x, sigma)
             residual, variance, _ = working_residual(part, operator(given.x0))
-            white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)  # V of a white prior
-            rho = max(typical / float(white), least)
+            rho = max(typical / float(white_variance(self.prior_std, sigma)), least)
             system = System(
                 lambda v: given.covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
                 lambda r: operator.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
-            moved, u = system.solve(residual, u, self.iterations, self.tolerance)
-            return given.x0 if moved is None else given.x0 + moved
+            return warm(system, given.x0, residual)
 
         return conditional
 
@@ -154,6 +151,20 @@ class System:
         # No further than the measurement asks for, in its noise: an exact V never goes beyond, and one of a network may.
         most = dot(asked / self.variance, seen) / dot(seen / self.variance, seen).clamp(min=1e-30)
         return _like(most.clamp(0, 1), moved) * moved, u
+
+
+@dataclass(eq=False)
+class WarmSolve:
+    """It solves one system after the other, down the noise levels, each from the solution of the one before."""
+
+    iterations: int
+    tolerance: float
+    before: Tensor | None = None
+
+    def __call__(self, system: System, x0: Tensor, r: Tensor) -> Tensor:
+        """Return x0 + V A'u (B, C, H, W), u the solution for r (B, ...)."""
+        moved, self.before = system.solve(r, self.before, self.iterations, self.tolerance)
+        return x0 if moved is None else x0 + moved
 
 
 def _like(alpha: Tensor, x: Tensor) -> Tensor:

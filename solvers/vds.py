@@ -94,7 +94,7 @@ class VDS(Solver):
         return problem.estimate() if begin is None else begin
 
     def weight(self, problem: Problem, x: Tensor, sigma: float) -> float:
-        """Return the weight of mu - D in the gradient, where the data have that of -log p(y | mu)."""
+        """Return the weight of mu - D in the gradient, one number, where the data have that of -log p(y | mu)."""
         if not self.paper:
             return (self.lambda_ or 1.0) / sigma**2
         # (1 / m) A'(A mu - y) + lambda (1 / n) (mu - D), here both times m / sigma_y^2

@@ -94,6 +94,7 @@ class OfArray:
     pixels: NDArray[Any]
 
     def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return (h, w) of a band, from 1, and True where it is finite."""
         x = np.asarray(self.pixels[band - 1][window.slices])
         return x, np.isfinite(x)
 

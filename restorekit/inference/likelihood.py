@@ -244,15 +244,15 @@ class Gamma(Likelihood):
         return self.speckled(mean, _gamma(self.looks, mean, generator))
 
     def speckled(self, mean: Tensor, speckle: Tensor) -> Tensor:
-        """Return `mean` under speckle of mean 1 that is drawn already, of the same shape."""
+        """Return `mean` under speckle of mean 1 that is drawn already, like `mean`."""
         if self.domain == "log":
             return mean + speckle.log()
         return mean * (speckle.sqrt() if self.domain == "amplitude" else speckle)
 
     def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
-        """Return the proximal step in the log domain; raises `Unsupported` in others. t = s - v + looks / weight
-        solves t e^t = e^z, z = y - v + looks / weight + ln(looks / weight): Wright's omega function, by Newton's
-        method for t + ln t = z (Corless and Jeffrey, "The Wright omega function", 2002)."""
+        """Return the proximal step in the log domain, like v; raises `Unsupported` in others. t = s - v + looks /
+        weight solves t e^t = e^z, z = y - v + looks / weight + ln(looks / weight): Wright's omega function, by
+        Newton's method for t + ln t = z (Corless and Jeffrey, "The Wright omega function", 2002)."""
         if self.domain != "log":
             raise Unsupported(
                 f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain, or use `solver=diffpir`"

@@ -19,8 +19,10 @@ class Rng:
         self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
     def normal(self, like: Tensor) -> Tensor:
-        """Draw standard normal numbers of the shape, dtype and device of `like` (B, ...), each item from its own
-        stream."""
+        """Draw standard normal numbers like `like` (B, ...), each item from its own stream.
+
+        Raises ValueError where there are not as many streams as items.
+        """
         if len(like) != len(self.generators):
             raise ValueError(f"this Rng has {len(self.generators)} streams, the batch has {len(like)} items")
         draws = [torch.randn(like.shape[1:], generator=g, dtype=like.dtype) for g in self.generators]

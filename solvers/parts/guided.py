@@ -44,6 +44,11 @@ class Tweedie:
         return self._sigma**2 * self.transposed(v, last)
 
 
+def white_variance(prior_std: float, sigma: float | Tensor) -> float | Tensor:
+    """Return the variance of a pixel given x, like sigma, for a prior of independent pixels of deviation `prior_std`."""
+    return prior_std**2 * sigma**2 / (prior_std**2 + sigma**2)
+
+
 @dataclass(frozen=True, eq=False)
 class Guided(Solver):
     """A solver that is a conditional denoiser and a sampler of the prior that follows it."""
