@@ -44,7 +44,7 @@ class Enlarge(LinearOperator):
 
 
 def enlarge_to(shape: tuple[int, int, int], factor: int) -> Enlarge:
-    """From pictures of 1 / factor of the sides, rounded up, to `shape` (C, height, width)."""
+    """Return the operator from pictures of 1 / factor of the sides, rounded up, to `shape` (C, height, width)."""
     bands, height, width = shape
     return Enlarge((bands, -(-height // factor), -(-width // factor)), factor, height, width)
 

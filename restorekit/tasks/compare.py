@@ -59,6 +59,8 @@ class Watch:
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
+    """A solver that takes part, as text and with its levels."""
+
     text: str
     solver: Solver
     steps: int | None
@@ -191,7 +193,8 @@ class Comparing:
 
 @dataclass(frozen=True, eq=False)
 class ComparisonResult:
-    """What solvers made of one measurement: `outcomes`, in the order of the solvers; `save` writes the page."""
+    """A comparison holds what solvers made of one measurement: `outcomes`, in the order of the solvers; `save` writes
+    the page."""
 
     task: Comparing
     measured: Measured
@@ -213,18 +216,19 @@ class ComparisonResult:
 
     @property
     def results(self) -> list[SolverResult]:
-        """Those that gave a result."""
+        """Return the outcomes that are results."""
         return [o for o in self.outcomes if isinstance(o, SolverResult)]
 
     def ceiling(self) -> float | None:
-        """Of a prior of latents: PSNR of the truth through its codec. None for other priors, or without a truth."""
+        """Return the PSNR of the truth through the codec of a prior of latents. None for other priors, or without a
+        truth."""
         prior = self.measured.prior
         if self.truth is None or not isinstance(prior, LatentPrior):
             return None
         return prior.ceiling(torch.from_numpy(self.truth).to(self.measured.place))
 
     def comparison(self, target: Path) -> Comparison:
-        """What the page shows."""
+        """Return what the page shows."""
         read = self.measured.read
         shown, note = measurement_shown(self.measured.problem, read.operation in NO_PICTURE)
         return Comparison(

@@ -1,4 +1,4 @@
-"""What follows from the settings and the inputs of a deraining, and what of both is refused."""
+"""Settings and inputs of a deraining decide its run, and some of both are refused."""
 
 from __future__ import annotations
 
