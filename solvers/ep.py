@@ -107,12 +107,12 @@ class EP(Guided):
         warm = WarmSolve(self.iterations, TOLERANCE)
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            given = Tweedie(denoise, x, sigma)
+            tweedie = Tweedie(denoise, x, sigma)
 
             def spread(v: Tensor) -> Tensor:
-                return given.covariance(operator.adjoint(v))
+                return tweedie.covariance(operator.adjoint(v))
 
-            m = operator(given.x0)
+            m = operator(tweedie.x0)
             white = white_variance(self.prior_std, sigma)
             signs = seen * (torch.randint(2, m.shape[1:], generator=coins).to(m) * 2 - 1).expand_as(m)
             share = dot(signs, operator(spread(signs))) / (white * dot(norms, norms))
@@ -120,7 +120,7 @@ class EP(Guided):
             d, variance = sites(law, y, m, r2)
             total = r2 + variance
             system = System(spread, lambda w: seen * operator(w), variance, lambda r: r / total)
-            return warm(system, given.x0, torch.where(seen, d * total, 0.0))
+            return warm(system, tweedie.x0, torch.where(seen, d * total, 0.0))
 
         return conditional
 

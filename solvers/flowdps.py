@@ -79,10 +79,10 @@ class FlowDPS(Solver):
             x0 = denoise(x, sigma)
             noise = (x - x0) / sigma
             rho = self.lambda_ * (sigma_y / sigma) ** 2
-            found = operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0)
+            x0_y = operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0)
             if self.paper:
-                found = torch.lerp(x0, found, flow_time(sigma, self.span))
+                x0_y = torch.lerp(x0, x0_y, flow_time(sigma, self.span))
             kept = flow_time(sigma_next, self.span)
             noise = math.sqrt(kept) * noise + math.sqrt(1 - kept) * rng.normal(x)
-            x = torch.add(found, noise, alpha=sigma_next)
-            yield Step(x, found, sigma)
+            x = torch.add(x0_y, noise, alpha=sigma_next)
+            yield Step(x, x0_y, sigma)

@@ -93,11 +93,11 @@ class GDP(Solver):
     ) -> Tensor:
         """Take the data step for u = f x, picture by picture, as each has a factor of its own, and divide by it again."""
         f = light_factor(operator(x0), y, sigma_y)
-        found = []
+        parts = []
         for at, v, u in zip(aty.split(1), f.flatten().tolist(), (f * x0).split(1)):
             rho = self.lambda_ * (sigma_y / (v * sigma)) ** 2
-            found.append(operator.normal_solve(torch.add(at, u, alpha=rho), rho, u))
-        return torch.cat(found) / f
+            parts.append(operator.normal_solve(torch.add(at, u, alpha=rho), rho, u))
+        return torch.cat(parts) / f
 
     def _published(
         self, operator: LinearOperator, y: Tensor, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng

@@ -92,14 +92,14 @@ class MMPS(Guided):
         warm = WarmSolve(self.iterations, self.tolerance)
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            given = Tweedie(denoise, x, sigma)
-            residual, variance, _ = working_residual(part, operator(given.x0))
+            tweedie = Tweedie(denoise, x, sigma)
+            residual, variance, _ = working_residual(part, operator(tweedie.x0))
             rho = max(typical / float(white_variance(self.prior_std, sigma)), least)
             system = System(
-                lambda v: given.covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
+                lambda v: tweedie.covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
                 lambda r: operator.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
-            return warm(system, given.x0, residual)
+            return warm(system, tweedie.x0, residual)
 
         return conditional
 

@@ -89,10 +89,10 @@ class MPGD(Solver):
     ) -> Iterator[Step]:
         for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
-            found = self._step(problem, x0, sigma)
+            x0_y = self._step(problem, x0, sigma)
             if self.paper:
-                x = reverse(x, x0, sigma, sigma_next, rng, 0.5) + found - x0
+                x = reverse(x, x0, sigma, sigma_next, rng, 0.5) + x0_y - x0
             else:
-                x = torch.lerp(found, x, sigma_next / sigma * math.sqrt(1 - self.eta**2))
+                x = torch.lerp(x0_y, x, sigma_next / sigma * math.sqrt(1 - self.eta**2))
                 x = x.add_(rng.normal(x), alpha=self.eta * sigma_next)
-            yield Step(x, found, sigma)
+            yield Step(x, x0_y, sigma)

@@ -80,13 +80,13 @@ class PiGDM(Guided):
 
         def score(x: Tensor, sigma: float) -> tuple[Tensor, Tensor, float]:
             r2 = s2 * sigma**2 / (s2 + sigma**2)
-            given = Tweedie(denoise, x, sigma)
+            tweedie = Tweedie(denoise, x, sigma)
             # A' (r^2 A A' + sigma_y^2 I)^-1 = (A'A + rho I)^-1 A' / r^2, rho = sigma_y^2 / r^2
-            residual = y - operator(given.x0)
+            residual = y - operator(tweedie.x0)
             v = operator.adjoint(residual)
             rho = sigma_y**2 / r2
             u = operator.normal_solve(v, rho, tolerance=near(x))
-            g = given.transposed(u / r2, last=True)
+            g = tweedie.transposed(u / r2, last=True)
             if not self.paper:
                 left = residual - operator(
                     u
@@ -94,7 +94,7 @@ class PiGDM(Guided):
                 energy = (left.square().flatten(1).sum(1) + rho * u.square().flatten(1).sum(1)) / sigma_y**2
                 limit = energy / (sigma**2 * g.square().flatten(1).sum(1)).clamp(min=1e-30)
                 g = g * limit.clamp(max=1).view(-1, 1, 1, 1)
-            return given.x0, g, r2
+            return tweedie.x0, g, r2
 
         return score
 

@@ -81,9 +81,9 @@ class PnPFlow(Solver):
                 (g,) = torch.autograd.grad(nll.sum(), leaf)
             polyak = 2 * nll.detach() / g.square().flatten(1).sum(1).clamp(min=1e-30)
             length = polyak.clamp(max=self.lr * flow_time(sigma, self.span) ** self.alpha * noise**2)
-            z, found = x - length.view(-1, 1, 1, 1) * g, torch.zeros_like(x)
+            z, mean = x - length.view(-1, 1, 1, 1) * g, torch.zeros_like(x)
             for i in range(self.draws):
                 x0 = denoise(z + sigma * rng.normal(x), sigma)
-                found = found + (x0 - found) / (i + 1)
-                yield Step(found, x0, sigma)
-            x = found
+                mean = mean + (x0 - mean) / (i + 1)
+                yield Step(mean, x0, sigma)
+            x = mean

@@ -90,12 +90,12 @@ class SARDPS(Guided):
             part = Problem(y, operator, Gaussian(sigma_y))
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            given = Tweedie(denoise, x, sigma)
-            b, variance, _ = working_residual(part, operator(given.x0))
+            tweedie = Tweedie(denoise, x, sigma)
+            b, variance, _ = working_residual(part, operator(tweedie.x0))
             d = b if sigma_y is None else balanced(operator, b, (sigma_y / spread(float(sigma))) ** 2)
-            v = given.covariance(operator.adjoint(d / variance if self.paper else d), last=True)
+            v = tweedie.covariance(operator.adjoint(d / variance if self.paper else d), last=True)
             across = (d * operator(v)).flatten(1).sum(1).clamp(min=0) + (d * d * variance).flatten(1).sum(1)
             alpha = (d * b).flatten(1).sum(1) / across.clamp(min=torch.finfo(b.dtype).tiny)
-            return given.x0 + (1.0 if self.paper else alpha.view(-1, 1, 1, 1)) * v
+            return tweedie.x0 + (1.0 if self.paper else alpha.view(-1, 1, 1, 1)) * v
 
         return conditional

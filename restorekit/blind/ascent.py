@@ -151,9 +151,9 @@ class Ascent:
         slope, known = np.zeros(len(ways)), np.zeros((len(ways), len(ways)))
         for number in range(first, first + self.draws):
             x = draw(y, kernel, number)
-            made = blurred(x, kernel) + sigma_y * rng.standard_normal(y.shape)
+            twin = blurred(x, kernel) + sigma_y * rng.standard_normal(y.shape)
             own, seen = correlations(y, x, kernel, changes)
-            slope += own - correlations(made, draw(made, kernel, number + apart), kernel, changes)[0]
+            slope += own - correlations(twin, draw(twin, kernel, number + apart), kernel, changes)[0]
             known += seen
         scale = self.draws * sigma_y**2
         return slope / scale, known / scale

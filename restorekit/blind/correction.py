@@ -55,14 +55,14 @@ class Kernel:
 
     def record(self) -> dict[str, Any]:
         """Return plain numbers, for a file."""
-        found: dict[str, Any] = {}
+        figures: dict[str, Any] = {}
         if self.stretched is not None:
             better = self.climbed or self.stretched
             size, form, turn = (float(t) for t in better.theta)
-            found |= {"length": np.exp(size + form / 2), "width": np.exp(size - form / 2), "turn": np.degrees(turn)}
+            figures |= {"length": np.exp(size + form / 2), "width": np.exp(size - form / 2), "turn": np.degrees(turn)}
             by_spectrum = self.stretched.gain if self.climbed is None or self.stretched.theta.any() else 0.0
-            found |= {"gain": by_spectrum + (0.0 if self.climbed is None else self.climbed.gain)}
-        plain = {k: round(float(v), 4) for k, v in found.items()} | {"nfe": self.nfe}
+            figures |= {"gain": by_spectrum + (0.0 if self.climbed is None else self.climbed.gain)}
+        plain = {k: round(float(v), 4) for k, v in figures.items()} | {"nfe": self.nfe}
         return plain | ({} if self.taps is None else {"taps": _taps(self.taps)})
 
 
@@ -159,8 +159,8 @@ def margins(kernel: Array, picture: Sequence[int], width: int = 6) -> list[tuple
     picture."""
     lacking = []
     for axis, side in enumerate(picture):
-        taken = np.flatnonzero(np.abs(kernel).sum(1 - axis) > 0)
-        free = min(int(taken[0]), kernel.shape[axis] - 1 - int(taken[-1]))
+        occupied = np.flatnonzero(np.abs(kernel).sum(1 - axis) > 0)
+        free = min(int(occupied[0]), kernel.shape[axis] - 1 - int(occupied[-1]))
         lacking.append((max(0, min(width - free, (side - kernel.shape[axis]) // 2)),) * 2)
     return lacking
 

@@ -77,10 +77,10 @@ class Modes:
         roots = np.sqrt(np.maximum(values, 1e-9 * values[-1]))
         white, back = vectors * roots @ vectors.T, vectors / roots @ vectors.T
         hidden = white @ np.linalg.lstsq(zero_sum, unseen, rcond=None)[0]
-        told = linalg.null_space(hidden.T) if hidden.shape[1] else np.eye(len(values))
-        u, s, vt = np.linalg.svd(told.T @ white, full_matrices=False)
+        visible = linalg.null_space(hidden.T) if hidden.shape[1] else np.eye(len(values))
+        u, s, vt = np.linalg.svd(visible.T @ white, full_matrices=False)
         u, s, vt = u[:, ::-1], s[::-1], vt[::-1]
-        return Modes(zero_sum @ vt.T, zero_sum @ back @ told @ (u * s), s**2)
+        return Modes(zero_sum @ vt.T, zero_sum @ back @ visible @ (u * s), s**2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,10 +69,10 @@ class BlockDespeckling:
         _, _, there, signal = band.interpret(square.values, square.valid, square.window)
         if not there.any():
             return None
-        found = square.blended(layer)
+        intensity = square.blended(layer)
         if layer == "std":
-            return found, signal | (there & (square.blended("mean") > 0))
-        return band.numbers(np.where(found > 0, found * facts.median, facts.floor)), there
+            return intensity, signal | (there & (square.blended("mean") > 0))
+        return band.numbers(np.where(intensity > 0, intensity * facts.median, facts.floor)), there
 
     def _targets(self, block: BlockPixels, intensity: Array, signal: Mask) -> tuple[Mask, Array]:
         """Return point targets (h, w) of `block.seen` and the level of clutter there; intensity and signal are of
@@ -90,10 +90,10 @@ class BlockDespeckling:
         assert around is not None
         part, inner = around.inside(block.window), seen.inside(around)
         intensity, signal = np.ascontiguousarray(intensity[part]), np.ascontiguousarray(signal[part])
-        found = detector(intensity / facts.median, signal)
-        if not found[inner].any():
+        targets = detector(intensity / facts.median, signal)
+        if not targets[inner].any():
             return nothing > 0, nothing
-        return found[inner], clutter(intensity, signal & ~found, facts.median)[inner]
+        return targets[inner], clutter(intensity, signal & ~targets, facts.median)[inner]
 
 
 def _spread(band: RadarBand, draws: Array, known: Mask) -> np.ndarray:

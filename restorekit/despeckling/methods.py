@@ -187,7 +187,7 @@ class PosteriorMethod:
 
     def checked(self) -> PosteriorMethod:
         """Return itself, with its prior by name. Raises BadInput before any block is read for what the first would refuse."""
-        made = replace(self, prior=("natural" if self.linear else "sar") if self.prior == "auto" else self.prior)
+        method = replace(self, prior=("natural" if self.linear else "sar") if self.prior == "auto" else self.prior)
         solver = solver_of(self.text)
         domain = "intensity" if self.linear else "log"
         solver.check(Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(1.0, domain=domain)))
@@ -195,8 +195,8 @@ class PosteriorMethod:
             raise BadInput(
                 f"{self.text} is an optimiser: one answer, no samples; leave out `samples` or take `solver=ep`"
             )
-        made.network()
-        return made
+        method.network()
+        return method
 
 
 def _picture(x: NDArray[np.generic], device: torch.device) -> Tensor:

@@ -261,18 +261,18 @@ def plan(source: Path | Scene, target: Path | None, settings: Settings, preview:
     # Workers may be elsewhere in the same file system.
     scene = source if isinstance(source, Scene) else scene_of(absolute(source), settings.reading)
     _check(scene, settings, preview)
-    made = DespecklePlan(scene, target, settings, {}, [], preview)
+    result = DespecklePlan(scene, target, settings, {}, [], preview)
     if target is not None:
-        made.check(target)
-        made.said.extend(losses(scene, target))
+        result.check(target)
+        result.said.extend(losses(scene, target))
     _refuse_bands(scene, settings)
     with scene.opened() as reader:
         for number in scene.bands:
-            if (found := _looked_at(scene, reader, number, settings, made.said)) is not None:
-                made.bands[number] = found
-    if not made.bands:
-        made.said.append("nothing was measured anywhere: the file is copied")
-    return made
+            if (statistics := _looked_at(scene, reader, number, settings, result.said)) is not None:
+                result.bands[number] = statistics
+    if not result.bands:
+        result.said.append("nothing was measured anywhere: the file is copied")
+    return result
 
 
 def _check(scene: Scene, settings: Settings, preview: Window | None) -> None:

@@ -44,11 +44,11 @@ class Settings:
     @cached_property
     def method(self) -> Classical | PosteriorMethod:
         """Return the filter or solver that the settings name. Raises BadInput for settings that do not go together."""
-        made = method_of(self.solver, PosteriorMethod(
+        method = method_of(self.solver, PosteriorMethod(
             self.solver, self.prior, self.steps, self.samples, self.seed, self.device, self.precision,  # type: ignore[arg-type]
         ))  # fmt: skip
-        if isinstance(made, PosteriorMethod):
-            return made.checked()
+        if isinstance(method, PosteriorMethod):
+            return method.checked()
         for setting, unused in (
             ("samples", self.samples in (None, 1)),
             ("steps", self.steps is None),
@@ -56,7 +56,7 @@ class Settings:
         ):
             if not unused:
                 raise BadInput(f"{self.solver} is a filter, without samples, steps or a prior; leave out `{setting}`")
-        return made
+        return method
 
     @property
     def text(self) -> str:

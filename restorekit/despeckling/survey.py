@@ -198,26 +198,26 @@ def survey(
     correlation of neighbours where it is known, instead of that which is measured. Raises BadInput where looks are to
     be measured and cannot be, or for a remedy that the data do not allow.
     """
-    found = _sample(source, band, windows(scene.height, scene.width))
-    if not found:  # a scene that is empty nearly everywhere: look at all of it
+    samples = _sample(source, band, windows(scene.height, scene.width))
+    if not samples:  # a scene that is empty nearly everywhere: look at all of it
         every = (Window(i, j, min(SIDE, scene.height - i), min(SIDE, scene.width - j))
                  for i in range(0, scene.height, SIDE) for j in range(0, scene.width, SIDE))  # fmt: skip
-        found = _sample(source, band, every, enough=MOST**2)
-    if not found:
+        samples = _sample(source, band, every, enough=MOST**2)
+    if not samples:
         return None
-    middle = float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in found])))
-    measured = _measured([(y, signal) for _, y, signal in found], looks, grain)
+    middle = float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in samples])))
+    measured = _measured([(y, signal) for _, y, signal in samples], looks, grain)
     kappa = _kappa(measured, grain)
     remedy = _remedy(decorrelate, band, None if measured is None and grain is None else kappa)
     if remedy == "none" or (measured is None and grain is None):
         return BandStatistics(middle, looks or _looks(measured), kappa, measured, "none")
     whitening, after = None, measured
     if remedy == "whiten":
-        whitening = whitening_of(_full(found, scene))
-        after = _measured([(whitening(z), whitening.coarse(s)) for z, _, s in found if s.all()], looks)
+        whitening = whitening_of(_full(samples, scene))
+        after = _measured([(whitening(z), whitening.coarse(s)) for z, _, s in samples if s.all()], looks)
     if remedy == "subsample":
         grain = grain and (grain[0] ** 4, grain[1] ** 4)
-        after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in found], looks, grain)
+        after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in samples], looks, grain)
     kappa = _kappa(after, None if remedy == "whiten" else grain)
     before = looks or _looks(measured)
     return BandStatistics(middle, looks or _looks(after), kappa, measured, remedy, whitening, before)

@@ -83,8 +83,8 @@ def dataset_named(path: Path, reading: Reading = PLAINLY) -> Dataset:
         return Dataset(path)
     if REMOTE.match(text):
         return Dataset(path, "web", _address(text, reading))
-    if (found := _PREFIX.fullmatch(text)) is not None:
-        kind, rest = found[1].upper(), found[2]
+    if (match := _PREFIX.fullmatch(text)) is not None:
+        kind, rest = match[1].upper(), match[2]
         first, second = _quoted(rest) if kind in _FILE_FIRST else rest.partition(":")[::2]
         file, inside = (first, second.lstrip("/")) if kind in _FILE_FIRST else (second.strip('"'), first)
         if not inside or not file or (kind in _NUMBER_FIRST and not inside.isdecimal()):
@@ -92,8 +92,8 @@ def dataset_named(path: Path, reading: Reading = PLAINLY) -> Dataset:
             raise BadInput(f"{path} is not understood; a dataset of a file is named {form}")
         check_source(Path(file))
         return Dataset(Path(file), kind, inside)
-    if (found := _ARCHIVED.fullmatch(text)) is not None:
-        return _archived(path, found[1].lower(), found[2])
+    if (match := _ARCHIVED.fullmatch(text)) is not None:
+        return _archived(path, match[1].lower(), match[2])
     if text.startswith("/vsi"):
         raise BadInput(f"{path}: of GDAL's file systems /vsizip/ and /vsitar/ are read; write it to a file first")
     raise BadInput(f"{path}: no such file")
@@ -163,9 +163,9 @@ def member(file: Path, kind: str, name: str) -> Iterator[IO[bytes]]:
 
 
 def _address(text: str, reading: Reading) -> str:
-    found = _WEB.fullmatch(text)
-    text = f"{found[1].lower()}://{found[2]}" if found else text  # a Path keeps one slash of the two
-    if found is None:
+    match = _WEB.fullmatch(text)
+    text = f"{match[1].lower()}://{match[2]}" if match else text  # a Path keeps one slash of the two
+    if match is None:
         raise BadInput(
             f"{text} is an address, and only files are read, or with `network` https:// and http://; copy it here first"
         )

@@ -113,12 +113,14 @@ def _elsewhere(path: Path, size: int, changed: int) -> bool:
     base = _hdf5_at(path, size)
     if base is None:
         return False
-    with open(path, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as held:
-        wide = held[base + (13 if held[base + 8] < 2 else 9)]  # bytes of an address, by the version of the superblock
+    with open(path, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        wide = content[
+            base + (13 if content[base + 8] < 2 else 9)
+        ]  # bytes of an address, by the version of the superblock
         for signature, before in ((b"HEAP", rb"\x01\0\0\0...."), (b"GCOL", rb"[\x04\x05]\x03")):
-            heaps = [m.start() - base for m in re.finditer(signature, held)]
+            heaps = [m.start() - base for m in re.finditer(signature, content)]
             addresses = b"|".join(re.escape(at.to_bytes(wide, "little")) for at in heaps if at >= 0)
-            if addresses and re.search(before + b"(?:" + addresses + b")", held, re.DOTALL):
+            if addresses and re.search(before + b"(?:" + addresses + b")", content, re.DOTALL):
                 return True
     return False
 

@@ -101,13 +101,13 @@ def converter(kind: str, path: Path) -> str:
 
 def check_content(path: Path, kind: str) -> None:
     """Raise BadInput where a file does not begin as one of its kind, with what it is and the way out."""
-    held = content_of(path)
-    if held in CONVERTED:
-        raise BadInput(f"{path}: its content is {held}, which is not read here; {converter(held, path)}")
-    if held != kind and held in (*FORMATS.values(), *READ_ONLY.values()):
-        raise BadInput(f"{path}: its content is {held}, not {kind}; rename it")
-    if held != kind:
-        what = "it holds text" if held else "it does not begin as one"
+    actual = content_of(path)
+    if actual in CONVERTED:
+        raise BadInput(f"{path}: its content is {actual}, which is not read here; {converter(actual, path)}")
+    if actual != kind and actual in (*FORMATS.values(), *READ_ONLY.values()):
+        raise BadInput(f"{path}: its content is {actual}, not {kind}; rename it")
+    if actual != kind:
+        what = "it holds text" if actual else "it does not begin as one"
         raise BadInput(f"{path}: this is no {kind}, {what}; give a picture ({KNOWN}), or get a fresh copy")
 
 

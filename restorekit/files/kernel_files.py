@@ -151,14 +151,14 @@ def _in_npz(source: Path, key: str) -> np.ndarray:
 def _in_mat(source: Path, key: str) -> np.ndarray:
     from scipy.io import loadmat, whosmat
 
-    found = {name: shape for name, shape, _ in whosmat(source)}
+    shapes = {name: shape for name, shape, _ in whosmat(source)}
     numbers = ("double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "logical")
     if not key:  # a file of a benchmark often holds the pictures, too
         kinds = {name: kind for name, _, kind in whosmat(source)}
-        small = {n: s for n, s in found.items() if kinds[n] in numbers and len(s) == 2 and np.prod(s) > 1}
-        found = small or found
-    name = _variable(source, key, list(found))
-    _check_size(source, found[name])
+        small = {n: s for n, s in shapes.items() if kinds[n] in numbers and len(s) == 2 and np.prod(s) > 1}
+        shapes = small or shapes
+    name = _variable(source, key, list(shapes))
+    _check_size(source, shapes[name])
     return loadmat(source, variable_names=[name])[name]
 
 

@@ -34,9 +34,9 @@ def chunks(data: bytes) -> Chunks:
     or altered."""
     if not data.startswith(SIGNATURE):
         raise ValueError("no PNG signature")
-    found: Chunks = []
+    parts: Chunks = []
     at = len(SIGNATURE)
-    while not found or found[-1][0] != b"IEND":
+    while not parts or parts[-1][0] != b"IEND":
         if len(data) < at + 12:
             raise ValueError("the file ends early")
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -44,11 +44,11 @@ def chunks(data: bytes) -> Chunks:
             raise ValueError("the file ends early")
         if zlib.crc32(data[at + 4 : at + 8 + length]) != struct.unpack_from(">I", data, at + 8 + length)[0]:
             raise ValueError(f"checksum of chunk {kind!r} is wrong")
-        found.append((kind, data[at + 8 : at + 8 + length]))
+        parts.append((kind, data[at + 8 : at + 8 + length]))
         at += 12 + length
-    if found[0][0] != b"IHDR" or len(found[0][1]) != 13:
+    if parts[0][0] != b"IHDR" or len(parts[0][1]) != 13:
         raise ValueError("no header")
-    return found
+    return parts
 
 
 def meta(parts: Chunks) -> dict[str, Any]:

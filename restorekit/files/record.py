@@ -22,11 +22,11 @@ def head(
     """
     import torch
 
-    found: dict[str, Any] = {"restorekit": restorekit.__version__, "torch": torch.__version__}
-    found |= {} if command is None else {"command": command}
+    entries: dict[str, Any] = {"restorekit": restorekit.__version__, "torch": torch.__version__}
+    entries |= {} if command is None else {"command": command}
     if isinstance(source, Mapping):
-        return found | {"input": {name: read_file(path) for name, path in source.items()}}
-    return found if source is None else found | {"input": read_file(source)}
+        return entries | {"input": {name: read_file(path) for name, path in source.items()}}
+    return entries if source is None else entries | {"input": read_file(source)}
 
 
 def read_file(source: Path | Sequence[Path]) -> dict[str, Any]:

@@ -23,16 +23,16 @@ def placed(raster: Raster | None) -> bool:
 
 def differences(optical: Raster, radar: Raster) -> list[str]:
     """Return what keeps two georeferenced rasters from sharing a grid, in words; [] where nothing does."""
-    found = []
+    reasons = []
     if (optical.height, optical.width) != (radar.height, radar.width):
-        found.append(f"size {optical.height}x{optical.width} and {radar.height}x{radar.width}")
+        reasons.append(f"size {optical.height}x{optical.width} and {radar.height}x{radar.width}")
     if not (placed(optical) and placed(radar)):
-        return [*found, *(f"{r.path.name} is placed by control points" for r in (optical, radar) if not placed(r))]
+        return [*reasons, *(f"{r.path.name} is placed by control points" for r in (optical, radar) if not placed(r))]
     if optical.crs != radar.crs:
-        return [*found, f"{_name(optical.crs)} and {_name(radar.crs)}"]
+        return [*reasons, f"{_name(optical.crs)} and {_name(radar.crs)}"]
     if max(_corners_apart(optical, radar)) > CLOSE:
-        found.append(_transforms(optical.transform, radar.transform))
-    return found
+        reasons.append(_transforms(optical.transform, radar.transform))
+    return reasons
 
 
 def _name(crs: Any) -> str:

@@ -133,13 +133,13 @@ class Pairing:
         """Despeckle the radar picture and give it the grey levels of the luminance. Raises BadInput where the two are shifted."""
         y, valid_r, valid = pair.luminance, pair.valid_radar, pair.valid
         smooth = logarithm(self.despeckle(pair.intensity, valid_r, pair.looks), valid_r)
-        found = self._registered(pair, smooth, notes)
+        match = self._registered(pair, smooth, notes)
         radar = np.where(valid_r, matched(smooth, y, valid, self.match), y)
         record = pair.record | {
             "bands": list(pair.bands), "span": list(pair.span), "looks": pair.looks, "despeckle": self.despeckler,
             "match": self.match,
-            "shift": {"down": found.down, "right": found.right, "scale": found.scale,
-                      "significance": round(found.significance, 1)},
+            "shift": {"down": match.down, "right": match.right, "scale": match.scale,
+                      "significance": round(match.significance, 1)},
             "valid": round(float(valid.mean()), 6),
         }  # fmt: skip
         return FusionPair(
@@ -255,12 +255,12 @@ class Pairing:
             raise BadInput(_shifted(pair, found))
 
     def _registered(self, pair: ReadPair, smooth: Array, notes: Notes) -> Match:
-        found = self.registration(pair.luminance, smooth, (pair.valid_optical, pair.valid_radar))
-        verdict, optical = self.registration.aligned(found), pair.optical
+        match = self.registration(pair.luminance, smooth, (pair.valid_optical, pair.valid_radar))
+        verdict, optical = self.registration.aligned(match), pair.optical
         if verdict is False:
             if not self.trust_grid:
-                raise BadInput(_shifted(pair, found))
-            notes(f"what {optical.path} shows lies {found} in {pair.radar_path}; fused as they are")
+                raise BadInput(_shifted(pair, match))
+            notes(f"what {optical.path} shows lies {match} in {pair.radar_path}; fused as they are")
         elif verdict is None and not self.trust_grid:
             why = f"nothing in {optical.path} and {pair.radar_path} shows that they lie on each other"
             if optical.raster is None or not optical.raster.referenced:
@@ -269,7 +269,7 @@ class Pairing:
                     argument="trust_grid",
                 )
             notes(f"{why}; taken from their places on the map")
-        return found
+        return match
 
 
 def _shifted(pair: ReadPair, found: Match) -> str:

@@ -115,18 +115,18 @@ class Selection:
     def terms(self, sources: Sources) -> Terms:
         """Return data and weights. Values that do not count are 0, and a gradient counts as the lesser of its two
         pixels."""
-        found = []
+        terms = []
         for x, weight, value, slope in (
             (sources.o, sources.weight_o, self.a, self.c),
             (sources.r, sources.weight_r, self.b, self.d),
         ):
             if weight is None:
-                found.append((x, value, gradient(x), slope))
+                terms.append((x, value, gradient(x), slope))
                 continue
             weight = weight.to(x)
             x = torch.where(weight > 0, x, 0.0)
-            found.append((x, value * weight, gradient(x), slope * _between(weight)))
-        return Terms(*zip(*found))
+            terms.append((x, value * weight, gradient(x), slope * _between(weight)))
+        return Terms(*zip(*terms))
 
     def objective(self, f: Tensor, x0: Tensor, sources: Sources) -> Tensor:
         """Return the objective of each picture: (...,)."""

@@ -64,15 +64,17 @@ def check_shape(problem: Problem) -> None:
     y, operator = problem.y, problem.operator
     name, cast = type(operator).__name__, f"operator.to({y.dtype}), or y in its dtype"
     try:
-        given = operator(y.new_zeros((1, *operator.image_shape)))
+        measured = operator(y.new_zeros((1, *operator.image_shape)))
     except RuntimeError as error:
         if "dtype" not in str(error) and "type" not in str(error).split():
             raise
         raise BadInput(f"{name} does not take {y.dtype} ({str(error).splitlines()[0]}); take {cast}") from error
-    if tuple(y[:1].shape) != tuple(given.shape):
-        raise BadInput(f"y is {tuple(y[:1].shape)}, {name} gives {tuple(given.shape)}; reshape y or mend image_shape")
-    if given.dtype != y.dtype:
-        raise BadInput(f"y is {y.dtype}, {name} gives {given.dtype} of such pictures; take {cast}")
+    if tuple(y[:1].shape) != tuple(measured.shape):
+        raise BadInput(
+            f"y is {tuple(y[:1].shape)}, {name} gives {tuple(measured.shape)}; reshape y or mend image_shape"
+        )
+    if measured.dtype != y.dtype:
+        raise BadInput(f"y is {y.dtype}, {name} gives {measured.dtype} of such pictures; take {cast}")
 
 
 def check_values(problem: Problem) -> None:
@@ -87,9 +89,9 @@ def check_values(problem: Problem) -> None:
         terms: dict[str, Any] = {"unit_nll": law.unit_nll(y.detach(), mean)}
     with suppress(Unsupported):
         terms["information"] = law.information(y)
-    for name, found in terms.items():
-        if not isinstance(found, Tensor) or found.shape != y.shape or found.dtype != y.dtype:
-            given = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+    for name, value in terms.items():
+        if not isinstance(value, Tensor) or value.shape != y.shape or value.dtype != y.dtype:
+            given = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise BadInput(
                 f"{name} of {law.title} gives {given} for {y.dtype} {tuple(y.shape)}; it must give a number for each value of y"
             )

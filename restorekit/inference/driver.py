@@ -193,10 +193,10 @@ def _restored(problem: Problem, denoise: Denoiser | Latent, solver: Solver, run:
                 run.progress(counted.calls, total, step)
         done.append(x)
     seconds, nfe = (time.perf_counter() - began) / len(run.seeds), counted.calls // parts
-    made: dict[str, Any] = {"solver": type(solver).__name__, **solver.settings()}
-    made |= {"sigmas": levels, "samples": run.samples}
+    settings: dict[str, Any] = {"solver": type(solver).__name__, **solver.settings()}
+    settings |= {"sigmas": levels, "samples": run.samples}
     return [
-        Restoration(own, nfe, seconds, made | {"seed": seed}, trajectory=_trajectory(seen, batch, at, run.samples))
+        Restoration(own, nfe, seconds, settings | {"seed": seed}, trajectory=_trajectory(seen, batch, at, run.samples))
         for own, seed, at in zip(torch.cat(done).split(run.samples), run.seeds, range(0, run.count, run.samples))
     ]
 

@@ -64,11 +64,11 @@ class Restoration:
         if not wanted or not all(0 <= one <= 1 for one in wanted):
             raise BadInput(f"q={q} must lie between 0 and 1", argument="q")
         ordered, last = self.samples.sort(0).values, len(self.samples) - 1
-        found = []
+        quantiles = []
         for one in wanted:
             low = min(int(one * last), max(0, last - 1))
-            found.append(torch.lerp(ordered[low], ordered[min(low + 1, last)], one * last - low))
-        return found[0] if isinstance(q, int | float) else torch.stack(found)
+            quantiles.append(torch.lerp(ordered[low], ordered[min(low + 1, last)], one * last - low))
+        return quantiles[0] if isinstance(q, int | float) else torch.stack(quantiles)
 
     def coverage(self, truth: Tensor | np.ndarray, level: float = 0.9) -> float:
         """Return the share of the values of truth (C, H, W) that lie inside the interval of `level` which the samples predict.

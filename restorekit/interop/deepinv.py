@@ -159,8 +159,8 @@ def denoiser_from(model: nn.Module, sigma_min: float = 1e-3, sigma_max: float = 
     weight = next((p for p in model.parameters() if p.is_floating_point()), None)
 
     def net(x: Tensor, sigma: Tensor) -> Tensor:
-        given = x.dtype if weight is None else weight.dtype
-        return model(x.to(given), sigma.to(given)).to(x.dtype)
+        dtype = x.dtype if weight is None else weight.dtype
+        return model(x.to(dtype), sigma.to(dtype)).to(x.dtype)
 
     adapted: Denoiser = Adapted(net, "x0", VE(sigma_min, sigma_max), span=(0.0, 1.0))
     return Padded(adapted, multiple) if multiple > 1 else adapted

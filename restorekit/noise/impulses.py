@@ -33,10 +33,10 @@ class Impulses:
         """Return where impulses are, bool (C, H, W); nowhere where there are too few. valid (1 or C, H, W): values
         that were measured at all."""
         valid = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
-        found = np.zeros(pixels.shape, bool)
+        impulses = np.zeros(pixels.shape, bool)
         if min(pixels.shape[1:]) < self.side:
-            return found
-        for x, ok, out in zip(pixels, valid, found):
+            return impulses
+        for x, ok, out in zip(pixels, valid, impulses):
             if not ok.any():
                 continue
             middle = ndimage.median_filter(x, 3)
@@ -47,9 +47,9 @@ class Impulses:
             spread = self._spread(x, out)
             # A stroke of a letter has pixels of its own value beside it.
             out[out] = (rest[out] > self.deviations * spread) & ~self._touching(x, rest, out)
-        if found.mean() < self.least:
-            return np.zeros_like(found)
-        for x, ok, out in zip(pixels, valid, found):
+        if impulses.mean() < self.least:
+            return np.zeros_like(impulses)
+        for x, ok, out in zip(pixels, valid, impulses):
             for end in (x[ok].min(), x[ok].max()) if ok.any() else ():
                 same = ok & (x == end)
                 seen = float(out[same].mean())
@@ -60,7 +60,7 @@ class Impulses:
                     more = same & ~out & (rest > self.contrast / 2)
                     more[more] = rest[more] > self.deviations / 3 * self._spread(x, more)
                     out |= more
-        return found
+        return impulses
 
     def _touching(self, x: Array, rest: Array, where: Array) -> Array:
         """Return True where one of the eight neighbours of `where` is nearer to its value than half of what it stands

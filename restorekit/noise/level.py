@@ -120,12 +120,12 @@ class NoiseLevel:
         constant or an impulse is seen in these: in light the blacks lie closer than the codes of a pile at the end.
         """
         values = pixels if coded is None else coded
-        given = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
-        impulses = self.impulses(values, given)
-        known = given & ~impulses
-        told = self.telling(values, known)
-        detail = haar(pixels, told)
-        left_out = 1 - float(told.sum()) / max(1, int(known.sum()))
+        measured = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
+        impulses = self.impulses(values, measured)
+        known = measured & ~impulses
+        telling = self.telling(values, known)
+        detail = haar(pixels, telling)
+        left_out = 1 - float(telling.sum()) / max(1, int(known.sum()))
         if len(detail) < max(1, min(self.least, pixels.size // 32)):
             raise BadInput(
                 f"no noise can be measured: {left_out:.0%} of the picture is clipped, filled or constant; give it, "
@@ -138,7 +138,7 @@ class NoiseLevel:
         ):
             # What is left is edges on constant paper, or the rim of what is clipped, and no noise.
             white = min(white, estimate_sigma(pixels, known))
-        right, below, level = self._correlated(pixels, told)
+        right, below, level = self._correlated(pixels, telling)
         correlated = bool(level > 1.2 * white)
         sigma = max(white, level) if correlated else white
         floor = bool(sigma < self.floor)

@@ -54,13 +54,13 @@ class Telling:
             dull[band] |= np.isin(x, self._fills(levels, counts)) | self._constant(x)
         if not clipped.any():
             return ~dull
-        told = ~dull & ~clipped
+        telling = ~dull & ~clipped
         for side in self.reach:
             near = np.asarray(ndimage.maximum_filter(clipped, (1, side, side)), bool)
-            told = ~dull & ~near
-            if told.mean() >= self.enough:
+            telling = ~dull & ~near
+            if telling.mean() >= self.enough:
                 break
-        return told
+        return telling
 
     def _cut(self, levels: Array, counts: Array, end: int) -> bool:
         """Return True where values were cut off at this end."""

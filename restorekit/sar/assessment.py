@@ -46,11 +46,11 @@ class Assessment:
 
     def plain(self) -> dict[str, Any]:
         """Return numbers, and what they should be, for a file."""
-        found = self.measured
+        speckle = self.measured
         return {
             "looks": self.looks,
-            "looks_measured": None if found is None else found.looks,
-            "correlation": None if found is None else {"lag_one": list(found.lag_one), "kappa": found.kappa},
+            "looks_measured": None if speckle is None else speckle.looks,
+            "correlation": None if speckle is None else {"lag_one": list(speckle.lag_one), "kappa": speckle.kappa},
             "figures": {f.key: f.value for f in self.figures},
             "should_be": {f.key: f.should for f in self.figures},
             "notes": list(self.notes),
@@ -75,13 +75,13 @@ def assess(measured: Array, restored: Array, valid: Mask, wanted: Wanted, truth:
     """
     if not (measured[valid] > 0).any():
         raise BadInput("no pixel holds a value above 0 in all files: nothing to compare")
-    found, flat = _looks(measured, valid, needed=wanted.looks is None)
-    looks = found.looks if wanted.looks is None and found is not None else wanted.looks or 1.0
+    speckle, flat = _looks(measured, valid, needed=wanted.looks is None)
+    looks = speckle.looks if wanted.looks is None and speckle is not None else wanted.looks or 1.0
     pair = quality.Pair(measured, restored, valid)
-    figures = [*_ratio(pair, looks), *_flat(pair, flat, wanted.window), *_structure(pair, flat, found)]
+    figures = [*_ratio(pair, looks), *_flat(pair, flat, wanted.window), *_structure(pair, flat, speckle)]
     figures += [*_edges(pair, looks, truth), *_target(pair, wanted.target)]
     figures += _errors(quality.errors(restored, truth, valid)) if truth is not None else []
-    return Assessment(looks, found, tuple(figures), tuple(_notes(pair, found)))
+    return Assessment(looks, speckle, tuple(figures), tuple(_notes(pair, speckle)))
 
 
 def _looks(y: Array, valid: Mask, *, needed: bool) -> tuple[Looks | None, Windows | None]:
@@ -105,20 +105,20 @@ def _ratio(pair: quality.Pair, looks: float) -> list[Figure]:
 
 
 def _flat(pair: quality.Pair, flat: Windows | None, window: Box | None) -> list[Figure]:
-    found = []
+    figures = []
     for key, where, parts in (("flat", "flattest windows", flat), ("window", "`window`", _window(pair, window))):
         if parts is None:
             continue
         y, x = parts.of(pair.measured), parts.of(pair.restored)
         before, after = (float(np.median([quality.enl(p) for p in z])) for z in (y, x))
-        found.append(
+        figures.append(
             Figure(
                 f"enl_{key}", f"ENL, {where}", after, f"above {before:.2f}, that of measured; more is not always better"
             )
         )
         before, after = (float(np.median([quality.variation(p) for p in z])) for z in (y, x))
-        found.append(Figure(f"cx_{key}", f"C_x, {where}", after, f"below {before:.3f}, that of measured"))
-    return found
+        figures.append(Figure(f"cx_{key}", f"C_x, {where}", after, f"below {before:.3f}, that of measured"))
+    return figures
 
 
 def _window(pair: quality.Pair, box: Box | None) -> Windows | None:

@@ -188,14 +188,14 @@ def correlations(parts: Array, lags: int = 8) -> Array:
     d = parts - parts.mean((1, 2), keepdims=True)
     _, h, w = d.shape
     each = np.array([[(d[:, i:, j:] * d[:, : h - i, : w - j]).mean((1, 2)) for j in range(lags)] for i in range(lags)])
-    found = np.median(each / np.maximum(each[0, 0], 1e-30), axis=2)
+    measured = np.median(each / np.maximum(each[0, 0], 1e-30), axis=2)
     # Over fewer pixels at larger lags the mean may be larger than that of the squares.
-    found = np.clip(found, -1.0, 1.0)
-    found[0, 0] = 1.0
-    whole = found
+    measured = np.clip(measured, -1.0, 1.0)
+    measured[0, 0] = 1.0
+    whole = measured
     for _ in range(3):
         lost = min(kappa_of(whole, parts.size) / (h * w), 0.5)
-        whole = found * (1 - lost) + lost
+        whole = measured * (1 - lost) + lost
     return whole
 
 

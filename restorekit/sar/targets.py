@@ -108,14 +108,14 @@ class Detector:
         there = np.pad(valid, self.halo, mode="symmetric")
         x = np.pad(np.where(valid, y, 0).astype(np.float32), self.halo, mode="symmetric")
         level, limit = self.surroundings(x, there)
-        found = self._passed(x, there, limit)
-        if not found.any():
+        targets = self._passed(x, there, limit)
+        if not targets.any():
             return np.zeros(valid.shape, np.bool_)
         # Again without those that were found, so that they do not hide each other, nor what they spill beside them.
-        cleared = np.where(found, level, x)
-        for part, around in self._near(found):
+        cleared = np.where(targets, level, x)
+        for part, around in self._near(targets):
             limit[part] = self.surroundings(cleared[around], there[around])[1][inside(part, around)]
-        return (found | self._passed(x, there, limit))[inner]
+        return (targets | self._passed(x, there, limit))[inner]
 
     def _passed(self, x: Small, there: Mask, limit: Small) -> Mask:
         """Return the targets, and what of them lies beside."""
@@ -222,16 +222,22 @@ def _median(x: Small, there: Mask, taps: Sequence[tuple[int, int]]) -> tuple[Sma
     count, and where all do."""
     known = np.ones(x.shape, np.bool_) if there.all() else np.logical_and.reduce([_at(there, *tap) for tap in taps])
     rest = [_at(x, *tap) for tap in taps]
-    held, rest = rest[: len(rest) // 2 + 2], rest[len(rest) // 2 + 2 :]
-    while len(held) > 2:  # neither the least nor the largest of more than half of them is the median
-        held = list(held)
-        for k in range(len(held) - 1):
-            held[k], held[k + 1] = np.minimum(held[k], held[k + 1]), np.maximum(held[k], held[k + 1])
-        for k in range(len(held) - 2, 0, -1):
-            held[k - 1], held[k] = np.minimum(held[k - 1], held[k]), np.maximum(held[k - 1], held[k])
-        held = held[1:-1] + rest[:1]
+    candidates, rest = rest[: len(rest) // 2 + 2], rest[len(rest) // 2 + 2 :]
+    while len(candidates) > 2:  # neither the least nor the largest of more than half of them is the median
+        candidates = list(candidates)
+        for k in range(len(candidates) - 1):
+            candidates[k], candidates[k + 1] = (
+                np.minimum(candidates[k], candidates[k + 1]),
+                np.maximum(candidates[k], candidates[k + 1]),
+            )
+        for k in range(len(candidates) - 2, 0, -1):
+            candidates[k - 1], candidates[k] = (
+                np.minimum(candidates[k - 1], candidates[k]),
+                np.maximum(candidates[k - 1], candidates[k]),
+            )
+        candidates = candidates[1:-1] + rest[:1]
         rest = rest[1:]
-    return np.where(known, held[0], 0), known
+    return np.where(known, candidates[0], 0), known
 
 
 def _at(x: NDArray[np.generic], down: int, right: int) -> NDArray[np.generic]:

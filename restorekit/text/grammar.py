@@ -61,10 +61,10 @@ def convert(value: str, kind: Any, where: str) -> Any:
         inner = options[0]
         return tuple(convert(v, inner, where) for v in value.replace("x", "/").split("/"))
     try:
-        made = {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
-        if isinstance(made, float) and not math.isfinite(made):
+        converted = {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+        if isinstance(converted, float) and not math.isfinite(converted):
             raise ValueError
-        return made
+        return converted
     except (ValueError, KeyError):
         raise BadInput(f"{where}={value!r} is not a {getattr(kind, '__name__', kind)}") from None
 
@@ -134,7 +134,7 @@ def own_class(text: str, base: type[T]) -> tuple[type[T], str, dict[str, Any]] |
     opened(file)
     names = runpy.run_path(file)
     classes = {k: v for k, v in names.items() if isinstance(v, type) and issubclass(v, base)}
-    found = {k: v for k, v in classes.items() if v.__module__ == "<run_path>"}
-    if name not in found:
-        raise BadInput(f"{file} has no {base.__name__} named {name!r}; it has {', '.join(found) or 'none'}")
-    return found[name], f"{name}:{settings}", names
+    own = {k: v for k, v in classes.items() if v.__module__ == "<run_path>"}
+    if name not in own:
+        raise BadInput(f"{file} has no {base.__name__} named {name!r}; it has {', '.join(own) or 'none'}")
+    return own[name], f"{name}:{settings}", names

@@ -178,16 +178,16 @@ def files_of(*texts: str | None) -> list[Path]:
 
     A value counts as one where a file of that name is there, whatever the setting; none is opened here.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for text in filter(None, texts):
         head, _, rest = text.partition(":")
         named = split(rest if head.endswith(".py") else text)
         for value in (text, head, *named[1], *named[2].values()):
             # A folder that happens to have the name of a prior or an operator is none of theirs.
             if any(os.path.isfile(Path(value, name)) for name in ("config.json", "unet/config.json")):
-                found += inside(Path(value))
+                paths += inside(Path(value))
             elif os.path.isfile(value):
-                found.append(Path(value))
+                paths.append(Path(value))
             elif (file := kernel_file(value)) is not None:
-                found.append(file)
-    return list(dict.fromkeys(found))
+                paths.append(file)
+    return list(dict.fromkeys(paths))

@@ -124,28 +124,28 @@ class Layout:
 
     def block(self, name: str, heads: Heads, change: nn.Module | None) -> nn.ModuleList:
         """Return the layers of a block in order; `change` halves or doubles the sides in its last layer."""
-        found: list[nn.Module] = []
-        while inner := self.layers.get(f"{name}.{len(found)}"):
-            last = f"{name}.{len(found) + 1}" not in self.layers
+        layers: list[nn.Module] = []
+        while inner := self.layers.get(f"{name}.{len(layers)}"):
+            last = f"{name}.{len(layers) + 1}" not in self.layers
             if "qkv.weight" in inner:
-                found.append(ADMAttention(inner["qkv.weight"][1], heads))
+                layers.append(ADMAttention(inner["qkv.weight"][1], heads))
             elif "op.weight" in inner:
                 outs, ins = inner["op.weight"][:2]
-                found.append(nn.Sequential(OrderedDict(op=nn.Conv2d(ins, outs, 3, stride=2, padding=1))))
+                layers.append(nn.Sequential(OrderedDict(op=nn.Conv2d(ins, outs, 3, stride=2, padding=1))))
                 change = None
             elif "conv.weight" in inner:
                 outs, ins = inner["conv.weight"][:2]
                 conv = nn.Conv2d(ins, outs, 3, padding=1)
-                found.append(nn.Sequential(OrderedDict(up=nn.Upsample(scale_factor=2), conv=conv)))
+                layers.append(nn.Sequential(OrderedDict(up=nn.Upsample(scale_factor=2), conv=conv)))
                 change = None
             elif "in_layers.2.weight" in inner:
-                changes = change is not None and last and (name.startswith("input") or bool(found))
-                found.append(ADMResidual(inner, change if changes and change is not None else nn.Identity()))
+                changes = change is not None and last and (name.startswith("input") or bool(layers))
+                layers.append(ADMResidual(inner, change if changes and change is not None else nn.Identity()))
                 change = None if changes else change
             else:
                 outs, ins = inner["weight"][:2]
-                found.append(nn.Conv2d(ins, outs, 3, padding=1))
-        return nn.ModuleList([*found, change] if change is not None else found)
+                layers.append(nn.Conv2d(ins, outs, 3, padding=1))
+        return nn.ModuleList([*layers, change] if change is not None else layers)
 
 
 class ADM(nn.Module):

@@ -160,13 +160,13 @@ def load(folder: Path, label: int | None = None) -> tuple[nn.Module, VPTable | F
     spec, weights = read_spec(folder), weights_of(folder)
     diffusers = import_diffusers()
     try:
-        net, found = diffusers.UNet2DModel.from_pretrained(
+        net, loading = diffusers.UNet2DModel.from_pretrained(
             os.fspath(weights.parent), local_files_only=True, output_loading_info=True, low_cpu_mem_usage=False,
             use_safetensors=weights.suffix == ".safetensors",
         )  # fmt: skip
     except UNREADABLE as error:
         raise BadInput(f"{weights}: diffusers cannot load it ({str(error).splitlines()[0][:150]})") from None
-    wrong = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
+    wrong = [*loading["missing_keys"], *loading["unexpected_keys"], *loading["mismatched_keys"]]
     if wrong:
         raise BadInput(f"{weights} does not fit config.json: {len(wrong)} weights differ, such as {wrong[0]}")
     filetypes.refuse_nonfinite(weights, net.state_dict())

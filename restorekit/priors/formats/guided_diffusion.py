@@ -71,12 +71,12 @@ class Flags:
         if not file.is_file():
             return Flags()
         try:
-            given = json.loads(file.read_text(encoding="utf-8"))
-            unknown = set(given) - SEEN - {f.name for f in fields(Flags)}
+            flags = json.loads(file.read_text(encoding="utf-8"))
+            unknown = set(flags) - SEEN - {f.name for f in fields(Flags)}
             if unknown:
                 known = ", ".join(f.name for f in fields(Flags))
                 raise BadInput(f"unknown flag {', '.join(sorted(unknown))}; it may hold {known}")
-            return Flags(**{k: v for k, v in given.items() if k not in SEEN})
+            return Flags(**{k: v for k, v in flags.items() if k not in SEEN})
         except (ValueError, TypeError, OSError) as error:
             raise BadInput(f"{file}: {error}") from None
 

@@ -39,11 +39,11 @@ def upstream() -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception:
-        found = None if "mamba_ssm" in sys.modules else importlib.util.find_spec("mamba_ssm")
-        if found is None or found.submodule_search_locations is None:
+        spec = None if "mamba_ssm" in sys.modules else importlib.util.find_spec("mamba_ssm")
+        if spec is None or spec.submodule_search_locations is None:
             raise
         package = ModuleType("mamba_ssm")
-        package.__path__ = list(found.submodule_search_locations)
+        package.__path__ = list(spec.submodule_search_locations)
         sys.modules["mamba_ssm"] = package
         try:
             return importlib.import_module(name)

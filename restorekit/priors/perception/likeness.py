@@ -155,14 +155,14 @@ def lpips(choice: str, asked: str = "lpips") -> LPIPS | None:
                 f"`{asked}={choice}`: {BACKBONES[choice]} of torchvision is not in {cache}; put it there, give its path, or "
                 f"`{asked}=none`"
             )
-        found = LPIPS(choice, cache / BACKBONES[choice])
+        distance = LPIPS(choice, cache / BACKBONES[choice])
     elif choice == "none":
         return None
     elif choice == "auto":
         nets = [n for n, file in BACKBONES.items() if (cache / file).is_file()]
         if not nets or find_spec("torchmetrics") is None or find_spec("torchvision") is None:
             return None
-        found = LPIPS(nets[0], cache / BACKBONES[nets[0]])
+        distance = LPIPS(nets[0], cache / BACKBONES[nets[0]])
     else:
         path = Path(choice)
         net = next((n for n, file in BACKBONES.items() if path.name.startswith(file.split("-")[0])), None)
@@ -171,9 +171,9 @@ def lpips(choice: str, asked: str = "lpips") -> LPIPS | None:
                 f"`{asked}={choice}`: give {', '.join(BACKBONES)}, none, or a file named as torchvision does, such as "
                 f"{BACKBONES['alex']}"
             )
-        found = LPIPS(net, path)
-    _ = found.metric  # refused here rather than in the middle of a run
-    return replace(found)  # without the network, so that it is light to send to another process
+        distance = LPIPS(net, path)
+    _ = distance.metric  # refused here rather than in the middle of a run
+    return replace(distance)  # without the network, so that it is light to send to another process
 
 
 def _line(error: BaseException) -> str:
