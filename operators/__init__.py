@@ -1,4 +1,4 @@
-"""Forward models. An operator is a frozen dataclass whose call is y = A(x), without noise."""
+"""This package holds the forward models: an operator is a frozen dataclass whose call is y = A(x), without noise."""
 
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator, conjugate_gradients
 from restorekit.operators.blur import CircularBlur, FreeBlur, ReflectBlur, SymmetricBlur, blur

@@ -1,4 +1,4 @@
-"""Forward models: what an operator is, and what a linear one gets for nothing."""
+"""This module defines what an operator is, and derives adjoint, pseudo-inverse and solves for the linear ones."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ Shape: TypeAlias = tuple[int, int, int]  # (C, H, W)
 
 @dataclass(frozen=True, eq=False)
 class Operator(ABC):
-    """y = A(x) without noise: (B, C, H, W) -> (B, ...). `image_shape` is (C, H, W)."""
+    """A forward model maps pictures x (B, C, H, W) to noise-free measurements y = A(x) of shape (B, ...).
+
+    `image_shape` is (C, H, W). Derive from `LinearOperator` where A is linear, from `SVDOperator` where its singular
+    vectors are known.
+    """
 
     image_shape: tuple[int, int, int]
     surrogate_gradient: ClassVar[bool] = False  # autograd gives a descent direction, not the derivative
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """Return the name that messages use for this operator."""
         return type(self).__name__
 
     @abstractmethod
@@ -42,13 +46,15 @@ class Operator(ABC):
         return measured
 
     def estimate(self, y: Tensor) -> Tensor:
-        """A crude picture (B, C, H, W) from a measurement, to start from: here grey everywhere."""
+        """Return a crude picture (B, C, H, W) to start from, given a measurement y (B, ...): here grey (0.5)
+        everywhere."""
         return y.new_full((len(y), *self.image_shape), 0.5)
 
     def spectral_norm(self, like: Tensor, iterations: int = 10) -> float:
-        """The largest gain |J d| / |d| of the derivative J at a grey picture with a little texture; `like` gives dtype and device.
+        """Return the largest gain |J d| / |d| of the derivative J at a grey picture with a little texture.
 
-        By power iteration, J by differences and J' by autograd; where there is no gradient, the gain in a random direction.
+        like: a tensor of any shape, whose dtype and device are taken. Power iteration finds it, J by differences and J'
+        by autograd; where there is no gradient, it is the gain in a random direction.
         """
         key = (like.dtype, like.device)
         if key not in self._norms:
@@ -80,11 +86,12 @@ class Operator(ABC):
         return gain
 
     def inside(self, x: Tensor) -> Tensor:
-        """What of pictures (B, C, H, W) lies in the frame of the measurement: all of it, unless an operator says otherwise."""
+        """Return the part of pictures x (B, C, H, W) that lies in the frame of the measurement: all of it, unless an
+        operator overrides this."""
         return x
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
-        """A copy with its tensors moved and its floating tensors cast, as `Tensor.to`."""
+        """Return a copy with its tensors moved and its floating tensors cast; arguments as of `Tensor.to`."""
 
         def move(v: Any) -> Any:
             there = v.to(*args, **kwargs)
@@ -96,7 +103,7 @@ class Operator(ABC):
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """The scalar product of each item of the batch, (B, 1, ...)."""
+    """Return the scalar product of a and b (B, ...) for each item of the batch, (B, 1, ...)."""
     return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))
 
 
@@ -109,12 +116,14 @@ def conjugate_gradients(
     tolerance: float | None = None,
     must_converge: bool = False,
 ) -> Tensor:
-    """Solve `apply(x) = b`, apply symmetric and positive definite, item by item of the batch, from `x`.
+    """Solve `apply(x) = b`, apply symmetric and positive definite, item by item of the batch, from `x`; b and x are
+    (B, ...).
 
     Stops where |M^-1 r| < tolerance |M^-1 b| for every item, M^-1 = `precondition` (default: 1e-6 in float32, 1e-12 in
-    float64). With M close to the system that is the relative error of x itself; the plain residual says little about
-    it where the system is badly conditioned, and a denoiser would amplify what is left. Where it does not get there it
-    returns what it has, or with `must_converge` raises `Unsupported`. An item with negative curvature stays where it is.
+    float64). With M close to the system that is the relative error of x itself; the plain residual says little about it
+    where the system is badly conditioned, and a denoiser would amplify what is left. Where it does not get there it
+    returns what it has, or with `must_converge` raises `Unsupported`. An item with negative curvature stays where it
+    is.
     """
     tolerance = tolerance or (1e-12 if b.dtype == torch.float64 else 1e-6)
     x = torch.zeros_like(b) if x is None else x
@@ -133,9 +142,9 @@ def conjugate_gradients(
         alpha = torch.where(open_ & (curvature > 0), rz / curvature, 0.0)  # items that are done stay as they are
         x, r = x + alpha * p, r - alpha * q
         z = precondition(r)
-        following = dot(r, z)
-        p = z + torch.where(open_, following / rz, 0.0) * p
-        rz = following
+        rz_next = dot(r, z)
+        p = z + torch.where(open_, rz_next / rz, 0.0) * p
+        rz = rz_next
     if must_converge and bool((dot(z, z) > goal).any()):
         raise Unsupported(
             f"the pseudo-inverse of this operator does not converge in {iterations} iterations (too ill-conditioned); "
@@ -145,42 +154,51 @@ def conjugate_gradients(
 
 
 def near(like: Tensor) -> float:
-    """The tolerance of an iteration whose result a denoiser takes on: 1e-4, finer than which no picture needs to be.
+    """Return the tolerance of an iteration whose result x, of any shape, goes into a denoiser: 1e-4, as no picture
+    needs to be finer.
 
-    In float64, which only those take who compare, it does not show in a result.
+    In float64, which is used for comparisons, it is so small that it does not show in a result.
     """
     return 1e-9 if like.dtype == torch.float64 else 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class LinearOperator(Operator):
-    """Write the call; adjoint (autograd), pseudo-inverse and normal solve (conjugate gradients) follow."""
+    """A linear operator defines its call; adjoint (autograd), pseudo-inverse and normal solve (conjugate gradients)
+    follow.
+
+    Override those that have a closed form.
+    """
 
     def adjoint(self, y: Tensor, /) -> Tensor:
-        """A' y: (B, ...) -> (B, C, H, W)."""
+        """Return A'y: (B, ...) -> (B, C, H, W)."""
         x = y.new_zeros((len(y), *self.image_shape), requires_grad=True)
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(self(x), x, y)
         return gradient
 
     def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
-        """(A'A + rho I)^-1 b for rho > 0; `x` is a first guess where an iteration is needed."""
+        """Return (A'A + rho I)^-1 b for b (B, C, H, W) and rho > 0; where this iterates, it starts at `x` and stops at
+        `tolerance`."""
         return conjugate_gradients(
             lambda v: self.adjoint(self(v)) + rho * v, b, x, lambda r: self.precondition(r, rho), tolerance=tolerance
         )
 
     def gram_solve(self, r: Tensor, rho: float, tolerance: float | None = None) -> Tensor:
-        """(A A' + rho I)^-1 r for rho > 0, by that of A'A (Woodbury), to `tolerance` over rho in units of |A|^2."""
+        """Return (A A' + rho I)^-1 r for r (B, ...) and rho > 0, from the solve with A'A (Woodbury).
+
+        It is solved to `tolerance` over rho in units of |A|^2.
+        """
         inside = self.normal_solve(self.adjoint(r), rho, tolerance=tolerance)
         return (r - self(inside)) / rho
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:
-        """A cheap approximation of (A'A + rho I)^-1 r."""
+        """Return a cheap approximation of (A'A + rho I)^-1 r, like r (B, C, H, W)."""
         return r
 
     @torch.no_grad()
     def _norm(self, like: Tensor, iterations: int) -> float:
-        """The largest gain |A x| / |x|, by power iteration, a few per cent low at worst."""
+        """Return the largest gain |A x| / |x|, found by power iteration, a few per cent low at worst."""
         generator = torch.Generator().manual_seed(0)
         # Numbers of one kind for every dtype, so that levels do not depend on it.
         x = (1 + 0.1 * torch.randn((1, *self.image_shape), generator=generator, dtype=torch.float64)).to(like)
@@ -193,14 +211,16 @@ class LinearOperator(Operator):
         return gain
 
     def pinv(self, y: Tensor, /) -> Tensor:
-        """The Moore-Penrose pseudo-inverse A+ y, by conjugate gradients on A'A within the range of A'.
+        """Return the Moore-Penrose pseudo-inverse A+ y (B, C, H, W), by conjugate gradients on A'A within the range of
+        A'.
 
         Raises `Unsupported` where they do not converge: with singular values near 0 nobody can say what A+ is.
         """
         return conjugate_gradients(lambda v: self.adjoint(self(v)), self.adjoint(y), must_converge=True)
 
     def estimate(self, y: Tensor) -> Tensor:
-        """The best constant picture plus a damped least-squares correction of it (noise is hardly amplified)."""
+        """Return the best constant picture plus a damped least-squares correction of it, (B, C, H, W); noise is hardly
+        amplified."""
         flat, gain = self(y.new_ones((1, *self.image_shape))).expand_as(y), self.spectral_norm(y) ** 2
         size = dot(flat, flat).clamp(min=max(1e-12 * gain, torch.finfo(y.dtype).tiny))  # A 1 = 0: of no use, not NaN
         level = (dot(flat, y) / size).view(-1, 1, 1, 1)
@@ -210,32 +230,43 @@ class LinearOperator(Operator):
 
 @dataclass(frozen=True, eq=False)
 class SVDOperator(LinearOperator):
-    """A = U S V' with U and V orthonormal; everything else follows.
+    """An operator whose singular value decomposition A = U S V' is known, U and V orthonormal; everything else follows
+    from it.
 
     `vt` and `v` map pictures (B, C, H, W) to coefficients (B, n) and back, `ut` and `u` measurements to (B, m) and
-    back; V'V = VV' = I and U'U = UU' = I. `singulars` (k,), k = min(n, m), belong to the first k of each; zeros allowed.
+    back; V'V = VV' = I and U'U = UU' = I. `singulars` (k,), k = min(n, m), belong to the first k of each; zeros
+    allowed.
     """
 
     @property
     @abstractmethod
-    def singulars(self) -> Tensor: ...
+    def singulars(self) -> Tensor:
+        """Return the singular values (k,), k = min(n, m), all at least 0, in the order of the coefficients."""
+
     @abstractmethod
-    def vt(self, x: Tensor, /) -> Tensor: ...
+    def vt(self, x: Tensor, /) -> Tensor:
+        """Return the coefficients V'x (B, n) of pictures x (B, C, H, W)."""
+
     @abstractmethod
-    def v(self, c: Tensor, /) -> Tensor: ...
+    def v(self, c: Tensor, /) -> Tensor:
+        """Return the pictures V c (B, C, H, W) of coefficients c (B, n)."""
+
     @abstractmethod
-    def ut(self, y: Tensor, /) -> Tensor: ...
+    def ut(self, y: Tensor, /) -> Tensor:
+        """Return the coefficients U'y (B, m) of measurements y (B, ...)."""
+
     @abstractmethod
-    def u(self, c: Tensor, /) -> Tensor: ...
+    def u(self, c: Tensor, /) -> Tensor:
+        """Return the measurements U c (B, ...) of coefficients c (B, m)."""
 
     @property
     def m(self) -> int:
-        """Number of measured values per picture."""
+        """Return the number of measured values per picture."""
         return len(self.singulars)
 
     @cached_property
     def inverse_singulars(self) -> Tensor:
-        """1 / s where s is more than rounding, else 0."""
+        """Return 1 / s (k,) where s is more than rounding, else 0."""
         s = self.singulars
         floor = float(s.max()) * torch.finfo(s.dtype).eps * 100
         return torch.where(s > floor, 1 / s.clamp(min=floor), 0.0)

@@ -1,7 +1,8 @@
-"""Convolution with a point spread function: circular, reflecting (half-sample symmetric) and free boundaries.
+"""This module convolves with a point spread function: circular, reflecting (half-sample symmetric) and free
+boundaries.
 
-`blur(...)` picks the best form: an SVD in the Fourier basis for circular boundaries, in the cosine basis for
-reflecting boundaries and a kernel symmetric in both axes, else conjugate gradients with a Fourier preconditioner.
+`blur(...)` picks the best form: an SVD in the Fourier basis for circular boundaries, in the cosine basis for reflecting
+boundaries and a kernel symmetric in both axes, else conjugate gradients with a Fourier preconditioner.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from restorekit.operators.transforms import dct2, idct2, pack, spread, unpack
 
 
 def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
-    """Half spectrum of a kernel (h, w) whose centre is at (h // 2, w // 2); the kernel wraps if it is larger."""
+    """Return the half spectrum (height, width // 2 + 1) of a kernel (h, w) whose centre is at (h // 2, w // 2).
+
+    The kernel wraps around if it is larger than height x width.
+    """
     h, w = kernel.shape
     rows = torch.arange(h, device=kernel.device) - h // 2
     columns = torch.arange(w, device=kernel.device) - w // 2
@@ -29,7 +33,7 @@ def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
 
 
 def _fast_size(n: int) -> int:
-    """The next size from `n` of which an FFT is fast."""
+    """Return the smallest size from `n` on for which an FFT is fast."""
     from scipy.fft import next_fast_len  # a quarter of a second to import, which most runs do not need
 
     return int(next_fast_len(n, real=True))  # type: ignore[arg-type]
@@ -37,12 +41,13 @@ def _fast_size(n: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class CircularBlur(SVDOperator):
-    """y = k * x on a torus. kernel (h, w), any sizes. V is the packed Fourier basis, U carries the phases."""
+    """Blur on a torus, y = k * x, kernel (h, w) of any size. V is the packed Fourier basis, U carries the phases."""
 
     kernel: Tensor
 
     @cached_property
     def otf(self) -> Tensor:
+        """Return the optical transfer function, complex (H, W // 2 + 1)."""
         return transfer(self.kernel, *self.image_shape[1:])
 
     @cached_property
@@ -51,6 +56,7 @@ class CircularBlur(SVDOperator):
 
     @cached_property
     def phase(self) -> Tensor:
+        """Return the phase otf / |otf|, complex (H, W // 2 + 1), and 1 where the kernel passes nothing."""
         size = self.otf.abs()
         return torch.where(size > 0, self.otf / size.clamp(min=torch.finfo(size.dtype).tiny), 1.0)
 
@@ -88,12 +94,14 @@ class CircularBlur(SVDOperator):
 
 @dataclass(frozen=True, eq=False)
 class SymmetricBlur(SVDOperator):
-    """y = k * x, the picture mirrored at its edges; kernel odd-sized and symmetric in both axes, hence diagonal in the DCT."""
+    """Blur a picture mirrored at its edges, y = k * x, with an odd-sized kernel (h, w) symmetric in both axes:
+    diagonal in the DCT."""
 
     kernel: Tensor
 
     @cached_property
     def eigenvalues(self) -> Tensor:
+        """Return the eigenvalues (H, W) of the blur, one for each coefficient of the DCT."""
         sides = []
         for size, taps in zip(self.image_shape[1:], self.kernel.shape):
             offset = torch.arange(taps, dtype=torch.float64) - taps // 2
@@ -126,14 +134,16 @@ class SymmetricBlur(SVDOperator):
 
 
 def mirror(size: int, before: int, after: int, device: torch.device) -> Tensor:
-    """Indices into 0..size-1 of a signal mirrored at both ends (edge sample repeated), from -before to size + after."""
+    """Return the indices into 0..size-1 that mirror a signal at both ends (edge sample repeated), from -before to size
+    + after."""
     i = torch.arange(-before, size + after, device=device) % (2 * size)
     return torch.minimum(i, 2 * size - 1 - i)
 
 
 @dataclass(frozen=True, eq=False)
 class ReflectBlur(LinearOperator):
-    """y = k * x, the picture mirrored at its edges (scipy.ndimage's `reflect`); any kernel, solved by iteration."""
+    """Blur a picture mirrored at its edges (scipy.ndimage's `reflect`), y = k * x, with any kernel (h, w); solves
+    iterate."""
 
     kernel: Tensor
 
@@ -151,7 +161,7 @@ class ReflectBlur(LinearOperator):
 
     @cached_property
     def _padded(self) -> tuple[int, int]:
-        """At least the mirrored picture, rounded up to sizes that the FFT likes."""
+        """Return a size (height, width) that holds the mirrored picture and for which an FFT is fast."""
         rows, columns = self._maps
         return tuple(_fast_size(len(i)) for i in (rows, columns))  # type: ignore[return-value]
 
@@ -174,15 +184,22 @@ class ReflectBlur(LinearOperator):
         return self._otf.real.square() + self._otf.imag.square()
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:
-        """The inverse on a torus with a margin of zeros: without it the opposite edges meet, at twice the iterations."""
+        """Return the inverse on a torus with a margin of zeros, like r (B, C, H, W).
+
+        Without the margin the opposite edges meet, at twice the iterations.
+        """
         z = torch.fft.rfft2(r, s=self._padded) / (self._power + rho)
         return torch.fft.irfft2(z, s=self._padded)[..., : self.image_shape[1], : self.image_shape[2]]
 
 
 @dataclass(frozen=True, eq=False)
 class FreeBlur(LinearOperator):
-    """y = k * x where all of the kernel lies on x, which is (h - 1, w - 1) larger than y: nothing is assumed of what lies
-    beyond the frame of a photograph, it is restored with the rest (Almeida and Figueiredo, IEEE TIP 22, 2013)."""
+    """Blur without a boundary condition: y = k * x where all of the kernel lies on x, which is (h - 1, w - 1) larger
+    than y.
+
+    Nothing is assumed of what lies beyond the frame of a photograph, it is restored with the rest (Almeida and
+    Figueiredo, IEEE TIP 22, 2013). kernel: (h, w).
+    """
 
     kernel: Tensor
 
@@ -192,19 +209,20 @@ class FreeBlur(LinearOperator):
 
     @classmethod
     def image_shape_for(cls, measured: Shape, *, kernel: Tensor, **_: Any) -> Shape:
-        """`measured` and what the kernel reaches beyond it."""
+        """Return `measured`, enlarged by what the kernel reaches beyond it."""
         c, height, width = measured
         h, w = kernel.shape
         return (c, height + h - 1, width + w - 1)
 
     @classmethod
     def of(cls, measured: Shape, kernel: Tensor) -> FreeBlur:
-        """Return the blur whose measurement has the shape `measured`."""
+        """Return the blur by a kernel (h, w) whose measurement has the shape `measured` (C, H, W)."""
         return cls(cls.image_shape_for(measured, kernel=kernel), kernel)
 
     @cached_property
     def _grid(self) -> tuple[int, int]:
-        """As large as x, or a little larger: some sizes take several times as long."""
+        """Return a size (height, width) as large as x or a little larger: an FFT of some sizes takes several times as
+        long."""
         h, w = (_fast_size(n) for n in self.image_shape[1:])
         return h, w
 
@@ -234,7 +252,7 @@ class FreeBlur(LinearOperator):
         return self._ifft(self._fft(r) / (self._power + rho))
 
     def estimate(self, y: Tensor) -> Tensor:
-        """y, mirrored at its edges."""
+        """Return y, mirrored at its edges to the size of x, (B, C, H, W)."""
         rows, columns = (mirror(n, k - 1 - k // 2, k // 2, y.device) for n, k in zip(y.shape[-2:], self.kernel.shape))
         return y[..., rows, :][..., columns]
 
@@ -250,7 +268,11 @@ Boundary = Literal["reflect", "circular", "free"]
 def blur(
     image_shape: tuple[int, int, int], kernel: Tensor, boundary: Boundary = "reflect"
 ) -> CircularBlur | SymmetricBlur | ReflectBlur | FreeBlur:
-    """The blur with this kernel in its best form. Raises ValueError for a kernel larger than the picture."""
+    """Return the blur of pictures `image_shape` (C, H, W) with this kernel (h, w), centre at (h // 2, w // 2), in its
+    best form.
+
+    Raises ValueError for a kernel larger than the picture, and for an unknown boundary.
+    """
     if kernel.ndim != 2 or any(k > n for k, n in zip(kernel.shape, image_shape[1:])):
         size = "x".join(map(str, image_shape[1:]))
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Colour to grey."""
+"""This module reduces colour to grey."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ REC601 = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, eq=False)
 class Grey(SVDOperator):
-    """y = sum_c w_c x_c, (B, 1, H, W). V rotates the colour space of each pixel so that w comes first."""
+    """Sum the bands of a picture, y = sum_c w_c x_c, (B, 1, H, W). V rotates the colour space of each pixel so that w
+    comes first.
+
+    Raises ValueError where there are not as many weights as bands.
+    """
 
     weights: tuple[float, ...] = REC601
 
@@ -26,7 +30,7 @@ class Grey(SVDOperator):
 
     @classmethod
     def image_shape_for(cls, measured: Shape, *, weights: tuple[float, ...] = REC601, **_: Any) -> Shape:
-        """As many bands as weights. ValueError for a measurement of more than one band."""
+        """Return a shape with as many bands as weights. Raises ValueError for a measurement of more than one band."""
         if measured[0] != 1:
             raise ValueError(
                 f"the measurement of a grey operator has one band, this one has {measured[0]}; convert it to grey first"
@@ -44,7 +48,7 @@ class Grey(SVDOperator):
         return torch.tensor(self.weights, dtype=torch.float64).norm().expand(self.image_shape[1] * self.image_shape[2])
 
     def estimate(self, y: Tensor) -> Tensor:
-        """The grey picture in every band."""
+        """Return the grey picture y (B, 1, H, W), repeated in every band."""
         return (y / sum(self.weights)).expand(-1, len(self.weights), -1, -1)
 
     def vt(self, x: Tensor, /) -> Tensor:

@@ -1,4 +1,4 @@
-"""Operators made of operators: composition, stacking, weighting."""
+"""This module makes operators of operators: composition, stacking, weighting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from restorekit.operators.diagonal import Identity, Inpaint
 
 @dataclass(frozen=True, eq=False)
 class Compose(LinearOperator):
-    """y = outer(inner(x)), both linear."""
+    """Apply one linear operator after another: y = outer(inner(x))."""
 
     outer: LinearOperator
     inner: LinearOperator
@@ -28,7 +28,7 @@ class Compose(LinearOperator):
 
 @dataclass(frozen=True, eq=False)
 class ComposeNonlinear(Operator):
-    """y = outer(inner(x)), where one of them is not linear."""
+    """Apply one operator after another, y = outer(inner(x)), where one of them is not linear."""
 
     outer: Operator
     inner: Operator
@@ -45,7 +45,7 @@ class ComposeNonlinear(Operator):
 
 
 def compose(outer: Operator, inner: Operator) -> Operator:
-    """outer after inner, linear if both are."""
+    """Return the operator that applies `outer` after `inner`, linear if both are."""
     if isinstance(outer, LinearOperator) and isinstance(inner, LinearOperator):
         return Compose(inner.image_shape, outer, inner)
     return ComposeNonlinear(inner.image_shape, outer, inner)
@@ -53,7 +53,7 @@ def compose(outer: Operator, inner: Operator) -> Operator:
 
 @dataclass(frozen=True, eq=False)
 class Stack(LinearOperator):
-    """Several sensors on one picture: y = the measurements, flattened and joined, (B, m1 + m2 + ...)."""
+    """Measure one picture with several sensors: y holds their measurements, flattened and joined, (B, m1 + m2 + ...)."""
 
     parts: tuple[LinearOperator, ...]
 
@@ -61,7 +61,7 @@ class Stack(LinearOperator):
         return torch.cat([part(x).flatten(1) for part in self.parts], 1)
 
     def split(self, y: Tensor) -> list[Tensor]:
-        """The joined measurement as its parts, each in its own shape."""
+        """Return the joined measurement (B, m1 + m2 + ...) as its parts, each (B, ...) in its own shape."""
         if not self._shapes:
             probe = y.new_zeros((1, *self.image_shape))
             self._shapes.extend(part(probe).shape[1:] for part in self.parts)
@@ -70,7 +70,8 @@ class Stack(LinearOperator):
 
     @cached_property
     def _shapes(self) -> list[torch.Size]:
-        """Of each part's measurement, without the batch; filled by the first `split`, which knows the device."""
+        """Return the shape of each part's measurement, without the batch; the first `split` fills the list, as it
+        knows the device."""
         return []
 
     def adjoint(self, y: Tensor, /) -> Tensor:
@@ -82,14 +83,18 @@ class Stack(LinearOperator):
 
 @dataclass(frozen=True, eq=False)
 class Weighted(LinearOperator):
-    """y = weight * inner(x): how masks and unequal noise levels enter a least-squares problem."""
+    """Weight what another operator measures, y = weight * inner(x): this is how masks and unequal noise enter a
+    least-squares problem."""
 
     inner: LinearOperator
     weight: Tensor
 
     @staticmethod
     def of(inner: LinearOperator, weight: Tensor) -> LinearOperator:
-        """Its best form: a weighted mask, the same for all pictures, is a mask, and has an SVD."""
+        """Return the weighted operator in its best form; weight (B, ...) or (...) broadcasts to its measurement.
+
+        A weighted mask, the same for all pictures, is a mask, and has an SVD.
+        """
         weight = weight[0] if weight.ndim == 4 and len(weight) == 1 else weight
         if isinstance(inner, Identity | Inpaint) and weight.ndim <= 3:
             mask = weight * (inner.mask if isinstance(inner, Inpaint) else 1.0)

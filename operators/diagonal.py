@@ -1,4 +1,4 @@
-"""Operators that act on each value alone: denoising and inpainting."""
+"""This module holds the operators that act on each value alone: denoising and inpainting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from restorekit.operators.base import SVDOperator
 
 @dataclass(frozen=True, eq=False)
 class Identity(SVDOperator):
-    """y = x: denoising."""
+    """Measure the picture itself, y = x: denoising."""
 
     @property
     def singulars(self) -> Tensor:
@@ -45,7 +45,8 @@ class Identity(SVDOperator):
 
 
 def _fill(x: Tensor, known: Tensor) -> Tensor:
-    """x where known, elsewhere the fill of the picture of half the size, whose pixels are means over known ones."""
+    """Return x where known, elsewhere the fill of the picture of half the size, whose pixels are means over known
+    ones."""
     if min(x.shape[-2:]) <= 1 or bool(known.all()):
         mean = (x * known).sum((-1, -2), keepdim=True) / known.sum((-1, -2), keepdim=True).clamp(min=1)
         return torch.where(known > 0, x, mean)
@@ -57,7 +58,11 @@ def _fill(x: Tensor, known: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Inpaint(SVDOperator):
-    """y = mask * x, y as large as x. mask (1 or C, H, W) >= 0: 1 measured, 0 missing; other values weight a pixel."""
+    """Mask a picture, y = mask * x, y as large as x. mask (1 or C, H, W) >= 0: 1 measured, 0 missing; other values
+    weight a pixel.
+
+    Raises ValueError for a mask that is negative or does not fit.
+    """
 
     mask: Tensor
 
@@ -89,7 +94,7 @@ class Inpaint(SVDOperator):
         return b / (self.mask**2 + rho)
 
     def estimate(self, y: Tensor) -> Tensor:
-        """Holes filled from averages of what is known around them, wider and wider."""
+        """Return y (B, C, H, W) with its holes filled from averages of what is known around them, wider and wider."""
         return _fill(self.pinv(y), (self.mask > 0).to(y).expand(y.shape))
 
     def vt(self, x: Tensor, /) -> Tensor:

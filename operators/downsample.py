@@ -1,4 +1,4 @@
-"""Super-resolution: block average, and blur followed by decimation."""
+"""This module reduces pictures, for super-resolution: block average, and blur followed by decimation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from restorekit.operators.transforms import dct_matrix, pack, spread, unpack
 
 
 def _first_then_rest(c: Tensor) -> Tensor:
-    """(B, C, P, h, w) -> (B, n), what belongs to P = 0, the measured part, in front."""
+    """Return coefficients (B, C, P, h, w) as (B, n), those of P = 0, the measured part, in front."""
     return torch.cat([c[:, :, 0].flatten(1), c[:, :, 1:].flatten(1)], 1)
 
 
 def _parts(c: Tensor, channels: int, count: int, h: int, w: int) -> Tensor:
-    """The inverse of `_first_then_rest`."""
+    """Return coefficients (B, n) as (B, C, P, h, w): the inverse of `_first_then_rest`."""
     first = c[:, : channels * h * w].view(len(c), channels, 1, h, w)
     return torch.cat([first, c[:, channels * h * w :].view(len(c), channels, count - 1, h, w)], 2)
 
@@ -35,9 +35,11 @@ def _positive(factor: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class BlockAverage(SVDOperator):
-    """y = mean over factor x factor blocks; the last block of a row or column may be partial: (C, ceil(H/f), ceil(W/f)).
+    """Average factor x factor blocks; the last block of a row or column may be partial: y is (B, C, ceil(H/f),
+    ceil(W/f)).
 
-    V is, per axis and block, a cosine basis whose first vector is constant.
+    V is, per axis and block, a cosine basis whose first vector is constant. Raises ValueError for a factor that is no
+    whole number from 1.
     """
 
     factor: int
@@ -47,7 +49,11 @@ class BlockAverage(SVDOperator):
 
     @classmethod
     def image_shape_for(cls, measured: Shape, *, factor: int, size: Sequence[int] | None = None, **_: Any) -> Shape:
-        """`measured` times the factor; or `size` (H, W), where the last blocks are partial. ValueError where that does not fit."""
+        """Return the shape of `measured` times the factor; or with `size` (H, W), where the last blocks may be
+        partial.
+
+        Raises ValueError where that does not fit.
+        """
         _positive(factor)
         channels, height, width = measured
         if size is None:
@@ -76,7 +82,7 @@ class BlockAverage(SVDOperator):
         return F.avg_pool2d(x, self.factor, ceil_mode=True)
 
     def _forward(self, x: Tensor, axis: int) -> Tensor:
-        """Along the last axis: block means (times root of the length) first, then the other coefficients."""
+        """Transform the last axis: block means (times root of the length) come first, then the other coefficients."""
         n, rest = self._axes[axis]
         parts = []
         for piece, size in ((x[..., : n * self.factor], self.factor), (x[..., n * self.factor :], rest)):
@@ -129,10 +135,11 @@ class BlockAverage(SVDOperator):
 
 @dataclass(frozen=True, eq=False)
 class CircularDecimation(SVDOperator):
-    """y = every factor-th pixel of k * x on a torus; H and W multiples of the factor.
+    """Keep every factor-th pixel of k * x on a torus: y is (B, C, H/f, W/f).
 
     In the Fourier domain of the small picture y is a weighted sum of the factor^2 polyphase parts of x, frequency by
     frequency; a Householder reflection turns that weight vector into the first unit vector and completes the basis.
+    Raises ValueError where H and W are no multiples of the factor.
     """
 
     factor: int
@@ -160,7 +167,7 @@ class CircularDecimation(SVDOperator):
 
     @cached_property
     def _reflector(self) -> tuple[Tensor, Tensor]:
-        """Unit vector u of the reflection I - 2uu^H, and the phase of its image of the weight vector."""
+        """Return the unit vector u of the reflection I - 2uu^H, and the phase of its image of the weight vector."""
         safe = self._size > self._size.max() * torch.finfo(self._size.dtype).eps
         v = torch.where(safe, self._weights.conj() / self._size.clamp(min=1e-30), 0.0)
         v[0] = torch.where(safe, v[0], torch.ones_like(v[0]))
@@ -206,7 +213,7 @@ class CircularDecimation(SVDOperator):
 
 @dataclass(frozen=True, eq=False)
 class Decimate(LinearOperator):
-    """y = every factor-th pixel of x, from pixel 0: (C, ceil(H/f), ceil(W/f))."""
+    """Keep every factor-th pixel of x, from pixel 0: y is (B, C, ceil(H/f), ceil(W/f))."""
 
     factor: int
 
@@ -227,7 +234,11 @@ class Decimate(LinearOperator):
 def decimation(
     image_shape: tuple[int, int, int], factor: int, kernel: Tensor, boundary: Literal["reflect", "circular"] = "reflect"
 ) -> LinearOperator:
-    """Blur with `kernel`, then keep every factor-th pixel; with an SVD where boundaries and sizes allow one."""
+    """Return the operator that blurs with `kernel` (h, w), then keeps every factor-th pixel; with an SVD where
+    boundaries and sizes allow one.
+
+    Raises ValueError for a factor that is no whole number from 1, and for a kernel larger than the picture.
+    """
     _positive(factor)
     if boundary == "circular" and not any(n % factor for n in image_shape[1:]):
         return CircularDecimation(image_shape, factor, kernel)

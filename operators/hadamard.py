@@ -1,4 +1,4 @@
-"""Compressed sensing with a subsampled, randomised Walsh-Hadamard transform."""
+"""This module senses compressively, with a subsampled, randomised Walsh-Hadamard transform."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from restorekit.operators.transforms import mix
 
 @dataclass(frozen=True, eq=False)
 class Hadamard(SVDOperator):
-    """y = a random share `ratio` of the Walsh-Hadamard coefficients of sign-flipped pixels: (B, C, m); any picture size."""
+    """Measure a random share `ratio` of the Walsh-Hadamard coefficients of sign-flipped pixels: y is (B, C, m); any
+    picture size.
+
+    Signs and choice follow from `seed`. Raises ValueError for a ratio outside 0 to 1.
+    """
 
     ratio: float = 0.25
     seed: int = 0
@@ -28,7 +32,8 @@ class Hadamard(SVDOperator):
 
     @classmethod
     def image_shape_for(cls, measured: Shape, *, size: Sequence[int] = (), **_: Any) -> Shape:
-        """The bands of `measured` and the `size` (H, W), which coefficients do not tell. ValueError where it is not given."""
+        """Return the bands of `measured` and the `size` (H, W), which coefficients do not tell. Raises ValueError
+        where it is not given."""
         if len(size) != 2:
             raise ValueError("the size of the picture is needed, as in hadamard:size=256x256,ratio=0.25")
         return (measured[0], size[0], size[1])
@@ -41,7 +46,7 @@ class Hadamard(SVDOperator):
 
     @property
     def count(self) -> int:
-        """Measured values per band."""
+        """Return the number of measured values per band."""
         return max(1, math.ceil(self.ratio * self.image_shape[1] * self.image_shape[2]))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What was measured of a picture, as a measurement of the latent that stands for it."""
+"""This module turns a measurement of a picture into one of the latent that stands for it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from restorekit.operators.base import Operator
 
 @dataclass(frozen=True, eq=False)
 class Decoded(Operator):
-    """y = A(decode(z)), z (B, c, h, w); `image_shape` is (c, h, w). Not linear, even where A is.
+    """Measure the picture that a latent stands for: y = A(decode(z)), z (B, c, h, w). Not linear, even where A is.
 
-    decode: latents to the pictures that `operator` takes; encode: back, for a first estimate. gain: of `decode`, where it is
-    taken as known, as a network is dear to ask; `None` asks.
+    `image_shape` is (c, h, w). decode: latents to the pictures that `operator` takes; encode: back, for a first
+    estimate. gain: of `decode`, where it is taken as known, as each call of a network is dear; `None` measures it.
     """
 
     operator: Operator

@@ -1,4 +1,4 @@
-"""A matrix as an operator: small problems, and whatever has no faster form."""
+"""This module takes a matrix as an operator, for small problems and for whatever has no faster form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from restorekit.operators.base import SVDOperator
 
 @dataclass(frozen=True, eq=False)
 class Matrix(SVDOperator):
-    """y = M x, M (m, n) on the flattened picture, y (B, m). The SVD is computed once, with full bases: n up to about 4000."""
+    """Multiply the flattened picture by a matrix M (m, n): y = M x, (B, m).
+
+    The SVD is computed once, with full bases: n up to about 4000. Raises ValueError where n is not the size of the
+    picture.
+    """
 
     matrix: Tensor
 

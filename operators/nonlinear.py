@@ -1,4 +1,4 @@
-"""Nonlinear measurements: Fourier magnitudes, saturation."""
+"""This module holds nonlinear measurements: Fourier magnitudes, saturation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from restorekit.operators.base import Operator, Shape
 
 @dataclass(frozen=True, eq=False)
 class PhaseRetrieval(Operator):
-    """y = |F(x padded with zeros)|, orthonormal, oversampled `oversample` times per axis. Shifts and flips of x fit as well."""
+    """Measure Fourier magnitudes, y = |F(x padded with zeros)|, orthonormal, oversampled `oversample` times per axis.
+
+    Shifts and flips of x fit as well. Raises ValueError for an oversampling below 1.
+    """
 
     oversample: float = 2.0
 
@@ -23,7 +26,7 @@ class PhaseRetrieval(Operator):
 
     @classmethod
     def image_shape_for(cls, measured: Shape, *, oversample: float = 2.0, **_: Any) -> Shape:
-        """`measured` over the oversampling."""
+        """Return the shape of `measured`, its sides divided by the oversampling."""
         return (measured[0], round(measured[1] / oversample), round(measured[2] / oversample))
 
     def __call__(self, x: Tensor, /) -> Tensor:
@@ -44,10 +47,11 @@ class _Ceiling(torch.autograd.Function):
 
 @dataclass(frozen=True, eq=False)
 class Saturate(Operator):
-    """y = min(gain x, 1): an over-exposed picture (HDR).
+    """Over-expose a picture (HDR): y = min(gain x, 1).
 
     Its derivative is taken as `gain` above saturation too. The true one is 0 there, and an estimate that is wrongly
-    saturated would never come down; where y is saturated as well, the residual is noise and hardly pulls.
+    saturated would never come down; where y is saturated as well, the residual is noise and hardly pulls. Raises
+    ValueError for a gain that is not positive.
     """
 
     gain: float = 2.0

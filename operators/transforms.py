@@ -1,4 +1,4 @@
-"""Real orthonormal transforms: the packed half spectrum, the cosine transform, Walsh-Hadamard."""
+"""This module holds real orthonormal transforms: the packed half spectrum, the cosine transform, Walsh-Hadamard."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ ROOT2 = math.sqrt(2.0)
 
 
 def _reverse(t: Tensor) -> Tensor:
-    """t(-h) along the last axis, indices modulo its length."""
+    """Return t(-h) along the last axis, indices modulo its length."""
     return t.flip(-1).roll(1, -1)
 
 
 def pack(z: Tensor, width: int) -> Tensor:
-    """Half spectrum (..., H, width // 2 + 1) of a real picture (`rfft2`, ortho) -> real (..., H, width), isometric.
+    """Pack the half spectrum (..., H, width // 2 + 1) of a real picture (`rfft2`, ortho) into real (..., H, width),
+    isometrically.
 
-    The inner columns stand for two conjugate bins each: real and imaginary part times sqrt 2. The columns at 0 and
-    at the Nyquist frequency are spectra of real signals along H and are packed by the Hartley transform Re - Im.
+    The inner columns stand for two conjugate bins each: real and imaginary part times sqrt 2. The columns at 0 and at
+    the Nyquist frequency are spectra of real signals along H and are packed by the Hartley transform Re - Im.
     """
     inner = torch.view_as_real(z[..., 1 : (width + 1) // 2].contiguous()).flatten(-2) * ROOT2
     edges = [z[..., 0]] + ([z[..., -1]] if width % 2 == 0 else [])
@@ -29,7 +30,7 @@ def pack(z: Tensor, width: int) -> Tensor:
 
 
 def unpack(c: Tensor) -> Tensor:
-    """The inverse of `pack`: real (..., H, W) -> complex (..., H, W // 2 + 1)."""
+    """Return the complex half spectrum (..., H, W // 2 + 1) of a packed one (..., H, W): the inverse of `pack`."""
     width = c.shape[-1]
     stop = width - 1 if width % 2 == 0 else width
     inner = torch.view_as_complex((c[..., 1:stop] / ROOT2).unflatten(-1, (-1, 2)).contiguous())
@@ -39,13 +40,13 @@ def unpack(c: Tensor) -> Tensor:
 
 
 def spread(gain: Tensor, width: int) -> Tensor:
-    """Even real gains on the half spectrum (..., H, width // 2 + 1) -> the same gains in packed layout (..., H, width)."""
+    """Return real even gains on the half spectrum (..., H, width // 2 + 1) in packed layout (..., H, width)."""
     inner = gain[..., 1 : (width + 1) // 2].repeat_interleave(2, -1)
     return torch.cat([gain[..., :1], inner] + ([gain[..., -1:]] if width % 2 == 0 else []), -1)
 
 
 def dct(x: Tensor) -> Tensor:
-    """Orthonormal DCT-II along the last axis (Makhoul 1980: one FFT of the same length)."""
+    """Return the orthonormal DCT-II along the last axis (Makhoul 1980: one FFT of the same length), like x."""
     n = x.shape[-1]
     z = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1))
     k = torch.arange(n, device=x.device, dtype=x.dtype) * (-math.pi / (2 * n))
@@ -54,7 +55,7 @@ def dct(x: Tensor) -> Tensor:
 
 
 def idct(c: Tensor) -> Tensor:
-    """The inverse (= transpose) of `dct`."""
+    """Return the inverse, which is the transpose, of `dct` along the last axis, like y."""
     n = c.shape[-1]
     c = c / _dct_scale(c)
     k = torch.arange(n, device=c.device, dtype=c.dtype) * (math.pi / (2 * n))
@@ -74,17 +75,18 @@ def _dct_scale(c: Tensor) -> Tensor:
 
 
 def dct2(x: Tensor) -> Tensor:
-    """Orthonormal DCT-II over the last two axes."""
+    """Return the orthonormal DCT-II over the last two axes, like x."""
     return dct(dct(x).transpose(-1, -2)).transpose(-1, -2)
 
 
 def idct2(c: Tensor) -> Tensor:
+    """Return the inverse, which is the transpose, of `dct2` over the last two axes, like y."""
     return idct(idct(c).transpose(-1, -2)).transpose(-1, -2)
 
 
 @lru_cache(maxsize=64)
 def dct_matrix(n: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
-    """(n, n), rows orthonormal, the first one constant."""
+    """Return the matrix (n, n) of the DCT-II: its rows are orthonormal, the first one is constant."""
     return dct(torch.eye(n, dtype=torch.float64)).T.to(device, dtype)
 
 
@@ -96,7 +98,10 @@ def _hadamard(order: int, like: Tensor) -> Tensor:
 
 
 def mix(x: Tensor, inverse: bool = False) -> Tensor:
-    """Orthonormal Walsh-Hadamard transform of the last axis, of any length n = 2^a q: with a DCT over the odd part q."""
+    """Return the orthonormal Walsh-Hadamard transform of the last axis, like x.
+
+    The axis has any length n = 2^a q: with a DCT over the odd part q.
+    """
     n = x.shape[-1]
     power = (n & -n).bit_length() - 1
     high = power // 2

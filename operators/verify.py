@@ -1,4 +1,5 @@
-"""`check(op)`: every identity an operator must satisfy, both sides of it, and whether they agree."""
+"""This module checks an operator: `check(op)` evaluates both sides of every identity it must satisfy, and whether they
+agree."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 
 
 class Check(NamedTuple):
-    """One identity: left and right side as numbers (or norms), and the relative error between the two."""
+    """One identity, with its left and right side as numbers (or norms), and the relative error between the two."""
 
     name: str
     left: float
@@ -48,7 +49,7 @@ def check(
 
 
 def report(results: list[Check]) -> str:
-    """The checks as a table in plain text."""
+    """Return the checks as a table in plain text, a line for each."""
     lines = [f"{'identity':34} {'left':>22} {'right':>22} {'error':>9}"]
     for c in results:
         lines.append(f"{c.name:34} {c.left:22.14g} {c.right:22.14g} {c.error:9.1e}  {'ok' if c.passed else 'FAILED'}")

@@ -1,4 +1,4 @@
-"""What a task has to say beside its result.
+"""A task says notes beside its result.
 
 Tasks are handed `Notes` and return its texts in `Restoration.notes`; they never print. The public functions raise each
 text once as a `RestorekitNote`; the command line prints them as they come, with settings written as its options.

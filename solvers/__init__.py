@@ -1,4 +1,5 @@
-"""Posterior samplers and optimisers. A solver is a frozen dataclass whose call is a generator of `Step`s."""
+"""This package holds posterior samplers and optimisers: a solver is a frozen dataclass whose call is a generator of
+`Step`s."""
 
 from restorekit.inference.solver import Solver
 from restorekit.solvers.conditional_denoiser import Conditional

@@ -1,4 +1,4 @@
-"""A measurement and a prior as one denoiser, for samplers and programs that know only denoisers."""
+"""A measurement and a prior become one denoiser, for samplers and programs that know only denoisers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from restorekit.solvers.parts.guided import Guided
 
 @dataclass(eq=False)
 class _Run:
-    """The conditional denoiser of one run, and what it was last asked for: below it, a call belongs to the same run."""
+    """The conditional denoiser of one run, and the level of its last call: a call below it belongs to the same run."""
 
     denoise: Denoiser | None = None
     sigma: float = 0.0
@@ -67,14 +67,14 @@ class Conditional:
 
     @property
     def units(self) -> Units | None:
-        """The unit of the prior, which is that of this denoiser."""
+        """Return the unit of the prior, which is that of this denoiser; None for pictures on [0, 1]."""
         return units_of(self.denoise)
 
     def _in_units(self, problem: Problem) -> Problem:
         return problem if self.units is None else problem_in(self.units, problem)
 
     def _begun(self, count: int) -> Denoiser:
-        """The conditional denoiser of a new run with so many pictures, in units of a picture on [0, 1]."""
+        """Return the conditional denoiser of a new run with `count` pictures, in units of a picture on [0, 1]."""
         problem = self.problem
         if len(problem.y) not in (1, count):
             raise BadInput(
@@ -99,7 +99,7 @@ class Conditional:
         return self.units.back(run.denoise(self.units.of(x), level / self.units.gain))
 
     def _each(self, x: Tensor, levels: list[float]) -> Tensor:
-        """Pictures at noise levels of their own, one by one."""
+        """Denoise pictures that have noise levels of their own, one by one."""
         if len(levels) != len(x) or not all(map(math.isfinite, levels)):
             raise BadInput(f"{len(levels)} noise levels for {len(x)} pictures; give one number, or one a picture")
         problems = self.problem.split()

@@ -31,7 +31,7 @@ PUBLISHED_LAST = 0.005  # where its flow ends, as small
 
 @dataclass(frozen=True, eq=False)
 class DAPS(Solver):
-    """`inner` network calls per level and no gradient of the network."""
+    """It makes `inner` network calls per level and takes no gradient of the network."""
 
     inner: int = 5  # steps from the level to a clean picture
     langevin: int = 100  # steps of z where the operator is not linear
@@ -71,7 +71,7 @@ class DAPS(Solver):
         assumed = problem if tau is None else replace(problem, likelihood=Gaussian(tau))
         draw = conditional(problem, self.langevin, tau) if self.paper else updated(assumed, self.langevin)
         inner = DDIM() if self.paper else DDPM()
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             if self.inner == 1:
                 below = [sigma, 0.0]
             elif self.paper:
@@ -83,5 +83,5 @@ class DAPS(Solver):
                 yield next(steps)
             end = next(steps)
             z = draw(end.x, sigma, rng)
-            x = z if following == 0 else z + following * rng.normal(z)
+            x = z if sigma_next == 0 else z + sigma_next * rng.normal(z)
             yield Step(x, z, end.sigma)

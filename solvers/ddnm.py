@@ -37,7 +37,7 @@ def refuse_amplified_noise(problem: Problem, solver: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class DDNM(Solver):
-    """For clean measurements: x0 - A+(A x0 - y), so that A x = y holds exactly; noise in y goes into the result."""
+    """It meets clean measurements exactly: x0 - A+(A x0 - y), so that A x = y; noise in y goes into the result."""
 
     eta: float | None = 0.85  # share of fresh noise; None: ancestral
 
@@ -62,18 +62,19 @@ class DDNM(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         operator, y, _ = problem.least_squares("ddnm")
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
             xh = x0 - operator.pinv(operator(x0) - y)  # eq 13
-            eta = ancestral(sigma, following) if self.eta is None else self.eta
-            keep = following / sigma * math.sqrt(1 - eta**2)  # of the network's noise, not recomputed from xh
-            x = torch.add(xh, x - x0, alpha=keep).add_(rng.normal(x), alpha=following * eta)
+            eta = ancestral(sigma, sigma_next) if self.eta is None else self.eta
+            keep = sigma_next / sigma * math.sqrt(1 - eta**2)  # of the network's noise, not recomputed from xh
+            x = torch.add(xh, x - x0, alpha=keep).add_(rng.normal(x), alpha=sigma_next * eta)
             yield Step(x, xh, sigma)
 
 
 @dataclass(frozen=True, eq=False)
 class DDNMPlus(Solver):
-    """DDNM with noise, by singular values; `travel` = (length, repeats) goes back `length` levels and down again."""
+    """It is DDNM with noise, by singular values; `travel` = (length, repeats) goes back `length` levels and down
+    again."""
 
     eta: float | None = 0.85  # share of fresh noise in what is not measured; None: ancestral
     travel: tuple[int, int] = (1, 1)  # (1, 1): off; (10, 3) helps large holes
@@ -116,12 +117,12 @@ class DDNMPlus(Solver):
                     z, low, high = rng.normal(c), sigmas[bottom], sigmas[top]
                     c = c + math.sqrt(high**2 - low**2) * z if self.paper else spectrum.back(c, z, low, high)
                     x = v(c)
-                for sigma, following in zip(sigmas[top:bottom], sigmas[top + 1 : bottom + 1]):
+                for sigma, sigma_next in zip(sigmas[top:bottom], sigmas[top + 1 : bottom + 1]):
                     x0 = denoise(x, sigma)
-                    if following == 0:
+                    if sigma_next == 0:
                         c, x = vt(x0), x0
                     else:
-                        eta = ancestral(sigma, following) if self.eta is None else self.eta
-                        c = spectrum.step(c, vt(x0), rng.normal(c), sigma, following, eta, 1.0, self.paper)
+                        eta = ancestral(sigma, sigma_next) if self.eta is None else self.eta
+                        c = spectrum.step(c, vt(x0), rng.normal(c), sigma, sigma_next, eta, 1.0, self.paper)
                         x = v(c)
                     yield Step(x, x0, sigma)

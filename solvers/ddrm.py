@@ -22,7 +22,8 @@ from restorekit.solvers.parts.spectral import Spectrum, ancestral, check_eta
 
 @dataclass(frozen=True, eq=False)
 class DDRM(Solver):
-    """A step per singular value. eta=None keeps the variance of what is not measured, and the bias next to holes."""
+    """It takes a step per singular value. eta=None keeps the variance of what is not measured, and the bias next to
+    holes."""
 
     eta: float | None = 0.85  # share of fresh noise in what is not measured; None: ancestral
     eta_b: float = 1.0  # weight of the measurement where it is clearer than the current level
@@ -61,12 +62,12 @@ class DDRM(Solver):
         spectrum = Spectrum.of(problem, "ddrm")
         vt, v = spectrum.operator.vt, spectrum.operator.v
         c = vt(x)
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
-            if following == 0:
+            if sigma_next == 0:
                 yield Step(x0, x0, sigma)
                 return
-            eta = ancestral(sigma, following) if self.eta is None else self.eta
-            c = spectrum.step(c, vt(x0), rng.normal(c), sigma, following, eta, self.eta_b, self.paper)
+            eta = ancestral(sigma, sigma_next) if self.eta is None else self.eta
+            c = spectrum.step(c, vt(x0), rng.normal(c), sigma, sigma_next, eta, self.eta_b, self.paper)
             x = v(c)
             yield Step(x, x0, sigma)

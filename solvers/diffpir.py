@@ -28,7 +28,8 @@ PUBLISHED = (0.25, 0.1, 100.0)  # lambda (its 1 in mixed units), zeta for blur, 
 
 @dataclass(frozen=True, eq=False)
 class DiffPIR(Solver):
-    """Denoise, solve the data step in closed form (or by CG), put noise back. No gradient of the network."""
+    """It denoises, solves the data step in closed form (or by CG) and puts noise back. No gradient of the network is
+    taken."""
 
     lambda_: float = 1.0  # weight of the prior in the data step
     zeta: float = 1.0  # share of fresh noise; 0.3 is closer to exact posteriors, but only with an exact denoiser
@@ -69,17 +70,18 @@ class DiffPIR(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         solve = data_step(problem, "diffpir")
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
             xh = solve(x0, sigma / math.sqrt(self.lambda_))
-            keep = following / sigma * math.sqrt(1 - self.zeta)  # of the noise (x - xh) / sigma that xh implies
-            x = torch.lerp(xh, x, keep).add_(rng.normal(x), alpha=following * math.sqrt(self.zeta))
+            keep = sigma_next / sigma * math.sqrt(1 - self.zeta)  # of the noise (x - xh) / sigma that xh implies
+            x = torch.lerp(xh, x, keep).add_(rng.normal(x), alpha=sigma_next * math.sqrt(self.zeta))
             yield Step(x, xh, sigma)
 
 
 @dataclass(frozen=True, eq=False)
 class HQS(Solver):
-    """Half-quadratic splitting: data step and denoiser in turn, no noise put back. An optimiser: one answer, no spread."""
+    """It splits half-quadratically: data step and denoiser take turns, no noise is put back. An optimiser: one answer,
+    no spread."""
 
     lambda_: float = 0.23  # weight of the prior in the data step (Zhang et al. 2021, section 4.2)
     first: float = 49 / 255  # noise level to start from; larger for larger holes
@@ -88,7 +90,7 @@ class HQS(Solver):
     reference = "dpir"
     when = "Take it for one answer: the fewest calls of all, and what the commands do by default; it has no error bars."
     tunable = {"lambda_": (0.05, 2.0), "first": (0.1, 2.0)}
-    samples = False
+    is_sampler = False
     default_steps = 8
     least_steps = 3
     least_noise = CLEAN
@@ -102,9 +104,11 @@ class HQS(Solver):
         check_data_step(problem, "hqs")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """From `first` down to the noise in the picture (0.001 at least), log-uniform; a single step is at that noise.
+        """Return log-uniform levels from `first` down to the noise in the picture (0.001 at least); a single step is
+        at that noise.
 
-        Per pixel: of a mean over 16 pixels each of them has the noise, though together they are known four times worse.
+        The noise counts per pixel: behind a mean over 16 pixels each of them has it, though together they are known
+        four times worse.
         """
         white = problem.operator(problem.y.new_ones((1, *problem.operator.image_shape))).abs().mean()
         each = problem.noise_level() / max(float(white), torch.finfo(white.dtype).tiny)
@@ -113,7 +117,7 @@ class HQS(Solver):
         return [last, 0.0] if steps == 1 else log_uniform(steps or self.default_steps, first, last)
 
     def doubts(self, problem: Problem, sigmas: Sequence[float]) -> str | None:
-        """To denoise, one call at the noise is exact."""
+        """Return None for denoising, where one call at the noise is exact; otherwise as `Solver.doubts`."""
         return None if isinstance(problem.operator, Identity) else super().doubts(problem, sigmas)
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:

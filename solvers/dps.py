@@ -33,10 +33,11 @@ STIFF = 0.008  # noise below which the limit binds so often that more steps are 
 
 @dataclass(frozen=True, eq=False)
 class DPS(Solver):
-    """One network call and one vector-Jacobian product per step; any operator and likelihood with a gradient.
+    """It makes one network call and one vector-Jacobian product per step, for any operator and likelihood with a
+    gradient.
 
-    Several samples are refused behind linear operators whose gains lie far apart where the noise is low (gains.py): they follow
-    the small gains too little and spread too far there.
+    Several samples are refused behind linear operators whose gains lie far apart where the noise is low (gains.py):
+    they follow the small gains too little and spread too far there.
     """
 
     scale: float | None = None  # None: 0.5, 1 being the weight of Bayes; paper: 1, of grad ||y - A x0||
@@ -72,7 +73,8 @@ class DPS(Solver):
             refuse_uneven(problem, "dps", 0.0008, "leave out `samples` or take")
 
     def _gradient(self, problem: Problem, denoise: Denoiser, x: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
-        """x0; per picture ||y - A x0|| (paper) or -log p(y | x0) (score), (B, 1, 1, 1); its gradient by x."""
+        """Return x0, per picture ||y - A x0|| (paper) or -log p(y | x0) (score) as (B, 1, 1, 1), and its gradient by
+        x."""
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
             x0 = denoise(leaf, sigma)
@@ -90,15 +92,15 @@ class DPS(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         scale = self.scale or (1.0 if self.paper else 0.5)
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0, loss, g = self._gradient(problem, denoise, x, sigma)
             if not self.paper:
-                moved = sigma**2 - following**2  # how far a unit of guidance moves the state in this step
+                moved = sigma**2 - sigma_next**2  # how far a unit of guidance moves the state in this step
                 polyak = loss / (moved * g.square().sum((1, 2, 3), keepdim=True)).clamp(min=1e-30)
                 x0 = x0 - sigma**2 * polyak.clamp(max=scale) * g
-            up = following * math.sqrt(1 - (following / sigma) ** 2)
-            x = x0 + (following / sigma) ** 2 * (x - x0) + up * rng.normal(x)  # ancestral step
+            up = sigma_next * math.sqrt(1 - (sigma_next / sigma) ** 2)
+            x = x0 + (sigma_next / sigma) ** 2 * (x - x0) + up * rng.normal(x)  # ancestral step
             if self.paper:
                 # The paper's state is sqrt(alpha_bar) x on [-1, 1], alpha_bar = 1 / (1 + (2 sigma)^2).
-                x = x - 0.5 * scale * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * following**2)) * g
+                x = x - 0.5 * scale * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * sigma_next**2)) * g
             yield Step(x, x0, sigma)

@@ -30,13 +30,14 @@ PUBLISHED_RATE = 0.2
 
 
 def length(x: Tensor) -> Tensor:
-    """Of each picture, (B, 1, 1, 1), never 0."""
+    """Return the norm of each picture, (B, 1, 1, 1), never 0."""
     return torch.linalg.vector_norm(x.flatten(1), dim=1).clamp(min=torch.finfo(x.dtype).tiny).view(-1, 1, 1, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class DSG(Solver):
-    """One network call and one vector-Jacobian product per step; any operator and likelihood with a gradient."""
+    """It makes one network call and one vector-Jacobian product per step, for any operator and likelihood with a
+    gradient."""
 
     scale: float = 0.5  # of the guidance, 1 being the weight of Bayes
     paper: bool = False
@@ -63,20 +64,20 @@ class DSG(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
                 x0 = denoise(leaf, sigma)
                 nll = problem.nll(x0)
                 (g,) = torch.autograd.grad(nll.sum(), leaf)
             x0, nll = x0.detach(), nll.detach().view(-1, 1, 1, 1)
-            kept = (following / sigma) ** 2
-            up = following * math.sqrt(1 - kept)
+            kept = (sigma_next / sigma) ** 2
+            up = sigma_next * math.sqrt(1 - kept)
             radius, z = math.sqrt(x[0].numel()) * up, up * rng.normal(x)
             if self.paper:
                 d = z + PUBLISHED_RATE * (-radius * g / length(g) - z)
             else:
-                moved = sigma**2 - following**2  # how far a unit of the score moves the state in this step
+                moved = sigma**2 - sigma_next**2  # how far a unit of the score moves the state in this step
                 polyak = nll / (moved * g.square().sum((1, 2, 3), keepdim=True)).clamp(min=torch.finfo(x.dtype).tiny)
                 d = z - moved * polyak.clamp(max=self.scale) * g
             x = torch.lerp(x0, x, kept) + radius * d / length(d)

@@ -37,7 +37,7 @@ UPDATES, LENGTH, IDLE = (
 
 @dataclass(frozen=True, eq=False)
 class Population(Rng):
-    """The streams of `rng`, each for all particles of one sample."""
+    """The streams of `rng`, each of which draws for all particles of one sample."""
 
     rng: Rng
     size: int
@@ -47,9 +47,10 @@ class Population(Rng):
 
 
 def kalman(dx: Tensor, dg: Tensor, r: Tensor) -> Tensor:
-    """C_xG (C_GG + I)^-1 r of an ensemble: dx (B, N, n) and dg (B, N, m) are deviations, r (B, N, m) residuals.
+    """Return C_xG (C_GG + I)^-1 r (B, N, n) of an ensemble: dx (B, N, n) and dg (B, N, m) are deviations, r (B, N, m)
+    residuals.
 
-    By a system of the size N, whatever n and m; in float64, as with little noise it is close to singular.
+    A system of the size N is solved, whatever n and m; in float64, as with little noise it is close to singular.
     """
     n, wide, r = dg.shape[1], dg.double(), r.double()
     system = wide @ wide.mT + n * torch.eye(n, dtype=wide.dtype, device=wide.device)
@@ -58,7 +59,8 @@ def kalman(dx: Tensor, dg: Tensor, r: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class EnKG(Solver):
-    """2 `inner` - 1 network calls per level for all `particles` of a sample at once; the first of them is the sample.
+    """It makes 2 `inner` - 1 network calls per level for all `particles` of a sample at once; the first of them is the
+    sample.
 
     An operator without autograd is an `Operator`, or a `LinearOperator` whose adjoint is written out.
     """
@@ -105,7 +107,7 @@ class EnKG(Solver):
         part = replace(problem, y=problem.y.repeat_interleave(n, 0))
         x = x.repeat_interleave(n, 0)
         x = x + sigmas[0] * many.normal(x)
-        for i, (sigma, following) in enumerate(zip(sigmas, sigmas[1:])):
+        for i, (sigma, sigma_next) in enumerate(zip(sigmas, sigmas[1:])):
             if self.paper:
                 for step in self._published(part, denoise, sigmas, x, many, i):
                     x = step.x
@@ -121,11 +123,12 @@ class EnKG(Solver):
             residual, weight = self._whitened(part, g, many)
             dx, dg = (z - mean).unflatten(0, (-1, n)), ((g - part.operator(mean)) * weight).unflatten(0, (-1, n))
             z = z + kalman(dx.flatten(2), dg.flatten(2), residual.unflatten(0, (-1, n)).flatten(2)).view_as(z)
-            x = z if following == 0 else z + following * many.normal(z)
+            x = z if sigma_next == 0 else z + sigma_next * many.normal(z)
             yield Step(x[::n], z[::n], level)
 
     def _whitened(self, problem: Problem, g: Tensor, rng: Rng | None) -> tuple[Tensor, Tensor]:
-        """(y - g, with `rng` y perturbed by its own noise, and one over the deviation of that), 0 where nothing was measured."""
+        """Return (y - g, 1 / deviation of the noise), 0 where nothing was measured; with `rng` y is perturbed by its
+        own noise."""
         residual, variance, _ = working_residual(problem, g)
         residual = residual if rng is None else residual + variance.sqrt() * rng.normal(g)
         one = variance.unflatten(0, (-1, self.particles)).mean(1).rsqrt().repeat_interleave(self.particles, 0)
@@ -133,7 +136,7 @@ class EnKG(Solver):
         return residual * one, one
 
     def _published_inner(self, i: int, levels: int) -> int:
-        """Steps of the flow to a clean picture at level i; 0 where nothing is corrected."""
+        """Return the number of steps of the flow to a clean picture at level i; 0 where nothing is corrected."""
         busy = IDLE * levels < i < levels - int(IDLE * levels)
         return min(1 + (levels - i) // 4, 20) if busy else 0
 

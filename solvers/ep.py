@@ -32,9 +32,9 @@ from restorekit.inference.problem import Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
 from restorekit.operators.diagonal import Identity
-from restorekit.solvers.mmps import System
+from restorekit.solvers.mmps import System, WarmSolve
 from restorekit.solvers.parts.data_step import gaussian
-from restorekit.solvers.parts.guided import Guided, Tweedie
+from restorekit.solvers.parts.guided import Guided, Tweedie, white_variance
 from restorekit.solvers.quadrature import row_norms
 from restorekit.solvers.samplers import Sampler, named
 
@@ -45,13 +45,13 @@ LEAST = 0.01  # share of the variance of white pixels below which r_i^2 is not t
 
 @dataclass(frozen=True, eq=False)
 class EP(Guided):
-    """Draws for speckle in the logarithm, with error bars to trust (benchmarks/remote_sensing/speckle_draws.py).
+    """It draws for speckle in the logarithm, with error bars to trust (benchmarks/remote_sensing/speckle_draws.py).
 
-    `iterations` + 1 vector-Jacobian products per network call, `iterations` (at least 1) being those of the conjugate residuals.
-    prior_std: s, the deviation of a pixel in the unit of the picture, above 0; below that of the prior, draws stay behind the
-    measurement. sampler: a name of `unconditional.SAMPLERS`.
-    Takes any law of independent values with a proximal step; raises `Unsupported` for others, and for Gaussian noise, for which
-    mmps needs no sites. Counts of 0 fit every rate below 0 alike: the prior has to keep rates above.
+    `iterations` + 1 vector-Jacobian products per network call, `iterations` (at least 1) being those of the conjugate
+    residuals. prior_std: s, the deviation of a pixel in the unit of the picture, above 0; below that of the prior,
+    draws stay behind the measurement. sampler: a name of `samplers.SAMPLERS`. It takes any law of independent values
+    with a proximal step; raises `Unsupported` for others, and for Gaussian noise, for which mmps needs no sites. Counts
+    of 0 fit every rate below 0 alike: the prior has to keep rates above.
     """
 
     iterations: int = 2
@@ -104,33 +104,32 @@ class EP(Guided):
         norms = valid * row_norms(operator, y)
         seen = norms > 0
         coins = torch.Generator().manual_seed(0)  # the same for every sample, so that the batch does not matter
-        u: Tensor | None = None  # of the level before
+        warm = WarmSolve(self.iterations, TOLERANCE)
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            nonlocal u
-            given = Tweedie(denoise, x, sigma)
+            tweedie = Tweedie(denoise, x, sigma)
 
             def spread(v: Tensor) -> Tensor:
-                return given.covariance(operator.adjoint(v))
+                return tweedie.covariance(operator.adjoint(v))
 
-            m = operator(given.x0)
-            white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)
+            m = operator(tweedie.x0)
+            white = white_variance(self.prior_std, sigma)
             signs = seen * (torch.randint(2, m.shape[1:], generator=coins).to(m) * 2 - 1).expand_as(m)
             share = dot(signs, operator(spread(signs))) / (white * dot(norms, norms))
             r2 = torch.where(seen, share.clamp(LEAST, 1) * white * norms**2, white)
             d, variance = sites(law, y, m, r2)
             total = r2 + variance
             system = System(spread, lambda w: seen * operator(w), variance, lambda r: r / total)
-            moved, u = system.solve(torch.where(seen, d * total, 0.0), u, self.iterations, TOLERANCE)
-            return given.x0 if moved is None else given.x0 + moved
+            return warm(system, tweedie.x0, torch.where(seen, d * total, 0.0))
 
         return conditional
 
 
 def sites(law: Likelihood, y: Tensor, m: Tensor, r2: Tensor) -> tuple[Tensor, Tensor]:
-    """(d, S): with N(m, r2) before it and v after, the law at y (B, ...) moves the mean by r2 d and says what noise of variance S does.
+    """Return (d, S): with N(m, r2) before it, the law at y (B, ...) moves the mean by r2 d and counts as Gaussian
+    noise of variance S.
 
-    By nodes about the mode, so that a likelihood far narrower than r or far off m is not missed.
+    All are like y. Nodes lie about the mode, so that a likelihood far narrower than r or far off m is not missed.
     """
     mode = law.prox(y, m, 1 / r2)
     with torch.enable_grad():

@@ -28,7 +28,7 @@ from restorekit.solvers.smc import uniform
 
 @dataclass(frozen=True, eq=False)
 class Exchange(Solver):
-    """levels x `sweeps` x (2 `inner` - 1) network calls: a reference for small problems, exact as the last
+    """It makes levels x `sweeps` x (2 `inner` - 1) network calls: a reference for small problems, exact as the last
     rho -> 0 and `inner` grows.
 
     More measured values need more levels, as the square root of their number.

@@ -29,13 +29,14 @@ SHIFT = 4.0  # published: t becomes 4 t / (1 + 3 t)
 
 
 def flow_time(sigma: float, span: float) -> float:
-    """t of x_t = (1 - t) x0 + t n, `span` the range of the flow's own numbers, at the level sigma of a picture on [0, 1]."""
+    """Return the t of x_t = (1 - t) x0 + t n at the level sigma of a picture on [0, 1]; `span` is the range of the
+    flow's own numbers."""
     return span * sigma / (1 + span * sigma)
 
 
 @dataclass(frozen=True, eq=False)
 class FlowDPS(Solver):
-    """One network call per level and no gradient of the network."""
+    """It makes one network call per level and takes no gradient of the network."""
 
     lambda_: float = 1.4  # weight of the prior in the data step
     span: float = 2.0  # of the flow's own numbers over those of the picture: 2 for [-1, 1]
@@ -74,14 +75,14 @@ class FlowDPS(Solver):
     ) -> Iterator[Step]:
         operator, y, sigma_y = problem.least_squares("flowdps")
         aty = operator.adjoint(y)
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
             noise = (x - x0) / sigma
             rho = self.lambda_ * (sigma_y / sigma) ** 2
-            found = operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0)
+            x0_y = operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0)
             if self.paper:
-                found = torch.lerp(x0, found, flow_time(sigma, self.span))
-            kept = flow_time(following, self.span)
+                x0_y = torch.lerp(x0, x0_y, flow_time(sigma, self.span))
+            kept = flow_time(sigma_next, self.span)
             noise = math.sqrt(kept) * noise + math.sqrt(1 - kept) * rng.normal(x)
-            x = torch.add(found, noise, alpha=following)
-            yield Step(x, found, sigma)
+            x = torch.add(x0_y, noise, alpha=sigma_next)
+            yield Step(x, x0_y, sigma)

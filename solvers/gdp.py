@@ -33,7 +33,8 @@ PUBLISHED = 80000 / (3 * 400 * 600)  # guidance scale over the values of a pictu
 
 
 def light_factor(a: Tensor, y: Tensor, sigma: float) -> Tensor:
-    """f (B, 1, 1, 1) of y = f a + sigma n by least squares, with a prior N(1, 1) of f that decides where a is nothing."""
+    """Return f (B, 1, 1, 1) of y = f a + sigma n by least squares, with a prior N(1, 1) of f that decides where a is
+    nothing."""
     a, y = a.flatten(1), y.flatten(1)
     f = ((a * y).sum(1) + sigma**2) / (a.square().sum(1) + sigma**2)
     return f.clamp(min=1e-3).view(-1, 1, 1, 1)
@@ -41,7 +42,8 @@ def light_factor(a: Tensor, y: Tensor, sigma: float) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class GDP(Solver):
-    """One network call per level. unknown: "gain" for a measurement in unknown light, y = f A x; "none" if A says all."""
+    """It makes one network call per level. unknown: "gain" for a measurement in unknown light, y = f A x; "none" if A
+    says all."""
 
     unknown: Literal["none", "gain"] = "none"
     lambda_: float = 1.4  # weight of the prior in the data step, as in flowdps
@@ -76,40 +78,40 @@ class GDP(Solver):
             yield from self._published(operator, y, denoise, sigmas, x, rng)
             return
         aty = operator.adjoint(y)
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
             if self.unknown == "gain":
                 x0 = self._lit(operator, y, aty, x0, sigma_y, sigma)
             else:
                 rho = self.lambda_ * (sigma_y / sigma) ** 2
                 x0 = operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0)
-            x = x0 + following * rng.normal(x)
+            x = x0 + sigma_next * rng.normal(x)
             yield Step(x, x0, sigma)
 
     def _lit(
         self, operator: LinearOperator, y: Tensor, aty: Tensor, x0: Tensor, sigma_y: float, sigma: float
     ) -> Tensor:
-        """The data step for u = f x, picture by picture, as each has a factor of its own; divided by it again."""
+        """Take the data step for u = f x, picture by picture, as each has a factor of its own, and divide by it again."""
         f = light_factor(operator(x0), y, sigma_y)
-        found = []
+        parts = []
         for at, v, u in zip(aty.split(1), f.flatten().tolist(), (f * x0).split(1)):
             rho = self.lambda_ * (sigma_y / (v * sigma)) ** 2
-            found.append(operator.normal_solve(torch.add(at, u, alpha=rho), rho, u))
-        return torch.cat(found) / f
+            parts.append(operator.normal_solve(torch.add(at, u, alpha=rho), rho, u))
+        return torch.cat(parts) / f
 
     def _published(
         self, operator: LinearOperator, y: Tensor, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng
     ) -> Iterator[Step]:
         known, scale = self.unknown == "none", operator.spectral_norm(y)  # the paper's operators have the gain 1
         f, m = x.new_full((len(x), 1, 1, 1), 1.0 if known else 0.01), torch.zeros_like(x[:, :1])
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
             r = operator.adjoint(operator(f * x0 + m) - y) / scale**2
             per = 2 / y[0].numel()  # of the mean square
-            up = following * math.sqrt(1 - (following / sigma) ** 2)
-            x = torch.lerp(x0, x, (following / sigma) ** 2).add_(rng.normal(x), alpha=up)
+            up = sigma_next * math.sqrt(1 - (sigma_next / sigma) ** 2)
+            x = torch.lerp(x0, x, (sigma_next / sigma) ** 2).add_(rng.normal(x), alpha=up)
             # On [-1, 1] the step is s d mse / d x0, of the state sqrt(alpha_bar) x; here both are half as large.
-            x = x - PUBLISHED * x[0].numel() * per / 4 * math.sqrt(1 + 4 * following**2) * f * r
+            x = x - PUBLISHED * x[0].numel() * per / 4 * math.sqrt(1 + 4 * sigma_next**2) * f * r
             if not known:
                 f, m = f - per * (r * x0).sum((1, 2, 3), keepdim=True), m - per * r.sum(1, keepdim=True)
             yield Step(x, x0, sigma)

@@ -32,7 +32,7 @@ CLEAN = 1e-3  # noise of a measurement that counts as clean, in the unit of the 
 
 @dataclass(frozen=True, eq=False)
 class ILVR(Solver):
-    """One network call per step, no gradient of the network."""
+    """It makes one network call per step and takes no gradient of the network."""
 
     eta: float = 0.95  # share of fresh noise in what is not measured
     paper: bool = False
@@ -62,15 +62,15 @@ class ILVR(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         spectrum = Spectrum.of(problem, "ilvr")
-        vt, v, blind = spectrum.operator.vt, spectrum.operator.v, spectrum.blind > 0
-        r = torch.where(blind, math.inf, 0.0) if self.paper else spectrum.nsr
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        vt, v, unmeasured = spectrum.operator.vt, spectrum.operator.v, spectrum.unmeasured > 0
+        r = torch.where(unmeasured, math.inf, 0.0) if self.paper else spectrum.nsr
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
             c, c0, z = vt(x), vt(x0), rng.normal(spectrum.y)
-            step = reverse(c, c0, sigma, following, rng)
+            step = reverse(c, c0, sigma, sigma_next, rng)
             if not self.paper:
-                kept = torch.lerp(c0, c, following / sigma * math.sqrt(1 - self.eta**2))
-                step = torch.where(blind, kept + self.eta * following * z, step)
-            noised = spectrum.y + (following**2 - r.square()).clamp(min=0).sqrt() * z  # phi(y_s)
-            x = v(torch.where(r <= following, noised, step))
+                kept = torch.lerp(c0, c, sigma_next / sigma * math.sqrt(1 - self.eta**2))
+                step = torch.where(unmeasured, kept + self.eta * sigma_next * z, step)
+            noised = spectrum.y + (sigma_next**2 - r.square()).clamp(min=0).sqrt() * z  # phi(y_s)
+            x = v(torch.where(r <= sigma_next, noised, step))
             yield Step(x, x0, sigma)

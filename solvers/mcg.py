@@ -26,7 +26,7 @@ from restorekit.solvers.samplers import reverse
 
 @dataclass(frozen=True, eq=False)
 class MCG(Solver):
-    """One network call and one vector-Jacobian product per step."""
+    """It makes one network call and one vector-Jacobian product per step."""
 
     scale: float = 1.0  # of the gradient step, in the unit of the picture
     paper: bool = False  # steps of fixed length on 1000 levels uniform in the DDPM time
@@ -58,7 +58,7 @@ class MCG(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         operator, y, _ = problem.least_squares("mcg")
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
                 x0 = denoise(leaf, sigma)
@@ -68,9 +68,9 @@ class MCG(Solver):
                 (gradient,) = torch.autograd.grad(x0, leaf, -p)
             x0 = x0.detach()
             # The paper's state is sqrt(alpha_bar) x on [-1, 1], alpha_bar = 1 / (1 + (2 sigma)^2).
-            moved = 0.5 * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * following**2))
-            step = self.scale * (moved if self.paper else 1 - following / sigma)
-            x = reverse(x, x0, sigma, following, rng) - step * gradient  # eq 14; A+A p = p
-            noised = y + following * operator(rng.normal(x)) if following > 0 else y
+            moved = 0.5 * math.sqrt((1 + 4 * sigma**2) * (1 + 4 * sigma_next**2))
+            step = self.scale * (moved if self.paper else 1 - sigma_next / sigma)
+            x = reverse(x, x0, sigma, sigma_next, rng) - step * gradient  # eq 14; A+A p = p
+            noised = y + sigma_next * operator(rng.normal(x)) if sigma_next > 0 else y
             x = x - operator.pinv(operator(x) - noised)  # eq 15
             yield Step(x, x0, sigma)

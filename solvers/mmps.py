@@ -8,7 +8,7 @@ For other noise laws y - A x0 and sigma_y^2 are those of one step of Fisher scor
 Deviations. The paper's three iterations leave what is hardly measured wide and biased: here they begin along the solution
 of the level before, which changes slowly, and are preconditioned by the same system for a white prior, which knows the
 gains of A. A network's J is not quite symmetric: conjugate residuals take that, where conjugate gradients run away, and no
-step goes further than the measurement asks for. Levels are followed to second order (unconditional.py) and end at a tenth of
+step goes further than the measurement asks for. Levels are followed to second order (samplers.py) and end at a tenth of
 the noise, where the last mean costs 0.5 % of the deviation.
 """
 
@@ -26,7 +26,7 @@ from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
 from restorekit.solvers.parts.data_step import gaussian, working_residual
-from restorekit.solvers.parts.guided import Guided, Tweedie
+from restorekit.solvers.parts.guided import Guided, Tweedie, white_variance
 from restorekit.solvers.samplers import Sampler, named
 
 ROUGHLY = 1e-2  # to which the preconditioner is solved where it has no closed form
@@ -35,7 +35,8 @@ STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditi
 
 @dataclass(frozen=True, eq=False)
 class MMPS(Guided):
-    """Draws of linear problems, with error bars to trust: at most `iterations` vector-Jacobian products per network call."""
+    """It draws for linear problems, with error bars to trust, by at most `iterations` vector-Jacobian products per
+    network call."""
 
     iterations: int = 3  # of the conjugate residuals
     tolerance: float = 0.01  # of their residual, at which they end before
@@ -88,28 +89,27 @@ class MMPS(Guided):
         valid = 1.0 if part.mask is None else part.mask
         least = STEEPEST * operator.spectral_norm(y) ** 2
         typical = float((1 / part.likelihood.information(part.y[:1])).mean())  # variance
-        u: Tensor | None = None  # of the level before
+        warm = WarmSolve(self.iterations, self.tolerance)
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            nonlocal u
-            given = Tweedie(denoise, x, sigma)
-            residual, variance, _ = working_residual(part, operator(given.x0))
-            white = self.prior_std**2 * sigma**2 / (self.prior_std**2 + sigma**2)  # V of a white prior
-            rho = max(typical / float(white), least)
+            tweedie = Tweedie(denoise, x, sigma)
+            residual, variance, _ = working_residual(part, operator(tweedie.x0))
+            rho = max(typical / float(white_variance(self.prior_std, sigma)), least)
             system = System(
-                lambda v: given.covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
+                lambda v: tweedie.covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
                 lambda r: operator.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
-            moved, u = system.solve(residual, u, self.iterations, self.tolerance)
-            return given.x0 if moved is None else given.x0 + moved
+            return warm(system, tweedie.x0, residual)
 
         return conditional
 
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """Solves (A V A' + variance I) u = r by conjugate residuals, which take a V that is not quite symmetric (GCR: Eisenstat, Elman,
-    Schultz, SIAM J. Numer. Anal. 1983), in the norm of the preconditioner."""
+    """It solves (A V A' + variance I) u = r by conjugate residuals, in the norm of the preconditioner.
+
+    These take a V that is not quite symmetric (GCR: Eisenstat, Elman, Schultz, SIAM J. Numer. Anal. 1983).
+    """
 
     spread: Callable[[Tensor], Tensor]  # V A' u: what costs
     measure: Callable[[Tensor], Tensor]  # A
@@ -117,7 +117,10 @@ class System:
     precondition: Callable[[Tensor], Tensor]
 
     def solve(self, r: Tensor, first: Tensor | None, iterations: int, tolerance: float) -> tuple[Tensor | None, Tensor]:
-        """(V A' u or None where u is 0, u) of every item of the batch, from u = 0; `first`: a direction to begin with."""
+        """Return (V A'u, or None where u is 0, and u) for every item of r (B, ...), from u = 0.
+
+        first: a direction to begin with. It stops after `iterations`, or where the residual is `tolerance` of r.
+        """
         z, asked = self.precondition(r), r
         goal = tolerance**2 * dot(r, z)
         u, seen, moved = torch.zeros_like(r), torch.zeros_like(r), None  # seen: A V A' u
@@ -148,6 +151,20 @@ class System:
         # No further than the measurement asks for, in its noise: an exact V never goes beyond, and one of a network may.
         most = dot(asked / self.variance, seen) / dot(seen / self.variance, seen).clamp(min=1e-30)
         return _like(most.clamp(0, 1), moved) * moved, u
+
+
+@dataclass(eq=False)
+class WarmSolve:
+    """It solves one system after the other, down the noise levels, each from the solution of the one before."""
+
+    iterations: int
+    tolerance: float
+    before: Tensor | None = None
+
+    def __call__(self, system: System, x0: Tensor, r: Tensor) -> Tensor:
+        """Return x0 + V A'u (B, C, H, W), u the solution for r (B, ...)."""
+        moved, self.before = system.solve(r, self.before, self.iterations, self.tolerance)
+        return x0 if moved is None else x0 + moved
 
 
 def _like(alpha: Tensor, x: Tensor) -> Tensor:

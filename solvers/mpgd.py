@@ -37,7 +37,8 @@ PUBLISHED = 4.0  # the published scale at 100 levels, on [-1, 1]
 
 @dataclass(frozen=True, eq=False)
 class MPGD(Solver):
-    """One network call per step and no gradient of the network; for any operator that `dps` takes, at half its time."""
+    """It makes one network call per step and takes no gradient of the network; for any operator that `dps` takes, at
+    half its time."""
 
     eta: float = 0.9  # share of fresh noise
     prior_std: float = 0.25  # per pixel, in the unit of the picture: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
@@ -86,12 +87,12 @@ class MPGD(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
-            found = self._step(problem, x0, sigma)
+            x0_y = self._step(problem, x0, sigma)
             if self.paper:
-                x = reverse(x, x0, sigma, following, rng, 0.5) + found - x0
+                x = reverse(x, x0, sigma, sigma_next, rng, 0.5) + x0_y - x0
             else:
-                x = torch.lerp(found, x, following / sigma * math.sqrt(1 - self.eta**2))
-                x = x.add_(rng.normal(x), alpha=self.eta * following)
-            yield Step(x, found, sigma)
+                x = torch.lerp(x0_y, x, sigma_next / sigma * math.sqrt(1 - self.eta**2))
+                x = x.add_(rng.normal(x), alpha=self.eta * sigma_next)
+            yield Step(x, x0_y, sigma)

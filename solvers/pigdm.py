@@ -32,7 +32,8 @@ SUMMED, SMOOTH = 8.0, 0.1
 
 @dataclass(frozen=True, eq=False)
 class PiGDM(Guided):
-    """One vector-Jacobian product per network call. Several samples are refused behind means of many pixels at low noise."""
+    """It takes one vector-Jacobian product per network call, and refuses several samples behind means of many pixels
+    at low noise."""
 
     prior_std: float = 0.25  # s per pixel, in the unit of the picture: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
     sampler: str = "sde"
@@ -73,19 +74,19 @@ class PiGDM(Guided):
             )
 
     def _scores(self, problem: Problem, denoise: Denoiser) -> Callable[[Tensor, float], tuple[Tensor, Tensor, float]]:
-        """(x, sigma) -> E[x0 | x], the score of p(y | x) and r^2."""
+        """Return a function (x, sigma) -> E[x0 | x], the score of p(y | x) and r^2."""
         operator, y, sigma_y = problem.least_squares("pigdm", self.least_noise)
         s2 = 0.25 if self.paper else self.prior_std**2
 
         def score(x: Tensor, sigma: float) -> tuple[Tensor, Tensor, float]:
             r2 = s2 * sigma**2 / (s2 + sigma**2)
-            given = Tweedie(denoise, x, sigma)
+            tweedie = Tweedie(denoise, x, sigma)
             # A' (r^2 A A' + sigma_y^2 I)^-1 = (A'A + rho I)^-1 A' / r^2, rho = sigma_y^2 / r^2
-            residual = y - operator(given.x0)
+            residual = y - operator(tweedie.x0)
             v = operator.adjoint(residual)
             rho = sigma_y**2 / r2
             u = operator.normal_solve(v, rho, tolerance=near(x))
-            g = given.transposed(u / r2, last=True)
+            g = tweedie.transposed(u / r2, last=True)
             if not self.paper:
                 left = residual - operator(
                     u
@@ -93,7 +94,7 @@ class PiGDM(Guided):
                 energy = (left.square().flatten(1).sum(1) + rho * u.square().flatten(1).sum(1)) / sigma_y**2
                 limit = energy / (sigma**2 * g.square().flatten(1).sum(1)).clamp(min=1e-30)
                 g = g * limit.clamp(max=1).view(-1, 1, 1, 1)
-            return given.x0, g, r2
+            return tweedie.x0, g, r2
 
         return score
 
@@ -115,7 +116,7 @@ class PiGDM(Guided):
             yield from super().__call__(problem, denoise, sigmas, x, rng)
             return
         score = self._scores(problem, denoise)
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0, g, r2 = score(x, sigma)
-            x = reverse(x, x0, sigma, following, rng) + r2 * math.sqrt(1 + 4 * following**2) * g
+            x = reverse(x, x0, sigma, sigma_next, rng) + r2 * math.sqrt(1 + 4 * sigma_next**2) * g
             yield Step(x, x0, sigma)

@@ -28,7 +28,8 @@ FALLING = 35  # of the 100 rounds of the paper; 5 * 0.9^34 is below 0.15
 
 @dataclass(frozen=True, eq=False)
 class PnPDM(Solver):
-    """2 `inner` - 1 network calls per level and no gradient of the network. `hold` goes on at the last level, to mix."""
+    """It makes 2 `inner` - 1 network calls per level and takes no gradient of the network. `hold` goes on at the last
+    level, to mix."""
 
     inner: int = 6  # levels of the reverse process
     hold: int = 0  # further rounds at the last level

@@ -30,7 +30,7 @@ from restorekit.solvers.flowdps import flow_time
 
 @dataclass(frozen=True, eq=False)
 class PnPFlow(Solver):
-    """`draws` network calls per level, and no gradient of the network."""
+    """It makes `draws` network calls per level, and takes no gradient of the network."""
 
     lr: float = 1.0  # of the data, in units of the noise
     alpha: float = 0.2  # how fast steps on the data fall with the level
@@ -41,7 +41,7 @@ class PnPFlow(Solver):
     reference = "pnpflow"
     when = "Take it to compare with its paper; for one answer hqs is closer to the posterior mean in fewer calls."
     tunable = {"lr": (0.2, 1.5), "alpha": (0.0, 1.0)}
-    samples = False
+    is_sampler = False
     default_steps = 100
 
     def __post_init__(self) -> None:
@@ -81,9 +81,9 @@ class PnPFlow(Solver):
                 (g,) = torch.autograd.grad(nll.sum(), leaf)
             polyak = 2 * nll.detach() / g.square().flatten(1).sum(1).clamp(min=1e-30)
             length = polyak.clamp(max=self.lr * flow_time(sigma, self.span) ** self.alpha * noise**2)
-            z, found = x - length.view(-1, 1, 1, 1) * g, torch.zeros_like(x)
+            z, mean = x - length.view(-1, 1, 1, 1) * g, torch.zeros_like(x)
             for i in range(self.draws):
                 x0 = denoise(z + sigma * rng.normal(x), sigma)
-                found = found + (x0 - found) / (i + 1)
-                yield Step(found, x0, sigma)
-            x = found
+                mean = mean + (x0 - mean) / (i + 1)
+                yield Step(mean, x0, sigma)
+            x = mean

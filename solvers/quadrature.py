@@ -25,7 +25,10 @@ from restorekit.solvers.samplers import Sampler, named
 
 
 def row_norms(operator: LinearOperator, like: Tensor, probes: int = 32) -> Tensor:
-    """(1, ...): |A_i| of every measured value, by random signs; exact where a value sees one pixel."""
+    """Return |A_i| of every measured value, (1, ...), by random signs; exact where a value sees one pixel.
+
+    like: a measurement, whose dtype and device are taken.
+    """
     g = torch.Generator().manual_seed(0)
     signs = torch.randint(2, (probes, *operator.image_shape), generator=g).to(like) * 2 - 1
     return operator(signs).square().mean(0, keepdim=True).sqrt()
@@ -33,7 +36,7 @@ def row_norms(operator: LinearOperator, like: Tensor, probes: int = 32) -> Tenso
 
 @dataclass(frozen=True, eq=False)
 class Quadrature(Guided):
-    """One vector-Jacobian product per network call."""
+    """It takes one vector-Jacobian product per network call."""
 
     prior_std: float = 0.25  # s per pixel, in the unit of the picture: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
     nodes: int = 40

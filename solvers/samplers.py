@@ -22,29 +22,31 @@ from restorekit.inference.rng import Rng
 from restorekit.inference.solver import Step
 
 
-def reverse(x: Tensor, x0: Tensor, sigma: float, following: float, rng: Rng, eta: float = 1.0) -> Tensor:
-    """From level `sigma` to `following` given E[x0 | x]: eta = 1 is an ancestral (DDPM) step, 0 is DDIM."""
-    up = eta * following * math.sqrt(1 - (following / sigma) ** 2)
-    down = math.sqrt(following**2 - up**2)
+def reverse(x: Tensor, x0: Tensor, sigma: float, sigma_next: float, rng: Rng, eta: float = 1.0) -> Tensor:
+    """Step from level `sigma` to `sigma_next` given x0 = E[x0 | x], all (B, C, H, W): eta = 1 is an ancestral (DDPM)
+    step, 0 is DDIM."""
+    up = eta * sigma_next * math.sqrt(1 - (sigma_next / sigma) ** 2)
+    down = math.sqrt(sigma_next**2 - up**2)
     x = torch.lerp(x0, x, down / sigma)
     return x if up == 0 else x.add_(rng.normal(x), alpha=up)
 
 
 @dataclass(frozen=True, eq=False)
 class Sampler(ABC):
-    """Draws from a prior: one `Step` per network call. `sigmas` falls and ends in 0; x is pure noise at the first."""
+    """A sampler draws from a prior and yields one `Step` per network call. `sigmas` falls and ends in 0; x is pure
+    noise at the first."""
 
     @abstractmethod
     def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]: ...
 
     def calls(self, levels: int) -> int:
-        """Network calls for a schedule of so many levels above 0."""
+        """Return the network calls for a schedule of so many levels above 0."""
         return levels
 
 
 @dataclass(frozen=True, eq=False)
 class DDPM(Sampler):
-    """Ancestral steps. eta scales the fresh noise; the variance of the steps is that of q(x_s | x_t, x0)."""
+    """It takes ancestral steps. eta scales the fresh noise; the variance of the steps is that of q(x_s | x_t, x0)."""
 
     eta: float = 1.0
 
@@ -54,22 +56,22 @@ class DDPM(Sampler):
 
     @torch.no_grad()
     def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
-            x = reverse(x, x0, sigma, following, rng, self.eta)
+            x = reverse(x, x0, sigma, sigma_next, rng, self.eta)
             yield Step(x, x0, sigma)
 
 
 @dataclass(frozen=True, eq=False)
 class DDIM(DDPM):
-    """The probability flow, by Euler steps."""
+    """It follows the probability flow by Euler steps."""
 
     eta: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class Heun(Sampler):
-    """The probability flow to second order: two calls a level, the last one excepted.
+    """It follows the probability flow to second order: two calls a level, the last one excepted.
 
     churn: S_churn of Karras et al. 2022, which adds noise before each step; 0 is deterministic.
     """
@@ -86,42 +88,43 @@ class Heun(Sampler):
     @torch.no_grad()
     def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
         gamma = min(self.churn / (len(sigmas) - 1), math.sqrt(2) - 1)
-        for level, following in zip(sigmas, sigmas[1:]):
+        for level, sigma_next in zip(sigmas, sigmas[1:]):
             sigma = level * (1 + gamma)
             x = x if gamma == 0 else x + math.sqrt(sigma**2 - level**2) * rng.normal(x)
             x0 = denoise(x, sigma)
             slope = (x - x0) / sigma
-            euler = x + (following - sigma) * slope
+            euler = x + (sigma_next - sigma) * slope
             yield Step(euler, x0, sigma)
-            if following == 0:
+            if sigma_next == 0:
                 return
-            x0 = denoise(euler, following)
-            x = x + (following - sigma) * 0.5 * (slope + (euler - x0) / following)
-            yield Step(x, x0, following)
+            x0 = denoise(euler, sigma_next)
+            x = x + (sigma_next - sigma) * 0.5 * (slope + (euler - x0) / sigma_next)
+            yield Step(x, x0, sigma_next)
 
 
 @dataclass(frozen=True, eq=False)
 class DPMpp2M(Sampler):
-    """DPM-Solver++(2M): second order with one call a level, by the previous estimate of x0; the last step is first order."""
+    """It follows the flow to second order with one call a level (DPM-Solver++(2M)), by the previous estimate of x0;
+    the last step is first order."""
 
     @torch.no_grad()
     def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
         previous, h_last = None, 0.0  # D of the last step, and its length in ln(1 / sigma)
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
-            h = math.log(sigma / following) if following > 0 else math.inf
-            d = x0 if previous is None or following == 0 else torch.lerp(previous, x0, 1 + 0.5 * h / h_last)
-            x = torch.lerp(d, x, following / sigma)
+            h = math.log(sigma / sigma_next) if sigma_next > 0 else math.inf
+            d = x0 if previous is None or sigma_next == 0 else torch.lerp(previous, x0, 1 + 0.5 * h / h_last)
+            x = torch.lerp(d, x, sigma_next / sigma)
             previous, h_last = x0, h
             yield Step(x, x0, sigma)
 
 
 @dataclass(frozen=True, eq=False)
 class SDE(Sampler):
-    """The ancestral step to second order: two calls a level, the last one excepted.
+    """It takes the ancestral step to second order: two calls a level, the last one excepted.
 
-    With m = x / sigma^2 and u = 1 / sigma^2 the step adds the integral of E[x0] du; DDPM freezes it at the old level, which
-    costs 13 % of the variance on 50 levels. Here it is linear in ln u between both ends, under the same noise.
+    With m = x / sigma^2 and u = 1 / sigma^2 the step adds the integral of E[x0] du; DDPM freezes it at the old level,
+    which costs 13 % of the variance on 50 levels. Here it is linear in ln u between both ends, under the same noise.
     """
 
     def calls(self, levels: int) -> int:
@@ -129,32 +132,35 @@ class SDE(Sampler):
 
     @torch.no_grad()
     def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = denoise(x, sigma)
-            trial = reverse(x, x0, sigma, following, rng)
+            trial = reverse(x, x0, sigma, sigma_next, rng)
             yield Step(trial, x0, sigma)
-            if following == 0:
+            if sigma_next == 0:
                 return
-            kept = (following / sigma) ** 2
-            second = denoise(trial, following)
+            kept = (sigma_next / sigma) ** 2
+            second = denoise(trial, sigma_next)
             x = trial + (1 + (1 - kept) / math.log(kept)) * (second - x0)
-            yield Step(x, second, following)
+            yield Step(x, second, sigma_next)
 
 
 @dataclass(frozen=True, eq=False)
 class MultistepSDE(Sampler):
-    """SDE with one call a level: the estimate that corrects a step serves as that of the next too (as in the corrector of Zhao
-    et al., "UniPC", NeurIPS 2023), so that as many calls as `SDE` makes go down twice as many levels, which is nearer."""
+    """It is `SDE` with one call a level: the estimate that corrects a step serves as that of the next too.
+
+    So does the corrector of Zhao et al., "UniPC", NeurIPS 2023. As many calls as `SDE` makes go down twice as many
+    levels, which is nearer.
+    """
 
     @torch.no_grad()
     def __call__(self, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /) -> Iterator[Step]:
         x0, kept = None, 1.0
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             second = denoise(x, sigma)
             if x0 is not None:  # the step that led here
                 x = x + (1 + (1 - kept) / math.log(kept)) * (second - x0)
-            x0, kept = second, (following / sigma) ** 2
-            x = reverse(x, x0, sigma, following, rng)
+            x0, kept = second, (sigma_next / sigma) ** 2
+            x = reverse(x, x0, sigma, sigma_next, rng)
             yield Step(x, x0, sigma)
 
 
@@ -169,7 +175,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
 
 
 def named(name: str) -> Sampler:
-    """A sampler at its default settings. Raises ValueError for an unknown name."""
+    """Return a sampler at its default settings. Raises ValueError for an unknown name."""
     if name not in SAMPLERS:
         raise ValueError(f"sampler={name!r} is unknown; known: {', '.join(SAMPLERS)}")
     return SAMPLERS[name]()

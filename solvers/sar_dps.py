@@ -1,4 +1,5 @@
-"""SAR-DPS: Wang, Han, Zhang, TGRS 2025; seed 002, eqs 22 to 24, in the logarithm of intensity.
+"""SAR-DPS: Wang, Han, Zhang, TGRS 2025, in the logarithm of intensity; equations as in Wang, Wu, Li, Yang, "Review of diffusion
+models for inverse problems in image processing", J. National University of Defense Technology 47(4), 2025.
 
 Eq 23 adds J'R' to the score of the prior: J is the Jacobian of x0 by x, R' the derivative of the log-likelihood at x0, for
 gamma speckle L (y - x) / x^2 (eq 24), which is L (y e^-u - 1) by u = ln x: concave, of information L everywhere, and at home
@@ -34,18 +35,19 @@ SPREAD = 0.25  # of pictures on [0, 1], and of what `units.py` makes of others
 
 
 def spread(sigma: float) -> float:
-    """About the deviation of x0 given x_t, for pixels of deviation 0.25: that of PiGDM."""
+    """Return about the deviation of x0 given x_t, for pixels of deviation 0.25: that of PiGDM."""
     return SPREAD * sigma / (SPREAD**2 + sigma**2) ** 0.5
 
 
 def balanced(operator: LinearOperator, b: Tensor, rho: float) -> Tensor:
-    """(A A' + rho I)^-1 b, times rho: b itself, up to its length, where A A' is a multiple of the identity."""
+    """Return rho (A A' + rho I)^-1 b, like b (B, ...): b itself, up to its length, where A A' is a multiple of the
+    identity."""
     return b - operator(operator.normal_solve(operator.adjoint(b), rho, tolerance=near(b)))
 
 
 @dataclass(frozen=True, eq=False)
 class SARDPS(Guided):
-    """One vector-Jacobian product per network call."""
+    """It takes one vector-Jacobian product per network call."""
 
     first: float | None = None  # noise level to start from; None: 5 deviations of the noise to denoise, otherwise 10
     sampler: str = "sde"
@@ -88,12 +90,12 @@ class SARDPS(Guided):
             part = Problem(y, operator, Gaussian(sigma_y))
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            given = Tweedie(denoise, x, sigma)
-            b, variance, _ = working_residual(part, operator(given.x0))
+            tweedie = Tweedie(denoise, x, sigma)
+            b, variance, _ = working_residual(part, operator(tweedie.x0))
             d = b if sigma_y is None else balanced(operator, b, (sigma_y / spread(float(sigma))) ** 2)
-            v = given.covariance(operator.adjoint(d / variance if self.paper else d), last=True)
+            v = tweedie.covariance(operator.adjoint(d / variance if self.paper else d), last=True)
             across = (d * operator(v)).flatten(1).sum(1).clamp(min=0) + (d * d * variance).flatten(1).sum(1)
             alpha = (d * b).flatten(1).sum(1) / across.clamp(min=torch.finfo(b.dtype).tiny)
-            return given.x0 + (1.0 if self.paper else alpha.view(-1, 1, 1, 1)) * v
+            return tweedie.x0 + (1.0 if self.paper else alpha.view(-1, 1, 1, 1)) * v
 
         return conditional

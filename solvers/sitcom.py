@@ -28,7 +28,7 @@ from restorekit.operators.diagonal import Inpaint
 
 
 def values(problem: Problem) -> float:
-    """How many values of y a picture is measured by, without those that a mask hides."""
+    """Return the number of values of y that measure a picture, without those that a mask hides."""
     mask = torch.ones_like(problem.y[:1]) if problem.mask is None else problem.mask[:1].expand_as(problem.y[:1])
     if isinstance(problem.operator, Inpaint):
         mask = mask * (problem.operator.mask > 0)
@@ -37,7 +37,8 @@ def values(problem: Problem) -> float:
 
 @dataclass(frozen=True, eq=False)
 class SITCOM(Solver):
-    """An optimiser: one answer. Up to `inner` + 1 network calls per level, each with a vector-Jacobian product."""
+    """An optimiser that gives one answer. It makes up to `inner` + 1 network calls per level, each with a
+    vector-Jacobian product."""
 
     inner: int = 20  # steps of Adam per level
     lr: float = 0.02  # of Adam, in the unit of the network's input, (unit^2 + sigma^2)^(1/2)
@@ -48,7 +49,7 @@ class SITCOM(Solver):
 
     reference = "sitcom"
     when = "Take it for one answer of an operator that is not linear; for linear ones hqs and vds are cheaper."
-    samples = False
+    is_sampler = False
     gradient = True
     default_steps = 20
 
@@ -72,7 +73,7 @@ class SITCOM(Solver):
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
         enough = 0.5 * self.stop**2 * values(problem)
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             v = x.clone().requires_grad_(True)
             adam = torch.optim.Adam([v], lr=self.lr * (self.unit**2 + sigma**2) ** 0.5, eps=1e-20)
             for k in range(self.inner + 1):
@@ -82,7 +83,7 @@ class SITCOM(Solver):
                     (g,) = torch.autograd.grad(nll.sum(), v)
                 x0, met = x0.detach(), (nll.detach() <= enough).view(-1, 1, 1, 1)
                 if k == self.inner or bool(met.all()):
-                    x = x0 + following * rng.normal(x) if following > 0 else x0
+                    x = x0 + sigma_next * rng.normal(x) if sigma_next > 0 else x0
                     yield Step(x, x0, sigma)
                     break
                 yield Step(x0, x0, sigma)

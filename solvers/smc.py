@@ -21,20 +21,21 @@ from restorekit.inference.solver import Solver, Step
 
 
 def systematic(weights: Tensor, u: Tensor) -> Tensor:
-    """Indices (B, N) of a systematic resampling of weights (B, N), sum 1, with one uniform number u (B, 1) per row."""
+    """Return indices (B, N) of a systematic resampling of weights (B, N), sum 1, with one uniform number u (B, 1) per
+    row."""
     n = weights.shape[1]
     points = (torch.arange(n, dtype=weights.dtype, device=weights.device) + u) / n
     return torch.searchsorted(weights.cumsum(1).contiguous(), points).clamp(max=n - 1)
 
 
 def uniform(rng: Rng, like: Tensor) -> Tensor:
-    """Numbers in (0, 1) from the streams of the items."""
+    """Return numbers in (0, 1), shaped like `like`, from the streams of the items."""
     return (0.5 * (1 + torch.erf(rng.normal(like) / math.sqrt(2)))).clamp(1e-12, 1 - 1e-7)
 
 
 @dataclass(frozen=True, eq=False)
 class SMC(Solver):
-    """One network call and one vector-Jacobian product per level, for all particles of a sample at once."""
+    """It makes one network call and one vector-Jacobian product per level, for all particles of a sample at once."""
 
     particles: int = 64
     prior_std: float = 0.25  # as in PiGDM: r_t^2 = s^2 sigma^2 / (s^2 + sigma^2)
@@ -86,7 +87,7 @@ class SMC(Solver):
 
         x = x.repeat_interleave(n, 0) + sigmas[0] * noise()
         log_w = x.new_zeros(shape[0], n)
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0, shift, twist = twisted(x, sigma)
             log_w = log_w + twist
             weights = log_w.softmax(1)
@@ -96,16 +97,16 @@ class SMC(Solver):
             flat = (items * n + chosen).flatten()
             x, x0, shift = x[flat], x0[flat], shift[flat]
             log_w = torch.where(poor, 0.0, log_w) - twist.gather(1, chosen)
-            kept = (following / sigma) ** 2
-            if following > 0:
-                up, z = following * math.sqrt(1 - kept), noise()
+            kept = (sigma_next / sigma) ** 2
+            if sigma_next > 0:
+                up, z = sigma_next * math.sqrt(1 - kept), noise()
                 delta = (1 - kept) * shift
                 x = torch.lerp(x0, x, kept) + delta + up * z
                 log_w = log_w - (delta.square() / (2 * up**2) + delta * z / up).flatten(1).sum(1).view(-1, n)
             else:
                 x = x0
                 log_w = log_w - (0.5 / sigma_y**2) * (y - operator(x0)).square().flatten(1).sum(1).view(-1, n)
-            gumbel = uniform(rng, log_w).log().neg().log().neg() if following == 0 else 0.0  # the last: a draw
+            gumbel = uniform(rng, log_w).log().neg().log().neg() if sigma_next == 0 else 0.0  # the last: a draw
             one = (log_w + gumbel).argmax(1, keepdim=True)
             flat = (items * n + one).flatten()
             yield Step(x[flat], x0[flat], sigma)

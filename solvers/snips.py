@@ -32,7 +32,8 @@ PUBLISHED = (5, 0.033)  # inner, c
 
 
 def score(spectrum: Spectrum, c: Tensor, c0: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """The score of the noisy picture given y, and alpha, in the singular basis: c = V'x, c0 = V'D(x), (B, n); alpha (n,)."""
+    """Return the score of the noisy picture given y (B, n), and alpha (n,), in the singular basis: c = V'x, c0 =
+    V'D(x), (B, n)."""
     s2, p2 = sigma**2, spectrum.snr.square()  # 0 where nothing is measured
     noisier = s2 * p2 < 1  # than the state, which is its measurement with less noise there
     gap = (1 / p2.clamp(min=1e-12 / s2) - s2).abs().clamp(min=1e-6 * s2)
@@ -43,7 +44,7 @@ def score(spectrum: Spectrum, c: Tensor, c0: Tensor, sigma: float) -> tuple[Tens
 
 @dataclass(frozen=True, eq=False)
 class SNIPS(Solver):
-    """`inner` network calls per level and one at the end, no gradient of the network."""
+    """It makes `inner` network calls per level and one at the end, and takes no gradient of the network."""
 
     inner: int = 5  # Langevin steps per level
     c: float = 0.5  # their length, 1 being about the inverse of the curvature

@@ -28,7 +28,7 @@ from restorekit.solvers.samplers import Sampler, named
 
 @dataclass(frozen=True, eq=False)
 class TMPD(Guided):
-    """Two vector-Jacobian products per network call. Use it where `mmps` with its six is too slow."""
+    """It takes two vector-Jacobian products per network call. Use it where `mmps` with its six is too slow."""
 
     sampler: str = "sde"
     paper: bool = False
@@ -66,15 +66,15 @@ class TMPD(Guided):
         total = operator.adjoint(u(torch.ones_like(ut(y))))
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
-            given = Tweedie(denoise, x, sigma)
-            rows = ut(operator(given.covariance(total)))
-            b = y - operator(given.x0)
+            tweedie = Tweedie(denoise, x, sigma)
+            rows = ut(operator(tweedie.covariance(total)))
+            b = y - operator(tweedie.x0)
             d = u(ut(b) / ((rows.clamp(min=0) if self.paper else rows.abs()) + sigma_y**2))
-            v = given.covariance(operator.adjoint(d), last=True)
+            v = tweedie.covariance(operator.adjoint(d), last=True)
             if self.paper:
-                return given.x0 + v
+                return tweedie.x0 + v
             across = (d * operator(v)).flatten(1).sum(1).clamp(min=0) + sigma_y**2 * d.square().flatten(1).sum(1)
             alpha = (d * b).flatten(1).sum(1) / across.clamp(min=torch.finfo(x.dtype).tiny)
-            return given.x0 + alpha.view(-1, 1, 1, 1) * v
+            return tweedie.x0 + alpha.view(-1, 1, 1, 1) * v
 
         return conditional

@@ -34,10 +34,11 @@ from restorekit.solvers.parts.data_step import data_step, gaussian
 
 @dataclass(frozen=True, eq=False)
 class VDS(Solver):
-    """An optimiser: one answer. One network call per step and no gradient of the network.
+    """An optimiser that gives one answer. It makes one network call per step and takes no gradient of the network.
 
     200 steps reach the mean of Gaussian posteriors to 0.05 deviations where A is linear and the noise Gaussian
-    (tests/solvers/test_noise_levels.py). Elsewhere only where directions lie less than a hundred apart in precision: else take more steps.
+    (tests/solvers/test_noise_levels.py). Elsewhere only where directions lie less than a hundred apart in precision:
+    else take more steps.
     """
 
     lambda_: float | None = None  # weight of the prior; None: 1, that of Bayes; paper: 0.25, of its own weights
@@ -53,7 +54,7 @@ class VDS(Solver):
         "nearest; it takes many more calls than hqs."
     )
     tunable = {"lambda_": (0.1, 2.0), "lr": (0.01, 0.2), "first": (0.2, 10.0)}
-    samples = False
+    is_sampler = False
     default_steps = 200
     least_steps = 100
 
@@ -66,7 +67,7 @@ class VDS(Solver):
             raise ValueError(f"momentum={self.momentum} must be at least 0 and below 1")
 
     def newton(self, problem: Problem) -> bool:
-        """Whether the curvature of the data is known."""
+        """Return True where the curvature of the data is known."""
         return not self.paper and isinstance(problem.operator, LinearOperator) and gaussian(problem.likelihood)
 
     def check(self, problem: Problem) -> None:
@@ -74,8 +75,11 @@ class VDS(Solver):
             problem.least_squares("vds with paper=True")
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """In the logarithm the levels fall as a parabola. For Adam most lie near the last one, where mu has to settle; for the
-        other near the first, as a step takes a direction that was not measured, of variance c, sigma^2 / (c + sigma^2) of its way."""
+        """Return levels that fall as a parabola in the logarithm.
+
+        For Adam most lie near the last one, where mu has to settle; for the other near the first, as a step takes a
+        direction that was not measured, of variance c, sigma^2 / (c + sigma^2) of its way.
+        """
         if self.paper:
             return vp_uniform(steps or 1000)
         last = min(max(CLEAN, problem.last_level()), 0.5 * self.first)  # below, (mu - D) / sigma^2 is lost to rounding
@@ -90,7 +94,7 @@ class VDS(Solver):
         return problem.estimate() if begin is None else begin
 
     def weight(self, problem: Problem, x: Tensor, sigma: float) -> float:
-        """Of mu - D in the gradient, where the data have that of -log p(y | mu)."""
+        """Return the weight of mu - D in the gradient, one number, where the data have that of -log p(y | mu)."""
         if not self.paper:
             return (self.lambda_ or 1.0) / sigma**2
         # (1 / m) A'(A mu - y) + lambda (1 / n) (mu - D), here both times m / sigma_y^2

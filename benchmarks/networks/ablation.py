@@ -1,5 +1,5 @@
-"""The ablations of the seeds at a size that a CPU trains: what each part of PIS-DM does to the loss (seed 000, Tables 1 and
-2), the cascade and its scale-invariant loss, and the fusions of FFTD (seed 001). That of f is `benchmarks/priors/codec.py`.
+"""The ablations of the two papers at a size that a CPU trains: what each part of PIS-DM does to the loss (Li et al. 2025, Tables 1 and
+2), the cascade and its scale-invariant loss, and the fusions of FFTD (Liu et al. 2025). That of f is `benchmarks/priors/codec.py`.
 
 All variants of a table train on the same patches in the same order, several seeds each, and are judged by the loss on fixed
 patches of other pictures, in bands of the noise level. A difference to the first of a table is taken seed by seed; it is
@@ -150,10 +150,10 @@ FUSIONS = (
 )
 TABLES: dict[str, tuple[Variant, ...]] = {"parts": PARTS, "scans": SCANS, "cascade": CASCADE, "fusions": FUSIONS}
 CAPTIONS = {
-    "parts": "Parts of PIS-DM (Table 1 of seed 000)",
-    "scans": "Scan orders (Table 2 of seed 000)",
-    "cascade": "Cascade and scale-invariant loss (Table 1 of seed 000)",
-    "fusions": "Fusions of FFTD (seed 001)",
+    "parts": "Parts of PIS-DM (Table 1 of Li et al. 2025)",
+    "scans": "Scan orders (Table 2 of Li et al. 2025)",
+    "cascade": "Cascade and scale-invariant loss (Table 1 of Li et al. 2025)",
+    "fusions": "Fusions of FFTD (Liu et al. 2025)",
 }
 
 

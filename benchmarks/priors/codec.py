@@ -1,6 +1,6 @@
 """What comes back from a codec at f = 4 to 64, trained alike: reconstruction against the bits of a picture.
 
-Seed 001, table 1, has the error fall from f = 8 to f = 64 at 4 channels and 16384 codes.
+Liu et al. 2025, table 1, has the error fall from f = 8 to f = 64 at 4 channels and 16384 codes.
 """
 
 from __future__ import annotations

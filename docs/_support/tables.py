@@ -77,7 +77,7 @@ def solver_table() -> str:
     lines = ["| `--solver` | gives | calls | gradients | needs |", "|---|---|---|---|---|"]
     for name, kind in SOLVERS.items():
         solver = kind()
-        gives = "one answer" if not kind.samples else "samples, of clean measurements" if kind.exact else "samples"
+        gives = "one answer" if not kind.is_sampler else "samples, of clean measurements" if kind.exact else "samples"
         lines.append(
             row(f"[`{name}`](#{name.replace('+', '-noisy')})", gives, calls(solver), solver.products, kind.needs)
         )

@@ -1,4 +1,5 @@
-"""What `restorekit check` asks of a noise law, a solver or a prior: identities with both sides, as `operators.check` has them.
+"""`restorekit check` asks identities of a noise law, a solver or a prior, with both sides, as `operators.check` has
+them.
 
 Each function returns a list of `Check`, to be shown by `operators.report`. Random numbers come from `seed` alone.
 """
@@ -123,7 +124,7 @@ def check_solver(solver: Solver, seed: int = 0, steps: int | None = None) -> lis
 
 
 def _solved(solver: Solver, problem: Problem, prior: GaussianPrior, seed: int, steps: int | None) -> Iterator[Check]:
-    before, several = problem.y.clone(), solver.samples and not solver.exact
+    before, several = problem.y.clone(), solver.is_sampler and not solver.exact
     result = restore(problem, prior, solver, steps=steps, samples=SAMPLES if several else 1, seed=seed)
     one = restore(problem, prior, solver, steps=steps, samples=1, seed=seed)
     again = restore(problem, prior, solver, steps=steps, samples=1, seed=seed)

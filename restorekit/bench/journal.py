@@ -49,17 +49,18 @@ class Rows:
         self.done = {self._kept(self.keys, [row[k] for k in self.keys]) for row in self.rows}
 
     def _kept(self, names: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
-        """Of the texts by these names, those that this file has a column for."""
+        """Return those of the texts by these names that this file has a column for."""
         return tuple(text for name, text in zip(names, texts) if name not in self.lacking)
 
     def known(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Of these columns those that this file has."""
+        """Return those of these columns that this file has."""
         return {name: value for name, value in columns.items() if name not in self.lacking}
 
     def has(self, *key: Any) -> bool:
         return self._kept(self.keys, [str(k) for k in key]) in self.done
 
     def add(self, *row: Any) -> None:
+        """Append a row to the file."""
         texts = [f"{v:.5g}" if isinstance(v, float) else str(v) for v in row]
         done = self._kept(self.keys, texts)
         with _locked(self.path) as f:

@@ -1,4 +1,4 @@
-"""Where figures were measured, in one line and as a table."""
+"""Figures say on which machine they were measured, in one line and as a table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import restorekit
 
 
 def versions() -> dict[str, str]:
+    """Return the versions of restorekit, torch and Python, by name."""
     return {"restorekit": restorekit.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 

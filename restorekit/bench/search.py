@@ -168,6 +168,7 @@ VALUES = ("value", "nfe")
 
 
 def rows_of(path: Path) -> Rows:
+    """Return the rows of a search in a file."""
     return Rows(path, KEYS, VALUES)
 
 

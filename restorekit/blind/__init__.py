@@ -1,1 +1,1 @@
-"""What a blurred picture says of its own kernel."""
+"""This room asks a blurred picture about its own kernel."""

@@ -1,11 +1,13 @@
-"""Length and direction of a kernel, more exactly than by its spectrum: by the slope of ln p(y | theta) under a diffusion prior.
+"""The slope of ln p(y | theta) under a diffusion prior finds length and direction of a kernel more exactly than its
+spectrum does.
 
     d/d theta ln p(y | theta) = E[(y - K x)' (dK / d theta) x] / sigma_y^2,   x ~ p(x | y, theta)
 
-(Fisher's identity: Dempster, Laird and Rubin, JRSS B 39, 1977.) The phases that `blind.spectrum` cannot see tell here. What the
-same draws find on measurements made of x itself, by K as it is, is subtracted: a sampler is exact only in part. With the same
-random numbers, of which most cancels so. What is left of that may look like a kernel that is off by some percent; so a kernel that
-the spectrum does not say is off is changed only where other random numbers, half the way there, say that it goes up.
+(Fisher's identity: Dempster, Laird and Rubin, JRSS B 39, 1977.) The phases that `blind.spectrum` cannot see tell here.
+What the same draws find on measurements made of x itself, by K as it is, is subtracted: a sampler is exact only in
+part. With the same random numbers, of which most cancels so. What is left of that may look like a kernel that is off by
+some percent; so a kernel that the spectrum does not say is off is changed only where other random numbers, half the way
+there, say that it goes up.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ FRESH = 500  # number of the first draw that nothing else is made of
 
 @dataclass(frozen=True, eq=False)
 class Climbed:
+    """The kernel that an ascent reached, and by how much it is likelier."""
+
     kernel: Array
     theta: Array
     gain: float  # about what ln p(y | theta) is higher than at the start, 0 where nothing is changed
@@ -32,10 +36,12 @@ class Climbed:
 
 @dataclass(frozen=True)
 class Ascent:
-    """Newton's method on ln p(y | theta), from the change `theta` of a frame on; the call gives where the slope is 0.
+    """It takes Newton's method to ln p(y | theta), from the change `theta` of a frame on; the call ends where the
+    slope is 0.
 
-    Its matrix is `share` of what x would tell if it were seen, as most of it is missing (Louis, JRSS B 44, 1982); how much is
-    learnt from how the slope changes. A round kernel has no direction, and of its width the slope tells too little: it stays.
+    Its matrix is `share` of what x would tell if it were seen, as most of it is missing (Louis, JRSS B 44, 1982); how
+    much is learnt from how the slope changes. A round kernel has no direction, and of its width the slope tells too
+    little: it stays.
     """
 
     error: float | None = None  # as of `Stretch`: deviation of theta, for each 1 of the doubt of the frame
@@ -59,8 +65,11 @@ class Ascent:
         seed: int = 0,
         other: Array | None = None,
     ) -> Climbed:
-        """y (C, H, W); theta (3,) as the frame takes it, and another that may be better though the slope at theta = 0 does not
-        tell: far from where it is the likeliest, a kernel has a flat likelihood."""
+        """Climb for y (C, H, W); theta (3,) is as the frame takes it.
+
+        other: another change, which may be better though the slope at theta = 0 does not tell: far from where it is the
+        likeliest, a kernel has a flat likelihood.
+        """
         ways, measured = self.ways(frame), 0
         if not len(ways):
             return Climbed(frame(theta), theta, 0.0, 0)
@@ -95,7 +104,7 @@ class Ascent:
     def _climb(
         self, slope: Callable[[Array], tuple[Array, Array]], theta: Array, ways: Array, doubt: Array
     ) -> tuple[Array, float]:
-        """(theta, gain of ln p), from `theta` on."""
+        """Return (theta, gain of ln p), from `theta` on."""
         share, gain, (here, known) = self.share, 0.0, slope(theta)
         for _ in range(self.most):
             step = np.linalg.solve(share * known + doubt @ ways.T, here)
@@ -115,7 +124,7 @@ class Ascent:
 
     @staticmethod
     def ways(frame: Frame) -> Array:
-        """(2, 3) changes of theta: of length along its longer axis and of direction; none of a round kernel."""
+        """Return (2, 3) changes of theta: of length along its longer axis and of direction; none of a round kernel."""
         if frame.round:
             return np.zeros((0, 3))
         form = frame.doubt[1] / 2
@@ -133,23 +142,25 @@ class Ascent:
         first: int = 0,
         apart: int = 0,
     ) -> tuple[Array, Array]:
-        """(slope (n,), what it would change by if x were seen (n, n)), by `ways` (n, 3), the mean of `draws` numbered from
-        `first` on; those of the twin are numbered `apart` from them."""
+        """Return the slope (n,), and what it would change by if x were seen (n, n), along `ways` (n, 3).
+
+        It is the mean of `draws` numbered from `first` on; those of the twin are numbered `apart` from them.
+        """
         kernel, rng = frame(theta), np.random.default_rng(seed)
         changes = [frame(theta + way / 2) - frame(theta - way / 2) for way in ways]
         slope, known = np.zeros(len(ways)), np.zeros((len(ways), len(ways)))
         for number in range(first, first + self.draws):
             x = draw(y, kernel, number)
-            made = blurred(x, kernel) + sigma_y * rng.standard_normal(y.shape)
+            twin = blurred(x, kernel) + sigma_y * rng.standard_normal(y.shape)
             own, seen = correlations(y, x, kernel, changes)
-            slope += own - correlations(made, draw(made, kernel, number + apart), kernel, changes)[0]
+            slope += own - correlations(twin, draw(twin, kernel, number + apart), kernel, changes)[0]
             known += seen
         scale = self.draws * sigma_y**2
         return slope / scale, known / scale
 
 
 def correlations(y: Array, x: Array, kernel: Array, changes: list[Array]) -> tuple[Array, Array]:
-    """(y - K x)' D x and (D x)' D x for changes D of K; away from the frame."""
+    """Return (y - K x)' D x and (D x)' D x for changes D of K; away from the frame."""
     weight = window(y.shape)
     residual, parts = weight * (y - blurred(x, kernel)), [weight * blurred(x, change) for change in changes]
     return np.array([(residual * p).sum() for p in parts]), np.array([[(p * q).sum() for p in parts] for q in parts])

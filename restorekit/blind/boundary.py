@@ -1,7 +1,7 @@
-"""What lies beyond the frame of a blurred picture: as the picture itself says, from how well each assumption explains its edges.
+"""A blurred picture says itself what lies beyond its frame, by how well each assumption explains its edges.
 
-A photograph shows what lies beyond its frame; a simulation mirrors it or wraps it around. Where that is wrongly assumed, ripples
-run in from the edges, and the edges are rougher than they were restored with nothing assumed.
+A photograph shows what lies beyond its frame; a simulation mirrors it or wraps it around. Where that is wrongly
+assumed, ripples run in from the edges, and the edges are rougher than they were restored with nothing assumed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ AROUND = 1.25  # more energy at the edges than this no picture has that was made
 
 
 def _rough(x: Tensor, around: bool) -> Tensor:
-    """-(Laplacian of x), at the edges mirrored or around."""
+    """Return -(Laplacian of x), at the edges mirrored or around."""
     total = torch.zeros_like(x)
     for axis in (-1, -2):
         last = x.narrow(axis, 0, 1) if around else x.narrow(axis, -1, 1)
@@ -33,7 +33,8 @@ def _rough(x: Tensor, around: bool) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Smooth:
-    """argmin_x |y - A x|^2 / sigma_y^2 + |grad x|^2 / slope^2: a picture that is good enough to look at its edges."""
+    """It solves argmin_x |y - A x|^2 / sigma_y^2 + |grad x|^2 / slope^2: a picture that is good enough to look at its
+    edges."""
 
     y: Tensor
     sigma_y: float
@@ -56,7 +57,7 @@ class _Smooth:
         )  # fmt: skip
 
     def energy(self, operator: LinearOperator, x: Tensor, edge: Tensor) -> float:
-        """Of what is minimised, the part of the pixels of `edge` (H, W)."""
+        """Return the part of what is minimised that belongs to the pixels of `edge` (H, W)."""
         inside = operator.inside(x)
         slopes = [torch.diff(inside, dim=d, append=inside.narrow(d, -1, 1)) ** 2 for d in (-1, -2)]
         each = (self.y - operator(x)) ** 2 / self.sigma_y**2 + sum(slopes) / self.slope**2
@@ -64,14 +65,16 @@ class _Smooth:
 
 
 def _slope(y: Tensor, sigma_y: float) -> float:
-    """Of pictures like y (1, C, H, W): what `_Smooth` takes for their deviation from one pixel to the next."""
+    """Return what `_Smooth` takes for the deviation of pictures like y (1, C, H, W) from one pixel to the next."""
     return 1.5 * max(float(torch.diff(y, dim=-1).square().mean().sqrt()), 2 * sigma_y)
 
 
 def unexplained(y: Tensor, kernel: Tensor, sigma_y: float, where: Tensor) -> float:
-    """What no smooth picture explains of the pixels `where` of y, both (1, C, H, W): their misfit in deviations of the noise.
+    """Return the misfit, in deviations of the noise, of the pixels `where` of y, both (1, C, H, W), to any smooth
+    picture.
 
-    About 1 where y was blurred with the kernel, more where it was not, and where it was in other values, as light and its code.
+    About 1 where y was blurred with the kernel, more where it was not, and where it was in other values, as light and
+    its code.
     """
     y, kernel = y.double(), kernel.double()
     operator = FreeBlur.of((y.shape[1], y.shape[2], y.shape[3]), kernel)
@@ -80,11 +83,11 @@ def unexplained(y: Tensor, kernel: Tensor, sigma_y: float, where: Tensor) -> flo
 
 
 def boundary_of(y: Tensor, kernel: Tensor, sigma_y: float, excess: float = 0.012) -> Boundary:
-    """`free`, unless the edges of y (1, C, H, W) are explained as well by another assumption.
+    """Return `free`, unless the edges of y (1, C, H, W) are explained as well by another assumption.
 
-    As well: with hardly more energy at the edges than free ones give. Mirrored ones, which are nearly true of photographs with
-    quiet edges: with at most `excess` more than on a picture made so, as there always is a little. That lies between simulated
-    pictures (below, but for some with straight motion) and photographs (above).
+    As well: with hardly more energy at the edges than free ones give. Mirrored ones, which are nearly true of
+    photographs with quiet edges: with at most `excess` more than on a picture made so, as there always is a little.
+    That lies between simulated pictures (below, but for some with straight motion) and photographs (above).
     """
     y, kernel = y.double(), kernel.double()
     h, w = kernel.shape

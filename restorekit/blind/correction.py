@@ -1,10 +1,12 @@
-"""Deblurring with a kernel that is not quite right (seed 002, section 3.1, eqs 20 and 21), for any solver with a data step.
+"""Any solver with a data step deblurs with a kernel that is not quite right.
 
     min_{x,h} |(K + h) x - y|^2 / (2 sigma_y^2) + lambda Phi(x) + nu |h|^2 / 2
 
-Deviation: not the joint optimum, which blurs less and less, as x0 is smoother than x, but the likeliest h with x drawn or
-integrated out; first a change of size, form and direction (`blind.stretch`), then the single taps (`blind.taps`), on the
-support of K, of sum 0, with nu_i = 1 / (error k_i)^2. Late: before the solver starts, which is then told the better kernel.
+(Wang, Wu, Li, Yang, "Review of diffusion models for inverse problems in image processing", J. National University of
+Defense Technology 47(4), 2025, section 3.1, eqs 20 and 21.) Deviation: not the joint optimum, which blurs less and
+less, as x0 is smoother than x, but the likeliest h with x drawn or integrated out; first a change of size, form and
+direction (`blind.stretch`), then the single taps (`blind.taps`), on the support of K, of sum 0, with nu_i = 1 / (error
+k_i)^2. Late: before the solver starts, which is then told the better kernel.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ Blur = CircularBlur | FreeBlur | ReflectBlur | SymmetricBlur
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """(h, w) of sum 1, the given one and its room to grow (`room`), and how it was found."""
+    """A kernel (h, w) of sum 1, the given one with its margins, and how it was found."""
 
     kernel: Array
     stretched: Stretched | None = None
@@ -47,19 +49,20 @@ class Kernel:
 
     @property
     def changed(self) -> bool:
+        """Return True where it is another than the given one."""
         better = self.climbed or self.stretched
         return bool(better is not None and better.theta.any()) or bool(self.taps is not None and self.taps.moved)
 
     def record(self) -> dict[str, Any]:
-        """For a file, plain numbers."""
-        found: dict[str, Any] = {}
+        """Return plain numbers, for a file."""
+        figures: dict[str, Any] = {}
         if self.stretched is not None:
             better = self.climbed or self.stretched
             size, form, turn = (float(t) for t in better.theta)
-            found |= {"length": np.exp(size + form / 2), "width": np.exp(size - form / 2), "turn": np.degrees(turn)}
+            figures |= {"length": np.exp(size + form / 2), "width": np.exp(size - form / 2), "turn": np.degrees(turn)}
             by_spectrum = self.stretched.gain if self.climbed is None or self.stretched.theta.any() else 0.0
-            found |= {"gain": by_spectrum + (0.0 if self.climbed is None else self.climbed.gain)}
-        plain = {k: round(float(v), 4) for k, v in found.items()} | {"nfe": self.nfe}
+            figures |= {"gain": by_spectrum + (0.0 if self.climbed is None else self.climbed.gain)}
+        plain = {k: round(float(v), 4) for k, v in figures.items()} | {"nfe": self.nfe}
         return plain | ({} if self.taps is None else {"taps": _taps(self.taps)})
 
 
@@ -69,7 +72,7 @@ def _taps(found: FoundTaps) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class KernelCorrection:
-    """The likelier kernel of a problem y = k * x + n.
+    """It finds the likelier kernel of a problem y = k * x + n.
 
     error: the relative deviation of the kernel. None: it is looked for.
     """
@@ -86,15 +89,16 @@ class KernelCorrection:
 
     @property
     def calls(self) -> int:
-        """Network calls, at most."""
+        """Return the network calls, at most."""
         slopes = 2 * (Ascent.most + 1 + Ascent.checks)
         return self.steps * (2 * slopes * Ascent.draws + 3 * Taps.draws) if self.draws else 0
 
     def __call__(self, problem: Problem, denoise: Denoiser, told: Callable[[int], None] = lambda calls: None) -> Kernel:
-        """told: is given the number of network calls at each. Raises `Unsupported` where nothing is known of a kernel."""
+        """Return the kernel. told: is given the number of network calls at each. Raises `Unsupported` where nothing is
+        known of a kernel."""
         a, sigma_y = checked(problem)
         y, kernel = (v.detach().double().cpu().numpy() for v in (problem.y[0], a.kernel))
-        kernel = np.pad(kernel, room(kernel, problem.y.shape[-2:]))
+        kernel = np.pad(kernel, margins(kernel, problem.y.shape[-2:]))
         stretched = Stretch(margin=0, error=self.error)(y, kernel, sigma_y)
         if not self.draws:
             return Kernel(stretched.kernel, stretched)
@@ -129,7 +133,8 @@ class KernelCorrection:
 
 
 def checked(problem: Problem) -> tuple[Blur, float]:
-    """(the blur, sigma_y). Raises `Unsupported` for other operators, masks and noise that is not the same everywhere."""
+    """Return the blur and sigma_y. Raises `Unsupported` for other operators, masks and noise that is not the same
+    everywhere."""
     a, law = problem.operator, problem.likelihood
     if not isinstance(a, Blur):
         raise Unsupported(f"a kernel is corrected of a blur, not of {a.title}; use `deblur`, or no correction")
@@ -139,7 +144,7 @@ def checked(problem: Problem) -> tuple[Blur, float]:
 
 
 def rough_part(y: Array, side: int) -> Array:
-    """The square of y (C, H, W), at most `side` pixels wide, where there is most to see."""
+    """Return the square of y (C, H, W), at most `side` pixels wide, where there is most to see."""
     _, h, w = y.shape
     slopes = sum((np.diff(y, axis=d, append=np.take(y, [-1], d)) ** 2).sum(0) for d in (1, 2))
     sums = np.pad(np.asarray(slopes).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
@@ -149,18 +154,20 @@ def rough_part(y: Array, side: int) -> Array:
     return y[:, top : top + a, left : left + b]
 
 
-def room(kernel: Array, picture: Sequence[int], margin: int = 6) -> list[tuple[int, int]]:
-    """Rows and columns of zeros, to each side, that a kernel lacks to grow by `margin`, and that fit on the picture."""
+def margins(kernel: Array, picture: Sequence[int], width: int = 6) -> list[tuple[int, int]]:
+    """Return the rows and columns of zeros, to each side, that a kernel lacks to grow by `width`, and that fit on the
+    picture."""
     lacking = []
     for axis, side in enumerate(picture):
-        taken = np.flatnonzero(np.abs(kernel).sum(1 - axis) > 0)
-        free = min(int(taken[0]), kernel.shape[axis] - 1 - int(taken[-1]))
-        lacking.append((max(0, min(margin - free, (side - kernel.shape[axis]) // 2)),) * 2)
+        occupied = np.flatnonzero(np.abs(kernel).sum(1 - axis) > 0)
+        free = min(int(occupied[0]), kernel.shape[axis] - 1 - int(occupied[-1]))
+        lacking.append((max(0, min(width - free, (side - kernel.shape[axis]) // 2)),) * 2)
     return lacking
 
 
 def trimmed(kernel: Array, lost: float = 1e-4) -> Array:
-    """A kernel (h, w) less what is next to 0 around it, of sum 1: each such row of a free boundary is a row more to restore."""
+    """Return a kernel (h, w) less what is next to 0 around it, of sum 1: each such row of a free boundary is a row
+    more to restore."""
     parts = []
     for axis, n in enumerate(kernel.shape):
         mass = np.abs(kernel).sum(1 - axis)
@@ -172,7 +179,8 @@ def trimmed(kernel: Array, lost: float = 1e-4) -> Array:
 
 
 def with_kernel(problem: Problem, kernel: Array) -> Problem:
-    """The same measurement through another kernel (h, w); where nothing is assumed of the boundary x gets another size."""
+    """Return the same measurement through another kernel (h, w); where nothing is assumed of the boundary x gets
+    another size."""
     a, _ = checked(problem)
     k = torch.from_numpy(np.ascontiguousarray(trimmed(kernel))).to(a.kernel)
     if isinstance(a, FreeBlur):
@@ -182,7 +190,7 @@ def with_kernel(problem: Problem, kernel: Array) -> Problem:
 
 
 def _of_same_size(problem: Problem, kernel: Array) -> Problem:
-    """`with_kernel`, x of the size that it has. Raises `Unsupported` where the kernel does not fit."""
+    """Return what `with_kernel` does, x of the size that it has. Raises `Unsupported` where the kernel does not fit."""
     a, _ = checked(problem)
     if not isinstance(a, FreeBlur):
         return with_kernel(problem, kernel)
@@ -200,14 +208,14 @@ def _of_same_size(problem: Problem, kernel: Array) -> Problem:
 
 @dataclass(frozen=True, eq=False)
 class Corrected(Solver):
-    """Any solver, told the better kernel; its levels, samples and demands are those of the solver."""
+    """Any solver is told the better kernel; its levels, samples and demands are those of the solver."""
 
     solver: Solver = field(default_factory=HQS)
     correction: KernelCorrection = field(default_factory=KernelCorrection)
 
     @property
-    def samples(self) -> bool:  # type: ignore[override]
-        return self.solver.samples
+    def is_sampler(self) -> bool:  # type: ignore[override]
+        return self.solver.is_sampler
 
     @property
     def gradient(self) -> bool:  # type: ignore[override]
@@ -224,7 +232,7 @@ class Corrected(Solver):
         return self.solver.schedule(problem, steps)
 
     def calls(self, sigmas: Sequence[float]) -> int:
-        """With those for the kernel, at most."""
+        """Return the network calls of the solver with those for the kernel, at most."""
         return self.solver.calls(sigmas) + self.correction.calls
 
     @property

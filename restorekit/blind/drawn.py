@@ -1,4 +1,4 @@
-"""What is drawn of the picture behind a blurred one, and how it is compared with what was measured."""
+"""Pictures drawn behind a blurred one are compared with what was measured."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Draw = Callable[
 
 
 def blurred(x: Array, kernel: Array) -> Array:
-    """(C, H, W) where all of the kernel lies on x."""
+    """Return x blurred, (C, H, W) where all of the kernel lies on it."""
     return signal.fftconvolve(x, kernel[None], mode="valid", axes=(1, 2))
 
 
 def window(shape: tuple[int, ...]) -> Array:
-    """(H, W), towards 0 at the frame, where draws know least; what is weighed by it twice has Hann's weights."""
+    """Return weights (H, W), towards 0 at the frame, where draws know least; squared they are Hann's."""
     return np.sqrt(np.outer(np.hanning(shape[-2] + 2)[1:-1], np.hanning(shape[-1] + 2)[1:-1]))

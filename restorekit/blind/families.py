@@ -1,7 +1,9 @@
-"""A kernel where none is known: the likeliest of three families by the spectrum of the blurred picture (`Whittle`).
+"""A kernel of which nothing is known is the likeliest of three families by the spectrum of the blurred picture
+(`Whittle`).
 
-Straight motion, defocus (a disc) and Gaussian blur. Motion and defocus have zeros, which the spectrum of no scene has; a
-Gaussian is told from a smooth scene by nothing but what scenes are like. The shake of a hand is of none of these families.
+Straight motion, defocus (a disc) and Gaussian blur. Motion and defocus have zeros, which the spectrum of no scene has;
+a Gaussian is told from a smooth scene by nothing but what scenes are like. The shake of a hand is of none of these
+families.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ FINALISTS = 16  # candidates whose spectra are fitted to the end
 
 
 def motion(length: float, degrees: float) -> Array:
-    """Straight and even, of any length in pixels, counter-clockwise from the x axis."""
+    """Return the kernel of a straight and even motion, of any length in pixels, counter-clockwise from the x axis."""
     half = math.ceil(length / 2) + 1
     a = math.radians(degrees)
     t = np.linspace(-0.5, 0.5, 40 * math.ceil(length) + 1) * length
@@ -28,7 +30,7 @@ def motion(length: float, degrees: float) -> Array:
 
 
 def disc(radius: float) -> Array:
-    """Even over a disc, its edge as covered."""
+    """Return a kernel that is even over a disc, its edge as covered."""
     half = math.ceil(radius) + 1
     fine = (np.arange(-8 * half, 8 * half + 1)) / 8
     points = np.stack(np.meshgrid(fine, fine, indexing="ij"))
@@ -36,20 +38,21 @@ def disc(radius: float) -> Array:
 
 
 def gaussian(sigma: float) -> Array:
+    """Return a Gaussian kernel of sum 1, out to four sigma."""
     half = math.ceil(4 * sigma)
     g = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
     return np.outer(g, g) / g.sum() ** 2
 
 
 def deviation(kernel: Array) -> float:
-    """Of its mass, along each axis on the mean, in pixels."""
+    """Return the standard deviation of the mass of a kernel, along each axis on the mean, in pixels."""
     i, j = np.indices(kernel.shape)
     away = (i - (kernel * i).sum()) ** 2 + (j - (kernel * j).sum()) ** 2
     return math.sqrt(float((kernel * away).sum()) / 2)
 
 
 def _drawn(points: Array, half: int) -> Array:
-    """Points (2, n) about the middle, each spread over the four pixels around it."""
+    """Return the kernel of points (2, n) about the middle, each spread over the four pixels around it."""
     low = np.floor(points).astype(int)
     kernel = np.zeros((2 * half + 1, 2 * half + 1))
     for corner in np.ndindex(2, 2):
@@ -60,6 +63,8 @@ def _drawn(points: Array, half: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
+    """A kernel that was found where none was known."""
+
     kernel: Array  # (h, w) of sum 1
     text: str  # what it is
     gain: float  # of ln p over no blur at all
@@ -67,13 +72,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Families:
-    """The likeliest kernel for y; of sharp pictures the gain is small."""
+    """It finds the likeliest kernel for y; of sharp pictures the gain is small."""
 
     longest: float = 31.0  # pixels of motion; of a disc half, of a Gaussian a sixth
     turns: int = 24  # directions
 
     def __call__(self, y: Array, sigma_y: float) -> Estimate:
-        """y (C, H, W) on about [0, 1]."""
+        """Return the likeliest kernel for y (C, H, W) on about [0, 1]."""
         picture = Whittle(np.asarray(y, np.float64), sigma_y)
         begin = picture.start()
         none, _ = picture.fit(np.ones((1, 1)), begin, 80)
@@ -90,7 +95,7 @@ class Families:
         return Estimate(finer.kernel, text + (change if finer.theta.any() else ""), gain)
 
     def candidates(self, side: int) -> Iterator[tuple[str, Array]]:
-        """Names for people, and kernels that are smaller than half of `side`."""
+        """Yield names for people, and kernels that are smaller than half of `side`."""
         longest = min(self.longest, side / 3)
         for length in np.arange(4.0, longest + 0.1, 1.5):
             for degrees in np.arange(self.turns) * 180 / self.turns:

@@ -1,8 +1,9 @@
-"""Picture and kernel drawn in turn, for small problems: the reference for what is said of a kernel that is off.
+"""Picture and kernel are drawn in turn, for small problems: the reference for what is said of a kernel that is off.
 
     x | h, y  and  h | x, y  are both Gaussian under  y = (K + h) x + sigma_y n,  x ~ N(m, C),  h_i ~ N(0, (error k_i)^2), sum h = 0
 
-so that drawing one after the other (Geman and Geman, PAMI 1984) gives draws of both from their posterior, to any precision.
+so that drawing one after the other (Geman and Geman, PAMI 1984) gives draws of both from their posterior, to any
+precision.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from restorekit.blind.taps import Array
 
 
 class Draws(NamedTuple):
+    """Draws of pictures and of changes of the kernel, that belong together."""
+
     x: Array  # (n, pixels)
     h: Array  # (n, taps)
 
 
 @dataclass(frozen=True, eq=False)
 class Gibbs:
-    """Of a picture (H, W), of which (H - h + 1, W - w + 1) pixels were measured through a kernel (h, w). Dense matrices."""
+    """It draws a picture (H, W), of which (H - h + 1, W - w + 1) pixels were measured through a kernel (h, w).
+    Matrices are dense."""
 
     size: tuple[int, int]
     kernel: Array
@@ -36,11 +40,12 @@ class Gibbs:
 
     @cached_property
     def taps(self) -> NDArray[np.int64]:
+        """Return the places (n, 2) of the taps above 0."""
         return np.argwhere(self.kernel > 0).astype(np.int64)
 
     @cached_property
     def shifts(self) -> Array:
-        """(taps, measured, pixels): what each tap alone would measure."""
+        """Return what each tap alone would measure, (taps, measured, pixels)."""
         (height, width), (h, w) = self.size, self.kernel.shape
         pixel = np.arange(height * width).reshape(height, width)
         out = np.zeros((len(self.taps), (height - h + 1) * (width - w + 1), pixel.size))
@@ -55,18 +60,18 @@ class Gibbs:
 
     @cached_property
     def _zero_sum(self) -> Array:
-        """(taps, taps - 1): a basis of the h of sum 0."""
+        """Return a basis (taps, taps - 1) of the h of sum 0."""
         return linalg.null_space(np.ones((1, len(self.taps))))
 
     def picture(self, y: Array, kernel: Array, rng: np.random.Generator) -> Array:
-        """x | h, y for the taps `kernel`."""
+        """Draw x | h, y for the taps `kernel`."""
         a = np.tensordot(kernel, self.shifts, 1)
         precision = self._precision + a.T @ a / self.sigma_y**2
         right = self._precision @ self.mean + a.T @ y / self.sigma_y**2
         return _drawn(precision, right, rng)
 
     def change(self, y: Array, x: Array, rng: np.random.Generator) -> Array:
-        """h | x, y."""
+        """Draw h | x, y."""
         k = self.kernel[tuple(self.taps.T)]
         columns = (self.shifts @ x).T @ self._zero_sum
         residual = y - (self.shifts @ x).T @ k
@@ -75,7 +80,7 @@ class Gibbs:
         return self._zero_sum @ _drawn(precision, columns.T @ residual / self.sigma_y**2, rng)
 
     def __call__(self, y: Array, count: int, rng: np.random.Generator, skip: int = 0) -> Draws:
-        """y (measured,): `count` draws, after `skip` that are thrown away."""
+        """Return `count` draws given y (measured,), after `skip` that are thrown away."""
         k, h = self.kernel[tuple(self.taps.T)], np.zeros(len(self.taps))
         xs, hs = [], []
         for i in range(skip + count):
@@ -88,7 +93,7 @@ class Gibbs:
 
 
 def _drawn(precision: Array, right: Array, rng: np.random.Generator) -> Array:
-    """From N(precision^-1 right, precision^-1)."""
+    """Draw from N(precision^-1 right, precision^-1)."""
     factor = linalg.cholesky(precision)
     mean = linalg.cho_solve((factor, False), right)
     return mean + linalg.solve_triangular(factor, rng.standard_normal(len(right)))

@@ -1,8 +1,8 @@
-"""The likelihood of a kernel by the power spectrum of the blurred picture alone (Whittle 1953).
+"""The power spectrum of the blurred picture alone gives the likelihood of a kernel (Whittle 1953).
 
-With a stationary prior of spectrum S, E|Y|^2 = |K|^2 S + sigma_y^2: the picture is integrated out, so that, other than in the
-joint optimum over picture and kernel, a kernel that blurs less is not the better one (Levin et al., CVPR 2009). Windows of the
-picture leak; what is expected of their periodograms is leaked alike (Sykulski et al., Biometrika 2019).
+With a stationary prior of spectrum S, E|Y|^2 = |K|^2 S + sigma_y^2: the picture is integrated out, so that, other than
+in the joint optimum over picture and kernel, a kernel that blurs less is not the better one (Levin et al., CVPR 2009).
+Windows of the picture leak; what is expected of their periodograms is leaked alike (Sykulski et al., Biometrika 2019).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def _hann(n: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Whittle:
-    """Of a picture y (C, H, W) on about [0, 1] and the deviation of its noise.
+    """The likelihood of kernels for a picture y (C, H, W) on about [0, 1], given the deviation of its noise.
 
-    ln S is a parabola in ln |f| and a little of the second and fourth harmonic of the direction: pictures of buildings are not
-    alike in all directions.
+    ln S is a parabola in ln |f| and a little of the second and fourth harmonic of the direction: pictures of buildings
+    are not alike in all directions.
     """
 
     y: Array
@@ -38,12 +38,12 @@ class Whittle:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Of a window."""
+        """Return the size of a window."""
         return min(SIDE, self.y.shape[1]), min(SIDE, self.y.shape[2])
 
     @cached_property
     def periodogram(self) -> Array:
-        """(h, w): the mean over bands and over windows that overlap by half."""
+        """Return the periodogram (h, w): the mean over bands and over windows that overlap by half."""
         (h, w), (_, height, width) = self.size, self.y.shape
         window = np.outer(_hann(h), _hann(w))
         tops, lefts = (
@@ -55,13 +55,13 @@ class Whittle:
 
     @cached_property
     def _leak(self) -> NDArray[np.complex128]:
-        """The transform of the spectral window, whose product convolves spectra."""
+        """Return the transform of the spectral window, whose product convolves spectra."""
         spread = np.abs(np.fft.fft2(np.outer(_hann(self.size[0]), _hann(self.size[1])))) ** 2
         return np.fft.fft2(spread / spread.sum())
 
     @cached_property
     def _basis(self) -> Array:
-        """(7, h, w) of ln S."""
+        """Return the basis (7, h, w) of ln S."""
         fy, fx = np.fft.fftfreq(self.size[0])[:, None], np.fft.fftfreq(self.size[1])[None]
         log = 0.5 * np.log(fy**2 + fx**2 + (0.5 / max(self.size)) ** 2) + 1.5
         angle = np.arctan2(fy, fx)
@@ -77,16 +77,17 @@ class Whittle:
     _spread = np.array([np.inf, 0.4, 0.15, 0.4, 0.4, 0.4, 0.4])  # of pictures about that
 
     def leaked(self, spectrum: Array) -> Array:
+        """Return a spectrum (h, w) as windows leak it."""
         return np.fft.ifft2(np.fft.fft2(spectrum) * self._leak).real
 
     def start(self) -> Array:
-        """Parameters of ln S to begin with."""
+        """Return parameters of ln S to begin with."""
         first = self._typical.copy()
         first[0] = np.log(np.average(self.periodogram, weights=self._weights)) - 1
         return first
 
     def fit(self, kernel: Array, first: Array, iterations: int = 8) -> tuple[float, Array]:
-        """(-ln p(y | kernel) up to a constant, parameters of ln S): the least over these, from `first`."""
+        """Return (-ln p(y | kernel) up to a constant, parameters of ln S): the least over these, from `first`."""
         power = np.abs(np.fft.fft2(kernel, self.size)) ** 2
 
         def cost(p: Array) -> tuple[float, Array]:

@@ -1,4 +1,4 @@
-"""A kernel that is right but for its length, width and direction, as a motion that was guessed."""
+"""A kernel may be right but for its length, width and direction, as a motion that was guessed."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ LINE = 0.6  # pixels, deviation across a line: drawn without steps, one has 0.4
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Changes of a kernel (h, w): theta = (ln size, ln length over width along its longer axis, turn in radians)."""
+    """It changes a kernel (h, w) by theta = (ln size, ln length over width along its longer axis, turn in radians)."""
 
     kernel: Array
 
     @property
     def _away(self) -> Array:
-        """(x, y) of each tap from the middle of its mass, (2, h, w)."""
+        """Return (x, y) of each tap from the middle of its mass, (2, h, w)."""
         i, j = np.indices(self.kernel.shape)
         return np.stack([j - (self.kernel * j).sum(), i - (self.kernel * i).sum()])
 
     @property
     def _spread(self) -> tuple[Array, Array]:
-        """Squares of the deviations across and along, and the axes (x, y) as columns."""
+        """Return the squares of the deviations across and along, and the axes (x, y) as columns."""
         return np.linalg.eigh(np.einsum("aij,bij,ij->ab", self._away, self._away, self.kernel))
 
     @property
     def straight(self) -> bool:
-        """Whether it is a line: a straight motion, of which length and direction are all that can be wrong."""
+        """Return True for a line: a straight motion, of which length and direction are all that can be wrong."""
         (across, along), _ = self._spread
         return bool(across < LINE**2 and along > 2 * across)
 
     @property
     def round(self) -> bool:
-        """Whether it has no direction, as a Gaussian or a defocus."""
+        """Return True where it has no direction, as a Gaussian or a defocus."""
         return self.doubt[1] < ROUND
 
     @property
     def axis(self) -> tuple[Array, float]:
-        """(direction (x, y) of the longer axis, deviation across over deviation along)."""
+        """Return (direction (x, y) of the longer axis, deviation across over deviation along)."""
         values, vectors = self._spread
         return vectors[:, 1], float(np.sqrt(max(values[0], 0.05) / max(values[1], 0.05)))
 
     @property
     def doubt(self) -> Array:
-        """Deviations of theta for an error of 1: of a round kernel neither direction nor form is in doubt."""
+        """Return the deviations of theta for an error of 1: of a round kernel neither direction nor form is in doubt."""
         _, round_ = self.axis
         return np.array([1.0, 2 * (1 - round_) + 1e-3, 1 - round_ + 1e-3])
 
     def __call__(self, theta: Array) -> Array:
-        """(h, w), of sum 1; at 0 the kernel itself."""
+        """Return the changed kernel (h, w), of sum 1; at 0 the kernel itself."""
         along, _ = self.axis
         across = np.array([-along[1], along[0]])
         stretch = 0.5 * (np.outer(along, along) - np.outer(across, across))
@@ -70,6 +70,8 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Stretched:
+    """A kernel after its likeliest change, and by how much that is likelier."""
+
     kernel: Array  # the likeliest, or the given one where the picture does not say otherwise
     theta: Array
     gain: float  # of ln p(theta | y) over the given kernel
@@ -78,10 +80,12 @@ class Stretched:
 
 @dataclass(frozen=True)
 class Stretch:
-    """The likeliest change of a kernel by the spectrum of the blurred picture; the call gives it where it is worth `gate`.
+    """It finds the likeliest change of a kernel by the spectrum of the blurred picture; the call makes it where it is
+    worth `gate`.
 
-    The picture is integrated out, which finds lengths of motion to some percent and directions to a degree or two. Widths of
-    smooth kernels it finds less well, as a smoother picture would look alike, but what it finds is worth more than nothing.
+    The picture is integrated out, which finds lengths of motion to some percent and directions to a degree or two.
+    Widths of smooth kernels it finds less well, as a smoother picture would look alike, but what it finds is worth more
+    than nothing.
     """
 
     # Relative deviation of length, and of direction in radians; None: 0.12, of round kernels 0.05.
@@ -91,7 +95,7 @@ class Stretch:
     margin: int = 6  # pixels by which the kernel may grow on each side
 
     def __call__(self, y: Array, kernel: Array, sigma_y: float) -> Stretched:
-        """y (C, H, W) on about [0, 1]; kernel (h, w) of sum 1, the result larger by the margin."""
+        """Return the change for y (C, H, W) on about [0, 1]; kernel (h, w) of sum 1, the result larger by the margin."""
         frame = Frame(np.pad(np.asarray(kernel, np.float64), self.margin))
         round_ = frame.round
         likely = (self.error or (0.05 if round_ else 0.12)) * frame.doubt
@@ -114,7 +118,7 @@ class Stretch:
 
     @staticmethod
     def _grid(likely: Array) -> Iterator[Array]:
-        """Lengths and directions, in deviations: the likelihood has many tops."""
+        """Return lengths and directions, in deviations: the likelihood has many tops."""
         turns = np.linspace(-0.21, 0.21, 7) if likely[2] > 0.02 else np.zeros(1)
         for size in np.linspace(-0.3, 0.3, 13):
             for turn in turns:

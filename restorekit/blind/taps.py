@@ -1,16 +1,18 @@
-"""Single taps of a kernel, by a regression of what was measured on shifts of what it may show (seed 002, eqs 20 and 21).
+"""A regression of the measurement on shifts of a drawn picture finds single taps of a kernel.
 
-Eq 21 takes the mean x0 of the picture for the picture. x0 is smoother than x, so that the regression is biased towards kernels
-that blur less, by far more than the errors that it looks for. A draw x from the posterior is not, on average (that is the EM
-algorithm with the expectation drawn: Wei and Tanner, JASA 1990), as long as the sampler is exact; so the same on measurements
-made of x itself, with the kernel as it is, is subtracted. What is left is
+Wang, Wu, Li, Yang 2025, eqs 20 and 21 (`blind.correction`). Eq 21 takes the mean x0 of the picture for the picture. x0
+is smoother than x, so that the regression is biased towards kernels that blur less, by far more than the errors that it
+looks for. A draw x from the posterior is not, on average (that is the EM algorithm with the expectation drawn: Wei and
+Tanner, JASA 1990), as long as the sampler is exact; so the same on measurements made of x itself, with the kernel as it
+is, is subtracted. What is left is
 
     d = c G h + noise,   cov(noise) = (gamma + c + mismatch) G,
 
-G of the regression and c the share of it that y holds, as x is not seen (Louis, JRSS B 44, 1982): what d is of kernels that were
-changed on purpose. gamma is the spread over draws, and mismatch, which nobody knows, says that pictures are no draws of the prior.
-Where they differ most from them is known: a kernel that is shifted is a picture that is shifted, and one that is wider a picture
-that is smoother. Of changes of these kinds d says nothing (`unseen`). Error of the taps and mismatch are integrated out.
+G of the regression and c the share of it that y holds, as x is not seen (Louis, JRSS B 44, 1982): what d is of kernels
+that were changed on purpose. gamma is the spread over draws, and mismatch, which nobody knows, says that pictures are
+no draws of the prior. Where they differ most from them is known: a kernel that is shifted is a picture that is shifted,
+and one that is wider a picture that is smoother. Of changes of these kinds d says nothing (`unseen`). Error of the taps
+and mismatch are integrated out.
 """
 
 from __future__ import annotations
@@ -29,14 +31,14 @@ SECOND = [[0, 1, 0], [0, -2, 0], [0, 1, 0]], [[0, 0, 0], [1, -2, 1], [0, 0, 0]],
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """G h = b: the normal equations of y - K x = H x on the taps (n, 2) of a kernel, away from the frame."""
+    """The normal equations G h = b of y - K x = H x on the taps (n, 2) of a kernel, away from the frame."""
 
     gram: Array  # (n, n)
     right: Array  # (n,)
 
     @staticmethod
     def of(y: Array, x: Array, kernel: Array, taps: NDArray[np.int64]) -> Regression:
-        """y (C, H, W), x (C, H + h - 1, W + w - 1)."""
+        """Return the regression of y (C, H, W) on x (C, H + h - 1, W + w - 1)."""
         (_, height, width), (h, w) = y.shape, kernel.shape
         weight = window(y.shape)
         columns = np.empty((len(taps), *y.shape), np.float32)
@@ -48,7 +50,7 @@ class Regression:
 
 
 def unseen(kernel: Array, taps: NDArray[np.int64]) -> Array:
-    """(n, 5) changes of a kernel that a prior knows nothing of: shifts and blurs."""
+    """Return (n, 5) changes of a kernel that a prior knows nothing of: shifts and blurs."""
     wide = np.pad(kernel, 1)
     second = [ndimage.convolve(wide, np.array(of, float), mode="constant") for of in SECOND]
     found = [v[1:-1, 1:-1][tuple(taps.T)] for v in (*(np.gradient(wide, axis=i) for i in (0, 1)), *second)]
@@ -58,7 +60,7 @@ def unseen(kernel: Array, taps: NDArray[np.int64]) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """h = P a, a of covariance I where the taps of h, k z, sum h = 0, have independent z of deviation 1.
+    """Changes h = P a, a of covariance I where the taps of h, k z, sum h = 0, have independent z of deviation 1.
 
     B'G h = power a, where h has no part in `unseen`; and of what it has there B'G shows nothing.
     """
@@ -69,19 +71,22 @@ class Modes:
 
     @staticmethod
     def of(gram: Array, k: Array, unseen: Array) -> Modes:
+        """Return the modes of a regression by its matrix G (n, n), the taps k (n,) and `unseen` (n, 5)."""
         zero_sum = k[:, None] * linalg.null_space(k[None])
         values, vectors = np.linalg.eigh(zero_sum.T @ gram @ zero_sum)
         roots = np.sqrt(np.maximum(values, 1e-9 * values[-1]))
         white, back = vectors * roots @ vectors.T, vectors / roots @ vectors.T
         hidden = white @ np.linalg.lstsq(zero_sum, unseen, rcond=None)[0]
-        told = linalg.null_space(hidden.T) if hidden.shape[1] else np.eye(len(values))
-        u, s, vt = np.linalg.svd(told.T @ white, full_matrices=False)
+        visible = linalg.null_space(hidden.T) if hidden.shape[1] else np.eye(len(values))
+        u, s, vt = np.linalg.svd(visible.T @ white, full_matrices=False)
         u, s, vt = u[:, ::-1], s[::-1], vt[::-1]
-        return Modes(zero_sum @ vt.T, zero_sum @ back @ told @ (u * s), s**2)
+        return Modes(zero_sum @ vt.T, zero_sum @ back @ visible @ (u * s), s**2)
 
 
 @dataclass(frozen=True, eq=False)
 class FoundTaps:
+    """A kernel whose single taps were found, and how far they moved."""
+
     kernel: Array
     shares: list[float]  # c, from the modes that y tells less of to those that it tells more of
     error: float  # on average over what is likely of it
@@ -90,7 +95,7 @@ class FoundTaps:
 
 @dataclass(frozen=True)
 class Taps:
-    """The posterior mean of taps k (1 + error z), z normal, of sum 1, on the support of the kernel.
+    """It finds the posterior mean of taps k (1 + error z), z normal, of sum 1, on the support of the kernel.
 
     Only of the half of the modes that tells more. error: None: any of `levels`, by what d says of them.
     """
@@ -106,7 +111,7 @@ class Taps:
     largest: int = 1000  # of larger ones too: memory grows with the taps, time with their square
 
     def __call__(self, y: Array, kernel: Array, sigma_y: float, draw: Draw, rng: np.random.Generator) -> FoundTaps:
-        """y (C, H, W), kernel (h, w) of sum 1."""
+        """Return the kernel found for y (C, H, W) and kernel (h, w) of sum 1."""
         taps = np.argwhere(kernel > self.support * kernel.max())
         at, k = tuple(taps.T), kernel[tuple(taps.T)]
         hidden = unseen(kernel, taps)
@@ -132,7 +137,7 @@ class Taps:
         return FoundTaps(out, shares, error, float(np.linalg.norm(out - kernel) / np.linalg.norm(kernel)))
 
     def _mean(self, power: Array, d: Array, known: Array, away: Array) -> tuple[Array, list[float], float]:
-        """(a, shares, error) of d, and of what is known of those of `away`, all (draws, m)."""
+        """Return (a, shares, error) of d, and of what is known of those of `away`, all (draws, m)."""
         level = np.array(self.levels if self.error is None else [self.error])[:, None, None]
         bands = np.array_split(np.arange(len(power)), min(self.bands, len(power)))
         bands, shares, found, evidence = bands[len(bands) // 2 :], [], [], np.zeros(len(level))

@@ -83,7 +83,7 @@ def _sigmas(text: str | None) -> tuple[float, ...] | None:
 
 
 def _targets(out: Path | None, train: Path | None) -> Path | None:
-    """Where the strip of pictures goes; refuses where anything cannot be written."""
+    """Return where the strip of pictures goes; refuse where anything cannot be written."""
     from restorekit.errors import BadInput
     from restorekit.files.atomic import check_target
     from restorekit.files.picture import check_writable

@@ -103,7 +103,7 @@ def _usage(error: Any) -> str:
 
 
 def _stopped(arguments: list[str]) -> int:
-    """What a Ctrl-C leaves of a command; `train` says so itself."""
+    """Say what a Ctrl-C leaves of a command; `train` says so itself."""
     command = next((a for a in arguments if not a.startswith("-")), "")
     kept = {
         "bench": "what was measured is kept",

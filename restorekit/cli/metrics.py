@@ -16,6 +16,7 @@ class Words(TyperGroup):
     """The first word is a command if it is the name of one, and otherwise a picture."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take a first word that is no command for a picture."""
         named = not args or args[0] in self.commands or args[0] == "--help"
         return super().parse_args(ctx, args if named else ["pictures", *args])
 

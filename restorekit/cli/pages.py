@@ -1,4 +1,4 @@
-"""What `--layout` and `--pages` mean: which parts of IN are read, and where each result is put."""
+"""`--layout` and `--pages` say which parts of IN are read, and where each result is put."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 def readings(source: Path, target: Path, layout: str | None, pages: str | None) -> list[tuple[Reading, Path]]:
-    """How IN is read, and OUT; of several pages one after the other, page 7 of 12 into OUT_p07."""
+    """Yield how IN is read, and OUT; of several pages one after the other, page 7 of 12 into OUT_p07."""
     if pages is None:
         return [(Reading(layout), target)]
     from restorekit.files.stored import check_source

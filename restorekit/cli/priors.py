@@ -28,7 +28,8 @@ def list_() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """What is known about a prior: for shipped ones the model card, else what its files say; and its calibration."""
+    """Print what is known about a prior: for shipped ones the model card, else what its files say; and its
+    calibration."""
     import json
     from dataclasses import asdict
 

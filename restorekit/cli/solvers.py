@@ -18,7 +18,7 @@ def solvers() -> None:
     for name, kind in SOLVERS.items():
         w2, coverage = measured.get(name, ("-", "-"))
         solver = kind()
-        draws = "samples" if kind.samples else "one optimum"
+        draws = "samples" if kind.is_sampler else "one optimum"
         table.add_row(
             name,
             draws,
@@ -35,7 +35,7 @@ def solvers() -> None:
         "`restorekit bench posterior` that a solver takes (exact: 1 and 0.9; smc, exchange, enkg at noise 0.05 alone); for other noise\n"
         "laws run it yourself"
     )
-    refusing = [name for name, kind in SOLVERS.items() if kind.samples and name not in measured]
+    refusing = [name for name, kind in SOLVERS.items() if kind.is_sampler and name not in measured]
     exact = [name for name in refusing if SOLVERS[name].exact]
     other = [name for name in refusing if name not in exact]
     if measured:

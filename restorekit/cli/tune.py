@@ -47,7 +47,7 @@ def tune(
         torch.set_num_threads(threads)
     made = solver_of(solver)
     if score == "auto":
-        score = "crps" if made.samples else "psnr"
+        score = "crps" if made.is_sampler else "psnr"
     count = samples or (4 if score == "crps" else 1)
     levels = list(steps) if steps else [made.default_steps]
     tuning = bench.with_ranges(bench.Tuning(solver, levels, {}, budget, count, score, seed), ranges or [])  # type: ignore[arg-type]

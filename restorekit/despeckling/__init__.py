@@ -1,1 +1,1 @@
-"""What one block of a radar scene becomes, measured before and judged after; on arrays and on files."""
+"""This room despeckles one block of a radar scene, measures before and judges after; on arrays and on files."""

@@ -1,4 +1,4 @@
-"""Despeckling of an array in memory, as of a file."""
+"""An array in memory is despeckled as a file is."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def despeckled(
     Raises BadInput as `restorekit.despeckling.plan.plan` does.
     """
     scene = scene_in_memory(np.where(valid, intensity, np.nan)[None], "the radar picture")
-    made = plan(scene, None, replace(settings, domain="intensity", looks=looks or settings.looks))
-    return np.where(valid, np.nan_to_num(made.array(made.in_memory(say=say))[0]), np.float32(0))
+    work = plan(scene, None, replace(settings, domain="intensity", looks=looks or settings.looks))
+    return np.where(valid, np.nan_to_num(work.array(work.in_memory(say=say))[0]), np.float32(0))

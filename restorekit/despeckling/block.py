@@ -1,4 +1,4 @@
-"""What one block of a radar scene becomes: the operation that the blocks of `restorekit.scenes` are treated with."""
+"""One block of a radar scene is despeckled by the operation that the blocks of `restorekit.scenes` are treated with."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class BlockDespeckling:
 
     @property
     def margin(self) -> int:
+        """Return the pixels around a block that it needs."""
         return max((detector.halo for detector in self.detectors.values()), default=0)
 
     def __call__(self, block: BlockPixels) -> Layers:
@@ -68,14 +69,17 @@ class BlockDespeckling:
         _, _, there, signal = band.interpret(square.values, square.valid, square.window)
         if not there.any():
             return None
-        found = square.blended(layer)
+        intensity = square.blended(layer)
         if layer == "std":
-            return found, signal | (there & (square.blended("mean") > 0))
-        return band.numbers(np.where(found > 0, found * facts.median, facts.floor)), there
+            return intensity, signal | (there & (square.blended("mean") > 0))
+        return band.numbers(np.where(intensity > 0, intensity * facts.median, facts.floor)), there
 
     def _targets(self, block: BlockPixels, intensity: Array, signal: Mask) -> tuple[Mask, Array]:
-        """Return point targets (h, w) of `block.seen` and the level of clutter there, the same for a pixel whatever the
-        block that it is seen in. intensity, signal: of `block.window`."""
+        """Return point targets (h, w) of `block.seen` and the level of clutter there; intensity and signal are of
+        `block.window`.
+
+        They are the same for a pixel whatever the block that it is seen in.
+        """
         detector, (_, facts), seen = self.detectors.get(block.band), self.bands[block.band], block.seen
         nothing = np.zeros((seen.height, seen.width))
         if detector is None:
@@ -86,10 +90,10 @@ class BlockDespeckling:
         assert around is not None
         part, inner = around.inside(block.window), seen.inside(around)
         intensity, signal = np.ascontiguousarray(intensity[part]), np.ascontiguousarray(signal[part])
-        found = detector(intensity / facts.median, signal)
-        if not found[inner].any():
+        targets = detector(intensity / facts.median, signal)
+        if not targets[inner].any():
             return nothing > 0, nothing
-        return found[inner], clutter(intensity, signal & ~found, facts.median)[inner]
+        return targets[inner], clutter(intensity, signal & ~targets, facts.median)[inner]
 
 
 def _spread(band: RadarBand, draws: Array, known: Mask) -> np.ndarray:
@@ -99,7 +103,8 @@ def _spread(band: RadarBand, draws: Array, known: Mask) -> np.ndarray:
 
 
 def alone(there: Mask, signal: Mask) -> Mask:
-    """Return (h, w): measured without a signal, as speckle may be, where most of the eight neighbours have one."""
+    """Return (h, w), True where a pixel was measured without a signal, as speckle may be, and most of the eight
+    neighbours have one."""
     if there.all() and signal.all():
         return np.zeros_like(signal)
     beside = convolve(signal.astype(np.int8), np.ones((3, 3), np.int8), mode="constant")

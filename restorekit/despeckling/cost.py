@@ -1,4 +1,4 @@
-"""How long a run will take, from one network call, or one filtered block, measured here and now."""
+"""A run is timed beforehand by one network call, or one filtered block, here and now."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from restorekit.text.names import solver_of
 
 @dataclass(frozen=True)
 class Cost:
-    """Time and network calls of one block."""
+    """One block costs time and network calls."""
 
     seconds: float
     calls: int  # of the network, for all samples

@@ -1,4 +1,4 @@
-"""How the intensities of one block become those of the scene under the speckle: a filter, or a solver with a prior."""
+"""A filter, or a solver with a prior, turns the intensities of one block into those of the scene under the speckle."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ WHOLE = 768  # up to this side the network sees a block at once, pixels; beyond,
 
 @dataclass(frozen=True, eq=False)
 class SpeckledBlock:
-    """Intensities (h, w) of a window of a scene, 0 where there is no signal, and what holds for the whole band."""
+    """A block holds intensities (h, w) of a window of a scene, 0 where there is no signal, and what holds for the
+    whole band."""
 
     window: Window
     band: int  # from 1
@@ -49,31 +50,42 @@ class SpeckledBlock:
 
     @property
     def measured(self) -> Mask:
-        """Where a pixel says something of what is to be restored, (h, w)."""
+        """Return where a pixel says something of what is to be restored, (h, w)."""
         return self.signal if self.targets is None else self.signal & ~self.targets
 
 
 class BlockMethod(Protocol):
-    """Settings; the call gives (N, h, w) intensities, N draws or one answer, of any value where there is no signal."""
+    """Settings of a method; the call gives (N, h, w) intensities, N draws or one answer, of any value where there is
+    no signal."""
 
     @property
-    def halo(self) -> int: ...
+    def halo(self) -> int:
+        """Return the pixels around a block that its result depends on."""
+        ...
+
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """Return the method in text, for records."""
+        ...
+
     @property
-    def draws(self) -> int: ...
+    def draws(self) -> int:
+        """Return the number of samples of a block."""
+        ...
+
     def __call__(self, block: SpeckledBlock) -> NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True)
 class Classical:
-    """A filter of `restorekit.sar.filters`, as text: lee, lee:size=9."""
+    """It filters by one of `restorekit.sar.filters`, as text: lee, lee:size=9."""
 
     text: str
     draws = 1
 
     @property
     def halo(self) -> int:
+        """Return the halo of the filter."""
         return self._filter(1.0).halo
 
     def _filter(self, looks: float):  # type: ignore[no-untyped-def]
@@ -96,13 +108,14 @@ def _prior(name: str, device: str, precision: Precision, tile: int | None, linea
 
 @dataclass(frozen=True)
 class PosteriorMethod:
-    """A solver with a prior of log-intensities, u = ln(intensity) moved so that the median of the band is that of the prior.
+    """A solver with a prior of log-intensities, u = ln(intensity), moved so that the median of the band is that of the
+    prior.
 
-    What is done about correlated speckle is said by the facts of the band. temper: the likelihood to the power
+    What is done about correlated speckle is said by the statistics of the band. temper: the likelihood to the power
     kappa^(-temper), kappa being the sum of the correlations: 1 / kappa is what the pixels say together, which on real
     scenes smooths too much. subsample: every other pixel, four times. whiten: see `restorekit.sar.whiten`. The level of
-    an answer, which in logarithms lies below the mean in linear power, is mended (`restorekit.sar.radiometry`), that of draws
-    by their mean.
+    an answer, which in logarithms lies below the mean in linear power, is mended (`restorekit.sar.radiometry`), that of
+    draws by their mean.
     """
 
     text: str  # the solver, with its settings
@@ -114,7 +127,7 @@ class PosteriorMethod:
     precision: Precision = "auto"
     halo: int = 64
     temper: float = 0.75  # benchmarks/remote_sensing/despeckle_tuning.py
-    linear: bool = False  # eq 24 of seed 002 as it stands: intensities, under a prior of pictures
+    linear: bool = False  # eq 24 of Wang, Wu, Li, Yang 2025 as it stands: intensities, under a prior of pictures
 
     def network(self, side: int = 0) -> Prior:
         """Return the prior for blocks of that side, pixels."""
@@ -163,25 +176,27 @@ class PosteriorMethod:
         return prior.units.mean
 
     def law(self, facts: BandStatistics) -> Likelihood:
+        """Return the noise law of a band."""
         law: Likelihood = Gamma(facts.looks, domain="intensity" if self.linear else "log")
         return Tempered(law, facts.kappa**-self.temper) if facts.remedy == "temper" else law
 
     @property
     def draws(self) -> int:
-        return self.samples or (4 if solver_of(self.text).samples else 1)
+        """Return the number of samples: as set, else 4 of a sampler and 1 of an optimiser."""
+        return self.samples or (4 if solver_of(self.text).is_sampler else 1)
 
     def checked(self) -> PosteriorMethod:
         """Return itself, with its prior by name. Raises BadInput before any block is read for what the first would refuse."""
-        made = replace(self, prior=("natural" if self.linear else "sar") if self.prior == "auto" else self.prior)
+        method = replace(self, prior=("natural" if self.linear else "sar") if self.prior == "auto" else self.prior)
         solver = solver_of(self.text)
         domain = "intensity" if self.linear else "log"
         solver.check(Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), Gamma(1.0, domain=domain)))
-        if self.draws > 1 and not solver.samples:
+        if self.draws > 1 and not solver.is_sampler:
             raise BadInput(
                 f"{self.text} is an optimiser: one answer, no samples; leave out `samples` or take `solver=ep`"
             )
-        made.network()
-        return made
+        method.network()
+        return method
 
 
 def _picture(x: NDArray[np.generic], device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""The page of a despeckling: what was measured and restored, their ratio, and figures with what each should be."""
+"""The page of a despeckling shows what was measured and restored, their ratio, and figures with what each should be."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ LARGEST = 4096  # pixels, side of the middle of a scene that is shown and judged
 
 
 def middle(height: int, width: int, side: int = LARGEST) -> Window:
+    """Return the window in the middle of height x width, at most `side` pixels wide."""
     h, w = min(height, side), min(width, side)
     return Window((height - h) // 2, (width - w) // 2, h, w)
 
@@ -64,6 +65,7 @@ def _written(plan: DespecklePlan, number: int, at: Window, layer: str) -> Array:
 
 
 def unit_of(band: RadarBand) -> str:
+    """Return the unit of a band in words."""
     return {"db": "value in dB", "complex": "intensity"}.get(band.domain.name, band.domain.name)
 
 

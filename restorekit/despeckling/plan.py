@@ -1,4 +1,4 @@
-"""Despeckling of a scene: what is measured in it first, what follows for its blocks, and the run."""
+"""A scene is despeckled by a plan: what is measured in it first, what follows for its blocks, and the run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Progress = Callable[[int, int], None]  # (blocks done, blocks in all)
 
 @dataclass(frozen=True, eq=False)
 class DespecklePlan:
-    """A scene that has been looked at, and what is to be done with it. target: None where the result stays in memory."""
+    """A scene that has been looked at, with what is to be done with it. target: None where the result stays in memory."""
 
     scene: Scene
     target: Path | None
@@ -62,13 +62,13 @@ class DespecklePlan:
 
     @cached_property
     def keys(self) -> list[Key]:
-        """Blocks that count for what is asked."""
+        """Return the blocks that count for what is asked."""
         grid, part = self.job.grid, self.preview
         return [(band, i, j) for band in self.bands for i, j in grid if part is None or grid.kept(i, j).common(part)]
 
     @cached_property
     def job(self) -> BlockJob:
-        """Everything that a worker needs."""
+        """Return everything that a worker needs."""
         grid = self.settings.grid(self.scene.height, self.scene.width)
         threads = 1 if len(grid) * len(self.bands) > 1 else None
         detectors = {}
@@ -82,6 +82,7 @@ class DespecklePlan:
 
     @property
     def layers(self) -> list[str]:
+        """Return the names of the results: mean, and std for several samples."""
         return ["mean", "std"] if self.settings.draws > 1 else ["mean"]
 
     def outputs(self, target: Path, snap: bool = False) -> list[Output]:
@@ -100,13 +101,13 @@ class DespecklePlan:
 
     @property
     def folder(self) -> Path:
-        """Where unfinished work lies."""
+        """Return the folder of unfinished work."""
         assert self.target is not None
         return self.target.with_name(f".{self.target.name}.work")
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """All that must be the same for the work of one run to be of use to another."""
+        """Return all that must be the same for the work of one run to be of use to another."""
         s, grid = self.settings, self.job.grid
         of_prior: dict[str, Any] = {}
         if isinstance(s.method, PosteriorMethod):
@@ -122,7 +123,7 @@ class DespecklePlan:
 
     @property
     def _digest(self) -> str:
-        """SHA-256 of the files, or of the values of an array."""
+        """Return the SHA-256 of the files, or of the values of an array."""
         if self.scene.pixels is None:
             return source_digest(self.scene.path, self.scene.reading)
         return hashlib.sha256(np.ascontiguousarray(self.scene.pixels).tobytes()).hexdigest()
@@ -260,18 +261,18 @@ def plan(source: Path | Scene, target: Path | None, settings: Settings, preview:
     # Workers may be elsewhere in the same file system.
     scene = source if isinstance(source, Scene) else scene_of(absolute(source), settings.reading)
     _check(scene, settings, preview)
-    made = DespecklePlan(scene, target, settings, {}, [], preview)
+    result = DespecklePlan(scene, target, settings, {}, [], preview)
     if target is not None:
-        made.check(target)
-        made.said.extend(losses(scene, target))
+        result.check(target)
+        result.said.extend(losses(scene, target))
     _refuse_bands(scene, settings)
     with scene.opened() as reader:
         for number in scene.bands:
-            if (found := _looked_at(scene, reader, number, settings, made.said)) is not None:
-                made.bands[number] = found
-    if not made.bands:
-        made.said.append("nothing was measured anywhere: the file is copied")
-    return made
+            if (statistics := _looked_at(scene, reader, number, settings, result.said)) is not None:
+                result.bands[number] = statistics
+    if not result.bands:
+        result.said.append("nothing was measured anywhere: the file is copied")
+    return result
 
 
 def _check(scene: Scene, settings: Settings, preview: Window | None) -> None:

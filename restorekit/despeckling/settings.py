@@ -1,4 +1,4 @@
-"""What a despeckling depends on, besides the scene."""
+"""A despeckling depends on these settings, besides the scene."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ DECORRELATE = ("auto", "whiten", "subsample", "none")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of a despeckling: all that a result depends on besides the scene. `restorekit.tasks.despeckle` runs it."""
+    """Settings of a despeckling are all that a result depends on besides the scene. `restorekit.tasks.despeckle` runs
+    it."""
 
     domain: str = "auto"
     looks: float | None = None  # None: measured
@@ -42,11 +43,12 @@ class Settings:
 
     @cached_property
     def method(self) -> Classical | PosteriorMethod:
-        made = method_of(self.solver, PosteriorMethod(
+        """Return the filter or solver that the settings name. Raises BadInput for settings that do not go together."""
+        method = method_of(self.solver, PosteriorMethod(
             self.solver, self.prior, self.steps, self.samples, self.seed, self.device, self.precision,  # type: ignore[arg-type]
         ))  # fmt: skip
-        if isinstance(made, PosteriorMethod):
-            return made.checked()
+        if isinstance(method, PosteriorMethod):
+            return method.checked()
         for setting, unused in (
             ("samples", self.samples in (None, 1)),
             ("steps", self.steps is None),
@@ -54,28 +56,30 @@ class Settings:
         ):
             if not unused:
                 raise BadInput(f"{self.solver} is a filter, without samples, steps or a prior; leave out `{setting}`")
-        return made
+        return method
 
     @property
     def text(self) -> str:
-        """The solver with what was tuned."""
+        """Return the solver with what was tuned."""
         return self.method.text
 
     @property
     def draws(self) -> int:
+        """Return the number of samples."""
         return self.method.draws
 
     @property
     def learned(self) -> bool:
-        """True where a prior is used."""
+        """Return True where a prior is used."""
         return isinstance(self.method, PosteriorMethod)
 
     @property
     def remedy(self) -> str:
-        """Filters take their looks from the data as they are."""
+        """Return what is done about correlated speckle. Filters take their looks from the data as they are."""
         return self.decorrelate if self.learned else "none"
 
     def grid(self, height: int, width: int) -> Grid:
+        """Return the grid of blocks of a scene."""
         side = self.block or SIDE[type(self.method)]
         classical = isinstance(self.method, Classical)
         return Grid(height, width, side, self.method.halo, 0 if classical else min(FADE, side // 4))

@@ -1,5 +1,7 @@
-"""What holds for a whole band of a scene, measured before any block is treated: where nothing was measured, the unit, the
-scale, the looks of its speckle. Read at windows spread evenly, the same ones every time, so that large scenes cost no more.
+"""A survey measures what holds for a whole band of a scene, before any block is treated.
+
+Where nothing was measured, the unit, the scale, the looks of its speckle. It is read at windows spread evenly, the same
+ones every time, so that large scenes cost no more.
 """
 
 from __future__ import annotations
@@ -30,13 +32,14 @@ Sampled = list[tuple[NDArray[Any], Array, Mask]]  # numbers of the file, intensi
 
 @dataclass(frozen=True, eq=False)
 class Border:
-    """Per row and per column the zeros that reach in from the border: [first, last) of what lies between them."""
+    """Zeros reach in from the border: [first, last) of what lies between them, per row and per column."""
 
     rows: NDArray[np.int64]  # (H, 2)
     columns: NDArray[np.int64]  # (W, 2)
 
     def outside(self, window: Window) -> Mask:
-        """(h, w): zeros, each row and column read from the border inwards."""
+        """Return where zeros reach in from the border of a window, (h, w), each row and column read from the border
+        inwards."""
         i = np.arange(window.top, window.top + window.height)[:, None]
         j = np.arange(window.left, window.left + window.width)
         across, down = self.rows[window.slices[0]], self.columns[window.slices[1]]
@@ -45,7 +48,7 @@ class Border:
 
 
 def border_of(scene: Scene, source: Reads, band: int) -> Border:
-    """Reads the whole band, strip by strip."""
+    """Return the border of a band, which is read whole, strip by strip."""
     rows = np.zeros((scene.height, 2), np.int64)
     columns = np.stack([np.full(scene.width, scene.height), np.zeros(scene.width, np.int64)], 1)
     for top in range(0, scene.height, STRIP):
@@ -64,7 +67,7 @@ def border_of(scene: Scene, source: Reads, band: int) -> Border:
 
 @dataclass(frozen=True, eq=False)
 class RadarBand:
-    """How the numbers of a band are read. `border` is None where the file itself says what was not measured."""
+    """The numbers of a band are read so. `border` is None where the file itself says what was not measured."""
 
     number: int  # from 1
     domain: Domain
@@ -117,7 +120,7 @@ class RadarBand:
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """What was measured of one band, for every block alike."""
+    """One band was measured, for every block alike."""
 
     middle: float  # median of ln(intensity)
     looks: float
@@ -129,22 +132,22 @@ class BandStatistics:
 
     @property
     def detected(self) -> float:
-        """Looks of a pixel of the data as they are."""
+        """Return the looks of a pixel of the data as they are."""
         return self.looks if self.before is None else self.before
 
     @property
     def grain(self) -> tuple[float, float]:
-        """Correlation of the intensity of neighbours, rows and columns, in the data as they are."""
+        """Return the correlation of the intensity of neighbours, rows and columns, in the data as they are."""
         return (0.0, 0.0) if self.measured is None else self.measured.lag_one
 
     @property
     def median(self) -> float:
-        """The median of the intensity."""
+        """Return the median of the intensity."""
         return float(np.exp(self.middle))
 
     @property
     def floor(self) -> float:
-        """Intensity given to pixels that were measured without a signal."""
+        """Return the intensity given to pixels that were measured without a signal."""
         return 1e-4 * self.median
 
 
@@ -189,32 +192,32 @@ def survey(
     decorrelate: str = "auto",
     grain: Grain | None = None,
 ) -> BandStatistics | None:
-    """Measure a band; None where no pixel is above 0. Raises BadInput where looks are to be measured and cannot be, or for a
-    remedy that the data do not allow.
+    """Measure a band; None where no pixel is above 0.
 
-    decorrelate: auto whitens correlated complex data, and gives correlated detected data less weight. grain: the correlation
-    of neighbours where it is known, instead of that which is measured.
+    decorrelate: auto whitens correlated complex data, and gives correlated detected data less weight. grain: the
+    correlation of neighbours where it is known, instead of that which is measured. Raises BadInput where looks are to
+    be measured and cannot be, or for a remedy that the data do not allow.
     """
-    found = _sample(source, band, windows(scene.height, scene.width))
-    if not found:  # a scene that is empty nearly everywhere: look at all of it
+    samples = _sample(source, band, windows(scene.height, scene.width))
+    if not samples:  # a scene that is empty nearly everywhere: look at all of it
         every = (Window(i, j, min(SIDE, scene.height - i), min(SIDE, scene.width - j))
                  for i in range(0, scene.height, SIDE) for j in range(0, scene.width, SIDE))  # fmt: skip
-        found = _sample(source, band, every, enough=MOST**2)
-    if not found:
+        samples = _sample(source, band, every, enough=MOST**2)
+    if not samples:
         return None
-    middle = float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in found])))
-    measured = _measured([(y, signal) for _, y, signal in found], looks, grain)
+    middle = float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in samples])))
+    measured = _measured([(y, signal) for _, y, signal in samples], looks, grain)
     kappa = _kappa(measured, grain)
     remedy = _remedy(decorrelate, band, None if measured is None and grain is None else kappa)
     if remedy == "none" or (measured is None and grain is None):
         return BandStatistics(middle, looks or _looks(measured), kappa, measured, "none")
     whitening, after = None, measured
     if remedy == "whiten":
-        whitening = whitening_of(_full(found, scene))
-        after = _measured([(whitening(z), whitening.coarse(s)) for z, _, s in found if s.all()], looks)
+        whitening = whitening_of(_full(samples, scene))
+        after = _measured([(whitening(z), whitening.coarse(s)) for z, _, s in samples if s.all()], looks)
     if remedy == "subsample":
         grain = grain and (grain[0] ** 4, grain[1] ** 4)
-        after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in found], looks, grain)
+        after = _measured([(y[::2, ::2], signal[::2, ::2]) for _, y, signal in samples], looks, grain)
     kappa = _kappa(after, None if remedy == "whiten" else grain)
     before = looks or _looks(measured)
     return BandStatistics(middle, looks or _looks(after), kappa, measured, remedy, whitening, before)
@@ -231,7 +234,7 @@ def _looks(measured: Looks | None) -> float:
 
 
 def _measured(parts: list[tuple[Array, Mask]], looks: float | None, grain: Grain | None = None) -> Looks | None:
-    """looks: as given; then none that can be measured are needed."""
+    """Return the looks that were measured; looks: as given, and then none that can be measured are needed."""
     try:
         return measure(*_stacked(parts), looks=looks, grain=grain)
     except BadInput:
@@ -252,7 +255,7 @@ def _remedy(asked: str, band: RadarBand, kappa: float | None) -> str:
 
 
 def _full(found: Sampled, scene: Scene) -> list[NDArray[Any]]:
-    """Windows of one size without a gap."""
+    """Return windows of one size without a gap."""
     size = min(SIDE, scene.height), min(SIDE, scene.width)
     parts = [z for z, _, signal in found if signal.all() and z.shape == size]
     if not parts:
@@ -261,7 +264,7 @@ def _full(found: Sampled, scene: Scene) -> list[NDArray[Any]]:
 
 
 def _sample(source: Reads, band: RadarBand, where: Iterable[Window], enough: int | None = None) -> Sampled:
-    """Numbers and intensities of those windows that hold any, and where they do."""
+    """Return numbers and intensities of those windows that hold any, and where they do."""
     found: Sampled = []
     for window in where:
         raw, y, _, signal = band.read(source, window)
@@ -273,8 +276,10 @@ def _sample(source: Reads, band: RadarBand, where: Iterable[Window], enough: int
 
 
 def _stacked(found: list[tuple[Array, Mask]]) -> tuple[Array, Mask]:
-    """All of them below each other, filled up to one width: windows of looks do not reach over the seams, whose height
-    is a multiple of theirs or the end of the scene."""
+    """Return all of them below each other, filled up to one width.
+
+    Windows of looks do not reach over the seams, whose height is a multiple of theirs or the end of the scene.
+    """
     if len(found) == 1:
         return found[0]
     shape = (SIDE, max(y.shape[1] for y, _ in found))

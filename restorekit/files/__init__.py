@@ -1,1 +1,1 @@
-"""The only room that opens pictures, rasters, archives and kernels, and the one owner of writing whole files."""
+"""This room alone opens pictures, rasters, archives and kernels, and owns the writing of whole files."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, one or several at once."""
+"""Files are written whole or not at all, one or several at once."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from restorekit.files.temporary import listed, name_beside
 
 
 def one_line(error: BaseException) -> str:
+    """Return the message of an error in one line of at most 160 characters; its type where it has none."""
     return (" ".join(str(error).split()) or type(error).__name__)[:160]
 
 
@@ -30,8 +31,11 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise BadInput where a file cannot be put at `path`: no folder, a device, no permission, a name that is too long or
-    not UTF-8, which no record could hold."""
+    """Raise BadInput where a file cannot be put at `path`.
+
+    The reason is one of no folder, a device, no permission, a name that is too long or not UTF-8, which no record could
+    hold.
+    """
     check_name(path)
     target = os.path.realpath(path)
     folder, exists = os.path.dirname(target), os.path.exists(target)
@@ -50,12 +54,12 @@ def check_target(path: str | os.PathLike[str]) -> None:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Files that are written, and have not taken their places: where each will be, and where it is now."""
+    """It knows files that are written, and have not taken their places: where each will be, and where it is now."""
 
     moves: dict[Path, Path] = field(default_factory=dict)
 
     def at(self, path: str | os.PathLike[str]) -> Path:
-        """Where the content of `path` is to be read."""
+        """Return the path at which the content of `path` is to be read now."""
         return self.moves.get(_real(path), Path(path))
 
 
@@ -63,18 +67,19 @@ _waiting: ContextVar[Waiting | None] = ContextVar("waiting", default=None)
 
 
 def content_of(path: str | os.PathLike[str]) -> Path:
-    """Where the content of `path` is to be read, within `together` and without."""
+    """Return the path at which the content of `path` is to be read, within `together` and without."""
     return Path(path) if (waiting := _waiting.get()) is None else waiting.at(path)
 
 
 @contextmanager
 def together() -> Iterator[Waiting]:
-    """What `atomic` writes inside takes its place at the end, in the order of writing; after an error none of it does.
+    """Let the files that `atomic` writes inside take their places at the end, in the order of writing; after an error
+    none of them does.
 
     The last one written is the record of the set: it holds the hashes of the others, or is what they are found by. No
-    file system replaces several files in one step. So the old record goes before the first file takes its place, and the
-    new one comes last: where the run is killed in between there is no record, and a list of the set stays, by which the
-    next command that reads or writes one of them says so (`restorekit.files.session`).
+    file system replaces several files in one step. So the old record goes before the first file takes its place, and
+    the new one comes last: where the run is killed in between there is no record, and a list of the set stays, by which
+    the next command that reads or writes one of them says so (`restorekit.files.session`).
 
     Within another `together` files wait for the end of that one. Threads that are begun inside know nothing of it.
     """
@@ -94,10 +99,11 @@ def together() -> Iterator[Waiting]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """The name of an empty file in the folder of `path`, for libraries that write to names.
+    """Yield the name of an empty file in the folder of `path`, for libraries that write to names.
 
-    It is synced and takes its place once written without an error, and vanishes otherwise. Raises BadInput where the disk
-    refuses, where what is written does not fit its format, and where `path` is an input. Inside `together` it waits.
+    It is synced and takes its place once written without an error, and vanishes otherwise. Raises BadInput where the
+    disk refuses, where what is written does not fit its format, and where `path` is an input. Inside `together` it
+    waits.
     """
     target, waiting = _real(path), _waiting.get()
     refuse_opened(path)
@@ -125,7 +131,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """As `replacing`, an open file to write to."""
+    """Yield an open file to write to, which takes its place as that of `replacing` does."""
     with replacing(path) as temporary, open(temporary, "w+b") as handle:
         yield handle
 
@@ -135,7 +141,7 @@ def _real(path: str | os.PathLike[str]) -> Path:
 
 
 def _place_all(moves: dict[Path, Path]) -> None:
-    """Each to its place, or none: what was there is kept beside until all have theirs."""
+    """Rename each to its place, or none: the old files are kept beside until all have theirs."""
     if not moves:
         return
     *_, record = targets = list(moves)
@@ -192,7 +198,7 @@ def _write_list(path: Path, targets: list[Path]) -> None:
 
 
 def _second_name(target: Path) -> Path:
-    """Another name of a file, so that there is one at every moment; a copy where the file system has no links."""
+    """Give a file another name, so that there is one at every moment; a copy where the file system has no links."""
     old = name_beside(target, "old")
     try:
         os.link(target, old)

@@ -88,7 +88,7 @@ def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
 
 
 def unreadable(path: Path, error: BaseException) -> str:
-    """What to say where GDAL fails."""
+    """Return what to say where GDAL fails."""
     return f"{path}: no raster that can be read ({one_line(error)}); get a fresh copy"
 
 
@@ -145,13 +145,13 @@ class Window:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def padded(self, halo: int, height: int, width: int) -> Window:
-        """With `halo` more on each side, as far as the raster goes."""
+        """Return the window with `halo` more on each side, as far as the raster goes."""
         top, left = max(0, self.top - halo), max(0, self.left - halo)
         bottom, right = min(height, self.top + self.height + halo), min(width, self.left + self.width + halo)
         return Window(top, left, bottom - top, right - left)
 
     def within(self, height: int, width: int) -> bool:
-        """Whether all of it lies in a raster of this size."""
+        """Return True where all of it lies in a raster of this size."""
         bottom, right = self.top + self.height, self.left + self.width
         return (
             min(self.top, self.left) >= 0 and min(self.height, self.width) > 0 and bottom <= height and right <= width
@@ -166,18 +166,19 @@ class Window:
 
     @property
     def of_rasterio(self) -> Any:
+        """Return the window as rasterio takes it."""
         from rasterio.windows import Window as W
 
         return W(self.left, self.top, self.width, self.height)  # type: ignore[call-arg]
 
     def inside(self, outer: Window) -> tuple[slice, slice]:
-        """Where this window lies in the pixels of `outer`."""
+        """Return the slices of this window in the pixels of `outer`."""
         return Window(self.top - outer.top, self.left - outer.left, self.height, self.width).slices
 
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """What a file says, pixels aside."""
+    """A file says this of itself, pixels aside."""
 
     path: Path
     count: int
@@ -203,7 +204,7 @@ class Raster:
     reading: Reading = PLAINLY  # as it was opened
 
     def part(self, window: Window) -> Raster:
-        """Of a window alone, lying where it lay."""
+        """Return the metadata of a window: size, transform, GCPs and RPCs shifted to it."""
         if (window.height, window.width) == (self.height, self.width):
             return self
         moved = None
@@ -336,5 +337,6 @@ class Reader:
 
 @contextmanager
 def opened(raster: Raster) -> Iterator[Reader]:
+    """Yield a raster, open to be read."""
     with dataset_of(raster.path, raster.reading) as dataset:
         yield Reader(raster, dataset)

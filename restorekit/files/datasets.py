@@ -1,7 +1,8 @@
-"""Names of rasters: a file, one dataset of a file, a member of an archive, an address; and what is read of each.
+"""A raster is named as a file, one dataset of a file, a member of an archive, or an address; this module says what is
+read of each.
 
-GDAL takes more names than these. Those that are taken lead to a file of this machine, whose content is checked before GDAL
-sees it, or, where the network is allowed, to one address alone.
+GDAL takes more names than these. Those that are taken lead to a file of this machine, whose content is checked before
+GDAL sees it, or, where the network is allowed, to one address alone.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _WEB = re.compile(r"(?:/vsicurl/)?(https?):/+(.+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a name leads to: a file of this machine, and in it a dataset of a driver or a member of an archive; or an address.
+    """A name leads to a file of this machine, and in it to a dataset of a driver or a member of an archive; or to an
+    address.
 
     kind: "", a prefix of GDAL, "zip", "tar" or "web". inside: the dataset, the member, the address.
     """
@@ -48,7 +50,7 @@ class Dataset:
 
     @property
     def gdal(self) -> str:
-        """The name that GDAL takes, absolute."""
+        """Return the name that GDAL takes, absolute."""
         file = os.path.abspath(self.file)
         if self.kind in _NUMBER_FIRST:
             return f"{self.kind}:{self.inside}:{file}"
@@ -64,22 +66,25 @@ class Dataset:
 
     @property
     def packed(self) -> bool:
+        """Return True for a member of an archive."""
         return self.kind in _ARCHIVES
 
     @property
     def web(self) -> bool:
+        """Return True for an address."""
         return self.kind == "web"
 
 
 def dataset_named(path: Path, reading: Reading = PLAINLY) -> Dataset:
-    """BadInput for what leads to no file, and for an address where the network is not allowed."""
+    """Return what a name leads to. Raises BadInput where it leads to no file, and for an address where the network is
+    not allowed."""
     text = str(path)
     if path.is_file():
         return Dataset(path)
     if REMOTE.match(text):
         return Dataset(path, "web", _address(text, reading))
-    if (found := _PREFIX.fullmatch(text)) is not None:
-        kind, rest = found[1].upper(), found[2]
+    if (match := _PREFIX.fullmatch(text)) is not None:
+        kind, rest = match[1].upper(), match[2]
         first, second = _quoted(rest) if kind in _FILE_FIRST else rest.partition(":")[::2]
         file, inside = (first, second.lstrip("/")) if kind in _FILE_FIRST else (second.strip('"'), first)
         if not inside or not file or (kind in _NUMBER_FIRST and not inside.isdecimal()):
@@ -87,15 +92,15 @@ def dataset_named(path: Path, reading: Reading = PLAINLY) -> Dataset:
             raise BadInput(f"{path} is not understood; a dataset of a file is named {form}")
         check_source(Path(file))
         return Dataset(Path(file), kind, inside)
-    if (found := _ARCHIVED.fullmatch(text)) is not None:
-        return _archived(path, found[1].lower(), found[2])
+    if (match := _ARCHIVED.fullmatch(text)) is not None:
+        return _archived(path, match[1].lower(), match[2])
     if text.startswith("/vsi"):
         raise BadInput(f"{path}: of GDAL's file systems /vsizip/ and /vsitar/ are read; write it to a file first")
     raise BadInput(f"{path}: no such file")
 
 
 def _quoted(rest: str) -> tuple[str, str]:
-    """(file, variable) of `"FILE":VARIABLE` or `FILE:VARIABLE`."""
+    """Return (file, variable) of `"FILE":VARIABLE` or `FILE:VARIABLE`."""
     if (found := re.fullmatch(r'"([^"]+)":(.*)', rest, re.DOTALL)) is not None:
         return found[1], found[2]
     file, _, name = rest.rpartition(":")
@@ -129,7 +134,7 @@ def _checked(path: Path, made: Dataset) -> Dataset:
 
 
 def members(file: Path, kind: str) -> list[str]:
-    """The files in a zip or tar archive."""
+    """Return the names of the files in a zip or tar archive."""
     try:
         if kind == "zip":
             with zipfile.ZipFile(file) as archive:
@@ -142,7 +147,7 @@ def members(file: Path, kind: str) -> list[str]:
 
 @contextmanager
 def member(file: Path, kind: str, name: str) -> Iterator[IO[bytes]]:
-    """A file of an archive, to be read in order."""
+    """Yield a file of an archive, open, to be read in order."""
     try:
         if kind == "zip":
             with zipfile.ZipFile(file) as archive, archive.open(name) as handle:
@@ -158,9 +163,9 @@ def member(file: Path, kind: str, name: str) -> Iterator[IO[bytes]]:
 
 
 def _address(text: str, reading: Reading) -> str:
-    found = _WEB.fullmatch(text)
-    text = f"{found[1].lower()}://{found[2]}" if found else text  # a Path keeps one slash of the two
-    if found is None:
+    match = _WEB.fullmatch(text)
+    text = f"{match[1].lower()}://{match[2]}" if match else text  # a Path keeps one slash of the two
+    if match is None:
         raise BadInput(
             f"{text} is an address, and only files are read, or with `network` https:// and http://; copy it here first"
         )
@@ -174,28 +179,29 @@ def _address(text: str, reading: Reading) -> str:
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a path is none, but the name of a dataset of a file, of a member of an archive, or an address."""
+    """Return True where a path is none, but the name of a dataset of a file, of a member of an archive, or an address."""
     text = str(path)
     return not path.is_file() and any(p.match(text) for p in (REMOTE, _PREFIX, _ARCHIVED))
 
 
 def absolute(path: Path) -> Path:
-    """A name that means the same from every folder; workers may be in another."""
+    """Return a name that means the same from every folder; workers may be in another."""
     if not is_dataset(path):
         return path.resolve()
     return path if REMOTE.match(str(path)) else Path(dataset_named(path).gdal)
 
 
 def container(path: Path) -> Path:
-    """The file that a name leads to, or the path itself: what must not be written over, and whose time of change counts."""
+    """Return the file that a name leads to, or the path itself: it must not be written over, and its time of change
+    counts."""
     return path if not is_dataset(path) or REMOTE.match(str(path)) else dataset_named(path).file
 
 
 def sources(path: Path, reading: Reading = PLAINLY) -> dict[str, str]:
-    """SHA-256 of all that is read of a picture or a scene, by name, the file itself first.
+    """Return the SHA-256 of all that is read of a picture or a scene, by name, the file itself first.
 
-    Of a dataset in a file, of its file; of a member of an archive, of the member and not of the archive; of a file with a
-    mask, overviews or a header beside it, of those too; of an address, of the values that are read.
+    For a dataset in a file, the file counts; for a member of an archive, the member and not the archive; for a file
+    with a mask, overviews or a header beside it, those too; for an address, the values that are read.
     """
     if path.is_file() and path.suffix.lower() in PLAIN:
         beside = path.with_name(path.name + ".msk")
@@ -217,9 +223,10 @@ def sources(path: Path, reading: Reading = PLAINLY) -> dict[str, str]:
 
 
 def source_digest(path: Path, reading: Reading = PLAINLY) -> str:
-    """64 hex digits that change where anything does that is read of a picture or scene, and not where its name does.
+    """Return 64 hex digits that change where anything does that is read of a picture or scene, and not where its name
+    does.
 
-    Of a file that is read alone it is its SHA-256.
+    For a file that is read alone it is its SHA-256.
     """
     found, named = sources(path, reading), Dataset(path) if path.is_file() else dataset_named(path, reading)
     parts = [*found.values()]

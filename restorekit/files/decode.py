@@ -1,8 +1,9 @@
-"""Files of pictures to values as they are stored, nothing scaled; `restorekit.files.picture` is what the rest of the package calls.
+"""This module decodes pictures to values as they are stored, nothing scaled; the rest of the package calls
+`restorekit.files.picture`.
 
-Pillow does JPEG, BMP, WEBP, GIF and 8-bit PNG, `restorekit.files.tiff` TIFF, numpy NPY, `restorekit.files.png16` PNG of 16 bits.
-info["orientation"] says how viewers turn pixels, where they do. A damaged file raises whatever its library raises;
-`restorekit.files.picture` turns that into BadInput.
+Pillow does JPEG, BMP, WEBP, GIF and 8-bit PNG, `restorekit.files.tiff` TIFF, numpy NPY, `restorekit.files.png16` PNG of
+16 bits. info["orientation"] says how viewers turn pixels, where they do. A damaged file raises whatever its library
+raises; `restorekit.files.picture` turns that into BadInput.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ Decoded: TypeAlias = "tuple[np.ndarray, np.ndarray | None, dict[str, Any]]"
 
 
 def load(path: Path, kind: str, data: bytes | None = None, reading: Reading = PLAINLY) -> Decoded:
-    """Values (C, H, W) and alpha (H, W) or None in the file's type, and info as in `restorekit.files.picture.Picture`.
+    """Return values (C, H, W) and alpha (H, W) or None in the file's type, and info as in
+    `restorekit.files.picture.Picture`.
 
-    data: what is in the file, where that is known already and `path` is but its name; not for NPY.
+    data: the bytes of the file, where they are known already and `path` is but its name; not for NPY.
     """
     if reading.page not in (None, 1) and kind != "TIFF":
         raise BadInput(f"{path}: {kind} has one page, and page {reading.page} is asked for", argument="pages")
@@ -45,7 +47,7 @@ def load(path: Path, kind: str, data: bytes | None = None, reading: Reading = PL
 
 
 def opened(path: Path, data: bytes, kinds: Iterable[str]) -> Image:
-    """The one picture of a file, loaded, not turned by its EXIF orientation; BadInput for an animation.
+    """Return the one picture of a file, loaded, not turned by its EXIF orientation. Raises BadInput for an animation.
 
     All pages of a TIFF may be pictures, see `only_page`: this is the first.
     """
@@ -70,6 +72,7 @@ def opened(path: Path, data: bytes, kinds: Iterable[str]) -> Image:
 
 
 def load_pillow(path: Path, kind: str, data: bytes | None = None) -> Decoded:
+    """Return what `load` does, of a file that Pillow decodes."""
     data = path.read_bytes() if data is None else data
     parts = chunks(data) if kind == "PNG" else []
     if parts and parts[0][1][8] == 16:
@@ -89,7 +92,7 @@ def load_pillow(path: Path, kind: str, data: bytes | None = None) -> Decoded:
 
 
 def _turned(value: Any) -> dict[str, Any]:
-    """{"orientation": 2 to 8}, or nothing for pixels that are shown as they are stored."""
+    """Return {"orientation": 2 to 8}, or nothing for pixels that are shown as they are stored."""
     found = orientation.valid(value)
     return {} if found == 1 else {"orientation": found}
 
@@ -107,7 +110,8 @@ def _from_pillow(image: Image, path: Path) -> tuple[np.ndarray, np.ndarray | Non
 
 
 def jpeg_rounding(path: Path) -> float:
-    """Standard deviation, white = 1, of what a JPEG lost by rounding its coefficients, by its first table; 0 of other files."""
+    """Return the standard deviation, white = 1, that a JPEG lost by rounding its coefficients, by its first table; 0
+    for other files."""
     if content_of(path) != "JPEG":
         return 0.0
     with opened(path, path.read_bytes(), ["JPEG"]) as image:

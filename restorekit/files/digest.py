@@ -1,4 +1,4 @@
-"""Checksums of files, by which records, journals and priors know what they were made from."""
+"""Records, journals and priors know by checksums of files what they were made from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from restorekit.errors import BadInput
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of the content of a file, 64 hexadecimal digits. Raises BadInput where it cannot be read."""
+    """Return the SHA-256 of the content of a file, 64 hexadecimal digits. Raises BadInput where it cannot be read."""
     digest = hashlib.sha256()
     if os.path.exists(path) and not os.access(path, os.R_OK):
         raise BadInput(f"{path}: no permission to read it; change its mode or owner")
@@ -27,7 +27,8 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
-    """One checksum of all that was read: of one file its SHA-256, of several that of their names and checksums."""
+    """Return one checksum of all that was read: for one file its SHA-256, for several that of their names and
+    checksums."""
     if len(paths) == 1:
         return sha256(paths[0])
     lines = sorted(f"{path.name} {sha256(path)}" for path in paths)

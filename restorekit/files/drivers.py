@@ -1,7 +1,7 @@
-"""Which files are opened: those that hold their own pixels.
+"""Only files that hold their own pixels are opened.
 
-GDAL also knows files that only name other files, or addresses on the network (a VRT, whatever its suffix, a description of a
-map server, a tile index, the list of a product). Such a file makes the program read what its sender chose, so the
+GDAL also knows files that only name other files, or addresses on the network (a VRT, whatever its suffix, a description
+of a map server, a tile index, the list of a product). Such a file makes the program read what its sender chose, so the
 drivers that may open a file are listed here, and what a file is, is decided by its content.
 """
 
@@ -64,7 +64,8 @@ WHOLE = tuple(d for d in DRIVERS if d not in ("netCDF", "HDF5", "HDF5Image"))
 
 
 def refusal(path: Path) -> str | None:
-    """What to say of a file that no driver of the list reads: what it is, and the way out. None where that is not known."""
+    """Return the message for a file that no driver of the list reads: what it is, and the way out. None where that is
+    not known."""
     with open(path, "rb") as handle:
         head = handle.read(HEAD)
     text = head.split(b"\0", 1)[0].lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -79,13 +80,13 @@ def refusal(path: Path) -> str | None:
 
 
 def way_out(path: Path) -> str:
-    """A command that writes the pixels themselves."""
+    """Return a command that writes the pixels themselves."""
     names = shlex.join([typed(path), f"{path.stem}_pixels.tif"])
     return f"if it is to be trusted, write its pixels to a file: gdal_translate {names}"
 
 
 def strange_sidecar(path: Path) -> Path | None:
-    """A mask or overviews beside a file, which GDAL opens by their name whatever they are, that is no TIFF."""
+    """Return the mask or overviews beside a file that are no TIFF; GDAL opens them by their name whatever they are."""
     for suffix in (".msk", ".MSK", ".ovr", ".OVR"):
         beside = path.with_name(path.name + suffix)
         if beside.is_file():
@@ -96,11 +97,11 @@ def strange_sidecar(path: Path) -> Path | None:
 
 
 def elsewhere(path: Path) -> bool:
-    """Whether a file is HDF5 with datasets that lie in other files: byte for byte (a list of external files) or as parts of
-    other datasets (virtual ones).
+    """Return True for HDF5 with datasets that lie in other files: as byte ranges (a list of external files), or as
+    parts of other datasets.
 
-    Both are told by how they refer to a heap of names: a version, constants, and an address at which a heap begins (HDF5 File
-    Format Specification, data object header messages "External Data Files" and "Data Layout").
+    Both are told by how they refer to a heap of names: a version, constants, and an address at which a heap begins
+    (HDF5 File Format Specification, data object header messages "External Data Files" and "Data Layout").
     """
     found = path.stat()
     return _elsewhere(path, found.st_size, found.st_mtime_ns)
@@ -108,22 +109,25 @@ def elsewhere(path: Path) -> bool:
 
 @lru_cache(maxsize=64)
 def _elsewhere(path: Path, size: int, changed: int) -> bool:
-    """Reads all of an HDF5 file, once."""
+    """Search all of an HDF5 file, once."""
     base = _hdf5_at(path, size)
     if base is None:
         return False
-    with open(path, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as held:
-        wide = held[base + (13 if held[base + 8] < 2 else 9)]  # bytes of an address, by the version of the superblock
+    with open(path, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        wide = content[
+            base + (13 if content[base + 8] < 2 else 9)
+        ]  # bytes of an address, by the version of the superblock
         for signature, before in ((b"HEAP", rb"\x01\0\0\0...."), (b"GCOL", rb"[\x04\x05]\x03")):
-            heaps = [m.start() - base for m in re.finditer(signature, held)]
+            heaps = [m.start() - base for m in re.finditer(signature, content)]
             addresses = b"|".join(re.escape(at.to_bytes(wide, "little")) for at in heaps if at >= 0)
-            if addresses and re.search(before + b"(?:" + addresses + b")", held, re.DOTALL):
+            if addresses and re.search(before + b"(?:" + addresses + b")", content, re.DOTALL):
                 return True
     return False
 
 
 def _hdf5_at(path: Path, size: int) -> int | None:
-    """Where HDF5 begins: at 0, or behind a block of the user's, of 512 bytes times a power of two; None for other files."""
+    """Return the byte at which HDF5 begins: 0, or behind a user's block of 512 times a power of two; None for other
+    files."""
     at = 0
     with open(path, "rb") as handle:
         while at + 16 <= size:

@@ -1,4 +1,4 @@
-"""Numbers on [0, 1] in the type and range of a file."""
+"""Numbers on [0, 1] are brought to the type and range of a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from restorekit.errors import BadInput
 
 
 def from_unit(pixels: np.ndarray, span: tuple[float, float], target: np.dtype, name: object) -> np.ndarray:
-    """Pixels on [0, 1] as `target`, where `span` (lo, hi) are the values of 0 and 1; integers are rounded and clipped.
+    """Return pixels on [0, 1] as `target`, where `span` (lo, hi) are the values of 0 and 1; integers are rounded and
+    clipped.
 
     Raises BadInput, which names the file `name`, where floats overflow.
     """
@@ -25,7 +26,7 @@ def from_unit(pixels: np.ndarray, span: tuple[float, float], target: np.dtype, n
 
 
 def rounded(values: np.ndarray, target: np.dtype) -> np.ndarray:
-    """The nearest integers that the type `target` holds."""
+    """Return the nearest integers that the type `target` holds."""
     limits = np.iinfo(target)
     # 2**63 - 1 is no float64; the next float up would overflow.
     top = float(limits.max) if int(float(limits.max)) <= limits.max else float(np.nextafter(float(limits.max), 0))
@@ -33,7 +34,7 @@ def rounded(values: np.ndarray, target: np.dtype) -> np.ndarray:
 
 
 def alpha_as(alpha: np.ndarray, target: np.dtype) -> np.ndarray:
-    """Transparency (H, W) in the type `target`: 1, or the highest integer, is opaque."""
+    """Return transparency (H, W) in the type `target`: 1, or the highest integer, is opaque."""
     if alpha.dtype == target:
         return alpha
     unit = alpha / (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max)

@@ -1,4 +1,4 @@
-"""Values to files of each format, nothing scaled: the writing half of `restorekit.files.decode`."""
+"""This module encodes values to files of each format, nothing scaled: the writing half of `restorekit.files.decode`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _save_pillow(handle: BinaryIO, kind: str, raw: np.ndarray, alpha: np.ndarray
 
 
 def _save_npy(handle: BinaryIO, raw: np.ndarray, info: dict[str, Any]) -> None:
-    """(H, W) or (H, W, C), unless what was read had other axes."""
+    """Write (H, W) or (H, W, C), unless the array that was read had other axes."""
     axes = info.get("axes")
     if len(raw) == 1 and axes in (None, "HW"):
         array = raw[0]

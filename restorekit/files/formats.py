@@ -1,6 +1,7 @@
-"""What a file is, by its suffix and by how it begins: the one table of each for the package.
+"""A file is told by its suffix and by how it begins: here is the one table of each for the package.
 
-Weights have tables of their own (`restorekit.priors.formats`), and what GDAL opens is listed in `restorekit.files.drivers`.
+Weights have tables of their own (`restorekit.priors.formats`), and what GDAL opens is listed in
+`restorekit.files.drivers`.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ CONVERTED = {
 
 
 def content(start: bytes) -> str:
-    """The kind of a file that begins so (`HEAD` bytes tell all kinds, 8 the usual ones), "text", or "" where it is unknown."""
+    """Return the kind of a file that begins so (`HEAD` bytes tell all kinds, 8 the usual ones), "text", or "" where it
+    is unknown."""
     if start.startswith(b"RIFF"):
         return "WEBP" if start[8:12] in (b"WEBP", b"") else ""
     if start[4:8] == b"ftyp":
@@ -59,13 +61,13 @@ def content(start: bytes) -> str:
 
 
 def content_of(path: Path) -> str:
-    """The `content` of a file."""
+    """Return the `content` of a file."""
     with open(path, "rb") as handle:
         return content(handle.read(HEAD))
 
 
 def written_kind(path: Path) -> str:
-    """The kind that a suffix names; BadInput where nothing is written with it."""
+    """Return the kind that a suffix names. Raises BadInput where nothing is written with it."""
     suffix = path.suffix.lower()
     if suffix in READ_ONLY:
         raise BadInput(f"{path}: {READ_ONLY[suffix]} is read, and not written; give {path.stem}.png")
@@ -73,7 +75,8 @@ def written_kind(path: Path) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """The kind of a file that is read, by its suffix. BadInput with who converts it, or with the suffixes that are known."""
+    """Return the kind of a file that is read, by its suffix. Raises BadInput with who converts it, or with the
+    suffixes that are known."""
     suffix = path.suffix.lower()
     if (kind := FORMATS.get(suffix) or READ_ONLY.get(suffix)) is not None:
         return kind
@@ -92,28 +95,29 @@ _DATASET = re.compile(r"/vsi\w+/|[A-Za-z][A-Za-z0-9_]+:(?!\\)")
 
 
 def converter(kind: str, path: Path) -> str:
-    """The command that makes a picture that is read of one of a kind in `CONVERTED`."""
+    """Return the command that makes a picture that is read of one of a kind in `CONVERTED`."""
     return "convert it: " + CONVERTED[kind][1].format(name=shlex.quote(typed(path)), stem=shlex.quote(path.stem))
 
 
 def check_content(path: Path, kind: str) -> None:
-    """BadInput where a file does not begin as one of its kind: with what it is, and the way out."""
-    held = content_of(path)
-    if held in CONVERTED:
-        raise BadInput(f"{path}: its content is {held}, which is not read here; {converter(held, path)}")
-    if held != kind and held in (*FORMATS.values(), *READ_ONLY.values()):
-        raise BadInput(f"{path}: its content is {held}, not {kind}; rename it")
-    if held != kind:
-        what = "it holds text" if held else "it does not begin as one"
+    """Raise BadInput where a file does not begin as one of its kind, with what it is and the way out."""
+    actual = content_of(path)
+    if actual in CONVERTED:
+        raise BadInput(f"{path}: its content is {actual}, which is not read here; {converter(actual, path)}")
+    if actual != kind and actual in (*FORMATS.values(), *READ_ONLY.values()):
+        raise BadInput(f"{path}: its content is {actual}, not {kind}; rename it")
+    if actual != kind:
+        what = "it holds text" if actual else "it does not begin as one"
         raise BadInput(f"{path}: this is no {kind}, {what}; give a picture ({KNOWN}), or get a fresh copy")
 
 
 def damage(error: BaseException) -> str:
-    """What to call a file that a decoder fails on: its reason in brackets, unless that is about its own buffers."""
+    """Return the words for a file that a decoder fails on: its reason in brackets, unless that is about its own
+    buffers."""
     line = " ".join(str(error).split())[:160] or type(error).__name__
     return "damaged or cut short" + ("" if isinstance(error, struct.error) or "BytesIO" in line else f" ({line})")
 
 
 def typed(path: Path) -> str:
-    """A path as it may have been typed: from the folder that one is in, where that is shorter."""
+    """Return a path as it may have been typed: from the current folder, where that is shorter."""
     return min(os.path.relpath(path), str(path), key=len)

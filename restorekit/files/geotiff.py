@@ -76,7 +76,7 @@ def _describe(d: Any, like: Raster) -> None:
 
 
 def add_tags(path: Path, tags: Mapping[str, str]) -> None:
-    """To a working copy; a finished file must not be edited, which would undo its layout."""
+    """Add tags to a working copy; a finished file must not be edited, which would undo its layout."""
     with import_rasterio().open(path, "r+", driver="GTiff") as d:
         d.update_tags(**tags)
 

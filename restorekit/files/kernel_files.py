@@ -1,4 +1,4 @@
-"""Blur kernels in files: pictures, arrays, tables, and the variables of MATLAB and NumPy archives."""
+"""Blur kernels come in files: pictures, arrays, tables, and the variables of MATLAB and NumPy archives."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def read_kernel(path: PathLike) -> np.ndarray:
-    """Blur kernel (h, w) float32 of sum 1 from a picture (colour: its luma), .npy, `file.npz:key`, `file.mat:key`, .csv or .txt.
+    """Return a blur kernel (h, w) float32 of sum 1 from a picture (colour: its luma), .npy, `file.npz:key`,
+    `file.mat:key`, .csv or .txt.
 
-    What is blurred is a convolution with it, and its centre is at (h // 2, w // 2), as in scipy.ndimage. Negative lobes, as
-    of antialiased bicubic and Lanczos filters, are kept. BadInput for entries that are not finite, a sum that is not
-    positive, an origin in the corner (`origin_in_corner`), other shapes, or a key that is not there.
+    What is blurred is a convolution with it, and its centre is at (h // 2, w // 2), as in scipy.ndimage. Negative
+    lobes, as of antialiased bicubic and Lanczos filters, are kept. Raises BadInput for entries that are not finite, a
+    sum that is not positive, an origin in the corner (`origin_in_corner`), other shapes, or a key that is not there.
     """
     name = os.fspath(path)
     source, key = _parts(name)
@@ -71,10 +72,10 @@ def _checked(name: str, kernel: np.ndarray) -> np.ndarray:
 
 
 def origin_in_corner(kernel: np.ndarray) -> bool:
-    """Whether a kernel (h, w) is stored with its origin at (0, 0), wrapping around.
+    """Return True where a kernel (h, w) is stored with its origin at (0, 0), wrapping around.
 
-    It is where it wraps, and the distances of its weight from the corner, around the edges, are less than half as large (root
-    mean square) as those from the centre.
+    It is where it wraps, and the distances of its weight from the corner, around the edges, are less than half as large
+    (root mean square) as those from the centre.
     """
     weight = np.abs(np.asarray(kernel, np.float64))
     sides = [np.arange(n) for n in weight.shape]
@@ -86,7 +87,8 @@ def origin_in_corner(kernel: np.ndarray) -> bool:
 
 
 def kernel_notes(name: str, kernel: Any) -> list[str]:
-    """What a user may not expect of a kernel (h, w), as read: where its centre is taken, where its weight lies."""
+    """Return what a user may not expect of a kernel (h, w), as read, a line each: where its centre is taken, where its
+    weight lies."""
     kernel = np.asarray(kernel, np.float64)
     notes, shape = [], kernel.shape
     if any(n % 2 == 0 for n in shape):
@@ -107,13 +109,13 @@ def kernel_notes(name: str, kernel: Any) -> list[str]:
 
 
 def kernel_file(text: str) -> Path | None:
-    """The file that a kernel by its name or path is read from, where there is one."""
+    """Return the file that a kernel by its name or path is read from; None where there is none."""
     file, _ = _parts(text)
     return file if file.suffix and file.is_file() else None
 
 
 def kernel_pixels(path: Path) -> np.ndarray:
-    """The values of a picture, (h, w) where it has one band or colours, of which the luma is taken."""
+    """Return the values of a picture, (h, w) where it has one band or colours, of which the luma is taken."""
     # Three axes are no kernel, whatever they are; who reads a kernel says what is wrong with it.
     kernel, _, info = stored_values(path, True, Reading(layout="HWC"))
     if len(kernel) == 1 and info.get("layout", "HW") == "HW":
@@ -122,7 +124,7 @@ def kernel_pixels(path: Path) -> np.ndarray:
 
 
 def _parts(name: str) -> tuple[Path, str]:
-    """(file, variable) of `file.npz:variable`."""
+    """Return (file, variable) of `file.npz:variable`."""
     for suffix in ARCHIVES:
         stem, colon, key = name.partition(f"{suffix}:")
         if colon:
@@ -131,7 +133,7 @@ def _parts(name: str) -> tuple[Path, str]:
 
 
 def _archived(source: Path, key: str) -> np.ndarray:
-    """Only the variable that is asked for is unpacked, and none that is too large for a kernel by its header."""
+    """Return one variable: only the one asked for is unpacked, and none that is too large for a kernel by its header."""
     return _in_npz(source, key) if source.suffix.lower() == ".npz" else _in_mat(source, key)
 
 
@@ -149,14 +151,14 @@ def _in_npz(source: Path, key: str) -> np.ndarray:
 def _in_mat(source: Path, key: str) -> np.ndarray:
     from scipy.io import loadmat, whosmat
 
-    found = {name: shape for name, shape, _ in whosmat(source)}
+    shapes = {name: shape for name, shape, _ in whosmat(source)}
     numbers = ("double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "logical")
     if not key:  # a file of a benchmark often holds the pictures, too
         kinds = {name: kind for name, _, kind in whosmat(source)}
-        small = {n: s for n, s in found.items() if kinds[n] in numbers and len(s) == 2 and np.prod(s) > 1}
-        found = small or found
-    name = _variable(source, key, list(found))
-    _check_size(source, found[name])
+        small = {n: s for n, s in shapes.items() if kinds[n] in numbers and len(s) == 2 and np.prod(s) > 1}
+        shapes = small or shapes
+    name = _variable(source, key, list(shapes))
+    _check_size(source, shapes[name])
     return loadmat(source, variable_names=[name])[name]
 
 

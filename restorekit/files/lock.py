@@ -1,8 +1,8 @@
-"""One run at a time in a folder or on a file, by locks of the operating system: a killed run leaves none behind.
+"""One run at a time keeps a folder or a file, by locks of the operating system: a killed run leaves none behind.
 
-They are advisory: they bind runs of this package, not other programs. On network file systems they are what the server makes
-of them: NFS without a lock service refuses them, some clusters grant one to each machine. Runs on different machines
-are better given different folders.
+They are advisory: they bind runs of this package, not other programs. On network file systems they are what the server
+makes of them: NFS without a lock service refuses them, some clusters grant one to each machine. Runs on different
+machines are better given different folders.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from restorekit.errors import BadInput
 def alone(folder: Path, way_out: str = "wait for it, or give another `out`") -> Iterator[None]:
     """Keep `folder`, which is made if need be, to this run until the end of the block.
 
-    A folder that was made for it, and in which nothing was written, is gone at the end. Raises BadInput at once where another run has it, and says which one; also where the file system gives no locks.
+    A folder that was made for it, and in which nothing was written, is gone at the end. Raises BadInput at once where
+    another run has it, and says which one; also where the file system gives no locks.
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,7 @@ def alone(folder: Path, way_out: str = "wait for it, or give another `out`") -> 
 
 @contextmanager
 def alone_with(file: Path, way_out: str = "wait for it, or give another `out`") -> Iterator[None]:
-    """As `alone`, for one file, which may not be there yet, in a folder that is."""
+    """Keep one file, which may not be there yet, to this run, as `alone` keeps a folder; its folder has to be there."""
     with _held(_beside(file), file, way_out):
         yield
 
@@ -78,7 +79,7 @@ def _beside(file: Path) -> Path:
 
 
 def _say_holder(holder: Path) -> None:
-    """Beside the lock and not in it, which whoever asks for the lock may empty."""
+    """Write who holds the lock beside it and not in it, which whoever asks for the lock may empty."""
     program = Path(sys.argv[0]).stem.replace("__main__", "restorekit")  # of `python -m restorekit`
     found = {"pid": os.getpid(), "host": platform.node(), "command": " ".join([program, *sys.argv[1:2]])}
     holder.write_text(json.dumps(found), encoding="utf-8")

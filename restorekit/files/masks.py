@@ -114,10 +114,12 @@ def _check_two_values(path: Path, raw: NDArray[Any]) -> None:
 
 
 def inverted(mask: NDArray[np.floating], pixels: NDArray[np.floating]) -> str | None:
-    """What speaks for a mask (1 or C, H, W) whose black and white are exchanged, of a picture (C, H, W), white = 1; or None.
+    """Return what speaks for a mask (1 or C, H, W) whose black and white are exchanged, of a picture (C, H, W), white
+    = 1; or None.
 
-    It does where less than a quarter is measured and lies in whole patches, as what is to be filled mostly does (scattered
-    pixels are samples), or where less than half is and it is one flat colour, while what is called missing is not.
+    It does where less than a quarter is measured and lies in whole patches, as what is to be filled mostly does
+    (scattered pixels are samples), or where less than half is and it is one flat colour, while what is called missing
+    is not.
     """
     seen = np.asarray((mask > 0).any(0))
     share = float(seen.mean())
@@ -133,7 +135,7 @@ def inverted(mask: NDArray[np.floating], pixels: NDArray[np.floating]) -> str | 
 
 
 def _flat(values: NDArray[np.floating]) -> bool:
-    """Whether nearly all of (C, n) is one colour; what is not finite is no colour."""
+    """Return True where nearly all of (C, n) is one colour; what is not finite is no colour."""
     told = values[:, np.isfinite(values).all(0)]
     if not told.size:
         return True

@@ -88,7 +88,7 @@ def resized(
 
 
 def place_of(info: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Of the TIFF tags of a picture those that say where it lies, without those of its values."""
+    """Return those of the TIFF tags of a picture that say where it lies, without those of its values."""
     return [tag for tag in info.get("tiff_tags", ()) if tag[0] not in OF_VALUES]
 
 

@@ -1,4 +1,4 @@
-"""Orientation of a picture (EXIF and TIFF tag 274): how viewers turn or mirror the stored pixels to show them.
+"""The orientation of a picture (EXIF and TIFF tag 274) says how viewers turn or mirror the stored pixels to show them.
 
 Values follow EXIF 2.3, section 4.6.4: 1 as stored, 2 mirrored left-right, 3 turned by 180 degrees, 4 mirrored
 top-bottom, 5 transposed, 6 turned clockwise, 7 transposed across the other diagonal, 8 turned counter-clockwise.
@@ -22,18 +22,18 @@ _EXIF = b"Exif\x00\x00"
 
 
 def valid(value: Any) -> int:
-    """The orientation that `value` means; 1 for anything that the standard does not define, as viewers do."""
+    """Return the orientation that `value` means; 1 for anything that the standard does not define, as viewers do."""
     return int(value) if isinstance(value, int | np.integer) and value in VALUES else 1
 
 
 def as_shown(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Stored pixels (..., H, W) as viewers show them."""
+    """Return stored pixels (..., H, W) as viewers show them."""
     x = np.swapaxes(stored, -1, -2) if orientation in _SWAPPED else stored
     return _mirrored(x, orientation in _MIRRORED_ROWS, orientation in _MIRRORED_COLUMNS)
 
 
 def as_stored(shown: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """The inverse of `as_shown`."""
+    """Return shown pixels (..., H, W) as they are stored: the inverse of `as_shown`."""
     x = _mirrored(shown, orientation in _MIRRORED_ROWS, orientation in _MIRRORED_COLUMNS)
     return np.swapaxes(x, -1, -2) if orientation in _SWAPPED else x
 
@@ -44,7 +44,8 @@ def turned(
     info: dict[str, Any],
     turn: Callable[[NDArray[Any], int], NDArray[Any]],
 ) -> tuple[NDArray[Any], NDArray[Any] | None, dict[str, Any]]:
-    """Values, alpha and info["mask"] by `turn`, one of the two above, and the orientation that `info` holds."""
+    """Return values, alpha and info with its "mask" by `turn`, one of the two above, and the orientation that `info`
+    holds."""
     n, mask = info["orientation"], info.get("mask")
     more = {} if mask is None else {"mask": np.ascontiguousarray(turn(mask, n))}
     alpha = None if alpha is None else np.ascontiguousarray(turn(alpha, n))
@@ -52,7 +53,7 @@ def turned(
 
 
 def of_exif(exif: bytes) -> int:
-    """The orientation in an EXIF block, with or without its prefix; 1 where it has none or cannot be read."""
+    """Return the orientation in an EXIF block, with or without its prefix; 1 where it has none or cannot be read."""
     from PIL import Image
 
     try:
@@ -66,7 +67,8 @@ def of_exif(exif: bytes) -> int:
 
 
 def exif_with(exif: bytes | None, orientation: int) -> bytes:
-    """An EXIF block that holds `orientation`: `exif` itself where it says so already. It has the prefix that JPEG needs."""
+    """Return an EXIF block that holds `orientation`: `exif` itself where it says so already. It has the prefix that
+    JPEG needs."""
     from PIL import Image
 
     if exif and of_exif(exif) == orientation:
@@ -84,7 +86,7 @@ def exif_with(exif: bytes | None, orientation: int) -> bytes:
 
 
 def otherwise_placed(picture: NDArray[Any], other: NDArray[Any], own: int, others: int) -> bool:
-    """Whether `other` resembles `picture` better in the frame of the stored pixels than as shown.
+    """Return True where `other` resembles `picture` better in the frame of the stored pixels than as shown.
 
     Both are (C, H, W) as shown, by the orientations `own` and `others` of their files. A program that ignores the tag
     writes stored pixels without one; the picture is then shown turned, and only the contents tell. True where the share

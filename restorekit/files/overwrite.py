@@ -1,4 +1,4 @@
-"""What is read must not be written over, nor may one output replace another: a measurement cannot be had again."""
+"""An input must not be written over, nor may one output replace another: a measurement cannot be had again."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def separate(opened: Iterable[Path], written: Sequence[Path]) -> None:
 
 
 def inside(*places: Path) -> list[Path]:
-    """The files that are given, and those in the folders."""
+    """Return the files that are given, and those in the folders."""
     found = [[p for p in place.rglob("*") if p.is_file()] if place.is_dir() else [place] for place in places]
     return [path for paths in found for path in paths]
 
 
 def _keys(path: Path) -> set[object]:
-    """What two names of one file have in common: its place, and its number where it is there already."""
+    """Return what two names of one file have in common: its place, and its number where it is there already."""
     place = os.path.realpath(path)
     if _folds(os.path.dirname(place)):
         place = unicodedata.normalize("NFC", place).casefold()
@@ -46,9 +46,9 @@ def _keys(path: Path) -> set[object]:
 
 
 def _folds(folder: str) -> bool:
-    """Whether names in another case are the same there, as on most disks of macOS and Windows, and on some shares.
+    """Return True where names in another case are the same, as on most disks of macOS and Windows, and on some shares.
 
-    Asked by the name of the folder itself, so that nothing has to be written.
+    The name of the folder itself is asked for, so that nothing has to be written.
     """
     head, name = os.path.split(folder)
     other = os.path.join(head, name.swapcase())

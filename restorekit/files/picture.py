@@ -1,7 +1,7 @@
-"""Reading and writing files; nothing else in the package touches paths.
+"""This module reads and writes pictures as the rest of the package sees them.
 
-Pictures are (C, H, W) float32 with the file's range mapped to [0, 1]. Every file is written whole or not at all.
-NPY holds (H, W) or (H, W, C), and (C, H, W) where `Reading` says so; it is written with the axes that were read.
+Pictures are (C, H, W) float32 with the file's range mapped to [0, 1]. Every file is written whole or not at all. NPY
+holds (H, W) or (H, W, C), and (C, H, W) where `Reading` says so; it is written with the axes that were read.
 
 Pictures are as viewers show them: turned by the orientation that EXIF or TIFF says. They are written back as they were
 stored, with the tag, and upright in formats that have none; so what lies on each other on a screen does so here.
@@ -39,12 +39,13 @@ _WITH_ALPHA = {"PNG", "TIFF", "WEBP"}
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as read: `pixels` (C, H, W) float32, where the file values `span` (lo, hi) are mapped to [0, 1].
+    """A picture holds `pixels` (C, H, W) float32, where the file values `span` (lo, hi) are mapped to [0, 1].
 
     `dtype` is numpy's name of the file's type, `alpha` (H, W) is in that type and untouched, and `info` holds what must
-    survive: "layout" ("HW", "HWC", "CHW"), "dpi", "icc_profile", "exif", "orientation" (2 to 8, where the file is stored
-    otherwise than shown), "mask" (H, W), True where there is data, and what only its own format needs. Of pixels without
-    data, `empty`, pixels are the means of the others, but for transparent ones within the range, which are as they are.
+    survive: "layout" ("HW", "HWC", "CHW"), "dpi", "icc_profile", "exif", "orientation" (2 to 8, where the file is
+    stored otherwise than shown), "mask" (H, W), True where there is data, and what only its own format needs. Where
+    pixels hold no data, `empty`, they are the means of the others, but for transparent ones within the range, which are
+    as they are.
     """
 
     pixels: np.ndarray
@@ -58,13 +59,13 @@ class Picture:
 def read_picture(
     path: PathLike, span: tuple[float, float] | None = None, *, holes: bool = False, reading: Reading = PLAINLY
 ) -> Picture:
-    """Read PNG, JPEG, TIFF, NPY, BMP, WEBP or GIF; `span` (lo, hi) are the file values that become 0 and 1.
+    """Read PNG, JPEG, TIFF, NPY, BMP, WEBP or GIF as a `Picture`, pixels (C, H, W); `span` (lo, hi) are the file
+    values that become 0 and 1.
 
-    Default span: the whole range of uint8 and uint16, or of the bits that a TIFF says are used (12 of 16), 0/1 for bool; other
-    types must hold [0, 1], give or take 0.25.
-    Pixels without data (nodata value or mask of a GeoTIFF, alpha 0) are left out; with `holes`, floats of the nodata value
-    are NaN instead. Raises BadInput for a file that is missing, damaged, of another kind, or holds NaN or infinity (with
-    `holes` it may).
+    Default span: the whole range of uint8 and uint16, or of the bits that a TIFF says are used (12 of 16), 0/1 for
+    bool; other types must hold [0, 1], give or take 0.25. Pixels without data (nodata value or mask of a GeoTIFF, alpha
+    0) are left out; with `holes`, floats of the nodata value are NaN instead. Raises BadInput for a file that is
+    missing, damaged, of another kind, or holds NaN or infinity (with `holes` it may).
     """
     path = Path(path)
     raw, alpha, info = stored_values(path, holes, reading)
@@ -93,7 +94,7 @@ def read_picture(
 def _empty(
     path: Path, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any], holes: bool
 ) -> tuple[np.ndarray, Empty | None]:
-    """raw, and its pixels without data; with `holes` those of the nodata value are no part of them."""
+    """Return raw, and its pixels without data; with `holes` those of the nodata value are no part of them."""
     value, unseen = nodata_of(info.get("tiff_tags", ())), hidden(info.get("mask"), alpha)
     marked = np.zeros(raw.shape[1:], bool) if value is None else empty_at(raw, value)
     if holes:
@@ -109,8 +110,11 @@ def _empty(
 def as_float32(
     pixels: np.ndarray, path: PathLike, span: tuple[float, float], empty: np.ndarray | None = None
 ) -> np.ndarray:
-    """Values (C, H, W) as float32. Raises BadInput where a range is so narrow that they become too large for it, but for those
-    of `empty` (H, W), which hold no data."""
+    """Return values (C, H, W) as float32. Raises BadInput where a range is so narrow that they become too large for
+    it.
+
+    Values of `empty` (H, W), which hold no data, may be so large.
+    """
     with np.errstate(over="ignore"):
         out = np.ascontiguousarray(pixels, np.float32)
     large = np.isinf(out) & np.isfinite(pixels)
@@ -176,8 +180,10 @@ def write_picture(
 
 
 def overlay_info(like: Picture, size: tuple[int, int]) -> dict[str, Any]:
-    """The `info` of a picture of (H, W) pixels that is to lie on a result for `like`: its orientation, its mask and its place
-    on the map, not what the file says of its values."""
+    """Return the `info` of a picture of (H, W) pixels that is to lie on a result for `like`.
+
+    It holds orientation, mask and place on the map, not what the file says of its values.
+    """
     info = {"orientation": like.info["orientation"]} if "orientation" in like.info else {}
     info |= {"tiff_tags": place} if (place := place_of(like.info)) and size == like.pixels.shape[1:] else {}
     empty = resized(like.pixels.shape[1:], size, like.alpha, {}, like.empty)[2]
@@ -185,7 +191,8 @@ def overlay_info(like: Picture, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | None = None) -> list[str]:
-    """Everything that `write` would refuse (BadInput) or warn about (returned), before hours of computing."""
+    """Return all that `write` would warn about, and raise BadInput for all that it would refuse, before hours of
+    computing."""
     path = Path(path)
     kind = written_kind(path)
     if kind in ("PNG", "JPEG", "BMP", "WEBP") and bands not in (1, 3):
@@ -208,7 +215,7 @@ def write_json(path: PathLike, obj: Any) -> None:
 
 
 def json_text(obj: Any) -> str:
-    """Strict JSON; numpy values become plain ones, NaN and infinity the strings that float() reads."""
+    """Return strict JSON; numpy values become plain ones, NaN and infinity the strings that float() reads."""
     return json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
 
 
@@ -225,6 +232,11 @@ def _plain(obj: Any) -> Any:
 
 
 def output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
+    """Return the type in which `path` is written: the one asked for, else that of the source as far as the format
+    holds it.
+
+    Raises BadInput where the format cannot hold the type asked for.
+    """
     kind = written_kind(path)
     holds = _HOLDS.get(kind)
     if asked is not None:
@@ -246,7 +258,8 @@ def output_dtype(path: Path, source: str, asked: str | None) -> np.dtype:
 
 
 def output_span(like: Picture, target: np.dtype) -> tuple[float, float]:
-    """Which file values 0 and 1 become: as in `like` where that makes sense for another type, else the usual ones."""
+    """Return the file values that 0 and 1 become: as in `like` where that makes sense for another type, else the usual
+    ones."""
     if like.dtype == target.name:
         return like.span
     physical = like.dtype != "" and like.span not in (_FULL.get(like.dtype), (0.0, 1.0))

@@ -1,4 +1,5 @@
-"""PNG by chunks, and pixels of 16 bits: Pillow cuts 16-bit RGB to 8 bits, and no other dependency knows it.
+"""This module reads PNG by chunks, and pixels of 16 bits: Pillow cuts 16-bit RGB to 8 bits, and no other dependency
+knows it.
 
 Non-interlaced grey, grey + alpha, RGB and RGBA. A damaged file raises ValueError.
 """
@@ -23,18 +24,19 @@ Chunks: TypeAlias = "list[tuple[bytes, bytes]]"
 
 
 def dpi(values: Iterable[Any]) -> dict[str, Any]:
-    """{"dpi": (x, y)}, or nothing for what every format could not hold."""
+    """Return {"dpi": (x, y)}, or nothing for what every format could not hold."""
     pair = tuple(float(value) for value in values)
     return {"dpi": pair} if len(pair) == 2 and all(0 < value < 65535 for value in pair) else {}
 
 
 def chunks(data: bytes) -> Chunks:
-    """The (type, content) pairs of a PNG file, each checked against its CRC; ValueError where one is cut or altered."""
+    """Return the (type, content) pairs of a PNG file, each checked against its CRC. Raises ValueError where one is cut
+    or altered."""
     if not data.startswith(SIGNATURE):
         raise ValueError("no PNG signature")
-    found: Chunks = []
+    parts: Chunks = []
     at = len(SIGNATURE)
-    while not found or found[-1][0] != b"IEND":
+    while not parts or parts[-1][0] != b"IEND":
         if len(data) < at + 12:
             raise ValueError("the file ends early")
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -42,15 +44,16 @@ def chunks(data: bytes) -> Chunks:
             raise ValueError("the file ends early")
         if zlib.crc32(data[at + 4 : at + 8 + length]) != struct.unpack_from(">I", data, at + 8 + length)[0]:
             raise ValueError(f"checksum of chunk {kind!r} is wrong")
-        found.append((kind, data[at + 8 : at + 8 + length]))
+        parts.append((kind, data[at + 8 : at + 8 + length]))
         at += 12 + length
-    if found[0][0] != b"IHDR" or len(found[0][1]) != 13:
+    if parts[0][0] != b"IHDR" or len(parts[0][1]) != 13:
         raise ValueError("no header")
-    return found
+    return parts
 
 
 def meta(parts: Chunks) -> dict[str, Any]:
-    """What must survive a round trip: "dpi", "icc_profile", "exif" (with the prefix that Pillow uses), "png_chunks"."""
+    """Return what must survive a round trip: "dpi", "icc_profile", "exif" (with the prefix that Pillow uses),
+    "png_chunks"."""
     info: dict[str, Any] = {}
     for kind, content in parts:
         if kind == b"pHYs" and len(content) == 9 and content[8] == 1:
@@ -64,7 +67,7 @@ def meta(parts: Chunks) -> dict[str, Any]:
 
 
 def decode(parts: Chunks) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (H, W, 1 or 3) and alpha (H, W) or None, uint16, of a non-interlaced 16-bit PNG."""
+    """Return pixels (H, W, 1 or 3) and alpha (H, W) or None, uint16, of a non-interlaced 16-bit PNG."""
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", parts[0][1])
     if depth != 16 or interlaced or colour not in _SAMPLES or not width or not height:
         raise ValueError("not a non-interlaced 16-bit PNG")
@@ -110,14 +113,15 @@ def _unfilter(lines: np.ndarray, kinds: np.ndarray) -> np.ndarray:
 
 
 def _predictions(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> list[np.ndarray]:
-    """What each of the five filters subtracts, for int16 neighbours."""
+    """Return what each of the five filters subtracts, for int16 neighbours."""
     to_left, to_up, to_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
     paeth = np.where((to_left <= to_up) & (to_left <= to_corner), left, np.where(to_up <= to_corner, up, corner))
     return [np.zeros_like(left), left, up, (left + up) >> 1, paeth]
 
 
 def _filter(here: np.ndarray, left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    """Lines (H, 1 + W * bytes a pixel) uint8, each with the filter whose residuals, as signed bytes, are smallest."""
+    """Return lines (H, 1 + W * bytes a pixel) uint8, each with the filter whose residuals, as signed bytes, are
+    smallest."""
     height = len(here)
     tries = [(here - guess).astype(np.uint8).reshape(height, -1) for guess in _predictions(left, up, corner)]
     costs = [abs(tried.view(np.int8).astype(np.int16)).sum(1, dtype=np.int64) for tried in tries]
@@ -126,7 +130,7 @@ def _filter(here: np.ndarray, left: np.ndarray, up: np.ndarray, corner: np.ndarr
 
 
 def encode(pixels: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any]) -> bytes:
-    """The PNG file of pixels (H, W, 1 or 3) and alpha (H, W) or None, uint16, with `info` as `meta` gives it."""
+    """Return the PNG file of pixels (H, W, 1 or 3) and alpha (H, W) or None, uint16, with `info` as `meta` gives it."""
     planes = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=-1)
     height, width, samples = planes.shape
     colour = {count: code for code, count in _SAMPLES.items()}[samples]

@@ -1,4 +1,4 @@
-"""What libraries in C write to the terminal on their own: their lines come as the reason of an error, or not at all."""
+"""Libraries in C write to the terminal on their own: their lines come as the reason of an error, or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def unheard(logger: str) -> None:
 
 @contextmanager
 def gdal_unheard() -> Iterator[None]:
-    """What rasterio fails to pass on, as GDAL's lines with bytes of a damaged file that are no UTF-8, is not printed meanwhile."""
+    """Keep from the terminal what rasterio fails to pass on, as GDAL's lines with bytes of a damaged file that are no
+    UTF-8."""
     raisable, unraisable = sys.excepthook, sys.unraisablehook
 
     def hook(raised: Any) -> None:

@@ -1,4 +1,4 @@
-"""How a file is read where the file does not say it itself."""
+"""Some files do not say themselves how they are read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FREE = 2**26
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is read where it does not say it itself; the defaults guess nothing.
+    """A file is read so where it does not say it itself; the defaults guess nothing.
 
-    layout: "HWC" or "CHW", the axes of an NPY file of three; None is (H, W, C), and refuses what has more bands than rows.
-    page: of a TIFF of several pictures, from 1; None refuses such a file.
-    network: whether an address (https://..., /vsicurl/...) may be opened.
+    layout: "HWC" or "CHW", the axes of an NPY file of three; None is (H, W, C), and refuses what has more bands than
+    rows. page: of a TIFF of several pictures, from 1; None refuses such a file. network: whether an address
+    (https://..., /vsicurl/...) may be opened.
     """
 
     layout: str | None = None
@@ -33,7 +33,7 @@ class Reading:
             raise BadInput(f"page {self.page}: pages are counted from 1", argument="pages")
 
     def record(self) -> dict[str, object]:
-        """What was stated, for the record of a result."""
+        """Return what was stated, for the record of a result."""
         return {k: v for k, v in asdict(self).items() if v != getattr(PLAINLY, k)}
 
 

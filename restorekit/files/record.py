@@ -1,4 +1,5 @@
-"""The provenance of results, the JSON file beside them: the versions, what was read and what was written, with checksums."""
+"""The provenance of results is a JSON file beside them: the versions, what was read and what was written, with
+checksums."""
 
 from __future__ import annotations
 
@@ -15,21 +16,22 @@ from restorekit.files.digest import sha256
 def head(
     source: Path | Sequence[Path] | Mapping[str, Path] | None = None, *, command: str | None = None
 ) -> dict[str, Any]:
-    """How every record begins: "restorekit" and "torch", versions; "command", where it is given; "input".
+    """Return how every record begins: "restorekit" and "torch", versions; "command", where it is given; "input".
 
     source: a file, or the files of one input, which the first one names; or several inputs by what they are.
     """
     import torch
 
-    found: dict[str, Any] = {"restorekit": restorekit.__version__, "torch": torch.__version__}
-    found |= {} if command is None else {"command": command}
+    entries: dict[str, Any] = {"restorekit": restorekit.__version__, "torch": torch.__version__}
+    entries |= {} if command is None else {"command": command}
     if isinstance(source, Mapping):
-        return found | {"input": {name: read_file(path) for name, path in source.items()}}
-    return found if source is None else found | {"input": read_file(source)}
+        return entries | {"input": {name: read_file(path) for name, path in source.items()}}
+    return entries if source is None else entries | {"input": read_file(source)}
 
 
 def read_file(source: Path | Sequence[Path]) -> dict[str, Any]:
-    """{"path", "sha256"} of an input; where it is several files also "files", the checksums of the others by name."""
+    """Return {"path", "sha256"} of an input; where it is several files also "files", the checksums of the others by
+    name."""
     if isinstance(source, Path) and is_dataset(source):
         return {"path": str(source), "sha256": source_digest(source)}
     paths = [source] if isinstance(source, Path) else list(source)
@@ -38,5 +40,5 @@ def read_file(source: Path | Sequence[Path]) -> dict[str, Any]:
 
 
 def outputs(paths: Iterable[Path]) -> dict[str, str]:
-    """The checksums of results by path, also of those that have not taken their places yet."""
+    """Return the checksums of results by path, also of those that have not taken their places yet."""
     return {str(path): sha256(content_of(path)) for path in paths}

@@ -1,4 +1,5 @@
-"""Scenes as files: GeoTIFF and what else GDAL knows, NPY, and pictures; read by windows of the numbers they hold."""
+"""Scenes are files of any size, GeoTIFF and what else GDAL knows, NPY, and pictures; they are read by windows of the
+numbers they hold."""
 
 from __future__ import annotations
 
@@ -22,18 +23,21 @@ from restorekit.files.stored import check_source, read_values
 
 
 class Reads(Protocol):
+    """A scene that is open reads windows of its bands."""
+
     def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """(h, w) of a band, from 1, as the file holds it, and where that is data: no nodata, no NaN, not masked."""
+        """Return (h, w) of a band, from 1, as the file holds it, and True where that is data: no nodata, no NaN, not
+        masked."""
         ...
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
-        """(h, w) of a mask of the file's own, beside its values."""
+        """Return (h, w) of a mask of the file's own, beside its values."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A file of bands of one size and type. `raster`: all that a georeferenced file says; None for others."""
+    """A file of bands of one size and type. `raster` is all that a georeferenced file says; None for others."""
 
     path: Path
     count: int
@@ -46,6 +50,7 @@ class Scene:
 
     @contextmanager
     def opened(self) -> Iterator[Reads]:
+        """Yield the scene open, to be read by windows."""
         if self.raster is not None:
             with opened(self.raster) as reader:
                 yield reader
@@ -58,34 +63,38 @@ class Scene:
 
     @property
     def complex(self) -> bool:
+        """Return True where the file holds complex values."""
         return self.dtype.startswith("complex")
 
     @property
     def whole(self) -> Window:
+        """Return the window that is all of the scene."""
         return Window(0, 0, self.height, self.width)
 
     @property
     def bands(self) -> list[int]:
-        """Those that hold measurements, from 1: not transparency."""
+        """Return the numbers of the bands that hold measurements, from 1: not transparency."""
         hidden = () if self.raster is None else self.raster.alpha
         return [n for n in range(1, self.count + 1) if n not in hidden]
 
     @property
     def nodata(self) -> float | None:
+        """Return the value that stands for no data, None where the file names none."""
         return None if self.raster is None else self.raster.nodata
 
     def gain(self, band: int) -> tuple[float, float]:
-        """(scale, offset) of a band: what is meant is scale * number + offset."""
+        """Return (scale, offset) of a band: what is meant is scale * number + offset."""
         return (1.0, 0.0) if self.raster is None else (self.raster.scales[band - 1], self.raster.offsets[band - 1])
 
 
 @dataclass(frozen=True, eq=False)
 class OfArray:
-    """(C, H, W) in memory, or mapped to it."""
+    """An open scene whose values (C, H, W) lie in memory, or are mapped to it."""
 
     pixels: NDArray[Any]
 
     def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return (h, w) of a band, from 1, and True where it is finite."""
         x = np.asarray(self.pixels[band - 1][window.slices])
         return x, np.isfinite(x)
 
@@ -94,7 +103,7 @@ class OfArray:
 
 
 def pixels_of(path: Path, reading: Reading = PLAINLY) -> NDArray[Any]:
-    """(C, H, W) of an NPY file, mapped, or of a picture."""
+    """Return (C, H, W) of an NPY file, mapped, or of a picture."""
     if path.suffix.lower() in PICTURES:
         return read_values(path)[0]
     opened_result(path)
@@ -117,7 +126,10 @@ def pixels_of(path: Path, reading: Reading = PLAINLY) -> NDArray[Any]:
 
 
 def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
-    """BadInput for what is missing, damaged, or no measurement. `path` may name a dataset, see `restorekit.files.datasets`."""
+    """Return the scene in a file, or in a dataset that `path` names (`restorekit.files.datasets`).
+
+    Raises BadInput for what is missing, damaged, or no measurement.
+    """
     if path.suffix.lower() in PLAIN and not is_dataset(path):
         check_source(path)
         x = pixels_of(path, reading)

@@ -1,7 +1,9 @@
-"""What one command has opened and written: an input is not written over, and what a killed run left is said.
+"""A session knows what one command has opened and written: an input is not written over, and what a killed run left is
+said.
 
-`cli/` opens a session for each command. Every reader of files reports to it by `opened`; `atomic` asks it before a file takes
-its place, whatever the command checked before. Without a session nothing is recorded, as in a program that reads and writes as it likes.
+`cli/` opens a session for each command. Every reader of files reports to it by `opened`; `atomic` asks it before a file
+takes its place, whatever the command checked before. Without a session nothing is recorded, as in a program that reads
+and writes as it likes.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ Number = tuple[int, int]  # of a file: its device, and its own there
 
 @dataclass(eq=False)
 class Session:
-    """Files of one command by their numbers, so that links and other spellings of a name are the same file."""
+    """It knows the files of one command by their numbers, so that links and other spellings of a name are the same
+    file."""
 
     notes: Notes
     opened: dict[Number, Path] = field(default_factory=dict)
@@ -43,7 +46,8 @@ _tidy: set[Path] = set()  # as `Session.tidy`, where there is no session
 
 @contextmanager
 def session(notes: Notes) -> Iterator[Session]:
-    """One command: what it opens is recorded until the end; `notes` are told of files that may not belong together."""
+    """Record what one command opens until the end of the block; `notes` are told of files that may not belong
+    together."""
     made = Session(notes)
     token = _session.set(made)
     try:
@@ -61,7 +65,8 @@ def opened(*paths: str | os.PathLike[str]) -> None:
 
 
 def opened_result(path: str | os.PathLike[str]) -> None:
-    """`opened`, of a file that a command may have written; a note where it and its record are of different runs."""
+    """Report as `opened` does a file that a command may have written; note where it and its record are of different
+    runs."""
     if (now := _session.get()) is None:
         return
     number = number_of(path)
@@ -91,7 +96,7 @@ def refuse_opened(target: Path) -> None:
 
 
 def is_the_input(target: Path, source: Path) -> str:
-    """The message for an output that is an input."""
+    """Return the message for an output that is an input."""
     more = "" if target == source else f" (opened as {source})"
     return f"{target} is the input itself{more}; give OUT another name"
 
@@ -104,8 +109,10 @@ def placed(target: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what killed runs left in `folder`, once a session, whose notes are told of sets that are half in place; their
-    lists stay until those files are written again."""
+    """Remove what killed runs left in `folder`, once a session, whose notes are told of sets that are half in place.
+
+    The lists of these stay until their files are written again.
+    """
     done = _tidy if (now := _session.get()) is None else now.tidy
     if folder in done:
         return
@@ -127,7 +134,7 @@ def replaced(members: list[Path]) -> None:
 
 
 def number_of(path: str | os.PathLike[str]) -> Number | None:
-    """The number of an existing file on its device, None where there is none."""
+    """Return the number of an existing file on its device, None where there is none."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):  # it is not there, or the name is none that could be
@@ -149,7 +156,8 @@ def _half(place: str | os.PathLike[str], members: list[Path]) -> str:
 
 
 def doubt(path: Path) -> str | None:
-    """What to say of a picture that is not the one which the record beside it speaks of; None where nothing speaks against it.
+    """Return what to say of a picture that is not the one which the record beside it speaks of; None where nothing
+    speaks against it.
 
     Its record is NAME.json, and of OUT_mean and the like that of OUT. It does not fit after a change by hand, and where
     the machine failed, or the run was killed, while its files took their places.

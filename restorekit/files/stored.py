@@ -1,4 +1,5 @@
-"""Values of a picture file as they are stored, and as viewers turn them: every check that needs no range."""
+"""Values of a picture file are checked as they are stored, and turned as viewers show them: every check that needs no
+range."""
 
 from __future__ import annotations
 
@@ -23,12 +24,13 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 
 
 def read_values(path: PathLike, reading: Reading = PLAINLY) -> tuple[np.ndarray, dict[str, Any]]:
-    """Values (C, H, W) in the type of the file, NaN and infinity among them, and `info` as in a Picture."""
+    """Return values (C, H, W) in the type of the file, NaN and infinity among them, and `info` as in a Picture."""
     raw, _, info = stored_values(Path(path), True, reading)
     return raw, info
 
 
 def check_source(path: Path, empty: bool = False) -> None:
+    """Raise BadInput for a path that is no file, cannot be read or, unless `empty`, holds nothing."""
     check_name(path)
     if os.path.isdir(path):
         raise BadInput(f"{path}: this is a folder; give a file")
@@ -41,9 +43,11 @@ def check_source(path: Path, empty: bool = False) -> None:
 
 
 def stored_values(path: Path, holes: bool = False, reading: Reading = PLAINLY) -> decode.Decoded:
-    """Values (C, H, W) in the file's type, turned as viewers show them, alpha (H, W) or None, and `info` as in a Picture.
+    """Return values (C, H, W) in the file's type, turned as viewers show them, alpha (H, W) or None, and `info` as in
+    a Picture.
 
-    Raises BadInput for what is missing, of another kind, damaged or complex, and, without `holes`, for NaN and infinity.
+    Raises BadInput for what is missing, of another kind, damaged or complex, and, without `holes`, for NaN and
+    infinity.
     """
     check_source(path)
     opened_result(path)

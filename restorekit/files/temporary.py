@@ -1,7 +1,7 @@
-"""Files that are not finished yet: their names, which say whose they are, and what is left of runs that were killed.
+"""Files that are not finished yet have names that say whose they are, so that what killed runs left is found.
 
-A name is .STEM.MACHINE-PID-TOKEN.KIND.SUFFIX. Kinds: `tmp`, content that has not taken its place; `old`, a second name of
-what is being replaced; `set`, the list of the files of a set, there only while they take their places one by one.
+A name is .STEM.MACHINE-PID-TOKEN.KIND.SUFFIX. Kinds: `tmp`, content that has not taken its place; `old`, a second name
+of what is being replaced; `set`, the list of the files of a set, there only while they take their places one by one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ WEEK = 7 * 24 * 3600.0  # seconds after which a file whose process cannot be ask
 
 
 def machine() -> str:
-    """Eight hexadecimal digits that stand for this machine and, in a container, for its own numbers of processes."""
+    """Return eight hexadecimal digits that stand for this machine and, in a container, for its own numbers of
+    processes."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -31,21 +32,24 @@ def machine() -> str:
 
 
 def name_beside(target: Path, kind: str) -> Path:
-    """A new name in the folder of `target`, with its suffix, by which `leftovers` knows the process that it is of."""
+    """Return a new name in the folder of `target`, with its suffix, by which `leftovers` knows the process that it is
+    of."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= 20 else ""
     return target.with_name(f".{target.stem[:40]}.{machine()}-{os.getpid()}-{secrets.token_hex(4)}.{kind}{suffix}")
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file of a process that has ended."""
+    """A file that a process which has ended left unfinished."""
 
     path: Path
     kind: str  # "tmp", "old" or "set"
 
     def members(self) -> list[Path]:
-        """The files of the set that this lists, its record last; empty for other kinds, and for a list cut short, which
-        was written before any file took its place."""
+        """Return the files of the set that this lists, its record last.
+
+        There are none for other kinds, and for a list cut short, which was written before any file took its place.
+        """
         if self.kind != "set":
             return []
         try:
@@ -55,10 +59,10 @@ class Leftover:
 
 
 def leftovers(folder: Path) -> list[Leftover]:
-    """What processes that have ended left in `folder`; nothing where it cannot be read.
+    """Return the files that processes which have ended left in `folder`; nothing where it cannot be read.
 
-    Of a process on another machine, or in another container, it is not known whether it has ended; nor is it on Windows.
-    Its files count once they have not changed for a week.
+    Whether a process on another machine, or in another container, has ended is not known; nor is it on Windows. Its
+    files count once they have not changed for a week.
     """
     return list(_leftovers(folder))
 
@@ -96,5 +100,5 @@ def _unchanged(path: Path) -> bool:
 
 
 def listed(members: Sequence[Path]) -> bytes:
-    """The content of a `set` file."""
+    """Return the content of a `set` file."""
     return json.dumps([str(path) for path in members]).encode()

@@ -1,4 +1,5 @@
-"""TIFF files to values as they are stored: pages, masks, alpha, and who decodes what tifffile does not."""
+"""This module reads TIFF files to values as they are stored: pages, masks, alpha, and who decodes what tifffile does
+not."""
 
 from __future__ import annotations
 
@@ -33,9 +34,10 @@ Planes: TypeAlias = "tuple[np.ndarray, np.ndarray | None]"
 
 
 def directories(tif: Any) -> Iterator[int]:
-    """NewSubfileType of every page of a tifffile.TiffFile, in their order, without reading more of them.
+    """Return NewSubfileType of every page of a tifffile.TiffFile, in their order, without reading more of them.
 
-    ValueError where the list of pages goes in a circle or has more than `MOST_PAGES`; it ends where it leaves the file.
+    It ends where the list leaves the file. Raises ValueError where the list goes in a circle or has more than
+    `MOST_PAGES`.
     """
     handle, order = tif.filehandle, tif.byteorder
     number, entry, link = ("Q", 20, "Q") if tif.is_bigtiff else ("H", 12, "I")
@@ -59,12 +61,13 @@ def directories(tif: Any) -> Iterator[int]:
 
 
 def _pictures(kinds: list[int]) -> list[int]:
-    """Which pages are pictures: overviews and masks, as in cloud-optimised GeoTIFF, are no pages of their own."""
+    """Return which pages are pictures: overviews and masks, as in cloud-optimised GeoTIFF, are no pages of their own."""
     return [n for n, kind in enumerate(kinds) if not kind & (_REDUCED | _MASK)]
 
 
 def only_page(tif: Any, path: Path, page: int | None = None) -> Any:
-    """The picture of a tifffile.TiffFile, or that number `page`, from 1; BadInput where it has several and none is named."""
+    """Return the picture of a tifffile.TiffFile, or that number `page`, from 1. Raises BadInput where it has several
+    and none is named."""
     tif.pages.useframes = False
     if _DNG_VERSION in tif.pages.first.tags:
         raise BadInput(f"{path}: a camera raw file (DNG), which is not read here; {converter('camera raw', path)}")
@@ -96,7 +99,7 @@ def is_cmyk8(path: Path, data: bytes) -> bool:
 
 
 def page_count(path: Path) -> int:
-    """How many pictures a TIFF holds; 1 for other files, and for damaged ones, which fail where they are read."""
+    """Return how many pictures a TIFF holds; 1 for other files, and for damaged ones, which fail where they are read."""
     import tifffile
 
     try:
@@ -108,7 +111,7 @@ def page_count(path: Path) -> int:
 
 
 def _slices(tif: Any, page: Any) -> int:
-    """How many pictures ImageJ keeps behind one page, one after the other."""
+    """Return how many pictures ImageJ keeps behind one page, one after the other."""
     if not tif.is_imagej:
         return 1
     series = tif.series[0]
@@ -116,7 +119,7 @@ def _slices(tif: Any, page: Any) -> int:
 
 
 def load_tiff(path: Path, data: bytes | None = None, number: int | None = None) -> Decoded:
-    """What `restorekit.files.decode.load` gives, of page `number`, from 1."""
+    """Return what `restorekit.files.decode.load` does, of page `number`, from 1."""
     import tifffile
 
     with tifffile.TiffFile(path if data is None else io.BytesIO(data)) as tif:
@@ -145,7 +148,7 @@ def load_tiff(path: Path, data: bytes | None = None, number: int | None = None) 
 
 
 def _check(page: Any, photometric: str, path: Path, info: dict[str, Any]) -> None:
-    """BadInput for pages of no picture; puts the bits of a sample into `info` where they do not fill a type."""
+    """Raise BadInput for pages of no picture; put the bits of a sample into `info` where they do not fill a type."""
     bits, known = page.bitspersample, ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR")
     odd = isinstance(bits, int) and 1 < bits < 16 and bits != 8 and int(page.sampleformat or 1) == 1
     if photometric == "SEPARATED":
@@ -163,7 +166,7 @@ def _check(page: Any, photometric: str, path: Path, info: dict[str, Any]) -> Non
 
 
 def _slice(tif: Any, page: Any, number: int) -> np.ndarray:
-    """One of the pictures that ImageJ keeps behind one page."""
+    """Return one of the pictures that ImageJ keeps behind one page."""
     handle = tif.filehandle
     handle.seek(tif.series[0].dataoffset + number * page.size * page.dtype.itemsize)
     raw = handle.read(page.size * page.dtype.itemsize)
@@ -171,8 +174,8 @@ def _slice(tif: Any, page: Any, number: int) -> np.ndarray:
 
 
 def _decoded(page: Any, path: Path, data: bytes | None, info: dict[str, Any], photometric: str) -> Decoded:
-    """By tifffile, which leaves YCbCr as it is and needs another package for most compressions; else by Pillow, which knows 8
-    bits of the usual bands, else by GDAL."""
+    """Decode by tifffile, which leaves YCbCr as it is and needs another package for most compressions; else by Pillow,
+    which knows 8 bits of the usual bands, else by GDAL."""
     if photometric != "YCBCR":
         try:
             return (*_tiff_planes(page, page.asarray(), info, photometric), info)
@@ -204,7 +207,7 @@ def _rgb_of_ycbcr(planes: np.ndarray) -> np.ndarray:
 
 
 def _by_gdal(page: Any, path: Path, data: bytes | None) -> np.ndarray:
-    """(C, H, W); BadInput that names the package where that is not there, or has no decoder."""
+    """Return (C, H, W) by GDAL. Raises BadInput that names the package where that is not there, or has no decoder."""
     compression = getattr(page.compression, "name", str(page.compression))
     lacking = BadInput(
         f"{path}: {compression} of {page.bitspersample} bits needs `pip install imagecodecs`, or rasterio; or save it "
@@ -221,12 +224,12 @@ def _by_gdal(page: Any, path: Path, data: bytes | None) -> np.ndarray:
 
 
 def _lacking(error: Exception) -> bool:
-    """Whether tifffile failed for want of a package."""
+    """Return True where tifffile failed for want of a package."""
     return isinstance(error, ImportError) or "imagecodecs" in str(error)
 
 
 def tiff_orientation(path: Path) -> int:
-    """The orientation (1 to 8) of the first page of a TIFF; 1 for what is no TIFF, or is damaged."""
+    """Return the orientation (1 to 8) of the first page of a TIFF; 1 for what is no TIFF, or is damaged."""
     import tifffile
 
     try:
@@ -237,7 +240,8 @@ def tiff_orientation(path: Path) -> int:
 
 
 def _mask_page(tif: Any, page: Any, path: Path) -> np.ndarray | None:
-    """(H, W) bool, True where pixels hold data, of the mask that follows a page as one of its own (TIFF 6.0, page 36)."""
+    """Return (H, W) bool, True where pixels hold data, of the mask that follows a page as one of its own (TIFF 6.0,
+    page 36)."""
     kinds = list(directories(tif))
     behind = takewhile(lambda n: kinds[n] & (_REDUCED | _MASK), range(page.index + 1, len(kinds)))
     masks = [tif.pages[n] for n in behind if kinds[n] & _MASK and not kinds[n] & _REDUCED]
@@ -252,7 +256,8 @@ def _mask_page(tif: Any, page: Any, path: Path) -> np.ndarray | None:
 
 
 def sidecar(path: Path, size: tuple[int, ...], own: np.ndarray | None) -> dict[str, Any]:
-    """{"mask": (H, W)} of the file `.msk` that GDAL puts beside a raster, with the raster's `own` mask; or nothing."""
+    """Return {"mask": (H, W)} of the file `.msk` that GDAL puts beside a raster, with the raster's `own` mask; or
+    nothing."""
     beside = path.with_name(path.name + ".msk")
     if not beside.is_file():
         return {}
@@ -269,7 +274,7 @@ def sidecar(path: Path, size: tuple[int, ...], own: np.ndarray | None) -> dict[s
 
 
 def valid_pixels(mask: np.ndarray, axis: int) -> np.ndarray:
-    """(H, W) bool of the values of a mask, where those of all bands say that there is data."""
+    """Return (H, W) bool of the values of a mask: True where those of all bands say that there is data."""
     return np.asarray((mask > 0).all(axis))
 
 

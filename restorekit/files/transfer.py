@@ -1,7 +1,7 @@
-"""How the light of a scene became the values of a file: the transfer function (IEC 61966-2-1 for sRGB).
+"""The transfer function (IEC 61966-2-1 for sRGB) is how the light of a scene became the values of a file.
 
-A lens and a moving camera average light, and the light is coded afterwards: a blur is right on decoded values only. What a solver
-sees is decoded before, and its result coded after.
+A lens and a moving camera average light, and the light is coded afterwards: a blur is right on decoded values only.
+What a solver sees is decoded before, and its result coded after.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ _VIDEO = {16: "PQ", 18: "HLG"}
 
 @dataclass(frozen=True)
 class Linear:
-    """Values of the file are taken as they are."""
+    """The curve of values that are taken as they are."""
 
     name = "linear"
 
     def decode(self, coded: Array) -> Array:
-        """Light of coded values, white 1 in both."""
+        """Return the light of coded values, white 1 in both."""
         return coded
 
     def encode(self, light: Array) -> Array:
-        """Coded values of light; the inverse of `decode`, on all real numbers."""
+        """Return the coded values of light; the inverse of `decode`, on all real numbers."""
         return light
 
     def slope(self, light: Array) -> Array:
-        """d coded / d light: what a small error of the light is in values of the file."""
+        """Return d coded / d light: what a small error of the light is in values of the file."""
         return np.ones_like(light)
 
 
 @dataclass(frozen=True)
 class SRGB(Linear):
-    """sRGB (IEC 61966-2-1). Below 0 its linear part goes on, above 1 its power."""
+    """The curve of sRGB (IEC 61966-2-1). Below 0 its linear part goes on, above 1 its power."""
 
     name = "srgb"
 
@@ -84,10 +84,11 @@ class Response:
 
     @property
     def coded(self) -> bool:
+        """Return True where values of the file are not proportional to light."""
         return isinstance(self.curve, SRGB)
 
     def said(self, name: str, white: float) -> Iterator[str]:
-        """Lines for a person, of a file `name` with a share `white` of its values at white."""
+        """Yield lines for a person, of a file `name` with a share `white` of its values at white."""
         if self.coded:
             left_out = f"; {white:.1%} of its values are at white and not taken as measured" if white else ""
             yield (
@@ -98,26 +99,29 @@ class Response:
             yield f"{name} is taken as {self.curve.name}, though {self.doubt}"
 
     def decoded(self, picture: Picture) -> Picture:
-        """The picture in light."""
+        """Return the picture in light."""
         return replace(picture, pixels=self.curve.decode(picture.pixels).astype(np.float32)) if self.coded else picture
 
     def rounding(self, picture: Picture) -> float:
-        """Standard deviation of the rounding to integers of a picture in light, (1 / slope)^2 / 12 on the mean over its pixels."""
+        """Return the standard deviation of the rounding to integers of a picture in light, (1 / slope)^2 / 12 on the
+        mean over its pixels."""
         if not picture.dtype.startswith(("int", "uint")):
             return 0.0
         return self.in_light(1 / (picture.span[1] - picture.span[0]) / 12**0.5, picture)
 
     def in_light(self, sigma: float, picture: Picture) -> float:
-        """Root mean square, over the pixels of a picture in light, of a standard deviation `sigma` in values of the file.
+        """Return the root mean square, over the pixels of a picture in light, of a standard deviation `sigma` in
+        values of the file.
 
-        It is larger in bright parts, sigma / slope, and a level of the picture must hold there: one too low there makes grain of
-        noise, one too high in the dark costs less.
+        It is larger in bright parts, sigma / slope, and a level of the picture must hold there: one too low there makes
+        grain of noise, one too high in the dark costs less.
         """
         return float(np.sqrt(np.mean((sigma / self.curve.slope(picture.pixels)) ** 2)))
 
 
 def at_limits(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(black, white), (C, H, W): values of a picture as read that are the least or the greatest of its integers."""
+    """Return (black, white), bool (C, H, W): values of a picture as read that are the least or the greatest of its
+    integers."""
     black = np.zeros(picture.pixels.shape, bool)
     if not picture.dtype.startswith(("int", "uint")):
         return black, black.copy()
@@ -128,10 +132,11 @@ def at_limits(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 def without_white(problem: Problem, white: NDArray[np.bool_]) -> Problem:
-    """The same, values y (1, C, H, W) at white next to not measured: how much more light there was is not told.
+    """Return the problem with values y (1, C, H, W) at white next to not measured: how much more light there was is
+    not told.
 
-    They keep their value as that of a large deviation, NOT_TOLD: a solver begins there, and large white areas stay what they are.
-    Black stays measured, as light is not below 0. Laws that are not Gaussian take all values as measured.
+    They keep their value as that of a large deviation, NOT_TOLD: a solver begins there, and large white areas stay what
+    they are. Black stays measured, as light is not below 0. Laws that are not Gaussian take all values as measured.
     """
     law = problem.likelihood
     if not white.any() or not isinstance(law, Gaussian) or problem.y.shape[1:] != white.shape:
@@ -141,7 +146,8 @@ def without_white(problem: Problem, white: NDArray[np.bool_]) -> Problem:
 
 
 def written_as(path: Path, like: Picture, dtype: str | None = None) -> Picture:
-    """`like` with the type, the span and what is said of its colours that a file written by `io.write` has."""
+    """Return `like` with the type, the span and what is said of its colours that a file written by `write_picture`
+    has."""
     target = output_dtype(path, like.dtype, dtype)
     lost = {".png": (), ".bmp": ("png_chunks", "icc_profile")}.get(path.suffix.lower(), ("png_chunks",))
     info = {key: value for key, value in like.info.items() if key not in lost}
@@ -149,11 +155,12 @@ def written_as(path: Path, like: Picture, dtype: str | None = None) -> Picture:
 
 
 def chosen(option: str, operation: str, noise: str, picture: Picture, path: Path) -> Response:
-    """The response by `--transfer`; auto: sRGB for a photograph of 8 bits that was blurred, else linear.
+    """Return the response of a file by the setting `transfer`; auto: sRGB for a photograph of 8 bits that was blurred,
+    else linear.
 
-    picture: as it is in the file `path`, or will be. A photograph has one or three bands, black and white at 0 and 255, and no
-    speckle (noise gamma:...); a file that says that its values are linear is believed.
-    Raises BadInput for another option, and for PQ and HLG.
+    picture: as it is in the file `path`, or will be. A photograph has one or three bands, black and white at 0 and 255,
+    and no speckle (noise gamma:...); a file that says that its values are linear is believed. Raises BadInput for
+    another setting, and for PQ and HLG.
     """
     if option in CURVES:
         return Response(CURVES[option])
@@ -168,7 +175,8 @@ def chosen(option: str, operation: str, noise: str, picture: Picture, path: Path
 
 
 def _told(info: dict[str, Any]) -> tuple[str, str | None]:
-    """(name of the curve, what to say of it) by the metadata of a photograph, the first that there is as PNG orders them."""
+    """Return (name of the curve, what to say of it) by the metadata of a photograph, the first that there is as PNG
+    orders them."""
     chunks = dict(info.get("png_chunks", ()))
     if len(chunks.get(b"cICP", b"")) == 4:
         number = chunks[b"cICP"][1]
@@ -188,7 +196,7 @@ def _told(info: dict[str, Any]) -> tuple[str, str | None]:
 
 
 def _profile(content: bytes) -> tuple[str, str | None]:
-    """By the greys of an ICC profile, as sRGB has them."""
+    """Return the curve by the greys of an ICC profile, as sRGB has them."""
     from PIL import Image, ImageCms
 
     try:

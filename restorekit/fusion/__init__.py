@@ -1,1 +1,1 @@
-"""Optical and radar pictures of one place in one picture."""
+"""This room puts optical and radar pictures of one place into one picture."""

@@ -1,4 +1,4 @@
-"""Fusion of two grey pictures (H, W) without a model: what others are compared with, and what they begin from."""
+"""Two grey pictures (H, W) are fused without a model: others are compared with these, and begin from them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ Fusion = Callable[[Array, Array], Array]
 
 
 def mean(o: Array, r: Array) -> Array:
+    """Return the mean of both pictures."""
     return (o + r) / 2
 
 
 def maximum(o: Array, r: Array) -> Array:
+    """Return the larger value of both pictures."""
     return np.maximum(o, r)
 
 
 def pca(o: Array, r: Array) -> Array:
-    """Weights by the first principal component of both pictures, of sum 1."""
+    """Weight both pictures by their first principal component, of sum 1."""
     weights = np.abs(np.linalg.eigh(np.cov(o.ravel(), r.ravel()))[1][:, -1])
     return (weights[0] * o + weights[1] * r) / weights.sum()
 
@@ -37,7 +39,7 @@ def _share(one: Array, other: Array) -> Array:
 
 
 def local_mean(o: Array, r: Array, sigma: float = 3.0) -> Array:
-    """Each weighted by its variance in the neighbourhood, a Gaussian of `sigma` pixels."""
+    """Weight each picture by its variance in the neighbourhood, a Gaussian of `sigma` pixels."""
     powers = [np.maximum(_power(x, sigma) - np.square(ndimage.gaussian_filter(x, sigma)), 0) for x in (o, r)]
     w = ndimage.gaussian_filter(_share(*powers), sigma)
     return w * o + (1 - w) * r
@@ -48,17 +50,17 @@ def _half(x: Array) -> Array:
 
 
 def _double(x: Array, shape: tuple[int, ...]) -> Array:
-    """Bilinear; pixel i goes to 2i, so that nothing moves."""
+    """Enlarge bilinearly; pixel i goes to 2i, so that nothing moves."""
     at = np.meshgrid(*(np.arange(n) / 2 for n in shape), indexing="ij")
     return ndimage.map_coordinates(x, at, order=1, mode="nearest")
 
 
 def pyramid(o: Array, r: Array, levels: int = 5, sharpness: float = 3.0) -> Array:
-    """Details of each scale from the picture where they are stronger, the rest by `local_mean` (a Laplacian pyramid: Burt,
-    Kolczynski, ICCV 1993).
+    """Take details of each scale from the picture where they are stronger, the rest by `local_mean`.
 
-    Weights are those of the power in a Gaussian of 1 pixel to the `sharpness`: 1 blends, more selects. The result is held
-    within the values of both; a level is left out where it would be smaller than 8 pixels.
+    A Laplacian pyramid (Burt, Kolczynski, ICCV 1993). Weights are those of the power in a Gaussian of 1 pixel to the
+    `sharpness`: 1 blends, more selects. The result is held within the values of both; a level is left out where it
+    would be smaller than 8 pixels.
     """
     low, high = min(o.min(), r.min()), max(o.max(), r.max())
     below = [(o, r)]

@@ -1,4 +1,4 @@
-"""One grid for two rasters: whether they share it, and a radar picture brought to that of an optical one."""
+"""Two rasters may share one grid; if not, a radar picture is brought to that of an optical one."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def placed(raster: Raster | None) -> bool:
 
 def differences(optical: Raster, radar: Raster) -> list[str]:
     """Return what keeps two georeferenced rasters from sharing a grid, in words; [] where nothing does."""
-    found = []
+    reasons = []
     if (optical.height, optical.width) != (radar.height, radar.width):
-        found.append(f"size {optical.height}x{optical.width} and {radar.height}x{radar.width}")
+        reasons.append(f"size {optical.height}x{optical.width} and {radar.height}x{radar.width}")
     if not (placed(optical) and placed(radar)):
-        return [*found, *(f"{r.path.name} is placed by control points" for r in (optical, radar) if not placed(r))]
+        return [*reasons, *(f"{r.path.name} is placed by control points" for r in (optical, radar) if not placed(r))]
     if optical.crs != radar.crs:
-        return [*found, f"{_name(optical.crs)} and {_name(radar.crs)}"]
+        return [*reasons, f"{_name(optical.crs)} and {_name(radar.crs)}"]
     if max(_corners_apart(optical, radar)) > CLOSE:
-        found.append(_transforms(optical.transform, radar.transform))
-    return found
+        reasons.append(_transforms(optical.transform, radar.transform))
+    return reasons
 
 
 def _name(crs: Any) -> str:
@@ -41,14 +41,14 @@ def _name(crs: Any) -> str:
 
 
 def _corners_apart(one: Raster, other: Raster) -> list[float]:
-    """In pixels of the first."""
+    """Return how far corners lie apart, in pixels of the first."""
     corners = [(0, 0), (one.width, 0), (0, one.height), (one.width, one.height)]
     moved = [_at(~one.transform, _at(other.transform, corner)) for corner in corners]
     return [float(np.hypot(x - u, y - v)) for (x, y), (u, v) in zip(moved, corners)]
 
 
 def _at(transform: Any, point: tuple[float, float]) -> tuple[float, float]:
-    """(x, y) on the map of (column, row), or back; its operator is called * or @ by the version of affine."""
+    """Return (x, y) on the map of (column, row), or back; its operator is called * or @ by the version of affine."""
     t, (x, y) = transform, point
     return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 

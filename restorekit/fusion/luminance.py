@@ -1,4 +1,4 @@
-"""The luminance of a picture, and another one put in its place with the colours kept."""
+"""The luminance of a picture is taken out, and another one put in its place with the colours kept."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ BT601 = np.array([0.299, 0.587, 0.114])
 
 
 def luminance(bands: Array) -> Array:
-    """(C, H, W) to (H, W): Y of ITU-R BT.601 of three bands, the mean of any other number."""
+    """Return the luminance (H, W) of (C, H, W): Y of ITU-R BT.601 of three bands, the mean of any other number."""
     weights = BT601 if len(bands) == 3 else np.full(len(bands), 1 / len(bands))
     return np.tensordot(weights, bands, 1)
 
 
 def recoloured(bands: Array, fused: Array, low: float, high: float) -> tuple[Array, int]:
-    """`bands` (C, H, W) with the luminance `fused` (H, W), Cb and Cr kept: all bands move by the same.
+    """Return `bands` (C, H, W) with the luminance `fused` (H, W), Cb and Cr kept: all bands move by the same.
 
-    Where a band would leave low .. high, the colour is drawn towards grey as far as needed, so that the luminance stays;
-    the second result is the number of such pixels. fused is held within low .. high first.
+    Where a band would leave low .. high, the colour is drawn towards grey as far as needed, so that the luminance
+    stays; the second result is the number of such pixels. fused is held within low .. high first.
     """
     f = np.clip(fused, low, high)
     colour = bands - luminance(bands)
@@ -32,7 +32,7 @@ def recoloured(bands: Array, fused: Array, low: float, high: float) -> tuple[Arr
 
 
 def limits(dtype: str, bands: Array) -> tuple[float, float]:
-    """Values that a result may take: those of the type, and none below 0 where `bands` have none."""
+    """Return the values that a result may take: those of the type, and none below 0 where `bands` have none."""
     kind = np.dtype(dtype)
     low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (-np.inf, np.inf)
     return (0.0 if bands.min() >= 0 else float(low)), float(high)

@@ -1,4 +1,4 @@
-"""Two files made ready to be fused: one grid, speckle out of the radar picture, both on grey levels from 0 to 1."""
+"""Two files are made ready to be fused: one grid, speckle out of the radar picture, both on grey levels from 0 to 1."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ SURE = 1.2  # times the least significance: what a plain filter must show of a s
 
 @dataclass(frozen=True, eq=False)
 class FusionPair:
-    """Grey pictures (H, W) of one size, 0 black and 1 white, where both are valid, and what was done to get there."""
+    """A pair holds grey pictures (H, W) of one size, 0 black and 1 white, where both are valid, and what was done to
+    get there."""
 
     optical: files.Bands  # all bands of the file
     bands: tuple[int, ...]  # those that are seen, counted from 1
@@ -47,22 +48,23 @@ class FusionPair:
 
     @property
     def valid(self) -> Mask:
+        """Return where both are valid, (H, W)."""
         return self.valid_optical & self.valid_radar
 
     @property
     def seen(self) -> Array:
-        """(C, H, W): the bands that are seen, as float64."""
+        """Return the bands that are seen, (C, H, W) float64."""
         return self.optical.values[[n - 1 for n in self.bands]].astype(np.float64)
 
     def grey(self, bands: Array) -> Array:
-        """Luminance (H, W) of values (C, H, W) of the optical file, or of one like it."""
+        """Return the luminance (H, W) of values (C, H, W) of the optical file, or of one like it."""
         low, high = self.span
         return (luminance(bands) - low) / (high - low)
 
 
 @dataclass(frozen=True, eq=False)
 class ReadPair:
-    """Two pictures on one grid, the radar picture as measured; all that was refused of them was refused."""
+    """Two pictures lie on one grid, the radar picture as measured; all that was refused of them was refused."""
 
     optical: files.Bands
     bands: tuple[int, ...]
@@ -77,15 +79,17 @@ class ReadPair:
 
     @property
     def valid(self) -> Mask:
+        """Return where both are valid, (H, W)."""
         return self.valid_optical & self.valid_radar
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """Settings; the call reads both pictures and makes them ready. Raises BadInput where they are no pair.
+    """Settings of a pairing; the call reads both pictures and makes them ready. Raises BadInput where they are no
+    pair.
 
-    The despeckler may take minutes: `read` refuses before it whatever does not depend on it, and `refuse_shifted` a pair that
-    a plain filter shows to be shifted.
+    The despeckler may take minutes: `read` refuses before it whatever does not depend on it, and `refuse_shifted` a
+    pair that a plain filter shows to be shifted.
     """
 
     despeckle: Despeckler
@@ -129,13 +133,13 @@ class Pairing:
         """Despeckle the radar picture and give it the grey levels of the luminance. Raises BadInput where the two are shifted."""
         y, valid_r, valid = pair.luminance, pair.valid_radar, pair.valid
         smooth = logarithm(self.despeckle(pair.intensity, valid_r, pair.looks), valid_r)
-        found = self._registered(pair, smooth, notes)
+        match = self._registered(pair, smooth, notes)
         radar = np.where(valid_r, matched(smooth, y, valid, self.match), y)
         record = pair.record | {
             "bands": list(pair.bands), "span": list(pair.span), "looks": pair.looks, "despeckle": self.despeckler,
             "match": self.match,
-            "shift": {"down": found.down, "right": found.right, "scale": found.scale,
-                      "significance": round(found.significance, 1)},
+            "shift": {"down": match.down, "right": match.right, "scale": match.scale,
+                      "significance": round(match.significance, 1)},
             "valid": round(float(valid.mean()), 6),
         }  # fmt: skip
         return FusionPair(
@@ -251,12 +255,12 @@ class Pairing:
             raise BadInput(_shifted(pair, found))
 
     def _registered(self, pair: ReadPair, smooth: Array, notes: Notes) -> Match:
-        found = self.registration(pair.luminance, smooth, (pair.valid_optical, pair.valid_radar))
-        verdict, optical = self.registration.aligned(found), pair.optical
+        match = self.registration(pair.luminance, smooth, (pair.valid_optical, pair.valid_radar))
+        verdict, optical = self.registration.aligned(match), pair.optical
         if verdict is False:
             if not self.trust_grid:
-                raise BadInput(_shifted(pair, found))
-            notes(f"what {optical.path} shows lies {found} in {pair.radar_path}; fused as they are")
+                raise BadInput(_shifted(pair, match))
+            notes(f"what {optical.path} shows lies {match} in {pair.radar_path}; fused as they are")
         elif verdict is None and not self.trust_grid:
             why = f"nothing in {optical.path} and {pair.radar_path} shows that they lie on each other"
             if optical.raster is None or not optical.raster.referenced:
@@ -265,7 +269,7 @@ class Pairing:
                     argument="trust_grid",
                 )
             notes(f"{why}; taken from their places on the map")
-        return found
+        return match
 
 
 def _shifted(pair: ReadPair, found: Match) -> str:

@@ -1,4 +1,4 @@
-"""Bands of a file, as raster or as picture, and a result in the place of what it was made from."""
+"""Bands come from a file, raster or picture, and a result takes the place of what it was made from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from restorekit.files.temporary import name_beside
 
 @dataclass(frozen=True, eq=False)
 class Bands:
-    """values (C, H, W) in the numbers and the type of the file, valid (C, H, W), and the file they are of."""
+    """Bands hold values (C, H, W) in the numbers and the type of the file, valid (C, H, W), and the file they are of."""
 
     path: Path
     values: NDArray[Any]
@@ -33,7 +33,7 @@ class Bands:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width)."""
+        """Return (height, width)."""
         return self.values.shape[1], self.values.shape[2]
 
     def select(self, bands: Sequence[int] | None) -> Bands:

@@ -1,4 +1,4 @@
-"""A radar picture made ready to be fused: speckle taken out, and its grey levels those of the optical picture."""
+"""A radar picture is made ready to be fused: speckle taken out, and its grey levels those of the optical picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ DESPECKLERS = ("none", *FILTERS)
 
 
 def despeckled(name: str, intensity: Array, valid: Mask, looks: float) -> Array:
-    """Intensities (H, W) by a filter of `restorekit.sar.filters`, or as they are; BadInput for an unknown name."""
+    """Return intensities (H, W) filtered by a filter of `restorekit.sar.filters`, or as they are. Raises BadInput for
+    an unknown name."""
     if name == "none":
         return intensity
     if name not in FILTERS:
@@ -24,7 +25,8 @@ def despeckled(name: str, intensity: Array, valid: Mask, looks: float) -> Array:
 
 
 def logarithm(intensity: Array, valid: Mask) -> Array:
-    """ln I (H, W); pixels without a signal, 0 or less, get the least one that is there. BadInput where none has any."""
+    """Return ln I (H, W); pixels without a signal, 0 or less, get the least one that is there. Raises BadInput where
+    none has any."""
     signal = valid & (intensity > 0)
     if not signal.any():
         raise BadInput("the radar picture has no valid pixel above 0; check `domain` and the band")
@@ -33,12 +35,12 @@ def logarithm(intensity: Array, valid: Mask) -> Array:
 
 
 def matched(radar: Array, luminance: Array, valid: Mask, how: str = "moments", levels: int = 1024) -> Array:
-    """radar (H, W) with the grey levels of `luminance`, by pixels valid in both.
+    """Return radar (H, W) with the grey levels of `luminance`, by pixels valid in both.
 
     moments: mean and standard deviation of one become those of the other (of values held within their 1 % and 99 %
-    quantiles, so that a few do not count for all); contrasts keep their proportions. The result is held within the values
-    that `luminance` has. histogram: the quantiles do, `levels` of them; where one picture has few levels for what the other
-    has many, what is left of speckle is stretched with the rest.
+    quantiles, so that a few do not count for all); contrasts keep their proportions. The result is held within the
+    values that `luminance` has. histogram: the quantiles do, `levels` of them; where one picture has few levels for
+    what the other has many, what is left of speckle is stretched with the rest.
     """
     if how not in MATCHES:
         raise BadInput(f"unknown match {how!r}; known: {', '.join(MATCHES)}")

@@ -1,9 +1,9 @@
-"""Whether two pictures of different sensors lie on each other, by the directions of their edges.
+"""Directions of edges tell whether two pictures of different sensors lie on each other.
 
-What is bright in one may be dark in the other, but an edge is an edge: at each pixel z = (gx + i gy)^2 / |g|, which keeps the
-direction of the gradient g and not its sign, held at 1. The shift is where the correlation of both fields is largest, their
-spectra divided by the root of their smooth power, so that long edges do not outweigh all else. Its significance is the
-height of that peak in standard deviations of the correlation further away.
+What is bright in one may be dark in the other, but an edge is an edge: at each pixel z = (gx + i gy)^2 / |g|, which
+keeps the direction of the gradient g and not its sign, held at 1. The shift is where the correlation of both fields is
+largest, their spectra divided by the root of their smooth power, so that long edges do not outweigh all else. Its
+significance is the height of that peak in standard deviations of the correlation further away.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Match:
-    """Where the second picture shows what the first one shows: `down`, `right` pixels further, `scale` times as large."""
+    """The second picture shows what the first one shows `down`, `right` pixels further, `scale` times as large."""
 
     down: int
     right: int
@@ -32,6 +32,7 @@ class Match:
 
     @property
     def distance(self) -> float:
+        """Return the length of the shift, pixels."""
         return math.hypot(self.down, self.right)
 
     def __str__(self) -> str:
@@ -43,7 +44,8 @@ class Match:
 
 @dataclass(frozen=True)
 class Registration:
-    """Settings of the measurement; the call makes it. Pictures (H, W) of one size, `a` and `b` where they are valid."""
+    """Settings of the measurement; the call makes it. Pictures (H, W) are of one size, `a` and `b` where they are
+    valid."""
 
     sigma: float = 1.5  # of the derivatives of Gaussians, pixels
     reach: int = 96  # shifts searched, pixels, at most a third of the shorter side
@@ -52,7 +54,7 @@ class Registration:
     scales: tuple[float, ...] = (0.7, 0.76, 0.83, 0.87, 0.91, 0.95, 1.05, 1.1, 1.15, 1.2, 1.25, 1.31, 1.37)
 
     def __call__(self, optical: Array, radar: Array, valid: tuple[Mask, Mask]) -> Match:
-        """The best match without a change of scale; where that is not significant, of all scales if that is."""
+        """Return the best match without a change of scale; where that is not significant, of all scales if that is."""
         b = self._directions(radar, valid[1])
         found = self._match(self._directions(optical, valid[0]), b)
         if found.significance >= self.least:
@@ -62,13 +64,14 @@ class Registration:
         return best if best.significance >= 1.2 * self.least else found  # the best of many is higher by chance
 
     def aligned(self, match: Match) -> bool | None:
-        """None where the pictures do not say."""
+        """Return whether the pictures lie on each other; None where they do not say."""
         if match.significance < self.least:
             return None
         return match.scale == 1 and match.distance <= self.tolerance
 
     def _directions(self, x: Array, valid: Mask) -> NDArray[np.complexfloating]:
-        """z (H, W), its strength held by s / (s + twice the median s); 0 where the derivative meets what is not valid."""
+        """Return z (H, W), its strength held by s / (s + twice the median s); 0 where the derivative meets what is not
+        valid."""
         reach = math.ceil(3 * self.sigma)
         inner = np.asarray(ndimage.binary_erosion(valid, iterations=reach), bool)
         if not inner.any():
@@ -99,7 +102,7 @@ class Registration:
 
 
 def _enlarged(x: Array, valid: Mask, scale: float) -> tuple[Array, Mask]:
-    """The same size, seen `scale` times as large about the middle."""
+    """Return a picture of the same size, seen `scale` times as large about the middle."""
     offset: Any = [(n - 1) / 2 * (1 - 1 / scale) for n in x.shape]
     filled = np.where(valid, x, np.median(x[valid]) if valid.any() else 0.0)
     there = ndimage.affine_transform(valid.astype(np.float32), [1 / scale] * 2, offset, order=1, cval=0.0) > 0.999

@@ -1,7 +1,8 @@
-"""What fused pictures are judged by: of grey pictures A, B (sources) and F (fused), (H, W) on [0, 1], where definitions
-differ that of the VIFB benchmark (Zhang, Ye, Xiao, CVPRW 2020), in grey levels 0 to 255.
+"""Fused pictures are judged by scores of grey pictures A, B (sources) and F (fused), (H, W) on [0, 1].
 
-Values beyond [0, 1] count as its ends. None of them knows a truth. CE is better lower, all others higher; noise raises EN, SD, SF and AG.
+Where definitions differ, that of the VIFB benchmark (Zhang, Ye, Xiao, CVPRW 2020) is taken, in grey levels 0 to 255.
+Values beyond [0, 1] count as its ends. None of them knows a truth. CE is better lower, all others higher; noise raises
+EN, SD, SF and AG.
 """
 
 from __future__ import annotations
@@ -29,30 +30,30 @@ def _histogram(x: Array) -> Array:
 
 
 def entropy(f: Array) -> float:
-    """EN, bits."""
+    """Return EN, in bits."""
     p = _histogram(_levels(f))
     return float(-(p[p > 0] * np.log2(p[p > 0])).sum())
 
 
 def deviation(f: Array) -> float:
-    """SD, of the population."""
+    """Return SD, that of the population."""
     return float(_levels(f).std())
 
 
 def spatial_frequency(f: Array) -> float:
-    """SF = sqrt(mean dx^2 + mean dy^2), means over the differences there are."""
+    """Return SF = sqrt(mean dx^2 + mean dy^2), means over the differences there are."""
     x = _levels(f)
     return math.sqrt(float(np.square(np.diff(x, axis=1)).mean() + np.square(np.diff(x, axis=0)).mean()))
 
 
 def average_gradient(f: Array) -> float:
-    """AG = mean sqrt((gx^2 + gy^2) / 2), central differences."""
+    """Return AG = mean sqrt((gx^2 + gy^2) / 2), central differences."""
     gy, gx = np.gradient(_levels(f))
     return float(np.sqrt((gx**2 + gy**2) / 2).mean())
 
 
 def mutual_information(a: Array, f: Array) -> float:
-    """I(A; F) in bits, 256 levels. MI of a fusion is the sum for both sources."""
+    """Return I(A; F) in bits, 256 levels. MI of a fusion is the sum for both sources."""
     pairs = np.histogram2d(
         np.rint(_levels(a)).ravel(), np.rint(_levels(f)).ravel(), bins=256, range=[[-0.5, 255.5], [-0.5, 255.5]]
     )[0]
@@ -62,34 +63,35 @@ def mutual_information(a: Array, f: Array) -> float:
 
 
 def cross_entropy(a: Array, f: Array) -> float:
-    """KL(A || F) of the histograms in bits, levels empty on either side left out. CE is the mean for both sources."""
+    """Return KL(A || F) of the histograms in bits, levels empty on either side left out. CE is the mean for both
+    sources."""
     p, q = _histogram(_levels(a)), _histogram(_levels(f))
     both = (p > 0) & (q > 0)
     return float((p[both] * np.log2(p[both] / q[both])).sum())
 
 
 def psnr_of_fusion(a: Array, b: Array, f: Array) -> float:
-    """10 lg(255^2 / mean of the two mean squared errors)."""
+    """Return 10 lg(255^2 / mean of the two mean squared errors), dB."""
     x, y, z = (_levels(v) for v in (a, b, f))
     mse = 0.5 * (float(np.square(x - z).mean()) + float(np.square(y - z).mean()))
     return math.inf if mse == 0 else 10 * math.log10(WHITE**2 / mse)
 
 
 def similarity(a: Array, f: Array) -> float:
-    """SSIM, Gaussian window of sigma 1.5."""
+    """Return SSIM, Gaussian window of sigma 1.5."""
     x, y = _levels(a), _levels(f)
     value = structural_similarity(x, y, data_range=WHITE, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
     return float(np.mean(value))
 
 
 def _edges(x: Array) -> tuple[Array, Array]:
-    """Sobel strength, and orientation in (-pi/2, pi/2]."""
+    """Return the Sobel strength, and the orientation in (-pi/2, pi/2]."""
     gx, gy = ndimage.sobel(x, 1), ndimage.sobel(x, 0)
     return np.hypot(gx, gy), np.arctan(np.divide(gy, gx, out=np.full_like(gy, np.inf), where=gx != 0))
 
 
 def edge_transfer(a: Array, b: Array, f: Array) -> float:
-    """Qabf (Xydeas, Petrovic, Electronics Letters 2000)."""
+    """Return Qabf (Xydeas, Petrovic, Electronics Letters 2000)."""
     gf, af = _edges(_levels(f))
     total, weight = 0.0, 0.0
     for source in (a, b):
@@ -109,13 +111,13 @@ def _correlation(a: Array, b: Array) -> float:
 
 
 def correlation(a: Array, b: Array, f: Array) -> float:
-    """CC, the mean for both sources."""
+    """Return CC, the mean for both sources."""
     x, y, z = (_levels(v) for v in (a, b, f))
     return 0.5 * (_correlation(x, z) + _correlation(y, z))
 
 
 def sum_of_correlations_of_differences(a: Array, b: Array, f: Array) -> float:
-    """SCD = corr(F - B, A) + corr(F - A, B) (Aslantas, Bendes, AEU 2015)."""
+    """Return SCD = corr(F - B, A) + corr(F - A, B) (Aslantas, Bendes, AEU 2015)."""
     x, y, z = (_levels(v) for v in (a, b, f))
     return _correlation(z - y, x) + _correlation(z - x, y)
 
@@ -124,7 +126,7 @@ def sum_of_correlations_of_differences(a: Array, b: Array, f: Array) -> float:
 
 
 def _local(x: Array, y: Array, window: Array) -> tuple[Array, Array, Array]:
-    """Variances of both and covariance in the window, valid positions alone."""
+    """Return the variances of both and the covariance in the window, valid positions alone."""
 
     def mean(v: Array) -> Array:
         return signal.fftconvolve(v, window, mode="valid")
@@ -135,7 +137,7 @@ def _local(x: Array, y: Array, window: Array) -> tuple[Array, Array, Array]:
 
 
 def _channel(vx: Array, vy: Array, cov: Array) -> tuple[Array, Array]:
-    """Gain g and noise of y = g x + noise (Sheikh, Bovik, TIP 2006), within what is possible."""
+    """Return the gain g and the noise of y = g x + noise (Sheikh, Bovik, TIP 2006), within what is possible."""
     tiny = 1e-10
     g = cov / (vx + tiny)
     noise = vy - g * cov
@@ -146,7 +148,7 @@ def _channel(vx: Array, vy: Array, cov: Array) -> tuple[Array, Array]:
 
 
 def _scales(*pictures: Array, count: int = 4) -> list[tuple[Array, list[Array]]]:
-    """Window and pictures at each scale: Gaussians of 17, 9, 5 and 3 pixels, halved in between."""
+    """Yield the window and the pictures at each scale: Gaussians of 17, 9, 5 and 3 pixels, halved in between."""
     found, now = [], list(pictures)
     for s in range(count):
         n = 2 ** (count - s) + 1
@@ -162,7 +164,8 @@ def _scales(*pictures: Array, count: int = 4) -> list[tuple[Array, list[Array]]]
 
 
 def vif(a: Array, f: Array, noise: float = 2.0) -> float:
-    """VIF of the pixel domain, of F with reference A. `vif_sum`, which codes call VIFF, is the sum for both sources."""
+    """Return VIF of the pixel domain, of F with reference A. `vif_sum`, which codes call VIFF, is the sum for both
+    sources."""
     kept, there = 0.0, 0.0
     for window, (x, y) in _scales(_levels(a), _levels(f)):
         vx, vy, cov = _local(x, y, window)
@@ -173,8 +176,10 @@ def vif(a: Array, f: Array, noise: float = 2.0) -> float:
 
 
 def viff(a: Array, b: Array, f: Array, noise: float = 0.005 * WHITE**2) -> float:
-    """VIFF (Han, Cai, Cao, Xu, Information Fusion 2013): per window the source that varies more is the reference; the
-    scales weighted by fixed numbers."""
+    """Return VIFF (Han, Cai, Cao, Xu, Information Fusion 2013), the scales weighted by fixed numbers.
+
+    In each window the source that varies more is the reference.
+    """
     total, weights = 0.0, 0.0
     for weight, (window, (x, y, z)) in zip(HAN, _scales(_levels(a), _levels(b), _levels(f))):
         va, vf, caf = _local(x, z, window)
@@ -190,7 +195,7 @@ def viff(a: Array, b: Array, f: Array, noise: float = 0.005 * WHITE**2) -> float
 
 @dataclass(frozen=True)
 class FusionMetric:
-    """A metric of a fused picture: its title in tables, and whether less is better."""
+    """A metric of a fused picture has a title in tables, and may be better lower."""
 
     title: str
     lower: bool = False
@@ -205,7 +210,7 @@ METRICS = {
 
 
 def evaluate(a: Array, b: Array, f: Array) -> dict[str, float]:
-    """All of METRICS. ValueError where shapes differ."""
+    """Return all of METRICS, by name. Raises ValueError where shapes differ."""
     if not a.shape == b.shape == f.shape:
         raise ValueError(f"pictures of {a.shape}, {b.shape} and {f.shape}: all three must be of one size")
     alike = similarity(a, f), similarity(b, f)

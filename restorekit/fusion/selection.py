@@ -1,10 +1,11 @@
-"""Fusion by selection: the picture of least absolute distances to an estimate, an optical and a radar picture, in values and
-in gradients (Zhang, Wang, Han 2023; seed 002, eqs 25 and 26).
+"""Fusion by selection finds the picture of least absolute distances to an estimate, an optical and a radar picture.
+
+In values and in gradients (Zhang, Wang, Han 2023; Wang, Wu, Li, Yang 2025, eqs 25 and 26):
 
     min_f |f - x0| + a |f - o| + b |f - r| + c |grad f - grad o| + d |grad f - grad r|        (anisotropic)
 
-It selects and never blends: without the gradients f is the weighted median of the three, x0 where 1 > a + b, o where
-a > 1 + b. Solved by ADMM, whose two proximal steps are medians (Li, Osher, "A new median formula", 2009) and whose linear
+It selects and never blends: without the gradients f is the weighted median of the three, x0 where 1 > a + b, o where a
+> 1 + b. Solved by ADMM, whose two proximal steps are medians (Li, Osher, "A new median formula", 2009) and whose linear
 step is a cosine transform.
 """
 
@@ -23,10 +24,10 @@ from restorekit.operators.transforms import dct2, idct2
 
 
 def weighted_median_prox(s: Tensor, data: Sequence[Tensor], weights: Sequence[float | Tensor], step: float) -> Tensor:
-    """argmin_z sum_i w_i |z - d_i| + (z - s)^2 / (2 step), per value: the median of d_1 .. d_n and s + step W_0 .. W_n, d
-    rising and W_k = sum of all w - 2 (w_1 + .. + w_k).
+    """Return argmin_z sum_i w_i |z - d_i| + (z - s)^2 / (2 step), per value.
 
-    W falls where d rises, so that this median is the least of s + step W_0 and max(d_k, s + step W_k).
+    It is the median of d_1 .. d_n and s + step W_0 .. W_n, d rising and W_k = sum of all w - 2 (w_1 + .. + w_k). W
+    falls where d rises, so that this median is the least of s + step W_0 and max(d_k, s + step W_k).
     """
     d, w = _sorted(list(data), [torch.as_tensor(x, dtype=s.dtype, device=s.device) for x in weights])
     at = s + step * reduce(torch.add, w)
@@ -38,7 +39,7 @@ def weighted_median_prox(s: Tensor, data: Sequence[Tensor], weights: Sequence[fl
 
 
 def _sorted(d: list[Tensor], w: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Per value, rising in d, each with its weight: a network of exchanges of neighbours."""
+    """Sort per value, rising in d, each with its weight: a network of exchanges of neighbours."""
     for last in range(len(d) - 1, 0, -1):
         for i in range(last):
             falls = d[i] > d[i + 1]
@@ -48,7 +49,7 @@ def _sorted(d: list[Tensor], w: list[Tensor]) -> tuple[list[Tensor], list[Tensor
 
 
 def gradient(f: Tensor) -> Tensor:
-    """(2, ..., H, W): forward differences down and to the right, 0 at the last row and column."""
+    """Return forward differences down and to the right, (2, ..., H, W), 0 at the last row and column."""
     down, right = torch.zeros_like(f), torch.zeros_like(f)
     down[..., :-1, :] = f[..., 1:, :] - f[..., :-1, :]
     right[..., :-1] = f[..., 1:] - f[..., :-1]
@@ -56,7 +57,7 @@ def gradient(f: Tensor) -> Tensor:
 
 
 def divergence(g: Tensor) -> Tensor:
-    """Minus the adjoint of `gradient`."""
+    """Return minus the adjoint of `gradient`, (..., H, W)."""
     down, right = g[0].clone(), g[1].clone()
     down[..., -1, :] = 0
     right[..., -1] = 0
@@ -66,7 +67,7 @@ def divergence(g: Tensor) -> Tensor:
 
 
 class Iterate(NamedTuple):
-    """An iterate of ADMM: the copies u of f and v of its gradient, and the scaled multipliers of both."""
+    """An iterate of ADMM holds the copies u of f and v of its gradient, and the scaled multipliers of both."""
 
     u: Tensor
     v: Tensor
@@ -75,8 +76,10 @@ class Iterate(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """The optical and the radar picture (..., H, W) in [0, 1], and what share of its weight each pixel of them has: 0 where
-    there is none, whatever value stands there; None for 1 everywhere."""
+    """The optical and the radar picture (..., H, W) in [0, 1], and what share of its weight each of their pixels has.
+
+    0 where there is none, whatever value stands there; None for 1 everywhere.
+    """
 
     o: Tensor
     r: Tensor
@@ -85,7 +88,7 @@ class Sources(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """Data and weights of both proximal steps."""
+    """Both proximal steps have data and weights."""
 
     values: tuple[Tensor, Tensor]
     value_weights: tuple[float | Tensor, float | Tensor]
@@ -110,19 +113,20 @@ class Selection:
             raise ValueError("weights must be 0 or more, rho above 0, iterations at least 1")
 
     def terms(self, sources: Sources) -> Terms:
-        """Values that do not count are 0, and a gradient counts as the lesser of its two pixels."""
-        found = []
+        """Return data and weights. Values that do not count are 0, and a gradient counts as the lesser of its two
+        pixels."""
+        terms = []
         for x, weight, value, slope in (
             (sources.o, sources.weight_o, self.a, self.c),
             (sources.r, sources.weight_r, self.b, self.d),
         ):
             if weight is None:
-                found.append((x, value, gradient(x), slope))
+                terms.append((x, value, gradient(x), slope))
                 continue
             weight = weight.to(x)
             x = torch.where(weight > 0, x, 0.0)
-            found.append((x, value * weight, gradient(x), slope * _between(weight)))
-        return Terms(*zip(*found))
+            terms.append((x, value * weight, gradient(x), slope * _between(weight)))
+        return Terms(*zip(*terms))
 
     def objective(self, f: Tensor, x0: Tensor, sources: Sources) -> Tensor:
         """Return the objective of each picture: (...,)."""
@@ -139,7 +143,8 @@ class Selection:
         start: Iterate | None = None,
         shown: Callable[[int, int], None] | None = None,
     ) -> tuple[Tensor, Iterate]:
-        """The fused picture, and where a next call with another x0 may go on from. shown: (iterations done, in all)."""
+        """Return the fused picture, and where a next call with another x0 may go on from. shown: (iterations done, in
+        all)."""
         step, t = 1 / self.rho, self.terms(sources)
         u, v, p, q = start or Iterate(x0, gradient(x0), torch.zeros_like(x0), torch.zeros_like(t.slopes[0]))
         eigenvalues = _laplacian(x0)
@@ -155,7 +160,7 @@ class Selection:
 
 
 def _between(weight: Tensor) -> Tensor:
-    """(2, ..., H, W): of the differences of `gradient`."""
+    """Return weights (2, ..., H, W) of the differences of `gradient`."""
     down, right = weight.clone(), weight.clone()
     down[..., :-1, :] = torch.minimum(weight[..., 1:, :], weight[..., :-1, :])
     right[..., :-1] = torch.minimum(weight[..., 1:], weight[..., :-1])
@@ -163,7 +168,7 @@ def _between(weight: Tensor) -> Tensor:
 
 
 def _laplacian(like: Tensor) -> Tensor:
-    """(H, W): eigenvalues of minus div grad in the cosine basis."""
+    """Return the eigenvalues (H, W) of minus div grad in the cosine basis."""
     mus = [
         2 - 2 * torch.cos(torch.pi * torch.arange(n, dtype=like.dtype, device=like.device) / n) for n in like.shape[-2:]
     ]

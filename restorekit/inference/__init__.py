@@ -1,1 +1,1 @@
-"""What a measurement is, and the one loop around every solver."""
+"""This room says what a measurement is, and holds the one loop around every solver."""

@@ -1,4 +1,4 @@
-"""What a run refuses before it begins and while it runs: measurements, noise laws, denoisers and levels that do not fit."""
+"""A run refuses measurements, noise laws, denoisers and levels that do not fit, before it begins and while it goes on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Counted:
 
 
 def checked(denoise: Denoiser, solver: str) -> Denoiser:
-    """The same denoiser, refused in one line where it gives something else than a picture like x, or no graph for a gradient."""
+    """Return the same denoiser, which raises in one line where it gives something else than a picture like x, or no
+    graph for a gradient."""
 
     def call(x: Tensor, sigma: float | Tensor, /) -> Tensor:
         try:
@@ -58,23 +59,26 @@ def checked(denoise: Denoiser, solver: str) -> Denoiser:
 
 
 def check_shape(problem: Problem) -> None:
-    """Refuse a measurement that the operator does not give: broadcasting would hide it, as promotion would a dtype."""
+    """Raise `BadInput` for a measurement that the operator does not give: broadcasting would hide it, as promotion
+    would a dtype."""
     y, operator = problem.y, problem.operator
     name, cast = type(operator).__name__, f"operator.to({y.dtype}), or y in its dtype"
     try:
-        given = operator(y.new_zeros((1, *operator.image_shape)))
+        measured = operator(y.new_zeros((1, *operator.image_shape)))
     except RuntimeError as error:
         if "dtype" not in str(error) and "type" not in str(error).split():
             raise
         raise BadInput(f"{name} does not take {y.dtype} ({str(error).splitlines()[0]}); take {cast}") from error
-    if tuple(y[:1].shape) != tuple(given.shape):
-        raise BadInput(f"y is {tuple(y[:1].shape)}, {name} gives {tuple(given.shape)}; reshape y or mend image_shape")
-    if given.dtype != y.dtype:
-        raise BadInput(f"y is {y.dtype}, {name} gives {given.dtype} of such pictures; take {cast}")
+    if tuple(y[:1].shape) != tuple(measured.shape):
+        raise BadInput(
+            f"y is {tuple(y[:1].shape)}, {name} gives {tuple(measured.shape)}; reshape y or mend image_shape"
+        )
+    if measured.dtype != y.dtype:
+        raise BadInput(f"y is {y.dtype}, {name} gives {measured.dtype} of such pictures; take {cast}")
 
 
 def check_values(problem: Problem) -> None:
-    """Refuse what is no number, and a law of one's own that does not give a number for each value."""
+    """Raise `BadInput` for values that are no numbers, and for a law that does not give a number for each value of y."""
     y, law = problem.y, problem.likelihood
     if bad := int((~torch.isfinite(y)).sum()):
         raise BadInput(
@@ -85,9 +89,9 @@ def check_values(problem: Problem) -> None:
         terms: dict[str, Any] = {"unit_nll": law.unit_nll(y.detach(), mean)}
     with suppress(Unsupported):
         terms["information"] = law.information(y)
-    for name, found in terms.items():
-        if not isinstance(found, Tensor) or found.shape != y.shape or found.dtype != y.dtype:
-            given = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+    for name, value in terms.items():
+        if not isinstance(value, Tensor) or value.shape != y.shape or value.dtype != y.dtype:
+            given = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise BadInput(
                 f"{name} of {law.title} gives {given} for {y.dtype} {tuple(y.shape)}; it must give a number for each value of y"
             )
@@ -96,7 +100,8 @@ def check_values(problem: Problem) -> None:
 
 
 def started(levels: Sequence[float], start: float, problem: Problem) -> list[float]:
-    """The levels from `start` on. Refused below the noise of the measurement, where some solvers have done with it."""
+    """Return the levels from `start` on. Raises `BadInput` below the noise of the measurement, where some solvers have
+    done with it."""
     least = max(problem.picture_noise(), levels[-2])
     if least >= levels[0]:
         raise BadInput(

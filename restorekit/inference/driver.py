@@ -1,4 +1,5 @@
-"""The one loop around every solver: seeds, batches, progress, counting of network calls, a stop at the first NaN."""
+"""The one loop around every solver owns seeds, batches, progress, the count of network calls and the stop at the first
+NaN."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ Progress = Callable[[int, int, Step], None]  # (calls done, calls in all, the st
 
 
 def in_latents(problem: Problem, prior: Latent) -> Problem:
-    """The same measurement, as one of the latent: A(decode(z)), cut to the size of the picture."""
+    """Return the same measurement as one of the latent: A(decode(z)), cut to the size of the picture."""
     operator = problem.operator
     _, height, width = operator.image_shape
     probe = problem.y.new_full((1, *operator.image_shape), 0.5)
@@ -41,7 +42,7 @@ def in_latents(problem: Problem, prior: Latent) -> Problem:
 
 
 def as_seen(problem: Problem, prior: Denoiser | Latent) -> Problem:
-    """The problem that a solver is given with this prior: of latents, or in the units of the prior."""
+    """Return the problem that a solver is given with this prior: of latents, or in the units of the prior."""
     if isinstance(prior, Latent):
         return in_latents(problem, prior)
     units = units_of(prior)
@@ -50,13 +51,14 @@ def as_seen(problem: Problem, prior: Denoiser | Latent) -> Problem:
 
 @torch.no_grad()
 def decoded(prior: Latent, z: Tensor, height: int, width: int) -> Tensor:
-    """Pictures (N, C, H, W) of latents (N, c, h, w), one at a time: a decoder needs more memory than what it gives."""
+    """Return the pictures (N, C, H, W) of latents (N, c, h, w), decoded one at a time: a decoder needs more memory
+    than its result."""
     return torch.cat([prior.decode(one)[..., :height, :width] for one in z.split(1)])
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """What a run is asked for, beside problem, prior and solver; one seed for each measurement."""
+    """The settings of a run, beside problem, prior and solver; one seed for each measurement."""
 
     seeds: Sequence[int]
     samples: int
@@ -79,11 +81,11 @@ class _Run:
 
     @property
     def count(self) -> int:
-        """Pictures in all."""
+        """Return the number of pictures in all."""
         return len(self.seeds) * self.samples
 
     def drawn(self, first: int, count: int) -> Rng:
-        """The random streams of pictures first .. first + count - 1."""
+        """Return the random streams of pictures first .. first + count - 1."""
         parts: list[Rng] = []
         while count > 0:
             which, sample = divmod(first, self.samples)
@@ -93,7 +95,7 @@ class _Run:
         return parts[0] if len(parts) == 1 else JoinedRng(parts)
 
     def measured(self, y: Tensor, first: int, count: int) -> Tensor:
-        """The measurements that belong to these pictures."""
+        """Return the measurements (count, ...) that belong to these pictures."""
         if len(y) == 1:
             return y.expand(count, *y.shape[1:])
         return y[torch.arange(first, first + count, device=y.device) // self.samples]
@@ -144,8 +146,8 @@ def _restored_in(units: Units, problem: Problem, denoise: Denoiser, solver: Solv
 
 
 def _restored(problem: Problem, denoise: Denoiser | Latent, solver: Solver, run: _Run) -> list[Restoration]:
-    """A restoration for each measurement. More than one have to be alike in all but y."""
-    if run.samples > 1 and not solver.samples:
+    """Return a restoration for each measurement. More than one have to be alike in all but y."""
+    if run.samples > 1 and not solver.is_sampler:
         name = type(solver).__name__
         raise BadInput(
             f"{name} is an optimiser: one answer, no samples; leave out `samples` or take a sampler such as mmps"
@@ -191,22 +193,22 @@ def _restored(problem: Problem, denoise: Denoiser | Latent, solver: Solver, run:
                 run.progress(counted.calls, total, step)
         done.append(x)
     seconds, nfe = (time.perf_counter() - began) / len(run.seeds), counted.calls // parts
-    made: dict[str, Any] = {"solver": type(solver).__name__, **solver.settings()}
-    made |= {"sigmas": levels, "samples": run.samples}
+    settings: dict[str, Any] = {"solver": type(solver).__name__, **solver.settings()}
+    settings |= {"sigmas": levels, "samples": run.samples}
     return [
-        Restoration(own, nfe, seconds, made | {"seed": seed}, trajectory=_trajectory(seen, batch, at, run.samples))
+        Restoration(own, nfe, seconds, settings | {"seed": seed}, trajectory=_trajectory(seen, batch, at, run.samples))
         for own, seed, at in zip(torch.cat(done).split(run.samples), run.seeds, range(0, run.count, run.samples))
     ]
 
 
 def _kept(step: Step) -> Step:
-    """A copy on the CPU, which no later step writes to."""
+    """Return a copy on the CPU, which no later step writes to."""
     x, x0 = (v.detach().to("cpu", copy=True) for v in (step.x, step.x0))
     return Step(x, x0, float(step.sigma))
 
 
 def _trajectory(seen: list[list[Step]], batch: int, first: int, count: int) -> tuple[Step, ...]:
-    """The steps of pictures first .. first + count - 1, of those of batches of `batch` pictures each."""
+    """Return the steps of pictures first .. first + count - 1, out of those of batches of `batch` pictures each."""
     parts: list[list[Step]] = []
     for i in range(first // batch, (first + count - 1) // batch + 1):
         low, high = max(first - i * batch, 0), min(first + count - i * batch, batch)
@@ -282,7 +284,8 @@ def restore_each(
 
 
 def _alike(problem: Problem) -> bool:
-    """Whether the measurements of a batch share noise and mask, and nothing that a solver derives depends on y."""
+    """Return True where the measurements of a batch share noise and mask, and nothing that a solver derives depends on
+    y."""
     law = problem.likelihood
     held = [problem.mask, law.sigma if isinstance(law, Gaussian) else None]
     own = any(isinstance(v, Tensor) and v.ndim == problem.y.ndim and len(v) > 1 for v in held)
@@ -290,5 +293,5 @@ def _alike(problem: Problem) -> bool:
 
 
 def _shifted(progress: Progress, before: int, count: int) -> Progress:
-    """Progress of one of `count` runs, as many as `before` being done."""
+    """Return the progress of one of `count` runs, of which `before` are done."""
     return lambda done, total, step: progress(before * total + done, count * total, step)

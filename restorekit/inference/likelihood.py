@@ -1,4 +1,4 @@
-"""Noise laws p(y | mean): unit deviances and dispersions, in the terms of generalised linear models.
+"""Noise laws p(y | mean) are written as unit deviances and dispersions, in the terms of generalised linear models.
 
 `nll = unit deviance / (2 dispersion)`, zero at a perfect fit. All functions work element by element; sums over a
 picture are taken by `Problem`.
@@ -27,7 +27,7 @@ def _poisson(rate: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _gamma(shape: float, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Gamma(shape, mean 1) numbers, reproducible from the generator alone (torch's own gamma takes none)."""
+    """Return Gamma(shape, mean 1) numbers, reproducible from the generator alone (torch's own gamma takes none)."""
     import numpy as np
 
     seed = int(torch.randint(2**62, (1,), generator=generator))
@@ -46,11 +46,11 @@ def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Likelihood(ABC):
-    """p(y | mean), y and mean of one shape (B, ...), `mean` the noise-free measurement A x."""
+    """A noise law p(y | mean), whose y and mean have one shape (B, ...), `mean` being the noise-free measurement A x."""
 
     @property
     def title(self) -> str:
-        """What an error message calls it."""
+        """Return the name that messages use for this law."""
         return type(self).__name__
 
     def map_tensors(self, change: Callable[[Tensor], Tensor]) -> Self:
@@ -71,24 +71,26 @@ class Likelihood(ABC):
 
     @property
     def positive(self) -> bool:
-        """Whether a mean must be above 0."""
+        """Return True where a mean must be above 0."""
         return False
 
     @property
     def unbiased(self) -> bool:
-        """Whether E[y] = mean, so that the likeliest mean of each value is right on average."""
+        """Return True where E[y] = mean, so that the likeliest mean of each value is right on average."""
         return True
 
     def centred(self, y: Tensor) -> Tensor:
-        """y without what the noise adds to it on average: of the mean `mean` where the law is unbiased or says how."""
+        """Return y less what the noise adds to it on average, so that its mean is `mean`; y itself where the law is
+        unbiased."""
         return y
 
     def within(self, y: Tensor, mean: Tensor) -> Tensor:
-        """`mean`, or a tenth of y where it must be positive and is not: an estimate of an early step is no intensity."""
+        """Return `mean`, or a tenth of y where it must be positive and is not: an estimate of an early step is no
+        intensity."""
         return torch.maximum(mean, 0.1 * y) if self.positive else mean
 
     def perturbed(self, y: Tensor, z: Tensor) -> Tensor:
-        """y with noise as large as its own, z white; positive values stay so (log-normal), and 0 is 0."""
+        """Return y with noise as large as its own, z white, like y; positive values stay so (log-normal), and 0 is 0."""
         sd = self.information(y) ** -0.5
         if not self.positive:
             return y + sd * z
@@ -98,30 +100,33 @@ class Likelihood(ABC):
 
     @abstractmethod
     def unit_nll(self, y: Tensor, mean: Tensor) -> Tensor:
-        """-log p(y | mean) + log p(y | mean = y), per value, >= 0."""
+        """Return -log p(y | mean) + log p(y | mean = y), per value (B, ...), >= 0."""
 
     @abstractmethod
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
-        """A noisy measurement of `mean`."""
+        """Draw a noisy measurement of `mean`, like it, from `generator` alone."""
 
     def gradient(self, y: Tensor, mean: Tensor) -> Tensor:
-        """d nll / d mean, per value (autograd)."""
+        """Return d nll / d mean, per value (B, ...), by autograd."""
         with torch.enable_grad():
             leaf = mean.detach().requires_grad_(True)
             return torch.autograd.grad(self.unit_nll(y, leaf).sum(), leaf)[0]
 
     def information(self, mean: Tensor) -> Tensor:
-        """Fisher information about the mean, per value: 1 / variance of the noise there, for all laws here."""
+        """Return the Fisher information about the mean, per value (B, ...): 1 / variance of the noise there. Raises
+        `Unsupported` if unknown."""
         raise Unsupported(f"{type(self).__name__} does not say how noisy it is; use `solver=dps`")
 
     def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
-        """argmin_x nll(y, x) + (weight / 2) (x - v)^2, per value, where it has a closed form; a weight, or one for each value."""
+        """Return argmin_x nll(y, x) + (weight / 2) (x - v)^2, per value; one weight, or one each. Raises `Unsupported`
+        without a closed form."""
         raise Unsupported(f"{type(self).__name__} noise has no closed proximal step; use `solver=dps`")
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussian(Likelihood):
-    """y = mean + sigma n. sigma: a number, or a tensor that broadcasts to y (per band (C, 1, 1), per pixel), > 0."""
+    """Gaussian noise: y = mean + sigma n. sigma > 0 is a number, or a tensor that broadcasts to y (per band (C, 1, 1),
+    per pixel)."""
 
     sigma: float | Tensor
 
@@ -152,7 +157,8 @@ class Gaussian(Likelihood):
 
 @dataclass(frozen=True, eq=False)
 class Poisson(Likelihood):
-    """peak * y ~ Poisson(peak * mean): y in picture units, `peak` counts at y = 1. Below 0.1 % of y: its tangent."""
+    """Counts: peak * y ~ Poisson(peak * mean), y in picture units, `peak` counts at y = 1. Below 0.1 % of y its
+    tangent takes over."""
 
     peak: float
     positive = True  # type: ignore[assignment]
@@ -183,11 +189,11 @@ class Poisson(Likelihood):
 
 @dataclass(frozen=True, eq=False)
 class Gamma(Likelihood):
-    """Speckle of `looks` looks, E[intensity] = the underlying intensity.
+    """Speckle of `looks` looks, where E[intensity] is the underlying intensity.
 
     domain says what y and mean are: "intensity" I; "amplitude" sqrt(I) (Nakagami); "log" ln I. In the first two the
-    likelihood is unbounded at 0 and a sampler passes through negative values: measurements are held at `floor` or above,
-    and below a tenth of the measurement the likelihood goes on as its tangent.
+    likelihood is unbounded at 0 and a sampler passes through negative values: measurements are held at `floor` or
+    above, and below a tenth of the measurement the likelihood goes on as its tangent.
     """
 
     looks: float
@@ -206,7 +212,8 @@ class Gamma(Likelihood):
 
     @property
     def unbiased(self) -> bool:
-        """E[ln y] lies digamma(looks) - ln(looks) off, E[amplitude] Gamma(looks + 1/2) / (Gamma(looks) looks^(1/2)) below."""
+        """Return True for intensities. E[ln y] is digamma(looks) - ln(looks) off, E[amplitude] Gamma(looks + 1/2) /
+        (Gamma(looks) looks^(1/2)) low."""
         return self.domain == "intensity"
 
     def centred(self, y: Tensor) -> Tensor:
@@ -237,14 +244,15 @@ class Gamma(Likelihood):
         return self.speckled(mean, _gamma(self.looks, mean, generator))
 
     def speckled(self, mean: Tensor, speckle: Tensor) -> Tensor:
-        """`mean` under speckle of mean 1 that is drawn already, of the same shape."""
+        """Return `mean` under speckle of mean 1 that is drawn already, like `mean`."""
         if self.domain == "log":
             return mean + speckle.log()
         return mean * (speckle.sqrt() if self.domain == "amplitude" else speckle)
 
     def prox(self, y: Tensor, v: Tensor, weight: float | Tensor) -> Tensor:
-        """In the log domain t = s - v + looks / weight solves t e^t = e^z, z = y - v + looks / weight + ln(looks / weight): Wright's
-        omega function, by Newton's method for t + ln t = z (Corless and Jeffrey, "The Wright omega function", 2002)."""
+        """Return the proximal step in the log domain, like v; raises `Unsupported` in others. t = s - v + looks /
+        weight solves t e^t = e^z, z = y - v + looks / weight + ln(looks / weight): Wright's omega function, by
+        Newton's method for t + ln t = z (Corless and Jeffrey, "The Wright omega function", 2002)."""
         if self.domain != "log":
             raise Unsupported(
                 f"speckle in the {self.domain} domain has no convex proximal step; work in the log domain, or use `solver=diffpir`"
@@ -308,8 +316,8 @@ class Moved(Likelihood):
 
 @dataclass(frozen=True, eq=False)
 class Tempered(Likelihood):
-    """p(y | mean)^weight: of values that together say less than independent ones would, as speckle whose grain is larger than
-    a pixel; weight is then 1 over the sum of its correlations."""
+    """A law raised to a power, p(y | mean)^weight, for values that together say less than independent ones would, as
+    speckle whose grain is larger than a pixel; weight is then 1 over the sum of its correlations."""
 
     law: Likelihood
     weight: float
@@ -348,7 +356,7 @@ class Tempered(Likelihood):
 
 @dataclass(frozen=True, eq=False)
 class Joint(Likelihood):
-    """Several noise laws for a `Stack` of sensors: y and mean are (B, m1 + m2 + ...), split by `sizes`."""
+    """A `Stack` of sensors, each with its noise law: y and mean are (B, m1 + m2 + ...), split by `sizes`."""
 
     parts: tuple[Likelihood, ...]
     sizes: tuple[int, ...]

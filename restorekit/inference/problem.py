@@ -1,4 +1,4 @@
-"""A measurement, how it came about and its noise: what a solver is to explain."""
+"""A problem is a measurement with its operator and its noise: what a solver is to explain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST = 0.2 * CLEAN  # the lowest noise level that a schedule ends at
 
 
 def _fits(shape: Sequence[int], y: Sequence[int]) -> bool:
-    """Whether a tensor of this shape broadcasts to y without making it larger."""
+    """Return True where a tensor of this shape broadcasts to y without making it larger."""
     padded = (1,) * (len(y) - len(shape)) + tuple(shape)
     return len(padded) == len(y) and all(a in (1, b) for a, b in zip(padded, y))
 
@@ -115,17 +115,18 @@ class Problem:
         ]  # fmt: skip
 
     def estimate(self) -> Tensor:
-        """A crude picture (B, C, H, W) to start from, the mean of the noise taken off."""
+        """Return a crude picture (B, C, H, W) to start from, the mean of the noise taken off."""
         return self.operator.estimate(self.likelihood.centred(self.y))
 
     def nll(self, x: Tensor) -> Tensor:
-        """-log p(y | x) per picture, up to a constant of y: (B, C, H, W) -> (B,)."""
+        """Return -log p(y | x) per picture, up to a constant of y: (B, C, H, W) -> (B,)."""
         terms = self.likelihood.unit_nll(self.y, self.operator(x))
         terms = terms if self.mask is None else terms * self.mask
         return terms.flatten(1).sum(1)
 
     def misfit(self, x: Tensor) -> float:
-        """How far A x is from y, in deviations of the noise: 1, give or take, for a picture that explains it."""
+        """Return how far A x is from y, x (B, C, H, W), in deviations of the noise: about 1 for a picture that
+        explains it."""
         used = float(self.y.numel() if self.mask is None else self.mask.expand_as(self.y).sum())
         if isinstance(self.operator, Inpaint):
             used *= float((self.operator.mask > 0).float().mean())
@@ -133,11 +134,12 @@ class Problem:
 
     @property
     def gain(self) -> float:
-        """The largest gain of the operator, above 0: by it noise of y is to be divided to be one of the picture."""
+        """Return the largest gain of the operator, above 0: noise of y divided by it is noise of the picture."""
         return max(self.operator.spectral_norm(self.y), torch.finfo(self.y.dtype).tiny)
 
     def least_squares(self, solver: str, least: float = 0.0) -> tuple[LinearOperator, Tensor, float]:
-        """(A, y, sigma_y) of an equal problem y = A x + sigma_y n: unequal noise and masks are folded into A and y.
+        """Return (A, y, sigma_y) of an equal problem y = A x + sigma_y n: unequal noise and masks are folded into A
+        and y.
 
         least: less noise than this, in the unit of the picture, counts as this (`CLEAN`), where no noise cannot be had.
         Raises `Unsupported` in the name of `solver` where the problem is not linear and Gaussian.
@@ -152,15 +154,17 @@ class Problem:
         return Weighted.of(operator, weight), weight * self.y, 1.0
 
     def raised(self, least: float) -> float | None:
-        """What Gaussian noise below `least`, in the unit of the picture, counts as, in the unit of y; None where there is more,
-        give or take a tenth."""
+        """Return what Gaussian noise below `least`, in the unit of the picture, counts as, in the unit of y.
+
+        None where there is more noise, give or take a tenth, or another law.
+        """
         if least <= 0 or not isinstance(self.likelihood, Gaussian):
             return None
         counted = least * self.gain
         return counted if self.noise_level() < 0.9 * counted else None  # a blur at the edges may have a gain of 1.01
 
     def linear(self, solver: str) -> LinearOperator:
-        """The operator. Raises `Unsupported` in the name of `solver` where it is not linear."""
+        """Return the operator. Raises `Unsupported` in the name of `solver` where it is not linear."""
         if not isinstance(self.operator, LinearOperator):
             raise Unsupported(
                 f"{solver} needs a linear operator, got {self.operator.title}; use `solver=dps`, daps, pnpdm or vds"
@@ -168,9 +172,10 @@ class Problem:
         return self.operator
 
     def noise_level(self) -> float:
-        """The standard deviation of the noise, a low value of it where it varies, in the unit of y; for schedules.
+        """Return the standard deviation of the noise, a low value of it where it varies, in the unit of y; schedules
+        use it.
 
-        Of a law that does not say how noisy it is, that of noise drawn by it at y; where that fails, 0.02 of a picture.
+        For a law that does not say how noisy it is, noise is drawn by it at y; where that fails, 0.02 of a picture.
         """
         law = self.likelihood
         if isinstance(law, Gaussian):
@@ -184,11 +189,13 @@ class Problem:
             return drawn if 0 < drawn < math.inf else 0.02 * self.gain
 
     def picture_noise(self) -> float:
-        """The standard deviation of the noise in the unit of the picture: how closely its best measured part is known.
+        """Return the standard deviation of the noise in the unit of the picture: how closely its best measured part is
+        known.
 
-        The noise over the largest gain of the operator (four times it for means of 4x4 pixels, whose gain is 1/4), as many
-        measurements of the same pixels together say more than each. Values are weighted by their own noise where it is
-        given for each, none of them below the lowest 5 %. The gain of an operator that is not linear is that at grey.
+        The noise over the largest gain of the operator (four times it for means of 4x4 pixels, whose gain is 1/4), as
+        many measurements of the same pixels together say more than each. Values are weighted by their own noise where
+        it is given for each, none of them below the lowest 5 %. The gain of an operator that is not linear is that at
+        grey.
         """
         a = self.operator
         if not isinstance(a, LinearOperator):
@@ -205,10 +212,12 @@ class Problem:
         return sigma / max(a.spectral_norm(self.y), torch.finfo(self.y.dtype).tiny)
 
     def last_level(self, share: float = 0.2, most: float = 0.01) -> float:
-        """Where noise levels are to end: at a share of the noise in the picture, below which only the prior speaks.
+        """Return the noise level at which schedules end: a share of the noise in the picture, below which only the
+        prior speaks.
 
-        The last step of a sampler gives a mean, so that what spread is left at that level is lost: at 0.2 it is 2 % of the
-        deviation. `most`: detail of pictures is finer than much noise. Not below 2e-4: a clean measurement counts as one of noise 0.001.
+        The last step of a sampler gives a mean, so that what spread is left at that level is lost: at 0.2 it is 2 % of
+        the deviation. `most`: detail of pictures is finer than much noise. Not below 2e-4: a clean measurement counts
+        as one of noise 0.001.
         """
         return min(most, max(LEAST, share * self.picture_noise()))
 
@@ -228,7 +237,8 @@ class Problem:
         raise Unsupported(f"{solver} needs Gaussian noise, got {law.title}; use `solver=dps` or daps")
 
     def spectral(self, solver: str) -> tuple[SVDOperator, float]:
-        """(A, sigma_y) for solvers that work on singular values. Raises `Unsupported` where there are none."""
+        """Return (A, sigma_y) for solvers that work on singular values. Raises `Unsupported` in the name of `solver`
+        where there are none."""
         operator, _, sigma = self.least_squares(solver)
         if isinstance(operator, SVDOperator):
             return operator, sigma

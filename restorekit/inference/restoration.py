@@ -1,4 +1,4 @@
-"""The result of a run: samples, what is needed to make them again, and what one wants to know of them."""
+"""The result of a run holds samples, and what is needed to make them again and to judge them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ FILES = "restorekit.files.picture"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Restoration:
-    """What a run gives: samples (N, C, H, W) in the prior's unit, [0, 1] for pictures, with what is needed to make them again.
+    """A result holds samples (N, C, H, W) in the prior's unit, [0, 1] for pictures, with what is needed to make them
+    again.
 
-    nfe: network calls per sample. seconds: wall time. settings: solver, its settings, noise levels, number of samples, seed.
-    notes: what a reader of the result should know, a line each. source: the task and the input that the result is of, which knows
-    how to save it; None for a result of `restore`. trajectory: the steps of the run on the CPU, state and clean estimate
-    (N, C, H, W) each, if it was told to record them.
+    nfe: network calls per sample. seconds: wall time. settings: solver, its settings, noise levels, number of samples,
+    seed. notes: what a reader of the result should know, a line each. source: the task and the input that the result is
+    of, which knows how to save it; None for a result of `restore`. trajectory: the steps of the run on the CPU, state
+    and clean estimate (N, C, H, W) each, if it was told to record them.
     """
 
     samples: Tensor
@@ -44,12 +45,12 @@ class Restoration:
 
     @property
     def mean(self) -> Tensor:
-        """The mean (C, H, W) of the samples: the estimate to show when there are several."""
+        """Return the mean (C, H, W) of the samples: the estimate to show when there are several."""
         return self.samples.mean(0)
 
     @property
     def std(self) -> Tensor:
-        """The standard deviation (C, H, W) of the samples, pixel by pixel: the error bar. NaN for one sample."""
+        """Return the standard deviation (C, H, W) of the samples, pixel by pixel: the error bar. NaN for one sample."""
         return self.samples.std(0)
 
     def quantile(self, q: float | Sequence[float]) -> Tensor:
@@ -63,11 +64,11 @@ class Restoration:
         if not wanted or not all(0 <= one <= 1 for one in wanted):
             raise BadInput(f"q={q} must lie between 0 and 1", argument="q")
         ordered, last = self.samples.sort(0).values, len(self.samples) - 1
-        found = []
+        quantiles = []
         for one in wanted:
             low = min(int(one * last), max(0, last - 1))
-            found.append(torch.lerp(ordered[low], ordered[min(low + 1, last)], one * last - low))
-        return found[0] if isinstance(q, int | float) else torch.stack(found)
+            quantiles.append(torch.lerp(ordered[low], ordered[min(low + 1, last)], one * last - low))
+        return quantiles[0] if isinstance(q, int | float) else torch.stack(quantiles)
 
     def coverage(self, truth: Tensor | np.ndarray, level: float = 0.9) -> float:
         """Return the share of the values of truth (C, H, W) that lie inside the interval of `level` which the samples predict.

@@ -1,4 +1,4 @@
-"""Random numbers that depend on a seed and the number of a sample, never on the batch or the device."""
+"""Random numbers depend on a seed and the number of a sample, never on the batch or the device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Rng:
-    """One random stream per picture of a batch, so that a picture does not depend on its neighbours.
+    """It holds one random stream per picture of a batch, so that a picture does not depend on its neighbours.
 
     Streams are drawn on the CPU and moved, so that every device sees the same numbers. Seed 0 is a seed like any other.
     """
@@ -19,7 +19,10 @@ class Rng:
         self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
     def normal(self, like: Tensor) -> Tensor:
-        """Standard normal numbers of the shape, dtype and device of `like` (B, ...)."""
+        """Draw standard normal numbers like `like` (B, ...), each item from its own stream.
+
+        Raises ValueError where there are not as many streams as items.
+        """
         if len(like) != len(self.generators):
             raise ValueError(f"this Rng has {len(self.generators)} streams, the batch has {len(like)} items")
         draws = [torch.randn(like.shape[1:], generator=g, dtype=like.dtype) for g in self.generators]
@@ -27,7 +30,7 @@ class Rng:
 
 
 class JoinedRng(Rng):
-    """The streams of several, one after the other, each drawn as its own class draws them."""
+    """It joins the streams of several, one after the other, each drawn as its own class draws them."""
 
     def __init__(self, parts: Sequence[Rng]):
         self.parts, self.generators = parts, [g for part in parts for g in part.generators]

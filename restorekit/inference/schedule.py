@@ -1,4 +1,4 @@
-"""Noise schedules: functions that return a falling list of sigmas ending in 0.
+"""Noise schedules are functions that return a falling list of sigmas ending in 0.
 
 Log-uniform is the default: a grid uniform in the DDPM time loses variance even with the exact score.
 """
@@ -17,21 +17,22 @@ def _checked(steps: int, sigma_max: float, sigma_min: float) -> None:
 
 
 def log_uniform(steps: int, sigma_max: float = 10.0, sigma_min: float = 0.01) -> list[float]:
-    """`steps` levels, uniform in ln(sigma)."""
+    """Return `steps` levels, uniform in ln(sigma), and 0. Raises ValueError for levels that cannot be, as every
+    schedule here."""
     _checked(steps, sigma_max, sigma_min)
     ratio = sigma_min / sigma_max
     return [sigma_max * ratio ** (i / max(1, steps - 1)) for i in range(steps)] + [0.0]
 
 
 def karras(steps: int, sigma_max: float = 10.0, sigma_min: float = 0.01, rho: float = 7.0) -> list[float]:
-    """Karras et al. 2022, eq 5."""
+    """Return `steps` levels by Karras et al. 2022, eq 5, and 0."""
     _checked(steps, sigma_max, sigma_min)
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     return [(high + i / max(1, steps - 1) * (low - high)) ** rho for i in range(steps)] + [0.0]
 
 
 def _ddpm() -> list[float]:
-    """The 1000 levels of Ho et al. 2020, rising."""
+    """Return the 1000 levels of Ho et al. 2020, rising."""
     alpha_bar, levels = 1.0, []
     for t in range(1000):
         alpha_bar *= 1 - (1e-4 + (0.02 - 1e-4) * t / 999)
@@ -40,7 +41,8 @@ def _ddpm() -> list[float]:
 
 
 def vp_uniform(steps: int, sigma_max: float = 100.0, sigma_min: float = 0.004) -> list[float]:
-    """Uniform stride over the 1000 DDPM times of Ho et al. 2020, as the papers use; sigma in units of [0, 1].
+    """Return levels at a uniform stride over the 1000 DDPM times of Ho et al. 2020, as the papers use; sigma in units
+    of [0, 1].
 
     The papers' networks work on [-1, 1], hence the factor 2. Times outside (sigma_min, sigma_max) are left out first.
     """
@@ -53,7 +55,8 @@ def vp_uniform(steps: int, sigma_max: float = 100.0, sigma_min: float = 0.004) -
 
 
 def vp_quadratic(steps: int) -> list[float]:
-    """Times T - T sqrt(k / (steps - 1)) of the same table, in whole numbers: denser where there is less noise."""
+    """Return levels at the times T - T sqrt(k / (steps - 1)) of the same table, in whole numbers: denser where there
+    is less noise."""
     levels = _ddpm()
     if not 1 <= steps <= 500:
         raise ValueError(f"steps={steps}: a quadratic grid of 1000 times has 1 to 500 levels")
@@ -65,5 +68,5 @@ SCHEDULES: dict[str, Callable[..., list[float]]] = {"log": log_uniform, "karras"
 
 
 def below(sigmas: Sequence[float], relay: float) -> list[float]:
-    """The levels of a schedule below `relay`, behind `relay` itself."""
+    """Return the levels of a schedule below `relay`, behind `relay` itself."""
     return [relay, *(s for s in sigmas if s < relay)]

@@ -1,4 +1,4 @@
-"""What a solver is: settings as fields, the algorithm as a call that yields a `Step` per network call."""
+"""A solver has its settings as fields, and its algorithm as a call that yields a `Step` per network call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from restorekit.inference.schedule import log_uniform
 
 
 class Step(NamedTuple):
-    """What a solver yields after each noise level: the new state, the clean estimate, and the level just used."""
+    """A solver yields a step after each network call: the new state and the clean estimate, (B, C, H, W) each, and the
+    level just used."""
 
     x: Tensor
     x0: Tensor
@@ -26,13 +27,16 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Solver(ABC):
-    """Settings are the fields; the call is the algorithm, a generator of one `Step` per network call.
+    """A posterior solver, whose fields are its settings and whose call is the algorithm, a generator of one `Step` per
+    network call.
 
-    `sigmas` falls and ends in 0, so the last state is the result. `problem.y` is never written to.
+    The call takes the problem, a denoiser, `sigmas`, the state x (B, C, H, W) at the first of them and the random
+    streams. `sigmas` falls and ends in 0, so the last state is the result. `problem.y` is never written to. Derive from
+    it for a solver of your own.
     """
 
     reference: ClassVar[str] = ""  # key in CITATIONS
-    samples: ClassVar[bool] = True  # draws from (an approximation of) the posterior; False: returns one optimum
+    is_sampler: ClassVar[bool] = True  # draws from (an approximation of) the posterior; False: returns one optimum
     exact: ClassVar[bool] = False  # meets y exactly, noise included: samples only of what is clean
     when: ClassVar[str] = ""  # in which case to take it, and in which rather another: a sentence
     needs: ClassVar[str] = "any operator and noise law with a gradient"
@@ -50,7 +54,8 @@ class Solver(ABC):
     ) -> Iterator[Step]: ...
 
     def start(self, problem: Problem, sigma: float, rng: Rng, begin: Tensor | None = None) -> Tensor:
-        """The state at the first noise level: `begin` (B, C, H, W), or a crude estimate, plus noise of that level."""
+        """Return the state (B, C, H, W) at the first noise level: `begin`, or a crude estimate, plus noise of that
+        level."""
         x = problem.estimate() if begin is None else begin
         return x + sigma * rng.normal(x)
 
@@ -66,11 +71,11 @@ class Solver(ABC):
             )
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        """The solver's own noise levels, in units of a picture on [0, 1]."""
+        """Return the solver's own noise levels, falling to 0, in units of a picture on [0, 1]."""
         return log_uniform(steps or self.default_steps, 10.0, problem.last_level())
 
     def doubts(self, problem: Problem, sigmas: Sequence[float]) -> str | None:
-        """What speaks against a schedule of so few levels, in one line; None where nothing does."""
+        """Return in one line what speaks against a schedule of so few levels; None where nothing does."""
         levels = len(sigmas) - 1
         if levels >= self.least_steps:
             return None
@@ -80,13 +85,14 @@ class Solver(ABC):
         )
 
     def calls(self, sigmas: Sequence[float]) -> int:
-        """Network calls for a schedule: the NFE that the run must count."""
+        """Return the network calls for a schedule: the NFE that the run must count."""
         return len(sigmas) - 1
 
     @property
     def products(self) -> int:
-        """Vector-Jacobian products per network call, at most."""
+        """Return the vector-Jacobian products per network call, at most."""
         return int(self.gradient)
 
     def settings(self) -> dict[str, Any]:
+        """Return the settings by name, as a record keeps them."""
         return {f.name: getattr(self, f.name) for f in fields(self)}

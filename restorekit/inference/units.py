@@ -1,5 +1,7 @@
-"""Priors of other numbers than pictures on [0, 1]: solvers see them in units in which they have the mean 0.5 and the spread
-0.25 of pictures, for which levels and settings of solvers are made. Logarithms of intensities have a spread of 1.3.
+"""Priors of other numbers than pictures on [0, 1] are seen by solvers in units of mean 0.5 and spread 0.25, as
+pictures have.
+
+Levels and settings of solvers are made for these. Logarithms of intensities have a spread of 1.3.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ MEAN, SPREAD = 0.5, 0.25  # of pictures on [0, 1]
 
 @dataclass(frozen=True)
 class Units:
-    """u = 0.5 + (x - mean) / gain, gain = spread / 0.25: of values x of this mean and spread, as solvers see them."""
+    """Units make values x of this mean and spread look like pictures: u = 0.5 + (x - mean) / gain, gain = spread /
+    0.25."""
 
     mean: float
     spread: float
@@ -33,38 +36,43 @@ class Units:
 
     @property
     def gain(self) -> float:
+        """Return the size of a unit in the numbers of the prior."""
         return self.spread / SPREAD
 
     def of(self, x: Tensor) -> Tensor:
+        """Return values x of the prior, of any shape, in these units."""
         return MEAN + (x - self.mean) / self.gain
 
     def back(self, u: Tensor) -> Tensor:
+        """Return u, of any shape, in the numbers of the prior."""
         return self.mean + (u - MEAN) * self.gain
 
     def step(self, step: Step) -> Step:
-        """A step of a solver in the numbers of the prior."""
+        """Return a step of a solver in the numbers of the prior."""
         return Step(self.back(step.x), self.back(step.x0), step.sigma * self.gain)
 
 
 @runtime_checkable
 class OwnUnits(Protocol):
-    """A denoiser that is not of pictures on [0, 1], or, where `units` is None, is."""
+    """A denoiser that names its `units`; None stands for pictures on [0, 1]."""
 
     @property
-    def units(self) -> Units | None: ...
+    def units(self) -> Units | None:
+        """Return the units of the denoiser, None for pictures on [0, 1]."""
 
 
 def units_of(denoise: object) -> Units | None:
-    """None for pictures on [0, 1], and for denoisers that do not say."""
+    """Return the units of a denoiser: None for pictures on [0, 1], and for denoisers that do not say."""
     return denoise.units if isinstance(denoise, OwnUnits) else None
 
 
 def denoiser_in(units: Units, denoise: Denoiser) -> Denoiser:
+    """Return the denoiser of u that belongs to one of the prior's own numbers."""
     return lambda u, sigma: units.of(denoise(units.back(u), sigma * units.gain))
 
 
 def problem_in(units: Units, problem: Problem) -> Problem:
-    """The same measurement, as one of u. A linear operator stays what it is, and its measurement moves along."""
+    """Return the same measurement as one of u. A linear operator stays what it is, and its measurement moves along."""
     a, y = problem.operator, problem.y
     if not isinstance(a, LinearOperator):
         # An operator that has no estimate of its own says grey, of pictures on [0, 1].

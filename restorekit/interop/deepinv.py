@@ -1,7 +1,8 @@
-"""deepinv (Tachella et al. 2025) and restorekit, both ways: operators, noise laws, measurements, denoisers.
+"""deepinv (Tachella et al. 2025) and restorekit convert into each other: operators, noise laws, measurements,
+denoisers.
 
-Both have pictures (B, C, H, W) on [0, 1] and noise levels in that unit, so nothing is scaled. deepinv is imported when one
-of these functions is called, not before.
+Both have pictures (B, C, H, W) on [0, 1] and noise levels in that unit, so nothing is scaled. deepinv is imported when
+one of these functions is called, not before.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ __all__ = [
 
 
 def operator_from(physics: Any, image_shape: tuple[int, int, int] | None = None) -> Operator:
-    """A deepinv physics as an operator: linear where it is a LinearPhysics, a `Stack` where it is stacked, our own
-    `Identity` and `Inpaint` for its Denoising and Inpainting.
+    """Return a deepinv physics as an operator: linear where it is a LinearPhysics, a `Stack` where it is stacked.
 
-    image_shape: (C, H, W), where the physics does not say `img_size`. What `physics_from` made is given back as it was.
-    The noise is apart, see `likelihood_from`; a sensor model, which acts on the noise too, is refused.
+    Denoising and Inpainting become our own `Identity` and `Inpaint`. image_shape: (C, H, W), where the physics does not
+    say `img_size`. What `physics_from` made is given back as it was. The noise is apart, see `likelihood_from`; a
+    sensor model, which acts on the noise too, raises `Unsupported`.
     """
     known = import_deepinv().physics
     if not isinstance(physics, known.Physics):
@@ -75,14 +76,15 @@ def operator_from(physics: Any, image_shape: tuple[int, int, int] | None = None)
 
 
 def measurement_from(y: Any) -> Tensor:
-    """A deepinv measurement in the shape that our operator gives: lists are flattened and joined, complex made real."""
+    """Return a deepinv measurement in the shape that our operator gives: lists are flattened and joined, complex made
+    real."""
     if isinstance(y, Tensor):
         return as_real(y)
     return torch.cat([as_real(part).flatten(1) for part in y], 1)
 
 
 def physics_from(operator: Operator, likelihood: Likelihood | None = None) -> Any:
-    """An operator, with the noise law where one is given, as a deepinv physics.
+    """Return an operator, with the noise law where one is given, as a deepinv physics.
 
     Linear ones are LinearPhysics with our adjoint, pseudo-inverse and `prox_l2`; those with an SVD DecomposablePhysics,
     with orthonormal bases. `.to(device)` moves the operator.
@@ -97,7 +99,7 @@ def physics_from(operator: Operator, likelihood: Likelihood | None = None) -> An
 
 
 def likelihood_from(source: Any) -> Likelihood:
-    """The noise law of a deepinv physics or noise model; `Unsupported` where we have none for it.
+    """Return the noise law of a deepinv physics or noise model. Raises `Unsupported` where we have none for it.
 
     GaussianNoise(sigma) is Gaussian(sigma), PoissonNoise(gain) Poisson(1 / gain), GammaNoise(l) speckle of l looks in
     intensity, FisherTippettNoise(l) the same in the logarithm.
@@ -127,7 +129,7 @@ def likelihood_from(source: Any) -> Likelihood:
 
 
 def noise_from(likelihood: Likelihood | None) -> Any:
-    """The deepinv noise model of a law; None is ZeroNoise. `Unsupported` where deepinv has none for it."""
+    """Return the deepinv noise model of a law; None is ZeroNoise. Raises `Unsupported` where deepinv has none for it."""
     laws = import_deepinv().physics
     if likelihood is None:
         return laws.ZeroNoise()
@@ -147,7 +149,7 @@ def noise_from(likelihood: Likelihood | None) -> Any:
 
 
 def denoiser_from(model: nn.Module, sigma_min: float = 1e-3, sigma_max: float = 100.0, multiple: int = 1) -> Denoiser:
-    """A deepinv denoiser as ours, in the precision of its weights. The model is put into eval mode.
+    """Return a deepinv denoiser as ours, in the precision of its weights. The model is put into eval mode.
 
     sigma_min, sigma_max: the levels it was trained for, in the unit of pictures on [0, 1]; beyond them it is asked at
     them, as `restorekit.priors.precond` says. Samplers begin at sigma 10 or so, where a denoiser that was trained up to
@@ -157,13 +159,14 @@ def denoiser_from(model: nn.Module, sigma_min: float = 1e-3, sigma_max: float = 
     weight = next((p for p in model.parameters() if p.is_floating_point()), None)
 
     def net(x: Tensor, sigma: Tensor) -> Tensor:
-        given = x.dtype if weight is None else weight.dtype
-        return model(x.to(given), sigma.to(given)).to(x.dtype)
+        dtype = x.dtype if weight is None else weight.dtype
+        return model(x.to(dtype), sigma.to(dtype)).to(x.dtype)
 
     adapted: Denoiser = Adapted(net, "x0", VE(sigma_min, sigma_max), span=(0.0, 1.0))
     return Padded(adapted, multiple) if multiple > 1 else adapted
 
 
 def model_from(denoise: Denoiser) -> Any:
-    """A prior, as `load_prior` gives it, as a deepinv denoiser: for its samplers, its optimisers, its plug-and-play."""
+    """Return a prior, as `load_prior` gives it, as a deepinv denoiser: for its samplers, its optimisers, its
+    plug-and-play."""
     return model_class()(denoise)

@@ -1,4 +1,4 @@
-"""deepinv's physics as our operators."""
+"""Operators are made of deepinv's physics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from restorekit.priors.perception.vision import mend_torchvision
 
 
 def import_deepinv() -> Any:
-    """deepinv, also beside a CPU-only torch. Raises `BadInput` where it is not installed."""
+    """Return deepinv, also beside a CPU-only torch. Raises `BadInput` where it is not installed."""
     mend_torchvision()
     try:
         import deepinv
@@ -28,12 +28,12 @@ def import_deepinv() -> Any:
 
 
 def as_real(y: Tensor) -> Tensor:
-    """Complex measurements as pairs of real numbers, in a last axis of 2."""
+    """Return complex measurements as pairs of real numbers, in a last axis of 2."""
     return torch.view_as_real(y.resolve_conj()) if y.is_complex() else y
 
 
 def _move(physics: nn.Module, like: Tensor) -> nn.Module:
-    """A copy on the device and in the precision of `like`; complex buffers stay complex."""
+    """Return a copy on the device and in the precision of `like`; complex buffers stay complex."""
     twin = {torch.float32: torch.complex64, torch.float64: torch.complex128}.get(like.dtype, torch.complex64)
 
     def move(t: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def _move(physics: nn.Module, like: Tensor) -> nn.Module:
 
 
 def _like(physics: nn.Module) -> Tensor:
-    """A number in the precision and on the device of a physics."""
+    """Return a number in the precision and on the device of a physics."""
     known = [t for t in physics.buffers() if t.is_floating_point()]
     return torch.zeros_like(max(known, key=Tensor.numel).flatten()[:1]) if known else torch.zeros(1)
 
@@ -57,7 +57,7 @@ def _moved(operator: Any, args: Any, kwargs: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Physics(Operator):
-    """y = A(x) of any deepinv physics; gradients by autograd."""
+    """The measurement y = A(x) of any deepinv physics; autograd gives its gradients."""
 
     physics: Any
 
@@ -70,7 +70,7 @@ class Physics(Operator):
 
 @dataclass(frozen=True, eq=False)
 class LinearPhysics(LinearOperator):
-    """y = A x of a deepinv LinearPhysics. Complex measurements are pairs of real numbers (B, ..., 2).
+    """The measurement y = A x of a deepinv LinearPhysics. Complex measurements are pairs of real numbers (B, ..., 2).
 
     Its adjoint is used as it is, its pseudo-inverse only where it comes from singular values: the others are a few
     iterations (1e-3 off), or not one at all (filtered back-projection, Brovey). There ours iterates until it is solved.
@@ -112,7 +112,7 @@ class LinearPhysics(LinearOperator):
 
     @cached_property
     def _complex(self) -> bool:
-        """Whether the measurement of the physics is complex. Found out once, on a picture of zeros."""
+        """Return True where the measurement of the physics is complex. Found out once, on a picture of zeros."""
         return self.physics.A(torch.zeros((1, *self.image_shape)).to(_like(self.physics))).is_complex()
 
     def _native(self, y: Tensor) -> Tensor:

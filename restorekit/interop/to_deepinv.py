@@ -1,4 +1,4 @@
-"""Our operators and denoisers as subclasses of deepinv's, which are made when deepinv is first needed."""
+"""Operators and denoisers become subclasses of deepinv's classes, which are made when deepinv is first needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from restorekit.operators.base import Operator, SVDOperator
 
 @cache
 def physics_classes() -> tuple[type, type, type]:
-    """For any operator, for a linear one, and for one with an SVD."""
+    """Return three classes: for any operator, for a linear one, and for one with an SVD."""
     deepinv = import_deepinv()
 
     class Ours(deepinv.physics.Physics):
@@ -97,6 +97,8 @@ def physics_classes() -> tuple[type, type, type]:
 
 @cache
 def model_class() -> type:
+    """Return the class of a denoiser of ours as a deepinv one."""
+
     class Ours(import_deepinv().models.Denoiser):
         def __init__(self, denoise: Denoiser):
             super().__init__()

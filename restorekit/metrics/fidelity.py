@@ -1,4 +1,5 @@
-"""How close a restored picture is to the truth, and how white a residual is. Arrays (C, H, W) in, floats out."""
+"""Fidelity tells how close a restored picture is to the truth, and how white a residual is. Arrays (C, H, W) in,
+floats out."""
 
 from __future__ import annotations
 
@@ -23,29 +24,37 @@ def _pair(x: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mae(x: np.ndarray, truth: np.ndarray) -> float:
-    """Mean absolute error, in the unit of the pictures (C, H, W); BadInput where their shapes differ."""
+    """Return the mean absolute error, in the unit of the pictures (C, H, W). Raises `BadInput` where their shapes
+    differ."""
     x, truth = _pair(x, truth)
     return float(np.abs(x - truth).mean())
 
 
 def rmse(x: np.ndarray, truth: np.ndarray) -> float:
-    """Root of the mean squared error, in the unit of the pictures (C, H, W); BadInput where their shapes differ."""
+    """Return the root of the mean squared error, in the unit of the pictures (C, H, W). Raises `BadInput` where their
+    shapes differ."""
     x, truth = _pair(x, truth)
     return float(np.sqrt(np.square(x - truth).mean()))
 
 
 def psnr(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0) -> float:
-    """Peak signal-to-noise ratio in dB over all bands of (C, H, W); inf for equal pictures, nothing is clipped."""
+    """Return the peak signal-to-noise ratio in dB over all bands of pictures (C, H, W); inf for equal pictures,
+    nothing is clipped.
+
+    data_range: black to white, in the unit of the pictures. Raises `BadInput` where their shapes differ.
+    """
     error = rmse(x, truth)
     return math.inf if error == 0 else 20 * (math.log10(data_range) - math.log10(error))
 
 
 def ssim(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0, valid: np.ndarray | None = None) -> float:
-    """Structural similarity of Wang et al. 2004 (Gaussian window, sigma 1.5), at most 1, mean over bands of (C, H, W).
+    """Return the structural similarity of Wang et al. 2004 (Gaussian window, sigma 1.5), at most 1, mean over bands of
+    (C, H, W).
 
     The mean leaves out a border of half the 11-pixel window. A side under 11 pixels has no such inside: the border is
-    then half the largest odd window that fits, and the Gaussian sees mirrored pixels beyond it. valid (H, W): pixels that
-    count; a window with any other is left out, and BadInput where none is left.
+    then half the largest odd window that fits, and the Gaussian sees mirrored pixels beyond it. valid (H, W): pixels
+    that count; a window with any other is left out. Raises `BadInput` where none is left, or the shapes of the pictures
+    differ.
     """
     from scipy.ndimage import minimum_filter
     from skimage.metrics import structural_similarity
@@ -78,10 +87,11 @@ def ssim(x: np.ndarray, truth: np.ndarray, data_range: float = 1.0, valid: np.nd
 
 
 def spread_skill(samples: np.ndarray, truth: np.ndarray) -> float:
-    """Spread of samples (N, C, H, W) over the error of their mean: 1 where truth and samples are alike, whatever N.
+    """Return the spread of samples (N, C, H, W) over the error of their mean: 1 where truth and samples are alike,
+    whatever N.
 
     Root mean variance times sqrt(1 + 1/N), over the RMSE of the mean (Fortin et al., J. Hydrometeorology 2014, eq 15).
-    NaN for fewer than two samples. Below 1: too sure.
+    NaN for fewer than two samples. Below 1 they are too sure. Raises `BadInput` where the truth is not (C, H, W).
     """
     if len(samples) < 2:
         return math.nan
@@ -91,10 +101,12 @@ def spread_skill(samples: np.ndarray, truth: np.ndarray) -> float:
 
 
 def crps(samples: np.ndarray, truth: np.ndarray) -> float:
-    """Continuous ranked probability score of samples (N, C, H, W), in the unit of the picture; lower is better.
+    """Return the continuous ranked probability score of samples (N, C, H, W), in the unit of the picture; lower is
+    better.
 
-    Mean over the values of E|x - truth| - E|x - x'| / 2, its fair form for N samples (Ferro, Q. J. R. Meteorol. Soc. 2014):
-    neither too narrow nor too wide samples can gain by it. The mean absolute error for one sample.
+    Mean over the values of E|x - truth| - E|x - x'| / 2, its fair form for N samples (Ferro, Q. J. R. Meteorol. Soc.
+    2014): neither too narrow nor too wide samples can gain by it. The mean absolute error for one sample. truth: (C, H,
+    W).
     """
     n, own = len(samples), samples.astype(np.float64)
     error = float(np.abs(own - truth[None]).mean())
@@ -104,10 +116,11 @@ def crps(samples: np.ndarray, truth: np.ndarray) -> float:
 
 
 def coverage(samples: np.ndarray, truth: np.ndarray, level: float = 0.9) -> float:
-    """Share of the values of truth (C, H, W) inside the central interval of `level` that samples (N, C, H, W) predict.
+    """Return the share of the values of truth (C, H, W) inside the central interval of `level` that samples (N, C, H,
+    W) predict.
 
     Student's prediction interval, value by value: its expected share is `level` for any N where truth and samples are
-    drawn from one Gaussian. NaN for fewer than two samples.
+    drawn from one Gaussian. NaN for fewer than two samples. Raises `BadInput` where the truth has another shape.
     """
     from scipy.stats import t
 
@@ -120,11 +133,12 @@ def coverage(samples: np.ndarray, truth: np.ndarray, level: float = 0.9) -> floa
 
 
 def residual_whiteness(residual: np.ndarray, sigma: float | None = None) -> dict[str, float]:
-    """How far a residual y - A x, (C, H, W), is from white noise.
+    """Return how far a residual y - A x, (C, H, W), is from white noise, as figures by name.
 
     "lag_x" and "lag_y" are the correlations with the right and lower neighbour, in [-1, 1]: about 0 for white noise,
     with a spread of 1 / sqrt(pixels), above 0 where structure of the picture is left. "mean" and "std" are in the unit
-    of the residual; "std_ratio", given the noise level `sigma` in that unit, is about 1 if the fit is right.
+    of the residual; "std_ratio", given the noise level `sigma` in that unit, is about 1 if the fit is right. Raises
+    `BadInput` for a residual of another shape or with NaN, and for a sigma that is not above 0.
     """
     residual = np.asarray(residual, np.float64)
     if residual.ndim != 3 or not residual.size or not np.isfinite(residual).all():
@@ -149,7 +163,8 @@ def residual_whiteness(residual: np.ndarray, sigma: float | None = None) -> dict
 
 
 def luma(x: np.ndarray) -> np.ndarray:
-    """Rec. 601 luma (1, H, W) of RGB (3, H, W), in the same range; one band comes back as it is."""
+    """Return the Rec. 601 luma (1, H, W) of RGB (3, H, W), in the same range; one band comes back as it is. Raises
+    `BadInput` for others."""
     x = np.asarray(x)
     if x.ndim != 3 or len(x) not in (1, 3):
         raise BadInput(f"luma needs (3, H, W) or (1, H, W), this is {x.shape}; pick three bands first")
@@ -162,9 +177,10 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr, "
 def compare(
     x: np.ndarray, truth: np.ndarray, names: Iterable[str] | None = None, valid: np.ndarray | None = None
 ) -> dict[str, float]:
-    """The named metrics (default: all) of a picture (C, H, W) in [0, 1]; BadInput for an unknown name.
+    """Return the named metrics (default: all) of a picture (C, H, W) in [0, 1] against the truth, by name.
 
-    valid (H, W): pixels that count, all where left out.
+    valid (H, W): pixels that count, all where left out. Raises `BadInput` for an unknown name, shapes that differ, or
+    no valid pixel.
     """
     names = list(METRICS if names is None else names)
     if unknown := [name for name in names if name not in METRICS]:

@@ -1,1 +1,2 @@
-"""How noisy a picture is, measured in the picture itself: which pixels tell, impulses, level and correlation."""
+"""This room measures how noisy a picture is, in the picture itself: which pixels tell, impulses, level and
+correlation."""

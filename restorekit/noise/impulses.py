@@ -1,4 +1,4 @@
-"""Impulses: salt and pepper, hot and dead pixels, whose values say nothing of the picture."""
+"""Impulses are salt and pepper, hot and dead pixels, whose values say nothing of the picture."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Impulses:
-    """Finds single values of (C, H, W) in [0, 1] that stand out of their surroundings and are at an end of the range.
+    """It finds single values of (C, H, W) in [0, 1] that stand out of their surroundings and are at an end of the
+    range.
 
-    A value is an impulse where it differs from the median of its 3x3 by more than `deviations`, both of the other values
-    around it and of the picture's noise, and is within `near` of the least or the largest value of its band. Where that
-    holds for a share `most` of the values that are exactly that end, the others are impulses too, but in clipped areas;
-    for a share `some`, those that differ by a third of the deviations.
+    A value is an impulse where it differs from the median of its 3x3 by more than `deviations`, both of the other
+    values around it and of the picture's noise, and is within `near` of the least or the largest value of its band.
+    Where that holds for a share `most` of the values that are exactly that end, the others are impulses too, but in
+    clipped areas; for a share `some`, those that differ by a third of the deviations.
     """
 
     deviations: float = 6.0
@@ -29,12 +30,13 @@ class Impulses:
     least: float = 0.0005  # of the picture; fewer are highlights and gaps that a clean picture has too
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Array:
-        """(C, H, W) bool; nowhere true where there are too few. valid (1 or C, H, W): values that were measured at all."""
+        """Return where impulses are, bool (C, H, W); nowhere where there are too few. valid (1 or C, H, W): values
+        that were measured at all."""
         valid = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
-        found = np.zeros(pixels.shape, bool)
+        impulses = np.zeros(pixels.shape, bool)
         if min(pixels.shape[1:]) < self.side:
-            return found
-        for x, ok, out in zip(pixels, valid, found):
+            return impulses
+        for x, ok, out in zip(pixels, valid, impulses):
             if not ok.any():
                 continue
             middle = ndimage.median_filter(x, 3)
@@ -45,9 +47,9 @@ class Impulses:
             spread = self._spread(x, out)
             # A stroke of a letter has pixels of its own value beside it.
             out[out] = (rest[out] > self.deviations * spread) & ~self._touching(x, rest, out)
-        if found.mean() < self.least:
-            return np.zeros_like(found)
-        for x, ok, out in zip(pixels, valid, found):
+        if impulses.mean() < self.least:
+            return np.zeros_like(impulses)
+        for x, ok, out in zip(pixels, valid, impulses):
             for end in (x[ok].min(), x[ok].max()) if ok.any() else ():
                 same = ok & (x == end)
                 seen = float(out[same].mean())
@@ -58,16 +60,17 @@ class Impulses:
                     more = same & ~out & (rest > self.contrast / 2)
                     more[more] = rest[more] > self.deviations / 3 * self._spread(x, more)
                     out |= more
-        return found
+        return impulses
 
     def _touching(self, x: Array, rest: Array, where: Array) -> Array:
-        """Whether one of the eight neighbours of each of `where` is nearer to its value than half of what it stands out."""
+        """Return True where one of the eight neighbours of `where` is nearer to its value than half of what it stands
+        out."""
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, 1, mode="edge"), (3, 3))
         alike = np.abs(windows[where] - x[where][:, None, None]) < rest[where][:, None, None] / 2
         return alike.sum((1, 2)) > 1
 
     def _spread(self, x: Array, where: Array) -> Array:
-        """Standard deviation of the surroundings of each of `where`, from the median absolute deviation."""
+        """Return the standard deviation of the surroundings of each of `where`, from the median absolute deviation."""
         half = self.side // 2
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, half, mode="reflect"), (self.side, self.side))
         around = windows[where].reshape(-1, self.side**2)

@@ -1,4 +1,5 @@
-"""The level of the noise in a picture, whether neighbours share it, and what a prior of white noise is to be told."""
+"""The level of the noise in a picture is measured, whether neighbours share it, and what a prior of white noise is to
+be told."""
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ _MIDDLE, _HIGH = (_RADIUS >= 2) & (_RADIUS < 4), _RADIUS >= 6
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """What was measured of the noise of a picture (C, H, W), white = 1.
+    """The noise of a picture (C, H, W), white = 1, as it was measured.
 
     `sigma` is the level to use: that of white noise which a denoiser must expect to take this noise out. `white` is the
     reading of the finest detail, which is `sigma` where the noise is white. `right` and `below`: correlation with the
-    neighbours, as far as flat blocks of 8x8 pixels show it. `left_out`: share of the measured values that say nothing of
-    noise. `floor`: the noise is below what can be told, and `sigma` is no measurement. `impulses`: (C, H, W) bool.
+    neighbours, as far as flat blocks of 8x8 pixels show it. `left_out`: share of the measured values that say nothing
+    of noise. `floor`: the noise is below what can be told, and `sigma` is no measurement. `impulses`: (C, H, W) bool.
     """
 
     sigma: float
@@ -40,17 +41,17 @@ class Noise:
     impulses: Array
 
     def at_least(self, sigma: float, floor: bool = False) -> Noise:
-        """The same with a level of `sigma` where less was found; floor: whether that is no measurement."""
+        """Return the same with a level of `sigma` where less was found; floor: whether that is no measurement."""
         return self if sigma <= self.sigma else replace(self, sigma=sigma, floor=floor)
 
     @property
     def share(self) -> float:
-        """Of impulses."""
+        """Return the share of the values that are impulses."""
         return float(self.impulses.mean())
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know beside the level."""
+        """Return what a person should know beside the level, a line each."""
         said = []
         if self.correlated:
             said.append(
@@ -66,7 +67,7 @@ class Noise:
         return said
 
     def record(self) -> dict[str, Any]:
-        """The figures, as JSON takes them."""
+        """Return the figures, as JSON takes them."""
         figures = {"sigma": self.sigma, "white": self.white, "right": self.right, "below": self.below}
         figures |= {"left_out": self.left_out, "impulses": self.share}
         rounded: dict[str, Any] = {name: round(value, 5) for name, value in figures.items()}
@@ -75,15 +76,16 @@ class Noise:
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """Measures the noise of (C, H, W) in [0, 1], where it is neither clipped, filled nor constant (`Telling`).
+    """It measures the noise of (C, H, W) in [0, 1], where that is neither clipped, filled nor constant (`Telling`).
 
     The level of white noise is the median of the finest detail (`estimate_sigma`). Noise that neighbours share, by a
-    demosaicing, a resampling or JPEG, has little of that. Its spectrum is looked at in the flattest tenth of the 8x8 blocks,
-    by the cosine transform: middle frequencies far above high ones, and nearly as strong in the flattest quarter of the
-    blocks as in the flattest tenth, as noise is and texture is not. A denoiser of white noise needs the level of the strongest frequencies
-    to take such noise out. The settings were chosen on the pairs of benchmarks/restoration/noise_level.py.
+    demosaicing, a resampling or JPEG, has little of that. Its spectrum is looked at in the flattest tenth of the 8x8
+    blocks, by the cosine transform: middle frequencies far above high ones, and nearly as strong in the flattest
+    quarter of the blocks as in the flattest tenth, as noise is and texture is not. A denoiser of white noise needs the
+    level of the strongest frequencies to take such noise out. The settings were chosen on the pairs of
+    benchmarks/restoration/noise_level.py.
 
-    BadInput where fewer than `least` 2x2 blocks are left to tell, or an eighth of them in a smaller picture.
+    Raises BadInput where fewer than `least` 2x2 blocks are left to tell, or an eighth of them in a smaller picture.
     """
 
     telling: Telling = field(default_factory=Telling)
@@ -112,18 +114,18 @@ class NoiseLevel:
     drawn: float = 0.5  # by this power at most
 
     def __call__(self, pixels: Array, valid: Array | None = None, coded: Array | None = None) -> Noise:
-        """valid (1 or C, H, W): values that were measured at all, all where left out.
+        """Return the noise. valid (1 or C, H, W): values that were measured at all, all where left out.
 
-        coded (C, H, W): the values of the file where pixels are light decoded from them. What is clipped, filled, constant
-        or an impulse is seen in these: in light the blacks lie closer than the codes of a pile at the end.
+        coded (C, H, W): the values of the file where pixels are light decoded from them. What is clipped, filled,
+        constant or an impulse is seen in these: in light the blacks lie closer than the codes of a pile at the end.
         """
         values = pixels if coded is None else coded
-        given = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
-        impulses = self.impulses(values, given)
-        known = given & ~impulses
-        told = self.telling(values, known)
-        detail = haar(pixels, told)
-        left_out = 1 - float(told.sum()) / max(1, int(known.sum()))
+        measured = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
+        impulses = self.impulses(values, measured)
+        known = measured & ~impulses
+        telling = self.telling(values, known)
+        detail = haar(pixels, telling)
+        left_out = 1 - float(telling.sum()) / max(1, int(known.sum()))
         if len(detail) < max(1, min(self.least, pixels.size // 32)):
             raise BadInput(
                 f"no noise can be measured: {left_out:.0%} of the picture is clipped, filled or constant; give it, "
@@ -136,7 +138,7 @@ class NoiseLevel:
         ):
             # What is left is edges on constant paper, or the rim of what is clipped, and no noise.
             white = min(white, estimate_sigma(pixels, known))
-        right, below, level = self._correlated(pixels, told)
+        right, below, level = self._correlated(pixels, telling)
         correlated = bool(level > 1.2 * white)
         sigma = max(white, level) if correlated else white
         floor = bool(sigma < self.floor)
@@ -145,7 +147,8 @@ class NoiseLevel:
         )
 
     def _correlated(self, pixels: Array, told: Array) -> tuple[float, float, float]:
-        """(correlation with the right neighbour, with the lower one, level that takes the noise out or 0 where it seems white)."""
+        """Return the correlation with the right neighbour, with the lower one, and the level that takes the noise out,
+        0 where it seems white."""
         blocks = _without_plane(self._blocks(pixels, told))  # whose gradient is no noise, and has middle frequencies
         if len(blocks) < self.few:
             return 0.0, 0.0, 0.0
@@ -172,7 +175,7 @@ class NoiseLevel:
         return right, below, level ** (1 - share) * self.usual**share
 
     def _blocks(self, pixels: Array, told: Array) -> Array:
-        """(N, C, 8, 8) of blocks that tell throughout, in float64."""
+        """Return the blocks (N, C, 8, 8) that tell throughout, in float64."""
         c, h, w = pixels.shape
         if min(h, w) < SIDE:
             return np.empty((0, c, SIDE, SIDE))
@@ -183,18 +186,20 @@ class NoiseLevel:
 
 
 def estimate_sigma(x: Array, valid: Array | None = None) -> float:
-    """Standard deviation of white noise in x (C, H, W): the median absolute diagonal Haar detail (Donoho 1994).
+    """Return the standard deviation of white noise in x (C, H, W): the median absolute diagonal Haar detail (Donoho
+    1994).
 
-    Of the 2x2 blocks those count whose means change little to the blocks around: less texture is taken for noise, and of
-    white noise the detail does not depend on the means. valid (1 or C, H, W): only blocks that are 1 throughout count. 0
-    where no block does.
+    Of the 2x2 blocks those count whose means change little to the blocks around: less texture is taken for noise, and
+    of white noise the detail does not depend on the means. valid (1 or C, H, W): only blocks that are 1 throughout
+    count. 0 where no block does.
     """
     detail = haar(x, None if valid is None else np.broadcast_to(valid, x.shape) > 0.5)
     return grouped_median(detail) / NORMAL if detail.size else 0.0
 
 
 def haar(x: Array, told: Array | None, smoothest: float = 0.5) -> Array:
-    """Absolute diagonal details of the 2x2 blocks of (C, H, W) whose values are all told, of the smoothest share of them."""
+    """Return the absolute diagonal details of the 2x2 blocks of (C, H, W) whose values all tell, of the smoothest
+    share of them."""
     h, w = (n // 2 * 2 for n in x.shape[1:])
     a, b, c, d = (x[:, i:h:2, j:w:2] for i in (0, 1) for j in (0, 1))
     detail = np.round(np.abs(a - b - c + d) / 2, 6)  # float32 makes 255ths of white unequal by less
@@ -210,7 +215,8 @@ def haar(x: Array, told: Array | None, smoothest: float = 0.5) -> Array:
 
 
 def grouped_median(values: Array) -> float:
-    """The median, read between the levels of values that were rounded, where each stands for those half a step around it."""
+    """Return the median, read between the levels of rounded values, each of which stands for those half a step around
+    it."""
     ordered = np.sort(values, axis=None)
     middle = float(ordered[len(ordered) // 2])
     low, high = (int(np.searchsorted(ordered, middle, side)) for side in ("left", "right"))
@@ -223,7 +229,7 @@ def grouped_median(values: Array) -> float:
 
 
 def _without_plane(blocks: Array) -> Array:
-    """(N, C, s, s) without the plane that fits each best."""
+    """Return (N, C, s, s) without the plane that fits each best."""
     ramp = np.arange(SIDE) - (SIDE - 1) / 2
     ramp /= np.sqrt(SIDE * np.square(ramp).sum())
     rest = blocks - blocks.mean((-2, -1), keepdims=True)
@@ -232,7 +238,7 @@ def _without_plane(blocks: Array) -> Array:
 
 
 def _neighbours(rest: Array) -> tuple[float, float]:
-    """Correlation with the right and with the lower neighbour in (N, C, s, s) of mean 0."""
+    """Return the correlation with the right and with the lower neighbour in (N, C, s, s) of mean 0."""
     power = float(np.square(rest).mean())
     if power <= 0:
         return 0.0, 0.0
@@ -241,7 +247,7 @@ def _neighbours(rest: Array) -> tuple[float, float]:
 
 
 def _between_bands(rest: Array) -> float:
-    """Correlation of the bands of (N, C, s, s), of mean 0, with the first one, on average; 0 for one band."""
+    """Return the correlation of the bands of (N, C, s, s), of mean 0, with the first one, on average; 0 for one band."""
     power = np.square(rest).mean((0, 2, 3))
     if len(power) < 2 or power.min() <= 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""Which values of a picture tell of its noise: those that are neither clipped, filled nor part of a constant area."""
+"""Values of a picture tell of its noise where they are neither clipped, filled nor part of a constant area."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Telling:
-    """Finds the values of (C, H, W) in [0, 1] that tell of the noise; pixels are judged, never coefficients of them.
+    """It finds the values of (C, H, W) in [0, 1] that tell of the noise; pixels are judged, never coefficients of
+    them.
 
-    Three kinds do not. Clipped: the least or the largest value of a band where it is 0 or 1, or where values pile up at it
-    as on a sensor that stops below white, also where JPEG has smeared that pile over a few codes; such values are cut, and
-    so is the noise of the values around them. Filled: one value that is far more frequent than those beside it. Constant:
-    areas without any change.
+    Three kinds do not. Clipped: the least or the largest value of a band where it is 0 or 1, or where values pile up at
+    it as on a sensor that stops below white, also where JPEG has smeared that pile over a few codes; such values are
+    cut, and so is the noise of the values around them. Filled: one value that is far more frequent than those beside
+    it. Constant: areas without any change.
     """
 
     least: int = 8  # values, of a pile
@@ -36,7 +37,8 @@ class Telling:
     enough: float = 0.1  # of the picture that shall be left by a reach; else the next smaller one is taken
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Array:
-        """(C, H, W) bool; valid (1 or C, H, W): values that were measured at all, all where left out."""
+        """Return where values tell, bool (C, H, W). valid (1 or C, H, W): values that were measured at all, all where
+        left out."""
         valid = (
             np.isfinite(pixels) if valid is None else np.isfinite(pixels) & (np.broadcast_to(valid, pixels.shape) > 0.5)
         )
@@ -52,23 +54,23 @@ class Telling:
             dull[band] |= np.isin(x, self._fills(levels, counts)) | self._constant(x)
         if not clipped.any():
             return ~dull
-        told = ~dull & ~clipped
+        telling = ~dull & ~clipped
         for side in self.reach:
             near = np.asarray(ndimage.maximum_filter(clipped, (1, side, side)), bool)
-            told = ~dull & ~near
-            if told.mean() >= self.enough:
+            telling = ~dull & ~near
+            if telling.mean() >= self.enough:
                 break
-        return told
+        return telling
 
     def _cut(self, levels: Array, counts: Array, end: int) -> bool:
-        """Whether values were cut off at this end."""
+        """Return True where values were cut off at this end."""
         beside = counts[1:5] if end == 0 else counts[-5:-1]
         if not beside.size or levels[end] == (0.0, 1.0)[end]:
             return True
         return bool(counts[end] >= self.least and counts[end] > self.pile * beside.mean())
 
     def _smeared(self, x: Array, ordered: Array) -> Array:
-        """(H, W) bool: in a pile of some width at an end, of values with a few stray ones beyond."""
+        """Return a bool (H, W): in a pile of some width at an end, of values with a few stray ones beyond."""
         found = np.zeros(x.shape, bool)
         stray = len(ordered) // 100
         if ordered[-1] - ordered[0] < 8 * self.smear:  # a picture of so few codes is no pile
@@ -83,7 +85,7 @@ class Telling:
         return found
 
     def _fills(self, levels: Array, counts: Array) -> Array:
-        """The values, among `levels`, that fill areas."""
+        """Return the values, among `levels`, that fill areas."""
         frequent = np.flatnonzero(counts >= max(self.least, self.share * counts.sum()))
         found = []
         for i in frequent:
@@ -93,7 +95,7 @@ class Telling:
         return np.array(found, levels.dtype)
 
     def _constant(self, x: Array) -> Array:
-        """(H, W) bool: inside a square without any change."""
+        """Return a bool (H, W): inside a square without any change."""
         side = (min(self.side, *x.shape) - 1) // 2 * 2 + 1
         flat = np.asarray(ndimage.maximum_filter(x, side)) == np.asarray(ndimage.minimum_filter(x, side))
         return np.asarray(ndimage.maximum_filter(flat, side))

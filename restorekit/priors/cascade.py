@@ -1,11 +1,11 @@
-"""Two resolutions: a low stage for what is coarse, a high stage that begins at an intermediate noise (seed 000, sec. 4.3).
+"""A cascade has two resolutions: a low stage for what is coarse, a high stage that begins at an intermediate noise.
 
-Eq 9, with its misprints corrected, X' = sqrt(alpha_bar) Up_s(X_L) + sqrt(1 - alpha_bar) eps: alpha_bar for the alpha of
-one step, under which hardly any noise would be added, and an upsampling for the product s X_L. Here, in x0 + sigma n, it
-is x = Up_s(x_L) + sigma n. The seed does not say at which level. It has to hide what Up_s(x_L) has in place of detail:
-`relay_level` measures that on pictures. The high stage is then an ordinary denoiser, trained on levels up to 1.5
-`top`: the relay, for sampling; more for restoration, where a level above the relay still shows fine detail. (Teng et
-al., "Relay Diffusion", ICLR 2024, would instead train it to take out the blocks.)
+Li et al. 2025, section 4.3. Eq 9, with its misprints corrected, X' = sqrt(alpha_bar) Up_s(X_L) + sqrt(1 - alpha_bar)
+eps: alpha_bar for the alpha of one step, under which hardly any noise would be added, and an upsampling for the product
+s X_L. Here, in x0 + sigma n, it is x = Up_s(x_L) + sigma n. The paper does not say at which level. It has to hide what
+Up_s(x_L) has in place of detail: `relay_level` measures that on pictures. The high stage is then an ordinary denoiser,
+trained on levels up to 1.5 `top`: the relay, for sampling; more for restoration, where a level above the relay still
+shows fine detail. (Teng et al., "Relay Diffusion", ICLR 2024, would instead train it to take out the blocks.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from restorekit.priors.precond import per_item
 
 
 def down(x: Tensor, factor: int) -> Tensor:
-    """Means over blocks: (B, C, H, W) -> (B, C, H / factor, W / factor). White noise sigma becomes sigma / factor."""
+    """Return means over blocks: (B, C, H, W) -> (B, C, H / factor, W / factor). White noise sigma becomes sigma /
+    factor."""
     height, width = x.shape[-2:]
     if height % factor or width % factor:
         raise ValueError(f"sides {height} x {width} must be multiples of {factor}; use `Padded`")
@@ -30,12 +31,13 @@ def down(x: Tensor, factor: int) -> Tensor:
 
 
 def up(x: Tensor, factor: int) -> Tensor:
-    """Nearest neighbour, as in eq 9: each pixel becomes a block of factor x factor."""
+    """Enlarge by nearest neighbour, as in eq 9: each pixel becomes a block of factor x factor."""
     return x.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
 
 
 def relay_level(pictures: Tensor, factor: int) -> float:
-    """The least sigma whose noise lies above Up(Down(x)) - x at every spatial frequency, for clean (N, C, H, W).
+    """Return the least sigma whose noise lies above Up(Down(x)) - x at every spatial frequency, for clean (N, C, H,
+    W).
 
     Power is averaged over pictures, bands and rings of equal |frequency|; mirrored copies keep the edges out of it.
     """
@@ -53,7 +55,7 @@ def relay_level(pictures: Tensor, factor: int) -> float:
 
 @dataclass(frozen=True)
 class CascadeConfig:
-    """Two networks in one checkpoint, and what the low one was trained on."""
+    """A cascade has two networks in one checkpoint, and says what the low one was trained on."""
 
     low: PISDMConfig
     high: PISDMConfig
@@ -65,31 +67,37 @@ class CascadeConfig:
 
     @property
     def bands(self) -> tuple[int, ...]:
+        """Return the numbers of bands that both networks take."""
         return tuple(c for c in self.high.bands if c in self.low.bands)
 
     @property
     def classes(self) -> int:
+        """Return the number of classes, 0 for none."""
         return self.high.classes
 
     @property
     def multiple(self) -> int:
+        """Return the number of which height and width must be multiples."""
         return math.lcm(self.high.multiple, self.factor)
 
     @property
     def tile(self) -> int:
+        """Return the side of a window, pixels."""
         return self.high.tile
 
     @property
     def halo(self) -> int:
+        """Return the pixels thrown away around a window."""
         return self.high.halo
 
     @property
     def blend(self) -> int:
+        """Return the pixels over which neighbouring windows fade into each other."""
         return self.high.blend
 
 
 class Stages(nn.Module):
-    """The networks of a `CascadeConfig`: one state dict."""
+    """The networks of a `CascadeConfig` share one state dict."""
 
     def __init__(self, config: CascadeConfig):
         super().__init__()
@@ -98,12 +106,12 @@ class Stages(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Cascade:
-    """Two stages as one denoiser at the high resolution, for a solver or a sampler.
+    """Two stages act as one denoiser at the high resolution, for a solver or a sampler.
 
-    Up to `top` the answer is the high stage's. Above 1.5 `top` it is that of the low stage for the block means, where the
-    noise is sigma / factor: what a block holds beyond its mean cannot be seen there. Between the two it goes over from one
-    to the other, linearly in ln(sigma). `relay` is where a finished low-resolution picture is taken up and may be lower:
-    eq 9, as `restorekit.tasks.sample` and `restorekit.tasks.coarse` do.
+    Up to `top` the answer is the high stage's. Above 1.5 `top` it is that of the low stage for the block means, where
+    the noise is sigma / factor: what a block holds beyond its mean cannot be seen there. Between the two it goes over
+    from one to the other, linearly in ln(sigma). `relay` is where a finished low-resolution picture is taken up and may
+    be lower: eq 9, as `restorekit.tasks.sample` and `restorekit.tasks.coarse` do.
     """
 
     low: Denoiser

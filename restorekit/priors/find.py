@@ -1,4 +1,5 @@
-"""Priors by name or path: the shipped ones, those that `restorekit train` wrote, and networks of other libraries."""
+"""Priors are found by name or path: the shipped ones, those that `restorekit train` wrote, and networks of other
+libraries."""
 
 from __future__ import annotations
 
@@ -32,13 +33,17 @@ PICKLED = (".pt", ".pth")  # read as weights only
 
 
 def shipped() -> dict[str, Path]:
-    """The priors inside the package: name -> file."""
+    """Return the priors inside the package, as a dict from name to file."""
     folder = Path(str(files("restorekit.priors.weights")))
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
 def find(name: str) -> Path:
-    """A shipped name, or a path: a checkpoint, a .pt file of guided-diffusion, a diffusers folder, or the file of file.py:Name."""
+    """Return the path of a prior: of a shipped name, or a path itself.
+
+    That is a checkpoint, a .pt file of guided-diffusion, a diffusers folder, or the file of file.py:Name. Raises
+    BadInput where none is.
+    """
     known = shipped()
     if name in known:
         return known[name]
@@ -58,7 +63,7 @@ def find(name: str) -> Path:
 
 
 def spec_of(path: Path) -> PriorSpec | ForeignSpec:
-    """What is known about the prior at a path that `find` gave."""
+    """Return what is known about the prior at a path that `find` gave."""
     if path.suffix == ".py":
         raise BadInput(
             f"{path} is a prior in Python, which has no card; read the file, or check it: restorekit check {path}:NAME"
@@ -70,7 +75,7 @@ def spec_of(path: Path) -> PriorSpec | ForeignSpec:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network run in channels-last layout, in bf16 where that is faster."""
+    """It runs a network in channels-last layout, in bf16 where that is faster."""
 
     net: nn.Module
     half: bool
@@ -98,7 +103,8 @@ def device_of(name: str) -> torch.device:
 
 
 def bf16_pays(device: torch.device) -> bool:
-    """Whether bf16 is computed, not emulated: AMX or AVX512-BF16 on a CPU, any GPU from Ampere (compute capability 8) on."""
+    """Return True where bf16 is computed, not emulated: AMX or AVX512-BF16 on a CPU, any GPU from Ampere (compute
+    capability 8) on."""
     if device.type == "cuda":  # is_bf16_supported() says yes to emulation too, which is slower than fp32
         return torch.cuda.get_device_capability(device) >= (8, 0)
     asked = (
@@ -115,15 +121,21 @@ def load_prior(
     tile: Tile = "auto",
     label: int | None = None,
 ) -> Prior:
-    """A prior by name or path: a shipped name, a .safetensors checkpoint, a folder of a diffusers UNet2DModel, a
-    state dict of guided-diffusion (.pt, see `restorekit.priors.formats.guided_diffusion` for its flags), or a callable in a
-    Python file, "file.py:Name", which is run as code (`restorekit.priors.own.own_prior`).
+    """Load a prior by name or path as a `Prior`, a denoiser of pictures (B, C, H, W) on [0, 1].
 
-    tile: side of what the windows of the network put together, pixels, around which each sees a little more; None for the
-    whole picture. "auto" is 512, where windows give the numbers of the whole picture; for a scan over all of it, twice the
-    side it was trained on; for networks of other libraries (attention, normalisation over the picture) None. precision:
-    "auto" is bf16 where that is faster, for networks of other libraries always fp32: sigma multiplies what they predict,
-    and so its rounding. label: the class, where there are classes. A prior of latents is a `LatentPrior`; it too is seen in windows of the side it was trained on, and in fp32.
+    name: a shipped name, a .safetensors checkpoint, a folder of a diffusers UNet2DModel, a state dict of
+    guided-diffusion (.pt, see `restorekit.priors.formats.guided_diffusion` for its flags), or a callable in a Python
+    file, "file.py:Name", which is run as code (`restorekit.priors.own.own_prior`).
+
+    tile: side of what the windows of the network put together, pixels, around which each sees a little more; None for
+    the whole picture. "auto" is 512, where windows give the numbers of the whole picture; for a scan over all of it,
+    twice the side it was trained on; for networks of other libraries (attention, normalisation over the picture) None.
+    precision: "auto" is bf16 where that is faster, for networks of other libraries always fp32: sigma multiplies what
+    they predict, and so its rounding. label: the class, where there are classes. A prior of latents is a `LatentPrior`;
+    it too is seen in windows of the side it was trained on, and in fp32.
+
+    Raises `BadInput` for a name that is unknown, a file that is no prior, a label that does not fit and a device that
+    cannot be used.
     """
     if precision not in get_args(Precision):
         raise BadInput(f"precision {precision!r} is unknown; it is {', '.join(get_args(Precision))}")
@@ -165,14 +177,15 @@ def load_prior(
 
 
 def high_of(net: nn.Module) -> nn.Module:
-    """The network that works at the resolution of the picture."""
+    """Return the network that works at the resolution of the picture."""
     return net.high if isinstance(net, Stages) else net
 
 
 def _latent(
     net: LatentNet, spec: PriorSpec, path: Path, precision: Precision, tile: Tile, label: int | None
 ) -> LatentPrior:
-    """fp32 unless asked otherwise: at high levels sigma multiplies what the network predicts, and so its rounding."""
+    """Return a prior of latents, in fp32 unless asked otherwise: at high levels sigma multiplies what the network
+    predicts, and so its rounding."""
     config, half = net.config, precision == "bf16"
     side = config.tile if tile == "auto" else tile
     if side is not None:
@@ -184,13 +197,14 @@ def _latent(
 
 
 def _ready(denoise: Denoiser, config: Denoising | FFTDConfig, side: int | None) -> Denoiser:
-    """For any size, in windows of this side."""
+    """Return a denoiser of pictures of any size, in windows of this side."""
     padded = Padded(denoise, config.multiple)
     return padded if side is None else Tiled(padded, side, config.halo, blend=config.blend)
 
 
 def load_codec(name: str, *, device: str | torch.device = "cpu") -> Codec:
-    """The codec in a file that `restorekit train` wrote from a configuration with `kind: codec`, or `fftd`; fp32."""
+    """Return the codec in a file that `restorekit train` wrote from a configuration with `kind: codec`, or `fftd`;
+    fp32."""
     path = find(name)
     if path.is_dir() or path.suffix in PICKLED:
         raise BadInput(f"{name} is no codec; give a .safetensors file of a configuration with `kind: codec`")
@@ -202,7 +216,8 @@ def load_codec(name: str, *, device: str | torch.device = "cpu") -> Codec:
 
 
 def of_pictures(prior: Prior) -> Prior:
-    """`prior` where it knows pictures, or the latents of some; BadInput where it knows logarithms of intensities."""
+    """Return `prior` where it knows pictures, or the latents of some. Raises BadInput where it knows logarithms of
+    intensities."""
     if isinstance(prior.spec, PriorSpec) and prior.spec.domain == "log-intensity":
         raise BadInput(
             f"prior {prior.spec.name} knows logarithms of intensities and no pictures; take natural here. `restorekit "
@@ -220,7 +235,8 @@ def _check_tile(tile: int, step: int, name: str) -> int:
 
 
 def _foreign(path: Path, device: torch.device, precision: Precision, tile: Tile, label: int | None) -> Prior:
-    """A network of another library. Windows, where they are asked for, overlap by a quarter and fade into each other."""
+    """Return a network of another library. Windows, where they are asked for, overlap by a quarter and fade into each
+    other."""
     folder = path.is_dir()
     net, process, spec = diffusers.load(path, label) if folder else guided_diffusion.load(path, label)
     check_label(str(path), spec.classes, label)

@@ -1,4 +1,4 @@
-"""A prior in a Python file of the user's own: `file.py:Name`, run as code."""
+"""A user's own prior lies in a Python file, `file.py:Name`, which is run as code."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def own_prior(text: str, device: torch.device, tile: int | None = None) -> Prior
     if name not in names:
         told = f"has no {name!r}" if name else "may hold several"
         raise BadInput(f"{file} {told}; give the name of a prior in it, as in {file}:MyPrior")
-    made = names[name]
-    if isinstance(made, type):
+    prior = names[name]
+    if isinstance(prior, type):
         try:
-            made = made()
+            prior = prior()
         except TypeError as error:
             raise BadInput(f"{text}: {error}; give its fields defaults") from None
-    if not callable(made):
-        raise BadInput(f"{text} is a {type(made).__name__}; a prior is callable as denoise(x, sigma)")
-    if callable(move := getattr(made, "to", None)):
-        made = move(device)
-    bands = tuple(int(n) for n in getattr(made, "bands", (1, 3)))
+    if not callable(prior):
+        raise BadInput(f"{text} is a {type(prior).__name__}; a prior is callable as denoise(x, sigma)")
+    if callable(move := getattr(prior, "to", None)):
+        prior = move(device)
+    bands = tuple(int(n) for n in getattr(prior, "bands", (1, 3)))
     spec = ForeignSpec(
         name=name, kind="file.py", bands=bands, multiple=1, predicts="x0", sigma_min=0.002, sigma_max=100.0,
         steps="any level",
     )  # fmt: skip
-    denoise = cast(Denoiser, made)
+    denoise = cast(Denoiser, prior)
     if tile is not None:
         denoise = Tiled(denoise, tile, tile // 4, blend=1)
     return Prior(spec, denoise, path, "fp32", tile)

@@ -1,4 +1,4 @@
-"""Networks as denoisers: every parametrisation is turned once into D(x, sigma) = E[x0 | x = x0 + sigma n].
+"""Networks become denoisers: every parametrisation is turned once into D(x, sigma) = E[x0 | x = x0 + sigma n].
 
 With a noise process x_t = scale * (x0 + sigma n), the predictions relate by
     eps: D = x - sigma eps          v: D = scale * x_t - (scale * sigma) v      x0: D      score: D = x + sigma^2 scale s
@@ -29,14 +29,15 @@ Prediction = Literal["eps", "v", "x0", "score", "velocity"]
 
 
 def per_item(sigma: float | Tensor, x: Tensor) -> Tensor:
-    """sigma as (B, 1, 1, 1) in the dtype and on the device of x."""
+    """Return sigma as (B, 1, 1, 1) in the dtype and on the device of x."""
     s = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
     return s.expand(len(x)).view(-1, *[1] * (x.ndim - 1))
 
 
 @dataclass(frozen=True, eq=False)
 class EDM:
-    """Karras et al. 2022, eq 7: D = c_skip x + c_out F(c_in x, ln(sigma)/4), about the mean of the data.
+    """The preconditioning of Karras et al. 2022, eq 7, is D = c_skip x + c_out F(c_in x, ln(sigma)/4), about the mean
+    of the data.
 
     `net` takes (B, C, H, W) and (B,). sigma_data is the standard deviation of the pixels about `mean`. Any sigma is
     passed on as it is: below the least trained one c_out, hence |D - x|, still falls with sigma.
@@ -47,6 +48,7 @@ class EDM:
     mean: float = 0.5
 
     def coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return c_skip, c_out and c_in at noise level sigma."""
         total = sigma**2 + self.sigma_data**2
         return self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), 1 / total.sqrt()
 
@@ -59,37 +61,52 @@ class EDM:
 
 
 class NoiseProcess(Protocol):
-    """How a network's training noise maps to sigma: x_t = scale(sigma) * (x0 + sigma n), at network time time(sigma).
+    """A process maps a network's training noise to sigma: x_t = scale(sigma) * (x0 + sigma n), at network time
+    time(sigma).
 
     sigma, with sigma_min and sigma_max, the least and largest trained levels, is in the unit of the network's span.
     """
 
     @property
-    def sigma_min(self) -> float: ...
+    def sigma_min(self) -> float:
+        """Return the least trained level."""
+        ...
+
     @property
-    def sigma_max(self) -> float: ...
-    def scale(self, sigma: Tensor) -> Tensor: ...
-    def time(self, sigma: Tensor) -> Tensor: ...
+    def sigma_max(self) -> float:
+        """Return the largest trained level."""
+        ...
+
+    def scale(self, sigma: Tensor) -> Tensor:
+        """Return scale(sigma), like sigma."""
+        ...
+
+    def time(self, sigma: Tensor) -> Tensor:
+        """Return the time that the network is given at sigma, like sigma."""
+        ...
 
 
 @dataclass(frozen=True)
 class VE:
-    """x_t = x0 + sigma n, the network takes sigma itself, or ln(sigma) / 4 with `log=True`."""
+    """The variance explodes: x_t = x0 + sigma n, the network takes sigma itself, or ln(sigma) / 4 with `log=True`."""
 
     sigma_min: float = 0.002
     sigma_max: float = 100.0
     log: bool = False
 
     def scale(self, sigma: Tensor) -> Tensor:
+        """Return 1, like sigma."""
         return torch.ones_like(sigma)
 
     def time(self, sigma: Tensor) -> Tensor:
+        """Return sigma, or ln(sigma) / 4."""
         return sigma.log() / 4 if self.log else sigma
 
 
 @dataclass(frozen=True)
 class VP:
-    """Continuous VP: beta(t) linear from beta_min to beta_max over t in (0, 1) (Song et al. 2021, eq 33)."""
+    """The variance is preserved in continuous time: beta(t) is linear from beta_min to beta_max over t in (0, 1) (Song
+    et al. 2021, eq 33)."""
 
     beta_min: float = 0.1
     beta_max: float = 20.0
@@ -97,12 +114,15 @@ class VP:
 
     @property
     def sigma_max(self) -> float:
+        """Return the level at t = 1."""
         return math.sqrt(math.expm1((self.beta_min + self.beta_max) / 2))
 
     def scale(self, sigma: Tensor) -> Tensor:
+        """Return sqrt(alpha_bar) at sigma."""
         return 1 / (1 + sigma**2).sqrt()
 
     def time(self, sigma: Tensor) -> Tensor:
+        """Return t at sigma."""
         b = self.beta_max - self.beta_min  # b t^2 / 2 + beta_min t = ln(1 + sigma^2)
         log = torch.log1p(sigma**2)
         return 2 * log / (self.beta_min + (self.beta_min**2 + 2 * b * log).sqrt())
@@ -110,11 +130,12 @@ class VP:
 
 @dataclass(frozen=True)
 class Flow:
-    """Rectified flow (Liu, Gong, Liu, ICLR 2023): x_t = (1 - t) x0 + t n, so sigma = t / (1 - t), of velocity n - x0.
+    """A rectified flow (Liu, Gong, Liu, ICLR 2023) is x_t = (1 - t) x0 + t n, so sigma = t / (1 - t), of velocity n -
+    x0.
 
-    end: what the time that the network is given leads to, and its velocity with it; "noise" as above (Stable Diffusion 3,
-    diffusers), or "data", x_t = (1 - t) n + t x0 of velocity x0 - n (Lipman et al., ICLR 2023). unit: that time at its end, 1, or
-    1000 for networks that count steps.
+    end: what the time that the network is given leads to, and its velocity with it; "noise" as above (Stable Diffusion
+    3, diffusers), or "data", x_t = (1 - t) n + t x0 of velocity x0 - n (Lipman et al., ICLR 2023). unit: that time at
+    its end, 1, or 1000 for networks that count steps.
     """
 
     sigma_min: float = 1e-3
@@ -129,15 +150,18 @@ class Flow:
             raise BadInput(f"unit={self.unit!r} of the time of a flow must be above 0, such as 1 or 1000")
 
     def scale(self, sigma: Tensor) -> Tensor:
+        """Return 1 - t at sigma."""
         return 1 / (1 + sigma)
 
     def time(self, sigma: Tensor) -> Tensor:
+        """Return the time that the network is given at sigma, by `end` and `unit`."""
         return self.unit * (sigma if self.end == "noise" else 1.0) / (1 + sigma)
 
 
 @dataclass(frozen=True, eq=False)
 class VPTable:
-    """Discrete VP steps 0..T-1 from a table of alpha_bar; times between two steps are interpolated in ln(sigma)."""
+    """The variance is preserved in steps 0..T-1 of a table of alpha_bar; times between two steps are interpolated in
+    ln(sigma)."""
 
     alpha_bar: Tensor  # (T,), falling, between 1 and 0
 
@@ -148,39 +172,44 @@ class VPTable:
 
     @staticmethod
     def linear(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> VPTable:
-        """The table of Ho et al. 2020."""
+        """Return the table of Ho et al. 2020."""
         return VPTable(torch.cumprod(1 - torch.linspace(first, last, steps, dtype=torch.float64), 0))
 
     @staticmethod
     def cosine(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> VPTable:
-        """The table of Nichol and Dhariwal 2021, eq 17: alpha_bar a squared cosine, no beta above `largest`."""
+        """Return the table of Nichol and Dhariwal 2021, eq 17: alpha_bar a squared cosine, no beta above `largest`."""
         time = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
         curve = ((time + offset) / (1 + offset) * math.pi / 2).cos() ** 2
         return VPTable(torch.cumprod(1 - (1 - curve[1:] / curve[:-1]).clamp(max=largest), 0))
 
     @property
     def log_sigmas(self) -> Tensor:
+        """Return ln(sigma) of every step (T,)."""
         a = self.alpha_bar.double()
         return 0.5 * ((1 - a) / a).log()
 
     @property
     def sigma_min(self) -> float:
+        """Return the level of step 0."""
         return float(self.log_sigmas[0].exp())
 
     @property
     def sigma_max(self) -> float:
+        """Return the level of the last step."""
         return float(self.log_sigmas[-1].exp())
 
     def scale(self, sigma: Tensor) -> Tensor:
+        """Return sqrt(alpha_bar) at sigma."""
         return 1 / (1 + sigma**2).sqrt()
 
     def time(self, sigma: Tensor) -> Tensor:
+        """Return the (fractional) step at sigma."""
         grid, log = self.log_sigmas.to(sigma.device), sigma.double().log()
         k = torch.searchsorted(grid, log).clamp(1, len(grid) - 1)
         return (k - 1 + (log - grid[k - 1]) / (grid[k] - grid[k - 1])).clamp(0, len(grid) - 1).to(sigma.dtype)
 
     def sigma(self, time: Tensor) -> Tensor:
-        """The noise level of a (fractional) step, the inverse of `time`."""
+        """Return the noise level of a (fractional) step, the inverse of `time`."""
         grid = self.log_sigmas.to(time.device)
         k = time.double().floor().clamp(0, len(grid) - 2).long()
         return (grid[k] + (time.double() - k) * (grid[k + 1] - grid[k])).exp().to(time.dtype)
@@ -188,11 +217,11 @@ class VPTable:
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """A network trained to predict eps, v, x0, the score or the velocity of a flow, as a denoiser.
+    """It makes a denoiser of a network trained to predict eps, v, x0, the score or the velocity of a flow.
 
     `net` takes (x_t, t) with t (B,). `span` is the range the network was trained on, for pictures that are [0, 1] here.
-    A network with 2C outputs (learned variance) gives its first C. With `integer_time`, for networks that know
-    only whole steps, the estimates at the two neighbouring steps are interpolated (two network calls), in sigma^2: at low
+    A network with 2C outputs (learned variance) gives its first C. With `integer_time`, for networks that know only
+    whole steps, the estimates at the two neighbouring steps are interpolated (two network calls), in sigma^2: at low
     noise D is linear in it, at high noise it hardly changes.
     """
 

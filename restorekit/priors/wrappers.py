@@ -1,4 +1,4 @@
-"""Denoisers made of denoisers: any size, bounded memory, any number of bands, flips averaged, guidance by a class."""
+"""Denoisers are made of denoisers: any size, bounded memory, any number of bands, flips averaged, guidance by a class."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from restorekit.operators.blur import mirror
 
 
 class Wrapper:
-    """A denoiser of the same numbers as the one it holds."""
+    """A denoiser that keeps the unit of the one it holds."""
 
     denoise: Denoiser
 
     @property
     def units(self) -> Units | None:
+        """Return the units of the denoiser inside."""
         return units_of(self.denoise)
 
 
 @dataclass(frozen=True, eq=False)
 class Padded(Wrapper):
-    """Any height and width for a denoiser that needs multiples: mirrored at the bottom and the right, then cut."""
+    """It takes any height and width for a denoiser that needs multiples: mirrored at the bottom and the right, then
+    cut."""
 
     denoise: Denoiser
     multiple: int
@@ -43,7 +45,8 @@ class Padded(Wrapper):
 
 @dataclass(frozen=True, eq=False)
 class Tiled(Wrapper):
-    """Windows of bounded size, their outputs averaged where they overlap: memory does not grow with the picture.
+    """It denoises windows of bounded size, their outputs averaged where they overlap: memory does not grow with the
+    picture.
 
     Each window is a tile with `halo + blend` pixels around it. The outermost `halo` is thrown away and over `blend`
     neighbouring windows fade into each other. With halo >= the network's receptive radius (and tile, halo and blend
@@ -59,7 +62,7 @@ class Tiled(Wrapper):
     blend: int = 0
 
     def _windows(self, size: int) -> Iterator[tuple[slice, slice, Tensor]]:
-        """(window, the part of it that counts, its weights) along one axis."""
+        """Return (window, the part of it that counts, its weights) along one axis."""
         for start in range(0, size, self.tile):
             stop = min(start + self.tile, size)
             first, last = max(0, start - self.blend), min(size, stop + self.blend)
@@ -96,7 +99,7 @@ class Tiled(Wrapper):
 
 @dataclass(frozen=True, eq=False)
 class ChannelWise(Wrapper):
-    """A one-band denoiser on any number of bands, each on its own."""
+    """It runs a one-band denoiser on any number of bands, each on its own."""
 
     denoise: Denoiser
 
@@ -107,7 +110,7 @@ class ChannelWise(Wrapper):
 
 @dataclass(frozen=True, eq=False)
 class EnsembleFlip(Wrapper):
-    """The mean over flips: 2 (left-right), 4 (both axes) or 8 (quarter turns too); as many network calls."""
+    """It averages over flips: 2 (left-right), 4 (both axes) or 8 (quarter turns too); as many network calls."""
 
     denoise: Denoiser
     count: int = 4
@@ -129,10 +132,11 @@ class EnsembleFlip(Wrapper):
 
 @dataclass(frozen=True, eq=False)
 class GuidedByClass:
-    """Classifier-free guidance: D = D_none + weight (D_class - D_none). Ho and Salimans, 2022, eq 6, with weight = 1 + w.
+    """It guides without a classifier: D = D_none + weight (D_class - D_none). Ho and Salimans, 2022, eq 6, with weight
+    = 1 + w.
 
-    D is linear in their eps, so the formula holds for it as it stands. 1 is the class itself, 0 no class. The "CFG = 4.0"
-    of seed 000 for DiM is most likely DiM's w = 0.4, that is 1.4.
+    D is linear in their eps, so the formula holds for it as it stands. 1 is the class itself, 0 no class. The "CFG =
+    4.0" of Li et al. 2025 for DiM is most likely DiM's w = 0.4, that is 1.4.
     """
 
     conditional: Denoiser
@@ -141,6 +145,7 @@ class GuidedByClass:
 
     @property
     def units(self) -> Units | None:
+        """Return the units of the denoiser with the class."""
         return units_of(self.conditional)
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:

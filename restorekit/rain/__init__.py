@@ -1,1 +1,1 @@
-"""Rain: streaks made up, a plain derainer, and what derainers leave, repaired with a prior."""
+"""This room makes up rain, takes it out plainly, and repairs with a prior what derainers leave."""

@@ -1,4 +1,4 @@
-"""A plain derainer, of morphology and nothing else: where there is no other, and what others are compared with. It is weak."""
+"""A plain derainer of morphology and nothing else serves where there is no other, and for comparison. It is weak."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[np.floating]
 
 
 def footprint(length: int, angle: float) -> NDArray[np.bool_]:
-    """Pixels of a line through the middle, `angle` degrees clockwise from upright."""
+    """Return the pixels of a line through the middle, `angle` degrees clockwise from upright."""
     half = length / 2 - 0.5
     a = math.radians(angle)
     v, u = round(half * math.cos(a)), round(half * math.sin(a))
@@ -25,7 +25,8 @@ def footprint(length: int, angle: float) -> NDArray[np.bool_]:
 
 
 def direction(grey: Array, sigma: int = 1) -> float:
-    """Degrees clockwise from upright, within 45 of it, of what thin and bright in `grey` (H, W) points along.
+    """Return the direction, in degrees clockwise from upright, within 45 of it, of what is thin and bright in `grey`
+    (H, W).
 
     Of the gradients of the white top-hat, so that wide things do not count; rain that falls flatter is not looked for.
     """
@@ -39,7 +40,8 @@ def direction(grey: Array, sigma: int = 1) -> float:
 
 @dataclass(frozen=True)
 class Directional:
-    """r: what is brighter than its surroundings across the direction of the streaks (white top-hat) and long in it (opening).
+    """It takes out what is brighter than its surroundings across the direction of the streaks (white top-hat) and long
+    in it (opening).
 
     Both are openings by lines. All bands lose the same r, as rain is grey. Lengths were chosen on made-up rain.
     """
@@ -53,7 +55,7 @@ class Directional:
             raise ValueError("length and width must be at least 2 pixels")
 
     def rain(self, y: Array) -> Array:
-        """r (H, W) of a rainy picture (C, H, W)."""
+        """Return the rain r (H, W) of a rainy picture (C, H, W)."""
         grey = y.min(0).astype(np.float64)  # rain is in every band, colours of the scene are not
         angle = direction(grey) if self.angle is None else self.angle
         across = footprint(self.width, angle + 90)
@@ -62,5 +64,5 @@ class Directional:
         return np.clip(r, 0, None)  # mirrored edges can push an opening above what it opens
 
     def __call__(self, y: Array) -> Array:
-        """B (C, H, W)."""
+        """Return the picture B (C, H, W) without rain."""
         return np.maximum(y - self.rain(y).astype(y.dtype), np.minimum(y, 0))

@@ -1,8 +1,8 @@
-"""RR-DPS: what a derainer left, repaired with a prior (seed 002, section 3.4; Wu et al., ICGIP 2024).
+"""RR-DPS repairs with a prior what a derainer left (Wang, Wu, Li, Yang 2025, section 3.4; Wu et al., ICGIP 2024).
 
 There the pixels of K are thrown away and painted anew. What a good derainer says under a streak is better than that
-(benchmarks/restoration/derain.py): so by default it counts as a measurement with noise, and what is sampled counts for a part. Errors of
-a derainer are no white noise and not independent of those of the prior, hence the part.
+(benchmarks/restoration/derain.py): so by default it counts as a measurement with noise, and what is sampled counts for
+a part. Errors of a derainer are no white noise and not independent of those of the prior, hence the part.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ CLEAN = 0.005  # noise level of B where it is not repaired: that of its 8 bits, 
 
 
 class Refined(NamedTuple):
+    """A repaired picture with what it was made of."""
+
     picture: Array  # (C, H, W); B itself outside K
     std: Array  # (C, H, W) over the samples, as they count in the picture; 0 outside K
     run: Restoration | None  # None where K is empty
@@ -42,7 +44,7 @@ class Refined(NamedTuple):
 
 @dataclass(frozen=True)
 class Refinement:
-    """B + weight * feather * (x - B) in K, x the mean of posterior samples given B."""
+    """It makes B + weight * feather * (x - B) in K, x the mean of posterior samples given B."""
 
     solver: Solver = field(default_factory=DDNMPlus)
     steps: int | None = 5
@@ -63,7 +65,8 @@ class Refinement:
             raise ValueError(f"first={self.first:g}: must be above 0.01")
 
     def problem(self, b: Tensor, k: Mask) -> Problem:
-        """b (1, C, H, W), k (H, W). BadInput where nothing would be measured."""
+        """Return the problem of b (1, C, H, W), where k (H, W) is set. Raises BadInput where nothing would be
+        measured."""
         shape = (b.shape[1], b.shape[2], b.shape[3])
         at = torch.from_numpy(k)[None].to(b.device)
         if self.sigma is None:
@@ -74,7 +77,7 @@ class Refinement:
         return Problem(b, Identity(shape), Gaussian(sigma))
 
     def share(self, k: Mask) -> Array:
-        """How much x counts (H, W): 0 outside k, from its edge inwards up to `weight`."""
+        """Return how much x counts (H, W): 0 outside k, from its edge inwards up to `weight`."""
         if k.all():  # no edge, and the distance to none is -1
             return np.full(k.shape, self.weight)
         padded = np.asarray(ndimage.distance_transform_cdt(np.pad(k, 1, mode="edge"), "chessboard"))
@@ -90,7 +93,7 @@ class Refinement:
         device: torch.device | str = "cpu",
         progress: Callable[[int, int, Step], None] | None = None,
     ) -> Refined:
-        """b (C, H, W) on [0, 1], k (H, W)."""
+        """Repair b (C, H, W) on [0, 1] where k (H, W) is set."""
         if not k.any():
             return Refined(b, np.zeros_like(b), None)
         y = torch.from_numpy(np.ascontiguousarray(b, np.float32))[None].to(device)
@@ -107,7 +110,7 @@ class Refinement:
         return Refined(np.where(k, b + share * (x - b), b), std.astype(np.float32), run)
 
 
-# Seed 002: what is in the mask is thrown away, and what is painted there comes into the picture as it is.
+# Wang, Wu, Li, Yang 2025: what is in the mask is thrown away, and what is painted there comes into the picture as it is.
 PAPER = Refinement(solver=DPS(), steps=None, sigma=None, weight=1.0, first=None, feather=2, samples=1)
 # For a derainer that leaves much: chosen on made-up rain, taken from training photographs by the plain derainer.
 WEAK = Refinement(steps=7, sigma=0.3, weight=0.5, first=0.5)

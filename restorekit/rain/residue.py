@@ -1,4 +1,4 @@
-"""Where a derainer may have left rain: the mask K of seed 002, eq 27."""
+"""The mask K of Wang, Wu, Li, Yang 2025, eq 27, shows where a derainer may have left rain."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ Mask = NDArray[np.bool_]
 
 
 def rain_layer(y: Array, b: Array) -> Array:
-    """R (H, W) of a rainy picture y and what a derainer made of it, b (C, H, W): max over bands of the positive part of y - b."""
+    """Return R (H, W) of a rainy picture y and what a derainer made of it, b (C, H, W): max over bands of the positive
+    part of y - b."""
     return np.clip(y - b, 0, None).max(0)
 
 
 def grown(k: Mask, pixels: int) -> Mask:
-    """k (H, W) and all within `pixels` of it, corners too."""
+    """Return k (H, W) and all within `pixels` of it, corners too."""
     return np.asarray(ndimage.maximum_filter(k, 2 * pixels + 1), bool) if pixels else k
 
 
 class ResidueMask(NamedTuple):
+    """The mask with the threshold that it was made with."""
+
     k: Mask  # (H, W), True: repair
     threshold: float  # T; infinity where nothing is repaired
 
 
 @dataclass(frozen=True)
 class Residue:
-    """K = 1[R >= T], grown by `dilate` pixels. T is the quantile that leaves `share` of the pixels, but `floor` at least, and
-    so much higher that K, once grown, is no more than `cap` of the picture.
+    """It finds K = 1[R >= T], grown by `dilate` pixels.
 
-    Beyond `floor` the errors of a good derainer hardly grow any more with R, below they are small (benchmarks/restoration/derain.py).
+    T is the quantile that leaves `share` of the pixels, but `floor` at least, and so much higher that K, once grown, is
+    no more than `cap` of the picture. Beyond `floor` the errors of a good derainer hardly grow any more with R, below
+    they are small (benchmarks/restoration/derain.py).
     """
 
     share: float = 0.5

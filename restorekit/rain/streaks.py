@@ -1,4 +1,4 @@
-"""Rain that is made up, for tests and training: streaks of light on top of a picture."""
+"""Rain is made up, for tests and training: streaks of light on top of a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ REACH = 3.0  # deviations of a streak's profile that are drawn
 
 
 def line(length: float, width: float, angle: float) -> Array:
-    """(n, n), a streak in its middle, 1 along its axis: `length` and `width` pixels, `angle` degrees clockwise from upright."""
+    """Return (n, n) with a streak in its middle, 1 along its axis: `length` and `width` pixels, `angle` degrees
+    clockwise from upright."""
     half = math.ceil(length / 2 + REACH * width)
     v, u = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
     a = math.radians(angle)
@@ -25,10 +26,10 @@ def line(length: float, width: float, angle: float) -> Array:
 
 @dataclass(frozen=True)
 class Streaks:
-    """A layer of rain r (H, W) >= 0, white = 1, for a picture x: y = min(x + r, 1), all bands alike.
+    """It draws a layer of rain r (H, W) >= 0, white = 1, for a picture x: y = min(x + r, 1), all bands alike.
 
-    Drops lie in `depth` sheets one behind the other: the k-th is k times as far, so its streaks are k times as short, thin and
-    faint, and k times as many.
+    Drops lie in `depth` sheets one behind the other: the k-th is k times as far, so its streaks are k times as short,
+    thin and faint, and k times as many.
     """
 
     angle: float = 10.0  # degrees clockwise from upright
@@ -46,7 +47,7 @@ class Streaks:
             raise ValueError("strength and spread must be 0 or more, angle a number of degrees")
 
     def __call__(self, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-        """r of `shape`, the same for the same state of rng."""
+        """Return r of `shape`, the same for the same state of rng."""
         return np.sum([self._sheet(shape, k, rng) for k in range(1, self.depth + 1)], axis=0)
 
     def _sheet(self, shape: tuple[int, int], far: int, rng: np.random.Generator) -> Array:
@@ -69,5 +70,5 @@ class Streaks:
 
 
 def fallen(x: Array, r: Array) -> Array:
-    """The picture x (C, H, W) with rain r (H, W)."""
+    """Return the picture x (C, H, W) with rain r (H, W)."""
     return np.minimum(x + r.astype(x.dtype), 1)

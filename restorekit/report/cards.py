@@ -16,7 +16,7 @@ STRIP = 256  # pixels, longer side of the pictures of a trajectory
 
 @dataclass(frozen=True, eq=False)
 class PictureStyle:
-    """How the pictures of a page are drawn: all at one size, all maps on one scale."""
+    """The pictures of a page are drawn in one style: all at one size, all maps on one scale."""
 
     size: tuple[int, int]
     limit: int | None
@@ -24,6 +24,7 @@ class PictureStyle:
 
     @classmethod
     def of(cls, c: Comparison, limit: int | None) -> PictureStyle:
+        """Return the style of a comparison; limit: the most pixels of a side."""
         h, w = c.measured.shape[1:]
         maps = [r.std.mean(0) for r in c.results if r.std is not None]
         maps += [r.error(c.truth).mean(0) for r in c.results] if c.truth is not None else []
@@ -34,6 +35,7 @@ class PictureStyle:
         return cls((w, h), limit, Scale.of(maps, unit))
 
     def picture(self, pixels: np.ndarray, alt: str, title: str, *, limit: int | None = None, **more: Any) -> PageFigure:
+        """Return a picture (C, H, W) as a figure of the page."""
         limits = [n for n in (self.limit, limit) if n is not None]
         return PageFigure(picture_uri(pixels, min(limits, default=None)), alt, self.size, title, **more)
 
@@ -43,7 +45,7 @@ class PictureStyle:
 
 @dataclass(frozen=True, eq=False)
 class Card:
-    """What the page shows of the solver `r`."""
+    """A card shows the solver `r` on the page."""
 
     style: PictureStyle
     c: Comparison
@@ -71,6 +73,7 @@ class Card:
 
     @property
     def maps(self) -> list[PageFigure]:
+        """Return the mean, the spread and the error, those that there are."""
         r, figures = self.r, []
         if r.std is not None:
             text, name = f" of {len(r.samples)}", f"{r.label}: mean"
@@ -84,6 +87,7 @@ class Card:
 
     @property
     def trajectory(self) -> list[PageFigure]:
+        """Return the estimates on the way, a figure each."""
         return [
             self.style.picture(
                 m.x0, f"{self.r.label}, x0 at call {m.call}", f"σ {m.sigma:.3g}", text=f" call {m.call}", limit=STRIP
@@ -93,6 +97,7 @@ class Card:
 
     @property
     def settings(self) -> list[tuple[str, str]]:
+        """Return the settings as pairs of name and text."""
         settings = dict(self.r.settings)
         sigmas = list(settings.pop("sigmas", ()))
         pairs = [(k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in settings.items()]

@@ -28,6 +28,8 @@ class GalleryEntry:
 
 @dataclass(frozen=True, eq=False)
 class Plot:
+    """A plot of points over two axes."""
+
     points: Sequence[Point]
     x: str
     y: str
@@ -48,6 +50,8 @@ class TaskPart:
 
 @dataclass(frozen=True, eq=False)
 class ImagesPage:
+    """The page of the image bench holds its facts, columns and tasks."""
+
     name: str
     command: str
     facts: Sequence[tuple[str, str]]

@@ -1,4 +1,4 @@
-"""Where the names of a plot go: beside their points, over no other point and no other name."""
+"""Names of a plot are placed beside their points, over no other point and no other name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ _WIDE = 0.56  # width of a letter over its height, on average
 
 
 class Box(NamedTuple):
+    """A rectangle on the plot."""
+
     left: float
     top: float
     right: float
@@ -30,7 +32,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a name is written, and the line to its point where it is not beside it."""
+    """A name is written here, with a line to its point where it is not beside it."""
 
     x: float
     y: float

@@ -122,5 +122,5 @@ class PageFigure:
 
     @property
     def small(self) -> bool:
-        """Whether its pixels are shown as such."""
+        """Return True where its pixels are shown as such."""
         return max(self.size) <= PIXELS

@@ -75,7 +75,7 @@ def _notebook_bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]
 
 
 def is_watched() -> bool:
-    """Whether somebody sees a bar: stderr is a terminal, or this is a notebook."""
+    """Return True where somebody sees a bar: stderr is a terminal, or this is a notebook."""
     console = Console(stderr=True)
     return console.is_jupyter or (console.file.isatty() and not console.is_dumb_terminal)
 

@@ -1,4 +1,4 @@
-"""What a report shows of one solver on one measurement, and the figures that follow from it."""
+"""A report shows these results of one solver on one measurement, and the figures that follow from them."""
 
 from __future__ import annotations
 

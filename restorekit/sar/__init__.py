@@ -1,1 +1,2 @@
-"""Radar: speckle as sensors make it, looks, classical filters, and what a despeckled scene is judged by."""
+"""This room holds what is particular to radar: speckle as sensors make it, looks, classical filters, and figures of a
+despeckled scene."""

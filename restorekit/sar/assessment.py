@@ -1,4 +1,4 @@
-"""What a despeckled band is judged by, each figure with what it should be."""
+"""A despeckled band is judged by figures, each with what it should be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Box = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True)
 class Figure:
-    """A number, in words what it should be, and `ideal` where that is a number."""
+    """A number, with words for what it should be, and `ideal` where that is a number."""
 
     key: str
     title: str
@@ -28,12 +28,16 @@ class Figure:
 
     @property
     def text(self) -> str:
+        """Return the value to the digits that are shown."""
         return f"{self.value:.4g}" if abs(self.value) >= 100 else f"{self.value:.3f}"
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """`looks`: of the speckle, as given or measured; `measured`: what the scene says of it, None where no window is flat."""
+    """An assessment holds `looks` of the speckle, as given or measured, and `measured`, what the scene says of it.
+
+    `measured` is None where no window is flat.
+    """
 
     looks: float
     measured: Looks | None
@@ -41,12 +45,12 @@ class Assessment:
     notes: tuple[str, ...] = field(default=())
 
     def plain(self) -> dict[str, Any]:
-        """For a file: numbers, and what they should be."""
-        found = self.measured
+        """Return numbers, and what they should be, for a file."""
+        speckle = self.measured
         return {
             "looks": self.looks,
-            "looks_measured": None if found is None else found.looks,
-            "correlation": None if found is None else {"lag_one": list(found.lag_one), "kappa": found.kappa},
+            "looks_measured": None if speckle is None else speckle.looks,
+            "correlation": None if speckle is None else {"lag_one": list(speckle.lag_one), "kappa": speckle.kappa},
             "figures": {f.key: f.value for f in self.figures},
             "should_be": {f.key: f.should for f in self.figures},
             "notes": list(self.notes),
@@ -55,7 +59,8 @@ class Assessment:
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """looks: None to measure them. window: where the scene is flat, for ENL. target: a bright one, for TCR."""
+    """Settings of an assessment. looks: None to measure them. window: a flat part of the scene, for ENL. target: a
+    bright one, for TCR."""
 
     looks: float | None = None
     window: Box | None = None
@@ -63,16 +68,20 @@ class Wanted:
 
 
 def assess(measured: Array, restored: Array, valid: Mask, wanted: Wanted, truth: Array | None = None) -> Assessment:
-    """Of intensities (H, W). BadInput where nothing is valid, a window lies outside, or looks cannot be measured."""
+    """Return the figures of restored intensities (H, W) against measured ones, over the pixels of `valid`, and against
+    a truth if any.
+
+    Raises BadInput where nothing is valid, a window lies outside, or looks cannot be measured.
+    """
     if not (measured[valid] > 0).any():
         raise BadInput("no pixel holds a value above 0 in all files: nothing to compare")
-    found, flat = _looks(measured, valid, needed=wanted.looks is None)
-    looks = found.looks if wanted.looks is None and found is not None else wanted.looks or 1.0
+    speckle, flat = _looks(measured, valid, needed=wanted.looks is None)
+    looks = speckle.looks if wanted.looks is None and speckle is not None else wanted.looks or 1.0
     pair = quality.Pair(measured, restored, valid)
-    figures = [*_ratio(pair, looks), *_flat(pair, flat, wanted.window), *_structure(pair, flat, found)]
+    figures = [*_ratio(pair, looks), *_flat(pair, flat, wanted.window), *_structure(pair, flat, speckle)]
     figures += [*_edges(pair, looks, truth), *_target(pair, wanted.target)]
     figures += _errors(quality.errors(restored, truth, valid)) if truth is not None else []
-    return Assessment(looks, found, tuple(figures), tuple(_notes(pair, found)))
+    return Assessment(looks, speckle, tuple(figures), tuple(_notes(pair, speckle)))
 
 
 def _looks(y: Array, valid: Mask, *, needed: bool) -> tuple[Looks | None, Windows | None]:
@@ -96,20 +105,20 @@ def _ratio(pair: quality.Pair, looks: float) -> list[Figure]:
 
 
 def _flat(pair: quality.Pair, flat: Windows | None, window: Box | None) -> list[Figure]:
-    found = []
+    figures = []
     for key, where, parts in (("flat", "flattest windows", flat), ("window", "`window`", _window(pair, window))):
         if parts is None:
             continue
         y, x = parts.of(pair.measured), parts.of(pair.restored)
         before, after = (float(np.median([quality.enl(p) for p in z])) for z in (y, x))
-        found.append(
+        figures.append(
             Figure(
                 f"enl_{key}", f"ENL, {where}", after, f"above {before:.2f}, that of measured; more is not always better"
             )
         )
         before, after = (float(np.median([quality.variation(p) for p in z])) for z in (y, x))
-        found.append(Figure(f"cx_{key}", f"C_x, {where}", after, f"below {before:.3f}, that of measured"))
-    return found
+        figures.append(Figure(f"cx_{key}", f"C_x, {where}", after, f"below {before:.3f}, that of measured"))
+    return figures
 
 
 def _window(pair: quality.Pair, box: Box | None) -> Windows | None:
@@ -121,7 +130,7 @@ def _window(pair: quality.Pair, box: Box | None) -> Windows | None:
 
 
 def inside(box: Box, valid: Mask, name: str) -> None:
-    """BadInput unless `box` lies in the picture and all of it is valid."""
+    """Raise BadInput unless `box` lies in the picture and all of it is valid."""
     top, left, height, width = box
     h, w = valid.shape
     if min(box) < 0 or height * width < 2 or top + height > h or left + width > w:
@@ -164,7 +173,7 @@ def _edges(pair: quality.Pair, looks: float, truth: Array | None) -> list[Figure
 
 
 def _target(pair: quality.Pair, box: Box | None) -> list[Figure]:
-    """TCR against a frame around the target, as wide as it is."""
+    """Return TCR against a frame around the target, as wide as it is."""
     if box is None:
         return []
     inside(box, pair.valid, "`target`")

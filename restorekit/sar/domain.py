@@ -1,4 +1,4 @@
-"""The unit of a file and the logarithm of intensity that priors know: there, and back again.
+"""A domain leads from the unit of a file to the logarithm of intensity that priors know, and back again.
 
 amplitude a: I = a^2        dB d: I = 10^(d / 10)        complex z: I = |z|^2        u = ln(I / scale)
 """
@@ -23,7 +23,7 @@ FILLS = (-9999.0, -32768.0, -32767.0, -99999.0, -999.0, float(np.finfo(np.float3
 
 @dataclass(frozen=True)
 class Domain:
-    """How values of a file become intensities, and results of a despeckler values of the file."""
+    """A domain turns values of a file into intensities, and results of a despeckler into values of the file."""
 
     name: str
     intensity: Callable[[NDArray[Any]], Array]
@@ -31,7 +31,8 @@ class Domain:
     signed: bool = False  # whether values below 0 mean anything
 
     def deviation(self, intensity: Array, looks: float) -> Array:
-        """The standard deviation of values under speckle of `looks` looks and mean `intensity`."""
+        """Return the standard deviation of values under speckle of `looks` looks and mean `intensity`, in the unit of
+        the file."""
         if self.name == "db":
             return np.full(np.shape(intensity), 10 / LN10 * math.sqrt(float(special.polygamma(1, looks))))
         if self.name == "amplitude":
@@ -40,11 +41,11 @@ class Domain:
         return intensity / math.sqrt(looks)
 
     def least(self, scale: float = 1.0) -> float:
-        """The intensity of a whole number that was rounded to 0: it lay between 0 and a half."""
+        """Return the intensity of a whole number that was rounded to 0: it lay between 0 and a half."""
         return float(self.intensity(np.array(0.25 * scale)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by name."""
+        """Pickle by name."""
         return _named, (self.name,)
 
 
@@ -66,9 +67,10 @@ DOMAINS = {
 
 
 def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]:
-    """The domain by name, or guessed by `auto` from the type and some valid values; and what to say about it ("" if asked).
+    """Return the domain by name, or guessed by `auto` from the type and some valid values; and what to say about it
+    ("" if asked).
 
-    BadInput where what was said cannot be: logarithms given as intensities, real numbers as complex ones.
+    Raises BadInput where what was said cannot be: logarithms given as intensities, real numbers as complex ones.
     """
     is_complex = dtype.startswith("complex")
     if name not in (*DOMAINS, "auto"):
@@ -94,7 +96,8 @@ def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]
 
 
 def fill_of(sample: NDArray[Any]) -> float | None:
-    """A number that stands for no measurement though the file does not say so: of FILLS, far below all others."""
+    """Return a number that stands for no measurement though the file does not say so: one of FILLS, far below all
+    others; else None."""
     if sample.dtype.kind == "c":
         return None
     for fill in FILLS:

@@ -1,4 +1,5 @@
-"""Filters of the textbooks for multiplicative speckle, on intensities (H, W); invalid pixels neither count nor are changed.
+"""Filters of the textbooks take out multiplicative speckle, on intensities (H, W); invalid pixels neither count nor
+are changed.
 
 The mean of a window keeps radiometry; all of these are the mean, moved back towards the pixel where the window varies
 more than speckle of `looks` looks does. C_u^2 = 1 / looks is that of speckle, C_i^2 that of the window.
@@ -22,7 +23,7 @@ LEAST = 1e-30
 
 @dataclass(frozen=True)
 class Filter:
-    """y (H, W), valid (H, W) -> restored (H, W), y itself where nothing is valid."""
+    """A filter maps y (H, W) and valid (H, W) to the restored (H, W), y itself where nothing is valid."""
 
     looks: float = 1.0
     size: int = 7  # side of the window, pixels
@@ -33,7 +34,7 @@ class Filter:
 
     @property
     def halo(self) -> int:
-        """Pixels around a block that its result depends on."""
+        """Return the number of pixels around a block that its result depends on."""
         return self.size // 2
 
     def __call__(self, y: Array, valid: Mask) -> Array:
@@ -42,11 +43,11 @@ class Filter:
         return np.where(valid, self.filtered(x, v), y)
 
     def filtered(self, x: Array, v: Array) -> Array:
-        """x is 0 where v is."""
+        """Return the restored (H, W), where x is 0 where v is."""
         raise NotImplementedError
 
     def moments(self, x: Array, v: Array, kernel: Array | None = None) -> tuple[Array, Array]:
-        """Mean and C_i^2 of the valid pixels of each window, or of those of `kernel`."""
+        """Return the mean and C_i^2 of the valid pixels of each window, or of those of `kernel`."""
 
         def total(a: Array) -> Array:
             if kernel is None:  # not running sums, which would carry rounding, and with it the cut of blocks, along
@@ -62,7 +63,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Boxcar(Filter):
-    """The mean of the window."""
+    """It returns the mean of the window."""
 
     def filtered(self, x: Array, v: Array) -> Array:
         return self.moments(x, v)[0]
@@ -70,7 +71,7 @@ class Boxcar(Filter):
 
 @dataclass(frozen=True)
 class Lee(Filter):
-    """Lee, IEEE TPAMI 1980, for multiplicative noise: mean + (C_i^2 - C_u^2) / (C_i^2 + C_u^4) (y - mean).
+    """It returns mean + (C_i^2 - C_u^2) / (C_i^2 + C_u^4) (y - mean) (Lee, IEEE TPAMI 1980, for multiplicative noise).
 
     Much software takes (C_i^2 - C_u^2) / C_i^2, which leaves more speckle where looks are few.
     """
@@ -86,15 +87,17 @@ def _towards(x: Array, mean: Array, c2: Array, looks: float) -> Array:
 
 @dataclass(frozen=True)
 class RefinedLee(Filter):
-    """Lee, Computer Graphics and Image Processing 1981: the half of the window on this side of the strongest edge.
+    """It filters by the half of the window on this side of the strongest edge (Lee, Computer Graphics and Image
+    Processing 1981).
 
-    The edge is the largest difference between opposite means of 3x3 pixels, in four directions; of its two sides the one
-    counts whose mean is nearer to that of the middle.
+    The edge is the largest difference between opposite means of 3x3 pixels, in four directions; of its two sides the
+    one counts whose mean is nearer to that of the middle.
     """
 
     @cached_property
     def _halves(self) -> list[NDArray[np.float64]]:
-        """Of the window, middle included, on the side of (down, right): right, lower right, lower, lower left, and opposite."""
+        """Return the halves of the window, middle included, to the right, lower right, lower, lower left, and
+        opposite."""
         r = self.size // 2
         i, j = np.mgrid[-r : r + 1, -r : r + 1]
         right = [j >= 0, i + j >= 0, i >= 0, i - j >= 0]
@@ -120,7 +123,7 @@ class RefinedLee(Filter):
 
 
 def _moved(x: Array, down: int, right: int) -> Array:
-    """x at (i + down, j + right), the nearest of the border where that is outside."""
+    """Return x at (i + down, j + right), the nearest of the border where that is outside."""
     rows = np.clip(np.arange(x.shape[0]) + down, 0, x.shape[0] - 1)
     columns = np.clip(np.arange(x.shape[1]) + right, 0, x.shape[1] - 1)
     return x[rows[:, None], columns]
@@ -128,10 +131,10 @@ def _moved(x: Array, down: int, right: int) -> Array:
 
 @dataclass(frozen=True)
 class Frost(Filter):
-    """Frost, Stiles, Shanmugan, Holtzman, IEEE TPAMI 1982: weights exp(-damping C_i^2 / C_u^2 distance).
+    """It weights pixels by exp(-damping C_i^2 / C_u^2 distance) (Frost, Stiles, Shanmugan, Holtzman, IEEE TPAMI 1982).
 
-    The paper tunes damping C_i^2 to a sensor, and software takes 2 C_i^2: the default here at four looks. Over C_u^2 a flat
-    scene is smoothed alike whatever the looks; 2 C_i^2 of one look would leave nearly all speckle.
+    The paper tunes damping C_i^2 to a sensor, and software takes 2 C_i^2: the default here at four looks. Over C_u^2 a
+    flat scene is smoothed alike whatever the looks; 2 C_i^2 of one look would leave nearly all speckle.
     """
 
     damping: float = 0.5
@@ -157,11 +160,11 @@ class Frost(Filter):
 
 @dataclass(frozen=True)
 class GammaMAP(Filter):
-    """Lopes, Nezry, Touzi, Laur, IGARSS 1990: the mode of a gamma scene under gamma speckle; the mean where C_i <= C_u, the
-    pixel as it is where C_i >= C_max.
+    """It returns the mode of a gamma scene under gamma speckle (Lopes, Nezry, Touzi, Laur, IGARSS 1990).
 
-    C_max^2 = 1 + 2 / looks (Lopes, Touzi, Nezry, TGRS 1990). Much software takes 2 / looks, which leaves many more pixels
-    as they are: of camera at four looks 16 % and not 4 %. The mode lies below the mean of what is not flat.
+    Where C_i <= C_u it is the mean, where C_i >= C_max the pixel as it is; C_max^2 = 1 + 2 / looks (Lopes, Touzi,
+    Nezry, TGRS 1990). Much software takes 2 / looks, which leaves many more pixels as they are: of camera at four looks
+    16 % and not 4 %. The mode lies below the mean of what is not flat.
     """
 
     highest: float | None = None  # C_max^2; None: 1 + 2 / looks
@@ -180,7 +183,8 @@ FILTERS = {"boxcar": Boxcar, "lee": Lee, "refined-lee": RefinedLee, "frost": Fro
 
 
 def by_name(name: str, looks: float, size: int = 7) -> Filter:
-    """BadInput for an unknown name, which lists what is known, and for settings that cannot be."""
+    """Return a filter by its name and settings. Raises BadInput for a name that is unknown, and for settings that
+    cannot be."""
     if name not in FILTERS:
         raise BadInput(f"unknown filter {name!r}; known: {', '.join(FILTERS)}")
     try:

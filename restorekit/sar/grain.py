@@ -1,4 +1,4 @@
-"""Speckle with the grain of a sensor, as a likelihood."""
+"""A likelihood of speckle that has the grain of a sensor."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from restorekit.sar.speckle import SpeckleSpectrum, draw
 
 @dataclass(frozen=True, eq=False)
 class Correlated(Tempered):
-    """Gamma speckle with the correlation of `spectrum`: drawn as it is, and tempered by its kappa as a likelihood, since the
-    law of all pixels together has no closed form."""
+    """Gamma speckle with the correlation of `spectrum`, drawn as it is, and tempered by its kappa as a likelihood.
+
+    The law of all pixels together has no closed form.
+    """
 
     spectrum: SpeckleSpectrum
 
@@ -27,11 +29,12 @@ class Correlated(Tempered):
 
     @classmethod
     def of(cls, law: Gamma, spectrum: SpeckleSpectrum) -> Correlated:
-        """With the weight 1 / kappa."""
+        """Return the law of a spectrum, with the weight 1 / kappa."""
         return cls(law, min(1.0, 1 / spectrum.kappa), spectrum)
 
     def sample(self, mean: Tensor, generator: torch.Generator) -> Tensor:
-        """mean (B, C, H, W); a field of its own for every band. BadInput for what is no picture."""
+        """Draw speckle on mean (B, C, H, W); every band gets a field of its own. Raises BadInput for what is no
+        picture."""
         if mean.ndim != 4:
             raise BadInput(
                 f"speckle with a grain needs a picture, this measurement is {tuple(mean.shape)}; leave the correlation out"

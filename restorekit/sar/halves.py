@@ -1,9 +1,9 @@
-"""Halves of complex numbers: a real or imaginary part, a magnitude or a phase in a band of its own.
+"""A band may hold half of complex numbers: a real or imaginary part, a magnitude or a phase.
 
 Only both halves together are a measurement. A phase has no brightness, and a part that is as often below 0 as above is
-neither dB nor an intensity. Bands are told by what the file says of them (NITF_ISUBCAT, which a SICD has: MIL-STD-2500C,
-table A-3; names of bands as SNAP writes them), else by their values: parts of single-look data are symmetric around 0
-everywhere, of one variance, and know nothing of each other.
+neither dB nor an intensity. Bands are told by what the file says of them (NITF_ISUBCAT, which a SICD has:
+MIL-STD-2500C, table A-3; names of bands as SNAP writes them), else by their values: parts of single-look data are
+symmetric around 0 everywhere, of one variance, and know nothing of each other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST = 2**21  # values that are looked at
 
 @dataclass(frozen=True)
 class Band:
-    """What a file says of a band: number from 1, tags by namespace, description, and whether its numbers are bytes."""
+    """A file says of a band its number from 1, tags by namespace, description, and whether its numbers are bytes."""
 
     path: Path
     number: int
@@ -46,20 +46,20 @@ class Band:
 
     @property
     def subcategory(self) -> str:
-        """I, Q, M, P, or something else."""
+        """Return I, Q, M, P, or something else."""
         return next((t["NITF_ISUBCAT"].strip() for t in self.tags.values() if "NITF_ISUBCAT" in t), "")
 
     @property
     def named(self) -> str:
-        """The half that its description is of, "" for none."""
+        """Return the half that its description speaks of, "" for none."""
         name = (self.description or "").strip().lower()
         return next((half for half, pattern in NAMES if re.fullmatch(pattern, name)), "")
 
     def check(self, domain: str, values: Values, others: Callable[[], Iterable[tuple[int, Values]]]) -> None:
-        """BadInput where the band is half of a complex number.
+        """Raise BadInput where the band is half of a complex number.
 
-        domain: as asked; what a band is called, and its values alone, count where that is "auto". values: valid ones, in the order
-        of the rows; others: number and values of the same pixels of other bands.
+        domain: as asked; what a band is called, and its values alone, count where that is "auto". values: valid ones,
+        in the order of the rows; others: number and values of the same pixels of other bands.
         """
         half = SUBCATEGORIES.get(self.subcategory, "")
         if half and (half != "magnitude" or domain != "amplitude"):
@@ -83,7 +83,8 @@ class Band:
             )
 
     def _refusal(self, half: str, why: str, pair: int | None = None) -> str:
-        """What to say, and a command that makes complex numbers of the two bands; pair: the other one, else the one beside it."""
+        """Return the message, with a command that makes complex numbers of the two bands; pair: the other one, else
+        the one beside it."""
         first = half in ("real part", "magnitude")
         pair = pair or self.number + (1 if first else -1)
         a, b = (self.number, pair) if first else (pair, self.number)
@@ -103,20 +104,22 @@ class Band:
 
 
 def told(path: Path, number: int, dtype: str, raster: Any = None, layout: str | None = None) -> Band:
-    """Of a band, from 1, of a file, which may be a raster (`restorekit.files.bands.Raster`) or an array of a `layout`."""
+    """Return what a file says of a band, from 1; `source` may be a raster (`restorekit.files.bands.Raster`) or an
+    array of a `layout`."""
     if raster is None:
         return Band(path, number, {}, None, dtype == "uint8", layout == "CHW")
     return Band(path, number, raster.band_tags[number - 1], raster.descriptions[number - 1], dtype == "uint8")
 
 
 def _some(x: Values) -> Values:
-    """The middle ones of many."""
+    """Return the middle ones of many."""
     start = max(0, (x.size - MOST) // 2)
     return x.ravel()[start : start + MOST].astype(np.float64)
 
 
 def symmetric(x: Values) -> bool:
-    """Whether values (N,), beside each other in a picture, are symmetric around 0, and without a mean of their own anywhere."""
+    """Return True where values (N,), beside each other in a picture, are symmetric around 0, without a mean of their
+    own anywhere."""
     x = x[np.isfinite(x)]
     if x.size < FEW or abs(float((x < 0).mean() + 0.5 * (x == 0).mean()) - 0.5) > 0.05:
         return False
@@ -130,7 +133,7 @@ def symmetric(x: Values) -> bool:
 
 
 def _of_one_number(x: Values, y: Values) -> bool:
-    """Whether two symmetric bands may be parts of the same numbers."""
+    """Return True where two symmetric bands may be parts of the same numbers."""
     if x.shape != y.shape or not symmetric(y):
         return False
     both = np.isfinite(x) & np.isfinite(y)
@@ -141,7 +144,7 @@ def _of_one_number(x: Values, y: Values) -> bool:
 
 
 def _radians(x: Values) -> bool:
-    """Whether values fill a circle, from -pi or from 0, and nothing beyond it."""
+    """Return True where values fill a circle, from -pi or from 0, and nothing beyond it."""
     x = x[np.isfinite(x)]
     low, high = (float(v) for v in np.quantile(x, (0.001, 0.999))) if x.size else (0.0, 0.0)
     for start in (-np.pi, 0.0):

@@ -1,8 +1,8 @@
-"""Looks and correlation of speckle, measured where a scene is flat.
+"""Looks and correlation of speckle are measured where a scene is flat.
 
-The variance of ln y is trigamma(L) where nothing but speckle varies (method of log-cumulants: Nicolas, Traitement du Signal
-2002; Anfinsen, Doulgeris, Eltoft, TGRS 2009). Windows that look flattest by chance would make L too large, so one half of
-each window chooses and the other half is measured, in turn.
+The variance of ln y is trigamma(L) where nothing but speckle varies (method of log-cumulants: Nicolas, Traitement du
+Signal 2002; Anfinsen, Doulgeris, Eltoft, TGRS 2009). Windows that look flattest by chance would make L too large, so
+one half of each window chooses and the other half is measured, in turn.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DISAGREE = 0.3  # relative difference of two estimates from which on they are to
 
 
 def trigamma_inverse(variance: float) -> float:
-    """L of trigamma(L) = variance, within LEAST and MOST."""
+    """Return L of trigamma(L) = variance, within LEAST and MOST."""
     if variance >= special.polygamma(1, LEAST):
         return LEAST
     if variance <= special.polygamma(1, MOST):
@@ -40,19 +40,19 @@ def trigamma_inverse(variance: float) -> float:
 
 @dataclass(frozen=True)
 class Windows:
-    """Upper left corners (N, 2) of rectangles, all of whose pixels are valid and above 0."""
+    """Rectangles by their upper left corners (N, 2), all of whose pixels are valid and above 0."""
 
     corners: NDArray[np.int64]
     height: int
     width: int
 
     def of(self, x: Array) -> Array:
-        """(N, height, width): their content."""
+        """Return the content (N, height, width) of the windows in y (H, W)."""
         return np.stack([x[i : i + self.height, j : j + self.width] for i, j in self.corners])
 
 
 def windows(y: Array, valid: Mask, side: int = 24) -> Windows:
-    """Squares beside each other, without those of fill. BadInput where there is none."""
+    """Return squares beside each other, without those of fill. Raises BadInput where there is none."""
     usable = valid & (y > 0)
     corners = [
         (i, j)
@@ -66,7 +66,8 @@ def windows(y: Array, valid: Mask, side: int = 24) -> Windows:
 
 
 def filled(y: Array) -> bool:
-    """Whether one value is that of too many pixels for a measurement: fill, or a limit at which values were cut.
+    """Return True where one value is that of too many pixels for a measurement: fill, or a limit at which values were
+    cut.
 
     Numbers of few steps, as bytes, repeat themselves; floats do not.
     """
@@ -75,7 +76,7 @@ def filled(y: Array) -> bool:
 
 
 def flattest(y: Array, where: Windows, share: float = 0.03, least: int = 8) -> Windows:
-    """Halves of the `share` of windows (at least `least`, at most all) whose other half varies least: of what did not choose."""
+    """Return, of the `share` of windows (at least `least`, at most all) that vary least in one half, the other half."""
     half = where.height // 2
     upper, lower = where.corners, where.corners + np.array([half, 0])
     count = min(len(upper), max(least, round(share * len(upper))))
@@ -86,7 +87,7 @@ def flattest(y: Array, where: Windows, share: float = 0.03, least: int = 8) -> W
 
 @dataclass(frozen=True)
 class Looks:
-    """What was measured: looks two ways, the windows, and how far intensities of neighbours are alike."""
+    """A measurement holds looks found in two ways, the windows, and how far intensities of neighbours are alike."""
 
     looks: float  # by the variance of logarithms
     by_moments: float  # mean^2 / variance of intensities
@@ -98,15 +99,16 @@ class Looks:
 
     @property
     def effective(self) -> float:
-        """Looks that an average over many pixels really has, per pixel."""
+        """Return the looks that an average over many pixels really has, per pixel."""
         return self.looks / self.kappa
 
     @property
     def agree(self) -> bool:
+        """Return True where both ways find about the same looks."""
         return abs(self.looks - self.by_moments) <= DISAGREE * max(self.looks, self.by_moments)
 
     def __str__(self) -> str:
-        """The line to print, whatever is done with the figures."""
+        """Return the line to print, whatever is done with the figures."""
         rows, columns = self.lag_one
         text = f"looks {self.looks:.2f} (moments: {self.by_moments:.2f}) in {self.count} flat windows; correlation with the next "
         text += f"row {rows:.2f}, column {columns:.2f}; {self.effective:.2f} looks effective"
@@ -120,12 +122,12 @@ class Looks:
 def measure(
     y: Array, valid: Mask, side: int = 24, share: float = 0.03, looks: float | None = None, grain: Grain | None = None
 ) -> Looks:
-    """Looks of intensities y (H, W), and the correlation of their speckle unless `grain` gives it. BadInput where no window
-    can be used.
+    """Return the looks of intensities y (H, W), and the correlation of their speckle unless `grain` gives it.
 
-    Texture is taken out: what the windows vary more than speckle of known `looks` would, or what is still alike at lags at
-    which speckle is not. The first of these that leaves a correlation that speckle can have is taken, else the correlation as it
-    was measured; where it is not the first, or most of the variance is texture, the result is `textured`.
+    Texture is taken out: what the windows vary more than speckle of known `looks` would, or what is still alike at lags
+    at which speckle is not. The first of these that leaves a correlation that speckle can have is taken, else the
+    correlation as it was measured; where it is not the first, or most of the variance is texture, the result is
+    `textured`. Raises BadInput where no window can be used.
     """
     parts = flattest(y, windows(y, valid, side), share).of(y).astype(np.float64)
     parts = parts / parts.mean((1, 2), keepdims=True)
@@ -157,15 +159,17 @@ def measure(
 
 
 def _bounded(correlation: float) -> float:
-    """As one of intensities of speckle, |rho|^2 of complex numbers, can be."""
+    """Return correlations as intensities of speckle, |rho|^2 of complex numbers, can have."""
     return min(max(float(correlation), 0.0), CLOSEST)
 
 
 def _of_speckle(correlation: Array, measured: Array, error: float) -> bool:
-    """Whether correlations (lags, lags) without texture may be those of speckle, to within `error` of one that was measured.
+    """Return True where correlations (lags, lags) without texture may be those of speckle, to within `error` of one
+    that was measured.
 
-    Those of intensity are not below 0, and fall off from lag to lag; 2 rho(1)^2 - 1 <= rho(2), as no spectrum is negative.
-    What is taken out is smoother than speckle, so that neighbours are less alike without it than `measured` with it.
+    Those of intensity are not below 0, and fall off from lag to lag; 2 rho(1)^2 - 1 <= rho(2), as no spectrum is
+    negative. What is taken out is smoother than speckle, so that neighbours are less alike without it than `measured`
+    with it.
     """
     for line, before in ((correlation[:, 0], measured[:, 0]), (correlation[0], measured[0])):
         if not -SLIGHT - error <= line[1] <= min(before[1], CLOSEST) + error:
@@ -176,21 +180,22 @@ def _of_speckle(correlation: Array, measured: Array, error: float) -> bool:
 
 
 def correlations(parts: Array, lags: int = 8) -> Array:
-    """(lags, lags): of intensities (N, h, w) by lag down and to the right, the median over parts, which texture spares.
+    """Return the correlation (lags, lags) of intensities (N, h, w) by lag down and to the right, the median over
+    parts, which texture spares.
 
     Each part lost its own mean, and with it kappa / (h w) of the variance at every lag, which is given back.
     """
     d = parts - parts.mean((1, 2), keepdims=True)
     _, h, w = d.shape
     each = np.array([[(d[:, i:, j:] * d[:, : h - i, : w - j]).mean((1, 2)) for j in range(lags)] for i in range(lags)])
-    found = np.median(each / np.maximum(each[0, 0], 1e-30), axis=2)
+    measured = np.median(each / np.maximum(each[0, 0], 1e-30), axis=2)
     # Over fewer pixels at larger lags the mean may be larger than that of the squares.
-    found = np.clip(found, -1.0, 1.0)
-    found[0, 0] = 1.0
-    whole = found
+    measured = np.clip(measured, -1.0, 1.0)
+    measured[0, 0] = 1.0
+    whole = measured
     for _ in range(3):
         lost = min(kappa_of(whole, parts.size) / (h * w), 0.5)
-        whole = found * (1 - lost) + lost
+        whole = measured * (1 - lost) + lost
     return whole
 
 
@@ -200,14 +205,17 @@ def _lag(correlation: Array) -> Array:
 
 
 def _far(correlation: Array) -> float:
-    """The mean correlation at lags at which speckle has none."""
+    """Return the mean correlation at lags at which speckle has none."""
     return float(correlation[_lag(correlation) >= FAR].mean())
 
 
 def without_texture(correlation: Array, share: float, variance: float = 0.0) -> Array:
-    """Correlations (lags, lags) of speckle alone, where `share` of the variance is texture, whose own fall off exponentially:
-    so fast that from lag `FAR` on they are those that were measured. variance: of intensities of mean 1, which are texture
-    times speckle; 0 takes the two for a sum, as they nearly are where both are slight."""
+    """Return the correlations (lags, lags) of speckle alone, where `share` of the variance is texture.
+
+    The correlations of texture fall off exponentially, so fast that from lag `FAR` on they are those that were
+    measured. variance: of intensities of mean 1, which are texture times speckle; 0 takes the two for a sum, as they
+    nearly are where both are slight.
+    """
     if share <= 0:
         return correlation
     lag = _lag(correlation)
@@ -218,7 +226,8 @@ def without_texture(correlation: Array, share: float, variance: float = 0.0) -> 
 
 
 def extent(correlation: Array, count: int) -> tuple[int, int]:
-    """First lag down, and to the right, at which correlations of `count` pixels are chance, or under `SLIGHT`."""
+    """Return the first lag down, and to the right, at which correlations of `count` pixels are chance, or under
+    `SLIGHT`."""
     found = []
     for line in (correlation[:, 0], correlation[0]):
         # Bartlett: so far as neighbours are alike, there are fewer to average over. A median errs by a quarter more.
@@ -229,24 +238,27 @@ def extent(correlation: Array, count: int) -> tuple[int, int]:
 
 
 def kappa_of(correlation: Array, count: int) -> float:
-    """Sum over the lags of both signs up to `extent`, of correlations measured on `count` pixels; 1 for independent ones."""
+    """Return the sum over the lags of both signs up to `extent`, of correlations measured on `count` pixels; 1 for
+    independent ones."""
     return _kappa(correlation, *extent(correlation, count))
 
 
 def grain_of(neighbour: float) -> float:
-    """Sum of the correlations rho^(k^2) along one axis, rho that of neighbours: those of speckle fall off like that, those of
-    texture, which they are taken for on rough scenes, do not."""
+    """Return the sum of the correlations rho^(k^2) along one axis, rho that of neighbours.
+
+    Those of speckle fall off like that; those of texture, which are taken for speckle on rough scenes, do not.
+    """
     k = np.arange(1, 30)
     return 1 + 2 * float((np.clip(neighbour, 0, CLOSEST) ** (k**2)).sum())
 
 
 def kappa_of_grain(grain: Grain) -> float:
-    """Sum of the correlations over all lags, by those of neighbours down and to the right."""
+    """Return the sum of the correlations over all lags, by those of neighbours down and to the right."""
     return grain_of(grain[0]) * grain_of(grain[1])
 
 
 def reach_of_grain(grain: Grain) -> int:
-    """First lag at which both correlations are under `SLIGHT`."""
+    """Return the first lag at which both correlations are under `SLIGHT`."""
     return next(k for k in range(1, 30) if max(grain) ** (k * k) < SLIGHT)
 
 

@@ -1,4 +1,4 @@
-"""What a despeckled scene is judged by: its own statistics, the ratio measured / restored, and the truth where there is one.
+"""A despeckled scene is judged by its own statistics, the ratio measured / restored, and the truth where there is one.
 
 All arrays are intensities (H, W), of the pixels of `valid` alone. With L looks a perfect filter leaves a ratio that is
 Gamma(L) of mean 1 and independent of the scene.
@@ -20,18 +20,18 @@ from restorekit.sar.looks import Array, Mask, Windows
 
 
 def enl(x: Array) -> float:
-    """Equivalent number of looks of intensities where the scene is flat: mean^2 / variance."""
+    """Return the equivalent number of looks of intensities where the scene is flat: mean^2 / variance."""
     variance = float(np.var(x, dtype=np.float64))
     return math.inf if variance == 0 else float(np.mean(x, dtype=np.float64)) ** 2 / variance
 
 
 def variation(x: Array) -> float:
-    """C_x = standard deviation / mean, NaN where the mean is 0."""
+    """Return C_x = standard deviation / mean, NaN where the mean is 0."""
     return _over(float(np.std(x, dtype=np.float64)), float(np.mean(x, dtype=np.float64)))
 
 
 def target_to_clutter(x: Array, target: Mask, clutter: Mask) -> float:
-    """TCR = 10 lg(largest of the target / mean of the clutter), dB; NaN where either is not above 0."""
+    """Return TCR = 10 lg(largest of the target / mean of the clutter), dB; NaN where either is not above 0."""
     ratio = _over(float(x[target].max()), float(x[clutter].mean(dtype=np.float64)))
     return 10 * math.log10(ratio) if ratio > 0 else math.nan
 
@@ -42,7 +42,7 @@ def _over(a: float, b: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A measured and a restored scene."""
+    """A pair holds a measured and a restored scene, (H, W) each."""
 
     measured: Array
     restored: Array
@@ -50,33 +50,35 @@ class Pair:
 
     @property
     def ratio(self) -> Array:
-        """(H, W), 1 outside `valid` and where nothing was restored."""
+        """Return measured / restored (H, W), 1 outside `valid` and where nothing was restored."""
         usable = self.valid & (self.restored > 0)
         return np.divide(self.measured, self.restored, out=np.ones_like(self.measured, np.float64), where=usable)
 
     @property
     def mean_of_image(self) -> float:
-        """MoI: mean restored / mean measured, 1 where radiometry is kept."""
+        """Return MoI, mean restored / mean measured: 1 where radiometry is kept."""
         kept = self.valid
         return _over(*(float(x[kept].mean(dtype=np.float64)) for x in (self.restored, self.measured)))
 
     @property
     def mean_of_ratio(self) -> float:
-        """MoR, 1."""
+        """Return MoR, the mean of the ratio: 1 for a perfect filter."""
         return float(self.ratio[self.valid].mean())
 
     @property
     def variance_of_ratio(self) -> float:
-        """VoR, 1 / L; below where speckle was kept, above where structure was taken."""
+        """Return VoR, 1 / L for a perfect filter; below where speckle was kept, above where structure was taken."""
         return float(self.ratio[self.valid].var())
 
     def edge_preservation(self, truth: Array | None = None) -> float:
-        """EPI: sum of |gradients| of the amplitude over that of `truth`, or of what was measured; NaN where that has none."""
+        """Return EPI, the sum of |gradients| of the amplitude over that of `truth`, or of what was measured; NaN where
+        that has none."""
         reference = self.measured if truth is None else truth
         return _over(_gradients(self.restored, self.valid), _gradients(reference, self.valid))
 
     def edges_of_ratio(self) -> tuple[float, float]:
-        """EPD-ROA across and down: of little use at one look, where what was measured has ratios of its own."""
+        """Return EPD-ROA across and down. It is of little use at one look, where what was measured has ratios of its
+        own."""
         return _ratio_of_neighbours(self, 1), _ratio_of_neighbours(self, 0)
 
 
@@ -100,13 +102,14 @@ def _ratio_of_neighbours(pair: Pair, axis: int) -> float:
 
 @dataclass(frozen=True)
 class Structure:
-    """M = r + dh, 0 for a perfect filter."""
+    """The ratio has a residual structure M = r + dh, which is 0 for a perfect filter."""
 
     r: float  # looks and mean of the ratio in flat windows, against those of the measured scene
     dh: float  # per cent by which the homogeneity of the ratio exceeds that of its shuffled pixels
 
     @property
     def m(self) -> float:
+        """Return M."""
         return self.r + self.dh
 
 
@@ -114,10 +117,11 @@ LEVELS, SHUFFLES = 16, 4  # a perfect filter then has a dh under 0.2 by chance o
 
 
 def structure(pair: Pair, flat: Windows | None, *, lag: int = 1, seed: int = 0) -> Structure:
-    """r is half the mean over the windows of |ENL of measured - ENL of ratio| / ENL of measured + |1 - mean of ratio|.
+    """Return M of a pair; r is half the mean over the windows of |ENL of measured - ENL of ratio| / ENL of measured +
+    |1 - mean of ratio|.
 
-    flat: None for r = NaN. lag: pixels between the two of a pair. Where speckle is correlated, that of pixels nearer than
-    its grain is in the ratio of a perfect filter too (`Looks.reach`).
+    flat: None for r = NaN. lag: pixels between the two of a pair. Where speckle is correlated, that of pixels nearer
+    than its grain is in the ratio of a perfect filter too (`Looks.reach`).
     """
     ratio = pair.ratio
     grey = _quantised(ratio, pair.valid)
@@ -138,19 +142,21 @@ def _of_windows(measured: Array, ratio: Array) -> float:
 
 
 def _apart(a: float, b: float) -> float:
-    """|a - b| / a, also of infinite looks."""
+    """Return |a - b| / a, also for infinite looks."""
     return abs(a - b) / a if math.isfinite(a) else float(math.isfinite(b))
 
 
 def _quantised(ratio: Array, valid: Mask) -> NDArray[np.uint8]:
-    """Grey levels 1 .. LEVELS between 0 and the 99th percentile, so that a bias does not count; 0 where nothing is valid."""
+    """Return grey levels 1 .. LEVELS between 0 and the 99th percentile, so that a bias does not count; 0 where nothing
+    is valid."""
     top = max(float(np.percentile(ratio[valid], 99)), 1e-30)
     grey = 1 + np.clip(ratio / top * LEVELS, 0, LEVELS - 1).astype(np.uint8)
     return np.where(valid, grey, 0).astype(np.uint8)
 
 
 def _homogeneity(grey: NDArray[np.uint8], lag: int) -> float:
-    """sum p(i, j) / (1 + (i - j)^2) over the four directions, pairs of valid pixels alone. NaN where there are none."""
+    """Return sum p(i, j) / (1 + (i - j)^2) over the four directions, pairs of valid pixels alone. NaN where there are
+    none."""
     angles = [0, math.pi / 4, math.pi / 2, 3 * math.pi / 4]
     pairs = graycomatrix(grey, [lag], angles, levels=LEVELS + 1, symmetric=True)[1:, 1:].astype(np.float64)
     if not pairs.any((0, 1)).all():
@@ -163,6 +169,8 @@ def _homogeneity(grey: NDArray[np.uint8], lag: int) -> float:
 
 @dataclass(frozen=True)
 class Errors:
+    """The errors of a restored scene against the truth."""
+
     psnr: float  # of the amplitude, dB
     ssim: float  # of the amplitude
     log_mse: float  # of ln intensity
@@ -171,9 +179,10 @@ class Errors:
 
 
 def errors(restored: Array, truth: Array, valid: Mask, *, peak: float | None = None) -> Errors:
-    """`peak`: the amplitude of white; None: the largest of the truth. BadInput where no valid truth is above 0.
+    """Return the errors of restored against true intensities (H, W). peak: the amplitude of white; None: the largest
+    of the truth.
 
-    SSIM is NaN where no window of 11 pixels is valid.
+    SSIM is NaN where no window of 11 pixels is valid. Raises BadInput where no valid truth is above 0.
     """
     if not (truth[valid] > 0).any():
         raise BadInput("no valid pixel of the truth is above 0: nothing to compare with")
@@ -192,7 +201,7 @@ def errors(restored: Array, truth: Array, valid: Mask, *, peak: float | None = N
 
 
 def _similarity(a: Array, b: Array, valid: Mask, white: float) -> float:
-    """SSIM of Wang et al. 2004 where the Gaussian window, 11 pixels wide, sees valid pixels alone."""
+    """Return SSIM of Wang et al. 2004 where the Gaussian window, 11 pixels wide, sees valid pixels alone."""
     inside = np.asarray(ndimage.binary_erosion(valid, np.ones((11, 11))), np.bool_)
     if not inside.any():
         return math.nan

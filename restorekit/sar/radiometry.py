@@ -1,4 +1,4 @@
-"""The level of an answer in logarithms, which lies below the mean in linear power: mended by what was measured nearby."""
+"""The level of an answer in logarithms lies below the mean in linear power; it is mended by what was measured nearby."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from restorekit.sar.looks import Array, Mask
 
 @dataclass(frozen=True)
 class Level:
-    """c = sum w y x^-p / sum w x^(1-p) around every pixel, w Gaussian: what to multiply an answer x to intensities y by.
+    """It corrects the level around every pixel by c = sum w y x^-p / sum w x^(1-p), w Gaussian: an answer x to
+    intensities y becomes c x.
 
     p = 1 makes the mean of the ratio y / x one (MoR), p = 0 keeps the mean intensity (MoI); no factor does both, as an
     answer is flatter than what lies under the speckle. The default lies between the two
-    (benchmarks/remote_sensing/sentinel.py). Values of y above `most` times x count as that, so that one bright target does not lift all
-    that lies around it.
+    (benchmarks/remote_sensing/sentinel.py). Values of y above `most` times x count as that, so that one bright target
+    does not lift all that lies around it.
     """
 
     sigma: float = 32.0  # of the weights, pixels
@@ -25,7 +26,7 @@ class Level:
     most: float = 10.0
 
     def __call__(self, y: Array, x: Array, signal: Mask) -> Array:
-        """(h, w), positive; y and x (h, w) intensities, of which those without a signal do not count."""
+        """Return c (h, w), positive; y and x (h, w) are intensities, of which those without a signal do not count."""
         x = np.where(signal, x, 1.0)
         y = np.where(signal, np.minimum(y, self.most * x), 0.0)
         measured = self._around(y * x**-self.power)

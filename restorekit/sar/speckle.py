@@ -1,4 +1,5 @@
-"""Speckle whose grain is larger than a pixel: single-look complex data are sampled more densely than their band needs.
+"""The grain of speckle is larger than a pixel, as single-look complex data are sampled more densely than their band
+needs.
 
 A Hamming window lies over the band of each axis, and 1 / oversampling of the sampled spectrum is filled. Detected data,
 multilooked or not, inherit the correlation: that of intensities is |rho|^2, rho being that of the complex data.
@@ -23,7 +24,8 @@ MARGIN = 32  # pixels of a drawn field that are thrown away, where its two ends 
 
 @dataclass(frozen=True)
 class SpeckleSpectrum:
-    """Of complex data of one look: oversampling across (columns) and along the track (rows), Hamming window of `alpha`."""
+    """The spectrum of one-look complex data: oversampling across (columns) and along the track (rows), Hamming window
+    of `alpha`."""
 
     range: float
     azimuth: float
@@ -34,7 +36,7 @@ class SpeckleSpectrum:
             raise ValueError(f"oversampling {self.range:g}, {self.azimuth:g} must be 1 or more, alpha in 0.5..1")
 
     def window(self, n: int, oversampling: float) -> Array:
-        """Amplitude of the spectrum at the frequencies of np.fft.fftfreq(n), of mean square 1."""
+        """Return the amplitude of the spectrum at the frequencies of np.fft.fftfreq(n), of mean square 1."""
         u = np.fft.fftfreq(n) * oversampling
         w = np.where(np.abs(u) < 0.5, self.alpha + (1 - self.alpha) * np.cos(2 * math.pi * u), 0.0)
         return w / np.sqrt((w**2).mean())
@@ -45,16 +47,17 @@ class SpeckleSpectrum:
 
     @cached_property
     def lag_one(self) -> tuple[float, float]:
-        """Correlation of the intensity of neighbours along the track (rows) and across."""
+        """Return the correlation of the intensity of neighbours along the track (rows) and across."""
         return float(self._axis(self.azimuth)[1] ** 2), float(self._axis(self.range)[1] ** 2)
 
     @cached_property
     def kappa(self) -> float:
-        """Sum of the correlations of intensity over all lags: by so much fewer looks has the mean over a large window."""
+        """Return the sum of the correlations of intensity over all lags: by so much fewer looks has the mean over a
+        large window."""
         return float((self._axis(self.azimuth) ** 2).sum() * (self._axis(self.range) ** 2).sum())
 
     def field(self, height: int, width: int, rng: np.random.Generator) -> NDArray[np.complexfloating]:
-        """(H, W) complex circular Gaussian numbers, E|z|^2 = 1, with this spectrum."""
+        """Draw (H, W) complex circular Gaussian numbers, E|z|^2 = 1, with this spectrum."""
         h, w = height + MARGIN, width + MARGIN
         white = rng.standard_normal((h, w)) + 1j * rng.standard_normal((h, w))
         shape = self.window(h, self.azimuth)[:, None] * self.window(w, self.range)
@@ -66,17 +69,18 @@ SWATHS = {"iw1": SpeckleSpectrum(1.14, 1.49), "iw2": SpeckleSpectrum(1.33, 1.55)
 
 
 def swath(name: str) -> SpeckleSpectrum:
-    """By name. BadInput for an unknown one, which lists what is known."""
+    """Return the spectrum of a swath by name. Raises BadInput for an unknown one, which lists what is known."""
     if name not in SWATHS:
         raise BadInput(f"unknown spectrum {name!r} of speckle; known: {', '.join(SWATHS)}")
     return SWATHS[name]
 
 
 def draw(shape: tuple[int, int], looks: float, spectrum: SpeckleSpectrum | None, rng: np.random.Generator) -> Array:
-    """(H, W) of speckle: Gamma(looks) with mean 1, independent from pixel to pixel or with the correlation of `spectrum`.
+    """Draw (H, W) of speckle: Gamma(looks) with mean 1, independent from pixel to pixel or with the correlation of
+    `spectrum`.
 
-    A whole number of looks is the mean intensity of so many fields; otherwise a Gaussian field goes through the quantiles
-    of the gamma law. BadInput for looks that cannot be.
+    A whole number of looks is the mean intensity of so many fields; otherwise a Gaussian field goes through the
+    quantiles of the gamma law. Raises BadInput for looks that cannot be.
     """
     if not 0 < looks < math.inf:
         raise BadInput(f"looks={looks:g} must be above 0")
@@ -90,7 +94,8 @@ def draw(shape: tuple[int, int], looks: float, spectrum: SpeckleSpectrum | None,
 
 
 def _gaussian(spectrum: SpeckleSpectrum, shape: tuple[int, int], looks: float, rng: np.random.Generator) -> Array:
-    """Standard normal numbers so correlated that their gamma quantiles have the correlation |rho|^2 of intensities."""
+    """Draw standard normal numbers so correlated that their gamma quantiles have the correlation |rho|^2 of
+    intensities."""
     h, w = (n + MARGIN for n in shape)
     down, across = (
         np.abs(np.fft.ifft(spectrum.window(n, over) ** 2)) ** 2
@@ -102,7 +107,8 @@ def _gaussian(spectrum: SpeckleSpectrum, shape: tuple[int, int], looks: float, r
 
 
 def _before_quantiles(correlation: Array, looks: float) -> Array:
-    """Of normal numbers whose gamma quantiles are to have `correlation`, 0 to 1: sum c_k^2 r^k, c_k Hermite coefficients."""
+    """Return the correlation of normal numbers whose gamma quantiles have `correlation`, 0 to 1: sum c_k^2 r^k, c_k
+    Hermite coefficients."""
     z, weight = np.polynomial.hermite_e.hermegauss(96)
     quantile = np.where(z < 0, stats.gamma.ppf(special.ndtr(z), looks), stats.gamma.isf(special.ndtr(-z), looks))
     orders = np.arange(1, 24)

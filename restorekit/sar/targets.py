@@ -1,13 +1,14 @@
-"""Point targets: measured intensities that cannot be speckle of their surroundings (constant false-alarm rate, CFAR).
+"""Point targets are measured intensities that cannot be speckle of their surroundings (constant false-alarm rate,
+CFAR).
 
-A pixel is a target where y > t m exp(k s). m is the level of its surroundings: the largest, over a ring around the pixel,
-of medians of small cells and of bars in four directions (greatest-of CFAR: Hansen, Sawyers, IEEE TAES 1980; with order
-statistics in place of means: Rohling, IEEE TAES 1983). The largest, so that the bright side of an edge, and what lies along
-a line, counts; medians, so that other targets do not. s is the standard deviation of the texture, of the logarithm of cells,
-beyond that of speckle, in a square around the pixel. t is such that a flat scene with these looks and this grain passes at a
-tenth of the stated rate: the mean of the gamma law's tail over values of m exp(k s) of simulated speckle. The rest is left to
-texture finer than a cell, which no test tells from speckle: on photographs and optical tiles under speckle the rate is about
-the stated one (benchmarks/remote_sensing/targets.py).
+A pixel is a target where y > t m exp(k s). m is the level of its surroundings: the largest, over a ring around the
+pixel, of medians of small cells and of bars in four directions (greatest-of CFAR: Hansen, Sawyers, IEEE TAES 1980; with
+order statistics in place of means: Rohling, IEEE TAES 1983). The largest, so that the bright side of an edge, and what
+lies along a line, counts; medians, so that other targets do not. s is the standard deviation of the texture, of the
+logarithm of cells, beyond that of speckle, in a square around the pixel. t is such that a flat scene with these looks
+and this grain passes at a tenth of the stated rate: the mean of the gamma law's tail over values of m exp(k s) of
+simulated speckle. The rest is left to texture finer than a cell, which no test tells from speckle: on photographs and
+optical tiles under speckle the rate is about the stated one (benchmarks/remote_sensing/targets.py).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ EIGHT = np.ones((3, 3), np.bool_)  # a pixel and its neighbours
 
 @dataclass(frozen=True)
 class Targets:
-    """Settings of the test."""
+    """Settings of the test for point targets."""
 
     false_alarms: float = 1e-5  # per pixel of a textured scene
     flat: float = 0.1  # share of these in a scene without texture
@@ -58,7 +59,8 @@ class Targets:
             raise ValueError("guard, ring and square must be 1 or more, texture, roughest and spread 0 or more")
 
     def fitted(self, looks: float, grain: tuple[float, float] = (0.0, 0.0)) -> Detector:
-        """The test for speckle of `looks` looks whose intensity has the correlation `grain` with the next row and column."""
+        """Return the test for speckle of `looks` looks whose intensity has the correlation `grain` with the next row
+        and column."""
         # What m is like in a flat scene changes slowly: simulated for a few looks and grains alone.
         near = 2 ** (round(8 * math.log2(looks)) / 8)
         rows, columns = (round(20 * min(max(float(rho), 0.0), 0.9)) / 20 for rho in grain)
@@ -72,9 +74,12 @@ class Targets:
 
 @dataclass(frozen=True)
 class Detector:
-    """The test with its thresholds. The call takes intensities y (h, w), in any one unit for the whole scene, and where they
-    count, and gives a mask (h, w) of targets. It depends on pixels up to `halo` away, and beyond the border on their mirror
-    image."""
+    """The test with its thresholds, whose call takes intensities y (h, w) and where they count, and gives a mask (h,
+    w) of targets.
+
+    Intensities are in any one unit for the whole scene. The mask depends on pixels up to `halo` away, and beyond the
+    border on their mirror image.
+    """
 
     settings: Targets
     guard: int
@@ -85,16 +90,17 @@ class Detector:
 
     @property
     def outer(self) -> int:
-        """Half the side of the surroundings."""
+        """Return half the side of the surroundings, pixels."""
         return self.guard + self.settings.ring * self.step
 
     @property
     def reach(self) -> int:
-        """Pixels away that `surroundings` of a pixel depend on."""
+        """Return how many pixels away the `surroundings` of a pixel depend on."""
         return max(self.outer + 3 * self.step, self.settings.square + self.step)
 
     @property
     def halo(self) -> int:
+        """Return how many pixels away the mask of a pixel depends on."""
         return max(2 * (self.reach + self.settings.spread), WIDEST)
 
     def __call__(self, y: Array, valid: Mask) -> Mask:
@@ -102,24 +108,25 @@ class Detector:
         there = np.pad(valid, self.halo, mode="symmetric")
         x = np.pad(np.where(valid, y, 0).astype(np.float32), self.halo, mode="symmetric")
         level, limit = self.surroundings(x, there)
-        found = self._passed(x, there, limit)
-        if not found.any():
+        targets = self._passed(x, there, limit)
+        if not targets.any():
             return np.zeros(valid.shape, np.bool_)
         # Again without those that were found, so that they do not hide each other, nor what they spill beside them.
-        cleared = np.where(found, level, x)
-        for part, around in self._near(found):
+        cleared = np.where(targets, level, x)
+        for part, around in self._near(targets):
             limit[part] = self.surroundings(cleared[around], there[around])[1][inside(part, around)]
-        return (found | self._passed(x, there, limit))[inner]
+        return (targets | self._passed(x, there, limit))[inner]
 
     def _passed(self, x: Small, there: Mask, limit: Small) -> Mask:
-        """Targets, and what of them lies beside."""
+        """Return the targets, and what of them lies beside."""
         found, weak = there & (x > self.threshold * limit), there & (x > self.beside * limit)
         for _ in range(self.settings.spread):
             found |= weak & np.asarray(ndimage.binary_dilation(found, EIGHT), np.bool_)
         return found
 
     def _near(self, found: Mask) -> Iterator[tuple[Slices, Slices]]:
-        """Rectangles that hold all pixels whose surroundings hold one of `found`, and each with what it depends on."""
+        """Return rectangles that hold all pixels whose surroundings hold one of `found`, and each with what it depends
+        on."""
         near = ndimage.maximum_filter(found.astype(np.uint8), 2 * self.reach + 1, mode="constant")
         labels = np.empty(near.shape, np.int32)
         ndimage.label(near, output=labels)
@@ -128,12 +135,13 @@ class Detector:
             yield part, tuple(slice(max(0, s.start - self.reach), s.stop + self.reach) for s in part)
 
     def cells(self, x: Small, there: Mask) -> tuple[Small, Mask]:
-        """Medians of 3 by 3 pixels around each, and where all of them count."""
+        """Return the medians of 3 by 3 pixels around each, and where all of them count."""
         at = (-self.step, 0, self.step)
         return _median(x, there, [(i, j) for i in at for j in at])
 
     def surroundings(self, x: Small, there: Mask) -> tuple[Small, Small]:
-        """(typical level, m exp(k s)), each (h, w); the second is infinite where too little is known around a pixel."""
+        """Return (typical level, m exp(k s)), each (h, w); the second is infinite where too little is known around a
+        pixel."""
         cell, known = self.cells(x, there)
         largest, s = cell, self.step
         for down, right in ((0, s), (s, 0), (s, s), (s, -s)):
@@ -149,12 +157,12 @@ class Detector:
 
 
 def inside(part: Slices, around: Slices) -> Slices:
-    """The part, counted from the corner of what is around it."""
+    """Return the slices of a part, counted from the corner of what is around it."""
     return tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(part, around, strict=True))
 
 
 def clutter(y: Array, held: Mask, otherwise: float) -> Array:
-    """(h, w): the mean of y around each pixel, of the smallest square of which at least a quarter is `held`."""
+    """Return the mean (h, w) of y around each pixel, over the smallest square of which at least a quarter is `held`."""
     mean = np.full(y.shape, otherwise)
     for half in (WIDEST, 12, 6, 3):
         line = np.ones(
@@ -171,7 +179,7 @@ def clutter(y: Array, held: Mask, otherwise: float) -> Array:
 
 @lru_cache(maxsize=64)
 def _flat(settings: Targets, looks: float, grain: tuple[float, float]) -> tuple[Detector, Array]:
-    """A test without thresholds, and quantiles of m exp(k s) in simulated speckle of a flat scene."""
+    """Return a test without thresholds, and quantiles of m exp(k s) in simulated speckle of a flat scene."""
     reach = max(_reach(rho) for rho in grain)
     detector = Detector(settings, settings.guard + reach, 2 if reach > 1 else 1)
     spectrum = None if reach == 0 else SpeckleSpectrum(_oversampling(grain[1]), _oversampling(grain[0]))
@@ -186,7 +194,7 @@ def _flat(settings: Targets, looks: float, grain: tuple[float, float]) -> tuple[
 
 
 def _threshold(m: Array, looks: float, rate: float) -> float:
-    """t such that y > t m at that rate, y of a gamma law with mean 1 and independent of m (N,)."""
+    """Return t such that y > t m at that rate, y of a gamma law with mean 1 and independent of m (N,)."""
     low, high = 1e-3, 1e5
     for _ in range(60):
         t = math.sqrt(low * high)
@@ -195,12 +203,13 @@ def _threshold(m: Array, looks: float, rate: float) -> float:
 
 
 def _reach(rho: float) -> int:
-    """Pixels beside one whose speckle is correlated with its own by more than 0.1, where neighbours are by rho."""
+    """Return how many pixels beside one have speckle correlated with its own by more than 0.1, where neighbours are by
+    rho."""
     return 0 if rho <= 0.1 else math.ceil(math.sqrt(math.log(0.1) / math.log(rho))) - 1
 
 
 def _oversampling(rho: float) -> float:
-    """Of a spectrum whose intensities of neighbours have the correlation rho."""
+    """Return the oversampling of a spectrum whose intensities of neighbours have the correlation rho."""
     low, high = 1.0, DENSEST
     for _ in range(20):
         middle = (low + high) / 2
@@ -209,28 +218,35 @@ def _oversampling(rho: float) -> float:
 
 
 def _median(x: Small, there: Mask, taps: Sequence[tuple[int, int]]) -> tuple[Small, Mask]:
-    """(h, w) of an odd number of pixels at (down, right) from each, 0 where one of them does not count, and where all do."""
+    """Return the median (h, w) of an odd number of pixels at (down, right) from each, 0 where one of them does not
+    count, and where all do."""
     known = np.ones(x.shape, np.bool_) if there.all() else np.logical_and.reduce([_at(there, *tap) for tap in taps])
     rest = [_at(x, *tap) for tap in taps]
-    held, rest = rest[: len(rest) // 2 + 2], rest[len(rest) // 2 + 2 :]
-    while len(held) > 2:  # neither the least nor the largest of more than half of them is the median
-        held = list(held)
-        for k in range(len(held) - 1):
-            held[k], held[k + 1] = np.minimum(held[k], held[k + 1]), np.maximum(held[k], held[k + 1])
-        for k in range(len(held) - 2, 0, -1):
-            held[k - 1], held[k] = np.minimum(held[k - 1], held[k]), np.maximum(held[k - 1], held[k])
-        held = held[1:-1] + rest[:1]
+    candidates, rest = rest[: len(rest) // 2 + 2], rest[len(rest) // 2 + 2 :]
+    while len(candidates) > 2:  # neither the least nor the largest of more than half of them is the median
+        candidates = list(candidates)
+        for k in range(len(candidates) - 1):
+            candidates[k], candidates[k + 1] = (
+                np.minimum(candidates[k], candidates[k + 1]),
+                np.maximum(candidates[k], candidates[k + 1]),
+            )
+        for k in range(len(candidates) - 2, 0, -1):
+            candidates[k - 1], candidates[k] = (
+                np.minimum(candidates[k - 1], candidates[k]),
+                np.maximum(candidates[k - 1], candidates[k]),
+            )
+        candidates = candidates[1:-1] + rest[:1]
         rest = rest[1:]
-    return np.where(known, held[0], 0), known
+    return np.where(known, candidates[0], 0), known
 
 
 def _at(x: NDArray[np.generic], down: int, right: int) -> NDArray[np.generic]:
-    """x at (i + down, j + right); what comes in from the other side lies in the margin that is thrown away."""
+    """Return x at (i + down, j + right); what comes in from the other side lies in the margin that is thrown away."""
     return np.roll(x, (-down, -right), (0, 1))
 
 
 def _ring(x: Small, guard: int, outer: int) -> Small:
-    """The largest value at a distance of guard + 1 to outer pixels, along rows or columns, whichever is more."""
+    """Return the largest value at a distance of guard + 1 to outer pixels, along rows or columns, whichever is more."""
     width, middle = outer - guard, (outer + guard + 1) // 2
     long, short = 2 * outer + 1, 2 * guard + 1
     beside = ndimage.maximum_filter(x, (long, width), mode="constant")
@@ -242,7 +258,7 @@ def _ring(x: Small, guard: int, outer: int) -> Small:
 
 
 def _sums(x: NDArray[np.int64], half: int) -> NDArray[np.int64]:
-    """Over squares of 2 half + 1 pixels, mirrored at the border."""
+    """Return sums over squares of 2 half + 1 pixels, mirrored at the border."""
     n = 2 * half + 1
     for axis in (0, 1):
         pad = [(0, 0), (0, 0)]
@@ -259,7 +275,7 @@ def _count(known: Mask, half: int) -> NDArray[np.int64]:
 
 
 def _moments(u: Array, known: Mask, half: int) -> tuple[Array, Array]:
-    """Mean and variance over squares, of what is known; 0 where nothing is."""
+    """Return mean and variance over squares, of what is known; 0 where nothing is."""
     q = np.where(known, np.rint(u * STEPS), 0).astype(np.int64)
     count = np.maximum(_count(known, half), 1)
     mean = _sums(q, half) / count

@@ -1,6 +1,8 @@
-"""Speckle of single-look complex data made white: the window over its spectrum undone, and what is empty of the spectrum cut
-away, so that neighbours are independent again (Lapini, Bianchi, Argenti, Alparone, TGRS 2014). The grid becomes coarser by
-the oversampling; what is restored on it is brought back by interpolation of the logarithm.
+"""Speckle of single-look complex data is made white, so that neighbours are independent again.
+
+The window over its spectrum is undone, and the empty part of the spectrum cut away (Lapini, Bianchi, Argenti, Alparone,
+TGRS 2014). The grid becomes coarser by the oversampling; what is restored on it is brought back by interpolation of the
+logarithm.
 
 Undoing the window raises the sidelobes of point targets: whoever calls takes them out first (`restorekit.sar.targets`).
 """
@@ -22,18 +24,18 @@ BINS = 128
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """Spectrum along one axis."""
+    """The spectrum along one axis, as it was measured."""
 
     power: NDArray[np.float64]  # (BINS,) by frequency from -1/2, the middle of the band brought to 0, mean 1
     centre: float  # of the band, cycles per pixel
     share: float  # of the spectrum that is not empty
 
     def size(self, n: int) -> int:
-        """Pixels of the coarse grid for n of the fine one."""
+        """Return how many pixels of the coarse grid cover n of the fine one."""
         return max(1, round(n * self.share))
 
     def gains(self, n: int) -> NDArray[np.float64]:
-        """(size(n),): 1 / amplitude at the frequencies of the coarse grid, from the lowest."""
+        """Return 1 / amplitude (size(n),) at the frequencies of the coarse grid, from the lowest."""
         m = self.size(n)
         f = (np.arange(m) - m // 2) / n
         at = (f + 0.5) * BINS
@@ -42,7 +44,8 @@ class Axis:
 
 
 def axis_of(lines: Complex) -> Axis:
-    """From lines (N, n) of complex pixels; the median over the lines, so that bright targets do not count."""
+    """Return the spectrum of lines (N, n) of complex pixels; the median over the lines, so that bright targets do not
+    count."""
     n = lines.shape[1]
     periodograms = np.abs(np.fft.fft(lines, axis=1)) ** 2
     energy = periodograms.mean(1, keepdims=True)
@@ -57,13 +60,13 @@ def axis_of(lines: Complex) -> Axis:
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """Of a band of complex data: rows (along the track) and columns."""
+    """It whitens a band of complex data along rows (along the track) and columns."""
 
     down: Axis
     across: Axis
 
     def __call__(self, z: Complex) -> Array:
-        """(h, w) -> (h', w'): intensities of white speckle with the mean of |z|^2."""
+        """Return intensities (h', w') of white speckle with the mean of |z|^2, z (h, w)."""
         h, w = z.shape
         shift = np.exp(-2j * np.pi * (self.down.centre * np.arange(h)[:, None] + self.across.centre * np.arange(w)))
         spectrum = np.fft.fftshift(np.fft.fft2(z * shift))
@@ -73,14 +76,14 @@ class Whitening:
         return np.abs(np.fft.ifft2(np.fft.ifftshift(inner))) ** 2 * (m * n / (h * w))
 
     def coarse(self, mask: Mask) -> Mask:
-        """A mask on the coarse grid: true where all that is near is."""
+        """Return a mask on the coarse grid, true where all that is near is."""
         m, n = self.down.size(mask.shape[0]), self.across.size(mask.shape[1])
         near = np.asarray(ndimage.binary_erosion(mask, np.ones((3, 3)), border_value=1), np.bool_)
         return near[np.ix_(_nearest(m, mask.shape[0]), _nearest(n, mask.shape[1]))]
 
     @staticmethod
     def fine(u: Array, height: int, width: int) -> Array:
-        """(h', w') -> (height, width) by cubic splines, pixels 0 lying upon each other."""
+        """Return x (h', w') on the fine grid (height, width) by cubic splines, pixels 0 lying upon each other."""
         at = np.meshgrid(np.arange(height) * u.shape[0] / height, np.arange(width) * u.shape[1] / width, indexing="ij")
         return ndimage.map_coordinates(u, at, order=3, mode="nearest")
 
@@ -90,7 +93,7 @@ def _nearest(m: int, n: int) -> NDArray[np.intp]:
 
 
 def whitening_of(parts: list[Complex]) -> Whitening:
-    """From windows of a scene, of one size, whose pixels are all there."""
+    """Return the whitening that windows of a scene show, of one size, whose pixels are all there."""
     stack = np.stack(parts)
     return Whitening(
         axis_of(stack.swapaxes(1, 2).reshape(-1, stack.shape[1])), axis_of(stack.reshape(-1, stack.shape[2]))

@@ -24,11 +24,19 @@ Layers = dict[str, NDArray[Any]]  # by name, (h, w) each; empty: nothing was mea
 
 
 class BlockStore(Protocol):
-    """Where finished blocks are."""
+    """Finished blocks are kept in a store."""
 
-    def put(self, key: Key, layers: Layers) -> None: ...
-    def get(self, key: Key) -> Layers | None: ...
-    def finished(self) -> set[Key]: ...
+    def put(self, key: Key, layers: Layers) -> None:
+        """Keep the layers of a block."""
+        ...
+
+    def get(self, key: Key) -> Layers | None:
+        """Return the layers of a block, None where it is not finished."""
+        ...
+
+    def finished(self) -> set[Key]:
+        """Return the blocks that are kept."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,13 @@ class Store:
         return self.folder / "blocks" / "{}_{}_{}.npz".format(*key)
 
     def put(self, key: Key, layers: Layers) -> None:
+        """Write the layers of a block to its file."""
         with atomic(self._path(key)) as handle:
             np.savez(handle, **layers)  # type: ignore[arg-type]
 
     def get(self, key: Key) -> Layers | None:
-        """None where there is none, or none that can be read: an NPZ file knows the check sums of its parts."""
+        """Return the layers of a block, None where there is no file, or none that can be read: an NPZ file knows the
+        check sums of its parts."""
         try:
             with np.load(self._path(key), allow_pickle=False) as held:
                 return {name: held[name] for name in held.files}

@@ -1,4 +1,4 @@
-"""Who treats the blocks: this process, several, or a dask cluster. They differ in nothing but time.
+"""Blocks are treated by this process, by several, or by a dask cluster. They differ in nothing but time.
 
 Workers read the scene themselves and give back finished blocks; only the process that was started writes.
 """
@@ -26,6 +26,8 @@ Finished = tuple[Key, Layers]
 
 
 class Executor(Protocol):
+    """An executor treats the blocks of a job."""
+
     def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
         """Yield the blocks of all tasks, in any order."""
         ...
@@ -77,7 +79,7 @@ def _task(keys: Sequence[Key]) -> list[Finished]:
 
 @dataclass(frozen=True)
 class Processes:
-    """So many processes of this machine."""
+    """It treats blocks in so many processes of this machine."""
 
     workers: int
 

@@ -1,8 +1,8 @@
-"""What is done to every block of a scene: an operation takes pixels with their margin and gives layers.
+"""An operation is done to every block of a scene: it takes pixels with their margin and gives layers.
 
-An operation is any picklable object with a `margin`, a call that treats one block, and `numbers`, which makes numbers of the
-file of finished blocks. A moving mean is one: block -> {"mean": uniform_filter(block.values, 5)[block.inner]}, and
-square, layer -> (square.blended(layer), square.valid).
+An operation is any picklable object with a `margin`, a call that treats one block, and `numbers`, which makes numbers
+of the file of finished blocks. A moving mean is one: block -> {"mean": uniform_filter(block.values, 5)[block.inner]},
+and square, layer -> (square.blended(layer), square.valid).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BlockPixels:
 
     @property
     def inner(self) -> tuple[slice, slice]:
-        """Where `kept` lies in `values`."""
+        """Return the slices of `kept` in `values`."""
         return self.kept.inside(self.window)
 
 

@@ -1,4 +1,4 @@
-"""Whether a blur was simulated in the values of a file, instead of in the light that they stand for."""
+"""A blur may be simulated in the values of a file, instead of in the light that they stand for; this module tells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIMULATED = (
 
 
 def simulated(read: Observation, kernel: np.ndarray) -> bool:
-    """Whether the kernel explains the values of the file better than the light, away from values at white."""
+    """Return True where the kernel explains the values of the file better than the light, away from values at white."""
     light, values, white = read.picture.pixels, read.as_read.pixels, read.clipped[1]
     reach = (1, *(2 * n + 1 for n in kernel.shape))
     near = np.asarray(ndimage.maximum_filter(white, reach), bool)

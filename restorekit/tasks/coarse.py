@@ -1,6 +1,6 @@
 """Restoration from coarse to fine: solve for the block means first, go on at full size from an intermediate noise.
 
-Eq 9 of seed 000 for a measured picture. A cascade has a low stage that knows reduced pictures: the same measurement is
+Eq 9 of Li et al. 2025 for a measured picture. A cascade has a low stage that knows reduced pictures: the same measurement is
 solved for one of those, at 1 / factor^2 of the cost of a call; the solver then begins at the level `relay` of the cascade,
 whose noise hides what the enlarged picture lacks, and leaves out all higher levels.
 """
@@ -44,7 +44,7 @@ class Enlarge(LinearOperator):
 
 
 def enlarge_to(shape: tuple[int, int, int], factor: int) -> Enlarge:
-    """From pictures of 1 / factor of the sides, rounded up, to `shape` (C, height, width)."""
+    """Return the operator from pictures of 1 / factor of the sides, rounded up, to `shape` (C, height, width)."""
     bands, height, width = shape
     return Enlarge((bands, -(-height // factor), -(-width // factor)), factor, height, width)
 
@@ -82,7 +82,7 @@ def restore_from_coarse(
     the schedule begins below the relay.
     """
     first = low_solver or solver
-    count = samples if first.samples else 1
+    count = samples if first.is_sampler else 1
     low_problem, whole = reduced(problem, cascade.factor), solver.schedule(problem, steps)
     if whole[0] <= cascade.relay:
         raise BadInput(

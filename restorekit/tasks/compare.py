@@ -59,6 +59,8 @@ class Watch:
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
+    """A solver that takes part, as text and with its levels."""
+
     text: str
     solver: Solver
     steps: int | None
@@ -132,7 +134,7 @@ class Comparing:
     def _check(self, solver: Solver, problem: Problem) -> None:
         """Raise `Unsupported` where the solver does not take the problem, or not for so many samples."""
         solver.check(problem)
-        if self.samples > 1 and solver.samples:
+        if self.samples > 1 and solver.is_sampler:
             solver.check_draws(problem)
 
     def _outcome(
@@ -149,7 +151,7 @@ class Comparing:
         try:
             watch = Watch(solver.calls(solver.schedule(measured.seen, one.steps)), self.moments, measured.shown)
             result = restore(
-                problem, measured.denoiser, solver, steps=one.steps, samples=self.samples if solver.samples else 1,
+                problem, measured.denoiser, solver, steps=one.steps, samples=self.samples if solver.is_sampler else 1,
                 seed=self.measurement.seed, progress=told,
             )  # fmt: skip
         except BadInput as error:
@@ -159,7 +161,7 @@ class Comparing:
         misfit = float(np.mean([problem.misfit(x[None]) for x in result.samples]))
         samples = measured.visible(problem.operator.inside(result.samples).float().cpu()).numpy()
         return SolverResult(
-            one.text, solver.samples, samples, watch.moments, misfit, result.nfe, result.seconds, result.settings
+            one.text, solver.is_sampler, samples, watch.moments, misfit, result.nfe, result.seconds, result.settings
         )
 
     def _contestants(self, measured: Measured) -> list[Contestant]:
@@ -191,7 +193,8 @@ class Comparing:
 
 @dataclass(frozen=True, eq=False)
 class ComparisonResult:
-    """What solvers made of one measurement: `outcomes`, in the order of the solvers; `save` writes the page."""
+    """A comparison holds what solvers made of one measurement: `outcomes`, in the order of the solvers; `save` writes
+    the page."""
 
     task: Comparing
     measured: Measured
@@ -213,18 +216,19 @@ class ComparisonResult:
 
     @property
     def results(self) -> list[SolverResult]:
-        """Those that gave a result."""
+        """Return the outcomes that are results."""
         return [o for o in self.outcomes if isinstance(o, SolverResult)]
 
     def ceiling(self) -> float | None:
-        """Of a prior of latents: PSNR of the truth through its codec. None for other priors, or without a truth."""
+        """Return the PSNR of the truth through the codec of a prior of latents. None for other priors, or without a
+        truth."""
         prior = self.measured.prior
         if self.truth is None or not isinstance(prior, LatentPrior):
             return None
         return prior.ceiling(torch.from_numpy(self.truth).to(self.measured.place))
 
     def comparison(self, target: Path) -> Comparison:
-        """What the page shows."""
+        """Return what the page shows."""
         read = self.measured.read
         shown, note = measurement_shown(self.measured.problem, read.operation in NO_PICTURE)
         return Comparison(

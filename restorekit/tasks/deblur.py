@@ -85,7 +85,8 @@ class Deblurring(Restoring):
 
     @property
     def correction(self) -> KernelCorrection | None:
-        """How far the kernel is searched around; None where it is taken as right. Raises `BadInput` for no share."""
+        """Return how far the kernel is searched around; None where it is taken as right. Raises `BadInput` for no
+        share."""
         if self.kernel_error == "none":
             return None
         if self.kernel_error == "auto":
@@ -172,7 +173,8 @@ class Deblurring(Restoring):
         return boundary_of(torch.from_numpy(reading.picture.pixels)[None], given, level)
 
     def _doubts(self, measured: Measured, notes: Notes) -> None:
-        """Whether the spectrum says that a kernel, taken as right, is not: that costs more than a restoration gains."""
+        """Note where the spectrum says that a kernel, taken as right, is not: that costs more than a restoration
+        gains."""
         forward, read = _blur_of(measured), measured.read
         kernel, size = forward.given.double().numpy(), read.picture.pixels.shape[1:]
         plain = isinstance(forward.law, Gaussian) and read.empty is None and min(size) >= LEAST
@@ -264,7 +266,7 @@ def _refuse_empty(setting: str, forward: Forward) -> None:
 
 
 def _said(record: dict[str, Any]) -> str:
-    """What was found, for a person."""
+    """Return what was found, for a person."""
     said = []
     if record["length"] != 1 or record["width"] != 1 or record["turn"] != 0:
         said.append(

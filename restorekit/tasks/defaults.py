@@ -1,4 +1,4 @@
-"""What a task does when it is told no more: solver and steps, as `benchmarks/restoration/tune.py` found them."""
+"""A task has defaults of solver and steps, as `benchmarks/restoration/tune.py` found them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from restorekit.despeckling.methods import TUNED
 
 @dataclass(frozen=True)
 class Task:
+    """The solvers of a task, for one answer and for several samples, with their levels."""
+
     solver: str  # for one answer: the best PSNR
     steps: int
     sampler: str  # for several samples

@@ -86,7 +86,7 @@ class Degrading:
         return made
 
     def response(self, picture: Picture, path: Path) -> Response:
-        """How light is coded in a file `path` of the measurement."""
+        """Return how light is coded in a file `path` of the measurement."""
         like = written_as(path, picture, self.dtype)
         return chosen(self.transfer, operation(self.op), noise_text(self.noise), like, path)
 
@@ -110,7 +110,7 @@ class Degraded:
 
     @property
     def measurement(self) -> Picture:
-        """What a task takes."""
+        """Return the measurement as a task takes it."""
         return replace(self.like, pixels=self.values.astype(np.float32), alpha=None, empty=None)
 
     def check(self, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a deraining is given: its pictures, checked against each other, and where they hold no data."""
+"""A deraining is given pictures, which are checked against each other, and knows where they hold no data."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class DerainInputs:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Those of them that are files."""
+        """Return those of the inputs that are files."""
         return {k: Path(s) for k, s in self.given.items() if isinstance(s, str | os.PathLike)}
 
     def name(self, key: str) -> str:

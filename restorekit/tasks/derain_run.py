@@ -1,4 +1,4 @@
-"""What follows from the settings and the inputs of a deraining, and what of both is refused."""
+"""Settings and inputs of a deraining decide its run, and some of both are refused."""
 
 from __future__ import annotations
 
@@ -161,9 +161,9 @@ class DerainRun:
         made = changed(preset, given)
         if none:  # far from B, so by the solver's own levels
             made = replace(made, sigma=None, first=None, steps=s.steps)
-        if s.samples is not None and s.samples > 1 and not made.solver.samples:
+        if s.samples is not None and s.samples > 1 and not made.solver.is_sampler:
             raise BadInput(f"`solver={s.solver}` gives one answer and no samples; leave out `samples` or take ddnm+")
-        return replace(made, samples=s.samples or (made.samples if made.solver.samples else 1))
+        return replace(made, samples=s.samples or (made.samples if made.solver.is_sampler else 1))
 
     @cached_property
     def place(self) -> torch.device:

@@ -94,6 +94,7 @@ def _other_prior(prior: Prior, wanted: Conditions, level: float) -> str | None:
 def conditions(
     task: str, noise: str, picture: Picture, transfer: str, solver: Solver, steps: int | None, samples: int
 ) -> Conditions:
+    """Return the conditions under which the samples are drawn, by which a calibration is found."""
     return Conditions(
         task=task,
         noise=noise,
@@ -177,7 +178,7 @@ def _write_interval(
 
 
 def record(found: FoundInterval) -> dict[str, Any]:
-    """For OUT.json."""
+    """Return the entry of OUT.json."""
     return {
         "intervals": {
             **found.record,

@@ -82,7 +82,8 @@ def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoratio
 
 @contextmanager
 def watched(progress: Progress | bool | None) -> Iterator[Progress | None]:
-    """What a task is to tell how far it is: None shows a bar on a terminal and in a notebook, True always, False never."""
+    """Yield what a task tells how far it is: None shows a bar on a terminal and in a notebook, True always, False
+    never."""
     if callable(progress):
         yield progress
     elif progress is False or (progress is None and not is_watched()):

@@ -1,4 +1,4 @@
-"""What identifies an input in a record."""
+"""An input is identified in a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task is given: a path, an array, a tensor or a `Picture`, each with one meaning.
+"""A task is given a path, an array, a tensor or a `Picture`, each with one meaning.
 
 | input | meaning |
 |---|---|
@@ -60,7 +60,7 @@ class Input:
         return self.raw if self.path is None else read_values(self.path, self.reading)[0]
 
     def record(self) -> dict[str, Any]:
-        """What identifies the input in a record: path and SHA-256, or shape, type and SHA-256 of the values."""
+        """Return what identifies the input in a record: path and SHA-256, or shape, type and SHA-256 of the values."""
         values = self.picture.pixels if self.raw is None else self.raw
         return identity_of(self.path, values) | self.reading.record()
 

@@ -1,4 +1,4 @@
-"""What a despeckled scene is judged by: bands of intensities read as `despeckle` reads them, and figures of each."""
+"""A despeckled scene is judged by bands of intensities, read as `despeckle` reads them, and figures of each."""
 
 from __future__ import annotations
 

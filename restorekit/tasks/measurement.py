@@ -1,4 +1,4 @@
-"""What was measured and with which prior it is seen: settings, and the problem that follows from them and an input."""
+"""A measurement is seen with a prior by its settings, and by the problem that follows from them and an input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Progress = Callable[[str, int, int], None]  # (what runs, network calls done, in
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """How the measurement came about: the operator, the noise, and what was found of either."""
+    """The measurement came about by an operator and noise, with what was found of either."""
 
     read: Observation
     operator: Operator
@@ -131,7 +131,7 @@ class Measured:
 
     @property
     def result_shape(self) -> tuple[int, ...]:
-        """(C, H, W)"""
+        """Return the shape (C, H, W) of the result."""
         operator = self.forward.operator
         return tuple(operator.inside(torch.zeros(1, *operator.image_shape)).shape[1:])
 
@@ -283,7 +283,7 @@ class Measurement:
         return replace(found, impulses=_part(found.impulses, self.preview).numpy())
 
     def _operator(self, measured: Shape) -> Operator:
-        """For a measurement of this shape (C, H, W)."""
+        """Return the operator for a measurement of this shape (C, H, W)."""
         return self.op if isinstance(self.op, Operator) else operator_of(self.op, measured=measured)
 
     def _noise(
@@ -297,7 +297,7 @@ class Measurement:
         return f"gaussian:{found.sigma:.4f}", found
 
     def _place(self) -> torch.device:
-        """Where to compute: with a `Prior` and no other wish, where its network is."""
+        """Return the device to compute on: with a `Prior` and no other wish, that of its network."""
         module = _module_of(self.prior) if isinstance(self.prior, Prior) and self.device == "auto" else None
         weight = None if module is None else next(module.parameters(), None)
         return device_of(self.device) if weight is None else weight.device
@@ -354,7 +354,7 @@ def _module_of(denoise: Any) -> nn.Module | None:
 
 
 def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:
-    """What the record of a run says of the measurement and the prior."""
+    """Return what the record of a run says of the measurement and the prior."""
     forward, prior, picture = measured.forward, measured.prior, measured.read.picture
     preview = {} if settings.preview is None else {"preview": list(settings.preview)}
     return {

@@ -44,7 +44,7 @@ def measured_noise(read: Observation, valid: np.ndarray | None, ranged: bool, no
 
 
 def _of_level(found: Noise, name: str, jpeg: bool, rounded: bool) -> str:
-    """What the level is, for a person. rounded: it is that of the rounding of a JPEG, and not of noise."""
+    """Return what the level is, for a person. rounded: it is that of the rounding of a JPEG, and not of noise."""
     why, advice = f", measured in {name}", "give `noise` if you know better"
     if rounded:
         why = f", what {name} lost by its JPEG rounding, above the noise in it"

@@ -26,7 +26,7 @@ Box = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What was read: `as_read` in values of the file, `picture` in light."""
+    """An observation was read: `as_read` in values of the file, `picture` in light."""
 
     input: Input
     as_read: Picture
@@ -106,7 +106,8 @@ def observe(
 
 
 def _ranged(picture: Picture, given: Input, law: Likelihood | None, notes: Notes) -> Picture:
-    """With the range that is used, where integers fill little of their type and no setting is relative to white."""
+    """Return the picture with the range that is used, where integers fill little of their type and no setting is
+    relative to white."""
     found = ranges.used(picture)
     if found is None:
         return picture

@@ -1,4 +1,4 @@
-"""How close a picture is to the truth."""
+"""Metrics tell how close a picture is to the truth."""
 
 from __future__ import annotations
 

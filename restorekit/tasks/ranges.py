@@ -52,7 +52,8 @@ def check_range(name: object, picture: Picture) -> None:
 
 
 def hint(picture: Picture) -> str | None:
-    """What to say where noise is below what can be told in integers of little contrast; None where they have enough."""
+    """Return what to say where noise is below what can be told in integers of little contrast; None where they have
+    enough."""
     if picture.dtype not in ("uint8", "uint16"):
         return None
     low, high = _extremes(picture)

@@ -80,9 +80,9 @@ class Restoring(Measurement):
         measured = self.measure(source, notes)
         solver, steps = self._solver(measured)
         taken = _taken(measured, solver)
-        if self.samples > 1 and solver.samples:
+        if self.samples > 1 and solver.is_sampler:
             solver.check_draws(as_seen(taken, measured.denoiser))
-        if self.samples > 1 and not solver.samples:
+        if self.samples > 1 and not solver.is_sampler:
             raise BadInput(
                 f"{type(solver).__name__} is an optimiser: one answer, no samples; leave out `samples` or take a sampler, "
                 "`solver=mmps`",
@@ -125,7 +125,7 @@ class Restoring(Measurement):
         return [*begin, *super().opened(), *files_of(self.solver if isinstance(self.solver, str) else None), *named]
 
     def outputs(self, target: Path) -> list[Path]:
-        """What is written beside OUT, its error bars and its record."""
+        """Return what is written beside OUT, its error bars and its record."""
         return []
 
     def asides(self, target: Path) -> list[Path]:
@@ -137,7 +137,7 @@ class Restoring(Measurement):
         return [], {}
 
     def record(self) -> dict[str, Any]:
-        """What the record says of these settings."""
+        """Return what the record says of these settings."""
         begin: Any = self.begin
         if isinstance(begin, str | os.PathLike):
             begin = read_file(Path(begin))
@@ -170,7 +170,7 @@ class Restoring(Measurement):
         )
 
     def _counted(self, measured: Measured, problem: Problem, solver: Solver) -> float | None:
-        """What less noise than the solver knows counts as."""
+        """Return what less noise than the solver knows counts as."""
         return None if units_of(measured.denoiser) is not None else problem.raised(solver.least_noise)
 
     def _say(
@@ -243,7 +243,8 @@ class Restoring(Measurement):
         return error_bars.found_for(self.calibration or "auto", self.level or 0.9, prior, wanted, refused)
 
     def _untouched(self, measured: Measured) -> bool:
-        """Whether no noise was found, and no solver was asked for: a network only makes such a picture worse."""
+        """Return True where no noise was found, and no solver was asked for: a network only makes such a picture
+        worse."""
         forward = measured.forward
         plain = self.operation == "denoise" and self.solver == "auto" and self.samples == 1 and not self.coarse
         return plain and forward.found is not None and forward.found.floor and forward.impulses is None
@@ -269,7 +270,7 @@ class Restoring(Measurement):
         return "" if self.operation == "denoise" else "`op`, "
 
     def _misses(self, misfit: float, notes: Notes) -> list[str]:
-        """What to say, after all else, where the result does not explain the measurement."""
+        """Return what to say, after all else, where the result does not explain the measurement."""
         if misfit <= MISFIT:
             return []
         text = (
@@ -355,7 +356,8 @@ def _ceiling(measured: Measured, notes: Notes) -> float | None:
 
 
 def _changes(measured: Measured, samples: Tensor) -> list[str]:
-    """Whether a denoised picture differs from the measured one by more than the noise that was found, or a step of integers."""
+    """Return True where a denoised picture differs from the measured one by more than the noise that was found, or a
+    step of integers."""
     found, picture = measured.forward.found, measured.read.picture
     if found is None or not found.floor or measured.read.operation != "denoise":
         return []

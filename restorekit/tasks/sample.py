@@ -76,7 +76,8 @@ def trained_side(spec: PriorSpec | ForeignSpec) -> int:
 
 
 def displayed(x: Tensor, domain: str) -> Tensor:
-    """What is looked at of pictures in a domain, on [0, 1]: amplitude exp(x / 2) of log-intensity, others as they are."""
+    """Return pictures in a domain as they are looked at, on [0, 1]: amplitude exp(x / 2) of log-intensity, others as
+    they are."""
     return ((x / 2).exp() if domain == "log-intensity" else x).clamp(0, 1)
 
 
@@ -97,7 +98,7 @@ def draw(
 ) -> Tensor:
     """(count, *shape): samples from `mean` plus noise of the first level down to 0. BadInput at the first NaN.
 
-    begin: a picture per sample (count, *shape) instead of the mean; with the level of a relay it is eq 9 of seed 000.
+    begin: a picture per sample (count, *shape) instead of the mean; with the level of a relay it is eq 9 of Li et al. 2025.
     """
     total, calls, done = sampler.calls(len(sigmas) - 1) * -(-count // batch), 0, []
     for first in range(0, count, batch):
@@ -121,7 +122,7 @@ def _denoise(prior: Denoiser | Latent) -> Denoiser:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What one stage draws: states of a shape (C, H, W), from the first of its levels down."""
+    """One stage draws states of a shape (C, H, W), from the first of its levels down."""
 
     denoise: Denoiser
     shape: tuple[int, int, int]
@@ -155,7 +156,7 @@ class Sampling:
     label: int | None = None  # the class, for priors with classes
     guidance: float | None = None  # weight of the class over no class (`GuidedByClass`); None: the class alone
     eta: float | None = None  # of ddim and ddpm
-    relay: bool = True  # of a cascade: draw a low-resolution picture first, and go on from it (eq 9 of seed 000)
+    relay: bool = True  # of a cascade: draw a low-resolution picture first, and go on from it (eq 9 of Li et al. 2025)
     batch: int | None = None  # samples at a time; None: 2^16 pixels of them on a CPU, 2^20 elsewhere
     device: str = "auto"
     precision: str = "auto"
@@ -186,7 +187,7 @@ class Sampling:
 
     @cached_property
     def guided(self) -> bool:
-        """Whether each step takes two network calls, with the class and without."""
+        """Return True where each step takes two network calls, with the class and without."""
         if self.guidance is None or self.guidance == 1:
             return False
         if self.label is None:
@@ -218,7 +219,7 @@ class Sampling:
 
     @property
     def off_size(self) -> str | None:
-        """What to say where samples are not of the size that a prior of whole objects was trained on."""
+        """Return what to say where samples are not of the size that a prior of whole objects was trained on."""
         spec, (_, height, width) = self.loaded.spec, self.shape
         side = trained_side(spec)
         latent = isinstance(spec, PriorSpec) and isinstance(spec.config, LatentConfig)
@@ -230,36 +231,36 @@ class Sampling:
 
     @property
     def domain(self) -> str:
-        """What the samples are: one of `checkpoint.DOMAINS`, of the pictures where the prior is one of latents."""
+        """Return what the samples are: one of `checkpoint.DOMAINS`, of the pictures where the prior is one of latents."""
         spec = self.loaded.spec
         domain = spec.domain if isinstance(spec, PriorSpec) else "srgb"
         return "srgb" if domain == "latent" else domain
 
     @cached_property
     def _prior(self) -> Denoiser | Latent:
-        """For pictures of as many bands as a sample has."""
+        """Return the prior for pictures of as many bands as a sample has."""
         return self.loaded.for_bands(self.shape[0])
 
     def _guide(self, of: Callable[[Prior], Denoiser]) -> Denoiser:
-        """What `of` takes from the prior, guided towards the class where that is asked for."""
+        """Return what `of` takes from the prior, guided towards the class where that is asked for."""
         own = of(self.loaded)
         return GuidedByClass(own, of(self._load(None)), cast(float, self.guidance)) if self.guided else own
 
     @property
     def denoiser(self) -> Denoiser:
-        """What is called at each step; of latents where the prior is one of latents."""
+        """Return what is called at each step; of latents where the prior is one of latents."""
         return self._guide(lambda prior: _denoise(prior.for_bands(self.shape[0])))
 
     @torch.no_grad()
     def _state_shape(self) -> tuple[int, int, int]:
-        """Of what is diffused: a picture, or for a prior of latents the latent of one as large."""
+        """Return the shape of what is diffused: a picture, or for a prior of latents the latent of one as large."""
         if not isinstance(self._prior, Latent):
             return self.shape
         c, h, w = self._prior.encode(torch.full((1, *self.shape), 0.5, device=self.place)).shape[1:]
         return c, h, w
 
     def _parts(self) -> list[Part]:
-        """What is drawn, one after the other: the picture, or first that of the low stage."""
+        """Return what is drawn, one after the other: the picture, or first that of the low stage."""
         spec, shape = self.loaded.spec, self._state_shape()
         mean = spec.mean if isinstance(spec, PriorSpec) else 0.5
         sigmas = levels(spec, *shape[1:], self.steps)

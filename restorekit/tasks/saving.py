@@ -50,7 +50,8 @@ def check_names(task: Restoring, source: Path | None, target: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """What a restoration came from: it writes the files of the command, in the type and with the metadata of the input."""
+    """A restoration came from a task and an input: it writes the files of the command, in the type and with the
+    metadata of the input."""
 
     task: Restoring
     measured: Measured

@@ -1,4 +1,4 @@
-"""What a file says of its pixels beside their values: how they are turned, and which hold no data."""
+"""A file says of its pixels beside their values how they are turned, and which hold no data."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from restorekit.tasks.measurement import Measured, Progress
 
 @contextmanager
 def counted(measured: Measured, progress: Progress | None, label: str, calls: int) -> Iterator[Steps | None]:
-    """What `restore` is to be given as its progress; `progress` then hears of every window, of `calls` times as many.
+    """Yield the progress that `restore` is given; `progress` then hears of every window, of `calls` times as many.
 
     The first report is that nothing is done yet.
     """

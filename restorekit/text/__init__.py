@@ -1,1 +1,1 @@
-"""The grammar of settings in text, and every name that it knows."""
+"""This room holds the grammar of settings in text, and every name that it knows."""

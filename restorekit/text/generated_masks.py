@@ -1,4 +1,4 @@
-"""Masks that a text makes: pixels at random, or a hole in the middle."""
+"""A text makes masks: pixels at random, or a hole in the middle."""
 
 from __future__ import annotations
 

@@ -61,16 +61,16 @@ def convert(value: str, kind: Any, where: str) -> Any:
         inner = options[0]
         return tuple(convert(v, inner, where) for v in value.replace("x", "/").split("/"))
     try:
-        made = {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
-        if isinstance(made, float) and not math.isfinite(made):
+        converted = {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+        if isinstance(converted, float) and not math.isfinite(converted):
             raise ValueError
-        return made
+        return converted
     except (ValueError, KeyError):
         raise BadInput(f"{where}={value!r} is not a {getattr(kind, '__name__', kind)}") from None
 
 
 def _declared(target: Callable[..., Any], given: dict[str, Any]) -> dict[str, bool]:
-    """The settings of a dataclass or of a function, in order, and whether each must be given."""
+    """Return the settings of a dataclass or of a function, in order, and whether each must be given."""
     if is_dataclass(target):
         known = [(f.name, f.default is MISSING and f.default_factory is MISSING) for f in fields(target)]
     else:
@@ -114,7 +114,8 @@ def build(
 
 
 def _names_around(target: Any) -> dict[str, Any]:
-    """Names that annotations may use. A class from a file that `runpy` ran has no module to look them up in; its bases do."""
+    """Return names that annotations may use. A class from a file that `runpy` ran has no module to look them up in;
+    its bases do."""
     owners = [base.__module__ for base in reversed(target.__mro__)] if isinstance(target, type) else [target.__module__]
     return {k: v for owner in owners if owner in sys.modules for k, v in vars(sys.modules[owner]).items()}
 
@@ -133,7 +134,7 @@ def own_class(text: str, base: type[T]) -> tuple[type[T], str, dict[str, Any]] |
     opened(file)
     names = runpy.run_path(file)
     classes = {k: v for k, v in names.items() if isinstance(v, type) and issubclass(v, base)}
-    found = {k: v for k, v in classes.items() if v.__module__ == "<run_path>"}
-    if name not in found:
-        raise BadInput(f"{file} has no {base.__name__} named {name!r}; it has {', '.join(found) or 'none'}")
-    return found[name], f"{name}:{settings}", names
+    own = {k: v for k, v in classes.items() if v.__module__ == "<run_path>"}
+    if name not in own:
+        raise BadInput(f"{file} has no {base.__name__} named {name!r}; it has {', '.join(own) or 'none'}")
+    return own[name], f"{name}:{settings}", names

@@ -35,19 +35,24 @@ def _odd(text: str, size: float) -> int:
 
 
 def notes(text: str) -> list[str]:
-    """What a user may not expect of a kernel that comes from a file: where its centre is taken, where its weight lies."""
+    """Return what a user may not expect of a kernel that comes from a file: where its centre is taken, where its
+    weight lies."""
     return [] if kernel_file(text) is None else kernel_notes(text, kernel(text))
 
 
 def _gaussian(sigma: float) -> Tensor:
-    """Out to four sigma. kornia has the same to the bit (tests/text), and takes a second to import."""
+    """Return a Gaussian out to four sigma. kornia has the same to the bit (tests/text), and takes a second to import."""
     x = torch.arange(2 * math.ceil(4 * sigma) + 1, dtype=torch.float32) - math.ceil(4 * sigma)
     one = torch.exp(-x.square() / (2 * torch.tensor(sigma).square()))
     return (one / one.sum())[:, None] * (one / one.sum())
 
 
 def kernel(text: str) -> Tensor:
-    """(h, w) float32, sum 1. Angles in degrees, counter-clockwise from the x axis; sigma and lengths in pixels."""
+    """Return a kernel (h, w) float32, sum 1. Angles are in degrees, counter-clockwise from the x axis; sigma and
+    lengths in pixels.
+
+    Raises `BadInput` for an unknown name, numbers that cannot be, and a file that is no kernel.
+    """
     name, *values = text.split(":")
     if name == "gaussian":
         return _gaussian(*_numbers(text, values, (1,)))

@@ -43,7 +43,7 @@ def _denoise(measured: Shape, image: Shape | None) -> Operator:
 
 
 def _inpaint(measured: Shape, image: Shape | None, mask: str = "") -> Operator:
-    """mask: a file as large as the measurement, 1 (white) = measured; random:SHARE[:SEED], box:SHARE"""
+    """Mask a picture. mask: a file as large as the measurement, 1 (white) = measured; random:SHARE[:SEED], box:SHARE."""
     if not mask:
         raise BadInput("inpaint: a mask is needed, as in inpaint:mask=mask.png (white = measured) or mask=random:0.2")
     shape = image or measured
@@ -60,7 +60,7 @@ def _blur(
 
 
 def _average(measured: Shape, image: Shape | None, factor: int = 2, size: Size = None) -> Operator:
-    """size: HxW of the result, where it is no multiple of the factor"""
+    """Average blocks. size: HxW of the result, where it is no multiple of the factor."""
     return BlockAverage(image or BlockAverage.image_shape_for(measured, factor=factor, size=size), factor)
 
 
@@ -83,7 +83,7 @@ def _grey(measured: Shape, image: Shape | None) -> Operator:
 def _hadamard(
     measured: Shape, image: Shape | None, size: tuple[int, ...] = (), ratio: float = 0.25, seed: int = 0
 ) -> Operator:
-    """size: HxW of the picture"""
+    """Sense compressively. size: HxW of the picture."""
     return Hadamard(image or Hadamard.image_shape_for(measured, size=size), ratio, seed)
 
 
@@ -178,16 +178,16 @@ def files_of(*texts: str | None) -> list[Path]:
 
     A value counts as one where a file of that name is there, whatever the setting; none is opened here.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for text in filter(None, texts):
         head, _, rest = text.partition(":")
         named = split(rest if head.endswith(".py") else text)
         for value in (text, head, *named[1], *named[2].values()):
             # A folder that happens to have the name of a prior or an operator is none of theirs.
             if any(os.path.isfile(Path(value, name)) for name in ("config.json", "unet/config.json")):
-                found += inside(Path(value))
+                paths += inside(Path(value))
             elif os.path.isfile(value):
-                found.append(Path(value))
+                paths.append(Path(value))
             elif (file := kernel_file(value)) is not None:
-                found.append(file)
-    return list(dict.fromkeys(found))
+                paths.append(file)
+    return list(dict.fromkeys(paths))

@@ -1,4 +1,5 @@
-"""Settings back into text, for records and pages: `Gaussian(0.02)` -> "gaussian:0.02", `HQS(first=0.5)` -> "hqs:first=0.5"."""
+"""Settings become text again, for records and pages: `Gaussian(0.02)` -> "gaussian:0.02", `HQS(first=0.5)` ->
+"hqs:first=0.5"."""
 
 from __future__ import annotations
 
@@ -47,24 +48,25 @@ _OPERATIONS: dict[type[Operator], str] = {
 
 
 def operation(operator: str | Operator) -> str:
-    """The name by which defaults are chosen: "blur" of "blur:kernel=k.png" or of a `FreeBlur`; else that of the class."""
+    """Return the name by which defaults are chosen: "blur" of "blur:kernel=k.png" or of a `FreeBlur`; else that of the
+    class."""
     if isinstance(operator, str):
         return operator.partition(":")[0]
     return _OPERATIONS.get(type(operator), type(operator).__name__)
 
 
 def noise_text(law: str | Likelihood) -> str:
-    """The text of a noise law; of one with a value for each pixel its title."""
+    """Return the text of a noise law; of one with a value for each pixel its title."""
     return law if isinstance(law, str) else _spelled(law, NOISES) or law.title
 
 
 def solver_text(solver: str | Solver) -> str:
-    """The text of a solver, with the settings that are not its defaults; of one's own class its name."""
+    """Return the text of a solver, with the settings that are not its defaults; of one's own class its name."""
     return solver if isinstance(solver, str) else _spelled(solver, SOLVERS) or type(solver).__name__
 
 
 def _spelled(made: Any, known: Mapping[str, type]) -> str | None:
-    """None where the class is not a known one, or a setting is no plain value."""
+    """Return the text, None where the class is not a known one, or a setting is no plain value."""
     name = next((name for name, cls in known.items() if cls is type(made)), None)
     if name is None:
         return None

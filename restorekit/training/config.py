@@ -28,6 +28,8 @@ from restorekit.priors.networks.unet import UNetConfig
 
 
 class Section(BaseModel):
+    """A part of the configuration, which refuses unknown keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -92,6 +94,8 @@ AnyModel = Annotated[
 
 
 class Data(Section):
+    """The training patches."""
+
     crop: int = Field(default=64, ge=8, description="side of the training patches, pixels")
     shrink: int = Field(default=1, ge=1, description="pictures are reduced by block means first: the low stage")
     labels: str = Field(default="", description="folder, or a JSON file of {picture: class}; empty: no classes")
@@ -113,7 +117,7 @@ class Data(Section):
 
 
 class NoiseLevels(Section):
-    """ln sigma ~ N(log_mean, log_std^2), or eq 10 of seed 000 where `resample` is given, see `training.data`; a share
+    """ln sigma ~ N(log_mean, log_std^2), or eq 10 of Li et al. 2025 where `resample` is given, see `training.data`; a share
     `wide` is instead log-uniform over (sigma_min, sigma_max)."""
 
     log_mean: float = -1.9
@@ -160,6 +164,8 @@ class Loss(Section):
 
 
 class Optim(Section):
+    """The optimiser, and for how many steps it runs."""
+
     batch: int = Field(default=16, ge=1, description="patches per step over all processes")
     steps: int = Field(default=20000, ge=1, description="may be raised at `resume`; see `learning_rate`")
     lr: float = Field(default=1e-3, gt=0)
@@ -187,6 +193,8 @@ class HighStage(Section):
 
 
 class Run(Section):
+    """Settings of the run itself; none of them changes what is trained, but for the seed and the precision."""
+
     seed: int = Field(default=0, ge=0, lt=2**63)
     precision: Literal["bf16", "fp32"] = "bf16"
     compile: bool = Field(default=False, description="torch.compile: minutes at the start, a third faster after")
@@ -196,6 +204,8 @@ class Run(Section):
 
 
 class Config(Section):
+    """The whole configuration of a training."""
+
     name: str = "prior"
     licence: str = "not stated"
     description: str = ""

@@ -35,6 +35,8 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)  # whose weights 
 
 
 class Process(NamedTuple):
+    """One process of a run, by its rank among `world`."""
+
     rank: int
     world: int
     device: torch.device

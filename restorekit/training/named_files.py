@@ -18,6 +18,8 @@ WRONG = {
 
 
 class Named(NamedTuple):
+    """A trained file that the configuration names."""
+
     key: str  # of the configuration
     name: str  # what it says there
     kinds: tuple[str, ...]  # of networks it may hold
@@ -77,6 +79,7 @@ def loaded(key: str, name: str) -> tuple[Network, PriorSpec]:
 
 
 def other_kind(key: str, name: str) -> BadInput:
+    """Return the error for a file that holds another kind of network."""
     return BadInput(f"{key}={name} is {WRONG[key]}")
 
 

@@ -30,7 +30,7 @@ def _settings(config: Config) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Header:
-    """What a state file says about its run, readable without the tensors."""
+    """A state file says this about its run, readable without the tensors."""
 
     step: int  # steps done
     seconds: float  # time they took
@@ -42,6 +42,7 @@ class Header:
 
     @staticmethod
     def read(path: Path) -> Header:
+        """Return the header of a state file. Raises BadInput where it is none."""
         try:
             with safe_open(path, framework="pt") as f:
                 raw = f.metadata() or {}
@@ -77,6 +78,8 @@ class Header:
 
 @dataclass
 class State:
+    """The state of a run: all that exact resume needs."""
+
     objective: Objective
     ema: dict[str, Tensor]
     optimizer: torch.optim.AdamW
@@ -85,6 +88,7 @@ class State:
     files: dict[str, str] = field(default_factory=dict)  # see `inputs.checksums`
 
     def save(self, path: Path, config: Config, data: str) -> None:
+        """Write the state, whole or not at all."""
         names: dict[Tensor, str] = {p: n for n, p in self.objective.named_parameters()}
         tensors = dict(self.objective.state_dict()) | {f"ema.{k}": v for k, v in self.ema.items()}
         for p, moments in self.optimizer.state.items():
@@ -97,6 +101,7 @@ class State:
         write(path, {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, header)
 
     def load(self, path: Path) -> None:
+        """Go on from a state file. Raises BadInput where it does not fit."""
         header = Header.read(path)
         self.step, self.seconds = header.step, header.seconds
         self.objective.inherited = header.inherited or self.objective.inherited

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a CSV log, a live progress line, grids of samples."""
+"""A person watches a run by a CSV log, a live progress line, and grids of samples."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ class RunMonitor:
         self.progress.stop()
 
     def step(self, step: int, loss: Tensor, norm: Tensor, lr: float) -> None:
+        """Take a step into the means, and write a line of the log where one is due."""
         self.sums += torch.stack([loss.detach(), norm.detach()]).cpu()
         self.count += 1
         if not self.active or (step % self.config.run.log_every and step != self.config.optim.steps):
@@ -99,9 +100,9 @@ def sample_grid(path: Path, model: Denoiser, spec: PriorSpec, patches: Patches, 
         rows += [x0 + sigma * noise, model(x0 + sigma * noise, sigma)]
     sigmas = log_uniform(20, 10.0, 0.01)
     x = spec.mean + sigmas[0] * noise
-    for sigma, following in zip(sigmas, sigmas[1:]):
+    for sigma, sigma_next in zip(sigmas, sigmas[1:]):
         d = model(x, sigma)
-        x = d + (x - d) * (following / sigma)
+        x = d + (x - d) * (sigma_next / sigma)
     rows.append(x)
     if spec.domain == "log-intensity":
         rows = [(row / 2).exp() for row in rows]  # as amplitude

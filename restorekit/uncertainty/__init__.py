@@ -1,1 +1,1 @@
-"""Error bars of pictures: intervals from posterior samples, and the factors that make them hold."""
+"""This room makes error bars of pictures: intervals from posterior samples, and the factors that make them hold."""

@@ -1,12 +1,14 @@
-"""Calibrations: what conformal prediction found for a prior, in a small JSON file beside its weights.
+"""A calibration holds what conformal prediction found for a prior, in a small JSON file beside its weights.
 
     {"format": "restorekit calibration 1", "restorekit": VERSION, "prior": {"name": NAME, "sha256": OF THE WEIGHTS},
      "levels": [0.5, 0.51, ... 0.99], "entries": [{"task": "denoise", "noise": "gaussian:0.05", "dtype": "uint8",
      "transfer": "linear", "solver": "MMPS:iterations=3,...@50", "samples": 8, "spread": {"window": 5, "own": 0.5},
      "data": TEXT, "pictures": n, "ratios": [a number for each level, null where n is too small], "judged": {...}}]}
 
-An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Integers of another
-type are taken, with a note, where the noise is coarse and those of the file have no entry that fits. Between two levels of noise of one task factors are interpolated in the logarithm of the noise; the guarantee is that of the two.
+An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Integers
+of another type are taken, with a note, where the noise is coarse and those of the file have no entry that fits. Between
+two levels of noise of one task factors are interpolated in the logarithm of the noise; the guarantee is that of the
+two.
 """
 
 from __future__ import annotations
@@ -41,14 +43,14 @@ class Uncalibrated(BadInput):
 
 
 def solver_key(solver: Solver, steps: int | None) -> str:
-    """A solver with all its settings and its number of levels: another one has other error bars."""
+    """Return a solver with all its settings and its number of levels, as text: another one has other error bars."""
     settings = ",".join(f"{k}={v}" for k, v in solver.settings().items())
     return f"{type(solver).__name__}:{settings}@{steps or solver.default_steps}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """Under which samples were drawn: what an entry is found by."""
+    """Samples were drawn under these conditions, by which an entry is found."""
 
     task: str  # the operator, as "blur:kernel=gaussian:1.6"
     noise: str  # as "gaussian:0.05"
@@ -59,14 +61,14 @@ class Conditions:
 
     @property
     def operation(self) -> tuple[str, str]:
-        """The name, and the factor where there is one: other settings are noted where they differ."""
+        """Return the name, and the factor where there is one: other settings are noted where they differ."""
         name, positional, named = split(self.task)
         factor = named.get("factor", positional[0] if positional else "2")
         return name, factor if name in ("average", "decimate") else ""
 
     @property
     def law(self) -> tuple[str, float]:
-        """(noise law with all settings but its first, its first)."""
+        """Return (noise law with all settings but its first, its first)."""
         name, positional, named = split(self.noise)
         first = positional[0] if positional else named.pop(next(iter(named), ""), "")
         try:
@@ -77,31 +79,35 @@ class Conditions:
 
     @property
     def integers(self) -> bool:
+        """Return True for a file of integers."""
         return self.dtype.startswith(("int", "uint"))
 
     def typed_like(self, other: Conditions) -> bool:
-        """Whether they are of one type of file, or of two that make no difference at this noise."""
+        """Return True where both are of one type of file, or of two that make no difference at this noise."""
         return self.dtype == other.dtype or (self.integers == other.integers and self.law[1] >= COARSE)
 
     def like(self, other: Conditions) -> bool:
-        """Whether they differ in the level of the noise, the number of samples, and settings of the operator alone."""
+        """Return True where they differ in the level of the noise, the number of samples, and settings of the operator
+        alone."""
         same = (self.operation, self.law[0], self.transfer, self.solver)
         return self.typed_like(other) and same == (other.operation, other.law[0], other.transfer, other.solver)
 
     @property
     def sampler(self) -> tuple[str, dict[str, str]]:
-        """(name of the solver, its settings and its number of levels)."""
+        """Return (name of the solver, its settings and its number of levels)."""
         name, _, rest = self.solver.partition(":")
         settings, _, levels = rest.rpartition("@")
         return name.lower(), dict(v.split("=", 1) for v in settings.split(",") if "=" in v) | {"levels": levels}
 
     @property
     def text(self) -> str:
+        """Return the conditions in words."""
         light = "" if self.transfer == "linear" else f" in {self.transfer} light"
         return f"{self.task.partition(':')[0]} at {self.noise}{light} of {self.dtype} files by {self.sampler[0]}"
 
     def differs(self, other: Conditions) -> list[str]:
-        """What `other`, of the same operation, has that these conditions have not, number of samples apart, in words."""
+        """Return in words what `other`, of the same operation, has that these conditions have not, number of samples
+        apart."""
         (name, settings), (own, mine) = other.sampler, self.sampler
         changed = [f"{k}={v}" for k, v in settings.items() if mine.get(k) != v and k != "levels"]
         changed += [f"{settings['levels']} levels"] if settings["levels"] != mine["levels"] else []
@@ -114,7 +120,7 @@ class Conditions:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What was found under certain conditions: `ratios` at GRID, NaN where the pictures were too few."""
+    """An entry was found under certain conditions: `ratios` at GRID, NaN where the pictures were too few."""
 
     conditions: Conditions
     spread: Spread
@@ -125,12 +131,14 @@ class Entry:
 
     @classmethod
     def of(cls, conditions: Conditions, spread: Spread, data: str, pictures: list[Scores]) -> Entry:
+        """Return the entry that the scores of `pictures` give."""
         reached = (reach(pictures, level) for level in GRID)
         ratios = tuple(v if math.isfinite(v) else math.nan for v in reached)
         return cls(conditions=conditions, spread=spread, data=data, pictures=len(pictures), ratios=ratios)
 
     def ratio(self, level: float) -> float:
-        """Of the least level of GRID that is not below `level`. BadInput where the pictures are too few for it."""
+        """Return the ratio at the least level of GRID that is not below `level`. Raises BadInput where the pictures
+        are too few for it."""
         ratio = self.ratios[next(i for i, known in enumerate(GRID) if known >= level - 1e-9)]
         if math.isnan(ratio):
             check_count(self.pictures, level)
@@ -140,17 +148,18 @@ class Entry:
         return ratio
 
     def factor(self, level: float) -> float:
-        """Times the interval of a Gaussian posterior."""
+        """Return by what the interval of a Gaussian posterior is multiplied."""
         return self.ratio(level) / student(level, self.conditions.samples)
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the entry as JSON takes it."""
         rest = {"spread": dataclasses.asdict(self.spread), "data": self.data, "pictures": self.pictures}
         ratios = [None if math.isnan(v) else float(f"{v:.6g}") for v in self.ratios]
         return {**dataclasses.asdict(self.conditions), **rest, "ratios": ratios, "judged": self.judged}
 
     @classmethod
     def read(cls, plain: dict[str, Any]) -> Entry:
+        """Return the entry of what `plain` gave. Raises ValueError, KeyError or TypeError for anything else."""
         conditions = Conditions(**{f.name: plain[f.name] for f in dataclasses.fields(Conditions)})
         ratios = tuple(math.nan if v is None else float(v) for v in plain["ratios"])
         if len(ratios) != len(GRID):
@@ -163,7 +172,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class FoundInterval:
-    """An interval, what the record says of it, and what the user has to know."""
+    """An interval comes with what the record says of it, and what the user has to know."""
 
     interval: Interval
     record: dict[str, Any]
@@ -171,14 +180,14 @@ class FoundInterval:
 
 
 def uncalibrated(level: float, why: str) -> FoundInterval:
-    """The interval of a Gaussian posterior, which is not guaranteed to hold for pictures, and says so."""
+    """Return the interval of a Gaussian posterior, which is not guaranteed to hold for pictures, and says so."""
     said = f"error bars are not calibrated ({why}): OUT_low and OUT_high hold for Gaussian posteriors alone"
     return FoundInterval(Interval(level), {"level": level, "factor": 1.0, "calibration": "none", "why": why}, said)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """All entries of one prior."""
+    """A calibration holds all entries of one prior."""
 
     prior: str
     sha256: str  # of its weights
@@ -187,7 +196,7 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
-        """BadInput where it is no calibration."""
+        """Return the calibration in a file. Raises BadInput where it is none."""
         try:
             plain = json.loads(path.read_text())
             if plain["format"] != FORMAT:
@@ -200,19 +209,19 @@ class Calibration:
             raise BadInput(f"{path}: no calibration ({error!r}); `restorekit calibrate` writes one") from None
 
     def write(self, path: Path) -> None:
-        """An entry is a line."""
+        """Write the file, a line for each entry."""
         prior = {"name": self.prior, "sha256": self.sha256}
         head = {"format": FORMAT, "restorekit": self.version, "prior": prior, "levels": GRID}
         lines = ",\n".join(json.dumps(e.plain(), allow_nan=False) for e in self.entries)
         write_text(path, f'{json.dumps(head)[:-1]}, "entries": [\n{lines}\n]}}\n')
 
     def joined(self, entries: list[Entry]) -> Calibration:
-        """With these in the place of those of the same conditions."""
+        """Return the calibration with these entries in the place of those of the same conditions."""
         new = [e.conditions for e in entries]
         return replace(self, entries=(*(e for e in self.entries if e.conditions not in new), *entries))
 
     def table(self) -> list[list[str]]:
-        """What it holds for, with HEADER: a row for all numbers of samples of the same conditions."""
+        """Return what it holds for, with HEADER: a row for all numbers of samples of the same conditions."""
         rows: dict[Conditions, list[Entry]] = {}
         for entry in self.entries:
             rows.setdefault(replace(entry.conditions, samples=0), []).append(entry)
@@ -225,7 +234,7 @@ class Calibration:
         return lines
 
     def find(self, wanted: Conditions, sha256: str, level: float, name: str = "") -> FoundInterval:
-        """The interval for these conditions; `name`: of the file.
+        """Return the interval for these conditions; `name`: of the file.
 
         Raises Uncalibrated where no entry fits, and BadInput where its pictures are too few for the level.
         """
@@ -259,7 +268,7 @@ class Calibration:
         return FoundInterval(Interval(level, factor, around[0].spread), record, note)
 
     def _nearest(self, wanted: Conditions) -> str:
-        """In words, in what the entry of this operation that differs least differs; empty where there is none."""
+        """Return in words in what the entry of this operation that differs least differs; empty where there is none."""
         there = dict.fromkeys(e.conditions for e in self.entries if e.conditions.operation == wanted.operation)
         far = [(wanted.differs(c), abs(math.log((c.law[1] or 1) / (wanted.law[1] or 1))), c.noise) for c in there]
         least = min(far, key=lambda f: (len(f[0]), f[1:]), default=None)
@@ -268,7 +277,8 @@ class Calibration:
     def _typed(
         self, alike: list[Entry], wanted: Conditions, level: float
     ) -> tuple[str, list[int], list[float], list[Entry]]:
-        """(type of file, numbers of samples, their ratios, their entries) of the type nearest to that asked for that fits."""
+        """Return (type of file, numbers of samples, their ratios, their entries) of the type nearest to that asked for
+        that fits."""
         bits = {
             t: abs(np.dtype(t).itemsize - np.dtype(wanted.dtype).itemsize) for t in {e.conditions.dtype for e in alike}
         }
@@ -289,7 +299,7 @@ class Calibration:
         raise refused[0]
 
     def _at(self, alike: list[Entry], noise: float, level: float) -> tuple[float, list[Entry]]:
-        """The ratio at this noise between entries that differ in it alone, and those it comes from."""
+        """Return the ratio at this noise between entries that differ in it alone, and those it comes from."""
         alike = sorted(alike, key=lambda e: e.conditions.law[1])
         levels = [e.conditions.law[1] for e in alike]
         if not levels[0] / REACH <= noise <= levels[-1] * REACH:
@@ -303,10 +313,10 @@ class Calibration:
 
     @staticmethod
     def identity(entries: list[Entry]) -> str:
-        """Twelve digits that change with anything in the entries."""
+        """Return twelve digits that change with anything in the entries."""
         return hashlib.sha256(json.dumps([e.plain() for e in entries]).encode()).hexdigest()[:12]
 
 
 def beside(weights: Path) -> Path:
-    """Where the calibration of a prior lies: NAME.calibration.json beside NAME.safetensors."""
+    """Return the path of the calibration of a prior: NAME.calibration.json beside NAME.safetensors."""
     return weights.with_name(weights.stem + SUFFIX)

@@ -1,14 +1,16 @@
-"""Split conformal prediction of pictures: how far scores reach on pictures kept for that, and what it says of the next.
+"""Split conformal prediction of pictures tells how far scores reach on pictures kept for that, and what it says of the
+next.
 
-Pixels of one picture are no independent draws; pictures are exchangeable. So a picture counts as one: let F be the mean over
-n pictures of the distribution of scores within each. With the quantile q at which n F(q) / (n + 1) reaches the level,
+Pixels of one picture are no independent draws; pictures are exchangeable. So a picture counts as one: let F be the mean
+over n pictures of the distribution of scores within each. With the quantile q at which n F(q) / (n + 1) reaches the
+level,
 
     P(score of a pixel of the next picture <= q) >= level,
 
-the pixel drawn at random from a picture that is exchangeable with the n (Lee, Barber, Willett, "Distribution-free inference
-with hierarchical data", arXiv:2306.06342; conformal risk control of the share of pixels missed gives the same number,
-Angelopoulos et al., ICLR 2024). It is the coverage on the mean over pixels, pictures and calibrations:
-neither that of every region nor of every picture.
+the pixel drawn at random from a picture that is exchangeable with the n (Lee, Barber, Willett, "Distribution-free
+inference with hierarchical data", arXiv:2306.06342; conformal risk control of the share of pixels missed gives the same
+number, Angelopoulos et al., ICLR 2024). It is the coverage on the mean over pixels, pictures and calibrations: neither
+that of every region nor of every picture.
 """
 
 from __future__ import annotations
@@ -34,13 +36,13 @@ Counts = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Scores of the pixels of one picture, counted: (CELLS, len(EDGES) + 1), of each kind of pixel."""
+    """Scores of the pixels of one picture are counted: (CELLS, len(EDGES) + 1), of each kind of pixel."""
 
     counts: Counts
 
     @classmethod
     def of(cls, ratios: NDArray[np.floating[Any]], cell: Counts | None = None) -> Scores:
-        """ratios of any shape, and in which of CELLS each is (default: all in the first)."""
+        """Count ratios of any shape; cells: in which of CELLS each is (default: all in the first)."""
         column = np.searchsorted(EDGES, ratios.ravel())  # column j: EDGES[j - 1] < score <= EDGES[j]
         row = np.zeros_like(column) if cell is None else np.asarray(cell).ravel()
         wide = len(EDGES) + 1
@@ -48,27 +50,29 @@ class Scores:
 
     @property
     def text(self) -> str:
-        """For a table; `Scores.read` is its inverse."""
+        """Return the counts as text for a table; `Scores.read` is its inverse."""
         return base64.b64encode(zlib.compress(self.counts.astype("<u4").tobytes(), 9)).decode()
 
     @classmethod
     def read(cls, text: str) -> Scores:
+        """Return the counts of what `text` gave."""
         counts = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u4").astype(np.int64)
         return cls(counts.reshape(CELLS, len(EDGES) + 1))
 
     @property
     def distribution(self) -> NDArray[np.floating[Any]]:
-        """(len(EDGES),): the share of scores at or below each edge."""
+        """Return the share of scores at or below each edge, (len(EDGES),)."""
         whole = self.counts.sum(0)
         return np.cumsum(whole)[:-1] / whole.sum()
 
     def within(self, ratio: float) -> Counts:
-        """(CELLS,): how many scores are at or below the greatest edge that is not above `ratio`."""
+        """Return how many scores are at or below the greatest edge that is not above `ratio`, (CELLS,)."""
         return self.counts[:, : int(np.searchsorted(EDGES, ratio, "right"))].sum(1)
 
 
 def reach(pictures: list[Scores], level: float) -> float:
-    """The least edge that scores of the next picture do not exceed with a probability of `level`; inf where n is too small.
+    """Return the least edge that scores of the next picture do not exceed with a probability of `level`; inf where n
+    is too small.
 
     Nine pictures are the least for 0.9, 19 for 0.95, 99 for 0.99: level / (1 - level).
     """
@@ -81,12 +85,12 @@ def reach(pictures: list[Scores], level: float) -> float:
 
 
 def least_pictures(level: float) -> int:
-    """How many pictures a guarantee of `level` takes at least."""
+    """Return how many pictures a guarantee of `level` takes at least."""
     return math.ceil(level / (1 - level) - 1e-9)
 
 
 def check_count(pictures: int, level: float, what: str = "level") -> None:
-    """BadInput where so few pictures guarantee nothing at this level."""
+    """Raise BadInput where so few pictures guarantee nothing at this level."""
     if pictures < least_pictures(level):
         raise BadInput(
             f"`{what}={level:g}`: {pictures} pictures calibrate, which guarantee at most {pictures / (pictures + 1):.3g}; take a "

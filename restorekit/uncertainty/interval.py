@@ -1,8 +1,8 @@
-"""Intervals of a stated level from a few posterior samples.
+"""Intervals of a stated level are made of a few posterior samples.
 
-For K samples and a truth that are drawn from one Gaussian, (x - mean) / (std sqrt(1 + 1/K)) follows Student's t with K - 1
-degrees of freedom, so that mean +- t sqrt(1 + 1/K) std holds its level exactly, however small K is; mean +- 1.645 std of
-eight samples holds 0.83 instead of 0.90.
+For K samples and a truth that are drawn from one Gaussian, (x - mean) / (std sqrt(1 + 1/K)) follows Student's t with K
+- 1 degrees of freedom, so that mean +- t sqrt(1 + 1/K) std holds its level exactly, however small K is; mean +- 1.645
+std of eight samples holds 0.83 instead of 0.90.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ FLOOR = 1e-5  # standard deviations below count as this, of a picture on [0, 1]:
 
 @dataclass(frozen=True)
 class Spread:
-    """A standard deviation per pixel from few samples: the root of a mean of two variances.
+    """It takes a standard deviation per pixel from few samples: the root of a mean of two variances.
 
-    `own` is the weight of the variance of the pixel itself, 1 - `own` that of its mean over `window` x `window` pixels of
-    the same band. Variances of eight samples are off by half their value, and neighbours are alike: where some pixels were
-    measured and others were not, those of the same kind.
+    `own` is the weight of the variance of the pixel itself, 1 - `own` that of its mean over `window` x `window` pixels
+    of the same band. Variances of eight samples are off by half their value, and neighbours are alike: where some
+    pixels were measured and others were not, those of the same kind.
     """
 
     window: int = 5
@@ -37,7 +37,8 @@ class Spread:
             raise ValueError(f"window={self.window} must be odd, own={self.own:g} between 0 and 1")
 
     def __call__(self, samples: Array, measured: Mask | None = None) -> Array:
-        """(K, C, H, W) -> (C, H, W), in the unit of the samples. Needs two samples. measured: broadcastable to a sample."""
+        """Return the spread (C, H, W) of samples (K, C, H, W), two at least, in their unit. measured: broadcastable to
+        a sample."""
         if samples.ndim != 4 or len(samples) < 2:
             raise ValueError(f"samples of shape {samples.shape} have no spread; give at least two, (K, C, H, W)")
         variance = samples.astype(np.float64).var(0, ddof=1)
@@ -59,23 +60,25 @@ PIXEL = Spread(window=1, own=1.0)  # every pixel by itself, for which Student's 
 
 
 def student(level: float, samples: int) -> float:
-    """Half the width of a central interval, in standard deviations of the difference between truth and mean."""
+    """Return half the width of a central interval, in standard deviations of the difference between truth and mean."""
     return float(special.stdtrit(samples - 1, (1 + level) / 2))
 
 
 def ratios(truth: Array, samples: Array, spread: Spread, measured: Mask | None = None) -> Array:
-    """|truth - mean| / (spread sqrt(1 + 1/K)) per pixel (C, H, W): the conformal score, at which an interval just holds."""
+    """Return |truth - mean| / (spread sqrt(1 + 1/K)) per pixel (C, H, W): the conformal score, at which an interval
+    just holds."""
     off = np.abs(truth - samples.astype(np.float64).mean(0))
     return off / (spread(samples, measured) * np.sqrt(1 + 1 / len(samples)))
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Central intervals of samples: mean +- factor t sqrt(1 + 1/K) spread, t of Student with K - 1 degrees of freedom.
+    """Central intervals of samples are mean +- factor t sqrt(1 + 1/K) spread, t of Student with K - 1 degrees of
+    freedom.
 
     With the factor 1 and the spread of every pixel by itself they are exact for Gaussian posteriors that were sampled
-    exactly. A factor from `Calibration` makes them hold for pictures. `bounds`: the least and the greatest value there is,
-    to which they are cut; they hold as before, as no truth lies beyond.
+    exactly. A factor from `Calibration` makes them hold for pictures. `bounds`: the least and the greatest value there
+    is, to which they are cut; they hold as before, as no truth lies beyond.
     """
 
     level: float = 0.9
@@ -91,7 +94,8 @@ class Interval:
             raise ValueError(f"factor={self.factor:g} must be above 0")
 
     def __call__(self, samples: Array, measured: Mask | None = None) -> tuple[Array, Array]:
-        """(K, C, H, W) -> (low, high), each (C, H, W), in the unit of the samples. Needs two samples; measured: see Spread."""
+        """Return (low, high), each (C, H, W), of samples (K, C, H, W), two at least, in their unit; measured: see
+        Spread."""
         deviation = np.sqrt(1 + 1 / len(samples)) * self.spread(samples, measured)
         half = self.factor * student(self.level, len(samples)) * deviation
         mean = samples.astype(np.float64).mean(0)

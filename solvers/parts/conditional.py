@@ -29,7 +29,10 @@ Draw = Callable[[Tensor, float, Rng], Tensor]
 
 
 def conditional(problem: Problem, langevin: int = 100, tau: float | None = None) -> Draw:
-    """(x0, t, rng) -> z ~ p(y | z) N(z; x0, t^2 I). `tau` replaces sigma_y, `langevin` is the number of such steps."""
+    """Return a function (x0, t, rng) -> z ~ p(y | z) N(z; x0, t^2 I), all pictures (B, C, H, W).
+
+    tau replaces sigma_y where it is given; langevin: the number of steps where only those are left.
+    """
     if isinstance(problem.operator, Identity) and problem.mask is None:
         try:
             problem.least_squares("")
@@ -42,6 +45,7 @@ def conditional(problem: Problem, langevin: int = 100, tau: float | None = None)
 
 
 def by_perturbation(problem: Problem, tau: float | None) -> Draw:
+    """Return the exact draw of a linear Gaussian problem. Raises `Unsupported` for others."""
     operator, y, sigma_y = problem.least_squares("an exact draw")
     s = tau or sigma_y
 
@@ -54,7 +58,10 @@ def by_perturbation(problem: Problem, tau: float | None) -> Draw:
 
 
 def by_quantile(problem: Problem, nodes: int = 64, zooms: int = 4) -> Draw:
-    """Inverse of the cumulative sum on a grid that closes in on the mass, linear between the nodes; one mode per pixel."""
+    """Return the draw by the quantile function of each pixel.
+
+    The cumulative sum is inverted on a grid that closes in on the mass, linear between the nodes; a pixel has one mode.
+    """
 
     def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
         u = 0.5 * (1 + torch.erf(rng.normal(x0) / math.sqrt(2)))
@@ -82,12 +89,12 @@ def by_quantile(problem: Problem, nodes: int = 64, zooms: int = 4) -> Draw:
 
 
 def by_langevin(problem: Problem, steps: int) -> Draw:
-    """Unadjusted, from x0, with a step of a tenth of the inverse curvature."""
+    """Return the draw by unadjusted Langevin steps from x0, each a tenth of the inverse curvature."""
     return lambda x0, t, rng: _walk(problem, x0, t, steps, rng)
 
 
 def _walk(problem: Problem, x0: Tensor, t: float, steps: int, rng: Rng | None) -> Tensor:
-    """Langevin steps, or without `rng` a descent; the curvature of the data is estimated as |g|^2 / (2 nll)."""
+    """Take Langevin steps, or without `rng` a descent; the curvature of the data is estimated as |g|^2 / (2 nll)."""
     z, curvature = x0, torch.zeros(len(x0), *[1] * (x0.ndim - 1), dtype=x0.dtype, device=x0.device)
     for _ in range(steps):
         with torch.enable_grad():
@@ -103,9 +110,9 @@ def _walk(problem: Problem, x0: Tensor, t: float, steps: int, rng: Rng | None) -
 
 
 def updated(problem: Problem, steps: int = 100) -> Draw:
-    """(x0, t, rng) -> z, a draw given y where x0 is one without.
+    """Return a function (x0, t, rng) -> z, a draw given y where x0 is one without.
 
-    `steps` of descent where the operator is not linear, or the law neither says how noisy it is nor has a proximal step.
+    steps: of descent where the operator is not linear, or the law neither says how noisy it is nor has a proximal step.
     """
     linear = isinstance(problem.operator, LinearOperator)
     try:
@@ -125,7 +132,8 @@ def updated(problem: Problem, steps: int = 100) -> Draw:
 
 
 def perturbed(problem: Problem, rng: Rng) -> Problem:
-    """The problem with y + n, n as large as the noise of y: drawn by the law at y where it does not say how noisy it is."""
+    """Return the problem with y + n, n as large as the noise of y: drawn by the law at y where it does not say how
+    noisy it is."""
     law, y = problem.likelihood, problem.y
     try:
         return replace(problem, y=law.perturbed(y, rng.normal(y)))

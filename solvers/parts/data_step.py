@@ -1,4 +1,4 @@
-"""The data step of splitting methods: the picture near x0 that the measurement likes best."""
+"""The data step of splitting methods finds the picture near x0 that the measurement likes best."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ FURTHEST = 5.0  # deviations of the noise that one step of scoring goes up; beyo
 def data_step(
     problem: Problem, solver: str, rng: Rng | None = None, closed: bool = False
 ) -> Callable[[Tensor, float], Tensor]:
-    """(x0, t) -> argmin_x -log p(y | x) + ||x - x0||^2 / (2 t^2), iterations starting at x0, right where y says nothing.
+    """Return a function (x0, t) -> argmin_x -log p(y | x) + ||x - x0||^2 / (2 t^2), pictures (B, C, H, W).
 
-    Exact for Gaussian noise, and for unbiased laws with a proximal step; otherwise one step of Fisher scoring towards it.
-    The latter for speckle in the logarithm too, whose proximal step is closed: with a weak prior its minimum is the speckle
-    itself, 0.58 too low on average at one look, where the score is right on average (tests/inference/test_units.py).
-    closed: that proximal step all the same. rng: adds noise as large as that of the measurement to what scoring takes it for; for draws.
+    Iterations start at x0, which is right where y says nothing. Exact for Gaussian noise, and for unbiased laws with a
+    proximal step; otherwise one step of Fisher scoring towards it. The latter for speckle in the logarithm too, whose
+    proximal step is closed: with a weak prior its minimum is the speckle itself, 0.58 too low on average at one look,
+    where the score is right on average (tests/inference/test_units.py). closed: take that proximal step all the same.
+    rng: adds noise as large as that of the measurement to the response; for draws. Raises `Unsupported` in the name of
+    `solver`, as `check_data_step`.
     """
     if gaussian(problem.likelihood):
         operator, y, sigma_y = problem.least_squares(solver, CLEAN)
@@ -49,8 +51,12 @@ def _proximal(problem: Problem) -> Callable[[Tensor, float], Tensor]:
 
 
 def working_residual(problem: Problem, m: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(residual, its variance, the m it is of): near the measurement m the law looks Gaussian, of mean m + residual, which is
-    the score over the information, and of that information. 0 where y says nothing."""
+    """Return the working response of Fisher scoring (IRLS) at the measurement m: (score / information, 1 /
+    information, m as clamped).
+
+    Near m the law looks Gaussian, of mean m + residual and that variance. Each is like y; the residual is 0 where y is
+    masked.
+    """
     law = problem.likelihood
     m = law.within(problem.y, m)
     variance = 1 / law.information(m)
@@ -76,11 +82,12 @@ def _scoring(problem: Problem, operator: LinearOperator, rng: Rng | None) -> Cal
 
 
 def gaussian(law: Likelihood) -> bool:
+    """Return True where the law is Gaussian, or joins Gaussian ones alone."""
     return isinstance(law, Gaussian) or (isinstance(law, Joint) and all(gaussian(part) for part in law.parts))
 
 
 def _separable(problem: Problem, closed: bool = False) -> bool:
-    """Whether the data step is the law's own proximal step."""
+    """Return True where the data step is the law's own proximal step."""
     if not isinstance(problem.operator, Identity) or not (
         closed or (problem.mask is None and problem.likelihood.unbiased)
     ):
@@ -93,6 +100,7 @@ def _separable(problem: Problem, closed: bool = False) -> bool:
 
 
 def check_data_step(problem: Problem, solver: str) -> None:
+    """Raise `Unsupported` in the name of `solver` where the problem has no data step: not linear, or of unknown noise."""
     if gaussian(problem.likelihood):
         problem.least_squares(solver)
     elif not _separable(problem):

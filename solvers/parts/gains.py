@@ -1,4 +1,5 @@
-"""How far apart the gains of a linear operator lie: what limits solvers that take plain gradient steps."""
+"""This module measures how far apart the gains of a linear operator lie, which limits solvers that take plain gradient
+steps."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from restorekit.operators.base import LinearOperator
 
 
 def evenness(operator: LinearOperator, like: Tensor, probes: int = 8) -> float:
-    """(tr A A')^2 / (m tr (A A')^2) in (0, 1], m values that see anything: 1 where all singular values are alike.
+    """Return (tr A A')^2 / (m tr (A A')^2) in (0, 1], m values that see anything: 1 where all singular values are
+    alike.
 
     Estimated with random signs (Hutchinson), a few per cent off for small pictures, hardly for large ones; `like` is a
     measurement (B, ...) and gives shape, dtype and device.
@@ -26,7 +28,8 @@ def evenness(operator: LinearOperator, like: Tensor, probes: int = 8) -> float:
 
 
 def coherence(operator: LinearOperator, like: Tensor, probes: int = 8) -> float:
-    """How many pixels each independent measured value sums with one sign, about: 1 for masks, 16 for means of 4x4 pixels.
+    """Return about how many pixels each independent measured value sums with one sign: 1 for masks, 16 for means of
+    4x4 pixels.
 
     |A 1|^2 / tr A A', less where gains lie far apart and neighbouring values so say the same (`evenness`).
     """
@@ -39,8 +42,9 @@ def coherence(operator: LinearOperator, like: Tensor, probes: int = 8) -> float:
 
 
 def refuse_uneven(problem: Problem, solver: str, share: float, otherwise: str = "use") -> None:
-    """Raise `Unsupported` where gains lie so far apart, and noise is so low, that steps made for the largest gain miss what
-    the smaller ones let through: noise below `share` (1 / evenness - 1), in the unit of the picture.
+    """Raise `Unsupported` where steps made for the largest gain miss what the smaller ones let through.
+
+    That is so where gains lie far apart and noise is low: below `share` (1 / evenness - 1), in the unit of the picture.
     """
     operator = problem.operator
     if not isinstance(operator, LinearOperator):

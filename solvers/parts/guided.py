@@ -22,7 +22,7 @@ from restorekit.solvers.samplers import Sampler
 
 
 class Tweedie:
-    """Mean and covariance of x0 given x (B, C, H, W) at noise level sigma, by one call of the denoiser.
+    """It knows mean and covariance of x0 given x (B, C, H, W) at noise level sigma, by one call of the denoiser.
 
     `x0` is the mean, without its graph. The graph stays as long as this object does.
     """
@@ -35,12 +35,18 @@ class Tweedie:
         self.x0 = self._mean.detach()
 
     def transposed(self, v: Tensor, last: bool = False) -> Tensor:
-        """Return J'v (B, C, H, W), one vector-Jacobian product; `last`: no other will be asked for, so that memory is freed."""
+        """Return J'v (B, C, H, W), one vector-Jacobian product; with `last` the graph is freed, so that no other can
+        follow."""
         return torch.autograd.grad(self._mean, self._leaf, v, retain_graph=not last)[0]
 
     def covariance(self, v: Tensor, last: bool = False) -> Tensor:
         """Return V v = sigma^2 J'v (B, C, H, W), J being symmetric where the denoiser is exact."""
         return self._sigma**2 * self.transposed(v, last)
+
+
+def white_variance(prior_std: float, sigma: float | Tensor) -> float | Tensor:
+    """Return the variance of a pixel given x, like sigma, for a prior of independent pixels of deviation `prior_std`."""
+    return prior_std**2 * sigma**2 / (prior_std**2 + sigma**2)
 
 
 @dataclass(frozen=True, eq=False)

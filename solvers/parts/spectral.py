@@ -1,4 +1,4 @@
-"""One reverse step in the singular basis, shared by DDRM and DDNM+.
+"""DDRM and DDNM+ share one reverse step in the singular basis.
 
 With eta_b = 1 the DDRM step of Kawar et al. 2022 and the DDNM+ step of Wang et al. 2023 are the same map of state and
 noise (both papers write it in different letters); the solvers differ in where they start and in time travel.
@@ -19,7 +19,8 @@ from restorekit.operators.base import SVDOperator
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """A measurement in the singular basis: V' x is (B, n); `y` is U'y / s where s > 0, `nsr` = sigma_y / s, else infinite."""
+    """A measurement as the singular basis sees it: V'x is (B, n); `y` is U'y / s where s > 0, `nsr` = sigma_y / s,
+    else infinite."""
 
     operator: SVDOperator
     y: Tensor  # (B, n)
@@ -27,15 +28,18 @@ class Spectrum:
 
     @cached_property
     def snr(self) -> Tensor:
+        """Return s / sigma_y (n,), 0 where nothing is measured."""
         return 1 / self.nsr
 
     @cached_property
-    def blind(self) -> Tensor:
-        """1 where nothing is measured, else 0."""
+    def unmeasured(self) -> Tensor:
+        """Return 1 where nothing is measured, else 0, (n,)."""
         return torch.isinf(self.nsr).to(self.nsr)
 
     @staticmethod
     def of(problem: Problem, solver: str) -> Spectrum:
+        """Return the spectrum of a problem. Raises `Unsupported` in the name of `solver` where there are no singular
+        values."""
         operator, sigma_y = problem.spectral(solver)
         _, measured, _ = problem.least_squares(solver)  # unequal noise folded in, as in the operator
         n = math.prod(operator.image_shape)
@@ -46,46 +50,53 @@ class Spectrum:
         return Spectrum(operator, y, nsr)
 
     def start(self, sigma: float, z: Tensor) -> Tensor:
-        """Kawar et al. 2022, eq 7 at the first level: what is measured well starts at its measurement. z (B, n)."""
+        """Return the coefficients (B, n) at the first level (Kawar et al. 2022, eq 7): what is measured well starts at
+        its measurement.
+
+        z (B, n): white noise.
+        """
         spread = (sigma**2 - self.nsr**2).clamp(min=0).sqrt()
         return torch.where(self.nsr < sigma, self.y + spread * z, sigma * z)
 
     def step(
-        self, c: Tensor, c0: Tensor, z: Tensor, sigma: float, following: float, eta: float, eta_b: float, pull: bool
+        self, c: Tensor, c0: Tensor, z: Tensor, sigma: float, sigma_next: float, eta: float, eta_b: float, pull: bool
     ) -> Tensor:
-        """From level `sigma` to `following` > 0, each coefficient by its own weights; c = V'x, c0 = V'x0, z white; (B, n).
+        """Return the coefficients (B, n) at level `sigma_next` > 0 from those at `sigma`, each by its own weights; c =
+        V'x, c0 = V'x0, z white.
 
-        With `pull`, eq 8 of Kawar et al. 2022 in variance-exploding coordinates. There every step draws what is noisier than
-        the level to y once more, so that more steps draw harder. Without, y is a point of the diffusion itself, x0 + nsr n:
-        the step that passes nsr starts from it, and those below are ancestral and have no further use for it.
+        With `pull`, eq 8 of Kawar et al. 2022 in variance-exploding coordinates. There every step draws what is noisier
+        than the level to y once more, so that more steps draw harder. Without, y is a point of the diffusion itself, x0
+        + nsr n: the step that passes nsr starts from it, and those below are ancestral and have no further use for it.
         """
-        keep = math.sqrt(1 - eta**2) * following
+        keep = math.sqrt(1 - eta**2) * sigma_next
         if pull:
-            wc, wy, wz = self.blind * (keep / sigma), keep * self.snr, eta * following
+            wc, wy, wz = self.unmeasured * (keep / sigma), keep * self.snr, eta * sigma_next
         else:
             below = (self.nsr > sigma).to(c)
             level = self.nsr.clamp(max=sigma)  # that of the state or of y, whichever is nearer
-            share = torch.where(self.blind > 0, keep / sigma, (following / level) ** 2)
-            wz = (following**2 - (share * level) ** 2).clamp(min=0).sqrt()
+            share = torch.where(self.unmeasured > 0, keep / sigma, (sigma_next / level) ** 2)
+            wz = (sigma_next**2 - (share * level) ** 2).clamp(min=0).sqrt()
             wc, wy = share * below, share * (1 - below)
-        noisy = self.nsr > following
+        noisy = self.nsr > sigma_next
         wy = torch.where(noisy, wy, eta_b)
-        wz = torch.where(noisy, wz, (following**2 - eta_b**2 * self.nsr.square()).clamp_(min=0).sqrt_())
+        wz = torch.where(noisy, wz, (sigma_next**2 - eta_b**2 * self.nsr.square()).clamp_(min=0).sqrt_())
         return torch.addcmul(c0, torch.where(noisy, wc, 0.0), c - c0).addcmul_(wy, self.y - c0).addcmul_(wz, z)
 
     def back(self, c: Tensor, z: Tensor, low: float, high: float) -> Tensor:
-        """Coefficients at level `low` noised up to `high`, given y as a point of the diffusion: a Brownian bridge to it."""
+        """Return coefficients at level `low` noised up to `high`, given y as a point of the diffusion: a Brownian
+        bridge leads to it."""
         rise = high**2 - low**2
         share = (rise / (self.nsr.square() - low**2)).where(self.nsr > high, torch.ones_like(self.nsr))
         spread = torch.where(self.nsr > high, rise * (1 - share), high**2 - self.nsr.square()).clamp(min=0).sqrt()
         return torch.lerp(c, self.y, share).addcmul_(spread, z)
 
 
-def ancestral(sigma: float, following: float) -> float:
-    """The eta with which unmeasured coefficients keep the variance of ancestral (DDPM) sampling."""
-    return math.sqrt(max(0.0, 1 - (following / sigma) ** 2))
+def ancestral(sigma: float, sigma_next: float) -> float:
+    """Return the eta with which unmeasured coefficients keep the variance of ancestral (DDPM) sampling."""
+    return math.sqrt(max(0.0, 1 - (sigma_next / sigma) ** 2))
 
 
 def check_eta(eta: float | None) -> None:
+    """Raise ValueError for an eta outside 0 to 1; None stands for ancestral."""
     if not (eta is None or 0 <= eta <= 1):
         raise ValueError(f"eta={eta:g} must lie in 0..1, or none for ancestral")

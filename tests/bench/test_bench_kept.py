@@ -51,7 +51,7 @@ def test_the_page_is_that_of_the_rows(script: Any, rows: list[Row]) -> None:
     assert said.partition("\n## ")[2] == made.partition("\n## ")[2]
 
 
-@pytest.mark.parametrize("name", [n for n, s in SOLVERS.items() if s.samples])
+@pytest.mark.parametrize("name", [n for n, s in SOLVERS.items() if s.is_sampler])
 def test_what_draws_keeps_half_to_1_3_of_the_spread_or_refuses(script: Any, rows: list[Row], name: str) -> None:
     mine = [r for r in rows if r["solver"] == name and r["problem"] in script.GAUSSIAN and r["steps"] == "own"]
     assert mine

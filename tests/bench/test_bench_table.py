@@ -215,7 +215,7 @@ def test_every_solver_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
     refused = {"ep", "quadrature"} | {
         n for n, s in SOLVERS.items() if s.exact
     }  # not for Gaussian noise; no samples of noise
-    samplers = {n for n, s in SOLVERS.items() if s.samples}
+    samplers = {n for n, s in SOLVERS.items() if s.is_sampler}
     assert set(measured) - {EXACT, CONTROL} == set(SOLVERS) - refused
     assert all(re.fullmatch(r"\d+\.\d\d", v) for n in samplers - refused for v in measured[n])
     assert float(measured["mmps"][0]) < float(measured["ddrm"][0])

@@ -85,10 +85,10 @@ class Blind(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             denoise(x, sigma)
             x0 = denoise(x, sigma)
-            x = x0 + following * rng.normal(x)
+            x = x0 + sigma_next * rng.normal(x)
             yield Step(x, x0, sigma)
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 from skimage import data
 
-from restorekit.blind.correction import Corrected, KernelCorrection, checked, room, rough_part, trimmed, with_kernel
+from restorekit.blind.correction import Corrected, KernelCorrection, checked, margins, rough_part, trimmed, with_kernel
 from restorekit.blind.drawn import blurred
 from restorekit.blind.families import gaussian, motion
 from restorekit.blind.gibbs import Gibbs
@@ -217,7 +217,7 @@ def test_any_solver_with_a_data_step_gains(solver: Solver, steps: int) -> None:
         return float(np.mean((found - x) ** 2))
 
     corrected = Corrected(solver, KernelCorrection(draws=False))
-    assert (corrected.samples, corrected.products) == (solver.samples, solver.products)
+    assert (corrected.is_sampler, corrected.products) == (solver.is_sampler, solver.products)
     assert corrected.calls([1.0, 0.5, 0.0]) == solver.calls([1.0, 0.5, 0.0])  # no draws without taps
     assert json.loads(json.dumps(corrected.settings()))["corrects"] == type(solver).__name__
     assert error(corrected) < 0.9 * error(solver)
@@ -275,9 +275,9 @@ def test_a_kernel_is_replaced_and_the_boundary_kept() -> None:
 def test_a_kernel_has_room_to_grow() -> None:
     kernel, (y, _) = motion(9, 30), measured(motion(15, 30))
     kernel = kernel[np.ix_(np.flatnonzero(kernel.sum(1)), np.flatnonzero(kernel.sum(0)))]
-    assert room(kernel, y.shape[1:]) == [(6, 6), (6, 6)]
-    assert room(np.pad(kernel, 4), y.shape[1:]) == [(2, 2), (2, 2)]
-    assert room(kernel, (kernel.shape[0] + 5, 8)) == [(2, 2), (0, 0)]
+    assert margins(kernel, y.shape[1:]) == [(6, 6), (6, 6)]
+    assert margins(np.pad(kernel, 4), y.shape[1:]) == [(2, 2), (2, 2)]
+    assert margins(kernel, (kernel.shape[0] + 5, 8)) == [(2, 2), (0, 0)]
     seen, correct = torch.from_numpy(y).float()[None], KernelCorrection(error=0.3, draws=False)
     denoise = load_prior("natural-fast").for_bands(3)
     tight = Problem(seen, blur((3, 96, 96), torch.from_numpy(kernel).float()), Gaussian(0.01))

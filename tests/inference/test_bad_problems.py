@@ -165,7 +165,7 @@ def test_any_noise_law_is_any_noise_law(name: str, operator: str) -> None:
     assert 0.02 < given.noise_level() < 0.1  # drawn: 0.074 is the deviation of normal noise of the same median
     settings, steps = ({"langevin": 20}, 20) if name in ("daps", "pnpdm") else ({}, None)
     solver = SOLVERS[name](**settings)
-    found = restore(given, prior, solver, steps=steps, samples=4 if solver.samples else 1)
+    found = restore(given, prior, solver, steps=steps, samples=4 if solver.is_sampler else 1)
     assert float((found.mean - x[0]).square().mean()) < 0.2 * float((x - prior.mean).square().mean())
 
 
@@ -219,7 +219,7 @@ def test_a_law_of_ones_own_is_taken_or_refused_in_one_line(name: str, law: Likel
     says |= type(law) is not Cauchy and "says how noisy it is" in solver.needs
     found, refused = None, ""
     try:
-        found = restore(given, prior, solver, steps=20, samples=2 if solver.samples else 1)
+        found = restore(given, prior, solver, steps=20, samples=2 if solver.is_sampler else 1)
     except BadInput as error:
         refused = str(error)
     if found is None:

@@ -115,9 +115,9 @@ def test_on_latents_a_solver_does_what_it_does_on_pictures(
     monkeypatch.setattr(VDS, "newton", lambda self, problem: False)
     prior, pictures = exact(plain)
     problem, streams = measured(OPERATORS[name]()), rng.streams
-    found = restore(problem, prior, solver, steps=30, samples=2 if solver.samples else 1)
+    found = restore(problem, prior, solver, steps=30, samples=2 if solver.is_sampler else 1)
     monkeypatch.setattr(driver, "streams", lambda *a: Turned(streams(*a), blocks_of(prior)))
-    expected = restore(problem, pictures, solver, steps=30, samples=2 if solver.samples else 1)
+    expected = restore(problem, pictures, solver, steps=30, samples=2 if solver.is_sampler else 1)
     assert found.samples.shape[1:] == SHAPE
     torch.testing.assert_close(found.samples, expected.samples, rtol=0, atol=1e-8)
     assert (found.nfe, found.settings) == (expected.nfe, expected.settings)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from restorekit.priors.networks import scan as ssd
-from restorekit.priors.networks.explicit_gradient import CACHE, Written
+from restorekit.priors.networks.explicit_gradient import CACHE, ExplicitGradient
 from restorekit.priors.networks.mamba2 import CONV_SILU, EPS, GATED_NORM, Mamba2
 from restorekit.priors.networks.scan import ssd_scan
 from restorekit.priors.networks.scan_torch import scan
@@ -202,7 +202,7 @@ def test_gated_norm_and_its_gradient() -> None:
 
 
 def test_portions_of_a_batch_give_what_the_whole_gives() -> None:
-    rule = Written(lambda a, w: (a * w,), lambda a, w, d: (d * w, (d * a).sum(0)), frozenset({1}))
+    rule = ExplicitGradient(lambda a, w: (a * w,), lambda a, w, d: (d * w, (d * a).sum(0)), frozenset({1}))
     size = CACHE // 2 + 1
     a, w = torch.ones(5, size, requires_grad=True), torch.full((size,), 2.0, requires_grad=True)
     assert [len(p[0]) for p in rule.portions((a, w))] == [2, 2, 1]

@@ -146,7 +146,7 @@ def test_one_answer_from_one_seed() -> None:
     y = oracle.draw(1, 0)[1]
     runs = [list(PnPFlow()(oracle.problem(y), oracle.prior, [0.3, 0.0], y, Stream(7)))[-1].x for _ in range(2)]
     assert torch.equal(*runs)
-    assert not PnPFlow.samples
+    assert not PnPFlow.is_sampler
 
 
 @pytest.mark.parametrize("operator", ["denoise", "dense"])

@@ -25,14 +25,14 @@ def test_a_step_by_hand() -> None:
     """f by least squares, x0 where y = f x and the prior pull alike, and all noise fresh."""
     g = torch.Generator().manual_seed(0)
     x, y = (torch.rand(1, *SHAPE, dtype=F64, generator=g) for _ in range(2))
-    sigma, following, sigma_y = 0.3, 0.2, 0.05
+    sigma, sigma_next, sigma_y = 0.3, 0.2, 0.05
     x0 = EVEN(x, sigma)
     f = float((x0 * y).sum() + sigma_y**2) / float(x0.square().sum() + sigma_y**2)
     expected = (f * y / sigma_y**2 + 1.4 * x0 / sigma**2) / (f**2 / sigma_y**2 + 1.4 / sigma**2)
     problem = Problem(y, ops.Identity(SHAPE), Gaussian(sigma_y))
-    step = next(iter(GDP("gain")(problem, EVEN, [sigma, following, 0.0], x, Rng([5]))))
+    step = next(iter(GDP("gain")(problem, EVEN, [sigma, sigma_next, 0.0], x, Rng([5]))))
     torch.testing.assert_close(step.x0, expected)
-    torch.testing.assert_close(step.x, expected + following * Rng([5]).normal(x))
+    torch.testing.assert_close(step.x, expected + sigma_next * Rng([5]).normal(x))
 
 
 @pytest.mark.parametrize("factor", [0.25, 1.0, 3.0])
@@ -63,17 +63,17 @@ def test_the_published_steps() -> None:
     """From f = 0.01 and m = 0; the step on x0 is that of 80000 mean squares of 720000 values on [-1, 1]."""
     g = torch.Generator().manual_seed(0)
     x, y = (torch.rand(1, *SHAPE, dtype=F64, generator=g) for _ in range(2))
-    sigma, following = 0.3, 0.2
+    sigma, sigma_next = 0.3, 0.2
     x0 = EVEN(x, sigma)
-    ancestral = x0 + (following / sigma) ** 2 * (x - x0)
-    up = following * (1 - (following / sigma) ** 2) ** 0.5 * Rng([5]).normal(x)
+    ancestral = x0 + (sigma_next / sigma) ** 2 * (x - x0)
+    up = sigma_next * (1 - (sigma_next / sigma) ** 2) ** 0.5 * Rng([5]).normal(x)
     problem = Problem(y, ops.Identity(SHAPE), Gaussian(0.05))
-    step = next(iter(GDP(paper=True)(problem, EVEN, [sigma, following, 0.0], x, Rng([5]))))
+    step = next(iter(GDP(paper=True)(problem, EVEN, [sigma, sigma_next, 0.0], x, Rng([5]))))
     leaf = (2 * x0 - 1).requires_grad_(True)
     (((leaf + 1) / 2 - y).square().sum() * 80000 / 720000).backward()
     assert leaf.grad is not None
     # of a state sqrt(alpha_bar) (2 x - 1), alpha_bar = 1 / (1 + (2 sigma)^2)
-    shift = leaf.grad * (1 + 4 * following**2) ** 0.5 / 2
+    shift = leaf.grad * (1 + 4 * sigma_next**2) ** 0.5 / 2
     torch.testing.assert_close(step.x, ancestral + up - shift)
     assert len(GDP(paper=True).schedule(problem, None)) == 1001
 

@@ -126,16 +126,16 @@ def test_mpgd_takes_the_published_step() -> None:
     """On [-1, 1] and in variance-preserving coordinates x0 moves by 4 / sqrt(alpha_bar) grad ||y - A x0||, DDIM with 0.5."""
     oracle = ORACLES["average"]()
     y, x, z = oracle.draw(1, 0)[1], uniform(1, 1, 12, 12), uniform(1, 1, 12, 12, seed=1)
-    sigma, following = 0.7, 0.4
-    step = next(iter(MPGD(paper=True)(oracle.problem(y), oracle.prior, [sigma, following], x, _Fixed(z))))
+    sigma, sigma_next = 0.7, 0.4
+    step = next(iter(MPGD(paper=True)(oracle.problem(y), oracle.prior, [sigma, sigma_next], x, _Fixed(z))))
     net = (2 * oracle.prior(x, sigma) - 1).requires_grad_(True)
     (g,) = torch.autograd.grad(((2 * y - 1) - (2 * oracle.operator((net + 1) / 2) - 1)).norm(), net)
-    alpha, following_alpha = (1 / (1 + 4 * s**2) for s in (sigma, following))
+    alpha, alpha_next = (1 / (1 + 4 * s**2) for s in (sigma, sigma_next))
     x0 = net.detach() - 4 / math.sqrt(alpha) * g
     eps = ((2 * x - 1) * math.sqrt(alpha) - math.sqrt(alpha) * net.detach()) / math.sqrt(1 - alpha)
-    up = 0.5 * math.sqrt((1 - following_alpha) / (1 - alpha) * (1 - alpha / following_alpha))
-    expected = math.sqrt(following_alpha) * x0 + math.sqrt(1 - following_alpha - up**2) * eps + up * z
-    torch.testing.assert_close((2 * step.x - 1) * math.sqrt(following_alpha), expected, rtol=0, atol=1e-7)
+    up = 0.5 * math.sqrt((1 - alpha_next) / (1 - alpha) * (1 - alpha / alpha_next))
+    expected = math.sqrt(alpha_next) * x0 + math.sqrt(1 - alpha_next - up**2) * eps + up * z
+    torch.testing.assert_close((2 * step.x - 1) * math.sqrt(alpha_next), expected, rtol=0, atol=1e-7)
     torch.testing.assert_close(2 * step.x0 - 1, x0, rtol=0, atol=1e-7)
 
 
@@ -153,29 +153,29 @@ class _Fixed(Stream):
 
 @pytest.mark.parametrize("paper", [False, True])
 def test_a_step_of_dsg_ends_on_the_sphere_of_the_noise(paper: bool) -> None:
-    oracle, sigma, following = ORACLES["inpaint"](), 0.5, 0.3
+    oracle, sigma, sigma_next = ORACLES["inpaint"](), 0.5, 0.3
     y, x = oracle.draw(4, 0)[1], 0.5 + 0.5 * Stream(7).normal(torch.zeros(4, 1, 12, 12, dtype=F64))
     x0 = oracle.prior(x, sigma)
-    mean = x0 + (following / sigma) ** 2 * (x - x0)
-    up = following * math.sqrt(1 - (following / sigma) ** 2)
-    step = first(DSG(paper=paper), oracle.problem(y), oracle.prior, [sigma, following], x)
+    mean = x0 + (sigma_next / sigma) ** 2 * (x - x0)
+    up = sigma_next * math.sqrt(1 - (sigma_next / sigma) ** 2)
+    step = first(DSG(paper=paper), oracle.problem(y), oracle.prior, [sigma, sigma_next], x)
     length = (step.x - mean).flatten(1).norm(dim=1)
     torch.testing.assert_close(length, torch.full_like(length, math.sqrt(144) * up))
     plain = mean + up * Stream(0).normal(x)  # of the same noise
-    fit = [oracle.problem(y).nll(oracle.prior(t, following)) for t in (plain, step.x)]
+    fit = [oracle.problem(y).nll(oracle.prior(t, sigma_next)) for t in (plain, step.x)]
     assert bool((fit[1] < fit[0]).all())
 
 
 def test_dsg_mixes_noise_and_steepest_descent_by_the_published_rate() -> None:
-    oracle, sigma, following = ORACLES["average"](), 0.5, 0.3
+    oracle, sigma, sigma_next = ORACLES["average"](), 0.5, 0.3
     y, x, z = oracle.draw(1, 0)[1], uniform(1, 1, 12, 12), Stream(2).normal(torch.zeros(1, 1, 12, 12, dtype=F64))
-    step = next(iter(DSG(paper=True)(oracle.problem(y), oracle.prior, [sigma, following], x, _Fixed(z))))
+    step = next(iter(DSG(paper=True)(oracle.problem(y), oracle.prior, [sigma, sigma_next], x, _Fixed(z))))
     leaf = x.clone().requires_grad_(True)
     x0 = oracle.prior(leaf, sigma)
     (g,) = torch.autograd.grad((y - oracle.operator(x0)).norm(), leaf)
-    up = following * math.sqrt(1 - (following / sigma) ** 2)
+    up = sigma_next * math.sqrt(1 - (sigma_next / sigma) ** 2)
     d = 0.8 * up * z - 0.2 * 12 * up * g / g.norm()
-    mean = x0.detach() + (following / sigma) ** 2 * (x - x0.detach())
+    mean = x0.detach() + (sigma_next / sigma) ** 2 * (x - x0.detach())
     torch.testing.assert_close(step.x, mean + 12 * up * d / d.norm(), rtol=0, atol=1e-12)
 
 
@@ -196,13 +196,13 @@ def test_the_three_consistencies_of_sitcom() -> None:
     steps = list(solver(problem, watched, levels, truth + 0.1 * z, _Fixed(z)))
     ends = [i for i, step in enumerate(steps) if i + 1 == len(steps) or steps[i + 1].sigma != step.sigma]
     assert [steps[i].sigma for i in ends] == levels[:-1]
-    for i, following in zip(ends, levels[1:]):
+    for i, sigma_next in zip(ends, levels[1:]):
         torch.testing.assert_close(
             steps[i].x0, outputs[i].detach(), rtol=0, atol=0
         )  # backward: an output of the network
         assert problem.misfit(steps[i].x0) <= 1  # measurement: as near to y as its noise
         assert problem.misfit(steps[i - 1].x0) > 1  # and no nearer than it takes
-        torch.testing.assert_close(steps[i].x, steps[i].x0 + following * z, rtol=0, atol=1e-12)  # forward
+        torch.testing.assert_close(steps[i].x, steps[i].x0 + sigma_next * z, rtol=0, atol=1e-12)  # forward
     assert len(steps) < solver.calls(levels)
 
 

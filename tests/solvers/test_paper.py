@@ -230,7 +230,7 @@ def test_the_step_of_vds() -> None:
 
 
 def test_the_step_of_sar_dps() -> None:
-    """Seed 002, eqs 23 and 24: x0 + sigma^2 J' R', R' = L (y - x) / x^2 by x, L (y e^-u - 1) by u = ln x."""
+    """Wang, Wu, Li, Yang 2025, eqs 23 and 24: x0 + sigma^2 J' R', R' = L (y - x) / x^2 by x, L (y e^-u - 1) by u = ln x."""
     law, operator = Gamma(4.0, "log"), ops.Identity(SHAPE)
     problem = Problem(torch.full((1, *SHAPE), 0.3, dtype=torch.float64), operator, law)
     leaf = state().requires_grad_(True)

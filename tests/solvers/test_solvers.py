@@ -247,16 +247,16 @@ def test_ddrm_and_ddnm_plus_are_the_step_in_the_letters_of_wang_et_al(problem: s
     x, z = 0.5 + rng.normal(torch.zeros(2, *SHAPE).double()), rng.normal(torch.zeros(2, 144).double())
     op, s = oracle.operator, oracle.operator._fit(oracle.operator.singulars.double()[None], 144)[0]
     x0_, x_, z_, y_ = (op.vt(oracle.prior(x, 0.3)), op.vt(x), z, op._fit(op.ut(part.y), 144))
-    for sigma, following in ((0.3, 0.2), (0.3, 0.04), (0.3, 0.01)):
+    for sigma, sigma_next in ((0.3, 0.2), (0.3, 0.04), (0.3, 0.01)):
         # Appendix I, Lambda and Phi, in variance-exploding coordinates (a_t = 1).
-        clear = following * s >= oracle.sigma_y
-        weight = torch.where(clear, 1.0, following * (1 - eta**2) ** 0.5 * s / oracle.sigma_y)
-        fresh = torch.where(clear, (following**2 - (oracle.sigma_y / s) ** 2).clamp(min=0).sqrt(), following * eta)
+        clear = sigma_next * s >= oracle.sigma_y
+        weight = torch.where(clear, 1.0, sigma_next * (1 - eta**2) ** 0.5 * s / oracle.sigma_y)
+        fresh = torch.where(clear, (sigma_next**2 - (oracle.sigma_y / s) ** 2).clamp(min=0).sqrt(), sigma_next * eta)
         range_ = x0_ - weight * (x0_ - y_ / s) + fresh * z_
-        null = x0_ + following * ((1 - eta**2) ** 0.5 * (x_ - x0_) / sigma + eta * z_)
+        null = x0_ + sigma_next * ((1 - eta**2) ** 0.5 * (x_ - x0_) / sigma + eta * z_)
         expected = torch.where(s > 1e-10, range_, null)
         for solver in (DDRM(eta, 1.0, paper=True), DDNMPlus(eta, paper=True)):
-            step = next(iter(solver(part, oracle.prior, [0.3, following], x, _Fixed(z))))
+            step = next(iter(solver(part, oracle.prior, [0.3, sigma_next], x, _Fixed(z))))
             assert step.sigma == sigma
             torch.testing.assert_close(op.vt(step.x), expected, rtol=0, atol=1e-8)
 
@@ -345,7 +345,7 @@ def test_ddnm_plus_without_noise_is_ddnm() -> None:
         [s.x for s in f(oracle.problem(y), oracle.prior, sigmas, x, Stream(0))] for f in (DDNM(1.0), DDNMPlus(1.0))
     ]
     for a, b in zip(results[0][:-1], results[1][:-1]):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)  # sqrt(following^2 - sigma_y^2) against following
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)  # sqrt(sigma_next^2 - sigma_y^2) against sigma_next
     torch.testing.assert_close(results[0][-1], results[1][-1], rtol=0, atol=5e-4)  # ends: y, or x0 at level 1e-4
 
 

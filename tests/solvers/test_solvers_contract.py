@@ -61,7 +61,7 @@ EVERY = {"ddnm": DDNM(), "ddnm+": DDNMPlus(), "travel": DDNMPlus(travel=(3, 2)),
          "pnpflow": PnPFlow(draws=2), "pnpflow-paper": PnPFlow(paper=True)}  # fmt: skip
 every = pytest.mark.parametrize("solver", EVERY.values(), ids=EVERY)
 samplers = pytest.mark.parametrize(
-    "solver", [s for s in EVERY.values() if s.samples], ids=[n for n, s in EVERY.items() if s.samples]
+    "solver", [s for s in EVERY.values() if s.is_sampler], ids=[n for n, s in EVERY.items() if s.is_sampler]
 )
 
 
@@ -282,20 +282,20 @@ def test_the_mask_of_a_problem_is_that_of_an_operator_for_dps() -> None:
 def test_dps_takes_the_step_of_the_paper_on_its_own_process() -> None:
     oracle = ORACLES["average"]()
     y = oracle.draw(1, 0)[1]
-    sigma, following, x = (
+    sigma, sigma_next, x = (
         0.7,
         0.4,
         torch.rand(1, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),
     )
-    steps = [next(iter(DPS(scale, paper=True)(oracle.problem(y), oracle.prior, [sigma, following], x, Rng([0])))).x
+    steps = [next(iter(DPS(scale, paper=True)(oracle.problem(y), oracle.prior, [sigma, sigma_next], x, Rng([0])))).x
              for scale in (1e-12, 1.0)]  # fmt: skip
     # On [-1, 1] and in variance-preserving coordinates: x_net = (2 x - 1) sqrt(alpha_bar), alpha_bar = 1 / (1 + (2 sigma)^2).
-    root, root_following = (math.sqrt(1 / (1 + (2 * s) ** 2)) for s in (sigma, following))
+    root, root_next = (math.sqrt(1 / (1 + (2 * s) ** 2)) for s in (sigma, sigma_next))
     leaf = ((2 * x - 1) * root).requires_grad_(True)
     x0 = oracle.prior((leaf / root + 1) / 2, sigma)
     residual = (2 * y - 1) - (2 * oracle.operator(x0) - 1)
     (g,) = torch.autograd.grad(residual.norm(), leaf)
-    shift = [(2 * step - 1) * root_following for step in steps]
+    shift = [(2 * step - 1) * root_next for step in steps]
     torch.testing.assert_close(shift[1] - shift[0], -g, rtol=1e-8, atol=1e-10)
 
 

@@ -100,12 +100,12 @@ def test_ddim_is_equation_29_of_seed_001_on_its_table(eta: float) -> None:
     z = Stream(1).normal(torch.zeros(3, 2, 4, 4, dtype=torch.float64))  # z_T, of the process that keeps the variance
     found = [step.x for step in DDIM(eta)(white, sigmas, z / math.sqrt(a[0]), Stream(0))]
     noise = Stream(0)
-    for (now, then), x, following in zip(pairwise(a), found, sigmas[1:]):
+    for (now, then), x, sigma_next in zip(pairwise(a), found, sigmas[1:]):
         z0 = white(z / math.sqrt(now), math.sqrt(1 / now - 1))
         eps = (z - math.sqrt(now) * z0) / math.sqrt(1 - now)
         up = eta * math.sqrt((1 - then) / (1 - now)) * math.sqrt(1 - now / then)  # Song et al. 2021, eq 16
         z = math.sqrt(then) * z0 + math.sqrt(1 - then - up**2) * eps
-        z = z + up * noise.normal(z) if eta > 0 and following > 0 else z
+        z = z + up * noise.normal(z) if eta > 0 and sigma_next > 0 else z
         torch.testing.assert_close(math.sqrt(then) * x, z)
 
 

@@ -39,10 +39,10 @@ class Exact(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
-        for sigma, following in zip(sigmas, sigmas[1:]):
+        for sigma, sigma_next in zip(sigmas, sigmas[1:]):
             x0 = self.known(x, sigma)
-            up = following * math.sqrt(1 - (following / sigma) ** 2)
-            x = x0 + (following / sigma) ** 2 * (x - x0) + up * rng.normal(x)
+            up = sigma_next * math.sqrt(1 - (sigma_next / sigma) ** 2)
+            x = x0 + (sigma_next / sigma) ** 2 * (x - x0) + up * rng.normal(x)
             yield Step(x, x0, sigma)
 
 

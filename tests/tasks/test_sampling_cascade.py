@@ -1,4 +1,4 @@
-"""Samples of a cascade: a picture of the low stage, enlarged, and the high stage from a small noise on (seed 000, eq 9)."""
+"""Samples of a cascade: a picture of the low stage, enlarged, and the high stage from a small noise on (Li et al. 2025, eq 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the image bench is to measure: every combination that can work, and why the others cannot."""
+"""The image bench measures every combination that can work, and says why the others cannot."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class Refused:
 
 @dataclass(frozen=True)
 class BenchPlan:
+    """The rows to measure, and those that are refused."""
+
     jobs: list[BenchCase]
     refused: list[Refused]
 
@@ -116,7 +118,7 @@ def plan(
                 for reason in reasons:
                     refused[Refused(task.text, what, reason)] = None
             for count in fitting[known]:
-                draws = samples if solver.samples else 1
+                draws = samples if solver.is_sampler else 1
                 job = BenchCase(task, Clean(clean.name, clean.path, clean.crop), text, count, prior.text, prior.label,
                           seed, draws, prior.where)  # fmt: skip
                 jobs[job.key] = job
@@ -135,7 +137,7 @@ def _fitting(
     try:
         problem = prior.seen(problem)
         solver.check(problem)
-        if samples > 1 and solver.samples:
+        if samples > 1 and solver.is_sampler:
             solver.check_draws(problem)
     except BadInput as error:
         return [], [_line(error)]

@@ -1,4 +1,4 @@
-"""What the image bench writes of its rows: Markdown, JSON, and a page."""
+"""The image bench writes its rows as Markdown, JSON, and a page."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class ImagesOutcome:
 
     @cached_property
     def notes(self) -> list[str]:
+        """Return what a reader of the tables should know, a paragraph each."""
         label = PriorDistance.shipped().features.label
         figures = (
             "Figures are means over pictures ± their standard errors; PSNR and SSIM are of results clipped to black and "
@@ -85,6 +86,7 @@ class ImagesOutcome:
 
 
 def columns(o: ImagesOutcome, sets: SetDistance) -> dict[str, TableColumn]:
+    """Return the columns of the tables by the figure they show."""
     named = {f"lpips_{o.lpips.net}": TableColumn("LPIPS", f"{o.lpips.net} backbone", 3, "low")} if o.lpips else {}
     return {
         "steps": TableColumn("levels", "noise levels of the schedule", digits=0),

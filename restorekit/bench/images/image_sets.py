@@ -1,4 +1,4 @@
-"""How alike a set of restored pictures is to the set of true ones: Fréchet and kernel distances of features."""
+"""A set of restored pictures is compared with the set of true ones: Fréchet and kernel distances of features."""
 
 from __future__ import annotations
 

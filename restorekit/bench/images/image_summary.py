@@ -52,6 +52,7 @@ class Group:
 
     @cached_property
     def means(self) -> dict[str, Mean]:
+        """Return the mean of every figure, by name."""
         names = [k for k in (self.rows[0] if self.rows else {}) if k not in (*KEYS, "state")]
         return {k: self.mean(k) for k in (*names, "time")}
 

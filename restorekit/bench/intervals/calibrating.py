@@ -27,7 +27,7 @@ from restorekit.uncertainty.conformal import check_count, least_pictures
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What a run wrote: the file, its entries, and how they do on the pictures that did not calibrate."""
+    """A run wrote this: the file, its entries, and how they do on the pictures that did not calibrate."""
 
     path: Path
     journal: Path
@@ -125,7 +125,8 @@ class Calibrating:
 
 
 def _known(out: Path, prior: Prior) -> Calibration:
-    """What `out` holds, an empty calibration where it is not there. Raises `BadInput` where it is that of other weights."""
+    """Return the calibration in `out`, an empty one where it is not there. Raises `BadInput` where it is that of other
+    weights."""
     known = Calibration.read(out) if out.is_file() else Calibration(prior.spec.name, prior.sha256)
     if known.sha256 != prior.sha256:
         raise BadInput(f"{out} is that of other weights ({known.prior} {known.sha256[:12]}); give another `out`")
@@ -133,7 +134,7 @@ def _known(out: Path, prior: Prior) -> Calibration:
 
 
 def _enough(kept: int, pictures: int | None) -> str:
-    """What `kept` pictures that calibrate guarantee; `pictures`: at most so many of each half were asked for."""
+    """Return what `kept` pictures that calibrate guarantee; `pictures`: at most so many of each half were asked for."""
     said = f"{kept} pictures calibrate, enough for a level of {int(100 * kept / (kept + 1)) / 100:g} at most"
     least = least_pictures(LEVEL)
     if kept >= least:

@@ -1,8 +1,8 @@
-"""How often intervals of samples hold the truth of pictures, and calibrations made of that.
+"""Coverage is how often intervals of samples hold the truth of pictures; calibrations are made of it.
 
-Of the pictures sorted by name those at even positions calibrate, those at odd ones only judge. A picture is drawn from once;
-its scores for every number of samples are a row of a table, from which all else follows, so that a run may be stopped and
-goes on.
+Of the pictures sorted by name those at even positions calibrate, those at odd ones only judge. A picture is drawn from
+once; its scores for every number of samples are a row of a table, from which all else follows, so that a run may be
+stopped and goes on.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ MOST = 500  # pictures that say what dark, bright, smooth and rough is
 
 
 class Truth(NamedTuple):
+    """A true picture, and the half that it belongs to."""
+
     name: str
     half: str
     pixels: Array  # (3, side, side), [0, 1]
@@ -151,7 +153,7 @@ class Drawn:
             raise BadInput(f"`dtype={self.dtype!r}` is unknown; it is uint8, uint16 or float32")
         if self.transfer not in CURVES:
             raise BadInput(f"`transfer={self.transfer!r}` is unknown; it is {' or '.join(CURVES)}")
-        if self.samples < 2 or not self.solver.samples:
+        if self.samples < 2 or not self.solver.is_sampler:
             raise BadInput("error bars take a solver that draws, such as mmps, and at least `samples=2`")
         if isinstance(self.prior, LatentPrior) or self.prior.units is not None:
             raise BadInput(
@@ -160,7 +162,7 @@ class Drawn:
 
     @property
     def counts(self) -> list[int]:
-        """Of samples, the number that is drawn last."""
+        """Return the numbers of samples, that which is drawn last."""
         return [k for k in FEWER if k < self.samples] + [self.samples]
 
     def conditions(self, task: Degradation, samples: int) -> Conditions:
@@ -179,6 +181,7 @@ class Drawn:
         }  # fmt: skip
 
     def key(self, task: Degradation, data: str, truth: Truth, samples: int) -> tuple[Any, ...]:
+        """Return the key of a row."""
         of = self.columns(task, samples) | {"data": data, "picture": truth.name, "digest": truth.digest}
         return tuple(of[name] for name in KEYS)
 

@@ -1,4 +1,4 @@
-"""What the rows of `coverage.py` say: calibrations of the half that calibrates, and how they do on the half that judges."""
+"""The rows of `coverage.py` give calibrations of the half that calibrates, and how they do on the half that judges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADER = ("task", "noise", "file", "samples", "calibrating", "factor", "judging"
 
 @dataclass(frozen=True)
 class LevelCoverage:
-    """How intervals of a level did on the pictures that did not calibrate."""
+    """Intervals of a level did so on the pictures that did not calibrate."""
 
     pictures: int
     coverage: float  # mean over pictures
@@ -35,6 +35,7 @@ class LevelCoverage:
     plain: float  # coverage of mean +- t sqrt(1 + 1/K) std, uncalibrated, on the same pictures
 
     def record(self) -> dict[str, Any]:
+        """Return the figures, as JSON takes them."""
         parts = {"bright": self.bright, "texture": self.rough, "measured": self.kinds, "limits": self.limits}
         thirds = {k: [None if np.isnan(x) else round(x, 4) for x in v] for k, v in parts.items()}
         error = None if np.isnan(self.error) else round(self.error, 4)

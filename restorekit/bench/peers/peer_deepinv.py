@@ -127,6 +127,7 @@ class TheirDiffPIR(Theirs):
         return [*dict.fromkeys(float(made.sigmas[i]) / 2 for i in made.seq), 0.0]
 
     def sampler(self, denoise: Denoiser, calls: int, seed: int) -> Any:
+        """Return the sampler of deepinv."""
         dinv = import_deepinv()
         return dinv.sampling.DiffPIR(
             model_from(denoise), dinv.optim.L2(), max_iter=calls, zeta=self.zeta, lambda_=self.lambda_
@@ -151,6 +152,7 @@ class GuidedDiffusion(Theirs):
     def fidelity(self) -> Any: ...
 
     def sampler(self, denoise: Denoiser, calls: int, seed: int) -> Any:
+        """Return the sampler of deepinv, with the levels of the process."""
         known = import_deepinv().sampling
         if self.process == "vp":
             sde, count = known.VariancePreservingDiffusion(alpha=1.0), calls + 1  # no call at the last time, 0
@@ -171,10 +173,12 @@ class TheirDPS(GuidedDiffusion):
     calls: int = field(default=1000, kw_only=True)
 
     def fidelity(self) -> Any:
+        """Return the data fidelity of deepinv."""
         known = import_deepinv().sampling  # the clip is what its class DPS sets
         return known.DPSDataFidelity(weight=self.weight, guidance=self.guidance, clip=[-1.0, 1.0])
 
     def sampler(self, denoise: Denoiser, calls: int, seed: int) -> Any:
+        """Return deepinv's own `DPS` for "vp", the guided diffusion for "ve"."""
         if self.process == "ve":
             return super().sampler(denoise, calls, seed)
         return import_deepinv().sampling.DPS(

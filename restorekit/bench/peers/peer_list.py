@@ -31,7 +31,7 @@ class Ours(Peer):
 
     @property
     def draws(self) -> bool:  # type: ignore[override]
-        return self.solver.samples
+        return self.solver.is_sampler
 
     def settings(self, *without: str) -> str:
         own = {k: v for k, v in self.solver.settings().items() if k not in without}

@@ -1,4 +1,4 @@
-"""What the bench of peers writes of its rows: Markdown and a page. All tables are one description, rendered twice."""
+"""The bench of peers writes its rows as Markdown and a page. All tables are one description, rendered twice."""
 
 from __future__ import annotations
 
@@ -218,6 +218,7 @@ def _further(a: Row, b: Row, figure: str, aim: float) -> float:
 
 
 def number(row: Row, name: str) -> str:
+    """Return a figure of a row with its standard error, as text."""
     return uncertain(float(row[name]), float(row[name + "_se"]))
 
 

@@ -36,7 +36,7 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Item:
-    """What a method is given: `measure` takes it and answers with values by the names of VALUES."""
+    """A method is given an item: `measure` takes it and answers with values by the names of VALUES."""
 
     part: str
     problem: str
@@ -59,6 +59,7 @@ def values(item: Item, peer: Peer, seed: int) -> list[Any]:
 
 
 def one_line(error: BaseException) -> str:
+    """Return the message of an error in one line."""
     return " ".join(str(error).split())[:200] or "no message"
 
 

@@ -171,6 +171,7 @@ def _key(row: Row) -> tuple[str, ...]:
 
 
 def told(row: Row) -> str:
+    """Return the figures of a row in one line, or why it was refused."""
     if row["refused"]:
         return row["refused"]
     names = ("spread_measured", "coverage_measured", "w2") if row["part"] == EXAM else ("psnr", "inside")

@@ -1,8 +1,8 @@
-"""What an exam is: a problem whose posterior can be drawn from exactly, so that a solver's samples can be judged.
+"""An exam is a problem whose posterior can be drawn from exactly, so that a solver's samples can be judged.
 
-An exam of one's own is a dataclass on `Exam` with `prior`, `draw`, `problem` and `exact`; its moments and probabilities are
-then taken from 4000 exact draws, whose own error (0.016 deviations of a mean, 0.011 of a spread, 0.005 of a coverage) is in no
-standard error. `restorekit bench posterior --problem mine.py:MyExam` runs it.
+An exam of one's own is a dataclass on `Exam` with `prior`, `draw`, `problem` and `exact`; its moments and probabilities
+are then taken from 4000 exact draws, whose own error (0.016 deviations of a mean, 0.011 of a spread, 0.005 of a
+coverage) is in no standard error. `restorekit bench posterior --problem mine.py:MyExam` runs it.
 """
 
 from __future__ import annotations

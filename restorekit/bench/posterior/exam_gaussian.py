@@ -49,6 +49,7 @@ class Dense:
         return mean + (values / (values + per_item(sigma, c) ** 2) * c @ vectors.T).view_as(x)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw `count` pictures (count, C, H, W)."""
         values, vectors = self._eigen
         z = torch.randn(count, len(values), generator=generator, dtype=F64)
         return self.mean + (z * values.sqrt() @ vectors.T).view(count, *self.mean.shape)

@@ -135,6 +135,7 @@ class RingPrior:
         return MEAN + point + self.width**2 / s2 * (off - point)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw `count` points (count, 1, 1, 2)."""
         angle = 2 * math.pi * torch.rand(count, generator=generator, dtype=F64)
         z = torch.randn(count, 2, generator=generator, dtype=F64)
         points = MEAN + self.radius * torch.stack([angle.cos(), angle.sin()], 1) + self.width * z
@@ -151,6 +152,7 @@ class Ring(MixtureExam):
 
     @staticmethod
     def of(sigma_y: float) -> Ring:
+        """Return the ring, measured along one direction."""
         direction = torch.tensor([[math.cos(0.4), math.sin(0.4)]], dtype=F64)
         return Ring(Matrix((1, 1, 2), direction), sigma_y, RingPrior())
 

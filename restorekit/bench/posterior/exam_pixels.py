@@ -42,12 +42,14 @@ class PixelPrior:
         return (share * (m + v / total * off)).sum(-1)
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Draw pixels of a shape."""
         w, m, v = self._parts
         n = int(torch.tensor(shape).prod())
         k = torch.multinomial(w, n, replacement=True, generator=generator)
         return (m[k] + v[k].sqrt() * torch.randn(n, generator=generator, dtype=F64)).view(shape)
 
     def log_density(self, x: Tensor) -> Tensor:
+        """Return the log density of pixels, like x, up to a constant."""
         w, m, v = self._parts
         return (w.log() - 0.5 * ((x[..., None] - m) ** 2 / v + v.log())).logsumexp(-1)
 

@@ -109,10 +109,12 @@ def measured(
 
 
 def refused(why: str) -> tuple[object, ...]:
+    """Return the values of a row that was refused."""
     return 0, *[math.nan] * (len(VALUES) - 3), "", why
 
 
 def told(row: dict[str, str]) -> str:
+    """Return the figures of a row in one line, or why it was refused."""
     if row["refused"]:
         return row["refused"]
     shown = [(n, number(row, n)) for n in ("bias", "spread_measured", "spread_unmeasured", "coverage_measured", "w2")]
@@ -120,6 +122,7 @@ def told(row: dict[str, str]) -> str:
 
 
 def number(row: dict[str, str], name: str) -> str:
+    """Return a figure of a row with its standard error, as text."""
     return uncertain(float(row[name]), float(row[name + "_se"]))
 
 
@@ -159,6 +162,7 @@ def _order(row: dict[str, str]) -> tuple[float, int, float]:
 
 
 def line(row: dict[str, str]) -> list[str]:
+    """Return the cells of a row."""
     passes = float(row["forward"]) + float(row["backward"])
     own = row["solver"] == EXACT
     return [
@@ -197,6 +201,7 @@ def overview(rows: Sequence[dict[str, str]]) -> Iterator[list[str]]:
 
 
 def markdown_part(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], why: Sequence[str]) -> str:
+    """Return a section of the report: its table, and why rows were refused."""
     said = [f"## {title}", markdown(header, rows) if rows else "", "\n".join(f"- {w}" for w in why)]
     return "\n\n".join(s for s in said if s)
 

@@ -1,4 +1,4 @@
-"""What samples look like beside an exact posterior: figures with their Monte-Carlo errors.
+"""Samples are compared with an exact posterior by figures with their Monte-Carlo errors.
 
 Rank histograms: Talts et al., "Validating Bayesian Inference Algorithms with Simulation-Based Calibration", 2018, with
 the exact probability in place of ranks of a few true pictures. Energy score: Gneiting, Raftery, JASA 2007, eq 21.
@@ -34,10 +34,10 @@ NONE = ValueWithError(math.nan)
 
 @dataclass(frozen=True)
 class Figures:
-    """Of samples against the exact posterior; deviations are those of the posterior.
+    """Figures judge samples against the exact posterior; deviations are those of the posterior.
 
-    "Measured" and "unmeasured": along right singular vectors of A above and below a tenth of its largest gain; NaN where
-    there are none.
+    "Measured" and "unmeasured": along right singular vectors of A above and below a tenth of its largest gain; NaN
+    where there are none.
     """
 
     bias: ValueWithError  # signed, of the mean, in deviations, over pixels: above 0 is too bright
@@ -70,6 +70,7 @@ class ExactPosterior:
 
     @staticmethod
     def of(exam: Exam, y: Tensor) -> ExactPosterior:
+        """Return the exact posterior of an exam given y (B, ...)."""
         mean, covariance, normal = exam.mean(y), exam.covariance(y), isinstance(exam, GaussianExam)
         if not exam.separate:
             exact = lambda count, seed: exam.exact(y, count, seed).flatten(2).to(F64)
@@ -117,6 +118,7 @@ class Chance:
 
     @staticmethod
     def of(covariance: Tensor, samples: int) -> Chance:
+        """Return the errors for posteriors of this covariance (G, k, k)."""
         c = covariance.mean(0)
         sd = c.diagonal().sqrt()
         r = c / torch.outer(sd, sd)

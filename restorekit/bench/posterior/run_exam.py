@@ -87,7 +87,7 @@ class ExamSamples:
 
 def drawn(exam: Exam, solver: Solver, y: Tensor, samples: int, seed: int, steps: int | None = None) -> ExamSamples:
     """Draw `samples` (an optimiser gives one) of each measurement. Raises `Unsupported` where the solver does not fit."""
-    samples = samples if solver.samples else 1
+    samples = samples if solver.is_sampler else 1
     prior, draws, began = Passes(exam.prior), [], time.process_time()
     levels = 0
     for i in range(len(y)):

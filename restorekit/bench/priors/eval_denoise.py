@@ -1,4 +1,5 @@
-"""What a prior denoises: PSNR and SSIM by noise level, one network call each, beside the noisy pictures and other priors."""
+"""A prior is judged by what it denoises: PSNR and SSIM by noise level, one network call each, beside noisy pictures
+and other priors."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ Told = Callable[[int, int], None]  # (done, in all)
 
 @dataclass(frozen=True)
 class PixelUnit:
-    """What the pixels of a prior are, and what its noise levels and errors are measured in."""
+    """The pixels of a prior are in this unit, and so are its noise levels and errors."""
 
     unit: str
     white: float  # the range that PSNR and SSIM are taken to

@@ -1,9 +1,10 @@
-"""Whether samples are copies: their nearest training pictures, beside those of pictures that were never trained on.
+"""Samples may be copies: their nearest training pictures are found, beside those of pictures that were never trained
+on.
 
-The training turns and flips its pictures, so each of a sample's flips and quarter turns is tried; training pictures larger
-than a sample are seen in windows side by side. Smooth pictures are near to many others without being copies: besides the
-distance there is its ratio to the mean distance of the next 50 (Carlini et al., "Extracting Training Data from Diffusion
-Models", USENIX Security 2023, section 5.1), near 0 for a copy and near 1 for any other picture.
+The training turns and flips its pictures, so each of a sample's flips and quarter turns is tried; training pictures
+larger than a sample are seen in windows side by side. Smooth pictures are near to many others without being copies:
+besides the distance there is its ratio to the mean distance of the next 50 (Carlini et al., "Extracting Training Data
+from Diffusion Models", USENIX Security 2023, section 5.1), near 0 for a copy and near 1 for any other picture.
 """
 
 from __future__ import annotations

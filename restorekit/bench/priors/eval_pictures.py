@@ -79,6 +79,7 @@ class PictureSet:
         return np.stack(found)
 
     def refuse_smaller(self, size: tuple[int, int]) -> None:
+        """Raise BadInput where a picture is smaller than `size`."""
         h, w = self.least()
         if h < size[0] or w < size[1]:
             raise BadInput(

@@ -13,6 +13,8 @@ from restorekit.bench.priors.reconstruction import NOT_QUANTISED, QUANTISED
 
 @dataclass(frozen=True)
 class Table:
+    """A table of the report, with notes below it."""
+
     title: str
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
@@ -20,6 +22,7 @@ class Table:
 
 
 def number(value: float, digits: int = 4) -> str:
+    """Return a number as text, "-" for NaN."""
     return "-" if math.isnan(value) else f"{value:.{digits}g}"
 
 
@@ -115,10 +118,12 @@ PARTS = {"denoising": _denoising, "reconstruction": _reconstruction, "sets": _se
 
 
 def tables(record: dict[str, Any]) -> list[Table]:
+    """Return the tables of a record."""
     return [make(record) for part, make in PARTS.items() if part in record]
 
 
 def heading(record: dict[str, Any]) -> str:
+    """Return the title of a report: the prior and its weights."""
     prior = record["prior"]
     return f"{prior['name']} ({prior['domain']}), sha256 {prior['sha256'][:12]}"
 
@@ -130,6 +135,7 @@ def where(record: dict[str, Any]) -> str:
 
 
 def markdown(record: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
     parts = [f"# {heading(record)}"]
     for t in tables(record):
         parts += [f"## {t.title}", table_of(t.header, t.rows), "\n".join(t.notes)]

@@ -1,4 +1,5 @@
-"""Whether samples of a prior are like pictures, as sets: FID, KID, precision and recall of features of a stated network."""
+"""Samples of a prior are compared with pictures as sets: FID, KID, precision and recall of features of a stated
+network."""
 
 from __future__ import annotations
 
@@ -107,7 +108,7 @@ class FeatureNet:
 
 @dataclass(frozen=True)
 class SetRow:
-    """How a set of `n` pictures compares with the data."""
+    """A set of `n` pictures compares with the data by these figures."""
 
     name: str
     n: int
@@ -118,7 +119,7 @@ class SetRow:
 
 
 class _Kept(nn.Module):
-    """What torchmetrics takes for a network where features are there already."""
+    """torchmetrics takes it for a network where features are there already."""
 
     def __init__(self, num_features: int):
         super().__init__()

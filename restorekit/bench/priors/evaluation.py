@@ -70,6 +70,7 @@ class Evaluation:
 
     @cached_property
     def sampling(self) -> Sampling:
+        """Return the settings of the samples."""
         n = int(self.samples) if self.samples and self.samples.isdecimal() else 1
         return Sampling(
             prior=self.prior, n=n, solver=self.solver, steps=self.steps, size=self.size, bands=self.bands, seed=self.seed,
@@ -106,6 +107,7 @@ class Evaluation:
 
     @cached_property
     def others(self) -> dict[str, Prior]:
+        """Return the priors to compare with, by name."""
         found = {}
         for name in self.beside:
             other = load_prior(name, device=self.sampling.place, precision=cast(Precision, self.precision))

@@ -1,4 +1,4 @@
-"""What a codec loses: pictures through it and back, by its codes and by its latents as they are."""
+"""A codec is judged by what it loses: pictures go through it and back, by its codes and by its latents as they are."""
 
 from __future__ import annotations
 

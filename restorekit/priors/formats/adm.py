@@ -22,7 +22,7 @@ GROUPS = 32
 
 @dataclass(frozen=True)
 class Heads:
-    """How attention is split: into heads of `channels`, or into `count` heads where channels is None.
+    """Attention is split into heads of `channels`, or into `count` heads where channels is None.
 
     qkv_first: the "new attention order", q, k and v split before the heads; else the heads first.
     """
@@ -32,7 +32,7 @@ class Heads:
     qkv_first: bool = False
 
     def of(self, width: int) -> int:
-        """The number of heads for this width. Raises `ValueError` where it cannot be split so."""
+        """Return the number of heads for this width. Raises `ValueError` where it cannot be split so."""
         heads = self.count if self.channels is None else width // self.channels
         if heads < 1 or width % heads or (self.channels is not None and width % self.channels):
             wanted = f"heads of {self.channels}" if self.channels is not None else f"{self.count} heads"
@@ -41,7 +41,7 @@ class Heads:
 
 
 def embed(t: Tensor, width: int) -> Tensor:
-    """cos and sin of t (B,) at width // 2 frequencies, from 1 down to nearly 1 / 10000: (B, width)."""
+    """Return cos and sin of t (B,) at width // 2 frequencies, from 1 down to nearly 1 / 10000: (B, width)."""
     half = width // 2
     rates = torch.exp(torch.arange(half, device=t.device, dtype=torch.float32) * (-math.log(10000) / half))
     angles = t.float()[:, None] * rates
@@ -49,7 +49,7 @@ def embed(t: Tensor, width: int) -> Tensor:
 
 
 class ADMResidual(nn.Module):
-    """Two convolutions about a skip; the time enters between them, as a shift or as scale and shift."""
+    """It puts two convolutions about a skip; the time enters between them, as a shift or as scale and shift."""
 
     def __init__(self, shapes: Shapes, resample: nn.Module):
         super().__init__()
@@ -76,7 +76,7 @@ class ADMResidual(nn.Module):
 
 
 class ADMAttention(nn.Module):
-    """Every pixel attends to every pixel."""
+    """It lets every pixel attend to every pixel."""
 
     def __init__(self, width: int, heads: Heads):
         super().__init__()
@@ -97,7 +97,7 @@ class ADMAttention(nn.Module):
 
 @dataclass(frozen=True)
 class Layout:
-    """How many levels and how many residual blocks per level the names of the weights speak of."""
+    """The names of the weights tell how many levels there are, and how many residual blocks per level."""
 
     levels: int
     blocks: int
@@ -105,7 +105,7 @@ class Layout:
 
     @staticmethod
     def of(shapes: Shapes) -> Layout:
-        """Raises `ValueError` where these are not the names of an ADM."""
+        """Return the layout of a state dict. Raises `ValueError` where its names are not those of an ADM."""
         layers: dict[str, dict[str, Size]] = {}
         for key, shape in shapes.items():
             if match := re.fullmatch(r"((?:input|output)_blocks\.\d+\.\d+|middle_block\.\d+)\.(.+)", key):
@@ -123,36 +123,38 @@ class Layout:
         return Layout(levels, count // levels - 1, layers)
 
     def block(self, name: str, heads: Heads, change: nn.Module | None) -> nn.ModuleList:
-        """The layers of a block in order; `change` halves or doubles the sides in its last layer."""
-        found: list[nn.Module] = []
-        while inner := self.layers.get(f"{name}.{len(found)}"):
-            last = f"{name}.{len(found) + 1}" not in self.layers
+        """Return the layers of a block in order; `change` halves or doubles the sides in its last layer."""
+        layers: list[nn.Module] = []
+        while inner := self.layers.get(f"{name}.{len(layers)}"):
+            last = f"{name}.{len(layers) + 1}" not in self.layers
             if "qkv.weight" in inner:
-                found.append(ADMAttention(inner["qkv.weight"][1], heads))
+                layers.append(ADMAttention(inner["qkv.weight"][1], heads))
             elif "op.weight" in inner:
                 outs, ins = inner["op.weight"][:2]
-                found.append(nn.Sequential(OrderedDict(op=nn.Conv2d(ins, outs, 3, stride=2, padding=1))))
+                layers.append(nn.Sequential(OrderedDict(op=nn.Conv2d(ins, outs, 3, stride=2, padding=1))))
                 change = None
             elif "conv.weight" in inner:
                 outs, ins = inner["conv.weight"][:2]
                 conv = nn.Conv2d(ins, outs, 3, padding=1)
-                found.append(nn.Sequential(OrderedDict(up=nn.Upsample(scale_factor=2), conv=conv)))
+                layers.append(nn.Sequential(OrderedDict(up=nn.Upsample(scale_factor=2), conv=conv)))
                 change = None
             elif "in_layers.2.weight" in inner:
-                changes = change is not None and last and (name.startswith("input") or bool(found))
-                found.append(ADMResidual(inner, change if changes and change is not None else nn.Identity()))
+                changes = change is not None and last and (name.startswith("input") or bool(layers))
+                layers.append(ADMResidual(inner, change if changes and change is not None else nn.Identity()))
                 change = None if changes else change
             else:
                 outs, ins = inner["weight"][:2]
-                found.append(nn.Conv2d(ins, outs, 3, padding=1))
-        return nn.ModuleList([*found, change] if change is not None else found)
+                layers.append(nn.Conv2d(ins, outs, 3, padding=1))
+        return nn.ModuleList([*layers, change] if change is not None else layers)
 
 
 class ADM(nn.Module):
-    """x_t (B, C, H, W) on [-1, 1] and steps t (B,) to eps (B, C, H, W), or with learned variance (B, 2C, H, W).
+    """The network maps x_t (B, C, H, W) on [-1, 1] and steps t (B,) to eps (B, C, H, W), or with learned variance (B,
+    2C, H, W).
 
-    H and W must be multiples of `multiple`. label: the class, for a network with classes. time_scale: for one that was trained on stretched times. Parameters have the names of
-    the checkpoints that OpenAI published. Raises `ValueError` where the shapes are not those of such a network.
+    H and W must be multiples of `multiple`. label: the class, for a network with classes. time_scale: for one that was
+    trained on stretched times. Parameters have the names of the checkpoints that OpenAI published. Raises `ValueError`
+    where the shapes are not those of such a network.
     """
 
     def __init__(self, shapes: Shapes, heads: Heads, label: int | None = None, time_scale: float = 1.0):
@@ -177,6 +179,7 @@ class ADM(nn.Module):
 
     @property
     def multiple(self) -> int:
+        """Return the number of which height and width must be multiples."""
         return 2 ** (self.levels - 1)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
-"""A bound on what a network may allocate while it is built: a damaged header may ask for any size.
+"""This module bounds what a network may allocate while it is built: a damaged header may ask for any size.
 
-The meta device would tell sizes without memory, but its random numbers import the compiler of torch, a second at each start.
+The meta device would tell sizes without memory, but its random numbers import the compiler of torch, a second at each
+start.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ class TooLarge(Exception):
 
 
 class AtMost(TorchFunctionMode):
-    """Within it, tensors of at most `values` numbers together can be made from nothing; then `TooLarge` is raised, before the
-    memory is taken."""
+    """Inside it, tensors of at most `values` numbers together can be made from nothing; then `TooLarge` is raised.
+
+    That is before the memory is taken.
+    """
 
     def __init__(self, values: int):
         super().__init__()

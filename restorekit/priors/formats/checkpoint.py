@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors whose header says what the network is, what it was trained on and under which licence."""
+"""Checkpoints are safetensors whose header says what the network is, what it was trained on and under which licence."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NETWORKS: dict[type[Any], type[Any]] = {
 
 @dataclass(frozen=True)
 class PriorSpec:
-    """What a prior is: everything but its weights. Stored as JSON in the header of the checkpoint.
+    """A spec says of a prior everything but its weights. It is stored as JSON in the header of the checkpoint.
 
     Raises BadInput for what cannot be: no numbers, a sigma_data of 0, levels in the wrong order, an unknown domain.
     """
@@ -81,11 +81,13 @@ class PriorSpec:
 
     @property
     def config(self) -> Config:
+        """Return the configuration of the network. Raises BadInput for an unknown architecture and settings that
+        cannot be."""
         return _config(self.arch, self.name)
 
     @property
     def bands(self) -> tuple[int, ...]:
-        """The numbers of bands that it takes."""
+        """Return the numbers of bands that the prior takes."""
         return self.config.bands
 
 
@@ -99,7 +101,7 @@ def _config(arch: dict[str, Any], name: str) -> Config:
 
 
 def build(spec: PriorSpec) -> Network:
-    """The untrained network of a spec. BadInput where there can be none."""
+    """Return the untrained network of a spec. Raises BadInput where there can be none."""
     try:
         config = spec.config
         return NETWORKS[type(config)](config)
@@ -131,7 +133,10 @@ def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Non
 
 
 def read_spec(path: Path) -> PriorSpec:
-    """The header alone, without loading the weights. BadInput for what is no checkpoint, or one of another version."""
+    """Return the spec by the header alone, without loading the weights.
+
+    Raises BadInput for what is no checkpoint, or one of another version.
+    """
     opened(path)
     try:
         with safe_open(path, framework="pt") as f:
@@ -159,7 +164,7 @@ def _why(path: Path, error: Exception) -> str:
 
 
 def _other(found: str, header: dict[str, str]) -> str:
-    """What a safetensors file without our header is."""
+    """Return what a safetensors file without our header is, in words."""
     if found.startswith("restorekit-prior-"):
         return f"is a prior of another version of restorekit ({found}, this one reads {FORMAT}); update restorekit"
     if {"config", "step"} <= header.keys():
@@ -168,7 +173,8 @@ def _other(found: str, header: dict[str, str]) -> str:
 
 
 def load(path: Path) -> tuple[Network, PriorSpec]:
-    """The network in float32 and eval mode, with its spec. BadInput for weights that do not fit it, or are NaN."""
+    """Return the network in float32 and eval mode, with its spec. Raises BadInput for weights that do not fit it, or
+    are NaN."""
     spec = read_spec(path)
     with safe_open(path, framework="pt") as f:
         state = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
@@ -190,7 +196,7 @@ def load(path: Path) -> tuple[Network, PriorSpec]:
 
 
 def _misfit(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -> str:
-    """The first difference in words; empty where there is none."""
+    """Return the first difference in words; empty where there is none."""
     for what, names in (("missing", expected.keys() - found), ("not known there", found.keys() - expected)):
         if names:
             return f"{len(names)} {what}, such as {min(names)}"
@@ -199,5 +205,5 @@ def _misfit(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -> st
 
 
 def edm(net: nn.Module, spec: PriorSpec) -> EDM:
-    """A network of one stage as a denoiser."""
+    """Return a network of one stage as a denoiser."""
     return EDM(net, spec.sigma_data, spec.mean)

@@ -1,7 +1,8 @@
-"""Folders of diffusers: a pipeline with `unet/` and `scheduler/`, or a bare UNet2DModel with config.json.
+"""Folders of diffusers hold a pipeline with `unet/` and `scheduler/`, or a bare UNet2DModel with config.json.
 
-Of the scheduler only the table of alpha_bar and what the network predicts are used: how to step is a solver's business. A scheduler
-of a flow has no table: its network predicts the velocity n - x0 of x_t = (1 - t) x0 + t n, at num_train_timesteps times t.
+Of the scheduler only the table of alpha_bar and what the network predicts are used: how to step is a solver's business.
+A scheduler of a flow has no table: its network predicts the velocity n - x0 of x_t = (1 - t) x0 + t n, at
+num_train_timesteps times t.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 
 def import_diffusers() -> Any:
-    """diffusers, or one line that says how to get it."""
+    """Return diffusers. Raises BadInput, one line that says how to get it."""
     mend_torchvision()
     try:
         import diffusers
@@ -50,7 +51,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def unet_of(folder: Path) -> Path:
-    """The folder of the network: `unet/` of a pipeline, or the folder itself. Raises `BadInput` where neither is."""
+    """Return the folder of the network: `unet/` of a pipeline, or the folder itself. Raises `BadInput` where neither
+    is."""
     for place in (folder / "unet", folder):
         if (place / "config.json").is_file():
             return place
@@ -58,7 +60,7 @@ def unet_of(folder: Path) -> Path:
 
 
 def weights_of(folder: Path) -> Path:
-    """The file of the weights: safetensors before pickle, which is read without running what it may hold."""
+    """Return the file of the weights: safetensors before pickle, which is read without running what it may hold."""
     place = unet_of(folder)
     for name in WEIGHTS:
         if (place / name).is_file():
@@ -76,9 +78,10 @@ def _flow(config: dict[str, Any], file: Path) -> tuple[Flow, Prediction, str]:
 
 
 def schedule(folder: Path) -> tuple[VPTable | Flow, Prediction, str]:
-    """The noise (a table of steps, or a flow), what the network predicts, and both in words, from scheduler_config.json.
+    """Return the noise (a table of steps, or a flow), what the network predicts, and both in words, from
+    scheduler_config.json.
 
-    Without one: the table of Ho et al. 2020 and eps, the defaults of diffusers.
+    Without that file it is the table of Ho et al. 2020 and eps, the defaults of diffusers.
     """
     places = (folder / "scheduler", unet_of(folder))
     file = next((p / "scheduler_config.json" for p in places if (p / "scheduler_config.json").is_file()), None)
@@ -105,7 +108,7 @@ def schedule(folder: Path) -> tuple[VPTable | Flow, Prediction, str]:
 
 
 class Answer(nn.Module):
-    """UNet2DModel as a network of (x_t, t): (B, C, H, W) and (B,) to (B, C or 2C, H, W)."""
+    """It makes of a UNet2DModel a network of (x_t, t): (B, C, H, W) and (B,) to (B, C or 2C, H, W)."""
 
     def __init__(self, net: nn.Module, label: int | None):
         super().__init__()
@@ -117,7 +120,8 @@ class Answer(nn.Module):
 
 
 def read_spec(folder: Path) -> ForeignSpec:
-    """What its two files of settings say, without the weights. Raises `BadInput` for what is no prior of pictures."""
+    """Return what its two files of settings say, without the weights. Raises `BadInput` for what is no prior of
+    pictures."""
     file = unet_of(folder) / "config.json"
     config = _json(file)
     if config.get("_class_name") != "UNet2DModel":
@@ -149,20 +153,20 @@ def read_spec(folder: Path) -> ForeignSpec:
 
 
 def load(folder: Path, label: int | None = None) -> tuple[nn.Module, VPTable | Flow, ForeignSpec]:
-    """The network in float32 and eval mode, its noise, and what is known about it. Nothing is downloaded.
+    """Return the network in float32 and eval mode, its noise, and what is known about it. Nothing is downloaded.
 
     label: the class, for networks that were trained with classes.
     """
     spec, weights = read_spec(folder), weights_of(folder)
     diffusers = import_diffusers()
     try:
-        net, found = diffusers.UNet2DModel.from_pretrained(
+        net, loading = diffusers.UNet2DModel.from_pretrained(
             os.fspath(weights.parent), local_files_only=True, output_loading_info=True, low_cpu_mem_usage=False,
             use_safetensors=weights.suffix == ".safetensors",
         )  # fmt: skip
     except UNREADABLE as error:
         raise BadInput(f"{weights}: diffusers cannot load it ({str(error).splitlines()[0][:150]})") from None
-    wrong = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
+    wrong = [*loading["missing_keys"], *loading["unexpected_keys"], *loading["mismatched_keys"]]
     if wrong:
         raise BadInput(f"{weights} does not fit config.json: {len(wrong)} weights differ, such as {wrong[0]}")
     filetypes.refuse_nonfinite(weights, net.state_dict())

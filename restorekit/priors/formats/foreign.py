@@ -1,4 +1,4 @@
-"""What is known about a network that another library trained."""
+"""This module holds what is known about a network that another library trained."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class ForeignSpec:
 
 
 def levels(table: VPTable | Flow) -> tuple[float, float]:
-    """Least and largest sigma of a process, in the unit of pictures on [0, 1]: half of that on [-1, 1]."""
+    """Return the least and largest sigma of a process, in the unit of pictures on [0, 1]: half of that on [-1, 1]."""
     return table.sigma_min / 2, table.sigma_max / 2
 
 
 def check_label(name: str, classes: int | None, label: int | None) -> None:
-    """Refuse a network with classes without a class, and the reverse."""
+    """Raise `BadInput` for a network with classes without a class, and the reverse."""
     if classes is None and label is not None:
         raise BadInput(f"prior {name} knows no classes; leave out the label (`label={label}`)")
     if classes is not None and (label is None or not 0 <= label < classes):

@@ -1,12 +1,12 @@
-"""State dicts of OpenAI's guided-diffusion (a .pt file), and of those who trained with its code.
+"""OpenAI's guided-diffusion, and those who trained with its code, store a state dict in a .pt file.
 
-What the weights do not say is read from NAME.json beside NAME.pt, in the spelling of that code's flags; without it, it is
-what most published networks have: the linear schedule of 1000 steps and heads of 64 channels. Published by OpenAI with
-other flags: 64x64 (`"noise_schedule": "cosine", "use_new_attention_order": true`) and 128x128
-(`"num_heads": 4, "num_head_channels": -1`).
+What the weights do not say is read from NAME.json beside NAME.pt, in the spelling of that code's flags; without it, it
+is what most published networks have: the linear schedule of 1000 steps and heads of 64 channels. Published by OpenAI
+with other flags: 64x64 (`"noise_schedule": "cosine", "use_new_attention_order": true`) and 128x128 (`"num_heads": 4,
+"num_head_channels": -1`).
 
-Flow matching with this architecture (torchcfm, and PnP-Flow with it): `"prediction": "flow"`, and with it `"flow_end"`, what
-time leads to ("noise" if not told; torchcfm: "data"), and `"flow_time"`, the time at that end (1 if not told).
+Flow matching with this architecture (torchcfm, and PnP-Flow with it): `"prediction": "flow"`, and with it `"flow_end"`,
+what time leads to ("noise" if not told; torchcfm: "data"), and `"flow_time"`, the time at that end (1 if not told).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SEEN = {
 
 @dataclass(frozen=True)
 class Flags:
-    """What the weights do not say; names and defaults are those of guided-diffusion, but for the heads."""
+    """Flags say what the weights do not; names and defaults are those of guided-diffusion, but for the heads."""
 
     image_size: int | None = None  # of the pictures it was trained on
     num_heads: int = 4  # counts where num_head_channels is -1
@@ -65,48 +65,54 @@ class Flags:
 
     @staticmethod
     def beside(path: Path) -> Flags:
-        """From NAME.json beside NAME.pt, if it is there."""
+        """Return the flags in NAME.json beside NAME.pt, the defaults where it is not there. Raises `BadInput` for an
+        unknown flag."""
         file = path.with_suffix(".json")
         if not file.is_file():
             return Flags()
         try:
-            given = json.loads(file.read_text(encoding="utf-8"))
-            unknown = set(given) - SEEN - {f.name for f in fields(Flags)}
+            flags = json.loads(file.read_text(encoding="utf-8"))
+            unknown = set(flags) - SEEN - {f.name for f in fields(Flags)}
             if unknown:
                 known = ", ".join(f.name for f in fields(Flags))
                 raise BadInput(f"unknown flag {', '.join(sorted(unknown))}; it may hold {known}")
-            return Flags(**{k: v for k, v in given.items() if k not in SEEN})
+            return Flags(**{k: v for k, v in flags.items() if k not in SEEN})
         except (ValueError, TypeError, OSError) as error:
             raise BadInput(f"{file}: {error}") from None
 
     @property
     def heads(self) -> Heads:
+        """Return how attention is split."""
         channels = None if self.num_head_channels == -1 else self.num_head_channels
         return Heads(channels, self.num_heads, self.use_new_attention_order)
 
     @property
     def time_scale(self) -> float:
+        """Return by what steps are multiplied for the network."""
         return 1000 / self.diffusion_steps if self.rescale_timesteps else 1.0
 
     @property
     def process(self) -> VPTable | Flow:
+        """Return the noise of the training."""
         return Flow(end=self.flow_end, unit=self.flow_time) if self.prediction == "flow" else self.table
 
     @property
     def predicts(self) -> Prediction:
+        """Return what the network predicts."""
         if self.prediction == "flow":
             return "velocity"
         return "x0" if self.predict_xstart else "eps"
 
     @property
     def said(self) -> str:
-        """The noise in words."""
+        """Return the noise in words."""
         if self.prediction == "flow":
             return f"flow to {self.flow_end}, {self.flow_time:g}"
         return f"{self.noise_schedule}, {self.diffusion_steps}"
 
     @property
     def table(self) -> VPTable:
+        """Return the table of steps, linear or cosine."""
         steps = self.diffusion_steps
         if self.noise_schedule == "cosine":
             return VPTable.cosine(steps)
@@ -114,7 +120,7 @@ class Flags:
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    """The weights, without running anything that the file may hold."""
+    """Return the weights, without running anything that the file may hold."""
     what = filetypes.kind(path)
     if what not in (None, "a pickle", "a PyTorch file or another zip"):
         raise BadInput(f"{path} is no PyTorch file: it is {what}; check its name")
@@ -136,7 +142,7 @@ def _state(path: Path) -> dict[str, Tensor]:
 
 
 def load(path: Path, label: int | None = None) -> tuple[ADM, VPTable | Flow, ForeignSpec]:
-    """The network in float32 and eval mode, its noise, and what is known about it.
+    """Return the network in float32 and eval mode, its noise, and what is known about it.
 
     label: the class, for networks that were trained with classes. Raises `BadInput` for what is no such network.
     """

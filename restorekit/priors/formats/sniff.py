@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, for files that are not what their name says; and weights that are no numbers."""
+"""The first bytes tell what a file is that is not what its name says; weights that are no numbers are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STARTS = {
 
 
 def kind(path: Path) -> str | None:
-    """ "a PNG picture" and the like; None for what is not in the table. Reads 16 bytes."""
+    """Return "a PNG picture" and the like, by 16 bytes; None for what is not in the table."""
     with open(path, "rb") as f:
         start = f.read(16)
     if not start:
@@ -35,7 +35,7 @@ def kind(path: Path) -> str | None:
 
 
 def refuse_nonfinite(path: Path, state: Mapping[str, Tensor]) -> None:
-    """BadInput where a weight is NaN or infinite: every answer of such a network is NaN."""
+    """Raise BadInput where a weight is NaN or infinite: every answer of such a network is NaN."""
     bad = [k for k, v in state.items() if v.is_floating_point() and not bool(v.isfinite().all())]
     if bad:
         raise BadInput(

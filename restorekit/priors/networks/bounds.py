@@ -1,4 +1,4 @@
-"""The ranges of the settings of networks."""
+"""Settings of networks have ranges."""
 
 from __future__ import annotations
 

@@ -21,17 +21,18 @@ DEAD = 0.05  # of its fair share of the positions: below this a code counts as u
 
 
 def exact(z: Tensor) -> torch.dtype:
-    """float32, or what is finer."""
+    """Return x in float32, or what is finer."""
     return torch.promote_types(z.dtype, torch.float32)
 
 
 def positions(z: Tensor) -> Tensor:
-    """(B, c, h, w) -> (B h w, c)."""
+    """Return z (B, c, h, w) as (B h w, c)."""
     return z.movedim(1, -1).reshape(-1, z.shape[1])
 
 
 class Codebook(nn.Module):
-    """`size` codes of `channels` numbers each. `beta` weighs how far the encoder is pulled to the codes it takes."""
+    """A book holds `size` codes of `channels` numbers each. `beta` weighs how far the encoder is pulled to the codes
+    it takes."""
 
     codes: Tensor  # (size, channels)
     share: Tensor  # (size,): of the positions of the last batches, those that took a code; all 0 before the first
@@ -44,7 +45,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def nearest(self, z: Tensor) -> Tensor:
-        """Numbers (B, h, w) of the codes nearest to a latent (B, c, h, w)."""
+        """Return the numbers (B, h, w) of the codes nearest to a latent (B, c, h, w)."""
         with torch.autocast(z.device.type, enabled=False):  # bf16 does not tell neighbouring codes apart
             codes = self.codes.to(exact(z))
             half = codes.square().sum(1) / 2  # |z - e|^2 / 2 is this - z e and something that is the same for all codes
@@ -53,11 +54,12 @@ class Codebook(nn.Module):
         return index.view(z.shape[0], *z.shape[2:])
 
     def look_up(self, index: Tensor) -> Tensor:
-        """(B, h, w) -> (B, c, h, w)."""
+        """Return the codes (B, c, h, w) of numbers (B, h, w)."""
         return F.embedding(index, self.codes).movedim(-1, 1)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Latent (B, c, h, w) -> its codes in that shape, their numbers (B, h, w), and beta |sg(code) - z|^2 per number.
+        """Return the codes of a latent z (B, c, h, w), in that shape, their numbers (B, h, w), and beta |sg(code) -
+        z|^2 per number.
 
         The value is that of the codes, the gradient that of z (straight through).
         """
@@ -88,7 +90,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def revive(self, z: Tensor, seed: int) -> int:
-        """Move codes that are hardly used to positions of z (B, c, h, w), drawn with `seed`; how many.
+        """Move codes that are hardly used to positions of z (B, c, h, w), drawn with `seed`; return how many.
 
         All processes draw the same positions from the latents of all.
         """
@@ -107,7 +109,7 @@ class Codebook(nn.Module):
 
 
 def _gathered(rows: Tensor) -> Tensor:
-    """(N, c) of all processes, in their order."""
+    """Return (N, c) of all processes, in their order."""
     if not dist.is_initialized():
         return rows
     parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
@@ -116,6 +118,7 @@ def _gathered(rows: Tensor) -> Tensor:
 
 
 def perplexity(counts: Tensor) -> float:
-    """Of codes taken `counts` (size,) times: exp of the entropy, from 1 (always the same) to size (all alike)."""
+    """Return the perplexity of codes taken `counts` (size,) times: exp of the entropy, from 1 (always the same) to
+    size (all alike)."""
     p = counts.double() / counts.double().sum()
     return float(torch.special.entr(p).sum().exp())

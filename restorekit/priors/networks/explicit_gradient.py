@@ -1,4 +1,4 @@
-"""Functions whose gradient is written out: it keeps the inputs alone, and makes again what else it needs.
+"""A function whose gradient is written out keeps the inputs alone, and makes again what else it needs.
 
 Chains of small operations are bound by memory on a CPU, not by arithmetic. So the batch is taken in portions whose
 intermediate results stay in the cache.
@@ -17,12 +17,13 @@ CACHE = 2**19  # numbers of the first input that a CPU has at hand at a time
 
 
 @dataclass(frozen=True)
-class Written:
-    """`value(*inputs)` gives a tuple of tensors, `gradient(*inputs, *gradients of these)` one tensor per input.
+class ExplicitGradient:
+    """A function with its gradient: `value(*inputs)` gives a tuple of tensors, `gradient(*inputs, *gradients of
+    these)` one per input.
 
-    Of an input that is None the gradient is None. All inputs but the `shared` ones, by their numbers, and all outputs
-    have the batch as their first axis; items of a batch do not meet. Gradients come in the dtype of their input, and can
-    be differentiated themselves where `gradient` can.
+    For an input that is None the gradient is None. All inputs but the `shared` ones, by their numbers, and all outputs
+    have the batch as their first axis; items of a batch do not meet. Gradients come in the dtype of their input, and
+    can be differentiated themselves where `gradient` can.
     """
 
     value: Callable[..., tuple[Tensor, ...]]
@@ -36,7 +37,7 @@ class Written:
             return _Function.apply(self, *inputs)  # type: ignore[no-any-return]
 
     def portions(self, inputs: tuple[Any, ...], batched: int = 0) -> list[list[Any]]:
-        """The inputs, of which the last `batched` have a batch whatever their number, for each portion."""
+        """Yield the inputs for each portion; the last `batched` of them have a batch whatever their number."""
         first, own = inputs[0], len(inputs) - batched
         count = 1 if first.is_cuda else max(1, round(first.numel() / CACHE))
         if count == 1:
@@ -50,7 +51,7 @@ class Written:
 
 class _Function(torch.autograd.Function):
     @staticmethod
-    def forward(rule: Written, *inputs: Any) -> tuple[Tensor, ...]:
+    def forward(rule: ExplicitGradient, *inputs: Any) -> tuple[Tensor, ...]:
         parts = [rule.value(*portion) for portion in rule.portions(inputs)]
         return parts[0] if len(parts) == 1 else tuple(torch.cat(p) for p in zip(*parts))
 

@@ -1,4 +1,4 @@
-"""FFTD: a transformer over latents whose blocks and resolutions meet in adaptive fusions (seed 001: Liu, Chen, Gao, "Image
+"""FFTD: a transformer over latents whose blocks and resolutions meet in adaptive fusions (Liu, Chen, Gao, "Image
 generation based on diffusion model in latent space", Computer Systems & Applications, 2026, section 3.2, eqs 16 to 25).
 
     latent pixels as tokens -> B1 -> down -> B2 -> down -> B3 -> up -> B4, fused with B2 -> up -> B5, fused with B1 -> latent
@@ -16,7 +16,7 @@ What is printed cannot all be meant, or leaves something open:
     place  of a token is not said: turns of queries and keys, by row and by column (Su et al., "RoFormer", 2021), which
            know distances only and so take any size.
 Read so, the network has 146.75 D^2 weights without the conditioning, 110 D^2 with `concat` and 96 D^2 with `add`: 15.0, 11.3
-and 9.8 million at D = 320, where the seed's table 9 prints 14.98, 11.49 and 9.54.
+and 9.8 million at D = 320, where table 9 of the paper prints 14.98, 11.49 and 9.54.
 """
 
 from __future__ import annotations
@@ -29,15 +29,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit.priors.networks.embedding import Embedded
+
 Fuse = Literal["adaptive", "add", "concat"]
 
 
 @dataclass(frozen=True)
 class FFTDConfig:
+    """Settings of an FFTD. Raises ValueError for what cannot be."""
+
     channels: int = 4  # of the latents
     width: int = 320  # D, channels of a token
     heads: int = 5  # of the attention; width / heads must be a multiple of 4
-    fuse: Fuse = "adaptive"  # or what the seed compares it with: the sum, or a layer on both
+    fuse: Fuse = "adaptive"  # or what the paper compares it with: the sum, or a layer on both
     embed: int = 256  # width of the embedding of time and class
     classes: int = 0  # 0: none
     side: int = 16  # of the latents it is trained on; larger ones are seen in windows
@@ -53,35 +57,38 @@ class FFTDConfig:
 
     @property
     def bands(self) -> tuple[int, ...]:
+        """Return the numbers of channels that the network takes."""
         return (self.channels,)
 
     @property
     def quarter(self) -> bool:
-        """Whether B3 is at a quarter of the resolution, or at half."""
+        """Return True where B3 is at a quarter of the resolution, False where it is at half."""
         return self.side >= 16
 
     @property
     def multiple(self) -> int:
-        """Sides that are no multiples of this are filled up by the network itself."""
+        """Return the number to whose multiples the network itself fills up sides."""
         return 4 if self.quarter else 2
 
     @property
     def tile(self) -> int:
-        """Side of a window: attention is used to as many tokens as there were in training."""
+        """Return the side of a window, latent pixels: attention is used to as many tokens as there were in training."""
         return max(1, self.side // self.multiple) * self.multiple
 
     @property
     def halo(self) -> int:
-        """Latent pixels thrown away around a window. They do not make windows exact: every token hears of all others."""
+        """Return the latent pixels thrown away around a window. They do not make windows exact: every token hears of
+        all others."""
         return self.multiple * max(1, round(self.side / 8 / self.multiple))
 
     @property
     def blend(self) -> int:
+        """Return the latent pixels over which neighbouring windows fade into each other."""
         return self.halo
 
 
 class Fusion(nn.Module):
-    """AdaptiveFusion, eqs 18 to 25: two grids of tokens (B, h, w, D) -> one."""
+    """The adaptive fusion, eqs 18 to 25, makes one grid of tokens of two (B, h, w, D)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -104,6 +111,8 @@ class Fusion(nn.Module):
 
 
 class Concat(nn.Module):
+    """It fuses two grids of tokens (B, h, w, D) by a layer on both."""
+
     def __init__(self, width: int):
         super().__init__()
         self.direct = nn.Linear(2 * width, width)
@@ -113,6 +122,8 @@ class Concat(nn.Module):
 
 
 class Add(nn.Module):
+    """It fuses two grids of tokens (B, h, w, D) by their sum."""
+
     def __init__(self, width: int):
         super().__init__()
 
@@ -124,10 +135,11 @@ FUSIONS: dict[str, type[Fusion | Concat | Add]] = {"adaptive": Fusion, "concat":
 
 
 def turned(x: Tensor) -> Tensor:
-    """Queries or keys (B, h, w, heads, d) turned by their place: channels i and i + d / 2 are the two parts of a number
-    whose phase runs with the row for the first d / 4 of them, with the column for the rest.
+    """Return queries or keys (B, h, w, heads, d), turned by their place.
 
-    The product of two of them then depends on their distance alone. Wavelengths rise from 2 pi to about 600 pixels.
+    Channels i and i + d / 2 are the two parts of a number whose phase runs with the row for the first d / 4 of them,
+    with the column for the rest. The product of two of them then depends on their distance alone. Wavelengths rise from
+    2 pi to about 600 pixels.
     """
     h, w, _, d = x.shape[1:]
     real = torch.promote_types(x.dtype, torch.float32)
@@ -140,7 +152,7 @@ def turned(x: Tensor) -> Tensor:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Vaswani et al., NeurIPS 2017, eq 1, on (B, heads, L, d)."""
+    """Return the attention of Vaswani et al., NeurIPS 2017, eq 1, on (B, heads, L, d)."""
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_grad_enabled():
         # The backward pass of the fused kernel takes 2 to 9 times as long there as these two products do.
         return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1).to(v.dtype) @ v
@@ -148,7 +160,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Every token of a grid (B, h, w, D) with every other."""
+    """It lets every token of a grid (B, h, w, D) attend to every other."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -163,11 +175,13 @@ class Attention(nn.Module):
 
 
 def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Return the layer norm of x (..., D), scaled by 1 + scale and shifted."""
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
 
 
 class Block(nn.Module):
-    """x + gate * fusion(x1, x2), x1 what attention says of x, and x2 what the layers after it say of x + x1.
+    """It returns x + gate * fusion(x1, x2), x1 what attention says of x, and x2 what the layers after it say of x +
+    x1.
 
     With the sum for a fusion and a gate of 1 that is the usual block of a transformer.
     """
@@ -188,7 +202,7 @@ class Block(nn.Module):
 
 
 class Conv(nn.Conv2d):
-    """A 3x3 convolution on a grid of tokens (B, h, w, D)."""
+    """It convolves a grid of tokens (B, h, w, D) by 3x3."""
 
     def __init__(self, width: int, stride: int = 1):
         super().__init__(width, width, 3, stride, 1)
@@ -198,14 +212,15 @@ class Conv(nn.Conv2d):
 
 
 class Up(Conv):
-    """Eq 17: each token four times, then a convolution."""
+    """It repeats each token four times, then convolves (eq 17)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input.repeat_interleave(2, 1).repeat_interleave(2, 2))
 
 
-class FFTD(nn.Module):
-    """F(z, t, label), the noise in z: (B, c, h, w), (B,), (B,) -> (B, c, h, w); c = `config.channels`, any h and w.
+class FFTD(Embedded):
+    """The network F(z, t, label) predicts the noise in z: (B, c, h, w), (B,), (B,) -> (B, c, h, w); c =
+    `config.channels`, any h and w.
 
     t: step of a table of 1000, fractions allowed. label: class numbers (long), -1 for no class in particular; None for
     that throughout.
@@ -215,9 +230,7 @@ class FFTD(nn.Module):
         super().__init__()
         self.config = config
         d, e = config.width, config.embed
-        self.register_buffer("freqs", torch.exp(-math.log(1e4) * torch.arange(32) / 32), persistent=False)
-        self.embed = nn.Sequential(nn.Linear(64, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
-        self.classes = nn.Embedding(config.classes + 1, e) if config.classes else None  # the last: no class
+        self.make_embedding(torch.exp(-math.log(1e4) * torch.arange(32) / 32), e, config.classes)
         self.modulation = nn.Linear(e, 5 * d)
         self.stem = nn.Conv2d(config.channels, d, 1)
         self.blocks = nn.ModuleList(Block(config) for _ in range(5))
@@ -244,18 +257,12 @@ class FFTD(nn.Module):
         return self.head(modulated(x, shift, scale)).permute(0, 3, 1, 2)[..., :height, :width]
 
     def _condition(self, t: Tensor, label: Tensor | None) -> Tensor:
-        """The embedding of time and class (B, E)."""
-        angle = t[:, None] * self.freqs.to(t.dtype)  # type: ignore[operator]
-        emb = self.embed(torch.cat([angle.cos(), angle.sin()], dim=1))
-        if self.classes is None:
-            if label is not None:
-                raise ValueError("this network knows no classes; leave out the label")
-            return emb
-        none = torch.full((len(emb),), self.config.classes, device=emb.device)
-        return emb + self.classes(none if label is None else torch.where(label < 0, none, label))
+        """Return the embedding of time and class (B, E)."""
+        emb, kind = self.of_level(t), self.of_class(label, len(t))
+        return emb if kind is None else emb + kind
 
     def _mix(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """The five blocks and the fusions between them: (B, h, w, D) -> (B, h, w, D)."""
+        """Run the five blocks and the fusions between them: (B, h, w, D) -> (B, h, w, D)."""
         one, two, three, four, five = self.blocks
         b1 = one(x, modulation)
         b2 = two(self.down[0](b1), modulation)

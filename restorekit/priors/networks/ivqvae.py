@@ -1,10 +1,10 @@
-"""IVQ-VAE: pictures to a small latent and back (seed 001: Liu et al., "Image generation based on diffusion model in
+"""IVQ-VAE: pictures to a small latent and back (Liu et al., "Image generation based on diffusion model in
 latent space", Computer Systems and Applications, 2026, section 3.1; doi of the journal's page 10098).
 
     picture (B, C, H, W) -> stem -> [residual blocks, attention, half the size] ... -> latent (B, c, H/f, W/f)
     latent -> codes -> [residual blocks, attention, twice the size] ... -> picture
 
-Where the seed is ambiguous or cannot be followed: two convolutions per residual block, the second zero at the start
+Where the paper is ambiguous or cannot be followed: two convolutions per residual block, the second zero at the start
 (eq 2 has one); up-sampling by nearest neighbours and a convolution of stride 1 (its eq 6 says 2); heads of at most 64
 channels and the root of their width in the attention (eq 9: of all channels); a LayerNorm over the channels of a pixel
 instead of GroupNorm, so that without attention a part of a picture is coded as in the whole. f = 4 and not its 64: its
@@ -12,7 +12,7 @@ table 1, in which the error falls with f, cannot hold (`benchmarks/priors/codec.
 
 A diffusion model sees the latent before it is quantised, and the quantiser belongs to the decoder: Rombach et al.,
 "High-Resolution Image Synthesis with Latent Diffusion Models", CVPR 2022, section 3.1. The output is linear, not the
-seed's tanh: that has no gradient where a picture is black or white, and solvers differentiate the decoder.
+paper's tanh: that has no gradient where a picture is black or white, and solvers differentiate the decoder.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ HEAD = 64  # channels of a head of attention, at most
 
 @dataclass(frozen=True)
 class CodecConfig:
+    """Settings of a codec. Raises ValueError for what cannot be."""
+
     bands: tuple[int, ...] = (3,)  # numbers of bands the network takes; each has its own first and last layer
     factor: Literal[4, 8, 16, 32, 64] = 4  # f: sides of a picture over sides of its latent
     channels: int = 4  # of the latent
@@ -69,26 +71,27 @@ class CodecConfig:
 
     @property
     def multiple(self) -> int:
-        """Height and width must be multiples of this."""
+        """Return the number of which height and width must be multiples."""
         return self.factor
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Channels at each resolution, finest first."""
+        """Return the channels at each resolution, finest first."""
         levels = self.factor.bit_length()
         return tuple(self.width * m for m in (self.multipliers + self.multipliers[-1:] * levels)[:levels])
 
     @property
     def attends(self) -> tuple[bool, ...]:
+        """Return, for each resolution, whether its features attend."""
         return tuple(self.side >> level <= self.attention for level in range(self.factor.bit_length()))
 
     def bits(self, height: int, width: int) -> float:
-        """Of the codes of a picture; inf where there are none."""
+        """Return the bits of the codes of a picture; inf where there are none."""
         return height * width / self.factor**2 * math.log2(self.codes) if self.regulariser == "vq" else math.inf
 
 
 class Residual(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm(x)))))), x (B, D, h, w)."""
+    """It returns x + conv(silu(norm(conv(silu(norm(x)))))), x (B, D, h, w)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -102,7 +105,8 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    """x + out(attention of every position of norm(x) to all), x (B, D, h, w). Vaswani et al., NeurIPS 2017, eq 1."""
+    """It returns x + out(attention of every position of norm(x) to all), x (B, D, h, w). Vaswani et al., NeurIPS 2017,
+    eq 1."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -122,7 +126,8 @@ def _stage(width: int, blocks: int, attends: bool) -> list[nn.Module]:
 
 
 class CodecNet(nn.Module):
-    """Encoder, code book and decoder. Pictures (B, C, H, W) in [0, 1], C in `config.bands`, H and W multiples of f."""
+    """It holds encoder, code book and decoder. Pictures are (B, C, H, W) in [0, 1], C in `config.bands`, H and W
+    multiples of f."""
 
     def __init__(self, config: CodecConfig):
         super().__init__()
@@ -144,7 +149,8 @@ class CodecNet(nn.Module):
         self.book = Codebook(config.codes, c, config.beta) if config.regulariser == "vq" else None
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """kl: mean and ln of the variance of the latent, each (B, c, H/f, W/f). Otherwise the latent and None."""
+        """Return mean and ln of the variance of the latent for kl, each (B, c, H/f, W/f); otherwise the latent and
+        None."""
         f = self.config.factor
         if x.shape[-2] % f or x.shape[-1] % f:
             h, w = (math.ceil(n / f) * f for n in x.shape[-2:])
@@ -160,15 +166,17 @@ class CodecNet(nn.Module):
         return mean, log_variance.clamp(-30, 20)
 
     def encode(self, x: Tensor) -> Tensor:
-        """The latent (B, c, H/f, W/f), not quantised; kl: its mean. ValueError where a side is no multiple of f."""
+        """Return the latent (B, c, H/f, W/f), not quantised; its mean for kl. Raises ValueError where a side is no
+        multiple of f."""
         return self.moments(x)[0]
 
     def quantise(self, z: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """(codes in the shape of z, their numbers (B, h, w), loss), see `Codebook`; (z, None, 0) where there are none."""
+        """Return (codes in the shape of z, their numbers (B, h, w), loss), see `Codebook`; (z, None, 0) where there
+        are none."""
         return (z, None, z.new_zeros(())) if self.book is None else self.book(z)
 
     def decode(self, z: Tensor, quantise: bool = True, bands: int | None = None) -> Tensor:
-        """The picture of a latent (B, c, h, w), on [0, 1] but not clipped to it. bands: the most there are.
+        """Return the picture of a latent (B, c, h, w), on [0, 1] but not clipped to it. bands: the most there are.
 
         quantise=False takes z as it is, for plain gradients; with True they go straight through the quantiser.
         """
@@ -179,7 +187,7 @@ class CodecNet(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """A trained codec whose latents have mean 0 and deviation 1 in every channel, over its training data.
+    """A trained codec, whose latents have mean 0 and deviation 1 in every channel, over its training data.
 
     `mean` and `std` (c,) are those of the latents of `net`.
     """
@@ -191,29 +199,33 @@ class Codec:
 
     @classmethod
     def of(cls, net: CodecNet, label: str = "codec") -> Codec:
-        """With the mean and deviation in the configuration of the network."""
+        """Return the codec with the mean and deviation in the configuration of the network."""
         c, like = net.config, next(net.parameters())
         mean, std = (torch.tensor(v or (d,) * c.channels).to(like) for v, d in ((c.mean, 0.0), (c.std, 1.0)))
         return cls(net, mean, std, label)
 
     @property
     def factor(self) -> int:
+        """Return f, sides of a picture over sides of its latent."""
         return self.net.config.factor
 
     @property
     def channels(self) -> int:
+        """Return the number of channels of a latent."""
         return self.net.config.channels
 
     def encode(self, x: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) in [0, 1] -> latents (B, c, H/f, W/f), not quantised. ValueError: sides not multiples."""
+        """Return the latents (B, c, H/f, W/f) of pictures (B, C, H, W) in [0, 1], not quantised. Raises ValueError for
+        sides not multiples of f."""
         return self._in(self.net.encode(x))
 
     def decode(self, z: Tensor, quantise: bool = True, bands: int | None = None) -> Tensor:
-        """(B, c, h, w) -> (B, C, fh, fw), on [0, 1] but not clipped to it; see `CodecNet.decode`."""
+        """Return the pictures (B, C, fh, fw) of latents (B, c, h, w), on [0, 1] but not clipped to it; see
+        `CodecNet.decode`."""
         return self.net.decode(self._out(z), quantise, bands)
 
     def quantise(self, z: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """(z of the nearest codes, their numbers (B, h, w), loss in the unit of the network)."""
+        """Return (z of the nearest codes, their numbers (B, h, w), loss in the unit of the network)."""
         codes, index, loss = self.net.quantise(self._out(z))
         return self._in(codes), index, loss
 
@@ -225,10 +237,11 @@ class Codec:
 
 
 def reconstruct(codec: Codec | CodecNet, x: Tensor, quantise: bool = True) -> tuple[Tensor, Tensor | None]:
-    """Pictures (B, C, H, W) of any size in [0, 1] through the codec: what comes back, and the numbers of the codes.
+    """Return what comes back of pictures (B, C, H, W) of any size in [0, 1] through the codec, and the numbers of the
+    codes.
 
-    Mirrored at the bottom and the right where a side is no multiple of f, and cut. quantise=False decodes the latents as
-    they are, which is what priors of them see; there are no codes then.
+    Mirrored at the bottom and the right where a side is no multiple of f, and cut. quantise=False decodes the latents
+    as they are, which is what priors of them see; there are no codes then.
     """
     f = (codec.net if isinstance(codec, Codec) else codec).config.factor
     height, width = x.shape[-2:]

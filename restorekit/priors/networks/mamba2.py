@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.priors.networks.explicit_gradient import Written
+from restorekit.priors.networks.explicit_gradient import ExplicitGradient
 from restorekit.priors.networks.scan import Backend, ssd_scan
 
 EPS = 1e-5  # of the gated norm, as upstream
 
 
 def _conv(x: Tensor, weight: Tensor, *, ahead: bool = False) -> Tensor:
-    """(B, L, C), (C, 1, taps) -> (B, L, C); `ahead` looks at later steps, with the taps turned round: the transpose."""
+    """Convolve (B, L, C) with (C, 1, taps), causally; `ahead` looks at later steps, with the taps turned round: the
+    transpose."""
     taps, length = weight.shape[-1], x.shape[1]
     kernel = (weight.flip(-1) if ahead else weight)[:, :, None].to(x.dtype)
     # As a picture of one row in channels-last order nothing is copied.
@@ -52,7 +53,7 @@ def _conv_silu_gradient(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor) -> 
 
 
 def _gated(y: Tensor, z: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """v = y silu(z) and 1 / rms of it, (B, L, 1)."""
+    """Return v = y silu(z) and 1 / rms of it, (B, L, 1)."""
     v = y * F.silu(z)
     wide = torch.promote_types(v.dtype, torch.float32)
     mean = torch.linalg.vector_norm(v, dim=-1, keepdim=True, dtype=wide).square() / v.shape[-1]
@@ -75,12 +76,12 @@ def _gated_norm_gradient(y: Tensor, z: Tensor, weight: Tensor, d: Tensor) -> tup
     return dv * F.silu(z), _silu_gradient(dv * y, z.contiguous()), dweight
 
 
-CONV_SILU = Written(_conv_silu, _conv_silu_gradient, frozenset({1, 2}))
-GATED_NORM = Written(_gated_norm, _gated_norm_gradient, frozenset({2}))
+CONV_SILU = ExplicitGradient(_conv_silu, _conv_silu_gradient, frozenset({1, 2}))
+GATED_NORM = ExplicitGradient(_gated_norm, _gated_norm_gradient, frozenset({2}))
 
 
 class GatedNorm(nn.Module):
-    """RMSNorm of y silu(z) over the last axis (upstream's `RMSNormGated`)."""
+    """It returns the RMSNorm of y silu(z) over the last axis (upstream's `RMSNormGated`)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -91,7 +92,7 @@ class GatedNorm(nn.Module):
 
 
 class Mamba2(nn.Module):
-    """(B, L, width) -> (B, L, width), causal in L."""
+    """The mixer maps (B, L, width) to (B, L, width), causally in L."""
 
     def __init__(
         self, width: int, state: int = 16, head: int = 64, expand: int = 1, taps: int = 4, backend: Backend = "auto"

@@ -1,11 +1,11 @@
-"""PIS-DM: a denoiser of pixel patches in which Mamba-2 mixes the tokens (seed 000: Li, Hao et al., Acta Electronica
+"""PIS-DM: a denoiser of pixel patches in which Mamba-2 mixes the tokens (Li, Hao, Zou, Xie, Acta Electronica
 Sinica 53(9), 2025, DOI 10.12263/DZXB.20250308).
 
     patches -> local enhancement -> [t, class, start, tokens, end] -> blocks, each in its own scan order,
     the first half handing long skips to the second -> local enhancement -> patches
 
-Where the seed is silent or cannot be followed: the default scan reaches all pairs of tokens, the seed's does not (see
-`orders`); noise level and class are tokens, as in the seed, and also scale, shift and gate each block, for a causal scan
+Where the paper is silent or cannot be followed: the default scan reaches all pairs of tokens, the paper's does not (see
+`orders`); noise level and class are tokens, as in the paper, and also scale, shift and gate each block, for a causal scan
 forgets a token hundreds of steps back (adaLN-single: Chen et al., "PixArt-alpha", ICLR 2024, section 2.3; its tokens in
 front of the picture serve DiM too); the norm ahead of a block is a LayerNorm without weights. "Combined with the noisy
 input" is read twice: as the skip of the EDM preconditioning, and as the embedded patches, scaled by the noise level,
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.priors.networks.bounds import at_least
+from restorekit.priors.networks.embedding import Embedded
 from restorekit.priors.networks.mamba2 import Mamba2
 from restorekit.priors.networks.scan_orders import SCANS, move, passage
 from restorekit.priors.networks.unet import Block as Convolutions
@@ -32,8 +33,10 @@ from restorekit.priors.networks.unet import PixelNorm
 
 @dataclass(frozen=True)
 class PISDMConfig:
+    """Settings of a PIS-DM. Raises ValueError for what cannot be."""
+
     bands: tuple[int, ...] = (1, 3)  # numbers of bands the network takes; each has its own first and last layer
-    patch: Literal[1, 2, 4, 8] = 4  # side of a token, pixels; the seed's 2 has four times the tokens
+    patch: Literal[1, 2, 4, 8] = 4  # side of a token, pixels; the 2 of the paper has four times the tokens
     width: int = 256  # channels of a token
     depth: int = 15  # blocks; odd, so that each of the second half has its skip
     state: int = 16  # numbers that a head keeps per channel
@@ -41,9 +44,9 @@ class PISDMConfig:
     expand: int = 1  # inner width of a block over `width`; 2 on a GPU
     scan: Literal["cross4", "zigzag8", "spiral-alt", "spiral-seed"] = "cross4"
     orders: int = 0  # how many of the scan's orders the blocks go through in turn; 0: all of them
-    padding: bool = True  # the seed's padding tokens: a learned one at each end of the sequence
+    padding: bool = True  # the padding tokens of the paper: a learned one at each end of the sequence
     local: int = 1  # layers of local enhancement at each end
-    detail: tuple[int, ...] = ()  # channels of convolutions around the tokens, finest first; the seed has none
+    detail: tuple[int, ...] = ()  # channels of convolutions around the tokens, finest first; the paper has none
     embed: int = 256  # width of the noise-level embedding
     classes: int = 0  # 0: none
     side: int = 64  # of the pictures it is trained on, pixels; larger ones are seen in windows
@@ -63,33 +66,37 @@ class PISDMConfig:
 
     @property
     def multiple(self) -> int:
-        """Sides that are no multiples of this are filled up by the network itself."""
+        """Return the number to whose multiples the network itself fills up sides."""
         return self.patch
 
     @property
     def step(self) -> int:
-        """Side of a token in what the tokens are made of: the pixels, or the coarsest features around them."""
+        """Return the side of a token in what the tokens are made of: the pixels, or the coarsest features around them."""
         return self.patch >> max(0, len(self.detail) - 1)
 
     @property
     def tile(self) -> int:
-        """Side of a window, twice that of the training: from there on larger ones are less exact, smaller ones overlap more
-        than they save. `benchmarks/cost/windows.py` prints both.
+        """Return the side of a window, twice that of the training.
+
+        From there on larger ones are less exact, smaller ones overlap more than they save. `benchmarks/cost/windows.py`
+        prints both.
         """
         return 2 * self.side
 
     @property
     def halo(self) -> int:
-        """Pixels thrown away around a window. They do not make windows exact: every token hears of all others."""
+        """Return the pixels thrown away around a window. They do not make windows exact: every token hears of all
+        others."""
         return self.multiple * max(1, round(self.side / 8 / self.multiple))
 
     @property
     def blend(self) -> int:
+        """Return the pixels over which neighbouring windows fade into each other."""
         return self.halo
 
 
 class Local(nn.Module):
-    """x + pointwise(silu(depthwise 3x3(x))) over the grid of tokens: (B, h, w, D) -> (B, h, w, D)."""
+    """It returns x + pointwise(silu(depthwise 3x3(x))) over the grid of tokens: (B, h, w, D) -> (B, h, w, D)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -103,7 +110,7 @@ class Local(nn.Module):
 
 
 class Detail(nn.Module):
-    """Convolutions around the tokens, at full resolution and coarser ones, whose features go past the blocks.
+    """It convolves around the tokens, at full resolution and coarser ones; the features go past the blocks.
 
     `into` takes pictures (B, C, H, W) to features of every resolution, finest first, (B, widths[i], H / 2^i, W / 2^i);
     patches are made of the last. `out` takes what comes of the tokens, as large as the last, and the features to the
@@ -126,12 +133,15 @@ class Detail(nn.Module):
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
 
     def into(self, x: Tensor, emb: Tensor) -> list[Tensor]:
+        """Return the features of pictures x (B, C, H, W), finest first; `emb` (B, E) is the embedding of the noise
+        level."""
         features = [self.first[0](self.stem[str(x.shape[1])](x), emb)]
         for down, block in zip(self.down, self.first[1:]):
             features.append(block(down(features[-1]), emb))
         return features
 
     def out(self, tokens: Tensor, features: list[Tensor], emb: Tensor, bands: str) -> Tensor:
+        """Return the output (B, C, H, W), by what came of the tokens and the features `around` them."""
         x = tokens
         for i in reversed(range(len(features))):
             x = self.last[i](self.fuse[i](torch.cat([x, features[i]], dim=1)), emb)
@@ -140,7 +150,8 @@ class Detail(nn.Module):
 
 
 class Block(nn.Module):
-    """x + gate * mixer(norm(x) * (1 + scale) + shift) on tokens (B, L, D); before it, x + skip([x; earlier])."""
+    """It returns x + gate * mixer(norm(x) * (1 + scale) + shift) on tokens (B, L, D); before it, x + skip([x;
+    earlier])."""
 
     def __init__(self, config: PISDMConfig, skip: bool):
         super().__init__()
@@ -160,8 +171,9 @@ class Block(nn.Module):
         return torch.addcmul(x, gate, self.mixer(torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)))
 
 
-class PISDM(nn.Module):
-    """F(x, c_noise, label): (B, C, H, W), (B,), (B,) -> (B, C, H, W); C in `config.bands`, any H and W.
+class PISDM(Embedded):
+    """The network F(x, c_noise, label) maps (B, C, H, W), (B,), (B,) to (B, C, H, W); C in `config.bands`, any H and
+    W.
 
     label: class numbers (long), -1 for no class in particular; None for that throughout.
     """
@@ -170,12 +182,10 @@ class PISDM(nn.Module):
         super().__init__()
         self.config = config
         d, e = config.width, config.embed
-        self.register_buffer("freqs", torch.exp(torch.linspace(0, math.log(64.0), 16)), persistent=False)
-        self.embed = nn.Sequential(nn.Linear(32, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
-        self.classes = nn.Embedding(config.classes + 1, e) if config.classes else None  # the last: no class
+        self.make_embedding(torch.exp(torch.linspace(0, math.log(64.0), 16)), e, config.classes)
         self.time_token = nn.Linear(e, d)
         self.class_token = nn.Linear(e, d) if config.classes else None
-        # The seed's padding tokens start at zero. There the derivative of a norm is 1 / sqrt(eps), 300 for every block.
+        # The padding tokens of the paper start at zero. There the derivative of a norm is 1 / sqrt(eps), 300 for every block.
         ends = torch.randn(2, d)  # drawn in any case: the layers below begin alike with and without
         self.ends = nn.Parameter(ends) if config.padding else None
         self.modulation = nn.Linear(e, 3 * d)
@@ -199,7 +209,7 @@ class PISDM(nn.Module):
         return self.with_features(x, c_noise, label)[0]
 
     def with_features(self, x: Tensor, c_noise: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The output, and the features behind the last block (B, D, h, w), on the grid of tokens."""
+        """Return the output, and the features behind the last block (B, D, h, w), on the grid of tokens."""
         height, width = x.shape[-2:]
         bands, p = str(x.shape[1]), self.config.patch
         if height % p or width % p:
@@ -217,23 +227,18 @@ class PISDM(nn.Module):
         return out[..., :height, :width], features.permute(0, 3, 1, 2)
 
     def _condition(self, c_noise: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The embedding of noise level and class (B, E), and the tokens in front of the picture (B, 1 to 3, D)."""
-        angle = c_noise[:, None] * self.freqs.to(c_noise.dtype)  # type: ignore[operator]
-        emb = self.embed(torch.cat([angle.cos(), angle.sin()], dim=1))
+        """Return the embedding of noise level and class (B, E), and the tokens in front of the picture (B, 1 to 3, D)."""
+        emb, kind = self.of_level(c_noise), self.of_class(label, len(c_noise))
         tokens = [self.time_token(emb)]
-        if self.classes is not None and self.class_token is not None:
-            none = torch.full((len(emb),), self.config.classes, device=emb.device)
-            kind = self.classes(none if label is None else torch.where(label < 0, none, label))
+        if kind is not None and self.class_token is not None:
             tokens.append(self.class_token(kind))
             emb = emb + kind
-        elif label is not None:
-            raise ValueError("this network knows no classes; leave out the label")
         if self.ends is not None:
             tokens.append(self.ends[0].expand(len(emb), -1))
         return emb, torch.stack([t.to(c_noise.dtype) for t in tokens], dim=1)
 
     def _mix(self, grid: Tensor, modulation: Tensor, front: Tensor) -> Tensor:
-        """The blocks, from and to raster order: (B, h, w, D) -> (B, h, w, D)."""
+        """Run the blocks, from and to raster order: (B, h, w, D) -> (B, h, w, D)."""
         batch, h, w, _ = grid.shape
         end = grid.new_zeros(batch, 0, grid.shape[-1]) if self.ends is None else self.ends[1].expand(batch, 1, -1)
         x = torch.cat([front, grid.flatten(1, 2).to(front.dtype), end.to(front.dtype)], dim=1)

@@ -2,7 +2,7 @@
 
 Per head, with the state h (P, N), a decay A < 0 and a step dt_t >= 0:
     h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t',     y_t = h_t C_t + D x_t.
-(Seed 000 prints it as eqs 6 and 7, where B_bar lacks the factor dt; its eq 8, a convolution, holds only where dt, B and
+(Li et al. 2025 prints it as eqs 6 and 7, where B_bar lacks the factor dt; its eq 8, a convolution, holds only where dt, B and
 C do not depend on t, which is not so here.)
 
 `restorekit.priors.networks.scan_torch` is the scan in torch; on CUDA the Triton kernel of mamba-ssm takes its place where it is there.
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def upstream() -> ModuleType:
-    """The module of mamba-ssm that holds the kernel.
+    """Return the module of mamba-ssm that holds the kernel.
 
     The package itself imports a compiled extension of Mamba-1, which Mamba-2 does not need and installs without nvcc do
     not have; where that fails, the module is imported past it.
@@ -39,11 +39,11 @@ def upstream() -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception:
-        found = None if "mamba_ssm" in sys.modules else importlib.util.find_spec("mamba_ssm")
-        if found is None or found.submodule_search_locations is None:
+        spec = None if "mamba_ssm" in sys.modules else importlib.util.find_spec("mamba_ssm")
+        if spec is None or spec.submodule_search_locations is None:
             raise
         package = ModuleType("mamba_ssm")
-        package.__path__ = list(found.submodule_search_locations)
+        package.__path__ = list(spec.submodule_search_locations)
         sys.modules["mamba_ssm"] = package
         try:
             return importlib.import_module(name)
@@ -53,7 +53,8 @@ def upstream() -> ModuleType:
 
 @functools.cache
 def kernel() -> Callable[..., Any] | None:
-    """The Triton kernel of mamba-ssm, None where it cannot be imported (a broken build raises more than ImportError)."""
+    """Return the Triton kernel of mamba-ssm, None where it cannot be imported (a broken build raises more than
+    ImportError)."""
     try:
         function = upstream().mamba_chunk_scan_combined
     except Exception as error:  # noqa: BLE001
@@ -67,10 +68,10 @@ def ssd_scan(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None, *,
     initial: Tensor | None = None, chunk: int = CHUNK, backend: Backend = "auto",
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """y (batch, L, H, P) in the dtype of x, and the last state (batch, H, P, N) in float32 at least.
+    """Return y (batch, L, H, P) in the dtype of x, and the last state (batch, H, P, N) in float32 at least.
 
-    x (batch, L, H, P); dt (batch, L, H), not negative; A (H,), negative; B, C (batch, L, G, N), each group shared by
-    H / G heads in a row; D (H,); initial (batch, H, P, N), zero where None. L is any number from 1 on.
+    x (batch, L, H, P); dt (batch, L, H), not negative; A (H,), negative; B, C (batch, L, G, N), each group shared by H
+    / G heads in a row; D (H,); initial (batch, H, P, N), zero where None. L is any number from 1 on.
 
     backend: "auto" takes the kernel of mamba-ssm for tensors on CUDA where it can be imported (in float64 it has none),
     "torch" the scan of `chunks`; the variable RESTOREKIT_SCAN (torch or mamba_ssm) overrules "auto".

@@ -6,10 +6,10 @@ A token hears only of those in front of it, so what counts is which pairs a few 
 name          share of ordered pairs of a 16 x 16 grid connected after 1, 2, 4, 8 blocks
 cross4        .50  1.   1.   1.      rows, rows from the end, columns, columns from the end (DiM; VMamba)
 zigzag8       .50  .97  1.   1.      rows and columns to and fro, from each corner (ZigMa)
-spiral-alt    .50  1.   1.   1.      the eight spirals of seed 000, outwards and inwards in turn
-spiral-seed   .50  .55  .58  .58     seed 000, section 4.1: eight outwards, and only then inwards
+spiral-alt    .50  1.   1.   1.      the eight spirals of Li et al. 2025, outwards and inwards in turn
+spiral-seed   .50  .55  .58  .58     Li et al. 2025, section 4.1: eight outwards, and only then inwards
 
-The seed says that its eight orders give each token the whole picture; they do not, for a spiral outwards meets ring
+The paper says that its eight orders give each token the whole picture; they do not, for a spiral outwards meets ring
 after ring in the same order whatever its corner, and 42 % of the pairs wait for the ninth block. Its Figure 3 is read as
 the spiral from the top left going right, and its images under the symmetries of the square.
 """
@@ -26,7 +26,7 @@ SCANS = ("cross4", "zigzag8", "spiral-alt", "spiral-seed")
 
 
 def _spiral(grid: Tensor) -> Tensor:
-    """The numbers in `grid`, ring by ring from outside, clockwise from the top left."""
+    """Return the numbers in `grid`, ring by ring from outside, clockwise from the top left."""
     parts = []
     while grid.numel():
         parts.append(grid[0])
@@ -35,14 +35,14 @@ def _spiral(grid: Tensor) -> Tensor:
 
 
 def _snake(grid: Tensor) -> Tensor:
-    """Row by row, each from where the last one ended."""
+    """Return the numbers in `grid` row by row, each from where the last one ended."""
     grid = grid.clone()
     grid[1::2] = grid[1::2].flip(1)
     return grid.flatten()
 
 
 def _view(grid: Tensor, which: int) -> Tensor:
-    """One of the 8 symmetries: transposed for odd numbers, then one of the 4 corners first."""
+    """Return one of the 8 symmetries of a grid: transposed for odd numbers, then one of the 4 corners first."""
     grid = grid.T if which % 2 else grid
     corner = which // 2 % 4
     return grid.flip([axis for axis in (0, 1) if corner >> axis & 1])
@@ -63,7 +63,8 @@ def _order(scan: str, block: int, grid: Tensor) -> Tensor:
 
 @lru_cache(maxsize=512)
 def scan_order(scan: str, block: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """(order, inverse) of block number `block` on a grid of height x width tokens, both (height * width,) on the CPU."""
+    """Return (order, inverse) of block number `block` on a grid of height x width tokens, both (height * width,) on
+    the CPU."""
     order = _order(scan, block, torch.arange(height * width).view(height, width))
     return order, order.argsort()
 
@@ -90,7 +91,8 @@ _find: Any = _passage
 def passage(
     scan: str, blocks: tuple[int | None, int | None], height: int, width: int, front: int, back: int, device: str
 ) -> tuple[Tensor, Tensor] | None:
-    """Index and its inverse from the order of one block to that of another (None: raster order), None where they agree.
+    """Return an index and its inverse from the order of one block to that of another (None: raster order), None where
+    they agree.
 
     `front` tokens ahead of the grid and `back` behind it stay where they are.
     """
@@ -98,9 +100,10 @@ def passage(
 
 
 def keep_apart() -> None:
-    """Have torch.compile stop at `passage`: in one piece the blocks take ten times as long to compile and run no faster.
+    """Have torch.compile stop at `passage`: in one piece the blocks take ten times as long to compile and run no
+    faster.
 
-    Not done on import: it would load all of torch.compile, a third of the time of one.
+    It is not done on import: that would load all of torch.compile, a third of the time of one.
     """
     global _find
     _find = torch.compiler.disable(_passage)
@@ -122,5 +125,5 @@ class _Move(torch.autograd.Function):
 
 
 def move(x: Tensor, way: tuple[Tensor, Tensor] | None) -> Tensor:
-    """x (B, L, D) in the order of a `passage`. Its gradient is a gather too; autograd's adds up, twice as slow."""
+    """Return x (B, L, D) in the order of a `passage`. Its gradient is a gather too; autograd's adds up, twice as slow."""
     return x if way is None else _Move.apply(x, *way)  # type: ignore[no-any-return]

@@ -5,7 +5,7 @@ With a_t the running sum of dt A in a chunk and u = dt x, Dao and Gu 2024, secti
 
 Decays are of float32 at least, whatever x is: a_t - a_s is a difference of sums. (Splitting it into factors of C and of B
 would save the exponentials of Q x Q numbers; it was no faster, and the gradient of A lost a digit in bf16.) The gradient
-is written out (see `Written`). On a CPU a few chunks are taken at a time, so that their matrices stay in its cache.
+is written out (see `ExplicitGradient`). On a CPU a few chunks are taken at a time, so that their matrices stay in its cache.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.priors.networks.explicit_gradient import CACHE, Written
+from restorekit.priors.networks.explicit_gradient import CACHE, ExplicitGradient
 
 CHUNK = 64  # steps per chunk at most
 
 
 class _Cut(NamedTuple):
-    """Inputs cut into K = batch * count chunks of Q steps; u, b, c in the dtype of x, the others in float32 at least."""
+    """Inputs that are cut into K = batch * count chunks of Q steps; u, b, c in the dtype of x, the others in float32
+    at least."""
 
     u: Tensor  # (K, H, Q, P): dt x
     b: Tensor  # (K, H, Q, N): B exp(a_Q - a)
@@ -37,19 +38,19 @@ class _Cut(NamedTuple):
 
 
 def _cut(t: Tensor, q: int) -> Tensor:
-    """(batch, L, H, ...) -> (K, H, q, ...); L is filled up with zeros, which at dt = 0 change no state."""
+    """Return (batch, L, H, ...) as (K, H, q, ...); L is filled up with zeros, which at dt = 0 change no state."""
     t = F.pad(t, [0, 0] * (t.ndim - 2) + [0, -t.shape[1] % q]) if t.shape[1] % q else t
     return t.reshape(-1, q, *t.shape[2:]).transpose(1, 2)
 
 
 def _join(t: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `_cut`, for the batch and the length of `like`."""
+    """Undo `_cut`, for the batch and the length of `like`."""
     t = t.transpose(1, 2)
     return t.reshape(len(like), -1, *t.shape[2:])[:, : like.shape[1]]
 
 
 def _heads(t: Tensor, heads: int) -> Tensor:
-    """(K, G, ...) -> (K, H, ...): each group for each of its heads."""
+    """Return (K, G, ...) as (K, H, ...): each group for each of its heads."""
     k, groups = t.shape[:2]
     return t[:, :, None].expand(k, groups, heads // groups, *t.shape[2:]).reshape(k, heads, *t.shape[2:])
 
@@ -60,7 +61,7 @@ def _groups(t: Tensor, groups: int) -> Tensor:
 
 
 def _carry(decay: Tensor, inputs: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-    """The states in front of each chunk, and the one behind the last: s_{k+1} = decay_k s_k + inputs_k.
+    """Return the states in front of each chunk, and the one behind the last: s_{k+1} = decay_k s_k + inputs_k.
 
     decay (batch, count, H, 1, 1), inputs (batch, count, H, N, P), first (batch, H, N, P).
     """
@@ -89,7 +90,8 @@ def _prepare(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial: Te
 
 
 def _within(s: _Cut, B: Tensor, C: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
-    """Some chunks at a time: which, their B, C, C B' (k, H, Q, Q) without what is above its diagonal, exp(a_t - a_s)."""
+    """Yield some chunks at a time: which, their B, C, C B' (k, H, Q, Q) without what is above its diagonal, exp(a_t -
+    a_s)."""
     count, heads, q = s.a.shape
     B, C = _cut(B, q), _cut(C, q)
     size = count if s.a.is_cuda else max(1, CACHE // (heads * q * q))
@@ -112,7 +114,7 @@ def _backward(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, initial: Tensor | None,
     dy: Tensor, dlast: Tensor, *, chunk: int,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
-    """Gradients of the inputs; those of A and D summed over the batch."""
+    """Return the gradients of the inputs; those of A and D are summed over the batch."""
     s, (batch, _, _, _), dtype = _prepare(x, dt, A, B, C, initial, chunk), x.shape, x.dtype
     wide, groups, q = s.a.dtype, B.shape[2], s.a.shape[2]
     direct, dy, end = dy, _cut(dy, q).contiguous(), s.a[..., -1:]
@@ -145,6 +147,7 @@ def _backward(
 
 
 @cache
-def scan(chunk: int = CHUNK) -> Written:
-    """(x, dt, A, B, C, D, initial) -> (y, last state), shapes as in `ssd_scan`; D and initial may be None."""
-    return Written(partial(_forward, chunk=chunk), partial(_backward, chunk=chunk), frozenset({2, 5}))
+def scan(chunk: int = CHUNK) -> ExplicitGradient:
+    """Return a function (x, dt, A, B, C, D, initial) -> (y, last state), shapes as in `ssd_scan`; D and initial may be
+    None."""
+    return ExplicitGradient(partial(_forward, chunk=chunk), partial(_backward, chunk=chunk), frozenset({2, 5}))

@@ -1,4 +1,4 @@
-"""A codec and a network of its latents, in one checkpoint: the two stages of seed 001."""
+"""A codec and a network of its latents share one checkpoint: the two stages of Liu et al. 2025."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from restorekit.priors.networks.ivqvae import CodecConfig, CodecNet
 
 @dataclass(frozen=True)
 class LatentConfig:
-    """Sides of windows are in pixels of the picture here."""
+    """A codec and the network of its latents are configured together. Sides of windows are in pixels of the picture
+    here."""
 
     codec: CodecConfig
     net: FFTDConfig
@@ -27,23 +28,27 @@ class LatentConfig:
 
     @property
     def bands(self) -> tuple[int, ...]:
+        """Return the numbers of bands that the codec takes."""
         return self.codec.bands
 
     @property
     def classes(self) -> int:
+        """Return the number of classes, 0 for none."""
         return self.net.classes
 
     @property
     def multiple(self) -> int:
+        """Return the number of which height and width must be multiples."""
         return self.codec.factor * self.net.multiple
 
     @property
     def tile(self) -> int:
+        """Return the side of a window, pixels of the picture."""
         return self.codec.factor * self.net.tile
 
 
 class LatentNet(nn.Module):
-    """The networks of a `LatentConfig`: one state dict."""
+    """The networks of a `LatentConfig` share one state dict."""
 
     def __init__(self, config: LatentConfig):
         super().__init__()

@@ -17,10 +17,13 @@ from torch.nn import functional as F
 
 from restorekit.errors import BadInput
 from restorekit.priors.networks.bounds import at_least
+from restorekit.priors.networks.embedding import Embedded
 
 
 @dataclass(frozen=True)
 class UNetConfig:
+    """Settings of a U-Net. Raises BadInput or ValueError for what cannot be."""
+
     bands: tuple[int, ...] = (1, 3)  # numbers of bands the network takes; each has its own first and last layer
     widths: tuple[int, ...] = (32, 64, 128, 192)  # channels at each resolution, finest first
     blocks: int | tuple[int, ...] = 1  # residual blocks per resolution, on the way down and on the way up; or for each
@@ -42,17 +45,17 @@ class UNetConfig:
 
     @property
     def depths(self) -> tuple[int, ...]:
-        """Residual blocks at each resolution on the way down, finest first."""
+        """Return the residual blocks at each resolution on the way down, finest first."""
         return self.blocks if isinstance(self.blocks, tuple) else (self.blocks,) * len(self.widths)
 
     @property
     def multiple(self) -> int:
-        """Height and width must be multiples of this (the `Padded` wrapper sees to it)."""
+        """Return the number of which height and width must be multiples (the `Padded` wrapper sees to it)."""
         return self.patch * 2 ** (len(self.widths) - 1)
 
     @property
     def receptive_radius(self) -> int:
-        """Pixels beyond which the input cannot influence an output pixel; a multiple of `multiple`."""
+        """Return the pixels beyond which the input cannot influence an output pixel; a multiple of `multiple`."""
         top = len(self.widths) - 1
         radius = 2.0  # first and last 3x3 convolution, at the finest resolution
         convs = 1 if self.block == "gated" else 2  # of 3x3 in a block
@@ -65,20 +68,22 @@ class UNetConfig:
 
     @property
     def tile(self) -> int:
-        """Side of a window where a picture is larger; with this halo any gives the same numbers."""
+        """Return the side of a window where a picture is larger; with this halo any gives the same numbers."""
         return 512
 
     @property
     def halo(self) -> int:
+        """Return the pixels thrown away around a window, which make windows exact."""
         return self.receptive_radius
 
     @property
     def blend(self) -> int:
+        """Return the pixels over which neighbouring windows fade into each other."""
         return 2 * self.multiple
 
 
 class PixelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of each pixel of a (B, C, H, W) tensor."""
+    """It normalises the channels of each pixel of a (B, C, H, W) tensor."""
 
     def forward(self, input: Tensor) -> Tensor:
         x = F.layer_norm(input.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
@@ -86,7 +91,7 @@ class PixelNorm(nn.LayerNorm):
 
 
 class Block(nn.Module):
-    """x + conv(silu(norm(conv(silu(scale * norm(x) + shift))))), scale and shift from the noise level."""
+    """It returns x + conv(silu(norm(conv(silu(scale * norm(x) + shift))))), scale and shift from the noise level."""
 
     def __init__(self, width: int, embed: int):
         super().__init__()
@@ -103,6 +108,8 @@ class Block(nn.Module):
 
 
 class Stage(nn.ModuleList):
+    """It runs blocks one after the other, all told the noise level."""
+
     def __init__(self, width: int, n: int, embed: int):
         super().__init__(Block(width, embed) for _ in range(n))
 
@@ -113,8 +120,9 @@ class Stage(nn.ModuleList):
 
 
 class GatedBlock(nn.Module):
-    """The block of NAFNet (Chen et al. 2022) without its channel attention, which sees the whole picture: x + out(a b)
-    with (a, b) the halves of a depthwise convolution, then the same without one.
+    """The block of NAFNet (Chen et al. 2022) without its channel attention, which sees the whole picture.
+
+    x + out(a b) with (a, b) the halves of a depthwise convolution, then the same without one.
     """
 
     def __init__(self, width: int):
@@ -136,7 +144,7 @@ class GatedBlock(nn.Module):
 
 
 class GatedStage(nn.Module):
-    """Gated blocks behind a scale and a shift of each channel, from the noise level."""
+    """It runs gated blocks behind a scale and a shift of each channel, from the noise level."""
 
     def __init__(self, width: int, n: int, embed: int):
         super().__init__()
@@ -153,16 +161,16 @@ class GatedStage(nn.Module):
 STAGES: dict[str, type[Stage | GatedStage]] = {"normed": Stage, "gated": GatedStage}
 
 
-class UNet(nn.Module):
-    """F(x, c_noise): (B, C, H, W), (B,) -> (B, C, H, W); C in `config.bands`, H and W multiples of `config.multiple`."""
+class UNet(Embedded):
+    """The network F(x, c_noise) maps (B, C, H, W), (B,) to (B, C, H, W); C in `config.bands`, H and W multiples of
+    `config.multiple`."""
 
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
         w, e, p2 = config.widths, config.embed, config.patch**2
         stage, depths, gated = STAGES[config.block], config.depths, config.block == "gated"
-        self.register_buffer("freqs", torch.exp(torch.linspace(0, math.log(64.0), 16)), persistent=False)
-        self.embed = nn.Sequential(nn.Linear(32, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
+        self.make_embedding(torch.exp(torch.linspace(0, math.log(64.0), 16)), e)
         self.stem = nn.ModuleDict({str(c): nn.Conv2d(c * p2, w[0], 3, padding=1) for c in config.bands})
         self.head = nn.ModuleDict({str(c): nn.Conv2d(w[0], c * p2, 3, padding=1) for c in config.bands})
         self.enc = nn.ModuleList(stage(c, n, e) for c, n in zip(w, depths))
@@ -177,9 +185,9 @@ class UNet(nn.Module):
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
 
     def encode(self, x: Tensor, c_noise: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The features after each stage on the way down, finest first, and the embedding (B, E) of the noise level."""
-        angle = c_noise.to(x.dtype)[:, None] * self.freqs.to(x.dtype)  # type: ignore[operator]
-        emb = self.embed(torch.cat([angle.cos(), angle.sin()], dim=1))
+        """Return the features after each stage on the way down, finest first, and the embedding (B, E) of the noise
+        level."""
+        emb = self.of_level(c_noise.to(x.dtype))
         features = [self.enc[0](self.stem[str(x.shape[1])](F.pixel_unshuffle(x, self.config.patch)), emb)]
         for down, stage in zip(self.down, self.enc[1:]):
             features.append(stage(down(features[-1]), emb))

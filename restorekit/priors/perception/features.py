@@ -1,4 +1,4 @@
-"""What the encoder of a shipped prior sees in a picture: features for distances between pictures."""
+"""The encoder of a shipped prior turns pictures into features for distances between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from restorekit.priors.networks.unet import UNet
 
 @dataclass(frozen=True, eq=False)
 class EncoderFeatures:
-    """The residual stream of a denoising U-Net after each stage of its encoder, with the picture taken to be at `sigma`."""
+    """It returns the residual stream of a denoising U-Net after each stage of its encoder, with the picture taken to
+    be at `sigma`."""
 
     net: UNet
     sigma_data: float
@@ -25,7 +26,8 @@ class EncoderFeatures:
     label: str  # name of the prior and the first digits of its checksum
 
     def __call__(self, x: Tensor, /) -> list[Tensor]:
-        """(B, C, H, W) in [0, 1], 1 or 3 bands -> (B, width, h, w) per resolution, finest first; with the gradient of x."""
+        """Return (B, width, h, w) per resolution, finest first, of x (B, 1 or 3, H, W) in [0, 1]; with the gradient of
+        x."""
         multiple = self.net.config.multiple
         h, w = x.shape[2:]
         x = F.pad(x, (0, -w % multiple, 0, -h % multiple), mode="replicate")
@@ -35,7 +37,8 @@ class EncoderFeatures:
 
 
 def encoder(name: str = "natural", sigma: float = 0.02, device: str | torch.device = "cpu") -> EncoderFeatures:
-    """Of a shipped prior or a checkpoint of `restorekit train`; fp32, so that they are the same on every machine."""
+    """Return the features of a shipped prior or a checkpoint of `restorekit train`; fp32, so that they are the same on
+    every machine."""
     path = find(name)
     net, spec = load(path)
     if not isinstance(net, UNet):
@@ -44,8 +47,9 @@ def encoder(name: str = "natural", sigma: float = 0.02, device: str | torch.devi
 
 
 class Pooled(nn.Module):
-    """(B, 1 or 3, H, W) in [0, 1] -> (B, D): the mean over pixels of the coarsest features, as a module that
-    torchmetrics' Fréchet and kernel distances take.
+    """It maps (B, 1 or 3, H, W) in [0, 1] to (B, D), the mean over pixels of the coarsest features.
+
+    It is a module as torchmetrics' Fréchet and kernel distances take it.
     """
 
     def __init__(self, features: EncoderFeatures):

@@ -1,6 +1,8 @@
-"""How alike pictures look to a network: LPIPS where its weights are on this machine, and what stands in for it.
+"""Likeness tells how alike pictures look to a network: LPIPS where its weights are on this machine, and what stands in
+for it.
 
-The stand-in is a distance of features of the shipped prior. It is not LPIPS: nothing in it was fitted to what people see.
+The stand-in is a distance of features of the shipped prior. It is not LPIPS: nothing in it was fitted to what people
+see.
 """
 
 from __future__ import annotations
@@ -28,44 +30,48 @@ PIP = 'pip install "torch==YOURS" torchmetrics torchvision'
 
 
 def need_torchmetrics(why: str) -> None:
-    """BadInput where torchmetrics or torchvision is missing; after it both can be imported."""
+    """Raise BadInput where torchmetrics or torchvision is missing; after it both can be imported."""
     if missing := [n for n in ("torchmetrics", "torchvision") if find_spec(n) is None]:
         raise BadInput(f"{why} needs {' and '.join(missing)}: {PIP}")
     mend_torchvision()
 
 
 def rgb(x: np.ndarray) -> Tensor:
-    """(C, H, W) as (1, 3, H, W) in [0, 1]: grey three times, of more than three bands the first three."""
+    """Return (C, H, W) as (1, 3, H, W) in [0, 1]: grey three times, of more than three bands the first three."""
     t = torch.from_numpy(np.ascontiguousarray(np.clip(x, 0, 1), np.float32))[None]
     return t[:, :1].expand(-1, 3, -1, -1) if x.shape[0] < 3 else t[:, :3]
 
 
 @dataclass(frozen=True, eq=False)
 class PriorDistance:
-    """Mean over resolutions and pixels of |a/|a| - b/|b||^2, a and b the features of two pictures. 0 if equal, at most 4.
+    """The distance is the mean over resolutions and pixels of |a/|a| - b/|b||^2, a and b the features of two pictures.
 
-    The form of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018, eq 1,
-    with w = 1, on the encoder of the denoiser `natural` at sigma 0.02, in place of a network trained on objects.
+    0 if equal, at most 4. The form of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual
+    Metric", CVPR 2018, eq 1, with w = 1, on the encoder of the denoiser `natural` at sigma 0.02, in place of a network
+    trained on objects.
     """
 
     features: EncoderFeatures
 
     @classmethod
     def shipped(cls) -> PriorDistance:
+        """Return the distance by the shipped prior `natural`."""
         return cls(encoder("natural", 0.02))
 
     def to(self, device: torch.device) -> None:
+        """Move the network to a device."""
         self.features.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def between(self, x: Tensor, truth: Tensor) -> Tensor:
-        """Mean over pictures (B, 1 or 3, H, W), not clipped; with the gradient of x."""
+        """Return the mean over pictures (B, 1 or 3, H, W), not clipped; with the gradient of x."""
         with torch.no_grad():
             b = self.features(truth)
         pairs = zip(self.features(x), b)
         return torch.stack([_unit(p).sub(_unit(q)).square().sum(1).mean() for p, q in pairs]).mean()
 
     def __call__(self, x: np.ndarray, truth: np.ndarray) -> float:
-        """Of pictures (C, H, W) in [0, 1], clipped to it; other than 1 or 3 bands are taken one by one."""
+        """Return the distance of pictures (C, H, W) in [0, 1], clipped to it; other than 1 or 3 bands are taken one by
+        one."""
         pair = [torch.from_numpy(np.ascontiguousarray(np.clip(p, 0, 1), np.float32)) for p in (x, truth)]
         a, b = (p[None] if len(p) in (1, 3) else p[:, None] for p in pair)
         return float(self.between(a, b))
@@ -77,8 +83,10 @@ def _unit(features: Tensor) -> Tensor:
 
 
 def gradient_distance(x: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
-    """Mean absolute difference of the first differences along both axes of (B, C, H, W), at `scales` sizes, each half of
-    the one before (means of 2 x 2). It sees edges and not levels, of which a mean absolute difference alone sees most.
+    """Return the mean absolute difference of the first differences along both axes of (B, C, H, W), at `scales` sizes.
+
+    Each is half of the one before (means of 2 x 2). It sees edges and not levels, of which a mean absolute difference
+    alone sees most.
     """
     error, total = x - truth, x.new_zeros(())
     for scale in range(scales):
@@ -89,13 +97,15 @@ def gradient_distance(x: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
 
 @dataclass(frozen=True)
 class LPIPS:
-    """torchmetrics' LPIPS with the backbone `net`, whose weights are in `weights`, a file that torchvision wrote."""
+    """It is torchmetrics' LPIPS with the backbone `net`, whose weights are in `weights`, a file that torchvision
+    wrote."""
 
     net: str
     weights: Path
 
     @cached_property
     def metric(self) -> Any:
+        """Return the metric of torchmetrics, with the weights loaded. Raises BadInput where they do not fit."""
         need_torchmetrics("LPIPS")
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
@@ -118,22 +128,25 @@ class LPIPS:
                 torch.hub.set_dir(before)
 
     def to(self, device: torch.device) -> None:
+        """Move the network to a device."""
         self.metric.to(device)
 
     def between(self, x: Tensor, truth: Tensor) -> Tensor:
-        """Mean over pictures (B, 1 or 3, H, W), not clipped; with the gradient of x."""
+        """Return the mean over pictures (B, 1 or 3, H, W), not clipped; with the gradient of x."""
         x, truth = (t.expand(-1, 3, -1, -1) if t.shape[1] == 1 else t for t in (x, truth))
         return self.metric.net(x, truth, normalize=True).mean()  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def __call__(self, x: np.ndarray, truth: np.ndarray) -> float:
-        """Of pictures (C, H, W) in [0, 1], clipped to it."""
+        """Return LPIPS of pictures (C, H, W) in [0, 1], clipped to it."""
         return float(self.metric(rgb(x), rgb(truth)))
 
 
 def lpips(choice: str, asked: str = "lpips") -> LPIPS | None:
-    """`alex`, `squeeze` or `vgg` from the cache of torch.hub ($TORCH_HOME), or such a file anywhere; `none`; `auto`: what
-    is in the cache, if torchmetrics is there too. Nothing is downloaded. BadInput, which tells how it was `asked` for.
+    """Return LPIPS by its backbone, from the cache of torch.hub ($TORCH_HOME) or a file of weights anywhere, or None.
+
+    `alex`, `squeeze` or `vgg`; such a file; `none`; `auto`: what is in the cache, if torchmetrics is there too. Nothing
+    is downloaded. Raises BadInput, which tells how it was `asked` for.
     """
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     if choice in BACKBONES:
@@ -142,14 +155,14 @@ def lpips(choice: str, asked: str = "lpips") -> LPIPS | None:
                 f"`{asked}={choice}`: {BACKBONES[choice]} of torchvision is not in {cache}; put it there, give its path, or "
                 f"`{asked}=none`"
             )
-        found = LPIPS(choice, cache / BACKBONES[choice])
+        distance = LPIPS(choice, cache / BACKBONES[choice])
     elif choice == "none":
         return None
     elif choice == "auto":
         nets = [n for n, file in BACKBONES.items() if (cache / file).is_file()]
         if not nets or find_spec("torchmetrics") is None or find_spec("torchvision") is None:
             return None
-        found = LPIPS(nets[0], cache / BACKBONES[nets[0]])
+        distance = LPIPS(nets[0], cache / BACKBONES[nets[0]])
     else:
         path = Path(choice)
         net = next((n for n, file in BACKBONES.items() if path.name.startswith(file.split("-")[0])), None)
@@ -158,9 +171,9 @@ def lpips(choice: str, asked: str = "lpips") -> LPIPS | None:
                 f"`{asked}={choice}`: give {', '.join(BACKBONES)}, none, or a file named as torchvision does, such as "
                 f"{BACKBONES['alex']}"
             )
-        found = LPIPS(net, path)
-    _ = found.metric  # refused here rather than in the middle of a run
-    return replace(found)  # without the network, so that it is light to send to another process
+        distance = LPIPS(net, path)
+    _ = distance.metric  # refused here rather than in the middle of a run
+    return replace(distance)  # without the network, so that it is light to send to another process
 
 
 def _line(error: BaseException) -> str:

@@ -1,4 +1,5 @@
-"""torchvision beside a CPU-only torch: deepinv and diffusers import it, and some of its wheels cannot be imported there."""
+"""torchvision may lie beside a CPU-only torch: deepinv and diffusers import it, and some of its wheels cannot be
+imported there."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ def log_intensity(grey: NDArray[np.floating], within: NDArray[np.float32] | floa
 
 
 def resampled(u: float, n: float, sigma_min: float, sigma_max: float) -> float:
-    """Return the noise level of a resampled time, eq 10 of seed 000: t' = T (1 - (t / T)^n), t = u T, for u ~ U(0, 1).
+    """Return the noise level of a resampled time, eq 10 of Li et al. 2025: t' = T (1 - (t / T)^n), t = u T, for u ~ U(0, 1).
 
-    Times are those of the linear table of Ho et al. on pictures of span 2; T is that of sigma_max. The seed calls the map
+    Times are those of the linear table of Ho et al. on pictures of span 2; T is that of sigma_max. The paper calls the map
     convex and says that it gives a larger time. It falls with t and is concave for n > 1; its mean, T n / (n + 1), favours
     high noise for n > 1, and n = 1 leaves t uniform. n is not given there.
     """

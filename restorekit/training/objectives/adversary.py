@@ -35,7 +35,7 @@ class Discriminator(nn.Module):
 
 
 def fooling(judge: nn.Module, x: Tensor) -> Tensor:
-    """Return -E D(x), seed 001 eq 13, of decoded pictures x (B, C, H, W): its gradient reaches x and not the discriminator."""
+    """Return -E D(x), Liu et al. 2025 eq 13, of decoded pictures x (B, C, H, W): its gradient reaches x and not the discriminator."""
     frozen = {name: p.detach() for name, p in judge.named_parameters()}
     return -functional_call(judge, frozen, (x,)).mean()
 
@@ -43,7 +43,7 @@ def fooling(judge: nn.Module, x: Tensor) -> Tensor:
 def judging(judge: nn.Module, x: Tensor, truth: Tensor) -> Tensor:
     """Return (E max(0, 1 - D(truth)) + E max(0, 1 + D(x))) / 2: its gradient reaches the discriminator and not x.
 
-    Seed 001, eq 14, prints it without max(0, .), which has no lower bound.
+    Liu et al. 2025, eq 14, prints it without max(0, .), which has no lower bound.
     """
     return (F.relu(1 - judge(truth)).mean() + F.relu(1 + judge(x.detach())).mean()) / 2
 

@@ -1,4 +1,4 @@
-"""Which loss belongs to which kind of model."""
+"""Each kind of model has its loss."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Training of a codec by the hybrid loss of seed 001, eqs 11 to 15:
+"""Training of a codec by the hybrid loss of Liu et al. 2025, eqs 11 to 15:
 
     L = l1 |x - x0| + perceptual P(x, x0) + gradient G(x, x0) + L_vq + kl KL + lambda (-E D(x)),
 
 P a perceptual distance, G a multi-scale difference of gradients, L_vq that of the code book. lambda is `adversarial` times
-the ratio of gradients at the last layer (`adversary.balance`), after the first `disc_start` of the run; the seed's rule that
+the ratio of gradients at the last layer (`adversary.balance`), after the first `disc_start` of the run; the paper's rule that
 lambda and the weight of L_vq sum to 1 has no reason, and it gives neither.
 
 With `decoder_only` a finished codec learns to decode what priors of its latents see, which is not quantised; its latents,

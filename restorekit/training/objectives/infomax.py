@@ -1,9 +1,9 @@
-"""The scale-invariant loss between two stages (seed 000, section 4.4): mutual information of their last features.
+"""The scale-invariant loss between two stages (Li et al. 2025, section 4.4): mutual information of their last features.
 
     I(a, b) = E_joint[-softplus(-T(a, b))] - E_marginals[softplus(T(a, b))]          eq 12, Hjelm et al., "Deep InfoMax"
     L_sir = -I(F_L, F_H),     L = L_denoise + kappa L_sir, kappa = 0.4               eqs 13 and 17 (which prints L_dir)
 
-Where the seed says nothing: F_L is the mean over the grid of the low stage's features, F_H the high stage's on a grid of
+Where the paper says nothing: F_L is the mean over the grid of the low stage's features, F_H the high stage's on a grid of
 8 x 8; T is a small network on both; a pair from the marginals is a picture's F_L with its neighbour's F_H in the batch,
 or in the share of the batch that the same process has: pictures of other processes are not compared.
 L_sir is 2 ln 2 where T = 0, far above a denoising loss of some hundredths, so kappa rises in the course of a run.

@@ -1,4 +1,4 @@
-"""Training of a denoiser of latents beside a codec that is done (seed 001, algorithm 2 and eqs 26 to 28).
+"""Training of a denoiser of latents beside a codec that is done (Liu et al. 2025, algorithm 2 and eqs 26 to 28).
 
     E || eps - F(z_t, t) ||^2,   z_t = sqrt(alpha_bar_t) z0 + sqrt(1 - alpha_bar_t) eps,   t ~ U(0, T - 1)
 

@@ -1,4 +1,4 @@
-"""What a run trains: one module with a loss, of which one part is the prior."""
+"""A run trains one objective: one module with a loss, of which one part is the prior."""
 
 from __future__ import annotations
 

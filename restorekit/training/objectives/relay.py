@@ -1,4 +1,4 @@
-"""Training of the high stage of a cascade beside a low stage that is done (seed 000, sections 4.3 and 4.4).
+"""Training of the high stage of a cascade beside a low stage that is done (Li et al. 2025, sections 4.3 and 4.4).
 
 The high stage is an ordinary denoiser of the full resolution, on levels up to 1.5 `top`. The scale-invariant loss makes its
 last features and those of the low stage on the clean, reduced picture tell of each other; its critic is not kept.
