@@ -15,6 +15,7 @@ from torch import Tensor
 from restorekit.errors import Unsupported
 
 Shape: TypeAlias = tuple[int, int, int]  # (C, H, W)
+Lattice: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # (step, start) of rows, and of columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,12 @@ class Operator(ABC):
         picture has such a measurement.
         """
         return measured
+
+    @property
+    def lattice(self) -> Lattice:
+        """Where measured pixels lie in the picture, (step, start) of rows and of columns: i at `start + step * i` of the pixels that
+        are `inside`, counted from the centre of the first of them; the centre of mass of what it sees."""
+        return (1.0, 0.0), (1.0, 0.0)
 
     def estimate(self, y: Tensor) -> Tensor:
         """A crude picture (B, C, H, W) from a measurement, to start from: here grey everywhere."""

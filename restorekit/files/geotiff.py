@@ -42,21 +42,24 @@ def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> It
     """A tiled BigTIFF at `path` of the size, place and metadata of `like`; what is not written is no data."""
     rasterio = import_rasterio()
     side = like.tile or BLOCK
-    profile: dict[str, Any] = {
-        "driver": "GTiff", "height": like.height, "width": like.width, "count": like.count, "dtype": dtype,
-        "nodata": nodata, "tiled": True, "blockxsize": side, "blockysize": side, "BIGTIFF": "YES",
-        "interleave": "band", "SPARSE_OK": True,
+    profile = profile_of(like, dtype, nodata) | {
+        "tiled": True, "blockxsize": side, "blockysize": side, "BIGTIFF": "YES", "interleave": "band", "SPARSE_OK": True,
     }  # fmt: skip
-    if like.gcps:
-        profile |= {"gcps": list(like.gcps), "crs": like.gcps_crs}
-    else:
-        profile |= {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=CACHE), rasterio.open(path, "w", **profile) as d:
-        _describe(d, like)
+        describe_as(d, like)
         yield Writer(d)
 
 
-def _describe(d: Any, like: Raster) -> None:
+def profile_of(like: Raster, dtype: str, nodata: float | None) -> dict[str, Any]:
+    """How rasterio is told of a GeoTIFF of the size and place of `like`."""
+    place = {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
+    place = {"gcps": list(like.gcps), "crs": like.gcps_crs} if like.gcps else place
+    size = {"height": like.height, "width": like.width, "count": like.count}
+    return {"driver": "GTiff", **size, "dtype": dtype, "nodata": nodata, **place}
+
+
+def describe_as(d: Any, like: Raster) -> None:
+    """Give an open dataset the metadata of `like`."""
     if like.rpcs is not None:
         d.rpcs = like.rpcs
     if like.colorinterp:
@@ -122,16 +125,3 @@ def as_type(x: NDArray[np.floating], dtype: str) -> NDArray[Any]:
         return x.astype(kind)
     limits = np.iinfo(kind)
     return np.clip(np.rint(x), limits.min, limits.max).astype(kind)
-
-
-def off_nodata(x: NDArray[Any], nodata: float | None, where: NDArray[np.bool_]) -> NDArray[Any]:
-    """x in which the values `where`, which were measured, are not that of nodata: one that is takes its neighbour."""
-    if nodata is None or np.isnan(nodata):
-        return x
-    value = np.asarray(nodata).astype(x.dtype)
-    hit = where & (x == value)
-    if x.dtype.kind in "iu":
-        other = value + 1 if value < np.iinfo(x.dtype).max else value - 1
-    else:
-        other = np.nextafter(value, np.asarray(np.inf, x.dtype))
-    return np.where(hit, np.asarray(other, x.dtype), x)
