@@ -4,10 +4,12 @@ GeoTIFF, renamed into place. What is interrupted leaves the target as it was.
 
 from __future__ import annotations
 
+import copy
 import mmap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +55,31 @@ def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> It
 def profile_of(like: Raster, dtype: str, nodata: float | None) -> dict[str, Any]:
     """How rasterio is told of a GeoTIFF of the size and place of `like`."""
     place = {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
-    place = {"gcps": list(like.gcps), "crs": like.gcps_crs} if like.gcps else place
+    if like.gcps:
+        off = _moves_gcps() if like.tags.get("", {}).get("AREA_OR_POINT") == "Point" else (0.0, 0.0)
+        place = {"gcps": [_off(point, *off) for point in like.gcps], "crs": like.gcps_crs}
     size = {"height": like.height, "width": like.width, "count": like.count}
     return {"driver": "GTiff", **size, "dtype": dtype, "nodata": nodata, **place}
+
+
+@lru_cache
+def _moves_gcps() -> tuple[float, float]:
+    """(rows, columns) by which GDAL moves ground control points where it writes a file of points (a pixel in 3.10, findings/)."""
+    rasterio = import_rasterio()
+    with rasterio.MemoryFile() as file:
+        corners = [rasterio.control.GroundControlPoint(row, column, column, row) for row in (0, 1) for column in (0, 1)]
+        told = {"driver": "GTiff", "height": 1, "width": 1, "count": 1, "dtype": "uint8"}
+        with file.open(**told, gcps=corners, crs="EPSG:4326") as d:
+            d.update_tags(AREA_OR_POINT="Point")
+        with file.open() as d:
+            first = d.gcps[0][0]
+    return first.row, first.col
+
+
+def _off(point: Any, rows: float, columns: float) -> Any:
+    moved = copy.copy(point)
+    moved.row, moved.col = point.row - rows, point.col - columns
+    return moved
 
 
 def describe_as(d: Any, like: Raster) -> None:
@@ -91,11 +115,11 @@ def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = Tru
     have measured, which of logarithms it is not: their overviews take the nearest pixel.
     """
     rasterio = import_rasterio()
-    from rasterio.shutil import copy
+    from rasterio.shutil import copy as copied
 
     with replacing(target) as temporary:
         with rasterio.Env(GDAL_CACHEMAX=CACHE):
-            copy(
+            copied(
                 work, temporary, driver="COG", COPY_SRC_MDD="YES", COMPRESS="DEFLATE", BLOCKSIZE=side, BIGTIFF="IF_SAFER",
                 PREDICTOR="YES" if predictor else "NO", OVERVIEW_RESAMPLING="AVERAGE" if power else "NEAREST",
                 NUM_THREADS=1, SPARSE_OK="YES",

@@ -58,6 +58,7 @@ class Picture:
     alpha: np.ndarray | None = None
     info: dict[str, Any] = field(default_factory=dict)
     empty: Empty | None = None
+    unvalued: np.ndarray | None = None  # (H, W), of a file read with `holes`: pixels of the value of no data
 
 
 def read_picture(
@@ -73,7 +74,7 @@ def read_picture(
     """
     path = Path(path)
     raw, alpha, info = stored_values(path, holes, reading)
-    raw, empty = _empty(path, raw, alpha, info, holes)
+    raw, empty, unvalued = _empty(path, raw, alpha, info, holes)
     if span is None:
         span = (0.0, 2.0 ** info["bits"] - 1) if "bits" in info else _FULL.get(raw.dtype.name)
     if span is None:
@@ -92,23 +93,23 @@ def read_picture(
     if empty is not None:
         colours = alpha is not None and empty.value is None and "mask" not in info  # below what is transparent
         pixels = filled(pixels, empty.where & ~((np.abs(pixels - 0.5) <= 0.75).all(0) & colours))
-    return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty)
+    return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty, unvalued)
 
 
 def _empty(
     path: Path, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any], holes: bool
-) -> tuple[np.ndarray, Empty | None]:
-    """raw, and its pixels without data; with `holes` those of the nodata value are no part of them."""
+) -> tuple[np.ndarray, Empty | None, np.ndarray | None]:
+    """raw, its pixels without data, and with `holes` those of the nodata value, which are no part of them then."""
     value, unseen = nodata_of(info.get("tiff_tags", ())), hidden(info.get("mask"), alpha)
-    marked = np.zeros(raw.shape[1:], bool) if value is None else empty_at(raw, value)
+    marked, unvalued = np.zeros(raw.shape[1:], bool) if value is None else empty_at(raw, value), None
     if holes:
         raw, value = np.where(marked & (raw.dtype.kind == "f"), np.nan, raw).astype(raw.dtype), None
-        marked = np.zeros_like(marked)
+        marked, unvalued = np.zeros_like(marked), marked if marked.any() else None
     where = marked if unseen is None else marked | unseen
     if where.all():
         why = f"{value:g}" if value is not None else "its mask"
         raise BadInput(f"{path}: every pixel is no data ({why}); check the file, its nodata value and its mask")
-    return raw, parts_of(where, raw, value) if where.any() else None
+    return raw, parts_of(where, raw, value) if where.any() else None, unvalued
 
 
 def as_float32(
@@ -212,9 +213,9 @@ def regridded(like: Picture, size: tuple[int, ...], grid: Grid | None) -> tuple[
 
 
 def overlay_info(like: Picture) -> dict[str, Any]:
-    """The `info` of a picture that is to lie on a result for `like`: its orientation, its mask, its place on the map and how it
-    lies in the file, not what the file says of its values."""
-    info = {key: like.info[key] for key in ("orientation", "tiff_layout") if key in like.info}
+    """The `info` of a picture that is to lie on a result for `like`: its orientation, its mask, its place on the map and how its
+    pixels lie in the file, not what the file says of its values."""
+    info = {key: like.info[key] for key in ("orientation", "tiff_layout", "mask_beside") if key in like.info}
     info |= {"tiff_tags": place} if (place := place_of(like.info.get("tiff_tags", ()))) else {}
     return info if like.empty is None or not like.empty.where.any() else info | {"mask": ~like.empty.where}
 
