@@ -9,7 +9,7 @@ import numpy as np
 from restorekit.files import orientation
 from restorekit.files.formats import ORIENTED
 from restorekit.files.png16 import encode
-from restorekit.files.tiff_layout import RESOLUTION, Layout, amend, encoded
+from restorekit.files.tiff_layout import RESOLUTION, PixelLayout, amend, encoded
 
 _MASK = 4  # NewSubfileType of a page that is the mask of another
 
@@ -73,7 +73,7 @@ def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info
         *([(orientation.TAG, 3, 1, turned, True)] * (turned != 1)),
     ]
     plain: dict[str, Any] = {"metadata": None, "software": False, "byteorder": "<"}
-    layout = info.get("tiff_layout", Layout()).for_type(planes.dtype)
+    layout = info.get("tiff_layout", PixelLayout()).for_type(planes.dtype)
     tiles = None if layout.plain else encoded(planes, layout, chunky)
     array = np.ascontiguousarray(planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1) if chunky else planes)
     tifffile.imwrite(

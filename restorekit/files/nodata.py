@@ -84,7 +84,7 @@ def nodata_of(tags: Iterable[tuple[Any, ...]]) -> float | None:
 def empty_at(raw: NDArray[Any], value: float) -> NDArray[np.bool_]:
     """(H, W) of raw (C, H, W): where every band of integers is the value, or any of floats, which hardly are so by chance."""
     here = at_value(raw, value)
-    return here.any(0) if raw.dtype.kind == "f" else here.all(0)
+    return np.asarray(here.any(0) if raw.dtype.kind == "f" else here.all(0))
 
 
 def at_value(x: NDArray[Any], value: float) -> NDArray[np.bool_]:

@@ -28,7 +28,7 @@ from restorekit.files.mask_file import mask_file, said_of_earlier, write_mask_fi
 from restorekit.files.nodata import TAG as NODATA
 from restorekit.files.nodata import Empty, empty_at, filled, fits, hidden, nodata_of, off_nodata, parts_of
 from restorekit.files.orientation import as_stored, turned
-from restorekit.files.place import Grid
+from restorekit.files.place import Placement
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.resizing import frame, resized
 from restorekit.files.stored import PathLike, stored_values
@@ -200,7 +200,7 @@ def write_picture(
     return warnings + said_of_earlier(path, beside)
 
 
-def regridded(like: Picture, size: tuple[int, ...], grid: Grid | None) -> tuple[Picture, list[str]]:
+def regridded(like: Picture, size: tuple[int, ...], grid: Placement | None) -> tuple[Picture, list[str]]:
     """A picture to write results of `size` (H, W) like, which holds none itself, and how what it says is written.
 
     grid: where its pixels lie in the result, None where that is not known.

@@ -22,7 +22,7 @@ Tag = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Grid:
+class Placement:
     """Where the pixels of a raster lie in another: (step, start) of rows and of columns.
 
     The centre of pixel i of the one is at `start + step * i` of the other, counted from the centre of its first pixel.
@@ -32,31 +32,31 @@ class Grid:
     columns: tuple[float, float]
 
     @staticmethod
-    def part(top: int, left: int) -> Grid:
+    def part(top: int, left: int) -> Placement:
         """Of a raster in its part that begins at (top, left)."""
-        return Grid((1.0, float(-top)), (1.0, float(-left)))
+        return Placement((1.0, float(-top)), (1.0, float(-left)))
 
     @staticmethod
-    def enlarged(rows: float, columns: float) -> Grid:
+    def enlarged(rows: float, columns: float) -> Placement:
         """Of a raster in one of the same frame with so many times the rows and columns."""
-        return Grid((rows, (rows - 1) / 2), (columns, (columns - 1) / 2))
+        return Placement((rows, (rows - 1) / 2), (columns, (columns - 1) / 2))
 
     @property
-    def inverse(self) -> Grid:
+    def inverse(self) -> Placement:
         """Where the pixels of the other lie in this one."""
-        return Grid(*((1 / step, -start / step) for step, start in (self.rows, self.columns)))
+        return Placement(*((1 / step, -start / step) for step, start in (self.rows, self.columns)))
 
-    def stored(self, orientation: int, old: tuple[int, ...], new: tuple[int, ...]) -> Grid:
+    def stored(self, orientation: int, old: tuple[int, ...], new: tuple[int, ...]) -> Placement:
         """The same of the stored pixels of two rasters, which are shown turned; old and new are their sizes as shown."""
         swapped, *mirrored = mirrored_rows_columns(orientation)
         axes = [
             (step, (m - 1) - step * (n - 1) - start) if flip else (step, start)
             for (step, start), flip, n, m in zip((self.rows, self.columns), mirrored, old, new)
         ]
-        return Grid(*(axes[::-1] if swapped else axes))
+        return Placement(*(axes[::-1] if swapped else axes))
 
 
-def placed(tags: Iterable[Tag], grid: Grid) -> list[Tag]:
+def placed(tags: Iterable[Tag], grid: Placement) -> list[Tag]:
     """Tags of a raster as those of another in which its pixels lie by `grid`; all that say no place stay as they are."""
     tags = list(tags)
     middle = 0.0 if _of_points(tags) else 0.5  # where the centre of the first pixel is
@@ -81,7 +81,7 @@ class _Axis:
         return self.middle - (self.start + self.middle) / self.step
 
 
-def _placed(tag: Tag, rows: _Axis, columns: _Axis, grid: Grid) -> Tag:
+def _placed(tag: Tag, rows: _Axis, columns: _Axis, grid: Placement) -> Tag:
     code, kind, count, values, *rest = tag
     if code == SCALE:
         values = (values[0] / columns.step, values[1] / rows.step, *values[2:])

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.files.nodata import Empty
-from restorekit.files.place import PLACE, Grid, placed
+from restorekit.files.place import PLACE, Placement, placed
 
 Size = tuple[int, ...]
 Parts = tuple["NDArray[Any] | None", dict[str, Any], "Empty | None"]  # alpha, info and empty of a Picture
 
 
-def resized(old: Size, new: Size, parts: Parts, grid: Grid | None) -> tuple[Parts, list[str]]:
+def resized(old: Size, new: Size, parts: Parts, grid: Placement | None) -> tuple[Parts, list[str]]:
     """(alpha, info, empty) of a picture of `old` pixels (H, W) for a result of `new` ones, and how each is written.
 
     grid: where the pixels of the picture lie in the result, None where that is not known; only whole steps are followed.
@@ -44,10 +44,10 @@ def resized(old: Size, new: Size, parts: Parts, grid: Grid | None) -> tuple[Part
     return (alpha, info, empty), said
 
 
-def frame(old: Size, new: Size) -> Grid | None:
+def frame(old: Size, new: Size) -> Placement | None:
     """The grid of a picture of `new` pixels (H, W) that shows what one of `old` does; None where it is no whole times as large, or small."""
     steps = [n / o for n, o in zip(new, old)]
-    return Grid.enlarged(*steps) if all(max(n, o) % min(n, o) == 0 for n, o in zip(new, old)) else None
+    return Placement.enlarged(*steps) if all(max(n, o) % min(n, o) == 0 for n, o in zip(new, old)) else None
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Blocks:
     size: Size
 
     @staticmethod
-    def between(old: Size, new: Size, grid: Grid) -> Blocks | None:
+    def between(old: Size, new: Size, grid: Placement) -> Blocks | None:
         """None where sizes or steps do not fit."""
         steps = [grid.rows[0], grid.columns[0]]
         larger = min(steps) >= 1
@@ -85,7 +85,7 @@ class Blocks:
             where = self._repeated(empty.where)
             return Empty(where, self._repeated(whole)[:, where], empty.value)
         parts = self._parts(empty.where, False)
-        where, first = parts.any(-1), parts.argmax(-1)[None, ..., None]
+        where, first = np.asarray(parts.any(-1)), parts.argmax(-1)[None, ..., None]
         held = np.take_along_axis(self._parts(whole), first, -1)[..., 0]
         return Empty(where, held[:, where], empty.value)
 

@@ -22,7 +22,7 @@ from restorekit.files.png16 import dpi
 from restorekit.files.quiet import quiet, unheard
 from restorekit.files.reading import check_packed, check_size
 from restorekit.files.session import opened as report_opened
-from restorekit.files.tiff_layout import Layout
+from restorekit.files.tiff_layout import PixelLayout
 from restorekit.files.tiff_tags import carried
 
 _DNG_VERSION = 50706
@@ -121,7 +121,7 @@ def load_tiff(path: Path, data: bytes | None = None, number: int | None = None) 
         for tag in page.tags:
             if tag.code == 34675:
                 info["icc_profile"] = bytes(tag.value)
-        info["tiff_layout"] = Layout.of(page)
+        info["tiff_layout"] = PixelLayout.of(page)
         tags = carried(tif, page)
         if data is None and slices == 1 and page.index == 0:
             tags = importlib.import_module("restorekit.files.tiff_beside").with_files_beside(

@@ -56,7 +56,7 @@ def _tags_of(raster: Any) -> list[Tag]:
     from restorekit.files.tiff_tags import carried
 
     with rasterio.MemoryFile() as file:
-        profile = profile_of(raster, raster.dtype, raster.nodata) | {"height": 1, "width": 1}
+        profile: dict[str, Any] = profile_of(raster, raster.dtype, raster.nodata) | {"height": 1, "width": 1}
         with file.open(**profile) as dataset:
             describe_as(dataset, raster)
         with tifffile.TiffFile(io.BytesIO(bytes(file.getbuffer()))) as tif:

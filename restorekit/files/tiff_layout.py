@@ -23,7 +23,7 @@ RESOLUTION = (282, 283, 296)
 
 
 @dataclass(frozen=True)
-class Layout:
+class PixelLayout:
     """How pixels lie in a file. tile: (rows, columns), multiples of 16; else `rows` of a strip.
 
     predictor: 1 none, 2 differences of neighbours, 3 those of the bytes of floats. bits: of a sample, where they do not fill
@@ -39,7 +39,7 @@ class Layout:
     sized: bool = True
 
     @staticmethod
-    def of(page: Any) -> Layout:
+    def of(page: Any) -> PixelLayout:
         """That of a page of tifffile; in place of a compression with loss the nearest one without."""
         number = int(page.compression)
         number = _DEFLATE if number == _OLD_DEFLATE else number
@@ -48,7 +48,7 @@ class Layout:
         fits = tile is not None and not (tile[0] % 16 or tile[1] % 16)
         bits = page.bitspersample
         odd = isinstance(bits, int) and 1 < bits < 16 and bits != 8
-        return Layout(
+        return PixelLayout(
             tile if fits else None,
             None if tile is not None or not 0 < page.rowsperstrip < page.imagelength else int(page.rowsperstrip),
             number if kept else _DEFLATE,
@@ -58,7 +58,7 @@ class Layout:
             any(code in page.tags for code in RESOLUTION),
         )
 
-    def for_type(self, dtype: np.dtype[Any]) -> Layout:
+    def for_type(self, dtype: np.dtype[Any]) -> PixelLayout:
         """The same for values of a type, which not all predictors and widths know."""
         known = {1} if self.compression not in _PREDICTED else {1, 3} if dtype.kind == "f" else {1, 2}
         predictor = self.predictor if self.predictor in known else max(known) if self.predictor > 1 else 1
@@ -83,7 +83,7 @@ class Layout:
         return told | ({_BITS: (self.bits,) * samples} if self.bits else {})
 
 
-def encoded(planes: NDArray[Any], layout: Layout, chunky: bool) -> list[bytes] | None:
+def encoded(planes: NDArray[Any], layout: PixelLayout, chunky: bool) -> list[bytes] | None:
     """The tiles or strips of planes (C, H, W) in the order of the file, by GDAL; None where it is not there, or cannot."""
     if not importlib.util.find_spec("rasterio"):
         return None

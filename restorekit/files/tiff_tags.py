@@ -60,7 +60,8 @@ def in_unit(tags: Iterable[Tag], change: str) -> list[Tag]:
 
 def _with_items(tags: Iterable[Tag], keep: Callable[[ElementTree.Element], bool]) -> list[Tag]:
     """Tags whose GDAL_METADATA has no items but those to keep; as it was, where it has no others."""
-    return [tag if tag[0] != METADATA else new for tag in tags if tag[0] != METADATA or (new := _kept(tag, keep))]
+    left = (tag if tag[0] != METADATA else _kept(tag, keep) for tag in tags)
+    return [tag for tag in left if tag is not None]
 
 
 def _kept(tag: Tag, keep: Callable[[ElementTree.Element], bool]) -> Tag | None:

@@ -13,7 +13,7 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import together
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, check_writable, regridded, write_picture
-from restorekit.files.place import Grid
+from restorekit.files.place import Placement
 from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
@@ -83,7 +83,7 @@ class Degrading:
         seen = operator.inside(clean)[0]
         values, truth = (np.asarray(response.curve.encode(x.numpy())) for x in (y, seen))
         picture = _inside(picture, operator)
-        lattice = Grid(*operator.lattice).inverse
+        lattice = Placement(*operator.lattice).inverse
         made = Degraded(self, given, picture, values, truth, dtype, response, notes, lattice)
         if out is not None:
             made.check(Path(out))
@@ -111,7 +111,7 @@ class Degraded:
     dtype: str | None
     response: Response
     notes: Notes
-    grid: Grid  # where pixels of the truth lie in the measurement
+    grid: Placement  # where pixels of the truth lie in the measurement
 
     @property
     def measurement(self) -> Picture:
@@ -152,7 +152,7 @@ def _inside(picture: Picture, operator: Operator) -> Picture:
     if number.shape[-2:] == (height, width) or number.ndim != 4:
         return picture
     top, left = divmod(int(number[0, 0, 0, 0]), width)
-    return cropped(picture, (top, left, *number.shape[-2:]))
+    return cropped(picture, (top, left, number.shape[-2], number.shape[-1]))
 
 
 def _grained(law: Likelihood, name: str) -> Likelihood:

@@ -21,7 +21,7 @@ from torch import Tensor
 from restorekit.errors import BadInput
 from restorekit.files.masks import read_mask
 from restorekit.files.picture import Picture, as_float32, read_picture
-from restorekit.files.place import Grid, placed
+from restorekit.files.place import Placement, placed
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.stored import read_values
 from restorekit.tasks import ranges
@@ -167,7 +167,7 @@ def cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
     info = dict(picture.info)
     info |= {"mask": info["mask"][part]} if "mask" in info else {}
     if tags := info.get("tiff_tags"):
-        grid = Grid.part(top, left).stored(info.get("orientation", 1), (rows, columns), (height, width))
+        grid = Placement.part(top, left).stored(info.get("orientation", 1), (rows, columns), (height, width))
         info["tiff_tags"] = placed(tags, grid)
     empty = picture.empty
     if empty is not None:

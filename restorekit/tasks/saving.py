@@ -16,7 +16,7 @@ from restorekit.files.mask_file import written_beside
 from restorekit.files.nodata import parts_of
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, check_writable, regridded, write_json, write_picture
-from restorekit.files.place import Grid
+from restorekit.files.place import Placement
 from restorekit.files.record import head
 from restorekit.files.record import outputs as checksums
 from restorekit.inference.restoration import Restoration
@@ -106,7 +106,7 @@ class Origin:
     def _sized(self, picture: Picture) -> tuple[Picture, list[str]]:
         """A picture of the size of the measurement as one to write a result like, which lies where that did; and what is lost."""
         operator = self.measured.forward.operator
-        return regridded(picture, self.measured.result_shape[1:], Grid(*operator.lattice))
+        return regridded(picture, self.measured.result_shape[1:], Placement(*operator.lattice))
 
     def _like(self) -> tuple[Picture, list[str]]:
         """The input, with the raw values of pixels that are kept: floats on [0, 1] do not hold all of a wide type."""
