@@ -59,6 +59,14 @@ def import_rasterio() -> Any:
 
 
 @contextmanager
+def unplaced() -> Iterator[None]:
+    """Files that lie nowhere on the map, as many do, are opened without a warning meanwhile."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", import_rasterio().errors.NotGeoreferencedWarning)
+        yield
+
+
+@contextmanager
 def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
     """An open dataset of rasterio, of a file that holds its own pixels: the one place where rasters are opened for reading.
 
@@ -74,8 +82,7 @@ def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
     shut = formats.SHUT | ({"CPL_VSIL_CURL_ALLOWED_FILENAME": named.gdal, **formats.ALONE} if named.web else {})
     with gdal_unheard(), rasterio.Env(**shut):
         try:
-            with quiet(), warnings.catch_warnings():  # many scenes lie nowhere on the map
-                warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with quiet(), unplaced():
                 # `rasterio.open` takes one driver alone.
                 dataset = rasterio.io.DatasetReader(named.gdal, driver=list(drivers))
         except Exception as error:  # noqa: BLE001 (of GDAL, by several names)

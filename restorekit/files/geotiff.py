@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.files.atomic import replacing
-from restorekit.files.bands import Raster, Window, import_rasterio
+from restorekit.files.bands import Raster, Window, import_rasterio, unplaced
 
 BLOCK = 512  # side of the tiles of a file whose source has none, pixels
 CACHE = 128  # of GDAL, MB: by default a twentieth of the memory of the machine
@@ -47,9 +47,12 @@ def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> It
     profile = profile_of(like, dtype, nodata) | {
         "tiled": True, "blockxsize": side, "blockysize": side, "BIGTIFF": "YES", "interleave": "band", "SPARSE_OK": True,
     }  # fmt: skip
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=CACHE), rasterio.open(path, "w", **profile) as d:
-        describe_as(d, like)
-        yield Writer(d)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=CACHE):
+        with unplaced():
+            d = rasterio.open(path, "w", **profile)
+        with d:
+            describe_as(d, like, NO_NAMESPACE)
+            yield Writer(d)
 
 
 def profile_of(like: Raster, dtype: str, nodata: float | None) -> dict[str, Any]:
@@ -82,8 +85,8 @@ def _off(point: Any, rows: float, columns: float) -> Any:
     return moved
 
 
-def describe_as(d: Any, like: Raster) -> None:
-    """Give an open dataset the metadata of `like`."""
+def describe_as(d: Any, like: Raster, unnamed: str | None = None) -> None:
+    """Give an open dataset the metadata of `like`; tags of a band that have no namespace get `unnamed`."""
     if like.rpcs is not None:
         d.rpcs = like.rpcs
     if like.colorinterp:
@@ -99,12 +102,12 @@ def describe_as(d: Any, like: Raster) -> None:
         d.update_tags(AREA_OR_POINT=kind)
     for i, namespaces in enumerate(like.band_tags, 1):
         for name, tags in namespaces.items():
-            d.update_tags(i, ns=name or NO_NAMESPACE, **tags)
+            d.update_tags(i, ns=name or unnamed, **tags)
 
 
 def add_tags(path: Path, tags: Mapping[str, str]) -> None:
     """To a working copy; a finished file must not be edited, which would undo its layout."""
-    with import_rasterio().open(path, "r+", driver="GTiff") as d:
+    with unplaced(), import_rasterio().open(path, "r+", driver="GTiff") as d:
         d.update_tags(**tags)
 
 
@@ -124,7 +127,7 @@ def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = Tru
                 PREDICTOR="YES" if predictor else "NO", OVERVIEW_RESAMPLING="AVERAGE" if power else "NEAREST",
                 NUM_THREADS=1, SPARSE_OK="YES",
             )  # fmt: skip
-        with rasterio.open(work, driver="GTiff") as d:
+        with unplaced(), rasterio.open(work, driver="GTiff") as d:
             marked = any(NO_NAMESPACE in d.tag_namespaces(i) for i in d.indexes)
         if marked:
             _without_namespace(temporary)

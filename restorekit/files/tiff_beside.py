@@ -52,12 +52,13 @@ def _tags_of(raster: Any) -> list[Tag]:
     import rasterio
     import tifffile
 
+    from restorekit.files.bands import unplaced
     from restorekit.files.geotiff import describe_as, profile_of
     from restorekit.files.tiff_tags import carried
 
     with rasterio.MemoryFile() as file:
         profile: dict[str, Any] = profile_of(raster, raster.dtype, raster.nodata) | {"height": 1, "width": 1}
-        with file.open(**profile) as dataset:
+        with unplaced(), file.open(**profile) as dataset:
             describe_as(dataset, raster)
         with tifffile.TiffFile(io.BytesIO(bytes(file.getbuffer()))) as tif:
             return carried(tif, tif.pages.first)
