@@ -97,7 +97,10 @@ def at_value(x: NDArray[Any], value: float) -> NDArray[np.bool_]:
         held = np.asarray(value).astype(x.dtype)
         if not np.isfinite(held):
             return (x == held) & math.isinf(value)
-        return np.abs(x - held) <= np.abs(held) * x.dtype.type(NEAR)
+        near = np.abs(x - held) <= np.abs(held) * x.dtype.type(NEAR)
+        return (
+            near | (np.isinf(x + held) & np.isfinite(x)) if _at_the_end(held) else near
+        )  # GDAL compares with a sum that overflows
 
 
 def off_nodata(x: NDArray[Any], nodata: float | None, where: NDArray[np.bool_]) -> NDArray[Any]:
@@ -128,5 +131,12 @@ def beside(value: float, dtype: np.dtype[Any]) -> Any:
     if value == 0:
         return np.finfo(dtype).tiny
     held = kind(value)
+    if _at_the_end(held):
+        return kind(held * kind(2.0**-26))  # so small that a sum of the two is the value
     moved = kind(held - held * kind(BESIDE))
     return moved if moved != held else np.nextafter(held, kind(0))
+
+
+def _at_the_end(held: Any) -> bool:
+    """Whether twice a value is beyond its type, as of the lowest float32, which many programs take for no data."""
+    return bool(abs(held) > np.finfo(held.dtype).max / 2)

@@ -19,7 +19,7 @@ from restorekit.files.masks import WHITES, mask_values
 from restorekit.files.nodata import TAG, Empty, empty_at, hidden, nodata_of
 from restorekit.files.picture import Picture, read_picture
 from restorekit.files.stored import read_values
-from restorekit.files.tiff_tags import place_of
+from restorekit.files.tiff_tags import in_unit, place_of
 from restorekit.notes import Notes
 from restorekit.rain.morphology import Directional
 from restorekit.rain.residue import Mask, rain_layer
@@ -214,11 +214,13 @@ class DerainInputs:
         and notes on what of it is lost."""
         own, other = self.of_base.picture, self.of_rainy.picture.info
         raw, info, notes = self.of_base.raw, dict(own.info), list[str]()
-        for key in ("dpi", "exif", "mask", *(() if any(k in info for k in COLOUR) else COLOUR)):
+        beside = () if "mask" in info else ("mask_beside",)
+        for key in ("dpi", "exif", "mask", "tiff_layout", *beside, *(() if any(k in info for k in COLOUR) else COLOUR)):
             if key in other:
                 info.setdefault(key, other[key])
         if "tiff_tags" in other and "tiff_tags" not in info:
             tags = other["tiff_tags"]
+            tags = tags if raw.dtype == self.of_rainy.raw.dtype else in_unit(tags, "unit")
             value = nodata_of(tags)
             if value is not None and not np.array_equal(empty_at(raw, value), empty_at(self.of_rainy.raw, value)):
                 tags = [t for t in tags if t[0] != TAG]
