@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
 from restorekit.files.nodata import TAG as NODATA
 from restorekit.files.place import PLACE, Tag
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 METADATA = 42112
 _GEO_METADATA, _DESCRIPTION, _XMP = 50909, 270, 700
@@ -58,13 +60,15 @@ def in_unit(tags: Iterable[Tag], change: str) -> list[Tag]:
     return _with_items(tags, lambda item: item.get("role") not in _ROLES[change])
 
 
-def _with_items(tags: Iterable[Tag], keep: Callable[[ElementTree.Element], bool]) -> list[Tag]:
+def _with_items(tags: Iterable[Tag], keep: Callable[[Element], bool]) -> list[Tag]:
     """Tags whose GDAL_METADATA has no items but those to keep; as it was, where it has no others."""
     left = (tag if tag[0] != METADATA else _kept(tag, keep) for tag in tags)
     return [tag for tag in left if tag is not None]
 
 
-def _kept(tag: Tag, keep: Callable[[ElementTree.Element], bool]) -> Tag | None:
+def _kept(tag: Tag, keep: Callable[[Element], bool]) -> Tag | None:
+    from xml.etree import ElementTree
+
     code, kind, _, value, *rest = tag
     text = value if isinstance(value, bytes) else str(value).encode()
     if b"<!" in text:  # it defines entities, which GDAL never does

@@ -19,85 +19,17 @@ from typer.testing import CliRunner
 
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
-from restorekit.files.nodata import off_nodata
 from restorekit.files.picture import read_picture, write_picture
 
 rasterio = pytest.importorskip("rasterio")
 
 from rasterio.enums import ColorInterp as C  # noqa: TID253
 from rasterio.enums import Resampling  # noqa: TID253
-from rasterio.rpc import RPC  # noqa: TID253
 from rasterio.transform import Affine  # noqa: TID253
 
+from tests.support.geotiffs import HOLE, RPCS, SHAPE, TILES, geotiff, rich, roles, valid, with_rpcs
+
 pytestmark = [pytest.mark.floors, pytest.mark.filterwarnings("error::rasterio.errors.NotGeoreferencedWarning")]
-
-SHAPE = (36, 48)
-HOLE = np.zeros(SHAPE, bool)
-HOLE[9:18, 14:30] = True
-PLACE: dict[str, Any] = {"crs": "EPSG:32632", "transform": Affine(9.5, 2.9, 5e5, 2.9, -9.5, 6e6)}
-TILES: dict[str, Any] = {"tiled": True, "blockxsize": 16, "blockysize": 16}
-COEFFICIENTS: dict[str, Any] = {
-    "height_off": 100.0, "height_scale": 500.0, "lat_off": 45.5, "lat_scale": 0.1, "long_off": 9.1, "long_scale": 0.12,
-    "line_off": 17.25, "line_scale": 18.0, "samp_off": 23.75, "samp_scale": 24.0, "err_bias": 3.5, "err_rand": 0.7,
-    "line_num_coeff": [0.01, 0.0, -1.0, *[0.001] * 17], "line_den_coeff": [1.0, *[1e-4] * 19],
-    "samp_num_coeff": [0.02, 1.0, *[5e-4] * 18], "samp_den_coeff": [1.0, *[2e-4] * 19],
-}  # fmt: skip
-RPCS = RPC(**COEFFICIENTS)
-
-
-def values(dtype: str, bands: int) -> np.ndarray:
-    i, j = np.indices(SHAPE)
-    rng = np.random.default_rng(0)
-    x = np.stack(
-        [0.5 + 0.3 * np.sin(i / 5 + b) * np.cos(j / 7) + 0.02 * rng.standard_normal(SHAPE) for b in range(bands)]
-    )
-    white = {"uint8": 255, "uint16": 65535, "int16": 10000}.get(dtype, 1)
-    x = x.clip(0.05, 0.95) * white
-    return (x if white == 1 else np.rint(x)).astype(dtype)
-
-
-def rich(d: Any) -> None:
-    d.descriptions = tuple(f"Höhe {i}" for i in d.indexes)
-    d.scales, d.offsets = tuple(0.5 + i for i in d.indexes), tuple(-1.0 * i for i in d.indexes)
-    d.units = tuple("m" for _ in d.indexes)
-    d.update_tags(TIFFTAG_IMAGEDESCRIPTION="a scene", TIFFTAG_SOFTWARE="proc 1", TIFFTAG_DATETIME="2020:01:02 03:04:05")
-    d.update_tags(mine='1 < 2 & "x"')
-    d.update_tags(ns="ACQ", orbit="7")
-    for i in d.indexes:
-        d.update_tags(i, wavelength=f"{i}00", STATISTICS_MEAN="3", STATISTICS_MAXIMUM="4")
-
-
-def with_rpcs(d: Any) -> None:
-    d.rpcs = RPCS
-
-
-def roles(*names: C) -> Callable[[Any], None]:
-    def told(d: Any) -> None:
-        d.colorinterp = names
-
-    return told
-
-
-def geotiff(
-    path: Path, dtype: str = "float32", bands: int = 1, *, mask: str | None = None, fill: float | None = None,
-    alpha: int | None = None, setup: Callable[[Any], object] = lambda d: None, **told: Any,
-) -> Path:  # fmt: skip
-    """With a hole: of a value, by a mask ("in" the file or "beside" it), or transparent."""
-    raw = values(dtype, bands)
-    if mask:
-        raw[:, HOLE] = np.random.default_rng(9).integers(0, 200, (bands, int(HOLE.sum())))
-    if fill is not None:
-        raw[:, HOLE] = fill
-    if alpha is not None:
-        raw[alpha] = np.where(HOLE, 0, np.iinfo(dtype).max)
-    size = {"driver": "GTiff", "count": bands, "height": SHAPE[0], "width": SHAPE[1], "dtype": dtype}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=mask == "in"), rasterio.open(path, "w", **size, **(PLACE | told)) as d:
-        setup(d)
-        d.write(raw)
-        if mask:
-            d.write_mask(~HOLE)
-    return path
-
 
 KINDS: dict[str, Callable[[Path], Path]] = {
     "a value, tiles": lambda p: geotiff(p, nodata=-9999, fill=-9999, compress="deflate", predictor=3, **TILES),
@@ -149,11 +81,6 @@ def said(path: Path, structure: bool = True) -> dict[str, Any]:
     with tifffile.TiffFile(path) as tif:
         told["big"] = tif.is_bigtiff
     return told
-
-
-def valid(path: Path) -> np.ndarray:
-    with rasterio.open(path) as d:
-        return d.dataset_mask() > 0
 
 
 def held(path: Path) -> np.ndarray:
@@ -336,94 +263,6 @@ def test_what_gdal_keeps_in_a_file_of_its_own_is_in_the_result(tmp_path: Path) -
     with tifffile.TiffFile(source) as a, tifffile.TiffFile(tmp_path / "c.tif") as c:
         keys = [t.pages[0].tags[34735].value for t in (a, c)]  # type: ignore[union-attr]
         assert keys[0] == keys[1]
-
-
-# --- values of no data ---
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("value", [-9999.0, 0.0, 1.0, -65536.0, 1e30, -3.4028234663852886e38])
-def test_a_valid_value_is_far_enough_from_no_data_for_gdal(dtype: str, value: float, tmp_path: Path) -> None:
-    """GDAL takes neighbours of a float for it too: findings/gdal_nodata_neighbours.sh."""
-    source = geotiff(tmp_path / "a.tif", dtype, 1, nodata=value, fill=value)
-    picture = read_picture(source)
-    low, high = picture.span
-    for off in (0.0, 1e-7, -2e-7, 4e-7):
-        at = value * (1 + off) if value > -3e38 else value
-        write_picture(tmp_path / "b.tif", np.full((1, *SHAPE), (at - low) / (high - low)), picture)
-        np.testing.assert_array_equal(valid(tmp_path / "b.tif"), ~HOLE)
-        with rasterio.open(tmp_path / "b.tif") as d:
-            x = d.read(1)
-        np.testing.assert_array_equal(x[HOLE], np.asarray(value, dtype))
-        if value > -3e38:
-            np.testing.assert_allclose(x[~HOLE], value, rtol=2e-6, atol=1e-37)
-
-
-@pytest.mark.parametrize(("dtype", "value", "other"), [("uint8", 255, 254), ("uint8", 0, 1), ("int16", -32768, -32767)])
-def test_integers_move_by_one(dtype: str, value: int, other: int) -> None:
-    x = np.full((2, 2), value, dtype)
-    where = np.array([[True, False], [False, True]])
-    assert off_nodata(x, value, where).tolist() == [[other, value], [value, other]]
-    assert off_nodata(x, None, where) is x
-    assert off_nodata(x, float("nan"), where) is x
-
-
-def test_no_pixel_of_a_file_without_holes_becomes_one(tmp_path: Path) -> None:
-    source = geotiff(tmp_path / "a.tif", "uint8", 1, nodata=0)
-    picture = read_picture(source)
-    assert picture.empty is None
-    write_picture(tmp_path / "b.tif", picture.pixels * 0, picture)
-    assert valid(tmp_path / "b.tif").all()
-
-
-def test_pixels_that_gdal_takes_for_no_data_are_not_measured(tmp_path: Path) -> None:
-    near = np.nextafter(np.float32(-9999), np.float32(0))
-    picture = read_picture(geotiff(tmp_path / "a.tif", nodata=-9999, fill=float(near)))
-    assert picture.empty is not None
-    np.testing.assert_array_equal(picture.empty.where, HOLE)
-
-
-@pytest.mark.parametrize(("dtype", "value"), [("float32", -9999.0), ("float32", float("nan")), ("uint8", 0.0)])
-def test_inpaint_fills_what_is_asked_and_leaves_the_rest_without_data(dtype: str, value: float, tmp_path: Path) -> None:
-    source = geotiff(tmp_path / "a.tif", dtype, 1, nodata=value, fill=value)
-    wanted = np.zeros(SHAPE, bool)
-    wanted[:, :20] = HOLE[:, :20]
-    wanted[30:, 40:] = True
-    Image.fromarray(np.where(wanted, 0, 255).astype(np.uint8)).save(tmp_path / "mask.png")
-    found = CliRunner().invoke(
-        app, ["inpaint", str(source), str(tmp_path / "b.tif"), "--mask", str(tmp_path / "mask.png"), "--prior", "natural-fast", "--steps", "3"]
-    )  # fmt: skip
-    assert found.exit_code == 0, found.output
-    left = HOLE & ~wanted
-    np.testing.assert_array_equal(valid(tmp_path / "b.tif"), ~left)
-    with rasterio.open(tmp_path / "b.tif") as d, rasterio.open(source) as s:
-        np.testing.assert_array_equal(d.read(1)[~wanted], s.read(1)[~wanted])
-        assert 0.2 < d.read(1)[wanted].mean() / (255 if dtype == "uint8" else 1) < 0.8
-    assert f"no data: {left.mean():.1%}" in found.stderr
-
-
-def test_no_data_that_a_type_cannot_hold_becomes_a_mask(tmp_path: Path) -> None:
-    source = geotiff(tmp_path / "a.tif", nodata=-9999, fill=-9999, setup=rich)
-    picture = read_picture(source)
-    lines = write_picture(tmp_path / "b.tif", picture.pixels, picture, "uint8")
-    assert any("as a mask, uint8 cannot hold -9999" in line for line in lines)
-    assert any("without scale and offset" in line for line in lines)
-    with rasterio.open(tmp_path / "b.tif") as d:
-        assert (d.nodata, d.scales, d.offsets, d.units) == (None, (1.0,), (0.0,), ("m",))
-        assert d.mask_flag_enums[0][0].name == "per_dataset"
-    np.testing.assert_array_equal(valid(tmp_path / "b.tif"), ~HOLE)
-
-
-def test_masks_of_a_reduced_map(tmp_path: Path) -> None:
-    """A pixel that stands for any without data has none."""
-    source = geotiff(tmp_path / "a.tif", "uint8", 1, mask="in")
-    found = CliRunner().invoke(app, ["degrade", str(source), str(tmp_path / "b.tif"), "--op", "average:factor=4", "--noise", "gaussian:0.01"])  # fmt: skip
-    assert found.exit_code == 0, found.output
-    blocks = HOLE.reshape(9, 4, 12, 4).any((1, 3))
-    np.testing.assert_array_equal(valid(tmp_path / "b.tif"), ~blocks)
-    np.testing.assert_array_equal(valid(tmp_path / "b_truth.tif"), ~HOLE)
-    with rasterio.open(tmp_path / "b.tif") as d, rasterio.open(source) as s:
-        assert d.transform.almost_equals(s.transform * Affine.scale(4), 1e-6)
 
 
 def test_nothing_of_gdal_reaches_the_terminal(tmp_path: Path) -> None:
