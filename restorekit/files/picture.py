@@ -32,7 +32,7 @@ from restorekit.files.place import Placement
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.resizing import frame, resized
 from restorekit.files.stored import PathLike, stored_values
-from restorekit.files.tiff_tags import in_unit, of_dataset, place_of
+from restorekit.files.tiff_tags import METADATA, in_unit, of_dataset, place_of
 
 # Data types a format can hold, and where a source of another type goes; NPY holds every real type.
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -154,9 +154,9 @@ def write_picture(
         warnings.append(f"{path}: written as {target}, {kind} cannot hold {like.dtype}")
     alpha = alpha if kind in _WITH_ALPHA else None
     warnings += [f"{path}: {text}" for text in said if alpha is not None or "alpha" not in text]
-    tags = info.pop("tiff_tags", []) if kind == "TIFF" else []
-    if kind != "TIFF" and place_of(info.pop("tiff_tags", ())):
-        warnings.append(f"{path}: written without the map coordinates; .tif holds them")
+    tags = info.get("tiff_tags", []) if kind == "TIFF" else []
+    warnings += lost_place(path, like)
+    info.pop("tiff_tags", None)
     if len(pixels) != len(like.pixels):
         tags = of_dataset(tags)
         for key in ("icc_profile", "png_chunks", "photometric"):
@@ -212,11 +212,14 @@ def regridded(like: Picture, size: tuple[int, ...], grid: Placement | None) -> t
     return replace(like, pixels=pixels, alpha=alpha, info=info, empty=empty), said
 
 
-def overlay_info(like: Picture) -> dict[str, Any]:
+def overlay_info(like: Picture, deviations: bool = False) -> dict[str, Any]:
     """The `info` of a picture that is to lie on a result for `like`: its orientation, its mask, its place on the map and how its
-    pixels lie in the file, not what the file says of its values."""
+    pixels lie in the file. deviations: whether it holds those of the values, band by band, of which most that is said of the
+    values is true."""
     info = {key: like.info[key] for key in ("orientation", "tiff_layout", "mask_beside") if key in like.info}
-    info |= {"tiff_tags": place} if (place := place_of(like.info.get("tiff_tags", ()))) else {}
+    tags = like.info.get("tiff_tags", [])
+    of_values = [tag for tag in tags if tag[0] == METADATA and deviations and like.alpha is None]
+    info |= {"tiff_tags": found} if (found := [*place_of(tags), *in_unit(of_values, "deviation")]) else {}
     return info if like.empty is None or not like.empty.where.any() else info | {"mask": ~like.empty.where}
 
 
@@ -229,6 +232,12 @@ def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | Non
     output_dtype(path, "", dtype)
     check_target(path)
     return [f"{path}: written without alpha, {kind} cannot hold it"] if has_alpha and kind not in _WITH_ALPHA else []
+
+
+def lost_place(path: Path, like: Picture) -> list[str]:
+    """What to say where a file at `path` holds no place on the map, and `like` has one."""
+    lost = written_kind(path) != "TIFF" and place_of(like.info.get("tiff_tags", ()))
+    return [f"{path}: written without the map coordinates; .tif holds them"] if lost else []
 
 
 def write_text(path: PathLike, text: str) -> None:

@@ -83,6 +83,8 @@ class _Axis:
 
 def _placed(tag: Tag, rows: _Axis, columns: _Axis, grid: Placement) -> Tag:
     code, kind, count, values, *rest = tag
+    if code in (SCALE, TIE_POINTS, MATRIX, RPC) and not _whole(code, values):
+        return tag
     if code == SCALE:
         values = (values[0] / columns.step, values[1] / rows.step, *values[2:])
     elif code == TIE_POINTS:  # (column, row, 0, x, y, z) of each
@@ -95,7 +97,7 @@ def _placed(tag: Tag, rows: _Axis, columns: _Axis, grid: Placement) -> Tag:
             values[at + 3] += x * columns.zero + y * rows.zero
             values[at], values[at + 1] = x / columns.step, y / rows.step
         values = tuple(values)
-    elif code == RPC and len(values) > _SAMPLE + 5:
+    elif code == RPC:
         values = list(values)
         for at, (step, start) in ((_LINE, grid.rows), (_SAMPLE, grid.columns)):
             values[at], values[at + 5] = step * values[at] + start, step * values[at + 5]
@@ -103,7 +105,16 @@ def _placed(tag: Tag, rows: _Axis, columns: _Axis, grid: Placement) -> Tag:
     return (code, kind, count, values, *rest)
 
 
+def _whole(code: int, values: Any) -> bool:
+    """Whether a tag has as many numbers as it has to; damaged ones, which programs ignore, stay as they are."""
+    count = len(values) if isinstance(values, tuple | list) else 0
+    enough = {SCALE: count >= 2, TIE_POINTS: count % 6 == 0, MATRIX: count == 16, RPC: count > _SAMPLE + 5}[code]
+    return count > 0 and enough and all(isinstance(v, int | float) for v in values)
+
+
 def _of_points(tags: list[Tag]) -> bool:
     """Whether values are of points: four numbers for each key, (key, where its value is, count, value)."""
     keys = next((tag[3] for tag in tags if tag[0] == KEYS), ())
-    return any(keys[i] == _RASTER_TYPE and keys[i + 3] == _POINT for i in range(4, len(keys) - 3, 4))
+    return isinstance(keys, tuple | list) and any(
+        keys[i] == _RASTER_TYPE and keys[i + 3] == _POINT for i in range(4, len(keys) - 3, 4)
+    )

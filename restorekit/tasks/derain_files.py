@@ -53,7 +53,7 @@ class DerainOrigin:
             run.notes(text)
         written = [target, outputs["mask"]]
         mask = found.k[None].astype(np.float32)
-        placed = overlay_info(like)
+        placed = overlay_info(like, deviations=True)
         shown_as = {k: v for k, v in placed.items() if k == "orientation"}  # the mask itself has no holes
         write_picture(outputs["mask"], mask, Picture(mask, "uint8", (0.0, 255.0), info=shown_as))
         if inputs.derained is None:

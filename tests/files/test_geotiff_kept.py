@@ -154,7 +154,7 @@ def test_every_command_keeps_it(command: str, mask: str, tmp_path: Path, monkeyp
             assert (d.crs, d.transform, d.rpcs.to_dict()) == (s.crs, s.transform, s.rpcs.to_dict())
             assert (d.profile["tiled"], d.profile["compress"]) == (True, "lzw")
             assert np.isnan(d.read()[:, HOLE]).all()
-            assert d.offsets == (0.0, 0.0, 0.0)
+            assert (d.scales, d.offsets, d.descriptions) == (s.scales, (0.0, 0.0, 0.0), s.descriptions)
         np.testing.assert_array_equal(valid(Path("b_std.tif")), there)
     if command != "degrade":
         files = json.loads(Path("b.tif.json").read_text())["outputs"]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from restorekit.cli.main import app
 from restorekit.files.picture import read_picture, regridded, write_picture
-from restorekit.files.place import Placement
+from restorekit.files.place import Placement, placed
 from restorekit.tasks.inputs import cropped
 
 rasterio = pytest.importorskip("rasterio")
@@ -143,6 +143,16 @@ def test_the_place_is_that_of_the_stored_pixels(n: int, tmp_path: Path) -> None:
             np.testing.assert_allclose(at, np.rint(at), atol=1e-6)
             np.testing.assert_array_equal(raw[tuple(np.rint(at[:, ::-1]).astype(int).T)], found[tuple(spots.T)])
         assert b.shape in ((8, 6), (6, 8))
+
+
+def test_tags_that_are_no_place_stay_as_they_are() -> None:
+    odd = [
+        (33550, 12, 1, 10.0, True),
+        (33922, 12, 5, (1.0,) * 5, True),
+        (34264, 2, 3, b"no\0", True),
+        (50844, 12, 2, (1.0, 2.0), True),
+    ]
+    assert placed([*odd, (34735, 3, 1, 1, True)], Placement.enlarged(2, 2))[:4] == odd
 
 
 # --- with a truth: a spot at a known place ---
