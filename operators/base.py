@@ -15,6 +15,7 @@ from torch import Tensor
 from restorekit.errors import Unsupported
 
 Shape: TypeAlias = tuple[int, int, int]  # (C, H, W)
+Lattice: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # (step, start) of rows, and of columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,12 @@ class Operator(ABC):
         picture has such a measurement.
         """
         return measured
+
+    @property
+    def lattice(self) -> Lattice:
+        """Where measured pixels lie in the picture, (step, start) of rows and of columns: i at `start + step * i` of the pixels that
+        are `inside`, counted from the centre of the first of them; the centre of mass of what it sees."""
+        return (1.0, 0.0), (1.0, 0.0)
 
     def estimate(self, y: Tensor) -> Tensor:
         """Return a crude picture (B, C, H, W) to start from, given a measurement y (B, ...): here grey (0.5)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from restorekit.operators.base import LinearOperator, Shape, SVDOperator
+from restorekit.operators.base import Lattice, LinearOperator, Shape, SVDOperator
 from restorekit.operators.transforms import dct2, idct2, pack, spread, unpack
 
 
@@ -30,6 +30,21 @@ def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
     image = kernel.new_zeros(height, width)
     image.index_put_((rows[:, None] % height, columns[None] % width), kernel, accumulate=True)
     return torch.fft.rfft2(image)
+
+
+def blur_lattice(kernel: Tensor) -> Lattice:
+    """Where the pixels of k * x lie in x: off by the centre of mass of a kernel (h, w), counted from (h // 2, w // 2)."""
+    size = float(kernel.sum())
+    if size == 0:
+        return (1.0, 0.0), (1.0, 0.0)
+    rows, columns = (
+        float((kernel.sum(other).double() * (torch.arange(n, device=kernel.device) - n // 2)).sum()) / size
+        for n, other in zip(kernel.shape, (1, 0))
+    )
+    return (1.0, round(-rows, 6) + 0.0), (
+        1.0,
+        round(-columns, 6) + 0.0,
+    )  # what rounding of symmetric kernels leaves is none
 
 
 def _fast_size(n: int) -> int:
@@ -69,6 +84,10 @@ class CircularBlur(SVDOperator):
 
     def _ifft(self, z: Tensor) -> Tensor:
         return torch.fft.irfft2(z, s=self.image_shape[1:], norm="ortho")
+
+    @property
+    def lattice(self) -> Lattice:
+        return blur_lattice(self.kernel)
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return self._ifft(self.otf * self._fft(x))
@@ -165,6 +184,10 @@ class ReflectBlur(LinearOperator):
         rows, columns = self._maps
         return tuple(_fast_size(len(i)) for i in (rows, columns))  # type: ignore[return-value]
 
+    @property
+    def lattice(self) -> Lattice:
+        return blur_lattice(self.kernel)
+
     def __call__(self, x: Tensor, /) -> Tensor:
         rows, columns = self._maps
         z = torch.fft.rfft2(x[..., rows, :][..., columns], s=self._padded)
@@ -239,6 +262,10 @@ class FreeBlur(LinearOperator):
 
     def _ifft(self, z: Tensor) -> Tensor:
         return torch.fft.irfft2(z, s=self._grid)[..., : self.image_shape[1], : self.image_shape[2]]
+
+    @property
+    def lattice(self) -> Lattice:
+        return blur_lattice(self.kernel)
 
     def __call__(self, x: Tensor, /) -> Tensor:
         h, w = self.kernel.shape

@@ -8,8 +8,15 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from restorekit.operators.base import LinearOperator, Operator
+from restorekit.operators.base import Lattice, LinearOperator, Operator
 from restorekit.operators.diagonal import Identity, Inpaint
+
+
+def _after(outer: Operator, inner: Operator) -> Lattice:
+    rows, columns = (
+        (step * far, start + step * beyond) for (far, beyond), (step, start) in zip(outer.lattice, inner.lattice)
+    )
+    return rows, columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +25,10 @@ class Compose(LinearOperator):
 
     outer: LinearOperator
     inner: LinearOperator
+
+    @property
+    def lattice(self) -> Lattice:
+        return _after(self.outer, self.inner)
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return self.outer(self.inner(x))
@@ -36,6 +47,10 @@ class ComposeNonlinear(Operator):
     @property
     def surrogate_gradient(self) -> bool:  # type: ignore[override]
         return self.outer.surrogate_gradient or self.inner.surrogate_gradient
+
+    @property
+    def lattice(self) -> Lattice:
+        return _after(self.outer, self.inner)
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return self.outer(self.inner(x))
@@ -100,6 +115,10 @@ class Weighted(LinearOperator):
             mask = weight * (inner.mask if isinstance(inner, Inpaint) else 1.0)
             return Inpaint(inner.image_shape, mask.expand(inner.image_shape))
         return Weighted(inner.image_shape, inner, weight)
+
+    @property
+    def lattice(self) -> Lattice:
+        return self.inner.lattice
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return self.weight * self.inner(x)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.operators.base import LinearOperator, Shape, SVDOperator
-from restorekit.operators.blur import blur, transfer
+from restorekit.operators.base import Lattice, LinearOperator, Shape, SVDOperator
+from restorekit.operators.blur import blur, blur_lattice, transfer
 from restorekit.operators.combine import Compose
 from restorekit.operators.transforms import dct_matrix, pack, spread, unpack
 
@@ -77,6 +77,11 @@ class BlockAverage(SVDOperator):
     @property
     def _low(self) -> tuple[int, int]:
         return tuple(n + (rest > 0) for n, rest in self._axes)  # type: ignore[return-value]
+
+    @property
+    def lattice(self) -> Lattice:
+        axis = float(self.factor), (self.factor - 1) / 2
+        return axis, axis
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return F.avg_pool2d(x, self.factor, ceil_mode=True)
@@ -184,6 +189,11 @@ class CircularDecimation(SVDOperator):
     def singulars(self) -> Tensor:
         return spread(self._size, self._low[1]).expand(self.image_shape[0], *self._low).flatten()
 
+    @property
+    def lattice(self) -> Lattice:
+        (_, top), (_, left) = blur_lattice(self.kernel)
+        return (float(self.factor), top), (float(self.factor), left)
+
     def __call__(self, x: Tensor, /) -> Tensor:
         z = torch.fft.rfft2(F.pixel_unshuffle(x, self.factor).unflatten(1, (self.image_shape[0], -1)))
         return torch.fft.irfft2((self._weights * z).sum(2), s=self._low)
@@ -219,6 +229,10 @@ class Decimate(LinearOperator):
 
     def __post_init__(self) -> None:
         _positive(self.factor)
+
+    @property
+    def lattice(self) -> Lattice:
+        return (float(self.factor), 0.0), (float(self.factor), 0.0)
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return x[..., :: self.factor, :: self.factor]

@@ -23,6 +23,7 @@ from restorekit.errors import BadInput
 from restorekit.files import drivers as formats
 from restorekit.files.atomic import one_line
 from restorekit.files.datasets import dataset_named
+from restorekit.files.nodata import at_value
 from restorekit.files.quiet import gdal_unheard, quiet, unheard
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.session import opened as report_opened
@@ -58,6 +59,14 @@ def import_rasterio() -> Any:
 
 
 @contextmanager
+def unplaced() -> Iterator[None]:
+    """Files that lie nowhere on the map, as many do, are opened without a warning meanwhile."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", import_rasterio().errors.NotGeoreferencedWarning)
+        yield
+
+
+@contextmanager
 def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
     """An open dataset of rasterio, of a file that holds its own pixels: the one place where rasters are opened for reading.
 
@@ -73,8 +82,7 @@ def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
     shut = formats.SHUT | ({"CPL_VSIL_CURL_ALLOWED_FILENAME": named.gdal, **formats.ALONE} if named.web else {})
     with gdal_unheard(), rasterio.Env(**shut):
         try:
-            with quiet(), warnings.catch_warnings():  # many scenes lie nowhere on the map
-                warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with quiet(), unplaced():
                 # `rasterio.open` takes one driver alone.
                 dataset = rasterio.io.DatasetReader(named.gdal, driver=list(drivers))
         except Exception as error:  # noqa: BLE001 (of GDAL, by several names)
@@ -273,7 +281,7 @@ def _check_single(path: Path, d: Any) -> None:
 
 
 def _described(path: Path, d: Any) -> Raster:
-    from rasterio.enums import ColorInterp, MaskFlags
+    from rasterio.enums import ColorInterp
 
     _check_single(path, d)
     if d.count > MOST_BANDS:
@@ -288,6 +296,13 @@ def _described(path: Path, d: Any) -> Raster:
         raise BadInput(f"{path} holds numbers of a palette and no measurement; give the file it was made from")
     if d.dtypes[0] not in PICTURES:
         raise BadInput(f"{path} holds {d.dtypes[0]}; known: {', '.join(PICTURES)}")
+    return facts_of(path, d)
+
+
+def facts_of(path: Path, d: Any) -> Raster:
+    """What an open dataset says, of whatever kind it is."""
+    from rasterio.enums import ColorInterp, MaskFlags
+
     gcps, gcps_crs = d.gcps
     identity = d.transform.is_identity
     own_mask = any(MaskFlags.per_dataset in f or MaskFlags.alpha in f for f in d.mask_flag_enums)
@@ -321,7 +336,7 @@ class Reader:
             x = self.dataset.read(band, window=at)
             valid = np.isfinite(x)
             if self.raster.nodata is not None and np.isfinite(self.raster.nodata):
-                valid &= x != np.asarray(self.raster.nodata).astype(x.dtype)
+                valid &= ~at_value(x, self.raster.nodata)
             if self.raster.masked:
                 valid &= self.dataset.read_masks(band, window=at) > 0
         except Exception as error:  # noqa: BLE001 (of GDAL, by several names)

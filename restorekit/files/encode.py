@@ -9,6 +9,7 @@ import numpy as np
 from restorekit.files import orientation
 from restorekit.files.formats import ORIENTED
 from restorekit.files.png16 import encode
+from restorekit.files.tiff_layout import RESOLUTION, PixelLayout, amend, encoded
 
 _MASK = 4  # NewSubfileType of a page that is the mask of another
 
@@ -71,10 +72,15 @@ def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info
         *info.get("tiff_tags", ()),
         *([(orientation.TAG, 3, 1, turned, True)] * (turned != 1)),
     ]
-    plain: dict[str, Any] = {"metadata": None, "software": False}
+    plain: dict[str, Any] = {"metadata": None, "software": False, "byteorder": "<"}
+    layout = info.get("tiff_layout", PixelLayout()).for_type(planes.dtype)
+    tiles = None if layout.plain else encoded(planes, layout, chunky)
+    array = np.ascontiguousarray(planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1) if chunky else planes)
     tifffile.imwrite(
         handle,
-        np.ascontiguousarray(planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1) if chunky else planes),
+        array if tiles is None else iter(tiles),
+        shape=array.shape,
+        dtype=array.dtype,
         photometric="rgb" if colour else "minisblack",
         planarconfig=None if len(planes) == 1 else "contig" if chunky else "separate",
         extrasamples=extras or None,
@@ -82,8 +88,14 @@ def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info
         resolutionunit=2 if dpi else None,
         iccprofile=info.get("icc_profile"),
         extratags=extra,
+        compression=None if layout.compression == 1 and layout.bits is None else "zlib",
+        **layout.options(),
         **plain,
     )
+    shorts = {} if tiles is None else layout.tags(len(planes))
+    without = () if layout.sized or dpi else RESOLUTION
+    if shorts or without:
+        amend(handle, shorts, without)
     if there is not None:
         handle.seek(0)
         page = {"photometric": "mask", "subfiletype": _MASK, "compression": "zlib"}

@@ -4,10 +4,12 @@ GeoTIFF, renamed into place. What is interrupted leaves the target as it was.
 
 from __future__ import annotations
 
+import copy
 import mmap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.files.atomic import replacing
-from restorekit.files.bands import Raster, Window, import_rasterio
+from restorekit.files.bands import Raster, Window, import_rasterio, unplaced
 
 BLOCK = 512  # side of the tiles of a file whose source has none, pixels
 CACHE = 128  # of GDAL, MB: by default a twentieth of the memory of the machine
@@ -42,21 +44,49 @@ def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> It
     """A tiled BigTIFF at `path` of the size, place and metadata of `like`; what is not written is no data."""
     rasterio = import_rasterio()
     side = like.tile or BLOCK
-    profile: dict[str, Any] = {
-        "driver": "GTiff", "height": like.height, "width": like.width, "count": like.count, "dtype": dtype,
-        "nodata": nodata, "tiled": True, "blockxsize": side, "blockysize": side, "BIGTIFF": "YES",
-        "interleave": "band", "SPARSE_OK": True,
+    profile = profile_of(like, dtype, nodata) | {
+        "tiled": True, "blockxsize": side, "blockysize": side, "BIGTIFF": "YES", "interleave": "band", "SPARSE_OK": True,
     }  # fmt: skip
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=CACHE):
+        with unplaced():
+            d = rasterio.open(path, "w", **profile)
+        with d:
+            describe_as(d, like, NO_NAMESPACE)
+            yield Writer(d)
+
+
+def profile_of(like: Raster, dtype: str, nodata: float | None) -> dict[str, Any]:
+    """How rasterio is told of a GeoTIFF of the size and place of `like`."""
+    place = {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
     if like.gcps:
-        profile |= {"gcps": list(like.gcps), "crs": like.gcps_crs}
-    else:
-        profile |= {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=CACHE), rasterio.open(path, "w", **profile) as d:
-        _describe(d, like)
-        yield Writer(d)
+        off = _moves_gcps() if like.tags.get("", {}).get("AREA_OR_POINT") == "Point" else (0.0, 0.0)
+        place = {"gcps": [_off(point, *off) for point in like.gcps], "crs": like.gcps_crs}
+    size = {"height": like.height, "width": like.width, "count": like.count}
+    return {"driver": "GTiff", **size, "dtype": dtype, "nodata": nodata, **place}
 
 
-def _describe(d: Any, like: Raster) -> None:
+@lru_cache
+def _moves_gcps() -> tuple[float, float]:
+    """(rows, columns) by which GDAL moves ground control points where it writes a file of points (a pixel in 3.10, findings/)."""
+    rasterio = import_rasterio()
+    with rasterio.MemoryFile() as file:
+        corners = [rasterio.control.GroundControlPoint(row, column, column, row) for row in (0, 1) for column in (0, 1)]
+        told = {"driver": "GTiff", "height": 1, "width": 1, "count": 1, "dtype": "uint8"}
+        with file.open(**told, gcps=corners, crs="EPSG:4326") as d:
+            d.update_tags(AREA_OR_POINT="Point")
+        with file.open() as d:
+            first = d.gcps[0][0]
+    return first.row, first.col
+
+
+def _off(point: Any, rows: float, columns: float) -> Any:
+    moved = copy.copy(point)
+    moved.row, moved.col = point.row - rows, point.col - columns
+    return moved
+
+
+def describe_as(d: Any, like: Raster, unnamed: str | None = None) -> None:
+    """Give an open dataset the metadata of `like`; tags of a band that have no namespace get `unnamed`."""
     if like.rpcs is not None:
         d.rpcs = like.rpcs
     if like.colorinterp:
@@ -72,12 +102,12 @@ def _describe(d: Any, like: Raster) -> None:
         d.update_tags(AREA_OR_POINT=kind)
     for i, namespaces in enumerate(like.band_tags, 1):
         for name, tags in namespaces.items():
-            d.update_tags(i, ns=name or NO_NAMESPACE, **tags)
+            d.update_tags(i, ns=name or unnamed, **tags)
 
 
 def add_tags(path: Path, tags: Mapping[str, str]) -> None:
     """Add tags to a working copy; a finished file must not be edited, which would undo its layout."""
-    with import_rasterio().open(path, "r+", driver="GTiff") as d:
+    with unplaced(), import_rasterio().open(path, "r+", driver="GTiff") as d:
         d.update_tags(**tags)
 
 
@@ -88,16 +118,16 @@ def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = Tru
     have measured, which of logarithms it is not: their overviews take the nearest pixel.
     """
     rasterio = import_rasterio()
-    from rasterio.shutil import copy
+    from rasterio.shutil import copy as copied
 
     with replacing(target) as temporary:
         with rasterio.Env(GDAL_CACHEMAX=CACHE):
-            copy(
+            copied(
                 work, temporary, driver="COG", COPY_SRC_MDD="YES", COMPRESS="DEFLATE", BLOCKSIZE=side, BIGTIFF="IF_SAFER",
                 PREDICTOR="YES" if predictor else "NO", OVERVIEW_RESAMPLING="AVERAGE" if power else "NEAREST",
                 NUM_THREADS=1, SPARSE_OK="YES",
             )  # fmt: skip
-        with rasterio.open(work, driver="GTiff") as d:
+        with unplaced(), rasterio.open(work, driver="GTiff") as d:
             marked = any(NO_NAMESPACE in d.tag_namespaces(i) for i in d.indexes)
         if marked:
             _without_namespace(temporary)
@@ -122,16 +152,3 @@ def as_type(x: NDArray[np.floating], dtype: str) -> NDArray[Any]:
         return x.astype(kind)
     limits = np.iinfo(kind)
     return np.clip(np.rint(x), limits.min, limits.max).astype(kind)
-
-
-def off_nodata(x: NDArray[Any], nodata: float | None, where: NDArray[np.bool_]) -> NDArray[Any]:
-    """x in which the values `where`, which were measured, are not that of nodata: one that is takes its neighbour."""
-    if nodata is None or np.isnan(nodata):
-        return x
-    value = np.asarray(nodata).astype(x.dtype)
-    hit = where & (x == value)
-    if x.dtype.kind in "iu":
-        other = value + 1 if value < np.iinfo(x.dtype).max else value - 1
-    else:
-        other = np.nextafter(value, np.asarray(np.inf, x.dtype))
-    return np.where(hit, np.asarray(other, x.dtype), x)

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 TAG = 42113
-OF_VALUES = (42112, TAG)  # GDAL_METADATA: scales, offsets and statistics of the values
+# GDAL takes floats of 64 bits for the value too where they differ from it by less than 4 float32 epsilons of it; 0 is compared exactly.
+NEAR = 4.8e-7
+BESIDE = 1e-6  # a distance from the value, relative to it, at which GDAL takes a number for data
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,69 +29,18 @@ class Empty:
     value: float | None = None
 
     def put_back(self, raw: NDArray[Any]) -> NDArray[Any]:
-        """Write what was held back into raw (C, H, W), and move other pixels that rounded to the value one step off it.
+        """Write what was held back into raw (C, H, W), and move other pixels that rounded to the value off it.
 
         Where raw is of another type, the pixels become the value, if there is one that the type can hold.
         """
         if self.value is not None:
-            raw = self._beside(raw, self.value)
+            raw = off_nodata(raw, self.value, empty_at(raw, self.value))
         same = raw.dtype == self.held.dtype and len(self.held) in (1, len(raw))
         if same:
             raw[:, self.where] = self.held
-        elif self.value is not None and (math.isfinite(self.value) or raw.dtype.kind == "f"):
+        elif self.value is not None and fits(self.value, raw.dtype):
             raw[:, self.where] = np.asarray(self.value).astype(raw.dtype)
         return raw
-
-    def _beside(self, raw: NDArray[Any], marks: float) -> NDArray[Any]:
-        here = empty_at(raw, marks)
-        if not here.any() or not math.isfinite(marks):
-            return raw
-        value = np.asarray(marks).astype(raw.dtype)
-        top = np.iinfo(raw.dtype).max if raw.dtype.kind in "iu" else np.inf
-        beside = value - 1 if value == top else value + 1 if raw.dtype.kind in "iu" else np.nextafter(value, top)
-        return np.where(here & (raw == value), np.asarray(beside).astype(raw.dtype), raw)
-
-    def enlarged(self, rows: int, columns: int) -> Empty:
-        """The same of a picture that is so many times as large: each pixel becomes rows x columns of them."""
-        where = enlarged(self.where, rows, columns)
-        whole = np.zeros((len(self.held), *self.where.shape), self.held.dtype)
-        whole[:, self.where] = self.held
-        return Empty(where, enlarged(whole, rows, columns)[:, where], self.value)
-
-
-def enlarged(x: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
-    """x (..., H, W) with each pixel as rows x columns of them."""
-    return x.repeat(rows, -2).repeat(columns, -1)
-
-
-def resized(
-    old: tuple[int, ...], new: tuple[int, ...], alpha: NDArray[Any] | None, info: dict[str, Any], empty: Empty | None
-) -> tuple[NDArray[Any] | None, dict[str, Any], Empty | None, list[str]]:
-    """(alpha, info, empty) of a picture of `old` pixels (H, W) for a result of `new` ones, and how each is written.
-
-    All that says where there is no data is enlarged by whole numbers; a place on the map does not fit any more.
-    """
-    if old == new:
-        return alpha, info, empty, []
-    (rows, more), (columns, over) = (divmod(n, o) for n, o in zip(new, old))
-    fits, said, info = more == over == 0 < min(rows, columns), list[str](), dict(info)
-    if alpha is not None:
-        said.append("written with its alpha enlarged" if fits else "written without alpha")
-        alpha = enlarged(alpha, rows, columns) if fits else None
-    empty = empty.enlarged(rows, columns) if fits and empty is not None else None
-    if (mask := info.pop("mask", None)) is not None:
-        info |= {"mask": enlarged(mask, rows, columns)} if fits else {}
-        said.append("written with its mask enlarged" if fits else "written without its mask")
-    if tags := info.pop("tiff_tags", None):
-        kept = [tag for tag in tags if tag[0] == TAG] if empty is not None else []
-        info |= {"tiff_tags": kept} if kept else {}
-        said += ["written without its map coordinates"] if len(kept) < len(tags) else []
-    return alpha, info, empty, said
-
-
-def place_of(info: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Return those of the TIFF tags of a picture that say where it lies, without those of its values."""
-    return [tag for tag in info.get("tiff_tags", ()) if tag[0] not in OF_VALUES]
 
 
 def marked_nan(info: dict[str, Any]) -> dict[str, Any]:
@@ -132,10 +83,60 @@ def nodata_of(tags: Iterable[tuple[Any, ...]]) -> float | None:
 
 def empty_at(raw: NDArray[Any], value: float) -> NDArray[np.bool_]:
     """(H, W) of raw (C, H, W): where every band of integers is the value, or any of floats, which hardly are so by chance."""
+    here = at_value(raw, value)
+    return np.asarray(here.any(0) if raw.dtype.kind == "f" else here.all(0))
+
+
+def at_value(x: NDArray[Any], value: float) -> NDArray[np.bool_]:
+    """Where x is the value of no data, as GDAL compares: floats that are very near are it too, NaN is NaN."""
     if math.isnan(value):
-        return np.any(np.isnan(raw), axis=0) if raw.dtype.kind == "f" else np.zeros(raw.shape[1:], bool)
-    if raw.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # no value of the file is one beyond its type
-            held = np.asarray(value).astype(raw.dtype)
-        return np.any(raw == held, axis=0) if np.isinf(held) <= math.isinf(value) else np.zeros(raw.shape[1:], bool)
-    return np.all(raw == value, axis=0)
+        return np.isnan(x) if x.dtype.kind in "fc" else np.zeros(x.shape, bool)
+    if x.dtype.kind != "f":
+        return np.asarray(x == value)
+    with np.errstate(over="ignore", invalid="ignore"):  # no value of the file is one beyond its type
+        held = np.asarray(value).astype(x.dtype)
+        if not np.isfinite(held):
+            return (x == held) & math.isinf(value)
+        near = np.abs(x - held) <= np.abs(held) * x.dtype.type(NEAR)
+        return (
+            near | (np.isinf(x + held) & np.isfinite(x)) if _at_the_end(held) else near
+        )  # GDAL compares with a sum that overflows
+
+
+def off_nodata(x: NDArray[Any], nodata: float | None, where: NDArray[np.bool_]) -> NDArray[Any]:
+    """x in which the values `where`, which were measured, are not that of no data: those that are take one beside it.
+
+    Integers take the next one. One step of a float is too small, as GDAL takes it for the value still.
+    """
+    if nodata is None or not math.isfinite(nodata) or x.dtype.kind not in "iuf":
+        return x
+    hit = where & at_value(x, nodata)
+    return np.where(hit, beside(nodata, x.dtype), x) if hit.any() else x
+
+
+def fits(value: float, dtype: np.dtype[Any]) -> bool:
+    """Whether a type holds a value of no data."""
+    if dtype.kind == "f":
+        return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
+
+
+def beside(value: float, dtype: np.dtype[Any]) -> Any:
+    """The number next to a value of no data that GDAL takes for data, in the type: an integer above it, a float nearer to 0."""
+    kind = dtype.type
+    if dtype.kind in "iu":
+        top = int(np.iinfo(dtype).max)
+        return kind(int(value) + 1 if int(value) < top else int(value) - 1)
+    if value == 0:
+        return np.finfo(dtype).tiny
+    held = kind(value)
+    if _at_the_end(held):
+        return kind(held * kind(2.0**-26))  # so small that a sum of the two is the value
+    moved = kind(held - held * kind(BESIDE))
+    return moved if moved != held else np.nextafter(held, kind(0))
+
+
+def _at_the_end(held: Any) -> bool:
+    """Whether twice a value is beyond its type, as of the lowest float32, which many programs take for no data."""
+    return bool(abs(held) > np.finfo(held.dtype).max / 2)

@@ -38,6 +38,11 @@ def as_stored(shown: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.swapaxes(x, -1, -2) if orientation in _SWAPPED else x
 
 
+def mirrored_rows_columns(orientation: int) -> tuple[bool, bool, bool]:
+    """Whether an orientation exchanges rows and columns, and then mirrors the rows, and the columns."""
+    return orientation in _SWAPPED, orientation in _MIRRORED_ROWS, orientation in _MIRRORED_COLUMNS
+
+
 def turned(
     raw: NDArray[Any],
     alpha: NDArray[Any] | None,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,19 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.files import encode
-from restorekit.files.atomic import atomic, check_target
+from restorekit.files.atomic import atomic, check_target, together
 from restorekit.files.digest import sha256  # noqa: F401 (found here by others)
 from restorekit.files.dtype import alpha_as, from_unit
 from restorekit.files.formats import FORMATS, ORIENTED, written_kind
-from restorekit.files.nodata import Empty, empty_at, filled, hidden, nodata_of, parts_of, place_of, resized
+from restorekit.files.mask_file import mask_file, said_of_earlier, write_mask_file
+from restorekit.files.nodata import TAG as NODATA
+from restorekit.files.nodata import Empty, empty_at, filled, fits, hidden, nodata_of, off_nodata, parts_of
 from restorekit.files.orientation import as_stored, turned
+from restorekit.files.place import Placement
 from restorekit.files.reading import PLAINLY, Reading
+from restorekit.files.resizing import frame, resized
 from restorekit.files.stored import PathLike, stored_values
+from restorekit.files.tiff_tags import METADATA, in_unit, of_dataset, place_of
 
 # Data types a format can hold, and where a source of another type goes; NPY holds every real type.
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -42,10 +47,9 @@ class Picture:
     """A picture holds `pixels` (C, H, W) float32, where the file values `span` (lo, hi) are mapped to [0, 1].
 
     `dtype` is numpy's name of the file's type, `alpha` (H, W) is in that type and untouched, and `info` holds what must
-    survive: "layout" ("HW", "HWC", "CHW"), "dpi", "icc_profile", "exif", "orientation" (2 to 8, where the file is
-    stored otherwise than shown), "mask" (H, W), True where there is data, and what only its own format needs. Where
-    pixels hold no data, `empty`, they are the means of the others, but for transparent ones within the range, which are
-    as they are.
+    survive: "layout" ("HW", "HWC", "CHW"), "dpi", "icc_profile", "exif", "orientation" (2 to 8, where the file is stored
+    otherwise than shown), "mask" (H, W), True where there is data, "mask_beside" where it is a file of its own, "tiff_tags" and
+    "tiff_layout", and what only its own format needs. Of pixels without data, `empty`, pixels are the means of the others, but for transparent ones within the range, which are as they are.
     """
 
     pixels: np.ndarray
@@ -54,6 +58,7 @@ class Picture:
     alpha: np.ndarray | None = None
     info: dict[str, Any] = field(default_factory=dict)
     empty: Empty | None = None
+    unvalued: np.ndarray | None = None  # (H, W), of a file read with `holes`: pixels of the value of no data
 
 
 def read_picture(
@@ -69,7 +74,7 @@ def read_picture(
     """
     path = Path(path)
     raw, alpha, info = stored_values(path, holes, reading)
-    raw, empty = _empty(path, raw, alpha, info, holes)
+    raw, empty, unvalued = _empty(path, raw, alpha, info, holes)
     if span is None:
         span = (0.0, 2.0 ** info["bits"] - 1) if "bits" in info else _FULL.get(raw.dtype.name)
     if span is None:
@@ -88,23 +93,23 @@ def read_picture(
     if empty is not None:
         colours = alpha is not None and empty.value is None and "mask" not in info  # below what is transparent
         pixels = filled(pixels, empty.where & ~((np.abs(pixels - 0.5) <= 0.75).all(0) & colours))
-    return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty)
+    return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty, unvalued)
 
 
 def _empty(
     path: Path, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any], holes: bool
-) -> tuple[np.ndarray, Empty | None]:
-    """Return raw, and its pixels without data; with `holes` those of the nodata value are no part of them."""
+) -> tuple[np.ndarray, Empty | None, np.ndarray | None]:
+    """Return raw, its pixels without data, and with `holes` those of the nodata value, which are no part of them then."""
     value, unseen = nodata_of(info.get("tiff_tags", ())), hidden(info.get("mask"), alpha)
-    marked = np.zeros(raw.shape[1:], bool) if value is None else empty_at(raw, value)
+    marked, unvalued = np.zeros(raw.shape[1:], bool) if value is None else empty_at(raw, value), None
     if holes:
         raw, value = np.where(marked & (raw.dtype.kind == "f"), np.nan, raw).astype(raw.dtype), None
-        marked = np.zeros_like(marked)
+        marked, unvalued = np.zeros_like(marked), marked if marked.any() else None
     where = marked if unseen is None else marked | unseen
     if where.all():
         why = f"{value:g}" if value is not None else "its mask"
         raise BadInput(f"{path}: every pixel is no data ({why}); check the file, its nodata value and its mask")
-    return raw, parts_of(where, raw, value) if where.any() else None
+    return raw, parts_of(where, raw, value) if where.any() else None, unvalued
 
 
 def as_float32(
@@ -140,54 +145,85 @@ def write_picture(
     if bad := int((~np.isfinite(pixels)).any(0).sum()):
         raise BadInput(f"{path}: not written, {bad} pixels of the result are NaN or infinite; try a smaller step size")
     like = Picture(pixels, "") if like is None else like
+    if (new := pixels.shape[1:]) != (old := like.pixels.shape[1:]):
+        like, said = regridded(like, new, frame(old, new))
+    else:
+        said = []
     alpha, info, empty = like.alpha, dict(like.info), like.empty
     warnings = check_writable(path, len(pixels), alpha is not None, dtype)
     kind = FORMATS[path.suffix.lower()]
     target = output_dtype(path, like.dtype, dtype)
     if dtype is None and like.dtype not in ("", target.name):
         warnings.append(f"{path}: written as {target}, {kind} cannot hold {like.dtype}")
-    if pixels.shape[1:] != like.pixels.shape[1:]:
-        alpha = alpha if kind in _WITH_ALPHA else None
-        alpha, info, empty, how = resized(like.pixels.shape[1:], pixels.shape[1:], alpha, info, empty)
-        warnings += [f"{path}: {what}, the size of the picture has changed" for what in how]
+    alpha = alpha if kind in _WITH_ALPHA else None
+    warnings += [f"{path}: {text}" for text in said if alpha is not None or "alpha" not in text]
+    tags = info.get("tiff_tags", []) if kind == "TIFF" else []
+    warnings += lost_place(path, like)
+    info.pop("tiff_tags", None)
     if len(pixels) != len(like.pixels):
+        tags = of_dataset(tags)
         for key in ("icc_profile", "png_chunks", "photometric"):
             info.pop(key, None)
     if kind == "JPEG" and len(info.get("exif", b"")) > 65000:
         info.pop("exif")
         warnings.append(f"{path}: written without EXIF, it is too long for JPEG")
     span = output_span(like, target)
+    if span != like.span and in_unit(tags, "unit") != tags:
+        tags = in_unit(tags, "unit")
+        warnings.append(f"{path}: written without scale and offset, which are of values in another unit")
+    value = nodata_of(tags)
+    if value is not None and not fits(value, target):
+        tags = [tag for tag in tags if tag[0] != NODATA]
+        if empty is not None:
+            info["mask"], empty = ~empty.where, replace(empty, value=None)
+            warnings.append(f"{path}: its no data is written as a mask, {target} cannot hold {value:g}")
+        value = None
     if empty is not None and empty.value is None and empty.held.dtype != target and len(empty.held) in (1, len(pixels)):
         held = (empty.held.astype(np.float64) - like.span[0]) / (like.span[1] - like.span[0])
         pixels = pixels.astype(np.float64)
         pixels[:, empty.where] = np.nan_to_num(held, posinf=0, neginf=0)
     raw = from_unit(pixels, span, target, path)
     raw = raw if empty is None else empty.put_back(raw)
-    alpha = alpha_as(alpha, target) if kind in _WITH_ALPHA and alpha is not None else None
+    raw = off_nodata(raw, value, empty_at(raw, value) & (empty is None or ~empty.where)) if value is not None else raw
+    alpha = None if alpha is None else alpha_as(alpha, target)
     if kind != "TIFF" and (mask := info.pop("mask", None)) is not None:
         if kind in _WITH_ALPHA and alpha is None:
             alpha = alpha_as(mask.astype(np.uint8) * np.uint8(255), target)
             warnings.append(f"{path}: its mask is written as transparency, {kind} has no other")
         else:
             warnings.append(f"{path}: written without its mask; .tif holds it")
+    info |= {"tiff_tags": tags} if tags else {}
     if kind in ORIENTED and "orientation" in info:
         raw, alpha, info = turned(raw, alpha, info, as_stored)
-    with atomic(path) as handle:
-        encode.save(handle, kind, raw, alpha, info)
-    if os.path.exists(f"{path}.msk"):
-        warnings.append(f"{path}.msk: of an earlier file; it masks this one too, so move it away")
-    return warnings
+    with together():
+        if (beside := mask_file(path, info)) is not None:
+            write_mask_file(beside, info.pop("mask"), len(raw) + (alpha is not None))
+        with atomic(path) as handle:
+            encode.save(handle, kind, raw, alpha, info)
+    return warnings + said_of_earlier(path, beside)
 
 
-def overlay_info(like: Picture, size: tuple[int, int]) -> dict[str, Any]:
-    """Return the `info` of a picture of (H, W) pixels that is to lie on a result for `like`.
+def regridded(like: Picture, size: tuple[int, ...], grid: Placement | None) -> tuple[Picture, list[str]]:
+    """A picture to write results of `size` (H, W) like, which holds none itself, and how what it says is written.
 
-    It holds orientation, mask and place on the map, not what the file says of its values.
+    grid: where its pixels lie in the result, None where that is not known.
     """
-    info = {"orientation": like.info["orientation"]} if "orientation" in like.info else {}
-    info |= {"tiff_tags": place} if (place := place_of(like.info)) and size == like.pixels.shape[1:] else {}
-    empty = resized(like.pixels.shape[1:], size, like.alpha, {}, like.empty)[2]
-    return info if empty is None or not empty.where.any() else info | {"mask": ~empty.where}
+    old = like.pixels.shape[1:]
+    (alpha, info, empty), said = resized(old, size, (like.alpha, like.info, like.empty), grid)
+    pixels = like.pixels if old == size else np.broadcast_to(np.float32(0), (len(like.pixels), *size))
+    said = [f"{text}, the size of the picture has changed" for text in said]
+    return replace(like, pixels=pixels, alpha=alpha, info=info, empty=empty), said
+
+
+def overlay_info(like: Picture, deviations: bool = False) -> dict[str, Any]:
+    """The `info` of a picture that is to lie on a result for `like`: its orientation, its mask, its place on the map and how its
+    pixels lie in the file. deviations: whether it holds those of the values, band by band, of which most that is said of the
+    values is true."""
+    info = {key: like.info[key] for key in ("orientation", "tiff_layout", "mask_beside") if key in like.info}
+    tags = like.info.get("tiff_tags", [])
+    of_values = [tag for tag in tags if tag[0] == METADATA and deviations and like.alpha is None]
+    info |= {"tiff_tags": found} if (found := [*place_of(tags), *in_unit(of_values, "deviation")]) else {}
+    return info if like.empty is None or not like.empty.where.any() else info | {"mask": ~like.empty.where}
 
 
 def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | None = None) -> list[str]:
@@ -200,6 +236,12 @@ def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | Non
     output_dtype(path, "", dtype)
     check_target(path)
     return [f"{path}: written without alpha, {kind} cannot hold it"] if has_alpha and kind not in _WITH_ALPHA else []
+
+
+def lost_place(path: Path, like: Picture) -> list[str]:
+    """What to say where a file at `path` holds no place on the map, and `like` has one."""
+    lost = written_kind(path) != "TIFF" and place_of(like.info.get("tiff_tags", ()))
+    return [f"{path}: written without the map coordinates; .tif holds them"] if lost else []
 
 
 def write_text(path: PathLike, text: str) -> None:

@@ -23,8 +23,9 @@ from restorekit.files.png16 import dpi
 from restorekit.files.quiet import quiet, unheard
 from restorekit.files.reading import check_packed, check_size
 from restorekit.files.session import opened as report_opened
+from restorekit.files.tiff_layout import PixelLayout
+from restorekit.files.tiff_tags import carried
 
-_GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 _DNG_VERSION = 50706
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 MOST_PAGES = 2**17
@@ -132,7 +133,12 @@ def load_tiff(path: Path, data: bytes | None = None, number: int | None = None) 
         for tag in page.tags:
             if tag.code == 34675:
                 info["icc_profile"] = bytes(tag.value)
-        tags = [(tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in page.tags if tag.code in _GEO_TAGS]
+        info["tiff_layout"] = PixelLayout.of(page)
+        tags = carried(tif, page)
+        if data is None and slices == 1 and page.index == 0:
+            tags = importlib.import_module("restorekit.files.tiff_beside").with_files_beside(
+                path, tags, page.samplesperpixel
+            )
         info |= {"tiff_tags": tags} if tags else {}
         turned = orientation.valid(page.tags.valueof("Orientation", 1))
         info |= {} if turned == 1 else {"orientation": turned}
@@ -270,7 +276,7 @@ def sidecar(path: Path, size: tuple[int, ...], own: np.ndarray | None) -> dict[s
         height, width = values.shape[1:]
         raise BadInput(f"{beside} is {height}x{width}, {path} {size[0]}x{size[1]}; it masks another file: move it away")
     there = valid_pixels(values, 0)
-    return {"mask": there if own is None else there & own}
+    return {"mask": there, "mask_beside": True} if own is None else {"mask": there & own}
 
 
 def valid_pixels(mask: np.ndarray, axis: int) -> np.ndarray:

@@ -15,7 +15,8 @@ from restorekit.files.atomic import check_target
 from restorekit.files.bands import Raster, Window, describe, opened
 from restorekit.files.datasets import is_dataset
 from restorekit.files.formats import PLAIN, RASTERS
-from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, off_nodata, writing
+from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
+from restorekit.files.nodata import off_nodata
 from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
 from restorekit.files.temporary import name_beside
 

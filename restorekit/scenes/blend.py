@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
-from restorekit.files.geotiff import as_type, off_nodata
+from restorekit.files.geotiff import as_type
+from restorekit.files.nodata import off_nodata
 from restorekit.files.scene import Reads
 from restorekit.scenes.block_store import BlockStore, Layers
 from restorekit.scenes.grid import Grid

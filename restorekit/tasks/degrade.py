@@ -12,7 +12,8 @@ import torch
 from restorekit.errors import BadInput
 from restorekit.files.atomic import together
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import Picture, check_writable, write_picture
+from restorekit.files.picture import Picture, check_writable, regridded, write_picture
+from restorekit.files.place import Placement
 from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
@@ -20,7 +21,7 @@ from restorekit.operators import Operator
 from restorekit.sar.grain import Correlated
 from restorekit.sar.speckle import swath
 from restorekit.tasks import ranges
-from restorekit.tasks.inputs import Input, Source, Span, check_span, take
+from restorekit.tasks.inputs import Input, Source, Span, check_span, cropped, take
 from restorekit.tasks.saving import beside
 from restorekit.text.names import NO_PICTURE, files_of, noise_of, operator_of
 from restorekit.text.spelling import noise_text, operation
@@ -79,8 +80,11 @@ class Degrading:
             picture = replace(picture, span=(0.0, 1.0))
         if response.coded:
             notes(f"transfer: srgb, {given.name} was degraded in linear light, the unit of the noise")
-        values, truth = (response.curve.encode(x.numpy()) for x in (y, operator.inside(clean)[0]))
-        made = Degraded(self, given, picture, np.asarray(values), np.asarray(truth), dtype, response, notes)
+        seen = operator.inside(clean)[0]
+        values, truth = (np.asarray(response.curve.encode(x.numpy())) for x in (y, seen))
+        picture = _inside(picture, operator)
+        lattice = Placement(*operator.lattice).inverse
+        made = Degraded(self, given, picture, values, truth, dtype, response, notes, lattice)
         if out is not None:
             made.check(Path(out))
         return made
@@ -107,6 +111,7 @@ class Degraded:
     dtype: str | None
     response: Response
     notes: Notes
+    grid: Placement  # where pixels of the truth lie in the measurement
 
     @property
     def measurement(self) -> Picture:
@@ -133,9 +138,21 @@ class Degraded:
         self.check(target)
         files = [target, beside(target, "truth")]
         with together():
-            for file, values in zip(files, (self.values, self.truth)):
-                write_picture(file, values, self.like, self.dtype)
+            for file, values, grid in zip(files, (self.values, self.truth), (self.grid, None)):
+                like, said = regridded(self.like, values.shape[1:], grid)
+                for text in [*(f"{file}: {text}" for text in said), *write_picture(file, values, like, self.dtype)]:
+                    self.notes(text)
         return files
+
+
+def _inside(picture: Picture, operator: Operator) -> Picture:
+    """The part of a picture that lies in the frame of the measurement."""
+    _, height, width = operator.image_shape
+    number = operator.inside(torch.arange(height * width).view(1, 1, height, width))
+    if number.shape[-2:] == (height, width) or number.ndim != 4:
+        return picture
+    top, left = divmod(int(number[0, 0, 0, 0]), width)
+    return cropped(picture, (top, left, number.shape[-2], number.shape[-1]))
 
 
 def _grained(law: Likelihood, name: str) -> Likelihood:

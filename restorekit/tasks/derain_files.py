@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from restorekit.files.atomic import together
+from restorekit.files.mask_file import written_beside
 from restorekit.files.picture import Picture, overlay_info, write_json, write_picture, write_text
 from restorekit.files.record import head
 from restorekit.files.record import outputs as checksums
@@ -52,7 +53,7 @@ class DerainOrigin:
             run.notes(text)
         written = [target, outputs["mask"]]
         mask = found.k[None].astype(np.float32)
-        placed = overlay_info(like, mask.shape[1:])
+        placed = overlay_info(like, deviations=True)
         shown_as = {k: v for k, v in placed.items() if k == "orientation"}  # the mask itself has no holes
         write_picture(outputs["mask"], mask, Picture(mask, "uint8", (0.0, 255.0), info=shown_as))
         if inputs.derained is None:
@@ -68,6 +69,7 @@ class DerainOrigin:
             write_picture(outputs["std_png"], shown, Picture(shown, "uint8", (0.0, 255.0), info=placed), "uint8")
             written += [outputs["std"], outputs["std_png"]]
             extra = {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
+        written = [file for path in written for file in (*written_beside(path, like.info), path)]
         known = [*written, *inputs.files.values()]
         if stale := [p.name for p in run.beside(target).values() if p not in known and p.exists()]:
             run.notes(f"{', '.join(stale)}: of an earlier run, not of this one")

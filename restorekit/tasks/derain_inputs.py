@@ -19,6 +19,7 @@ from restorekit.files.masks import WHITES, mask_values
 from restorekit.files.nodata import TAG, Empty, empty_at, hidden, nodata_of
 from restorekit.files.picture import Picture, read_picture
 from restorekit.files.stored import read_values
+from restorekit.files.tiff_tags import in_unit, place_of
 from restorekit.notes import Notes
 from restorekit.rain.morphology import Directional
 from restorekit.rain.residue import Mask, rain_layer
@@ -30,7 +31,6 @@ from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size
 Array = NDArray[Any]
 SMALLEST = 4  # pixels per side
 OUTSIDE = 0.1  # share of the input outside `range` that is worth a note; a stretch cuts off less
-GDAL_METADATA = 42112  # beside that of no data the only tag that says nothing of where a picture lies
 COLOUR = ("icc_profile", "png_chunks")
 
 
@@ -214,11 +214,13 @@ class DerainInputs:
         and notes on what of it is lost."""
         own, other = self.of_base.picture, self.of_rainy.picture.info
         raw, info, notes = self.of_base.raw, dict(own.info), list[str]()
-        for key in ("dpi", "exif", "mask", *(() if any(k in info for k in COLOUR) else COLOUR)):
+        beside = () if "mask" in info else ("mask_beside",)
+        for key in ("dpi", "exif", "mask", "tiff_layout", *beside, *(() if any(k in info for k in COLOUR) else COLOUR)):
             if key in other:
                 info.setdefault(key, other[key])
         if "tiff_tags" in other and "tiff_tags" not in info:
             tags = other["tiff_tags"]
+            tags = tags if raw.dtype == self.of_rainy.raw.dtype else in_unit(tags, "unit")
             value = nodata_of(tags)
             if value is not None and not np.array_equal(empty_at(raw, value), empty_at(self.of_rainy.raw, value)):
                 tags = [t for t in tags if t[0] != TAG]
@@ -230,8 +232,7 @@ class DerainInputs:
         tags = info.get("tiff_tags", ())
         tiff = FORMATS.get(target.suffix.lower()) == "TIFF"
         if not tiff:
-            lost = any(t[0] not in (GDAL_METADATA, TAG) for t in tags)
-            notes = [f"{target}: written without the map coordinates; .tif holds them"] if lost else []
+            notes = [f"{target}: written without the map coordinates; .tif holds them"] if place_of(tags) else []
         if self.of_rainy.picture.alpha is not None and own.alpha is None:
             rainy, derained = self.name("rainy"), self.name("derained")
             notes.append(f"{target}: written without the alpha of {rainy}, as {derained} has none")

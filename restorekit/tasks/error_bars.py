@@ -145,7 +145,7 @@ def _write_std(tif: Path, png: Path, std: Array, like: Picture, span: tuple[floa
     """
     low, high = span
     std = (std * (high - low)).astype(np.float32)
-    info, empty = overlay_info(like, std.shape[1:]), None
+    info, empty = overlay_info(like, len(std) == len(like.pixels) and span == like.span), None
     shown, marked = std.mean(0, keepdims=True), info
     if (mask := info.get("mask")) is not None:
         empty = Empty(~mask, np.full((1, int((~mask).sum())), np.nan, np.float32))

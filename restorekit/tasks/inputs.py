@@ -21,6 +21,7 @@ from torch import Tensor
 from restorekit.errors import BadInput
 from restorekit.files.masks import read_mask
 from restorekit.files.picture import Picture, as_float32, read_picture
+from restorekit.files.place import Placement, placed
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.stored import read_values
 from restorekit.tasks import ranges
@@ -165,7 +166,9 @@ def cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
     part = np.s_[..., top : top + height, left : left + width]
     info = dict(picture.info)
     info |= {"mask": info["mask"][part]} if "mask" in info else {}
-    info |= {"tiff_tags": [_moved(tag, top, left) for tag in info["tiff_tags"]]} if "tiff_tags" in info else {}
+    if tags := info.get("tiff_tags"):
+        grid = Placement.part(top, left).stored(info.get("orientation", 1), (rows, columns), (height, width))
+        info["tiff_tags"] = placed(tags, grid)
     empty = picture.empty
     if empty is not None:
         held = np.zeros((len(empty.held), *empty.where.shape), empty.held.dtype)
@@ -174,14 +177,3 @@ def cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
         empty = replace(empty, where=where, held=held[part][:, where]) if where.any() else None
     alpha = None if picture.alpha is None else picture.alpha[part]
     return replace(picture, pixels=np.ascontiguousarray(picture.pixels[part]), alpha=alpha, info=info, empty=empty)
-
-
-def _moved(tag: tuple[Any, ...], top: int, left: int) -> tuple[Any, ...]:
-    """A GeoTIFF tag of a part whose first pixel is (top, left): tie points and the affine matrix count pixels from there."""
-    code, kind, count, values, *rest = tag
-    if code == 33922:  # (column, row, 0, x, y, z) of each tie point
-        values = tuple(v - (left, top)[i % 6] if i % 6 < 2 else v for i, v in enumerate(values))
-    elif code == 34264:  # 4x4, row by row; (x, y) = M (column, row, 0, 1)
-        at = {row + 3: values[row] * left + values[row + 1] * top for row in (0, 4)}
-        values = tuple(v + at.get(i, 0.0) for i, v in enumerate(values))
-    return (code, kind, count, values, *rest)

@@ -259,7 +259,9 @@ class Measurement:
         pixels = reading.picture.pixels
         operator = self._operator(cast(Shape, pixels.shape))
         if isinstance(operator, Inpaint):
-            reading = reading.with_values(_filled(pixels, operator, reading.input.label))
+            reading = reading.left_empty((operator.mask <= 0).any(0).numpy())
+            pixels = _filled(reading.picture.pixels, operator, reading.input.label)
+            reading = reading.with_values(pixels)
             notes(f"mask: {float((operator.mask > 0).float().mean()):.1%} measured")
             if (doubt := inverted(operator.mask.numpy(), pixels)) is not None:
                 notes(doubt)

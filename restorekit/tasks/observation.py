@@ -16,7 +16,7 @@ from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
 from restorekit.tasks import ranges
 from restorekit.tasks.inputs import Input, Source, Span, check_span, cropped, take
-from restorekit.tasks.unmeasured import placed
+from restorekit.tasks.unmeasured import left_empty, placed
 from restorekit.text.names import NO_PICTURE, noise_of
 from restorekit.text.spelling import noise_text
 
@@ -57,6 +57,10 @@ class Observation:
             said = ",".join(map(str, box))
             raise BadInput(f"`preview={said}` is smaller than {SMALLEST}x{SMALLEST} pixels", argument="preview")
         return replace(self, as_read=cropped(self.as_read, box), picture=cropped(self.picture, box), box=box)
+
+    def left_empty(self, wanted: NDArray[np.bool_]) -> Observation:
+        """The same, where pixels of the value of no data are not measured, nor filled unless they are `wanted` (H, W)."""
+        return replace(self, as_read=left_empty(self.as_read, wanted), picture=left_empty(self.picture, wanted))
 
     def with_values(self, pixels: np.ndarray) -> Observation:
         """The same with other values (C, H, W), in light."""

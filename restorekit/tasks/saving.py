@@ -12,9 +12,11 @@ import torch
 
 from restorekit.files.atomic import check_target, together
 from restorekit.files.formats import FORMATS, LOSSY
+from restorekit.files.mask_file import written_beside
 from restorekit.files.nodata import parts_of
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import Picture, check_writable, write_json, write_picture
+from restorekit.files.picture import Picture, check_writable, lost_place, regridded, write_json, write_picture
+from restorekit.files.place import Placement
 from restorekit.files.record import head
 from restorekit.files.record import outputs as checksums
 from restorekit.inference.restoration import Restoration
@@ -67,8 +69,11 @@ class Origin:
         bands = self.measured.forward.operator.image_shape[0]
         for text in check_writable(target, bands, read.picture.alpha is not None):
             self.notes(text)
+        for text in lost_place(target, read.picture):
+            self.notes(text)
         for path in outputs(self.task, target):
-            check_target(path)
+            for each in (path, *written_beside(path, read.picture.info)):
+                check_target(each)
         if self.bars is not None and FORMATS[target.suffix.lower()] in LOSSY:
             self.notes(f"{target}: its compression moves OUT_low and OUT_high; .png and .tif hold them as they are")
 
@@ -82,13 +87,17 @@ class Origin:
         return [*written, record_file(target)]
 
     def _write(self, result: Restoration, target: Path) -> list[Path]:
-        like, written, facts = self._like(), [target], dict(self.facts)
-        for text in write_picture(target, result.samples[0].float().cpu().numpy(), like):
+        (like, said), written, facts = self._like(), [target], dict(self.facts)
+        for text in [
+            *(f"{target}: {text}" for text in said),
+            *write_picture(target, result.samples[0].float().cpu().numpy(), like),
+        ]:
             self.notes(text)
         if self.bars is not None:
-            picture, operator = self.measured.read.picture, self.measured.forward.operator
-            facts |= error_bars.write(target, result, self.bars, picture, like, operator)
+            picture = self._sized(self.measured.read.picture)[0]
+            facts |= error_bars.write(target, result, self.bars, picture, like, self.measured.forward.operator)
             written += error_bars.files(target)
+        written = [file for path in written for file in (*written_beside(path, like.info), path)]
         more, said = self.task.write_more(target, self.measured)
         written, facts = written + more, facts | said
         asides = [*error_bars.files(target), *self.task.asides(target)]
@@ -97,17 +106,22 @@ class Origin:
         write_json(record_file(target), self._record(result, written) | facts)
         return written
 
-    def _like(self) -> Picture:
+    def _sized(self, picture: Picture) -> tuple[Picture, list[str]]:
+        """A picture of the size of the measurement as one to write a result like, which lies where that did; and what is lost."""
+        operator = self.measured.forward.operator
+        return regridded(picture, self.measured.result_shape[1:], Placement(*operator.lattice))
+
+    def _like(self) -> tuple[Picture, list[str]]:
         """The input, with the raw values of pixels that are kept: floats on [0, 1] do not hold all of a wide type."""
         read = self.measured.read
         like, raw = read.picture, read.input.values() if self.kept is not None else None
         if self.kept is None or raw is None:
-            return like
+            return self._sized(like)
         if read.box is not None:
             top, left, height, width = read.box
             raw = raw[:, top : top + height, left : left + width]
         where = self.kept.all(0).cpu().numpy() | (False if like.empty is None else like.empty.where)
-        return replace(like, empty=parts_of(np.asarray(where), raw, None))
+        return replace(like, empty=parts_of(np.asarray(where), raw, None)), []
 
     def _record(self, result: Restoration, written: list[Path]) -> dict[str, Any]:
         task, read = self.task, self.measured.read

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.files.nodata import filled, nodata_of, parts_of
 from restorekit.files.orientation import otherwise_placed
 from restorekit.files.picture import Picture
 from restorekit.operators import Inpaint, Operator
@@ -22,6 +26,21 @@ def placed(picture: Picture, source: object, notes: Callable[[str], None]) -> Pi
     if picture.alpha is not None and not picture.alpha.any():
         notes(f"{source} is transparent everywhere (alpha 0), which is not taken for no data")
     return picture
+
+
+def left_empty(picture: Picture, wanted: NDArray[np.bool_]) -> Picture:
+    """A picture read with holes, in which pixels of its value of no data hold none, but for those that are `wanted` (H, W)."""
+    stays = None if picture.unvalued is None else picture.unvalued & ~wanted
+    value = nodata_of(picture.info.get("tiff_tags", ()))
+    if stays is None or value is None or not stays.any():
+        return picture
+    held = np.full(picture.pixels.shape, value).astype(picture.dtype)
+    where, empty = stays, picture.empty
+    if empty is not None:
+        held[:, empty.where] = empty.held
+        where = where | empty.where
+    pixels = filled(picture.pixels, stays)
+    return replace(picture, pixels=pixels, empty=parts_of(where, held, value))
 
 
 def without_empty(operator: Operator, picture: Picture, source: object, notes: Callable[[str], None]) -> Operator:

@@ -121,13 +121,18 @@ def test_without_a_decoder_the_package_is_named(
 
 @pytest.mark.parametrize("bits", [2, 4, 10, 12, 14])
 def test_white_is_the_largest_number_of_the_bits(bits: int, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
     kind = np.uint8 if bits <= 8 else np.uint16
     raw = np.random.default_rng(0).integers(0, 2**bits, (1, 12, 14)).astype(kind)
     with_gdal(tmp_path / "a.tif", raw, NBITS=bits)
     picture = read_picture(tmp_path / "a.tif")
     assert picture.span == (0.0, 2.0**bits - 1)
     write_picture(tmp_path / "b.tif", picture.pixels, picture)
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), raw[0])
+    with rasterio.open(tmp_path / "b.tif") as d:
+        np.testing.assert_array_equal(d.read(), raw)
+        assert d.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == str(bits)
+    write_picture(tmp_path / "b.tif", picture.pixels * 2, picture)
+    assert read_picture(tmp_path / "b.tif").pixels.max() == 1
     if bits > 8:
         write_picture(tmp_path / "b.png", picture.pixels, picture, dtype="uint8")
         shown = np.asarray(Image.open(tmp_path / "b.png"))

@@ -299,8 +299,12 @@ def test_colour_chunks_of_png_and_map_tags_of_tiff_survive(tmp_path: Path) -> No
     assert write_picture(tmp_path / "b.tif", picture.pixels, picture) == []
     with tifffile.TiffFile(tmp_path / "b.tif") as tif:
         assert tif.pages[0].tags[33550].value == scale  # type: ignore[union-attr]
-    [warning] = write_picture(tmp_path / "c.tif", np.zeros((1, 8, 8)), picture)
-    assert "map coordinates" in warning
+    assert write_picture(tmp_path / "c.tif", np.zeros((1, 8, 8)), picture) == []
+    with tifffile.TiffFile(tmp_path / "c.tif") as tif:
+        assert tif.pages[0].tags[33550].value == (5.0, 5.0, 0.0)  # type: ignore[union-attr]
+    for name, size in (("c.tif", 7), ("c.png", 4)):
+        [warning] = write_picture(tmp_path / name, np.zeros((1, size, size)), picture)
+        assert "map coordinates" in warning
 
 
 @pytest.mark.parametrize(

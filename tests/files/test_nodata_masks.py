@@ -92,14 +92,15 @@ def test_a_mask_is_read_and_written_again(kind: str, tmp_path: Path) -> None:
 
 def test_a_mask_survives_or_is_missed_in_other_formats(tmp_path: Path) -> None:
     picture = read_picture(geotiff(tmp_path / "a.tif", values("uint8")))
-    [said] = write_picture(tmp_path / "b.png", picture.pixels, picture)
+    place, said = write_picture(tmp_path / "b.png", picture.pixels, picture)
+    assert "without the map coordinates" in place
     assert "written as transparency" in said
     again = read_picture(tmp_path / "b.png")
     assert again.empty is not None
     np.testing.assert_array_equal(again.empty.where, HOLE)
     np.testing.assert_array_equal(again.empty.held, values("uint8")[:, HOLE])
     for name in ("b.jpg", "b.npy", "b.bmp"):
-        [said] = write_picture(tmp_path / name, picture.pixels, picture)
+        _, said = write_picture(tmp_path / name, picture.pixels, picture)
         assert "without its mask" in said
     # Twice as large: each pixel becomes four.
     said = write_picture(tmp_path / "c.tif", picture.pixels.repeat(2, 1).repeat(2, 2), picture)

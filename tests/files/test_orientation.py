@@ -98,12 +98,12 @@ def test_every_reader_turns_and_every_writer_turns_back(name: str, n: int, tmp_p
         if suffix == ".tif":
             with tifffile.TiffFile(out) as tif:
                 page = tif.pages[0]
-                raw, tag = page.asarray(), page.tags.valueof("Orientation", 1)  # type: ignore[union-attr]
+                size, tag = page.shape[:2], page.tags.valueof("Orientation", 1)  # type: ignore[union-attr]
         else:
             with Image.open(out) as image:
-                raw, tag = np.asarray(image), image.getexif().get(274, 1)
+                size, tag = image.size[::-1], image.getexif().get(274, 1)
         assert tag == n
-        assert raw.shape[:2] == STORED.shape[:2]
+        assert size == STORED.shape[:2]
 
 
 def test_a_picture_without_exif_gets_the_tag_and_nothing_else_is_lost(tmp_path: Path) -> None:

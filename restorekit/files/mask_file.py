@@ -1,0 +1,51 @@
+"""The file `.msk` that GDAL puts beside a raster, with a mask of all its bands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.files.atomic import atomic
+from restorekit.files.formats import FORMATS
+
+_METADATA = 42112
+_OF_ALL_BANDS = 2  # GMF_PER_DATASET
+
+
+def mask_file(path: Path, info: dict[str, Any]) -> Path | None:
+    """The file for the mask of a picture that is written with this `info`; None where it has none, or within the picture."""
+    tiff = FORMATS.get(path.suffix.lower()) == "TIFF"
+    return path.with_name(path.name + ".msk") if tiff and info.get("mask_beside") and "mask" in info else None
+
+
+def written_beside(path: Path, info: dict[str, Any]) -> list[Path]:
+    """The files that are written beside a picture with this `info`."""
+    return [file] if (file := mask_file(path, info)) is not None else []
+
+
+def write_mask_file(path: Path, mask: NDArray[np.bool_], bands: int) -> None:
+    """Write a mask (H, W), True where there is data, of a raster of so many bands."""
+    import tifffile
+
+    items = "".join(f'<Item name="INTERNAL_MASK_FLAGS_{i}">{_OF_ALL_BANDS}</Item>' for i in range(1, bands + 1))
+    text = f"<GDALMetadata>{items}</GDALMetadata>"
+    with atomic(path) as handle:
+        tifffile.imwrite(
+            handle, mask.astype(np.uint8) * np.uint8(255), photometric="minisblack", compression="zlib", metadata=None,
+            software=False, extratags=[(_METADATA, 2, len(text) + 1, text, True)],
+        )  # fmt: skip
+
+
+def said_of_earlier(path: Path, written: Path | None) -> list[str]:
+    """What to say of files that lie beside a new one, and are of an earlier one: programs would read them with it."""
+    does = {".msk": "masks", ".ovr": "shows", ".aux.xml": "describes"}
+    there = [(beside, verb) for end, verb in does.items() if os.path.exists(beside := f"{path}{end}")]
+    return [
+        f"{beside}: of an earlier file; it {verb} this one too, so move it away"
+        for beside, verb in there
+        if written is None or beside != str(written)
+    ]
