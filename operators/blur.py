@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from restorekit.operators.base import LinearOperator, Shape, SVDOperator
-from restorekit.operators.transforms import dct2, idct2, pack, spread, unpack
+from restorekit.operators.transforms import dct2, fast_length, idct2, pack, spread, unpack
 
 
 def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
@@ -26,13 +26,6 @@ def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
     image = kernel.new_zeros(height, width)
     image.index_put_((rows[:, None] % height, columns[None] % width), kernel, accumulate=True)
     return torch.fft.rfft2(image)
-
-
-def _fast_size(n: int) -> int:
-    """The next size from `n` of which an FFT is fast."""
-    from scipy.fft import next_fast_len  # a quarter of a second to import, which most runs do not need
-
-    return int(next_fast_len(n, real=True))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +146,7 @@ class ReflectBlur(LinearOperator):
     def _padded(self) -> tuple[int, int]:
         """At least the mirrored picture, rounded up to sizes that the FFT likes."""
         rows, columns = self._maps
-        return tuple(_fast_size(len(i)) for i in (rows, columns))  # type: ignore[return-value]
+        return tuple(fast_length(len(i)) for i in (rows, columns))  # type: ignore[return-value]
 
     def __call__(self, x: Tensor, /) -> Tensor:
         rows, columns = self._maps
@@ -205,7 +198,7 @@ class FreeBlur(LinearOperator):
     @cached_property
     def _grid(self) -> tuple[int, int]:
         """As large as x, or a little larger: some sizes take several times as long."""
-        h, w = (_fast_size(n) for n in self.image_shape[1:])
+        h, w = (fast_length(n) for n in self.image_shape[1:])
         return h, w
 
     @cached_property

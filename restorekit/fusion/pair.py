@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window, describe
@@ -285,7 +285,7 @@ def _numbers(radar: files.Bands, band: int) -> NDArray[Any]:
 
 def _fringe(dark: Mask) -> Mask:
     """Return what of `dark` is connected with the border: there zero means that nothing was measured."""
-    regions, _ = ndimage.label(dark)  # type: ignore[misc]
+    regions, _ = scipy.ndimage.label(dark)  # type: ignore[misc]
     at_border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
     return np.isin(regions, np.unique(at_border[at_border > 0]))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 Array = np.ndarray
 
@@ -54,7 +54,7 @@ class Telling:
             return ~dull
         told = ~dull & ~clipped
         for side in self.reach:
-            near = np.asarray(ndimage.maximum_filter(clipped, (1, side, side)), bool)
+            near = np.asarray(scipy.ndimage.maximum_filter(clipped, (1, side, side)), bool)
             told = ~dull & ~near
             if told.mean() >= self.enough:
                 break
@@ -95,5 +95,5 @@ class Telling:
     def _constant(self, x: Array) -> Array:
         """(H, W) bool: inside a square without any change."""
         side = (min(self.side, *x.shape) - 1) // 2 * 2 + 1
-        flat = np.asarray(ndimage.maximum_filter(x, side)) == np.asarray(ndimage.minimum_filter(x, side))
-        return np.asarray(ndimage.maximum_filter(flat, side))
+        flat = np.asarray(scipy.ndimage.maximum_filter(x, side)) == np.asarray(scipy.ndimage.minimum_filter(x, side))
+        return np.asarray(scipy.ndimage.maximum_filter(flat, side))
