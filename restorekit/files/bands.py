@@ -9,7 +9,6 @@ import copy
 import hashlib
 import os
 import shlex
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.files import drivers as formats
 from restorekit.files.atomic import one_line
 from restorekit.files.datasets import dataset_named
-from restorekit.files.quiet import gdal_unheard, quiet, unheard
+from restorekit.files.quiet import gdal_unheard, quiet, unheard, unplaced
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.session import opened as report_opened
 from restorekit.files.session import opened_result
@@ -73,8 +72,7 @@ def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
     shut = formats.SHUT | ({"CPL_VSIL_CURL_ALLOWED_FILENAME": named.gdal, **formats.ALONE} if named.web else {})
     with gdal_unheard(), rasterio.Env(**shut):
         try:
-            with quiet(), warnings.catch_warnings():  # many scenes lie nowhere on the map
-                warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with quiet(), unplaced():
                 # `rasterio.open` takes one driver alone.
                 dataset = rasterio.io.DatasetReader(named.gdal, driver=list(drivers))
         except Exception as error:  # noqa: BLE001 (of GDAL, by several names)
@@ -117,6 +115,7 @@ def tiff_pixels(path: Path, data: bytes | None = None, directory: int = 0) -> ND
         gdal_unheard(),
         rasterio.Env(**formats.SHUT),
         rasterio.MemoryFile(data) as file,
+        unplaced(),
         file.open(driver="GTiff") as dataset,
     ):
         return dataset.read()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from restorekit.files.atomic import replacing
 from restorekit.files.bands import Raster, Window, import_rasterio
+from restorekit.files.quiet import unplaced
 
 BLOCK = 512  # side of the tiles of a file whose source has none, pixels
 CACHE = 128  # of GDAL, MB: by default a twentieth of the memory of the machine
@@ -51,9 +52,12 @@ def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> It
         profile |= {"gcps": list(like.gcps), "crs": like.gcps_crs}
     else:
         profile |= {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=CACHE), rasterio.open(path, "w", **profile) as d:
-        _describe(d, like)
-        yield Writer(d)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=CACHE):
+        with unplaced():
+            opened = rasterio.open(path, "w", **profile)
+        with opened as d:
+            _describe(d, like)
+            yield Writer(d)
 
 
 def _describe(d: Any, like: Raster) -> None:
@@ -77,7 +81,7 @@ def _describe(d: Any, like: Raster) -> None:
 
 def add_tags(path: Path, tags: Mapping[str, str]) -> None:
     """To a working copy; a finished file must not be edited, which would undo its layout."""
-    with import_rasterio().open(path, "r+", driver="GTiff") as d:
+    with unplaced(), import_rasterio().open(path, "r+", driver="GTiff") as d:
         d.update_tags(**tags)
 
 
@@ -97,7 +101,7 @@ def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = Tru
                 PREDICTOR="YES" if predictor else "NO", OVERVIEW_RESAMPLING="AVERAGE" if power else "NEAREST",
                 NUM_THREADS=1, SPARSE_OK="YES",
             )  # fmt: skip
-        with rasterio.open(work, driver="GTiff") as d:
+        with unplaced(), rasterio.open(work, driver="GTiff") as d:
             marked = any(NO_NAMESPACE in d.tag_namespaces(i) for i in d.indexes)
         if marked:
             _without_namespace(temporary)

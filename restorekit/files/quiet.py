@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
@@ -33,6 +34,16 @@ def gdal_unheard() -> Iterator[None]:
         yield
     finally:
         sys.excepthook, sys.unraisablehook = raisable, unraisable
+
+
+@contextmanager
+def unplaced() -> Iterator[None]:
+    """Nothing is said of rasters that lie nowhere on the map, which are opened or begun inside: most pictures do not."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window, describe
+from restorekit.files.picture import check_span
 from restorekit.fusion import common_grid as grid
 from restorekit.fusion import pair_files as files
 from restorekit.fusion.luminance import luminance
@@ -155,7 +156,7 @@ class Pairing:
 
     def _span(self, optical: files.Bands, used: Array, notes: Notes) -> tuple[float, float]:
         if self.span is not None:
-            return self.span
+            return check_span(self.span)
         if optical.dtype == "uint8":
             return 0.0, 255.0
         low, high = (float(v) for v in np.quantile(used, (0.001, 0.999)))

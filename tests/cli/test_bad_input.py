@@ -164,6 +164,14 @@ CASES: dict[str, tuple[Made, str]] = {
     "no such output folder": (lambda d: restore(d, target="no/out.png"), "no"),
     "no write permission": (lambda d: [*restore(d)[:2], "/proc/out.png", *restore(d)[3:]], "/proc"),
     "unknown output suffix": (lambda d: restore(d, target="out.xyz"), ".xyz"),
+    "output without a name": (lambda d: ["degrade", str(picture(d / "in.png")), "", "--op", "denoise"], "give a file name"),
+    "range of nothing": (lambda d: restore(d, "--range", "0,1e-320"), "too narrow"),
+    "more steps than memory": (lambda d: restore(d, "--steps", str(2**64)), "--steps"),
+    "larger than any picture": (lambda d: restore(d, op=f"average:factor={10**30}"), "take 1048576 at most"),
+    "link to itself": (
+        lambda d: (d / "l.tif").symlink_to("l.tif") or ["despeckle", str(d / "l.tif"), str(d / "o.tif"), "--solver", "lee"],
+        "l.tif",
+    ),
     "own file without class": (lambda d: restore(d, op=f"{text(d, 'mine.py', 'x = 1')}:Mine"), "Mine"),
     "missing own file": (lambda d: restore(d, op="nope.py:Mine"), "nope.py"),
     "compare: every solver refuses": (lambda d: compare(d, "--solver", "ddrm", op="blur:kernel=motion:5:30"), "no solver gave a result"),
@@ -192,6 +200,10 @@ CASES: dict[str, tuple[Made, str]] = {
     "train another model than configured": (
         lambda d: ["train", "pisdm", "--config", str(text(d, "c.yaml", "name: x")), "--data", str(d), "--out", str(d / "r")],
         "is for MODEL unet, not pisdm",
+    ),
+    "train with a number of digits": (
+        lambda d: ["train", "unet", "--data", str(d), "--out", str(d / "r"), "--set", f"optim.lr={'9' * 5000}"],
+        "use KEY=VALUE",
     ),
     "train with unknown key": (
         lambda d: ["train", "unet", "--config", str(text(d, "c.yaml", "optim: {stepz: 1}")), "--data", str(d), "--out", str(d / "r")],

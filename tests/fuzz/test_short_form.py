@@ -79,6 +79,8 @@ BREAKS: dict[str, tuple[Callable[[list[str]], object], Kind | None]] = {
         lambda _: print(warnings.formatwarning("x", RuntimeWarning, "/lib/x.py", 1), file=sys.stderr),
         Kind.WARNING,
     ),
+    "line of libtiff": (lambda _: print("TIFFReadDirectory: Warning, x", file=sys.stderr), Kind.FOREIGN),
+    "two reasons": (lambda _: (print("restorekit: one", file=sys.stderr), refused(_)), Kind.LINES),
     "unencodable": (lambda _: print("\udcff"), Kind.TRACEBACK),
 }
 
