@@ -168,6 +168,10 @@ CASES: dict[str, tuple[Made, str]] = {
     "range of nothing": (lambda d: restore(d, "--range", "0,1e-320"), "too narrow"),
     "more steps than memory": (lambda d: restore(d, "--steps", str(2**64)), "--steps"),
     "larger than any picture": (lambda d: restore(d, op=f"average:factor={10**30}"), "take 1048576 at most"),
+    "unknown executor": (
+        lambda d: ["despeckle", str(picture(d / "in.png")), str(d / "o.tif"), "--solver", "lee", "--executor", "s"],
+        "unknown executor 's'; known: serial, processes, dask",
+    ),
     "link to itself": (
         lambda d: (d / "l.tif").symlink_to("l.tif") or ["despeckle", str(d / "l.tif"), str(d / "o.tif"), "--solver", "lee"],
         "l.tif",

@@ -41,7 +41,7 @@ PROGRESS = ("train", "tune", "calibrate", "bench")  # commands that print rows a
 ELSEWHERE = re.compile(
     r"(ERROR|Warning|CPLE?_)\S* ?\w*:|TIFF\w*:|lib(png|jpeg|tiff|webp)|Corrupt JPEG|Exception ignored|<\w+\.|\[W|(WARNING|ERROR|INFO):"
 )
-SAID = re.compile(r"restorekit: (note|WARNING|band \d+): ")
+SAID = re.compile(r"restorekit: (note|WARNING): ")
 WARNING = re.compile(r"^\S+\.py:\d+: (\w*Warning): ", re.MULTILINE)
 
 
