@@ -13,7 +13,7 @@ TEXT: dict[str, tuple[str, ...]] = {
     "noise": (*("gaussian:0.1",) * 6, "poisson:50", "gamma:4", "gamma:4,domain=log", "gamma:2,domain=amplitude", "auto"),
     "known": ("gaussian:0.1", "poisson:50", "gamma:4", "gamma:2,domain=log"),
     "solver": (*("hqs", "mmps", "diffpir") * 4, "hqs", "hqs:first=0.5", "diffpir:zeta=0.5", "ddrm", "ddnm+:eta=1", "pigdm", "mmps", "dps", "ep", "sar-dps", "daps", "dsg", "enkg",
-               "exchange", "flowdps", "gdp", "ilvr", "mcg", "mpgd", "pnpdm", "pnpflow", "quadrature", "sitcom", "smc", "snips", "tmpd", "vds"),
+               "exchange:sweeps=4", "flowdps", "gdp", "ilvr", "mcg", "mpgd", "pnpdm", "pnpflow", "quadrature", "sitcom", "smc", "snips", "tmpd", "vds"),
     "sampler": ("dpm++", "ddim", "ddpm", "heun:churn=20", "sde"),
     "filter": ("boxcar", "lee:size=5", "refined-lee", "frost", "gamma-map", "none"),
     "despeckler": ("lee", "boxcar:size=3", "refined-lee", "frost:size=5", "gamma-map"),
