@@ -101,6 +101,14 @@ class Wild(HQS):
         yield Step(x * float("nan"), x, 1.0)
 """
 
+
+def unclosed(d: Path) -> Path:
+    """An NPY file whose header lacks a bracket."""
+    path = saved(d, GREY)
+    path.write_bytes(path.read_bytes().replace(b")", b" ", 1))
+    return path
+
+
 CASES: dict[str, tuple[Made, str]] = {
     "missing file": (lambda d: restore(d, source=d / "no.png"), "no.png"),
     "truncated png": (lambda d: restore(d, source=truncated(d)), "t.png"),
@@ -123,6 +131,11 @@ CASES: dict[str, tuple[Made, str]] = {
     "kernel larger than picture": (lambda d: restore(d, op=blur(d, np.ones((31, 31)))), "larger than the picture"),
     "even motion length": (lambda d: restore(d, op="blur:kernel=motion:10:0"), "odd"),
     "mask of another size": (lambda d: restore(d, op=mask(d, 9, 9)), "9"),
+    "mask with half a header": (lambda d: restore(d, op=f"inpaint:mask={unclosed(d)}"), "no readable NPY"),
+    "scene with half a header": (
+        lambda d: ["despeckle", str(unclosed(d)), str(d / "o.tif"), "--solver", "lee"],
+        "no NPY file that can be read",
+    ),
     "mask of zeros": (lambda d: restore(d, op=mask(d, 24, 20, 0)), "mask"),
     "no mask": (lambda d: restore(d, op="inpaint"), "mask=mask.png"),
     "unknown option": (lambda d: restore(d, "--sampels", "3"), "--samples"),
