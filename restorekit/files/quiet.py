@@ -37,6 +37,14 @@ def gdal_unheard() -> Iterator[None]:
 
 
 @contextmanager
+def unwarned() -> Iterator[None]:
+    """No warning of Pillow is shown meanwhile: what is damaged is the reason of an error, or is left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def unplaced() -> Iterator[None]:
     """Nothing is said of rasters that lie nowhere on the map, which are opened or begun inside: most pictures do not."""
     from rasterio.errors import NotGeoreferencedWarning
