@@ -181,6 +181,7 @@ class Builder:
         except (ValueError, OverflowError, IndexError, TypeError, OSError):  # what the mutation itself cannot write
             return
         path.write_bytes(content)
+        self.costly |= path.suffix == ".yaml"  # of a training
         self.said.append(name)
 
     def _mutate_path(self, slots: list[tuple[str, str]], values: list[str | None]) -> tuple[str, ...]:
