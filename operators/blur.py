@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from restorekit.operators.base import Lattice, LinearOperator, Shape, SVDOperator
-from restorekit.operators.transforms import dct2, idct2, pack, spread, unpack
+from restorekit.operators.transforms import dct2, fast_length, idct2, pack, spread, unpack
 
 
 def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
@@ -45,13 +45,6 @@ def blur_lattice(kernel: Tensor) -> Lattice:
         1.0,
         round(-columns, 6) + 0.0,
     )  # what rounding of symmetric kernels leaves is none
-
-
-def _fast_size(n: int) -> int:
-    """Return the smallest size from `n` on for which an FFT is fast."""
-    from scipy.fft import next_fast_len  # a quarter of a second to import, which most runs do not need
-
-    return int(next_fast_len(n, real=True))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +175,7 @@ class ReflectBlur(LinearOperator):
     def _padded(self) -> tuple[int, int]:
         """Return a size (height, width) that holds the mirrored picture and for which an FFT is fast."""
         rows, columns = self._maps
-        return tuple(_fast_size(len(i)) for i in (rows, columns))  # type: ignore[return-value]
+        return tuple(fast_length(len(i)) for i in (rows, columns))  # type: ignore[return-value]
 
     @property
     def lattice(self) -> Lattice:
@@ -246,7 +239,7 @@ class FreeBlur(LinearOperator):
     def _grid(self) -> tuple[int, int]:
         """Return a size (height, width) as large as x or a little larger: an FFT of some sizes takes several times as
         long."""
-        h, w = (_fast_size(n) for n in self.image_shape[1:])
+        h, w = (fast_length(n) for n in self.image_shape[1:])
         return h, w
 
     @cached_property

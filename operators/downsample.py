@@ -16,6 +16,8 @@ from restorekit.operators.blur import blur, blur_lattice, transfer
 from restorekit.operators.combine import Compose
 from restorekit.operators.transforms import dct_matrix, pack, spread, unpack
 
+LARGEST = 1 << 20  # factor
+
 
 def _first_then_rest(c: Tensor) -> Tensor:
     """Return coefficients (B, C, P, h, w) as (B, n), those of P = 0, the measured part, in front."""
@@ -31,6 +33,8 @@ def _parts(c: Tensor, channels: int, count: int, h: int, w: int) -> Tensor:
 def _positive(factor: int) -> None:
     if factor < 1 or factor != int(factor):
         raise ValueError(f"factor={factor} must be a whole number, 1 or more")
+    if factor > LARGEST:
+        raise ValueError(f"factor={factor} is too large, no picture has so many pixels; take {LARGEST} at most")
 
 
 @dataclass(frozen=True, eq=False)

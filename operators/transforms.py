@@ -11,6 +11,19 @@ from torch import Tensor
 ROOT2 = math.sqrt(2.0)
 
 
+def fast_length(n: int) -> int:
+    """The smallest 2^a 3^b 5^c that is at least n >= 1: a length of which the FFT of real numbers is fast."""
+    # As `scipy.fft.next_fast_len(n, real=True)`, whose import takes longer than most commands until their first network call.
+    best, fives = 1 << (n - 1).bit_length(), 1
+    while fives < best:
+        odd = fives
+        while odd < best:
+            best = min(best, odd << (-(-n // odd) - 1).bit_length())
+            odd *= 3
+        fives *= 5
+    return best
+
+
 def _reverse(t: Tensor) -> Tensor:
     """Return t(-h) along the last axis, indices modulo its length."""
     return t.flip(-1).roll(1, -1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.stats import qmc
+import scipy
 
 from restorekit.bench.journal import Rows, markdown
 from restorekit.errors import BadInput
@@ -112,7 +112,7 @@ class Tuning:
         names = list(self.ranges)
         seen = {(str(solver_of(text).settings()), n) for text, n in given}
         others: list[Candidate] = []
-        for point in qmc.Sobol(len(names) + 1, scramble=False).fast_forward(1).random(4 * count):
+        for point in scipy.stats.qmc.Sobol(len(names) + 1, scramble=False).fast_forward(1).random(4 * count):
             values = [f"{k.rstrip('_')}={_value(u, *self.ranges[k])}" for k, u in zip(names, point)]
             joint = "," if ":" in self.solver else ":"
             steps = self.steps[min(int(point[-1] * len(self.steps)), len(self.steps) - 1)]

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from restorekit.operators import CircularBlur, FreeBlur, LinearOperator, ReflectBlur, conjugate_gradients
 from restorekit.operators.blur import Boundary
+from restorekit.operators.transforms import fast_length
 
 LARGEST = 512 * 512  # pixels; of larger pictures the edges are so small a part that nothing is gained
 AROUND = 1.25  # more energy at the edges than this no picture has that was made on a torus, and all have that were not
@@ -43,7 +43,7 @@ class _Smooth:
     def __call__(self, operator: CircularBlur | ReflectBlur | FreeBlur) -> Tensor:
         a, b, around = 1 / self.sigma_y**2, 1 / self.slope**2, isinstance(operator, CircularBlur)
         h, w = operator.image_shape[1:]
-        grid = (h, w) if around else [int(next_fast_len(n, real=True)) for n in (h, w)]  # type: ignore[arg-type]
+        grid = (h, w) if around else [fast_length(n) for n in (h, w)]
         waves = [2 - 2 * torch.cos(2 * torch.pi * torch.arange(n, dtype=self.y.dtype) / n) for n in grid]
         rough = waves[0][:, None] + waves[1][None, : grid[1] // 2 + 1]
         inverse = 1 / (a * torch.fft.rfft2(operator.kernel, s=grid).abs() ** 2 + b * rough + 1e-3)

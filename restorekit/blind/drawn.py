@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import signal
 
 Array = NDArray[np.float64]
 Draw = Callable[
@@ -16,7 +16,7 @@ Draw = Callable[
 
 def blurred(x: Array, kernel: Array) -> Array:
     """Return x blurred, (C, H, W) where all of the kernel lies on it."""
-    return signal.fftconvolve(x, kernel[None], mode="valid", axes=(1, 2))
+    return scipy.signal.fftconvolve(x, kernel[None], mode="valid", axes=(1, 2))
 
 
 def window(shape: tuple[int, ...]) -> Array:

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg
 
 from restorekit.blind.taps import Array
 
@@ -56,12 +56,12 @@ class Gibbs:
 
     @cached_property
     def _precision(self) -> Array:
-        return linalg.inv(self.covariance)
+        return scipy.linalg.inv(self.covariance)
 
     @cached_property
     def _zero_sum(self) -> Array:
         """Return a basis (taps, taps - 1) of the h of sum 0."""
-        return linalg.null_space(np.ones((1, len(self.taps))))
+        return scipy.linalg.null_space(np.ones((1, len(self.taps))))
 
     def picture(self, y: Array, kernel: Array, rng: np.random.Generator) -> Array:
         """Draw x | h, y for the taps `kernel`."""
@@ -94,6 +94,6 @@ class Gibbs:
 
 def _drawn(precision: Array, right: Array, rng: np.random.Generator) -> Array:
     """Draw from N(precision^-1 right, precision^-1)."""
-    factor = linalg.cholesky(precision)
-    mean = linalg.cho_solve((factor, False), right)
-    return mean + linalg.solve_triangular(factor, rng.standard_normal(len(right)))
+    factor = scipy.linalg.cholesky(precision)
+    mean = scipy.linalg.cho_solve((factor, False), right)
+    return mean + scipy.linalg.solve_triangular(factor, rng.standard_normal(len(right)))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize
 
 Array = NDArray[np.float64]
 SIDE = 256  # of a window, pixels
@@ -99,5 +99,5 @@ class Whittle:
             value = (self._weights * (np.log(expected) + ratio)).sum() + 0.5 * (away**2).sum()
             return float(value), (slope * self._basis).sum((1, 2)) + away / self._spread
 
-        found = optimize.minimize(cost, first, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
+        found = scipy.optimize.minimize(cost, first, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
         return float(found.fun), found.x

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import linalg, ndimage, optimize
+import scipy
 
 from restorekit.blind.spectrum import Array, Whittle
 
@@ -61,9 +61,11 @@ class Frame:
         across = np.array([-along[1], along[0]])
         stretch = 0.5 * (np.outer(along, along) - np.outer(across, across))
         turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
-        back = np.linalg.inv(linalg.expm(theta[0] * np.eye(2) + theta[1] * stretch + theta[2] * turn))[::-1, ::-1]
+        back = np.linalg.inv(scipy.linalg.expm(theta[0] * np.eye(2) + theta[1] * stretch + theta[2] * turn))[::-1, ::-1]
         centre = -self._away[::-1, 0, 0]  # (i, j): so that the picture does not move
-        moved = ndimage.affine_transform(self.kernel, back, list(centre - back @ centre), order=3, mode="constant")  # type: ignore[arg-type]
+        moved = scipy.ndimage.affine_transform(
+            self.kernel, back, list(centre - back @ centre), order=3, mode="constant"
+        )  # type: ignore[arg-type]
         moved = np.maximum(moved, 0)
         return moved / moved.sum()
 
@@ -110,7 +112,9 @@ class Stretch:
 
         begin = min(self._grid(likely), key=lambda z: cost(z, 1))
         corners = np.vstack([begin, begin + 0.25 * np.eye(3)])
-        found = optimize.minimize(cost, begin, method="Nelder-Mead", options={"maxfev": 60, "initial_simplex": corners})
+        found = scipy.optimize.minimize(
+            cost, begin, method="Nelder-Mead", options={"maxfev": 60, "initial_simplex": corners}
+        )
         gain, theta = least - float(found.fun), found.x * likely
         if gain < (self.gate_round if round_ else self.gate):
             return Stretched(frame(np.zeros(3)), np.zeros(3), gain, theta)

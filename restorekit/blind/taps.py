@@ -20,8 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg, ndimage, special
 
 from restorekit.blind.drawn import Array, Draw, blurred, window
 
@@ -52,7 +52,7 @@ class Regression:
 def unseen(kernel: Array, taps: NDArray[np.int64]) -> Array:
     """Return (n, 5) changes of a kernel that a prior knows nothing of: shifts and blurs."""
     wide = np.pad(kernel, 1)
-    second = [ndimage.convolve(wide, np.array(of, float), mode="constant") for of in SECOND]
+    second = [scipy.ndimage.convolve(wide, np.array(of, float), mode="constant") for of in SECOND]
     found = [v[1:-1, 1:-1][tuple(taps.T)] for v in (*(np.gradient(wide, axis=i) for i in (0, 1)), *second)]
     k = kernel[tuple(taps.T)]
     return np.stack([v - k * v.sum() / k.sum() for v in found], 1)  # of sum 0
@@ -72,12 +72,12 @@ class Modes:
     @staticmethod
     def of(gram: Array, k: Array, unseen: Array) -> Modes:
         """Return the modes of a regression by its matrix G (n, n), the taps k (n,) and `unseen` (n, 5)."""
-        zero_sum = k[:, None] * linalg.null_space(k[None])
+        zero_sum = k[:, None] * scipy.linalg.null_space(k[None])
         values, vectors = np.linalg.eigh(zero_sum.T @ gram @ zero_sum)
         roots = np.sqrt(np.maximum(values, 1e-9 * values[-1]))
         white, back = vectors * roots @ vectors.T, vectors / roots @ vectors.T
         hidden = white @ np.linalg.lstsq(zero_sum, unseen, rcond=None)[0]
-        visible = linalg.null_space(hidden.T) if hidden.shape[1] else np.eye(len(values))
+        visible = scipy.linalg.null_space(hidden.T) if hidden.shape[1] else np.eye(len(values))
         u, s, vt = np.linalg.svd(visible.T @ white, full_matrices=False)
         u, s, vt = u[:, ::-1], s[::-1], vt[::-1]
         return Modes(zero_sum @ vt.T, zero_sum @ back @ visible @ (u * s), s**2)
@@ -147,10 +147,10 @@ class Taps:
             gamma = float((d[:, own].var(0, ddof=1) / w).mean() / len(d)) if len(d) > 1 else 1 - c
             variance = gamma + c + np.array(self.mismatch)[:, None] + level**2 * c**2 * w  # of mean / sqrt(w)
             likely = -0.5 * (np.log(variance) + mean**2 / w / variance).sum(-1)
-            found.append((special.softmax(likely, 1)[..., None] * level**2 * c * mean / variance).sum(1))
-            evidence += special.logsumexp(likely, 1)
+            found.append((scipy.special.softmax(likely, 1)[..., None] * level**2 * c * mean / variance).sum(1))
+            evidence += scipy.special.logsumexp(likely, 1)
             shares.append(round(c, 4))
-        weights, a = special.softmax(evidence), np.zeros_like(power)
+        weights, a = scipy.special.softmax(evidence), np.zeros_like(power)
         for own, means in zip(bands, found):
             a[own] = weights @ means
         return a, shares, float(weights @ level.ravel())

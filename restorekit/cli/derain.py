@@ -23,7 +23,7 @@ def derain(
     mask: Annotated[Path | None, typer.Option(metavar="FILE", help="White = repair, black = leave as it is; instead of the mask that --share, --floor, --cap and --dilate make of the rain.", show_default=False)] = None,
     solver: Annotated[str, typer.Option(help="A name of `restorekit solvers` with settings, as ddnm+:eta=1; or paper: the masked pixels are thrown away and painted by dps.")] = "ddnm+",
     prior: PriorOpt = "natural",
-    samples: Annotated[int | None, typer.Option(min=1, help="Posterior samples, whose mean is used; more than one also gives OUT_std. Default: 2, or the one answer of an optimiser.", show_default=False)] = None,
+    samples: Annotated[int | None, typer.Option(min=1, max=100_000, help="Posterior samples, whose mean is used; more than one also gives OUT_std. Default: 2, or the one answer of an optimiser.", show_default=False)] = None,
     steps: Steps = None,
     share: Annotated[float | None, typer.Option(help="Share of the picture to repair: the pixels with the most rain.", show_default="0.5, paper: 0.05")] = None,
     floor: Annotated[float | None, typer.Option(help="Pixels with less rain than this (white = 1) are not repaired.", show_default="0.1, weak: 0.02")] = None,

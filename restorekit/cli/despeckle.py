@@ -72,7 +72,7 @@ def despeckle(
         "precision": precision, "keep_dtype": keep_dtype, "executor": executor, "workers": workers, "scheduler": scheduler,
         "tile": tile, "block": block, "restart": restart, "interop_snap": snap, "reading": Reading(layout, network=network),
     }  # fmt: skip
-    notes = printed(ctx, "restorekit: ")
+    notes = printed(ctx)
     began = time.perf_counter()
     with bar("despeckle", "blocks") as show:
         result = run(source, target, notes=notes, progress=lambda _, done, total: show(done, total), **settings)

@@ -20,7 +20,7 @@ def evaluate(
     bands: Annotated[int | None, typer.Option(min=1, help="1 (luminance) or 3; default: the most that the prior takes.", show_default=False)] = None,
     samples: Annotated[str | None, typer.Option(metavar="N|DIR|ZIP", help="Compare so many samples with the pictures, or those of `restorekit sample --folder`.", show_default=False)] = None,
     solver: Annotated[str, typer.Option(help="Of the samples, as for `restorekit sample`.")] = "dpm++",
-    steps: Annotated[int, typer.Option(min=1, help="Noise levels of the samples.")] = 50,
+    steps: Annotated[int, typer.Option(min=1, max=100_000, help="Noise levels of the samples.")] = 50,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Of the samples; default: what the prior was trained on, or 64x64.", show_default=False)] = None,
     label: Annotated[int | None, typer.Option(min=0, help="Class of the samples, for priors with classes.", show_default=False)] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Weight of the class against none.", show_default=False)] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -124,6 +125,8 @@ def run(arguments: list[str] | None = None) -> None:
         arguments = sys.argv[1:]
         if arguments[:1] != ["bench"]:  # which measures how much memory each run takes
             keep_freed_memory()
+        if "--debug" not in arguments and not sys.warnoptions:
+            warnings.simplefilter("ignore")  # what other libraries say of their own: no line here is Python's
     try:
         code = app(arguments, standalone_mode=False, prog_name="restorekit")
         if code == 130:  # what newer versions of typer make of a KeyboardInterrupt

@@ -75,7 +75,8 @@ CalibrationOpt = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option(min=1, help="Noise levels; default: what the task was tuned at, or the solver's own.")
+    int | None,
+    typer.Option(min=1, max=100_000, help="Noise levels; default: what the task was tuned at, or the solver's own."),
 ]
 Seed = Annotated[
     int,

@@ -8,7 +8,7 @@ from pathlib import Path
 from restorekit.errors import BadInput
 from restorekit.files.reading import Reading
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?")
 
 
 def readings(source: Path, target: Path, layout: str | None, pages: str | None) -> list[tuple[Reading, Path]]:

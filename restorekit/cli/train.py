@@ -48,7 +48,11 @@ def train(
         key, equals, value = item.partition("=")
         try:
             settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (
+            yaml.YAMLError,
+            ValueError,
+            RecursionError,
+        ):  # of dates, of numbers with thousands of digits, of brackets
             equals = ""
         if not equals:
             raise BadInput(f"--set {item!r} is not understood; use KEY=VALUE, as --set optim.steps=1000")

@@ -60,13 +60,13 @@ def options_of(context: typer.Context) -> list[str]:
     return [option for parameter in context.command.params for option in parameter.opts]
 
 
-def printed(context: typer.Context, head: str = "restorekit: note: ") -> Notes:
-    """Notes that are printed on stderr as they come, after `head`, or those that say what was found in the input under their own."""
+def printed(context: typer.Context) -> Notes:
+    """Notes that are printed on stderr as they come; those that say what was found in the input under their own head."""
     options = options_of(context)
 
     def show(text: str) -> None:
-        own = _OF_THE_INPUT.match(text) is not None and head.endswith("note: ")
-        print(("" if own else head) + one_line(as_options(text, options)), file=sys.stderr)
+        head = "" if _OF_THE_INPUT.match(text) else "restorekit: note: "
+        print(head + one_line(as_options(text, options)), file=sys.stderr)
 
     return Notes(show)
 

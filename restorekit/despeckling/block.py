@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.ndimage import convolve
+import scipy
 
 from restorekit.despeckling.methods import BlockMethod, SpeckledBlock
 from restorekit.despeckling.survey import BandStatistics, RadarBand
@@ -107,5 +107,5 @@ def alone(there: Mask, signal: Mask) -> Mask:
     neighbours have one."""
     if there.all() and signal.all():
         return np.zeros_like(signal)
-    beside = convolve(signal.astype(np.int8), np.ones((3, 3), np.int8), mode="constant")
+    beside = scipy.ndimage.convolve(signal.astype(np.int8), np.ones((3, 3), np.int8), mode="constant")
     return there & ~signal & (beside >= NEIGHBOURS)

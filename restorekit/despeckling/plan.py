@@ -21,7 +21,7 @@ from restorekit.despeckling.methods import PosteriorMethod
 from restorekit.despeckling.settings import DECORRELATE, SIDE, Settings
 from restorekit.despeckling.survey import BandStatistics, RadarBand, band_of, survey
 from restorekit.errors import BadInput
-from restorekit.files.atomic import together
+from restorekit.files.atomic import named_beside, together
 from restorekit.files.bands import Window
 from restorekit.files.datasets import absolute, container, source_digest
 from restorekit.files.digest import sha256
@@ -250,7 +250,7 @@ def _correlation(facts: BandStatistics) -> dict[str, Any]:
 def beside(target: Path, what: str) -> Path:
     """Return the name of a file that is written beside `target`."""
     suffix = target.suffix if target.suffix.lower() in (*TIFF, ".npy") else ".tif"
-    return target.with_name(f"{target.stem}_{what}{suffix}")
+    return named_beside(target, f"{target.stem}_{what}{suffix}")
 
 
 def plan(source: Path | Scene, target: Path | None, settings: Settings, preview: Window | None = None) -> DespecklePlan:

@@ -30,6 +30,13 @@ def check_name(path: str | os.PathLike[str]) -> None:
         raise BadInput(f"{os.fspath(path)!a}: the name is not UTF-8, and no record could hold it; rename it") from None
 
 
+def named_beside(path: Path, name: str) -> Path:
+    """Return `path` with another file name. Raises BadInput where it names no file, as "" and "." do."""
+    if not path.name:
+        raise BadInput(f"{path}: this is a folder; give a file name")
+    return path.with_name(name)
+
+
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise BadInput where a file cannot be put at `path`.
 

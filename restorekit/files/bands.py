@@ -9,7 +9,6 @@ import copy
 import hashlib
 import os
 import shlex
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from restorekit.files import drivers as formats
 from restorekit.files.atomic import one_line
 from restorekit.files.datasets import dataset_named
 from restorekit.files.nodata import at_value
-from restorekit.files.quiet import gdal_unheard, quiet, unheard
+from restorekit.files.quiet import gdal_unheard, quiet, unheard, unplaced
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.session import opened as report_opened
 from restorekit.files.session import opened_result
@@ -56,14 +55,6 @@ def import_rasterio() -> Any:
     except ImportError:
         raise BadInput('georeferenced files need rasterio; pip install "restorekit[geo]"') from None
     return rasterio
-
-
-@contextmanager
-def unplaced() -> Iterator[None]:
-    """Files that lie nowhere on the map, as many do, are opened without a warning meanwhile."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", import_rasterio().errors.NotGeoreferencedWarning)
-        yield
 
 
 @contextmanager
@@ -125,6 +116,7 @@ def tiff_pixels(path: Path, data: bytes | None = None, directory: int = 0) -> ND
         gdal_unheard(),
         rasterio.Env(**formats.SHUT),
         rasterio.MemoryFile(data) as file,
+        unplaced(),
         file.open(driver="GTiff") as dataset,
     ):
         return dataset.read()

@@ -187,7 +187,7 @@ def is_dataset(path: Path) -> bool:
 def absolute(path: Path) -> Path:
     """Return a name that means the same from every folder; workers may be in another."""
     if not is_dataset(path):
-        return path.resolve()
+        return Path(os.path.realpath(path))
     return path if REMOTE.match(str(path)) else Path(dataset_named(path).gdal)
 
 

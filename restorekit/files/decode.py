@@ -12,7 +12,6 @@ import importlib
 import io
 import shlex
 import struct
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.files import orientation
 from restorekit.files.formats import content_of
 from restorekit.files.png16 import chunks, decode, dpi, meta
+from restorekit.files.quiet import unwarned
 from restorekit.files.reading import PLAINLY, Reading, check_size, npy_layout
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def opened(path: Path, data: bytes, kinds: Iterable[str]) -> Image:
     """
     from PIL import Image
 
-    with warnings.catch_warnings():  # size is checked below, by one rule for all formats
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with unwarned():  # size is checked below, by one rule for all formats
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(io.BytesIO(data), formats=list(kinds))
@@ -65,9 +64,10 @@ def opened(path: Path, data: bytes, kinds: Iterable[str]) -> Image:
     # Pages of a TIFF are not counted: Pillow knows no masks, and fails where one follows.
     if image.format not in ("MPO", "TIFF") and getattr(image, "n_frames", 1) > 1:
         raise BadInput(f"{path}: an animation; save one frame as a picture of its own")
-    if image.format == "TIFF":
-        image.getexif()[orientation.TAG] = 1  # the only format that Pillow turns by itself
-    image.load()
+    with unwarned():
+        if image.format == "TIFF":
+            image.getexif()[orientation.TAG] = 1  # the only format that Pillow turns by itself
+        image.load()
     return image
 
 
@@ -84,11 +84,12 @@ def load_pillow(path: Path, kind: str, data: bytes | None = None) -> Decoded:
         info = meta(parts)
         return np.moveaxis(pixels, -1, 0), alpha, info | _turned(orientation.of_exif(info.get("exif", b"")))
     image = opened(path, data, [kind])
-    raw, alpha = _from_pillow(image, path)
+    with unwarned():
+        raw, alpha = _from_pillow(image, path)
+        shown = image.getexif().get(orientation.TAG) if kind != "TIFF" else None  # XMP counts where EXIF is silent
     info = {key: image.info[key] for key in ("icc_profile", "exif") if image.info.get(key)}
     info |= dpi(image.info.get("dpi", ()))
-    turned = _turned(image.getexif().get(orientation.TAG)) if kind != "TIFF" else {}  # XMP counts where EXIF is silent
-    return raw, alpha, (meta(parts) if parts else info) | turned
+    return raw, alpha, (meta(parts) if parts else info) | _turned(shown)
 
 
 def _turned(value: Any) -> dict[str, Any]:

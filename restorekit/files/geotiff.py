@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.files.atomic import replacing
-from restorekit.files.bands import Raster, Window, import_rasterio, unplaced
+from restorekit.files.bands import Raster, Window, import_rasterio
+from restorekit.files.quiet import unplaced
 
 BLOCK = 512  # side of the tiles of a file whose source has none, pixels
 CACHE = 128  # of GDAL, MB: by default a twentieth of the memory of the machine

@@ -22,24 +22,27 @@ from restorekit.errors import BadInput
 
 
 @contextmanager
-def alone(folder: Path, way_out: str = "wait for it, or give another `out`") -> Iterator[None]:
+def alone(folder: Path, way_out: str = "wait for it, or give another `out`", *, beside: bool = False) -> Iterator[None]:
     """Keep `folder`, which is made if need be, to this run until the end of the block.
 
-    A folder that was made for it, and in which nothing was written, is gone at the end. Raises BadInput at once where
+    beside: the lock is no file of the folder. Folders that were made for it, and in which nothing was written, are gone at
+    the end. Raises BadInput at once where
     another run has it, and says which one; also where the file system gives no locks.
     """
-    made = not folder.exists()
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / ".lock"
+    lock, ours = _beside(folder) if beside else folder / ".lock", False
     try:
         with _held(lock, folder, way_out):
+            ours = True
             yield
     finally:
         with suppress(OSError):
-            if [p for p in folder.rglob("*") if p.is_file()] == [lock]:  # what was asked for was refused
-                lock.unlink()
-                if made:
-                    folder.rmdir()
+            if not [p for p in folder.rglob("*") if p.is_file() and p != lock]:  # what was asked for was refused
+                if ours:
+                    lock.unlink()
+                for place in made:
+                    place.rmdir()
 
 
 @contextmanager

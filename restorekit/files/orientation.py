@@ -6,12 +6,13 @@ top-bottom, 5 transposed, 6 turned clockwise, 7 transposed across the other diag
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from restorekit.files.quiet import unwarned
 
 TAG = 274
 VALUES = range(1, 9)
@@ -62,8 +63,7 @@ def of_exif(exif: bytes) -> int:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with unwarned():
             found = Image.Exif()
             found.load(exif)
         return valid(found.get(TAG))
@@ -81,8 +81,7 @@ def exif_with(exif: bytes | None, orientation: int) -> bytes:
     block = Image.Exif()
     if exif:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with unwarned():
                 block.load(exif)
         except Exception:  # noqa: BLE001 (a damaged block holds nothing that could be kept)
             block = Image.Exif()

@@ -40,6 +40,7 @@ _HOLDS = {"PNG": {"uint8", "uint16"}, "JPEG": {"uint8"}, "BMP": {"uint8"}, "WEBP
 _HOLDS["TIFF"] = {*_INTEGERS, "float16", "float32", "float64"}
 _FULL = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 _WITH_ALPHA = {"PNG", "TIFF", "WEBP"}
+NARROWEST = 1e-30  # range of values: of a narrower one float32 holds no values far from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +86,29 @@ def read_picture(
                 f"{path}: {raw.dtype} from {low:.6g} to {high:.6g}; give `range=LO,HI`, the values of black and white"
             )
         span = (0.0, 1.0)
-    low, high = float(span[0]), float(span[1])
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise BadInput(f"{path}: range {low:g},{high:g} is not a rising pair; give `range=LO,HI` with LO < HI")
+    low, high = check_span(span, f"{path}: ")
     pixels = raw if (low, high) == (0.0, 1.0) else (raw.astype(np.float64) - low) / (high - low)
     pixels = as_float32(pixels, path, (low, high), None if empty is None else empty.where)
     if empty is not None:
         colours = alpha is not None and empty.value is None and "mask" not in info  # below what is transparent
         pixels = filled(pixels, empty.where & ~((np.abs(pixels - 0.5) <= 0.75).all(0) & colours))
     return Picture(pixels, raw.dtype.name, (low, high), alpha, info, empty, unvalued)
+
+
+def check_span(span: tuple[float, float], head: str = "") -> tuple[float, float]:
+    """Return the values of black and white as floats. Raises BadInput, after `head`, unless they are finite and rise by no less
+    than values of float32 can be divided by."""
+    low, high = float(span[0]), float(span[1])
+    if not (math.isfinite(high - low) and low < high):
+        raise BadInput(
+            f"{head}range {low:g},{high:g} is not a rising pair; give `range=LO,HI` with LO < HI", argument="range"
+        )
+    if high - low < NARROWEST:
+        raise BadInput(
+            f"{head}range {low:g},{high:g} is too narrow; give `range=LO,HI` of at least {NARROWEST:g}",
+            argument="range",
+        )
+    return low, high
 
 
 def _empty(

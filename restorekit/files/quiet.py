@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
@@ -34,6 +35,24 @@ def gdal_unheard() -> Iterator[None]:
         yield
     finally:
         sys.excepthook, sys.unraisablehook = raisable, unraisable
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """No warning of Pillow is shown meanwhile: what is damaged is the reason of an error, or is left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def unplaced() -> Iterator[None]:
+    """Nothing is said of rasters that lie nowhere on the map, which are opened or begun inside: most pictures do not."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 @contextmanager

@@ -109,7 +109,9 @@ def pixels_of(path: Path, reading: Reading = PLAINLY) -> NDArray[Any]:
     opened_result(path)
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of the header, which is parsed as Python
         raise BadInput(f"{path}: no NPY file that can be read ({error}); write it with numpy.save") from None
     if x.ndim == 3 and x.shape[2] == 2 and x.dtype.kind != "c" and reading.layout is None:
         raise BadInput(

@@ -52,8 +52,8 @@ def _tags_of(raster: Any) -> list[Tag]:
     import rasterio
     import tifffile
 
-    from restorekit.files.bands import unplaced
     from restorekit.files.geotiff import describe_as, profile_of
+    from restorekit.files.quiet import unplaced
     from restorekit.files.tiff_tags import carried
 
     with rasterio.MemoryFile() as file:

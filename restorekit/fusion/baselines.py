@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Array = NDArray[np.floating]
 Fusion = Callable[[Array, Array], Array]
@@ -29,7 +29,7 @@ def pca(o: Array, r: Array) -> Array:
 
 
 def _power(x: Array, sigma: float) -> Array:
-    return ndimage.gaussian_filter(np.square(x), sigma)
+    return scipy.ndimage.gaussian_filter(np.square(x), sigma)
 
 
 def _share(one: Array, other: Array) -> Array:
@@ -40,19 +40,19 @@ def _share(one: Array, other: Array) -> Array:
 
 def local_mean(o: Array, r: Array, sigma: float = 3.0) -> Array:
     """Weight each picture by its variance in the neighbourhood, a Gaussian of `sigma` pixels."""
-    powers = [np.maximum(_power(x, sigma) - np.square(ndimage.gaussian_filter(x, sigma)), 0) for x in (o, r)]
-    w = ndimage.gaussian_filter(_share(*powers), sigma)
+    powers = [np.maximum(_power(x, sigma) - np.square(scipy.ndimage.gaussian_filter(x, sigma)), 0) for x in (o, r)]
+    w = scipy.ndimage.gaussian_filter(_share(*powers), sigma)
     return w * o + (1 - w) * r
 
 
 def _half(x: Array) -> Array:
-    return ndimage.gaussian_filter(x, 1.0)[::2, ::2]
+    return scipy.ndimage.gaussian_filter(x, 1.0)[::2, ::2]
 
 
 def _double(x: Array, shape: tuple[int, ...]) -> Array:
     """Enlarge bilinearly; pixel i goes to 2i, so that nothing moves."""
     at = np.meshgrid(*(np.arange(n) / 2 for n in shape), indexing="ij")
-    return ndimage.map_coordinates(x, at, order=1, mode="nearest")
+    return scipy.ndimage.map_coordinates(x, at, order=1, mode="nearest")
 
 
 def pyramid(o: Array, r: Array, levels: int = 5, sharpness: float = 3.0) -> Array:

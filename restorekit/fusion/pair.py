@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window, describe
+from restorekit.files.picture import check_span
 from restorekit.fusion import common_grid as grid
 from restorekit.fusion import pair_files as files
 from restorekit.fusion.luminance import luminance
@@ -159,7 +160,7 @@ class Pairing:
 
     def _span(self, optical: files.Bands, used: Array, notes: Notes) -> tuple[float, float]:
         if self.span is not None:
-            return self.span
+            return check_span(self.span)
         if optical.dtype == "uint8":
             return 0.0, 255.0
         low, high = (float(v) for v in np.quantile(used, (0.001, 0.999)))
@@ -289,7 +290,7 @@ def _numbers(radar: files.Bands, band: int) -> NDArray[Any]:
 
 def _fringe(dark: Mask) -> Mask:
     """Return what of `dark` is connected with the border: there zero means that nothing was measured."""
-    regions, _ = ndimage.label(dark)  # type: ignore[misc]
+    regions, _ = scipy.ndimage.label(dark)  # type: ignore[misc]
     at_border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
     return np.isin(regions, np.unique(at_border[at_border > 0]))
 

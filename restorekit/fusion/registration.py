@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.fft import next_fast_len
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -73,11 +72,11 @@ class Registration:
         """Return z (H, W), its strength held by s / (s + twice the median s); 0 where the derivative meets what is not
         valid."""
         reach = math.ceil(3 * self.sigma)
-        inner = np.asarray(ndimage.binary_erosion(valid, iterations=reach), bool)
+        inner = np.asarray(scipy.ndimage.binary_erosion(valid, iterations=reach), bool)
         if not inner.any():
             return np.zeros(x.shape, np.complex64)
         x = np.where(valid, x, np.median(x[valid])).astype(np.float32)
-        right, down = (ndimage.gaussian_filter(x, self.sigma, order) for order in ((0, 1), (1, 0)))  # type: ignore[arg-type]
+        right, down = (scipy.ndimage.gaussian_filter(x, self.sigma, order) for order in ((0, 1), (1, 0)))  # type: ignore[arg-type]
         g = right + 1j * down
         strength: Array = np.abs(g)
         # Flat parts have directions too, those of rounding: the floor keeps them out where they are most of the picture.
@@ -89,9 +88,9 @@ class Registration:
         reach = min(self.reach, min(a.shape) // 3)
         if reach < 8:
             return Match(0, 0, 0.0, scale)
-        size = [int(next_fast_len(n + reach)) for n in a.shape]  # type: ignore[arg-type]
+        size = [int(scipy.fft.next_fast_len(n + reach)) for n in a.shape]  # type: ignore[arg-type]
         one, other = np.fft.fft2(a, size), np.fft.fft2(b, size)
-        power = [ndimage.gaussian_filter(np.square(np.abs(s)), 3, mode="wrap") for s in (one, other)]
+        power = [scipy.ndimage.gaussian_filter(np.square(np.abs(s)), 3, mode="wrap") for s in (one, other)]
         product = np.conj(one) * other / (np.sqrt(np.sqrt(power[0] * power[1])) + 1e-12)
         c = np.roll(np.fft.ifft2(product).real, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
         down, right = (int(i) - reach for i in np.unravel_index(int(c.argmax()), c.shape))
@@ -105,5 +104,5 @@ def _enlarged(x: Array, valid: Mask, scale: float) -> tuple[Array, Mask]:
     """Return a picture of the same size, seen `scale` times as large about the middle."""
     offset: Any = [(n - 1) / 2 * (1 - 1 / scale) for n in x.shape]
     filled = np.where(valid, x, np.median(x[valid]) if valid.any() else 0.0)
-    there = ndimage.affine_transform(valid.astype(np.float32), [1 / scale] * 2, offset, order=1, cval=0.0) > 0.999
-    return ndimage.affine_transform(filled, [1 / scale] * 2, offset, order=1, mode="nearest"), there
+    there = scipy.ndimage.affine_transform(valid.astype(np.float32), [1 / scale] * 2, offset, order=1, cval=0.0) > 0.999
+    return scipy.ndimage.affine_transform(filled, [1 / scale] * 2, offset, order=1, mode="nearest"), there

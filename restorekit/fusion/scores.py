@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, signal
 from skimage.metrics import structural_similarity
 
 Array = NDArray[np.floating]
@@ -86,7 +86,7 @@ def similarity(a: Array, f: Array) -> float:
 
 def _edges(x: Array) -> tuple[Array, Array]:
     """Return the Sobel strength, and the orientation in (-pi/2, pi/2]."""
-    gx, gy = ndimage.sobel(x, 1), ndimage.sobel(x, 0)
+    gx, gy = scipy.ndimage.sobel(x, 1), scipy.ndimage.sobel(x, 0)
     return np.hypot(gx, gy), np.arctan(np.divide(gy, gx, out=np.full_like(gy, np.inf), where=gx != 0))
 
 
@@ -129,7 +129,7 @@ def _local(x: Array, y: Array, window: Array) -> tuple[Array, Array, Array]:
     """Return the variances of both and the covariance in the window, valid positions alone."""
 
     def mean(v: Array) -> Array:
-        return signal.fftconvolve(v, window, mode="valid")
+        return scipy.signal.fftconvolve(v, window, mode="valid")
 
     mx, my = mean(x), mean(y)
     vx, vy = np.maximum(mean(x * x) - mx**2, 0), np.maximum(mean(y * y) - my**2, 0)
@@ -156,7 +156,7 @@ def _scales(*pictures: Array, count: int = 4) -> list[tuple[Array, list[Array]]]
         line = np.exp(-0.5 * (t / (n / 5)) ** 2)
         window = np.outer(line, line) / line.sum() ** 2
         if s:
-            now = [signal.fftconvolve(x, window, mode="valid")[::2, ::2] for x in now]
+            now = [scipy.signal.fftconvolve(x, window, mode="valid")[::2, ::2] for x in now]
         if min(now[0].shape) < n:
             break
         found.append((window, now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 Array = np.ndarray
 
@@ -39,7 +39,7 @@ class Impulses:
         for x, ok, out in zip(pixels, valid, impulses):
             if not ok.any():
                 continue
-            middle = ndimage.median_filter(x, 3)
+            middle = scipy.ndimage.median_filter(x, 3)
             rest = np.abs(x - middle)
             limit = self.deviations * max(1.4826 * float(np.median(rest[ok])), self.contrast / self.deviations)
             low, high = float(x[ok].min()), float(x[ok].max())
@@ -54,9 +54,9 @@ class Impulses:
                 same = ok & (x == end)
                 seen = float(out[same].mean())
                 if seen >= self.most:
-                    out |= same & (ndimage.uniform_filter(same.astype(np.float32), 3) < 0.5)
+                    out |= same & (scipy.ndimage.uniform_filter(same.astype(np.float32), 3) < 0.5)
                 elif seen >= self.some:
-                    rest = np.abs(x - ndimage.median_filter(x, 3))
+                    rest = np.abs(x - scipy.ndimage.median_filter(x, 3))
                     more = same & ~out & (rest > self.contrast / 2)
                     more[more] = rest[more] > self.deviations / 3 * self._spread(x, more)
                     out |= more

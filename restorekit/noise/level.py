@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
-from scipy.fft import dctn
+import scipy
 
 from restorekit.errors import BadInput
 from restorekit.noise.impulses import Impulses
@@ -152,7 +151,7 @@ class NoiseLevel:
         blocks = _without_plane(self._blocks(pixels, told))  # whose gradient is no noise, and has middle frequencies
         if len(blocks) < self.few:
             return 0.0, 0.0, 0.0
-        power = np.square(np.asarray(dctn(blocks, axes=(-2, -1), norm="ortho"))).mean(1)  # over bands
+        power = np.square(np.asarray(scipy.fft.dctn(blocks, axes=(-2, -1), norm="ortho"))).mean(1)  # over bands
         middle, all_of = power[:, _MIDDLE].mean(1), power[:, _RADIUS >= 2].mean(1)
         flattest = all_of <= np.quantile(all_of, self.flat)
         of_flat, high = middle[flattest].mean() ** 0.5, power[flattest][:, _HIGH].mean() ** 0.5
@@ -206,7 +205,7 @@ def haar(x: Array, told: Array | None, smoothest: float = 0.5) -> Array:
     if not detail.size:
         return detail.ravel()
     mean = (a + b + c + d) / 4
-    change = (ndimage.maximum_filter(mean, (1, 3, 3)) - ndimage.minimum_filter(mean, (1, 3, 3))).sum(0)
+    change = (scipy.ndimage.maximum_filter(mean, (1, 3, 3)) - scipy.ndimage.minimum_filter(mean, (1, 3, 3))).sum(0)
     change = np.broadcast_to(change, detail.shape)
     if told is not None:
         whole = np.logical_and.reduce([told[:, i:h:2, j:w:2] for i in (0, 1) for j in (0, 1)])

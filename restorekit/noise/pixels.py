@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 Array = np.ndarray
 
@@ -56,7 +56,7 @@ class Telling:
             return ~dull
         telling = ~dull & ~clipped
         for side in self.reach:
-            near = np.asarray(ndimage.maximum_filter(clipped, (1, side, side)), bool)
+            near = np.asarray(scipy.ndimage.maximum_filter(clipped, (1, side, side)), bool)
             telling = ~dull & ~near
             if telling.mean() >= self.enough:
                 break
@@ -97,5 +97,5 @@ class Telling:
     def _constant(self, x: Array) -> Array:
         """Return a bool (H, W): inside a square without any change."""
         side = (min(self.side, *x.shape) - 1) // 2 * 2 + 1
-        flat = np.asarray(ndimage.maximum_filter(x, side)) == np.asarray(ndimage.minimum_filter(x, side))
-        return np.asarray(ndimage.maximum_filter(flat, side))
+        flat = np.asarray(scipy.ndimage.maximum_filter(x, side)) == np.asarray(scipy.ndimage.minimum_filter(x, side))
+        return np.asarray(scipy.ndimage.maximum_filter(flat, side))

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.draw import line as pixels_of
 from skimage.feature import structure_tensor
 
@@ -30,7 +30,7 @@ def direction(grey: Array, sigma: int = 1) -> float:
 
     Of the gradients of the white top-hat, so that wide things do not count; rain that falls flatter is not looked for.
     """
-    thin = grey - ndimage.grey_opening(grey, (1, 9))
+    thin = grey - scipy.ndimage.grey_opening(grey, (1, 9))
     vv, uv, uu = structure_tensor(thin, sigma=sigma, mode="reflect")
     tensor = np.array([[vv.sum(), uv.sum()], [uv.sum(), uu.sum()]])
     v, u = np.linalg.eigh(tensor)[1][:, 0]  # along streaks there is the least change
@@ -59,8 +59,8 @@ class Directional:
         grey = y.min(0).astype(np.float64)  # rain is in every band, colours of the scene are not
         angle = direction(grey) if self.angle is None else self.angle
         across = footprint(self.width, angle + 90)
-        thin = grey - ndimage.grey_opening(grey, footprint=across, mode="reflect")
-        r = ndimage.grey_opening(thin, footprint=footprint(self.length, angle), mode="reflect")
+        thin = grey - scipy.ndimage.grey_opening(grey, footprint=across, mode="reflect")
+        r = scipy.ndimage.grey_opening(thin, footprint=footprint(self.length, angle), mode="reflect")
         return np.clip(r, 0, None)  # mirrored edges can push an opening above what it opens
 
     def __call__(self, y: Array) -> Array:

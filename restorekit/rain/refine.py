@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from restorekit.errors import BadInput
@@ -80,7 +80,7 @@ class Refinement:
         """Return how much x counts (H, W): 0 outside k, from its edge inwards up to `weight`."""
         if k.all():  # no edge, and the distance to none is -1
             return np.full(k.shape, self.weight)
-        padded = np.asarray(ndimage.distance_transform_cdt(np.pad(k, 1, mode="edge"), "chessboard"))
+        padded = np.asarray(scipy.ndimage.distance_transform_cdt(np.pad(k, 1, mode="edge"), "chessboard"))
         inside = padded[1:-1, 1:-1]
         return self.weight * np.minimum(inside / (self.feather + 1), 1) * k
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -21,7 +21,7 @@ def rain_layer(y: Array, b: Array) -> Array:
 
 def grown(k: Mask, pixels: int) -> Mask:
     """Return k (H, W) and all within `pixels` of it, corners too."""
-    return np.asarray(ndimage.maximum_filter(k, 2 * pixels + 1), bool) if pixels else k
+    return np.asarray(scipy.ndimage.maximum_filter(k, 2 * pixels + 1), bool) if pixels else k
 
 
 class ResidueMask(NamedTuple):

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 Array = NDArray[np.floating]
 REACH = 3.0  # deviations of a streak's profile that are drawn
@@ -64,7 +64,7 @@ class Streaks:
         for i, angle in enumerate(angles):
             points = np.zeros((h, w))
             np.add.at(points, tuple(at[which == i].T), bright[which == i])
-            r += fftconvolve(points, line(length, max(width, 0.5), angle), mode="same")
+            r += scipy.signal.fftconvolve(points, line(length, max(width, 0.5), angle), mode="same")
         inside = r[margin : margin + shape[0], margin : margin + shape[1]]
         return np.maximum(inside, 0)
 

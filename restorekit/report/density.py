@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from markupsafe import Markup
-from scipy import stats
 
 from restorekit.report import template
 from restorekit.report.labels import Box
@@ -26,8 +26,10 @@ def density(values: np.ndarray, looks: float) -> Markup:
     counts, edges = np.histogram(values, BINS, (low, high))
     bars = counts / max(values.size, 1) / (edges[1] - edges[0])
     at = np.linspace(low, high, 257)[1:]  # the law of few looks has no finite density at 0
-    law = stats.gamma.pdf(at, looks, scale=1 / looks)
-    top = 1.08 * max(float(bars.max()), min(float(law.max()), 2 * float(stats.gamma.pdf(1, looks, scale=1 / looks))))
+    law = scipy.stats.gamma.pdf(at, looks, scale=1 / looks)
+    top = 1.08 * max(
+        float(bars.max()), min(float(law.max()), 2 * float(scipy.stats.gamma.pdf(1, looks, scale=1 / looks)))
+    )
     outside = 1 - counts.sum() / max(values.size, 1)
 
     def place(x: float, y: float) -> tuple[float, float]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from restorekit.errors import BadInput
 from restorekit.sar.looks import Array
@@ -34,9 +34,9 @@ class Domain:
         """Return the standard deviation of values under speckle of `looks` looks and mean `intensity`, in the unit of
         the file."""
         if self.name == "db":
-            return np.full(np.shape(intensity), 10 / LN10 * math.sqrt(float(special.polygamma(1, looks))))
+            return np.full(np.shape(intensity), 10 / LN10 * math.sqrt(float(scipy.special.polygamma(1, looks))))
         if self.name == "amplitude":
-            mean = math.exp(float(special.gammaln(looks + 0.5) - special.gammaln(looks))) / math.sqrt(looks)
+            mean = math.exp(float(scipy.special.gammaln(looks + 0.5) - scipy.special.gammaln(looks))) / math.sqrt(looks)
             return np.sqrt(intensity * (1 - mean**2))
         return intensity / math.sqrt(looks)
 

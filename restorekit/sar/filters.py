@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from restorekit.errors import BadInput
 from restorekit.sar.looks import Array, Mask
@@ -52,8 +52,10 @@ class Filter:
         def total(a: Array) -> Array:
             if kernel is None:  # not running sums, which would carry rounding, and with it the cut of blocks, along
                 line = np.ones(self.size)
-                return ndimage.correlate1d(ndimage.correlate1d(a, line, 0, mode="constant"), line, 1, mode="constant")
-            return ndimage.correlate(a, kernel, mode="constant")
+                return scipy.ndimage.correlate1d(
+                    scipy.ndimage.correlate1d(a, line, 0, mode="constant"), line, 1, mode="constant"
+                )
+            return scipy.ndimage.correlate(a, kernel, mode="constant")
 
         count = np.maximum(total(v), 1e-9)
         mean = total(x) / count

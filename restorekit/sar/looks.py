@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, special
 
 from restorekit.errors import BadInput
 
@@ -31,11 +31,11 @@ DISAGREE = 0.3  # relative difference of two estimates from which on they are to
 
 def trigamma_inverse(variance: float) -> float:
     """Return L of trigamma(L) = variance, within LEAST and MOST."""
-    if variance >= special.polygamma(1, LEAST):
+    if variance >= scipy.special.polygamma(1, LEAST):
         return LEAST
-    if variance <= special.polygamma(1, MOST):
+    if variance <= scipy.special.polygamma(1, MOST):
         return MOST
-    return optimize.brentq(lambda n: float(special.polygamma(1, n)) - variance, LEAST, MOST)  # type: ignore[return-value]
+    return scipy.optimize.brentq(lambda n: float(scipy.special.polygamma(1, n)) - variance, LEAST, MOST)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.feature import graycomatrix, graycoprops
 from skimage.metrics import structural_similarity
 
@@ -202,7 +202,7 @@ def errors(restored: Array, truth: Array, valid: Mask, *, peak: float | None = N
 
 def _similarity(a: Array, b: Array, valid: Mask, white: float) -> float:
     """Return SSIM of Wang et al. 2004 where the Gaussian window, 11 pixels wide, sees valid pixels alone."""
-    inside = np.asarray(ndimage.binary_erosion(valid, np.ones((11, 11))), np.bool_)
+    inside = np.asarray(scipy.ndimage.binary_erosion(valid, np.ones((11, 11))), np.bool_)
     if not inside.any():
         return math.nan
     local = structural_similarity(

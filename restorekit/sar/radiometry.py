@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+import scipy
 
 from restorekit.sar.looks import Array, Mask
 
@@ -34,4 +34,4 @@ class Level:
         return np.divide(measured, found, out=np.ones_like(measured), where=(measured > 0) & (found > 0))
 
     def _around(self, x: Array) -> Array:
-        return gaussian_filter(x, self.sigma, mode="constant", truncate=3)
+        return scipy.ndimage.gaussian_filter(x, self.sigma, mode="constant", truncate=3)

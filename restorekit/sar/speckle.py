@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from restorekit.errors import BadInput
 
@@ -90,7 +90,7 @@ def draw(shape: tuple[int, int], looks: float, spectrum: SpeckleSpectrum | None,
         fields = (np.abs(spectrum.field(*shape, rng)) ** 2 for _ in range(round(looks)))
         return np.add.reduce(list(fields)) / looks
     normal = _gaussian(spectrum, shape, looks, rng)
-    return stats.gamma.ppf(special.ndtr(normal), looks, scale=1 / looks)
+    return scipy.stats.gamma.ppf(scipy.special.ndtr(normal), looks, scale=1 / looks)
 
 
 def _gaussian(spectrum: SpeckleSpectrum, shape: tuple[int, int], looks: float, rng: np.random.Generator) -> Array:
@@ -110,10 +110,12 @@ def _before_quantiles(correlation: Array, looks: float) -> Array:
     """Return the correlation of normal numbers whose gamma quantiles have `correlation`, 0 to 1: sum c_k^2 r^k, c_k
     Hermite coefficients."""
     z, weight = np.polynomial.hermite_e.hermegauss(96)
-    quantile = np.where(z < 0, stats.gamma.ppf(special.ndtr(z), looks), stats.gamma.isf(special.ndtr(-z), looks))
+    quantile = np.where(
+        z < 0, scipy.stats.gamma.ppf(scipy.special.ndtr(z), looks), scipy.stats.gamma.isf(scipy.special.ndtr(-z), looks)
+    )
     orders = np.arange(1, 24)
-    c = [float((weight * quantile * special.eval_hermitenorm(int(k), z)).sum()) for k in orders]
-    power = np.square(c) / special.factorial(orders)
+    c = [float((weight * quantile * scipy.special.eval_hermitenorm(int(k), z)).sum()) for k in orders]
+    power = np.square(c) / scipy.special.factorial(orders)
     r = np.linspace(0, 1, 513)
     after = (power * r[:, None] ** orders).sum(1) / power.sum()
     return np.interp(correlation, after, r)

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, special
 
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.speckle import SpeckleSpectrum, draw
@@ -121,16 +121,16 @@ class Detector:
         """Return the targets, and what of them lies beside."""
         found, weak = there & (x > self.threshold * limit), there & (x > self.beside * limit)
         for _ in range(self.settings.spread):
-            found |= weak & np.asarray(ndimage.binary_dilation(found, EIGHT), np.bool_)
+            found |= weak & np.asarray(scipy.ndimage.binary_dilation(found, EIGHT), np.bool_)
         return found
 
     def _near(self, found: Mask) -> Iterator[tuple[Slices, Slices]]:
         """Return rectangles that hold all pixels whose surroundings hold one of `found`, and each with what it depends
         on."""
-        near = ndimage.maximum_filter(found.astype(np.uint8), 2 * self.reach + 1, mode="constant")
+        near = scipy.ndimage.maximum_filter(found.astype(np.uint8), 2 * self.reach + 1, mode="constant")
         labels = np.empty(near.shape, np.int32)
-        ndimage.label(near, output=labels)
-        for rows, columns in ndimage.find_objects(labels):
+        scipy.ndimage.label(near, output=labels)
+        for rows, columns in scipy.ndimage.find_objects(labels):
             part = rows, columns
             yield part, tuple(slice(max(0, s.start - self.reach), s.stop + self.reach) for s in part)
 
@@ -169,7 +169,7 @@ def clutter(y: Array, held: Mask, otherwise: float) -> Array:
             2 * half + 1
         )  # not running sums, which would carry rounding, and with it the cut of blocks, along
         total, count = (
-            ndimage.correlate1d(ndimage.correlate1d(a, line, 0, mode="constant"), line, 1, mode="constant")
+            scipy.ndimage.correlate1d(scipy.ndimage.correlate1d(a, line, 0, mode="constant"), line, 1, mode="constant")
             for a in (np.where(held, y, 0.0), held.astype(np.float64))
         )
         enough = count > 0.25 * len(line) ** 2
@@ -198,7 +198,7 @@ def _threshold(m: Array, looks: float, rate: float) -> float:
     low, high = 1e-3, 1e5
     for _ in range(60):
         t = math.sqrt(low * high)
-        low, high = (t, high) if float(special.gammaincc(looks, looks * t * m).mean()) > rate else (low, t)
+        low, high = (t, high) if float(scipy.special.gammaincc(looks, looks * t * m).mean()) > rate else (low, t)
     return high
 
 
@@ -249,8 +249,8 @@ def _ring(x: Small, guard: int, outer: int) -> Small:
     """Return the largest value at a distance of guard + 1 to outer pixels, along rows or columns, whichever is more."""
     width, middle = outer - guard, (outer + guard + 1) // 2
     long, short = 2 * outer + 1, 2 * guard + 1
-    beside = ndimage.maximum_filter(x, (long, width), mode="constant")
-    above = ndimage.maximum_filter(x, (width, short), mode="constant")
+    beside = scipy.ndimage.maximum_filter(x, (long, width), mode="constant")
+    above = scipy.ndimage.maximum_filter(x, (width, short), mode="constant")
     # An even filter reaches one pixel further back than ahead.
     back, ahead = -middle, middle if width % 2 else outer - width // 2 + 1
     back = back if width % 2 else -(guard + width // 2)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from restorekit.sar.looks import Array, Mask
 
@@ -52,7 +52,7 @@ def axis_of(lines: Complex) -> Axis:
     power = np.median(periodograms[energy[:, 0] > 0] / energy[energy[:, 0] > 0], axis=0)
     centre = float(np.angle((power * np.exp(2j * np.pi * np.arange(n) / n)).sum()) / (2 * np.pi))
     # A few bins wide: what is left of chance must not be divided by.
-    smooth = ndimage.gaussian_filter1d(np.fft.fftshift(np.roll(power, -round(centre * n))), n / BINS, mode="wrap")
+    smooth = scipy.ndimage.gaussian_filter1d(np.fft.fftshift(np.roll(power, -round(centre * n))), n / BINS, mode="wrap")
     held = np.interp((np.arange(BINS)) * n / BINS, np.arange(n), smooth)
     used = float((smooth > EMPTY * smooth.max()).mean())
     return Axis(held / held.mean(), centre, 1.0 if used > 0.95 else used)
@@ -78,14 +78,14 @@ class Whitening:
     def coarse(self, mask: Mask) -> Mask:
         """Return a mask on the coarse grid, true where all that is near is."""
         m, n = self.down.size(mask.shape[0]), self.across.size(mask.shape[1])
-        near = np.asarray(ndimage.binary_erosion(mask, np.ones((3, 3)), border_value=1), np.bool_)
+        near = np.asarray(scipy.ndimage.binary_erosion(mask, np.ones((3, 3)), border_value=1), np.bool_)
         return near[np.ix_(_nearest(m, mask.shape[0]), _nearest(n, mask.shape[1]))]
 
     @staticmethod
     def fine(u: Array, height: int, width: int) -> Array:
         """Return x (h', w') on the fine grid (height, width) by cubic splines, pixels 0 lying upon each other."""
         at = np.meshgrid(np.arange(height) * u.shape[0] / height, np.arange(width) * u.shape[1] / width, indexing="ij")
-        return ndimage.map_coordinates(u, at, order=3, mode="nearest")
+        return scipy.ndimage.map_coordinates(u, at, order=3, mode="nearest")
 
 
 def _nearest(m: int, n: int) -> NDArray[np.intp]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import torch
-from scipy import ndimage
 
 from restorekit.blind.boundary import unexplained
 from restorekit.noise.level import estimate_sigma
@@ -23,7 +23,7 @@ def simulated(read: Observation, kernel: np.ndarray) -> bool:
     """Return True where the kernel explains the values of the file better than the light, away from values at white."""
     light, values, white = read.picture.pixels, read.as_read.pixels, read.clipped[1]
     reach = (1, *(2 * n + 1 for n in kernel.shape))
-    near = np.asarray(ndimage.maximum_filter(white, reach), bool)
+    near = np.asarray(scipy.ndimage.maximum_filter(white, reach), bool)
     top, left = (max(0, n - SEEN_SIDE) // 2 for n in near.shape[1:])
     part = np.s_[:, top : top + SEEN_SIDE, left : left + SEEN_SIDE]
     where = torch.from_numpy(~near[part])[None]

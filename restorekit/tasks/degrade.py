@@ -12,7 +12,7 @@ import torch
 from restorekit.errors import BadInput
 from restorekit.files.atomic import together
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import Picture, check_writable, regridded, write_picture
+from restorekit.files.picture import Picture, check_span, check_writable, regridded, write_picture
 from restorekit.files.place import Placement
 from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
@@ -21,7 +21,7 @@ from restorekit.operators import Operator
 from restorekit.sar.grain import Correlated
 from restorekit.sar.speckle import swath
 from restorekit.tasks import ranges
-from restorekit.tasks.inputs import Input, Source, Span, check_span, cropped, take
+from restorekit.tasks.inputs import Input, Source, Span, cropped, take
 from restorekit.tasks.saving import beside
 from restorekit.text.names import NO_PICTURE, files_of, noise_of, operator_of
 from restorekit.text.spelling import noise_text, operation

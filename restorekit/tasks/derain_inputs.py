@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from restorekit.errors import BadInput
 from restorekit.files.formats import FORMATS
@@ -279,7 +279,7 @@ def _filled(x: Array, empty: Mask) -> Array:
     """x (C, H, W) with the nearest of the other pixels where it is empty (H, W): no edge for the network to see."""
     if not empty.any():
         return x
-    nearest = np.asarray(ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True))
+    nearest = np.asarray(scipy.ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True))
     return np.ascontiguousarray(x[:, nearest[0], nearest[1]])
 
 

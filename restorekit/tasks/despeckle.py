@@ -73,6 +73,8 @@ class Despeckling(Settings):
         began = time.perf_counter()
         target = None if out is None else Path(out)
         preview = None if self.preview is None else Window(*self.preview)
+        if self.executor != "auto":
+            executor_of(self.executor, self.workers, self.scheduler)  # refused before the scene is looked at
         made = plan(_scene(source), target, self, preview)
         for text in made.said:
             notes(text)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from restorekit.errors import BadInput
+from restorekit.files.atomic import named_beside
 from restorekit.files.nodata import Empty, marked_nan
 from restorekit.files.picture import Picture, output_dtype, output_span, overlay_info, write_picture
 from restorekit.inference.likelihood import Gamma, Likelihood
@@ -118,7 +119,7 @@ def files(target: Path) -> list[Path]:
     """OUT_mean, OUT_std.tif and .png, and OUT_low and OUT_high in the format of OUT."""
 
     def named(end: str, suffix: str = target.suffix) -> Path:
-        return target.with_name(f"{target.stem}_{end}{suffix}")
+        return named_beside(target, f"{target.stem}_{end}{suffix}")
 
     return [named("mean"), named("std", ".tif"), named("std", ".png"), named("low"), named("high")]
 

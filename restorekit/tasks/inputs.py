@@ -20,7 +20,7 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.files.masks import read_mask
-from restorekit.files.picture import Picture, as_float32, read_picture
+from restorekit.files.picture import Picture, as_float32, check_span, read_picture
 from restorekit.files.place import Placement, placed
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.stored import read_values
@@ -124,14 +124,6 @@ def _as_picture(raw: np.ndarray, layout: str, span: Span | None, holes: bool) ->
     pixels = raw if span == (0.0, 1.0) else (raw.astype(np.float64) - low) / (high - low)
     pixels = as_float32(pixels, "the picture", (low, high)).copy()
     return Picture(pixels, raw.dtype.name, (low, high), info={"layout": layout})
-
-
-def check_span(span: Span) -> Span:
-    """The values of black and white as floats. Raises `BadInput` unless they are finite and rise."""
-    low, high = (float(v) for v in span)
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise BadInput(f"range {low:g},{high:g} is not a rising pair; give `range=0,4095`", argument="range")
-    return low, high
 
 
 def take_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:

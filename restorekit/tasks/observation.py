@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.files.picture import Picture
+from restorekit.files.picture import Picture, check_span
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.transfer import Response, at_limits, chosen
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
 from restorekit.tasks import ranges
-from restorekit.tasks.inputs import Input, Source, Span, check_span, cropped, take
+from restorekit.tasks.inputs import Input, Source, Span, cropped, take
 from restorekit.tasks.unmeasured import left_empty, placed
 from restorekit.text.names import NO_PICTURE, noise_of
 from restorekit.text.spelling import noise_text

@@ -96,6 +96,7 @@ class Restoring(Measurement):
         measured, seconds = self._corrected(measured, notes, progress)
         taken = _taken(measured, solver)
         result = self._run(measured, taken, solver, steps, notes, progress)
+        self._doubts(measured, notes)
         if doubt := None if result.nfe == 0 else solver.doubts(taken, result.settings["sigmas"]):
             notes(doubt)
         counted = self._counted(measured, taken, solver)
@@ -189,14 +190,13 @@ class Restoring(Measurement):
             notes(f"`noise={measured.forward.noise_text}` counts as {counted:.3g}, the least that {name} knows")
         for line in notes_of(self.op) if isinstance(self.op, str) else ():
             notes(line)
-        self._doubts(measured, notes)
         if taken is measured.plain and measured.problem is not measured.plain:
             notes(f"{name} takes values at white as measured; hqs, diffpir and mmps do not")
         if bars is not None and bars.note:
             notes(bars.note)
 
     def _doubts(self, measured: Measured, notes: Notes) -> None:
-        """Note what speaks against the settings, as far as the file tells before anything is restored."""
+        """Note what in the file speaks against the settings. Looked for last: it may take longer than the start of a command."""
 
     def _corrected(self, measured: Measured, notes: Notes, progress: Progress | None) -> tuple[Measured, float]:
         """(the measurement with what has to be found before it can be solved, seconds that this took)."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from restorekit.errors import BadInput
 from restorekit.files.atomic import together
-from restorekit.files.lock import alone_with
+from restorekit.files.lock import alone
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import check_writable, write_json, write_picture
 from restorekit.files.record import head, outputs
@@ -41,8 +41,6 @@ class SampleOrigin:
         check_writable(target, s.shape[0], False)
         if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
             raise BadInput(f"{self.folder} is a file; `folder` takes a folder", argument="folder")
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
         if there := [path.name for path in names if path.exists()]:
             raise BadInput(
                 f"{self.folder} holds {there[0]} of an earlier run, which would be replaced; give another `folder`, or move it away"
@@ -61,9 +59,7 @@ class SampleOrigin:
         """Keep other runs out of `folder`. Raises `BadInput` where one is in it."""
         if self.folder is None:
             return nullcontext()
-        if not self.folder.is_dir():
-            self.folder.mkdir(parents=True, exist_ok=True)
-        return alone_with(self.folder, "wait for it, or give another `folder`")
+        return alone(self.folder, "wait for it, or give another `folder`", beside=True)
 
     def _write(self, restoration: Restoration, target: Path, names: list[Path]) -> None:
         s = self.sampling

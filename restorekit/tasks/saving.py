@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from restorekit.files.atomic import check_target, together
+from restorekit.files.atomic import check_target, named_beside, together
 from restorekit.files.formats import FORMATS, LOSSY
 from restorekit.files.mask_file import written_beside
 from restorekit.files.nodata import parts_of
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 def record_file(target: Path) -> Path:
     """OUT.json."""
-    return target.with_name(target.name + ".json")
+    return named_beside(target, target.name + ".json")
 
 
 def beside(target: Path, what: str, suffix: str | None = None) -> Path:
     """OUT_what, with the suffix of OUT or another."""
-    return target.with_name(f"{target.stem}_{what}{suffix or target.suffix}")
+    return named_beside(target, f"{target.stem}_{what}{suffix or target.suffix}")
 
 
 def outputs(task: Restoring, target: Path) -> list[Path]:

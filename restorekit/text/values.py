@@ -14,6 +14,11 @@ def _refused(text: str, argument: str, advice: str) -> BadInput:
     return BadInput(f"`{argument}` {text!r} is not understood; give {advice}", argument=argument)
 
 
+def _whole(text: str) -> int:
+    """Return a whole number from 0, or -1 for what is none, or is larger than anything that is counted here."""
+    return int(text) if text.isdecimal() and len(text) < 19 else -1
+
+
 def numbers(text: str | None, argument: str = "bands") -> tuple[int, ...] | None:
     """Return whole numbers from 1, such as those of bands.
 
@@ -22,10 +27,10 @@ def numbers(text: str | None, argument: str = "bands") -> tuple[int, ...] | None
     """
     if text is None:
         return None
-    parts = text.split(",")
-    if not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
+    found = tuple(_whole(p.strip()) for p in text.split(","))
+    if min(found) < 1:
         raise _refused(text, argument, f"numbers from 1, as `{argument}=1,2`")
-    return tuple(int(p) for p in parts)
+    return found
 
 
 def span(text: str | None, argument: str = "range") -> tuple[float, float] | None:
@@ -53,10 +58,10 @@ def size(text: str | None, argument: str = "size") -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
+    found = [_whole(p) for p in text.lower().split("x")]
+    if len(found) > 2 or min(found) < 1:
         raise _refused(text, argument, f"height and width in pixels, as `{argument}=64x96`")
-    return int(parts[0]), int(parts[-1])
+    return found[0], found[-1]
 
 
 def box(text: str | None, argument: str) -> tuple[int, int, int, int] | None:
@@ -67,10 +72,10 @@ def box(text: str | None, argument: str) -> tuple[int, int, int, int] | None:
     """
     if text is None:
         return None
-    parts = text.split(",")
-    if len(parts) != 4 or not all(p.strip().isdecimal() for p in parts):
+    found = [_whole(p.strip()) for p in text.split(",")]
+    if len(found) != 4 or min(found) < 0:
         raise _refused(text, argument, "TOP,LEFT,HEIGHT,WIDTH in pixels, as 120,80,40,40")
-    top, left, height, width = (int(p) for p in parts)
+    top, left, height, width = found
     return top, left, height, width
 
 

@@ -294,7 +294,7 @@ def _validated(raw: dict[str, Any], place: str, overrides: dict[str, Any]) -> Co
 def _read(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not YAML ({' '.join(str(error).split())}); see configs/") from None
     if not isinstance(raw, dict):
         raise BadInput(f"{path}: expected sections (model:, data:, noise:, optim:, run:), got {type(raw).__name__}")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, special
 
 Array = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -52,7 +52,7 @@ class Spread:
 
     def _mean(self, x: Array) -> Array:
         size: Any = (0, self.window, self.window)
-        return np.asarray(ndimage.uniform_filter(x, size))
+        return np.asarray(scipy.ndimage.uniform_filter(x, size))
 
 
 LOCAL = Spread()
@@ -61,7 +61,7 @@ PIXEL = Spread(window=1, own=1.0)  # every pixel by itself, for which Student's 
 
 def student(level: float, samples: int) -> float:
     """Return half the width of a central interval, in standard deviations of the difference between truth and mean."""
-    return float(special.stdtrit(samples - 1, (1 + level) / 2))
+    return float(scipy.special.stdtrit(samples - 1, (1 + level) / 2))
 
 
 def ratios(truth: Array, samples: Array, spread: Spread, measured: Mask | None = None) -> Array:

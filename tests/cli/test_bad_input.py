@@ -101,6 +101,14 @@ class Wild(HQS):
         yield Step(x * float("nan"), x, 1.0)
 """
 
+
+def unclosed(d: Path) -> Path:
+    """An NPY file whose header lacks a bracket."""
+    path = saved(d, GREY)
+    path.write_bytes(path.read_bytes().replace(b")", b" ", 1))
+    return path
+
+
 CASES: dict[str, tuple[Made, str]] = {
     "missing file": (lambda d: restore(d, source=d / "no.png"), "no.png"),
     "truncated png": (lambda d: restore(d, source=truncated(d)), "t.png"),
@@ -123,6 +131,11 @@ CASES: dict[str, tuple[Made, str]] = {
     "kernel larger than picture": (lambda d: restore(d, op=blur(d, np.ones((31, 31)))), "larger than the picture"),
     "even motion length": (lambda d: restore(d, op="blur:kernel=motion:10:0"), "odd"),
     "mask of another size": (lambda d: restore(d, op=mask(d, 9, 9)), "9"),
+    "mask with half a header": (lambda d: restore(d, op=f"inpaint:mask={unclosed(d)}"), "no readable NPY"),
+    "scene with half a header": (
+        lambda d: ["despeckle", str(unclosed(d)), str(d / "o.tif"), "--solver", "lee"],
+        "no NPY file that can be read",
+    ),
     "mask of zeros": (lambda d: restore(d, op=mask(d, 24, 20, 0)), "mask"),
     "no mask": (lambda d: restore(d, op="inpaint"), "mask=mask.png"),
     "unknown option": (lambda d: restore(d, "--sampels", "3"), "--samples"),
@@ -164,6 +177,18 @@ CASES: dict[str, tuple[Made, str]] = {
     "no such output folder": (lambda d: restore(d, target="no/out.png"), "no"),
     "no write permission": (lambda d: [*restore(d)[:2], "/proc/out.png", *restore(d)[3:]], "/proc"),
     "unknown output suffix": (lambda d: restore(d, target="out.xyz"), ".xyz"),
+    "output without a name": (lambda d: ["degrade", str(picture(d / "in.png")), "", "--op", "denoise"], "give a file name"),
+    "range of nothing": (lambda d: restore(d, "--range", "0,1e-320"), "too narrow"),
+    "more steps than memory": (lambda d: restore(d, "--steps", str(2**64)), "--steps"),
+    "larger than any picture": (lambda d: restore(d, op=f"average:factor={10**30}"), "take 1048576 at most"),
+    "unknown executor": (
+        lambda d: ["despeckle", str(picture(d / "in.png")), str(d / "o.tif"), "--solver", "lee", "--executor", "s"],
+        "unknown executor 's'; known: serial, processes, dask",
+    ),
+    "link to itself": (
+        lambda d: (d / "l.tif").symlink_to("l.tif") or ["despeckle", str(d / "l.tif"), str(d / "o.tif"), "--solver", "lee"],
+        "l.tif",
+    ),
     "own file without class": (lambda d: restore(d, op=f"{text(d, 'mine.py', 'x = 1')}:Mine"), "Mine"),
     "missing own file": (lambda d: restore(d, op="nope.py:Mine"), "nope.py"),
     "compare: every solver refuses": (lambda d: compare(d, "--solver", "ddrm", op="blur:kernel=motion:5:30"), "no solver gave a result"),
@@ -192,6 +217,10 @@ CASES: dict[str, tuple[Made, str]] = {
     "train another model than configured": (
         lambda d: ["train", "pisdm", "--config", str(text(d, "c.yaml", "name: x")), "--data", str(d), "--out", str(d / "r")],
         "is for MODEL unet, not pisdm",
+    ),
+    "train with a number of digits": (
+        lambda d: ["train", "unet", "--data", str(d), "--out", str(d / "r"), "--set", f"optim.lr={'9' * 5000}"],
+        "use KEY=VALUE",
     ),
     "train with unknown key": (
         lambda d: ["train", "unet", "--config", str(text(d, "c.yaml", "optim: {stepz: 1}")), "--data", str(d), "--out", str(d / "r")],

@@ -61,3 +61,15 @@ def test_notes_come_once_and_at_once() -> None:
         warnings.simplefilter("always")
         notes.warn()
     assert [(str(w.message), w.category) for w in raised] == [("a", RestorekitNote), ("b", RestorekitNote)]
+
+
+@pytest.mark.parametrize(("options", "raised"), [([], 0), (["--debug"], 1)])
+def test_what_other_libraries_warn_of_is_printed_with_debug_alone(monkeypatch, options: list[str], raised: int) -> None:
+    monkeypatch.setattr("typer.Typer.__call__", lambda *_, **__: warnings.warn("of a library", stacklevel=1))
+    monkeypatch.setattr("sys.argv", ["restorekit", "bench", *options])
+    monkeypatch.setattr("sys.warnoptions", [])
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        with pytest.raises(SystemExit):
+            run()
+    assert len(heard) == raised

@@ -117,7 +117,7 @@ def test_missing_file_folder_and_permission(reader, tmp_path: Path, monkeypatch:
     refusal(lambda: reader(tmp_path / "a.png"), "permission")
 
 
-@pytest.mark.parametrize("span", [(1, 1), (2, 1), (0, np.nan), (0, np.inf)])
+@pytest.mark.parametrize("span", [(1, 1), (2, 1), (0, np.nan), (0, np.inf), (0, 1e-45), (-1e308, 1e308)])
 def test_bad_range(span: tuple[float, float], tmp_path: Path) -> None:
     GREY.save(tmp_path / "a.png")
     refusal(lambda: read_picture(tmp_path / "a.png", span), "`range=LO,HI`")

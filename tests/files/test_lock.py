@@ -16,19 +16,20 @@ from restorekit.training.loop import train
 from tests.support.training_runs import TINY, mixed_pictures
 
 
-def test_the_second_run_is_told_who_is_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_second_run_is_told_who_is_at_work(beside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/usr/bin/restorekit", "train", "unet"])
     folder = tmp_path / "made" / "run"
-    with alone(folder):
-        with pytest.raises(BadInput) as refusal, alone(folder):
+    with alone(folder, beside=beside):
+        with pytest.raises(BadInput) as refusal, alone(folder, beside=beside):
             pass
         who = f"`restorekit train`, process {os.getpid()} on {platform.node()}"
         assert str(refusal.value) == (f"{folder}: another run writes there ({who}); wait for it, or give another `out`")
         with alone(tmp_path / "other"):
             pass
-    with alone(folder):
+    with alone(folder, beside=beside):
         pass
-    assert not folder.exists()  # nothing was written there
+    assert not folder.parent.exists()  # nothing was written there
 
 
 def test_a_file_is_locked_by_whatever_name(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,15 @@ def test_rasters_that_gdal_would_not_turn_are_refused(tmp_path: Path) -> None:
         describe(tmp_path / "a.tif")
     tiff(tmp_path / "a.tif", STORED[..., 0], 1)
     assert describe(tmp_path / "a.tif").width == 7
+
+
+def test_damaged_exif_of_a_picture_is_no_warning(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[33432] = "a copyright of more than four letters"
+    Image.fromarray(SMOOTH).save(tmp_path / "a.jpg", exif=exif.tobytes()[:-12])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_picture(tmp_path / "a.jpg").pixels.shape == (3, 16, 24)
 
 
 def test_damaged_exif_turns_nothing() -> None:

@@ -16,7 +16,8 @@ from tests.fuzz.mutations import NUMBERS, TEXTS, mutated, mutated_text
 from tests.fuzz.values import BAD, INTEGERS, TEXT, WHOLE
 
 NETWORK = "--device device --tile tile --precision precision"
-RESTORE = f"--samples samples --seed seed {NETWORK} --flips flips --range range --level level --calibration calibration"
+READING = "--layout layout --pages pages --preview preview"
+RESTORE = f"{READING} --samples samples --seed seed {NETWORK} --flips flips --range range --level level --calibration calibration"
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ COMMANDS = (
     Command("deblur", f"picture out --kernel kernelspec --noise noise {SOLVE}", f"{RESTORE} --transfer transfer --kernel-error kernelerror --boundary boundary", weight=6),
     Command("upscale", f"picture out --factor count {SOLVE}", f"--noise noise --kernel kernelspec --transfer transfer {RESTORE}"),
     Command("colorize", f"grey out {SOLVE}", f"--noise noise {RESTORE}", weight=3),
-    Command("compare", "picture page --op op --noise noise --solver solver --prior prior --steps steps --samples samples", f"--truth picture --seed seed {NETWORK} --range range --trajectory pixels", weight=3),
+    Command("compare", "picture page --op op --noise noise --solver solver --prior prior --steps steps --samples samples", f"--truth picture --seed seed {NETWORK} --range range --trajectory pixels --preview preview --transfer transfer", weight=3),
     Command("degrade", "picture out", "--op op --noise known --seed seed --dtype dtype --range range --transfer transfer", weight=9),
     Command("degrade", "scene out --noise =gamma:1 --correlated swath", "--seed seed --dtype dtype --range range", weight=2),
-    Command("fuse", "optical radar rasterout --despeckle filter", "--solver fuser --bands bands --sar-band count --domain domain --looks looks --match match --range range --seed seed --device device", ("--align", "--trust-grid"), weight=6),
-    Command("despeckle", "scene rasterout --solver despeckler --executor executor --block block", "--domain domain --looks looks --bands bands --decorrelate decorrelate --targets targets --grain grain --preview window --report report", ("--keep-dtype", "--restart", "--interop-snap"), JOURNAL, weight=7),
+    Command("fuse", "optical radar rasterout --despeckle filter", f"--solver fuser --bands bands --sar-band count --domain domain --looks looks --match match --range range --seed seed --prior prior {NETWORK}", ("--align", "--trust-grid"), weight=6),
+    Command("despeckle", "scene rasterout --solver despeckler --executor executor --block block", "--domain domain --looks looks --bands bands --decorrelate decorrelate --targets targets --grain grain --preview window --layout layout --report report", ("--keep-dtype", "--restart", "--interop-snap"), JOURNAL, weight=7),
     Command("despeckle", "scene rasterout --solver learned --prior sarprior --steps steps --samples samples --executor executor --block block", "--domain domain --looks looks --bands bands --decorrelate decorrelate --targets targets --grain grain --preview window --seed seed --device device --precision precision --report report", ("--keep-dtype", "--restart", "--interop-snap"), JOURNAL, weight=5),
     Command("derain", "picture out --prior prior --steps steps --samples samples", f"--derained picture --rain picture --mask mask --solver solver --share share --floor share --cap share --dilate pixels --feather pixels --sigma share --weight share --seed seed {NETWORK} --range range --report report", ("--weak",), weight=6),
     Command("metrics", "picture picture", "--names names --crop pixels --range range", ("--json",), weight=5),
@@ -106,7 +107,8 @@ class Builder:
         texts = [
             i for i, (_, k) in enumerate(slots) if values[i] is not None and self._is_text(k) and k not in command.fixed
         ]
-        outputs = tuple(v for (_, k), v in zip(slots, values) if k in OUTPUTS and v)
+        paged = any(k == "pages" for _, k in slots)  # each page has an output of its own
+        outputs = () if paged else tuple(v for (_, k), v in zip(slots, values) if k in OUTPUTS and v)
         if "text" in plan and texts:
             for i in self.rng.sample(texts, min(len(texts), self.rng.choice((1, 1, 2)))):
                 name, values[i] = self._text(slots[i][1], values[i] or "")
@@ -179,6 +181,7 @@ class Builder:
         except (ValueError, OverflowError, IndexError, TypeError, OSError):  # what the mutation itself cannot write
             return
         path.write_bytes(content)
+        self.costly |= path.suffix == ".yaml"  # of a training
         self.said.append(name)
 
     def _mutate_path(self, slots: list[tuple[str, str]], values: list[str | None]) -> tuple[str, ...]:

@@ -34,6 +34,14 @@ TEMPORARY = (".*.tmp*", ".*.old*", "*.tmp", ".tmp*", "tmp*")
 FRAME = re.compile(r'File "([^"]+)", line \d+(?:,)? in (\S+)')
 RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b")  # before what torch says of its own stack
 DUMPED = re.compile(r"^(Current thread|Thread|Stack) .*most recent call first", re.MULTILINE)  # by faulthandler
+OWN = re.compile(
+    r"restorekit: |(noise|mask|no data|kernel|range|transfer|denoise|note|fuse|optical|radar|looks): |\d+ of \d+ pictures |$"
+)
+PROGRESS = ("train", "tune", "calibrate", "bench")  # commands that print rows as they go
+ELSEWHERE = re.compile(
+    r"(ERROR|Warning|CPLE?_)\S* ?\w*:|TIFF\w*:|lib(png|jpeg|tiff|webp)|Corrupt JPEG|Exception ignored|<\w+\.|\[W|(WARNING|ERROR|INFO):"
+)
+SAID = re.compile(r"restorekit: (note|WARNING): ")
 WARNING = re.compile(r"^\S+\.py:\d+: (\w*Warning): ", re.MULTILINE)
 
 
@@ -50,6 +58,8 @@ class Kind(Enum):
     TEMPORARY_LEFT = "left temporary files"
     NO_OUTPUT = "exit code 0, but no output file"
     CONTROL = "control characters on the terminal"
+    FOREIGN = "a line on stderr that restorekit did not write"
+    LINES = "failed with more than one line that says why"
     WARNING = "a warning of Python on stderr, which is no line of restorekit"
 
 
@@ -83,7 +93,7 @@ def run_case(case: Case, folder: Path, command: Callable[[list[str]], None]) -> 
     left = [p.name for p in (scratch / "tmp").iterdir()]
     killed = os.WIFSIGNALED(status)
     code = -os.WTERMSIG(status) if killed else os.WEXITSTATUS(status)
-    failures = _streams(code, out, err) | _files(case, code, before, _contents(folder), left)
+    failures = _streams(case, code, out, err) | _files(case, code, before, _contents(folder), left)
     if late or code == -signal.SIGXCPU:
         files = {k: v for k, v in failures.items() if k is Kind.INPUT_CHANGED}
         failures = files if case.costly else files | {Kind.TIME: _where(err) or "unknown"}
@@ -174,7 +184,7 @@ def _obey_modes() -> None:
         libc.capset(header, sets)
 
 
-def _streams(code: int, out: str, err: str) -> dict[Kind, str]:
+def _streams(case: Case, code: int, out: str, err: str) -> dict[Kind, str]:
     found: dict[Kind, str] = {}
     lines = [line for line in err.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
@@ -186,9 +196,15 @@ def _streams(code: int, out: str, err: str) -> dict[Kind, str]:
         found[Kind.NO_LINE] = last[:120]
     elif code and LAST_HANDLER.search(last):
         found[Kind.LAST_HANDLER] = last[:160]
+    reasons = [line for line in lines if line.startswith("restorekit: ") and not SAID.match(line)]
+    if code > 0 and len(reasons) > 1:
+        found[Kind.LINES] = ascii(reasons[:2])[:160]
     if warned := WARNING.search(err):
         line = next(x for x in lines if WARNING.match(x))
         found[Kind.WARNING] = f"{Path(line.split(':')[0]).name}: {warned[1]}: {line.split(': ', 2)[-1][:80]}"
+    progress = any(word in PROGRESS for word in case.argv[:1])
+    if (foreign := [x for x in lines if (ELSEWHERE.search(x) if progress else not OWN.match(x))]) and not found:
+        found[Kind.FOREIGN] = ascii(foreign[0])[:160]
     if control := sorted({c for c in out + err if unicodedata.category(c) == "Cc" and c != "\n"}):
         at = next(x for x in (out + err).split("\n") if any(c in x for c in control))
         found[Kind.CONTROL] = f"{control!r} in {ascii(at)[:100]}"

@@ -14,26 +14,21 @@ import importlib
 import json
 import os
 import pkgutil
-import re
 import shlex
 import shutil
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tests.fuzz import materials
 from tests.fuzz.commands import build
 from tests.fuzz.contract import Case, Kind, Outcome, run_case
-
-# What the short form does not count until it is mended: a pattern of "KIND where", and what is behind it.
-not_yet: dict[str, str] = {
-    "^WARNING .*NotGeoreferencedWarning": "rasterio speaks up where a scene without a place is written as GeoTIFF",
-    "^WARNING .*RuntimeWarning": "NumPy speaks up where values overflow their type",
-    "^CONTROL ": "names of files stand in the line as they are, escape sequences included",
-}
 
 
 def cli() -> Callable[[list[str]], None]:
@@ -85,10 +80,6 @@ def import_used(folder: Path) -> None:
                     importlib.import_module(name)
 
 
-def left_out(failure: dict[str, Any]) -> bool:
-    return any(re.search(pattern, f"{failure['kind']} {failure['where']}") for pattern in not_yet)
-
-
 def cases(made: Path, work: Path, seed: int, indices: Iterable[int]) -> Iterator[tuple[int, Case, Outcome]]:
     for index in indices:
         folder = work / "case"
@@ -138,7 +129,15 @@ def table(failures: Sequence[dict[str, Any]], inputs: int) -> str:
     return "\n".join(rows)
 
 
-def drive(inputs: int, seed: int, out: Path | None, *, short: bool = False, say: bool = True) -> list[dict[str, Any]]:
+def heading(seed: int) -> str:
+    """What ran, and where, for a result that is kept."""
+    from restorekit.bench.machine import machine, versions
+
+    made = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"{date.today()}, seed {seed}: {made}, on {machine(torch.device('cpu'))}"
+
+
+def drive(inputs: int, seed: int, out: Path | None, *, say: bool = True) -> list[dict[str, Any]]:
     """Failures of the cases 0 to `inputs` - 1 of a seed; appended to `out` one by one."""
     first, failures = (0, []) if out is None else begun(out, seed)
     with contextlib.ExitStack() as stack:
@@ -151,7 +150,7 @@ def drive(inputs: int, seed: int, out: Path | None, *, short: bool = False, say:
         import_used(work / "materials")
         gc.freeze()  # children copy fewer pages
         for index, case, found in cases(work / "materials", work, seed, range(first, inputs)):
-            new = [line for line in record(index, case, found) if not (short and left_out(line))]
+            new = record(index, case, found)
             failures += new
             if sink is not None:
                 sink.writelines(json.dumps(line) + "\n" for line in (*new, {"done": index}))
@@ -182,15 +181,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--inputs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="list of failures, JSON lines; a run goes on where it stopped")
-    parser.add_argument("--short", action="store_true", help="do not count what is in `not_yet`")
+    parser.add_argument("--result", type=Path, help="also append the table to this file")
     parser.add_argument("--only", type=int, metavar="INDEX", help="show this case alone")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="with --only: leave its files there")
     given = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if given.only is not None:
         return show(given.seed, given.only, given.keep)
-    failures = drive(given.inputs, given.seed, given.out, short=given.short)
-    print(table(failures, given.inputs))
+    failures = drive(given.inputs, given.seed, given.out)
+    said = table(failures, given.inputs)
+    print(said)
+    if given.result is not None:
+        with open(given.result, "a", encoding="utf-8") as file:
+            file.write(f"{heading(given.seed)}\n\n{said}\n\n")
     sys.exit(bool(failures))
 
 

@@ -18,7 +18,7 @@ H, W = 24, 20
 
 PICTURES = (
     "rgb.png", "grey.png", "rgba.png", "palette.png", "grey16.png", "rgb16.tif", "photo.jpg", "plain.tif", "tiled.tif", "lzw.tif",
-    "float.tif", "masked.tif", "inside.tif", "rgb.npy", "float.npy", "bmp.bmp", "web.webp",
+    "float.tif", "masked.tif", "inside.tif", "rgb.npy", "float.npy", "bmp.bmp", "web.webp", "pages.tif", "still.gif",
 )  # fmt: skip
 SCENES = ("scene.npy", "complex.npy", "scene.tif", "bands.tif", "envi.img", "amplitude.png")
 FILES: dict[str, tuple[str, ...]] = {
@@ -104,6 +104,7 @@ def _pictures(folder: Path, rgb: np.ndarray, grey: np.ndarray, bytes_: np.ndarra
     Image.fromarray(bytes_).save(folder / "photo.jpg", exif=exif, quality=90)
     Image.fromarray(bytes_).save(folder / "bmp.bmp")
     Image.fromarray(bytes_).save(folder / "web.webp", lossless=True)
+    Image.fromarray(bytes_).save(folder / "still.gif")
     np.save(folder / "rgb.npy", bytes_)
     np.save(folder / "float.npy", grey)
 
@@ -113,6 +114,7 @@ def _tiffs(folder: Path, grey: np.ndarray, bytes_: np.ndarray) -> None:
     from rasterio import Env
 
     tifffile.imwrite(folder / "rgb16.tif", bytes_.astype(np.uint16) * 257, photometric="rgb")
+    tifffile.imwrite(folder / "pages.tif", np.stack([bytes_, bytes_[::-1]]), photometric="rgb", metadata=None)
     tifffile.imwrite(folder / "plain.tif", bytes_, photometric="rgb")
     tifffile.imwrite(folder / "tiled.tif", bytes_, photometric="rgb", tile=(16, 16), compression="deflate", predictor=2)
     Image.fromarray(bytes_).save(folder / "lzw.tif", compression="tiff_lzw")

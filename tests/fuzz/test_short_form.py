@@ -21,7 +21,7 @@ INPUTS, SEED = 100, 3
 
 def test_command_line_on_mutated_inputs() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.fuzz", "--short", "--inputs", str(INPUTS), "--seed", str(SEED)]
+    command = [sys.executable, "-m", "tests.fuzz", "--inputs", str(INPUTS), "--seed", str(SEED)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -79,6 +79,8 @@ BREAKS: dict[str, tuple[Callable[[list[str]], object], Kind | None]] = {
         lambda _: print(warnings.formatwarning("x", RuntimeWarning, "/lib/x.py", 1), file=sys.stderr),
         Kind.WARNING,
     ),
+    "line of libtiff": (lambda _: print("TIFFReadDirectory: Warning, x", file=sys.stderr), Kind.FOREIGN),
+    "two reasons": (lambda _: (print("restorekit: one", file=sys.stderr), refused(_)), Kind.LINES),
     "unencodable": (lambda _: print("\udcff"), Kind.TRACEBACK),
 }
 

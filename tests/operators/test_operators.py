@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import scipy.ndimage
+import scipy
 import torch
 
 from restorekit import operators as ops
 from restorekit.errors import Unsupported
 from restorekit.operators.blur import transfer
+from restorekit.operators.transforms import fast_length
 from restorekit.priors.analytic import dense
 from tests.support.cases import OPERATORS, gaussian, kernel, motion
 
@@ -37,6 +38,11 @@ def test_blur_is_the_convolution_of_scipy(boundary: str, shape: tuple[int, int])
     op = ops.blur((2, 11, 8), k, "circular" if boundary == "wrap" else "reflect")
     expected = np.stack([scipy.ndimage.convolve(band, k.numpy(), mode=boundary) for band in x[0].numpy()])
     np.testing.assert_allclose(op(x)[0].numpy(), expected, atol=1e-12)
+
+
+def test_fast_lengths_are_those_of_scipy() -> None:
+    lengths = range(1, 3000)
+    assert [fast_length(n) for n in lengths] == [scipy.fft.next_fast_len(n, real=True) for n in lengths]
 
 
 def test_blur_picks_its_form() -> None:

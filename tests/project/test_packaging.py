@@ -13,7 +13,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import restorekit
 
@@ -104,6 +106,35 @@ assert "torch" not in sys.modules, "--help imports torch"
 )
 def test_torch_and_its_compiler_are_not_imported_before_they_are_needed(code: tuple[str, str]) -> None:
     _child(*code)
+
+
+START = """
+import sys, torch
+from restorekit.cli.main import run
+
+class Called(BaseException):
+    pass
+
+def call(*_, **__):
+    raise Called
+
+torch.nn.Module.__call__ = call
+for command in (["denoise"], ["deblur", "--kernel", "gaussian:1.2"], ["inpaint", "--mask", "random:0.5"], ["upscale", "--factor", "2"]):
+    try:
+        run([*command, "in.png", "out.png", "--noise", "gaussian:0.05", "--prior", "natural-fast"])
+    except Called:
+        continue
+    raise AssertionError(f"{command} made no call of a network")
+heavy = ["scipy.fft", "scipy.linalg", "scipy.ndimage", "scipy.optimize", "scipy.signal", "scipy.special", "scipy.stats", "skimage",
+         "kornia", "torchmetrics", "matplotlib", "rasterio", "tifffile", "imagecodecs", "dask", "jinja2", "yaml", "torchvision",
+         "torch._dynamo"]
+assert not (early := [name for name in heavy if name in sys.modules]), early
+"""
+
+
+def test_start_of_a_command_imports_nothing_that_only_others_need(tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)).save(tmp_path / "in.png")
+    _child("-c", START, cwd=tmp_path, path=ROOT)
 
 
 @pytest.mark.parametrize("module", ["restorekit", "restorekit.cli.main"])

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 import restorekit
 from restorekit.bench.images.image_cases import Degradation
@@ -131,7 +131,7 @@ class SplitPictures:
 def texture(x: Array) -> Array:
     """Return (C, H, W): the standard deviation of the pixels around."""
     size: Any = (0, NEAR, NEAR)
-    return np.sqrt(np.maximum(ndimage.uniform_filter(x**2, size) - ndimage.uniform_filter(x, size) ** 2, 0))
+    return np.sqrt(np.maximum(scipy.ndimage.uniform_filter(x**2, size) - scipy.ndimage.uniform_filter(x, size) ** 2, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +216,7 @@ class Drawn:
             at = at.repeat(shape[axis] // at.shape[axis], axis)
         at = np.broadcast_to(at, shape)  # one grey value measures all bands
         size: Any = (0, AROUND, AROUND)
-        return np.asarray(ndimage.uniform_filter(at.astype(float), size) > 0.25)
+        return np.asarray(scipy.ndimage.uniform_filter(at.astype(float), size) > 0.25)
 
     def __call__(self, task: Degradation, truth: Truth) -> tuple[Array, Operator, float]:
         """Return (samples (K, C, H, W) in values of the file, the operator, seconds)."""

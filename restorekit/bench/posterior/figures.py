@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import scipy
 import torch
-from scipy.stats import kstest
 from torch import Tensor
 
 from restorekit.bench.posterior.exam import F64, Exam
@@ -206,7 +206,7 @@ def pit(truth: ExactPosterior, x: Tensor, seed: int) -> tuple[ValueWithError, fl
     v = torch.randn(x.shape[2], 1, generator=torch.Generator().manual_seed(seed), dtype=F64)
     v = v / v.norm()
     u = truth.below(v, x @ v).flatten()
-    found = kstest(u.numpy(), "uniform")
+    found = scipy.stats.kstest(u.numpy(), "uniform")
     return ValueWithError(float(found.statistic), 0.26 / len(u) ** 0.5), float(found.pvalue)
 
 

@@ -33,6 +33,7 @@ from restorekit.tasks.sample import Sampling, displayed
 from restorekit.training.data.cache import told
 
 Phase = Callable[[str, int, int], None]  # (what is done, how much of it, of how much)
+LOUDEST = 1e6  # noise level
 FEWEST = 4  # pictures of a set: precision and recall look at three neighbours of each
 
 
@@ -152,9 +153,9 @@ class Evaluation:
             value = getattr(self, name)
             if value is not None and value < (least if self.samples else 1):
                 raise BadInput(f"`{name}={value}`: at least {least if self.samples else 1} are needed")
-        if self.sigmas and not all(0 < s < float("inf") for s in self.sigmas):
+        if self.sigmas and not all(0 < s <= LOUDEST for s in self.sigmas):
             raise BadInput(
-                f"`sigmas={', '.join(map(str, self.sigmas))}`: noise levels are numbers above 0, as 0.05,0.1,0.2"
+                f"`sigmas={', '.join(map(str, self.sigmas))}`: noise levels are numbers above 0, {LOUDEST:g} at most, as 0.05,0.1,0.2"
             )
         if self.train is not None and self.samples is None:
             raise BadInput("`train` is for the neighbours of samples; give `samples` too, as `samples=64`")
