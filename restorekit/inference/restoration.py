@@ -31,7 +31,8 @@ class Restoration:
     nfe: network calls per sample. seconds: wall time. settings: solver, its settings, noise levels, number of samples, seed.
     notes: what a reader of the result should know, a line each. source: the task and the input that the result is of, which knows
     how to save it; None for a result of `restore`. trajectory: the steps of the run on the CPU, state and clean estimate
-    (N, C, H, W) each, if it was told to record them.
+    (N, C, H, W) each, if it was told to record them. estimate: (C, H, W), the picture to show where that is not the mean of the
+    samples, as where `inpaint` keeps what was measured.
     """
 
     samples: Tensor
@@ -41,11 +42,12 @@ class Restoration:
     notes: tuple[str, ...] = ()
     source: Any = None
     trajectory: tuple[Step, ...] = ()
+    estimate: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
-        """The mean (C, H, W) of the samples: the estimate to show when there are several."""
-        return self.samples.mean(0)
+        """The picture (C, H, W) to show when there are several samples: their mean, or `estimate` where the task knows better."""
+        return self.samples.mean(0) if self.estimate is None else self.estimate
 
     @property
     def std(self) -> Tensor:

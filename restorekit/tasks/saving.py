@@ -82,7 +82,10 @@ class Origin:
 
     def _write(self, result: Restoration, target: Path) -> list[Path]:
         like, written, facts = self._like(), [target], dict(self.facts)
-        for text in write_picture(target, result.samples[0].float().cpu().numpy(), like):
+        first = result.samples[0]
+        if self.kept is not None:
+            first = torch.where(self.kept.to(first.device), result.mean, first)
+        for text in write_picture(target, first.float().cpu().numpy(), like):
             self.notes(text)
         if self.bars is not None:
             picture, operator = self.measured.read.picture, self.measured.forward.operator
