@@ -112,7 +112,8 @@ class Restoration:
 
     def __repr__(self) -> str:
         n, *shape = self.samples.shape
-        low, high = self.samples.detach().aminmax() if self.samples.numel() else (float("nan"), float("nan"))
+        known = self.samples.detach()[~self.samples.isnan()]
+        low, high = known.aminmax() if known.numel() else (float("nan"), float("nan"))
         more = [f"{len(self.notes)} note{'s' * (len(self.notes) > 1)}"] if self.notes else []
         more += [f"{len(self.trajectory)} steps recorded"] if self.trajectory else []
         parts = [
@@ -120,4 +121,4 @@ class Restoration:
             str(self.settings.get("solver", "no solver")), f"{self.nfe} network call{'s' * (self.nfe != 1)}",
             f"{self.seconds:.1f} s", *more,
         ]  # fmt: skip
-        return f"Restoration({', '.join(parts)})"
+        return f"{type(self).__name__}({', '.join(parts)})"

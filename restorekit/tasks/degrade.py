@@ -17,6 +17,7 @@ from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
 from restorekit.operators import Operator
+from restorekit.report.panels import Panel, Panelled
 from restorekit.sar.grain import Correlated
 from restorekit.sar.speckle import swath
 from restorekit.tasks import ranges
@@ -95,9 +96,12 @@ class Degrading:
         separate([source, *files_of(op)], [target, beside(target, "truth")])
 
 
-@dataclass(frozen=True, eq=False)
-class Degraded:
-    """A measurement and its truth, (C, H, W) in values of the file, white = 1, not yet rounded to its type."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Degraded(Panelled):
+    """A measurement and its truth, (C, H, W) in values of the file, white = 1, not yet rounded to its type.
+
+    notes: what a reader should know, a line each.
+    """
 
     task: Degrading
     input: Input
@@ -106,7 +110,11 @@ class Degraded:
     truth: np.ndarray
     dtype: str | None
     response: Response
-    notes: Notes
+    told: Notes
+
+    @property
+    def notes(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(self.told.texts)
 
     @property
     def measurement(self) -> Picture:
@@ -125,10 +133,10 @@ class Degraded:
         alpha = self.like.alpha is not None
         for path, values in ((target, self.values), (beside(target, "truth"), self.truth)):
             for text in check_writable(path, len(values), alpha, self.dtype):
-                self.notes(text)
+                self.told(text)
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the measurement, and the truth beside it as NAME_truth; returns both."""
+        """Write the measurement, and the truth beside it as NAME_truth; returns both. Raises `BadInput` as `check` does."""
         target = Path(path)
         self.check(target)
         files = [target, beside(target, "truth")]
@@ -136,6 +144,18 @@ class Degraded:
             for file, values in zip(files, (self.values, self.truth)):
                 write_picture(file, values, self.like, self.dtype)
         return files
+
+    def panels(self) -> list[Panel]:
+        """Return the measurement and the truth; of a measurement that is no picture its values, the least black, the largest white."""
+        y = self.values
+        if operation(self.task.op) in NO_PICTURE:
+            y = (y - y.min()) / (float(np.ptp(y)) or 1.0)
+        return [Panel("measurement", y), Panel("truth", self.truth)]
+
+    def __repr__(self) -> str:
+        size, truth = ("x".join(map(str, x.shape)) for x in (self.values, self.truth))
+        noise = noise_text(self.task.noise)
+        return f"Degraded({size} of a truth {truth}, {operation(self.task.op)}, {noise}, seed {self.task.seed})"
 
 
 def _grained(law: Likelihood, name: str) -> Likelihood:

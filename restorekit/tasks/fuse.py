@@ -32,9 +32,11 @@ from restorekit.fusion.prepare import DESPECKLERS, despeckled
 from restorekit.fusion.scores import evaluate
 from restorekit.fusion.selection import Sources
 from restorekit.inference.driver import streams
+from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
+from restorekit.report.panels import Panel, Panelled
 from restorekit.tasks.identity import identity_of
 from restorekit.tasks.inputs import Source, Span, bands_first
 from restorekit.tasks.measurement import Progress
@@ -126,8 +128,14 @@ class Fusing:
             **network, "nfe": nfe, "device": str(device_of(self.device)), **said,
         }  # fmt: skip
         metrics = measured(pair, pixels[[n - 1 for n in pair.bands]])
-        seconds = time.monotonic() - began
-        return FusedPicture(pixels, pair, record, metrics, notes, nfe, seconds, prepared, self, named)
+        low, high = pair.span
+        grey = np.where(pair.optical.valid, (pixels.astype(np.float64) - low) / (high - low), np.nan)
+        return FusedPicture(
+            samples=torch.from_numpy(grey.astype(np.float32))[None],
+            nfe=nfe, seconds=time.monotonic() - began, settings=record["solver"] | {"solver": record["solver"]["name"]},
+            notes=tuple(notes.texts), source=FusedOrigin(self, pair, pixels, record, named, notes),
+            pixels=pixels, metrics=metrics, prepared=prepared,
+        )  # fmt: skip
 
     def pairing(self, notes: Notes) -> Pairing:
         """Return how the pair is made ready. Raises BadInput for settings that cannot be."""
@@ -185,41 +193,54 @@ class Fusing:
 
 
 @dataclass(frozen=True, eq=False)
-class FusedPicture:
-    """A fused picture: `pixels` (C, H, W), all bands of the optical one, in its type and unit, and `metrics` by name."""
+class FusedOrigin:
+    """What a fused picture came from: it writes the files of the command, in the type and with the metadata of the optical one."""
 
-    pixels: NDArray[Any]
+    task: Fusing
     pair: FusionPair
+    pixels: NDArray[Any]  # (C, H, W), all bands, in the type and unit of the optical picture
     record: dict[str, Any]
-    metrics: dict[str, Any]
-    told: Notes
-    nfe: int  # network calls
-    seconds: float
-    prepared: float  # seconds of them for the radar picture
-    settings: Fusing
-    named: dict[str, Path | None]  # files of the sources
+    files: dict[str, Path | None]  # the sources
+    notes: Notes
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Texts that a reader of the result should know."""
-        return tuple(self.told.texts)
-
-    def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write OUT like the optical picture, with all of its metadata, and OUT.json, both or none; returns the files.
+    def save(self, fused: FusedPicture, path: str | os.PathLike[str]) -> list[Path]:
+        """Write OUT and OUT.json, both or none; returns the files.
 
         Raises `BadInput` where OUT cannot hold the picture, would replace a source, or the disk refuses.
         """
         target = Path(path)
-        self.settings._separate(self.named, target)
+        self.task._separate(self.files, target)
         inputs.check_bands_writable(target, self.pair.optical)
         with together():
             line = json.dumps(self.record, ensure_ascii=False)
             for text in inputs.write(target, self.pixels, self.pair.optical, line):
-                self.told(text)
-            record = self.record | {"metrics": self.metrics, "seconds": round(self.seconds, 2)}
+                self.notes(text)
+            record = self.record | {"metrics": fused.metrics, "seconds": round(fused.seconds, 2)}
             record["outputs"] = checksums([target])
             write_json(record_file(target), record)
         return [target, record_file(target)]
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FusedPicture(Panelled, Restoration):
+    """A fused picture, a `Restoration` of one answer: samples (1, C, H, W), all bands of the optical picture, 0 its black and 1 its white, NaN where that
+    holds no data.
+
+    pixels: (C, H, W) in the type and unit of the optical picture. metrics: what it kept of both, by name. prepared: seconds that the
+    radar picture took, of `seconds`.
+    """
+
+    pixels: NDArray[Any]
+    metrics: dict[str, Any]
+    prepared: float
+
+    def panels(self) -> list[Panel]:
+        """Return the optical picture, the radar picture as it was matched, and the fused one, black where either is not valid."""
+        pair, (low, high) = self.source.pair, self.source.pair.span
+        bands = [n - 1 for n in pair.bands]
+        optical, fused = ((np.where(pair.valid, x, low) - low) / (high - low) for x in (pair.seen, self.pixels[bands]))
+        radar = np.where(pair.valid, pair.radar, 0.0)[None]
+        return [Panel("optical", optical), Panel("radar, matched", radar), Panel("fused", fused)]
 
 
 class FusionMetrics(NamedTuple):
@@ -242,7 +263,7 @@ def fuse(
 
     optical, sar: a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Picture`. Settings are those of `Fusing`, as
     `solver="diffusion"`. out: where the result will be saved, so that what cannot be written there is refused first. Returns a
-    `FusedPicture`, whose `save(path)` writes what the command writes. Without `notes` each note is raised as a `RestorekitNote`
+    `FusedPicture`, a `Restoration` whose `save(path)` writes what the command writes. Without `notes` each note is raised as a `RestorekitNote`
     warning. Raises `BadInput` with the way out.
 
         restorekit.fuse("optical.tif", "sar.tif").save("fused.tif")
