@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from restorekit.cli import metrics_fusion, metrics_sar
-from restorekit.cli.options import Range
+from restorekit.cli.options import LayoutOpt, Page, Range
 
 
 class Words(TyperGroup):
@@ -37,6 +37,8 @@ def pictures(
     crop: Annotated[int, typer.Option(min=0, help="Pixels to leave out at each side.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     range_: Range = None,
+    layout: LayoutOpt = None,
+    page: Page = None,
 ) -> None:
     """Compare PICTURE with TRUTH on [0, 1]. restorekit metrics out.png truth.png"""
     import json
@@ -46,8 +48,9 @@ def pictures(
     from restorekit.text.values import span
 
     figures = picture_metrics(
-        picture, truth, names=names.split(",") if names else None, crop=crop, range=span(range_), notes=printed(ctx)
-    )
+        picture, truth, names=names.split(",") if names else None, crop=crop, range=span(range_), layout=layout, page=page,
+        notes=printed(ctx),
+    )  # fmt: skip
     if as_json:
         print(json.dumps({k: v if v != float("inf") else "inf" for k, v in figures.items()}))
     else:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from restorekit.cli.fuse import Align, Bands, Despeckle, Domain, Looks, MatchTo, Optical, Sar, SarBand
-from restorekit.cli.options import Range
+from restorekit.cli.fuse import Align, Bands, Despeckle, Domain, Looks, MatchTo, Optical, Sar, SarBand, SarPage
+from restorekit.cli.options import LayoutOpt, Page, Range
 
 
 def fusion(
@@ -24,6 +24,9 @@ def fusion(
     looks: Looks = "auto",
     match: MatchTo = "moments",
     range_: Range = None,
+    layout: LayoutOpt = None,
+    page: Page = None,
+    sar_page: SarPage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
     """Compare FUSED with its sources, SAR made ready as `fuse` does. restorekit metrics fusion optical.tif sar.tif fused.tif"""
@@ -35,6 +38,7 @@ def fusion(
     from restorekit.tasks.fuse import fusion_metrics
 
     settings = pair_settings(align, bands, sar_band, domain, despeckle, looks, match, range_)
+    settings |= {"layout": layout, "page": page, "sar_page": sar_page}
     figures, pair = fusion_metrics(optical, sar, fused, notes=printed(ctx), **settings)
     if as_json:
         print(json.dumps({k: v if abs(v) != float("inf") else str(v) for k, v in figures.items()}))

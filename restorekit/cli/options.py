@@ -126,6 +126,10 @@ PagesOpt = Annotated[
         show_default="refused",
     ),
 ]
+Page = Annotated[
+    int | None,
+    typer.Option("--pages", min=1, metavar="N", help="Page of a TIFF of several, from 1.", show_default="refused"),
+]
 NetworkOpt = Annotated[
     bool, typer.Option("--network", help="IN may be an address, https://..., read by the parts that are needed.")
 ]

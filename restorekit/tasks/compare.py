@@ -273,6 +273,7 @@ class ComparisonResult(Panelled):
         optional = {"steps": task.steps, "truth": self._truth_name()}
         optional["range"] = None if span is None else f"{span[0]:g},{span[1]:g}"
         optional["transfer"] = None if m.transfer == "auto" else m.transfer
+        optional |= {"layout": m.layout, "pages": m.page}
         optional["preview"] = None if m.preview is None else ",".join(map(str, m.preview))
         usual = {"trajectory": (task.moments, 8), "tile": (m.tile, None), "device": (m.device, "auto")}
         usual |= {"precision": (m.precision, "auto")}

@@ -13,6 +13,7 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import together
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, check_writable, write_picture
+from restorekit.files.reading import Reading
 from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
@@ -32,7 +33,8 @@ class Degrading:
     """Settings of a test measurement; the call makes it.
 
     op: the forward model. noise: a law. correlated: "iw1", "iw2" or "iw3", speckle with the grain of that Sentinel-1 swath.
-    dtype: "uint8", "uint16" or "float32", of the files, that of the input by default; integers clip the noise.
+    dtype: "uint8", "uint16" or "float32", of the files, that of the input by default; integers clip the noise. layout: axes of an NPY
+    file of three, "HWC" or "CHW". page: of a TIFF of several, from 1.
     """
 
     op: str | Operator = "denoise"
@@ -42,6 +44,8 @@ class Degrading:
     dtype: str | None = None
     range: Span | None = None
     transfer: str = "auto"
+    layout: str | None = None
+    page: int | None = None
 
     def __call__(
         self, source: Source, *, out: str | os.PathLike[str] | None = None, notes: Notes | None = None
@@ -56,7 +60,8 @@ class Degrading:
         logarithms = isinstance(law, Gamma) and law.domain == "log"
         if out is not None and isinstance(source, str | os.PathLike):
             self._separate(Path(source), Path(out))
-        given = take(source, (0.0, 1.0) if logarithms else self.range and check_span(self.range))
+        reading = Reading(self.layout, self.page)
+        given = take(source, (0.0, 1.0) if logarithms else self.range and check_span(self.range), reading=reading)
         picture = given.picture
         if self.range is None:
             ranges.check_range(given.label, picture)

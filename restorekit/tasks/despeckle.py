@@ -19,6 +19,7 @@ from restorekit.files.scene import Scene, scene_in_memory
 from restorekit.notes import Notes
 from restorekit.scenes.execute import Executor, executor_of
 from restorekit.tasks.despeckled_scene import DespeckledScene, note_stale
+from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import bands_first
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Despeckling(Settings):
         return chosen
 
 
+@each_measurement
 def despeckle(
     source: RadarSource,
     out: str | os.PathLike[str] | None = None,
@@ -120,7 +122,7 @@ def despeckle(
     told = Notes() if notes is None else notes
     result = Despeckling(**settings)(source, out=out, notes=told, progress=progress)
     if notes is None:
-        told.warn()
+        told.warn(stacklevel=4)
     return result
 
 

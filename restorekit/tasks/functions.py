@@ -1,7 +1,7 @@
 """The tasks as functions: an input and settings in, a result out that can be saved as the command saves it.
 
-An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W) or (1, C, H, W), or a `Picture`: see
-`restorekit.tasks.inputs`. RestorationSettings are those of the command, and have its tuned defaults: `restorekit.tasks.defaults`.
+An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Picture`: see `restorekit.tasks.inputs`. A tensor
+(B, C, H, W) holds B measurements, and gives a list of B results: see `restorekit.tasks.each`. Settings are those of the command, and have its tuned defaults: `restorekit.tasks.defaults`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from restorekit.solvers.samplers import Sampler
 from restorekit.tasks.compare import Comparing, ComparisonResult
 from restorekit.tasks.deblur import Deblurring
 from restorekit.tasks.degrade import Degraded, Degrading
+from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import Source, Span
 from restorekit.tasks.measurement import Measurement, Progress
 from restorekit.tasks.observation import Box
@@ -75,7 +76,7 @@ def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoratio
         result = task(source, out=run["out"], notes=notes, progress=progress)
     if told is not None:
         return result
-    Notes(texts=list(result.notes)).warn(stacklevel=4)
+    Notes(texts=list(result.notes)).warn(stacklevel=5)
     notes.heard = _warn
     return result
 
@@ -126,6 +127,7 @@ def listed(task: type[Restoring]) -> Callable[[Function], Function]:
     return given
 
 
+@each_measurement
 @listed(Restoring)
 def denoise(source: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Remove noise; `noise` is measured unless it is given.
@@ -139,6 +141,7 @@ def denoise(source: Source, **settings: Unpack[RestorationSettings]) -> Restorat
     return run_task(Restoring(op="denoise", **own), source, run)
 
 
+@each_measurement
 @listed(Inpainting)
 def inpaint(source: Source, mask: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Fill missing pixels; `mask` is as large as the picture, white (1) = measured.
@@ -152,6 +155,7 @@ def inpaint(source: Source, mask: Source, **settings: Unpack[RestorationSettings
     return run_task(Inpainting(mask=mask, **own), source, run)
 
 
+@each_measurement
 @listed(Deblurring)
 def deblur(
     source: Source,
@@ -174,6 +178,7 @@ def deblur(
     return run_task(Deblurring(kernel=kernel, kernel_error=kernel_error, boundary=boundary, **own), source, run)
 
 
+@each_measurement
 @listed(Filling)
 def upscale(
     source: Source, factor: int = 2, *, kernel: PathLike | None = None, **settings: Unpack[RestorationSettings]
@@ -190,6 +195,7 @@ def upscale(
     return run_task(Filling(op=op, **own), source, run)
 
 
+@each_measurement
 @listed(Filling)
 def colorize(source: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Find colours for a grey picture, whose luma stays what was measured.
@@ -200,6 +206,7 @@ def colorize(source: Source, **settings: Unpack[RestorationSettings]) -> Restora
     return run_task(Filling(op="grey", **own), source, run)
 
 
+@each_measurement
 def compare(
     source: Source,
     op: str | Operator,
@@ -218,6 +225,8 @@ def compare(
     range: Span | None = None,
     transfer: str = "auto",
     preview: Box | None = None,
+    layout: str | None = None,
+    page: int | None = None,
     out: PathLike | None = None,
     notes: Notes | None = None,
     progress: Progress | bool | None = None,
@@ -229,14 +238,14 @@ def compare(
     """
     measurement = Measurement(
         op=op, noise=noise, prior=prior, seed=seed, device=device, tile=tile, precision=precision, range=range,
-        transfer=transfer, preview=preview,
+        transfer=transfer, preview=preview, layout=layout, page=page,
     )  # fmt: skip
     task = Comparing(measurement, tuple(solvers), steps, samples, truth, trajectory)
     told = Notes() if notes is None else notes
     with watched(progress) as shown:
         result = task(source, out=out, notes=told, progress=shown)
     if notes is None:
-        told.warn()
+        told.warn(stacklevel=4)
     return result
 
 
@@ -278,6 +287,7 @@ def sample(
     return replace(result, notes=tuple(told.texts))
 
 
+@each_measurement
 def degrade(
     source: Source,
     op: str | Operator = "denoise",
@@ -288,6 +298,8 @@ def degrade(
     dtype: str | None = None,
     range: Span | None = None,
     transfer: str = "auto",
+    layout: str | None = None,
+    page: int | None = None,
     out: PathLike | None = None,
     notes: Notes | None = None,
 ) -> Degraded:
@@ -296,10 +308,12 @@ def degrade(
     `save(path)` writes both. A photograph that is blurred is blurred in light where the file `out` codes it as sRGB. Raises
     `BadInput` where the operator, the noise or the type do not fit.
     """
-    task = Degrading(op=op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=range, transfer=transfer)
+    task = Degrading(
+        op=op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=range, transfer=transfer, layout=layout, page=page,
+    )  # fmt: skip
     told = Notes() if notes is None else notes
     made = task(source, out=out, notes=told)
     if notes is None:
-        told.warn()
+        told.warn(stacklevel=4)
         told.heard = _warn
     return made

@@ -22,12 +22,13 @@ from restorekit.files.atomic import check_target, together
 from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, write_json
+from restorekit.files.reading import Reading
 from restorekit.files.record import head
 from restorekit.files.record import outputs as checksums
 from restorekit.fusion import pair_files as inputs
 from restorekit.fusion.joint import Diffusion, Map, solver_of
 from restorekit.fusion.luminance import limits, recoloured
-from restorekit.fusion.pair import Despeckler, FusionPair, Pairing
+from restorekit.fusion.pair import Despeckler, FusionPair, Pairing, ReadPair
 from restorekit.fusion.prepare import DESPECKLERS, despeckled
 from restorekit.fusion.scores import evaluate
 from restorekit.fusion.selection import Sources
@@ -37,8 +38,9 @@ from restorekit.notes import Notes
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.report.panels import Panel, Panelled
+from restorekit.tasks.each import each_measurement
 from restorekit.tasks.identity import identity_of
-from restorekit.tasks.inputs import Source, Span, bands_first
+from restorekit.tasks.inputs import Source, Span, bands_first, reading_beside
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.saving import record_file
 from restorekit.text.names import files_of
@@ -64,6 +66,8 @@ class Fusing:
     domain: what that holds: "intensity", "amplitude", "db", "complex", or "auto". despeckle: "none", a filter of
     `restorekit.sar.filters`, or "hqs" or "sar-dps" with the prior of `restorekit.despeckle`. looks: of the radar picture,
     measured by default. match: "moments" or "histogram" of the luminance. range: values of black and white of the optical one.
+    layout: axes of NPY files of three, "HWC" or "CHW". page, sar_page: of a TIFF of several that is the optical or the radar picture,
+    from 1.
     """
 
     solver: str = "map"
@@ -81,6 +85,9 @@ class Fusing:
     device: str = "auto"
     tile: int | None = None
     precision: Precision = "auto"
+    layout: str | None = None
+    page: int | None = None
+    sar_page: int | None = None
 
     def __call__(
         self,
@@ -103,7 +110,7 @@ class Fusing:
         chosen, pairing = solver_of(self.solver), self.pairing(notes)
         prior = self._prior(chosen)
         began = time.monotonic()
-        read = pairing.read(_bands(optical, "optical"), _bands(sar, "radar"), notes)
+        read = self.read(pairing, optical, sar, notes)
         if out is not None:
             inputs.check_bands_writable(Path(out), read.optical)
         if self._learned:
@@ -123,7 +130,10 @@ class Fusing:
             network = {"prior": of_prior, "precision": prior.precision, "tile": prior.tile}
         record = {
             **head(command="fuse"),
-            "input": {"optical": _identity(optical), "sar": _identity(sar)},
+            "input": {
+                "optical": _identity(optical) | Reading(self.layout, self.page).record(),
+                "sar": _identity(sar) | Reading(self.layout, self.sar_page).record(),
+            },
             "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": self.seed, **pair.record,
             **network, "nfe": nfe, "device": str(device_of(self.device)), **said,
         }  # fmt: skip
@@ -136,6 +146,11 @@ class Fusing:
             notes=tuple(notes.texts), source=FusedOrigin(self, pair, pixels, record, named, notes),
             pixels=pixels, metrics=metrics, prepared=prepared,
         )  # fmt: skip
+
+    def read(self, pairing: Pairing, optical: Source, sar: Source, notes: Notes) -> ReadPair:
+        """Return both pictures on one grid, as measured. Raises BadInput where they are no pair."""
+        optical_bands = _bands(optical, "optical", Reading(self.layout, self.page))
+        return pairing.read(optical_bands, _bands(sar, "radar", Reading(self.layout, self.sar_page)), notes)
 
     def pairing(self, notes: Notes) -> Pairing:
         """Return how the pair is made ready. Raises BadInput for settings that cannot be."""
@@ -250,6 +265,7 @@ class FusionMetrics(NamedTuple):
     pair: FusionPair
 
 
+@each_measurement
 def fuse(
     optical: Source,
     sar: Source,
@@ -271,7 +287,7 @@ def fuse(
     told = Notes() if notes is None else notes
     result = Fusing(**settings)(optical, sar, out=out, notes=told, progress=progress)
     if notes is None:
-        told.warn()
+        told.warn(stacklevel=4)
     return result
 
 
@@ -284,9 +300,13 @@ def fusion_metrics(
     `RestorekitNote` warning.
     """
     told = Notes() if notes is None else notes
-    pairing = Fusing(**{"trust_grid": True, **settings}).pairing(told)
-    read = pairing.read(_bands(optical, "optical"), _bands(sar, "radar"), told)
-    found, own = inputs.read(_bands(fused, "fused")), read.optical
+    task = Fusing(**{"trust_grid": True, **settings})
+    pairing = task.pairing(told)
+    read = task.read(pairing, optical, sar, told)
+    found, own = (
+        inputs.read(_bands(fused, "fused", reading_beside(fused, Reading(task.layout, task.page)))),
+        read.optical,
+    )
     if found.size != own.size:
         raise BadInput(
             f"{found.path} is {found.size[0]}x{found.size[1]} pixels and {own.path} {own.size[0]}x{own.size[1]}; compare "
@@ -324,10 +344,11 @@ def _identity(source: Source) -> dict[str, Any]:
     return identity_of(None, source.pixels if isinstance(source, Picture) else bands_first(source)[0])
 
 
-def _bands(source: Source, name: str) -> Path | inputs.Bands:
-    """Return the path of a file, or the bands of what is none."""
+def _bands(source: Source, name: str, reading: Reading) -> Path | inputs.Bands:
+    """Return the path of a file or of its page, or the bands of what is none, or has a layout."""
     if isinstance(source, str | os.PathLike):
-        return Path(source)
+        path = inputs.page_named(Path(source), reading.page)
+        return inputs.read(path, reading=reading) if reading.layout and inputs.is_plain(path) else path
     if isinstance(source, Picture):
         return inputs.of_picture(source, Path(f"the {name} picture"))
     return inputs.of_values(bands_first(source)[0], f"the {name} picture")
