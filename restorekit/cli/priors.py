@@ -32,10 +32,10 @@ def show(name: Name) -> None:
     import json
     from dataclasses import asdict
 
-    from restorekit.bench.journal import markdown
     from restorekit.priors.find import find, spec_of
     from restorekit.priors.formats.checkpoint import load, sha256
     from restorekit.priors.formats.diffusers import weights_of
+    from restorekit.report.text_tables import markdown
     from restorekit.uncertainty.calibration import HEADER, Calibration, beside
 
     path = find(name)

@@ -36,11 +36,12 @@ def tune(
     import torch
 
     from restorekit.bench import search as bench
-    from restorekit.bench.images.image_cases import Degradation, clean_pictures
+    from restorekit.bench.images.image_cases import clean_pictures
     from restorekit.files.lock import alone
     from restorekit.files.overwrite import inside, separate
     from restorekit.files.picture import write_text
     from restorekit.priors.find import device_of, load_prior, of_pictures
+    from restorekit.text.degradation import Degradation
     from restorekit.text.names import files_of, solver_of
 
     if threads:

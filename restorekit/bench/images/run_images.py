@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import torch
 
-from restorekit.bench.images.image_cases import Clean, Degradation, clean_pictures
+from restorekit.bench.images.image_cases import Clean, clean_pictures
 from restorekit.bench.images.image_plan import BenchPlan, LoadedName, plan
 from restorekit.bench.images.image_report import ImagesOutcome, write
 from restorekit.bench.images.image_rows import OK, BenchCase, Measure
@@ -28,6 +28,7 @@ from restorekit.files.lock import alone
 from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.perception.likeness import LPIPS, lpips
 from restorekit.priors.prior import LatentPrior
+from restorekit.text.degradation import Degradation
 
 OPS = ("blur:kernel=gaussian:2", "average:factor=4", "denoise")
 SOLVERS = ("hqs", "diffpir", "ddrm", "pigdm", "dps")

@@ -19,9 +19,8 @@ from typing import Any
 import torch
 
 import restorekit
-from restorekit.bench.images.image_cases import Degradation, check_sizes, clean_pictures
+from restorekit.bench.images.image_cases import check_sizes, clean_pictures
 from restorekit.bench.images.run_images import OPS
-from restorekit.bench.journal import Rows
 from restorekit.bench.machine import machine
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.peers.peer_list import DEFAULT, ours, peer
@@ -30,10 +29,12 @@ from restorekit.bench.peers.peer_rows import EXAM, FAILS, KEYS, PICTURE, VALUES,
 from restorekit.bench.posterior.exams import LEVELS, QUICK, cells
 from restorekit.bench.posterior.run_exam import FEW, FULL
 from restorekit.errors import BadInput
+from restorekit.files.journal import Rows
 from restorekit.files.lock import alone
 from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.find import Prior, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
+from restorekit.text.degradation import Degradation
 
 SOLVERS = ("mmps", "pigdm", "dps", "ddrm", "diffpir")
 CPU = torch.device("cpu")

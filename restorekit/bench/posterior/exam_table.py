@@ -8,13 +8,14 @@ from dataclasses import fields
 from pathlib import Path
 
 import restorekit
-from restorekit.bench.journal import Rows, latex, markdown, uncertain
 from restorekit.bench.posterior.exams import LEVELS, QUICK, Cell, cells, checked
 from restorekit.bench.posterior.figures import BINS, Figures, ValueWithError, judge
 from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, ExamSamples, drawn, exact_score, size_of
 from restorekit.errors import BadInput, Unsupported
+from restorekit.files.journal import Rows
 from restorekit.files.picture import write_text
 from restorekit.inference.solver import Solver
+from restorekit.report.text_tables import latex, markdown, uncertain
 from restorekit.solvers import SOLVERS
 from restorekit.text.names import solver_of
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from restorekit.bench.images.image_sets import ENOUGH
-from restorekit.bench.journal import markdown as table_of
 from restorekit.bench.priors.reconstruction import NOT_QUANTISED, QUANTISED
+from restorekit.report.text_tables import markdown as table_of
 
 
 @dataclass(frozen=True)
