@@ -130,6 +130,7 @@ Page = Annotated[
     int | None,
     typer.Option("--pages", min=1, metavar="N", help="Page of a TIFF of several, from 1.", show_default="refused"),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Default: all cores.", show_default=False)]
 NetworkOpt = Annotated[
     bool, typer.Option("--network", help="IN may be an address, https://..., read by the parts that are needed.")

@@ -118,6 +118,12 @@ def tables(record: dict[str, Any]) -> list[Table]:
     return [make(record) for part, make in PARTS.items() if part in record]
 
 
+def skipped(record: dict[str, Any]) -> list[str]:
+    """Return which files of the pictures and of the training pictures could not be read, and why, in words."""
+    parts = (record["pictures"], record.get("neighbours", {}).get("train", {}))
+    return [f"{p['unread']} files of {p['name']} skipped: {p['why']}" for p in parts if p.get("unread")]
+
+
 def heading(record: dict[str, Any]) -> str:
     prior = record["prior"]
     return f"{prior['name']} ({prior['domain']}), sha256 {prior['sha256'][:12]}"
