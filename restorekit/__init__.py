@@ -2,7 +2,8 @@
 
     restorekit.denoise("noisy.png").save("clean.png")
 
-Tasks take a path, an array (H, W) or (H, W, C), a tensor (C, H, W) or a `Picture`, and give a `Restoration`.
+Tasks take a path, an array (H, W) or (H, W, C), a tensor (C, H, W) or a `Picture`, and give a `Restoration`; of a tensor
+(B, C, H, W) a list of B.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def tune(
     out: Annotated[Path, typer.Option(help="Folder for tune.csv and tune.md; a run goes on where it stopped.")] = Path("tune"),
 ) -> None:  # fmt: skip
     """Find a solver's settings. restorekit tune --data photos --op average:factor=4 --solver diffpir --steps 20"""
-    from restorekit.bench.tune import SolverTuning
+    from restorekit.bench.solver_tuning import SolverTuning
 
     on_threads(threads)
     found = SolverTuning(

@@ -22,6 +22,7 @@ from restorekit.tasks.derain_run import DerainRun, Page
 from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import Source, Span
 from restorekit.tasks.measurement import Progress
+from restorekit.tasks.watching import watched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ def derain(
     out: str | os.PathLike[str] | None = None,
     report: Page | None = None,
     notes: Notes | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Restoration:
     """Repair what a derainer left in a rainy picture; outside the mask of rain nothing changes, not by a bit.
@@ -132,7 +133,8 @@ def derain(
     """
     told = Notes() if notes is None else notes
     task = Deraining(**settings)
-    result = task(source, derained, rain=rain, mask=mask, out=out, report=report, notes=told, progress=progress)
+    with watched(progress) as shown:
+        result = task(source, derained, rain=rain, mask=mask, out=out, report=report, notes=told, progress=shown)
     if notes is None:
         told.warn(stacklevel=4)
     return result

@@ -21,6 +21,7 @@ from restorekit.scenes.execute import Executor, executor_of
 from restorekit.tasks.despeckled_scene import DespeckledScene, note_stale
 from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import bands_first
+from restorekit.tasks.watching import watched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,7 +110,7 @@ def despeckle(
     out: str | os.PathLike[str] | None = None,
     *,
     notes: Notes | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
 ) -> DespeckledScene:
     """Take the speckle out of a radar scene; settings are those of `Despeckling`, as `looks=4.4, solver="hqs"`.
@@ -120,7 +121,9 @@ def despeckle(
         restorekit.despeckle("scene.tif", solver="hqs").save("despeckled.tif")
     """
     told = Notes() if notes is None else notes
-    result = Despeckling(**settings)(source, out=out, notes=told, progress=progress)
+    task = Despeckling(**settings)
+    with watched(progress, "blocks") as shown:
+        result = task(source, out=out, notes=told, progress=shown)
     if notes is None:
         told.warn(stacklevel=4)
     return result

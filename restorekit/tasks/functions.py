@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -26,7 +25,6 @@ from restorekit.inference.solver import Solver
 from restorekit.notes import Notes, RestorekitNote
 from restorekit.operators import Operator
 from restorekit.priors.prior import Prior
-from restorekit.report.progress import is_watched, phases
 from restorekit.solvers.samplers import Sampler
 from restorekit.tasks.compare import Comparing, ComparisonResult
 from restorekit.tasks.deblur import Deblurring
@@ -38,6 +36,7 @@ from restorekit.tasks.observation import Box
 from restorekit.tasks.restore import Filling, Inpainting, Restoring
 from restorekit.tasks.sample import Sampling
 from restorekit.tasks.sample_files import draw_samples
+from restorekit.tasks.watching import watched
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -79,18 +78,6 @@ def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoratio
     Notes(texts=list(result.notes)).warn(stacklevel=5)
     notes.heard = _warn
     return result
-
-
-@contextmanager
-def watched(progress: Progress | bool | None) -> Iterator[Progress | None]:
-    """What a task is to tell how far it is: None shows a bar on a terminal and in a notebook, True always, False never."""
-    if callable(progress):
-        yield progress
-    elif progress is False or (progress is None and not is_watched()):
-        yield None
-    else:
-        with phases("network calls") as show:
-            yield show
 
 
 def _split(settings: RestorationSettings) -> tuple[dict[str, Any], dict[str, Any]]:

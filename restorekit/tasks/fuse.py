@@ -43,6 +43,7 @@ from restorekit.tasks.identity import identity_of
 from restorekit.tasks.inputs import Source, Span, bands_first, reading_beside
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.saving import record_file
+from restorekit.tasks.watching import watched
 from restorekit.text.names import files_of
 
 LEARNED = ("hqs", "sar-dps")  # despecklers with the prior of `despeckle`
@@ -272,7 +273,7 @@ def fuse(
     out: str | os.PathLike[str] | None = None,
     *,
     notes: Notes | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
 ) -> FusedPicture:
     """Put what a radar picture shows into an optical one of the same place, colours kept.
@@ -285,7 +286,9 @@ def fuse(
         restorekit.fuse("optical.tif", "sar.tif").save("fused.tif")
     """
     told = Notes() if notes is None else notes
-    result = Fusing(**settings)(optical, sar, out=out, notes=told, progress=progress)
+    task = Fusing(**settings)
+    with watched(progress, solver_of(task.solver).unit) as shown:
+        result = task(optical, sar, out=out, notes=told, progress=shown)
     if notes is None:
         told.warn(stacklevel=4)
     return result

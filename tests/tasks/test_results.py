@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,22 @@ def test_a_scene_in_a_file_is_opened_when_it_is_asked_for(scene: np.ndarray, tmp
     assert part.samples.shape == (1, 1, 32, 24)
     torch.testing.assert_close(part.samples[0], part.mean)
     assert part._repr_html_().count("data:image/png;base64,") == 2
+
+
+def test_who_waits_at_a_terminal_sees_a_bar(scene: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    units, told = list[str](), list[tuple[Any, ...]]()
+
+    @contextmanager
+    def phases(unit: str) -> Iterator[Callable[..., None]]:
+        units.append(unit)
+        yield lambda *done: told.append(done)
+
+    monkeypatch.setattr("restorekit.tasks.watching.phases", phases)
+    monkeypatch.setattr("restorekit.tasks.watching.is_watched", lambda: True)
+    quick: dict[str, Any] = {"solver": "lee", "looks": 4.0, "block": 64, "notes": Notes()}
+    restorekit.despeckle(scene, **quick)
+    assert units == ["blocks"]
+    assert told == [("blocks", n, 4) for n in (1, 2, 3, 4)]
+    restorekit.despeckle(scene, progress=False, **quick)
+    restorekit.despeckle(scene, progress=lambda *done: None, **quick)
+    assert len(units) == 1
