@@ -2,7 +2,8 @@
 
     restorekit.denoise("noisy.png").save("clean.png")
 
-Tasks take a path, an array (H, W) or (H, W, C), a tensor (C, H, W) or a `Picture`, and give a `Restoration`.
+Tasks take a path, an array (H, W) or (H, W, C), a tensor (C, H, W) or a `Picture`, and give a `Restoration`; of a tensor
+(B, C, H, W) a list of B.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _HOME = {
     "compare": "tasks.functions",
     "sample": "tasks.functions",
     "degrade": "tasks.functions",
+    "calibrate": "tasks.calibrate",
     "derain": "tasks.derain",
     "despeckle": "tasks.despeckle",
     "fuse": "tasks.fuse",
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from restorekit.priors.find import shipped as list_priors
     from restorekit.priors.prior import Prior
     from restorekit.solvers.conditional_denoiser import Conditional
+    from restorekit.tasks.calibrate import calibrate
     from restorekit.tasks.derain import derain
     from restorekit.tasks.despeckle import despeckle
     from restorekit.tasks.functions import colorize, compare, deblur, degrade, denoise, inpaint, sample, upscale
@@ -107,6 +110,7 @@ __all__ = [
     "Solver",
     "Step",
     "Unsupported",
+    "calibrate",
     "colorize",
     "compare",
     "coverage",

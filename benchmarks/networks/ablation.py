@@ -29,7 +29,7 @@ from scipy import stats
 from torch import Tensor
 
 from benchmarks.support.common import DATA, RESULTS, archive, centre, need_data, publish
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.priors.find import load_prior
 from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.priors.prior import LatentPrior

@@ -28,8 +28,8 @@ from benchmarks.peers.peer_problems import (
 from benchmarks.peers.peer_report import PROBLEMS, report
 from benchmarks.peers.peer_sides import OUR_GRID, OURS, Side, ours, theirs
 from benchmarks.support.common import RESULTS, centre, load_labelled, picture_set, training_pictures
-from restorekit.bench.journal import Rows
 from restorekit.bench.peers.peer_deepinv import DEFAULT, GRID, OWN_CALLS
+from restorekit.files.journal import Rows
 
 CALLS = (50, 200)
 KEYS = ("part", "problem", "method", "side", "kind", "calls")

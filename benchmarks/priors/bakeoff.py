@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.priors.bakeoff_nets import Candidate, Net, today
 from benchmarks.support.common import DATA, RESULTS, archive, centre, need_data, publish
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.precond import EDM
 from restorekit.training.config import Data, NoiseLevels

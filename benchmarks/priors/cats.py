@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.support.common import RESULTS, Pictures, archive, load_labelled, publish
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem

@@ -14,8 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.support.common import DATA, RESULTS, Pictures, archive, publish
-from restorekit.bench.journal import Rows
 from restorekit.bench.priors.reconstruction import NOT_QUANTISED, QUANTISED, reconstruction
+from restorekit.files.journal import Rows
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.find import load_codec
 from restorekit.priors.networks.ivqvae import Codec

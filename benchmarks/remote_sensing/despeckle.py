@@ -24,9 +24,9 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from benchmarks.support.classical import bm3d
 from benchmarks.support.common import DATA, RESULTS, Pictures, archive, centre, classic, grey, need_data, publish
-from restorekit.bench.journal import Rows
 from restorekit.despeckling.methods import Classical, PosteriorMethod, SpeckledBlock
 from restorekit.despeckling.plan import Settings, plan
+from restorekit.files.journal import Rows
 from restorekit.metrics.fidelity import coverage, psnr, ssim
 from restorekit.sar.filters import Boxcar, Lee, RefinedLee
 from restorekit.sar.speckle import SWATHS, draw

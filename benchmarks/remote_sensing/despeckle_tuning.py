@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from benchmarks.remote_sensing.despeckle import ARCHIVE_SEED, LOOKS, amplitude, draws, intensities, seen, speckled
 from benchmarks.support.common import RESULTS, archive, centre, grey, publish, training_pictures
-from restorekit.bench.journal import Rows
 from restorekit.despeckling.methods import PosteriorMethod
 from restorekit.despeckling.plan import Settings
+from restorekit.files.journal import Rows
 from restorekit.metrics.fidelity import coverage, psnr
 from restorekit.sar.speckle import SWATHS
 

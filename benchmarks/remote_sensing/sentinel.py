@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.support.common import DATA, RESULTS, publish
-from restorekit.bench.journal import Rows
 from restorekit.despeckling.cost import Cost, cost
 from restorekit.despeckling.plan import DespecklePlan, Settings, plan
+from restorekit.files.journal import Rows
 from restorekit.files.picture import write_picture
 from restorekit.sar.assessment import Wanted, assess
 

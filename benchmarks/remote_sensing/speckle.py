@@ -21,7 +21,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
 from benchmarks.support.common import RESULTS, Pictures, archive, centre, classic, grey, load_labelled, publish
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma

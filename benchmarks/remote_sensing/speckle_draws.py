@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.remote_sensing.speckle import amplitude, speckled
 from benchmarks.support.common import RESULTS, Pictures, archive, centre, grey, load_labelled, publish
-from restorekit.bench.journal import Rows
 from restorekit.bench.posterior.exam_pixels import speckle
 from restorekit.bench.posterior.run_exam import FULL, measure
+from restorekit.files.journal import Rows
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma
 from restorekit.inference.problem import Problem

@@ -27,8 +27,8 @@ from skimage import data
 from benchmarks.remote_sensing.despeckle import intensities
 from benchmarks.remote_sensing.sentinel import tiles
 from benchmarks.support.common import DATA, RESULTS, archive, classic, grey, publish
-from restorekit.bench.journal import Rows
 from restorekit.despeckling.plan import Settings, plan
+from restorekit.files.journal import Rows
 from restorekit.sar.speckle import SWATHS, draw
 from restorekit.sar.targets import Detector, Targets
 

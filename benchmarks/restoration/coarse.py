@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from benchmarks.support.common import RESULTS, Pictures, load_labelled, picture_set, publish
-from restorekit.bench.images.image_cases import Degradation
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.inference.driver import restore
 from restorekit.inference.problem import Problem
 from restorekit.inference.restoration import Restoration
 from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.priors.find import Prior
 from restorekit.tasks.coarse import restore_from_coarse
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 
 TASKS = (

@@ -23,12 +23,12 @@ import torch
 
 import restorekit
 from benchmarks.support.common import DATA, RESULTS, publish
-from restorekit.bench.images.image_cases import Degradation
-from restorekit.bench.intervals.coverage import HALVES, LEVEL, Drawn, SplitPictures, rows_of, run
-from restorekit.bench.intervals.coverage_table import HEADER, chosen, entries, judge, table
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.priors.find import load_prior
 from restorekit.scenes.process_memory import keep_freed_memory
+from restorekit.tasks.calibration_rows import HALVES, LEVEL, Drawn, SplitPictures, rows_of, run
+from restorekit.tasks.calibration_table import HEADER, chosen, entries, judge, table
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 from restorekit.uncertainty.calibration import Calibration, Entry, beside
 

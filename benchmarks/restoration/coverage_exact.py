@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from benchmarks.support.common import publish
-from restorekit.bench.images.image_cases import Degradation
-from restorekit.bench.intervals.coverage import LEVEL
-from restorekit.bench.intervals.coverage_table import judge
 from restorekit.inference.driver import restore
 from restorekit.operators.base import LinearOperator
 from restorekit.priors.analytic import GaussianPrior
+from restorekit.tasks.calibration_rows import LEVEL
+from restorekit.tasks.calibration_table import judge
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 from restorekit.uncertainty.calibration import Conditions, Entry
 from restorekit.uncertainty.conformal import Scores

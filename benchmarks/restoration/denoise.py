@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.support.classical import bm3d, nlm, tuned, tv
 from benchmarks.support.common import CLASSIC, RESULTS, centre, grey, load_labelled, picture_set, publish
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.metrics.fidelity import psnr, ssim
 
 SIGMAS = (0.05, 0.1, 0.2, 0.5)

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from benchmarks.support.common import DATA, RESULTS, centre, load_labelled, need_data, picture_set, publish
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.files.picture import read_picture
 from restorekit.inference.denoiser import Denoiser
 from restorekit.metrics.fidelity import luma, psnr, ssim

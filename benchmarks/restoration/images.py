@@ -15,9 +15,9 @@ from statistics import fmean
 from benchmarks.support.common import DATA, HERE, RESULTS, machine, need_data, progress
 from restorekit.bench.images.image_summary import Group, points, read
 from restorekit.bench.images.run_images import Images
-from restorekit.bench.journal import markdown
 from restorekit.files.picture import write_text
 from restorekit.report.plot import pareto, pareto_front
+from restorekit.report.text_tables import markdown
 from restorekit.tasks.defaults import TASKS
 
 OPS = {  # name of the plots -> operator and noise

@@ -19,9 +19,9 @@ from scipy import ndimage
 from benchmarks.support.classical import METHODS, Method, tuned
 from benchmarks.support.common import RESULTS, classic, kernels, load_labelled, publish
 from benchmarks.support.tasks import Case
-from restorekit.bench.journal import Rows
 from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import gaussian, motion
+from restorekit.files.journal import Rows
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian

@@ -23,9 +23,9 @@ from scipy import ndimage
 from skimage import data
 
 from benchmarks.support.common import RESULTS, centre, classic, load_labelled, publish
-from restorekit.bench.journal import Rows
 from restorekit.blind.families import disc, motion
 from restorekit.cli.main import run
+from restorekit.files.journal import Rows
 from restorekit.files.picture import Picture
 from restorekit.files.picture import read_picture as read
 from restorekit.files.picture import write_picture as write

@@ -21,8 +21,8 @@ from PIL import Image
 from scipy import ndimage
 
 from benchmarks.support.common import DATA, RESULTS, archive, centre, classic, load_labelled, publish
-from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
+from restorekit.files.journal import Rows
 from restorekit.files.picture import read_picture
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore

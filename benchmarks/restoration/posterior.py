@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.support.common import HERE, RESULTS, machine, progress
-from restorekit.bench.journal import markdown
 from restorekit.bench.posterior.exam_table import CONTROL, EXACT, KEYS, VALUES, current, run
 from restorekit.bench.posterior.exams import LEVELS, QUICK
 from restorekit.bench.posterior.run_exam import FEW, FEWEST, FULL
 from restorekit.files.picture import write_text
+from restorekit.report.text_tables import markdown
 from restorekit.solvers import SOLVERS
 
 GAUSSIAN = ("denoise", "inpaint", "average", "blur", "dense")

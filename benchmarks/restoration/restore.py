@@ -14,7 +14,7 @@ import torch
 from benchmarks.support.classical import bm3d, classical, methods, tuned
 from benchmarks.support.common import RESULTS, centre, load_labelled, picture_set, publish
 from benchmarks.support.tasks import TASKS, Case, cases, run_solver, solver_of
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.inference.denoiser import Denoiser
 from restorekit.metrics.fidelity import psnr, ssim
 from restorekit.solvers import SOLVERS

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.support.common import RESULTS, centre, kernels, load_labelled, publish, training_pictures
-from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.search import SIGN, CandidateScores, Score, Trial, Tuning, clear_gain, rows_of, with_ranges
 from restorekit.inference.problem import Problem
 from restorekit.operators import blur
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import noise_of
 
 

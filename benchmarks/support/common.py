@@ -17,12 +17,12 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 
-from restorekit.bench.journal import markdown
 from restorekit.files.atomic import atomic
 from restorekit.files.kernel_files import read_kernel
 from restorekit.files.picture import read_picture, write_text
 from restorekit.metrics.fidelity import luma
 from restorekit.priors.find import Prior, load_prior
+from restorekit.report.text_tables import markdown
 
 HERE = Path(__file__).resolve().parents[1]
 RESULTS = HERE / "results"

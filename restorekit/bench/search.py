@@ -17,12 +17,13 @@ from typing import Literal
 import numpy as np
 import scipy
 
-from restorekit.bench.journal import Rows, markdown
 from restorekit.errors import BadInput
+from restorekit.files.journal import Rows
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.problem import Problem
 from restorekit.metrics import fidelity
+from restorekit.report.text_tables import markdown
 from restorekit.text.names import solver_of
 
 Score = Literal["psnr", "ssim", "crps"]

@@ -8,9 +8,11 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
+
+import torch
 
 from restorekit.errors import BadInput
 
@@ -97,3 +99,14 @@ def share(jobs: Sequence[Job], count: int, make: Callable[[], Callable[[Job], An
         for process, _ in running.values():
             process.kill()
             process.join()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run all methods on one thread, so that their seconds compare; what the caller had is put back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

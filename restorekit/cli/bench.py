@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from restorekit.cli.options import Device, Precision, Seed
+from restorekit.cli.wording import print_progress
 
 app = typer.Typer(help="Compare solvers where the answer is known.", no_args_is_help=True)
-
-
-def _line(text: str) -> None:
-    """Print the progress of a bench."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @app.command()
@@ -30,30 +25,13 @@ def posterior(
     out: Annotated[Path, typer.Option(help="Folder for posterior.csv, .md and .tex; a run goes on where it stopped.")] = Path("bench"),
 ) -> None:  # fmt: skip
     """Samples against exact posteriors: distance, bias, spread, coverage. restorekit bench posterior --solver mmps --sigma 0.01"""
-    import torch
+    from restorekit.bench.posterior.exam_table import Exams
 
-    from restorekit.bench.posterior.exam_table import run
-    from restorekit.files.lock import alone
-    from restorekit.files.overwrite import separate
-    from restorekit.text.names import files_of
-
-    separate(
-        files_of(*(solvers or ()), *(problems or ())), [out / f"posterior.{kind}" for kind in ("csv", "md", "tex")]
+    print(
+        Exams(
+            solvers=solvers, problems=problems, priors=priors, sigmas=sigmas, steps=steps, full=full, seed=seed, out=out
+        )(print_progress)
     )
-    torch.set_num_threads(1)
-    with alone(out):
-        text = run(
-            solvers or None,
-            problems or None,
-            list(steps or [None]),
-            not full,
-            seed,
-            out,
-            priors or None,
-            sigmas or None,
-            _line,
-        )
-    print(text)
 
 
 @app.command()
@@ -81,17 +59,12 @@ def images(
     restorekit bench images --data photos --op blur:kernel=gaussian:2@gaussian:0.02 --solver hqs --solver dps --nfe 20 --nfe 50
     """
     from restorekit.bench.images.run_images import OPS, SOLVERS, Images
-    from restorekit.files.overwrite import inside, separate
-    from restorekit.text.names import files_of
 
-    operators = [text.rpartition("@")[0] or text for text in ops or ()]
-    named = [*operators, *(solvers or ()), *(priors or ()), lpips, features and str(features)]
-    separate([*inside(*data), *files_of(*named)], [out / f"images.{kind}" for kind in ("csv", "json", "md", "html")])
     Images(
         data=tuple(data), ops=tuple(ops or OPS), solvers=tuple(solvers or SOLVERS), steps=tuple(steps or ()), nfe=tuple(nfe or ()),
         priors=tuple(priors or ("natural-fast",)), samples=samples, crop=crop, limit=limit, seed=seed, workers=workers,
         threads=threads, device=device, precision=precision, features=features, lpips=lpips, out=out,
-    )(_line)  # fmt: skip
+    )(print_progress)  # fmt: skip
     print((out / "images.md").read_text(encoding="utf-8"))
     print(f"{out / 'images.html'}  (and .csv, .json, .md)")
 
@@ -122,16 +95,11 @@ def peers(
     from restorekit.bench.images.run_images import OPS
     from restorekit.bench.peers.peer_list import DEFAULT
     from restorekit.bench.peers.run_peers import SOLVERS, Peers
-    from restorekit.files.overwrite import inside, separate
-    from restorekit.text.names import files_of
 
-    operators = [text.rpartition("@")[0] or text for text in ops or ()]
-    named = [*operators, *(names or ()), *(solvers or ()), *(problems or ()), network]
-    separate([*inside(*(data or ())), *files_of(*named)], [out / f"peers.{kind}" for kind in ("csv", "md", "html")])
     Peers(
         peers=tuple(names or DEFAULT), solvers=tuple(solvers or SOLVERS), problems=tuple(problems) if problems else None,
         priors=tuple(priors) if priors else None, sigmas=tuple(sigmas) if sigmas else None, exams=exams, full=full,
         data=tuple(data or ()), ops=tuple(ops or OPS), network=network, samples=samples, crop=crop, limit=limit, seed=seed, out=out,
-    )(_line)  # fmt: skip
+    )(print_progress)  # fmt: skip
     print((out / "peers.md").read_text(encoding="utf-8"))
     print(f"{out / 'peers.html'}  (and .csv, .md)")

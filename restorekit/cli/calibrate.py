@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from restorekit.cli.options import Device, Precision, PriorOpt, Seed, SolverOpt, Steps
+from restorekit.cli.options import Device, Precision, PriorOpt, Seed, SolverOpt, Steps, Threads, on_threads
 from restorekit.cli.wording import printed
 
 
@@ -28,26 +28,22 @@ def calibrate(
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: all cores.", show_default=False)] = None,
+    threads: Threads = None,
 ) -> None:  # fmt: skip
     """Make error bars hold: how far the truth lies from the samples, on pictures with a known truth.
 
     restorekit calibrate --data photos.zip --task denoise --noise gaussian:0.02 --noise gaussian:0.05 --prior mine.safetensors --out mine.calibration.json
     """
-    import torch
-
-    from restorekit.bench.intervals.calibrating import Calibrating
+    from restorekit import calibrate as run
     from restorekit.report.progress import bar
 
-    if threads:
-        torch.set_num_threads(threads)
-    task_of = Calibrating(
-        task=task, noise=noise, prior=prior, solver=solver, steps=steps, samples=samples, dtype=dtype, transfer=transfer,
-        pictures=pictures, crop=crop, seed=seed, device=device, precision=precision,
-    )  # fmt: skip
+    on_threads(threads)
     with bar("pictures", "restorations") as show:
-        made = task_of(data, out, notes=printed(ctx), progress=show)
+        made = run(
+            data, task, noise, out, prior=prior, solver=solver, steps=steps, samples=samples, dtype=dtype, transfer=transfer,
+            pictures=pictures, crop=crop, seed=seed, device=device, precision=precision, notes=printed(ctx), progress=show,
+        )  # fmt: skip
     if made.table:
         print(made.table)
     how = f"judged on {made.judging} pictures" if made.judging else "none judged"
-    print(f"{out}  ({made.entries} entries, {how}; {made.journal.name} has every picture)")
+    print(f"{out}  ({len(made.entries)} entries, {how}; {made.journal and made.journal.name} has every picture)")

@@ -11,7 +11,9 @@ import typer
 from restorekit.cli.options import (
     Device,
     In,
+    LayoutOpt,
     Noise,
+    PagesOpt,
     Precision,
     Preview,
     PriorOpt,
@@ -23,6 +25,7 @@ from restorekit.cli.options import (
     box,
     span,
 )
+from restorekit.cli.pages import readings
 from restorekit.cli.wording import printed
 from restorekit.report.progress import phases
 
@@ -45,6 +48,8 @@ def compare(
     range_: Range = None,
     preview: Preview = None,
     transfer: TransferOpt = "auto",
+    layout: LayoutOpt = None,
+    pages: PagesOpt = None,
     trajectory: Annotated[int, typer.Option(min=0, max=64, help="Estimates on the way that are shown of each solver.")] = 8,
 ) -> None:  # fmt: skip
     """Compare solvers on one measurement IN, in one HTML page OUT that needs no network.
@@ -55,11 +60,13 @@ def compare(
     """
     from restorekit import compare as run
 
-    with phases("network calls") as show:
-        result = run(
-            source, op, noise=noise, solvers=solvers or (), steps=steps, samples=samples, truth=truth, prior=prior,
-            seed=seed, device=device, tile=tile, precision=precision, range=span(range_), preview=box(preview, "preview"),
-            transfer=transfer, trajectory=trajectory, out=target, notes=printed(ctx), progress=show,
-        )  # fmt: skip
-    page, _ = result.save(target)
-    print(f"{target}  ({len(result.results)} solver(s), {os.path.getsize(page) / 1e6:.1f} MB, and .json)")
+    for reading, place in readings(source, target, layout, pages):
+        with phases("network calls") as show:
+            result = run(
+                source, op, noise=noise, solvers=solvers or (), steps=steps, samples=samples, truth=truth, prior=prior,
+                seed=seed, device=device, tile=tile, precision=precision, range=span(range_), preview=box(preview, "preview"),
+                transfer=transfer, trajectory=trajectory, layout=reading.layout, page=reading.page, out=place,
+                notes=printed(ctx), progress=show,
+            )  # fmt: skip
+        page, _ = result.save(place)
+        print(f"{place}  ({len(result.results)} solver(s), {os.path.getsize(page) / 1e6:.1f} MB, and .json)")

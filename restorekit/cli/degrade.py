@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from restorekit.cli.options import Range, Seed, TransferOpt, span
+from restorekit.cli.options import LayoutOpt, Page, Range, Seed, TransferOpt, span
 from restorekit.cli.wording import printed
 
 
@@ -22,13 +22,15 @@ def degrade(
     dtype: Annotated[str | None, typer.Option(help="uint8, uint16 or float32; default: that of IN, float32 for hadamard and phase. Integers clip the noise.")] = None,
     range_: Range = None,
     transfer: TransferOpt = "auto",
+    layout: LayoutOpt = None,
+    page: Page = None,
 ) -> None:  # fmt: skip
     """Make a test measurement. restorekit degrade photo.png blurred.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --dtype uint16"""
     from restorekit import degrade as run
 
     made = run(
         source, op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=span(range_), transfer=transfer,
-        out=target, notes=printed(ctx),
+        layout=layout, page=page, out=target, notes=printed(ctx),
     )  # fmt: skip
     _, truth = made.save(target)
     print(f"{target}  (truth: {truth})")

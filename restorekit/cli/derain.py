@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from restorekit.cli.options import Device, Out, Precision, PriorOpt, Range, Seed, Steps, Tile
+from restorekit.cli.options import Device, LayoutOpt, Out, Page, Precision, PriorOpt, Range, Seed, Steps, Tile
 from restorekit.errors import BadInput
 
 
@@ -37,6 +37,8 @@ def derain(
     tile: Tile = None,
     precision: Precision = "auto",
     range_: Range = None,
+    layout: LayoutOpt = None,
+    page: Page = None,
     report: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with the pictures and the mask.", show_default=False)] = None,
 ) -> None:  # fmt: skip
     """Repair what a derainer left in a rainy picture IN; outside the mask (OUT_mask.png) nothing changes, not by a bit.
@@ -47,7 +49,7 @@ def derain(
     from restorekit.cli.wording import printed
     from restorekit.report.progress import phases
     from restorekit.tasks.derain import derain as run
-    from restorekit.tasks.derain_run import Page
+    from restorekit.tasks.derain_run import Page as ReportPage
     from restorekit.text import values
 
     if report is not None:
@@ -55,12 +57,20 @@ def derain(
     settings: dict[str, Any] = {
         "weak": weak, "solver": solver, "prior": prior, "samples": samples, "steps": steps, "share": share, "floor": floor,
         "cap": cap, "dilate": dilate, "feather": feather, "sigma": sigma_of(sigma), "weight": weight, "seed": seed,
-        "device": device, "tile": tile, "precision": precision, "range": values.span(range_),
+        "device": device, "tile": tile, "precision": precision, "range": values.span(range_), "layout": layout, "page": page,
     }  # fmt: skip
-    page = None if report is None else Page(report, command_of(ctx))
+    shown = None if report is None else ReportPage(report, command_of(ctx))
     with phases("network calls") as show:
         result = run(
-            source, derained, rain=rain, mask=mask, out=target, page=page, notes=printed(ctx), progress=show, **settings
+            source,
+            derained,
+            rain=rain,
+            mask=mask,
+            out=target,
+            report=shown,
+            notes=printed(ctx),
+            progress=show,
+            **settings,
         )
     result.save(target)
     calls = f", {result.nfe} network call{'s' * (result.nfe != 1)} per sample, {result.seconds:.1f} s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,91 +36,33 @@ def evaluate(
 
     restorekit priors eval natural --data test.zip --samples 200 --train train.zip --out report.json
     """
-    from restorekit.bench.priors.eval_report import markdown
+    import sys
+
+    from restorekit.bench.priors.eval_files import EvalFiles
+    from restorekit.bench.priors.eval_report import heading, skipped, tables, where
     from restorekit.bench.priors.evaluation import Evaluation
     from restorekit.cli.options import size as size_of
-    from restorekit.files.atomic import content_of, together
-    from restorekit.files.overwrite import inside, separate
-    from restorekit.files.picture import sha256, write_json, write_picture, write_text
+    from restorekit.cli.tables import print_table
     from restorekit.report.progress import phases
-    from restorekit.text.names import files_of
+    from restorekit.text.values import levels
 
-    strip = _targets(out, train)
-    places = [path for path in (data, train, samples and Path(samples)) if path]
-    opened = [*inside(*places), *files_of(name, features, *(beside or ()))]
-    separate(opened, [path for path in (out, strip) if path is not None])
     made = Evaluation(
-        prior=name, data=data, limit=limit, sigmas=_sigmas(sigmas), beside=tuple(beside or ()), crop=crop, bands=bands,
+        prior=name, data=data, limit=limit, sigmas=levels(sigmas), beside=tuple(beside or ()), crop=crop, bands=bands,
         samples=samples, solver=solver, steps=steps, size=size_of(size), label=label, guidance=guidance, features=features,
         train=train, train_limit=train_limit, seed=seed, device=device, precision=precision,
     )  # fmt: skip
+    report = EvalFiles(out, train is not None)
+    report.check(made)
     made.check()
     with phases() as phase:
         found = made(phase)
-    _print(found.record)
-    if out is None:
-        return
-    with together():
-        if found.strip is not None and strip is not None:
-            write_picture(strip, found.strip)
-            found.record["neighbours"]["strip"] = {"path": strip.name, "sha256": sha256(content_of(strip))}
-        if out.suffix.lower() == ".json":
-            write_json(out, found.record)
-        else:
-            write_text(out, markdown(found.record))
-    print(f"{out}{f'  {strip}' if found.strip is not None else ''}")
-
-
-def _sigmas(text: str | None) -> tuple[float, ...] | None:
-    from restorekit.errors import BadInput
-
-    if text is None or text == "none":
-        return None if text is None else ()
-    try:
-        return tuple(dict.fromkeys(sorted(float(s) for s in text.split(","))))
-    except ValueError:
-        raise BadInput(f"--sigmas {text!r} is not understood; give numbers, as 0.05,0.1,0.2, or none") from None
-
-
-def _targets(out: Path | None, train: Path | None) -> Path | None:
-    """Return where the strip of pictures goes; refuse where anything cannot be written."""
-    from restorekit.errors import BadInput
-    from restorekit.files.atomic import check_target
-    from restorekit.files.picture import check_writable
-
-    if out is None:
-        if train is not None:
-            raise BadInput("--train writes a strip of pictures beside the report: give --out report.json")
-        return None
-    if out.suffix.lower() not in (".json", ".md"):
-        raise BadInput(f"--out {out}: a report is .json or .md")
-    check_target(out)
-    if train is None:
-        return None
-    strip = out.with_name(f"{out.stem}_neighbours.png")
-    check_writable(strip, 3, False)
-    return strip
-
-
-def _print(record: dict[str, Any]) -> None:
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from restorekit.bench.priors.eval_report import heading, tables, where
-
-    for part in (record["pictures"], record.get("neighbours", {}).get("train", {})):
-        if part.get("unread"):
-            print(f"restorekit: note: {part['unread']} files of {part['name']} skipped: {part['why']}", file=sys.stderr)
-    print(heading(record))
-    for t in tables(record):
-        shown = Table(title=t.title, title_justify="left", box=None, pad_edge=False)
-        for i, column in enumerate(t.header):
-            shown.add_column(column, justify="left" if i < 2 else "right", overflow="fold")
-        for row in t.rows:
-            shown.add_row(*row)
+    for text in skipped(found.record):
+        print(f"restorekit: note: {text}", file=sys.stderr)
+    print(heading(found.record))
+    for t in tables(found.record):
         print()
-        Console(width=120).print(shown)
+        print_table(t.header, t.rows, width=120, words=2, title=t.title)
         print("\n".join(t.notes))
-    print(f"\n{where(record)}")
+    print(f"\n{where(found.record)}")
+    if files := report.write(found):
+        print("  ".join(map(str, files)))

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from restorekit.cli.options import Device, Precision, PriorOpt, Range, Seed, Tile
+from restorekit.cli.options import Device, LayoutOpt, PagesOpt, Precision, PriorOpt, Range, Seed, Tile
+from restorekit.cli.pages import readings
 
 Optical = Annotated[Path, typer.Argument(metavar="OPTICAL", help="Optical picture: GeoTIFF, or PNG, JPEG, NPY.", show_default=False)]  # fmt: skip
 Sar = Annotated[Path, typer.Argument(metavar="SAR", help="Radar picture of the same place.", show_default=False)]
 Bands = Annotated[str | None, typer.Option(metavar="R,G,B", help="Bands of OPTICAL that are fused, from 1; the others are copied. Default: the first three, or the first.", show_default=False)]  # fmt: skip
 SarBand = Annotated[int, typer.Option(min=1, help="Band of SAR, from 1.")]
+SarPage = Annotated[int | None, typer.Option(min=1, help="Page of SAR, a TIFF of several, from 1.", show_default=False)]  # fmt: skip
 Domain = Annotated[str, typer.Option(help="What SAR holds: intensity, amplitude, db, complex; auto says what it takes it for.")]  # fmt: skip
 Despeckle = Annotated[
     str,
@@ -46,6 +48,9 @@ def fuse(
     device: Device = "auto",
     tile: Tile = None,
     precision: Precision = "auto",
+    layout: LayoutOpt = None,
+    pages: PagesOpt = None,
+    sar_page: SarPage = None,
 ) -> None:  # fmt: skip
     """Put what a radar picture shows into an optical one, colours kept. restorekit fuse optical.tif sar.tif fused.tif"""
     from restorekit.cli.wording import printed
@@ -55,13 +60,14 @@ def fuse(
 
     settings = pair_settings(align, bands, sar_band, domain, despeckle, looks, match, range_)
     settings |= {"prior": prior, "seed": seed, "device": device, "tile": tile, "precision": precision}
-    with phases(solver_of(solver).unit) as show:
-        result = run(
-            optical, sar, out, notes=printed(ctx), progress=show, solver=solver, trust_grid=trust_grid, **settings
-        )
-    result.save(out)
-    seconds = f"{result.seconds:.1f} s, of them {result.prepared:.1f} s for the radar picture"
-    print(f"{out}  ({solver.partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)")
+    settings |= {"solver": solver, "trust_grid": trust_grid, "sar_page": sar_page}
+    for reading, place in readings(optical, out, layout, pages):
+        settings |= {"layout": reading.layout, "page": reading.page}
+        with phases(solver_of(solver).unit) as show:
+            result = run(optical, sar, place, notes=printed(ctx), progress=show, **settings)
+        result.save(place)
+        seconds = f"{result.seconds:.1f} s, of them {result.prepared:.1f} s for the radar picture"
+        print(f"{place}  ({solver.partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)")
 
 
 def pair_settings(

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from restorekit.cli import metrics_fusion, metrics_sar
-from restorekit.cli.options import Range
+from restorekit.cli.fuse import (
+    Align,
+    Bands,
+    Despeckle,
+    Domain,
+    Looks,
+    MatchTo,
+    Optical,
+    Sar,
+    SarBand,
+    SarPage,
+    pair_settings,
+)
+from restorekit.cli.options import Json, LayoutOpt, Page, Range, check_page
+from restorekit.cli.wording import as_options, options_of, print_json, printed
 
 
 class Words(TyperGroup):
@@ -36,24 +51,98 @@ def pictures(
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", show_default=False)],
     names: Annotated[str | None, typer.Option(help="Comma-separated; default: all of psnr, ssim, mae, rmse.")] = None,
     crop: Annotated[int, typer.Option(min=0, help="Pixels to leave out at each side.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     range_: Range = None,
+    layout: LayoutOpt = None,
+    page: Page = None,
 ) -> None:
     """Compare PICTURE with TRUTH on [0, 1]. restorekit metrics out.png truth.png"""
-    import json
-
-    from restorekit.cli.wording import printed
     from restorekit.tasks.picture_metrics import picture_metrics
     from restorekit.text.values import span
 
     figures = picture_metrics(
-        picture, truth, names=names.split(",") if names else None, crop=crop, range=span(range_), notes=printed(ctx)
-    )
+        picture, truth, names=names.split(",") if names else None, crop=crop, range=span(range_), layout=layout, page=page,
+        notes=printed(ctx),
+    )  # fmt: skip
     if as_json:
-        print(json.dumps({k: v if v != float("inf") else "inf" for k, v in figures.items()}))
+        print_json(figures)
     else:
         print("\n".join(f"{name:6} {value:.4f}" for name, value in figures.items()))
 
 
-app.command("sar")(metrics_sar.sar)
-app.command("fusion")(metrics_fusion.fusion)
+@app.command()
+def sar(
+    ctx: typer.Context,
+    measured: Annotated[Path, typer.Argument(metavar="MEASURED", help="The scene as measured: GeoTIFF, NPY, PNG.", show_default=False)],
+    restored: Annotated[Path, typer.Argument(metavar="RESTORED", help="Despeckled, of the same size and unit; of complex data an intensity.", show_default=False)],
+    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="The scene without speckle, in the unit of RESTORED: PSNR, SSIM, bias and more are added.")] = None,
+    domain: Annotated[str, typer.Option(help="Unit of the files: intensity, amplitude, db, complex; auto guesses from MEASURED and says so.")] = "auto",
+    looks: Annotated[str, typer.Option(help="Looks of MEASURED; auto measures them where it is flat.")] = "auto",
+    window: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Pixels of a flat part, for ENL and C_x.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Pixels of a bright target, for TCR.")] = None,
+    as_json: Json = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="A page with pictures, the ratio and its histogram.")] = None,
+) -> None:  # fmt: skip
+    """Judge a despeckled scene by its own statistics, and by the truth where there is one.
+
+    Pixels without a value in either file do not count. Bands are judged one by one.
+
+    restorekit metrics sar scene.tif despeckled.tif --report quality.html
+    """
+    from restorekit.files.picture import json_text
+    from restorekit.tasks.judge import SpeckleAssessment
+    from restorekit.text import values
+
+    if report is not None:
+        check_page(report)
+    task = SpeckleAssessment(
+        domain=domain,
+        looks=values.looks(looks),
+        window=values.box(window, "window"),
+        target=values.box(target, "target"),
+    )
+    result = task(measured, restored, truth, report=report, notes=printed(ctx))
+    print(as_options(json_text(result.plain()) if as_json else str(result), options_of(ctx)))
+    if report is not None:
+        words: list[object] = ["restorekit", "metrics", "sar", measured, restored]
+        words += ["--domain", result.domain, "--looks", looks]
+        for option, value in {"--truth": truth, "--window": window, "--target": target}.items():
+            words += [] if value is None else [option, value]
+        (page,) = result.save(report, shlex.join(str(w) for w in [*words, "--report", report]))
+        print(f"restorekit: {page} written ({page.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)
+
+
+@app.command()
+def fusion(
+    ctx: typer.Context,
+    optical: Optical,
+    sar: Sar,
+    fused: Annotated[Path, typer.Argument(metavar="FUSED", help="Fused picture, in the numbers of OPTICAL.", show_default=False)],
+    align: Align = False,
+    bands: Bands = None,
+    sar_band: SarBand = 1,
+    domain: Domain = "auto",
+    despeckle: Despeckle = "hqs",
+    looks: Looks = "auto",
+    match: MatchTo = "moments",
+    range_: Range = None,
+    layout: LayoutOpt = None,
+    page: Page = None,
+    sar_page: SarPage = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Compare FUSED with its sources, SAR made ready as `fuse` does. restorekit metrics fusion optical.tif sar.tif fused.tif"""
+    from restorekit.fusion.scores import METRICS
+    from restorekit.tasks.fuse import fusion_metrics
+
+    settings = pair_settings(align, bands, sar_band, domain, despeckle, looks, match, range_)
+    settings |= {"layout": layout, "page": page, "sar_page": sar_page}
+    figures, pair = fusion_metrics(optical, sar, fused, notes=printed(ctx), **settings)
+    if as_json:
+        print_json(figures)
+        return
+    print(f"SAR: {pair.record['domain']}, speckle filter {despeckle}, {match} of the luminance")
+    for name, column in METRICS.items():
+        print(f"{column.title:18} {figures[name]:9.4f}  {'lower' if column.lower else 'higher'} is better")
+    if figures["filled"]:
+        print(f"{figures['filled']:.1%} of the pixels are not valid and were made alike in all three")

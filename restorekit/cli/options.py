@@ -127,6 +127,12 @@ PagesOpt = Annotated[
         show_default="refused",
     ),
 ]
+Page = Annotated[
+    int | None,
+    typer.Option("--pages", min=1, metavar="N", help="Page of a TIFF of several, from 1.", show_default="refused"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Default: all cores.", show_default=False)]
 NetworkOpt = Annotated[
     bool, typer.Option("--network", help="IN may be an address, https://..., read by the parts that are needed.")
 ]
@@ -185,6 +191,14 @@ def values(settings: dict[str, Any]) -> dict[str, Any]:
     """Options as settings of a task: texts of numbers become numbers."""
     read = {"range_": ("range", span), "preview": ("preview", partial(box, argument="preview"))}
     return dict((read[n][0], read[n][1](v)) if n in read else (n, v) for n, v in settings.items())
+
+
+def on_threads(count: int | None) -> None:
+    """Let torch compute on so many threads; None leaves it as it is."""
+    if count:
+        import torch
+
+        torch.set_num_threads(count)
 
 
 def check_page(path: Path) -> None:

@@ -26,37 +26,18 @@ def train(
     """
     import signal
 
-    import yaml
-
     from restorekit.errors import BadInput, Stopped
     from restorekit.files.overwrite import inside, separate
     from restorekit.text.names import files_of
-    from restorekit.training.config import MODELS, config_for
+    from restorekit.training.config import config_for, overrides_of
     from restorekit.training.loop import STATE, outputs
     from restorekit.training.loop import train as run
     from restorekit.training.named_files import named
 
-    if model not in MODELS:
-        raise BadInput(f"MODEL {model!r} is unknown; it is one of {', '.join(MODELS)}")
-    if config is not None and not config.is_file():
-        raise BadInput(f"{config}: no such file; give a YAML configuration, as those in configs/")
+    made = config_for(model, config, overrides_of(override or []))
     for source in data:
         if not source.exists():
             raise BadInput(f"{source}: no such file or folder; give a folder or zip of pictures")
-    settings = {}
-    for item in override or []:
-        key, equals, value = item.partition("=")
-        try:
-            settings[key] = yaml.safe_load(value)
-        except (
-            yaml.YAMLError,
-            ValueError,
-            RecursionError,
-        ):  # of dates, of numbers with thousands of digits, of brackets
-            equals = ""
-        if not equals:
-            raise BadInput(f"--set {item!r} is not understood; use KEY=VALUE, as --set optim.steps=1000")
-    made = config_for(model, config, settings)
     opened = [*inside(*data), *files_of(*(file.name for file in named(made))), *([] if config is None else [config])]
     separate(opened, outputs(made, out))
     try:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from restorekit.cli.options import Device, Precision, PriorOpt, Seed
-from restorekit.errors import BadInput
+from restorekit.cli.options import Device, Precision, PriorOpt, Seed, Threads, on_threads
+from restorekit.cli.wording import print_progress
 
 
 def tune(
@@ -29,53 +27,18 @@ def tune(
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: all cores.", show_default=False)] = None,
+    threads: Threads = None,
     out: Annotated[Path, typer.Option(help="Folder for tune.csv and tune.md; a run goes on where it stopped.")] = Path("tune"),
 ) -> None:  # fmt: skip
     """Find a solver's settings. restorekit tune --data photos --op average:factor=4 --solver diffpir --steps 20"""
-    import torch
+    from restorekit.bench.solver_tuning import SolverTuning
 
-    from restorekit.bench import search as bench
-    from restorekit.bench.images.image_cases import Degradation, clean_pictures
-    from restorekit.files.lock import alone
-    from restorekit.files.overwrite import inside, separate
-    from restorekit.files.picture import write_text
-    from restorekit.priors.find import device_of, load_prior, of_pictures
-    from restorekit.text.names import files_of, solver_of
-
-    if threads:
-        torch.set_num_threads(threads)
-    made = solver_of(solver)
-    if score == "auto":
-        score = "crps" if made.is_sampler else "psnr"
-    count = samples or (4 if score == "crps" else 1)
-    levels = list(steps) if steps else [made.default_steps]
-    tuning = bench.with_ranges(bench.Tuning(solver, levels, {}, budget, count, score, seed), ranges or [])  # type: ignore[arg-type]
-    if not tuning.ranges and len(levels) == 1:
-        raise BadInput(f"{solver} has nothing to tune; give --search NAME=LO,HI or several --steps")
-    tuning.candidates(8)  # settings that the solver does not take are refused before anything runs
-    separate([*inside(data), *files_of(op, solver, prior)], [out / "tune.csv", out / "tune.md"])
-    place = device_of(device)
-    network = of_pictures(load_prior(prior, device=place, precision=precision))  # type: ignore[arg-type]
-    task = Degradation.of(op if noise is None else f"{op}@{noise}")
-    trials = []
-    for clean in clean_pictures([data], crop, pictures):
-        problem = task.measure(clean.pixels, clean.name, seed)
-        made.check(problem)
-        if count > 1:
-            made.check_draws(problem)
-        there = replace(problem, y=problem.y.to(place), operator=problem.operator.to(place))
-        trials.append(bench.Trial(clean.name, clean.pixels, there))
-    tuning.rungs(len(trials))
-    key = f"{task.text} {network.spec.name}@{network.sha256[:8]} crop {crop} {place.type} {network.precision}"
-    denoise = network.for_bands(trials[0].truth.shape[0])
-    with alone(out):
-        rows = bench.rows_of(out / "tune.csv")
-        found = tuning(trials, denoise, rows, key, lambda line: print(line, file=sys.stderr, flush=True))
-    text, best = bench.table(found, tuning), found[0]
-    line = f"--solver {best.settings} --steps {best.steps}"
-    verdict = "" if bench.clear_gain(found, tuning) else " (not clearly better than the default)"
-    sense = f"{score}: {'lower' if bench.SIGN[tuning.score] < 0 else 'higher'} is better"
-    title = f"# {solver} on {key}, {count} sample(s); {sense}"
-    write_text(out / "tune.md", f"{title}\n\n{text}\n\nChosen: `{line}`{verdict}\n")
-    print(f"{text}\n\n{sense}\nchosen: {line}{verdict}")
+    on_threads(threads)
+    found = SolverTuning(
+        data=data, op=op, noise=noise, solver=solver, prior=prior, steps=tuple(steps or ()), ranges=tuple(ranges or ()),
+        score=score, samples=samples, budget=budget, pictures=pictures, crop=crop, seed=seed, device=device,
+        precision=precision, out=out,
+    )(print_progress)  # fmt: skip
+    line = f"--solver {found.best.settings} --steps {found.best.steps}"
+    found.save(out / "tune.md", line)
+    print(f"{found.table}\n\n{found.sense}\nchosen: {line}{found.doubt}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import sys
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import typer
@@ -69,6 +71,16 @@ def printed(context: typer.Context) -> Notes:
         print(head + one_line(as_options(text, options)), file=sys.stderr)
 
     return Notes(show)
+
+
+def print_json(figures: Mapping[str, float]) -> None:
+    """Print figures by name as JSON, which has no infinity: "inf"."""
+    print(json.dumps({name: value if abs(value) != math.inf else str(value) for name, value in figures.items()}))
+
+
+def print_progress(text: str) -> None:
+    """Print how far a long run is, at once."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def print_doubts(context: typer.Context, texts: Collection[str], notes: Notes) -> None:

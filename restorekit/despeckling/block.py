@@ -29,6 +29,7 @@ class BlockDespeckling:
     bands: dict[int, tuple[RadarBand, BandStatistics]]  # by number, from 1
     method: BlockMethod
     detectors: dict[int, Detector] = field(default_factory=dict)  # of point targets, by band; without one none are kept
+    keep_draws: bool = False  # layers "draw1", "draw2" ... too, like "mean"
 
     @property
     def margin(self) -> int:
@@ -58,6 +59,11 @@ class BlockDespeckling:
         if len(draws) > 1:
             std = _spread(band, draws, known)
             layers["std"] = np.where(kept, band.deviation(intensity, facts.detected), std).astype(np.float32)
+        if len(draws) > 1 and self.keep_draws:
+            layers |= {
+                draw_layer(i): (np.where(kept, intensity, x) / facts.median).astype(np.float32)
+                for i, x in enumerate(draws)
+            }
         return layers | ({"kept": kept} if kept.any() else {})
 
     def numbers(self, square: Square, layer: str) -> tuple[Array, Mask] | None:
@@ -94,6 +100,11 @@ class BlockDespeckling:
         if not targets[inner].any():
             return nothing > 0, nothing
         return targets[inner], clutter(intensity, signal & ~targets, facts.median)[inner]
+
+
+def draw_layer(index: int) -> str:
+    """Return the name of the layer of a draw, counted from 0."""
+    return f"draw{index + 1}"
 
 
 def _spread(band: RadarBand, draws: Array, known: Mask) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 
 from restorekit.despeckling.block import BlockDespeckling
 from restorekit.despeckling.methods import PosteriorMethod, SpeckledBlock
+from restorekit.despeckling.survey import BandStatistics
 from restorekit.files.bands import Window
 from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
@@ -39,6 +40,21 @@ def cost(job: BlockJob) -> Cost:
         return _measured(operation, h, w, core.height * core.width)
 
 
+def calls_of(job: BlockJob) -> int:
+    """Return how many network calls a draw of one block takes, 0 of a filter. The operation of `job` is a `BlockDespeckling`."""
+    operation = job.operation
+    assert isinstance(operation, BlockDespeckling)
+    if not isinstance(operation.method, PosteriorMethod):
+        return 0
+    return _calls(operation.method, next(iter(operation.bands.values()))[1])
+
+
+def _calls(method: PosteriorMethod, facts: BandStatistics) -> int:
+    solver = solver_of(method.text)
+    problem = Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), method.law(facts))
+    return solver.calls(solver.schedule(problem, method.steps))
+
+
 def _measured(operation: BlockDespeckling, h: int, w: int, pixels: int) -> Cost:
     method, facts = operation.method, next(iter(operation.bands.values()))[1]
     if not isinstance(method, PosteriorMethod):
@@ -47,8 +63,7 @@ def _measured(operation: BlockDespeckling, h: int, w: int, pixels: int) -> Cost:
         method(SpeckledBlock(Window(0, 0, h, w), 1, y, y, np.ones((h, w), np.bool_), facts))
         return Cost(time.perf_counter() - began, 0, pixels)
     solver, denoise = solver_of(method.text), method.network(max(h, w))
-    problem = Problem(torch.zeros(1, 1, 8, 8), Identity((1, 8, 8)), method.law(facts))
-    calls = solver.calls(solver.schedule(problem, method.steps)) * method.draws
+    calls = _calls(method, facts) * method.draws
     x = torch.zeros(1, 1, h, w, device=device_of(method.device), requires_grad=solver.gradient)
     denoise(x, 1.0)  # the first call of a size is slower
     began = time.perf_counter()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import restorekit
-from restorekit.despeckling.block import BlockDespeckling
+from restorekit.despeckling.block import BlockDespeckling, draw_layer
 from restorekit.despeckling.methods import PosteriorMethod
 from restorekit.despeckling.settings import DECORRELATE, SIDE, Settings
 from restorekit.despeckling.survey import BandStatistics, RadarBand, band_of, survey
@@ -59,6 +59,7 @@ class DespecklePlan:
     bands: dict[int, tuple[RadarBand, BandStatistics]]
     said: list[str] = field(default_factory=list)  # to be printed: what was guessed or measured
     preview: Window | None = None  # the part to restore; None: all of it
+    keep_draws: bool = False  # beside their mean and deviation
 
     @cached_property
     def keys(self) -> list[Key]:
@@ -76,7 +77,7 @@ class DespecklePlan:
             detectors = {
                 number: targets.fitted(facts.detected, facts.grain) for number, (_, facts) in self.bands.items()
             }
-        operation = BlockDespeckling(self.bands, self.settings.method, detectors)
+        operation = BlockDespeckling(self.bands, self.settings.method, detectors, self.keep_draws)
         where = self.scene if self.scene.pixels is not None else self.scene.path
         return BlockJob(where, grid, tuple(self.bands), operation, threads, self.scene.reading)
 
@@ -84,6 +85,11 @@ class DespecklePlan:
     def layers(self) -> list[str]:
         """Return the names of the results: mean, and std for several samples."""
         return ["mean", "std"] if self.settings.draws > 1 else ["mean"]
+
+    @property
+    def drawn(self) -> list[str]:
+        """The layers of the draws, where they are kept."""
+        return [draw_layer(i) for i in range(self.settings.draws)] if self.keep_draws else []
 
     def outputs(self, target: Path, snap: bool = False) -> list[Output]:
         """Return the files to write at `target` and beside it. Raises BadInput for what they cannot hold."""
@@ -214,7 +220,7 @@ class DespecklePlan:
             for number in range(1, self.scene.count + 1):
                 if number in self.bands:
                     out[number - 1] = scene.array(source, number, layer, form)
-                elif layer == "mean":
+                elif layer != "std":
                     raw, valid = source.read(part, number)
                     out[number - 1] = np.where(valid, magnitude(raw), np.nan)
         return out

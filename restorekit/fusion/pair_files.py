@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.atomic import check_target
-from restorekit.files.bands import Raster, Window, describe, opened
+from restorekit.files.bands import Raster, Window, dataset_of, describe, opened
 from restorekit.files.datasets import is_dataset
 from restorekit.files.formats import PLAIN, RASTERS
 from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
 from restorekit.files.nodata import off_nodata
 from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
+from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.temporary import name_beside
 
 
@@ -50,6 +51,22 @@ def is_plain(path: Path) -> bool:
     return path.suffix.lower() in PLAIN and not is_dataset(path)
 
 
+def page_named(path: Path, page: int | None) -> Path:
+    """Return the name by which GDAL opens a page of a TIFF of several, from 1; the path itself without one.
+
+    Raises BadInput for a page that is not there.
+    """
+    if page is None:
+        return path
+    inside: list[str] = []
+    if not is_plain(path):
+        with dataset_of(path) as d:
+            inside = list(d.subdatasets)
+    if not 1 <= page <= max(1, len(inside)):
+        raise BadInput(f"`pages={page}`: there is no page {page}, {path} has {max(1, len(inside))}", argument="pages")
+    return Path(inside[page - 1]) if inside else path
+
+
 def whole(raster: Raster) -> Window:
     """Return all of a raster."""
     return Window(0, 0, raster.height, raster.width)
@@ -60,8 +77,9 @@ def read(
     bands: Sequence[int] | None = None,
     raster: Raster | None = None,
     window: Window | None = None,
+    reading: Reading = PLAINLY,
 ) -> Bands:
-    """Return bands of a file, or of some that are in memory; `bands` count from 1, None for all.
+    """Return bands of a file, or of some that are in memory; `bands` count from 1, None for all. reading: of a picture or an NPY.
 
     Raises BadInput for what cannot be read, and for a band that is not there.
     """
@@ -69,7 +87,7 @@ def read(
         return source.select(bands)
     path = source
     if is_plain(path):
-        return _read_picture(path, bands)
+        return _read_picture(path, bands, reading)
     raster = raster or describe(path)
     numbers = _numbers(path, raster.count, bands)
     with opened(raster) as reader:
@@ -78,8 +96,9 @@ def read(
     return Bands(path, values, valid, raster.dtype, raster)
 
 
-def _read_picture(path: Path, bands: Sequence[int] | None) -> Bands:
-    picture = read_picture(path, holes=True, span=None if path.suffix.lower() != ".npy" else (0.0, 1.0))
+def _read_picture(path: Path, bands: Sequence[int] | None, reading: Reading) -> Bands:
+    span = None if path.suffix.lower() != ".npy" else (0.0, 1.0)
+    picture = read_picture(path, holes=True, span=span, reading=reading)
     return of_picture(picture, path).select(bands)
 
 

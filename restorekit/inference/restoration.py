@@ -32,7 +32,8 @@ class Restoration:
     nfe: network calls per sample. seconds: wall time. settings: solver, its settings, noise levels, number of samples,
     seed. notes: what a reader of the result should know, a line each. source: the task and the input that the result is
     of, which knows how to save it; None for a result of `restore`. trajectory: the steps of the run on the CPU, state
-    and clean estimate (N, C, H, W) each, if it was told to record them.
+    and clean estimate (N, C, H, W) each, if it was told to record them. estimate: (C, H, W), the picture to show where that is not the mean of the
+    samples, as where `inpaint` keeps what was measured.
     """
 
     samples: Tensor
@@ -42,11 +43,12 @@ class Restoration:
     notes: tuple[str, ...] = ()
     source: Any = None
     trajectory: tuple[Step, ...] = ()
+    estimate: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
-        """Return the mean (C, H, W) of the samples: the estimate to show when there are several."""
-        return self.samples.mean(0)
+        """Return the picture (C, H, W) to show when there are several samples: their mean, or `estimate` where the task knows better."""
+        return self.samples.mean(0) if self.estimate is None else self.estimate
 
     @property
     def std(self) -> Tensor:
@@ -111,7 +113,8 @@ class Restoration:
 
     def __repr__(self) -> str:
         n, *shape = self.samples.shape
-        low, high = self.samples.detach().aminmax() if self.samples.numel() else (float("nan"), float("nan"))
+        known = self.samples.detach()[~self.samples.isnan()]
+        low, high = known.aminmax() if known.numel() else (float("nan"), float("nan"))
         more = [f"{len(self.notes)} note{'s' * (len(self.notes) > 1)}"] if self.notes else []
         more += [f"{len(self.trajectory)} steps recorded"] if self.trajectory else []
         parts = [
@@ -119,4 +122,4 @@ class Restoration:
             str(self.settings.get("solver", "no solver")), f"{self.nfe} network call{'s' * (self.nfe != 1)}",
             f"{self.seconds:.1f} s", *more,
         ]  # fmt: skip
-        return f"Restoration({', '.join(parts)})"
+        return f"{type(self).__name__}({', '.join(parts)})"

@@ -122,14 +122,19 @@ def coverage(samples: np.ndarray, truth: np.ndarray, level: float = 0.9) -> floa
     Student's prediction interval, value by value: its expected share is `level` for any N where truth and samples are
     drawn from one Gaussian. NaN for fewer than two samples. Raises `BadInput` where the truth has another shape.
     """
+    if len(samples) < 2:
+        return math.nan
+    return interval_coverage(samples.mean(0), samples.std(0, ddof=1, dtype=np.float64), len(samples), truth, level)
+
+
+def interval_coverage(mean: np.ndarray, std: np.ndarray, samples: int, truth: np.ndarray, level: float = 0.9) -> float:
+    """`coverage` of so many samples of which only mean and std (C, H, W) are known; values that are NaN in any do not count."""
     from scipy.stats import t
 
-    n = len(samples)
-    if n < 2:
-        return math.nan
-    mean, truth = _pair(samples.mean(0), truth)
-    half = float(t.ppf((1 + level) / 2, n - 1)) * math.sqrt(1 + 1 / n) * samples.std(0, ddof=1, dtype=np.float64)
-    return float((np.abs(truth - mean) <= half).mean())
+    mean, truth = _pair(mean, truth)
+    half = float(t.ppf((1 + level) / 2, samples - 1)) * math.sqrt(1 + 1 / samples) * std
+    known = ~(np.isnan(mean) | np.isnan(half) | np.isnan(truth))
+    return float((np.abs(truth - mean) <= half)[known].mean()) if known.any() else math.nan
 
 
 def residual_whiteness(residual: np.ndarray, sigma: float | None = None) -> dict[str, float]:

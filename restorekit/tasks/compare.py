@@ -27,6 +27,7 @@ from restorekit.priors.prior import LatentPrior
 from restorekit.report.cards import STRIP
 from restorekit.report.comparison import render
 from restorekit.report.measurement_view import measurement_shown
+from restorekit.report.panels import Panel, Panelled
 from restorekit.report.pictures import shrunk
 from restorekit.report.results import Comparison, Moment, Refusal, SolverResult
 from restorekit.tasks.inputs import Source, take
@@ -191,10 +192,13 @@ class Comparing:
         return measured.visible(torch.from_numpy(measured.as_result(self.truth, "give its own truth"))).numpy()
 
 
-@dataclass(frozen=True, eq=False)
-class ComparisonResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ComparisonResult(Panelled):
     """A comparison holds what solvers made of one measurement: `outcomes`, in the order of the solvers; `save` writes
-    the page."""
+    the page.
+
+    truth: the clean picture (C, H, W) where it was given. notes: what a reader should know, a line each.
+    """
 
     task: Comparing
     measured: Measured
@@ -218,6 +222,26 @@ class ComparisonResult:
     def results(self) -> list[SolverResult]:
         """Return the outcomes that are results."""
         return [o for o in self.outcomes if isinstance(o, SolverResult)]
+
+    def panels(self) -> list[Panel]:
+        """Return the measurement, the truth where there is one, and the mean of each solver, under its name and figures."""
+        read = self.measured.read
+        shown, _ = measurement_shown(self.measured.problem, read.operation in NO_PICTURE)
+        panels = [Panel("measurement", self.measured.visible(torch.from_numpy(shown)).numpy())]
+        panels += [] if self.truth is None else [Panel("truth", self.truth)]
+        return panels + [Panel(self._titled(result), result.mean) for result in self.results]
+
+    def _titled(self, result: SolverResult) -> str:
+        figures = result.figures(self.truth, clipped=not self.measured.read.picture.dtype.startswith("float"))
+        psnr = figures["psnr_mean" if len(result.samples) > 1 else "psnr"] if self.truth is not None else None
+        return f"{result.label}, misfit {result.misfit:.2f}" if psnr is None else f"{result.label}, {psnr:.2f} dB"
+
+    def __repr__(self) -> str:
+        refused = [o.label for o in self.outcomes if isinstance(o, Refusal)]
+        more = [f"refused: {', '.join(refused)}"] if refused else []
+        noise, size = self.measured.forward.noise_text, "x".join(map(str, self.measured.result_shape))
+        parts = [size, self.task.measurement.op_text, noise, ", ".join(r.label for r in self.results), *more]
+        return f"ComparisonResult({'; '.join(parts)})"
 
     def ceiling(self) -> float | None:
         """Return the PSNR of the truth through the codec of a prior of latents. None for other priors, or without a
@@ -253,6 +277,7 @@ class ComparisonResult:
         optional = {"steps": task.steps, "truth": self._truth_name()}
         optional["range"] = None if span is None else f"{span[0]:g},{span[1]:g}"
         optional["transfer"] = None if m.transfer == "auto" else m.transfer
+        optional |= {"layout": m.layout, "pages": m.page}
         optional["preview"] = None if m.preview is None else ",".join(map(str, m.preview))
         usual = {"trajectory": (task.moments, 8), "tile": (m.tile, None), "device": (m.device, "auto")}
         usual |= {"precision": (m.precision, "auto")}

@@ -14,10 +14,12 @@ from restorekit.files.atomic import together
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, check_span, check_writable, regridded, write_picture
 from restorekit.files.place import Placement
+from restorekit.files.reading import Reading
 from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
 from restorekit.operators import Operator
+from restorekit.report.panels import Panel, Panelled
 from restorekit.sar.grain import Correlated
 from restorekit.sar.speckle import swath
 from restorekit.tasks import ranges
@@ -32,7 +34,8 @@ class Degrading:
     """Settings of a test measurement; the call makes it.
 
     op: the forward model. noise: a law. correlated: "iw1", "iw2" or "iw3", speckle with the grain of that Sentinel-1 swath.
-    dtype: "uint8", "uint16" or "float32", of the files, that of the input by default; integers clip the noise.
+    dtype: "uint8", "uint16" or "float32", of the files, that of the input by default; integers clip the noise. layout: axes of an NPY
+    file of three, "HWC" or "CHW". page: of a TIFF of several, from 1.
     """
 
     op: str | Operator = "denoise"
@@ -42,6 +45,8 @@ class Degrading:
     dtype: str | None = None
     range: Span | None = None
     transfer: str = "auto"
+    layout: str | None = None
+    page: int | None = None
 
     def __call__(
         self, source: Source, *, out: str | os.PathLike[str] | None = None, notes: Notes | None = None
@@ -56,7 +61,8 @@ class Degrading:
         logarithms = isinstance(law, Gamma) and law.domain == "log"
         if out is not None and isinstance(source, str | os.PathLike):
             self._separate(Path(source), Path(out))
-        given = take(source, (0.0, 1.0) if logarithms else self.range and check_span(self.range))
+        reading = Reading(self.layout, self.page)
+        given = take(source, (0.0, 1.0) if logarithms else self.range and check_span(self.range), reading=reading)
         picture = given.picture
         if self.range is None:
             ranges.check_range(given.label, picture)
@@ -99,9 +105,12 @@ class Degrading:
         separate([source, *files_of(op)], [target, beside(target, "truth")])
 
 
-@dataclass(frozen=True, eq=False)
-class Degraded:
-    """A measurement and its truth, (C, H, W) in values of the file, white = 1, not yet rounded to its type."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Degraded(Panelled):
+    """A measurement and its truth, (C, H, W) in values of the file, white = 1, not yet rounded to its type.
+
+    notes: what a reader should know, a line each.
+    """
 
     task: Degrading
     input: Input
@@ -110,8 +119,12 @@ class Degraded:
     truth: np.ndarray
     dtype: str | None
     response: Response
-    notes: Notes
+    told: Notes
     grid: Placement  # where pixels of the truth lie in the measurement
+
+    @property
+    def notes(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(self.told.texts)
 
     @property
     def measurement(self) -> Picture:
@@ -130,10 +143,10 @@ class Degraded:
         alpha = self.like.alpha is not None
         for path, values in ((target, self.values), (beside(target, "truth"), self.truth)):
             for text in check_writable(path, len(values), alpha, self.dtype):
-                self.notes(text)
+                self.told(text)
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the measurement, and the truth beside it as NAME_truth; returns both."""
+        """Write the measurement, and the truth beside it as NAME_truth; returns both. Raises `BadInput` as `check` does."""
         target = Path(path)
         self.check(target)
         files = [target, beside(target, "truth")]
@@ -141,8 +154,20 @@ class Degraded:
             for file, values, grid in zip(files, (self.values, self.truth), (self.grid, None)):
                 like, said = regridded(self.like, values.shape[1:], grid)
                 for text in [*(f"{file}: {text}" for text in said), *write_picture(file, values, like, self.dtype)]:
-                    self.notes(text)
+                    self.told(text)
         return files
+
+    def panels(self) -> list[Panel]:
+        """Return the measurement and the truth; of a measurement that is no picture its values, the least black, the largest white."""
+        y = self.values
+        if operation(self.task.op) in NO_PICTURE:
+            y = (y - y.min()) / (float(np.ptp(y)) or 1.0)
+        return [Panel("measurement", y), Panel("truth", self.truth)]
+
+    def __repr__(self) -> str:
+        size, truth = ("x".join(map(str, x.shape)) for x in (self.values, self.truth))
+        noise = noise_text(self.task.noise)
+        return f"Degraded({size} of a truth {truth}, {operation(self.task.op)}, {noise}, seed {self.task.seed})"
 
 
 def _inside(picture: Picture, operator: Operator) -> Picture:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from restorekit.files.formats import FORMATS, LOSSY
+from restorekit.files.reading import Reading
 from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.priors.find import Precision
@@ -18,8 +19,10 @@ from restorekit.rain.refine import Refined
 from restorekit.tasks.derain_files import DerainOrigin
 from restorekit.tasks.derain_inputs import DerainInputs
 from restorekit.tasks.derain_run import DerainRun, Page
+from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import Source, Span
 from restorekit.tasks.measurement import Progress
+from restorekit.tasks.watching import watched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,8 @@ class Deraining:
     weak: the derained picture still shows streaks. solver: a name with settings, or "paper", which throws the masked pixels
     away. share, floor, cap, dilate: see `restorekit.rain.residue.Residue`; feather, sigma, weight, samples, steps: see
     `restorekit.rain.refine.Refinement`; sigma "none": what the derained picture shows in the mask is ignored. range: values of
-    black and white.
+    black and white. layout: axes of NPY files of three, "HWC" or "CHW". page: of a TIFF of several, from 1; of the derained picture
+    and the rain too, if they have several.
     """
 
     range: Span | None = None
@@ -49,6 +53,8 @@ class Deraining:
     device: str = "auto"
     tile: int | None = None
     precision: Precision = "auto"
+    layout: str | None = None
+    page: int | None = None
 
     def __call__(
         self,
@@ -58,7 +64,7 @@ class Deraining:
         rain: Source | None = None,
         mask: Source | None = None,
         out: str | os.PathLike[str] | None = None,
-        page: Page | None = None,
+        report: Page | None = None,
         notes: Notes | None = None,
         progress: Progress | None = None,
     ) -> Restoration:
@@ -66,12 +72,20 @@ class Deraining:
 
         derained: the picture without rain, by a derainer; by default that of a plain one, which is weak. rain: the
         derainer's own layer of rain. mask: white where to repair, instead of the mask that the rain makes. out: where the
-        result will be saved, so that what cannot be written there is refused before the network runs. page: is written with
+        result will be saved, so that what cannot be written there is refused before the network runs. report: is written with
         the result. Raises `BadInput` for settings and inputs that do not fit, with the way out.
         """
         notes = Notes() if notes is None else notes
-        inputs = DerainInputs(source=source, derained=derained, rain=rain, mask=mask, range=self.range, notes=notes)
-        run = DerainRun(self, inputs, notes, page)
+        inputs = DerainInputs(
+            source=source,
+            derained=derained,
+            rain=rain,
+            mask=mask,
+            range=self.range,
+            notes=notes,
+            reading=Reading(self.layout, self.page),
+        )
+        run = DerainRun(self, inputs, notes, report)
         run.check_settings()
         refinement = run.refinement
         if out is not None:
@@ -96,6 +110,7 @@ class Deraining:
         return _restoration(run, refinement(b, found.k, denoise, self.seed, run.place, told))
 
 
+@each_measurement
 def derain(
     source: Source,
     derained: Source | None = None,
@@ -103,9 +118,9 @@ def derain(
     rain: Source | None = None,
     mask: Source | None = None,
     out: str | os.PathLike[str] | None = None,
-    page: Page | None = None,
+    report: Page | None = None,
     notes: Notes | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Restoration:
     """Repair what a derainer left in a rainy picture; outside the mask of rain nothing changes, not by a bit.
@@ -118,9 +133,10 @@ def derain(
     """
     told = Notes() if notes is None else notes
     task = Deraining(**settings)
-    result = task(source, derained, rain=rain, mask=mask, out=out, page=page, notes=told, progress=progress)
+    with watched(progress) as shown:
+        result = task(source, derained, rain=rain, mask=mask, out=out, report=report, notes=told, progress=shown)
     if notes is None:
-        told.warn()
+        told.warn(stacklevel=4)
     return result
 
 

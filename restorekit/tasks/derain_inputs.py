@@ -17,14 +17,15 @@ from restorekit.errors import BadInput
 from restorekit.files.formats import FORMATS
 from restorekit.files.masks import WHITES, mask_values
 from restorekit.files.nodata import TAG, Empty, empty_at, hidden, nodata_of
-from restorekit.files.picture import Picture, read_picture
+from restorekit.files.picture import Picture
+from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.stored import read_values
 from restorekit.files.tiff_tags import in_unit, place_of
 from restorekit.notes import Notes
 from restorekit.rain.morphology import Directional
 from restorekit.rain.residue import Mask, rain_layer
 from restorekit.tasks.identity import identity_of
-from restorekit.tasks.inputs import Source, Span, bands_first, take
+from restorekit.tasks.inputs import Source, Span, bands_first, reading_beside, take
 from restorekit.tasks.ranges import check_range
 from restorekit.tasks.unmeasured import placed, refuse_turned, turned_size
 
@@ -48,8 +49,8 @@ class LoadedPicture:
 class DerainInputs:
     """The rainy picture, and what else was given: what a derainer made of it, its layer of rain, a mask of what to repair.
 
-    range: values of black and white. notes: is told what a user may not expect of how they were read. Each property raises
-    BadInput where its picture does not fit the others.
+    range: values of black and white. reading: how files are read, of the source and of what lies beside it. notes: is told what a
+    user may not expect of how they were read. Each property raises BadInput where its picture does not fit the others.
     """
 
     source: Source
@@ -58,6 +59,7 @@ class DerainInputs:
     mask: Source | None = None
     range: Span | None = None
     notes: Notes = field(default_factory=Notes)
+    reading: Reading = PLAINLY
 
     @property
     def given(self) -> dict[str, Source]:
@@ -78,7 +80,8 @@ class DerainInputs:
     def record(self) -> dict[str, Any]:
         """Return what identifies each input: path and SHA-256 of a file, shape, type and SHA-256 of other values."""
         return {
-            key: identity_of(self.files.get(key), None if key in self.files else _values(source)[0])
+            key: identity_of(self.files.get(key), None if key in self.files else self._values(source)[0])
+            | self._reading(source).record()
             for key, source in self.given.items()
         }
 
@@ -88,11 +91,11 @@ class DerainInputs:
     def of_rainy(self) -> LoadedPicture:
         """The rainy picture."""
         name = self.name("rainy")
-        raw, info = _values(self.source)
+        raw, info = self._values(self.source)
         _, height, width = raw.shape
         if min(height, width) < SMALLEST:
             raise BadInput(f"{name} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed")
-        loaded = _loaded(self.source, name, raw, info, self.range)
+        loaded = self._loaded(self.source, name, raw, info, self.range)
         placed(loaded.picture, name, self.notes)
         if self.range is None:
             check_range(name, loaded.picture)
@@ -106,14 +109,14 @@ class DerainInputs:
         if self.derained is None:
             return self.of_rainy
         y, name = self.of_rainy, self.name("derained")
-        raw, info = _values(self.derained)
+        raw, info = self._values(self.derained)
         if raw.shape != y.raw.shape:
             why = turned_size(y.picture, Picture(raw, info=info))
             raise BadInput(
                 f"{name} is {_size(raw)}, {y.name} {_size(y.raw)} (bands x height x width){why}; "
                 "give the derained picture of the same IN, neither cut nor resized"
             )
-        loaded = _loaded(self.derained, name, raw, info, self._span(raw))
+        loaded = self._loaded(self.derained, name, raw, info, self._span(raw))
         refuse_turned(y.picture, y.name, loaded.picture, name)
         counted = loaded.picture.pixels[:, ~(loaded.empty | y.empty)]
         if not counted.size:
@@ -153,7 +156,7 @@ class DerainInputs:
         if self.rain is None:
             return rain_layer(self.rainy, self.plain) * ~self.empty
         name = self.name("rain")
-        raw, info = _values(self.rain)
+        raw, info = self._values(self.rain)
         shape = self.of_rainy.raw.shape
         if raw.shape[1:] != shape[1:] or len(raw) not in (1, shape[0]):
             raise BadInput(
@@ -161,7 +164,7 @@ class DerainInputs:
             )
         values = self._span(raw)
         # Rain is a difference: 0 is none, whatever black is.
-        loaded = _loaded(self.rain, name, raw, info, values and (0.0, values[1] - values[0]))
+        loaded = self._loaded(self.rain, name, raw, info, values and (0.0, values[1] - values[0]))
         return np.where(self.empty | loaded.empty, 0, np.clip(loaded.picture.pixels, 0, None).max(0))
 
     @cached_property
@@ -179,9 +182,41 @@ class DerainInputs:
             raise BadInput(f"{path}: values up to {high:g}, none of which is white; a mask is 0 and 1, or 0 and 255")
         return np.asarray((raw >= top / 2).any(0))
 
+    def _values(self, source: Source) -> tuple[Array, dict[str, Any]]:
+        """Return values (C, H, W) in the type of a file or an array, and the `info` of its picture."""
+        if isinstance(source, str | os.PathLike):
+            return read_values(source, self._reading(source))
+        if not isinstance(source, Picture):
+            raw, layout = bands_first(source)
+            return raw, {"layout": layout}
+        low, high = source.span
+        raw, kind = source.pixels.astype(np.float64) * (high - low) + low, np.dtype(source.dtype)
+        raw = np.rint(raw).astype(kind) if kind.kind in "iu" else raw.astype(kind)
+        if source.empty is not None:
+            raw[:, source.empty.where] = source.empty.held
+        return raw, source.info
+
+    def _reading(self, source: Source) -> Reading:
+        return self.reading if source is self.source else reading_beside(source, self.reading)
+
+    def _loaded(
+        self, source: Source, name: str, raw: Array, info: dict[str, Any], values: Span | None
+    ) -> LoadedPicture:
+        """raw and info as `_values` has them. Raises BadInput for NaN and infinity that are not declared as no data."""
+        nan = math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0)
+        masked = ~info["mask"] if "mask" in info else False
+        if bad := int(((~np.isfinite(raw) & ~(nan & np.isnan(raw))).any(0) & ~np.asarray(masked)).sum()):
+            raise BadInput(
+                f"{name}: {bad} of {raw[0].size} pixels are NaN or infinite; fill them, or declare NaN as no data in a GeoTIFF "
+                "(gdal_edit.py -a_nodata nan)"
+            )
+        picture = take(source, values, reading=self._reading(source)).picture
+        empty = np.zeros(raw.shape[1:], bool) if picture.empty is None else picture.empty.where
+        return LoadedPicture(name, picture, raw, empty)
+
     def _mask_values(self, size: tuple[int, ...]) -> Array:
         assert self.mask is not None
-        raw = _values(self.mask)[0]
+        raw = self._values(self.mask)[0]
         if raw.shape[1:] != size:
             raise BadInput(f"the mask is {_size(raw[0])}, the picture {size[0]}x{size[1]} (height x width); resize it")
         return raw
@@ -200,7 +235,7 @@ class DerainInputs:
         if (outside := self._outside) > OUTSIDE:
             self.notes(f"{outside:.0%} of {self.name('rainy')} lies outside {given}")
         for key, source in (("derained", self.derained), ("rain", self.rain)):
-            if source is not None and self._full_scale(_values(source)[0]):
+            if source is not None and self._full_scale(self._values(source)[0]):
                 self.notes(f"{self.name(key)} has 8 bits, too few for {given}; it is read as 0,255")
 
     @property
@@ -243,36 +278,6 @@ class DerainInputs:
         if where.any() or (value is not None and tiff):  # where it is nowhere, the result may not be the value anywhere
             empty = Empty(where, raw[:, where], value)
         return replace(own, info=info, empty=empty), notes
-
-
-def _values(source: Source) -> tuple[Array, dict[str, Any]]:
-    """Return values (C, H, W) in the type of a file or an array, and the `info` of its picture."""
-    if isinstance(source, str | os.PathLike):
-        return read_values(source)
-    if not isinstance(source, Picture):
-        raw, layout = bands_first(source)
-        return raw, {"layout": layout}
-    low, high = source.span
-    raw, kind = source.pixels.astype(np.float64) * (high - low) + low, np.dtype(source.dtype)
-    raw = np.rint(raw).astype(kind) if kind.kind in "iu" else raw.astype(kind)
-    if source.empty is not None:
-        raw[:, source.empty.where] = source.empty.held
-    return raw, source.info
-
-
-def _loaded(source: Source, name: str, raw: Array, info: dict[str, Any], values: Span | None) -> LoadedPicture:
-    """raw and info as `_values` has them. Raises BadInput for NaN and infinity that are not declared as no data."""
-    nan = math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0)
-    masked = ~info["mask"] if "mask" in info else False
-    if bad := int(((~np.isfinite(raw) & ~(nan & np.isnan(raw))).any(0) & ~np.asarray(masked)).sum()):
-        raise BadInput(
-            f"{name}: {bad} of {raw[0].size} pixels are NaN or infinite; fill them, or declare NaN as no data in a GeoTIFF "
-            "(gdal_edit.py -a_nodata nan)"
-        )
-    named = isinstance(source, str | os.PathLike)
-    picture = read_picture(source, values) if named else take(source, values).picture  # type: ignore[arg-type]
-    empty = np.zeros(raw.shape[1:], bool) if picture.empty is None else picture.empty.where
-    return LoadedPicture(name, picture, raw, empty)
 
 
 def _filled(x: Array, empty: Mask) -> Array:

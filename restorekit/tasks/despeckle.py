@@ -5,26 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from restorekit.despeckling.cost import Cost, cost
-from restorekit.despeckling.page import judged
-from restorekit.despeckling.plan import DespecklePlan, beside, plan
+from restorekit.despeckling.plan import DespecklePlan, plan
 from restorekit.despeckling.settings import Settings
-from restorekit.errors import BadInput
 from restorekit.files.bands import Window
-from restorekit.files.picture import write_text
-from restorekit.files.scene import Scene, scene_in_memory, scene_of
+from restorekit.files.scene import Scene, scene_in_memory
 from restorekit.notes import Notes
-from restorekit.scenes.blend import BlendedScene
 from restorekit.scenes.execute import Executor, executor_of
-from restorekit.scenes.outputs import losses
+from restorekit.tasks.despeckled_scene import DespeckledScene, note_stale
+from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import bands_first
+from restorekit.tasks.watching import watched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +62,7 @@ class Despeckling(Settings):
         """Despeckle `source`: a file, an array (H, W) or (H, W, C), real or complex, or a tensor (C, H, W) or (1, C, H, W).
 
         NaN in an array is not measured. out: the file to write, block by block, so that a scene may be larger than memory,
-        and an interrupted run goes on when it is repeated; without it the result stays in memory. notes: is told what a
+        and an interrupted run goes on when it is repeated; without it the result stays in memory, with all draws. notes: is told what a
         reader of the result should know; progress: ("blocks", blocks done, in all). Raises `BadInput`, with the way out,
         for what can be refused before the work begins, and where a worker fails.
         """
@@ -76,6 +73,8 @@ class Despeckling(Settings):
         if self.executor != "auto":
             executor_of(self.executor, self.workers, self.scheduler)  # refused before the scene is looked at
         made = plan(_scene(source), target, self, preview)
+        if target is None:
+            made = replace(made, keep_draws=True)
         for text in made.said:
             notes(text)
         run: dict[str, Any] = {"tile": self.tile, "say": notes}
@@ -84,7 +83,7 @@ class Despeckling(Settings):
         if target is None:
             return DespeckledScene(made, notes, time.perf_counter() - began, scene=made.in_memory(executor, **run))
         files = made.run(executor, restart=self.restart, snap=self.interop_snap, **run)
-        _note_stale(made, target, notes)
+        note_stale(made, target, notes)
         return DespeckledScene(made, notes, time.perf_counter() - began, files=tuple(files))
 
     def _executor(self, made: DespecklePlan, notes: Notes) -> Executor:
@@ -107,91 +106,28 @@ class Despeckling(Settings):
         return chosen
 
 
-@dataclass(frozen=True, eq=False)
-class DespeckledScene:
-    """A despeckled scene: in memory (`scene`), or in the `files` that were written."""
-
-    plan: DespecklePlan
-    told: Notes
-    seconds: float
-    scene: BlendedScene | None = None
-    files: tuple[Path, ...] = ()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Texts that a reader of the result should know."""
-        return tuple(self.told.texts)
-
-    @property
-    def mean(self) -> NDArray[np.float32]:
-        """(C, H, W) in the unit of the input: means of the samples in linear power; NaN where nothing was measured."""
-        return self._layer("mean")
-
-    @property
-    def std(self) -> NDArray[np.float32]:
-        """(C, H, W): standard deviation of the samples, in the unit of the input. Raises BadInput where there is one answer."""
-        if "std" not in self.plan.layers:
-            raise BadInput("one answer has no deviation; take several `samples` of a solver that draws them")
-        return self._layer("std")
-
-    def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the files that the command writes, and return their paths: `path`, and PATH_std of several samples.
-
-        Raises `BadInput` where `path` cannot hold them, or the result is in another file already.
-        """
-        target = Path(path)
-        if self.scene is None:
-            if target != self.plan.target:
-                raise BadInput(f"the result is in {self.plan.target}; copy it from there")
-            return list(self.files)
-        for text in losses(self.plan.scene, target):
-            self.told(text)
-        files = self.plan.save(self.scene, target, getattr(self.plan.settings, "interop_snap", False))
-        _note_stale(self.plan, target, self.told)
-        return files
-
-    def save_page(self, path: Path, command: str) -> bool:
-        """Write a page with pictures, the ratio and figures of the files that were written; `command` stands on it.
-
-        Returns whether there is anything to judge the scene by; `notes` say why not.
-        """
-        if not self.plan.bands:
-            return False
-        page, why = judged(self.plan, command)
-        if page is None:
-            self.told(why)
-            return False
-        write_text(path, page)
-        return True
-
-    def _layer(self, layer: str) -> NDArray[np.float32]:
-        if self.scene is not None:
-            return self.plan.array(self.scene, layer)
-        written = scene_of(self.files[self.plan.layers.index(layer)])
-        with written.opened() as source:
-            bands = [source.read(written.whole, number) for number in range(1, written.count + 1)]
-        return np.stack([np.where(valid, x, np.nan).astype(np.float32) for x, valid in bands])
-
-
+@each_measurement
 def despeckle(
     source: RadarSource,
     out: str | os.PathLike[str] | None = None,
     *,
     notes: Notes | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
 ) -> DespeckledScene:
     """Take the speckle out of a radar scene; settings are those of `Despeckling`, as `looks=4.4, solver="hqs"`.
 
-    Returns a `DespeckledScene`, whose `save(path)` writes what the command writes; with `out` it is written there block by
-    block. Without `notes` each note is raised as a `RestorekitNote` warning. Raises `BadInput` with the way out.
+    Returns a `DespeckledScene`, a `Restoration` in the unit of the scene, whose `save(path)` writes what the command writes; with
+    `out` it is written there block by block, and the draws themselves are not kept. Without `notes` each note is raised as a `RestorekitNote` warning. Raises `BadInput` with the way out.
 
         restorekit.despeckle("scene.tif", solver="hqs").save("despeckled.tif")
     """
     told = Notes() if notes is None else notes
-    result = Despeckling(**settings)(source, out=out, notes=told, progress=progress)
+    task = Despeckling(**settings)
+    with watched(progress, "blocks") as shown:
+        result = task(source, out=out, notes=told, progress=shown)
     if notes is None:
-        told.warn()
+        told.warn(stacklevel=4)
     return result
 
 
@@ -205,12 +141,6 @@ def _tell(notes: Notes, text: str) -> None:
     """Say at once what is of the run, and not of the result."""
     if notes.heard is not None:
         notes.heard(text)
-
-
-def _note_stale(made: DespecklePlan, target: Path, notes: Notes) -> None:
-    stale = beside(target, "std")
-    if "std" not in made.layers and stale.exists():
-        notes(f"{stale} is of an earlier run, not of this one")
 
 
 def _eta(each: Cost, made: DespecklePlan, count: int, workers: int, name: str) -> str:

@@ -129,13 +129,13 @@ def write(
 ) -> dict[str, Any]:
     """Write `files` of the samples of a result; returns what the record says of them.
 
-    kept: `like`, also with the values of pixels that are no estimates.
+    kept: `like`, also with the values of measured pixels that OUT and OUT_mean keep; what the samples say of them is in the others.
     """
     mean, std_tif, std_png, *ends = files(target)
     write_picture(mean, result.mean.float().cpu().numpy(), kept)
     span = output_span(like, output_dtype(target, like.dtype, None))
     said = _write_std(std_tif, std_png, result.std.float().cpu().numpy(), like, span)
-    _write_interval(ends, target, result.samples.float().cpu().numpy(), found.interval, like, kept, operator)
+    _write_interval(ends, target, result.samples.float().cpu().numpy(), found.interval, like, operator)
     return said | record(found)
 
 
@@ -163,7 +163,6 @@ def _write_interval(
     samples: Array,
     interval: Interval,
     like: Picture,
-    kept: Picture,
     operator: Operator,
 ) -> None:
     """Both ends, like OUT. Integers are rounded outwards, so that no rounding takes a true value out."""
@@ -175,7 +174,7 @@ def _write_interval(
     for path, values, outwards in zip(paths, interval(samples, measured), (np.floor, np.ceil)):
         if kind.kind in "iu":
             values = (outwards(np.round(values * (white - black) + black, 6)) - black) / (white - black)
-        write_picture(path, values, kept)
+        write_picture(path, values, like)
 
 
 def record(found: FoundInterval) -> dict[str, Any]:

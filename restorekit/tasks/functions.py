@@ -1,15 +1,14 @@
 """The tasks as functions: an input and settings in, a result out that can be saved as the command saves it.
 
-An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W) or (1, C, H, W), or a `Picture`: see
-`restorekit.tasks.inputs`. RestorationSettings are those of the command, and have its tuned defaults: `restorekit.tasks.defaults`.
+An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Picture`: see `restorekit.tasks.inputs`. A tensor
+(B, C, H, W) holds B measurements, and gives a list of B results: see `restorekit.tasks.each`. Settings are those of the command, and have its tuned defaults: `restorekit.tasks.defaults`.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -26,17 +25,18 @@ from restorekit.inference.solver import Solver
 from restorekit.notes import Notes, RestorekitNote
 from restorekit.operators import Operator
 from restorekit.priors.prior import Prior
-from restorekit.report.progress import is_watched, phases
 from restorekit.solvers.samplers import Sampler
 from restorekit.tasks.compare import Comparing, ComparisonResult
 from restorekit.tasks.deblur import Deblurring
 from restorekit.tasks.degrade import Degraded, Degrading
+from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import Source, Span
 from restorekit.tasks.measurement import Measurement, Progress
 from restorekit.tasks.observation import Box
 from restorekit.tasks.restore import Filling, Inpainting, Restoring
 from restorekit.tasks.sample import Sampling
 from restorekit.tasks.sample_files import draw_samples
+from restorekit.tasks.watching import watched
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -75,22 +75,9 @@ def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoratio
         result = task(source, out=run["out"], notes=notes, progress=progress)
     if told is not None:
         return result
-    Notes(texts=list(result.notes)).warn(stacklevel=4)
+    Notes(texts=list(result.notes)).warn(stacklevel=5)
     notes.heard = _warn
     return result
-
-
-@contextmanager
-def watched(progress: Progress | bool | None) -> Iterator[Progress | None]:
-    """Yield what a task tells how far it is: None shows a bar on a terminal and in a notebook, True always, False
-    never."""
-    if callable(progress):
-        yield progress
-    elif progress is False or (progress is None and not is_watched()):
-        yield None
-    else:
-        with phases("network calls") as show:
-            yield show
 
 
 def _split(settings: RestorationSettings) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -127,6 +114,7 @@ def listed(task: type[Restoring]) -> Callable[[Function], Function]:
     return given
 
 
+@each_measurement
 @listed(Restoring)
 def denoise(source: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Remove noise; `noise` is measured unless it is given.
@@ -140,6 +128,7 @@ def denoise(source: Source, **settings: Unpack[RestorationSettings]) -> Restorat
     return run_task(Restoring(op="denoise", **own), source, run)
 
 
+@each_measurement
 @listed(Inpainting)
 def inpaint(source: Source, mask: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Fill missing pixels; `mask` is as large as the picture, white (1) = measured.
@@ -153,6 +142,7 @@ def inpaint(source: Source, mask: Source, **settings: Unpack[RestorationSettings
     return run_task(Inpainting(mask=mask, **own), source, run)
 
 
+@each_measurement
 @listed(Deblurring)
 def deblur(
     source: Source,
@@ -175,6 +165,7 @@ def deblur(
     return run_task(Deblurring(kernel=kernel, kernel_error=kernel_error, boundary=boundary, **own), source, run)
 
 
+@each_measurement
 @listed(Filling)
 def upscale(
     source: Source, factor: int = 2, *, kernel: PathLike | None = None, **settings: Unpack[RestorationSettings]
@@ -191,6 +182,7 @@ def upscale(
     return run_task(Filling(op=op, **own), source, run)
 
 
+@each_measurement
 @listed(Filling)
 def colorize(source: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Find colours for a grey picture, whose luma stays what was measured.
@@ -201,6 +193,7 @@ def colorize(source: Source, **settings: Unpack[RestorationSettings]) -> Restora
     return run_task(Filling(op="grey", **own), source, run)
 
 
+@each_measurement
 def compare(
     source: Source,
     op: str | Operator,
@@ -219,6 +212,8 @@ def compare(
     range: Span | None = None,
     transfer: str = "auto",
     preview: Box | None = None,
+    layout: str | None = None,
+    page: int | None = None,
     out: PathLike | None = None,
     notes: Notes | None = None,
     progress: Progress | bool | None = None,
@@ -230,14 +225,14 @@ def compare(
     """
     measurement = Measurement(
         op=op, noise=noise, prior=prior, seed=seed, device=device, tile=tile, precision=precision, range=range,
-        transfer=transfer, preview=preview,
+        transfer=transfer, preview=preview, layout=layout, page=page,
     )  # fmt: skip
     task = Comparing(measurement, tuple(solvers), steps, samples, truth, trajectory)
     told = Notes() if notes is None else notes
     with watched(progress) as shown:
         result = task(source, out=out, notes=told, progress=shown)
     if notes is None:
-        told.warn()
+        told.warn(stacklevel=4)
     return result
 
 
@@ -279,6 +274,7 @@ def sample(
     return replace(result, notes=tuple(told.texts))
 
 
+@each_measurement
 def degrade(
     source: Source,
     op: str | Operator = "denoise",
@@ -289,6 +285,8 @@ def degrade(
     dtype: str | None = None,
     range: Span | None = None,
     transfer: str = "auto",
+    layout: str | None = None,
+    page: int | None = None,
     out: PathLike | None = None,
     notes: Notes | None = None,
 ) -> Degraded:
@@ -297,10 +295,12 @@ def degrade(
     `save(path)` writes both. A photograph that is blurred is blurred in light where the file `out` codes it as sRGB. Raises
     `BadInput` where the operator, the noise or the type do not fit.
     """
-    task = Degrading(op=op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=range, transfer=transfer)
+    task = Degrading(
+        op=op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=range, transfer=transfer, layout=layout, page=page,
+    )  # fmt: skip
     told = Notes() if notes is None else notes
     made = task(source, out=out, notes=told)
     if notes is None:
-        told.warn()
+        told.warn(stacklevel=4)
         told.heard = _warn
     return made

@@ -22,23 +22,28 @@ from restorekit.files.atomic import check_target, together
 from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, write_json
+from restorekit.files.reading import Reading
 from restorekit.files.record import head
 from restorekit.files.record import outputs as checksums
 from restorekit.fusion import pair_files as inputs
 from restorekit.fusion.joint import Diffusion, Map, solver_of
 from restorekit.fusion.luminance import limits, recoloured
-from restorekit.fusion.pair import Despeckler, FusionPair, Pairing
+from restorekit.fusion.pair import Despeckler, FusionPair, Pairing, ReadPair
 from restorekit.fusion.prepare import DESPECKLERS, despeckled
 from restorekit.fusion.scores import evaluate
 from restorekit.fusion.selection import Sources
 from restorekit.inference.driver import streams
+from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
+from restorekit.report.panels import Panel, Panelled
+from restorekit.tasks.each import each_measurement
 from restorekit.tasks.identity import identity_of
-from restorekit.tasks.inputs import Source, Span, bands_first
+from restorekit.tasks.inputs import Source, Span, bands_first, reading_beside
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.saving import record_file
+from restorekit.tasks.watching import watched
 from restorekit.text.names import files_of
 
 LEARNED = ("hqs", "sar-dps")  # despecklers with the prior of `despeckle`
@@ -62,6 +67,8 @@ class Fusing:
     domain: what that holds: "intensity", "amplitude", "db", "complex", or "auto". despeckle: "none", a filter of
     `restorekit.sar.filters`, or "hqs" or "sar-dps" with the prior of `restorekit.despeckle`. looks: of the radar picture,
     measured by default. match: "moments" or "histogram" of the luminance. range: values of black and white of the optical one.
+    layout: axes of NPY files of three, "HWC" or "CHW". page, sar_page: of a TIFF of several that is the optical or the radar picture,
+    from 1.
     """
 
     solver: str = "map"
@@ -79,6 +86,9 @@ class Fusing:
     device: str = "auto"
     tile: int | None = None
     precision: Precision = "auto"
+    layout: str | None = None
+    page: int | None = None
+    sar_page: int | None = None
 
     def __call__(
         self,
@@ -101,7 +111,7 @@ class Fusing:
         chosen, pairing = solver_of(self.solver), self.pairing(notes)
         prior = self._prior(chosen)
         began = time.monotonic()
-        read = pairing.read(_bands(optical, "optical"), _bands(sar, "radar"), notes)
+        read = self.read(pairing, optical, sar, notes)
         if out is not None:
             inputs.check_bands_writable(Path(out), read.optical)
         if self._learned:
@@ -121,13 +131,27 @@ class Fusing:
             network = {"prior": of_prior, "precision": prior.precision, "tile": prior.tile}
         record = {
             **head(command="fuse"),
-            "input": {"optical": _identity(optical), "sar": _identity(sar)},
+            "input": {
+                "optical": _identity(optical) | Reading(self.layout, self.page).record(),
+                "sar": _identity(sar) | Reading(self.layout, self.sar_page).record(),
+            },
             "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": self.seed, **pair.record,
             **network, "nfe": nfe, "device": str(device_of(self.device)), **said,
         }  # fmt: skip
         metrics = measured(pair, pixels[[n - 1 for n in pair.bands]])
-        seconds = time.monotonic() - began
-        return FusedPicture(pixels, pair, record, metrics, notes, nfe, seconds, prepared, self, named)
+        low, high = pair.span
+        grey = np.where(pair.optical.valid, (pixels.astype(np.float64) - low) / (high - low), np.nan)
+        return FusedPicture(
+            samples=torch.from_numpy(grey.astype(np.float32))[None],
+            nfe=nfe, seconds=time.monotonic() - began, settings=record["solver"] | {"solver": record["solver"]["name"]},
+            notes=tuple(notes.texts), source=FusedOrigin(self, pair, pixels, record, named, notes),
+            pixels=pixels, metrics=metrics, prepared=prepared,
+        )  # fmt: skip
+
+    def read(self, pairing: Pairing, optical: Source, sar: Source, notes: Notes) -> ReadPair:
+        """Return both pictures on one grid, as measured. Raises BadInput where they are no pair."""
+        optical_bands = _bands(optical, "optical", Reading(self.layout, self.page))
+        return pairing.read(optical_bands, _bands(sar, "radar", Reading(self.layout, self.sar_page)), notes)
 
     def pairing(self, notes: Notes) -> Pairing:
         """Return how the pair is made ready. Raises BadInput for settings that cannot be."""
@@ -185,41 +209,54 @@ class Fusing:
 
 
 @dataclass(frozen=True, eq=False)
-class FusedPicture:
-    """A fused picture: `pixels` (C, H, W), all bands of the optical one, in its type and unit, and `metrics` by name."""
+class FusedOrigin:
+    """What a fused picture came from: it writes the files of the command, in the type and with the metadata of the optical one."""
 
-    pixels: NDArray[Any]
+    task: Fusing
     pair: FusionPair
+    pixels: NDArray[Any]  # (C, H, W), all bands, in the type and unit of the optical picture
     record: dict[str, Any]
-    metrics: dict[str, Any]
-    told: Notes
-    nfe: int  # network calls
-    seconds: float
-    prepared: float  # seconds of them for the radar picture
-    settings: Fusing
-    named: dict[str, Path | None]  # files of the sources
+    files: dict[str, Path | None]  # the sources
+    notes: Notes
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Texts that a reader of the result should know."""
-        return tuple(self.told.texts)
-
-    def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write OUT like the optical picture, with all of its metadata, and OUT.json, both or none; returns the files.
+    def save(self, fused: FusedPicture, path: str | os.PathLike[str]) -> list[Path]:
+        """Write OUT and OUT.json, both or none; returns the files.
 
         Raises `BadInput` where OUT cannot hold the picture, would replace a source, or the disk refuses.
         """
         target = Path(path)
-        self.settings._separate(self.named, target)
+        self.task._separate(self.files, target)
         inputs.check_bands_writable(target, self.pair.optical)
         with together():
             line = json.dumps(self.record, ensure_ascii=False)
             for text in inputs.write(target, self.pixels, self.pair.optical, line):
-                self.told(text)
-            record = self.record | {"metrics": self.metrics, "seconds": round(self.seconds, 2)}
+                self.notes(text)
+            record = self.record | {"metrics": fused.metrics, "seconds": round(fused.seconds, 2)}
             record["outputs"] = checksums([target])
             write_json(record_file(target), record)
         return [target, record_file(target)]
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FusedPicture(Panelled, Restoration):
+    """A fused picture, a `Restoration` of one answer: samples (1, C, H, W), all bands of the optical picture, 0 its black and 1 its white, NaN where that
+    holds no data.
+
+    pixels: (C, H, W) in the type and unit of the optical picture. metrics: what it kept of both, by name. prepared: seconds that the
+    radar picture took, of `seconds`.
+    """
+
+    pixels: NDArray[Any]
+    metrics: dict[str, Any]
+    prepared: float
+
+    def panels(self) -> list[Panel]:
+        """Return the optical picture, the radar picture as it was matched, and the fused one, black where either is not valid."""
+        pair, (low, high) = self.source.pair, self.source.pair.span
+        bands = [n - 1 for n in pair.bands]
+        optical, fused = ((np.where(pair.valid, x, low) - low) / (high - low) for x in (pair.seen, self.pixels[bands]))
+        radar = np.where(pair.valid, pair.radar, 0.0)[None]
+        return [Panel("optical", optical), Panel("radar, matched", radar), Panel("fused", fused)]
 
 
 class FusionMetrics(NamedTuple):
@@ -229,28 +266,31 @@ class FusionMetrics(NamedTuple):
     pair: FusionPair
 
 
+@each_measurement
 def fuse(
     optical: Source,
     sar: Source,
     out: str | os.PathLike[str] | None = None,
     *,
     notes: Notes | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
 ) -> FusedPicture:
     """Put what a radar picture shows into an optical one of the same place, colours kept.
 
     optical, sar: a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Picture`. Settings are those of `Fusing`, as
     `solver="diffusion"`. out: where the result will be saved, so that what cannot be written there is refused first. Returns a
-    `FusedPicture`, whose `save(path)` writes what the command writes. Without `notes` each note is raised as a `RestorekitNote`
+    `FusedPicture`, a `Restoration` whose `save(path)` writes what the command writes. Without `notes` each note is raised as a `RestorekitNote`
     warning. Raises `BadInput` with the way out.
 
         restorekit.fuse("optical.tif", "sar.tif").save("fused.tif")
     """
     told = Notes() if notes is None else notes
-    result = Fusing(**settings)(optical, sar, out=out, notes=told, progress=progress)
+    task = Fusing(**settings)
+    with watched(progress, solver_of(task.solver).unit) as shown:
+        result = task(optical, sar, out=out, notes=told, progress=shown)
     if notes is None:
-        told.warn()
+        told.warn(stacklevel=4)
     return result
 
 
@@ -263,9 +303,13 @@ def fusion_metrics(
     `RestorekitNote` warning.
     """
     told = Notes() if notes is None else notes
-    pairing = Fusing(**{"trust_grid": True, **settings}).pairing(told)
-    read = pairing.read(_bands(optical, "optical"), _bands(sar, "radar"), told)
-    found, own = inputs.read(_bands(fused, "fused")), read.optical
+    task = Fusing(**{"trust_grid": True, **settings})
+    pairing = task.pairing(told)
+    read = task.read(pairing, optical, sar, told)
+    found, own = (
+        inputs.read(_bands(fused, "fused", reading_beside(fused, Reading(task.layout, task.page)))),
+        read.optical,
+    )
     if found.size != own.size:
         raise BadInput(
             f"{found.path} is {found.size[0]}x{found.size[1]} pixels and {own.path} {own.size[0]}x{own.size[1]}; compare "
@@ -303,10 +347,11 @@ def _identity(source: Source) -> dict[str, Any]:
     return identity_of(None, source.pixels if isinstance(source, Picture) else bands_first(source)[0])
 
 
-def _bands(source: Source, name: str) -> Path | inputs.Bands:
-    """Return the path of a file, or the bands of what is none."""
+def _bands(source: Source, name: str, reading: Reading) -> Path | inputs.Bands:
+    """Return the path of a file or of its page, or the bands of what is none, or has a layout."""
     if isinstance(source, str | os.PathLike):
-        return Path(source)
+        path = inputs.page_named(Path(source), reading.page)
+        return inputs.read(path, reading=reading) if reading.layout and inputs.is_plain(path) else path
     if isinstance(source, Picture):
         return inputs.of_picture(source, Path(f"the {name} picture"))
     return inputs.of_values(bands_first(source)[0], f"the {name} picture")

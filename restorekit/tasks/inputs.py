@@ -5,7 +5,7 @@
 | path | a file, as viewers show it, with its metadata |
 | `Picture` | as `restorekit.read` gives it |
 | array (H, W) or (H, W, C) | values of a file without metadata: integers of 0 to the largest of their type, floats on [0, 1] |
-| tensor (C, H, W) or (1, C, H, W) | the same, bands first |
+| tensor (C, H, W) or (1, C, H, W) | the same, bands first; the functions take (B, C, H, W) as B inputs |
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from restorekit.files.picture import Picture, as_float32, check_span, read_pictu
 from restorekit.files.place import Placement, placed
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.stored import read_values
+from restorekit.files.tiff import page_count
 from restorekit.tasks import ranges
 from restorekit.tasks.identity import identity_of
 
@@ -80,6 +81,14 @@ def take(source: Source, span: Span | None = None, *, holes: bool = False, readi
     return Input(_as_picture(raw, layout, span, holes), raw=raw)
 
 
+def reading_beside(source: Source, reading: Reading) -> Reading:
+    """How another picture is read beside one that was read so: of the same layout, and of several pages the same one."""
+    page = reading.page
+    if page is not None and (not isinstance(source, str | os.PathLike) or page_count(Path(source)) == 1):
+        page = None
+    return Reading(reading.layout, page)
+
+
 def bands_first(source: np.ndarray | Tensor) -> tuple[np.ndarray, str]:
     """Return an array or a tensor as (C, H, W), and the layout, "HW", "HWC" or "CHW", that a file of it has.
 
@@ -89,7 +98,7 @@ def bands_first(source: np.ndarray | Tensor) -> tuple[np.ndarray, str]:
         x = source.detach().cpu()
         x = x if x.dtype.itemsize != 2 or not x.is_floating_point() else x.float()  # NumPy has no bfloat16
         if x.ndim == 4 and len(x) != 1:
-            raise BadInput(f"a batch of {len(x)} pictures was given, and a task takes one; call it for each of them")
+            raise BadInput(f"a batch of {len(x)} pictures was given where one is expected; give them one by one")
         if x.ndim not in (3, 4):
             raise BadInput(
                 f"a tensor is (C, H, W) or (1, C, H, W), this one is {tuple(x.shape)}; add the bands: x[None]"

@@ -28,7 +28,7 @@ from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_p
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
 from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
-from restorekit.tasks.inputs import Source, Span, take
+from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.noise_found import ASSUMED, measured_noise
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
@@ -167,7 +167,7 @@ class Measured:
         Its values are read as those of the measurement. Raises `BadInput` with `advice` where it has another shape.
         """
         own, operator = self.read.picture, self.forward.operator
-        same = Reading(self.read.input.reading.layout)
+        same = reading_beside(source, self.read.input.reading)
         given = take(source, (0.0, 1.0) if self.read.logarithms else self.span, reading=same)
         picture = given.picture
         refuse_turned(own, self.read.input.label, picture, given.label)

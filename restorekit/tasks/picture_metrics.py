@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from restorekit.errors import BadInput
+from restorekit.files.reading import Reading
 from restorekit.metrics.fidelity import compare
 from restorekit.notes import Notes
-from restorekit.tasks.inputs import Source, Span, take
+from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.unmeasured import refuse_turned, turned_size
 
 
@@ -20,15 +21,19 @@ def picture_metrics(
     names: Sequence[str] | None = None,
     crop: int = 0,
     range: Span | None = None,
+    layout: str | None = None,
+    page: int | None = None,
     notes: Notes | None = None,
 ) -> dict[str, float]:
     """Return metrics by name, of values on [0, 1]; pixels that are no data in either picture do not count.
 
     names: by default "psnr", "ssim", "mae" and "rmse". crop: pixels to leave out at each side. range: values of black and
-    white. Raises `BadInput` where the two are of different sizes, or turned against each other.
+    white. layout: axes of NPY files of three, "HWC" or "CHW". page: of a TIFF of several, from 1; of the truth too, if it has as
+    many. Raises `BadInput` where the two are of different sizes, or turned against each other.
     """
     notes = Notes() if notes is None else notes
-    taken = [take(source, range) for source in (picture, truth)]
+    reading = Reading(layout, page)
+    taken = [take(picture, range, reading=reading), take(truth, range, reading=reading_beside(truth, reading))]
     read, (one, other) = [t.picture for t in taken], [t.label for t in taken]
     a, b = (p.pixels for p in read)
     refuse_turned(read[0], one, read[1], other)

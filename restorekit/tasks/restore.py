@@ -103,10 +103,12 @@ class Restoring(Measurement):
         misfit = taken.misfit(result.samples[:1].to(measured.place))
         misfit *= 1 if counted is None else taken.noise_level() / counted
         samples = measured.coded(taken.operator.inside(result.samples))
-        kept = self._kept(measured)
+        kept, estimate = self._kept(measured), None
         if kept is not None:
-            y = torch.from_numpy(measured.read.picture.pixels)
-            samples = torch.where(kept.to(samples.device), y.to(samples), samples)
+            y = torch.from_numpy(measured.read.picture.pixels).to(samples)
+            estimate = torch.where(kept.to(samples.device), y, samples.mean(0))
+            if self.samples == 1:  # several are left as they were drawn: their spread is the error bar there too
+                samples, estimate = estimate[None], None
         facts: dict[str, Any] = {
             "noise_assumed": self.noise is None,
             "noise_counted": counted,
@@ -117,8 +119,9 @@ class Restoring(Measurement):
         doubts = [*self._misses(misfit, notes), *_changes(measured, samples)]
         origin = Origin(self, measured, bars, facts, notes, kept)
         return replace(
-            result, samples=samples, seconds=seconds + result.seconds, notes=(*notes.texts, *doubts), source=origin
-        )
+            result, samples=samples, seconds=seconds + result.seconds, notes=(*notes.texts, *doubts), source=origin,
+            estimate=estimate,
+        )  # fmt: skip
 
     def opened(self) -> list[Path]:
         named = [] if self.calibration in (None, "auto", "none") else [Path(os.fspath(self.calibration or ""))]
@@ -295,7 +298,8 @@ class Filling(Restoring):
 class Inpainting(Filling):
     """Fill missing pixels. mask: as large as the input, white = measured.
 
-    Where nobody gave the noise, measured pixels stay as they are.
+    Where nobody gave the noise, measured pixels stay as they are, in the estimate and in the files of pictures; samples vary there as
+    far as the noise that is assumed lets them, which is the error bar of a measured value.
     """
 
     op: str | Operator = "inpaint"
@@ -319,6 +323,10 @@ class Inpainting(Filling):
         if self.noise is not None or not isinstance(operator, Inpaint):
             return None
         return (operator.mask == 1).expand(operator.image_shape)
+
+    def _doubts(self, measured: Measured, notes: Notes) -> None:
+        if self.samples > 1 and self._kept(measured) is not None:
+            notes(f"measured pixels are kept as they are; their deviation is that of {measured.forward.noise_text}")
 
     @property
     def _own(self) -> str:

@@ -88,9 +88,12 @@ class Origin:
 
     def _write(self, result: Restoration, target: Path) -> list[Path]:
         (like, said), written, facts = self._like(), [target], dict(self.facts)
+        first = result.samples[0]
+        if self.kept is not None:
+            first = torch.where(self.kept.to(first.device), result.mean, first)
         for text in [
             *(f"{target}: {text}" for text in said),
-            *write_picture(target, result.samples[0].float().cpu().numpy(), like),
+            *write_picture(target, first.float().cpu().numpy(), like),
         ]:
             self.notes(text)
         if self.bars is not None:

@@ -64,6 +64,33 @@ def size(text: str | None, argument: str = "size") -> tuple[int, int] | None:
     return found[0], found[-1]
 
 
+def shape(text: str, argument: str = "size") -> tuple[int, int, int]:
+    """Return (bands, height, width).
+
+    >>> shape("3x20x16")
+    (3, 20, 16)
+    """
+    try:
+        bands, height, width = (int(n) for n in text.split("x"))
+    except ValueError:
+        raise _refused(text, argument, "bands, height and width, as 3x20x16") from None
+    return bands, height, width
+
+
+def levels(text: str | None, argument: str = "sigmas") -> tuple[float, ...] | None:
+    """Return noise levels, rising, each once; none of them for "none".
+
+    >>> levels("0.1,0.05")
+    (0.05, 0.1)
+    """
+    if text is None or text == "none":
+        return None if text is None else ()
+    try:
+        return tuple(dict.fromkeys(sorted(float(s) for s in text.split(","))))
+    except ValueError:
+        raise _refused(text, argument, "numbers, as 0.05,0.1,0.2, or none") from None
+
+
 def box(text: str | None, argument: str) -> tuple[int, int, int, int] | None:
     """Return (top, left, height, width) in pixels.
 

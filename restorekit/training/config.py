@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -268,12 +269,33 @@ def read_config(path: Path, **overrides: Any) -> Config:
 
 
 def config_for(kind: str, path: Path | None, overrides: dict[str, Any]) -> Config:
-    """Return what `read_config` does, or the defaults of a kind of model. Raises BadInput for the file of another kind."""
+    """Return what `read_config` does, or the defaults of a kind of model. Raises BadInput for an unknown kind, and for the file of
+    another."""
+    if kind not in MODELS:
+        raise BadInput(f"MODEL {kind!r} is unknown; it is one of {', '.join(MODELS)}")
+    if path is not None and not path.is_file():
+        raise BadInput(f"{path}: no such file; give a YAML configuration, as those in configs/")
     raw = _read(path) if path else {"model": {"kind": kind}}
     own = kind_of(raw.get("model"))
     if own != kind:
         raise BadInput(f"{path} is for MODEL {own}, not {kind}; name that, or give another `config`")
     return _validated(raw, str(path or f"the defaults of {kind}"), overrides)
+
+
+def overrides_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Return settings by "section.name" of texts as "optim.steps=1000". Raises BadInput for what is no KEY=VALUE."""
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise BadInput(
+                f"`set` {text!r} is not understood; use KEY=VALUE, as `set=optim.steps=1000`", argument="set"
+            )
+    return settings
 
 
 def _validated(raw: dict[str, Any], place: str, overrides: dict[str, Any]) -> Config:

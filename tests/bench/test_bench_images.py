@@ -24,7 +24,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
-from restorekit.bench.images.image_cases import Clean, Degradation, clean_pictures
+from restorekit.bench.images.image_cases import Clean, clean_pictures
 from restorekit.bench.images.image_plan import steps_within
 from restorekit.bench.images.image_rows import KEYS
 from restorekit.bench.images.image_summary import groups, points, read
@@ -36,6 +36,7 @@ from restorekit.inference.driver import restore
 from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 from restorekit.priors.find import load_prior
 from restorekit.priors.perception.likeness import PriorDistance
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 from tests.support.reports import Reader
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.images.image_summary import points, read
 from restorekit.files.picture import read_picture
 from restorekit.inference.driver import restore
 from restorekit.metrics.fidelity import psnr
 from restorekit.priors.find import load_prior
 from restorekit.priors.prior import LatentPrior
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 from tests.bench.test_bench_images import PHOTO
 from tests.cli.test_cli import go

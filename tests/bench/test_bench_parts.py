@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from restorekit.bench import memory
 from restorekit.bench.images.image_sets import ENOUGH, SetDistance
 from restorekit.bench.images.run_images import Images
-from restorekit.bench.journal import Rows
 from restorekit.bench.workers import Lost, share
 from restorekit.errors import BadInput
+from restorekit.files.journal import Rows
 from restorekit.files.lock import alone
 from restorekit.priors.perception.likeness import BACKBONES, lpips
 from tests.bench.test_bench_images import bench, folder

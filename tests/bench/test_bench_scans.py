@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from restorekit.bench.journal import Rows
+from restorekit.files.journal import Rows
 from restorekit.priors.find import load_prior
 from restorekit.priors.formats.checkpoint import PriorSpec
 from restorekit.priors.networks.scan import ssd_scan

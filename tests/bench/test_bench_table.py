@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from restorekit.bench.journal import latex, uncertain
 from restorekit.bench.posterior.exam_table import CONTROL, EXACT, VALUES, bars, run
 from restorekit.bench.posterior.figures import BINS
 from restorekit.bench.posterior.run_exam import Size, exact_score
@@ -18,6 +17,7 @@ from restorekit.errors import Unsupported
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
+from restorekit.report.text_tables import latex, uncertain
 from restorekit.solvers import SOLVERS
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.bench.images.image_cases import Degradation
 from restorekit.bench.search import CandidateScores, Trial, Tuning, clear_gain, rows_of, score, table, with_ranges
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
@@ -16,6 +15,7 @@ from restorekit.files.picture import Picture, write_picture
 from restorekit.metrics.fidelity import crps
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import SOLVERS
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 
 SHAPE = (1, 16, 16)

@@ -13,12 +13,12 @@ import skimage.data
 from PIL import Image
 
 import restorekit
-from restorekit.bench.intervals import coverage
-from restorekit.bench.intervals.coverage import rows_of
 from restorekit.cli.main import run
 from restorekit.errors import BadInput
 from restorekit.files.picture import read_picture
 from restorekit.priors.find import shipped
+from restorekit.tasks import calibration_rows as coverage
+from restorekit.tasks.calibration_rows import rows_of
 from restorekit.uncertainty.calibration import Calibration, beside
 from restorekit.uncertainty.interval import student
 

@@ -190,7 +190,7 @@ def test_the_command_of_the_page_does_the_same_again(tmp_path: Path, monkeypatch
         "--derained", "b.png", "--rain", "r.png", "--mask", "m.png", "--weak", "--solver", "dps:scale=2", "--prior",
         "natural-fast", "--samples", 3, "--steps", 9, "--share", 0.25, "--floor", 0.07, "--cap", 0.4, "--dilate", 0,
         "--feather", 0, "--sigma", "none", "--weight", 1.0, "--seed", 5, "--device", "cpu", "--tile", 64, "--precision",
-        "fp32", "--range", "-1,3", "--report", tmp_path / "p.html",
+        "fp32", "--range", "-1,3", "--layout", "CHW", "--pages", 2, "--report", tmp_path / "p.html",
     )  # fmt: skip
     calls: list[dict[str, Any]] = []
 
@@ -200,7 +200,7 @@ def test_the_command_of_the_page_does_the_same_again(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr("restorekit.tasks.derain.derain", called)
     assert go("derain", tmp_path / "rainy picture.png", tmp_path / "out.png", *given) == 1
-    program, *words = shlex.split(calls[0]["page"].command)
+    program, *words = shlex.split(calls[0]["report"].command)
     assert program == "restorekit"
     assert go(*words) == 1
     assert calls[0] == calls[1]

@@ -11,7 +11,7 @@ import pytest
 import typer
 from PIL import Image
 
-from restorekit.cli.metrics_fusion import fusion
+from restorekit.cli.metrics import fusion
 from restorekit.errors import BadInput
 from restorekit.fusion.luminance import luminance
 from restorekit.fusion.scores import METRICS

@@ -123,7 +123,7 @@ def test_a_figure_needs_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_figure_shows_mean_deviation_and_samples(samples: int) -> None:
     pytest.importorskip("matplotlib")
     titles = [axis.get_title() for axis in restoration(samples).plot().axes]
-    expected = ["result"] if samples == 1 else ["mean", "sample 1", "sample 2", "sample 3", "standard deviation"]
+    expected = ["result"] if samples == 1 else ["mean", "standard deviation", "sample 1", "sample 2", "sample 3"]
     assert titles[: len(expected)] == expected
 
 

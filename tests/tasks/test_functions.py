@@ -162,7 +162,7 @@ def test_every_form_of_an_input_means_one_thing(files: Path, prior: restorekit.P
     [
         (np.zeros(9), r"an array is \(H, W\) or \(H, W, C\)"),
         (torch.zeros(9, 9), r"a tensor is \(C, H, W\)"),
-        (torch.zeros(2, 1, 9, 9), "a batch of 2"),
+        (torch.zeros(0, 1, 9, 9), "the batch holds no measurement"),
         (np.zeros((9, 9), complex), "no picture"),
         (np.full((9, 9), np.nan), "NaN or infinite"),
         (np.linspace(0, 300, 81).reshape(9, 9), r"`range=0,300`"),

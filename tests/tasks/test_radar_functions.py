@@ -246,5 +246,5 @@ def test_options_have_the_defaults_of_the_settings(
     """`parsed`: settings whose default is another word on the command line."""
     settings = {f.name: f.default for f in fields(task)}
     options = {name.rstrip("_"): p.default for name, p in signature(command).parameters.items() if name not in more}
-    options = {"interop_snap" if name == "snap" else name: value for name, value in options.items()}
+    options = {{"snap": "interop_snap", "pages": "page"}.get(name, name): value for name, value in options.items()}
     assert options | parsed == {name: value for name, value in settings.items() if name not in more}

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.bench.images.image_cases import Degradation
-from restorekit.bench.intervals.coverage import KEYS, rows_of
-from restorekit.bench.intervals.coverage_table import chosen, judge
 from restorekit.errors import BadInput
 from restorekit.inference.driver import restore
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.priors.find import shipped
 from restorekit.priors.formats.checkpoint import sha256
 from restorekit.solvers import MMPS as Sampler
+from restorekit.tasks.calibration_rows import KEYS, rows_of
+from restorekit.tasks.calibration_table import chosen, judge
+from restorekit.text.degradation import Degradation
 from restorekit.uncertainty.calibration import (
     Calibration,
     Conditions,

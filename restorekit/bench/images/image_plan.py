@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from restorekit.bench.images.image_cases import Clean, Degradation
+from restorekit.bench.images.image_cases import Clean
 from restorekit.bench.images.image_rows import BenchCase
 from restorekit.errors import BadInput
 from restorekit.inference.driver import as_seen
 from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver
 from restorekit.priors.prior import Prior
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 
 

@@ -13,18 +13,19 @@ import numpy as np
 import torch
 
 from restorekit.bench import memory
-from restorekit.bench.images.image_cases import Clean, Degradation
+from restorekit.bench.images.image_cases import Clean
 from restorekit.bench.images.image_plan import Refused
 from restorekit.bench.images.image_rows import KEYS, BenchCase, picture_file
 from restorekit.bench.images.image_sets import SetDistance
 from restorekit.bench.images.image_summary import Group, Row, groups, points
-from restorekit.bench.journal import markdown
 from restorekit.bench.machine import machine, versions
 from restorekit.files.picture import read_picture, sha256, write_json, write_text
 from restorekit.priors.perception.likeness import LPIPS, PriorDistance
 from restorekit.report.images import GalleryEntry, ImagesPage, Plot, TaskPart, render
 from restorekit.report.measurement_view import measurement_shown
 from restorekit.report.table import Cell, Mean, TableColumn, text
+from restorekit.report.text_tables import markdown
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import NO_PICTURE
 
 STAND_IN = "prior distance (not LPIPS)"

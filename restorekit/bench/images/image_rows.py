@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from restorekit.bench import memory
-from restorekit.bench.images.image_cases import Clean, Degradation
-from restorekit.bench.journal import Rows
+from restorekit.bench.images.image_cases import Clean
 from restorekit.errors import BadInput
+from restorekit.files.journal import Rows
 from restorekit.files.picture import write_picture
 from restorekit.inference.checks import Counted
 from restorekit.inference.denoiser import Denoiser, Latent
@@ -27,6 +27,7 @@ from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 from restorekit.priors.find import Precision, Prior, load_prior
 from restorekit.priors.perception.likeness import LPIPS, PriorDistance
 from restorekit.priors.prior import LatentPrior
+from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 
 KEYS = ("op", "picture", "crop", "solver", "steps", "prior", "seed", "samples", "device")

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import torch
 
-from restorekit.bench.images.image_cases import Clean, Degradation, clean_pictures
+from restorekit.bench.images.image_cases import Clean, clean_pictures
 from restorekit.bench.images.image_plan import BenchPlan, LoadedName, plan
 from restorekit.bench.images.image_report import ImagesOutcome, write
 from restorekit.bench.images.image_rows import OK, BenchCase, Measure
@@ -25,9 +25,12 @@ from restorekit.bench.images.image_sets import SetDistance
 from restorekit.bench.workers import Lost, share
 from restorekit.errors import BadInput
 from restorekit.files.lock import alone
+from restorekit.files.overwrite import inside, separate
 from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.perception.likeness import LPIPS, lpips
 from restorekit.priors.prior import LatentPrior
+from restorekit.text.degradation import Degradation
+from restorekit.text.names import files_of
 
 OPS = ("blur:kernel=gaussian:2", "average:factor=4", "denoise")
 SOLVERS = ("hqs", "diffpir", "ddrm", "pigdm", "dps")
@@ -61,6 +64,17 @@ class Images:
         progress: called with a line of text for each result.
         """
         self._check()
+        named = [
+            *(op.rpartition("@")[0] or op for op in self.ops),
+            *self.solvers,
+            *self.priors,
+            self.lpips,
+            self.features and str(self.features),
+        ]
+        separate(
+            [*inside(*self.data), *files_of(*named)],
+            [self.out / f"images.{kind}" for kind in ("csv", "json", "md", "html")],
+        )
         tasks = list(dict.fromkeys(Degradation.of(text) for text in self.ops))
         pictures = clean_pictures(self.data, self.crop, self.limit)
         device, network = device_of(self.device), lpips(self.lpips)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from restorekit.bench.journal import markdown, uncertain
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.peers.peer_rows import EXAM, NUMBERS, OURS, PIXELS, Row
 from restorekit.files.picture import write_text
 from restorekit.report.images import GalleryEntry, ImagesPage, TaskPart, render
 from restorekit.report.table import Cell, Mean, TableColumn, text
+from restorekit.report.text_tables import markdown, uncertain
 
 BEST = "the nearest of theirs, exam by exam"
 SHOWN = 4  # cells named in a verdict

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from restorekit.bench.images.image_cases import Clean, Degradation
+from restorekit.bench.images.image_cases import Clean
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.posterior.exam import Exam
 from restorekit.bench.posterior.exams import checked
@@ -22,6 +22,7 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.problem import Problem
 from restorekit.metrics.fidelity import coverage, crps, psnr, spread_skill, ssim
+from restorekit.text.degradation import Degradation
 
 EXAM, PICTURE, OURS = "exam", "picture", "restorekit"
 KEYS = ("part", "problem", "prior", "sigma_y", "picture", "method", "settings", "size", "seed",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,8 @@ from typing import Any
 import torch
 
 import restorekit
-from restorekit.bench.images.image_cases import Degradation, check_sizes, clean_pictures
+from restorekit.bench.images.image_cases import check_sizes, clean_pictures
 from restorekit.bench.images.run_images import OPS
-from restorekit.bench.journal import Rows
 from restorekit.bench.machine import machine
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.peers.peer_list import DEFAULT, ours, peer
@@ -29,11 +27,16 @@ from restorekit.bench.peers.peer_report import PeerMethod, PeersOutcome, write
 from restorekit.bench.peers.peer_rows import EXAM, FAILS, KEYS, PICTURE, VALUES, Item, Row, in_exam, on_picture, values
 from restorekit.bench.posterior.exams import LEVELS, QUICK, cells
 from restorekit.bench.posterior.run_exam import FEW, FULL
+from restorekit.bench.workers import one_thread
 from restorekit.errors import BadInput
+from restorekit.files.journal import Rows
 from restorekit.files.lock import alone
+from restorekit.files.overwrite import inside, separate
 from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.find import Prior, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
+from restorekit.text.degradation import Degradation
+from restorekit.text.names import files_of
 
 SOLVERS = ("mmps", "pigdm", "dps", "ddrm", "diffpir")
 CPU = torch.device("cpu")
@@ -65,6 +68,16 @@ class Peers:
         progress: called with a line of text for each row, and for each library that is missing.
         """
         self._check()
+        named = [
+            *(op.rpartition("@")[0] or op for op in self.ops),
+            *self.peers,
+            *self.solvers,
+            *(self.problems or ()),
+            self.network,
+        ]
+        separate(
+            [*inside(*self.data), *files_of(*named)], [self.out / f"peers.{kind}" for kind in ("csv", "md", "html")]
+        )
         items, by_text = list(self._exams()), self._methods()
         facts = [
             ("run on", machine(CPU)),
@@ -176,14 +189,3 @@ def told(row: Row) -> str:
         return row["refused"]
     names = ("spread_measured", "coverage_measured", "w2") if row["part"] == EXAM else ("psnr", "inside")
     return "  ".join(f"{n.replace('_', ' ')} {row[n]}" for n in names)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run all methods on one thread, so that their seconds compare; what the caller had is put back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

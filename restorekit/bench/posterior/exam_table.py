@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import restorekit
-from restorekit.bench.journal import Rows, latex, markdown, uncertain
 from restorekit.bench.posterior.exams import LEVELS, QUICK, Cell, cells, checked
 from restorekit.bench.posterior.figures import BINS, Figures, ValueWithError, judge
 from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, ExamSamples, drawn, exact_score, size_of
+from restorekit.bench.workers import one_thread
 from restorekit.errors import BadInput, Unsupported
+from restorekit.files.journal import Rows
+from restorekit.files.lock import alone
+from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_text
 from restorekit.inference.solver import Solver
+from restorekit.report.text_tables import latex, markdown, uncertain
 from restorekit.solvers import SOLVERS
-from restorekit.text.names import solver_of
+from restorekit.text.names import files_of, solver_of
 
 KEYS = ("size", "seed", "problem", "prior", "sigma_y", "solver", "settings", "steps", "version")
 NUMBERS = tuple(f.name for f in fields(Figures) if f.name != "ranks")
@@ -82,6 +86,34 @@ def run(
     write_text(out / "posterior.md", f"# Samplers against exact posteriors\n\n{NOTES}\n\n{text}\n")
     write_text(out / "posterior.tex", report(rows_of_run, latex_part) + "\n")
     return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exams:
+    """Settings of a run on one thread; the call does it. None: all there are, and of `steps` those of each solver.
+
+    full: seven noises and 519 samples instead of four and 99.
+    """
+
+    solvers: Sequence[str] | None = None
+    problems: Sequence[str] | None = None
+    priors: Sequence[str] | None = None
+    sigmas: Sequence[float] | None = None
+    steps: Sequence[int] | None = None
+    full: bool = False
+    seed: int = 0
+    out: Path = field(default_factory=lambda: Path("bench"))
+
+    def __call__(self, progress: Callable[[str], object] = lambda text: None) -> str:
+        """Do what `run` does, with no other run in `out`. Raises BadInput, before anything runs, for what is not understood."""
+        files = [self.out / f"posterior.{kind}" for kind in ("csv", "md", "tex")]
+        separate(files_of(*(self.solvers or ()), *(self.problems or ())), files)
+        steps = list(self.steps or [None])
+        with alone(self.out), one_thread():
+            return run(
+                self.solvers or None, self.problems or None, steps, not self.full, self.seed, self.out, self.priors or None,
+                self.sigmas or None, progress,
+            )  # fmt: skip
 
 
 def measured(

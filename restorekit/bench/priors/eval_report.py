@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from restorekit.bench.images.image_sets import ENOUGH
-from restorekit.bench.journal import markdown as table_of
 from restorekit.bench.priors.reconstruction import NOT_QUANTISED, QUANTISED
+from restorekit.report.text_tables import markdown as table_of
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,12 @@ PARTS = {"denoising": _denoising, "reconstruction": _reconstruction, "sets": _se
 def tables(record: dict[str, Any]) -> list[Table]:
     """Return the tables of a record."""
     return [make(record) for part, make in PARTS.items() if part in record]
+
+
+def skipped(record: dict[str, Any]) -> list[str]:
+    """Return which files of the pictures and of the training pictures could not be read, and why, in words."""
+    parts = (record["pictures"], record.get("neighbours", {}).get("train", {}))
+    return [f"{p['unread']} files of {p['name']} skipped: {p['why']}" for p in parts if p.get("unread")]
 
 
 def heading(record: dict[str, Any]) -> str:

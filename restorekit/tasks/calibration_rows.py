@@ -8,7 +8,7 @@ stopped and goes on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,16 @@ import torch
 from numpy.typing import NDArray
 
 import restorekit
-from restorekit.bench.images.image_cases import Degradation
-from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
+from restorekit.files.journal import Rows
 from restorekit.files.transfer import CURVES, without_white
 from restorekit.inference.driver import restore
 from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.prior import LatentPrior, Prior
+from restorekit.tasks.inputs import Source, take
+from restorekit.text.degradation import Degradation
 from restorekit.training.data.cache import files
 from restorekit.training.data.decoding import rgb8
 from restorekit.uncertainty.calibration import Conditions, solver_key
@@ -77,36 +78,51 @@ class Truth(NamedTuple):
 
 @dataclass(frozen=True)
 class SplitPictures:
-    """The middle squares of the pictures of a folder or zip, and which of them judge."""
+    """The middle squares of pictures, and which of them judge. source: a folder or zip, or pictures in their order."""
 
-    source: Path
+    source: Path | Sequence[Source]
     side: int
 
     @property
     def name(self) -> str:
-        return f"{self.source.name} crop {self.side}"
+        """The folder or zip, or the number of pictures and what tells them from others, with the side."""
+        if isinstance(self.source, Path):
+            return f"{self.source.name} crop {self.side}"
+        told = hashlib.sha256("".join(truth.digest for truth in self.pictures).encode()).hexdigest()[:8]
+        return f"{len(self.source)} pictures {told} crop {self.side}"
 
     @cached_property
     def pictures(self) -> list[Truth]:
         """Yield the pictures that are large enough, from all over the list however few are taken: pairs of both halves in turn."""
         found = []
-        for i, (name, raw) in enumerate(files(self.source)):
-            try:
-                x = rgb8(name, raw)
-            except ValueError:  # what cannot be read keeps its place, so that the halves stay what they are
+        for i, (name, x) in enumerate(self._read()):
+            if x is None or min(x.shape[1:]) < self.side:
                 continue
-            h, w = x.shape[:2]
-            if min(h, w) < self.side:
-                continue
-            top, left = (h - self.side) // 2, (w - self.side) // 2
-            part = x[top : top + self.side, left : left + self.side].transpose(2, 0, 1)
-            found.append((i, Truth(name, HALVES[i % 2], np.ascontiguousarray(part, np.float32) / np.float32(255))))
+            top, left = ((n - self.side) // 2 for n in x.shape[1:])
+            part = np.array(x[:, top : top + self.side, left : left + self.side], np.float32, order="C")
+            found.append((i, Truth(name, HALVES[i % 2], part)))
         if len({truth.half for _, truth in found}) < 2:
+            label = self.source if isinstance(self.source, Path) else f"{len(self.source)} pictures"
             raise BadInput(
-                f"{self.source}: two pictures of {self.side}x{self.side} pixels are the least; give more, or a smaller `crop`"
+                f"{label}: two pictures of {self.side}x{self.side} pixels are the least; give more, or a smaller `crop`"
             )
         turn = {0: 0, 2: 1}
         return [truth for _, truth in sorted(found, key=lambda item: (turn.get(item[0] // 2 % 4, 2), item[0]))]
+
+    def _read(self) -> Iterator[tuple[str, Array | None]]:
+        """Yield name and pixels (3, H, W); None of what cannot be read, which keeps its place, so that the halves stay what they are."""
+        if not isinstance(self.source, Path):
+            for i, source in enumerate(self.source):
+                x = take(source).picture.pixels
+                if len(x) not in (1, 3):
+                    raise BadInput(f"picture {i} has {len(x)} bands; give grey or colour ones")
+                yield f"{i:05d}", np.broadcast_to(x, (3, *x.shape[1:]))
+            return
+        for name, raw in files(self.source):
+            try:
+                yield name, rgb8(name, raw).transpose(2, 0, 1) / np.float32(255)
+            except ValueError:
+                yield name, None
 
     def some(self, limit: int | None, only: str | None = None) -> list[Truth]:
         """Return at most `limit` of each half, or of the half `only`."""
@@ -228,8 +244,8 @@ class Drawn:
         return CURVES[self.transfer].encode(light).astype(np.float32), problem.operator, found.seconds
 
 
-def rows_of(path: Path) -> Rows:
-    """Return the table of a run, begun or gone on with."""
+def rows_of(path: Path | None) -> Rows:
+    """Return the table of a run, begun or gone on with; in memory without a path."""
     return Rows(path, KEYS, VALUES, LATER)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 import restorekit
-from restorekit.bench.images.image_cases import Degradation
-from restorekit.bench.intervals.coverage import HALVES, LEVEL, Drawn, Truth
-from restorekit.bench.journal import Rows
 from restorekit.errors import BadInput
+from restorekit.files.journal import Rows
+from restorekit.tasks.calibration_rows import HALVES, LEVEL, Drawn, Truth
+from restorekit.text.degradation import Degradation
 from restorekit.uncertainty.calibration import GRID, Entry
 from restorekit.uncertainty.conformal import KINDS, Scores
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,22 +19,27 @@ class Rows:
 
     A row is one write at the end of the file, under a lock; what a killed process left of a line is removed by whoever
     opens the file or appends to it next. Raises BadInput where the file holds a table of other columns.
-    later: columns that tables once lacked. An older table is read and gone on with as it is: such columns hold "" there, and
+    path None: the table is in memory alone. later: columns that tables once lacked. An older table is read and gone on with as it is: such columns hold "" there, and
     tell no rows apart.
     """
 
-    def __init__(self, path: Path, keys: Sequence[str], values: Sequence[str], later: Sequence[str] = ()):
+    def __init__(self, path: Path | None, keys: Sequence[str], values: Sequence[str], later: Sequence[str] = ()):
         self.path, self.keys, self.fields, self.later = path, tuple(keys), (*keys, *values), tuple(later)
         self.lacking: tuple[str, ...] = ()  # of `later`, in this file
+        self.rows: list[dict[str, str]] = []
+        self.done = set[tuple[str, ...]]()
+        if path is None:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path) as f:
             if os.fstat(f).st_size == 0:
                 os.write(f, _line(self.fields))
-        self.rows: list[dict[str, str]] = []
         self.reload()
 
     def reload(self) -> None:
         """Read what other processes have added."""
+        if self.path is None:
+            return
         with _locked(self.path) as f:
             text = os.pread(f, os.fstat(f).st_size, 0).decode()
         reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -63,8 +67,9 @@ class Rows:
         """Append a row to the file."""
         texts = [f"{v:.5g}" if isinstance(v, float) else str(v) for v in row]
         done = self._kept(self.keys, texts)
-        with _locked(self.path) as f:
-            os.write(f, _line(self._kept(self.fields, texts)))
+        if self.path is not None:
+            with _locked(self.path) as f:
+                os.write(f, _line(self._kept(self.fields, texts)))
         self.rows.append(dict(zip(self.fields, texts)) | dict.fromkeys(self.lacking, ""))
         self.done.add(done)
 
@@ -87,61 +92,3 @@ def _locked(path: Path) -> Iterator[int]:
             yield f
         finally:
             os.close(f)
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table in Markdown; numbers to about three digits, NaN as a dash."""
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(_cell(v) for v in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _cell(v: Any) -> str:
-    if isinstance(v, float):
-        return "-" if math.isnan(v) else f"{v:.2f}" if abs(v) >= 10 else f"{v:.3g}"
-    return str(v)
-
-
-def uncertain(value: float, error: float) -> str:
-    """A number to the digits that its standard error allows, that of the last one in brackets: 0.951(4) is 0.951 +- 0.004.
-
-    Three digits where there is no error, and no more than four places; a dash for NaN.
-    """
-    if math.isnan(value):
-        return "-"
-    if not 0 < error < math.inf:
-        return f"{value:.3g}"
-    places = -math.floor(math.log10(error))
-    if round(error * 10**places) == 10:  # 0.0096 is 0.01
-        places -= 1
-    if places <= 0:
-        return f"{value:.0f}({error:.0f})"
-    if places > 4:
-        return f"{value:.4f}"
-    return f"{value:.{places}f}({round(error * 10**places)})"
-
-
-MARKS = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{c: "\\" + c for c in "&%$#_{}"},
-}
-
-
-def escaped(text: str) -> str:
-    """Text as LaTeX sets it."""
-    return "".join(MARKS.get(c, c) for c in text)
-
-
-def latex(header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
-    """A table in LaTeX, which needs no package; the first column to the left, numbers to the right."""
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escaped(caption)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
-    ]
-    lines += [r"\hline", " & ".join(map(escaped, header)) + r" \\", r"\hline"]
-    lines += [" & ".join(escaped(_cell(v)) for v in row) + r" \\" for row in rows]
-    return "\n".join([*lines, r"\hline", r"\end{tabular}", r"\end{table}"])

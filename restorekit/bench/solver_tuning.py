@@ -1,0 +1,105 @@
+"""The free settings of a solver, found on pictures of a folder: measured, searched and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from restorekit.bench import search
+from restorekit.bench.images.image_cases import clean_pictures
+from restorekit.bench.search import CandidateScores, Score, Trial
+from restorekit.errors import BadInput
+from restorekit.files.lock import alone
+from restorekit.files.overwrite import inside, separate
+from restorekit.files.picture import write_text
+from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
+from restorekit.text.degradation import Degradation
+from restorekit.text.names import files_of, solver_of
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found. best: the settings chosen. clear: whether they are better than the default beyond doubt. table: of all
+    that reached the last round, in Markdown. sense: which way is better. title: what was searched.
+    """
+
+    best: CandidateScores
+    clear: bool
+    table: str
+    sense: str
+    title: str
+
+    @property
+    def doubt(self) -> str:
+        """What to add to the choice, in words."""
+        return "" if self.clear else " (not clearly better than the default)"
+
+    def save(self, path: Path, chosen: str) -> None:
+        """Write the table as Markdown; `chosen`: the best settings as they are to be given."""
+        write_text(path, f"# {self.title}; {self.sense}\n\n{self.table}\n\nChosen: `{chosen}`{self.doubt}\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverTuning:
+    """Settings of a search; the call runs it. What has been measured is not measured again.
+
+    data: a folder of clean pictures that are used for nothing else. op, noise: the forward model; without a noise the usual one.
+    solver: with settings that are to stay. steps: noise levels to try. ranges: what to search, as "zeta=0,1"; without any what the
+    solver says. score: "psnr", "ssim", "crps", or "auto", crps of samplers. samples: draws per restoration, 4 for crps. budget:
+    restorations in all. pictures: at most so many, crop: the side of their middle, pixels.
+    """
+
+    data: Path
+    op: str
+    solver: str
+    noise: str | None = None
+    prior: str = "natural"
+    steps: Sequence[int] = ()
+    ranges: Sequence[str] = ()
+    score: str = "auto"
+    samples: int | None = None
+    budget: int = 60
+    pictures: int = 8
+    crop: int = 128
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    out: Path = field(default_factory=lambda: Path("tune"))
+
+    def __call__(self, progress: Callable[[str], None] = lambda text: None) -> Tuned:
+        """Search, with tune.csv in `out`, where tune.md is to be saved; progress: called with a line of text for each restoration.
+
+        Raises BadInput, before anything runs, for settings that the solver does not take, and where there is nothing to tune.
+        """
+        solver = solver_of(self.solver)
+        score = cast(Score, ("crps" if solver.is_sampler else "psnr") if self.score == "auto" else self.score)
+        count = self.samples or (4 if score == "crps" else 1)
+        levels = list(self.steps) or [solver.default_steps]
+        tuning = search.Tuning(self.solver, levels, {}, self.budget, count, score, self.seed)
+        tuning = search.with_ranges(tuning, self.ranges)
+        if not tuning.ranges and len(levels) == 1:
+            raise BadInput(f"{self.solver} has nothing to tune; give `search=NAME=LO,HI` or several `steps`")
+        tuning.candidates(8)  # settings that the solver does not take are refused before anything runs
+        files = [self.out / "tune.csv", self.out / "tune.md"]
+        separate([*inside(self.data), *files_of(self.op, self.solver, self.prior)], files)
+        place = device_of(self.device)
+        network = of_pictures(load_prior(self.prior, device=place, precision=cast(Precision, self.precision)))
+        task = Degradation.of(self.op if self.noise is None else f"{self.op}@{self.noise}")
+        trials = []
+        for clean in clean_pictures([self.data], self.crop, self.pictures):
+            problem = task.measure(clean.pixels, clean.name, self.seed)
+            solver.check(problem)
+            if count > 1:
+                solver.check_draws(problem)
+            there = replace(problem, y=problem.y.to(place), operator=problem.operator.to(place))
+            trials.append(Trial(clean.name, clean.pixels, there))
+        tuning.rungs(len(trials))
+        key = f"{task.text} {network.spec.name}@{network.sha256[:8]} crop {self.crop} {place.type} {network.precision}"
+        denoise = network.for_bands(trials[0].truth.shape[0])
+        with alone(self.out):
+            found = tuning(trials, denoise, search.rows_of(files[0]), key, progress)
+        sense = f"{score}: {'lower' if search.SIGN[tuning.score] < 0 else 'higher'} is better"
+        title = f"{self.solver} on {key}, {count} sample(s)"
+        return Tuned(found[0], search.clear_gain(found, tuning), search.table(found, tuning), sense, title)

@@ -1,0 +1,186 @@
+"""The result of a despeckling: a `Restoration` that holds a scene of any size, in memory or in the files that were written."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from restorekit.despeckling.cost import calls_of
+from restorekit.despeckling.page import judged, middle
+from restorekit.despeckling.plan import DespecklePlan, beside
+from restorekit.errors import BadInput
+from restorekit.files.bands import Window
+from restorekit.files.picture import write_text
+from restorekit.files.scene import scene_of
+from restorekit.inference.restoration import Restoration
+from restorekit.metrics.fidelity import interval_coverage
+from restorekit.notes import Notes
+from restorekit.report.panels import Panel, Panelled
+from restorekit.scenes.blend import BlendedScene, Form
+from restorekit.scenes.outputs import losses
+
+SHOWN = 512  # pixels, side of the middle of a scene that `plot` and a notebook show
+
+
+class DespeckledScene(Panelled, Restoration):
+    """A despeckled scene, a `Restoration` in the unit of the input: in memory, or in the `files` that were written.
+
+    `mean` is that of the draws in linear power, `std` their standard deviation, both (C, H, W) float32, NaN where nothing was
+    measured; `samples` (N, C, H, W) are the draws, point targets in each as measured. They are put together, or read from the
+    files, when they are asked for; files hold no draws. nfe: network calls per draw, of all blocks.
+    """
+
+    plan: DespecklePlan
+    files: tuple[Path, ...]  # that were written block by block; none of a scene in memory
+
+    def __init__(
+        self,
+        plan: DespecklePlan,
+        told: Notes,
+        seconds: float,
+        scene: BlendedScene | None = None,
+        files: tuple[Path, ...] = (),
+    ):
+        s, job = plan.settings, plan.job
+        settings = {"solver": s.text, "samples": s.draws, "seed": s.seed, "looks": s.looks, "block": job.grid.side}
+        vars(self).update(
+            plan=plan, files=files, nfe=calls_of(job) * len(plan.keys) if plan.keys else 0, seconds=seconds, settings=settings,
+            notes=tuple(told.texts), _told=told, _scene=scene,
+        )  # fmt: skip
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "samples":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        vars(self)["samples"] = found = self._samples()
+        return found
+
+    def _samples(self) -> Tensor:
+        if self.plan.settings.draws == 1:
+            return self.mean[None]
+        if self._scene is None:
+            raise BadInput(
+                f"{self.files[0].name} was written block by block, and its draws are not kept; leave out `out`, with `preview` for "
+                "a part, to have them"
+            )
+        return torch.stack([self._layer(name) for name in self.plan.drawn])
+
+    @property
+    def mean(self) -> Tensor:
+        """(C, H, W) in the unit of the input: means of the draws in linear power; NaN where nothing was measured."""
+        return self._layer("mean")
+
+    @property
+    def std(self) -> Tensor:
+        """(C, H, W): standard deviation of the draws, in the unit of the input. Raises `BadInput` where there is one answer."""
+        if "std" not in self.plan.layers:
+            raise BadInput("one answer has no deviation; take several `samples` of a solver that draws them")
+        return self._layer("std")
+
+    def coverage(self, truth: Tensor | np.ndarray, level: float = 0.9) -> float:
+        """Return the share of the values of truth (C, H, W) inside the interval of `level` that `mean` and `std` predict.
+
+        truth: in the unit of the input; what is NaN there or was not measured does not count. Raises `BadInput` for one answer,
+        a level that is no share, or another shape.
+        """
+        if not 0 < level < 1:
+            raise BadInput(f"level={level:g} must lie between 0 and 1", argument="level")
+        expected = np.asarray(truth, np.float64)
+        mean, std = (x.double().numpy() for x in (self.mean, self.std))
+        return interval_coverage(mean, std, self.plan.settings.draws, expected.reshape(expected.shape[-3:]), level)
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the files that the command writes, and return their paths: `path`, and PATH_std of several samples.
+
+        Raises `BadInput` where `path` cannot hold them, or the result is in another file already.
+        """
+        target = Path(path)
+        if self._scene is None:
+            if target != self.plan.target:
+                raise BadInput(f"the result is in {self.plan.target}; copy it from there")
+            return list(self.files)
+        for text in losses(self.plan.scene, target):
+            self._told(text)
+        files = self.plan.save(self._scene, target, getattr(self.plan.settings, "interop_snap", False))
+        note_stale(self.plan, target, self._told)
+        vars(self)["notes"] = tuple(self._told.texts)
+        return files
+
+    def save_page(self, path: Path, command: str) -> bool:
+        """Write a page with pictures, the ratio and figures of the files that were written; `command` stands on it.
+
+        Returns whether there is anything to judge the scene by; `notes` say why not.
+        """
+        if not self.plan.bands:
+            return False
+        page, why = judged(self.plan, command)
+        if page is None:
+            self._told(why)
+            return False
+        write_text(path, page)
+        return True
+
+    def panels(self) -> list[Panel]:
+        """Return the middle of the first band: amplitudes measured and restored on one scale, and the deviation."""
+        if not self.plan.bands:
+            return []
+        number, (band, _) = next(iter(self.plan.bands.items()))
+        part = self.plan.preview or self.plan.scene.whole
+        at = middle(part.height, part.width, SHOWN)
+        there = Window(part.top + at.top, part.left + at.left, at.height, at.width)
+        with self.plan.scene.opened() as source:
+            _, measured, _, signal = band.read(source, there)
+        restored = band.back(self._window("mean", number, there))
+        amplitudes = [np.sqrt(np.where(signal, x, np.nan)) for x in (measured, restored)]
+        low, high = (float(v) for v in np.nanpercentile(amplitudes[0], (1, 99))) if signal.any() else (0.0, 1.0)
+        shown = "" if (at.height, at.width) == (part.height, part.width) else f", the middle {at.height} x {at.width}"
+        panels = [
+            Panel(f"{name}{shown}", ((x - low) / (high - low or 1.0))[None])
+            for name, x in zip(("measured", "restored"), amplitudes)
+        ]
+        if "std" in self.plan.layers:
+            panels.append(Panel("standard deviation", self._window("std", number, there)))
+        return panels
+
+    def __repr__(self) -> str:
+        part = self.plan.preview or self.plan.scene.whole
+        where = "in memory" if self._scene is not None else f"in {', '.join(map(str, self.files))}"
+        counts = {"sample": self.plan.settings.draws, "network call": self.nfe, "note": len(self.notes)}
+        draws, calls, *notes = (f"{n} {what}{'s' * (n != 1)}" for what, n in counts.items() if n or what != "note")
+        head = f"{self.plan.scene.count}x{part.height}x{part.width} {where}"
+        return f"DespeckledScene({', '.join([head, draws, self.plan.settings.text, calls, f'{self.seconds:.1f} s', *notes])})"
+
+    def _layer(self, layer: str) -> Tensor:
+        """A whole layer (C, H, W) float32."""
+        if self._scene is not None:
+            return torch.from_numpy(self.plan.array(self._scene, layer))
+        written = scene_of(self.files[self.plan.layers.index(layer)])
+        with written.opened() as source:
+            bands = [source.read(written.whole, number) for number in range(1, written.count + 1)]
+        return torch.from_numpy(np.stack([np.where(valid, x, np.nan).astype(np.float32) for x, valid in bands]))
+
+    def _window(self, layer: str, number: int, there: Window) -> NDArray[np.float64]:
+        """A layer (h, w) of a band in a window of the scene, NaN where nothing is known."""
+        if self._scene is not None:
+            with self.plan.scene.opened() as source:
+                return replace(self._scene, part=there).array(source, number, layer, Form("float64", math.nan))
+        part = self.plan.preview or self.plan.scene.whole
+        with scene_of(self.files[self.plan.layers.index(layer)]).opened() as source:
+            x, valid = source.read(
+                Window(there.top - part.top, there.left - part.left, there.height, there.width), number
+            )
+        return np.where(valid, x, np.nan).astype(np.float64)
+
+
+def note_stale(plan: DespecklePlan, target: Path, notes: Notes) -> None:
+    """Note a PATH_std that an earlier run left beside a result of one answer."""
+    stale = beside(target, "std")
+    if "std" not in plan.layers and stale.exists():
+        notes(f"{stale} is of an earlier run, not of this one")
