@@ -109,18 +109,18 @@ def _perform_many(
 ) -> None:
     from restorekit.tasks.batch import DONE, FAILED, Batch
 
-    options, count = options_of(ctx), Counter[str]()
+    options, count, first = options_of(ctx), Counter[str](), dict[str, str]()
 
     def say(text: str) -> None:
         print(f"restorekit: {one_line(as_options(text, options))}", file=sys.stderr)
 
     def hear(outcome: PictureOutcome) -> None:
-        """Print a note with the name of its picture, the first time that it comes."""
+        """Print a note with the name of its picture, the first time that its like comes."""
         for text in outcome.notes if outcome.state == DONE else ():
-            plain = outcome.anonymous(text)
-            count[plain] += 1
-            if count[plain] == 1:
-                say(f"{outcome.job.name}: {text}")
+            count[kind := outcome.kind_of(text)] += 1
+            if count[kind] == 1:
+                first[kind] = f"{outcome.job.name}: {text}"
+                say(first[kind])
 
     try:
         with pictures() as show:
@@ -128,15 +128,16 @@ def _perform_many(
             result = batch(many.places, folder, heard=hear, progress=show)
     except KeyboardInterrupt:
         raise Stopped("stopped; finished pictures are kept, the same command goes on", signal.SIGINT) from None
-    for plain, times in count.items():
+    for kind, times in count.items():
         if times > 1:
-            say(f"also of {times - 1} more picture{'s' * (times > 2)}: {plain}")
+            say(f"{first[kind]} (and {times - 1} more like this)")
     _print_table(result.outcomes)
     for outcome in result.outcomes:
         for text in outcome.doubts:
             say(f"WARNING: {outcome.job.name}: {text}")
         if outcome.state == FAILED:
-            say(f"{outcome.job.name}: {outcome.error}" + (f" ({FAULT}; --debug shows more)" if outcome.trace else ""))
+            error = outcome.error.removeprefix(f"{outcome.job.source}: ")
+            say(f"{outcome.job.name}: {error}" + (f" ({FAULT}; --debug shows more)" if outcome.trace else ""))
         if outcome.trace and ctx.find_root().params.get("debug"):
             print(outcome.trace, file=sys.stderr)
     states = Counter(outcome.state for outcome in result.outcomes)

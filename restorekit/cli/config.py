@@ -20,7 +20,7 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     if any(p.name == "config" for p in known):
         return command
 
-    def run(**settings: Any) -> Any:
+    def run(config: None = None, print_config: None = None, **settings: Any) -> Any:  # which were heard already
         return command(**settings)
 
     options = [parameter("config", Config, None), parameter("print_config", Print, False)]

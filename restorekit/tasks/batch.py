@@ -6,6 +6,7 @@ import csv
 import inspect
 import io
 import os
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,11 +48,11 @@ class PictureOutcome:
     read: dict[str, str] = field(default_factory=dict)  # checksums by place
     written: dict[str, str] = field(default_factory=dict)  # checksums by name in the folder
 
-    def anonymous(self, text: str) -> str:
-        """Return a text about the picture with IN and OUT for its files, by which it is told whether others have the same."""
+    def kind_of(self, text: str) -> str:
+        """Return a note with IN and OUT for the files of this picture and # for its numbers: what others have in common."""
         for path, word in ((self.job.source, "IN"), (self.job.target, "OUT")):
             text = text.replace(str(path), word).replace(path.name, word)
-        return text
+        return re.sub(r"\d+(\.\d+)?(e[-+]?\d+)?", "#", text)
 
     def row(self) -> dict[str, Any]:
         """Return the row of the summary, by `COLUMNS`."""
