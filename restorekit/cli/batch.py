@@ -82,7 +82,7 @@ def perform(
     """Run a task on IN, or on many, write what it gives, and print `line` of each result, its place and its files.
 
     suffix: of the results of many, where it is not that of IN."""
-    from restorekit.tasks.batch import run_task, texts_of
+    from restorekit.tasks.batch import call_task, texts_of
     from restorekit.tasks.pages import readings
 
     pages = settings.pop("pages", None)
@@ -92,7 +92,7 @@ def perform(
     for reading, out in readings(source, target, settings.get("layout"), pages):
         notes, own = printed(ctx, head), {} if pages is None else {"page": reading.page}
         with phases(unit) as show:
-            result = run_task(task, source, {**settings, **own}, {"out": out, "notes": notes, "progress": show})
+            result = call_task(task, source, {**settings, **own}, {"out": out, "notes": notes, "progress": show})
         print(line(result, out, result.save(out)))
         print_doubts(ctx, texts_of(result), notes)
     return None

@@ -25,6 +25,7 @@ from restorekit.priors.find import kept_priors
 from restorekit.scenes.execute import on_cluster
 from restorekit.tasks.batch_inputs import PictureJob, jobs_of
 from restorekit.tasks.batch_journal import Journal, digests, key_of
+from restorekit.text.names import files_of
 
 SUMMARY = "summary.csv"
 COLUMNS = ("picture", "result", "state", "calls", "seconds", "misfit", "notes", "error")
@@ -150,14 +151,14 @@ class Batch:
                 found[job.target] = PictureOutcome(job, FAILED, error=job.error)
             elif entry is not None and journal.holds(entry, key_of(self.task, self.settings, job)):
                 calls, seconds, misfit = (entry.get(name) for name in ("calls", "seconds", "misfit"))
-                doubts = tuple(entry.get("doubts", ()))
-                found[job.target] = PictureOutcome(job, THERE, calls, seconds or 0.0, misfit, doubts=doubts)
+                notes, doubts = (tuple(entry.get(name, ())) for name in ("notes", "doubts"))
+                found[job.target] = PictureOutcome(job, THERE, calls, seconds or 0.0, misfit, notes, doubts)
         return found
 
     def _record(self, journal: Journal, outcome: PictureOutcome) -> None:
         if outcome.state != DONE or (key := key_of(self.task, self.settings, outcome.job)) is None:
             return
-        facts = {"calls": outcome.calls, "seconds": outcome.seconds, "misfit": outcome.misfit, "doubts": outcome.doubts}
+        facts = {name: getattr(outcome, name) for name in ("calls", "seconds", "misfit", "notes", "doubts")}
         journal.add({"result": outcome.job.target.name, "key": key, **facts, "read": outcome.read, "written": outcome.written})  # fmt: skip
 
     def _outcomes(self, jobs: Sequence[PictureJob], progress: Progress | None) -> Iterator[PictureOutcome]:
@@ -169,7 +170,11 @@ class Batch:
             work, own = partial(_on_worker, self.task, _absolute(self.settings)), {job.target.name: job for job in jobs}
             for number, (job, answer) in enumerate(on_cluster(self.scheduler, work, [_away(job) for job in jobs]), 1):
                 mine = own[job.target.name]
-                yield _lost(mine, answer) if isinstance(answer, BaseException) else replace(answer, job=mine)
+                if isinstance(answer, BaseException):
+                    yield _lost(mine, answer)
+                else:
+                    error = answer.error.replace(str(job.source), str(mine.source))
+                    yield replace(answer, job=mine, error=error)
                 tell("on the cluster", number, count)
             return
         with kept_priors():
@@ -191,7 +196,7 @@ def outcome_of(
     try:
         with session(notes) as files:
             run = {"out": job.target, "notes": notes, "progress": progress}
-            result = run_task(task, job.source, {**settings, **job.own}, run)
+            result = call_task(task, job.source, {**settings, **job.own}, run)
             with together() as waiting:
                 written = [Path(path) for path in result.save(job.target)]
                 names = {path.name for path in (*written, *waiting.moves)}
@@ -215,13 +220,14 @@ def outcome_of(
     )
 
 
-def run_task(
+def call_task(
     task: Callable[..., Any], source: str | os.PathLike[str], settings: Mapping[str, Any], run: Mapping[str, Any]
 ) -> Any:
     """Call a task as `Batch` describes it; of `run`, which are "out", "notes" and "progress", it is given what it takes."""
     called: Any = task
-    if isinstance(task, type):
-        return called(**settings)(source, **run)
+    if inspect.isclass(task):
+        called = called(**settings)
+        return called(source, **run)
     taken = inspect.signature(task).parameters
     return called(source, **settings, **{name: value for name, value in run.items() if name in taken})
 
@@ -240,17 +246,25 @@ def _away(job: PictureJob) -> PictureJob:
 
 
 def _absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that name a file or a folder here, by its whole path."""
+    """Settings with the whole path of every file and folder here that they name."""
 
     def whole(value: Any) -> Any:
-        named = isinstance(value, str | os.PathLike) and os.path.exists(value)
-        return type(value)(os.path.abspath(value)) if named else value
+        if isinstance(value, Path):
+            return value.absolute()
+        if not isinstance(value, str) or not ("." in value or os.sep in value):  # a word, such as the name of a prior
+            return value
+        if os.path.exists(value):
+            return os.path.abspath(value)
+        for file in files_of(value):
+            value = value.replace(str(file), os.path.abspath(file))
+        return value
 
     return {name: whole(value) for name, value in settings.items()}
 
 
 def _lost(job: PictureJob, error: BaseException) -> PictureOutcome:
-    what = f"no worker of the cluster gave an answer ({type(error).__name__}: {error}); had they enough memory?"
+    why = type(error).__name__ if type(error).__name__ == "KilledWorker" else f"{type(error).__name__}: {error}"
+    what = f"no worker of the cluster gave an answer ({why}); had they enough memory?"
     return PictureOutcome(job, FAILED, error=_one_line(what))
 
 
