@@ -47,7 +47,10 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
     own = {name: info for name, info in infos.items() if isinstance(info, ArgumentInfo)}
     first, *between, last = own
 
-    def run(ctx: typer.Context, places: list[Path], folder: Path | None, suffix: str | None, **rest: Any) -> None:
+    def run(
+        ctx: typer.Context, places: list[Path] | None, folder: Path | None, suffix: str | None, **rest: Any
+    ) -> None:
+        places = places or []
         away = None if "scheduler" in known else rest.pop("scheduler")
         names = [first, *between, last][: None if folder is None else -1]
         if len(places) < len(names):
@@ -65,11 +68,11 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
 
     metavar = " ".join(str(info.metavar) for info in own.values())
     help_ = " ".join(f"{info.metavar}: {info.help}" for info in own.values())
-    place = Annotated[list[Path], typer.Argument(metavar=metavar, help=help_, show_default=False)]
+    place = Annotated[list[Path] | None, typer.Argument(metavar=metavar, help=help_, show_default=False)]
     options = {"folder": Folder, "suffix": Suffix, "scheduler": Scheduler}
     parameters = [p for name, p in known.items() if name not in (*own, "ctx")]
     parameters += [parameter(name, kind, None) for name, kind in options.items() if name not in known]
-    many = as_command(run, command, [known["ctx"], parameter("places", place), *parameters])
+    many = as_command(run, command, [known["ctx"], parameter("places", place, None), *parameters])
     many.usage = f"{metavar} | {metavar.rpartition(' ')[0]}{'' if between else '...'} --out FOLDER"  # type: ignore[attr-defined]
     return many
 

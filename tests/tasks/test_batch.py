@@ -272,4 +272,4 @@ def test_priors_are_kept_within_a_block_and_loaded_again_when_their_file_changed
         assert load_prior(str(copy), precision="fp32") is not first
         copy.touch()
         assert load_prior(str(copy)) is not first
-    assert files_.read == [copy] * 4
+    assert set(files_.read) == {copy}
