@@ -156,7 +156,9 @@ def _print_table(outcomes: Sequence[PictureOutcome]) -> None:
     from restorekit.tasks.batch import COLUMNS
 
     names = [name for name in COLUMNS if name != "error"]  # which follow, each in a line
-    table = Table(*names, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
     for outcome in outcomes[:SHOWN]:
         table.add_row(*(one_line(str(outcome.row()[name])) for name in names))
     Console(highlight=False, markup=False).print(table)

@@ -49,8 +49,11 @@ def seconds_left(done: float, total: float | None, since: float, elapsed: float 
     return max(0.0, since * total / done - elapsed)
 
 
-def _columns(unit: str) -> tuple[ProgressColumn, ...]:
-    return TextColumn("{task.description}", markup=False), BarColumn(), _Count(unit), TimeElapsedColumn(), _Left()
+def _progress(unit: str) -> Progress:
+    """Lines on stderr; nothing, not even an empty line, where that is no terminal."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), _Count(unit), TimeElapsedColumn(), _Left())
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def phases(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
 
     Call what it gives with (what, done, total).
     """
-    with Progress(*_columns(unit), console=Console(stderr=True), transient=True) as progress:
+    with _progress(unit) as progress:
         lines: dict[str, TaskID] = {}
 
         def show(what: str, done: float, total: int | None) -> None:
@@ -73,7 +76,7 @@ def phases(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
 @contextmanager
 def pictures() -> Iterator[Callable[[str, float, int], None]]:
     """Show one line on stderr for many pictures. Call what it gives with (what runs, pictures done, in all)."""
-    with Progress(*_columns("pictures"), console=Console(stderr=True), transient=True) as progress:
+    with _progress("pictures") as progress:
         line = progress.add_task("", total=None, since=0.0)
 
         def show(what: str, done: float, total: int) -> None:

@@ -229,7 +229,8 @@ def call_task(
         called = called(**settings)
         return called(source, **run)
     taken = inspect.signature(task).parameters
-    return called(source, **settings, **{name: value for name, value in run.items() if name in taken})
+    every = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+    return called(source, **settings, **{name: value for name, value in run.items() if every or name in taken})
 
 
 _PRIORS: dict[Any, Any] = {}  # of a worker process, which outlives its pictures
