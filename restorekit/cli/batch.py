@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 import signal
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.models import ArgumentInfo
@@ -19,11 +18,7 @@ from restorekit.cli.wording import FAULT, as_options, one_line, options_of, prin
 from restorekit.errors import BadInput, Stopped
 from restorekit.report.progress import phases, pictures
 
-if TYPE_CHECKING:
-    from restorekit.tasks.batch import PictureOutcome
-
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of whichever click typer uses
-SHOWN = 40  # rows of the table in the terminal
 PANEL = "Many pictures"
 Folder = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", show_default=False, rich_help_panel=PANEL, help="Write the results there, by the names of their pictures: all else that is named is IN, files, folders and 'globs'. What is done already is not done again.")]  # fmt: skip
 Suffix = Annotated[str | None, typer.Option(metavar=".png|.tif", show_default="that of IN", rich_help_panel=PANEL, help="Format of the results.")]  # fmt: skip
@@ -110,57 +105,29 @@ def one_page(source: Path | Many) -> None:
 def _perform_many(
     ctx: typer.Context, task: Callable[..., Any], many: Many, folder: Path, settings: dict[str, Any], pages: str | None
 ) -> None:
-    from restorekit.tasks.batch import DONE, FAILED, Batch
+    from rich.console import Console
 
-    options, count, first = options_of(ctx), Counter[str](), dict[str, str]()
+    from restorekit.tasks.batch import Batch
+    from restorekit.tasks.batch_report import SharedNotes, table_of, wrong
 
-    def say(text: str) -> None:
-        print(f"restorekit: {one_line(as_options(text, options))}", file=sys.stderr)
+    options, notes = options_of(ctx), SharedNotes()
 
-    def hear(outcome: PictureOutcome) -> None:
-        """Print a note with the name of its picture, the first time that its like comes."""
-        for text in outcome.notes if outcome.state == DONE else ():
-            count[kind := outcome.kind_of(text)] += 1
-            if count[kind] == 1:
-                first[kind] = f"{outcome.job.name}: {text}"
-                say(first[kind])
+    def say(*texts: str) -> None:
+        for text in texts:
+            print(f"restorekit: {one_line(as_options(text, options))}", file=sys.stderr)
 
     try:
         with pictures() as show:
             batch = Batch(task, settings, many.suffix, pages, many.scheduler)
-            result = batch(many.places, folder, heard=hear, progress=show)
+            result = batch(many.places, folder, heard=lambda o: say(*notes.heard(o)), progress=show)
     except KeyboardInterrupt:
         raise Stopped("stopped; finished pictures are kept, the same command goes on", signal.SIGINT) from None
-    for kind, times in count.items():
-        if times > 1:
-            say(f"{first[kind]} (and {times - 1} more like this)")
-    _print_table(result.outcomes)
-    for outcome in result.outcomes:
-        for text in outcome.doubts:
-            say(f"WARNING: {outcome.job.name}: {text}")
-        if outcome.state == FAILED:
-            error = outcome.error.removeprefix(f"{outcome.job.source}: ")
-            say(f"{outcome.job.name}: {error}" + (f" ({FAULT}; --debug shows more)" if outcome.trace else ""))
-        if outcome.trace and ctx.find_root().params.get("debug"):
-            print(outcome.trace, file=sys.stderr)
-    states = Counter(outcome.state for outcome in result.outcomes)
-    print(f"{folder}  ({', '.join(f'{n} {state}' for state, n in states.items())}, and {result.summary.name})")
+    say(*notes.repeated())
+    Console(highlight=False).print(table_of(result.outcomes, one_line))
+    for text, trace in wrong(result.outcomes):
+        say(text + (f" ({FAULT}; --debug shows more)" if trace else ""))
+        if trace and ctx.find_root().params.get("debug"):
+            print(trace, file=sys.stderr)
+    print(f"{folder}  ({result.counts}, and {result.summary.name})")
     if result.failed:
         raise typer.Exit(1)
-
-
-def _print_table(outcomes: Sequence[PictureOutcome]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from restorekit.tasks.batch import COLUMNS
-
-    names = [name for name in COLUMNS if name != "error"]  # which follow, each in a line
-    table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for outcome in outcomes[:SHOWN]:
-        table.add_row(*(one_line(str(outcome.row()[name])) for name in names))
-    Console(highlight=False, markup=False).print(table)
-    if len(outcomes) > SHOWN:
-        print(f"... and {len(outcomes) - SHOWN} more")

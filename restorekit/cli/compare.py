@@ -23,7 +23,7 @@ from restorekit.cli.options import (
     TransferOpt,
     box,
     span,
-)
+)  # fmt: skip
 from restorekit.text.completion import complete_operator, complete_solver
 
 

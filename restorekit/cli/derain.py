@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from restorekit.cli.batch import one_page, perform, several
 from restorekit.cli.options import Device, Out, Precision, PriorOpt, Range, Seed, Steps, Tile
-from restorekit.errors import BadInput
 
 
 @several
@@ -56,7 +54,7 @@ def derain(
     settings: dict[str, Any] = {
         "derained": derained, "rain": rain, "mask": mask,
         "weak": weak, "solver": solver, "prior": prior, "samples": samples, "steps": steps, "share": share, "floor": floor,
-        "cap": cap, "dilate": dilate, "feather": feather, "sigma": sigma_of(sigma), "weight": weight, "seed": seed,
+        "cap": cap, "dilate": dilate, "feather": feather, "sigma": values.level(sigma), "weight": weight, "seed": seed,
         "device": device, "tile": tile, "precision": precision, "range": values.span(range_),
     }  # fmt: skip
     if report is not None:
@@ -68,21 +66,6 @@ def derain(
         return f"{out}  ({masked}{calls if result.nfe else ''}, and .json)"
 
     perform(ctx, run, source, target, settings, line)
-
-
-def sigma_of(text: str | None) -> float | Literal["none"] | None:
-    """Return the noise level that --sigma names. Raises BadInput for what is neither a number above 0 nor none."""
-    if text is None:
-        return None
-    if text.lower() == "none":
-        return "none"
-    try:
-        sigma = float(text)
-    except ValueError:
-        sigma = math.nan
-    if not 0 < sigma < math.inf:
-        raise BadInput(f"`sigma` {text!r} is not understood; give a number above 0, as 0.05, or none", argument="sigma")
-    return sigma
 
 
 ORDER = ("derained", "rain", "mask", "range_", "report")  # of options in `command_of`, before all others

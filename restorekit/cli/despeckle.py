@@ -6,16 +6,12 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from restorekit.cli.batch import one_page, perform, several
 from restorekit.cli.options import Device, LayoutOpt, NetworkOpt, Seed, Steps
-from restorekit.errors import BadInput
-
-if TYPE_CHECKING:
-    from restorekit.sar.targets import Targets
 
 
 @several
@@ -69,7 +65,7 @@ def despeckle(
         separate([container(source), *files_of(solver, prior)], [target, *pages])
     settings: dict[str, Any] = {
         "domain": domain, "looks": values.looks(looks), "solver": solver, "bands": values.numbers(bands), "samples": samples,
-        "decorrelate": decorrelate, "targets": targets_of(targets), "grain": values.grain(grain),
+        "decorrelate": decorrelate, "targets": values.targets(targets), "grain": values.grain(grain),
         "preview": values.box(preview, "preview"), "prior": prior, "steps": steps, "seed": seed, "device": device,
         "precision": precision, "keep_dtype": keep_dtype, "executor": executor, "workers": workers, "scheduler": scheduler,
         "tile": tile, "block": block, "restart": restart, "interop_snap": snap, "reading": Reading(layout, network=network),
@@ -82,19 +78,3 @@ def despeckle(
         return f"{', '.join(map(str, [*files, *written]))}  ({seconds:.1f} s)"
 
     perform(ctx, run, source, target, settings, line, unit="blocks", head="restorekit: ")
-
-
-def targets_of(text: str) -> Targets | None:
-    """Return the test for point targets that --targets names: auto, off (None), or a rate of false alarms per pixel."""
-    from restorekit.sar.targets import Targets
-
-    if text in ("auto", "off"):
-        return Targets() if text == "auto" else None
-    try:
-        return Targets(false_alarms=float(text))
-    except ValueError:
-        raise BadInput(
-            f"`targets` {text!r} is not understood; give auto, off, or a false-alarm rate per pixel up to "
-            f"{Targets.beside:g}, as 1e-5",
-            argument="targets",
-        ) from None

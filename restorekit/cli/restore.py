@@ -51,14 +51,9 @@ def inpaint(
     ctx: typer.Context,
     source: In,
     target: Out,
-    mask: Annotated[
-        Path,
-        typer.Option(
-            help="Picture as large as IN of two values, one band: white = measured, black = missing; floats from 0 to 1 weight a pixel."
-        ),
-    ],
+    mask: Annotated[Path, typer.Option(help="Picture as large as IN of two values, one band: white = measured, black = missing; floats from 0 to 1 weight a pixel.")],
     **settings: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Fill missing pixels; with --noise, take noise out of the others. restorekit inpaint holes.png full.png --mask mask.png"""
     from restorekit import inpaint as run
 
@@ -99,11 +94,9 @@ def upscale(
     source: In,
     target: Out,
     factor: Annotated[int, typer.Option(min=1, help="How many times larger.")] = 2,
-    kernel: Annotated[
-        str | None, typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")
-    ] = None,
+    kernel: Annotated[str | None, typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")] = None,
     **settings: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Super-resolution. restorekit upscale small.png large.png --factor 4"""
     from restorekit import upscale as run
 

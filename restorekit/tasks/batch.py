@@ -6,9 +6,9 @@ import csv
 import inspect
 import io
 import os
-import re
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -49,12 +49,6 @@ class PictureOutcome:
     read: dict[str, str] = field(default_factory=dict)  # checksums by place
     written: dict[str, str] = field(default_factory=dict)  # checksums by name in the folder
 
-    def kind_of(self, text: str) -> str:
-        """Return a note with IN and OUT for the files of this picture and # for its numbers: what others have in common."""
-        for path, word in ((self.job.source, "IN"), (self.job.target, "OUT")):
-            text = text.replace(str(path), word).replace(path.name, word)
-        return re.sub(r"\d+(\.\d+)?(e[-+]?\d+)?", "#", text)
-
     def row(self) -> dict[str, Any]:
         """Return the row of the summary, by `COLUMNS`."""
         return {
@@ -82,9 +76,14 @@ class BatchResult:
         """Outcomes of the pictures without a result, each with its `error`."""
         return tuple(o for o in self.outcomes if o.state == FAILED)
 
+    @property
+    def counts(self) -> str:
+        """How many pictures are in which state, as "3 done, 1 failed"."""
+        found = Counter(outcome.state for outcome in self.outcomes)
+        return ", ".join(f"{count} {state}" for state, count in found.items())
+
     def __repr__(self) -> str:
-        counts = {state: sum(o.state == state for o in self.outcomes) for state in (DONE, THERE, FAILED)}
-        return f"BatchResult({str(self.folder)!r}, {', '.join(f'{n} {state}' for state, n in counts.items() if n)})"
+        return f"BatchResult({str(self.folder)!r}, {self.counts})"
 
 
 @dataclass(frozen=True)

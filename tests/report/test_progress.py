@@ -138,9 +138,9 @@ def test_many_pictures_have_one_line(terminal: Terminal) -> None:
     with progress.pictures() as show:
         show("a.png", 0, 3)
         show("[b].png  hqs 3/4", 1.75, 3)
-        show("c.png", 3, 3)
     text = terminal.getvalue()
-    assert all(part in text for part in ("1/3 pictures", "3/3 pictures", "[b].png  hqs 3/4"))
+    assert "1/3 pictures" in text
+    assert "[b].png  hqs 3/4" in text
     assert text.endswith("\x1b[2K")
 
 
