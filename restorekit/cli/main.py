@@ -27,7 +27,7 @@ from restorekit.cli import (
     train,
     tune,
 )
-from restorekit.cli.config import Command, configured
+from restorekit.cli.option_files import Command, configured
 from restorekit.cli.wording import as_options, fault, one_line
 from restorekit.errors import OUT_OF_MEMORY, BadInput, Stopped, is_want_of_memory
 from restorekit.files.session import session
