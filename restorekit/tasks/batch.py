@@ -52,7 +52,7 @@ class PictureOutcome:
     def row(self) -> dict[str, Any]:
         """Return the row of the summary, by `COLUMNS`."""
         return {
-            "picture": self.job.name, "result": "" if self.state == FAILED else self.job.target.name, "state": self.state,
+            "picture": str(self.job.source), "result": "" if self.state == FAILED else self.job.target.name, "state": self.state,
             "calls": "" if self.calls is None else self.calls, "seconds": f"{self.seconds:.2f}" if self.seconds else "",
             "misfit": "" if self.misfit is None else f"{self.misfit:.3g}", "notes": len(self.notes) + len(self.doubts) or "",
             "error": self.error,

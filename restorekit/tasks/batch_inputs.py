@@ -33,8 +33,8 @@ class PictureJob:
 
     @property
     def name(self) -> str:
-        """The source as it was given, and its page."""
-        return str(self.source) + (f", page {self.own['page']}" if self.own.get("page") else "")
+        """The name of the source without its folder, and its page."""
+        return self.source.name + (f", page {self.own['page']}" if self.own.get("page") else "")
 
 
 def pictures_of(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -72,8 +72,12 @@ def jobs_of(
 
     Raises `BadInput` where two results would have one name, or one is a file that is read.
     """
-    if suffix is not None and not suffix.startswith("."):
-        raise BadInput(f"`suffix={suffix}` must begin with a dot, as .png or .tif", argument="suffix")
+    if suffix is not None and suffix.lower() not in (*FORMATS, ".html"):
+        raise BadInput(f"`suffix={suffix}` is none that is written; there are {KNOWN}", argument="suffix")
+    if folder.suffix.lower() in FORMATS and not folder.is_dir():
+        raise BadInput(
+            f"`out={folder}` is to be a folder, and has the name of a picture; for one picture give IN and OUT"
+        )
     folders = {k: Path(v) for k, v in settings.items() if k in COMPANIONS and isinstance(v, str | os.PathLike) and Path(v).is_dir()}  # fmt: skip
     jobs = []
     for source in pictures_of(places):
@@ -127,7 +131,7 @@ def _refuse_one_name(jobs: list[PictureJob]) -> None:
         other = by_name.setdefault(job.target.name.casefold(), job)
         if other is not job:
             raise BadInput(
-                f"{other.name} and {job.name} would both be written to {job.target}; rename one, or give them folders of "
+                f"{other.source} and {job.source} would both be written to {job.target}; rename one, or give them folders of "
                 "their own"
             )
 

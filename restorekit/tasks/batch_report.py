@@ -58,7 +58,8 @@ def table_of(outcomes: Sequence[PictureOutcome], plain: Callable[[str], str]) ->
     for name in names:
         table.add_column(name, overflow="fold")
     for outcome in outcomes[:SHOWN]:
-        table.add_row(*(Text(plain(str(outcome.row()[name]))) for name in names))
+        row = outcome.row() | {"picture": outcome.job.name}
+        table.add_row(*(Text(plain(str(row[name]))) for name in names))
     if len(outcomes) > SHOWN:
         table.add_row(f"... and {len(outcomes) - SHOWN} more")
     return table

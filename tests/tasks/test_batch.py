@@ -166,7 +166,8 @@ def test_folders_globs_and_files_name_each_picture_once(photos: Path, tmp_path: 
         ([], "out", {}, "no pictures were given"),
         (["photos"], "foreign", {}, "is no summary of restorekit"),
         (["photos"], "photos/notes.txt", {}, "is a file; `out` takes a folder"),
-        (["photos"], "out", {"suffix": "png"}, "must begin with a dot"),
+        (["photos"], "out", {"suffix": "png"}, "is none that is written; there are .png"),
+        (["photos"], "out.png", {}, "is to be a folder, and has the name of a picture"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(
