@@ -49,7 +49,9 @@ def session(notes: Notes) -> Iterator[Session]:
     Inside another one: one picture of many. What the command has opened before is not written over in it either.
     """
     outer = _session.get()
-    made = Session(notes) if outer is None else Session(notes, dict(outer.opened), tidy=outer.tidy)
+    made = Session(notes)
+    if outer is not None:  # whose looks into folders are enough
+        made = Session(notes, dict(outer.opened), broken=outer.broken, tidy=outer.tidy)
     token = _session.set(made)
     try:
         yield made

@@ -148,7 +148,7 @@ def dask_client(address: str | None, workers: int) -> Any:
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise BadInput('`executor=dask` and `scheduler` need dask; pip install "restorekit[cluster]"') from None
+        raise BadInput('a cluster needs dask; pip install "restorekit[cluster]"') from None
     if address is None:
         local: Any = LocalCluster
         return Client(
