@@ -29,6 +29,7 @@ _HOME = {
     "sample": "tasks.functions",
     "degrade": "tasks.functions",
     "calibrate": "tasks.calibrate",
+    "Batch": "tasks.batch",
     "derain": "tasks.derain",
     "despeckle": "tasks.despeckle",
     "fuse": "tasks.fuse",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from restorekit.priors.find import shipped as list_priors
     from restorekit.priors.prior import Prior
     from restorekit.solvers.conditional_denoiser import Conditional
+    from restorekit.tasks.batch import Batch
     from restorekit.tasks.calibrate import calibrate
     from restorekit.tasks.derain import derain
     from restorekit.tasks.despeckle import despeckle
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInput",
+    "Batch",
     "Conditional",
     "Denoiser",
     "Gamma",

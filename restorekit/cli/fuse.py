@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from restorekit.cli.batch import perform, several
 from restorekit.cli.options import Device, LayoutOpt, PagesOpt, Precision, PriorOpt, Range, Seed, Tile
-from restorekit.cli.pages import readings
 
 Optical = Annotated[Path, typer.Argument(metavar="OPTICAL", help="Optical picture: GeoTIFF, or PNG, JPEG, NPY.", show_default=False)]  # fmt: skip
 Sar = Annotated[Path, typer.Argument(metavar="SAR", help="Radar picture of the same place.", show_default=False)]
@@ -28,6 +28,7 @@ Align = Annotated[bool, typer.Option("--align", help="Resample SAR to the grid o
 TrustGrid = Annotated[bool, typer.Option("--trust-grid", help="Go on where the pictures do not show that they lie on each other.")]  # fmt: skip
 
 
+@several
 def fuse(
     ctx: typer.Context,
     optical: Optical,
@@ -53,21 +54,25 @@ def fuse(
     sar_page: SarPage = None,
 ) -> None:  # fmt: skip
     """Put what a radar picture shows into an optical one, colours kept. restorekit fuse optical.tif sar.tif fused.tif"""
-    from restorekit.cli.wording import printed
     from restorekit.fusion.joint import solver_of
-    from restorekit.report.progress import phases
     from restorekit.tasks.fuse import fuse as run
 
     settings = pair_settings(align, bands, sar_band, domain, despeckle, looks, match, range_)
     settings |= {"prior": prior, "seed": seed, "device": device, "tile": tile, "precision": precision}
-    settings |= {"solver": solver, "trust_grid": trust_grid, "sar_page": sar_page}
-    for reading, place in readings(optical, out, layout, pages):
-        settings |= {"layout": reading.layout, "page": reading.page}
-        with phases(solver_of(solver).unit) as show:
-            result = run(optical, sar, place, notes=printed(ctx), progress=show, **settings)
-        result.save(place)
+    settings |= {
+        "sar": sar,
+        "solver": solver,
+        "trust_grid": trust_grid,
+        "sar_page": sar_page,
+        "layout": layout,
+        "pages": pages,
+    }
+
+    def line(result: Any, out: Path, _: list[Path]) -> str:
         seconds = f"{result.seconds:.1f} s, of them {result.prepared:.1f} s for the radar picture"
-        print(f"{place}  ({solver.partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)")
+        return f"{out}  ({solver.partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)"
+
+    perform(ctx, run, optical, out, settings, line, unit=solver_of(solver).unit)
 
 
 def pair_settings(
