@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 if TYPE_CHECKING:  # commands name these bars before they import torch
     from restorekit.inference import driver
@@ -18,24 +20,76 @@ if TYPE_CHECKING:  # commands name these bars before they import torch
 OFTEN = 0.2  # seconds between two drawings in a notebook
 
 
+class _Count(ProgressColumn):
+    """What is done of how much: "3/12 pictures", and nothing before that is known."""
+
+    def __init__(self, unit: str):
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.total is None else f"{int(task.completed)}/{int(task.total)} {self.unit}".rstrip())
+
+
+class _Left(ProgressColumn):
+    """The time left, by all that was done since the line began; nothing before anything was done, nor of a single call."""
+
+    def render(self, task: Task) -> Text:
+        seconds = seconds_left(task.completed, task.total, task.fields["since"], task.elapsed)
+        return Text("" if seconds is None else f"{datetime.timedelta(seconds=int(seconds))} left")
+
+
+def seconds_left(done: float, total: float | None, since: float, elapsed: float | None) -> float | None:
+    """Return the seconds that the rest takes at the pace so far; None where nothing says so.
+
+    since: how many seconds after the beginning the last report, of `done`, came. elapsed: seconds up to now.
+    """
+    if not done or not total or elapsed is None or done >= total:
+        return None
+    return max(0.0, since * total / done - elapsed)
+
+
+def _progress(unit: str) -> Progress:
+    """Lines on stderr; nothing, not even an empty line, where that is no terminal."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), _Count(unit), TimeElapsedColumn(), _Left())
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
 @contextmanager
 def phases(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
     """Show a line on stderr for each kind of work, with what is done, of how much, and the time left.
 
     Call what it gives with (what, done, total).
     """
-    count = TextColumn(f"{{task.completed}}/{{task.total}} {unit}".rstrip())
-    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
-    columns += (TextColumn("ETA"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with _progress(unit) as progress:
         lines: dict[str, TaskID] = {}
 
-        def show(what: str, done: int, total: int | None) -> None:
+        def show(what: str, done: float, total: int | None) -> None:
             if what not in lines:
-                lines[what] = progress.add_task(what, total=total)
-            progress.update(lines[what], completed=done, total=total)
+                lines[what] = progress.add_task(what, total=total, since=0.0)
+            _report(progress, lines[what], done, total)
 
         yield show
+
+
+@contextmanager
+def pictures() -> Iterator[Callable[[str, float, int], None]]:
+    """Show one line on stderr for many pictures. Call what it gives with (what runs, pictures done, in all)."""
+    with _progress("pictures") as progress:
+        line = progress.add_task("", total=None, since=0.0)
+
+        def show(what: str, done: float, total: int) -> None:
+            progress.update(line, description=what)
+            _report(progress, line, done, total)
+
+        yield show
+
+
+def _report(progress: Progress, line: TaskID, done: float, total: int | None) -> None:
+    task = next(task for task in progress.tasks if task.id == line)
+    since = (task.elapsed or 0.0) if done != task.completed else task.fields["since"]
+    progress.update(line, completed=done, total=total, since=since)
 
 
 @contextmanager

@@ -134,6 +134,36 @@ def test_phases_have_a_line_each(terminal: Terminal) -> None:
     assert all(part in text for part in ("reading", "writing", "2/5 pictures", "2/2 pictures"))
 
 
+def test_many_pictures_have_one_line(terminal: Terminal) -> None:
+    with progress.pictures() as show:
+        show("a.png", 0, 3)
+        show("[b].png  hqs 3/4", 1.75, 3)
+    text = terminal.getvalue()
+    assert "1/3 pictures" in text
+    assert "[b].png  hqs 3/4" in text
+    assert text.endswith("\x1b[2K")
+
+
+def test_the_time_left_is_by_all_that_was_done(terminal: Terminal) -> None:
+    assert progress.seconds_left(1, 4, 10.0, 10.0) == 30  # from the first call on
+    assert progress.seconds_left(1, 4, 10.0, 25.0) == 15  # counted down until the next report
+    assert progress.seconds_left(2, 4, 10.0, 25.0) == 0
+    for done, total in ((0, 1), (0, 4), (1, 1), (3, None)):  # nothing says so, or nothing is left
+        assert progress.seconds_left(done, total, 10.0, 10.0) is None
+    with progress.phases("calls") as show:
+        show("hqs", 0, 1)
+        show("kernel", 0, None)
+    assert "0/1 calls" in terminal.getvalue()
+    assert not any(word in terminal.getvalue() for word in ("None", "left", "ETA", "-:--"))
+
+
+def test_a_log_has_no_empty_lines_of_bars(capfd: pytest.CaptureFixture[str]) -> None:
+    with progress.phases("calls") as show, progress.pictures() as tell:
+        show("hqs", 1, 2)
+        tell("a.png", 1, 2)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_public_functions_are_the_loop_of_the_driver() -> None:
     given: dict[str, Any] = {"steps": 4, "samples": 2, "seed": 3, "record": True}
     solver = DiffPIR()
