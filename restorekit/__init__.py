@@ -27,6 +27,7 @@ _HOME = {
     "compare": "tasks.functions",
     "sample": "tasks.functions",
     "degrade": "tasks.functions",
+    "Batch": "tasks.batch",
     "derain": "tasks.derain",
     "despeckle": "tasks.despeckle",
     "fuse": "tasks.fuse",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from restorekit.priors.find import shipped as list_priors
     from restorekit.priors.prior import Prior
     from restorekit.solvers.conditional_denoiser import Conditional
+    from restorekit.tasks.batch import Batch
     from restorekit.tasks.derain import derain
     from restorekit.tasks.despeckle import despeckle
     from restorekit.tasks.functions import colorize, compare, deblur, degrade, denoise, inpaint, sample, upscale
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInput",
+    "Batch",
     "Conditional",
     "Denoiser",
     "Gamma",

@@ -42,7 +42,9 @@ parser.add_argument("--prior", default="natural-fast")
 parser.add_argument("--data", default=PHOTOS, help="a zip or folder in $RESTOREKIT_DATA")
 parser.add_argument("--task", action="append", help="operator@noise; again for more; default: all")
 parser.add_argument("--pictures", type=int, help="of each half")
-parser.add_argument("--half", choices=HALVES, help="only this one, as crops of another size than those that calibrate only judge")
+parser.add_argument(
+    "--half", choices=HALVES, help="only this one, as crops of another size than those that calibrate only judge"
+)
 parser.add_argument("--dtype", default="uint8")
 parser.add_argument("--transfer", default="linear")
 parser.add_argument("--samples", type=int, default=8)
@@ -80,7 +82,15 @@ def main() -> None:
     rows = rows_of(RESULTS / "coverage_rows.csv")
     if not options.table:
         held = SplitPictures(DATA / options.data, options.crop)
-        run(drawn, tasks, held, options.pictures, rows, lambda i, n: print(f"{i}/{n}", file=sys.stderr, flush=True), options.half)
+        run(
+            drawn,
+            tasks,
+            held,
+            options.pictures,
+            rows,
+            lambda i, n: print(f"{i}/{n}", file=sys.stderr, flush=True),
+            options.half,
+        )
     tables = []
     data = f"{PHOTOS} crop {options.crop}"
     for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):

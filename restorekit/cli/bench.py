@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from restorekit.cli.batch import Scheduler
 from restorekit.cli.options import Device, Precision, Seed
 
 app = typer.Typer(help="Compare solvers where the answer is known.", no_args_is_help=True)
@@ -69,6 +70,7 @@ def images(
     limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each folder, the first by name.")] = None,
     seed: Seed = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes; seconds are undisturbed with 1.")] = 2,
+    scheduler: Scheduler = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of each process; default: its share of the cores.")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -90,7 +92,7 @@ def images(
     Images(
         data=tuple(data), ops=tuple(ops or OPS), solvers=tuple(solvers or SOLVERS), steps=tuple(steps or ()), nfe=tuple(nfe or ()),
         priors=tuple(priors or ("natural-fast",)), samples=samples, crop=crop, limit=limit, seed=seed, workers=workers,
-        threads=threads, device=device, precision=precision, features=features, lpips=lpips, out=out,
+        scheduler=scheduler, threads=threads, device=device, precision=precision, features=features, lpips=lpips, out=out,
     )(_line)  # fmt: skip
     print((out / "images.md").read_text(encoding="utf-8"))
     print(f"{out / 'images.html'}  (and .csv, .json, .md)")

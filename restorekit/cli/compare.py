@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from restorekit.cli.batch import perform, several
 from restorekit.cli.options import (
     Device,
     In,
@@ -22,18 +23,18 @@ from restorekit.cli.options import (
     TransferOpt,
     box,
     span,
-)
-from restorekit.cli.wording import printed
-from restorekit.report.progress import phases
+)  # fmt: skip
+from restorekit.text.completion import complete_operator, complete_solver
 
 
+@several
 def compare(
     ctx: typer.Context,
     source: In,
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Page to write, .html; OUT.json is written beside it.", show_default=False)],
-    op: Annotated[str, typer.Option(help="Forward model, as for `restore`.")],
+    op: Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model, as for `restore`.")],
     noise: Noise = "auto",
-    solvers: Annotated[list[str] | None, typer.Option("--solver", help="A name of `restorekit solvers`, with settings, as ddrm:eta=none; again for more. Default: a few that suit the task.", show_default=False)] = None,
+    solvers: Annotated[list[str] | None, typer.Option("--solver", autocompletion=complete_solver, help="A name of `restorekit solvers`, with settings, as ddrm:eta=none; again for more. Default: a few that suit the task.", show_default=False)] = None,
     steps: Steps = None,
     samples: Annotated[int, typer.Option(min=1, help="Draws of each sampler; an optimiser gives one answer.")] = 4,
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="The clean picture, as large as a result: errors, PSNR, SSIM and coverage are added.")] = None,
@@ -55,11 +56,13 @@ def compare(
     """
     from restorekit import compare as run
 
-    with phases("network calls") as show:
-        result = run(
-            source, op, noise=noise, solvers=solvers or (), steps=steps, samples=samples, truth=truth, prior=prior,
-            seed=seed, device=device, tile=tile, precision=precision, range=span(range_), preview=box(preview, "preview"),
-            transfer=transfer, trajectory=trajectory, out=target, notes=printed(ctx), progress=show,
-        )  # fmt: skip
-    page, _ = result.save(target)
-    print(f"{target}  ({len(result.results)} solver(s), {os.path.getsize(page) / 1e6:.1f} MB, and .json)")
+    settings = {
+        "op": op, "noise": noise, "solvers": tuple(solvers or ()), "steps": steps, "samples": samples, "truth": truth,
+        "prior": prior, "seed": seed, "device": device, "tile": tile, "precision": precision, "range": span(range_),
+        "preview": box(preview, "preview"), "transfer": transfer, "trajectory": trajectory,
+    }  # fmt: skip
+
+    def line(result: Any, out: Path, files: list[Path]) -> str:
+        return f"{out}  ({len(result.results)} solver(s), {os.path.getsize(files[0]) / 1e6:.1f} MB, and .json)"
+
+    perform(ctx, run, source, target, settings, line, suffix=".html")

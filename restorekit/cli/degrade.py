@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 
+from restorekit.cli.batch import perform, several
 from restorekit.cli.options import Range, Seed, TransferOpt, span
-from restorekit.cli.wording import printed
+from restorekit.text.completion import complete_operator
 
 
+@several
 def degrade(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN", help="Clean picture.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Measurement to write; OUT_truth is written beside it.", show_default=False)],
-    op: Annotated[str, typer.Option(help="Forward model, as for `restore`; denoise changes nothing but by noise.")] = "denoise",
+    op: Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model, as for `restore`; denoise changes nothing but by noise.")] = "denoise",
     noise: Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")] = "gaussian:0.01",
     correlated: Annotated[str | None, typer.Option(metavar="SWATH", help="Speckle with the grain of a Sentinel-1 swath, iw1, iw2 or iw3; with gamma noise.")] = None,
     seed: Seed = 0,
@@ -26,9 +28,7 @@ def degrade(
     """Make a test measurement. restorekit degrade photo.png blurred.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --dtype uint16"""
     from restorekit import degrade as run
 
-    made = run(
-        source, op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=span(range_), transfer=transfer,
-        out=target, notes=printed(ctx),
-    )  # fmt: skip
-    _, truth = made.save(target)
-    print(f"{target}  (truth: {truth})")
+    settings = {"op": op, "noise": noise, "correlated": correlated, "seed": seed, "dtype": dtype, "range": span(range_)}
+    perform(
+        ctx, run, source, target, settings | {"transfer": transfer}, lambda _, out, files: f"{out}  (truth: {files[1]})"
+    )

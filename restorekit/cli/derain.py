@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from restorekit.cli.batch import one_page, perform, several
 from restorekit.cli.options import Device, Out, Precision, PriorOpt, Range, Seed, Steps, Tile
-from restorekit.errors import BadInput
 
 
+@several
 def derain(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN", help="Rainy picture: PNG, JPEG, TIFF, NPY.", show_default=False)],
@@ -44,43 +44,28 @@ def derain(
     restorekit derain rainy.png out.png --derained network.png
     """
     from restorekit.cli.options import check_page
-    from restorekit.cli.wording import printed
-    from restorekit.report.progress import phases
     from restorekit.tasks.derain import derain as run
     from restorekit.tasks.derain_run import Page
     from restorekit.text import values
 
     if report is not None:
+        one_page(source)
         check_page(report)
     settings: dict[str, Any] = {
+        "derained": derained, "rain": rain, "mask": mask,
         "weak": weak, "solver": solver, "prior": prior, "samples": samples, "steps": steps, "share": share, "floor": floor,
-        "cap": cap, "dilate": dilate, "feather": feather, "sigma": sigma_of(sigma), "weight": weight, "seed": seed,
+        "cap": cap, "dilate": dilate, "feather": feather, "sigma": values.level(sigma), "weight": weight, "seed": seed,
         "device": device, "tile": tile, "precision": precision, "range": values.span(range_),
     }  # fmt: skip
-    page = None if report is None else Page(report, command_of(ctx))
-    with phases("network calls") as show:
-        result = run(
-            source, derained, rain=rain, mask=mask, out=target, page=page, notes=printed(ctx), progress=show, **settings
-        )
-    result.save(target)
-    calls = f", {result.nfe} network call{'s' * (result.nfe != 1)} per sample, {result.seconds:.1f} s"
-    masked = f"{result.settings['masked']:.1%} of the picture repaired"
-    print(f"{target}  ({masked}{calls if result.nfe else ''}, and .json)")
+    if report is not None:
+        settings["page"] = Page(report, command_of(ctx))
 
+    def line(result: Any, out: Path, _: list[Path]) -> str:
+        calls = f", {result.nfe} network call{'s' * (result.nfe != 1)} per sample, {result.seconds:.1f} s"
+        masked = f"{result.settings['masked']:.1%} of the picture repaired"
+        return f"{out}  ({masked}{calls if result.nfe else ''}, and .json)"
 
-def sigma_of(text: str | None) -> float | Literal["none"] | None:
-    """Return the noise level that --sigma names. Raises BadInput for what is neither a number above 0 nor none."""
-    if text is None:
-        return None
-    if text.lower() == "none":
-        return "none"
-    try:
-        sigma = float(text)
-    except ValueError:
-        sigma = math.nan
-    if not 0 < sigma < math.inf:
-        raise BadInput(f"`sigma` {text!r} is not understood; give a number above 0, as 0.05, or none", argument="sigma")
-    return sigma
+    perform(ctx, run, source, target, settings, line)
 
 
 ORDER = ("derained", "rain", "mask", "range_", "report")  # of options in `command_of`, before all others
@@ -89,9 +74,9 @@ ORDER = ("derained", "rain", "mask", "range_", "report")  # of options in `comma
 def command_of(context: typer.Context) -> str:
     """Return the command that does the same again, for a shell: options that differ from their defaults."""
     given = context.params
-    words = ["restorekit", "derain", given["source"], given["target"]]
+    words = ["restorekit", "derain", *given["places"]]
     options = {p.name: p for p in context.command.params if p.param_type_name == "option"}
     for name in (*ORDER, *(n for n in options if n not in ORDER)):
-        if (value := given[name]) != options[name].default:
+        if name in given and (value := given[name]) != options[name].default:
             words += [options[name].opts[0]] if value is True else [options[name].opts[0], value]
     return shlex.join(map(str, words))

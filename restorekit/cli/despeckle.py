@@ -6,17 +6,15 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from restorekit.cli.batch import one_page, perform, several
 from restorekit.cli.options import Device, LayoutOpt, NetworkOpt, Seed, Steps
-from restorekit.errors import BadInput
-
-if TYPE_CHECKING:
-    from restorekit.sar.targets import Targets
 
 
+@several
 def despeckle(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN", help="GeoTIFF and what else GDAL reads, NPY, PNG; one band or several. Also NETCDF:FILE:NAME, HDF5:FILE://NAME, GTIFF_DIR:PAGE:FILE, /vsizip/FILE/NAME.", show_default=False)],
@@ -52,47 +50,31 @@ def despeckle(
     restorekit despeckle in.tif out.tif --looks 4.4 --solver hqs
     """
     from restorekit.cli.options import check_page
-    from restorekit.cli.wording import printed
     from restorekit.files.datasets import container
     from restorekit.files.overwrite import separate
     from restorekit.files.reading import Reading
-    from restorekit.report.progress import bar
     from restorekit.tasks.despeckle import despeckle as run
     from restorekit.text import values
     from restorekit.text.names import files_of
 
     if report is not None:
+        one_page(source)
         check_page(report)
     pages = [] if report is None else [report]
-    separate([container(source), *files_of(solver, prior)], [target, *pages])
+    if isinstance(source, Path):
+        separate([container(source), *files_of(solver, prior)], [target, *pages])
     settings: dict[str, Any] = {
         "domain": domain, "looks": values.looks(looks), "solver": solver, "bands": values.numbers(bands), "samples": samples,
-        "decorrelate": decorrelate, "targets": targets_of(targets), "grain": values.grain(grain),
+        "decorrelate": decorrelate, "targets": values.targets(targets), "grain": values.grain(grain),
         "preview": values.box(preview, "preview"), "prior": prior, "steps": steps, "seed": seed, "device": device,
         "precision": precision, "keep_dtype": keep_dtype, "executor": executor, "workers": workers, "scheduler": scheduler,
         "tile": tile, "block": block, "restart": restart, "interop_snap": snap, "reading": Reading(layout, network=network),
     }  # fmt: skip
-    notes = printed(ctx, "restorekit: ")
     began = time.perf_counter()
-    with bar("despeckle", "blocks") as show:
-        result = run(source, target, notes=notes, progress=lambda _, done, total: show(done, total), **settings)
-    seconds = time.perf_counter() - began
-    if report is None or not result.save_page(report, shlex.join(["restorekit", *sys.argv[1:]])):
-        pages = []
-    print(f"{', '.join(map(str, [*result.save(target), *pages]))}  ({seconds:.1f} s)")
 
+    def line(result: Any, _: Path, files: list[Path]) -> str:
+        seconds = time.perf_counter() - began
+        written = [p for p in pages if result.save_page(p, shlex.join(["restorekit", *sys.argv[1:]]))]
+        return f"{', '.join(map(str, [*files, *written]))}  ({seconds:.1f} s)"
 
-def targets_of(text: str) -> Targets | None:
-    """Return the test for point targets that --targets names: auto, off (None), or a rate of false alarms per pixel."""
-    from restorekit.sar.targets import Targets
-
-    if text in ("auto", "off"):
-        return Targets() if text == "auto" else None
-    try:
-        return Targets(false_alarms=float(text))
-    except ValueError:
-        raise BadInput(
-            f"`targets` {text!r} is not understood; give auto, off, or a false-alarm rate per pixel up to "
-            f"{Targets.beside:g}, as 1e-5",
-            argument="targets",
-        ) from None
+    perform(ctx, run, source, target, settings, line, unit="blocks", head="restorekit: ")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from restorekit.cli.batch import perform, several
 from restorekit.cli.options import Device, Precision, PriorOpt, Range, Seed, Tile
 
 Optical = Annotated[Path, typer.Argument(metavar="OPTICAL", help="Optical picture: GeoTIFF, or PNG, JPEG, NPY.", show_default=False)]  # fmt: skip
@@ -26,6 +27,7 @@ Align = Annotated[bool, typer.Option("--align", help="Resample SAR to the grid o
 TrustGrid = Annotated[bool, typer.Option("--trust-grid", help="Go on where the pictures do not show that they lie on each other.")]  # fmt: skip
 
 
+@several
 def fuse(
     ctx: typer.Context,
     optical: Optical,
@@ -48,20 +50,18 @@ def fuse(
     precision: Precision = "auto",
 ) -> None:  # fmt: skip
     """Put what a radar picture shows into an optical one, colours kept. restorekit fuse optical.tif sar.tif fused.tif"""
-    from restorekit.cli.wording import printed
     from restorekit.fusion.joint import solver_of
-    from restorekit.report.progress import phases
     from restorekit.tasks.fuse import fuse as run
 
     settings = pair_settings(align, bands, sar_band, domain, despeckle, looks, match, range_)
     settings |= {"prior": prior, "seed": seed, "device": device, "tile": tile, "precision": precision}
-    with phases(solver_of(solver).unit) as show:
-        result = run(
-            optical, sar, out, notes=printed(ctx), progress=show, solver=solver, trust_grid=trust_grid, **settings
-        )
-    result.save(out)
-    seconds = f"{result.seconds:.1f} s, of them {result.prepared:.1f} s for the radar picture"
-    print(f"{out}  ({solver.partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)")
+    settings |= {"sar": sar, "solver": solver, "trust_grid": trust_grid}
+
+    def line(result: Any, out: Path, _: list[Path]) -> str:
+        seconds = f"{result.seconds:.1f} s, of them {result.prepared:.1f} s for the radar picture"
+        return f"{out}  ({solver.partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)"
+
+    perform(ctx, run, optical, out, settings, line, unit=solver_of(solver).unit)
 
 
 def pair_settings(

@@ -27,8 +27,9 @@ from restorekit.cli import (
     train,
     tune,
 )
+from restorekit.cli.option_files import Command, configured
 from restorekit.cli.wording import as_options, fault, one_line
-from restorekit.errors import BadInput, Stopped
+from restorekit.errors import OUT_OF_MEMORY, BadInput, Stopped, is_want_of_memory
 from restorekit.files.session import session
 from restorekit.notes import Notes
 from restorekit.scenes.process_memory import keep_freed_memory
@@ -39,7 +40,6 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 app = typer.Typer(
     help="Restore measured pictures with diffusion priors.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -78,6 +78,10 @@ app.add_typer(bench.app, name="bench")
 app.command()(tune.tune)
 app.command()(calibrate.calibrate)
 app.command()(cite.cite)
+for group in (app, metrics.app, priors.app, bench.app):
+    for registered in group.registered_commands:
+        assert registered.callback is not None
+        registered.cls, registered.callback = Command, configured(registered.callback)
 
 
 def _fail(message: str, code: int) -> int:
@@ -138,24 +142,15 @@ def run(arguments: list[str] | None = None) -> None:
         if "--debug" in arguments:
             raise
         code = _fail(as_options(str(error), _options(arguments)), 1)
-    except (OSError, MemoryError) as error:
-        if "--debug" in arguments:
-            raise
-        what = (
-            f"{getattr(error, 'filename', None) or ''}: {getattr(error, 'strerror', None) or error or 'out of memory'}"
-        )
-        code = _fail(f"{what.lstrip(': ')}; check the path, the disk and the memory (smaller --tile)", 1)
-    except RuntimeError as error:  # torch has no class of its own for want of memory on a CPU
-        if "--debug" in arguments:
-            raise
-        memory = any(
-            text in str(error) for text in ("allocate memory", "out of memory", "Storage size calculation overflow")
-        )
-        code = _fail("out of memory; take a smaller picture, --batch or --tile" if memory else fault(error), 1)
     except Exception as error:
         if "--debug" in arguments:
             raise
-        code = _fail(fault(error), 1)
+        if isinstance(error, OSError) and not is_want_of_memory(error):
+            what = f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
+            code = _fail(f"{what}; check the path and the disk", 1)
+        else:
+            memory = as_options(OUT_OF_MEMORY, ["--batch", "--tile"])
+            code = _fail(memory if is_want_of_memory(error) else fault(error), 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -2,144 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from restorekit.errors import BadInput
+from restorekit.text.completion import complete_noise, complete_prior, complete_solver
 from restorekit.text.values import box, numbers, size, span
 
 __all__ = ["box", "numbers", "size", "span"]  # of text
 
 In = Annotated[Path, typer.Argument(metavar="IN", help="Measured picture: PNG, JPEG, TIFF, NPY.", show_default=False)]
-Out = Annotated[
-    Path, typer.Argument(metavar="OUT", help="Restored picture; its suffix is its format.", show_default=False)
-]
-Noise = Annotated[
-    str,
-    typer.Option(
-        help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle; of logarithms "
-        "gamma:LOOKS,domain=log); auto measures Gaussian noise."
-    ),
-]
-AssumedNoise = Annotated[
-    str | None,
-    typer.Option(
-        "--noise",
-        help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle); auto measures Gaussian noise.",
-        show_default="gaussian:0.01, which is assumed",
-    ),
-]
-SolverOpt = Annotated[
-    str,
-    typer.Option(
-        "--solver",
-        help="A name of `restorekit solvers`, with settings, as diffpir:zeta=0.5; or file.py:Class, and that file is run as code.",
-    ),
-]
-PriorOpt = Annotated[
-    str,
-    typer.Option(
-        "--prior",
-        help="A shipped prior (`restorekit priors list`), a .safetensors file, a diffusers folder, a .pt of guided-diffusion, or file.py:Name.",
-    ),
-]
-Samples = Annotated[
-    int,
-    typer.Option(
-        min=1, max=100_000, help="Posterior samples; more than one also gives mean, standard deviation and intervals."
-    ),
-]
-LevelOpt = Annotated[
-    float | None,
-    typer.Option(
-        "--level",
-        min=0.5,
-        max=0.99,
-        help="Of OUT_low and OUT_high: the share of true values between them.",
-        show_default="0.9",
-    ),
-]
-CalibrationOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--calibration",
-        metavar="FILE",
-        show_default="auto",
-        help="What makes OUT_low and OUT_high hold, from `restorekit calibrate`; auto: that beside the prior, and a note where "
-        "there is none; none: intervals of a Gaussian posterior.",
-    ),
-]
-Steps = Annotated[
-    int | None, typer.Option(min=1, help="Noise levels; default: what the task was tuned at, or the solver's own.")
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        min=0, max=2**63 - 1, help="Same seed, same picture: on one machine, with one version and number of threads."
-    ),
-]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Restored picture; its suffix is its format.", show_default=False)]  # fmt: skip
+Noise = Annotated[str, typer.Option(autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle; of logarithms gamma:LOOKS,domain=log); auto measures Gaussian noise.")]  # fmt: skip
+AssumedNoise = Annotated[str | None, typer.Option("--noise", autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle); auto measures Gaussian noise.", show_default="gaussian:0.01, which is assumed")]  # fmt: skip
+SolverOpt = Annotated[str, typer.Option("--solver", autocompletion=complete_solver, help="A name of `restorekit solvers`, with settings, as diffpir:zeta=0.5; or file.py:Class, and that file is run as code.")]  # fmt: skip
+PriorOpt = Annotated[str, typer.Option("--prior", autocompletion=complete_prior, help="A shipped prior (`restorekit priors list`), a .safetensors file, a diffusers folder, a .pt of guided-diffusion, or file.py:Name.")]  # fmt: skip
+Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Posterior samples; more than one also gives mean, standard deviation and intervals.")]  # fmt: skip
+LevelOpt = Annotated[float | None, typer.Option("--level", min=0.5, max=0.99, help="Of OUT_low and OUT_high: the share of true values between them.", show_default="0.9")]  # fmt: skip
+CalibrationOpt = Annotated[str | None, typer.Option("--calibration", metavar="FILE", show_default="auto", help="What makes OUT_low and OUT_high hold, from `restorekit calibrate`; auto: that beside the prior, and a note where there is none; none: intervals of a Gaussian posterior.")]  # fmt: skip
+Steps = Annotated[int | None, typer.Option(min=1, help="Noise levels; default: what the task was tuned at, or the solver's own.")]  # fmt: skip
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same picture: on one machine, with one version and number of threads.")]  # fmt: skip
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Tile = Annotated[
-    int | None,
-    typer.Option(
-        min=8,
-        help="Side of the windows the network sees, pixels; smaller needs less memory. Default: 512; for mamba-cascade and "
-        "priors of latents, whose result depends on it, what suits their training; for networks of other libraries, whose "
-        "result depends on it too, the whole picture.",
-    ),
-]
+Tile = Annotated[int | None, typer.Option(min=8, help="Side of the windows the network sees, pixels; smaller needs less memory. Default: 512; for mamba-cascade and priors of latents, whose result depends on it, what suits their training; for networks of other libraries, whose result depends on it too, the whole picture.")]  # fmt: skip
 Precision = Annotated[str, typer.Option(help="auto, bf16 or fp32 for the network.")]
-Range = Annotated[
-    str | None,
-    typer.Option(
-        "--range", metavar="LO,HI", help="File values that mean black and white, where not [0, 1] or full scale."
-    ),
-]
-TransferOpt = Annotated[
-    str,
-    typer.Option(
-        "--transfer",
-        help="Curve from light to the values of the file: auto (sRGB for blur and decimate of 8-bit pictures, else "
-        "linear), srgb, linear (values as they are: a blur that was simulated in them). --noise is in the unit of the light.",
-    ),
-]
-LayoutOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--layout",
-        metavar="HWC|CHW",
-        help="Axes of an NPY of three: rows, columns, bands, or bands first.",
-        show_default="HWC",
-    ),
-]
-PagesOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--pages",
-        metavar="N|N-M|all",
-        help="Pages of a TIFF of several, from 1. Of more than one, each is restored by itself, into OUT_pN.",
-        show_default="refused",
-    ),
-]
-NetworkOpt = Annotated[
-    bool, typer.Option("--network", help="IN may be an address, https://..., read by the parts that are needed.")
-]
+Range = Annotated[str | None, typer.Option("--range", metavar="LO,HI", help="File values that mean black and white, where not [0, 1] or full scale.")]  # fmt: skip
+TransferOpt = Annotated[str, typer.Option("--transfer", help="Curve from light to the values of the file: auto (sRGB for blur and decimate of 8-bit pictures, else linear), srgb, linear (values as they are: a blur that was simulated in them). --noise is in the unit of the light.")]  # fmt: skip
+LayoutOpt = Annotated[str | None, typer.Option("--layout", metavar="HWC|CHW", help="Axes of an NPY of three: rows, columns, bands, or bands first.", show_default="HWC")]  # fmt: skip
+PagesOpt = Annotated[str | None, typer.Option("--pages", metavar="N|N-M|all", help="Pages of a TIFF of several, from 1. Of more than one, each is restored by itself, into OUT_pN.", show_default="refused")]  # fmt: skip
+NetworkOpt = Annotated[bool, typer.Option("--network", help="IN may be an address, https://..., read by the parts that are needed.")]  # fmt: skip
 Flips = Annotated[int, typer.Option(help="Average the network over 2, 4 or 8 flips (as many times slower); 1: off.")]
-
-
-Preview = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TOP,LEFT,H,W",
-        help="Restore this part of IN alone, pixels, to see what the settings do.",
-        show_default=False,
-    ),
-]
+Preview = Annotated[str | None, typer.Option(metavar="TOP,LEFT,H,W", help="Restore this part of IN alone, pixels, to see what the settings do.", show_default=False)]  # fmt: skip
 
 # Options of all commands that restore a picture: name of the parameter, its type, its default.
 _SHARED: dict[str, tuple[Any, Any]] = {
@@ -170,19 +67,28 @@ def picture_options(**other: Any) -> Callable[[Callable[..., None]], Callable[..
         defaults = {"noise": None, "transfer": "auto"}
         shared = {n: (other[n], defaults[n]) if n in other else known for n, known in _SHARED.items()}
         shared |= {n: (other[n], defaults[n]) for n in other if n not in _SHARED}
-        kind = inspect.Parameter.KEYWORD_ONLY
-        added = [inspect.Parameter(n, kind, default=d, annotation=a) for n, (a, d) in shared.items()]
-        own = [p.replace(kind=kind) if p.default is not p.empty else p for p in own]
-        command.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
-        command.__annotations__ = {p.name: p.annotation for p in [*own, *added]}
-        return command
+        return as_command(command, command, [*own, *(parameter(n, a, d) for n, (a, d) in shared.items())])
 
     return given
 
 
+def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    """Return a parameter of a command."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def as_command(run: Any, command: Any, parameters: Iterable[inspect.Parameter]) -> Callable[..., Any]:
+    """Return `run` with the name and the help of a command, and with these parameters, which typer reads, all as keywords."""
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__dict__ |= command.__dict__
+    run.__signature__ = inspect.Signature([parameter(p.name, p.annotation, p.default) for p in parameters])
+    run.__annotations__ = {p.name: p.annotation for p in run.__signature__.parameters.values()}
+    return run
+
+
 def values(settings: dict[str, Any]) -> dict[str, Any]:
     """Options as settings of a task: texts of numbers become numbers."""
-    read = {"range_": ("range", span), "preview": ("preview", partial(box, argument="preview"))}
+    read = {"range_": ("range", span), "preview": ("preview", functools.partial(box, argument="preview"))}
     return dict((read[n][0], read[n][1](v)) if n in read else (n, v) for n, v in settings.items())
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from restorekit.cli.batch import perform, several
 from restorekit.cli.options import AssumedNoise, In, Out, TransferOpt, picture_options, values
-from restorekit.cli.pages import readings
-from restorekit.cli.wording import print_doubts, printed
-from restorekit.report.progress import phases
+from restorekit.text.completion import complete_operator
 
 
+@several
 @picture_options(transfer=TransferOpt)
 def restore(
     ctx: typer.Context,
     source: In,
     target: Out,
-    op: Annotated[str, typer.Option(help="Forward model: denoise, inpaint:mask=FILE, blur:kernel=..., average:factor=4, decimate, grey, hadamard, phase, saturate; or file.py:Class, and that file is run as code.")],
+    op: Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model: denoise, inpaint:mask=FILE, blur:kernel=..., average:factor=4, decimate, grey, hadamard, phase, saturate; or file.py:Class, and that file is run as code.")],
     coarse: Annotated[bool, typer.Option("--coarse", help="Begin with the low stage of a cascade prior: fewer calls at full size.")] = False,
     start: Annotated[float | None, typer.Option(metavar="SIGMA", help="Noise level to begin at, of pictures on [0, 1]: a first estimate, or --begin, noised so far. The lower, the fewer calls, and the more of it stays; default: the highest level of the solver.")] = None,
     begin: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture to begin from, such as the result of another solver, for --start; default: a crude estimate from IN.")] = None,
@@ -31,42 +30,37 @@ def restore(
 
     restorekit restore in.tif out.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --samples 8
     """
-    from restorekit.tasks.restore import Restoring
+    from restorekit.tasks.restore import Restoring as run
 
-    def run(source: Path, *, out: Path, notes: Any, progress: Any, **rest: Any) -> Any:
-        task = Restoring(op=op, coarse=coarse, start=start, begin=begin, **rest)
-        return task(source, out=out, notes=notes, progress=progress)
-
-    _run(ctx, run, source, target, settings)
+    own = {"op": op, "coarse": coarse, "start": start, "begin": begin}
+    perform(ctx, run, source, target, own | values(settings), _line)
 
 
+@several
 @picture_options()
 def denoise(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:
     """Remove noise. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
     from restorekit import denoise as run
 
-    _run(ctx, run, source, target, settings)
+    perform(ctx, run, source, target, values(settings), _line)
 
 
+@several
 @picture_options(noise=AssumedNoise)
 def inpaint(
     ctx: typer.Context,
     source: In,
     target: Out,
-    mask: Annotated[
-        Path,
-        typer.Option(
-            help="Picture as large as IN of two values, one band: white = measured, black = missing; floats from 0 to 1 weight a pixel."
-        ),
-    ],
+    mask: Annotated[Path, typer.Option(help="Picture as large as IN of two values, one band: white = measured, black = missing; floats from 0 to 1 weight a pixel.")],
     **settings: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Fill missing pixels; with --noise, take noise out of the others. restorekit inpaint holes.png full.png --mask mask.png"""
     from restorekit import inpaint as run
 
-    _run(ctx, run, source, target, settings, mask=str(mask))
+    perform(ctx, run, source, target, {"mask": str(mask)} | values(settings), _line)
 
 
+@several
 @picture_options(transfer=TransferOpt)
 def deblur(
     ctx: typer.Context,
@@ -83,46 +77,41 @@ def deblur(
     """
     from restorekit import deblur as run
 
-    _run(ctx, run, source, target, settings, kernel=kernel, kernel_error=kernel_error, boundary=boundary)
+    perform(
+        ctx,
+        run,
+        source,
+        target,
+        {"kernel": kernel, "kernel_error": kernel_error, "boundary": boundary} | values(settings),
+        _line,
+    )
 
 
+@several
 @picture_options(noise=AssumedNoise, transfer=TransferOpt)
 def upscale(
     ctx: typer.Context,
     source: In,
     target: Out,
     factor: Annotated[int, typer.Option(min=1, help="How many times larger.")] = 2,
-    kernel: Annotated[
-        str | None, typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")
-    ] = None,
+    kernel: Annotated[str | None, typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")] = None,
     **settings: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Super-resolution. restorekit upscale small.png large.png --factor 4"""
     from restorekit import upscale as run
 
-    _run(ctx, run, source, target, settings, factor=factor, kernel=kernel)
+    perform(ctx, run, source, target, {"factor": factor, "kernel": kernel} | values(settings), _line)
 
 
+@several
 @picture_options(noise=AssumedNoise)
 def colorize(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:
     """Colours for a grey picture. restorekit colorize grey.png colour.png --samples 4"""
     from restorekit import colorize as run
 
-    _run(ctx, run, source, target, settings)
+    perform(ctx, run, source, target, values(settings), _line)
 
 
-def _run(
-    ctx: typer.Context, task: Callable[..., Any], source: Path, target: Path, settings: dict[str, Any], **own: Any
-) -> None:
-    layout, pages = settings.pop("layout"), settings.pop("pages")
-    for reading, out in readings(source, target, layout, pages):
-        notes = printed(ctx)
-        with phases("network calls") as show:
-            stated = {"layout": reading.layout, "page": reading.page}
-            result = task(source, **own, **values(settings), **stated, out=out, notes=notes, progress=show)
-        files = result.save(out)
-        low = f" and {result.settings['low_nfe']} of the low stage" if "low_nfe" in result.settings else ""
-        print(
-            f"{out}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, {len(files) - 1} picture(s) and .json)"
-        )
-        print_doubts(ctx, result.notes, notes)
+def _line(result: Any, out: Path, files: list[Path]) -> str:
+    low = f" and {result.settings['low_nfe']} of the low stage" if "low_nfe" in result.settings else ""
+    return f"{out}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, {len(files) - 1} picture(s) and .json)"

@@ -35,6 +35,7 @@ class Session:
     broken: dict[Path, list[list[Path]]] = field(default_factory=dict)  # by folder: sets that a kill left half in place
     told: list[list[Path]] = field(default_factory=list)  # of those the ones that were said
     tidy: set[Path] = field(default_factory=set)  # folders that were cleared of leftovers
+    read: list[Path] = field(default_factory=list)  # every report of `opened`, repeated ones too
 
 
 _session: ContextVar[Session | None] = ContextVar("session", default=None)
@@ -43,8 +44,14 @@ _tidy: set[Path] = set()  # as `Session.tidy`, where there is no session
 
 @contextmanager
 def session(notes: Notes) -> Iterator[Session]:
-    """One command: what it opens is recorded until the end; `notes` are told of files that may not belong together."""
+    """One command: what it opens is recorded until the end; `notes` are told of files that may not belong together.
+
+    Inside another one: one picture of many. What the command has opened before is not written over in it either.
+    """
+    outer = _session.get()
     made = Session(notes)
+    if outer is not None:  # whose looks into folders are enough
+        made = Session(notes, dict(outer.opened), broken=outer.broken, tidy=outer.tidy)
     token = _session.set(made)
     try:
         yield made
@@ -56,6 +63,7 @@ def opened(*paths: str | os.PathLike[str]) -> None:
     """Report files that are read. They are not written over in this command; what is not there is passed over."""
     if (now := _session.get()) is not None:
         for path in paths:
+            now.read.append(Path(path))
             if (number := number_of(path)) is not None and number not in now.written:
                 now.opened.setdefault(number, Path(path))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -128,7 +131,35 @@ def load_prior(
     if precision not in get_args(Precision):
         raise BadInput(f"precision {precision!r} is unknown; it is {', '.join(get_args(Precision))}")
     path, device = find(name), torch.device(device)
-    opened(*inside(path))
+    files = inside(path)
+    opened(*files)
+    if (kept := _kept.get()) is None:
+        return _loaded(name, path, device, precision, tile, label)
+    states = tuple((str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+    key = (name, str(device), precision, tile, label, states)
+    if key not in kept:
+        while len(kept) >= KEPT:
+            kept.pop(next(iter(kept)))
+        kept[key] = _loaded(name, path, device, precision, tile, label)
+    return kept[key]
+
+
+KEPT = 2  # priors in memory, of many pictures
+_kept: ContextVar[dict[Any, Prior] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept_priors(kept: dict[Any, Prior] | None = None) -> Iterator[None]:
+    """Within the block `load_prior` gives the same prior again where its files and settings are the same. kept: those loaded
+    before, where they outlive the block."""
+    token = _kept.set({} if kept is None else kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _loaded(name: str, path: Path, device: torch.device, precision: Precision, tile: Tile, label: int | None) -> Prior:
     if path.suffix == ".py":
         if label is not None:
             check_label(name, None, label)

@@ -5,16 +5,17 @@ Workers read the scene themselves and give back finished blocks; only the proces
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from restorekit.errors import BadInput
 from restorekit.scenes.block_store import Key, Layers
@@ -23,6 +24,7 @@ from restorekit.scenes.process_memory import keep_freed_memory
 
 LOOPBACK = "127.0.0.1"
 Finished = tuple[Key, Layers]
+Item = TypeVar("Item")
 
 
 class Executor(Protocol):
@@ -110,12 +112,9 @@ class Dask:
     address: str | None = None
 
     def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
-        try:
-            from distributed import Client, LocalCluster
+        with dask_client(self.address, self.workers) as client:
             from distributed import as_completed as completed
-        except ImportError:
-            raise BadInput('`executor=dask` needs dask; pip install "restorekit[cluster]"') from None
-        with self._client(Client, LocalCluster) as client:
+
             if self.address is None:
                 client.run(keep_freed_memory)
             shared = client.scatter(job, broadcast=True, hash=False)
@@ -124,18 +123,43 @@ class Dask:
                 future.release()
                 yield from found
 
-    def _client(self, client: Any, local: Any) -> Any:
-        if self.address is None:
-            cluster = local(
-                n_workers=self.workers, threads_per_worker=1, dashboard_address=None, host=LOOPBACK, **_secured()
-            )
-            return client(cluster)
-        try:
-            return client(self.address, timeout="20s")
-        except (OSError, ValueError) as error:
-            raise BadInput(
-                f"`scheduler={self.address}`: no dask scheduler answers ({error}); start one, or leave it out"
-            ) from None
+
+def on_cluster(address: str, work: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[tuple[Item, Any]]:
+    """Yield (item, answer of `work`) in any order, from the workers of the dask cluster at `address`; the answer is the
+    exception where `work` raised one, or the workers that had it died.
+
+    Raises BadInput without dask, or where no scheduler answers.
+    """
+    with dask_client(address, 1) as client:
+        from distributed import as_completed as completed
+
+        waiting = {future.key: (future, item) for item in items for future in [client.submit(work, item, pure=False)]}
+        for done in completed([future for future, _ in waiting.values()]):
+            future, item = waiting.pop(done.key)  # a future keeps its result
+            try:
+                answer = future.result()
+            except (Exception, CancelledError, asyncio.CancelledError) as error:  # noqa: BLE001 (of a worker)
+                answer = error
+            yield item, answer
+
+
+def dask_client(address: str | None, workers: int) -> Any:
+    """A client of the cluster at `address`, or of one of `workers` processes here. Raises BadInput without dask, or an answer."""
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise BadInput('a cluster needs dask; pip install "restorekit[cluster]"') from None
+    if address is None:
+        local: Any = LocalCluster
+        return Client(
+            local(n_workers=workers, threads_per_worker=1, dashboard_address=None, host=LOOPBACK, **_secured())
+        )
+    try:
+        return Client(address, timeout="20s")
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"`scheduler={address}`: no dask scheduler answers ({error}); start one, or leave it out"
+        ) from None
 
 
 def _secured() -> dict[str, Any]:

@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Literal
 
 from restorekit.errors import BadInput
+
+if TYPE_CHECKING:
+    from restorekit.sar.targets import Targets
 
 
 def _refused(text: str, argument: str, advice: str) -> BadInput:
@@ -105,3 +109,33 @@ def grain(text: str | None, argument: str = "grain") -> tuple[float, float] | No
         advice = "RHO_ROW,RHO_COL, the correlation of intensity with the next row and the next column, as 0.65,0.6"
         raise _refused(text, argument, advice) from None
     return down, across
+
+
+def level(text: str | None, argument: str = "sigma") -> float | Literal["none"] | None:
+    """Return a noise level above 0, or "none".
+
+    >>> level("0.05"), level("None")
+    (0.05, 'none')
+    """
+    if text is None or text.lower() == "none":
+        return None if text is None else "none"
+    try:
+        sigma = float(text)
+    except ValueError:
+        sigma = math.nan
+    if not 0 < sigma < math.inf:
+        raise _refused(text, argument, "a number above 0, as 0.05, or none")
+    return sigma
+
+
+def targets(text: str, argument: str = "targets") -> Targets | None:
+    """Return the test for point targets: "auto", None for "off", or that of a rate of false alarms per pixel."""
+    from restorekit.sar.targets import Targets
+
+    if text in ("auto", "off"):
+        return Targets() if text == "auto" else None
+    try:
+        return Targets(false_alarms=float(text))
+    except ValueError:
+        advice = f"auto, off, or a false-alarm rate per pixel up to {Targets.beside:g}, as 1e-5"
+        raise _refused(text, argument, advice) from None

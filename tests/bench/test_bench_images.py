@@ -134,6 +134,20 @@ def test_two_processes_and_another_order_give_the_same_figures(
     assert content(tmp_path / "part") < reference
 
 
+def test_a_cluster_measures_the_same_figures(
+    photos: Path, tmp_path: Path, reference: set[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.chdir(photos.parent)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        away = replace(bench(Path(photos.name), tmp_path / "away"), scheduler=cluster.scheduler_address)
+        assert len(away().rows) == 9
+    assert content(tmp_path / "away") == reference
+    assert len(list((tmp_path / "away/pictures").iterdir())) == 9
+
+
 def test_a_run_goes_on_where_it_stopped(photos: Path, tmp_path: Path) -> None:
     settings, path = bench(photos, tmp_path / "out"), tmp_path / "out" / "images.csv"
     settings()

@@ -137,3 +137,17 @@ def test_readers_report_what_they_open(kept: str, words: str, tmp_path: Path, mo
     assert isinstance(found.exception, BadInput)
     assert "is the input itself" in str(found.exception)
     assert Path(kept).read_bytes() == before
+
+
+def test_a_picture_of_many_does_not_replace_what_the_command_has_opened(source: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.touch()
+    with session(Notes()) as outer:
+        opened(source)
+        with session(Notes()) as inner:
+            opened(second)
+            assert inner.read == [second]
+            with pytest.raises(BadInput, match="is the input itself"):
+                put(source)
+        put(second)  # that picture is done
+        assert outer.read == [source]

@@ -11,11 +11,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from restorekit.cli.pages import readings
 from restorekit.files import tiff
 from restorekit.files.picture import read_picture
 from restorekit.files.reading import Reading
 from restorekit.files.tiff import page_count
+from restorekit.tasks.pages import readings
 from tests.support.io_files import refusal
 
 STACK = np.random.default_rng(0).integers(0, 65536, (5, 8, 9), np.uint16)
@@ -124,7 +124,7 @@ def test_pages_are_named_after_the_page(tmp_path: Path) -> None:
     assert [path.name for _, path in some] == ["out_p02.png", "out_p09.png", "out_p10.png", "out_p11.png"]
     assert len(readings(source, target, None, "all")) == 12
     for wrong in ("0", "3-2", "x", "1,,2", "-1"):
-        refusal(lambda wrong=wrong: readings(source, target, None, wrong), "is not understood", "--pages 3")
+        refusal(lambda wrong=wrong: readings(source, target, None, wrong), "is not understood", "`pages=3`")
     refusal(lambda: readings(source, target, None, "13"), "there is no page 13, it has 12")
 
 

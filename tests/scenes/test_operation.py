@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
+from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene, scene_in_memory, scene_of
 from restorekit.scenes.blend import BlendedScene, Form
 from restorekit.scenes.block_store import Layers, MemoryStore, opened
-from restorekit.scenes.execute import Dask, Executor, Processes, Serial
+from restorekit.scenes.execute import Dask, Executor, Processes, Serial, on_cluster
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.operation import BlockJob, BlockPixels, Square
 from restorekit.scenes.outputs import Output, form_of
@@ -103,3 +104,16 @@ def test_the_journal_keeps_blocks_and_a_part_is_written_as_a_file(tmp_path: Path
             scene, BlendedScene(job, store, part), tmp_path / "work", {"MADE_BY": "a test"}
         )
     np.testing.assert_allclose(read_tiff(tmp_path / "out.tif"), whole(pixels())[:, 20:60, 30:80], rtol=1e-6)
+
+
+def inverse(x: int) -> float:
+    return 1 / x
+
+
+def test_a_cluster_answers_for_every_item_where_one_fails() -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        answers = dict(on_cluster(cluster.scheduler_address, inverse, [1, 0, 2]))
+    assert (answers[1], answers[2], type(answers[0])) == (1.0, 0.5, ZeroDivisionError)
+    with pytest.raises(BadInput, match="no dask scheduler answers"):
+        list(on_cluster("nonsense://", inverse, [1]))

@@ -34,6 +34,21 @@ def make_files(folder: Path) -> None:
     make_pair(folder)
 
 
+def make_many(folder: Path) -> None:
+    """photos/a.png and more/b.png, with masks and blurred pictures of the same stems, and a file of settings."""
+    import numpy as np
+    from PIL import Image
+
+    photo = Image.open(folder / "photos" / "astronaut.png")
+    for name in ("more", "masks", "blurred"):
+        (folder / name).mkdir()
+    for place in ("photos/a.png", "more/b.png", "blurred/a.png"):
+        photo.save(folder / place)
+    for name in ("a.png", "astronaut_mask.png"):
+        Image.fromarray(np.random.default_rng(0).random((40, 36)) > 0.3).save(folder / "masks" / name)
+    (folder / "mine.yaml").write_text("noise: gaussian:0.1\nprior: natural-fast\n", encoding="utf-8")
+
+
 def make_pair(folder: Path, side: int = 144) -> None:
     """scene.tif, with speckle, and optical.tif, of one place."""
     import numpy as np

@@ -73,10 +73,11 @@ class ImagesOutcome:
             f"Prior distance, lower is better: of encoder features of the shipped denoiser {label}. It is not LPIPS and was "
             "not fitted to what people see; on blur, noise and JPEG it ranks pictures about as SSIM does."
         )
+        where = "of a cluster" if self.settings["scheduler"] else "at once"
         rest = (
             "Misfit: how far A x is from the measurement in deviations of the noise, 1 is expected. "
             f"Memory: {memory.meaning(self.device)}. Seconds: per sample, with {self.settings['workers']} process(es) "
-            f"of {self.threads} thread(s) at once."
+            f"of {self.threads} thread(s) {where}."
         )
         found = [figures, distance, rest]
         if any(g.solver.partition(":")[0] == "smc" for g in self.groups):

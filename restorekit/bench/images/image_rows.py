@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ KEYS = ("op", "picture", "crop", "solver", "steps", "prior", "seed", "samples", 
 MEASURED = ("psnr", "psnr_mean", "ssim", "ssim_mean", "prior_distance", "residual", "spread_skill", "coverage",
             "nfe", "vjps", "seconds", "memory")  # fmt: skip
 OK, DIVERGED = "ok", "diverged"
+Figures: TypeAlias = "tuple[dict[str, Any], np.ndarray | None]"  # values of a row; the first sample (C, H, W), None where the run diverged
 
 
 def values_of(net: LPIPS | None) -> tuple[str, ...]:
@@ -90,11 +92,21 @@ class Measure:
         return Rows(self.out / "images.csv", KEYS, values_of(self.lpips))
 
     def __call__(self, job: BenchCase) -> dict[str, str] | str:
+        return self.kept(job, self.measured(job))
+
+    def measured(self, job: BenchCase) -> Figures | str:
+        """Return the values of a row and its picture, or the error in words."""
         try:
-            figures, pixels = self.figures(job)
+            return self.figures(job)
         except (RuntimeError, MemoryError, ValueError) as error:  # no row: another run tries again
             said = " ".join(str(error).split())[:200]
             return said if isinstance(error, BadInput) else f"{type(error).__name__}: {said}"
+
+    def kept(self, job: BenchCase, measured: Figures | str) -> dict[str, str] | str:
+        """Write the picture and the row, and return the row; an error stays one."""
+        if isinstance(measured, str):
+            return measured
+        figures, pixels = measured
         if pixels is not None:
             write_picture(
                 picture_file(self.out, job.key), pixels if len(pixels) != 2 and len(pixels) <= 3 else pixels[:1]
@@ -102,7 +114,12 @@ class Measure:
         self.rows.add(*job.key, *(figures.get(name, math.nan) for name in values_of(self.lpips)))
         return self.rows.rows[-1]
 
-    def figures(self, job: BenchCase) -> tuple[dict[str, Any], np.ndarray | None]:
+    def away(self) -> Callable[[BenchCase], Figures | str]:
+        """Return what a worker on another machine does with a job, whose files are named from the root: it measures, and
+        writes nothing."""
+        return partial(_measured_away, self.device, self.threads, self.lpips)
+
+    def figures(self, job: BenchCase) -> Figures:
         """Return the values of a row, and the first sample (C, H, W), None where the run diverged."""
         truth, device = job.clean.pixels, torch.device(self.device)
         cpu = job.task.measure(truth, job.clean.name, job.seed)
@@ -151,6 +168,23 @@ class Measure:
                 first[0](first[1](blank), 0.5)
             self._warm.add((job.prior, shape))
         return counted, own
+
+
+_away: dict[tuple[str, str], Measure] = {}  # of a worker process: by device and precision, with priors that are loaded
+
+
+def _measured_away(device: str, threads: int | None, network: LPIPS | None, job: BenchCase) -> Figures | str:
+    key = device, job.where.partition("/")[2]
+    if key not in _away:
+        _away[key] = Measure(Path(), device, cast(Precision, key[1]), threads, network)
+    return _ready(_away[key]).measured(job)
+
+
+def whole_paths(job: BenchCase) -> BenchCase:
+    """Return the job with the whole paths of its picture and its prior."""
+    prior = os.path.abspath(job.prior) if os.path.exists(job.prior) else job.prior
+    clean = Clean(job.clean.name, Path(os.path.abspath(job.clean.path)), job.clean.crop)
+    return replace(job, clean=clean, prior=prior)
 
 
 def _ready(measure: Measure) -> Measure:

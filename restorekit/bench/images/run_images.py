@@ -20,7 +20,7 @@ import torch
 from restorekit.bench.images.image_cases import Clean, Degradation, clean_pictures
 from restorekit.bench.images.image_plan import BenchPlan, LoadedName, plan
 from restorekit.bench.images.image_report import ImagesOutcome, write
-from restorekit.bench.images.image_rows import OK, BenchCase, Measure
+from restorekit.bench.images.image_rows import OK, BenchCase, Measure, whole_paths
 from restorekit.bench.images.image_sets import SetDistance
 from restorekit.bench.workers import Lost, share
 from restorekit.errors import BadInput
@@ -28,6 +28,7 @@ from restorekit.files.lock import alone
 from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.perception.likeness import LPIPS, lpips
 from restorekit.priors.prior import LatentPrior
+from restorekit.scenes.execute import on_cluster
 
 OPS = ("blur:kernel=gaussian:2", "average:factor=4", "denoise")
 SOLVERS = ("hqs", "diffpir", "ddrm", "pigdm", "dps")
@@ -48,6 +49,7 @@ class Images:
     limit: int | None = None  # pictures of each folder, the first by name
     seed: int = 0
     workers: int = 2  # processes; seconds are undisturbed with one
+    scheduler: str | None = None  # address of a dask cluster whose workers see the same files; it is trusted
     threads: int | None = None  # of each process; None: its share of the cores
     device: str = "auto"
     precision: str = "auto"  # of the network: auto, bf16 or fp32
@@ -124,6 +126,17 @@ class Images:
         self, todo: Sequence[BenchCase], measure: Measure
     ) -> Iterator[tuple[BenchCase, dict[str, str] | str | Lost]]:
         """Yield the answers, here too with as many threads as the workers have; what the caller had is put back."""
+        if self.scheduler is not None:
+            by_key = {job.key: job for job in todo}
+            for sent, answer in on_cluster(self.scheduler, measure.away(), [whole_paths(job) for job in todo]):
+                job = by_key[sent.key]
+                yield (
+                    job,
+                    Lost(f"no worker gave an answer: {answer}")
+                    if isinstance(answer, BaseException)
+                    else measure.kept(job, answer),
+                )
+            return
         before = torch.get_num_threads()
         try:
             yield from share(todo, self.workers, measure.maker())

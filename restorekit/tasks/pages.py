@@ -1,4 +1,4 @@
-"""What `--layout` and `--pages` mean: which parts of IN are read, and where each result is put."""
+"""Which pages of a file of several pictures are read, and where each result is put."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _numbers(pages: str, count: int) -> list[int]:
         match = _RANGE.fullmatch(part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last:
-            raise BadInput(f"--pages {pages!r} is not understood; give numbers from 1, as --pages 3, 1,4-6 or all")
+            raise BadInput(f"`pages={pages}` is not understood; give numbers from 1, as `pages=3`, 1,4-6 or all")
         if last > count:
-            raise BadInput(f"--pages {pages!r}: there is no page {last}, it has {count}")
+            raise BadInput(f"`pages={pages}`: there is no page {last}, it has {count}")
         found += range(first, last + 1)
     return list(dict.fromkeys(found))

@@ -1,0 +1,133 @@
+"""How commands of one picture run: IN OUT, or many pictures and --out FOLDER."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.models import ArgumentInfo
+
+from restorekit.cli.options import as_command, parameter
+from restorekit.cli.wording import FAULT, as_options, one_line, options_of, print_doubts, printed
+from restorekit.errors import BadInput, Stopped
+from restorekit.report.progress import phases, pictures
+
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of whichever click typer uses
+PANEL = "Many pictures"
+Folder = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", show_default=False, rich_help_panel=PANEL, help="Write the results there, by the names of their pictures: all else that is named is IN, files, folders and 'globs'. What is done already is not done again.")]  # fmt: skip
+Suffix = Annotated[str | None, typer.Option(metavar=".png|.tif", show_default="that of IN", rich_help_panel=PANEL, help="Format of the results.")]  # fmt: skip
+Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", show_default=False, rich_help_panel=PANEL, help="Of a dask cluster that sees the same folders, as tcp://host:8786. It is trusted: it and all who can reach it may run code here.")]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Many:
+    """What stands for IN where there are many."""
+
+    places: Sequence[Path]
+    suffix: str | None
+    scheduler: str | None
+
+
+def several(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command of IN OUT take IN... --out FOLDER: it is then given `Many` and the folder. Of one of two inputs, OPTICAL
+    SAR OUT, each may then be a folder."""
+    known = inspect.signature(command, eval_str=True).parameters
+    infos = {name: getattr(p.annotation, "__metadata__", (None,))[0] for name, p in known.items()}
+    own = {name: info for name, info in infos.items() if isinstance(info, ArgumentInfo)}
+    first, *between, last = own
+
+    def run(
+        ctx: typer.Context, places: list[Path] | None, folder: Path | None, suffix: str | None, **rest: Any
+    ) -> None:
+        places = places or []
+        away = None if "scheduler" in known else rest.pop("scheduler")
+        names = [first, *between, last][: None if folder is None else -1]
+        if len(places) < len(names):
+            raise UsageError(f"Missing argument '{own[names[len(places)]].metavar}'.", ctx)
+        if len(places) > len(names) and (folder is None or between):
+            raise UsageError(
+                f"Got unexpected extra argument ({places[len(names)]}); many pictures need --out FOLDER", ctx
+            )
+        if folder is None and (suffix or away):
+            raise BadInput("`suffix` and `scheduler` are for many pictures, with --out FOLDER")
+        given: dict[str, Any] = dict(zip(names, places))
+        if folder is not None:
+            given |= {first: Many(places[:1] if between else places, suffix, away), last: folder}
+        command(ctx, **given, **rest)
+
+    metavar = " ".join(str(info.metavar) for info in own.values())
+    help_ = " ".join(f"{info.metavar}: {info.help}" for info in own.values())
+    place = Annotated[list[Path] | None, typer.Argument(metavar=metavar, help=help_, show_default=False)]
+    options = {"folder": Folder, "suffix": Suffix, "scheduler": Scheduler}
+    parameters = [p for name, p in known.items() if name not in (*own, "ctx")]
+    parameters += [parameter(name, kind, None) for name, kind in options.items() if name not in known]
+    many = as_command(run, command, [known["ctx"], parameter("places", place, None), *parameters])
+    many.usage = f"{metavar} | {metavar.rpartition(' ')[0]}{'' if between else '...'} --out FOLDER"  # type: ignore[attr-defined]
+    return many
+
+
+def perform(
+    ctx: typer.Context, task: Callable[..., Any], source: Path | Many, target: Path, settings: dict[str, Any],
+    line: Callable[[Any, Path, list[Path]], str], *, unit: str = "network calls", head: str = "restorekit: note: ",
+    suffix: str | None = None,
+) -> None:  # fmt: skip
+    """Run a task on IN, or on many, write what it gives, and print `line` of each result, its place and its files.
+
+    suffix: of the results of many, where it is not that of IN."""
+    from restorekit.tasks.batch import call_task, texts_of
+    from restorekit.tasks.pages import readings
+
+    pages = settings.pop("pages", None)
+    if isinstance(source, Many):
+        many = replace(source, suffix=source.suffix or suffix)
+        return _perform_many(ctx, task, many, target, settings, pages)
+    for reading, out in readings(source, target, settings.get("layout"), pages):
+        notes, own = printed(ctx, head), {} if pages is None else {"page": reading.page}
+        with phases(unit) as show:
+            result = call_task(task, source, {**settings, **own}, {"out": out, "notes": notes, "progress": show})
+        print(line(result, out, result.save(out)))
+        print_doubts(ctx, texts_of(result), notes)
+    return None
+
+
+def one_page(source: Path | Many) -> None:
+    """Refuse a report of many pictures."""
+    if isinstance(source, Many):
+        raise BadInput("`report` is a page of one picture; give IN and OUT, or leave it out", argument="report")
+
+
+def _perform_many(
+    ctx: typer.Context, task: Callable[..., Any], many: Many, folder: Path, settings: dict[str, Any], pages: str | None
+) -> None:
+    from rich.console import Console
+
+    from restorekit.tasks.batch import Batch
+    from restorekit.tasks.batch_report import SharedNotes, table_of, wrong
+
+    options, notes = options_of(ctx), SharedNotes()
+
+    def say(*texts: str) -> None:
+        for text in texts:
+            print(f"restorekit: {one_line(as_options(text, options))}", file=sys.stderr)
+
+    try:
+        with pictures() as show:
+            batch = Batch(task, settings, many.suffix, pages, many.scheduler)
+            result = batch(many.places, folder, heard=lambda o: say(*notes.heard(o)), progress=show)
+    except KeyboardInterrupt:
+        raise Stopped("stopped; finished pictures are kept, the same command goes on", signal.SIGINT) from None
+    say(*notes.repeated())
+    Console(highlight=False).print(table_of(result.outcomes, one_line))
+    for text, trace in wrong(result.outcomes):
+        say(text + (f" ({FAULT}; --debug shows more)" if trace else ""))
+        if trace and ctx.find_root().params.get("debug"):
+            print(trace, file=sys.stderr)
+    print(f"{folder}  ({result.counts}, and {result.summary.name})")
+    if result.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,76 @@
+"""`--config FILE` and `--print-config` of every command."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from restorekit.cli.options import as_command, parameter
+
+SHOW = "restorekit.print_config"  # in the context
+
+
+def configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the two options; one with a `--config` of its own, such as `train`, stays as it is."""
+    known = inspect.signature(command, eval_str=True).parameters.values()
+    if any(p.name == "config" for p in known):
+        return command
+
+    def run(config: None = None, print_config: None = None, **settings: Any) -> Any:  # which were heard already
+        return command(**settings)
+
+    options = [parameter("config", Config, None), parameter("print_config", Print, False)]
+    return as_command(run, command, [*known, *options])
+
+
+class Command(TyperCommand):
+    """A command whose options may stand in a file, and can be printed as one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        needed = [p for p in self.params if p.required and "--print-config" in args]
+        try:
+            for parameter in needed:
+                parameter.required = False
+            return super().parse_args(ctx, args)
+        finally:
+            for parameter in needed:
+                parameter.required = True
+
+    def invoke(self, ctx: Any) -> Any:
+        if not ctx.meta.get(SHOW):
+            return super().invoke(ctx)
+        from restorekit.text.config_file import settings_text
+
+        rows = [(name, ctx.params[p.name], p.help or "") for name, p in _options(ctx).items()]
+        print(settings_text(ctx.command_path, rows))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        usage = getattr(self.callback, "usage", None)
+        return super().collect_usage_pieces(ctx) if usage is None else ["[OPTIONS]", usage]
+
+
+def _options(ctx: Any) -> dict[str, Any]:
+    """The options that a file may have, by their names there."""
+    found = [p for p in ctx.command.params if p.param_type_name == "option" and p.expose_value]
+    return {p.opts[0].lstrip("-").replace("-", "_"): p for p in found}
+
+
+def _read(ctx: typer.Context, path: str | None) -> None:
+    if path is not None and not ctx.resilient_parsing:
+        from restorekit.text.config_file import read_settings
+
+        options = _options(ctx)
+        values = read_settings(path, options, ctx.command_path)
+        ctx.default_map = {options[name].name: value for name, value in values.items()}
+
+
+def _show(ctx: typer.Context, asked: bool) -> None:
+    ctx.meta[SHOW] = asked
+
+
+Config = Annotated[str | None, typer.Option("--config", metavar="FILE", is_eager=True, expose_value=False, callback=_read, show_default=False, help="YAML of these options; the command line goes first.")]  # fmt: skip
+Print = Annotated[bool, typer.Option("--print-config", is_eager=True, expose_value=False, callback=_show, help="Print these options as such a file, and do nothing else.")]  # fmt: skip

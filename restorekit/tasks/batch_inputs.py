@@ -1,0 +1,144 @@
+"""The pictures of a batch: which files folders and globs name, what each is called in the folder of results, what it has of its own."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from restorekit.errors import BadInput
+from restorekit.files.formats import FORMATS, KNOWN, READ_ONLY
+from restorekit.files.overwrite import separate
+from restorekit.files.session import number_of
+from restorekit.tasks.pages import readings
+
+# Settings of which a folder holds one file for each picture.
+COMPANIONS = ("mask", "kernel", "derained", "rain", "truth", "begin", "sar")
+
+
+@dataclass(frozen=True)
+class PictureJob:
+    """One picture of a batch: what is read, what is written, and settings of its own."""
+
+    source: Path
+    target: Path
+    own: dict[str, Any] = field(default_factory=dict)
+    error: str = ""  # why it cannot even be begun
+    rivals: tuple[str, ...] = ()  # names of other results which files beside this one could have
+
+    @property
+    def name(self) -> str:
+        """The name of the source without its folder, and its page."""
+        return self.source.name + (f", page {self.own['page']}" if self.own.get("page") else "")
+
+
+def pictures_of(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Return the pictures that files, folders and globs name, each once, those of a folder or a glob by name.
+
+    Of a folder they are the files in it with the suffix of a picture; folders in it are not looked into, hidden files left
+    out. A file that is named and is not there is kept: it fails by itself. Raises `BadInput` where a folder or a glob has none.
+    """
+    found: dict[object, Path] = {}
+    for place in places:
+        path, text = Path(place), os.fspath(place)
+        if path.is_dir():
+            paths = sorted(p for p in path.iterdir() if _is_picture(p))
+            if not paths:
+                raise BadInput(
+                    f"{path}: no pictures in this folder ({KNOWN}); give another, or a glob, '{path}/*/*.png'"
+                )
+        elif glob.has_magic(text) and not path.exists():
+            paths = [p for p in map(Path, sorted(glob.glob(text, recursive=True))) if p.is_file()]
+            if not paths:
+                raise BadInput(f"{text}: no file has such a name; check the path (the working folder is {os.getcwd()})")
+        else:
+            paths = [path]
+        for p in paths:
+            found.setdefault(number_of(p) or str(p), p)
+    if not found:
+        raise BadInput("no pictures were given; name files, folders or globs")
+    return list(found.values())
+
+
+def jobs_of(
+    places: Iterable[str | os.PathLike[str]], folder: Path, settings: Mapping[str, Any], suffix: str | None, pages: str | None
+) -> list[PictureJob]:  # fmt: skip
+    """Return the jobs of a batch. A result has the stem of its picture, and its suffix: TIFF for what is read and not written.
+
+    Raises `BadInput` where two results would have one name, or one is a file that is read.
+    """
+    if suffix is not None and suffix.lower() not in (*FORMATS, ".html"):
+        raise BadInput(f"`suffix={suffix}` is none that is written; there are {KNOWN}", argument="suffix")
+    if folder.suffix.lower() in FORMATS and not folder.is_dir():
+        raise BadInput(
+            f"`out={folder}` is to be a folder, and has the name of a picture; for one picture give IN and OUT"
+        )
+    folders = {k: Path(v) for k, v in settings.items() if k in COMPANIONS and isinstance(v, str | os.PathLike) and Path(v).is_dir()}  # fmt: skip
+    jobs = []
+    for source in pictures_of(places):
+        target = folder / (source.stem + (suffix or _suffix(source)))
+        try:
+            own = {name: _companion(name, place, source) for name, place in folders.items()}
+            parts = readings(source, target, settings.get("layout"), pages)
+        except BadInput as error:
+            jobs.append(PictureJob(source, target, error=str(error)))
+            continue
+        jobs += [PictureJob(source, out, own if pages is None else {**own, "page": part.page}) for part, out in parts]
+    _refuse_one_name(jobs)
+    opened = [job.source for job in jobs] + [p for job in jobs for p in job.own.values() if isinstance(p, Path)]
+    separate(
+        [*opened, *(Path(v) for k, v in settings.items() if k in COMPANIONS and _is_file(v))],
+        [job.target for job in jobs],
+    )
+    names = sorted(job.target.name for job in jobs)
+    return [replace(job, rivals=tuple(_rivals(f"{job.target.stem}_", names))) for job in jobs]
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in (*FORMATS, *READ_ONLY) and not path.name.startswith(".") and path.is_file()
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) and os.path.isfile(value)
+
+
+def _suffix(source: Path) -> str:
+    if source.suffix.lower() in READ_ONLY:
+        return ".png"
+    return source.suffix if source.suffix.lower() in FORMATS else ".tif"
+
+
+def _companion(name: str, folder: Path, source: Path) -> Path:
+    """The file of a folder that belongs to a picture: of its stem, or STEM_name."""
+    stems = (source.stem, f"{source.stem}_{name}")
+    found = sorted(p for p in folder.iterdir() if p.stem in stems and p.is_file() and not p.name.startswith("."))
+    if len(found) != 1:
+        what = "no file" if not found else f"{len(found)} files ({', '.join(p.name for p in found)})"
+        raise BadInput(
+            f"{folder}: {what} there of the name {stems[0]} or {stems[1]}; each picture needs one", argument=name
+        )
+    return found[0]
+
+
+def _refuse_one_name(jobs: list[PictureJob]) -> None:
+    by_name: dict[str, PictureJob] = {}
+    for job in jobs:
+        other = by_name.setdefault(job.target.name.casefold(), job)
+        if other is not job:
+            raise BadInput(
+                f"{other.source} and {job.source} would both be written to {job.target}; rename one, or give them folders of "
+                "their own"
+            )
+
+
+def _rivals(start: str, names: list[str]) -> Iterator[str]:
+    """The names, which are sorted, that begin so."""
+    for name in itertools.islice(names, bisect_left(names, start), None):
+        if not name.startswith(start):
+            return
+        yield name

@@ -1,0 +1,117 @@
+"""What a batch has done, in the folder of its results: by it the same command does only what is missing or has changed."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import restorekit
+from restorekit.files.digest import sha256
+from restorekit.files.picture import json_text, write_text
+from restorekit.tasks.batch_inputs import PictureJob
+from restorekit.tasks.identity import identity_of
+
+NAME = ".batch.jsonl"
+
+
+def key_of(task: Any, settings: Mapping[str, Any], job: PictureJob) -> dict[str, Any] | None:
+    """Return what a picture was made with, as JSON holds it: version, task, settings, the place of the source.
+
+    None where a setting, such as a network, has no plain form: such a picture is always made again.
+    """
+    try:
+        own = {name: _plain(value) for name, value in sorted({**settings, **job.own}.items())}
+    except TypeError:
+        return None
+    made = {"version": restorekit.__version__, "task": task.__qualname__, "source": os.path.realpath(job.source), "settings": own}  # fmt: skip
+    return json.loads(json_text(made))
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The journal of one folder, a line of JSON for each result. A line is added when all files of a result are in place."""
+
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder / NAME
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """Return the last entry of each result, by its name; what is no entry, such as a line cut short, is passed over."""
+        found: dict[str, dict[str, Any]] = {}
+        if not self.path.is_file():
+            return found
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+                found[entry["result"]] = entry
+            except (ValueError, KeyError, TypeError):
+                continue
+        return found
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Add the entry of a result, one line."""
+        with open(self.path, "ab+") as handle:
+            if end := handle.seek(0, os.SEEK_END):
+                handle.seek(end - 1)
+            cut = end and handle.read(1) != b"\n"  # by a kill
+            handle.write((("\n" if cut else "") + json.dumps(entry) + "\n").encode())
+
+    def tidy(self) -> None:
+        """Keep one line for each result."""
+        if entries := self.entries():
+            write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in entries.values()))
+
+    def holds(self, entry: Mapping[str, Any] | None, key: Mapping[str, Any] | None) -> bool:
+        """Whether a result is what the same settings made of files that are as they were, and is itself as it was."""
+        if entry is None or key is None or entry.get("key") != key:
+            return False
+        try:
+            return all(_digest(path) == known for path, known in entry["read"].items()) and all(
+                sha256(self.folder / name) == known for name, known in entry["written"].items()
+            )
+        except (OSError, ValueError, KeyError, AttributeError):
+            return False
+
+
+def digests(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the checksums of files that were read, by where they are; what is no file (anymore) is left out."""
+    real = dict.fromkeys(os.path.realpath(path) for path in paths)
+    return {path: _digest(path) for path in real if os.path.isfile(path)}
+
+
+def _digest(path: str) -> str:
+    state = os.stat(path)
+    return _digest_of(path, state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+@functools.lru_cache(maxsize=64)  # a prior is read once for all pictures
+def _digest_of(path: str, size: int, changed: int, number: int) -> str:
+    return sha256(path)
+
+
+def _plain(value: Any) -> Any:
+    """The value in a form that JSON holds and that tells it from others. Raises TypeError where there is none."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if type(value).__module__ == "torch" and hasattr(value, "detach"):
+        value = value.detach().cpu().float().numpy()
+    if isinstance(value, np.ndarray):
+        return identity_of(None, value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"class": type(value).__qualname__, **{f.name: _plain(getattr(value, f.name)) for f in fields(value)}}
+    raise TypeError(type(value).__name__)

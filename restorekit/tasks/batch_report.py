@@ -1,0 +1,71 @@
+"""What a batch says in a terminal: notes that many pictures share, a table, and what is wrong at the end."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from restorekit.tasks.batch import COLUMNS, DONE, FAILED, PictureOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHOWN = 40  # rows of the table
+
+
+@dataclass(frozen=True)
+class SharedNotes:
+    """Notes of many pictures; those that differ in the names of files and in numbers alone are of one kind."""
+
+    count: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def heard(self, outcome: PictureOutcome) -> list[str]:
+        """Return the notes of a picture that are the first of their kind, each with its name."""
+        found = []
+        for text in outcome.notes if outcome.state == DONE else ():
+            kind = _kind(text, outcome)
+            self.count[kind] += 1
+            if kind not in self.first:
+                self.first[kind] = f"{outcome.job.name}: {text}"
+                found.append(self.first[kind])
+        return found
+
+    def repeated(self) -> list[str]:
+        """Return the first of each kind that came again, with how often."""
+        return [f"{self.first[kind]} (and {n - 1} more like this)" for kind, n in self.count.items() if n > 1]
+
+
+def wrong(outcomes: Sequence[PictureOutcome]) -> Iterator[tuple[str, str]]:
+    """Yield (text, traceback) of what is wrong: results that miss the measurement, and pictures without one."""
+    for outcome in outcomes:
+        for text in outcome.doubts:
+            yield f"WARNING: {outcome.job.name}: {text}", ""
+        if outcome.state == FAILED:
+            yield f"{outcome.job.name}: {outcome.error.removeprefix(f'{outcome.job.source}: ')}", outcome.trace
+
+
+def table_of(outcomes: Sequence[PictureOutcome], plain: Callable[[str], str]) -> Table:
+    """Return the table of the first `SHOWN`, but for errors; `plain` makes texts fit for a terminal."""
+    names = [name for name in COLUMNS if name != "error"]
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for outcome in outcomes[:SHOWN]:
+        row = outcome.row() | {"picture": outcome.job.name}
+        table.add_row(*(Text(plain(str(row[name]))) for name in names))
+    if len(outcomes) > SHOWN:
+        table.add_row(f"... and {len(outcomes) - SHOWN} more")
+    return table
+
+
+def _kind(text: str, outcome: PictureOutcome) -> str:
+    for path, word in ((outcome.job.source, "IN"), (outcome.job.target, "OUT")):
+        text = text.replace(str(path), word).replace(path.name, word)
+    return re.sub(r"\d+(\.\d+)?(e[-+]?\d+)?", "#", text)
