@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -160,39 +161,25 @@ def write_picture(
     if bad := int((~np.isfinite(pixels)).any(0).sum()):
         raise BadInput(f"{path}: not written, {bad} pixels of the result are NaN or infinite; try a smaller step size")
     like = Picture(pixels, "") if like is None else like
-    if (new := pixels.shape[1:]) != (old := like.pixels.shape[1:]):
-        like, said = regridded(like, new, frame(old, new))
-    else:
-        said = []
+    warnings, kind = check_writable(path, len(pixels), like.alpha is not None, dtype), FORMATS[path.suffix.lower()]
+    like = like if kind in _WITH_ALPHA else replace(like, alpha=None)
+    like, said = regridded(like, pixels.shape[1:], frame(like.pixels.shape[1:], pixels.shape[1:]))
     alpha, info, empty = like.alpha, dict(like.info), like.empty
-    warnings = check_writable(path, len(pixels), alpha is not None, dtype)
-    kind = FORMATS[path.suffix.lower()]
     target = output_dtype(path, like.dtype, dtype)
     if dtype is None and like.dtype not in ("", target.name):
         warnings.append(f"{path}: written as {target}, {kind} cannot hold {like.dtype}")
-    alpha = alpha if kind in _WITH_ALPHA else None
-    warnings += [f"{path}: {text}" for text in said if alpha is not None or "alpha" not in text]
-    tags = info.get("tiff_tags", []) if kind == "TIFF" else []
+    warnings += [f"{path}: {text}" for text in said]
     warnings += lost_place(path, like)
-    info.pop("tiff_tags", None)
     if len(pixels) != len(like.pixels):
-        tags = of_dataset(tags)
+        info |= {"tiff_tags": of_dataset(info["tiff_tags"])} if "tiff_tags" in info else {}
         for key in ("icc_profile", "png_chunks", "photometric"):
             info.pop(key, None)
     if kind == "JPEG" and len(info.get("exif", b"")) > 65000:
         info.pop("exif")
         warnings.append(f"{path}: written without EXIF, it is too long for JPEG")
     span = output_span(like, target)
-    if span != like.span and in_unit(tags, "unit") != tags:
-        tags = in_unit(tags, "unit")
-        warnings.append(f"{path}: written without scale and offset, which are of values in another unit")
-    value = nodata_of(tags)
-    if value is not None and not fits(value, target):
-        tags = [tag for tag in tags if tag[0] != NODATA]
-        if empty is not None:
-            info["mask"], empty = ~empty.where, replace(empty, value=None)
-            warnings.append(f"{path}: its no data is written as a mask, {target} cannot hold {value:g}")
-        value = None
+    value, empty, said = _as_stated(info if kind == "TIFF" else {}, empty, target, span != like.span)
+    warnings += [f"{path}: {text}" for text in said]
     if empty is not None and empty.value is None and empty.held.dtype != target and len(empty.held) in (1, len(pixels)):
         held = (empty.held.astype(np.float64) - like.span[0]) / (like.span[1] - like.span[0])
         pixels = pixels.astype(np.float64)
@@ -207,15 +194,38 @@ def write_picture(
             warnings.append(f"{path}: its mask is written as transparency, {kind} has no other")
         else:
             warnings.append(f"{path}: written without its mask; .tif holds it")
-    info |= {"tiff_tags": tags} if tags else {}
     if kind in ORIENTED and "orientation" in info:
         raw, alpha, info = turned(raw, alpha, info, as_stored)
-    with together():
-        if (beside := mask_file(path, info)) is not None:
+    beside = mask_file(path, info)
+    with nullcontext() if beside is None else together():
+        if beside is not None:
             write_mask_file(beside, info.pop("mask"), len(raw) + (alpha is not None))
         with atomic(path) as handle:
             encode.save(handle, kind, raw, alpha, info)
     return warnings + said_of_earlier(path, beside)
+
+
+def _as_stated(
+    info: dict[str, Any], empty: Empty | None, target: np.dtype, other_unit: bool
+) -> tuple[float | None, Empty | None, list[str]]:
+    """The value of no data and the pixels without, of a TIFF of the type `target` with this `info`, and what is lost.
+
+    Takes out of `info` what is not true of values of that type, or in another unit; pixels of a value that it cannot hold become a
+    mask.
+    """
+    tags, said = info.pop("tiff_tags", []), list[str]()
+    if other_unit and (left := in_unit(tags, "unit")) != tags:
+        tags = left
+        said.append("written without scale and offset, which are of values in another unit")
+    value = nodata_of(tags)
+    if value is not None and not fits(value, target):
+        tags = [tag for tag in tags if tag[0] != NODATA]
+        if empty is not None:
+            info["mask"], empty = ~empty.where, replace(empty, value=None)
+            said.append(f"its no data is written as a mask, {target} cannot hold {value:g}")
+        value = None
+    info |= {"tiff_tags": tags} if tags else {}
+    return value, empty, said
 
 
 def regridded(like: Picture, size: tuple[int, ...], grid: Placement | None) -> tuple[Picture, list[str]]:
