@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.options import Device, Precision, Seed
+from restorekit.cli.wording import say
 
 app = typer.Typer(help="Compare solvers where the answer is known.", no_args_is_help=True)
 
@@ -93,7 +94,7 @@ def images(
         threads=threads, device=device, precision=precision, features=features, lpips=lpips, out=out,
     )(_line)  # fmt: skip
     print((out / "images.md").read_text(encoding="utf-8"))
-    print(f"{out / 'images.html'}  (and .csv, .json, .md)")
+    say(f"{out / 'images.html'}  (and .csv, .json, .md)")
 
 
 @app.command()
@@ -134,4 +135,4 @@ def peers(
         data=tuple(data or ()), ops=tuple(ops or OPS), network=network, samples=samples, crop=crop, limit=limit, seed=seed, out=out,
     )(_line)  # fmt: skip
     print((out / "peers.md").read_text(encoding="utf-8"))
-    print(f"{out / 'peers.html'}  (and .csv, .md)")
+    say(f"{out / 'peers.html'}  (and .csv, .md)")

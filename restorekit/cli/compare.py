@@ -23,7 +23,7 @@ from restorekit.cli.options import (
     box,
     span,
 )
-from restorekit.cli.wording import printed
+from restorekit.cli.wording import printed, say
 from restorekit.report.progress import phases
 
 
@@ -62,4 +62,4 @@ def compare(
             transfer=transfer, trajectory=trajectory, out=target, notes=printed(ctx), progress=show,
         )  # fmt: skip
     page, _ = result.save(target)
-    print(f"{target}  ({len(result.results)} solver(s), {os.path.getsize(page) / 1e6:.1f} MB, and .json)")
+    say(f"{target}  ({len(result.results)} solver(s), {os.path.getsize(page) / 1e6:.1f} MB, and .json)")

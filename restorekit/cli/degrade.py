@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.options import Range, Seed, TransferOpt, span
-from restorekit.cli.wording import printed
+from restorekit.cli.wording import printed, say
 
 
 def degrade(
@@ -31,4 +31,4 @@ def degrade(
         out=target, notes=printed(ctx),
     )  # fmt: skip
     _, truth = made.save(target)
-    print(f"{target}  (truth: {truth})")
+    say(f"{target}  (truth: {truth})")

@@ -44,7 +44,7 @@ def derain(
     restorekit derain rainy.png out.png --derained network.png
     """
     from restorekit.cli.options import check_page
-    from restorekit.cli.wording import printed
+    from restorekit.cli.wording import printed, say
     from restorekit.report.progress import phases
     from restorekit.tasks.derain import derain as run
     from restorekit.tasks.derain_run import Page
@@ -65,7 +65,7 @@ def derain(
     result.save(target)
     calls = f", {result.nfe} network call{'s' * (result.nfe != 1)} per sample, {result.seconds:.1f} s"
     masked = f"{result.settings['masked']:.1%} of the picture repaired"
-    print(f"{target}  ({masked}{calls if result.nfe else ''}, and .json)")
+    say(f"{target}  ({masked}{calls if result.nfe else ''}, and .json)")
 
 
 def sigma_of(text: str | None) -> float | Literal["none"] | None:

@@ -52,7 +52,7 @@ def despeckle(
     restorekit despeckle in.tif out.tif --looks 4.4 --solver hqs
     """
     from restorekit.cli.options import check_page
-    from restorekit.cli.wording import printed
+    from restorekit.cli.wording import printed, say
     from restorekit.files.datasets import container
     from restorekit.files.overwrite import separate
     from restorekit.files.reading import Reading
@@ -79,7 +79,7 @@ def despeckle(
     seconds = time.perf_counter() - began
     if report is None or not result.save_page(report, shlex.join(["restorekit", *sys.argv[1:]])):
         pages = []
-    print(f"{', '.join(map(str, [*result.save(target), *pages]))}  ({seconds:.1f} s)")
+    say(f"{', '.join(map(str, [*result.save(target), *pages]))}  ({seconds:.1f} s)")
 
 
 def targets_of(text: str) -> Targets | None:

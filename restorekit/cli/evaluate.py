@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from restorekit.cli.options import Device, Precision, Seed
+from restorekit.cli.wording import printable, say
 
 
 def evaluate(
@@ -68,7 +69,7 @@ def evaluate(
             write_json(out, found.record)
         else:
             write_text(out, markdown(found.record))
-    print(f"{out}{f'  {strip}' if found.strip is not None else ''}")
+    say(f"{out}{f'  {strip}' if found.strip is not None else ''}")
 
 
 def _sigmas(text: str | None) -> tuple[float, ...] | None:
@@ -112,7 +113,10 @@ def _print(record: dict[str, Any]) -> None:
 
     for part in (record["pictures"], record.get("neighbours", {}).get("train", {})):
         if part.get("unread"):
-            print(f"restorekit: note: {part['unread']} files of {part['name']} skipped: {part['why']}", file=sys.stderr)
+            print(
+                printable(f"restorekit: note: {part['unread']} files of {part['name']} skipped: {part['why']}"),
+                file=sys.stderr,
+            )
     print(heading(record))
     for t in tables(record):
         shown = Table(title=t.title, title_justify="left", box=None, pad_edge=False)

@@ -48,7 +48,7 @@ def fuse(
     precision: Precision = "auto",
 ) -> None:  # fmt: skip
     """Put what a radar picture shows into an optical one, colours kept. restorekit fuse optical.tif sar.tif fused.tif"""
-    from restorekit.cli.wording import printed
+    from restorekit.cli.wording import printed, say
     from restorekit.fusion.joint import solver_of
     from restorekit.report.progress import phases
     from restorekit.tasks.fuse import fuse as run
@@ -61,7 +61,7 @@ def fuse(
         )
     result.save(out)
     seconds = f"{result.seconds:.1f} s, of them {result.prepared:.1f} s for the radar picture"
-    print(f"{out}  ({solver.partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)")
+    say(f"{out}  ({solver.partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)")
 
 
 def pair_settings(

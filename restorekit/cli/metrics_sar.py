@@ -29,7 +29,7 @@ def sar(
     restorekit metrics sar scene.tif despeckled.tif --report quality.html
     """
     from restorekit.cli.options import check_page
-    from restorekit.cli.wording import as_options, options_of, printed
+    from restorekit.cli.wording import as_options, options_of, printable, printed
     from restorekit.files.picture import json_text
     from restorekit.tasks.judge import SpeckleAssessment
     from restorekit.text import values
@@ -50,4 +50,4 @@ def sar(
         for option, value in {"--truth": truth, "--window": window, "--target": target}.items():
             words += [] if value is None else [option, value]
         (page,) = result.save(report, shlex.join(str(w) for w in [*words, "--report", report]))
-        print(f"restorekit: {page} written ({page.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)
+        print(printable(f"restorekit: {page} written ({page.stat().st_size / 1e6:.1f} MB)"), file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.evaluate import evaluate
+from restorekit.cli.wording import say
 
 app = typer.Typer(help="The trained priors.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A shipped name, or a file or folder as for --prior.", show_default=False)]
@@ -80,7 +81,7 @@ def verify(name: Name) -> None:
         print(f"{bands} band(s): {float(gain):.1f} dB of noise removed from {what} at sigma {sigma}")
         if not float(gain) > 3:
             raise BadInput(f"{name} does not denoise; the file is damaged or not finished")
-    print(f"sha256 {prior.sha256}  {find(name)}")
+    say(f"sha256 {prior.sha256}  {find(name)}")
 
 
 app.command("eval")(evaluate)

@@ -10,7 +10,7 @@ import typer
 
 from restorekit.cli.options import AssumedNoise, In, Out, TransferOpt, picture_options, values
 from restorekit.cli.pages import readings
-from restorekit.cli.wording import print_doubts, printed
+from restorekit.cli.wording import print_doubts, printed, say
 from restorekit.report.progress import phases
 
 
@@ -122,7 +122,5 @@ def _run(
             result = task(source, **own, **values(settings), **stated, out=out, notes=notes, progress=show)
         files = result.save(out)
         low = f" and {result.settings['low_nfe']} of the low stage" if "low_nfe" in result.settings else ""
-        print(
-            f"{out}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, {len(files) - 1} picture(s) and .json)"
-        )
+        say(f"{out}  ({result.nfe} network calls{low}, {result.seconds:.1f} s, {len(files) - 1} picture(s) and .json)")
         print_doubts(ctx, result.notes, notes)
