@@ -14,6 +14,7 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import check_target
 from restorekit.files.bands import Raster, Window, describe, opened
 from restorekit.files.datasets import is_dataset
+from restorekit.files.dtype import rounded
 from restorekit.files.formats import PLAIN, RASTERS
 from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, off_nodata, writing
 from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
@@ -87,7 +88,7 @@ def of_picture(picture: Picture, path: Path) -> Bands:
     low, high = picture.span
     kind = np.dtype(picture.dtype)
     values = picture.pixels.astype(np.float64) * (high - low) + low
-    values = np.rint(values).astype(kind) if kind.kind in "iu" else values.astype(kind)
+    values = rounded(values, kind) if kind.kind in "iu" else values.astype(kind)
     valid = np.isfinite(values)
     if picture.alpha is not None:
         valid &= picture.alpha > 0
