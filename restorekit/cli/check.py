@@ -35,14 +35,12 @@ def check(
 
     from restorekit.errors import BadInput
     from restorekit.operators import report
+    from restorekit.text import values
 
-    try:
-        channels, height, width = (int(n) for n in size.split("x"))
-    except ValueError:
-        raise BadInput(f"--size {size!r} is not understood; give bands, height and width, as 3x20x16") from None
+    shape = values.shape(size)
     if dtype not in ("float64", "float32"):
         raise BadInput(f"--dtype {dtype!r} is unknown; it is float64 or float32")
-    results = _results(what, (channels, height, width), getattr(torch, dtype), seed)
+    results = _results(what, shape, getattr(torch, dtype), seed)
     print(report(results))
     failed = [c.name for c in results if not c.passed]
     if failed:

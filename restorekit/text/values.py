@@ -64,6 +64,18 @@ def size(text: str | None, argument: str = "size") -> tuple[int, int] | None:
     return found[0], found[-1]
 
 
+def shape(text: str, argument: str = "size") -> tuple[int, int, int]:
+    """Return (bands, height, width), each at least 1.
+
+    >>> shape("3x20x16")
+    (3, 20, 16)
+    """
+    found = [_whole(p) for p in text.split("x")]
+    if len(found) != 3 or min(found) < 1:
+        raise _refused(text, argument, f"bands, height and width, as `{argument}=3x20x16`")
+    return found[0], found[1], found[2]
+
+
 def box(text: str | None, argument: str) -> tuple[int, int, int, int] | None:
     """Return (top, left, height, width) in pixels.
 
