@@ -87,8 +87,9 @@ def of_picture(picture: Picture, path: Path) -> Bands:
     """Return the values of a picture in the type of its file; `path` names it in messages."""
     low, high = picture.span
     kind = np.dtype(picture.dtype)
-    values = picture.pixels.astype(np.float64) * (high - low) + low
-    values = rounded(values, kind) if kind.kind in "iu" else values.astype(kind)
+    with np.errstate(invalid="ignore"):  # of signalling NaN, which are no less NaN
+        values = picture.pixels.astype(np.float64) * (high - low) + low
+        values = rounded(values, kind) if kind.kind in "iu" else values.astype(kind)
     valid = np.isfinite(values)
     if picture.alpha is not None:
         valid &= picture.alpha > 0
