@@ -14,7 +14,7 @@ import typer
 from typer.models import ArgumentInfo
 
 from restorekit.cli.options import as_command, parameter
-from restorekit.cli.wording import FAULT, as_options, one_line, options_of, print_doubts, printed
+from restorekit.cli.wording import FAULT, as_options, one_line, options_of, print_doubts, printed, say
 from restorekit.errors import BadInput, Stopped
 from restorekit.report.progress import phases, pictures
 
@@ -91,7 +91,7 @@ def perform(
         notes, own = printed(ctx), {} if pages is None else {"page": reading.page}
         with phases(unit) as show:
             result = call_task(task, source, {**settings, **own}, {"out": out, "notes": notes, "progress": show})
-        print(line(result, out, result.save(out)))
+        say(line(result, out, result.save(out)))
         print_doubts(ctx, texts_of(result), notes)
     return None
 
@@ -112,22 +112,22 @@ def _perform_many(
 
     options, notes = options_of(ctx), SharedNotes()
 
-    def say(*texts: str) -> None:
+    def warn(*texts: str) -> None:
         for text in texts:
             print(f"restorekit: {one_line(as_options(text, options))}", file=sys.stderr)
 
     try:
         with pictures() as show:
             batch = Batch(task, settings, many.suffix, pages, many.scheduler)
-            result = batch(many.places, folder, heard=lambda o: say(*notes.heard(o)), progress=show)
+            result = batch(many.places, folder, heard=lambda o: warn(*notes.heard(o)), progress=show)
     except KeyboardInterrupt:
         raise Stopped("stopped; finished pictures are kept, the same command goes on", signal.SIGINT) from None
-    say(*notes.repeated())
+    warn(*notes.repeated())
     Console(highlight=False).print(table_of(result.outcomes, one_line))
     for text, trace in wrong(result.outcomes):
-        say(text + (f" ({FAULT}; --debug shows more)" if trace else ""))
+        warn(text + (f" ({FAULT}; --debug shows more)" if trace else ""))
         if trace and ctx.find_root().params.get("debug"):
             print(trace, file=sys.stderr)
-    print(f"{folder}  ({result.counts}, and {result.summary.name})")
+    say(f"{folder}  ({result.counts}, and {result.summary.name})")
     if result.failed:
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ import typer
 
 from restorekit.cli.batch import Scheduler
 from restorekit.cli.options import Device, Precision, Seed
-from restorekit.cli.wording import print_progress
+from restorekit.cli.wording import print_progress, say
 
 app = typer.Typer(help="Compare solvers where the answer is known.", no_args_is_help=True)
 
@@ -68,7 +68,7 @@ def images(
         scheduler=scheduler, threads=threads, device=device, precision=precision, features=features, lpips=lpips, out=out,
     )(print_progress)  # fmt: skip
     print((out / "images.md").read_text(encoding="utf-8"))
-    print(f"{out / 'images.html'}  (and .csv, .json, .md)")
+    say(f"{out / 'images.html'}  (and .csv, .json, .md)")
 
 
 @app.command()
@@ -104,4 +104,4 @@ def peers(
         data=tuple(data or ()), ops=tuple(ops or OPS), network=network, samples=samples, crop=crop, limit=limit, seed=seed, out=out,
     )(print_progress)  # fmt: skip
     print((out / "peers.md").read_text(encoding="utf-8"))
-    print(f"{out / 'peers.html'}  (and .csv, .md)")
+    say(f"{out / 'peers.html'}  (and .csv, .md)")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.options import Device, Precision, PriorOpt, Seed, SolverOpt, Steps, Threads, on_threads
-from restorekit.cli.wording import printed
+from restorekit.cli.wording import printed, say
 
 
 def calibrate(
@@ -46,4 +46,4 @@ def calibrate(
     if made.table:
         print(made.table)
     how = f"judged on {made.judging} pictures" if made.judging else "none judged"
-    print(f"{out}  ({len(made.entries)} entries, {how}; {made.journal and made.journal.name} has every picture)")
+    say(f"{out}  ({len(made.entries)} entries, {how}; {made.journal and made.journal.name} has every picture)")

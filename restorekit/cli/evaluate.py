@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.options import Device, Precision, Seed
+from restorekit.cli.wording import printable, say
 
 
 def evaluate(
@@ -57,7 +58,7 @@ def evaluate(
     with phases() as phase:
         found = made(phase)
     for text in skipped(found.record):
-        print(f"restorekit: note: {text}", file=sys.stderr)
+        print(printable(f"restorekit: note: {text}"), file=sys.stderr)
     print(heading(found.record))
     for t in tables(found.record):
         print()
@@ -65,4 +66,4 @@ def evaluate(
         print("\n".join(t.notes))
     print(f"\n{where(found.record)}")
     if files := report.write(found):
-        print("  ".join(map(str, files)))
+        say("  ".join(map(str, files)))

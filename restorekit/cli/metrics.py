@@ -24,7 +24,7 @@ from restorekit.cli.fuse import (
     pair_settings,
 )
 from restorekit.cli.options import Json, LayoutOpt, Page, Range, check_page
-from restorekit.cli.wording import as_options, options_of, print_json, printed
+from restorekit.cli.wording import as_options, options_of, print_json, printable, printed
 
 
 class Words(TyperGroup):
@@ -109,7 +109,7 @@ def sar(
         for option, value in {"--truth": truth, "--window": window, "--target": target}.items():
             words += [] if value is None else [option, value]
         (page,) = result.save(report, shlex.join(str(w) for w in [*words, "--report", report]))
-        print(f"restorekit: {page} written ({page.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)
+        print(printable(f"restorekit: {page} written ({page.stat().st_size / 1e6:.1f} MB)"), file=sys.stderr)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.evaluate import evaluate
+from restorekit.cli.wording import say
 
 app = typer.Typer(help="The trained priors.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A shipped name, or a file or folder as for --prior.", show_default=False)]
@@ -35,7 +36,7 @@ def verify(name: Name) -> None:
     from restorekit.tasks.prior_card import verified
 
     for line in verified(name):
-        print(line)
+        say(line)
 
 
 app.command("eval")(evaluate)

@@ -9,7 +9,7 @@ import typer
 
 from restorekit.cli.options import Device, Precision, Seed
 from restorekit.cli.options import size as size_of
-from restorekit.cli.wording import printed
+from restorekit.cli.wording import printed, say
 from restorekit.report.progress import phases
 
 
@@ -47,7 +47,7 @@ def sample(
     drawn.save(out)
     height, width = drawn.samples.shape[-2:]
     low = f" and {drawn.settings['low_nfe']} of the low stage" if "low_nfe" in drawn.settings else ""
-    print(
+    say(
         f"{out}  ({n} samples of {drawn.source.sampling.loaded.spec.name}, {height}x{width}, {drawn.nfe} network calls "
         f"each{low}, {drawn.seconds:.1f} s)"
     )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from restorekit.cli.wording import say
+
 
 def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="unet, pisdm, codec or fftd; the model.kind of the configuration.", show_default=False)],
@@ -41,7 +43,7 @@ def train(
     opened = [*inside(*data), *files_of(*(file.name for file in named(made))), *([] if config is None else [config])]
     separate(opened, outputs(made, out))
     try:
-        print(run(made, data, out, resume=resume, quiet=quiet))
+        say(str(run(made, data, out, resume=resume, quiet=quiet)))
     except KeyboardInterrupt:  # before the first step, or the second Ctrl-C
         begun = (out / STATE).exists()
         how = (

@@ -26,7 +26,21 @@ def one_line(text: str) -> str:
     >>> one_line("a\\x1b[31m\\nb")
     'a\\\\x1b[31m b'
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """The text with every control character, and every byte of a file name that is no UTF-8, as an escape.
+
+    >>> printable("a\\x1b[31m  (3 files)")
+    'a\\\\x1b[31m  (3 files)'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def say(text: str) -> None:
+    """Print a line on stdout that holds names of files."""
+    print(printable(text))
 
 
 def fault(error: BaseException) -> str:

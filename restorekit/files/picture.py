@@ -41,6 +41,7 @@ _HOLDS = {"PNG": {"uint8", "uint16"}, "JPEG": {"uint8"}, "BMP": {"uint8"}, "WEBP
 _HOLDS["TIFF"] = {*_INTEGERS, "float16", "float32", "float64"}
 _FULL = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 _WITH_ALPHA = {"PNG", "TIFF", "WEBP"}
+_LONGEST = {"JPEG": 65500, "WEBP": 16383}  # side, pixels
 NARROWEST = 1e-30  # range of values: of a narrower one float32 holds no values far from it
 
 
@@ -196,6 +197,8 @@ def write_picture(
             warnings.append(f"{path}: written without its mask; .tif holds it")
     if kind in ORIENTED and "orientation" in info:
         raw, alpha, info = turned(raw, alpha, info, as_stored)
+    if max(raw.shape[1:]) > _LONGEST.get(kind, math.inf):
+        raise BadInput(f"{path}: {kind} holds {_LONGEST[kind]} pixels a side at most; write .png, .tif or .npy")
     beside = mask_file(path, info)
     with nullcontext() if beside is None else together():
         if beside is not None:

@@ -273,8 +273,8 @@ def sidecar(path: Path, size: tuple[int, ...], own: np.ndarray | None) -> dict[s
     except Exception as error:
         raise BadInput(f"{beside}: no readable mask, {damage(error)}; mend it, or move it away") from error
     if values.shape[1:] != size:
-        height, width = values.shape[1:]
-        raise BadInput(f"{beside} is {height}x{width}, {path} {size[0]}x{size[1]}; it masks another file: move it away")
+        found, expected = ("x".join(map(str, shape)) for shape in (values.shape[1:], size))
+        raise BadInput(f"{beside} is {found}, {path} {expected}; it masks another file: move it away")
     there = valid_pixels(values, 0)
     return {"mask": there, "mask_beside": True} if own is None else {"mask": there & own}
 

@@ -14,6 +14,7 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import check_target
 from restorekit.files.bands import Raster, Window, dataset_of, describe, opened
 from restorekit.files.datasets import is_dataset
+from restorekit.files.dtype import rounded
 from restorekit.files.formats import PLAIN, RASTERS
 from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finish, writing
 from restorekit.files.nodata import off_nodata
@@ -106,8 +107,9 @@ def of_picture(picture: Picture, path: Path) -> Bands:
     """Return the values of a picture in the type of its file; `path` names it in messages."""
     low, high = picture.span
     kind = np.dtype(picture.dtype)
-    values = picture.pixels.astype(np.float64) * (high - low) + low
-    values = np.rint(values).astype(kind) if kind.kind in "iu" else values.astype(kind)
+    with np.errstate(invalid="ignore"):  # of signalling NaN, which are no less NaN
+        values = picture.pixels.astype(np.float64) * (high - low) + low
+        values = rounded(values, kind) if kind.kind in "iu" else values.astype(kind)
     valid = np.isfinite(values)
     if picture.alpha is not None:
         valid &= picture.alpha > 0

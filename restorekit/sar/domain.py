@@ -101,7 +101,8 @@ def fill_of(sample: NDArray[Any]) -> float | None:
     if sample.dtype.kind == "c":
         return None
     for fill in FILLS:
-        here = sample == fill
+        with np.errstate(over="ignore"):  # of float16
+            here = sample == fill
         rest = sample[~here]
         if here.sum() > 1 and rest.size and float(rest.min()) > 0.2 * fill:
             return fill

@@ -69,16 +69,15 @@ def size(text: str | None, argument: str = "size") -> tuple[int, int] | None:
 
 
 def shape(text: str, argument: str = "size") -> tuple[int, int, int]:
-    """Return (bands, height, width).
+    """Return (bands, height, width), each at least 1.
 
     >>> shape("3x20x16")
     (3, 20, 16)
     """
-    try:
-        bands, height, width = (int(n) for n in text.split("x"))
-    except ValueError:
-        raise _refused(text, argument, "bands, height and width, as 3x20x16") from None
-    return bands, height, width
+    found = [_whole(p) for p in text.split("x")]
+    if len(found) != 3 or min(found) < 1:
+        raise _refused(text, argument, f"bands, height and width, as `{argument}=3x20x16`")
+    return found[0], found[1], found[2]
 
 
 def levels(text: str | None, argument: str = "sigmas") -> tuple[float, ...] | None:

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from restorekit.cli.main import run
-from restorekit.cli.wording import FAULT, as_options, one_line
+from restorekit.cli.wording import FAULT, as_options, one_line, say
 from restorekit.errors import BadInput
 from restorekit.notes import Notes, RestorekitNote
 
@@ -31,7 +31,9 @@ def test_only_options_of_the_command_that_ran(monkeypatch, capsys) -> None:
         assert capsys.readouterr().err == f"restorekit: {said}\n"
 
 
-def test_control_characters_do_not_reach_the_terminal() -> None:
+def test_control_characters_do_not_reach_the_terminal(capsys) -> None:
+    say("\x1b[31mred\n.png  (3 files)")
+    assert capsys.readouterr().out == "\\x1b[31mred\\n.png  (3 files)\n"
     assert one_line("a\x1b[31m\nb\tc\udcff\x9b\u202e") == "a\\x1b[31m b c\\udcff\\x9b\\u202e"
     assert one_line("Bäume 木") == "Bäume 木"
 

@@ -123,6 +123,12 @@ def test_bad_range(span: tuple[float, float], tmp_path: Path) -> None:
     refusal(lambda: read_picture(tmp_path / "a.png", span), "`range=LO,HI`")
 
 
+@pytest.mark.parametrize(("name", "side"), [("a.jpg", 65501), ("a.webp", 16384)])
+def test_a_side_longer_than_the_format_holds(name: str, side: int, tmp_path: Path) -> None:
+    refusal(lambda: write_picture(tmp_path / name, np.zeros((1, 1, side))), f"{side - 1} pixels a side")
+    assert os.listdir(tmp_path) == []
+
+
 UNWRITABLE: list[tuple[str, np.ndarray, str | None, list[str]]] = [
     ("a.png", np.zeros((5, 4, 5)), None, ["5", ".tif", ".npy"]),
     ("a.jpg", np.zeros((2, 4, 5)), None, ["2", ".tif", ".npy"]),

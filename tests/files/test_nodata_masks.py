@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,11 @@ def test_what_a_mask_cannot_be(tmp_path: Path) -> None:
     [said] = write_picture(source, np.zeros((3, *SHAPE)))
     assert "a.tif.msk: of an earlier file" in said
     tifffile.imwrite(sidecar, np.ones((3, 4), np.uint8))
-    with pytest.raises(BadInput, match="masks another file"):
-        read_picture(source)
+    smaller, width = sidecar.read_bytes(), struct.pack("<HHI", 256, 4, 1)
+    for data in (smaller, smaller.replace(width + b"\x04", width + b"\0")):  # the other one is 0 pixels wide
+        sidecar.write_bytes(data)
+        with pytest.raises(BadInput, match="masks another file"):
+            read_picture(source)
     tifffile.imwrite(sidecar, np.zeros(SHAPE, np.uint8))
     with pytest.raises(BadInput, match="every pixel is no data"):
         read_picture(source)

@@ -68,8 +68,10 @@ class PriorSpec:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise BadInput(f"{self.name}: {name}={value!r} is no number")
-        if not self.sigma_data > 0:
-            raise BadInput(f"{self.name}: sigma_data={self.sigma_data:g}, the spread of the data, must be above 0")
+        if not 0 < self.sigma_data < 1e15:  # its square is a float32
+            raise BadInput(
+                f"{self.name}: sigma_data={self.sigma_data:g}, the spread of the data, must be above 0, below 1e15"
+            )
         if not 0 < self.sigma_min < self.sigma_max:
             raise BadInput(
                 f"{self.name}: levels must satisfy 0 < sigma_min={self.sigma_min:g} < sigma_max={self.sigma_max:g}"
