@@ -27,7 +27,7 @@ from restorekit.uncertainty.conformal import check_count, least_pictures
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A run wrote this: the file, its entries, and how they do on the pictures that did not calibrate."""
+    """It holds what a run wrote: the file, its entries, and how they do on the pictures that did not calibrate."""
 
     path: Path
     journal: Path
