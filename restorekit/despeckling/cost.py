@@ -22,7 +22,7 @@ from restorekit.text.names import solver_of
 
 @dataclass(frozen=True)
 class Cost:
-    """One block costs time and network calls."""
+    """It holds the time and the network calls that one block takes."""
 
     seconds: float
     calls: int  # of the network, for all samples

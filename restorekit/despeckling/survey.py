@@ -32,7 +32,7 @@ Sampled = list[tuple[NDArray[Any], Array, Mask]]  # numbers of the file, intensi
 
 @dataclass(frozen=True, eq=False)
 class Border:
-    """Zeros reach in from the border: [first, last) of what lies between them, per row and per column."""
+    """It holds where zeros reach in from the border: [first, last) of what lies between them, per row and per column."""
 
     rows: NDArray[np.int64]  # (H, 2)
     columns: NDArray[np.int64]  # (W, 2)
@@ -67,7 +67,8 @@ def border_of(scene: Scene, source: Reads, band: int) -> Border:
 
 @dataclass(frozen=True, eq=False)
 class RadarBand:
-    """The numbers of a band are read so. `border` is None where the file itself says what was not measured."""
+    """It reads the numbers of a band as intensities. `border` is None where the file itself says what was not
+    measured."""
 
     number: int  # from 1
     domain: Domain
@@ -120,7 +121,7 @@ class RadarBand:
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """One band was measured, for every block alike."""
+    """It holds what was measured of one band, for every block alike."""
 
     middle: float  # median of ln(intensity)
     looks: float

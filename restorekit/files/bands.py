@@ -178,7 +178,7 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """A file says this of itself, pixels aside."""
+    """It holds what a file says, pixels aside."""
 
     path: Path
     count: int

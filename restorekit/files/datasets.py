@@ -38,8 +38,8 @@ _WEB = re.compile(r"(?:/vsicurl/)?(https?):/+(.+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Dataset:
-    """A name leads to a file of this machine, and in it to a dataset of a driver or a member of an archive; or to an
-    address.
+    """It says where a name leads: to a file of this machine, and in it a dataset of a driver or a member of an
+    archive; or to an address.
 
     kind: "", a prefix of GDAL, "zip", "tar" or "web". inside: the dataset, the member, the address.
     """

@@ -1,4 +1,4 @@
-"""Some files do not say themselves how they are read."""
+"""This module states how a file is read where the file does not say it itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FREE = 2**26
 
 @dataclass(frozen=True)
 class Reading:
-    """A file is read so where it does not say it itself; the defaults guess nothing.
+    """It states how a file is read where the file does not say it itself; the defaults guess nothing.
 
     layout: "HWC" or "CHW", the axes of an NPY file of three; None is (H, W, C), and refuses what has more bands than
     rows. page: of a TIFF of several pictures, from 1; None refuses such a file. network: whether an address

@@ -22,7 +22,8 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Match:
-    """The second picture shows what the first one shows `down`, `right` pixels further, `scale` times as large."""
+    """It says where the second picture shows what the first one shows: `down`, `right` pixels further, `scale` times
+    as large."""
 
     down: int
     right: int

@@ -88,7 +88,7 @@ class Sources(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """Both proximal steps have data and weights."""
+    """It holds the data and weights of both proximal steps."""
 
     values: tuple[Tensor, Tensor]
     value_weights: tuple[float | Tensor, float | Tensor]

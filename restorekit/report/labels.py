@@ -32,7 +32,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Placed:
-    """A name is written here, with a line to its point where it is not beside it."""
+    """It says where a name is written, with the line to its point where it is not beside it."""
 
     x: float
     y: float

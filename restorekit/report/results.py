@@ -1,4 +1,4 @@
-"""A report shows these results of one solver on one measurement, and the figures that follow from them."""
+"""This module holds what a report shows of one solver on one measurement, and the figures that follow from it."""
 
 from __future__ import annotations
 

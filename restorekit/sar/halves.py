@@ -35,7 +35,8 @@ MOST = 2**21  # values that are looked at
 
 @dataclass(frozen=True)
 class Band:
-    """A file says of a band its number from 1, tags by namespace, description, and whether its numbers are bytes."""
+    """It holds what a file says of a band: number from 1, tags by namespace, description, and whether its numbers are
+    bytes."""
 
     path: Path
     number: int

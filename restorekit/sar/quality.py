@@ -102,7 +102,7 @@ def _ratio_of_neighbours(pair: Pair, axis: int) -> float:
 
 @dataclass(frozen=True)
 class Structure:
-    """The ratio has a residual structure M = r + dh, which is 0 for a perfect filter."""
+    """It holds the residual structure of the ratio, M = r + dh, 0 for a perfect filter."""
 
     r: float  # looks and mean of the ratio in flat windows, against those of the measured scene
     dh: float  # per cent by which the homogeneity of the ratio exceeds that of its shuffled pixels

@@ -22,7 +22,7 @@ HEADER = ("task", "noise", "file", "samples", "calibrating", "factor", "judging"
 
 @dataclass(frozen=True)
 class LevelCoverage:
-    """Intervals of a level did so on the pictures that did not calibrate."""
+    """It holds how intervals of a level did on the pictures that did not calibrate."""
 
     pictures: int
     coverage: float  # mean over pictures

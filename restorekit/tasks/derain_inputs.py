@@ -1,4 +1,4 @@
-"""A deraining is given pictures, which are checked against each other, and knows where they hold no data."""
+"""This module checks the pictures of a deraining against each other, and knows where they hold no data."""
 
 from __future__ import annotations
 

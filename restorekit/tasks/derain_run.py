@@ -1,4 +1,4 @@
-"""Settings and inputs of a deraining decide its run, and some of both are refused."""
+"""This module decides what follows from the settings and the inputs of a deraining, and refuses some of both."""
 
 from __future__ import annotations
 

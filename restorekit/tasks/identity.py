@@ -1,4 +1,4 @@
-"""An input is identified in a record."""
+"""This module identifies an input in a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A measurement is seen with a prior by its settings, and by the problem that follows from them and an input."""
+"""This module states what was measured and with which prior it is seen: settings, and the problem that follows from
+them and an input."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ Progress = Callable[[str, int, int], None]  # (what runs, network calls done, in
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """The measurement came about by an operator and noise, with what was found of either."""
+    """It says how the measurement came about: the operator, the noise, and what was found of either."""
 
     read: Observation
     operator: Operator

@@ -26,7 +26,7 @@ Box = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """An observation was read: `as_read` in values of the file, `picture` in light."""
+    """It holds what was read: `as_read` in values of the file, `picture` in light."""
 
     input: Input
     as_read: Picture

@@ -122,7 +122,7 @@ def _denoise(prior: Denoiser | Latent) -> Denoiser:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One stage draws states of a shape (C, H, W), from the first of its levels down."""
+    """It says what one stage draws: states of a shape (C, H, W), from the first of its levels down."""
 
     denoise: Denoiser
     shape: tuple[int, int, int]

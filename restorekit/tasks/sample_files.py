@@ -27,7 +27,8 @@ from restorekit.text.names import files_of
 
 @dataclass(frozen=True, eq=False)
 class SampleOrigin:
-    """Samples came from a sampling; `folder`: where `save` also puts each of them, as 00000.png and so on."""
+    """It knows the sampling that samples came from; `folder`: where `save` also puts each of them, as 00000.png and so
+    on."""
 
     sampling: Sampling
     folder: Path | None

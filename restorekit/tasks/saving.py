@@ -52,7 +52,7 @@ def check_names(task: Restoring, source: Path | None, target: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """A restoration came from a task and an input: it writes the files of the command, in the type and with the
+    """It knows the task and the input of a restoration, and writes the files of the command, in the type and with the
     metadata of the input."""
 
     task: Restoring

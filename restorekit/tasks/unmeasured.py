@@ -1,4 +1,4 @@
-"""A file says of its pixels beside their values how they are turned, and which hold no data."""
+"""This module knows what a file says of its pixels beside their values: how they are turned, and which hold no data."""
 
 from __future__ import annotations
 

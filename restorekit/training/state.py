@@ -30,7 +30,7 @@ def _settings(config: Config) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Header:
-    """A state file says this about its run, readable without the tensors."""
+    """It holds what a state file says about its run, readable without the tensors."""
 
     step: int  # steps done
     seconds: float  # time they took

@@ -50,7 +50,7 @@ def solver_key(solver: Solver, steps: int | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """Samples were drawn under these conditions, by which an entry is found."""
+    """It says under which conditions samples were drawn; an entry is found by them."""
 
     task: str  # the operator, as "blur:kernel=gaussian:1.6"
     noise: str  # as "gaussian:0.05"

@@ -45,7 +45,7 @@ def values_of(net: LPIPS | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class BenchCase:
-    """A row is of this case. `prior` is the text to load it by, `label` its name and weights."""
+    """It says what a row is of. `prior` is the text to load it by, `label` its name and weights."""
 
     task: Degradation
     clean: Clean

@@ -26,7 +26,7 @@ Told = Callable[[int, int], None]  # (done, in all)
 
 @dataclass(frozen=True)
 class PixelUnit:
-    """The pixels of a prior are in this unit, and so are its noise levels and errors."""
+    """It says what the pixels of a prior are, and what its noise levels and errors are measured in."""
 
     unit: str
     white: float  # the range that PSNR and SSIM are taken to

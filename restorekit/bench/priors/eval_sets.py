@@ -108,7 +108,7 @@ class FeatureNet:
 
 @dataclass(frozen=True)
 class SetRow:
-    """A set of `n` pictures compares with the data by these figures."""
+    """It holds how a set of `n` pictures compares with the data."""
 
     name: str
     n: int

@@ -1,4 +1,4 @@
-"""Each kind of model has its loss."""
+"""This module knows which loss belongs to which kind of model."""
 
 from __future__ import annotations
 
