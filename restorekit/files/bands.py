@@ -292,7 +292,7 @@ def _described(path: Path, d: Any) -> Raster:
 
 
 def facts_of(path: Path, d: Any) -> Raster:
-    """What an open dataset says, of whatever kind it is."""
+    """Return the metadata of an open dataset of any kind, read from `path`."""
     from rasterio.enums import ColorInterp, MaskFlags
 
     gcps, gcps_crs = d.gcps

@@ -57,7 +57,7 @@ def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> It
 
 
 def profile_of(like: Raster, dtype: str, nodata: float | None) -> dict[str, Any]:
-    """How rasterio is told of a GeoTIFF of the size and place of `like`."""
+    """Return the profile, as rasterio takes it, of a GeoTIFF of the size and place of `like`."""
     place = {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
     if like.gcps:
         off = _moves_gcps() if like.tags.get("", {}).get("AREA_OR_POINT") == "Point" else (0.0, 0.0)

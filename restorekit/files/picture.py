@@ -267,7 +267,7 @@ def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | Non
 
 
 def lost_place(path: Path, like: Picture) -> list[str]:
-    """What to say where a file at `path` holds no place on the map, and `like` has one."""
+    """Return a note where `like` has a place on the map that a file at `path` cannot hold; else nothing."""
     lost = written_kind(path) != "TIFF" and place_of(like.info.get("tiff_tags", ()))
     return [f"{path}: written without the map coordinates; .tif holds them"] if lost else []
 

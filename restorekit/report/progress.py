@@ -21,7 +21,7 @@ OFTEN = 0.2  # seconds between two drawings in a notebook
 
 
 class _Count(ProgressColumn):
-    """What is done of how much: "3/12 pictures", and nothing before that is known."""
+    """A column that counts what is done, as "3/12 pictures"; it is empty until the total is known."""
 
     def __init__(self, unit: str):
         super().__init__()

@@ -1,4 +1,6 @@
-"""The pictures of a batch: which files folders and globs name, what each is called in the folder of results, what it has of its own."""
+"""`jobs_of` lists the pictures of a batch: which files, folders and globs name, how each result is called, which
+settings are its own.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class PictureJob:
 
     @property
     def name(self) -> str:
-        """The name of the source without its folder, and its page."""
+        """Return the name of the source without its folder, and its page."""
         return self.source.name + (f", page {self.own['page']}" if self.own.get("page") else "")
 
 
@@ -114,7 +116,7 @@ def _suffix(source: Path) -> str:
 
 
 def _companion(name: str, folder: Path, source: Path) -> Path:
-    """The file of a folder that belongs to a picture: of its stem, or STEM_name."""
+    """Return the file of a folder that belongs to a picture: of its stem, or STEM_name."""
     stems = (source.stem, f"{source.stem}_{name}")
     found = sorted(p for p in folder.iterdir() if p.stem in stems and p.is_file() and not p.name.startswith("."))
     if len(found) != 1:

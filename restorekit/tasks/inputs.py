@@ -82,7 +82,9 @@ def take(source: Source, span: Span | None = None, *, holes: bool = False, readi
 
 
 def reading_beside(source: Source, reading: Reading) -> Reading:
-    """How another picture is read beside one that was read so: of the same layout, and of several pages the same one."""
+    """Return how to read a picture that goes with one read by `reading`: in the same layout, and at the same page if it
+    has several.
+    """
     page = reading.page
     if page is not None and (not isinstance(source, str | os.PathLike) or page_count(Path(source)) == 1):
         page = None
