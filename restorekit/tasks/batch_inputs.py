@@ -70,7 +70,7 @@ def pictures_of(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
 def jobs_of(
     places: Iterable[str | os.PathLike[str]], folder: Path, settings: Mapping[str, Any], suffix: str | None, pages: str | None
 ) -> list[PictureJob]:  # fmt: skip
-    """Return the jobs of a batch. A result has the stem of its picture, and its suffix: TIFF for what is read and not written.
+    """Return the jobs of a batch. A result has the stem and the suffix of its picture: .png for a format that is only read, .tif for an unknown suffix.
 
     Raises `BadInput` where two results would have one name, or one is a file that is read.
     """
@@ -139,7 +139,7 @@ def _refuse_one_name(jobs: list[PictureJob]) -> None:
 
 
 def _rivals(start: str, names: list[str]) -> Iterator[str]:
-    """The names, which are sorted, that begin so."""
+    """Yield those of the sorted names that begin with `start`."""
     for name in itertools.islice(names, bisect_left(names, start), None):
         if not name.startswith(start):
             return
