@@ -106,7 +106,7 @@ def bar(label: str, unit: str = "network calls") -> Iterator[Callable[[int, int]
 
 @contextmanager
 def _notebook_bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress element of HTML, which needs no widgets."""
+    """Yield a function of (done, total) that draws a progress element of HTML, which needs no widgets."""
     from IPython.display import HTML, display  # type: ignore[import-not-found]
 
     handle: Any = display(HTML(""), display_id=True)

@@ -73,7 +73,7 @@ class BatchResult:
 
     @property
     def failed(self) -> tuple[PictureOutcome, ...]:
-        """Outcomes of the pictures without a result, each with its `error`."""
+        """Return the outcomes of the pictures without a result, each with its `error`."""
         return tuple(o for o in self.outcomes if o.state == FAILED)
 
     @property
