@@ -48,8 +48,11 @@ class Operator(ABC):
 
     @property
     def lattice(self) -> Lattice:
-        """Where measured pixels lie in the picture, (step, start) of rows and of columns: i at `start + step * i` of the pixels that
-        are `inside`, counted from the centre of the first of them; the centre of mass of what it sees."""
+        """Return where the measured pixels lie in the picture, as (step, start) of the rows and of the columns.
+
+        Measured pixel i lies at `start + step * i`, the centre of mass of what it sees. Coordinates count picture
+        pixels that are `inside`, from the centre of the first of them.
+        """
         return (1.0, 0.0), (1.0, 0.0)
 
     def estimate(self, y: Tensor) -> Tensor:

@@ -33,7 +33,9 @@ def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
 
 
 def blur_lattice(kernel: Tensor) -> Lattice:
-    """Where the pixels of k * x lie in x: off by the centre of mass of a kernel (h, w), counted from (h // 2, w // 2)."""
+    """Return where the pixels of k * x lie in x: moved by the centre of mass of the kernel (h, w), relative to its
+    origin (h // 2, w // 2). A kernel that sums to 0 moves nothing.
+    """
     size = float(kernel.sum())
     if size == 0:
         return (1.0, 0.0), (1.0, 0.0)

@@ -35,6 +35,6 @@ OUT_OF_MEMORY = "out of memory; take a smaller picture, `batch` or `tile`"
 
 
 def is_want_of_memory(error: BaseException) -> bool:
-    """Whether an error is for want of memory; torch has no class of its own for that on a CPU."""
+    """Return True where an error says that memory ran out; torch has no class of its own for that on a CPU."""
     texts = ("allocate memory", "out of memory", "Storage size calculation overflow")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(t in str(error) for t in texts))

@@ -63,7 +63,7 @@ def _noise(law: Likelihood, dtype: torch.dtype, seed: int) -> Iterator[Check]:
 
 
 def _mean(name: str, values: Tensor, expected: float, scale: float) -> Check:
-    """The mean of draws against what it should be, in units of `scale`; as far off as chance allows."""
+    """Compare the mean of draws with what it should be, in units of `scale`, within what chance allows."""
     chance = float(values.std()) / math.sqrt(len(values)) / scale
     return _within(name, float(values.mean()) / scale, expected / scale, LARGEST * chance + 1e-6)
 

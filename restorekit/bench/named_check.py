@@ -1,4 +1,4 @@
-"""What an operator, a solver, a noise law or a prior must satisfy, each found by its name or in a file of its own."""
+"""`check_named` checks an operator, a solver, a noise law or a prior, found by its name or in a file of its own."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """A digest: another picture, or another measurement of it, has another one, whatever its name."""
+        """Return a digest: another picture, or another measurement of it, has another one, whatever its name."""
         digest = hashlib.sha256(self.truth.tobytes() + self.problem.y.cpu().numpy().tobytes()).hexdigest()
         return f"{self.name}@{digest[:8]}"
 

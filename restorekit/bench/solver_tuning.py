@@ -21,8 +21,9 @@ from restorekit.text.names import files_of, solver_of
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found. best: the settings chosen. clear: whether they are better than the default beyond doubt. table: of all
-    that reached the last round, in Markdown. sense: which way is better. title: what was searched.
+    """The result of a search. best: the settings chosen. clear: True if they beat the default beyond doubt. table: all
+    candidates that reached the last round, in Markdown. sense: which direction of the score is better. title: what was
+    searched.
     """
 
     best: CandidateScores
@@ -33,7 +34,7 @@ class Tuned:
 
     @property
     def doubt(self) -> str:
-        """What to add to the choice, in words."""
+        """Return the words that follow the choice where it is not clearly better than the default; "" where it is."""
         return "" if self.clear else " (not clearly better than the default)"
 
     def save(self, path: Path, chosen: str) -> None:

@@ -1,4 +1,4 @@
-"""How commands of one picture run: IN OUT, or many pictures and --out FOLDER."""
+"""Commands of one picture run here: on IN and OUT, or on many pictures with --out FOLDER."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", show_default=F
 
 @dataclass(frozen=True)
 class Many:
-    """What stands for IN where there are many."""
+    """The inputs that stand for IN where there are many: files, folders and globs, with the options `--suffix` and
+    `--scheduler`.
+    """
 
     places: Sequence[Path]
     suffix: str | None

@@ -31,6 +31,7 @@ class Command(TyperCommand):
     """A command whose options may stand in a file, and can be printed as one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line; with --print-config no option is required."""
         needed = [p for p in self.params if p.required and "--print-config" in args]
         try:
             for parameter in needed:
@@ -41,6 +42,7 @@ class Command(TyperCommand):
                 parameter.required = True
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command, or print its options where --print-config asks for them."""
         if not ctx.meta.get(SHOW):
             return super().invoke(ctx)
         from restorekit.text.config_file import settings_text
@@ -49,6 +51,7 @@ class Command(TyperCommand):
         print(settings_text(ctx.command_path, rows))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the parts of the usage line: the callback's own `usage` after [OPTIONS], where it has one."""
         usage = getattr(self.callback, "usage", None)
         return super().collect_usage_pieces(ctx) if usage is None else ["[OPTIONS]", usage]
 

@@ -88,7 +88,7 @@ class DespecklePlan:
 
     @property
     def drawn(self) -> list[str]:
-        """The layers of the draws, where they are kept."""
+        """Return the layers of the draws, where they are kept."""
         return [draw_layer(i) for i in range(self.settings.draws)] if self.keep_draws else []
 
     def outputs(self, target: Path, snap: bool = False) -> list[Output]:

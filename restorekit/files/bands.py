@@ -49,7 +49,7 @@ SKIPPED_TAGS = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_PROFILE", "RPC"
 
 
 def import_rasterio() -> Any:
-    """rasterio, or BadInput that says how to get it."""
+    """Return rasterio, or raise BadInput that says how to get it."""
     try:
         import rasterio
     except ImportError:
@@ -59,7 +59,7 @@ def import_rasterio() -> Any:
 
 @contextmanager
 def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
-    """An open dataset of rasterio, of a file that holds its own pixels: the one place where rasters are opened for reading.
+    """Yield an open dataset of rasterio, of a file that holds its own pixels: the one place where rasters are opened for reading.
 
     BadInput for what is no such file; what it makes of other files and of addresses is in `restorekit.files.drivers` and
     `restorekit.files.datasets`.
@@ -96,7 +96,7 @@ def _no_dataset(path: Path, file: Path, error: BaseException) -> str:
 
 
 def _check_alone(path: Path, file: Path) -> None:
-    """BadInput for a file that names others."""
+    """Raise BadInput for a file that names others."""
     if formats.elsewhere(file):
         raise BadInput(f"{path} is HDF5 with datasets in other files, which are not read; {formats.way_out(path)}")
     if beside := formats.strange_sidecar(file):
@@ -107,7 +107,7 @@ def _check_alone(path: Path, file: Path) -> None:
 
 
 def tiff_pixels(path: Path, data: bytes | None = None, directory: int = 0) -> NDArray[Any]:
-    """(C, H, W) of a TIFF at `path`, or of its bytes; of the directory (page, mask or overview) of that number, from 0."""
+    """Return (C, H, W) of a TIFF at `path`, or of its bytes; of the directory (page, mask or overview) of that number, from 0."""
     if data is None:
         with dataset_of(Path(f"GTIFF_DIR:{directory + 1}:{path}") if directory else path) as dataset, quiet():
             return dataset.read()
@@ -123,7 +123,7 @@ def tiff_pixels(path: Path, data: bytes | None = None, directory: int = 0) -> ND
 
 
 def values_digest(dataset: Any) -> str:
-    """SHA-256 of the values of all bands and their type and size, read by blocks; of what has no file to be hashed."""
+    """Return the SHA-256 of the values, type and size of all bands, read by blocks, for what has no file to be hashed."""
     digest = hashlib.sha256(f"{dataset.count} {dataset.shape} {dataset.dtypes}".encode())
     for band in dataset.indexes:
         for _, window in dataset.block_windows(band):
@@ -158,7 +158,7 @@ class Window:
         )
 
     def common(self, other: Window) -> Window | None:
-        """The pixels of both, None where there are none."""
+        """Return the pixels of both, None where there are none."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom = min(self.top + self.height, other.top + other.height)
         right = min(self.left + self.width, other.left + other.width)
@@ -217,7 +217,7 @@ class Raster:
 
     @property
     def tile(self) -> int | None:
-        """Side of the square tiles of the file, pixels; None where it has strips, or tiles of another form."""
+        """Return the side of the square tiles of the file, pixels; None where it has strips, or tiles of another form."""
         height, width = self.block
         return height if height == width and height % 16 == 0 else None
 
@@ -241,7 +241,7 @@ def _rpcs(rpcs: Any, window: Window) -> Any:
 
 
 def describe(path: Path, reading: Reading = PLAINLY) -> Raster:
-    """BadInput for what is no raster, holds several, or what cannot be restored: a palette, 1 bit, text."""
+    """Return the metadata of a raster. Raises BadInput for what is no raster, holds several, or cannot be restored: a palette, 1 bit, text."""
     if path.is_file() and (n := tiff_orientation(path)) != 1:
         raise BadInput(
             f"{path}: its orientation {n} (tag 274) turns it for viewers, and GDAL ignores that; write it upright, without "
@@ -257,7 +257,7 @@ def describe(path: Path, reading: Reading = PLAINLY) -> Raster:
 
 
 def _check_single(path: Path, d: Any) -> None:
-    """BadInput for a container without a raster of its own, and for a TIFF of several pages, of which GDAL takes the first."""
+    """Raise BadInput for a container without a raster of its own, and for a TIFF of several pages, of which GDAL takes the first."""
     inside = d.subdatasets
     if d.count and (d.driver not in ("GTiff", "SNAP_TIFF") or len(inside) < 2):
         return
@@ -292,7 +292,7 @@ def _described(path: Path, d: Any) -> Raster:
 
 
 def facts_of(path: Path, d: Any) -> Raster:
-    """What an open dataset says, of whatever kind it is."""
+    """Return the metadata of an open dataset of any kind, read from `path`."""
     from rasterio.enums import ColorInterp, MaskFlags
 
     gcps, gcps_crs = d.gcps
@@ -322,7 +322,7 @@ class Reader:
     dataset: Any
 
     def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """(h, w) of a band (from 1), and valid: not nodata, not NaN or infinite, not masked. BadInput where it is damaged."""
+        """Return (h, w) of a band (from 1), and valid: not nodata, not NaN or infinite, not masked. Raises BadInput where it is damaged."""
         at = window.of_rasterio
         try:
             x = self.dataset.read(band, window=at)
@@ -338,7 +338,7 @@ class Reader:
         return x, valid
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
-        """(h, w) of a mask of the file's own."""
+        """Return (h, w) of a mask of the file's own."""
         return self.dataset.read_masks(1, window=window.of_rasterio) > 0
 
 

@@ -36,13 +36,13 @@ class Writer:
         self.dataset.write(pixels, band, window=window.of_rasterio)
 
     def write_mask(self, window: Window, valid: NDArray[np.bool_]) -> None:
-        """The mask of the whole file."""
+        """Write the mask of the whole file."""
         self.dataset.write_mask(valid, window=window.of_rasterio)
 
 
 @contextmanager
 def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> Iterator[Writer]:
-    """A tiled BigTIFF at `path` of the size, place and metadata of `like`; what is not written is no data."""
+    """Yield a writer of a tiled BigTIFF at `path` of the size, place and metadata of `like`; what is not written is no data."""
     rasterio = import_rasterio()
     side = like.tile or BLOCK
     profile = profile_of(like, dtype, nodata) | {
@@ -57,7 +57,7 @@ def writing(path: Path, like: Raster, *, dtype: str, nodata: float | None) -> It
 
 
 def profile_of(like: Raster, dtype: str, nodata: float | None) -> dict[str, Any]:
-    """How rasterio is told of a GeoTIFF of the size and place of `like`."""
+    """Return the profile, as rasterio takes it, of a GeoTIFF of the size and place of `like`."""
     place = {"crs": like.crs} | ({} if like.transform is None else {"transform": like.transform})
     if like.gcps:
         off = _moves_gcps() if like.tags.get("", {}).get("AREA_OR_POINT") == "Point" else (0.0, 0.0)
@@ -68,7 +68,7 @@ def profile_of(like: Raster, dtype: str, nodata: float | None) -> dict[str, Any]
 
 @lru_cache
 def _moves_gcps() -> tuple[float, float]:
-    """(rows, columns) by which GDAL moves ground control points where it writes a file of points (a pixel in 3.10, findings/)."""
+    """Return (rows, columns) by which GDAL moves ground control points where it writes a file of points (a pixel in 3.10, findings/)."""
     rasterio = import_rasterio()
     with rasterio.MemoryFile() as file:
         corners = [rasterio.control.GroundControlPoint(row, column, column, row) for row in (0, 1) for column in (0, 1)]
@@ -113,7 +113,7 @@ def add_tags(path: Path, tags: Mapping[str, str]) -> None:
 
 
 def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = True, power: bool = True) -> None:
-    """The working copy as a cloud-optimised GeoTIFF at `target`, in tiles of `side` pixels.
+    """Write the working copy as a cloud-optimised GeoTIFF at `target`, in tiles of `side` pixels.
 
     predictor: smaller, but not read by all older software. power: whether a mean of values is what a coarser pixel would
     have measured, which of logarithms it is not: their overviews take the nearest pixel.
@@ -136,7 +136,7 @@ def finish(work: Path, target: Path, *, side: int = BLOCK, predictor: bool = Tru
 
 
 def _without_namespace(path: Path) -> None:
-    """Takes the namespace away that kept tags of bands: the copy above loses either those with one or those without (GDAL
+    """Take the namespace away that kept tags of bands: the copy above loses either those with one or those without (GDAL
     3.10). In the XML of the file's header, where spaces of the same length leave every offset as it is."""
     mark = f' domain="{NO_NAMESPACE}"'.encode()
     with open(path, "r+b") as handle, mmap.mmap(handle.fileno(), 0) as held:
@@ -147,7 +147,7 @@ def _without_namespace(path: Path) -> None:
 
 
 def as_type(x: NDArray[np.floating], dtype: str) -> NDArray[Any]:
-    """Values in the type of a file: integers are rounded and held within their range."""
+    """Return the values in the type of a file: integers are rounded and held within their range."""
     kind = np.dtype(dtype)
     if kind.kind not in "iu":
         return x.astype(kind)

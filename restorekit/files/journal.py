@@ -1,4 +1,4 @@
-"""A table that grows row by row in a CSV, so that a killed run goes on where it stopped."""
+"""`Rows` is a table that grows row by row in a CSV file, so that a killed run goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from restorekit.files.lock import in_turn
 
 
 class Rows:
-    """`keys` name a row, `values` are measured; several processes may append to one file.
+    """A table on disk: `keys` name a row, `values` are measured, and several processes may append to one file.
 
     A row is one write at the end of the file, under a lock; what a killed process left of a line is removed by whoever
-    opens the file or appends to it next. Raises BadInput where the file holds a table of other columns.
-    path None: the table is in memory alone. later: columns that tables once lacked. An older table is read and gone on with as it is: such columns hold "" there, and
-    tell no rows apart.
+    opens the file or appends to it next. path: None keeps the table in memory. later: columns that older tables lack:
+    such a table is read and continued as it is, these columns hold "" there and tell no rows apart. Raises BadInput
+    where the file holds a table of other columns.
     """
 
     def __init__(self, path: Path | None, keys: Sequence[str], values: Sequence[str], later: Sequence[str] = ()):
@@ -82,7 +82,7 @@ def _line(texts: Sequence[str]) -> bytes:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """The file, made if need be, open to read and append, with no other process in it and no half line at its end."""
+    """Open the file, made if need be, to read and append, with no other process in it and no half line at its end."""
     with in_turn(path):
         f = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:

@@ -17,13 +17,15 @@ _OF_ALL_BANDS = 2  # GMF_PER_DATASET
 
 
 def mask_file(path: Path, info: dict[str, Any]) -> Path | None:
-    """The file for the mask of a picture that is written with this `info`; None where it has none, or within the picture."""
+    """Return the path of the `.msk` file that a picture with this `info` gets; None where it has no mask, or keeps it
+    inside.
+    """
     tiff = FORMATS.get(path.suffix.lower()) == "TIFF"
     return path.with_name(path.name + ".msk") if tiff and info.get("mask_beside") and "mask" in info else None
 
 
 def written_beside(path: Path, info: dict[str, Any]) -> list[Path]:
-    """The files that are written beside a picture with this `info`."""
+    """Return the files that are written beside a picture with this `info`."""
     return [file] if (file := mask_file(path, info)) is not None else []
 
 
@@ -41,7 +43,11 @@ def write_mask_file(path: Path, mask: NDArray[np.bool_], bands: int) -> None:
 
 
 def said_of_earlier(path: Path, written: Path | None) -> list[str]:
-    """What to say of files that lie beside a new one, and are of an earlier one: programs would read them with it."""
+    """Return a note for each file that an earlier picture left beside `path`, which programs would read with the new
+    one.
+
+    written: the file that belongs to the new picture, and is left out; None where there is none.
+    """
     does = {".msk": "masks", ".ovr": "shows", ".aux.xml": "describes"}
     there = [(beside, verb) for end, verb in does.items() if os.path.exists(beside := f"{path}{end}")]
     return [

@@ -20,7 +20,7 @@ FEW = 0.25  # share of measured pixels below which a mask may well be inverted
 
 
 def read_mask(path: PathLike, shape_hw: tuple[int, int]) -> np.ndarray:
-    """Mask (1 or C, H, W) float32, 1 = measured, 0 = missing; floats between 0 and 1 stay, and weight a pixel.
+    """Return a mask (1 or C, H, W) float32, 1 = measured, 0 = missing; floats between 0 and 1 stay, and weight a pixel.
 
     One band, or several that are equal and become one; an array (H, W, C), or a TIFF of bands that are no colours, may say
     of each band where it is measured. BadInput for what `mask_values` refuses, for floats outside [0, 1], and where nothing
@@ -42,7 +42,7 @@ def read_mask(path: PathLike, shape_hw: tuple[int, int]) -> np.ndarray:
 
 
 def mask_values(path: PathLike, shape_hw: tuple[int, int], holes: bool = False) -> np.ndarray:
-    """Values (C, H, W) of a mask in the type of its file; of integers 0 and one white, 1 or the largest of 8 or 16 bits or of
+    """Return the values (C, H, W) of a mask in the type of its file; of integers 0 and one white, 1 or the largest of 8 or 16 bits or of
     the type.
 
     The axes of an NPY of three are those that fit the size. BadInput for another size, colours, transparency, a mask of its

@@ -44,18 +44,19 @@ class Empty:
 
 
 def marked_nan(info: dict[str, Any]) -> dict[str, Any]:
-    """The info of a file of floats that holds NaN where its mask says no data: with the tag that says so to all programs."""
+    """Return the `info` of a file of floats with the tag that says that NaN is no data."""
     return info | {"tiff_tags": [*info.get("tiff_tags", ()), (TAG, 2, len("nan") + 1, "nan", True)]}
 
 
 def filled(pixels: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """pixels (C, H, W) with the means of the others where they hold no data (H, W)."""
+    """Return pixels (C, H, W) whose values without data (H, W) are replaced by the mean of the others in their band."""
     told = pixels[:, ~where]
     return np.where(where, told.mean(1, where=np.isfinite(told))[:, None, None], pixels).astype(np.float32)
 
 
 def hidden(mask: NDArray[np.bool_] | None, alpha: NDArray[Any] | None) -> NDArray[np.bool_] | None:
-    """(H, W): what a mask (True: data) calls no data, or what is wholly transparent; None where nothing is.
+    """Return the pixels (H, W) that a mask (True: data) calls no data, or that are wholly transparent; None where there
+    are none.
 
     Transparency that is the same everywhere tells no pixels apart: some programs leave it at 0.
     """
@@ -66,12 +67,12 @@ def hidden(mask: NDArray[np.bool_] | None, alpha: NDArray[Any] | None) -> NDArra
 
 
 def parts_of(where: NDArray[np.bool_], raw: NDArray[Any], value: float | None) -> Empty:
-    """The pixels `where` of raw (C, H, W)."""
+    """Return the pixels `where` (H, W) of raw (C, H, W) as `Empty`, with what they hold."""
     return Empty(where, raw[:, where], value)
 
 
 def nodata_of(tags: Iterable[tuple[Any, ...]]) -> float | None:
-    """The value by the TIFF tags of a file; None where there is none, or none that is a number."""
+    """Return the value of no data that the TIFF tags of a file name; None where they name no number."""
     for code, _, _, text, *_ in tags:
         if code == TAG:
             try:
@@ -82,13 +83,15 @@ def nodata_of(tags: Iterable[tuple[Any, ...]]) -> float | None:
 
 
 def empty_at(raw: NDArray[Any], value: float) -> NDArray[np.bool_]:
-    """(H, W) of raw (C, H, W): where every band of integers is the value, or any of floats, which hardly are so by chance."""
+    """Return the pixels (H, W) of raw (C, H, W) that are no data: every band is the value, or any band of floats, which
+    hardly is so by chance.
+    """
     here = at_value(raw, value)
     return np.asarray(here.any(0) if raw.dtype.kind == "f" else here.all(0))
 
 
 def at_value(x: NDArray[Any], value: float) -> NDArray[np.bool_]:
-    """Where x is the value of no data, as GDAL compares: floats that are very near are it too, NaN is NaN."""
+    """Return where x is the value of no data, as GDAL compares: floats very near to it are it too, and NaN is NaN."""
     if math.isnan(value):
         return np.isnan(x) if x.dtype.kind in "fc" else np.zeros(x.shape, bool)
     if x.dtype.kind != "f":
@@ -104,9 +107,9 @@ def at_value(x: NDArray[Any], value: float) -> NDArray[np.bool_]:
 
 
 def off_nodata(x: NDArray[Any], nodata: float | None, where: NDArray[np.bool_]) -> NDArray[Any]:
-    """x in which the values `where`, which were measured, are not that of no data: those that are take one beside it.
+    """Return x, in which measured values (True in `where`) that equal the value of no data are moved to one beside it.
 
-    Integers take the next one. One step of a float is too small, as GDAL takes it for the value still.
+    An integer takes the next one. A float moves further than one step, as GDAL takes that for the value still.
     """
     if nodata is None or not math.isfinite(nodata) or x.dtype.kind not in "iuf":
         return x
@@ -115,7 +118,7 @@ def off_nodata(x: NDArray[Any], nodata: float | None, where: NDArray[np.bool_]) 
 
 
 def fits(value: float, dtype: np.dtype[Any]) -> bool:
-    """Whether a type holds a value of no data."""
+    """Return True where a type can hold a value of no data."""
     if dtype.kind == "f":
         return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
     limits = np.iinfo(dtype)
@@ -123,7 +126,9 @@ def fits(value: float, dtype: np.dtype[Any]) -> bool:
 
 
 def beside(value: float, dtype: np.dtype[Any]) -> Any:
-    """The number next to a value of no data that GDAL takes for data, in the type: an integer above it, a float nearer to 0."""
+    """Return the number of a type nearest to a value of no data that GDAL takes for data: the integer above it, or a
+    float nearer to 0.
+    """
     kind = dtype.type
     if dtype.kind in "iu":
         top = int(np.iinfo(dtype).max)
@@ -138,5 +143,5 @@ def beside(value: float, dtype: np.dtype[Any]) -> Any:
 
 
 def _at_the_end(held: Any) -> bool:
-    """Whether twice a value is beyond its type, as of the lowest float32, which many programs take for no data."""
+    """Return True where twice a value overflows its type, as with the lowest float32, which many programs take for no data."""
     return bool(abs(held) > np.finfo(held.dtype).max / 2)

@@ -40,7 +40,7 @@ def as_stored(shown: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def mirrored_rows_columns(orientation: int) -> tuple[bool, bool, bool]:
-    """Whether an orientation exchanges rows and columns, and then mirrors the rows, and the columns."""
+    """Return whether an orientation exchanges rows and columns, and whether it then mirrors the rows, and the columns."""
     return orientation in _SWAPPED, orientation in _MIRRORED_ROWS, orientation in _MIRRORED_COLUMNS
 
 

@@ -232,7 +232,7 @@ def _as_stated(
 
 
 def regridded(like: Picture, size: tuple[int, ...], grid: Placement | None) -> tuple[Picture, list[str]]:
-    """A picture to write results of `size` (H, W) like, which holds none itself, and how what it says is written.
+    """Return a picture to write results of `size` (H, W) like, which holds none itself, and how what it says is written.
 
     grid: where its pixels lie in the result, None where that is not known.
     """
@@ -244,7 +244,7 @@ def regridded(like: Picture, size: tuple[int, ...], grid: Placement | None) -> t
 
 
 def overlay_info(like: Picture, deviations: bool = False) -> dict[str, Any]:
-    """The `info` of a picture that is to lie on a result for `like`: its orientation, its mask, its place on the map and how its
+    """Return the `info` of a picture that is to lie on a result for `like`: its orientation, its mask, its place on the map and how its
     pixels lie in the file. deviations: whether it holds those of the values, band by band, of which most that is said of the
     values is true."""
     info = {key: like.info[key] for key in ("orientation", "tiff_layout", "mask_beside") if key in like.info}
@@ -267,7 +267,7 @@ def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | Non
 
 
 def lost_place(path: Path, like: Picture) -> list[str]:
-    """What to say where a file at `path` holds no place on the map, and `like` has one."""
+    """Return a note where `like` has a place on the map that a file at `path` cannot hold; else nothing."""
     lost = written_kind(path) != "TIFF" and place_of(like.info.get("tiff_tags", ()))
     return [f"{path}: written without the map coordinates; .tif holds them"] if lost else []
 

@@ -1,8 +1,9 @@
-"""Where a TIFF lies on the map, as its tags say it: tie points, an affine matrix, rational polynomial coefficients (RPCs).
+"""`placed` rewrites the place that the tags of a TIFF give: tie points, an affine matrix, rational polynomial
+coefficients (RPCs).
 
-Tags are (code, type, count, value, True), as tifffile takes them. Tie points and the matrix count from the corner of the first
-pixel, or from its centre where the file says that its values are of points (GeoTIFF 1.1, section 7.1.2; GTRasterTypeGeoKey);
-RPCs count from its centre.
+Tags are (code, type, count, value, True), as tifffile takes them. Tie points and the matrix count from the corner of
+the first pixel, or from its centre where the file says that its values are of points (GeoTIFF 1.1, section 7.1.2;
+GTRasterTypeGeoKey); RPCs count from its centre.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ Tag = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the pixels of a raster lie in another: (step, start) of rows and of columns.
+    """An affine map from the pixels of one raster to those of another: (step, start) of rows and of columns.
 
-    The centre of pixel i of the one is at `start + step * i` of the other, counted from the centre of its first pixel.
+    The centre of pixel i of the first lies at `start + step * i` of the second, counted from the centre of the second's
+    first pixel.
     """
 
     rows: tuple[float, float]
@@ -33,21 +35,26 @@ class Placement:
 
     @staticmethod
     def part(top: int, left: int) -> Placement:
-        """Of a raster in its part that begins at (top, left)."""
+        """Return the placement of a raster in its part that begins at pixel (top, left)."""
         return Placement((1.0, float(-top)), (1.0, float(-left)))
 
     @staticmethod
     def enlarged(rows: float, columns: float) -> Placement:
-        """Of a raster in one of the same frame with so many times the rows and columns."""
+        """Return the placement of a raster in one of the same frame with `rows` times the rows and `columns` times the
+        columns.
+        """
         return Placement((rows, (rows - 1) / 2), (columns, (columns - 1) / 2))
 
     @property
     def inverse(self) -> Placement:
-        """Where the pixels of the other lie in this one."""
+        """Return the placement of the second raster in the first."""
         return Placement(*((1 / step, -start / step) for step, start in (self.rows, self.columns)))
 
     def stored(self, orientation: int, old: tuple[int, ...], new: tuple[int, ...]) -> Placement:
-        """The same of the stored pixels of two rasters, which are shown turned; old and new are their sizes as shown."""
+        """Return the placement of the pixels as stored, of two rasters that are shown turned by `orientation` (1 to 8).
+
+        old, new: (H, W) of the first and the second raster as shown.
+        """
         swapped, *mirrored = mirrored_rows_columns(orientation)
         axes = [
             (step, (m - 1) - step * (n - 1) - start) if flip else (step, start)
@@ -57,7 +64,9 @@ class Placement:
 
 
 def placed(tags: Iterable[Tag], grid: Placement) -> list[Tag]:
-    """Tags of a raster as those of another in which its pixels lie by `grid`; all that say no place stay as they are."""
+    """Return the tags of a raster as those of another in which its pixels lie by `grid`; tags that say no place stay as
+    they are.
+    """
     tags = list(tags)
     middle = 0.0 if _of_points(tags) else 0.5  # where the centre of the first pixel is
     rows, columns = _Axis(*grid.rows, middle), _Axis(*grid.columns, middle)
@@ -77,7 +86,7 @@ class _Axis:
 
     @property
     def zero(self) -> float:
-        """The old coordinate of the new 0."""
+        """Return the old coordinate of the new 0."""
         return self.middle - (self.start + self.middle) / self.step
 
 
@@ -106,14 +115,17 @@ def _placed(tag: Tag, rows: _Axis, columns: _Axis, grid: Placement) -> Tag:
 
 
 def _whole(code: int, values: Any) -> bool:
-    """Whether a tag has as many numbers as it has to; damaged ones, which programs ignore, stay as they are."""
+    """Return True where a tag has as many numbers as it needs; damaged ones, which programs ignore, stay as they are."""
     count = len(values) if isinstance(values, tuple | list) else 0
     enough = {SCALE: count >= 2, TIE_POINTS: count % 6 == 0, MATRIX: count == 16, RPC: count > _SAMPLE + 5}[code]
     return count > 0 and enough and all(isinstance(v, int | float) for v in values)
 
 
 def _of_points(tags: list[Tag]) -> bool:
-    """Whether values are of points: four numbers for each key, (key, where its value is, count, value)."""
+    """Return True where the GeoKeys say that values are of points, not of areas.
+
+    There are four numbers for each key: (key, tag that holds the value, count, value).
+    """
     keys = next((tag[3] for tag in tags if tag[0] == KEYS), ())
     return isinstance(keys, tuple | list) and any(
         keys[i] == _RASTER_TYPE and keys[i + 3] == _POINT for i in range(4, len(keys) - 3, 4)

@@ -41,7 +41,7 @@ PLAINLY = Reading()
 
 
 def npy_layout(path: object, shape: tuple[int, ...], layout: str | None) -> str:
-    """ "HW", "HWC" or "CHW" of an array in an NPY file, as stated: (H, W, C), unless `layout` says otherwise.
+    """Return "HW", "HWC" or "CHW" of an array in an NPY file, as stated: (H, W, C), unless `layout` says otherwise.
 
     BadInput for other numbers of axes, and where nothing is stated and (H, W, C) would have more bands than rows, and so
     many (`COLUMNS`) that they may be columns.
@@ -60,7 +60,7 @@ def npy_layout(path: object, shape: tuple[int, ...], layout: str | None) -> str:
 
 
 def check_packed(path: object, size: int, stored: int) -> None:
-    """BadInput for a file of `stored` bytes that promises `size` bytes of pixels, where no picture is packed so far."""
+    """Raise BadInput for a file of `stored` bytes that promises `size` bytes of pixels, where no picture is packed so far."""
     if size > FREE and size > MOST_PACKED * stored:
         raise BadInput(
             f"{path}: its header promises {size / 1e6:.0f} MB of pixels, and the file has {stored / 1e6:.2f} MB; it is damaged, "
@@ -69,7 +69,7 @@ def check_packed(path: object, size: int, stored: int) -> None:
 
 
 def check_size(path: object, height: int, width: int, bands: int) -> None:
-    """BadInput for a picture that is too large to be held in memory, before any of it is decoded."""
+    """Raise BadInput for a picture that is too large to be held in memory, before any of it is decoded."""
     if height * width * bands > MOST_VALUES:
         raise BadInput(
             f"{path}: {height}x{width} pixels of {bands} band(s) are more than can be held at once; cut out a part, as with "

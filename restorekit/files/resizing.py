@@ -1,4 +1,4 @@
-"""What a file says of its pixels, for a result with other pixels: its place on the map, and where there is no data."""
+"""`resized` carries over to a result with other pixels what a file says of its own: place on the map, mask, alpha, no data."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ Parts = tuple["NDArray[Any] | None", dict[str, Any], "Empty | None"]  # alpha, i
 
 
 def resized(old: Size, new: Size, parts: Parts, grid: Placement | None) -> tuple[Parts, list[str]]:
-    """(alpha, info, empty) of a picture of `old` pixels (H, W) for a result of `new` ones, and how each is written.
+    """Return (alpha, info, empty) of a picture of `old` pixels (H, W) for a result of `new` ones, and notes on how each
+    is written.
 
-    grid: where the pixels of the picture lie in the result, None where that is not known; only whole steps are followed.
-    What says where there is no data is enlarged by whole pixels, the last ones cut off where the result has fewer; in a
-    reduced picture a pixel has no data where any of those that it stands for has none.
+    grid: where the pixels of the picture lie in the result, None where that is not known; only whole steps are
+    followed. Alpha, mask and pixels without data are enlarged by whole pixels, the last ones cut off where the result
+    has fewer; in a reduced picture a pixel has no data where any of those that it stands for has none.
     """
     if old == new:
         return parts, []
@@ -45,14 +46,19 @@ def resized(old: Size, new: Size, parts: Parts, grid: Placement | None) -> tuple
 
 
 def frame(old: Size, new: Size) -> Placement | None:
-    """The grid of a picture of `new` pixels (H, W) that shows what one of `old` does; None where it is no whole times as large, or small."""
+    """Return the placement of a picture of `old` pixels (H, W) in one of `new` pixels that shows the same frame.
+
+    None where neither size is a whole multiple of the other.
+    """
     steps = [n / o for n, o in zip(new, old)]
     return Placement.enlarged(*steps) if all(max(n, o) % min(n, o) == 0 for n, o in zip(new, old)) else None
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Values of pixels (..., H, W) as those of a picture of `size` (H, W), where each stands for `times` x `times` of them, or they for one."""
+    """Resampling by whole pixels to `size` (H, W): `larger` repeats each value over `times` pixels (rows, columns),
+    else as many become one.
+    """
 
     times: tuple[int, int]
     larger: bool
@@ -60,7 +66,7 @@ class Blocks:
 
     @staticmethod
     def between(old: Size, new: Size, grid: Placement) -> Blocks | None:
-        """None where sizes or steps do not fit."""
+        """Return the resampling from `old` to `new` pixels (H, W) by `grid`; None where sizes or steps do not fit."""
         steps = [grid.rows[0], grid.columns[0]]
         larger = min(steps) >= 1
         times = [step if larger else 1 / step for step in steps]
@@ -74,11 +80,13 @@ class Blocks:
         return "enlarged" if self.larger else "reduced"
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Each value as often as it is needed, or the smallest of those that become one."""
+        """Return x (..., H, W) at `size`: each value repeated, or the smallest of those that become one."""
         return self._repeated(x) if self.larger else self._parts(x).min(-1)
 
     def empty(self, empty: Empty) -> Empty:
-        """The pixels without data: in a smaller picture those that stand for any, with what the first of them holds."""
+        """Return the pixels without data at `size`: in a smaller picture those that stand for any, with what the first
+        of them holds.
+        """
         whole = np.zeros((len(empty.held), *empty.where.shape), empty.held.dtype)
         whole[:, empty.where] = empty.held
         if self.larger:
@@ -94,7 +102,7 @@ class Blocks:
         return x.repeat(rows, -2).repeat(columns, -1)[..., : self.size[0], : self.size[1]]
 
     def _parts(self, x: NDArray[Any], beyond: Any = None) -> NDArray[Any]:
-        """(..., H, W, n): the values that become one; beyond the edge it goes on, or all is `beyond`."""
+        """Return (..., H, W, n), the n values that become one; beyond the edge the last one is repeated, or all is `beyond`."""
         (rows, columns), (height, width) = self.times, self.size
         margin = [(0, 0)] * (x.ndim - 2) + [(0, height * rows - x.shape[-2]), (0, width * columns - x.shape[-1])]
         x = np.pad(x, margin, "edge") if beyond is None else np.pad(x, margin, constant_values=beyond)

@@ -1,4 +1,6 @@
-"""What files beside a TIFF say of it: its place in a world file, RPCs in text, all else in the `.aux.xml` of GDAL."""
+"""`with_files_beside` reads what files beside a TIFF add: its place in a world file, RPCs in text, all else in GDAL's
+`.aux.xml`.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,11 @@ _SAYING += (b"<UnitType", b"<ColorInterp")
 
 
 def with_files_beside(path: Path, tags: list[Tag], samples: int) -> list[Tag]:
-    """Tags of a TIFF of so many samples a pixel, with what files beside it say, as GDAL reads them; the tags themselves where
-    there are no such files, or no rasterio."""
+    """Return the tags of a TIFF, completed by the files beside it as GDAL reads them; the tags as they are without such
+    files or rasterio.
+
+    samples: values of a pixel in the TIFF; files beside a raster of another number are passed over.
+    """
     if not any(_beside(path)) or not importlib.util.find_spec("rasterio"):
         return tags
     from restorekit.errors import BadInput
@@ -40,7 +45,7 @@ def with_files_beside(path: Path, tags: list[Tag], samples: int) -> list[Tag]:
 
 
 def _beside(path: Path) -> Iterator[Path]:
-    """The files beside a TIFF that may say more of it."""
+    """Yield the files beside a TIFF that may say more of it."""
     yield from (p for end in _STEMS if (p := path.with_name(path.stem + end)).is_file())
     auxiliary = path.with_name(path.name + _AUXILIARY)
     if auxiliary.is_file() and any(word in auxiliary.read_bytes() for word in _SAYING):
@@ -48,7 +53,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _tags_of(raster: Any) -> list[Tag]:
-    """What a raster says, pixels aside, as the tags that GDAL writes of it."""
+    """Return the metadata of a raster as the tags that GDAL writes for it."""
     import rasterio
     import tifffile
 

@@ -1,6 +1,6 @@
-"""How the pixels of a TIFF lie in it: tiles or strips, compression, predictor, width of a sample.
+"""`PixelLayout` is how the pixels of a TIFF are stored: tiles or strips, compression, predictor, bits of a sample.
 
-tifffile compresses with zlib alone, unless another package is there; what else GDAL knows it does here, tile by tile.
+tifffile compresses with zlib alone, unless another package is there; `encoded` has GDAL do the rest, tile by tile.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ RESOLUTION = (282, 283, 296)
 
 @dataclass(frozen=True)
 class PixelLayout:
-    """How pixels lie in a file. tile: (rows, columns), multiples of 16; else `rows` of a strip.
+    """The storage of pixels in a TIFF. tile: (rows, columns), multiples of 16; None for strips of `rows`.
 
-    predictor: 1 none, 2 differences of neighbours, 3 those of the bytes of floats. bits: of a sample, where they do not fill
-    its type. big: BigTIFF. sized: whether it says how large a pixel is in print.
+    compression: the number of the TIFF tag. predictor: 1 none, 2 differences of neighbours, 3 differences of the bytes
+    of floats. bits: per sample, where they do not fill its type. big: BigTIFF. sized: True if the file has a resolution
+    for print.
     """
 
     tile: tuple[int, int] | None = None
@@ -40,7 +41,7 @@ class PixelLayout:
 
     @staticmethod
     def of(page: Any) -> PixelLayout:
-        """That of a page of tifffile; in place of a compression with loss the nearest one without."""
+        """Return the layout of a tifffile page; DEFLATE stands for a compression with loss."""
         number = int(page.compression)
         number = _DEFLATE if number == _OLD_DEFLATE else number
         kept = number in _LOSSLESS
@@ -59,7 +60,7 @@ class PixelLayout:
         )
 
     def for_type(self, dtype: np.dtype[Any]) -> PixelLayout:
-        """The same for values of a type, which not all predictors and widths know."""
+        """Return the layout for values of `dtype`, without a predictor or a number of bits that this type cannot have."""
         known = {1} if self.compression not in _PREDICTED else {1, 3} if dtype.kind == "f" else {1, 2}
         predictor = self.predictor if self.predictor in known else max(known) if self.predictor > 1 else 1
         bits = self.bits if self.bits and dtype == (np.uint8 if self.bits < 8 else np.uint16) else None
@@ -67,24 +68,26 @@ class PixelLayout:
 
     @property
     def plain(self) -> bool:
-        """Whether tifffile writes it by itself."""
+        """Return True where tifffile can write it without GDAL."""
         return self.compression in (1, _DEFLATE) and self.predictor == 1 and self.bits is None
 
     def options(self) -> dict[str, Any]:
-        """How tifffile is told of it, compression apart."""
+        """Return the arguments that tifffile takes for it, compression apart."""
         told: dict[str, Any] = {"bigtiff": True} if self.big else {}
         told |= {"tile": self.tile} if self.tile else {"rowsperstrip": self.rows} if self.rows else {}
         return told
 
     def tags(self, samples: int) -> dict[int, tuple[int, ...]]:
-        """The tags, of type SHORT, that say of `encoded` pixels what tifffile was not told."""
+        """Return the tags, of type SHORT, that describe `encoded` pixels and that tifffile was not told."""
         told = {_COMPRESSION: (self.compression,)}
         told |= {_PREDICTOR: (self.predictor,)} if self.predictor > 1 else {}
         return told | ({_BITS: (self.bits,) * samples} if self.bits else {})
 
 
 def encoded(planes: NDArray[Any], layout: PixelLayout, chunky: bool) -> list[bytes] | None:
-    """The tiles or strips of planes (C, H, W) in the order of the file, by GDAL; None where it is not there, or cannot."""
+    """Return the tiles or strips of planes (C, H, W) as GDAL encodes them, in the order of the file; None where GDAL is
+    missing or cannot.
+    """
     if not importlib.util.find_spec("rasterio"):
         return None
     import rasterio
@@ -115,8 +118,10 @@ def encoded(planes: NDArray[Any], layout: PixelLayout, chunky: bool) -> list[byt
 
 
 def amend(handle: BinaryIO, shorts: dict[int, tuple[int, ...]], without: tuple[int, ...] = ()) -> None:
-    """Give the first page of a little-endian TIFF other tags of type SHORT, and take some away: its list of tags is written anew, at
-    the end of the file."""
+    """Replace tags of type SHORT of the first page of a little-endian TIFF, and drop those of `without`.
+
+    The new list of tags is written at the end of the file.
+    """
     handle.seek(0)
     big = struct.unpack("<H", handle.read(4)[2:])[0] == 43
     number, entry, link, at = ("<Q", "<HHQ", "<Q", 8) if big else ("<H", "<HHI", "<I", 4)
@@ -146,7 +151,7 @@ def amend(handle: BinaryIO, shorts: dict[int, tuple[int, ...]], without: tuple[i
 
 
 def _end(handle: BinaryIO) -> int:
-    """The next even offset at the end of a file, where tags begin."""
+    """Return the next even offset at the end of a file, where tags may begin."""
     at = handle.seek(0, io.SEEK_END)
     if at % 2:
         handle.write(b"\0")

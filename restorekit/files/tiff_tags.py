@@ -1,4 +1,4 @@
-"""What a TIFF says beside its pixels, as tags, and how much of that is true of a result.
+"""The tags of a TIFF are read here, and reduced to those that are true of a result as well.
 
 GDAL keeps tags, scales, offsets, names of bands and statistics as XML in one of them, GDAL_METADATA.
 """
@@ -26,7 +26,7 @@ _ROLES = {"unit": ("scale", "offset"), "deviation": ("offset",)}
 
 
 def carried(tif: Any, page: Any) -> list[Tag]:
-    """The tags of a page of a tifffile.TiffFile that its results have too, texts as bytes; statistics are left out."""
+    """Return the tags of a page of a tifffile.TiffFile that its results get too, texts as bytes; statistics are left out."""
     # Text of a program about the layout of the pixels, which is another one in the result.
     ours = tif.is_ome or tif.is_imagej or tif.is_shaped or tif.is_fluoview or tif.is_stk
     found = [t for t in page.tags if t.code in _CARRIED and not (ours and t.code == _DESCRIPTION)]
@@ -41,27 +41,27 @@ def _value(tif: Any, tag: Any) -> Any:
 
 
 def place_of(tags: Iterable[Tag]) -> list[Tag]:
-    """Those that say where a picture lies."""
+    """Return the tags that say where a picture lies."""
     return [tag for tag in tags if tag[0] in PLACE]
 
 
 def without_statistics(tags: Iterable[Tag]) -> list[Tag]:
-    """Tags that say nothing of values that change."""
+    """Return the tags without the statistics of the values, which change."""
     return _with_items(tags, lambda item: not str(item.get("name", "")).startswith("STATISTICS_"))
 
 
 def of_dataset(tags: Iterable[Tag]) -> list[Tag]:
-    """Tags that say nothing of single bands, for a result of other bands."""
+    """Return the tags without what they say of single bands, for a result of other bands."""
     return _with_items(tags, lambda item: item.get("sample") is None)
 
 
 def in_unit(tags: Iterable[Tag], change: str) -> list[Tag]:
-    """Tags that are true of values in another "unit" than those of the file, or of a "deviation" of them."""
+    """Return the tags that are true of values in another "unit" than those of the file, or of a "deviation" of them."""
     return _with_items(tags, lambda item: item.get("role") not in _ROLES[change])
 
 
 def _with_items(tags: Iterable[Tag], keep: Callable[[Element], bool]) -> list[Tag]:
-    """Tags whose GDAL_METADATA has no items but those to keep; as it was, where it has no others."""
+    """Return the tags with only those items of GDAL_METADATA that `keep` accepts, unchanged where it accepts all."""
     left = (tag if tag[0] != METADATA else _kept(tag, keep) for tag in tags)
     return [tag for tag in left if tag is not None]
 

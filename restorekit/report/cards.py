@@ -57,7 +57,7 @@ class Card:
 
     @property
     def samples(self) -> list[PageFigure]:
-        """All but the first."""
+        """Return all but the first."""
         return [self._sample(f"Sample {i}", s) for i, s in enumerate(self.r.samples[1:], 2)]
 
     def _sample(self, title: str, pixels: np.ndarray) -> PageFigure:
@@ -65,7 +65,7 @@ class Card:
         return self._picture(pixels, f"{self.r.label}, {name}", title, name=f"{self.r.label}: {name}")
 
     def _picture(self, pixels: np.ndarray, alt: str, title: str, **more: Any) -> PageFigure:
-        """A result with its PSNR."""
+        """Return a result with its PSNR."""
         if self.c.truth is not None:
             decibels = psnr(np.clip(pixels, 0, 1) if self.c.clipped else pixels, self.c.truth)
             more["quality"] = f" · {decibels:.2f} dB"

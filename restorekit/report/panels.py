@@ -1,4 +1,4 @@
-"""Pictures side by side: in a notebook, and as a figure of matplotlib."""
+"""Results show themselves as pictures side by side: in a notebook, and as a figure of matplotlib."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Panel:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+        """Return (width, height) in pixels."""
         return self.values.shape[-1], self.values.shape[-2]
 
     def page_figure(self) -> PageFigure:

@@ -103,7 +103,7 @@ class Scale:
 
     @property
     def ramp(self) -> str:
-        """The colours from 0 to `top` as a picture of one line."""
+        """Return the colours from 0 to `top` as a picture of one line."""
         return _uri(Image.fromarray(colours()[None]))
 
 

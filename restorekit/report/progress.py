@@ -21,7 +21,7 @@ OFTEN = 0.2  # seconds between two drawings in a notebook
 
 
 class _Count(ProgressColumn):
-    """What is done of how much: "3/12 pictures", and nothing before that is known."""
+    """A column that counts what is done, as "3/12 pictures"; it is empty until the total is known."""
 
     def __init__(self, unit: str):
         super().__init__()
@@ -106,7 +106,7 @@ def bar(label: str, unit: str = "network calls") -> Iterator[Callable[[int, int]
 
 @contextmanager
 def _notebook_bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress element of HTML, which needs no widgets."""
+    """Yield a function of (done, total) that draws a progress element of HTML, which needs no widgets."""
     from IPython.display import HTML, display  # type: ignore[import-not-found]
 
     handle: Any = display(HTML(""), display_id=True)

@@ -15,7 +15,7 @@ SAMPLES = 4  # shown of many
 
 
 def _span(restoration: Restoration) -> tuple[float, float]:
-    """Values of black and white; of other numbers than pictures, their first and their last hundredth."""
+    """Return the values of black and white; of other numbers than pictures, their first and their last hundredth."""
     if "units" not in restoration.settings:
         return 0.0, 1.0
     low, high = (float(v) for v in np.nanpercentile(restoration.samples.detach().float().cpu().numpy(), (1, 99)))

@@ -38,17 +38,17 @@ class SolverResult:
 
     @property
     def kind(self) -> str:
-        """The number of samples in words, or that there is one answer."""
+        """Return the number of samples in words, or that there is one answer."""
         return f"{len(self.samples)} draw{'s' if len(self.samples) > 1 else ''}" if self.draws else "one answer"
 
     @cached_property
     def mean(self) -> np.ndarray:
-        """The mean of the samples, (C, H, W)."""
+        """Return the mean of the samples, (C, H, W)."""
         return self.samples.mean(0)
 
     @cached_property
     def std(self) -> np.ndarray | None:
-        """The standard deviation over the samples, (C, H, W); None for a single answer."""
+        """Return the standard deviation over the samples, (C, H, W); None for a single answer."""
         return self.samples.std(0, ddof=1) if len(self.samples) > 1 else None
 
     def error(self, truth: np.ndarray) -> np.ndarray:
@@ -102,7 +102,7 @@ class Comparison:
 
     @cached_property
     def figures(self) -> list[dict[str, float]]:
-        """The numbers of each of `results`."""
+        """Return the numbers of each of `results`."""
         return [r.figures(self.truth, self.clipped) for r in self.results]
 
     @property

@@ -82,12 +82,12 @@ class PageTable:
 
     @cached_property
     def marked(self) -> list[set[str]]:
-        """The texts of each column that are marked as its best."""
+        """Return the texts of each column that are marked as its best."""
         return [_best(c, [r.cells[i] for r in self.rows if i < len(r.cells)]) for i, c in enumerate(self.columns)]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Headings above those of the columns, each with how many it spans; none where no column has a group."""
+        """Return the headings above those of the columns, each with how many it spans; none where no column has a group."""
         runs = groupby(range(len(self.columns)), key=lambda i: self.columns[i].group or i)
         spans = [(group if isinstance(group, str) else "", len(list(run))) for group, run in runs]
         return spans if any(group for group, _ in spans) else []

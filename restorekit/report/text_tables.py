@@ -8,7 +8,7 @@ from typing import Any
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table in Markdown; numbers to about three digits, NaN as a dash."""
+    """Return a table in Markdown; numbers to about three digits, NaN as a dash."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(v) for v in row) + " |" for row in rows]
     return "\n".join(lines)
@@ -21,7 +21,7 @@ def _cell(v: Any) -> str:
 
 
 def uncertain(value: float, error: float) -> str:
-    """A number to the digits that its standard error allows, that of the last one in brackets: 0.951(4) is 0.951 +- 0.004.
+    """Return a number to the digits that its standard error allows, that of the last one in brackets: 0.951(4) is 0.951 +- 0.004.
 
     Three digits where there is no error, and no more than four places; a dash for NaN.
     """
@@ -48,12 +48,12 @@ MARKS = {
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX sets it."""
+    """Return the text as LaTeX sets it."""
     return "".join(MARKS.get(c, c) for c in text)
 
 
 def latex(header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
-    """A table in LaTeX, which needs no package; the first column to the left, numbers to the right."""
+    """Return a table in LaTeX, which needs no package; the first column to the left, numbers to the right."""
     lines = [
         r"\begin{table}",
         r"\centering",

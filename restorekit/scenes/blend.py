@@ -73,7 +73,7 @@ class BlendedScene:
     part: Window | None = None  # of the scene, where not all of it was treated
 
     def _cores(self) -> Iterator[tuple[tuple[int, int], Window]]:
-        """Every block and its square, as far as that was asked for."""
+        """Yield every block and its square, as far as that was asked for."""
         for i, j in self.job.grid:
             core = self.job.grid.core(i, j)
             if (core := core if self.part is None else core.common(self.part)) is not None:

@@ -82,7 +82,7 @@ class Store:
             return None
 
     def finished(self) -> set[Key]:
-        """Blocks that are there and whole."""
+        """Return the blocks that are there and whole."""
         names = (path.stem.split("_") for path in (self.folder / "blocks").glob("[0-9]*.npz"))  # none half written
         keys = {(int(b), int(i), int(j)) for b, i, j in names}
         return {key for key in keys if self.get(key) is not None}
@@ -93,7 +93,7 @@ class Store:
 
 @contextmanager
 def opened(folder: Path, settings: dict[str, Any], *, restart: bool = False) -> Iterator[Store]:
-    """The blocks of a run with these settings, locked against a second run; those of an unfinished one are found again.
+    """Yield the blocks of a run with these settings, locked against a second run; those of an unfinished one are found again.
 
     BadInput where the folder belongs to a run with other settings, whose work would be lost, or to one that is going on.
     """

@@ -146,7 +146,7 @@ def on_cluster(address: str, work: Callable[[Item], Any], items: Sequence[Item])
 
 
 def dask_client(address: str | None, workers: int) -> Any:
-    """A client of the cluster at `address`, or of one of `workers` processes here. Raises BadInput without dask, or an answer."""
+    """Return a client of the cluster at `address`, or of one of `workers` processes here. Raises BadInput without dask, or an answer."""
     try:
         from distributed import Client, LocalCluster
     except ImportError:
@@ -165,7 +165,7 @@ def dask_client(address: str | None, workers: int) -> Any:
 
 
 def _secured() -> dict[str, Any]:
-    """Keys of this run alone, without which no other user of the machine can hand work to its cluster; they need
+    """Return keys of this run alone, without which no other user of the machine can hand work to its cluster; they need
     `cryptography`, and without it only the loopback address keeps others out."""
     if importlib.util.find_spec("cryptography") is None:
         return {}

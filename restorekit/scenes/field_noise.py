@@ -14,13 +14,13 @@ CELL = 256  # side of the squares of pixels that share a stream, pixels
 
 
 def cell(key: int, draw: int, row: int, column: int) -> NDArray[np.float32]:
-    """(CELL, CELL) standard normal numbers: a function of the key and of three counters (Philox, Salmon et al., SC 2011)."""
+    """Return (CELL, CELL) standard normal numbers: a function of the key and of three counters (Philox, Salmon et al., SC 2011)."""
     stream = np.random.Philox(key=key, counter=np.array([0, draw, row, column], np.uint64))
     return np.random.Generator(stream).standard_normal((CELL, CELL), np.float32)
 
 
 def field(key: int, draw: int, window: Window) -> NDArray[np.float32]:
-    """(h, w): the `draw`-th field of a scene, in a window of it."""
+    """Return (h, w): the `draw`-th field of a scene, in a window of it."""
     first = window.top // CELL, window.left // CELL
     last = (window.top + window.height - 1) // CELL, (window.left + window.width - 1) // CELL
     rows = [

@@ -41,7 +41,7 @@ class Grid:
         return self.rows * self.columns
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """(row, column) of each block."""
+        """Yield (row, column) of each block."""
         return ((i, j) for i in range(self.rows) for j in range(self.columns))
 
     def core(self, i: int, j: int) -> Window:

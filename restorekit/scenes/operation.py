@@ -69,7 +69,7 @@ class Operation(Protocol):
 
     @property
     def margin(self) -> int:
-        """Pixels that it reads on each side beyond what a block is computed from."""
+        """Return the pixels that it reads on each side beyond what a block is computed from."""
         ...
 
     def __call__(self, block: BlockPixels) -> Layers:
@@ -97,11 +97,11 @@ class BlockJob:
 
     @property
     def keys(self) -> list[Key]:
-        """(band, row, column) of every block."""
+        """Return (band, row, column) of every block."""
         return [(band, i, j) for band in self.bands for i, j in self.grid]
 
     def opened(self) -> AbstractContextManager[Reads]:
-        """The scene, open for reading."""
+        """Return the scene as a context, open for reading within."""
         if isinstance(self.scene, Scene):
             return self.scene.opened()
         return _scene(self.scene, _changed(self.scene), self.reading).opened()

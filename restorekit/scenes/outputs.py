@@ -127,7 +127,7 @@ class Output:
         raster.finish(part, self.target, side=like.tile or raster.BLOCK, predictor=not self.snap, power=self.power)
 
     def _untouched(self, scene: Scene, part_of: Window, band: int) -> Iterator[tuple[Window, NDArray[Any]]]:
-        """A band that was not treated: transparency, one without a signal, or one that was not asked for."""
+        """Yield windows of a band that was not treated, with their values: transparency, one without a signal, or one that was not asked for."""
         with scene.opened() as source:
             for window, seen in _tiles(part_of):
                 raw, there = source.read(seen, band)

@@ -9,7 +9,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc not to give blocks below 1 GB back to the system at once, from where they would be fetched
+    """Tell glibc not to give blocks below 1 GB back to the system at once, from where they would be fetched
     again, page by page, at the next call. For processes that are ours; False where there is no glibc."""
     if not sys.platform.startswith("linux"):
         return False

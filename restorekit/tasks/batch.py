@@ -1,4 +1,4 @@
-"""Many pictures by one task: a prior that is loaded once, results that are there already, and failures that stop no other."""
+"""A batch runs one task on many pictures: it loads the prior once, keeps results that are there, and goes on after failures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Progress = Callable[[str, float, int], None]  # (what runs, pictures done, in al
 
 @dataclass(frozen=True)
 class PictureOutcome:
-    """What became of one picture. state: `DONE`, `THERE` (made by an earlier run, and the same), or `FAILED`."""
+    """The outcome of one picture. state: `DONE`, `THERE` (made by an earlier run, and still valid) or `FAILED`."""
 
     job: PictureJob
     state: str
@@ -68,17 +68,17 @@ class BatchResult:
 
     @property
     def summary(self) -> Path:
-        """summary.csv"""
+        """Return the path of `summary.csv` in the folder."""
         return self.folder / SUMMARY
 
     @property
     def failed(self) -> tuple[PictureOutcome, ...]:
-        """Outcomes of the pictures without a result, each with its `error`."""
+        """Return the outcomes of the pictures without a result, each with its `error`."""
         return tuple(o for o in self.outcomes if o.state == FAILED)
 
     @property
     def counts(self) -> str:
-        """How many pictures are in which state, as "3 done, 1 failed"."""
+        """Return the number of pictures in each state, as "3 done, 1 failed"."""
         found = Counter(outcome.state for outcome in self.outcomes)
         return ", ".join(f"{count} {state}" for state, count in found.items())
 
@@ -241,12 +241,12 @@ def _on_worker(task: Callable[..., Any], settings: Mapping[str, Any], job: Pictu
 
 
 def _away(job: PictureJob) -> PictureJob:
-    """The job for a process that runs in another folder."""
+    """Return the job with whole paths, for a process that runs in another folder."""
     return replace(job, source=Path(os.path.abspath(job.source)), target=Path(os.path.abspath(job.target)), own=_absolute(job.own))  # fmt: skip
 
 
 def _absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the whole path of every file and folder here that they name."""
+    """Return the settings with the whole path of every file and folder here that they name."""
 
     def whole(value: Any) -> Any:
         if isinstance(value, Path):

@@ -1,4 +1,6 @@
-"""The pictures of a batch: which files folders and globs name, what each is called in the folder of results, what it has of its own."""
+"""`jobs_of` lists the pictures of a batch: which files, folders and globs name, how each result is called, which
+settings are its own.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class PictureJob:
 
     @property
     def name(self) -> str:
-        """The name of the source without its folder, and its page."""
+        """Return the name of the source without its folder, and its page."""
         return self.source.name + (f", page {self.own['page']}" if self.own.get("page") else "")
 
 
@@ -68,7 +70,7 @@ def pictures_of(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
 def jobs_of(
     places: Iterable[str | os.PathLike[str]], folder: Path, settings: Mapping[str, Any], suffix: str | None, pages: str | None
 ) -> list[PictureJob]:  # fmt: skip
-    """Return the jobs of a batch. A result has the stem of its picture, and its suffix: TIFF for what is read and not written.
+    """Return the jobs of a batch. A result has the stem and the suffix of its picture: .png for a format that is only read, .tif for an unknown suffix.
 
     Raises `BadInput` where two results would have one name, or one is a file that is read.
     """
@@ -114,7 +116,7 @@ def _suffix(source: Path) -> str:
 
 
 def _companion(name: str, folder: Path, source: Path) -> Path:
-    """The file of a folder that belongs to a picture: of its stem, or STEM_name."""
+    """Return the file of a folder that belongs to a picture: of its stem, or STEM_name."""
     stems = (source.stem, f"{source.stem}_{name}")
     found = sorted(p for p in folder.iterdir() if p.stem in stems and p.is_file() and not p.name.startswith("."))
     if len(found) != 1:
@@ -137,7 +139,7 @@ def _refuse_one_name(jobs: list[PictureJob]) -> None:
 
 
 def _rivals(start: str, names: list[str]) -> Iterator[str]:
-    """The names, which are sorted, that begin so."""
+    """Yield those of the sorted names that begin with `start`."""
     for name in itertools.islice(names, bisect_left(names, start), None):
         if not name.startswith(start):
             return

@@ -1,4 +1,6 @@
-"""What a batch has done, in the folder of its results: by it the same command does only what is missing or has changed."""
+"""`Journal` records what a batch has made, in the folder of results, so that the same command makes only what is
+missing or changed.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,7 @@ class Journal:
             write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in entries.values()))
 
     def holds(self, entry: Mapping[str, Any] | None, key: Mapping[str, Any] | None) -> bool:
-        """Whether a result is what the same settings made of files that are as they were, and is itself as it was."""
+        """Return True where a result is as it was written, by the same settings from files that have not changed since."""
         if entry is None or key is None or entry.get("key") != key:
             return False
         try:
@@ -99,7 +101,7 @@ def _digest_of(path: str, size: int, changed: int, number: int) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value in a form that JSON holds and that tells it from others. Raises TypeError where there is none."""
+    """Return the value in a form that JSON holds and that tells it from others. Raises TypeError where there is none."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, os.PathLike):

@@ -1,4 +1,4 @@
-"""What a batch says in a terminal: notes that many pictures share, a table, and what is wrong at the end."""
+"""A batch reports in a terminal: notes that many pictures share once, a table, and at the end what is wrong."""
 
 from __future__ import annotations
 

@@ -33,8 +33,9 @@ Show = Callable[[int, int], None]  # (restorations done, in all)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Calibrated:
-    """What a calibration found. calibration: all that its file holds. entries: those of this run, one for each noise and number of
-    samples. judging: pictures that did not calibrate, 0 where no entry could be judged. notes: what a reader should know.
+    """The result of a calibration. calibration: all that its file holds. entries: those of this run, one for each noise
+    and number of samples. judging: pictures that did not calibrate, 0 where no entry could be judged. notes: what a
+    reader should know.
     """
 
     calibration: Calibration
@@ -45,7 +46,7 @@ class Calibrated:
 
     @property
     def table(self) -> str:
-        """How intervals of 0.9 do on the pictures that judge, in Markdown; "" where no entry could be judged."""
+        """Return how often intervals of 0.9 hold on the pictures that judge, in Markdown; "" where no entry could be judged."""
         judged = table(self.entries)
         return markdown(HEADER, judged) if judged else ""
 
@@ -95,11 +96,12 @@ class Calibrating:
         notes: Notes | None = None,
         progress: Show | None = None,
     ) -> Calibrated:
-        """Calibrate on a folder or zip, or on pictures: by name, or in their order, those at even positions calibrate, those at odd
-        ones judge.
+        """Calibrate on a folder or zip, or on a list of pictures, half of which calibrates while the other half judges.
 
-        out: the JSON file, begun or added to; its table of rows lies beside it, and a run goes on where it stopped. progress: is told
-        (restorations done, in all). Raises `BadInput` where settings, pictures and the file do not fit.
+        The two halves are told apart by name in a folder or zip, by position in a list: even positions calibrate, odd
+        ones judge. out: the JSON file, begun or added to; its table of rows lies beside it, and a run goes on where it
+        stopped. progress: is told (restorations done, in all). Raises `BadInput` where settings, pictures and the file
+        do not fit.
         """
         notes, target = Notes() if notes is None else notes, None if out is None else Path(out)
         source = Path(data) if isinstance(data, str | os.PathLike) else data
@@ -212,7 +214,9 @@ def _check_json(out: Path) -> None:
 
 
 def _known(out: Path | None, prior: Prior) -> Calibration:
-    """What `out` holds, an empty calibration where it is not there. Raises `BadInput` where it is that of other weights."""
+    """Return the calibration that `out` holds, an empty one where there is no such file. Raises `BadInput` for one of
+    other weights.
+    """
     known = Calibration(prior.spec.name, prior.sha256)
     known = Calibration.read(out) if out is not None and out.is_file() else known
     if known.sha256 != prior.sha256:
@@ -221,7 +225,10 @@ def _known(out: Path | None, prior: Prior) -> Calibration:
 
 
 def _enough(kept: int, pictures: int | None) -> str:
-    """What `kept` pictures that calibrate guarantee; `pictures`: at most so many of each half were asked for."""
+    """Return a note on the level that `kept` calibrating pictures guarantee, and how many 0.9 takes.
+
+    pictures: at most so many of each half were asked for.
+    """
     said = f"{kept} pictures calibrate, enough for a level of {int(100 * kept / (kept + 1)) / 100:g} at most"
     least = least_pictures(LEVEL)
     if kept >= least:

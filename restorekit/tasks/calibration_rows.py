@@ -72,7 +72,7 @@ class Truth(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Twelve digits of the SHA-256 of the pixels: another picture of the same name is another one."""
+        """Return twelve digits of the SHA-256 of the pixels, which tell pictures of one name apart."""
         return hashlib.sha256(self.pixels.tobytes()).hexdigest()[:12]
 
 
@@ -85,7 +85,7 @@ class SplitPictures:
 
     @property
     def name(self) -> str:
-        """The folder or zip, or the number of pictures and what tells them from others, with the side."""
+        """Return the folder or zip, or the number of pictures and what tells them from others, with the side of the squares."""
         if isinstance(self.source, Path):
             return f"{self.source.name} crop {self.side}"
         told = hashlib.sha256("".join(truth.digest for truth in self.pictures).encode()).hexdigest()[:8]
@@ -133,7 +133,7 @@ class SplitPictures:
 
     @cached_property
     def thirds(self) -> tuple[Array, Array]:
-        """The two values of brightness, and of texture, between which the middle third of the pixels lies."""
+        """Return the two values of brightness, and of texture, between which the middle third of the pixels lies."""
         bright = np.stack([t.pixels for t in self.pictures[:MOST]])
         rough = np.stack([texture(x) for x in bright])
         return np.quantile(bright, [1 / 3, 2 / 3]), np.quantile(rough, [1 / 3, 2 / 3])
@@ -152,7 +152,9 @@ def texture(x: Array) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """Samples for pictures whose truth is known, measured as a file of `dtype` would have them."""
+    """Settings of the samples that are drawn for pictures whose truth is known, measured as a file of `dtype` would
+    have them.
+    """
 
     prior: Prior
     solver: Solver
@@ -263,7 +265,7 @@ def missing(
 
 
 def add(drawn: Drawn, task: Degradation, held: SplitPictures, truth: Truth, rows: Rows) -> None:
-    """Draw, and add a row for every number of samples."""
+    """Draw the samples of one picture, and add a row to `rows` for every number of samples."""
     samples, operator, seconds = drawn(task, truth)
     score(drawn, task, held, truth, rows, samples, operator, seconds)
 
@@ -278,7 +280,10 @@ def score(
     operator: Operator,
     seconds: float,
 ) -> None:
-    """Return a row for every number of samples; the first of them are as good as any."""
+    """Add a row to `rows` for every number of samples of one picture, taking the first ones: they are as good as any.
+
+    samples: (K, C, H, W) in values of the file. seconds: what they took.
+    """
     x = operator.inside(torch.from_numpy(truth.pixels)[None])[0].numpy()
     measured = operator.mask.numpy() > 0 if isinstance(operator, Inpaint) else None
     cell = 18 * drawn.near_limits(task, truth, x.shape).astype(int)

@@ -1,4 +1,4 @@
-"""The rows of `coverage.py` give calibrations of the half that calibrates, and how they do on the half that judges."""
+"""The rows of a calibration become factors by the half that calibrates, and a table by the half that judges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADER = ("task", "noise", "file", "samples", "calibrating", "factor", "judging"
 
 @dataclass(frozen=True)
 class LevelCoverage:
-    """It holds how intervals of a level did on the pictures that did not calibrate."""
+    """The coverage of intervals of a level on the pictures that did not calibrate."""
 
     pictures: int
     coverage: float  # mean over pictures

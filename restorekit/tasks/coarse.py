@@ -50,7 +50,7 @@ def enlarge_to(shape: tuple[int, int, int], factor: int) -> Enlarge:
 
 
 def reduced(problem: Problem, factor: int) -> Problem:
-    """The measurement as one of the block means: y = A Up x_low + noise.
+    """Return the measurement as one of the block means: y = A Up x_low + noise.
 
     What A sees of finer detail is left over: the likelihood does not know of it, so that with little noise the low picture
     is held to the measurement more closely than it should be.

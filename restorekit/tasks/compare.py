@@ -141,7 +141,7 @@ class Comparing:
     def _outcome(
         self, one: Contestant, measured: Measured, notes: Notes, progress: Progress | None
     ) -> SolverResult | Refusal:
-        """Samples and figures of a solver, or that it diverged."""
+        """Return the samples and figures of a solver, or that it diverged."""
         problem, solver = measured.problem, one.solver
 
         def told(done: int, total: int, step: Step) -> None:
@@ -166,7 +166,7 @@ class Comparing:
         )
 
     def _contestants(self, measured: Measured) -> list[Contestant]:
-        """The solvers asked for, or the two of the task and others that apply."""
+        """Return the solvers asked for, or the two of the task and others that apply."""
         if self.solvers:
             texts = {solver_text(s): s for s in self.solvers}
             return [Contestant(t, s if isinstance(s, Solver) else solver_of(s), self.steps) for t, s in texts.items()]
@@ -186,7 +186,7 @@ class Comparing:
         return found
 
     def _truth(self, measured: Measured) -> np.ndarray | None:
-        """(C, H, W) of the truth, of the shape of a result: what an operator knows beyond the frame is cut off."""
+        """Return (C, H, W) of the truth, of the shape of a result: what an operator knows beyond the frame is cut off."""
         if self.truth is None:
             return None
         return measured.visible(torch.from_numpy(measured.as_result(self.truth, "give its own truth"))).numpy()
@@ -268,7 +268,7 @@ class ComparisonResult(Panelled):
         )
 
     def command(self, target: Path) -> str:
-        """The command that makes the page again, for a shell; the noise is the one that was used."""
+        """Return the command that makes the page again, for a shell; the noise is the one that was used."""
         task, m, span = self.task, self.task.measurement, self.measured.range_used
         words = ["restorekit", "compare", self.measured.read.input.label, target]
         given: list[tuple[str, object]] = [("op", m.op_text), ("noise", self.measured.forward.noise_text)]

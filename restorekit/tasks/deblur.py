@@ -141,7 +141,7 @@ class Deblurring(Restoring):
         )
 
     def _named(self) -> Tensor:
-        """The kernel (h, w) of the setting, sum 1. Raises `BadInput` for what is none."""
+        """Return the kernel (h, w) of the setting, sum 1. Raises `BadInput` for what is none."""
         if isinstance(self.kernel, str | os.PathLike):
             return kernels.kernel(self.kernel_text)
         values = torch.as_tensor(self.kernel, dtype=torch.float64).detach().cpu()
@@ -278,7 +278,7 @@ def _said(record: dict[str, Any]) -> str:
 
 
 def _shown(*kernels: np.ndarray) -> np.ndarray:
-    """(1, h, w): kernels side by side, each as large as the largest, enlarged."""
+    """Return (1, h, w): kernels side by side, each as large as the largest, enlarged."""
     sides = np.max([k.shape for k in kernels], 0)
     times = max(1, SHOWN // int(max(sides)))
     panels = []

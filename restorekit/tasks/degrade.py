@@ -171,7 +171,7 @@ class Degraded(Panelled):
 
 
 def _inside(picture: Picture, operator: Operator) -> Picture:
-    """The part of a picture that lies in the frame of the measurement."""
+    """Return the part of a picture that lies in the frame of the measurement."""
     _, height, width = operator.image_shape
     number = operator.inside(torch.arange(height * width).view(1, 1, height, width))
     if number.shape[-2:] == (height, width) or number.ndim != 4:

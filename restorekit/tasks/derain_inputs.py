@@ -63,7 +63,7 @@ class DerainInputs:
 
     @property
     def given(self) -> dict[str, Source]:
-        """All that is read, by name."""
+        """Return all that is read, by name."""
         named = {"rainy": self.source, "derained": self.derained, "rain": self.rain, "mask": self.mask}
         return {k: source for k, source in named.items() if source is not None}
 
@@ -73,7 +73,7 @@ class DerainInputs:
         return {k: Path(s) for k, s in self.given.items() if isinstance(s, str | os.PathLike)}
 
     def name(self, key: str) -> str:
-        """The path of what was given, or a word for it, for messages."""
+        """Return the path of what was given, or a word for it, for messages."""
         words = {"rainy": "the picture", "derained": "the derained picture", "rain": "the rain", "mask": "the mask"}
         return str(self.files.get(key, words[key]))
 
@@ -89,7 +89,7 @@ class DerainInputs:
 
     @cached_property
     def of_rainy(self) -> LoadedPicture:
-        """The rainy picture."""
+        """Return the rainy picture."""
         name = self.name("rainy")
         raw, info = self._values(self.source)
         _, height, width = raw.shape
@@ -105,7 +105,7 @@ class DerainInputs:
 
     @cached_property
     def of_base(self) -> LoadedPicture:
-        """The picture whose values the result has where nothing is repaired: B, or the rainy one where the plain derainer makes B."""
+        """Return the picture whose values the result has where nothing is repaired: B, or the rainy one where the plain derainer makes B."""
         if self.derained is None:
             return self.of_rainy
         y, name = self.of_rainy, self.name("derained")
@@ -135,24 +135,24 @@ class DerainInputs:
 
     @cached_property
     def empty(self) -> Mask:
-        """(H, W), where IN or B holds no data: never repaired."""
+        """Return (H, W), where IN or B holds no data: never repaired."""
         return self.of_rainy.empty | self.of_base.empty
 
     @cached_property
     def rainy(self) -> Array:
-        """(C, H, W) on [0, 1], something harmless where there is no data."""
+        """Return (C, H, W) on [0, 1], something harmless where there is no data."""
         return _filled(self.of_rainy.picture.pixels, self.empty)
 
     @cached_property
     def plain(self) -> Array:
-        """B (C, H, W), as a file of its own or by the plain derainer."""
+        """Return B (C, H, W), as a file of its own or by the plain derainer."""
         if self.derained is None:
             return Directional()(self.rainy)
         return _filled(self.of_base.picture.pixels, self.empty)
 
     @cached_property
     def layer(self) -> Array:
-        """R (H, W); 0 where there is no data."""
+        """Return R (H, W), 0 where there is no data."""
         if self.rain is None:
             return rain_layer(self.rainy, self.plain) * ~self.empty
         name = self.name("rain")
@@ -169,7 +169,7 @@ class DerainInputs:
 
     @cached_property
     def white(self) -> Mask:
-        """(H, W), where the mask says to repair."""
+        """Return (H, W), where the mask says to repair."""
         path, size = self.name("mask"), self.of_rainy.raw.shape[1:]
         raw = mask_values(path, size, holes=True) if "mask" in self.files else self._mask_values(size)
         if not np.isfinite(raw).all():
@@ -202,7 +202,7 @@ class DerainInputs:
     def _loaded(
         self, source: Source, name: str, raw: Array, info: dict[str, Any], values: Span | None
     ) -> LoadedPicture:
-        """raw and info as `_values` has them. Raises BadInput for NaN and infinity that are not declared as no data."""
+        """Return raw and info as `_values` has them. Raises BadInput for NaN and infinity that are not declared as no data."""
         nan = math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0)
         masked = ~info["mask"] if "mask" in info else False
         if bad := int(((~np.isfinite(raw) & ~(nan & np.isnan(raw))).any(0) & ~np.asarray(masked)).sum()):
@@ -240,7 +240,7 @@ class DerainInputs:
 
     @property
     def _outside(self) -> float:
-        """Share of the input that is outside `range`."""
+        """Return the share of the input that is outside `range`."""
         y = self.of_rainy.picture.pixels[:, ~self.of_rainy.empty]
         return float(((y < 0) | (y > 1)).any(0).mean())
 
@@ -281,7 +281,7 @@ class DerainInputs:
 
 
 def _filled(x: Array, empty: Mask) -> Array:
-    """x (C, H, W) with the nearest of the other pixels where it is empty (H, W): no edge for the network to see."""
+    """Return x (C, H, W) with the nearest of the other pixels where it is empty (H, W): no edge for the network to see."""
     if not empty.any():
         return x
     nearest = np.asarray(scipy.ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True))

@@ -86,7 +86,7 @@ class DerainRun:
 
     @cached_property
     def found(self) -> ResidueMask:
-        """The pixels that are repaired, and the threshold of rain."""
+        """Return the pixels that are repaired, and the threshold of rain."""
         inputs = self.inputs
         if inputs.mask is not None:
             return ResidueMask(inputs.white & ~inputs.empty, float("nan"))
@@ -94,7 +94,7 @@ class DerainRun:
 
     @property
     def why_nothing(self) -> str:
-        """Why no pixel is repaired, in words."""
+        """Return why no pixel is repaired, in words."""
         inputs, r = self.inputs, self.residue
         if inputs.mask is not None:
             where = "white only where there is no data" if inputs.white.any() else "black everywhere"
@@ -125,7 +125,7 @@ class DerainRun:
 
     @property
     def solver_name(self) -> str:
-        """The name of the solver that runs."""
+        """Return the name of the solver that runs."""
         return "dps" if self.paper else self.settings.solver.partition(":")[0]
 
     @property
@@ -139,13 +139,13 @@ class DerainRun:
 
     @property
     def residue(self) -> Residue:
-        """Settings of the mask. Raises BadInput for those that cannot be."""
+        """Return the settings of the mask. Raises BadInput for those that cannot be."""
         preset = PAPER_RESIDUE if self.paper else WEAK_RESIDUE if self.leaves_much else Residue()
         return changed(preset, self._of_residue)
 
     @cached_property
     def refinement(self) -> Refinement:
-        """Settings of the repair. Raises BadInput for those that cannot be."""
+        """Return the settings of the repair. Raises BadInput for those that cannot be."""
         s = self.settings
         if self.paper and s.solver != "paper":
             raise BadInput(
@@ -171,7 +171,7 @@ class DerainRun:
 
     @cached_property
     def loaded(self) -> Prior:
-        """The prior. Raises BadInput for one of latents, or an unknown precision."""
+        """Return the prior. Raises BadInput for one of latents, or an unknown precision."""
         s = self.settings
         if s.precision not in ("auto", "bf16", "fp32"):
             raise BadInput(f"`precision` {s.precision!r} is unknown; it is auto, bf16 or fp32", argument="precision")
@@ -197,7 +197,7 @@ class DerainRun:
 
 
 def changed(preset: Any, given: dict[str, Any]) -> Any:
-    """The preset with what was given. Raises BadInput for settings that cannot be."""
+    """Return the preset with what was given. Raises BadInput for settings that cannot be."""
     try:
         return replace(preset, **{k: v for k, v in given.items() if v is not None})
     except ValueError as error:

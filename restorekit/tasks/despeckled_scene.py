@@ -74,12 +74,12 @@ class DespeckledScene(Panelled, Restoration):
 
     @property
     def mean(self) -> Tensor:
-        """(C, H, W) in the unit of the input: means of the draws in linear power; NaN where nothing was measured."""
+        """Return (C, H, W) in the unit of the input: means of the draws in linear power; NaN where nothing was measured."""
         return self._layer("mean")
 
     @property
     def std(self) -> Tensor:
-        """(C, H, W): standard deviation of the draws, in the unit of the input. Raises `BadInput` where there is one answer."""
+        """Return (C, H, W): standard deviation of the draws, in the unit of the input. Raises `BadInput` where there is one answer."""
         if "std" not in self.plan.layers:
             raise BadInput("one answer has no deviation; take several `samples` of a solver that draws them")
         return self._layer("std")
@@ -158,7 +158,7 @@ class DespeckledScene(Panelled, Restoration):
         return f"DespeckledScene({', '.join([head, draws, self.plan.settings.text, calls, f'{self.seconds:.1f} s', *notes])})"
 
     def _layer(self, layer: str) -> Tensor:
-        """A whole layer (C, H, W) float32."""
+        """Return a whole layer (C, H, W) float32."""
         if self._scene is not None:
             return torch.from_numpy(self.plan.array(self._scene, layer))
         written = scene_of(self.files[self.plan.layers.index(layer)])
@@ -167,7 +167,7 @@ class DespeckledScene(Panelled, Restoration):
         return torch.from_numpy(np.stack([np.where(valid, x, np.nan).astype(np.float32) for x, valid in bands]))
 
     def _window(self, layer: str, number: int, there: Window) -> NDArray[np.float64]:
-        """A layer (h, w) of a band in a window of the scene, NaN where nothing is known."""
+        """Return a layer (h, w) of a band in a window of the scene, NaN where nothing is known."""
         if self._scene is not None:
             with self.plan.scene.opened() as source:
                 return replace(self._scene, part=there).array(source, number, layer, Form("float64", math.nan))

@@ -1,4 +1,4 @@
-"""A tensor of several measurements in one call of a task."""
+"""`each_measurement` lets a task take a tensor of several measurements in one call."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def each_measurement(task: Callable[Concatenate[Any, P], Result_co]) -> Each[P, 
 
 
 def _one(value: Any, b: int, count: int) -> Any:
-    """What a setting or a second input is for measurement b of so many."""
+    """Return the part of a setting or a second input that belongs to measurement b of `count`. Raises `BadInput` for
+    another batch size.
+    """
     if not isinstance(value, Tensor) or value.ndim != 4 or len(value) == 1:
         return value
     if len(value) != count:

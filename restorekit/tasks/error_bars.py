@@ -37,7 +37,7 @@ Array = np.ndarray
 def found_for(
     option: str | os.PathLike[str], level: float, prior: Prior, wanted: Conditions, refused: str | None
 ) -> FoundInterval:
-    """The interval for samples under the conditions `wanted`, by `calibration`: "auto", "none" or a file.
+    """Return the interval for samples under the conditions `wanted`, by `calibration`: "auto", "none" or a file.
 
     refused: why the run is none that can be calibrated. Where there is no calibration, auto gives the interval of a
     Gaussian posterior and says so; a file that was asked for is refused with BadInput, as is a level beyond its pictures.
@@ -73,7 +73,7 @@ def _said_of_colours(found: FoundInterval, wanted: Conditions) -> FoundInterval:
 
 
 def _other_prior(prior: Prior, wanted: Conditions, level: float) -> str | None:
-    """A shipped prior that was trained on the pictures that a shipped `prior` was, and has a calibration that fits."""
+    """Return a shipped prior that was trained on the pictures that a shipped `prior` was, and has a calibration that fits."""
     known = shipped()
     if prior.path not in known.values():
         return None  # who has a prior of their own has pictures of their own
@@ -107,7 +107,7 @@ def conditions(
 
 
 def refusal(prior: Prior, law: Likelihood, flips: int, coarse: bool, start: bool, impulses: bool) -> str | None:
-    """Why no calibration holds for a run with these settings."""
+    """Return why no calibration holds for a run with these settings; None where one may."""
     if isinstance(prior, LatentPrior) or (isinstance(law, Gamma) and law.domain == "log"):
         return f"prior {prior.spec.name} is none of pictures"
     if flips > 1 or coarse or start:
@@ -116,7 +116,7 @@ def refusal(prior: Prior, law: Likelihood, flips: int, coarse: bool, start: bool
 
 
 def files(target: Path) -> list[Path]:
-    """OUT_mean, OUT_std.tif and .png, and OUT_low and OUT_high in the format of OUT."""
+    """Return OUT_mean, OUT_std.tif and .png, and OUT_low and OUT_high in the format of OUT."""
 
     def named(end: str, suffix: str = target.suffix) -> Path:
         return named_beside(target, f"{target.stem}_{end}{suffix}")
@@ -140,7 +140,7 @@ def write(
 
 
 def _write_std(tif: Path, png: Path, std: Array, like: Picture, span: tuple[float, float]) -> dict[str, Any]:
-    """(C, H, W), white = 1, in values of OUT, NaN where there is no data; and as a picture, white where it is largest.
+    """Write (C, H, W), white = 1, in values of OUT, NaN where there is no data; and as a picture, white where it is largest.
 
     span: the values of OUT, which may be of another type than IN, that are black and white.
     """
@@ -165,7 +165,7 @@ def _write_interval(
     like: Picture,
     operator: Operator,
 ) -> None:
-    """Both ends, like OUT. Integers are rounded outwards, so that no rounding takes a true value out."""
+    """Write both ends, like OUT. Integers are rounded outwards, so that no rounding takes a true value out."""
     kind = output_dtype(target, like.dtype, None)
     black, white = output_span(like, kind)
     measured = operator.mask.cpu().numpy() > 0 if isinstance(operator, Inpaint) else None

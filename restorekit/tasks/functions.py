@@ -81,7 +81,7 @@ def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoratio
 
 
 def _split(settings: RestorationSettings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(settings of the task, what its call takes)."""
+    """Return (settings of the task, what its call takes)."""
     run = {name: settings.get(name) for name in ("out", "notes", "progress")}
     return {name: value for name, value in settings.items() if name not in run}, run
 

@@ -210,7 +210,9 @@ class Fusing:
 
 @dataclass(frozen=True, eq=False)
 class FusedOrigin:
-    """What a fused picture came from: it writes the files of the command, in the type and with the metadata of the optical one."""
+    """The origin of a fused picture: it writes the files of the command, in the type and with the metadata of the
+    optical picture.
+    """
 
     task: Fusing
     pair: FusionPair

@@ -44,21 +44,21 @@ class Input:
 
     @property
     def label(self) -> str:
-        """The path, or "the picture", for messages."""
+        """Return the path, or "the picture", for messages."""
         return "the picture" if self.path is None else str(self.path)
 
     @property
     def name(self) -> str:
-        """The name of the file without its folder, or "the picture"."""
+        """Return the name of the file without its folder, or "the picture"."""
         return "the picture" if self.path is None else self.path.name
 
     @property
     def coded_as(self) -> Path:
-        """A path whose suffix says how colours are likely to be coded: a `Picture` is one of a file, an array of none."""
+        """Return a path whose suffix says how colours are likely to be coded: a `Picture` is one of a file, an array of none."""
         return self.path or Path("array.npy" if self.raw is not None else "picture.tif")
 
     def values(self) -> np.ndarray | None:
-        """(C, H, W) in the type of the input, as no float can hold every value of a wide type; None of a `Picture`."""
+        """Return (C, H, W) in the type of the input, as no float can hold every value of a wide type; None of a `Picture`."""
         return self.raw if self.path is None else read_values(self.path, self.reading)[0]
 
     def record(self) -> dict[str, Any]:
@@ -82,7 +82,9 @@ def take(source: Source, span: Span | None = None, *, holes: bool = False, readi
 
 
 def reading_beside(source: Source, reading: Reading) -> Reading:
-    """How another picture is read beside one that was read so: of the same layout, and of several pages the same one."""
+    """Return how to read a picture that goes with one read by `reading`: in the same layout, and at the same page if it
+    has several.
+    """
     page = reading.page
     if page is not None and (not isinstance(source, str | os.PathLike) or page_count(Path(source)) == 1):
         page = None
@@ -136,7 +138,7 @@ def _as_picture(raw: np.ndarray, layout: str, span: Span | None, holes: bool) ->
 
 
 def take_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:
-    """(1 or C, H, W) float32, 1 (white) = measured, as `read_mask` reads a file; bool, integers or floats on [0, 1]."""
+    """Return (1 or C, H, W) float32, 1 (white) = measured, as `read_mask` reads a file; bool, integers or floats on [0, 1]."""
     if not isinstance(mask, np.ndarray | Tensor | Picture):
         return read_mask(mask, size)
     if isinstance(mask, Picture):
@@ -158,7 +160,7 @@ def take_mask(mask: Source, size: tuple[int, int]) -> np.ndarray:
 
 
 def cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
-    """The part TOP, LEFT, HEIGHT, WIDTH of a picture, where it lies on the map. Raises `BadInput` for one outside."""
+    """Return the part TOP, LEFT, HEIGHT, WIDTH of a picture, where it lies on the map. Raises `BadInput` for one outside."""
     top, left, height, width = box
     rows, columns = picture.pixels.shape[1:]
     if min(top, left) < 0 or min(height, width) < 1 or top + height > rows or left + width > columns:

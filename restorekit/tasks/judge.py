@@ -98,7 +98,7 @@ class AssessedScene:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Texts that a reader of the figures should know."""
+        """Return texts that a reader of the figures should know."""
         return tuple(self.told.texts)
 
     def plain(self) -> dict[str, Any]:

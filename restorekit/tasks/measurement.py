@@ -55,16 +55,16 @@ class Forward:
 
     @property
     def noise_text(self) -> str:
-        """The law that is used, as text."""
+        """Return the law that is used, as text."""
         return noise_text(self.noise)
 
     @property
     def impulses(self) -> np.ndarray | None:
-        """(C, H, W): where values are impulses and no measurements; None where there are none, or the noise was given."""
+        """Return (C, H, W): where values are impulses and no measurements; None where there are none, or the noise was given."""
         return None if self.found is None or not self.found.share else self.found.impulses
 
     def problem(self, place: torch.device, notes: Notes) -> Problem:
-        """The measurement, values at the limits of the file taken as they are."""
+        """Return the measurement, values at the limits of the file taken as they are."""
         y, empty, operator = self._y(), self.read.empty, self.operator
         mask = None
         if empty is not None and empty.shape == y.shape[-2:]:
@@ -81,7 +81,7 @@ class Forward:
         return Problem(y.to(place), operator.to(place), self.law, mask)
 
     def _y(self) -> Tensor:
-        """y (1, ...) in the shape that the operator gives; files hold some measurements in another shape."""
+        """Return y (1, ...) in the shape that the operator gives; files hold some measurements in another shape."""
         y, operator = torch.from_numpy(self.read.picture.pixels)[None], self.operator
         if operator.image_shape == y.shape[1:]:  # the usual case, without a needless application of A
             return y
@@ -110,17 +110,17 @@ class Measured:
 
     @property
     def problem(self) -> Problem:
-        """The problem to solve: values at white are not taken as measured, where the file is decoded."""
+        """Return the problem to solve: values at white are not taken as measured, where the file is decoded."""
         return without_white(self.plain, self.read.clipped[1]) if self.read.response.coded else self.plain
 
     @property
     def seen(self) -> Problem:
-        """The problem as a solver sees it."""
+        """Return the problem as a solver sees it."""
         return as_seen(self.problem, self.denoiser)
 
     @property
     def task(self) -> Task:
-        """Solver and steps by default."""
+        """Return the solver and the steps by default."""
         forward, logarithms = self.forward, self.read.logarithms
         if isinstance(self.prior, Latent):  # what was measured is not linear in latents
             return OTHER
@@ -138,24 +138,24 @@ class Measured:
 
     @property
     def range_used(self) -> Span | None:
-        """The values of black and white, also where those of the file gave them; None for the whole of a type."""
+        """Return the values of black and white, also where those of the file gave them; None for the whole of a type."""
         picture = self.read.picture
         full = np.iinfo(picture.dtype).max if picture.dtype in ("uint8", "uint16") else 1
         return self.span if self.span is not None or picture.span[1] in (1.0, full) else picture.span
 
     def shown(self, x: Tensor) -> Tensor:
-        """States or estimates of a solver (N, ...) as pictures."""
+        """Return states or estimates of a solver (N, ...) as pictures."""
         operator, prior = self.forward.operator, self.denoiser
         _, height, width = operator.image_shape
         picture = decoded(prior, x, height, width) if isinstance(prior, Latent) else x
         return self.visible(operator.inside(picture))
 
     def visible(self, x: Tensor) -> Tensor:
-        """Results or measurements as pictures to look at: amplitudes of logarithms, others in values of the file."""
+        """Return results or measurements as pictures to look at: amplitudes of logarithms, others in values of the file."""
         return displayed(x, "log-intensity") if self.read.logarithms else self.coded(x)
 
     def coded(self, x: Tensor) -> Tensor:
-        """Light in values of the file, float32."""
+        """Return light in values of the file, float32."""
         response = self.read.response
         if not response.coded:
             return x
@@ -163,7 +163,7 @@ class Measured:
         return torch.from_numpy(coded.astype(np.float32)).to(x.device)
 
     def as_result(self, source: Source, advice: str) -> np.ndarray:
-        """Another picture, in light, (C, H, W) of the shape of a result: what an operator knows beyond the frame is cut off.
+        """Return another picture, in light, (C, H, W) of the shape of a result: what an operator knows beyond the frame is cut off.
 
         Its values are read as those of the measurement. Raises `BadInput` with `advice` where it has another shape.
         """
@@ -192,12 +192,12 @@ class Measured:
 
     @property
     def _own(self) -> tuple[int, ...]:
-        """(C, H, W) of the whole input."""
+        """Return (C, H, W) of the whole input."""
         return self.read.input.picture.pixels.shape
 
     @property
     def _whole(self) -> tuple[int, ...]:
-        """(C, H, W) of a result for the whole input, of a preview."""
+        """Return (C, H, W) of a result for the whole input, of a preview."""
         part = self.read.picture.pixels.shape
         return (self.result_shape[0], *(n * r // p for n, r, p in zip(self._own[1:], self.result_shape[1:], part[1:])))
 
@@ -233,7 +233,7 @@ class Measurement:
 
     @property
     def op_text(self) -> str:
-        """The forward model in records."""
+        """Return the forward model in records."""
         return self.op if isinstance(self.op, str) else self.operation
 
     @property
@@ -241,7 +241,7 @@ class Measurement:
         return self.prior.spec.name if isinstance(self.prior, Prior) else os.fspath(self.prior)
 
     def opened(self) -> list[Path]:
-        """Files that the settings name, which must not be written over."""
+        """Return the files that the settings name, which must not be written over."""
         prior = None if isinstance(self.prior, Prior) else os.fspath(self.prior)
         return files_of(self.op if isinstance(self.op, str) else None, prior)
 
@@ -340,7 +340,7 @@ def _part(values: np.ndarray, box: Box) -> Tensor:
 
 
 def _filled(pixels: np.ndarray, operator: Inpaint, label: str) -> np.ndarray:
-    """The values with 0 for NaN behind the mask. Raises `BadInput` for NaN elsewhere."""
+    """Return the values with 0 for NaN behind the mask. Raises `BadInput` for NaN elsewhere."""
     bad = ~np.isfinite(pixels)
     if not bad.any():
         return pixels
@@ -350,7 +350,7 @@ def _filled(pixels: np.ndarray, operator: Inpaint, label: str) -> np.ndarray:
 
 
 def _module_of(denoise: Any) -> nn.Module | None:
-    """The network inside wrappers that are dataclasses."""
+    """Return the network inside wrappers that are dataclasses."""
     if isinstance(denoise, nn.Module) or not is_dataclass(denoise):
         return denoise if isinstance(denoise, nn.Module) else None
     return next(filter(None, (_module_of(getattr(denoise, f.name)) for f in fields(denoise))), None)

@@ -17,7 +17,7 @@ ASSUMED = "gaussian:0.01"  # where a picture mostly says nothing of its noise
 
 
 def measured_noise(read: Observation, valid: np.ndarray | None, ranged: bool, notes: Notes) -> Noise:
-    """The noise of the picture where `valid` (1 or C, H, W) is True, everywhere for None; notes say what was found.
+    """Return the noise of the picture where `valid` (1 or C, H, W) is True, everywhere for None; notes say what was found.
 
     ranged: black and white were given, so that no other range is advised. Raises `BadInput` where the measurement is no
     picture, and where nothing of it tells.

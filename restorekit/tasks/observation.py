@@ -38,32 +38,32 @@ class Observation:
 
     @property
     def clipped(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """(black, white), (C, H, W): values at the limits of the file."""
+        """Return (black, white), (C, H, W): values at the limits of the file."""
         return at_limits(self.as_read)
 
     @property
     def empty(self) -> NDArray[np.bool_] | None:
-        """(H, W): pixels without data; None where there are none."""
+        """Return (H, W): pixels without data; None where there are none."""
         return None if self.picture.empty is None else self.picture.empty.where
 
     def record(self) -> dict[str, Any]:
-        """The curve, and the shares of black and white."""
+        """Return the curve, and the shares of black and white."""
         black, white = (round(float(at.mean()), 5) for at in self.clipped)
         return {"transfer": self.response.curve.name, "clipped": {"black": black, "white": white}}
 
     def part(self, box: Box) -> Observation:
-        """The part of it in a box TOP, LEFT, HEIGHT, WIDTH. Raises `BadInput` where that lies outside, or is too small."""
+        """Return the part of it in a box TOP, LEFT, HEIGHT, WIDTH. Raises `BadInput` where that lies outside, or is too small."""
         if min(box[2:]) < SMALLEST:
             said = ",".join(map(str, box))
             raise BadInput(f"`preview={said}` is smaller than {SMALLEST}x{SMALLEST} pixels", argument="preview")
         return replace(self, as_read=cropped(self.as_read, box), picture=cropped(self.picture, box), box=box)
 
     def left_empty(self, wanted: NDArray[np.bool_]) -> Observation:
-        """The same, where pixels of the value of no data are not measured, nor filled unless they are `wanted` (H, W)."""
+        """Return the same, where pixels of the value of no data are not measured, nor filled unless they are `wanted` (H, W)."""
         return replace(self, as_read=left_empty(self.as_read, wanted), picture=left_empty(self.picture, wanted))
 
     def with_values(self, pixels: np.ndarray) -> Observation:
-        """The same with other values (C, H, W), in light."""
+        """Return the same with other values (C, H, W), in light."""
         return replace(self, picture=replace(self.picture, pixels=pixels))
 
 

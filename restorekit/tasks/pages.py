@@ -1,4 +1,4 @@
-"""Which pages of a file of several pictures are read, and where each result is put."""
+"""`readings` says which pages of a file of several pictures are read, and where each result is put."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def readings(source: Path, target: Path, layout: str | None, pages: str | None) 
 
 
 def _numbers(pages: str, count: int) -> list[int]:
-    """ "2", "1,4-6" or "all" as numbers of pages from 1, each once."""
+    """Return "2", "1,4-6" or "all" as numbers of pages from 1, each once. Raises `BadInput` for a page that is not there."""
     if pages == "all":
         return list(range(1, count + 1))
     found: list[int] = []

@@ -1,4 +1,4 @@
-"""What is known of a prior, and whether it denoises at all."""
+"""A prior is described here: its model card, the list of shipped ones, and whether it denoises at all."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ NARROW = 0.1  # of the range, between the least and the largest value
 
 
 def ranged(picture: Picture, span: tuple[float, float]) -> Picture:
-    """The same picture with the file values `span` as 0 and 1."""
+    """Return the same picture with the file values `span` as 0 and 1."""
     (low, high), (black, white) = picture.span, span
     values = picture.pixels.astype(np.float64) * (high - low) + low
     return replace(picture, pixels=((values - black) / (white - black)).astype(np.float32), span=span)
 
 
 def used(picture: Picture) -> tuple[float, float] | None:
-    """(0, 2^n - 1), the fewest bits that hold the values of uint8 or uint16; None where they fill their type."""
+    """Return (0, 2^n - 1), the fewest bits that hold the values of uint8 or uint16; None where they fill their type."""
     if picture.dtype not in ("uint8", "uint16") or picture.span != (0.0, float(np.iinfo(picture.dtype).max)):
         return None
     white = 2 ** max(1, _extremes(picture)[1].bit_length()) - 1
@@ -30,7 +30,7 @@ def used(picture: Picture) -> tuple[float, float] | None:
 
 
 def _extremes(picture: Picture) -> tuple[int, int]:
-    """The least and the largest value of the file, without no data and without hot pixels at the end of the type."""
+    """Return the least and the largest value of the file, without no data and without hot pixels at the end of the type."""
     told = picture.pixels if picture.empty is None else picture.pixels[:, ~picture.empty.where]
     cold = told < 1
     if 0 < (~cold).sum() <= max(1.0, HOT * told.size):
@@ -39,7 +39,7 @@ def _extremes(picture: Picture) -> tuple[int, int]:
 
 
 def check_range(name: object, picture: Picture) -> None:
-    """BadInput where 16 bits are filled so little that white, which settings are relative to, must be another value."""
+    """Raise BadInput where 16 bits are filled so little that white, which settings are relative to, must be another value."""
     span = used(picture)
     if span is None or picture.dtype != "uint16":
         return

@@ -133,7 +133,7 @@ class Restoring(Measurement):
         return []
 
     def asides(self, target: Path) -> list[Path]:
-        """All that other settings would have written beside OUT."""
+        """Return all that other settings would have written beside OUT."""
         return self.outputs(target)
 
     def write_more(self, target: Path, measured: Measured) -> tuple[list[Path], dict[str, Any]]:
@@ -163,7 +163,7 @@ class Restoring(Measurement):
             raise BadInput(f"`level={self.level:g}` must lie between 0.5 and 0.99", argument="level")
 
     def _solver(self, measured: Measured) -> tuple[Solver, int | None]:
-        """The solver and its steps, those of the task where nothing else is asked for."""
+        """Return the solver and its steps, those of the task where nothing else is asked for."""
         if isinstance(self.solver, Solver):
             return self.solver, self.steps
         task, one = measured.task, self.samples == 1
@@ -202,7 +202,7 @@ class Restoring(Measurement):
         """Note what in the file speaks against the settings. Looked for last: it may take longer than the start of a command."""
 
     def _corrected(self, measured: Measured, notes: Notes, progress: Progress | None) -> tuple[Measured, float]:
-        """(the measurement with what has to be found before it can be solved, seconds that this took)."""
+        """Return (the measurement with what has to be found before it can be solved, seconds that this took)."""
         return measured, 0.0
 
     def _run(
@@ -225,7 +225,7 @@ class Restoring(Measurement):
             return restore(problem, measured.denoiser, solver, **settings, start=self.start, begin=begin, progress=told)
 
     def _begun(self, measured: Measured, problem: Problem) -> Tensor | None:
-        """`begin` for each sample (samples, C, H, W); beyond the frame, where an operator knows more, the first estimate."""
+        """Return `begin` for each sample (samples, C, H, W); beyond the frame, where an operator knows more, the first estimate."""
         if self.begin is None:
             return None
         pixels = torch.from_numpy(measured.as_result(self.begin, "give a picture of that size")).to(problem.y)
@@ -253,7 +253,7 @@ class Restoring(Measurement):
         return plain and forward.found is not None and forward.found.floor and forward.impulses is None
 
     def _kept(self, measured: Measured) -> Tensor | None:
-        """(C, H, W): pixels of the result that stay what was measured; None where noise is to be taken out."""
+        """Return (C, H, W): pixels of the result that stay what was measured; None where noise is to be taken out."""
         return None
 
     def _stages(self, measured: Measured) -> Cascade:
@@ -269,7 +269,7 @@ class Restoring(Measurement):
 
     @property
     def _own(self) -> str:
-        """The settings that a misfit is to be blamed on, beside the noise."""
+        """Return the settings that a misfit is to be blamed on, beside the noise."""
         return "" if self.operation == "denoise" else "`op`, "
 
     def _misses(self, misfit: float, notes: Notes) -> list[str]:
@@ -343,7 +343,7 @@ class Inpainting(Filling):
 
 
 def _taken(measured: Measured, solver: Solver) -> Problem:
-    """The problem, values at white as measured where the solver cannot treat it else."""
+    """Return the problem, values at white as measured where the solver cannot treat it else."""
     problem, plain = measured.problem, measured.plain
     try:
         solver.check(as_seen(problem, measured.denoiser))

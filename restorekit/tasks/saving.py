@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 
 def record_file(target: Path) -> Path:
-    """OUT.json."""
+    """Return the path of OUT.json."""
     return named_beside(target, target.name + ".json")
 
 
 def beside(target: Path, what: str, suffix: str | None = None) -> Path:
-    """OUT_what, with the suffix of OUT or another."""
+    """Return the path OUT_what, with the suffix of OUT or another."""
     return named_beside(target, f"{target.stem}_{what}{suffix or target.suffix}")
 
 
 def outputs(task: Restoring, target: Path) -> list[Path]:
-    """All files that a task writes for OUT."""
+    """Return all files that a task writes for OUT."""
     bars = [] if task.samples == 1 else error_bars.files(target)
     return [target, *task.outputs(target), *bars, record_file(target)]
 
@@ -110,12 +110,12 @@ class Origin:
         return written
 
     def _sized(self, picture: Picture) -> tuple[Picture, list[str]]:
-        """A picture of the size of the measurement as one to write a result like, which lies where that did; and what is lost."""
+        """Return a picture of the size of the measurement as one to write a result like, which lies where that did; and what is lost."""
         operator = self.measured.forward.operator
         return regridded(picture, self.measured.result_shape[1:], Placement(*operator.lattice))
 
     def _like(self) -> tuple[Picture, list[str]]:
-        """The input, with the raw values of pixels that are kept: floats on [0, 1] do not hold all of a wide type."""
+        """Return the input, with the raw values of pixels that are kept: floats on [0, 1] do not hold all of a wide type."""
         read = self.measured.read
         like, raw = read.picture, read.input.values() if self.kept is not None else None
         if self.kept is None or raw is None:

@@ -17,7 +17,7 @@ from restorekit.operators import Inpaint, Operator
 
 
 def placed(picture: Picture, source: object, notes: Callable[[str], None]) -> Picture:
-    """The picture; notes say what a user may not expect of how `source` was read."""
+    """Return the picture; notes say what a user may not expect of how `source` was read."""
     if (n := picture.info.get("orientation")) is not None:
         notes(
             f"{source} is taken as viewers show it, turned by its orientation {n} (EXIF); masks, kernels and sizes are "
@@ -29,7 +29,7 @@ def placed(picture: Picture, source: object, notes: Callable[[str], None]) -> Pi
 
 
 def left_empty(picture: Picture, wanted: NDArray[np.bool_]) -> Picture:
-    """A picture read with holes, in which pixels of its value of no data hold none, but for those that are `wanted` (H, W)."""
+    """Return a picture read with holes, in which pixels of its value of no data hold none, but for those that are `wanted` (H, W)."""
     stays = None if picture.unvalued is None else picture.unvalued & ~wanted
     value = nodata_of(picture.info.get("tiff_tags", ()))
     if stays is None or value is None or not stays.any():
@@ -44,7 +44,7 @@ def left_empty(picture: Picture, wanted: NDArray[np.bool_]) -> Picture:
 
 
 def without_empty(operator: Operator, picture: Picture, source: object, notes: Callable[[str], None]) -> Operator:
-    """The operator; one of inpainting measures nothing where the file itself has no data, nor is anything filled there.
+    """Return the operator; one of inpainting measures nothing where the file itself has no data, nor is anything filled there.
 
     Raises BadInput where nothing else was to be filled.
     """
@@ -67,7 +67,7 @@ def without_empty(operator: Operator, picture: Picture, source: object, notes: C
 
 
 def refuse_turned(one: Picture, path: object, other: Picture, others: object) -> None:
-    """BadInput where two files of the same scene have orientations that do not fit what they show.
+    """Raise BadInput where two files of the same scene have orientations that do not fit what they show.
 
     Programs that ignore the orientation write pixels as they were stored, and drop the tag.
     """
@@ -80,7 +80,7 @@ def refuse_turned(one: Picture, path: object, other: Picture, others: object) ->
 
 
 def turned_size(one: Picture, other: Picture) -> str:
-    """Words for the reason, where two pictures have each other's height and width and an orientation explains it."""
+    """Return words for the reason, where two pictures have each other's height and width and an orientation explains it."""
     a, b = (picture.info.get("orientation", 1) for picture in (one, other))
     swapped = one.pixels.shape[-2:] == other.pixels.shape[-2:][::-1] and (a, b) != (1, 1)
     return f" as viewers show them, turned by their EXIF orientations {a} and {b}" if swapped else ""

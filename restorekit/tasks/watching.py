@@ -1,4 +1,4 @@
-"""Progress of tasks as Python calls them: a bar for who waits."""
+"""`watched` shows the progress of a task that is called from Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from restorekit.tasks.measurement import Progress
 
 @contextmanager
 def watched(progress: Progress | bool | None, unit: str = "network calls") -> Iterator[Progress | None]:
-    """What a task is to tell how far it is: None shows a bar on a terminal and in a notebook, True always, False never."""
+    """Yield the function by which a task reports its progress, or None.
+
+    progress: None shows a bar on a terminal and in a notebook, True always, False never; a function is taken as it is.
+    unit: what is counted.
+    """
     if callable(progress):
         yield progress
     elif progress is False or (progress is None and not is_watched()):

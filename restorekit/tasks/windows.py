@@ -48,7 +48,7 @@ def counted(measured: Measured, progress: Progress | None, label: str, calls: in
 
 
 def _windows(measured: Measured) -> int:
-    """Calls of the network for one denoising."""
+    """Return the calls of the network for one denoising."""
     height, width = measured.forward.operator.image_shape[1:]
     count = 1
     for part in _parts(measured.denoiser):
@@ -60,7 +60,7 @@ def _windows(measured: Measured) -> int:
 
 
 def _parts(denoise: Any) -> Iterator[Any]:
-    """A denoiser and all inside it that is a dataclass or a module."""
+    """Yield a denoiser and all inside it that is a dataclass or a module."""
     if isinstance(denoise, nn.Module):
         yield denoise
     elif isinstance(denoise, Prior):

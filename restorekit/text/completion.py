@@ -1,4 +1,4 @@
-"""What a shell completes: names of solvers, operators, noise laws and priors, found without importing torch."""
+"""A shell completes the names of solvers, operators, noise laws and priors by these functions, which do not import torch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _beginning(incomplete: str, names: list[str]) -> list[str]:
 
 
 def _keys(module: str, table: str) -> list[str]:
-    """The keys of a table in a module, as its source says: the module itself imports torch."""
+    """Return the keys of a table in a module by its source alone, as the module itself imports torch."""
     return list(_read(ast.parse(_place(module).read_text(encoding="utf-8")), table))
 
 

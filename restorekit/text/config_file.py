@@ -1,4 +1,6 @@
-"""A file of settings of one command: YAML, NAME: VALUE, each value as the command line has it."""
+"""The settings of one command are read from and written as YAML: lines of NAME: VALUE, each value as the command line
+has it.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def read_settings(path: str | os.PathLike[str], known: Collection[str], command:
 
 
 def settings_text(command: str, settings: Iterable[tuple[str, Any, str]]) -> str:
-    """Return such a file of (name, value, help), with the help above each as its comment."""
+    """Return the text of such a file for triples (name, value, help), with the help above each line as its comment."""
     parts = [f"# Settings of `{command}`; null is the default."]
     for name, value, help_ in settings:
         comment = textwrap.wrap(help_, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""An operator and a noise law in words, and measurements that they make of clean pictures: for benches, tuning and calibration."""
+"""A `Degradation` is an operator and a noise law in words; it measures clean pictures for benches, tuning and calibration."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ CHANGEABLE = {"optim.steps", "run.checkpoint_every", "run.sample_every", "run.lo
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """Every setting by its dotted key."""
+    """Return every setting by its dotted key."""
     flat: dict[str, Any] = {}
     for key, value in config.model_dump(mode="json").items():
         flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}

@@ -27,7 +27,7 @@ class Clean:
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """(C, H, W) float32 in [0, 1]. Raises BadInput where it is smaller than the crop, or cannot be read."""
+        """Return (C, H, W) float32 in [0, 1]. Raises BadInput where it is smaller than the crop, or cannot be read."""
         x = read_picture(self.path).pixels
         h, w = x.shape[1:]
         least = self.crop or SMALLEST

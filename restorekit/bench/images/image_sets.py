@@ -76,7 +76,7 @@ class SetDistance:
 
     @cached_property
     def module(self) -> nn.Module:
-        """The network. Raises BadInput where it, or torchmetrics, cannot be used."""
+        """Return the network. Raises BadInput where it, or torchmetrics, cannot be used."""
         need_torchmetrics("FID and KID")
         return FeatureNetwork(self.features, self.side) if self.features else Pooled(encoder())
 

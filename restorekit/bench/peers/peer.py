@@ -59,7 +59,7 @@ class Peer(ABC):
         return None
 
     def settings(self, *without: str) -> str:
-        """Every setting in words, so that a row is measured again where one has changed."""
+        """Return every setting in words, so that a row is measured again where one has changed."""
         own = {f.name: getattr(self, f.name) for f in fields(cast(Any, self)) if f.name not in without}
         return ", ".join(f"{k.rstrip('_')} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())
 

@@ -72,7 +72,7 @@ class Exam(ABC):
 
     @cached_property
     def directions(self) -> tuple[Tensor, Tensor]:
-        """(n, k) measured and (n, n - k) not: right singular vectors of A above and below a tenth of the largest gain.
+        """Return (n, k) measured and (n, n - k) not: right singular vectors of A above and below a tenth of the largest gain.
 
         All pixels count as measured where the operator is not linear.
         """
@@ -107,7 +107,7 @@ class LinearExam(Exam):
 
     @cached_property
     def matrix(self) -> Tensor:
-        """(m, n), A."""
+        """Return (m, n), A."""
         return dense(self.operator, torch.zeros(self.operator.image_shape, dtype=F64))
 
 

@@ -73,7 +73,7 @@ class GaussianExam(LinearExam):
 
     @property
     def posterior(self) -> Tensor:
-        """(n, n): the covariance of the posterior, the same for every y."""
+        """Return (n, n): the covariance of the posterior, the same for every y."""
         return self._known[1]
 
     def mean(self, y: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class MixtureExam(LinearExam):
 
     @cached_property
     def _known(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(K, n, m) gains, (K, n, n) covariances given y, (K, n) their deviations along eigenvectors (K, n, n)."""
+        """Return (K, n, m) gains, (K, n, n) covariances given y, (K, n) their deviations along eigenvectors (K, n, n)."""
         gains, left = gain(self.matrix, self.components[2], self.sigma_y)
         values, vectors = torch.linalg.eigh((left + left.mT) / 2)
         return gains, left, values.clamp(min=0).sqrt(), vectors

@@ -79,7 +79,7 @@ class PixelExam(Exam):
 
     @cached_property
     def grid(self) -> Tensor:
-        """(points,): nodes over all of the prior."""
+        """Return (points,): nodes over all of the prior."""
         reach = 6 * max(self.prior.deviations)
         return torch.linspace(min(self.prior.means) - reach, max(self.prior.means) + reach, self.points, dtype=F64)
 

@@ -16,14 +16,17 @@ from restorekit.text.names import files_of
 
 @dataclass(frozen=True)
 class EvalFiles:
-    """Where an evaluation is written. path: the report, .json or .md; None where none is. train: whether a strip goes beside it."""
+    """The files that an evaluation writes: the report and, with `train`, a strip of pictures beside it.
+
+    path: the report, .json or .md; None writes nothing.
+    """
 
     path: Path | None
     train: bool = False
 
     @property
     def strip(self) -> Path | None:
-        """Where the strip of pictures goes."""
+        """Return the path of the strip of pictures, a PNG beside the report; None where none is written."""
         if self.path is None or not self.train:
             return None
         return self.path.with_name(f"{self.path.stem}_neighbours.png")

@@ -77,12 +77,12 @@ class Nearest:
 
     @property
     def distances(self) -> np.ndarray:
-        """(N, kept), rising."""
+        """Return (N, kept), rising."""
         return self.squares.sqrt().double().numpy()
 
     @property
     def ratios(self) -> np.ndarray:
-        """(N,): the nearest over the mean of the next NEXT, or as many as there are; 1 where all are at 0."""
+        """Return (N,): the nearest over the mean of the next NEXT, or as many as there are; 1 where all are at 0."""
         d = self.distances
         mean = d[:, 1:].mean(1)
         return np.divide(d[:, 0], mean, out=np.ones(len(d)), where=mean > 0)
@@ -108,7 +108,7 @@ class Neighbours:
         return made
 
     def order(self) -> np.ndarray:
-        """The numbers of the samples, the likeliest copies first."""
+        """Return the numbers of the samples, the likeliest copies first."""
         both = [n["samples"].ratios / np.median(n["held out"].ratios) for n in (self.features, self.pixels)]
         return np.argsort(np.minimum(*both), kind="stable")
 

@@ -80,7 +80,7 @@ class Patches:
 
     @cached_property
     def areas(self) -> NDArray[np.int64]:
-        """(N,) pixels of the pictures up to and with each."""
+        """Return (N,) pixels of the pictures up to and with each."""
         return np.cumsum(self.pictures.shapes.prod(1))
 
     def _crop(self, rng: np.random.Generator, picture: NDArray[np.uint8], crop: int) -> NDArray[np.uint8]:

@@ -35,7 +35,7 @@ class Objective(nn.Module, ABC):
     @property
     @abstractmethod
     def kept(self) -> nn.Module:
-        """The part whose exponential average is the prior."""
+        """Return the part whose exponential average is the prior."""
 
     @abstractmethod
     def batch(self, step: int, first: int, count: int) -> tuple[Tensor, ...]:
