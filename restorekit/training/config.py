@@ -289,7 +289,11 @@ def overrides_of(texts: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         try:
             settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (
+            yaml.YAMLError,
+            ValueError,
+            RecursionError,
+        ):  # of dates, of numbers with thousands of digits, of brackets
             equals = ""
         if not equals:
             raise BadInput(

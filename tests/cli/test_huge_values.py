@@ -29,7 +29,7 @@ BIG = 10**30
         ("denoise IN OUT --noise gaussian:0.1 --solver hqs:first=1e300", "first at most 10000"),
         ("denoise IN OUT --noise gaussian:0.1 --device meta", "device 'meta' cannot be used here"),
         ("degrade IN OUT --dtype (", "cannot hold '('"),
-        ("denoise IN OUT --noise gaussian:0.1 --range 0,1e-45", "too large for float32"),
+        ("denoise IN OUT --noise gaussian:0.1 --range 0,1e-45", "is too narrow"),
     ],
 )
 def test_one_line(words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -226,18 +226,20 @@ def test_figures_of_a_picture_are_those_of_the_command(tmp_path: Path, capsys: p
 
 # --- one table of defaults ---
 
+MANY = {"ctx", "places", "folder", "suffix"}  # pictures
+
 
 @pytest.mark.parametrize(
     ("command", "task", "parsed", "more"),
     [
-        (cli_derain.derain, Deraining, {}, {"ctx", "source", "target", "derained", "rain", "mask", "report"}),
+        (cli_derain.derain, Deraining, {}, MANY | {"scheduler", "derained", "rain", "mask", "report"}),
         (
             cli_despeckle.despeckle,
             Despeckling,
             {"looks": None},
-            {"ctx", "source", "target", "report", "targets", "layout", "network", "reading"},
+            MANY | {"report", "targets", "layout", "network", "reading"},
         ),
-        (cli_fuse.fuse, Fusing, {"looks": None}, {"ctx", "optical", "sar", "out"}),
+        (cli_fuse.fuse, Fusing, {"looks": None}, MANY | {"scheduler", "sar"}),
     ],
 )
 def test_options_have_the_defaults_of_the_settings(
