@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from restorekit.bench import search
+from restorekit.bench.bench_settings import TuningSettings
 from restorekit.bench.images.image_cases import clean_pictures
 from restorekit.bench.search import CandidateScores, Score, Trial
 from restorekit.errors import BadInput
@@ -43,31 +44,8 @@ class Tuned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolverTuning:
-    """Settings of a search; the call runs it. What has been measured is not measured again.
-
-    data: a folder of clean pictures that are used for nothing else. op, noise: the forward model; without a noise the usual one.
-    solver: with settings that are to stay. steps: noise levels to try. ranges: what to search, as "zeta=0,1"; without any what the
-    solver says. score: "psnr", "ssim", "crps", or "auto", crps of samplers. samples: draws per restoration, 4 for crps. budget:
-    restorations in all. pictures: at most so many, crop: the side of their middle, pixels.
-    """
-
-    data: Path
-    op: str
-    solver: str
-    noise: str | None = None
-    prior: str = "natural"
-    steps: Sequence[int] = ()
-    ranges: Sequence[str] = ()
-    score: str = "auto"
-    samples: int | None = None
-    budget: int = 60
-    pictures: int = 8
-    crop: int = 128
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    out: Path = field(default_factory=lambda: Path("tune"))
+class SolverTuning(TuningSettings):
+    """A search; the call runs it. What has been measured is not measured again."""
 
     def __call__(self, progress: Callable[[str], None] = lambda text: None) -> Tuned:
         """Search, with tune.csv in `out`, where tune.md is to be saved; progress: called with a line of text for each restoration.

@@ -13,16 +13,15 @@ from typing import Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
-from restorekit.cli.options import as_command, parameter
-from restorekit.cli.wording import FAULT, as_options, one_line, options_of, print_doubts, printed, say
-from restorekit.errors import BadInput, Stopped
+from restorekit.cli.options import PANEL, Scheduler, as_command, parameter, values
+from restorekit.cli.wording import as_options, options_of, print_doubts, printed, say
+from restorekit.errors import FAULT, BadInput, Stopped
 from restorekit.report.progress import phases, pictures
+from restorekit.text.terminal import one_line
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of whichever click typer uses
-PANEL = "Many pictures"
 Folder = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", show_default=False, rich_help_panel=PANEL, help="Write the results there, by the names of their pictures: all else that is named is IN, files, folders and 'globs'. What is done already is not done again.")]  # fmt: skip
 Suffix = Annotated[str | None, typer.Option(metavar=".png|.tif", show_default="that of IN", rich_help_panel=PANEL, help="Format of the results.")]  # fmt: skip
-Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", show_default=False, rich_help_panel=PANEL, help="Of a dask cluster that sees the same folders, as tcp://host:8786. It is trusted: it and all who can reach it may run code here.")]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,13 @@ def perform(
     line: Callable[[Any, Path, list[Path]], str], *, unit: str = "network calls",
     suffix: str | None = None,
 ) -> None:  # fmt: skip
-    """Run a task on IN, or on many, write what it gives, and print `line` of each result, its place and its files.
+    """Run a task with options on IN, or on many, write what it gives, and print `line` of each result, its place and its files.
 
     suffix: of the results of many, where it is not that of IN."""
     from restorekit.tasks.batch import call_task, texts_of
     from restorekit.tasks.pages import readings
 
+    settings = values(settings)
     pages = settings.pop("pages", None)
     if isinstance(source, Many):
         many = replace(source, suffix=source.suffix or suffix)
@@ -98,10 +98,15 @@ def perform(
     return None
 
 
-def one_page(source: Path | Many) -> None:
-    """Refuse a report of many pictures."""
+def check_report(source: Path | Many, page: Path | None) -> None:
+    """Refuse, before any work, a report of many pictures, and one that cannot be written."""
+    from restorekit.files.atomic import check_page
+
+    if page is None:
+        return
     if isinstance(source, Many):
         raise BadInput("`report` is a page of one picture; give IN and OUT, or leave it out", argument="report")
+    check_page(page)
 
 
 def _perform_many(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from restorekit.cli.options import Device, Precision, PriorOpt, Seed, SolverOpt, Steps, Threads, on_threads
+from restorekit.cli.options import PriorOpt, SolverOpt, Threads, on_threads, settings_options
 from restorekit.cli.wording import printed, say
+from restorekit.tasks.task_settings import CalibrationSettings
 
 
+@settings_options(CalibrationSettings)
 def calibrate(
     ctx: typer.Context,
     data: Annotated[Path, typer.Option(help="Folder or zip of clean pictures that trained nothing. By name, those at even positions calibrate, those at odd ones judge.")],
@@ -19,16 +21,8 @@ def calibrate(
     noise: Annotated[list[str], typer.Option(help="Noise law, as for `restore`; again for more levels, between which factors are interpolated.")],
     prior: PriorOpt = "natural",
     solver: SolverOpt = "mmps",
-    steps: Steps = None,
-    samples: Annotated[int, typer.Option(min=2, help="Draws per picture; factors are for so many, and for 2, 4, 8 ... of them.")] = 8,
-    dtype: Annotated[str, typer.Option(help="Of the measured files: uint8 and uint16 cut off and round, float32 does not.")] = "uint8",
-    transfer: Annotated[str, typer.Option(help="linear, or srgb: measured in light, as 8-bit pictures of `deblur`.")] = "linear",
-    pictures: Annotated[int | None, typer.Option(min=1, help="At most so many for each half.", show_default=False)] = None,
-    crop: Annotated[int, typer.Option(min=16, help="Centre crops of this side.")] = 64,
-    seed: Seed = 0,
-    device: Device = "auto",
-    precision: Precision = "auto",
     threads: Threads = None,
+    **settings: Any,
 ) -> None:  # fmt: skip
     """Make error bars hold: how far the truth lies from the samples, on pictures with a known truth.
 
@@ -39,10 +33,8 @@ def calibrate(
 
     on_threads(threads)
     with bar("pictures", "restorations") as show:
-        made = run(
-            data, task, noise, out, prior=prior, solver=solver, steps=steps, samples=samples, dtype=dtype, transfer=transfer,
-            pictures=pictures, crop=crop, seed=seed, device=device, precision=precision, notes=printed(ctx), progress=show,
-        )  # fmt: skip
+        own = {"prior": prior, "solver": solver, "notes": printed(ctx), "progress": show}
+        made = run(data, task, noise, out, **own, **settings)
     if made.table:
         print(made.table)
     how = f"judged on {made.judging} pictures" if made.judging else "none judged"

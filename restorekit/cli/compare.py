@@ -9,48 +9,24 @@ from typing import Annotated, Any
 import typer
 
 from restorekit.cli.batch import perform, several
-from restorekit.cli.options import (
-    Device,
-    In,
-    LayoutOpt,
-    Noise,
-    PagesOpt,
-    Precision,
-    Preview,
-    PriorOpt,
-    Range,
-    Seed,
-    Steps,
-    Tile,
-    TransferOpt,
-    box,
-    span,
-)
+from restorekit.cli.options import In, shared_options
 from restorekit.text.completion import complete_operator, complete_solver
 
 
 @several
+@shared_options(
+    "noise", "steps", "prior", "seed", "device", "tile", "precision", "range_", "preview", "transfer", "layout", "pages"
+)
 def compare(
     ctx: typer.Context,
     source: In,
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Page to write, .html; OUT.json is written beside it.", show_default=False)],
     op: Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model, as for `restore`.")],
-    noise: Noise = "auto",
     solvers: Annotated[list[str] | None, typer.Option("--solver", autocompletion=complete_solver, help="A name of `restorekit solvers`, with settings, as ddrm:eta=none; again for more. Default: a few that suit the task.", show_default=False)] = None,
-    steps: Steps = None,
     samples: Annotated[int, typer.Option(min=1, help="Draws of each sampler; an optimiser gives one answer.")] = 4,
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="The clean picture, as large as a result: errors, PSNR, SSIM and coverage are added.")] = None,
-    prior: PriorOpt = "natural",
-    seed: Seed = 0,
-    device: Device = "auto",
-    tile: Tile = None,
-    precision: Precision = "auto",
-    range_: Range = None,
-    preview: Preview = None,
-    transfer: TransferOpt = "auto",
-    layout: LayoutOpt = None,
-    pages: PagesOpt = None,
     trajectory: Annotated[int, typer.Option(min=0, max=64, help="Estimates on the way that are shown of each solver.")] = 8,
+    **settings: Any,
 ) -> None:  # fmt: skip
     """Compare solvers on one measurement IN, in one HTML page OUT that needs no network.
 
@@ -60,14 +36,10 @@ def compare(
     """
     from restorekit import compare as run
 
-    settings = {
-        "op": op, "noise": noise, "solvers": tuple(solvers or ()), "steps": steps, "samples": samples, "truth": truth,
-        "prior": prior, "seed": seed, "device": device, "tile": tile, "precision": precision, "range": span(range_),
-        "preview": box(preview, "preview"), "transfer": transfer, "trajectory": trajectory,
-        "layout": layout, "pages": pages,
-    }  # fmt: skip
+    chosen = tuple(solvers or ())
+    own = {"op": op, "solvers": chosen, "samples": samples, "truth": truth, "trajectory": trajectory}
 
     def line(result: Any, out: Path, files: list[Path]) -> str:
         return f"{out}  ({len(result.results)} solver(s), {os.path.getsize(files[0]) / 1e6:.1f} MB, and .json)"
 
-    perform(ctx, run, source, target, settings, line, suffix=".html")
+    perform(ctx, run, source, target, own | settings, line, suffix=".html")

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from restorekit.cli.batch import one_page, perform, several
-from restorekit.cli.options import Device, LayoutOpt, NetworkOpt, Seed, Steps
+from restorekit.cli.batch import check_report, perform, several
+from restorekit.cli.options import LayoutOpt, NetworkOpt, shared_options
 
 
 @several
+@shared_options("steps", "seed", "device")
 def despeckle(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN", help="GeoTIFF and what else GDAL reads, NPY, PNG; one band or several. Also NETCDF:FILE:NAME, HDF5:FILE://NAME, GTIFF_DIR:PAGE:FILE, /vsizip/FILE/NAME.", show_default=False)],
@@ -29,9 +30,6 @@ def despeckle(
     grain: Annotated[str | None, typer.Option(metavar="RHO_ROW,RHO_COL", help="Correlation of the intensity of speckle with the next row and column, 0 to 0.95, where it is known. Default: measured where the scene is flat.")] = None,
     preview: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Restore that part alone: the same values as the whole would have there.")] = None,
     prior: Annotated[str, typer.Option(help="A prior of log-intensities: sar, or a checkpoint; for `paper` one of pictures. Default: sar, natural.")] = "auto",
-    steps: Steps = None,
-    seed: Seed = 0,
-    device: Device = "auto",
     precision: Annotated[str, typer.Option(help="fp32, auto or bf16 for the network; bf16 is faster, with coarser rounding.")] = "fp32",
     keep_dtype: Annotated[bool, typer.Option("--keep-dtype", help="Write the type of IN instead of float32.")] = False,
     executor: Annotated[str, typer.Option(help="serial, processes or dask (its cluster here is reached from this machine alone); auto takes processes for more than a minute of work.")] = "auto",
@@ -44,31 +42,27 @@ def despeckle(
     snap: Annotated[bool, typer.Option("--interop-snap", help="Without the predictor that some older readers of GeoTIFF do not know.")] = False,
     layout: LayoutOpt = None,
     network: NetworkOpt = False,
+    **settings: Any,
 ) -> None:  # fmt: skip
     """Take the speckle out of a radar scene; what came with the file comes back with it. An interrupted run goes on when repeated.
 
     restorekit despeckle in.tif out.tif --looks 4.4 --solver hqs
     """
-    from restorekit.cli.options import check_page
     from restorekit.files.datasets import container
     from restorekit.files.overwrite import separate
     from restorekit.files.reading import Reading
     from restorekit.tasks.despeckle import despeckle as run
-    from restorekit.text import values
     from restorekit.text.names import files_of
 
-    if report is not None:
-        one_page(source)
-        check_page(report)
+    check_report(source, report)
     pages = [] if report is None else [report]
     if isinstance(source, Path):
         separate([container(source), *files_of(solver, prior)], [target, *pages])
-    settings: dict[str, Any] = {
-        "domain": domain, "looks": values.looks(looks), "solver": solver, "bands": values.numbers(bands), "samples": samples,
-        "decorrelate": decorrelate, "targets": values.targets(targets), "grain": values.grain(grain),
-        "preview": values.box(preview, "preview"), "prior": prior, "steps": steps, "seed": seed, "device": device,
-        "precision": precision, "keep_dtype": keep_dtype, "executor": executor, "workers": workers, "scheduler": scheduler,
-        "tile": tile, "block": block, "restart": restart, "interop_snap": snap, "reading": Reading(layout, network=network),
+    settings |= {
+        "domain": domain, "looks": looks, "solver": solver, "bands": bands, "samples": samples, "decorrelate": decorrelate,
+        "targets": targets, "grain": grain, "preview": preview, "prior": prior, "precision": precision, "keep_dtype": keep_dtype,
+        "executor": executor, "workers": workers, "scheduler": scheduler, "tile": tile, "block": block, "restart": restart,
+        "interop_snap": snap, "reading": Reading(layout, network=network),
     }  # fmt: skip
     began = time.perf_counter()
 

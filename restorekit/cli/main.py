@@ -29,11 +29,12 @@ from restorekit.cli import (
     tune,
 )
 from restorekit.cli.option_files import Command, configured
-from restorekit.cli.wording import as_options, fault, one_line
-from restorekit.errors import OUT_OF_MEMORY, BadInput, Stopped, is_want_of_memory
+from restorekit.cli.wording import as_options
+from restorekit.errors import BadInput, Stopped, unforeseen
 from restorekit.files.session import session
 from restorekit.notes import Notes
 from restorekit.scenes.process_memory import keep_freed_memory
+from restorekit.text.terminal import one_line
 
 # Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -62,23 +63,14 @@ def common(
     context.with_resource(session(notes))
 
 
-for command in (restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize):
+for command in (
+    restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize, compare.compare,
+    degrade.degrade, fuse.fuse, despeckle.despeckle, derain.derain, check.check, train.train, sample.sample, solvers.solvers,
+    tune.tune, calibrate.calibrate, cite.cite,
+):  # fmt: skip
     app.command()(command)
-app.command()(compare.compare)
-app.command()(degrade.degrade)
-app.command()(fuse.fuse)
-app.command()(despeckle.despeckle)
-app.command()(derain.derain)
-app.add_typer(metrics.app, name="metrics")
-app.command()(check.check)
-app.command()(train.train)
-app.add_typer(priors.app, name="priors")
-app.command()(sample.sample)
-app.command()(solvers.solvers)
-app.add_typer(bench.app, name="bench")
-app.command()(tune.tune)
-app.command()(calibrate.calibrate)
-app.command()(cite.cite)
+for name, commands in {"metrics": metrics.app, "priors": priors.app, "bench": bench.app}.items():
+    app.add_typer(commands, name=name)
 for group in (app, metrics.app, priors.app, bench.app):
     for registered in group.registered_commands:
         assert registered.callback is not None
@@ -141,19 +133,12 @@ def run(arguments: list[str] | None = None) -> None:
         code = _stopped(arguments)
     except Stopped as error:
         code = _fail(as_options(str(error), _options(arguments)), error.code)
-    except BadInput as error:
-        if "--debug" in arguments:
-            raise
-        code = _fail(as_options(str(error), _options(arguments)), 1)
     except Exception as error:
         if "--debug" in arguments:
             raise
-        if isinstance(error, OSError) and not is_want_of_memory(error):
-            what = f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
-            code = _fail(f"{what}; check the path and the disk", 1)
-        else:
-            memory = as_options(OUT_OF_MEMORY, ["--batch", "--tile"])
-            code = _fail(memory if is_want_of_memory(error) else fault(error), 1)
+        ours = isinstance(error, BadInput)
+        known = _options(arguments) if ours else ["--batch", "--tile", "--debug"]
+        code = _fail(as_options(str(error) if ours else unforeseen(error), known), 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -10,21 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from restorekit.cli.fuse import (
-    Align,
-    Bands,
-    Despeckle,
-    Domain,
-    Looks,
-    MatchTo,
-    Optical,
-    Sar,
-    SarBand,
-    SarPage,
-    pair_settings,
-)
-from restorekit.cli.options import Json, LayoutOpt, Page, Range, check_page
-from restorekit.cli.wording import as_options, options_of, print_json, printable, printed
+from restorekit.cli.fuse import PAIR, Optical, Sar
+from restorekit.cli.options import Json, shared_options, values
+from restorekit.cli.wording import as_options, options_of, print_json, printed
+from restorekit.text.terminal import printable
 
 
 class Words(TyperGroup):
@@ -45,6 +34,7 @@ app = typer.Typer(
 
 
 @app.command()
+@shared_options("range_", "layout", "page")
 def pictures(
     ctx: typer.Context,
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", show_default=False)],
@@ -52,18 +42,13 @@ def pictures(
     names: Annotated[str | None, typer.Option(help="Comma-separated; default: all of psnr, ssim, mae, rmse.")] = None,
     crop: Annotated[int, typer.Option(min=0, help="Pixels to leave out at each side.")] = 0,
     as_json: Json = False,
-    range_: Range = None,
-    layout: LayoutOpt = None,
-    page: Page = None,
+    **settings: Any,
 ) -> None:
     """Compare PICTURE with TRUTH on [0, 1]. restorekit metrics out.png truth.png"""
     from restorekit.tasks.picture_metrics import picture_metrics
-    from restorekit.text.values import span
 
-    figures = picture_metrics(
-        picture, truth, names=names.split(",") if names else None, crop=crop, range=span(range_), layout=layout, page=page,
-        notes=printed(ctx),
-    )  # fmt: skip
+    wanted = names.split(",") if names else None
+    figures = picture_metrics(picture, truth, names=wanted, crop=crop, notes=printed(ctx), **values(settings))
     if as_json:
         print_json(figures)
     else:
@@ -89,18 +74,13 @@ def sar(
 
     restorekit metrics sar scene.tif despeckled.tif --report quality.html
     """
+    from restorekit.files.atomic import check_page
     from restorekit.files.picture import json_text
     from restorekit.tasks.judge import SpeckleAssessment
-    from restorekit.text import values
 
     if report is not None:
         check_page(report)
-    task = SpeckleAssessment(
-        domain=domain,
-        looks=values.looks(looks),
-        window=values.box(window, "window"),
-        target=values.box(target, "target"),
-    )
+    task = SpeckleAssessment(**values({"domain": domain, "looks": looks, "window": window, "target": target}))
     result = task(measured, restored, truth, report=report, notes=printed(ctx))
     print(as_options(json_text(result.plain()) if as_json else str(result), options_of(ctx)))
     if report is not None:
@@ -113,36 +93,22 @@ def sar(
 
 
 @app.command()
+@shared_options(*PAIR, "layout", "page", **PAIR)
 def fusion(
     ctx: typer.Context,
     optical: Optical,
     sar: Sar,
     fused: Annotated[Path, typer.Argument(metavar="FUSED", help="Fused picture, in the numbers of OPTICAL.", show_default=False)],
-    align: Align = False,
-    bands: Bands = None,
-    sar_band: SarBand = 1,
-    domain: Domain = "auto",
-    despeckle: Despeckle = "hqs",
-    looks: Looks = "auto",
-    match: MatchTo = "moments",
-    range_: Range = None,
-    layout: LayoutOpt = None,
-    page: Page = None,
-    sar_page: SarPage = None,
     as_json: Json = False,
+    **settings: Any,
 ) -> None:  # fmt: skip
     """Compare FUSED with its sources, SAR made ready as `fuse` does. restorekit metrics fusion optical.tif sar.tif fused.tif"""
-    from restorekit.fusion.scores import METRICS
+    from restorekit.fusion.scores import listed
     from restorekit.tasks.fuse import fusion_metrics
 
-    settings = pair_settings(align, bands, sar_band, domain, despeckle, looks, match, range_)
-    settings |= {"layout": layout, "page": page, "sar_page": sar_page}
-    figures, pair = fusion_metrics(optical, sar, fused, notes=printed(ctx), **settings)
+    figures, pair = fusion_metrics(optical, sar, fused, notes=printed(ctx), **values(settings))
     if as_json:
         print_json(figures)
         return
-    print(f"SAR: {pair.record['domain']}, speckle filter {despeckle}, {match} of the luminance")
-    for name, column in METRICS.items():
-        print(f"{column.title:18} {figures[name]:9.4f}  {'lower' if column.lower else 'higher'} is better")
-    if figures["filled"]:
-        print(f"{figures['filled']:.1%} of the pixels are not valid and were made alike in all three")
+    print(f"SAR: {pair.record['domain']}, speckle filter {settings['despeckle']}, {settings['match']} of the luminance")
+    print(listed(figures))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from restorekit.errors import BadInput
+from restorekit.cli.wording import as_options
 from restorekit.text.completion import complete_noise, complete_prior, complete_solver
-from restorekit.text.values import box, numbers, size, span
-
-__all__ = ["box", "numbers", "size", "span"]  # of text
+from restorekit.text.values import box, grain, level, levels, looks, numbers, size, span, targets
 
 In = Annotated[Path, typer.Argument(metavar="IN", help="Measured picture: PNG, JPEG, TIFF, NPY.", show_default=False)]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Restored picture; its suffix is its format.", show_default=False)]  # fmt: skip
@@ -41,8 +40,12 @@ NetworkOpt = Annotated[bool, typer.Option("--network", help="IN may be an addres
 Flips = Annotated[int, typer.Option(help="Average the network over 2, 4 or 8 flips (as many times slower); 1: off.")]
 Preview = Annotated[str | None, typer.Option(metavar="TOP,LEFT,H,W", help="Restore this part of IN alone, pixels, to see what the settings do.", show_default=False)]  # fmt: skip
 
-# Options of all commands that restore a picture: name of the parameter, its type, its default.
-_SHARED: dict[str, tuple[Any, Any]] = {
+PANEL = "Many pictures"
+Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", show_default=False, rich_help_panel=PANEL, help="Of a dask cluster that sees the same folders, as tcp://host:8786. It is trusted: it and all who can reach it may run code here.")]  # fmt: skip
+ASSUMED = (AssumedNoise, None)
+
+# Options that commands share: name of the parameter, its type, its default. First those of all that restore a picture.
+_PICTURE: dict[str, tuple[Any, Any]] = {
     "noise": (Noise, "auto"),
     "solver": (SolverOpt, "auto"),
     "prior": (PriorOpt, "natural"),
@@ -60,19 +63,58 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     "level": (LevelOpt, None),
     "calibration": (CalibrationOpt, None),
 }
+PICTURE = tuple(_PICTURE)
+_SHARED = _PICTURE | {
+    "transfer": (TransferOpt, "auto"),
+    "page": (Page, None),
+    "threads": (Threads, None),
+    "scheduler": (Scheduler, None),
+}
+_READ = {"bands": numbers, "grain": grain, "looks": looks, "preview": box, "range": span, "sigma": level, "sigmas": levels,
+         "size": size, "target": box, "targets": targets, "window": box}  # fmt: skip
 
 
-def picture_options(**other: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the shared options, as keywords of its `**settings`; `other`: types of some, or of `transfer`."""
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-    def given(command: Callable[..., None]) -> Callable[..., None]:
+
+def shared_options(*names: str, **other: tuple[Any, Any]) -> Decorator:
+    """Give a command these shared options, as keywords of its `**settings`; `other`: types and defaults that are its own."""
+    known = _SHARED | other
+    return _adding([parameter(name, *known[name]) for name in names])
+
+
+def settings_options(settings: type, **names: tuple[str, ...]) -> Decorator:
+    """Give a command the fields of a dataclass of settings as options, as keywords of its `**settings`.
+
+    A field with a `Choice` says all of its option, others are shared options. names: of options that are not called as the field."""
+    kinds = get_type_hints(settings, include_extras=True)
+    known = [f"--{f.name}" for f in fields(settings)]
+    return _adding([_option(f, kinds[f.name], names.get(f.name, ()), known) for f in fields(settings)])
+
+
+def _adding(options: list[inspect.Parameter]) -> Decorator:
+    def added(command: Callable[..., None]) -> Callable[..., None]:
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "settings"]
-        defaults = {"noise": None, "transfer": "auto"}
-        shared = {n: (other[n], defaults[n]) if n in other else known for n, known in _SHARED.items()}
-        shared |= {n: (other[n], defaults[n]) for n in other if n not in _SHARED}
-        return as_command(command, command, [*own, *(parameter(n, a, d) for n, (a, d) in shared.items())])
+        return as_command(command, command, [*own, *options])
 
-    return given
+    return added
+
+
+def _option(field: Field[Any], kind: Any, names: tuple[str, ...], known: list[str]) -> inspect.Parameter:
+    """Return the option of a field: of a sequence one that is given again for more, of a tuple its text."""
+    if get_origin(kind) is not Annotated:
+        return parameter(field.name, *_SHARED[field.name])
+    kind, choice = get_args(kind)
+    default = inspect.Parameter.empty if field.default is MISSING else field.default
+    help_ = as_options(choice.text, known)
+    plain = next((k for k in get_args(kind) if get_origin(k)), kind)  # of X | None
+    if get_origin(plain) is Sequence:
+        kind, default = list[get_args(plain)[0]] | None, default if field.default is MISSING else None
+        help_ = re.sub(r"(?=; default|\. Default|\.$)", "; again for more", help_, count=1)
+    elif get_origin(plain) is tuple:
+        kind = str | None
+    info = typer.Option(*names, min=choice.least, max=choice.most, metavar=choice.form, help=help_)
+    return parameter(field.name, Annotated[kind, info], default)
 
 
 def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
@@ -91,8 +133,13 @@ def as_command(run: Any, command: Any, parameters: Iterable[inspect.Parameter]) 
 
 def values(settings: dict[str, Any]) -> dict[str, Any]:
     """Options as settings of a task: texts of numbers become numbers."""
-    read = {"range_": ("range", span), "preview": ("preview", functools.partial(box, argument="preview"))}
-    return dict((read[n][0], read[n][1](v)) if n in read else (n, v) for n, v in settings.items())
+    named = {name.rstrip("_"): value for name, value in settings.items()}
+    return {n: _READ[n](v, n) if n in _READ and isinstance(v, str) else v for n, v in named.items()}
+
+
+def given(settings: dict[str, Any]) -> dict[str, Any]:
+    """Options that were given, as settings of a dataclass, whose own defaults stand for the others."""
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in values(settings).items() if v is not None}
 
 
 def on_threads(count: int | None) -> None:
@@ -101,12 +148,3 @@ def on_threads(count: int | None) -> None:
         import torch
 
         torch.set_num_threads(count)
-
-
-def check_page(path: Path) -> None:
-    """Refuse, before any work, a report that cannot be written."""
-    from restorekit.files.atomic import check_target
-
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise BadInput(f"{path}: a report is a page; give --report {path.stem or 'quality'}.html")
-    check_target(path)

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from restorekit.cli.batch import perform, several
-from restorekit.cli.options import AssumedNoise, In, Out, TransferOpt, picture_options, values
+from restorekit.cli.options import ASSUMED, PICTURE, In, Out, shared_options
 from restorekit.text.completion import complete_operator
 
 
 @several
-@picture_options(transfer=TransferOpt)
+@shared_options(*PICTURE, "transfer")
 def restore(
     ctx: typer.Context,
     source: In,
@@ -33,20 +33,20 @@ def restore(
     from restorekit.tasks.restore import Restoring as run
 
     own = {"op": op, "coarse": coarse, "start": start, "begin": begin}
-    perform(ctx, run, source, target, own | values(settings), _line)
+    perform(ctx, run, source, target, own | settings, _line)
 
 
 @several
-@picture_options()
+@shared_options(*PICTURE)
 def denoise(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:
     """Remove noise. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
     from restorekit import denoise as run
 
-    perform(ctx, run, source, target, values(settings), _line)
+    perform(ctx, run, source, target, settings, _line)
 
 
 @several
-@picture_options(noise=AssumedNoise)
+@shared_options(*PICTURE, noise=ASSUMED)
 def inpaint(
     ctx: typer.Context,
     source: In,
@@ -57,11 +57,11 @@ def inpaint(
     """Fill missing pixels; with --noise, take noise out of the others. restorekit inpaint holes.png full.png --mask mask.png"""
     from restorekit import inpaint as run
 
-    perform(ctx, run, source, target, {"mask": str(mask)} | values(settings), _line)
+    perform(ctx, run, source, target, {"mask": str(mask)} | settings, _line)
 
 
 @several
-@picture_options(transfer=TransferOpt)
+@shared_options(*PICTURE, "transfer")
 def deblur(
     ctx: typer.Context,
     source: In,
@@ -77,18 +77,12 @@ def deblur(
     """
     from restorekit import deblur as run
 
-    perform(
-        ctx,
-        run,
-        source,
-        target,
-        {"kernel": kernel, "kernel_error": kernel_error, "boundary": boundary} | values(settings),
-        _line,
-    )
+    own = {"kernel": kernel, "kernel_error": kernel_error, "boundary": boundary}
+    perform(ctx, run, source, target, own | settings, _line)
 
 
 @several
-@picture_options(noise=AssumedNoise, transfer=TransferOpt)
+@shared_options(*PICTURE, "transfer", noise=ASSUMED)
 def upscale(
     ctx: typer.Context,
     source: In,
@@ -100,16 +94,16 @@ def upscale(
     """Super-resolution. restorekit upscale small.png large.png --factor 4"""
     from restorekit import upscale as run
 
-    perform(ctx, run, source, target, {"factor": factor, "kernel": kernel} | values(settings), _line)
+    perform(ctx, run, source, target, {"factor": factor, "kernel": kernel} | settings, _line)
 
 
 @several
-@picture_options(noise=AssumedNoise)
+@shared_options(*PICTURE, noise=ASSUMED)
 def colorize(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:
     """Colours for a grey picture. restorekit colorize grey.png colour.png --samples 4"""
     from restorekit import colorize as run
 
-    perform(ctx, run, source, target, values(settings), _line)
+    perform(ctx, run, source, target, settings, _line)
 
 
 def _line(result: Any, out: Path, files: list[Path]) -> str:

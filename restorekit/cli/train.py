@@ -28,27 +28,16 @@ def train(
     """
     import signal
 
-    from restorekit.errors import BadInput, Stopped
-    from restorekit.files.overwrite import inside, separate
-    from restorekit.text.names import files_of
+    from restorekit.errors import Stopped
     from restorekit.training.config import config_for, overrides_of
-    from restorekit.training.loop import STATE, outputs
+    from restorekit.training.loop import STATE, check_files
     from restorekit.training.loop import train as run
-    from restorekit.training.named_files import named
 
     made = config_for(model, config, overrides_of(override or []))
-    for source in data:
-        if not source.exists():
-            raise BadInput(f"{source}: no such file or folder; give a folder or zip of pictures")
-    opened = [*inside(*data), *files_of(*(file.name for file in named(made))), *([] if config is None else [config])]
-    separate(opened, outputs(made, out))
+    check_files(made, data, out, config)
     try:
         say(str(run(made, data, out, resume=resume, quiet=quiet)))
     except KeyboardInterrupt:  # before the first step, or the second Ctrl-C
-        begun = (out / STATE).exists()
-        how = (
-            "--resume goes on from the last checkpoint"
-            if begun
-            else "no checkpoint yet, so begin again without --resume"
-        )
+        again = "no checkpoint yet, so begin again without --resume"
+        how = "--resume goes on from the last checkpoint" if (out / STATE).exists() else again
         raise Stopped(f"stopped; {how}", signal.SIGINT) from None

@@ -6,50 +6,20 @@ import json
 import math
 import re
 import sys
-import traceback
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 import typer
 
 from restorekit.notes import Notes
+from restorekit.text.terminal import one_line, printable
 
-FAULT = "this is a fault of restorekit, not of what was asked"
 _OF_THE_INPUT = re.compile(r"(noise|range|transfer|mask|no data|kernel|denoise): ")
 _NAMED = re.compile(r"`(\w+)(?:=([^`]*))?`")
-
-
-def one_line(text: str) -> str:
-    """The text in one line that a terminal cannot mistake for commands: other white space becomes spaces, and control
-    characters and bytes of a file name that are no UTF-8 are written as escapes.
-
-    >>> one_line("a\\x1b[31m\\nb")
-    'a\\\\x1b[31m b'
-    """
-    return printable(" ".join(text.split()))
-
-
-def printable(text: str) -> str:
-    """The text with every control character, and every byte of a file name that is no UTF-8, as an escape.
-
-    >>> printable("a\\x1b[31m  (3 files)")
-    'a\\\\x1b[31m  (3 files)'
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def say(text: str) -> None:
     """Print a line on stdout that holds names of files."""
     print(printable(text))
-
-
-def fault(error: BaseException) -> str:
-    """One line about an error that nobody foresaw: what and where it was, and what to do about it."""
-    places = traceback.extract_tb(error.__traceback__)
-    ours = [p for p in places if "restorekit" in Path(p.filename).parts] or places
-    where = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
-    why = f"{type(error).__name__}: {str(error)[:160]}".rstrip(": ")
-    return f"{FAULT} ({why}{where}); run it again with --debug, which shows the traceback, and report that"
 
 
 def as_options(message: str, options: Collection[str]) -> str:

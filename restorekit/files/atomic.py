@@ -37,6 +37,13 @@ def named_beside(path: Path, name: str) -> Path:
     return path.with_name(name)
 
 
+def check_page(path: Path) -> None:
+    """Raise BadInput where a report, an HTML page, cannot be put at `path`."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise BadInput(f"{path}: a report is a page; give `report={path.stem or 'quality'}.html`", argument="report")
+    check_target(path)
+
+
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise BadInput where a file cannot be put at `path`.
 

@@ -8,6 +8,7 @@ EN, SD, SF and AG.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -207,6 +208,17 @@ METRICS = {
     "ssim_sum": FusionMetric("SSIM, sum"), "qabf": FusionMetric("Qabf"), "scd": FusionMetric("SCD"), "cc": FusionMetric("CC, mean"),
     "en": FusionMetric("EN, bits"), "sf": FusionMetric("SF"), "ag": FusionMetric("AG"), "sd": FusionMetric("SD"),
 }  # fmt: skip
+
+
+def listed(figures: Mapping[str, float]) -> str:
+    """Return a line for each of METRICS, and one for the share of pixels that are not valid, "filled", if there are any."""
+    lines = [
+        f"{metric.title:18} {figures[name]:9.4f}  {'lower' if metric.lower else 'higher'} is better"
+        for name, metric in METRICS.items()
+    ]
+    if figures["filled"]:
+        lines.append(f"{figures['filled']:.1%} of the pixels are not valid and were made alike in all three")
+    return "\n".join(lines)
 
 
 def evaluate(a: Array, b: Array, f: Array) -> dict[str, float]:

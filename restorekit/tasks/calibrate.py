@@ -22,6 +22,7 @@ from restorekit.report.text_tables import markdown
 from restorekit.tasks.calibration_rows import LEVEL, Drawn, SplitPictures, rows_of, run
 from restorekit.tasks.calibration_table import HEADER, entries, other_versions, table
 from restorekit.tasks.inputs import Source
+from restorekit.tasks.task_settings import CalibrationSettings
 from restorekit.text.degradation import Degradation
 from restorekit.text.names import files_of, solver_of
 from restorekit.uncertainty.calibration import Calibration, Entry
@@ -66,27 +67,16 @@ class Calibrated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibrating:
-    """Settings of a calibration; the call draws for every picture and noise.
+class Calibrating(CalibrationSettings):
+    """A calibration; the call draws for every picture and noise.
 
-    task: the forward model. noise: laws, between which factors are interpolated. solver, steps: what draws. samples: draws per
-    picture; factors are for so many, and for 2, 4, 8 ... of them. dtype, transfer: of the measured files. pictures: at most so many
-    for each half. crop: the side of the centre crops, pixels.
+    task: the forward model. noise: laws, between which factors are interpolated. prior, solver: what draws.
     """
 
     task: str
     noise: Sequence[str]
     prior: str | os.PathLike[str] | Prior = "natural"
     solver: str | Solver = "mmps"
-    steps: int | None = None
-    samples: int = 8
-    dtype: str = "uint8"
-    transfer: str = "linear"
-    pictures: int | None = None
-    crop: int = 64
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
 
     def __call__(
         self,

@@ -31,6 +31,7 @@ from restorekit.priors.networks.two_stage import LatentConfig
 from restorekit.priors.prior import Prior
 from restorekit.priors.wrappers import GuidedByClass
 from restorekit.solvers.samplers import SAMPLERS, Sampler
+from restorekit.tasks.task_settings import SamplingSettings
 from restorekit.text.grammar import build, split
 
 SIDE = 64  # of a sample, pixels, where the prior does not say what it was trained on
@@ -143,23 +144,11 @@ class Samples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class Sampling(SamplingSettings):
     """All settings; the call draws. What cannot be is refused, by BadInput, where it is first needed."""
 
     prior: str | os.PathLike[str] | Prior
-    n: int = 16
     solver: str | Sampler = "dpm++"  # of SAMPLERS, with settings
-    steps: int = 50  # noise levels; `heun` and `sde` take two network calls at each
-    size: tuple[int, int] | None = None  # height, width; None: what the prior was trained on
-    bands: int | None = None  # one of what the prior takes; None: the most
-    seed: int = 0
-    label: int | None = None  # the class, for priors with classes
-    guidance: float | None = None  # weight of the class over no class (`GuidedByClass`); None: the class alone
-    eta: float | None = None  # of ddim and ddpm
-    relay: bool = True  # of a cascade: draw a low-resolution picture first, and go on from it (eq 9 of Li et al. 2025)
-    batch: int | None = None  # samples at a time; None: 2^16 pixels of them on a CPU, 2^20 elsewhere
-    device: str = "auto"
-    precision: str = "auto"
 
     @cached_property
     def place(self) -> torch.device:

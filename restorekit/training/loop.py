@@ -19,7 +19,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from restorekit.errors import BadInput, Stopped
 from restorekit.files.lock import alone
+from restorekit.files.overwrite import inside, separate
 from restorekit.priors.networks.scan_orders import keep_apart
+from restorekit.text.names import files_of
 from restorekit.training import named_files as inputs
 from restorekit.training.config import Config
 from restorekit.training.data.cache import Pictures
@@ -114,6 +116,19 @@ def train(
         if number:
             raise Stopped(f"stopped at step {state.step} of {config.optim.steps}; go on with `resume`", number)
         return out / "prior.safetensors"
+
+
+def check_files(config: Config, data: Sequence[Path], out: Path, source: Path | None = None) -> None:
+    """Raise BadInput where pictures are missing, and where a run in `out` would write over what it reads; source: of `config`."""
+    for pictures in data:
+        if not pictures.exists():
+            raise BadInput(f"{pictures}: no such file or folder; give a folder or zip of pictures")
+    opened = [
+        *inside(*data),
+        *files_of(*(file.name for file in inputs.named(config))),
+        *([] if source is None else [source]),
+    ]
+    separate(opened, outputs(config, out))
 
 
 def outputs(config: Config, out: Path) -> list[Path]:

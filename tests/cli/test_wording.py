@@ -5,9 +5,10 @@ import warnings
 import pytest
 
 from restorekit.cli.main import run
-from restorekit.cli.wording import FAULT, as_options, one_line, say
-from restorekit.errors import BadInput
+from restorekit.cli.wording import as_options, say
+from restorekit.errors import FAULT, BadInput
 from restorekit.notes import Notes, RestorekitNote
+from restorekit.text.terminal import one_line
 
 
 def test_settings_read_as_options() -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
 import torch
 
+from restorekit.bench.bench_settings import ImageSettings
 from restorekit.bench.images.image_cases import Clean, clean_pictures
 from restorekit.bench.images.image_plan import BenchPlan, LoadedName, plan
 from restorekit.bench.images.image_report import ImagesOutcome, write
@@ -33,32 +34,10 @@ from restorekit.scenes.execute import on_cluster
 from restorekit.text.degradation import Degradation
 from restorekit.text.names import files_of
 
-OPS = ("blur:kernel=gaussian:2", "average:factor=4", "denoise")
-SOLVERS = ("hqs", "diffpir", "ddrm", "pigdm", "dps")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Images:
-    """All settings of a run; the call does it. What has been measured with the same settings is not measured again."""
-
-    data: Sequence[Path]  # folders of clean pictures
-    ops: Sequence[str] = OPS  # OP@NOISE; without a noise gaussian:0.02, for denoise gaussian:0.1
-    solvers: Sequence[str] = SOLVERS
-    steps: Sequence[int] = ()  # noise levels; without them and `nfe` those of each solver
-    nfe: Sequence[int] = ()  # network calls: as many levels as stay within
-    priors: Sequence[str] = ("natural-fast",)
-    samples: int = 1  # of samplers; an optimiser gives one answer
-    crop: int = 128  # pixels a side, from the middle; 0: whole pictures
-    limit: int | None = None  # pictures of each folder, the first by name
-    seed: int = 0
-    workers: int = 2  # processes; seconds are undisturbed with one
-    scheduler: str | None = None  # address of a dask cluster whose workers see the same files; it is trusted
-    threads: int | None = None  # of each process; None: its share of the cores
-    device: str = "auto"
-    precision: str = "auto"  # of the network: auto, bf16 or fp32
-    features: Path | None = None  # TorchScript network for FID and KID
-    lpips: str = "auto"  # see `perceptual.lpips`
-    out: Path = field(default_factory=lambda: Path("bench"))
+class Images(ImageSettings):
+    """A run; the call does it. What has been measured with the same settings is not measured again."""
 
     def __call__(self, progress: Callable[[str], object] = lambda text: None) -> ImagesOutcome:
         """Measure what is missing and write the report. Raises BadInput, before anything runs, for what cannot be.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 import restorekit
+from restorekit.bench.bench_settings import PeerSettings
 from restorekit.bench.images.image_cases import check_sizes, clean_pictures
-from restorekit.bench.images.run_images import OPS
 from restorekit.bench.machine import machine
 from restorekit.bench.peers.peer import Peer
 from restorekit.bench.peers.peer_list import DEFAULT, ours, peer
@@ -38,29 +38,14 @@ from restorekit.priors.prior import LatentPrior
 from restorekit.text.degradation import Degradation
 from restorekit.text.names import files_of
 
-SOLVERS = ("mmps", "pigdm", "dps", "ddrm", "diffpir")
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peers:
-    """All settings of a run on the CPU, one thread; the call does it. What has been measured is not measured again."""
+class Peers(PeerSettings):
+    """A run on the CPU, one thread; the call does it. What has been measured is not measured again."""
 
     peers: Sequence[str] = DEFAULT
-    solvers: Sequence[str] = SOLVERS  # of ours
-    problems: Sequence[str] | None = None  # of the exams; None: all
-    priors: Sequence[str] | None = None  # of the exams
-    sigmas: Sequence[float] | None = None
-    exams: bool = True
-    full: bool = False  # seven noises and 519 samples instead of four and 99
-    data: Sequence[Path] = ()  # folders of clean pictures
-    ops: Sequence[str] = OPS
-    network: str = "natural-fast"  # the prior of the pictures
-    samples: int = 4  # on pictures
-    crop: int = 96  # pixels a side, from the middle; 0: whole pictures
-    limit: int | None = None  # pictures of each folder
-    seed: int = 0
-    out: Path = field(default_factory=lambda: Path("bench"))
 
     def __call__(self, progress: Callable[[str], object] = lambda text: None) -> PeersOutcome:
         """Measure what is missing and write the report. Raises BadInput, before anything runs, for what is not understood.

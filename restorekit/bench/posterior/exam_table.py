@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import restorekit
+from restorekit.bench.bench_settings import ExamSettings
 from restorekit.bench.posterior.exams import LEVELS, QUICK, Cell, cells, checked
 from restorekit.bench.posterior.figures import BINS, Figures, ValueWithError, judge
 from restorekit.bench.posterior.run_exam import CONTROL_LEVELS, ExamSamples, drawn, exact_score, size_of
@@ -89,20 +90,8 @@ def run(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exams:
-    """Settings of a run on one thread; the call does it. None: all there are, and of `steps` those of each solver.
-
-    full: seven noises and 519 samples instead of four and 99.
-    """
-
-    solvers: Sequence[str] | None = None
-    problems: Sequence[str] | None = None
-    priors: Sequence[str] | None = None
-    sigmas: Sequence[float] | None = None
-    steps: Sequence[int] | None = None
-    full: bool = False
-    seed: int = 0
-    out: Path = field(default_factory=lambda: Path("bench"))
+class Exams(ExamSettings):
+    """A run on one thread; the call does it."""
 
     def __call__(self, progress: Callable[[str], object] = lambda text: None) -> str:
         """Do what `run` does, with no other run in `out`. Raises BadInput, before anything runs, for what is not understood."""

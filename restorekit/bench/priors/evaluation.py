@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from restorekit.bench.bench_settings import EvaluationSettings
 from restorekit.bench.images.image_cases import SMALLEST
 from restorekit.bench.machine import machine, versions
 from restorekit.bench.priors.eval_denoise import DOMAINS, Denoising
@@ -46,28 +47,10 @@ class Findings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """All settings; the call measures. BadInput, before anything runs, for what cannot be."""
+class Evaluation(EvaluationSettings):
+    """A prior on trial; the call measures. BadInput, before anything runs, for what cannot be."""
 
     prior: str
-    data: Path  # folder or zip of pictures that it was not trained on
-    limit: int | None = None  # pictures of `data`, spread evenly over their names
-    sigmas: tuple[float, ...] | None = None  # levels to denoise; None: those of the domain; (): none
-    beside: tuple[str, ...] = ()  # other priors, denoising the same pictures
-    crop: int = 0  # side of the middle that is denoised; 0: whole pictures
-    bands: int | None = None  # 1 or 3; None: the most that the prior takes
-    samples: str | None = None  # how many, or a folder or zip of samples drawn before
-    solver: str = "dpm++"
-    steps: int = 50
-    size: tuple[int, int] | None = None  # of samples; None: what the prior was trained on
-    label: int | None = None
-    guidance: float | None = None
-    features: str | None = None  # see `FeatureNet.of`
-    train: Path | None = None  # folder or zip of the training pictures
-    train_limit: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
 
     @cached_property
     def sampling(self) -> Sampling:

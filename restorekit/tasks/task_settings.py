@@ -1,0 +1,41 @@
+"""Tasks have settings, a dataclass with the documentation of each; free of torch, for the command line shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from restorekit.text.choices import Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    """Settings of drawing samples of a prior. `batch=None`: 2^16 pixels of them on a CPU, 2^20 elsewhere."""
+
+    n: Annotated[int, Choice("Samples.", least=1, most=1_000_000)] = 16
+    steps: Annotated[int, Choice("Noise levels; heun and sde take two network calls at each.", least=1, most=100_000)] = 50  # fmt: skip
+    size: Annotated[tuple[int, int] | None, Choice("Of a sample, pixels; default: what the prior was trained on, or 64x64.", form="HxW")] = None  # fmt: skip
+    bands: Annotated[int | None, Choice("Of what the prior takes; default: the most.", least=1)] = None
+    seed: int = 0
+    label: Annotated[int | None, Choice("Class, for priors with classes.", least=0)] = None
+    guidance: Annotated[float | None, Choice("Weight of the class against none (two network calls a step); default: the class alone.", least=0)] = None  # fmt: skip
+    eta: Annotated[float | None, Choice("Fresh noise of ddim and ddpm: 0 none, 1 ancestral.")] = None
+    relay: Annotated[bool, Choice("Of a cascade: the low stage first, the high one from a small noise on.")] = True
+    batch: Annotated[int | None, Choice("Samples at a time; changes memory, not the samples.", least=1)] = None
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSettings:
+    """Settings of a calibration, but for what is calibrated."""
+
+    steps: int | None = None
+    samples: Annotated[int, Choice("Draws per picture; factors are for so many, and for 2, 4, 8 ... of them.", least=2)] = 8  # fmt: skip
+    dtype: Annotated[str, Choice("Of the measured files: uint8 and uint16 cut off and round, float32 does not.")] = "uint8"  # fmt: skip
+    transfer: Annotated[str, Choice("linear, or srgb: measured in light, as 8-bit pictures of `deblur`.")] = "linear"
+    pictures: Annotated[int | None, Choice("At most so many for each half.", least=1)] = None
+    crop: Annotated[int, Choice("Centre crops of this side.", least=16)] = 64
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
