@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.files.place import PLACE, Tag
+from restorekit.files.session import opened
 
 _STEMS = (".tfw", ".TFW", ".tifw", ".wld", ".tab", ".RPB", ".rpb", "_RPC.TXT", "_rpc.txt")
 _AUXILIARY = ".aux.xml"
+BESIDE = {
+    *(end for end in _STEMS if end.startswith(".")),
+    ".json",
+    ".txt",
+    ".xml",
+    ".prj",
+}  # of no picture, mask or kernel
 # Elements of `.aux.xml` that say more than statistics do, which programs leave beside a file that they show.
 _SAYING = (b"<SRS", b"<GeoTransform", b"<GCPList", b'"RPC"', b"<NoDataValue", b"<Scale", b"<Offset", b"<Description")
 _SAYING += (b"<UnitType", b"<ColorInterp")
@@ -20,6 +28,7 @@ _SAYING += (b"<UnitType", b"<ColorInterp")
 def with_files_beside(path: Path, tags: list[Tag], samples: int) -> list[Tag]:
     """Tags of a TIFF of so many samples a pixel, with what files beside it say, as GDAL reads them; the tags themselves where
     there are no such files, or no rasterio."""
+    opened(*(path.with_name(path.stem + end) for end in _STEMS))
     if not any(_beside(path)) or not importlib.util.find_spec("rasterio"):
         return tags
     from restorekit.errors import BadInput
