@@ -68,7 +68,8 @@ def _read(ctx: typer.Context, path: str | None) -> None:
 
         options = _options(ctx)
         values = read_settings(path, options, ctx.command_path)
-        ctx.default_map = {options[name].name: value for name, value in values.items()}
+        whole = {n: ",".join(v) if isinstance(v, list) and not options[n].multiple else v for n, v in values.items()}
+        ctx.default_map = {options[name].name: value for name, value in whole.items()}
 
 
 def _show(ctx: typer.Context, asked: bool) -> None:

@@ -266,4 +266,8 @@ def _said(path: Path) -> Iterator[None]:
 
 
 def _refused(path: Path, error: Exception) -> str:
-    return f"{path}: not written ({one_line(error)}); mend that or choose another place"
+    short = (
+        isinstance(error, OSError) and error.errno is None and "requested and" in str(error)
+    )  # of numpy, which says no more
+    why = "no space left on the disk" if short else one_line(error)
+    return f"{path}: not written ({why}); mend that or choose another place"

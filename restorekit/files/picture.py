@@ -179,6 +179,9 @@ def write_picture(
         info.pop("exif")
         warnings.append(f"{path}: written without EXIF, it is too long for JPEG")
     span = output_span(like, target)
+    if kind != "TIFF" and empty is not None and empty.value is not None:  # which no other format can name
+        info["mask"] = ~empty.where
+        empty = empty if fits(empty.value, target) else replace(empty, value=None)
     value, empty, said = _as_stated(info if kind == "TIFF" else {}, empty, target, span != like.span)
     warnings += [f"{path}: {text}" for text in said]
     if empty is not None and empty.value is None and empty.held.dtype != target and len(empty.held) in (1, len(pixels)):
@@ -190,11 +193,12 @@ def write_picture(
     raw = off_nodata(raw, value, empty_at(raw, value) & (empty is None or ~empty.where)) if value is not None else raw
     alpha = None if alpha is None else alpha_as(alpha, target)
     if kind != "TIFF" and (mask := info.pop("mask", None)) is not None:
+        what = "mask" if "mask" in like.info else "mark of no data"
         if kind in _WITH_ALPHA and alpha is None:
             alpha = alpha_as(mask.astype(np.uint8) * np.uint8(255), target)
-            warnings.append(f"{path}: its mask is written as transparency, {kind} has no other")
+            warnings.append(f"{path}: its {what} is written as transparency, {kind} has no other")
         else:
-            warnings.append(f"{path}: written without its mask; .tif holds it")
+            warnings.append(f"{path}: written without its {what}; .tif holds it")
     if kind in ORIENTED and "orientation" in info:
         raw, alpha, info = turned(raw, alpha, info, as_stored)
     if max(raw.shape[1:]) > _LONGEST.get(kind, math.inf):

@@ -64,7 +64,7 @@ def session(notes: Notes) -> Iterator[Session]:
 
 
 def opened(*paths: str | os.PathLike[str]) -> None:
-    """Report files that are read. They are not written over in this command; what is not there is passed over."""
+    """Report files that are read, or would be if they were there. Those that are there are not written over in this command."""
     if (now := _session.get()) is not None:
         for path in paths:
             now.read.append(Path(path))

@@ -18,7 +18,7 @@ from restorekit.files.formats import check_content, damage, kind_of
 from restorekit.files.nodata import hidden, nodata_of
 from restorekit.files.orientation import as_shown, turned
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.session import opened_result
+from restorekit.files.session import opened, opened_result
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -65,7 +65,9 @@ def stored_values(path: Path, holes: bool = False, reading: Reading = PLAINLY) -
         raise BadInput(
             f"{path}: {raw.dtype} of shape {raw.shape} is no picture; give real numbers and at least one pixel"
         )
-    if path.with_name(path.name + ".msk").is_file():
+    mask = path.with_name(path.name + ".msk")
+    opened(mask)
+    if mask.is_file():
         sidecar = importlib.import_module("restorekit.files.tiff").sidecar
         info = info | sidecar(path, raw.shape[1:], info.get("mask"))
     finite = np.isfinite(raw) | (np.isnan(raw) & math.isnan(nodata_of(info.get("tiff_tags", ())) or 0.0))

@@ -22,7 +22,6 @@ from restorekit.files.formats import converter, damage
 from restorekit.files.png16 import dpi
 from restorekit.files.quiet import quiet, unheard
 from restorekit.files.reading import check_packed, check_size
-from restorekit.files.session import opened as report_opened
 from restorekit.files.tiff_layout import PixelLayout
 from restorekit.files.tiff_tags import carried
 
@@ -267,7 +266,6 @@ def sidecar(path: Path, size: tuple[int, ...], own: np.ndarray | None) -> dict[s
     beside = path.with_name(path.name + ".msk")
     if not beside.is_file():
         return {}
-    report_opened(beside)
     try:
         values, _, _ = load(beside, "TIFF")
     except Exception as error:

@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.files.place import PLACE, Tag
+from restorekit.files.session import opened
 
 _STEMS = (".tfw", ".TFW", ".tifw", ".wld", ".tab", ".RPB", ".rpb", "_RPC.TXT", "_rpc.txt")
 _AUXILIARY = ".aux.xml"
+BESIDE = {
+    *(end for end in _STEMS if end.startswith(".")),
+    ".json",
+    ".txt",
+    ".xml",
+    ".prj",
+}  # of no picture, mask or kernel
 # Elements of `.aux.xml` that say more than statistics do, which programs leave beside a file that they show.
 _SAYING = (b"<SRS", b"<GeoTransform", b"<GCPList", b'"RPC"', b"<NoDataValue", b"<Scale", b"<Offset", b"<Description")
 _SAYING += (b"<UnitType", b"<ColorInterp")
@@ -25,6 +33,7 @@ def with_files_beside(path: Path, tags: list[Tag], samples: int) -> list[Tag]:
 
     samples: values of a pixel in the TIFF; files beside a raster of another number are passed over.
     """
+    opened(*(path.with_name(path.stem + end) for end in _STEMS))
     if not any(_beside(path)) or not importlib.util.find_spec("rasterio"):
         return tags
     from restorekit.errors import BadInput

@@ -81,7 +81,9 @@ class Solver(ABC):
             return None
         return (
             f"{type(self).__name__} is far off with {levels} noise level{'s' * (levels > 1)}; take at least {self.least_steps} "
-            f"({self.default_steps} is its default), or a solver that needs fewer, such as hqs"
+            f"({self.default_steps} is its default)"
+            + ", or a solver that needs fewer, such as hqs"
+            * (self.least_steps > 3)
         )
 
     def calls(self, sigmas: Sequence[float]) -> int:

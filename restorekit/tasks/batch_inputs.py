@@ -17,6 +17,7 @@ from restorekit.errors import BadInput
 from restorekit.files.formats import FORMATS, KNOWN, READ_ONLY
 from restorekit.files.overwrite import separate
 from restorekit.files.session import number_of
+from restorekit.files.tiff_beside import BESIDE
 from restorekit.tasks.pages import readings
 
 # Settings of which a folder holds one file for each picture.
@@ -116,9 +117,10 @@ def _suffix(source: Path) -> str:
 
 
 def _companion(name: str, folder: Path, source: Path) -> Path:
-    """Return the file of a folder that belongs to a picture: of its stem, or STEM_name."""
+    """Return the file of a folder that belongs to a picture: of its stem, or STEM_name. World files and the like are none."""
     stems = (source.stem, f"{source.stem}_{name}")
-    found = sorted(p for p in folder.iterdir() if p.stem in stems and p.is_file() and not p.name.startswith("."))
+    found = [p for p in folder.iterdir() if p.stem in stems and p.is_file() and not p.name.startswith(".")]
+    found = sorted(p for p in found if p.suffix not in BESIDE)
     if len(found) != 1:
         what = "no file" if not found else f"{len(found)} files ({', '.join(p.name for p in found)})"
         raise BadInput(

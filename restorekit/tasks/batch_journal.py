@@ -85,12 +85,13 @@ class Journal:
 
 
 def digests(paths: Iterable[Path]) -> dict[str, str]:
-    """Return the checksums of files that were read, by where they are; what is no file (anymore) is left out."""
-    real = dict.fromkeys(os.path.realpath(path) for path in paths)
-    return {path: _digest(path) for path in real if os.path.isfile(path)}
+    """Return the checksums of files that were read, by where they are; "" of one that is not there (anymore)."""
+    return {path: _digest(path) for path in dict.fromkeys(os.path.realpath(path) for path in paths)}
 
 
 def _digest(path: str) -> str:
+    if not os.path.isfile(path):
+        return ""
     state = os.stat(path)
     return _digest_of(path, state.st_size, state.st_mtime_ns, state.st_ino)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from restorekit.files.atomic import together
 from restorekit.files.mask_file import written_beside
-from restorekit.files.picture import Picture, overlay_info, write_json, write_picture, write_text
+from restorekit.files.picture import Picture, output_dtype, output_span, write_json, write_picture, write_text
 from restorekit.files.record import head
 from restorekit.files.record import outputs as checksums
 from restorekit.inference.restoration import Restoration
@@ -22,6 +22,7 @@ from restorekit.rain.residue import Mask
 from restorekit.report.derained import render
 from restorekit.tasks.derain_inputs import Array
 from restorekit.tasks.derain_run import DerainRun, holds
+from restorekit.tasks.error_bars import write_std
 from restorekit.tasks.saving import record_file
 
 
@@ -53,22 +54,16 @@ class DerainOrigin:
             run.notes(text)
         written = [target, outputs["mask"]]
         mask = found.k[None].astype(np.float32)
-        placed = overlay_info(like, deviations=True)
-        shown_as = {k: v for k, v in placed.items() if k == "orientation"}  # the mask itself has no holes
+        shown_as = {k: v for k, v in like.info.items() if k == "orientation"}  # the mask itself has no holes
         write_picture(outputs["mask"], mask, Picture(mask, "uint8", (0.0, 255.0), info=shown_as))
         if inputs.derained is None:
             self._write_picture(outputs["base"], inputs.plain, kept, like)
             written.append(outputs["base"])
         extra: dict[str, Any] = {}
         if refined.run is not None and "std" in outputs:
-            low, high = like.span
-            std = (refined.std * (high - low)).astype(np.float32)
-            write_picture(outputs["std"], std, Picture(std, "float32", (0.0, 1.0), info=placed))
-            white = float(std.mean(0).max()) or 1.0
-            shown = std.mean(0, keepdims=True) / white
-            write_picture(outputs["std_png"], shown, Picture(shown, "uint8", (0.0, 255.0), info=placed), "uint8")
+            span = output_span(like, output_dtype(target, like.dtype, None))
+            extra = write_std(outputs["std"], outputs["std_png"], refined.std, like, span)
             written += [outputs["std"], outputs["std_png"]]
-            extra = {"std_unit": f"file values over {low:g}..{high:g}", "std_png_white": white}
         written = [file for path in written for file in (*written_beside(path, like.info), path)]
         known = [*written, *inputs.files.values()]
         if stale := [p.name for p in run.beside(target).values() if p not in known and p.exists()]:

@@ -134,13 +134,14 @@ def write(
     mean, std_tif, std_png, *ends = files(target)
     write_picture(mean, result.mean.float().cpu().numpy(), kept)
     span = output_span(like, output_dtype(target, like.dtype, None))
-    said = _write_std(std_tif, std_png, result.std.float().cpu().numpy(), like, span)
+    said = write_std(std_tif, std_png, result.std.float().cpu().numpy(), like, span)
     _write_interval(ends, target, result.samples.float().cpu().numpy(), found.interval, like, operator)
     return said | record(found)
 
 
-def _write_std(tif: Path, png: Path, std: Array, like: Picture, span: tuple[float, float]) -> dict[str, Any]:
-    """Write (C, H, W), white = 1, in values of OUT, NaN where there is no data; and as a picture, white where it is largest.
+def write_std(tif: Path, png: Path, std: Array, like: Picture, span: tuple[float, float]) -> dict[str, Any]:
+    """Write standard deviations (C, H, W), white = 1, in values of OUT, NaN where there is no data; and as a picture, white where
+    they are largest. Return what the record says of them.
 
     span: the values of OUT, which may be of another type than IN, that are black and white.
     """

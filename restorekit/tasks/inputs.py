@@ -106,6 +106,11 @@ def bands_first(source: np.ndarray | Tensor) -> tuple[np.ndarray, str]:
                 f"a tensor is (C, H, W) or (1, C, H, W), this one is {tuple(x.shape)}; add the bands: x[None]"
             )
         return np.ascontiguousarray((x[0] if x.ndim == 4 else x).numpy()), "CHW"
+    if np.ma.is_masked(source):
+        raise BadInput(
+            "a masked array was given, and arrays have no pixels without data; give the path of its file, or for `inpaint` its "
+            "`data` and the mask"
+        )
     if source.ndim not in (2, 3):
         raise BadInput(f"an array is (H, W) or (H, W, C), this one is {source.shape}; give one picture")
     return np.ascontiguousarray(

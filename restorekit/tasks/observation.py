@@ -56,7 +56,11 @@ class Observation:
         if min(box[2:]) < SMALLEST:
             said = ",".join(map(str, box))
             raise BadInput(f"`preview={said}` is smaller than {SMALLEST}x{SMALLEST} pixels", argument="preview")
-        return replace(self, as_read=cropped(self.as_read, box), picture=cropped(self.picture, box), box=box)
+        part = replace(self, as_read=cropped(self.as_read, box), picture=cropped(self.picture, box), box=box)
+        if part.empty is not None and part.empty.all():
+            said = ",".join(map(str, box))
+            raise BadInput(f"`preview={said}` has no pixel with data; take another part", argument="preview")
+        return part
 
     def left_empty(self, wanted: NDArray[np.bool_]) -> Observation:
         """Return the same, where pixels of the value of no data are not measured, nor filled unless they are `wanted` (H, W)."""

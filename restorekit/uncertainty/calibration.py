@@ -206,7 +206,8 @@ class Calibration:
         except FileNotFoundError:
             raise BadInput(f"{path}: no such file; `restorekit calibrate` writes one") from None
         except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: no calibration ({error!r}); `restorekit calibrate` writes one") from None
+            why = "no text" if isinstance(error, UnicodeDecodeError) else repr(error)[:160]
+            raise BadInput(f"{path}: no calibration ({why}); `restorekit calibrate` writes one") from None
 
     def write(self, path: Path) -> None:
         """Write the file, a line for each entry."""

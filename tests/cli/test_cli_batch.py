@@ -157,6 +157,9 @@ def test_values_are_what_the_command_line_takes_them_for(capsys: pytest.CaptureF
     assert go("despeckle", "--config", "c.yaml", "--print-config") == 0
     printed = capsys.readouterr().out
     assert all(f"\n{line}\n" in printed for line in ("targets: 'off'", "keep_dtype: true", "looks: '4'", "steps: null"))
+    Path("c.yaml").write_text("range: [0, 200]\n")
+    assert go("degrade", "--config", "c.yaml", "--print-config") == 0
+    assert "\nrange: 0,200\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,12 @@ def test_what_cannot_take_its_place_brings_the_others_back(tmp_path: Path) -> No
     assert names(tmp_path) == ["a", "c"]
 
 
+def test_a_full_disk_is_said_where_numpy_says_how_much_it_wrote(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no space left"), atomic.atomic(tmp_path / "o.npy"):
+        raise OSError("8 requested and 2 written")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_all_take_their_places_and_leave_nothing_beside(
     links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

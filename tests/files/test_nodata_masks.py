@@ -279,6 +279,8 @@ def test_derain_leaves_it(with_base: bool, tmp_path: Path) -> None:
     back, mask = gdal(tmp_path / "b.tif")
     np.testing.assert_array_equal(mask, ~HOLE)
     np.testing.assert_array_equal(back[:, HOLE], raw[:, HOLE])
+    deviations, _ = gdal(tmp_path / "b_std.tif")
+    np.testing.assert_array_equal(np.isnan(deviations), np.broadcast_to(HOLE, deviations.shape))
     repaired = np.asarray(Image.open(tmp_path / "b_mask.png")) > 0
     assert repaired.any()
     assert not (repaired & HOLE).any()

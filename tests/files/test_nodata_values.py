@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import restorekit
 from restorekit.cli.main import app
+from restorekit.errors import BadInput
 from restorekit.files.nodata import off_nodata
 from restorekit.files.picture import read_picture, write_picture
 
@@ -105,3 +107,29 @@ def test_masks_of_a_reduced_map(tmp_path: Path) -> None:
     np.testing.assert_array_equal(valid(tmp_path / "b_truth.tif"), ~HOLE)
     with rasterio.open(tmp_path / "b.tif") as d, rasterio.open(source) as s:
         assert d.transform.almost_equals(s.transform * Affine.scale(4), 1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("float32", -9999.0), ("float32", float("nan")), ("uint8", 0)])
+def test_no_data_is_transparent_or_missed_in_other_formats(dtype: str, value: float, tmp_path: Path) -> None:
+    picture = read_picture(geotiff(tmp_path / "a.tif", dtype, 1, nodata=value, fill=value))
+    said = write_picture(tmp_path / "b.png", picture.pixels, picture)
+    assert any("its mark of no data is written as transparency" in line for line in said)
+    again = read_picture(tmp_path / "b.png")
+    assert again.empty is not None
+    np.testing.assert_array_equal(again.empty.where, HOLE)
+    assert not again.empty.held.any()  # nothing made up
+    for name in ("b.npy", "b.jpg"):
+        assert any(
+            "without its mark of no data" in line for line in write_picture(tmp_path / name, picture.pixels, picture)
+        )
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npy")[HOLE], np.asarray(value, dtype))
+
+
+def test_a_preview_without_data_is_refused(tmp_path: Path) -> None:
+    source = geotiff(tmp_path / "a.tif", "uint8", 1, nodata=0)
+    with rasterio.open(source, "r+") as d:
+        x = d.read()
+        x[:, 8:16, 8:16] = 0
+        d.write(x)
+    with pytest.raises(BadInput, match="has no pixel with data"):
+        restorekit.denoise(source, noise="gaussian:0.1", prior="natural-fast", preview=(9, 9, 4, 4))

@@ -122,6 +122,23 @@ def test_a_file_that_the_settings_name_counts_too(photos: Path, tmp_path: Path) 
     assert states(blurred([photos / "a.png"], tmp_path / "out")) == {"a.png": DONE}
 
 
+def test_a_file_that_appears_beside_a_picture_counts_too(tmp_path: Path) -> None:
+    """It would be read: of a mask put there later, the pixels are no longer measured."""
+    source = tmp_path / "a.tif"
+    tifffile.imwrite(source, np.random.default_rng(0).random((16, 16), np.float32))
+    assert states(DEGRADE([source], tmp_path / "out")) == {"a.tif": DONE}
+    assert states(DEGRADE([source], tmp_path / "out")) == {"a.tif": THERE}
+    mask = np.full((16, 16), 255, np.uint8)
+    mask[:4] = 0
+    tifffile.imwrite(tmp_path / "a.tif.msk", mask)
+    assert states(DEGRADE([source], tmp_path / "out")) == {"a.tif": DONE}
+    (tmp_path / "a.tfw").write_text("10\n0\n0\n-10\n5\n-5\n")
+    assert states(DEGRADE([source], tmp_path / "out")) == {"a.tif": DONE}
+    assert states(DEGRADE([source], tmp_path / "out")) == {"a.tif": THERE}
+    (tmp_path / "a.tif.msk").unlink()
+    assert states(DEGRADE([source], tmp_path / "out")) == {"a.tif": DONE}
+
+
 def test_settings_without_a_plain_form_are_never_taken_for_the_same(photos: Path, tmp_path: Path) -> None:
     unknown = Batch(restorekit.degrade, {"noise": object()})
     assert batch_module.key_of(unknown.task, unknown.settings, _job(photos)) is None
@@ -203,6 +220,8 @@ def test_each_picture_has_its_own_kernel_or_all_have_one(photos: Path, tmp_path:
     named = [json.loads((tmp_path / f"out/{name}.png.json").read_text())["kernel"]["given"] for name in "ab"]
     assert named == [str(kernels / "a.npy"), str(kernels / "b_kernel.npy")]
     np.save(kernels / "c.npy", np.ones((3, 1)))
+    (kernels / "c.tfw").write_text("of a map that lay there")
+    (kernels / "c.json").write_text("{}")
     np.save(kernels / "a.npy", np.ones((1, 3)))
     assert states(Batch(Deblurring, {**QUICK, "kernel": kernels})(photos, tmp_path / "out")) == {"a.png": DONE, "b.png": THERE, "c.bmp": DONE}  # fmt: skip
 

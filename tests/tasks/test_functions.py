@@ -165,6 +165,7 @@ def test_every_form_of_an_input_means_one_thing(files: Path, prior: restorekit.P
         (torch.zeros(0, 1, 9, 9), "the batch holds no measurement"),
         (np.zeros((9, 9), complex), "no picture"),
         (np.full((9, 9), np.nan), "NaN or infinite"),
+        (np.ma.masked_less(np.eye(9), 0.5), "a masked array was given"),
         (np.linspace(0, 300, 81).reshape(9, 9), r"`range=0,300`"),
         (np.ones((9, 9)), "constant"),
         ("none.png", "no such file"),

@@ -374,5 +374,8 @@ def test_a_file_that_is_no_calibration_is_refused(text: str, tmp_path: Path) -> 
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(BadInput, match="no calibration"):
         Calibration.read(tmp_path / "c.json")
+    (tmp_path / "c.json").write_bytes(b"\x89PNG" + bytes(range(256)) * 40)
+    with pytest.raises(BadInput, match=r"no calibration \(no text\)"):
+        Calibration.read(tmp_path / "c.json")
     with pytest.raises(BadInput, match="no such file"):
         Calibration.read(tmp_path / "none.json")
