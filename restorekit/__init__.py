@@ -45,6 +45,7 @@ _HOME = {
     "Poisson": "inference.likelihood",
     "Gamma": "inference.likelihood",
     "Joint": "inference.likelihood",
+    "Likelihood": "inference.likelihood",
     "restore": "tasks.solve",
     "restore_each": "tasks.solve",
     # priors
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
     from restorekit.files.picture import read_picture as read
     from restorekit.files.picture import write_picture as write
     from restorekit.inference.denoiser import Denoiser
-    from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Poisson
+    from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Poisson
     from restorekit.inference.problem import Problem
     from restorekit.inference.restoration import Restoration
     from restorekit.inference.rng import Rng

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import cast
 
 import torch
 
 from restorekit.errors import BadInput
+from restorekit.files.own_file import run_own_file
 from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.formats.foreign import ForeignSpec
 from restorekit.priors.prior import Prior
@@ -29,18 +29,17 @@ def own_prior(text: str, device: torch.device, tile: int | None = None) -> Prior
     quarter. Raises `BadInput` where the file or a callable of that name is missing, and where making one fails.
     """
     file, _, name = text.partition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise BadInput(f"{file}: no such file; give an existing Python file, as in mine.py:MyPrior")
     name, _, settings = name.partition(":")
     if settings:
         raise BadInput(
             f"{text}: a prior of your own takes no settings; give its fields defaults, or write a second class"
         )
-    names = runpy.run_path(file)
+    names = run_own_file(file, "MyPrior")
     if name not in names:
         told = f"has no {name!r}" if name else "may hold several"
-        raise BadInput(f"{file} {told}; give the name of a prior in it, as in {file}:MyPrior")
+        own = [k for k, v in names.items() if getattr(v, "__module__", None) == "<run_path>" and not k.startswith("_")]
+        listing = f"it holds {', '.join(own)}" if own else "it defines no class and no function"
+        raise BadInput(f"{file} {told}; give a name in it, as in {file}:{own[0] if own else 'MyPrior'} ({listing})")
     prior = names[name]
     if isinstance(prior, type):
         try:
@@ -59,4 +58,4 @@ def own_prior(text: str, device: torch.device, tile: int | None = None) -> Prior
     denoise = cast(Denoiser, prior)
     if tile is not None:
         denoise = Tiled(denoise, tile, tile // 4, blend=1)
-    return Prior(spec, denoise, path, "fp32", tile)
+    return Prior(spec, denoise, Path(file), "fp32", tile)

@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import inspect
 import math
-import runpy
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.files.session import opened
+from restorekit.files.own_file import run_own_file
 
 T = TypeVar("T")
 
@@ -123,16 +121,13 @@ def _names_around(target: Any) -> dict[str, Any]:
 def own_class(text: str, base: type[T]) -> tuple[type[T], str, dict[str, Any]] | None:
     """Run the file of "file.py:Class:settings" and return the class, "Class:settings", and all names of the file.
 
-    None if the text names no Python file. Raises `BadInput` where the file or a subclass of `base` of that name is missing.
+    None if the text names no Python file. Raises `BadInput` where the file or a subclass of `base` of that name is missing, or the file fails.
     """
     file, _, rest = text.partition(":")
     if not file.endswith(".py"):
         return None
-    if not Path(file).is_file():
-        raise BadInput(f"{file}: no such file; give an existing Python file, as in mine.py:MyClass")
+    names = run_own_file(file, "MyClass")
     name, _, settings = rest.partition(":")
-    opened(file)
-    names = runpy.run_path(file)
     classes = {k: v for k, v in names.items() if isinstance(v, type) and issubclass(v, base)}
     own = {k: v for k, v in classes.items() if v.__module__ == "<run_path>"}
     if name not in own:

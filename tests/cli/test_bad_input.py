@@ -191,6 +191,16 @@ CASES: dict[str, tuple[Made, str]] = {
     ),
     "own file without class": (lambda d: restore(d, op=f"{text(d, 'mine.py', 'x = 1')}:Mine"), "Mine"),
     "missing own file": (lambda d: restore(d, op="nope.py:Mine"), "nope.py"),
+    "own file that fails": (
+        lambda d: ["check", f"{text(d, 'mine.py', 'import math' + chr(10) + 'math.nope')}:Mine"],
+        "mine.py, line 2: AttributeError: module 'math' has no attribute 'nope'; mend the file",
+    ),
+    "own file that is no Python": (lambda d: restore(d, op=f"{text(d, 'mine.py', 'def')}:Mine"), "mine.py, line 1: SyntaxError"),
+    "own file that leaves": (lambda d: ["check", f"{text(d, 'mine.py', 'raise SystemExit(0)')}:Mine"], "mine.py, line 1: SystemExit"),
+    "own file without that name": (
+        lambda d: ["check", f"{text(d, 'mine.py', 'def half(x, sigma): return x')}:Mine"],
+        "has no 'Mine'; give a name in it",
+    ),
     "compare: every solver refuses": (lambda d: compare(d, "--solver", "ddrm", op="blur:kernel=motion:5:30"), "no solver gave a result"),
     "compare: the only solver diverges": (
         lambda d: compare(d, "--solver", f"{text(d, 'wild.py', WILD)}:Wild", "--steps", "2"),

@@ -64,7 +64,7 @@ def test_windows_where_they_are_asked_for(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("", "may hold several; give the name"),
+        ("", "may hold several; give a name"),
         ("Nope", "has no 'Nope'"),
         ("number", "is a int; a prior is callable"),
         ("Needs", "give its fields defaults"),
