@@ -54,7 +54,8 @@ class Likelihood(ABC):
         return type(self).__name__
 
     def map_tensors(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """Return the same law with `change` made to every tensor that it holds as a setting; itself where it holds none."""
+        """Return the same law with `change` made to every tensor that it holds as a setting, of any shape; itself where it
+        holds none."""
         settings = {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
         changed = {name: _mapped(value, change) for name, value in settings.items()}
         changed = {name: value for name, value in changed.items() if value is not settings[name]}
@@ -80,13 +81,13 @@ class Likelihood(ABC):
         return True
 
     def centred(self, y: Tensor) -> Tensor:
-        """Return y less what the noise adds to it on average, so that its mean is `mean`; y itself where the law is
-        unbiased."""
+        """Return y (B, ...) less what the noise adds to it on average, so that its mean is `mean`; y itself where the law
+        is unbiased."""
         return y
 
     def within(self, y: Tensor, mean: Tensor) -> Tensor:
-        """Return `mean`, or a tenth of y where it must be positive and is not: an estimate of an early step is no
-        intensity."""
+        """Return `mean`, (B, ...) like y, or a tenth of y where it must be positive and is not: an estimate of an early
+        step is no intensity."""
         return torch.maximum(mean, 0.1 * y) if self.positive else mean
 
     def perturbed(self, y: Tensor, z: Tensor) -> Tensor:
