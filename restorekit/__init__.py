@@ -104,6 +104,7 @@ __all__ = [
     "Gamma",
     "Gaussian",
     "Joint",
+    "Likelihood",
     "Picture",
     "Poisson",
     "Prior",
