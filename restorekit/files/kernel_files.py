@@ -21,6 +21,7 @@ ARCHIVES = (".npz", ".mat")
 KINDS = f"{KNOWN}, .npz:key, .mat:key, .csv, .txt"
 MOST = 2**24  # entries of a kernel: as many as a picture of 4096x4096 has
 LEAST_SUM = 0.01  # of a kernel, as a share of the sum of magnitudes: below it is a derivative, and no blur
+_ALIKE = 0.1  # of the largest value: what JPEG makes of grey stays below
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -115,12 +116,22 @@ def kernel_file(text: str) -> Path | None:
 
 
 def kernel_pixels(path: Path) -> np.ndarray:
-    """Return the values of a picture, (h, w) where it has one band or colours, of which the luma is taken."""
+    """Return the values of a picture, (h, w) where it has one band, or three alike, of which the luma is taken.
+
+    Raises BadInput where the three differ.
+    """
     # Three axes are no kernel, whatever they are; who reads a kernel says what is wrong with it.
     kernel, _, info = stored_values(path, True, Reading(layout="HWC"))
     if len(kernel) == 1 and info.get("layout", "HW") == "HW":
         return kernel[0]
-    return np.tensordot(_LUMA, kernel, 1) if len(kernel) == 3 and "axes" not in info else kernel
+    if len(kernel) != 3 or "axes" in info:
+        return kernel
+    shapes = kernel / np.maximum(np.abs(kernel).max((1, 2), keepdims=True), np.finfo(float).tiny)  # a tint is none
+    if np.ptp(shapes, axis=0).max() > _ALIKE:
+        raise BadInput(
+            f"{path}: its bands differ, as of a photograph, and a kernel is grey; save one band: magick {path} -channel G -separate kernel.png"
+        )
+    return np.tensordot(_LUMA, kernel, 1)
 
 
 def _parts(name: str) -> tuple[Path, str]:

@@ -53,7 +53,7 @@ class Restoration:
     @property
     def std(self) -> Tensor:
         """Return the standard deviation (C, H, W) of the samples, pixel by pixel: the error bar. NaN for one sample."""
-        return self.samples.std(0)
+        return self.samples.std(0) if len(self.samples) > 1 else torch.full_like(self.samples[0], torch.nan)
 
     def quantile(self, q: float | Sequence[float]) -> Tensor:
         """Return the quantile q of the samples, pixel by pixel: (C, H, W), or (len(q), C, H, W) for several.

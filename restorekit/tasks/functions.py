@@ -6,6 +6,7 @@ An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Pict
 
 from __future__ import annotations
 
+import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -81,7 +82,11 @@ def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoratio
 
 
 def _split(settings: RestorationSettings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (settings of the task, what its call takes)."""
+    """Return (settings of the task, what its call takes). Raises BadInput for a name that is no setting."""
+    for name in settings.keys() - RestorationSettings.__annotations__.keys():
+        near = difflib.get_close_matches(name, RestorationSettings.__annotations__, 1)
+        known = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(RestorationSettings.__annotations__)}"
+        raise BadInput(f"`{name}` is no setting of a restoration; {known}", argument=name)
     run = {name: settings.get(name) for name in ("out", "notes", "progress")}
     return {name: value for name, value in settings.items() if name not in run}, run
 

@@ -74,6 +74,10 @@ class Restoring(Measurement):
         """
         notes = Notes() if notes is None else notes
         self._check()
+        if isinstance(source, str | os.PathLike) and os.path.isdir(source):
+            raise BadInput(
+                f"{os.fspath(source)} is a folder; many pictures take `out=FOLDER`, in Python `restorekit.Batch`"
+            )
         if out is not None:
             check_names(self, Path(source) if isinstance(source, str | os.PathLike) else None, Path(out))
             check_writable(out, 1, False)  # `Origin.check` knows more, once the measurement is read

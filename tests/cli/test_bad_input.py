@@ -191,6 +191,7 @@ CASES: dict[str, tuple[Made, str]] = {
     ),
     "own file without class": (lambda d: restore(d, op=f"{text(d, 'mine.py', 'x = 1')}:Mine"), "Mine"),
     "missing own file": (lambda d: restore(d, op="nope.py:Mine"), "nope.py"),
+    "a folder without --out": (lambda d: ["denoise", str(d), str(d / "clean")], "is a folder; many pictures take --out FOLDER"),
     "own file that fails": (
         lambda d: ["check", f"{text(d, 'mine.py', 'import math' + chr(10) + 'math.nope')}:Mine"],
         "mine.py, line 2: AttributeError: module 'math' has no attribute 'nope'; mend the file",

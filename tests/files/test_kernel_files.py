@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage, signal
 
 from restorekit.files.kernel_files import kernel_notes, origin_in_corner, read_kernel
@@ -160,3 +161,12 @@ def test_a_matlab_file_is_asked_for_one_variable_alone(tmp_path: Path, monkeypat
         np.testing.assert_allclose(read_kernel(f"{tmp_path}/{name}"), BELL / BELL.sum(), atol=1e-6)
     assert asked == [["k"], ["k"]]
     refusal(lambda: read_kernel(f"{tmp_path}/k.mat:no"), "no kernel 'no'", "k, scale, name")
+
+
+def test_a_photograph_is_no_kernel(tmp_path: Path) -> None:
+    bell = np.outer(np.hanning(9), np.hanning(9))
+    grey = np.repeat(np.rint(255 * bell / bell.max()).astype(np.uint8)[..., None], 3, 2)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    assert read_kernel(tmp_path / "grey.png").shape == bell.shape
+    Image.fromarray(np.stack([np.roll(grey[..., 0], i, 1) for i in range(3)], -1)).save(tmp_path / "photo.png")
+    refusal(lambda: read_kernel(tmp_path / "photo.png"), "its bands differ")

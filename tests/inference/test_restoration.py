@@ -159,3 +159,10 @@ def test_a_trajectory_is_in_the_unit_of_the_prior() -> None:
     found = restore(given, Camera(), DiffPIR(), steps=3, record=True)
     torch.testing.assert_close(found.trajectory[-1].x, found.samples)
     assert found.trajectory[0].sigma == pytest.approx(200 * found.settings["sigmas"][0])
+
+
+def test_one_sample_has_no_deviation_and_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    one = Restoration(torch.zeros(1, 3, 4, 4), 0, 0.0, {})
+    assert one.std.shape == (3, 4, 4)
+    assert one.std.isnan().all()
+    assert not recwarn.list
