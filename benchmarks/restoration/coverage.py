@@ -13,6 +13,8 @@ judge them. Rows are kept in coverage_rows.csv.xz; a run unpacks it to runs/cove
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import lzma
 import sys
 from dataclasses import replace
@@ -85,11 +87,17 @@ def elsewhere(drawn: Drawn, tasks: list[Degradation], rows: Rows, own: list[Entr
 
 
 def unpacked() -> Rows:
-    """Return the rows that are kept and those drawn since."""
+    """Return the rows that are kept and those drawn since, of which `WORKING` may be of an older checkout."""
+    kept = lzma.decompress(KEPT.read_bytes())
     if not WORKING.exists():
         WORKING.parent.mkdir(exist_ok=True)
-        WORKING.write_bytes(lzma.decompress(KEPT.read_bytes()))
-    return rows_of(WORKING)
+        WORKING.write_bytes(kept)
+    rows = rows_of(WORKING)
+    for row in csv.DictReader(io.StringIO(kept.decode(), newline="")):
+        texts = [row.get(name, "") for name in rows.fields]
+        if not rows.has(*texts[: len(rows.keys)]):
+            rows.add(*texts)
+    return rows
 
 
 def main() -> None:
