@@ -28,7 +28,7 @@ from benchmarks.support.common import DATA, RESULTS, publish
 from restorekit.files.journal import Rows
 from restorekit.priors.find import load_prior
 from restorekit.scenes.process_memory import keep_freed_memory
-from restorekit.tasks.calibration_rows import HALVES, LEVEL, Drawn, SplitPictures, rows_of, run
+from restorekit.tasks.calibration_rows import HALVES, KEYS, LEVEL, VALUES, Drawn, SplitPictures, rows_of, run
 from restorekit.tasks.calibration_table import HEADER, chosen, entries, judge, table
 from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
@@ -86,14 +86,22 @@ def elsewhere(drawn: Drawn, tasks: list[Degradation], rows: Rows, own: list[Entr
     return lines
 
 
+def _rows(text: str) -> list[dict[str, str]]:
+    return [{"power": "1"} | row for row in csv.DictReader(io.StringIO(text, newline=""))]
+
+
 def unpacked() -> Rows:
     """Return the rows that are kept and those drawn since, of which `WORKING` may be of an older checkout."""
-    kept = lzma.decompress(KEPT.read_bytes())
-    if not WORKING.exists():
+    kept = _rows(lzma.decompress(KEPT.read_bytes()).decode())
+    drawn = _rows(WORKING.read_text()) if WORKING.exists() else kept
+    if drawn is kept or "power" not in WORKING.read_text().partition("\n")[0].split(","):
         WORKING.parent.mkdir(exist_ok=True)
-        WORKING.write_bytes(kept)
+        with WORKING.open("w", newline="") as file:
+            table = csv.DictWriter(file, [name for name in (*KEYS, *VALUES) if name in drawn[0]], lineterminator="\n")
+            table.writeheader()
+            table.writerows(drawn)
     rows = rows_of(WORKING)
-    for row in csv.DictReader(io.StringIO(kept.decode(), newline="")):
+    for row in kept:
         texts = [row.get(name, "") for name in rows.fields]
         if not rows.has(*texts[: len(rows.keys)]):
             rows.add(*texts)
@@ -131,8 +139,13 @@ def main() -> None:
                 replace(drawn, prior=prior, dtype=dtype, transfer=transfer),
                 [Degradation.of(t) for t in TASKS],
             )
-            own += [e for e in entries(of, all_tasks, CALIBRATING, rows) if not np.isnan(e.ratios[0])]
-            lines += elsewhere(of, all_tasks, rows, own)
+            for task in all_tasks:
+                for power in (None, 1.0):  # that of the task, or that of older rows
+                    some = entries(replace(of, power=power), [task], CALIBRATING, rows)
+                    if not np.isnan(some[0].ratios[0]):
+                        own += some
+                        lines += elsewhere(replace(of, power=power), [task], rows, some)
+                        break
         tables.append((f"{name}: intervals of {LEVEL:.0%}, on the pictures that did not calibrate", HEADER, table(own)))
         if lines:
             tables.append((f"{name}: larger crops and pictures of another kind, by the same calibration", OTHER, lines))

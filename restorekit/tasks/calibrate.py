@@ -110,6 +110,11 @@ class Calibrating(CalibrationSettings):
         with nullcontext() if target is None else alone_with(target):
             known = _known(target, drawn.prior)
             rows = rows_of(journal)
+            if journal is not None and "power" in rows.lacking:
+                notes(
+                    f"{journal.name} is of an earlier version: all rows are drawn with `power=1`; give another `out` for others"
+                )
+                drawn = replace(drawn, power=1.0)
             if journal is not None and "digest" in rows.lacking:
                 notes(
                     f"{journal.name} is of an earlier version, which told pictures apart by their names alone, and no `precision`; "
@@ -153,7 +158,7 @@ class Calibrating(CalibrationSettings):
             prior = load_prior(os.fspath(prior), device=place, precision=cast(Precision, self.precision))
         return Drawn(
             prior=of_pictures(prior), solver=self.solver if isinstance(self.solver, Solver) else solver_of(self.solver),
-            steps=self.steps, samples=self.samples, dtype=self.dtype, transfer=self.transfer, seed=self.seed, device=place,
+            steps=self.steps, samples=self.samples, dtype=self.dtype, transfer=self.transfer, seed=self.seed, power=self.power, device=place,
         )  # fmt: skip
 
 
@@ -171,6 +176,7 @@ def calibrate(
     transfer: str = "linear",
     pictures: int | None = None,
     crop: int = 64,
+    power: float | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -189,7 +195,7 @@ def calibrate(
     laws = [noise] if isinstance(noise, str) else list(noise)
     calibrating = Calibrating(
         task=task, noise=laws, prior=prior, solver=solver, steps=steps, samples=samples, dtype=dtype, transfer=transfer,
-        pictures=pictures, crop=crop, seed=seed, device=device, precision=precision,
+        pictures=pictures, crop=crop, power=power, seed=seed, device=device, precision=precision,
     )  # fmt: skip
     told = Notes() if notes is None else notes
     result = calibrating(data, out, notes=told, progress=progress)

@@ -34,7 +34,7 @@ from restorekit.training.data.cache import files
 from restorekit.training.data.decoding import rgb8
 from restorekit.uncertainty.calibration import Conditions, solver_key
 from restorekit.uncertainty.conformal import Scores
-from restorekit.uncertainty.interval import LOCAL, Interval, Spread, ratios
+from restorekit.uncertainty.interval import LOCAL, POWERS, Interval, Spread, ratios
 
 Array = NDArray[np.floating[Any]]
 KEYS = (
@@ -50,9 +50,11 @@ KEYS = (
     "samples",
     "digest",
     "precision",
+    "power",
 )
 VALUES = ("half", "seconds", "spread", "plain", "scores", "restorekit")
-LATER = ("digest", "precision", "restorekit")  # columns that older tables lack
+LATER = ("digest", "precision", "power", "restorekit")  # columns that older tables lack
+LOSSY_POWER = 1.15  # of the spread where detail is lost everywhere; chosen on the half that calibrates
 HALVES = ("calibrate", "judge")
 FEWER = (2, 4, 8, 16, 32)  # of the samples that are drawn, so many also get a factor
 LEVEL = 0.9  # at which a table says how intervals do
@@ -163,7 +165,7 @@ class Drawn:
     dtype: str = "uint8"  # uint8 and uint16 cut off what is below black and above white, and round
     transfer: str = "linear"
     seed: int = 0
-    spread: Spread = LOCAL
+    power: float | None = None  # of the spread; None: by the task
     device: torch.device = CPU
 
     def __post_init__(self) -> None:
@@ -173,6 +175,8 @@ class Drawn:
             raise BadInput(f"`transfer={self.transfer!r}` is unknown; it is {' or '.join(CURVES)}")
         if self.samples < 2 or not self.solver.is_sampler:
             raise BadInput("error bars take a solver that draws, such as mmps, and at least `samples=2`")
+        if self.power is not None and not POWERS[0] <= self.power <= POWERS[1]:
+            raise BadInput(f"`power={self.power:g}` of the spread must lie between {POWERS[0]:g} and {POWERS[1]:g}")
         if isinstance(self.prior, LatentPrior) or self.prior.units is not None:
             raise BadInput(
                 f"prior {self.prior.spec.name} is none of pictures; error bars are calibrated for those alone"
@@ -182,6 +186,15 @@ class Drawn:
     def counts(self) -> list[int]:
         """Return the numbers of samples, that which is drawn last."""
         return [k for k in FEWER if k < self.samples] + [self.samples]
+
+    def spread(self, task: Degradation) -> Spread:
+        """Return how a spread is taken of the samples of a task. By itself its power is LOSSY_POWER for operators that
+        lose detail everywhere, all that blur or reduce by more than 2, and 1 for others."""
+        if self.power is not None:
+            return replace(LOCAL, power=self.power)
+        name, factor = self.conditions(task, self.samples).operation
+        lossy = name in ("blur", "decimate", "resize") or (name == "average" and float(factor) > 2)
+        return replace(LOCAL, power=LOSSY_POWER) if lossy else LOCAL
 
     def conditions(self, task: Degradation, samples: int) -> Conditions:
         return Conditions(
@@ -195,7 +208,7 @@ class Drawn:
         return {
             "prior": f"{self.prior.spec.name}@{self.prior.sha256[:12]}", "solver": c.solver, "task": c.task,
             "noise": c.noise, "dtype": c.dtype, "transfer": c.transfer, "seed": self.seed, "samples": samples,
-            "precision": self.prior.precision,
+            "precision": self.prior.precision, "power": f"{self.spread(task).power:g}",
         }  # fmt: skip
 
     def key(self, task: Degradation, data: str, truth: Truth, samples: int) -> tuple[Any, ...]:
@@ -290,12 +303,13 @@ def score(
     if truth.half == "judge":  # what calibrates is not told apart further
         cell += operator.inside(torch.from_numpy(held.cells(truth.pixels))[None])[0].numpy()
         cell += 0 if measured is None else 9 * measured
+    spread = drawn.spread(task)
     for count in drawn.counts:
         some = samples[:count]
         low, high = Interval(LEVEL)(some)
         plain = float(((low <= x) & (x <= high)).mean())
-        counted = Scores.of(ratios(x, some, drawn.spread, measured), cell)
-        width = float(drawn.spread(some, measured).mean())
+        counted = Scores.of(ratios(x, some, spread, measured), cell)
+        width = float(spread(some, measured).mean())
         key, version = drawn.key(task, held.name, truth, count), restorekit.__version__
         rows.add(*key, truth.half, seconds, width, plain, counted.text, version)
 

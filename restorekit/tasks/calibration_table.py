@@ -99,9 +99,8 @@ def entries(
         for count in drawn.counts:
             columns = rows.known(drawn.columns(task, count) | {"data": data})
             kept = chosen(known, "calibrate", **columns)
-            entry = Entry.of(
-                drawn.conditions(task, count), drawn.spread, data, [Scores.read(r["scores"]) for r in kept]
-            )
+            spread, scores = drawn.spread(task), [Scores.read(r["scores"]) for r in kept]
+            entry = Entry.of(drawn.conditions(task, count), spread, data, scores)
             other = chosen(known, "judge", **columns)
             if other and np.isfinite(entry.ratios[GRID.index(LEVEL)]):
                 entry = replace(entry, judged=judge(other, entry.ratio(LEVEL)).record())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,6 @@ def record(found: FoundInterval) -> dict[str, Any]:
     return {
         "intervals": {
             **found.record,
-            "spread": {"window": found.interval.spread.window, "own": found.interval.spread.own},
+            "spread": asdict(found.interval.spread),
         }
     }

@@ -36,6 +36,7 @@ class CalibrationSettings:
     transfer: Annotated[str, Choice("linear, or srgb: measured in light, as 8-bit pictures of `deblur`.")] = "linear"
     pictures: Annotated[int | None, Choice("At most so many for each half.", least=1)] = None
     crop: Annotated[int, Choice("Centre crops of this side.", least=16)] = 64
+    power: Annotated[float | None, Choice("Of the local spread: above 1 intervals are wider where samples differ much, and narrower where little; default: 1.15 for operators that blur or reduce by more than 2, else 1.", least=0.5, most=2)] = None  # fmt: skip
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"

@@ -2,7 +2,7 @@
 
     {"format": "restorekit calibration 1", "restorekit": VERSION, "prior": {"name": NAME, "sha256": OF THE WEIGHTS},
      "levels": [0.5, 0.51, ... 0.99], "entries": [{"task": "denoise", "noise": "gaussian:0.05", "dtype": "uint8",
-     "transfer": "linear", "solver": "MMPS:iterations=3,...@50", "samples": 8, "spread": {"window": 5, "own": 0.5},
+     "transfer": "linear", "solver": "MMPS:iterations=3,...@50", "samples": 8, "spread": {"window": 5, "own": 0.5, "power": 1.0},
      "data": TEXT, "pictures": n, "ratios": [a number for each level, null where n is too small], "judged": {...}}]}
 
 An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Integers
@@ -302,6 +302,8 @@ class Calibration:
     def _at(self, alike: list[Entry], noise: float, level: float) -> tuple[float, list[Entry]]:
         """Return the ratio at this noise between entries that differ in it alone, and those it comes from."""
         alike = sorted(alike, key=lambda e: e.conditions.law[1])
+        nearest = min(alike, key=lambda e: abs(math.log((e.conditions.law[1] or 1) / (noise or 1))))
+        alike = [e for e in alike if e.spread == nearest.spread]  # scores of different spreads are different numbers
         levels = [e.conditions.law[1] for e in alike]
         if not levels[0] / REACH <= noise <= levels[-1] * REACH:
             task = alike[0].conditions.task

@@ -18,6 +18,8 @@ Array = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 LEVELS = (0.5, 0.99)  # the least and the greatest level that is offered
 FLOOR = 1e-5  # standard deviations below count as this, of a picture on [0, 1]: a hundredth of the rounding to 8 bits
+POWERS = (0.5, 2.0)  # of a spread
+USUAL = 0.05  # spread of a picture on [0, 1] that no power changes
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,20 @@ class Spread:
     `own` is the weight of the variance of the pixel itself, 1 - `own` that of its mean over `window` x `window` pixels
     of the same band. Variances of eight samples are off by half their value, and neighbours are alike: where some
     pixels were measured and others were not, those of the same kind.
+
+    `power` above 1 makes a large spread larger and a small one smaller, as s (s / 0.05)^(power - 1), white 1: samples
+    that lost detail everywhere differ too little where there is detail, and too much where there is none.
     """
 
     window: int = 5
     own: float = 0.5
+    power: float = 1.0
 
     def __post_init__(self) -> None:
         if self.window < 1 or self.window % 2 == 0 or not 0 <= self.own <= 1:
             raise ValueError(f"window={self.window} must be odd, own={self.own:g} between 0 and 1")
+        if not POWERS[0] <= self.power <= POWERS[1]:
+            raise ValueError(f"power={self.power:g} of the spread must lie between {POWERS[0]:g} and {POWERS[1]:g}")
 
     def __call__(self, samples: Array, measured: Mask | None = None) -> Array:
         """Return the spread (C, H, W) of samples (K, C, H, W), two at least, in their unit. measured: broadcastable to
@@ -48,7 +56,8 @@ class Spread:
             for kind in (kinds, ~kinds):
                 share = np.maximum(self._mean(kind.astype(np.float64)), 1e-9)
                 around = np.where(kind, self._mean(variance * kind) / share, around)
-        return np.sqrt(np.maximum(self.own * variance + (1 - self.own) * around, FLOOR**2))
+        spread = np.sqrt(np.maximum(self.own * variance + (1 - self.own) * around, FLOOR**2))
+        return spread if self.power == 1 else spread * (spread / USUAL) ** (self.power - 1)
 
     def _mean(self, x: Array) -> Array:
         size: Any = (0, self.window, self.window)

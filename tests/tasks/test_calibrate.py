@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,42 @@ def test_factors_of_a_calibration_are_those_of_error_bars(tmp_path: Path) -> Non
         notes=Notes(),
     )  # fmt: skip
     assert restored.source.bars.interval.factor == pytest.approx(entry.factor(0.6))
+
+
+def test_the_power_of_the_spread_follows_the_task_or_the_setting(tmp_path: Path) -> None:
+    """What blurs or reduces by more than 2 loses detail everywhere, which samples then tell too little of."""
+    settings: dict[str, Any] = {**QUICK, "solver": restorekit.solvers.MMPS(), "prior": "natural-fast", "notes": Notes()}
+    tasks = ["denoise", "blur:kernel=gaussian:1.6", "average:factor=2", "average:factor=4"]
+    made = [restorekit.calibrate(PICTURES, task, "gaussian:0.1", **settings) for task in tasks]
+    assert [m.entries[0].spread.power for m in made] == [1.0, 1.15, 1.0, 1.15]
+    own = restorekit.calibrate(PICTURES, "denoise", "gaussian:0.1", **settings, power=1.3)
+    assert own.entries[0].spread.power == 1.3
+    own.save(tmp_path / "c.json")
+    restored = restorekit.denoise(
+        PICTURES[0], noise="gaussian:0.1", solver="mmps", steps=1, samples=2, level=0.6, calibration=tmp_path / "c.json",
+        prior="natural-fast", notes=Notes(),
+    )  # fmt: skip
+    assert restored.source.bars.interval.spread == own.entries[0].spread
+    with pytest.raises(BadInput, match="power"):
+        restorekit.calibrate(PICTURES, "denoise", "gaussian:0.1", **settings, power=3.0)
+
+
+def test_a_table_without_powers_goes_on_with_the_power_it_was_drawn_with(folder: Path, tmp_path: Path) -> None:
+    out, journal = tmp_path / "c.json", tmp_path / "c_rows.csv"
+    settings = {**QUICK, "prior": "natural-fast", "solver": restorekit.solvers.MMPS()}
+    restorekit.calibrate(folder, "blur:kernel=gaussian:1", "gaussian:0.1", out, **settings, power=1.0)
+    kept = Calibration.read(out).entries[0]
+    with journal.open(newline="") as f:
+        rows = list(csv.DictReader(f))
+    with journal.open("w", newline="") as f:
+        writer = csv.DictWriter(f, [k for k in rows[0] if k != "power"], extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    notes = Notes()
+    restorekit.calibrate(folder, "blur:kernel=gaussian:1", "gaussian:0.1", out, **{**settings, "notes": notes})
+    again = Calibration.read(out).entries[0]
+    assert (again.spread, again.ratios) == (kept.spread, kept.ratios)
+    assert any("all rows are drawn with `power=1`" in text for text in notes.texts)
 
 
 def test_what_cannot_be_calibrated_on_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_calibration_of_an_exact_sampler_has_the_factor_1(samples: int) -> Non
     assert 0.895 < covered(fresh, Interval(0.9, entry.factor(0.9))) < 0.92
 
 
-@pytest.mark.parametrize("spread", [PIXEL, LOCAL], ids=["pixel", "local"])
+@pytest.mark.parametrize("spread", [PIXEL, LOCAL, replace(LOCAL, power=1.15)], ids=["pixel", "local", "power"])
 def test_an_over_confident_sampler_is_widened_to_its_level(spread: Spread) -> None:
     rng = np.random.default_rng(0)
     fresh = posterior(rng, 60, 8, wide=0.3)
@@ -172,6 +172,27 @@ def test_intervals_that_cannot_be_are_refused(bad: dict[str, Any]) -> None:
         Interval(**bad)
 
 
+def test_a_power_of_the_spread_parts_large_from_small_and_leaves_the_usual_one() -> None:
+    half = np.array([0.005, 0.05, 0.5])[None, :, None] * np.ones((1, 3, 4))  # two samples at +-s/sqrt(2) deviate by s
+    samples = np.stack([0.5 + half / 2**0.5, 0.5 - half / 2**0.5])
+    plain, wider = (Spread(window=1, own=1.0, power=power)(samples)[0, :, 0] for power in (1.0, 1.2))
+    assert plain == pytest.approx([0.005, 0.05, 0.5])
+    assert wider == pytest.approx([0.005 * 10**-0.2, 0.05, 0.5 * 10**0.2])
+    with pytest.raises(ValueError, match="power=3 of the spread"):
+        Spread(power=3)
+
+
+def test_factors_of_another_spread_are_not_mixed() -> None:
+    known = calibration()
+    near, far = known.entries[:2]
+    known = replace(known, entries=(near, replace(far, spread=replace(LOCAL, power=1.15))))
+    found = known.find(wanted(0.012), "0" * 64, 0.9).interval
+    assert (found.factor, found.spread) == (near.factor(0.9), LOCAL)
+    assert known.find(wanted(0.09), "0" * 64, 0.9).interval.spread.power == 1.15
+    with pytest.raises(BadInput, match="is for noise at 0.01, not 0.02"):
+        known.find(wanted(0.02), "0" * 64, 0.9)
+
+
 def test_a_spread_needs_two_samples() -> None:
     with pytest.raises(ValueError, match="at least two"):
         Interval()(np.zeros((1, 3, 8, 8)))
@@ -191,7 +212,13 @@ def test_a_shipped_calibration_is_of_its_weights_of_mmps_as_it_is_and_of_the_kep
     for entry in known.entries:
         c = entry.conditions
         asked = {"prior": f"{known.prior}@{known.sha256[:12]}", "task": c.task, "noise": c.noise, "samples": c.samples}
-        asked |= {"dtype": c.dtype, "transfer": c.transfer, "data": entry.data, "solver": c.solver}
+        asked |= {
+            "power": f"{entry.spread.power:g}",
+            "dtype": c.dtype,
+            "transfer": c.transfer,
+            "data": entry.data,
+            "solver": c.solver,
+        }
         kept, judging = (chosen(rows, half, **asked) for half in ("calibrate", "judge"))
         assert len(kept) == entry.pictures
         again = Entry.of(c, entry.spread, entry.data, [Scores.read(row["scores"]) for row in kept])
