@@ -133,20 +133,23 @@ def main() -> None:
     KEPT.write_bytes(lzma.compress(WORKING.read_bytes(), preset=9 | lzma.PRESET_EXTREME))
     tables = []
     for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):
-        prior, own, lines = load_prior(name), [], []
+        prior, own, plain, lines = load_prior(name), [], [], []
         for dtype, transfer in FILES:
             of, all_tasks = (
                 replace(drawn, prior=prior, dtype=dtype, transfer=transfer),
                 [Degradation.of(t) for t in TASKS],
             )
             for task in all_tasks:
-                for power in (None, 1.0):  # that of the task, or that of older rows
-                    some = entries(replace(of, power=power), [task], CALIBRATING, rows)
-                    if not np.isnan(some[0].ratios[0]):
-                        own += some
-                        lines += elsewhere(replace(of, power=power), [task], rows, some)
-                        break
+                by_power = [entries(replace(of, power=power), [task], CALIBRATING, rows) for power in (None, 1.0)]
+                found = [some for some in by_power if not np.isnan(some[0].ratios[0])]
+                if found:  # rows that are older have no power
+                    own += found[0]
+                    lines += elsewhere(replace(of, power=found[0][0].spread.power), [task], rows, found[0])
+                if len(found) == 2 and found[0] != found[1]:
+                    plain += found[1]
         tables.append((f"{name}: intervals of {LEVEL:.0%}, on the pictures that did not calibrate", HEADER, table(own)))
+        if plain:
+            tables.append((f"{name}: without a power of the spread", HEADER, table(plain)))
         if lines:
             tables.append((f"{name}: larger crops and pictures of another kind, by the same calibration", OTHER, lines))
         kept = [e for e in own if e.judged]
