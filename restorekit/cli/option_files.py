@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from restorekit.cli.options import as_command, parameter
+from restorekit.cli.options import as_command, parameter, values
+from restorekit.errors import BadInput
 
+UsageError: Any = typer.BadParameter.__bases__[0]  # of whichever click typer uses
 SHOW = "restorekit.print_config"  # in the context
 
 
@@ -67,9 +69,27 @@ def _read(ctx: typer.Context, path: str | None) -> None:
         from restorekit.text.config_file import read_settings
 
         options = _options(ctx)
-        values = read_settings(path, options, ctx.command_path)
-        whole = {n: ",".join(v) if isinstance(v, list) and not options[n].multiple else v for n, v in values.items()}
-        ctx.default_map = {options[name].name: value for name, value in whole.items()}
+        ctx.default_map = {}
+        for name, (value, line) in read_settings(path, options, ctx.command_path).items():
+            option = options[name]
+            if isinstance(value, list) and not option.multiple:
+                value = ",".join(value)
+            _check(
+                ctx,
+                option,
+                [value] if option.multiple and isinstance(value, str) else value,
+                f"{path}, line {line}: {name}",
+            )
+            ctx.default_map[option.name] = value
+
+
+def _check(ctx: typer.Context, option: Any, value: Any, place: str) -> None:
+    """Raise BadInput, which begins with the place in the file, where the option does not take the value."""
+    try:
+        values({option.name: option.process_value(ctx, value)})
+    except (UsageError, BadInput) as error:
+        why = error.message if isinstance(error, UsageError) else str(error)
+        raise BadInput(f"{place}: {why}") from None
 
 
 def _show(ctx: typer.Context, asked: bool) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from restorekit.errors import OUT_OF_MEMORY, BadInput, is_want_of_memory
 from restorekit.files.atomic import together
 from restorekit.files.lock import alone
+from restorekit.files.overwrite import may_overwrite, overwriting
 from restorekit.files.picture import write_text
 from restorekit.files.session import session
 from restorekit.notes import Notes
@@ -93,7 +94,8 @@ class Batch:
     task: a function such as `restorekit.denoise`, or a class of settings such as `Restoring`. settings: what it takes. Of
     mask, kernel, derained, rain, truth, begin and sar a folder holds one file for each picture, by its stem; a file is for
     all. suffix: of the results, ".png"; by default that of each picture. pages: of files of several, as "1,4-6" or "all".
-    scheduler: address of a dask cluster, whose workers see the same folders; it is trusted, and runs code.
+    scheduler: address of a dask cluster, whose workers see the same folders; it is trusted, and runs code. overwrite: whether files
+    in the folder are replaced that are no results of restorekit.
     """
 
     task: Callable[..., Any]
@@ -101,6 +103,7 @@ class Batch:
     suffix: str | None = None
     pages: str | None = None
     scheduler: str | None = None
+    overwrite: bool = True
 
     def __call__(
         self,
@@ -118,7 +121,7 @@ class Batch:
         results would have one name, one would replace an input, or another run has the folder.
         """
         folder = Path(out)
-        with session(Notes()):
+        with session(Notes()), overwriting(self.overwrite):
             given = [places] if isinstance(places, str | os.PathLike) else list(places)
             jobs = jobs_of(given, folder, self.settings, self.suffix, self.pages)
             if folder.exists() and not folder.is_dir():
@@ -166,7 +169,10 @@ class Batch:
             return
         tell(jobs[0].name if self.scheduler is None else "on the cluster", 0, count)
         if self.scheduler is not None:
-            work, own = partial(_on_worker, self.task, _absolute(self.settings)), {job.target.name: job for job in jobs}
+            work, own = (
+                partial(_on_worker, self.task, _absolute(self.settings), overwrite=may_overwrite()),
+                {job.target.name: job for job in jobs},
+            )
             for number, (job, answer) in enumerate(on_cluster(self.scheduler, work, [_away(job) for job in jobs]), 1):
                 mine = own[job.target.name]
                 if isinstance(answer, BaseException):
@@ -235,8 +241,10 @@ def call_task(
 _PRIORS: dict[Any, Any] = {}  # of a worker process, which outlives its pictures
 
 
-def _on_worker(task: Callable[..., Any], settings: Mapping[str, Any], job: PictureJob) -> PictureOutcome:
-    with kept_priors(_PRIORS):
+def _on_worker(
+    task: Callable[..., Any], settings: Mapping[str, Any], job: PictureJob, *, overwrite: bool
+) -> PictureOutcome:
+    with kept_priors(_PRIORS), overwriting(overwrite):
         return outcome_of(task, settings, job)
 
 

@@ -207,7 +207,7 @@ def test_a_folder_with_the_name_of_a_prior_is_not_that_prior(folder: Path) -> No
     Path("natural-fast").mkdir()
     for name in ("in.png", "out.png"):
         Path("natural-fast", name).write_bytes(Path("in.png").read_bytes())
-    words = "denoise natural-fast/in.png natural-fast/out.png --prior natural-fast --noise gaussian:0.1"
+    words = "denoise natural-fast/in.png natural-fast/out.png --overwrite --prior natural-fast --noise gaussian:0.1"
     assert CliRunner().invoke(app, words.split()).exit_code == 0
 
 
