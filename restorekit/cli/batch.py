@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
-from restorekit.cli.options import PANEL, Overwrite, Scheduler, as_command, parameter, values
+from restorekit.cli.options import CHECKED, PANEL, Overwrite, Scheduler, as_command, parameter, values
 from restorekit.cli.wording import as_options, options_of, print_doubts, printed, say
 from restorekit.errors import FAULT, BadInput, Stopped
 from restorekit.report.progress import phases, pictures
@@ -48,6 +48,9 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         places = places or []
         away = None if "scheduler" in known else rest.pop("scheduler")
+        if CHECKED in ctx.meta:  # which opens none of these
+            ctx.params["places"] = places
+            return command(ctx, **{name: Path(str(info.metavar)) for name, info in own.items()}, **rest)
         names = [first, *between, last][: None if folder is None else -1]
         if len(places) < len(names):
             raise UsageError(f"Missing argument '{own[names[len(places)]].metavar}'.", ctx)
@@ -60,7 +63,7 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
         given: dict[str, Any] = dict(zip(names, places))
         if folder is not None:
             given |= {first: Many(places[:1] if between else places, suffix, away), last: folder}
-        command(ctx, **given, **rest)
+        return command(ctx, **given, **rest)
 
     metavar = " ".join(str(info.metavar) for info in own.values())
     help_ = " ".join(f"{info.metavar}: {info.help}" for info in own.values())
@@ -70,6 +73,7 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
     parameters += [parameter("overwrite", Overwrite, False)]
     parameters += [parameter(name, kind, None) for name, kind in options.items() if name not in known]
     many = as_command(run, command, [known["ctx"], parameter("places", place, None), *parameters])
+    many.checks = True  # type: ignore[attr-defined]
     many.usage = f"{metavar} | {metavar.rpartition(' ')[0]}{'' if between else '...'} --out FOLDER"  # type: ignore[attr-defined]
     return many
 
@@ -85,9 +89,12 @@ def perform(
     from restorekit.files.overwrite import overwriting, refuse_foreign
     from restorekit.tasks.batch import call_task, texts_of
     from restorekit.tasks.pages import readings
+    from restorekit.tasks.sound import check_settings
 
     settings = values(settings)
     pages, overwrite = settings.pop("pages", None), settings.pop("overwrite")
+    if CHECKED in ctx.meta:
+        return check_settings(task, settings)
     if isinstance(source, Many):
         many = replace(source, suffix=source.suffix or suffix)
         return _perform_many(ctx, task, many, target, settings, pages, overwrite)
@@ -148,6 +155,8 @@ def _perform_many(
         warn(text + (f" ({FAULT}; --debug shows more)" if trace else ""))
         if trace and ctx.find_root().params.get("debug"):
             print(trace, file=sys.stderr)
-    say(f"{folder}  ({result.counts}, and {result.summary.name})")
-    if result.failed:
+    say(f"{folder}  ({result.counts}{'' if result.unwritten else f', and {result.summary.name}'})")
+    if result.unwritten:
+        warn(result.unwritten)
+    if result.failed or result.unwritten:
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from restorekit.cli.options import as_command, parameter, values
+from restorekit.cli.options import CHECKED, as_command, parameter, values
 from restorekit.errors import BadInput
 
 UsageError: Any = typer.BadParameter.__bases__[0]  # of whichever click typer uses
@@ -44,11 +44,14 @@ class Command(TyperCommand):
                 parameter.required = True
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, or print its options where --print-config asks for them."""
+        """Run the command, or print its options where --print-config asks for them, refused as by a run if they are wrong."""
         if not ctx.meta.get(SHOW):
             return super().invoke(ctx)
         from restorekit.text.config_file import settings_text
 
+        if getattr(self.callback, "checks", False):
+            ctx.meta[CHECKED] = True
+            super().invoke(ctx)
         rows = [(name, ctx.params[p.name], p.help or "") for name, p in _options(ctx).items()]
         print(settings_text(ctx.command_path, rows))
 
@@ -88,8 +91,7 @@ def _check(ctx: typer.Context, option: Any, value: Any, place: str) -> None:
     try:
         values({option.name: option.process_value(ctx, value)})
     except (UsageError, BadInput) as error:
-        why = error.message if isinstance(error, UsageError) else str(error)
-        raise BadInput(f"{place}: {why}") from None
+        raise BadInput(f"{place}: {getattr(error, 'message', error)}") from None
 
 
 def _show(ctx: typer.Context, asked: bool) -> None:

@@ -42,6 +42,7 @@ Preview = Annotated[str | None, typer.Option(metavar="TOP,LEFT,H,W", help="Resto
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files of the names of the results, also those that restorekit did not make.")]  # fmt: skip
 
+CHECKED = "restorekit.checked"  # in the context of a command that is to check its settings and do nothing else
 PANEL = "Many pictures"
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", show_default=False, rich_help_panel=PANEL, help="Of a dask cluster that sees the same folders, as tcp://host:8786. It is trusted: it and all who can reach it may run code here.")]  # fmt: skip
 ASSUMED = (AssumedNoise, None)

@@ -26,6 +26,7 @@ from restorekit.priors.find import kept_priors
 from restorekit.scenes.execute import on_cluster
 from restorekit.tasks.batch_inputs import PictureJob, jobs_of
 from restorekit.tasks.batch_journal import Journal, digests, key_of
+from restorekit.tasks.sound import check_settings
 from restorekit.text.names import files_of
 
 SUMMARY = "summary.csv"
@@ -66,6 +67,7 @@ class BatchResult:
 
     folder: Path
     outcomes: tuple[PictureOutcome, ...]
+    unwritten: str = ""  # why the summary could not be written; "" where it was
 
     @property
     def summary(self) -> Path:
@@ -118,7 +120,7 @@ class Batch:
         A picture whose result is there, made by the same version with the same settings from the same files, is not made
         again. One that fails is in the result with its error, and the others go on. heard: is told each outcome as it
         comes. progress: is told (what runs, pictures done, in all). Raises `BadInput`, before anything runs, where two
-        results would have one name, one would replace an input, or another run has the folder.
+        results would have one name, one would replace an input, another run has the folder, or a setting suits no picture.
         """
         folder = Path(out)
         with session(Notes()), overwriting(self.overwrite):
@@ -127,6 +129,7 @@ class Batch:
             if folder.exists() and not folder.is_dir():
                 raise BadInput(f"{folder} is a file; `out` takes a folder", argument="out")
             _check_summary(folder / SUMMARY)
+            check_settings(self.task, self.settings)
             with alone(folder):
                 journal = Journal(folder)
                 found = self._there(jobs, journal)
@@ -139,10 +142,10 @@ class Batch:
                         _tell(heard, outcome)
                 finally:
                     outcomes = tuple(found[job.target] for job in jobs if job.target in found)
-                    if outcomes:
-                        write_text(folder / SUMMARY, _table(outcomes))
-                journal.tidy()
-        return BatchResult(folder, outcomes)
+                    unwritten = _written(folder / SUMMARY, outcomes)
+                if not unwritten:
+                    unwritten = _tidied(journal)
+        return BatchResult(folder, outcomes, unwritten)
 
     def _there(self, jobs: Sequence[PictureJob], journal: Journal) -> dict[Path, PictureOutcome]:
         """Return outcomes of pictures that need not be made again, or cannot be begun."""
@@ -280,6 +283,24 @@ def _check_summary(path: Path) -> None:
     """Raise BadInput where the name of the summary is that of another file of the user's."""
     if path.is_file() and path.read_text(encoding="utf-8", errors="replace").splitlines()[:1] != [",".join(COLUMNS)]:
         raise BadInput(f"{path} is no summary of restorekit, and would be replaced; give `out` another folder")
+
+
+def _written(path: Path, outcomes: Sequence[PictureOutcome]) -> str:
+    """Write the summary; return why it could not be, which must not hide what became of the pictures."""
+    try:
+        if outcomes:
+            write_text(path, _table(outcomes))
+    except (BadInput, OSError) as error:
+        return _one_line(str(error))
+    return ""
+
+
+def _tidied(journal: Journal) -> str:
+    try:
+        journal.tidy()
+    except (BadInput, OSError) as error:
+        return _one_line(str(error))
+    return ""
 
 
 def _table(outcomes: Sequence[PictureOutcome]) -> str:
