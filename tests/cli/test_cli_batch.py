@@ -140,7 +140,7 @@ def test_a_file_may_name_what_a_command_needs_and_all_of_a_list(
         ("noise: {a: 1}", "noise is to be one value"),
         ("- noise", "expected lines of NAME: VALUE"),
         ("noise: [", "is not YAML"),
-        ("steps: many", "Invalid value for '--steps'"),
+        ("steps: many", "c.yaml, line 1: steps: "),
     ],
 )
 def test_a_wrong_file_of_settings_is_one_line(
