@@ -74,7 +74,7 @@ class Restoration:
             quantiles.append(torch.lerp(ordered[low], ordered[min(low + 1, last)], one * last - low))
         return quantiles[0] if isinstance(q, int | float) else torch.stack(quantiles)
 
-    def coverage(self, truth: Tensor | np.ndarray | str | os.PathLike[str], level: float = 0.9) -> float:
+    def coverage(self, truth: Any, level: float = 0.9) -> float:
         """Return the share of the values of `truth` that lie inside the interval of `level` which the samples predict.
 
         truth: a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Picture`, read as the input of the task was; for a

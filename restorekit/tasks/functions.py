@@ -6,7 +6,6 @@ An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Pict
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -37,6 +36,7 @@ from restorekit.tasks.observation import Box
 from restorekit.tasks.restore import Filling, Inpainting, Restoring
 from restorekit.tasks.sample import Sampling
 from restorekit.tasks.sample_files import draw_samples
+from restorekit.tasks.task_settings import refuse_unknown
 from restorekit.tasks.watching import watched
 
 if TYPE_CHECKING:
@@ -84,10 +84,7 @@ def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoratio
 
 def _split(settings: RestorationSettings) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (settings of the task, what its call takes). Raises BadInput for a name that is no setting."""
-    for name in settings.keys() - RestorationSettings.__annotations__.keys():
-        near = difflib.get_close_matches(name, RestorationSettings.__annotations__, 1)
-        known = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(RestorationSettings.__annotations__)}"
-        raise BadInput(f"`{name}` is no setting of a restoration; {known}", argument=name)
+    refuse_unknown(settings, RestorationSettings.__annotations__, "a restoration")
     run = {name: settings.get(name) for name in ("out", "notes", "progress", "record")}
     return {name: value for name, value in settings.items() if name not in run}, run
 

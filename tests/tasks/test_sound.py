@@ -150,3 +150,11 @@ def test_a_task_keeps_the_trajectory_and_reads_a_truth_as_its_input() -> None:
     assert shares == [shares[0]] * 4
     grey = restorekit.Restoration(found.samples[:, :1], 1, 0.0)
     assert grey.coverage(as_floats[0]) == grey.coverage(as_floats[:1]) == grey.coverage(clean[..., 0])
+
+
+@pytest.mark.parametrize("task", [restorekit.derain, restorekit.despeckle])
+def test_an_unknown_setting_is_one_line(task: Any) -> None:
+    with pytest.raises(BadInput, match=r"`record` is no setting of a de.*`restore` keep their steps"):
+        task(np.zeros((32, 32), np.float32), record=True)
+    with pytest.raises(BadInput, match="did you mean `solver`"):
+        task(np.zeros((32, 32), np.float32), solvr="lee")
