@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
-from restorekit.cli.options import PANEL, Scheduler, as_command, parameter, values
+from restorekit.cli.options import CHECKED, PANEL, Overwrite, Scheduler, as_command, parameter, values
 from restorekit.cli.wording import as_options, options_of, print_doubts, printed, say
 from restorekit.errors import FAULT, BadInput, Stopped
 from restorekit.report.progress import phases, pictures
@@ -48,6 +48,9 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         places = places or []
         away = None if "scheduler" in known else rest.pop("scheduler")
+        if CHECKED in ctx.meta:  # which opens none of these
+            ctx.params["places"] = places
+            return command(ctx, **{name: Path(str(info.metavar)) for name, info in own.items()}, **rest)
         names = [first, *between, last][: None if folder is None else -1]
         if len(places) < len(names):
             raise UsageError(f"Missing argument '{own[names[len(places)]].metavar}'.", ctx)
@@ -60,15 +63,17 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
         given: dict[str, Any] = dict(zip(names, places))
         if folder is not None:
             given |= {first: Many(places[:1] if between else places, suffix, away), last: folder}
-        command(ctx, **given, **rest)
+        return command(ctx, **given, **rest)
 
     metavar = " ".join(str(info.metavar) for info in own.values())
     help_ = " ".join(f"{info.metavar}: {info.help}" for info in own.values())
     place = Annotated[list[Path] | None, typer.Argument(metavar=metavar, help=help_, show_default=False)]
     options = {"folder": Folder, "suffix": Suffix, "scheduler": Scheduler}
     parameters = [p for name, p in known.items() if name not in (*own, "ctx")]
+    parameters += [parameter("overwrite", Overwrite, False)]
     parameters += [parameter(name, kind, None) for name, kind in options.items() if name not in known]
     many = as_command(run, command, [known["ctx"], parameter("places", place, None), *parameters])
+    many.checks = True  # type: ignore[attr-defined]
     many.usage = f"{metavar} | {metavar.rpartition(' ')[0]}{'' if between else '...'} --out FOLDER"  # type: ignore[attr-defined]
     return many
 
@@ -81,20 +86,29 @@ def perform(
     """Run a task with options on IN, or on many, write what it gives, and print `line` of each result, its place and its files.
 
     suffix: of the results of many, where it is not that of IN."""
+    from restorekit.files.overwrite import overwriting, refuse_foreign
     from restorekit.tasks.batch import call_task, texts_of
     from restorekit.tasks.pages import readings
+    from restorekit.tasks.sound import check_settings
 
     settings = values(settings)
-    pages = settings.pop("pages", None)
+    pages, overwrite = settings.pop("pages", None), settings.pop("overwrite")
+    if CHECKED in ctx.meta:
+        return check_settings(task, settings)
     if isinstance(source, Many):
         many = replace(source, suffix=source.suffix or suffix)
-        return _perform_many(ctx, task, many, target, settings, pages)
-    for reading, out in readings(source, target, settings.get("layout"), pages):
-        notes, own = printed(ctx), {} if pages is None else {"page": reading.page}
-        with phases(unit) as show:
-            result = call_task(task, source, {**settings, **own}, {"out": out, "notes": notes, "progress": show})
-        say(line(result, out, result.save(out)))
-        print_doubts(ctx, texts_of(result), notes)
+        return _perform_many(ctx, task, many, target, settings, pages, overwrite)
+    two = "sar" not in settings and target.suffix != ".html"  # which may be meant as two pictures
+    with overwriting(overwrite, f"; if {target} is a picture to treat too, `out=FOLDER` takes both" if two else ""):
+        parts = readings(source, target, settings.get("layout"), pages)
+        if len(parts) > 1:  # the later ones before the first is made
+            refuse_foreign(out for _, out in parts)
+        for reading, out in parts:
+            notes, own = printed(ctx), {} if pages is None else {"page": reading.page}
+            with phases(unit) as show:
+                result = call_task(task, source, {**settings, **own}, {"out": out, "notes": notes, "progress": show})
+            say(line(result, out, result.save(out)))
+            print_doubts(ctx, texts_of(result), notes)
     return None
 
 
@@ -110,7 +124,13 @@ def check_report(source: Path | Many, page: Path | None) -> None:
 
 
 def _perform_many(
-    ctx: typer.Context, task: Callable[..., Any], many: Many, folder: Path, settings: dict[str, Any], pages: str | None
+    ctx: typer.Context,
+    task: Callable[..., Any],
+    many: Many,
+    folder: Path,
+    settings: dict[str, Any],
+    pages: str | None,
+    overwrite: bool,
 ) -> None:
     from rich.console import Console
 
@@ -125,7 +145,7 @@ def _perform_many(
 
     try:
         with pictures() as show:
-            batch = Batch(task, settings, many.suffix, pages, many.scheduler)
+            batch = Batch(task, settings, many.suffix, pages, many.scheduler, overwrite)
             result = batch(many.places, folder, heard=lambda o: warn(*notes.heard(o)), progress=show)
     except KeyboardInterrupt:
         raise Stopped("stopped; finished pictures are kept, the same command goes on", signal.SIGINT) from None
@@ -135,6 +155,8 @@ def _perform_many(
         warn(text + (f" ({FAULT}; --debug shows more)" if trace else ""))
         if trace and ctx.find_root().params.get("debug"):
             print(trace, file=sys.stderr)
-    say(f"{folder}  ({result.counts}, and {result.summary.name})")
-    if result.failed:
+    say(f"{folder}  ({result.counts}{'' if result.unwritten else f', and {result.summary.name}'})")
+    if result.unwritten:
+        warn(result.unwritten)
+    if result.failed or result.unwritten:
         raise typer.Exit(1)

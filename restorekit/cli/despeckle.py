@@ -57,7 +57,7 @@ def despeckle(
     check_report(source, report)
     pages = [] if report is None else [report]
     if isinstance(source, Path):
-        separate([container(source), *files_of(solver, prior)], [target, *pages])
+        separate([container(source), *files_of(solver, prior)], [target], pages)
     settings |= {
         "domain": domain, "looks": looks, "solver": solver, "bands": bands, "samples": samples, "decorrelate": decorrelate,
         "targets": targets, "grain": grain, "preview": preview, "prior": prior, "precision": precision, "keep_dtype": keep_dtype,

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from restorekit.cli.options import as_command, parameter
+from restorekit.cli.options import CHECKED, as_command, parameter, values
+from restorekit.errors import BadInput
 
+UsageError: Any = typer.BadParameter.__bases__[0]  # of whichever click typer uses
 SHOW = "restorekit.print_config"  # in the context
 
 
@@ -42,11 +44,14 @@ class Command(TyperCommand):
                 parameter.required = True
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, or print its options where --print-config asks for them."""
+        """Run the command, or print its options where --print-config asks for them, refused as by a run if they are wrong."""
         if not ctx.meta.get(SHOW):
             return super().invoke(ctx)
         from restorekit.text.config_file import settings_text
 
+        if getattr(self.callback, "checks", False):
+            ctx.meta[CHECKED] = True
+            super().invoke(ctx)
         rows = [(name, ctx.params[p.name], p.help or "") for name, p in _options(ctx).items()]
         print(settings_text(ctx.command_path, rows))
 
@@ -67,9 +72,26 @@ def _read(ctx: typer.Context, path: str | None) -> None:
         from restorekit.text.config_file import read_settings
 
         options = _options(ctx)
-        values = read_settings(path, options, ctx.command_path)
-        whole = {n: ",".join(v) if isinstance(v, list) and not options[n].multiple else v for n, v in values.items()}
-        ctx.default_map = {options[name].name: value for name, value in whole.items()}
+        ctx.default_map = {}
+        for name, (value, line) in read_settings(path, options, ctx.command_path).items():
+            option = options[name]
+            if isinstance(value, list) and not option.multiple:
+                value = ",".join(value)
+            _check(
+                ctx,
+                option,
+                [value] if option.multiple and isinstance(value, str) else value,
+                f"{path}, line {line}: {name}",
+            )
+            ctx.default_map[option.name] = value
+
+
+def _check(ctx: typer.Context, option: Any, value: Any, place: str) -> None:
+    """Raise BadInput, which begins with the place in the file, where the option does not take the value."""
+    try:
+        values({option.name: option.process_value(ctx, value)})
+    except (UsageError, BadInput) as error:
+        raise BadInput(f"{place}: {getattr(error, 'message', error)}") from None
 
 
 def _show(ctx: typer.Context, asked: bool) -> None:

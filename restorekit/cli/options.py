@@ -40,6 +40,9 @@ NetworkOpt = Annotated[bool, typer.Option("--network", help="IN may be an addres
 Flips = Annotated[int, typer.Option(help="Average the network over 2, 4 or 8 flips (as many times slower); 1: off.")]
 Preview = Annotated[str | None, typer.Option(metavar="TOP,LEFT,H,W", help="Restore this part of IN alone, pixels, to see what the settings do.", show_default=False)]  # fmt: skip
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files of the names of the results, also those that restorekit did not make.")]  # fmt: skip
+
+CHECKED = "restorekit.checked"  # in the context of a command that is to check its settings and do nothing else
 PANEL = "Many pictures"
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", show_default=False, rich_help_panel=PANEL, help="Of a dask cluster that sees the same folders, as tcp://host:8786. It is trusted: it and all who can reach it may run code here.")]  # fmt: skip
 ASSUMED = (AssumedNoise, None)

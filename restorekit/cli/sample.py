@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from restorekit.cli.options import settings_options, values
+from restorekit.cli.options import Overwrite, settings_options, values
 from restorekit.cli.wording import printed, say
 from restorekit.report.progress import phases
 from restorekit.tasks.task_settings import SamplingSettings
@@ -19,6 +19,7 @@ def sample(
     prior: Annotated[str, typer.Argument(metavar="PRIOR", help="A shipped name, or a file or folder as for --prior of `restore`.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Grid to write, .png or .tif; OUT.json is written beside it.", show_default=False)],
     solver: Annotated[str, typer.Option(help="dpm++, ddim, ddpm, heun or sde, with settings, as heun:churn=20.")] = "dpm++",
+    overwrite: Overwrite = False,
     folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each sample there too, as 00000.png and so on.", show_default=False)] = None,
     **settings: Any,
 ) -> None:  # fmt: skip
@@ -27,10 +28,11 @@ def sample(
     restorekit sample natural --n 16 --steps 50 --out grid.png
     """
     from restorekit import sample as run
+    from restorekit.files.overwrite import overwriting
 
-    with phases("network calls") as show:
+    with overwriting(overwrite), phases("network calls") as show:
         drawn = run(prior, solver=solver, folder=folder, out=out, notes=printed(ctx), progress=show, **values(settings))
-    drawn.save(out)
+        drawn.save(out)
     height, width = drawn.samples.shape[-2:]
     low = f" and {drawn.settings['low_nfe']} of the low stage" if "low_nfe" in drawn.settings else ""
     say(

@@ -27,6 +27,9 @@ from restorekit.files.datasets import absolute, container, source_digest
 from restorekit.files.digest import sha256
 from restorekit.files.geotiff import PROVENANCE
 from restorekit.files.overwrite import separate
+from restorekit.files.picture import write_json
+from restorekit.files.record import earlier, head
+from restorekit.files.record import outputs as checksums
 from restorekit.files.scene import Reads, Scene, scene_of
 from restorekit.priors.find import find
 from restorekit.sar.looks import CLOSEST
@@ -229,7 +232,11 @@ class DespecklePlan:
         """Raise BadInput where a file to write would replace one that is read, or cannot hold the result."""
         named = files_of(self.settings.solver, self.settings.prior)
         inputs = named if self.scene.pixels is not None else [container(self.scene.path), *named]
-        separate(inputs, [output.target for output in self.outputs(target)])
+        separate(inputs, self._files(target))
+
+    def _files(self, target: Path) -> list[Path]:
+        """Return all files that are written for OUT, their record last."""
+        return [*(output.target for output in self.outputs(target)), named_beside(target, target.name + ".json")]
 
     def _kept(self, count: int) -> str:
         assert self.settings.targets is not None
@@ -245,6 +252,9 @@ class DespecklePlan:
         with together():
             for output in outputs:
                 output.write(self.scene, scene, folder, tags)
+            *written, own = self._files(target := outputs[0].target)
+            _, of_stale = earlier([beside(target, "std")], written)
+            write_json(own, head(command="despeckle") | record | of_stale | {"outputs": checksums(written)})
 
 
 def _correlation(facts: BandStatistics) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from restorekit.files.atomic import replacing
 from restorekit.files.bands import Raster, Window, import_rasterio
+from restorekit.files.dtype import rounded
 from restorekit.files.quiet import unplaced
 
 BLOCK = 512  # side of the tiles of a file whose source has none, pixels
@@ -149,7 +150,4 @@ def _without_namespace(path: Path) -> None:
 def as_type(x: NDArray[np.floating], dtype: str) -> NDArray[Any]:
     """Return the values in the type of a file: integers are rounded and held within their range."""
     kind = np.dtype(dtype)
-    if kind.kind not in "iu":
-        return x.astype(kind)
-    limits = np.iinfo(kind)
-    return np.clip(np.rint(x), limits.min, limits.max).astype(kind)
+    return rounded(np.asarray(x, np.float64), kind) if kind.kind in "iu" else x.astype(kind)

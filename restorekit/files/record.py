@@ -11,6 +11,7 @@ import restorekit
 from restorekit.files.atomic import content_of
 from restorekit.files.datasets import is_dataset, source_digest
 from restorekit.files.digest import sha256
+from restorekit.files.session import is_result, opened, outputs_in, records_of
 
 
 def head(
@@ -37,6 +38,28 @@ def read_file(source: Path | Sequence[Path]) -> dict[str, Any]:
     paths = [source] if isinstance(source, Path) else list(source)
     more = {path.name: sha256(path) for path in paths[1:]}
     return {"path": str(paths[0]), "sha256": sha256(paths[0])} | ({"files": more} if more else {})
+
+
+def earlier(paths: Iterable[Path], written: Iterable[Path]) -> tuple[list[str], dict[str, Any]]:
+    """Return (the names of those of `paths` that are there and are not `written`, what the new record says of them).
+
+    Such files are of an earlier run. {"earlier": [names]} keeps those that are ours known as results, once the record that
+    names them is replaced; {} where there are none.
+    """
+    known = set(written)
+    stale = [path for path in paths if path not in known and path.exists()]
+    ours = [path.name for path in stale if is_result(path)]
+    return [path.name for path in stale], {"earlier": ours} if ours else {}
+
+
+def degraded_range(path: Path) -> tuple[float, float] | None:
+    """Return the values of black and white in a measurement as `degrade` wrote it, by the record beside it; else None."""
+    for place, known in records_of(path):
+        if known.get("command") == "degrade" and outputs_in(known).get(path.name) == sha256(path):
+            opened(place)
+            low, high = known["range"]
+            return float(low), float(high)
+    return None
 
 
 def outputs(paths: Iterable[Path]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from restorekit.errors import BadInput
 from restorekit.files.digest import sha256
@@ -170,12 +171,8 @@ def doubt(path: Path) -> str | None:
     Its record is NAME.json, and of OUT_mean and the like that of OUT. It does not fit after a change by hand, and where
     the machine failed, or the run was killed, while its files took their places.
     """
-    for record in _records(path):
-        try:
-            known = json.loads(record.read_text(encoding="utf-8"))["outputs"]
-            wanted = {Path(name).name: digest for name, digest in known.items()}.get(path.name)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a JSON file of something else
-            continue
+    for record, known in records_of(path):
+        wanted = outputs_in(known).get(path.name)
         if wanted is not None and wanted != sha256(path):
             return (
                 f"{path} is not the file that {record.name} speaks of: it was changed since, or the run that wrote it was "
@@ -184,7 +181,34 @@ def doubt(path: Path) -> str | None:
     return None
 
 
-def _records(path: Path) -> list[Path]:
+def is_result(path: Path) -> bool:
+    """Return True where a record of restorekit beside a file names it, or it is such a record, or of a run that a kill cut
+    short while its files took their places."""
+    if path.suffix == ".json" and "restorekit" in _content(path):
+        return True
+    if any(path.name in {*outputs_in(known), *known.get("earlier", ())} for _, known in records_of(path)):
+        return True
+    real = Path(os.path.realpath(path))
+    return any(real in leftover.members() for leftover in leftovers(real.parent))
+
+
+def records_of(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the records of restorekit beside a file that may speak of it, with what they hold."""
     stem, mark, _ = path.stem.rpartition("_")
     names = [path.name] + ([f"{stem}{suffix}" for suffix in (path.suffix, *SUFFIXES)] if mark and stem else [])
-    return [record for name in dict.fromkeys(names) if (record := path.with_name(f"{name}.json")).is_file()]
+    places = [path.with_name(f"{name}.json") for name in dict.fromkeys(names)]
+    return [(place, known) for place in places if "restorekit" in (known := _content(place))]
+
+
+def outputs_in(known: dict[str, Any]) -> dict[str, str]:
+    """Return the checksums of results by name, as a record holds them."""
+    outputs = known.get("outputs")
+    return {Path(name).name: digest for name, digest in outputs.items()} if isinstance(outputs, dict) else {}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it is not there, or a JSON file of something else
+        return {}
+    return known if isinstance(known, dict) else {}

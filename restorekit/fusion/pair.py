@@ -16,6 +16,7 @@ from restorekit.files.bands import Window, describe
 from restorekit.files.picture import check_span
 from restorekit.fusion import common_grid as grid
 from restorekit.fusion import pair_files as files
+from restorekit.fusion.exchanged import refuse_exchanged
 from restorekit.fusion.luminance import luminance
 from restorekit.fusion.prepare import MATCHES, despeckled, logarithm, matched
 from restorekit.fusion.registration import Match, Registration
@@ -127,6 +128,7 @@ class Pairing:
         intensity, valid_r, path, record = self._intensity(optical, radar_source, notes)
         if not (valid_o & valid_r).any():
             raise BadInput(f"{optical.path} and {path} have no valid pixel in common")
+        self._refuse_exchanged(optical, (values.mean(0), valid_o), radar_source, (intensity, valid_r), notes)
         looks = self._looks(intensity, valid_r, notes)
         return ReadPair(optical, bands, span, y, valid_o, intensity, valid_r, path, looks, record)
 
@@ -238,6 +240,18 @@ class Pairing:
             told.check(self.domain, values[valid], others)
         except BadInput as error:
             raise BadInput(f"{radar.path}: {error}") from None
+
+    def _refuse_exchanged(
+        self, optical: files.Bands, seen: tuple[Array, Mask], source: Source, radar: tuple[Array, Mask], notes: Notes
+    ) -> None:
+        """Raise BadInput, or note it, where the optical picture looks like the radar picture and the other way about."""
+        path = source.path if isinstance(source, files.Bands) else source
+        raster = None if isinstance(source, files.Bands) or files.is_plain(path) else describe(path)
+        first = None if raster is None else range(1, 1 + min(3, raster.count))
+        corner = None if raster is None else Window(0, 0, min(raster.height, 512), min(raster.width, 512))
+        bands = files.read(source, first, raster, corner)
+        if said := refuse_exchanged(optical, *seen, bands, *radar, self.domain != "auto"):
+            notes(said)
 
     def _looks(self, intensity: Array, valid: Mask, notes: Notes) -> float:
         if self.looks is not None or self.despeckler == "none":

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Pictures are shown and written by rooms above this one. They are named here, and imported by whoever asks for them.
 VIEW = "restorekit.report.restoration_view"
 FILES = "restorekit.files.picture"
+OVERWRITE = "restorekit.files.overwrite"
+INPUTS = "restorekit.tasks.inputs"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,8 +74,11 @@ class Restoration:
             quantiles.append(torch.lerp(ordered[low], ordered[min(low + 1, last)], one * last - low))
         return quantiles[0] if isinstance(q, int | float) else torch.stack(quantiles)
 
-    def coverage(self, truth: Tensor | np.ndarray, level: float = 0.9) -> float:
-        """Return the share of the values of truth (C, H, W) that lie inside the interval of `level` which the samples predict.
+    def coverage(self, truth: Any, level: float = 0.9) -> float:
+        """Return the share of the values of `truth` that lie inside the interval of `level` which the samples predict.
+
+        truth: a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Picture`, read as the input of the task was; for a
+        result of `restore` floats are in the unit of the samples. An array (C, H, W), of the shape of a sample, is taken too.
 
         It is near `level` where error bars are right, below where they are too narrow (`metrics.fidelity.coverage`: Student's
         prediction interval). Raises `BadInput` for fewer than two samples, a level that is no share, or another shape.
@@ -82,23 +87,36 @@ class Restoration:
             raise BadInput("one sample has no interval; restore with `samples=8`, or as many as there is time for")
         if not 0 < level < 1:
             raise BadInput(f"level={level:g} must lie between 0 and 1", argument="level")
-        pixels = truth.detach().cpu().numpy() if isinstance(truth, Tensor) else truth
-        if pixels.ndim == 4 and len(pixels) == 1:
-            pixels = pixels[0]
-        return fidelity.coverage(self.samples.detach().cpu().double().numpy(), pixels, level)
+        return fidelity.coverage(self.samples.detach().cpu().double().numpy(), self._read(truth), level)
 
-    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+    def _read(self, truth: Any) -> np.ndarray:
+        """Return a truth as (C, H, W) in the unit of the samples."""
+        if getattr(truth, "shape", None) == self.samples.shape[1:] and not isinstance(truth, Tensor):
+            truth = torch.from_numpy(truth)
+        if hasattr(self.source, "read_truth"):
+            return self.source.read_truth(truth)
+        inputs = importlib.import_module(INPUTS)
+        values = truth.detach().cpu().numpy() if isinstance(truth, Tensor) else truth
+        if getattr(getattr(values, "dtype", None), "kind", "") == "f":  # the prior may know other numbers than [0, 1]
+            return inputs.bands_first(truth)[0]
+        return inputs.take(truth).picture.pixels
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> list[Path]:
         """Write the result, whole or not at all, and return the paths of the files written.
 
         A result of a task is written as its command writes it: in the type and with the metadata of the input, error bars
         and record beside it. One of `restore` knows of no file: its sample, or the mean of several, becomes a picture with
-        [0, 1] as black to white, uint8, or float32 in .tif and .npy. Raises `BadInput` where the format cannot hold the picture,
-        for NaN, and when the disk refuses.
+        [0, 1] as black to white, uint8, or float32 in .tif and .npy. overwrite: whether files are replaced that are no results
+        of restorekit. Raises `BadInput` where they are not to be, where the format cannot hold the picture, for NaN, and when
+        the disk refuses.
         """
-        if self.source is not None:
-            return list(self.source.save(self, path))
-        shown = self.samples[0] if len(self.samples) == 1 else self.mean
-        importlib.import_module(FILES).write_picture(path, shown.detach().float().cpu().numpy())
+        owner = importlib.import_module(OVERWRITE)
+        with owner.overwriting(overwrite):
+            if self.source is not None:
+                return list(self.source.save(self, path))
+            owner.refuse_foreign([Path(path)])
+            shown = self.samples[0] if len(self.samples) == 1 else self.mean
+            importlib.import_module(FILES).write_picture(path, shown.detach().float().cpu().numpy())
         return [Path(path)]
 
     def plot(self) -> Any:

@@ -9,7 +9,9 @@ import asyncio
 import importlib.util
 import multiprocessing
 import os
+import re
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -174,14 +176,36 @@ def _secured() -> dict[str, Any]:
     return {"security": Security.temporary()}
 
 
+def _unguarded() -> str | None:
+    """Return the script that this process runs where it has no line that spares the processes it starts; None without a script."""
+    main = sys.modules.get("__main__")
+    script = getattr(main, "__file__", None)
+    if script is None or getattr(main, "__spec__", None) is not None or not script.endswith(".py"):
+        return None  # a notebook, `python -m` and an installed command: workers run none of these
+    try:
+        with open(script, encoding="utf-8", errors="replace") as handle:
+            return None if re.search(r"^\s*(if|elif)\b.*\b__name__\b", handle.read(), re.MULTILINE) else script
+    except OSError:
+        return None
+
+
 EXECUTORS = ("serial", "processes", "dask")
 
 
 def executor_of(name: str, workers: int | None, address: str | None) -> Executor:
-    """Return the executor of that name; `workers` None for as many as there are cores. Raises BadInput for unknown names."""
+    """Return the executor of that name; `workers` None for as many as there are cores.
+
+    Raises BadInput for unknown names, and for processes where each would run the script that is running once more.
+    """
     count = workers or os.cpu_count() or 1
     if name not in EXECUTORS:
         raise BadInput(f"unknown executor {name!r}; known: {', '.join(EXECUTORS)}")
     if address is not None and name != "dask":
         raise BadInput(f"`scheduler` is for `executor=dask`, and not for {name}")
+    if name != "serial" and address is None and (script := _unguarded()) is not None:
+        raise BadInput(
+            f"{script}: every worker process runs the script again as it starts; put what the script does below the line "
+            'if __name__ == "__main__": or give `executor=serial`',
+            argument="executor",
+        )
     return Serial() if name == "serial" else Processes(count) if name == "processes" else Dask(count, address)

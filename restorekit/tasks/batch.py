@@ -18,6 +18,7 @@ from typing import Any
 from restorekit.errors import OUT_OF_MEMORY, BadInput, is_want_of_memory
 from restorekit.files.atomic import together
 from restorekit.files.lock import alone
+from restorekit.files.overwrite import may_overwrite, overwriting
 from restorekit.files.picture import write_text
 from restorekit.files.session import session
 from restorekit.notes import Notes
@@ -25,6 +26,7 @@ from restorekit.priors.find import kept_priors
 from restorekit.scenes.execute import on_cluster
 from restorekit.tasks.batch_inputs import PictureJob, jobs_of
 from restorekit.tasks.batch_journal import Journal, digests, key_of
+from restorekit.tasks.sound import check_settings
 from restorekit.text.names import files_of
 
 SUMMARY = "summary.csv"
@@ -65,6 +67,7 @@ class BatchResult:
 
     folder: Path
     outcomes: tuple[PictureOutcome, ...]
+    unwritten: str = ""  # why the summary could not be written; "" where it was
 
     @property
     def summary(self) -> Path:
@@ -93,7 +96,8 @@ class Batch:
     task: a function such as `restorekit.denoise`, or a class of settings such as `Restoring`. settings: what it takes. Of
     mask, kernel, derained, rain, truth, begin and sar a folder holds one file for each picture, by its stem; a file is for
     all. suffix: of the results, ".png"; by default that of each picture. pages: of files of several, as "1,4-6" or "all".
-    scheduler: address of a dask cluster, whose workers see the same folders; it is trusted, and runs code.
+    scheduler: address of a dask cluster, whose workers see the same folders; it is trusted, and runs code. overwrite: whether files
+    in the folder are replaced that are no results of restorekit.
     """
 
     task: Callable[..., Any]
@@ -101,6 +105,7 @@ class Batch:
     suffix: str | None = None
     pages: str | None = None
     scheduler: str | None = None
+    overwrite: bool = True
 
     def __call__(
         self,
@@ -115,15 +120,16 @@ class Batch:
         A picture whose result is there, made by the same version with the same settings from the same files, is not made
         again. One that fails is in the result with its error, and the others go on. heard: is told each outcome as it
         comes. progress: is told (what runs, pictures done, in all). Raises `BadInput`, before anything runs, where two
-        results would have one name, one would replace an input, or another run has the folder.
+        results would have one name, one would replace an input, another run has the folder, or a setting suits no picture.
         """
         folder = Path(out)
-        with session(Notes()):
+        with session(Notes()), overwriting(self.overwrite):
             given = [places] if isinstance(places, str | os.PathLike) else list(places)
             jobs = jobs_of(given, folder, self.settings, self.suffix, self.pages)
             if folder.exists() and not folder.is_dir():
                 raise BadInput(f"{folder} is a file; `out` takes a folder", argument="out")
             _check_summary(folder / SUMMARY)
+            check_settings(self.task, self.settings)
             with alone(folder):
                 journal = Journal(folder)
                 found = self._there(jobs, journal)
@@ -136,10 +142,10 @@ class Batch:
                         _tell(heard, outcome)
                 finally:
                     outcomes = tuple(found[job.target] for job in jobs if job.target in found)
-                    if outcomes:
-                        write_text(folder / SUMMARY, _table(outcomes))
-                journal.tidy()
-        return BatchResult(folder, outcomes)
+                    unwritten = _written(folder / SUMMARY, outcomes)
+                if not unwritten:
+                    unwritten = _tidied(journal)
+        return BatchResult(folder, outcomes, unwritten)
 
     def _there(self, jobs: Sequence[PictureJob], journal: Journal) -> dict[Path, PictureOutcome]:
         """Return outcomes of pictures that need not be made again, or cannot be begun."""
@@ -166,7 +172,10 @@ class Batch:
             return
         tell(jobs[0].name if self.scheduler is None else "on the cluster", 0, count)
         if self.scheduler is not None:
-            work, own = partial(_on_worker, self.task, _absolute(self.settings)), {job.target.name: job for job in jobs}
+            work, own = (
+                partial(_on_worker, self.task, _absolute(self.settings), overwrite=may_overwrite()),
+                {job.target.name: job for job in jobs},
+            )
             for number, (job, answer) in enumerate(on_cluster(self.scheduler, work, [_away(job) for job in jobs]), 1):
                 mine = own[job.target.name]
                 if isinstance(answer, BaseException):
@@ -235,8 +244,10 @@ def call_task(
 _PRIORS: dict[Any, Any] = {}  # of a worker process, which outlives its pictures
 
 
-def _on_worker(task: Callable[..., Any], settings: Mapping[str, Any], job: PictureJob) -> PictureOutcome:
-    with kept_priors(_PRIORS):
+def _on_worker(
+    task: Callable[..., Any], settings: Mapping[str, Any], job: PictureJob, *, overwrite: bool
+) -> PictureOutcome:
+    with kept_priors(_PRIORS), overwriting(overwrite):
         return outcome_of(task, settings, job)
 
 
@@ -272,6 +283,24 @@ def _check_summary(path: Path) -> None:
     """Raise BadInput where the name of the summary is that of another file of the user's."""
     if path.is_file() and path.read_text(encoding="utf-8", errors="replace").splitlines()[:1] != [",".join(COLUMNS)]:
         raise BadInput(f"{path} is no summary of restorekit, and would be replaced; give `out` another folder")
+
+
+def _written(path: Path, outcomes: Sequence[PictureOutcome]) -> str:
+    """Write the summary; return why it could not be, which must not hide what became of the pictures."""
+    try:
+        if outcomes:
+            write_text(path, _table(outcomes))
+    except (BadInput, OSError) as error:
+        return _one_line(str(error))
+    return ""
+
+
+def _tidied(journal: Journal) -> str:
+    try:
+        journal.tidy()
+    except (BadInput, OSError) as error:
+        return _one_line(str(error))
+    return ""
 
 
 def _table(outcomes: Sequence[PictureOutcome]) -> str:

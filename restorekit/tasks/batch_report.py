@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHOWN = 40  # rows of the table
+SAID = 40  # characters of a note that was said in full before
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class SharedNotes:
         return found
 
     def repeated(self) -> list[str]:
-        """Return the first of each kind that came again, with how often."""
-        return [f"{self.first[kind]} (and {n - 1} more like this)" for kind, n in self.count.items() if n > 1]
+        """Return for each kind that came again how often, and how the first of it begins."""
+        more = [(n - 1, self.first[kind]) for kind, n in self.count.items() if n > 1]
+        return [f"{n} more {'has' if n == 1 else 'have'} a note like {_begin(text)!r}" for n, text in more]
 
 
 def wrong(outcomes: Sequence[PictureOutcome]) -> Iterator[tuple[str, str]]:
@@ -63,6 +65,10 @@ def table_of(outcomes: Sequence[PictureOutcome], plain: Callable[[str], str]) ->
     if len(outcomes) > SHOWN:
         table.add_row(f"... and {len(outcomes) - SHOWN} more")
     return table
+
+
+def _begin(text: str) -> str:
+    return text if len(text) <= SAID else f"{text[:SAID].rpartition(' ')[0]} ..."
 
 
 def _kind(text: str, outcome: PictureOutcome) -> str:

@@ -230,4 +230,5 @@ def _enough(kept: int, pictures: int | None) -> str:
     if kept >= least:
         return said
     limited = pictures is not None and pictures < least
-    return f"{said}; {LEVEL:g} takes {f'`pictures={least}`' if limited else f'{2 * least} pictures'} or more"
+    more = f"`pictures={least}` or more" if limited else f"{2 * least} pictures or more, of which half only judge"
+    return f"{said}; {LEVEL:g} takes {least} that calibrate, {more}"

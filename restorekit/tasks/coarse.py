@@ -71,13 +71,14 @@ def restore_from_coarse(
     seed: int = 0,
     batch: int | None = None,
     progress: Progress | None = None,
+    record: bool = False,
 ) -> Restoration:
     """Restore with the low stage of a cascade first. `steps` and `low_steps`: noise levels of whole schedules, of which the
     part above `relay` is left out at full size.
 
     low_solver: for the block means, where the operator has lost its SVD; default: `solver`. Sample i of the high stage
     begins with sample i of the low one; optimisers of one answer give all the same start. `progress` hears of the calls
-    of both stages; `nfe` counts those of the full size, `settings` hold the others as low_nfe. Raises as `restore` does,
+    of both stages; `record` keeps the steps of the full size; `nfe` counts those of the full size, `settings` hold the others as low_nfe. Raises as `restore` does,
     `Unsupported` too where the solver needs an SVD, which the operator of the block means has lost, and `BadInput` where
     the schedule begins below the relay.
     """
@@ -103,7 +104,7 @@ def restore_from_coarse(
     high = restore(
         problem, Padded(cascade, cascade.factor), solver, sigmas=sigmas, samples=samples, seed=seed, batch=size,
         begin=enlarge(low.samples).expand(samples, -1, -1, -1),
-        progress=progress and _part(progress, low.nfe * -(-count // size), 0),
+        progress=progress and _part(progress, low.nfe * -(-count // size), 0), record=record,
     )  # fmt: skip
     about = {"relay": cascade.relay, "low_nfe": low.nfe}
     about |= {f"low_{k}": low.settings[k] for k in ("solver", "sigmas", "seed")}

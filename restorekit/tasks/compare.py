@@ -16,7 +16,7 @@ from torch import Tensor
 import restorekit
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import check_target, together
-from restorekit.files.overwrite import separate
+from restorekit.files.overwrite import overwriting, separate
 from restorekit.files.picture import write_json, write_text
 from restorekit.files.record import head, outputs, read_file
 from restorekit.inference.driver import restore
@@ -206,11 +206,15 @@ class ComparisonResult(Panelled):
     truth: np.ndarray | None
     notes: tuple[str, ...] = ()
 
-    def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the page, which needs no network, and its record beside it; returns both. Raises `BadInput`."""
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> list[Path]:
+        """Write the page, which needs no network, and its record beside it; returns both.
+
+        overwrite: whether files are replaced that are no results of restorekit. Raises `BadInput`.
+        """
         target, task = Path(path), self.task
         given = self.measured.read.input.path
-        task.check(given if given is not None else self.measured.read.picture, target)
+        with overwriting(overwrite):
+            task.check(given if given is not None else self.measured.read.picture, target)
         comparison = self.comparison(target)
         page = render(comparison)
         with together():

@@ -114,8 +114,9 @@ class Deblurring(Restoring):
     def asides(self, target: Path) -> list[Path]:
         return [beside(target, "kernel", ".npy"), beside(target, "kernel", ".png")]
 
-    def _check(self) -> None:
-        super()._check()
+    def check_settings(self) -> None:
+        """Raise `BadInput` for settings that do not go together, or are out of bounds."""
+        super().check_settings()
         _ = self.correction
         if self.boundary not in BOUNDARIES:
             raise BadInput(f"boundary {self.boundary!r} is unknown; it is {', '.join(BOUNDARIES)}", argument="boundary")

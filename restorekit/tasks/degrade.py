@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from restorekit.errors import BadInput
-from restorekit.files.atomic import together
-from restorekit.files.overwrite import separate
-from restorekit.files.picture import Picture, check_span, check_writable, regridded, write_picture
+from restorekit.files.atomic import check_target, together
+from restorekit.files.overwrite import overwriting, separate
+from restorekit.files.picture import Picture, check_span, check_writable, regridded, write_json, write_picture
 from restorekit.files.place import Placement
 from restorekit.files.reading import Reading
+from restorekit.files.record import head
+from restorekit.files.record import outputs as checksums
 from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
@@ -24,7 +27,7 @@ from restorekit.sar.grain import Correlated
 from restorekit.sar.speckle import swath
 from restorekit.tasks import ranges
 from restorekit.tasks.inputs import Input, Source, Span, cropped, take
-from restorekit.tasks.saving import beside
+from restorekit.tasks.saving import beside, record_file
 from restorekit.text.names import NO_PICTURE, files_of, noise_of, operator_of
 from restorekit.text.spelling import noise_text, operation
 
@@ -59,8 +62,8 @@ class Degrading:
         law = self.noise if isinstance(self.noise, Likelihood) else noise_of(self.noise)
         grained = law if self.correlated is None else _grained(law, self.correlated)
         logarithms = isinstance(law, Gamma) and law.domain == "log"
-        if out is not None and isinstance(source, str | os.PathLike):
-            self._separate(Path(source), Path(out))
+        if out is not None:
+            self._separate(Path(source) if isinstance(source, str | os.PathLike) else None, Path(out))
         reading = Reading(self.layout, self.page)
         given = take(source, (0.0, 1.0) if logarithms else self.range and check_span(self.range), reading=reading)
         picture = given.picture
@@ -100,9 +103,10 @@ class Degrading:
         like = written_as(path, picture, self.dtype)
         return chosen(self.transfer, operation(self.op), noise_text(self.noise), like, path)
 
-    def _separate(self, source: Path, target: Path) -> None:
+    def _separate(self, source: Path | None, target: Path) -> None:
         op = self.op if isinstance(self.op, str) else None
-        separate([source, *files_of(op)], [target, beside(target, "truth")])
+        read = files_of(op) + ([] if source is None else [source])
+        separate(read, [target, beside(target, "truth"), record_file(target)])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,8 +137,7 @@ class Degraded(Panelled):
 
     def check(self, target: Path) -> None:
         """Raise `BadInput` where the two files cannot be written, or would be coded otherwise than the measurement was made."""
-        if self.input.path is not None:
-            self.task._separate(self.input.path, target)
+        self.task._separate(self.input.path, target)
         if self.task.response(self.like, target).curve != self.response.curve:
             raise BadInput(
                 f"{target} codes light otherwise than the measurement was made ({self.response.curve.name}); name the file "
@@ -144,18 +147,39 @@ class Degraded(Panelled):
         for path, values in ((target, self.values), (beside(target, "truth"), self.truth)):
             for text in check_writable(path, len(values), alpha, self.dtype):
                 self.told(text)
+        check_target(record_file(target))
 
-    def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the measurement, and the truth beside it as NAME_truth; returns both. Raises `BadInput` as `check` does."""
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> list[Path]:
+        """Write the measurement, the truth beside it as NAME_truth, and the record NAME.json; returns all three.
+
+        overwrite: whether files are replaced that are no results of restorekit. Raises `BadInput` where they are not to be, and
+        as `check` does.
+        """
         target = Path(path)
-        self.check(target)
+        with overwriting(overwrite):
+            self.check(target)
         files = [target, beside(target, "truth")]
         with together():
             for file, values, grid in zip(files, (self.values, self.truth), (self.grid, None)):
                 like, said = regridded(self.like, values.shape[1:], grid)
                 for text in [*(f"{file}: {text}" for text in said), *write_picture(file, values, like, self.dtype)]:
                     self.told(text)
-        return files
+            write_json(record_file(target), self._record(target, files))
+        return [*files, record_file(target)]
+
+    def _record(self, target: Path, files: list[Path]) -> dict[str, Any]:
+        task = self.task
+        return {
+            **head(command="degrade"),
+            "input": self.input.record(),
+            "operator": task.op if isinstance(task.op, str) else type(task.op).__name__,
+            "noise": noise_text(task.noise),
+            "correlated": task.correlated,
+            "seed": task.seed,
+            "range": written_as(target, self.like, self.dtype).span,
+            "transfer": self.response.curve.name,
+            "outputs": checksums(files),
+        }
 
     def panels(self) -> list[Panel]:
         """Return the measurement and the truth; of a measurement that is no picture its values, the least black, the largest white."""

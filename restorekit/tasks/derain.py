@@ -22,6 +22,7 @@ from restorekit.tasks.derain_run import DerainRun, Page
 from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import Source, Span
 from restorekit.tasks.measurement import Progress
+from restorekit.tasks.task_settings import refuse_unknown
 from restorekit.tasks.watching import watched
 
 
@@ -132,6 +133,7 @@ def derain(
         restorekit.derain("rainy.png", "network.png").save("out.png")
     """
     told = Notes() if notes is None else notes
+    refuse_unknown(settings, Deraining.__dataclass_fields__, "a deraining")
     task = Deraining(**settings)
     with watched(progress) as shown:
         result = task(source, derained, rain=rain, mask=mask, out=out, report=report, notes=told, progress=shown)

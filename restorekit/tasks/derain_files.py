@@ -13,7 +13,7 @@ import numpy as np
 from restorekit.files.atomic import together
 from restorekit.files.mask_file import written_beside
 from restorekit.files.picture import Picture, output_dtype, output_span, write_json, write_picture, write_text
-from restorekit.files.record import head
+from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
 from restorekit.inference.restoration import Restoration
 from restorekit.rain.morphology import Directional
@@ -66,9 +66,10 @@ class DerainOrigin:
             written += [outputs["std"], outputs["std_png"]]
         written = [file for path in written for file in (*written_beside(path, like.info), path)]
         known = [*written, *inputs.files.values()]
-        if stale := [p.name for p in run.beside(target).values() if p not in known and p.exists()]:
+        stale, of_stale = earlier(run.beside(target).values(), known)
+        if stale:
             run.notes(f"{', '.join(stale)}: of an earlier run, not of this one")
-        record = self._record(like) | extra
+        record = self._record(like) | extra | of_stale
         if run.page is not None:
             write_text(run.page.path, self._page(run.page.command))
             written.append(run.page.path)

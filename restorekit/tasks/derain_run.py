@@ -61,10 +61,10 @@ class DerainRun:
     def check_places(self, target: Path) -> None:
         """Raise BadInput where a file that is written cannot be put there, or would replace one that is read."""
         pages = [] if self.page is None else [self.page.path]
-        places = [target, *self.outputs(target).values(), record_file(target), *pages]
+        places = [target, *self.outputs(target).values(), record_file(target)]
         read = files_of(self.settings.solver, self.settings.prior)
-        separate([*self.inputs.files.values(), *read], places)
-        for path in places:
+        separate([*self.inputs.files.values(), *read], places, pages)
+        for path in (*places, *pages):
             check_target(path)
 
     def check_type(self, target: Path) -> None:

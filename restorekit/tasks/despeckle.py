@@ -21,6 +21,7 @@ from restorekit.scenes.execute import Executor, executor_of
 from restorekit.tasks.despeckled_scene import DespeckledScene, note_stale
 from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import bands_first
+from restorekit.tasks.task_settings import refuse_unknown
 from restorekit.tasks.watching import watched
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def despeckle(
         restorekit.despeckle("scene.tif", solver="hqs").save("despeckled.tif")
     """
     told = Notes() if notes is None else notes
+    refuse_unknown(settings, Despeckling.__dataclass_fields__, "a despeckling")
     task = Despeckling(**settings)
     with watched(progress, "blocks") as shown:
         result = task(source, out=out, notes=told, progress=shown)

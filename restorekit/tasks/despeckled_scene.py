@@ -18,14 +18,16 @@ from restorekit.despeckling.page import judged, middle
 from restorekit.despeckling.plan import DespecklePlan, beside
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
+from restorekit.files.overwrite import overwriting
 from restorekit.files.picture import write_text
-from restorekit.files.scene import scene_of
+from restorekit.files.scene import Scene, scene_of
 from restorekit.inference.restoration import Restoration
 from restorekit.metrics.fidelity import interval_coverage
 from restorekit.notes import Notes
 from restorekit.report.panels import Panel, Panelled
 from restorekit.scenes.blend import BlendedScene, Form
 from restorekit.scenes.outputs import losses
+from restorekit.tasks.inputs import bands_first
 
 SHOWN = 512  # pixels, side of the middle of a scene that `plot` and a notebook show
 
@@ -84,22 +86,29 @@ class DespeckledScene(Panelled, Restoration):
             raise BadInput("one answer has no deviation; take several `samples` of a solver that draws them")
         return self._layer("std")
 
-    def coverage(self, truth: Tensor | np.ndarray, level: float = 0.9) -> float:
-        """Return the share of the values of truth (C, H, W) inside the interval of `level` that `mean` and `std` predict.
+    def coverage(self, truth: Tensor | np.ndarray | str | os.PathLike[str], level: float = 0.9) -> float:
+        """Return the share of the values of `truth` inside the interval of `level` that `mean` and `std` predict.
 
-        truth: in the unit of the input; what is NaN there or was not measured does not count. Raises `BadInput` for one answer,
+        truth: in the unit of the input, a path, an array (H, W), (H, W, C) or (C, H, W), or a tensor (C, H, W); what is NaN there
+        or was not measured does not count. Raises `BadInput` for one answer,
         a level that is no share, or another shape.
         """
         if not 0 < level < 1:
             raise BadInput(f"level={level:g} must lie between 0 and 1", argument="level")
-        expected = np.asarray(truth, np.float64)
         mean, std = (x.double().numpy() for x in (self.mean, self.std))
-        return interval_coverage(mean, std, self.plan.settings.draws, expected.reshape(expected.shape[-3:]), level)
+        if isinstance(truth, str | os.PathLike):
+            expected = _whole(scene_of(Path(truth), self.plan.settings.reading))
+        elif isinstance(truth, np.ndarray) and truth.shape == mean.shape:
+            expected = truth
+        else:
+            expected = bands_first(truth)[0]
+        return interval_coverage(mean, std, self.plan.settings.draws, expected.astype(np.float64), level)
 
-    def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the files that the command writes, and return their paths: `path`, and PATH_std of several samples.
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> list[Path]:
+        """Write the files that the command writes, and return the pictures: `path`, and PATH_std of several samples.
 
-        Raises `BadInput` where `path` cannot hold them, or the result is in another file already.
+        overwrite: whether files are replaced that are no results of restorekit. Raises `BadInput` where they are not to be,
+        where `path` cannot hold them, or the result is in another file already.
         """
         target = Path(path)
         if self._scene is None:
@@ -108,7 +117,8 @@ class DespeckledScene(Panelled, Restoration):
             return list(self.files)
         for text in losses(self.plan.scene, target):
             self._told(text)
-        files = self.plan.save(self._scene, target, getattr(self.plan.settings, "interop_snap", False))
+        with overwriting(overwrite):
+            files = self.plan.save(self._scene, target, getattr(self.plan.settings, "interop_snap", False))
         note_stale(self.plan, target, self._told)
         vars(self)["notes"] = tuple(self._told.texts)
         return files
@@ -161,10 +171,7 @@ class DespeckledScene(Panelled, Restoration):
         """Return a whole layer (C, H, W) float32."""
         if self._scene is not None:
             return torch.from_numpy(self.plan.array(self._scene, layer))
-        written = scene_of(self.files[self.plan.layers.index(layer)])
-        with written.opened() as source:
-            bands = [source.read(written.whole, number) for number in range(1, written.count + 1)]
-        return torch.from_numpy(np.stack([np.where(valid, x, np.nan).astype(np.float32) for x, valid in bands]))
+        return torch.from_numpy(_whole(scene_of(self.files[self.plan.layers.index(layer)])))
 
     def _window(self, layer: str, number: int, there: Window) -> NDArray[np.float64]:
         """Return a layer (h, w) of a band in a window of the scene, NaN where nothing is known."""
@@ -177,6 +184,13 @@ class DespeckledScene(Panelled, Restoration):
                 Window(there.top - part.top, there.left - part.left, there.height, there.width), number
             )
         return np.where(valid, x, np.nan).astype(np.float64)
+
+
+def _whole(scene: Scene) -> NDArray[np.float32]:
+    """Return all bands (C, H, W) of a file, NaN where nothing was measured."""
+    with scene.opened() as source:
+        bands = [source.read(scene.whole, number) for number in range(1, scene.count + 1)]
+    return np.stack([np.where(valid, x, np.nan).astype(np.float32) for x, valid in bands])
 
 
 def note_stale(plan: DespecklePlan, target: Path, notes: Notes) -> None:

@@ -6,7 +6,6 @@ An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Pict
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -37,6 +36,7 @@ from restorekit.tasks.observation import Box
 from restorekit.tasks.restore import Filling, Inpainting, Restoring
 from restorekit.tasks.sample import Sampling
 from restorekit.tasks.sample_files import draw_samples
+from restorekit.tasks.task_settings import refuse_unknown
 from restorekit.tasks.watching import watched
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class RestorationSettings(TypedDict, total=False):
     out: PathLike | None
     notes: Notes | None
     progress: Progress | bool | None
+    record: bool
 
 
 def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoration:
@@ -73,7 +74,7 @@ def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoratio
     told = run["notes"]
     notes = Notes() if told is None else told
     with watched(run["progress"]) as progress:
-        result = task(source, out=run["out"], notes=notes, progress=progress)
+        result = task(source, out=run["out"], notes=notes, progress=progress, record=bool(run["record"]))
     if told is not None:
         return result
     Notes(texts=list(result.notes)).warn(stacklevel=5)
@@ -83,11 +84,8 @@ def run_task(task: Restoring, source: Source, run: dict[str, Any]) -> Restoratio
 
 def _split(settings: RestorationSettings) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (settings of the task, what its call takes). Raises BadInput for a name that is no setting."""
-    for name in settings.keys() - RestorationSettings.__annotations__.keys():
-        near = difflib.get_close_matches(name, RestorationSettings.__annotations__, 1)
-        known = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(RestorationSettings.__annotations__)}"
-        raise BadInput(f"`{name}` is no setting of a restoration; {known}", argument=name)
-    run = {name: settings.get(name) for name in ("out", "notes", "progress")}
+    refuse_unknown(settings, RestorationSettings.__annotations__, "a restoration")
+    run = {name: settings.get(name) for name in ("out", "notes", "progress", "record")}
     return {name: value for name, value in settings.items() if name not in run}, run
 
 
@@ -102,7 +100,7 @@ def listed(task: type[Restoring]) -> Callable[[Function], Function]:
     """Write out `**settings` in the signature that `help` shows, with the defaults of the task."""
 
     def given(function: Function) -> Function:
-        defaults = {f.name: f.default for f in fields(task)}
+        defaults = {f.name: f.default for f in fields(task)} | {"record": False}
         own = [p for p in signature(function).parameters.values() if p.name != "settings"]
         shared = [
             Parameter(
@@ -113,6 +111,7 @@ def listed(task: type[Restoring]) -> Callable[[Function], Function]:
             )
             for name, kind in RestorationSettings.__annotations__.items()
         ]
+        function.__dict__["settings_class"] = task
         function.__signature__ = Signature([*own, *shared], return_annotation="Restoration")  # type: ignore[attr-defined]
         return function
 

@@ -43,6 +43,7 @@ from restorekit.tasks.identity import identity_of
 from restorekit.tasks.inputs import Source, Span, bands_first, reading_beside
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.saving import record_file
+from restorekit.tasks.task_settings import refuse_unknown
 from restorekit.tasks.watching import watched
 from restorekit.text.names import files_of
 
@@ -288,6 +289,7 @@ def fuse(
         restorekit.fuse("optical.tif", "sar.tif").save("fused.tif")
     """
     told = Notes() if notes is None else notes
+    refuse_unknown(settings, Fusing.__dataclass_fields__, "a fusion")
     task = Fusing(**settings)
     with watched(progress, solver_of(task.solver).unit) as shown:
         result = task(optical, sar, out=out, notes=told, progress=shown)

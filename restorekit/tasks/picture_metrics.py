@@ -10,6 +10,7 @@ from restorekit.errors import BadInput
 from restorekit.files.reading import Reading
 from restorekit.metrics.fidelity import compare
 from restorekit.notes import Notes
+from restorekit.tasks import ranges
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.unmeasured import refuse_turned, turned_size
 
@@ -29,12 +30,16 @@ def picture_metrics(
 
     names: by default "psnr", "ssim", "mae" and "rmse". crop: pixels to leave out at each side. range: values of black and
     white. layout: axes of NPY files of three, "HWC" or "CHW". page: of a TIFF of several, from 1; of the truth too, if it has as
-    many. Raises `BadInput` where the two are of different sizes, or turned against each other.
+    many. Raises `BadInput` where the two are of different sizes, turned against each other, or integers that fill little of 16
+    bits, whose white must be said by `range`.
     """
     notes = Notes() if notes is None else notes
     reading = Reading(layout, page)
     taken = [take(picture, range, reading=reading), take(truth, range, reading=reading_beside(truth, reading))]
     read, (one, other) = [t.picture for t in taken], [t.label for t in taken]
+    if range is None:  # figures are relative to white, which the truth tells where both are of one type
+        for each in taken[1:] if read[0].dtype == read[1].dtype else taken:
+            ranges.check_range(each.label, each.picture)
     a, b = (p.pixels for p in read)
     refuse_turned(read[0], one, read[1], other)
     if a.shape != b.shape and (why := turned_size(*read)):

@@ -65,15 +65,17 @@ class Restoring(Measurement):
         out: str | os.PathLike[str] | None = None,
         notes: Notes | None = None,
         progress: Progress | None = None,
+        record: bool = False,
     ) -> Restoration:
         """Restore `source`; samples (N, C, H, W) in the values of the input, white = 1.
 
         out: where the result will be saved, so that what cannot be written there is refused before the network runs.
         notes: is told what a reader of the result should know; the result has the same. progress: is told (what runs,
-        network calls done, in all). Raises `BadInput` for settings and inputs that do not fit, with the way out.
+        network calls done, in all). record: keep the steps of the run as `trajectory`, in the unit in which the solver works: light,
+        with what an operator knows beyond the frame. Raises `BadInput` for settings and inputs that do not fit, with the way out.
         """
         notes = Notes() if notes is None else notes
-        self._check()
+        self.check_settings()
         if isinstance(source, str | os.PathLike) and os.path.isdir(source):
             raise BadInput(
                 f"{os.fspath(source)} is a folder; many pictures take `out=FOLDER`, in Python `restorekit.Batch`"
@@ -99,7 +101,7 @@ class Restoring(Measurement):
         self._say(measured, solver, taken, bars, notes)
         measured, seconds = self._corrected(measured, notes, progress)
         taken = _taken(measured, solver)
-        result = self._run(measured, taken, solver, steps, notes, progress)
+        result = self._run(measured, taken, solver, steps, notes, progress, record)
         self._doubts(measured, notes)
         if doubt := None if result.nfe == 0 else solver.doubts(taken, result.settings["sigmas"]):
             notes(doubt)
@@ -153,7 +155,8 @@ class Restoring(Measurement):
             begin = {"path": None}
         return {"coarse": self.coarse, "start": self.start, "begin": begin}
 
-    def _check(self) -> None:
+    def check_settings(self) -> None:
+        """Raise `BadInput` for settings that do not go together, or are out of bounds."""
         asked = [name for name in ("level", "calibration") if getattr(self, name)]
         if self.samples == 1 and asked:
             names = " and ".join(f"`{name}`" for name in asked)
@@ -211,7 +214,7 @@ class Restoring(Measurement):
 
     def _run(
         self, measured: Measured, problem: Problem, solver: Solver, steps: int | None, notes: Notes,
-        progress: Progress | None,
+        progress: Progress | None, record: bool,
     ) -> Restoration:  # fmt: skip
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
         if self._untouched(measured):
@@ -221,12 +224,21 @@ class Restoring(Measurement):
         if self.coarse:
             told = None if progress is None else lambda done, total, _: progress(label, done, total)
             return restore_from_coarse(
-                problem, self._stages(measured), solver, low_steps=steps, progress=told, **settings
+                problem, self._stages(measured), solver, low_steps=steps, progress=told, record=record, **settings
             )
         begin = self._begun(measured, problem)
         calls = solver.calls(solver.schedule(as_seen(problem, measured.denoiser), steps))
         with counted(measured, progress, label, calls) as told:
-            return restore(problem, measured.denoiser, solver, **settings, start=self.start, begin=begin, progress=told)
+            return restore(
+                problem,
+                measured.denoiser,
+                solver,
+                **settings,
+                start=self.start,
+                begin=begin,
+                progress=told,
+                record=record,
+            )
 
     def _begun(self, measured: Measured, problem: Problem) -> Tensor | None:
         """Return `begin` for each sample (samples, C, H, W); beyond the frame, where an operator knows more, the first estimate."""

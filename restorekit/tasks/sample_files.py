@@ -38,7 +38,7 @@ class SampleOrigin:
         """Raise `BadInput` where the files could not be written, or would replace the prior."""
         s, names = self.sampling, self._names(target)
         opened = files_of(*(str(t) for t in (s.prior, s.solver) if not isinstance(t, Prior | Sampler)))
-        separate(opened, [target, record_file(target), *names])
+        separate(opened, [target, record_file(target)], names)
         check_writable(target, s.shape[0], False)
         if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
             raise BadInput(f"{self.folder} is a file; `folder` takes a folder", argument="folder")

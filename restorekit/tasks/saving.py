@@ -17,11 +17,12 @@ from restorekit.files.nodata import parts_of
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, check_writable, lost_place, regridded, write_json, write_picture
 from restorekit.files.place import Placement
-from restorekit.files.record import head
+from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
 from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.tasks import error_bars
+from restorekit.tasks.inputs import Source
 from restorekit.tasks.measurement import Measured, record_of
 from restorekit.uncertainty.calibration import FoundInterval
 
@@ -61,6 +62,11 @@ class Origin:
     facts: dict[str, Any]  # for the record
     notes: Notes
     kept: torch.Tensor | None = None  # (C, H, W): pixels of the result that are those of the input, to the bit
+
+    def read_truth(self, truth: Source) -> np.ndarray:
+        """Return (C, H, W) of a clean picture in the values of the result, read as the input was."""
+        seen = torch.from_numpy(self.measured.as_result(truth, "give its own truth"))
+        return self.measured.coded(seen).cpu().numpy()
 
     def check(self, target: Path) -> None:
         """Raise `BadInput` where the files could not be written, or would replace one that is read; notes say what is lost."""
@@ -104,8 +110,10 @@ class Origin:
         more, said = self.task.write_more(target, self.measured)
         written, facts = written + more, facts | said
         asides = [*error_bars.files(target), *self.task.asides(target)]
-        if stale := [p.name for p in asides if p not in written and p.exists()]:
+        stale, of_stale = earlier(asides, written)
+        if stale:
             self.notes(f"{', '.join(stale)}: of an earlier run, not of this one")
+        facts |= of_stale
         write_json(record_file(target), self._record(result, written) | facts)
         return written
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
+from restorekit.errors import BadInput
 from restorekit.text.choices import Choice
 
 
@@ -40,3 +43,15 @@ class CalibrationSettings:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+
+
+def refuse_unknown(names: Iterable[str], known: Collection[str], what: str) -> None:
+    """Raise BadInput for a name that is no setting of a task, `what`, with the one that was meant, or those there are."""
+    for name in names:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, 1)
+        way = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
+        if name == "record":
+            way = "`denoise`, `inpaint`, `deblur`, `upscale`, `colorize` and `restore` keep their steps"
+        raise BadInput(f"`{name}` is no setting of {what}; {way}", argument=name)

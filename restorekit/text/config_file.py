@@ -9,7 +9,7 @@ import os
 import textwrap
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -19,35 +19,50 @@ NOTHING = ("", "~", "null")  # the default is taken
 WIDTH = 100
 
 
-def read_settings(path: str | os.PathLike[str], known: Collection[str], command: str) -> dict[str, str | list[str]]:
+class Entry(NamedTuple):
+    """A setting in a file: its text, or texts of a list, and the line that it stands in, from 1."""
+
+    value: str | list[str]
+    line: int
+
+
+def read_settings(path: str | os.PathLike[str], known: Collection[str], command: str) -> dict[str, Entry]:
     """Return the settings in a file by name, texts and lists of texts; "off" and "1e-5" are what they say, and null is left out.
 
-    known: names that `command` has, with _ for -. Raises `BadInput` for a file that is none, and for unknown names.
+    known: names that `command` has, with _ for -. Raises `BadInput` for a file that is none, for unknown names, and for one that
+    stands there twice.
     """
     place = Path(path)
     try:
-        raw = yaml.load(place.read_text(encoding="utf-8"), Loader=yaml.BaseLoader) or {}
+        root = yaml.compose(place.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; `print_config` shows what one is like", argument="config") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{path} is not YAML ({' '.join(str(error).split())[:160]}); write lines of NAME: VALUE"
         ) from None
-    if not isinstance(raw, dict):
+    if root is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode):
         raise BadInput(f"{path}: expected lines of NAME: VALUE, as `print_config` shows them")
-    found: dict[str, str | list[str]] = {}
-    for key, value in raw.items():
-        name = str(key).replace("-", "_")
+    found: dict[str, Entry] = {}
+    for key, value in root.value:
+        line = key.start_mark.line + 1
+        name = str(key.value).replace("-", "_")
         if name not in known:
             near = difflib.get_close_matches(name, known, 1, 0.5)
             advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise BadInput(f"{path}: {command} has no setting {key}; {advice}")
-        values = value if isinstance(value, list) else [value]
-        if not all(isinstance(v, str) for v in values):
-            raise BadInput(f"{path}: {key} is to be one value, or a list of values")
-        if value not in NOTHING:
-            found[name] = value
-    return found
+            raise BadInput(f"{path}: {command} has no setting {key.value}; {advice}")
+        if name in found:
+            raise BadInput(
+                f"{path}, line {line}: {key.value} stands in line {found[name].line} too; leave one of them out"
+            )
+        nodes = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        if not all(isinstance(node, yaml.ScalarNode) for node in nodes):
+            raise BadInput(f"{path}, line {line}: {key.value} is to be one value, or a list of values")
+        texts = [node.value for node in nodes]
+        found[name] = Entry(texts if isinstance(value, yaml.SequenceNode) else texts[0], line)
+    return {name: entry for name, entry in found.items() if entry.value not in NOTHING}
 
 
 def settings_text(command: str, settings: Iterable[tuple[str, Any, str]]) -> str:

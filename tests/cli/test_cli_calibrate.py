@@ -121,7 +121,10 @@ def test_what_a_prior_is_calibrated_for_is_shown_with_it(tmp_path: Path, capsys:
 def test_too_few_pictures_are_told_before_they_are_drawn_and_judged_on(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, few = tmp_path / "c.json", "3 pictures calibrate, enough for a level of 0.75 at most; 0.9 takes "
+    out, few = (
+        tmp_path / "c.json",
+        "3 pictures calibrate, enough for a level of 0.75 at most; 0.9 takes 9 that calibrate, ",
+    )
 
     def stopping(*_: object, **__: object) -> object:
         raise KeyboardInterrupt

@@ -206,7 +206,7 @@ def test_the_command_of_the_page_does_the_same_again(tmp_path: Path, monkeypatch
     assert calls[0] == calls[1]
     assert calls[0]["range"] == (-1, 3)
     assert calls[0]["sigma"] == "none"
-    files = {"places", "folder", "suffix", "scheduler", "derained", "rain", "mask", "report", "ctx"}
+    files = {"places", "folder", "suffix", "scheduler", "overwrite", "derained", "rain", "mask", "report", "ctx"}
     names = {name.rstrip("_") for name in inspect.signature(derain).parameters} - files
     assert names == set(Deraining.__dataclass_fields__)
     for name, option in inspect.signature(derain).parameters.items():

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
+from restorekit.files.geotiff import as_type
 from restorekit.files.picture import read_picture, write_picture
 
 rasterio = pytest.importorskip("rasterio")
@@ -274,3 +275,10 @@ def test_nothing_of_gdal_reaches_the_terminal(tmp_path: Path) -> None:
     shutil.copy(source, tmp_path / "c.tif")
     with pytest.raises(BadInput, match="no such file"):
         read_picture(tmp_path / "d.tif")
+
+
+def test_values_beyond_a_type_become_its_ends() -> None:
+    assert as_type(np.array([1e19, -1e19]), "int64").tolist() == [2**63 - 1024, -(2**63)]  # the floats next to them
+    assert as_type(np.array([1e30, -1.0]), "uint64").tolist() == [2**64 - 2048, 0]
+    assert as_type(np.array([1e30, -1e30], np.float32), "int32").tolist() == [2**31 - 1, -(2**31)]
+    assert as_type(np.array([1.5, -3.0, 7e4]), "uint16").tolist() == [2, 0, 65535]

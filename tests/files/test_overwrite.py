@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer.main
 from PIL import Image
 from typer.testing import CliRunner
 
-from restorekit.cli.main import app
+import restorekit
+from restorekit.cli.main import app, run
 from restorekit.errors import BadInput
 from restorekit.files.overwrite import inside, separate
+from restorekit.files.record import earlier
+from restorekit.files.session import is_result
+from restorekit.files.temporary import listed, machine
 from restorekit.priors.find import shipped
 from restorekit.text.names import files_of
 
@@ -207,7 +215,7 @@ def test_a_folder_with_the_name_of_a_prior_is_not_that_prior(folder: Path) -> No
     Path("natural-fast").mkdir()
     for name in ("in.png", "out.png"):
         Path("natural-fast", name).write_bytes(Path("in.png").read_bytes())
-    words = "denoise natural-fast/in.png natural-fast/out.png --prior natural-fast --noise gaussian:0.1"
+    words = "denoise natural-fast/in.png natural-fast/out.png --overwrite --prior natural-fast --noise gaussian:0.1"
     assert CliRunner().invoke(app, words.split()).exit_code == 0
 
 
@@ -216,3 +224,93 @@ def test_files_of_specs(folder: Path) -> None:
         "blur:kernel=k.npz:psf,boundary=free", "o.py:Mine:mask=m.png", "prior", None, "natural", "gaussian:1.2"
     )
     assert named == [Path("k.npz"), Path("o.py"), Path("m.png"), *inside(Path("prior"))]
+
+
+FOREIGN = [
+    ("b.png", "denoise in.png b.png"),
+    ("b.png", "degrade in.png b.png"),
+    ("b.png", "upscale in.png b.png"),
+    ("b.png", "derain in.png b.png --derained t.png"),
+    ("b.png", "fuse in.png t.png b.png"),
+    ("b.png", "despeckle in.png b.png --solver lee --looks 4"),
+    ("b.png", "sample natural-fast --out b.png"),
+    ("b.html", "compare in.png b.html --op denoise"),
+    ("q_truth.png", "degrade in.png q.png"),
+    ("q_low.png", "inpaint in.png q.png --mask m.png --samples 2"),
+    ("q.png.json", "degrade in.png q.png"),
+    ("made/in.png", "degrade in.png --out made"),
+]
+
+
+@pytest.mark.parametrize(("there", "words"), FOREIGN)
+def test_a_file_that_is_no_result_is_kept_and_the_way_out_said(folder: Path, there: str, words: str) -> None:
+    Path(there).parent.mkdir(exist_ok=True)
+    content = Path("in.png").read_bytes()
+    Path(there).write_bytes(content)
+    before = sorted(Path().rglob("*"))
+    done = CliRunner().invoke(app, words.split())
+    assert isinstance(done.exception, BadInput)
+    assert str(done.exception).startswith(
+        f"{there} is there already and is no result of restorekit; give OUT another name, "
+    )
+    assert Path(there).read_bytes() == content
+    assert set(before) >= {p for p in Path().rglob("*") if p.name != "made" and not p.name.startswith(".")}
+
+
+def test_overwrite_replaces_it_and_a_result_is_replaced_by_its_own_command(folder: Path) -> None:
+    words = ["degrade", "in.png", "b.png", "--noise", "gaussian:0.1"]
+    Path("b.png").write_bytes(Path("in.png").read_bytes())
+    assert CliRunner().invoke(app, [*words, "--overwrite"]).exit_code == 0
+    first = Path("b.png").read_bytes()
+    assert first != Path("in.png").read_bytes()
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert Path("b.png").read_bytes() == first
+    Path("b.png.json").unlink()  # by which it was known
+    assert isinstance(CliRunner().invoke(app, words).exception, BadInput)
+
+
+def test_an_empty_file_holds_nothing_to_lose(folder: Path) -> None:
+    Path("b.png").touch()
+    assert CliRunner().invoke(app, ["degrade", "in.png", "b.png"]).exit_code == 0
+
+
+def test_the_message_names_a_folder_for_two_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("b.png").write_bytes(Path("in.png").read_bytes())
+    with pytest.raises(SystemExit):
+        run(["degrade", "in.png", "b.png"])
+    assert capsys.readouterr().err.endswith("or --overwrite to replace it; if b.png is a picture to treat too, --out FOLDER takes both\n")  # fmt: skip
+
+
+def test_a_function_replaces_unless_it_is_told_not_to(folder: Path) -> None:
+    made = restorekit.degrade("in.png")
+    Path("b.png").write_bytes(Path("in.png").read_bytes())
+    with pytest.raises(BadInput, match=r"^b\.png is there already"):
+        made.save("b.png", overwrite=False)
+    made.save("b.png")
+    made.save("b.png", overwrite=False)
+    found = restorekit.Restoration(torch.rand(1, 3, 8, 8), 1, 0.0)
+    Path("c.png").write_bytes(b"mine")
+    with pytest.raises(BadInput, match=r"^c\.png is there already"):
+        found.save("c.png", overwrite=False)
+    assert Path("c.png").read_bytes() == b"mine"
+    found.save("c.png")
+
+
+def test_what_an_earlier_run_left_beside_stays_known(folder: Path) -> None:
+    for name in ("o.png", "o_std.png", "o_low.png"):
+        Path(name).write_bytes(b"x")
+    Path("o.png.json").write_text(json.dumps({"restorekit": "1", "outputs": {"o.png": "", "o_std.png": ""}}))
+    names, said = earlier([Path("o_std.png"), Path("o_low.png")], [Path("o.png")])
+    assert (names, said) == (["o_std.png", "o_low.png"], {"earlier": ["o_std.png"]})
+    Path("o.png.json").write_text(json.dumps({"restorekit": "1", "outputs": {"o.png": ""}, **said}))
+    assert is_result(Path("o_std.png"))
+    assert not is_result(Path("o_low.png"))
+
+
+def test_files_of_a_run_that_was_killed_are_its_own(folder: Path) -> None:
+    Path("o.png").write_bytes(b"x")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    Path(f".o.{machine()}-{ended.pid}-01234567.set").write_bytes(listed([Path("o.png").resolve()]))
+    assert is_result(Path("o.png"))
+    assert not is_result(Path("in.png"))

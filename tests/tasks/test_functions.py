@@ -272,14 +272,15 @@ def test_help_lists_the_settings_of_the_command_with_its_defaults(name: str) -> 
         "folder",
         "suffix",
         "scheduler",
-    }  # a file; of some commands; shown otherwise; one call for each page; of many pictures
+        "overwrite",
+    }  # a file; of some commands; shown otherwise; one call for each page; of many pictures; of `save`
     for option in options.keys() - given:
         default = shown[option].default
         assert options[option] == (None if default is inspect.Parameter.empty else default), option
     assert set(RestorationSettings.__annotations__) <= set(shown)
 
 
-@pytest.mark.parametrize(("name", "way"), [("nois", "did you mean `noise`"), ("record", "there are noise, solver")])
+@pytest.mark.parametrize(("name", "way"), [("nois", "did you mean `noise`"), ("xyzzy", "there are noise, solver")])
 def test_a_setting_that_is_none_is_refused_with_those_there_are(name: str, way: str) -> None:
     with pytest.raises(BadInput, match=f"`{name}` is no setting of a restoration; {way}"):
         restorekit.denoise(np.zeros((8, 8), np.float32), **{name: 1})  # type: ignore[arg-type]

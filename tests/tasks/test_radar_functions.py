@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[str, Any]:
             found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
             continue
         record = json.loads(path.read_text())
-        record.pop("seconds")
+        record.pop("seconds", None)
         found[path.name] = record | {"outputs": {Path(k).name: v for k, v in record["outputs"].items()}}
     return found
 
@@ -226,7 +226,7 @@ def test_figures_of_a_picture_are_those_of_the_command(tmp_path: Path, capsys: p
 
 # --- one table of defaults ---
 
-MANY = {"ctx", "places", "folder", "suffix"}  # pictures
+MANY = {"overwrite", "ctx", "places", "folder", "suffix"}  # pictures
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,134 @@
+"""Settings of a task that no picture could be treated with are told before the first picture is opened."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from restorekit.despeckling.settings import Settings
+from restorekit.errors import BadInput
+from restorekit.files.picture import check_span
+from restorekit.files.reading import Reading
+from restorekit.files.transfer import CURVES
+from restorekit.fusion.joint import solver_of as fusion_solver
+from restorekit.inference.likelihood import Likelihood
+from restorekit.operators import Operator
+from restorekit.priors.find import PICKLED, device_of, find, spec_of
+from restorekit.tasks.restore import Restoring
+from restorekit.text.grammar import own_class, split
+from restorekit.text.kernels import kernel
+from restorekit.text.names import OPERATIONS, noise_of, operator_of, solver_of
+
+SHAPE = (1, 64, 64)  # of a picture that there is none of, for messages about an operator
+OWN_SOLVERS = ("sample", "fuse", "despeckle", "derain")  # tasks whose `solver` is of a list of their own
+
+
+def check_settings(task: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """Raise BadInput for settings of one of our tasks that no picture could be treated with, whatever is in it.
+
+    Those are unknown names, values out of bounds, and files that are not there. A setting that is None, or a folder with a file for
+    each picture, is passed over, and so is a task that is not ours.
+    """
+    if not task.__module__.startswith("restorekit."):
+        return
+    name = task.__name__
+    for setting, check in _checks(name).items():
+        value = settings.get(setting)
+        if isinstance(value, str | os.PathLike) and Path(value).is_dir() and setting != "prior":
+            continue
+        if value is not None:
+            _named(setting, check, value)
+    if name == "despeckle":
+        chosen: dict[str, Any] = {
+            k: v for k, v in settings.items() if k in inspect.signature(Settings).parameters and v is not None
+        }
+        _ = Settings(**chosen).method
+    kind = getattr(task, "settings_class", task)
+    if inspect.isclass(kind) and issubclass(kind, Restoring):
+        known = inspect.signature(kind).parameters
+        own: dict[str, Any] = {"op": "denoise"} | {k: v for k, v in settings.items() if k in known and v is not None}
+        if all(p.default is not p.empty or k in own for k, p in known.items()):
+            kind(**{k: v for k, v in own.items() if k in known}).check_settings()
+
+
+def _checks(name: str) -> dict[str, Callable[[Any], object]]:
+    checks: dict[str, Callable[[Any], object]] = {
+        "noise": _noise, "op": _operator, "prior": _prior, "device": device_of, "range": check_span, "kernel": _kernel,
+        "transfer": _transfer, "layout": Reading, "precision": _precision, "flips": _flips, "calibration": _calibration,
+        "samples": _positive, "steps": _positive,
+    }  # fmt: skip
+    if name == "fuse":
+        return checks | {"solver": fusion_solver}
+    if name in OWN_SOLVERS:
+        return checks | {"solver": lambda text: name != "derain" or text == "paper" or solver_of(text)}
+    return checks | {"solver": _solver, "solvers": _solvers}
+
+
+def _named(setting: str, check: Callable[[Any], object], value: Any) -> None:
+    try:
+        check(value)
+    except BadInput as error:
+        raise BadInput(str(error), argument=error.argument or setting) from None
+
+
+def _noise(value: Any) -> None:
+    if value != "auto" and not isinstance(value, Likelihood):
+        noise_of(value)
+
+
+def _operator(value: Any) -> None:
+    if isinstance(value, Operator) or own_class(value, Operator) is not None:
+        return
+    name, _, named = split(value)
+    if name not in OPERATIONS or not named.keys() <= inspect.signature(OPERATIONS[name]).parameters.keys():
+        operator_of(value, image=SHAPE)  # says which there are
+
+
+def _prior(value: Any) -> None:
+    if isinstance(value, str | os.PathLike) and value != "auto":
+        path = find(os.fspath(value))
+        if path.suffix not in (*PICKLED, ".py"):
+            spec_of(path)
+
+
+def _kernel(value: Any) -> None:
+    if isinstance(value, str | os.PathLike) and value != "estimate":
+        kernel(os.fspath(value))
+
+
+def _solver(value: Any) -> None:
+    if isinstance(value, str) and value != "auto":
+        solver_of(value)
+
+
+def _solvers(values: Sequence[Any]) -> None:
+    for value in values:
+        _solver(value)
+
+
+def _transfer(value: str) -> None:
+    if value != "auto" and value not in CURVES:
+        raise BadInput(f"`transfer={value}` is unknown; it is auto, {' or '.join(CURVES)}")
+
+
+def _precision(value: str) -> None:
+    if value not in ("auto", "bf16", "fp32"):
+        raise BadInput(f"`precision={value}` is unknown; it is auto, bf16, fp32")
+
+
+def _flips(value: int) -> None:
+    if value not in (1, 2, 4, 8):
+        raise BadInput(f"`flips={value}` is unknown; it is 1, 2, 4 or 8")
+
+
+def _calibration(value: Any) -> None:
+    if value not in ("auto", "none") and not Path(value).is_file():
+        raise BadInput(f"`calibration={value}`: no such file; give one of `restorekit calibrate`, auto or none")
+
+
+def _positive(value: int) -> None:
+    if value < 1:
+        raise BadInput(f"{value}: at least 1")
