@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.models import ArgumentInfo
@@ -18,6 +18,9 @@ from restorekit.cli.wording import as_options, options_of, print_doubts, printed
 from restorekit.errors import FAULT, BadInput, Stopped
 from restorekit.report.progress import phases, pictures
 from restorekit.text.terminal import one_line
+
+if TYPE_CHECKING:
+    from restorekit.tasks.batch import PictureOutcome
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of whichever click typer uses
 Folder = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", show_default=False, rich_help_panel=PANEL, help="Write the results there, by the names of their pictures: all else that is named is IN, files, folders and 'globs'. What is done already is not done again.")]  # fmt: skip
@@ -123,6 +126,22 @@ def check_report(source: Path | Many, page: Path | None) -> None:
     check_page(page)
 
 
+def warn(ctx: typer.Context, *texts: str) -> None:
+    """Print lines about pictures of many on stderr, settings as options."""
+    for text in texts:
+        print(f"restorekit: {one_line(as_options(text, options_of(ctx)))}", file=sys.stderr)
+
+
+def warn_of_wrong(ctx: typer.Context, outcomes: Sequence[PictureOutcome]) -> None:
+    """Print what is wrong with pictures of many, each on a line; with --debug also the tracebacks of what nobody foresaw."""
+    from restorekit.tasks.batch_report import wrong
+
+    for text, trace in wrong(outcomes):
+        warn(ctx, text + (f" ({FAULT}; --debug shows more)" if trace else ""))
+        if trace and ctx.find_root().params.get("debug"):
+            print(trace, file=sys.stderr)
+
+
 def _perform_many(
     ctx: typer.Context,
     task: Callable[..., Any],
@@ -135,28 +154,20 @@ def _perform_many(
     from rich.console import Console
 
     from restorekit.tasks.batch import Batch
-    from restorekit.tasks.batch_report import SharedNotes, table_of, wrong
+    from restorekit.tasks.batch_report import SharedNotes, table_of
 
-    options, notes = options_of(ctx), SharedNotes()
-
-    def warn(*texts: str) -> None:
-        for text in texts:
-            print(f"restorekit: {one_line(as_options(text, options))}", file=sys.stderr)
-
+    notes = SharedNotes()
     try:
         with pictures() as show:
             batch = Batch(task, settings, many.suffix, pages, many.scheduler, overwrite)
-            result = batch(many.places, folder, heard=lambda o: warn(*notes.heard(o)), progress=show)
+            result = batch(many.places, folder, heard=lambda o: warn(ctx, *notes.heard(o)), progress=show)
     except KeyboardInterrupt:
         raise Stopped("stopped; finished pictures are kept, the same command goes on", signal.SIGINT) from None
-    warn(*notes.repeated())
+    warn(ctx, *notes.repeated())
     Console(highlight=False).print(table_of(result.outcomes, one_line))
-    for text, trace in wrong(result.outcomes):
-        warn(text + (f" ({FAULT}; --debug shows more)" if trace else ""))
-        if trace and ctx.find_root().params.get("debug"):
-            print(trace, file=sys.stderr)
+    warn_of_wrong(ctx, result.outcomes)
     say(f"{folder}  ({result.counts}{'' if result.unwritten else f', and {result.summary.name}'})")
     if result.unwritten:
-        warn(result.unwritten)
+        warn(ctx, result.unwritten)
     if result.failed or result.unwritten:
         raise typer.Exit(1)

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from restorekit.cli.batch import warn, warn_of_wrong
 from restorekit.cli.fuse import PAIR, Optical, Sar
 from restorekit.cli.options import Json, shared_options, values
 from restorekit.cli.wording import as_options, options_of, print_json, printed
+from restorekit.report.progress import pictures as bar_of_pictures
 from restorekit.text.terminal import printable
 
 
@@ -28,7 +30,8 @@ class Words(TyperGroup):
 app = typer.Typer(
     cls=Words,
     no_args_is_help=True,
-    help="How close a picture is to the truth: restorekit metrics PICTURE TRUTH, with the options of `metrics pictures`. "
+    help="How close a picture is to the truth: restorekit metrics PICTURE TRUTH, with the options of `metrics pictures`; of "
+    "folders, a table. "
     "And what else results are judged by.",
 )
 
@@ -37,17 +40,35 @@ app = typer.Typer(
 @shared_options("range_", "layout", "page")
 def pictures(
     ctx: typer.Context,
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", show_default=False)],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", show_default=False)],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture, a folder of them, or a 'glob'.", show_default=False)],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="A picture, or a folder with one for each, called as it or NAME_truth.", show_default=False)],
     names: Annotated[str | None, typer.Option(help="Comma-separated; default: all of psnr, ssim, mae, rmse.")] = None,
     crop: Annotated[int, typer.Option(min=0, help="Pixels to leave out at each side.")] = 0,
     as_json: Json = False,
     **settings: Any,
-) -> None:
-    """Compare PICTURE with TRUTH on [0, 1]. restorekit metrics out.png truth.png"""
-    from restorekit.tasks.picture_metrics import picture_metrics
+) -> None:  # fmt: skip
+    """Compare PICTURE with TRUTH on [0, 1]. Of folders it prints a table, CSV, with the mean: pictures are matched by name.
+
+    restorekit metrics out.png truth.png
+
+    restorekit metrics results truths > table.csv
+    """
+    from restorekit.tasks.batch_inputs import is_several
+    from restorekit.tasks.batch_report import SharedNotes
+    from restorekit.tasks.picture_metrics import folder_metrics, picture_metrics
 
     wanted = names.split(",") if names else None
+    if is_several(picture) or (picture.exists() and truth.is_dir()):
+        heard, told = SharedNotes(), {"names": wanted, "crop": crop, **values(settings)}
+        with bar_of_pictures() as show:
+            table = folder_metrics(picture, truth, heard=lambda o: warn(ctx, *heard.heard(o)), progress=show, **told)
+        warn(ctx, *heard.repeated())
+        if as_json:
+            print_json(table.plain())
+        else:
+            print(table.csv(), end="")
+        warn_of_wrong(ctx, table.failed)
+        raise typer.Exit(1 if table.failed else 0)
     figures = picture_metrics(picture, truth, names=wanted, crop=crop, notes=printed(ctx), **values(settings))
     if as_json:
         print_json(figures)

@@ -7,6 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import typer
 
@@ -57,9 +58,15 @@ def printed(context: typer.Context) -> Notes:
     return Notes(show)
 
 
-def print_json(figures: Mapping[str, float]) -> None:
-    """Print figures by name as JSON, which has no infinity: "inf"."""
-    print(json.dumps({name: value if abs(value) != math.inf else str(value) for name, value in figures.items()}))
+def print_json(figures: Mapping[str, Any]) -> None:
+    """Print figures by name, or parts of such, as JSON, which has no infinity: "inf"."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: plain(v) for name, v in value.items()}
+        return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+    print(json.dumps(plain(figures)))
 
 
 def print_progress(text: str) -> None:

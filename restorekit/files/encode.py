@@ -10,6 +10,7 @@ from restorekit.files import orientation
 from restorekit.files.formats import ORIENTED
 from restorekit.files.png16 import encode
 from restorekit.files.tiff_layout import RESOLUTION, PixelLayout, amend, encoded
+from restorekit.files.tiff_overviews import add_overviews
 
 _MASK = 4  # NewSubfileType of a page that is the mask of another
 
@@ -100,3 +101,5 @@ def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info
         handle.seek(0)
         page = {"photometric": "mask", "subfiletype": _MASK, "compression": "zlib"}
         tifffile.imwrite(handle, np.ascontiguousarray(there), append=True, **page, **plain)
+    if layout.overviews:
+        add_overviews(handle, layout.overviews)

@@ -171,7 +171,7 @@ def write_picture(
     if dtype is None and like.dtype not in ("", target.name):
         warnings.append(f"{path}: written as {target}, {kind} cannot hold {like.dtype}")
     warnings += [f"{path}: {text}" for text in said]
-    warnings += lost_place(path, like)
+    warnings += losses(path, like)
     if len(pixels) != len(like.pixels):
         info |= {"tiff_tags": of_dataset(info["tiff_tags"])} if "tiff_tags" in info else {}
         for key in ("icc_profile", "png_chunks", "photometric"):
@@ -271,10 +271,15 @@ def check_writable(path: PathLike, bands: int, has_alpha: bool, dtype: str | Non
     return [f"{path}: written without alpha, {kind} cannot hold it"] if has_alpha and kind not in _WITH_ALPHA else []
 
 
-def lost_place(path: Path, like: Picture) -> list[str]:
-    """Return a note where `like` has a place on the map that a file at `path` cannot hold; else nothing."""
-    lost = written_kind(path) != "TIFF" and place_of(like.info.get("tiff_tags", ()))
-    return [f"{path}: written without the map coordinates; .tif holds them"] if lost else []
+def losses(path: Path, like: Picture) -> list[str]:
+    """Return notes on what is lost of `like` in a file at `path`: its place on the map where the format has none, and, in one
+    line that is the same for every file, what only rasterio reads or writes where that is missing."""
+    kind, layout, beside = written_kind(path), like.info.get("tiff_layout"), like.info.get("unread_beside", [])
+    lost = kind != "TIFF" and place_of(like.info.get("tiff_tags", ()))
+    said = [f"{path}: written without the map coordinates; .tif holds them"] if lost else []
+    parts = [f"{', '.join(beside)} beside the TIFF is not read"] * bool(beside)
+    parts += layout.lost if layout is not None and kind == "TIFF" else []
+    return said + ([f'without rasterio {", and ".join(parts)}; `pip install "restorekit[geo]"`'] if parts else [])
 
 
 def write_text(path: PathLike, text: str) -> None:

@@ -23,6 +23,7 @@ from restorekit.files.png16 import dpi
 from restorekit.files.quiet import quiet, unheard
 from restorekit.files.reading import check_packed, check_size
 from restorekit.files.tiff_layout import PixelLayout
+from restorekit.files.tiff_overviews import factors_of
 from restorekit.files.tiff_tags import carried
 
 _DNG_VERSION = 50706
@@ -132,16 +133,19 @@ def load_tiff(path: Path, data: bytes | None = None, number: int | None = None) 
         for tag in page.tags:
             if tag.code == 34675:
                 info["icc_profile"] = bytes(tag.value)
-        info["tiff_layout"] = PixelLayout.of(page)
+        alone = data is None and slices == 1 and page.index == 0  # files beside are of the first page
+        behind = [] if slices > 1 else _behind(tif, page)
+        reduced = [one for kind, one in behind if kind & _REDUCED and not kind & _MASK]
+        info["tiff_layout"] = PixelLayout.of(page, factors_of(page, reduced, path if alone else None))
         tags = carried(tif, page)
-        if data is None and slices == 1 and page.index == 0:
-            tags = importlib.import_module("restorekit.files.tiff_beside").with_files_beside(
-                path, tags, page.samplesperpixel
-            )
+        if alone:
+            beside = importlib.import_module("restorekit.files.tiff_beside")
+            tags = beside.with_files_beside(path, tags, page.samplesperpixel)
+            info |= {"unread_beside": names} if (names := beside.unread_beside(path)) else {}
         info |= {"tiff_tags": tags} if tags else {}
         turned = orientation.valid(page.tags.valueof("Orientation", 1))
         info |= {} if turned == 1 else {"orientation": turned}
-        if data is None and slices == 1 and (there := _mask_page(tif, page, path)) is not None:
+        if data is None and slices == 1 and (there := _mask_page(behind, page, path)) is not None:
             info["mask"] = there
         unit = {2: 1.0, 3: 2.54}.get(int(page.tags.valueof("ResolutionUnit", 1)))
         if unit and "XResolution" in page.tags and "YResolution" in page.tags:
@@ -244,12 +248,9 @@ def tiff_orientation(path: Path) -> int:
         return 1
 
 
-def _mask_page(tif: Any, page: Any, path: Path) -> np.ndarray | None:
-    """Return (H, W) bool, True where pixels hold data, of the mask that follows a page as one of its own (TIFF 6.0,
-    page 36)."""
-    kinds = list(directories(tif))
-    behind = takewhile(lambda n: kinds[n] & (_REDUCED | _MASK), range(page.index + 1, len(kinds)))
-    masks = [tif.pages[n] for n in behind if kinds[n] & _MASK and not kinds[n] & _REDUCED]
+def _mask_page(behind: list[tuple[int, Any]], page: Any, path: Path) -> np.ndarray | None:
+    """Return (H, W) bool, True where pixels hold data, of the mask among the pages `behind` (TIFF 6.0, page 36)."""
+    masks = [one for kind, one in behind if kind & _MASK and not kind & _REDUCED]
     if not masks or masks[0].shape[:2] != (page.imagelength, page.imagewidth):
         return None
     try:
@@ -258,6 +259,13 @@ def _mask_page(tif: Any, page: Any, path: Path) -> np.ndarray | None:
         raise BadInput(
             f"{path}: its mask cannot be read ({damage(error)}); `pip install imagecodecs`, or save it uncompressed"
         ) from None
+
+
+def _behind(tif: Any, page: Any) -> list[tuple[int, Any]]:
+    """Return (NewSubfileType, page) of the masks and overviews that follow a page as pages of their own."""
+    kinds = list(directories(tif))
+    behind = takewhile(lambda n: kinds[n] & (_REDUCED | _MASK), range(page.index + 1, len(kinds)))
+    return [(kinds[n], tif.pages[n]) for n in behind]
 
 
 def sidecar(path: Path, size: tuple[int, ...], own: np.ndarray | None) -> dict[str, Any]:

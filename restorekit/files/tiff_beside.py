@@ -53,6 +53,11 @@ def with_files_beside(path: Path, tags: list[Tag], samples: int) -> list[Tag]:
     return found + [tag for tag in tags if tag[0] not in kinds and tag[0] not in PLACE]
 
 
+def unread_beside(path: Path) -> list[str]:
+    """Return the names of the files beside a TIFF that only rasterio would read, where it is missing."""
+    return [] if importlib.util.find_spec("rasterio") else [file.name for file in _beside(path)]
+
+
 def _beside(path: Path) -> Iterator[Path]:
     """Yield the files beside a TIFF that may say more of it."""
     yield from (p for end in _STEMS if (p := path.with_name(path.stem + end)).is_file())

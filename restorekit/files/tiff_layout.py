@@ -1,4 +1,4 @@
-"""`PixelLayout` is how the pixels of a TIFF are stored: tiles or strips, compression, predictor, bits of a sample.
+"""`PixelLayout` is how the pixels of a TIFF are stored: tiles or strips, compression, predictor, bits of a sample, overviews.
 
 tifffile compresses with zlib alone, unless another package is there; `encoded` has GDAL do the rest, tile by tile.
 """
@@ -28,7 +28,7 @@ class PixelLayout:
 
     compression: the number of the TIFF tag. predictor: 1 none, 2 differences of neighbours, 3 differences of the bytes
     of floats. bits: per sample, where they do not fill its type. big: BigTIFF. sized: True if the file has a resolution
-    for print.
+    for print. overviews: how many times smaller each is.
     """
 
     tile: tuple[int, int] | None = None
@@ -38,10 +38,11 @@ class PixelLayout:
     bits: int | None = None
     big: bool = False
     sized: bool = True
+    overviews: tuple[int, ...] = ()
 
     @staticmethod
-    def of(page: Any) -> PixelLayout:
-        """Return the layout of a tifffile page; DEFLATE stands for a compression with loss."""
+    def of(page: Any, overviews: tuple[int, ...] = ()) -> PixelLayout:
+        """Return the layout of a tifffile page that has such overviews; DEFLATE stands for a compression with loss."""
         number = int(page.compression)
         number = _DEFLATE if number == _OLD_DEFLATE else number
         kept = number in _LOSSLESS
@@ -57,6 +58,7 @@ class PixelLayout:
             bits if odd else None,
             bool(page.parent.is_bigtiff),
             any(code in page.tags for code in RESOLUTION),
+            overviews,
         )
 
     def for_type(self, dtype: np.dtype[Any]) -> PixelLayout:
@@ -70,6 +72,15 @@ class PixelLayout:
     def plain(self) -> bool:
         """Return True where tifffile can write it without GDAL."""
         return self.compression in (1, _DEFLATE) and self.predictor == 1 and self.bits is None
+
+    @property
+    def lost(self) -> list[str]:
+        """Return what of it is written in another way where rasterio is missing, in words."""
+        if importlib.util.find_spec("rasterio"):
+            return []
+        said = [] if self.compression in (1, _DEFLATE) else [f"{_LOSSLESS[self.compression]} is written as DEFLATE"]
+        said += [f"samples of {self.bits} bits fill a type"] if self.bits else []
+        return said + ["overviews are left out"] * bool(self.overviews)
 
     def options(self) -> dict[str, Any]:
         """Return the arguments that tifffile takes for it, compression apart."""

@@ -179,6 +179,14 @@ def luma(x: np.ndarray) -> np.ndarray:
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr, "ssim": ssim, "mae": mae, "rmse": rmse}
 
 
+def known(names: Iterable[str] | None) -> list[str]:
+    """Return the names of metrics, all of `METRICS` for None. Raises `BadInput` for an unknown one."""
+    names = list(METRICS if names is None else names)
+    if unknown := [name for name in names if name not in METRICS]:
+        raise BadInput(f"unknown metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
+    return names
+
+
 def compare(
     x: np.ndarray, truth: np.ndarray, names: Iterable[str] | None = None, valid: np.ndarray | None = None
 ) -> dict[str, float]:
@@ -187,9 +195,7 @@ def compare(
     valid (H, W): pixels that count, all where left out. Raises `BadInput` for an unknown name, shapes that differ, or
     no valid pixel.
     """
-    names = list(METRICS if names is None else names)
-    if unknown := [name for name in names if name not in METRICS]:
-        raise BadInput(f"unknown metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
+    names = known(names)
     if valid is None:
         return {name: METRICS[name](x, truth) for name in names}
     x, truth = _pair(x, truth)

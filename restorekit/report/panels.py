@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,14 +43,14 @@ class Panel:
         return PageFigure(map_uri(values, top, LARGEST), self.name, self.size, caption)
 
 
-class Panelled:
+class Panelled(ABC):
     """A result that shows itself as pictures: a subclass gives `panels`, and its `notes` are read below them."""
 
     notes: tuple[str, ...]
 
+    @abstractmethod
     def panels(self) -> list[Panel]:
         """Return the pictures that are shown, one after the other."""
-        raise NotImplementedError
 
     def plot(self) -> Any:
         """Return a figure of matplotlib with the pictures. Raises `Unsupported` where matplotlib is not installed."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # commands name these bars before they import torch
     from restorekit.inference import driver
     from restorekit.inference.solver import Step
 
+T = TypeVar("T")
+Phases = Callable[[str, int, int], None]  # (what runs, done, in all)
 OFTEN = 0.2  # seconds between two drawings in a notebook
 
 
@@ -135,19 +137,37 @@ def is_watched() -> bool:
 
 
 @contextmanager
-def shown(progress: driver.Progress | bool | None, label: str) -> Iterator[driver.Progress | None]:
-    """Give what `driver.restore` is to be told of `progress`, while a bar is on the screen where one is to be.
+def _for(progress: T | bool | None, bar: Callable[[], AbstractContextManager[T]]) -> Iterator[T | None]:
+    """Yield what a task reports its progress to, or None.
 
-    None shows a bar in a terminal and a notebook and nothing elsewhere, True always, False never; a function is taken as it is.
+    progress: None shows a bar on a terminal and in a notebook and nothing elsewhere, True always, False never; a function is
+    taken as it is.
     """
-    if callable(progress):
-        yield progress
-    elif progress is False or (progress is None and not is_watched()):
+    if progress is False or (progress is None and not is_watched()):
         yield None
+    elif progress is None or progress is True:
+        with bar() as show:
+            yield show
     else:
+        yield cast("T", progress)
+
+
+def watched(progress: Phases | bool | None, unit: str = "network calls") -> AbstractContextManager[Phases | None]:
+    """Return the context in which a task of several kinds of work reports its progress, with (what, done, total): to a
+    function, to bars that count `unit`, or, as None, to nobody. progress: as `_for` takes it."""
+    return _for(progress, lambda: phases(unit))
+
+
+def shown(progress: driver.Progress | bool | None, label: str) -> AbstractContextManager[driver.Progress | None]:
+    """Return the context with what `driver.restore` is to be told of `progress`, which is as `_for` takes it."""
+
+    @contextmanager
+    def calls() -> Iterator[driver.Progress]:
         with bar(label) as show:
 
             def told(done: int, total: int, step: Step) -> None:
                 show(done, total)
 
             yield told
+
+    return _for(progress, calls)

@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +23,14 @@ from restorekit.errors import BadInput
 from restorekit.scenes.block_store import Key, Layers
 from restorekit.scenes.operation import BlockJob
 from restorekit.scenes.process_memory import keep_freed_memory
+from restorekit.text.terminal import one_line
 
 LOOPBACK = "127.0.0.1"
+PATIENCE = 20  # seconds, with a scheduler
+_NO_DASHBOARD: dict[str, Any] = {
+    "dashboard_address": None,
+    "scheduler_kwargs": {"dashboard_address": f"{LOOPBACK}:0"},  # where dask listens all the same, else at 8787
+}
 Finished = tuple[Key, Layers]
 Item = TypeVar("Item")
 
@@ -155,15 +161,29 @@ def dask_client(address: str | None, workers: int) -> Any:
         raise BadInput('a cluster needs dask; pip install "restorekit[cluster]"') from None
     if address is None:
         local: Any = LocalCluster
-        return Client(
-            local(n_workers=workers, threads_per_worker=1, dashboard_address=None, host=LOOPBACK, **_secured())
-        )
+        return Client(local(n_workers=workers, threads_per_worker=1, host=LOOPBACK, **_NO_DASHBOARD, **_secured()))
     try:
-        return Client(address, timeout="20s")
-    except (OSError, ValueError) as error:
+        with ThreadPoolExecutor(1) as pool:  # here a notebook has its own loop
+            pool.submit(lambda: asyncio.run(_greeted(address))).result()
+        return Client(address, timeout=PATIENCE)
+    # Of an address that is none, also of TLS without keys; of nobody there; of silence.
+    except (OSError, ValueError, TypeError, RuntimeError, ImportError, asyncio.TimeoutError) as error:
+        why = one_line(str(error)) or f"silence for {PATIENCE} s"
         raise BadInput(
-            f"`scheduler={address}`: no dask scheduler answers ({error}); start one, or leave it out"
+            f"`scheduler={address}`: no dask scheduler answers ({why}); start one, or leave it out"
         ) from None
+
+
+async def _greeted(address: str) -> None:
+    """Exchange the greeting of dask with whoever is at an address: a client waits for that without end (findings/)."""
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    async def greet() -> None:
+        comm = await connect(address, timeout=PATIENCE, **Security().get_connection_args("client"))
+        await comm.close()
+
+    await asyncio.wait_for(greet(), PATIENCE)
 
 
 def _secured() -> dict[str, Any]:

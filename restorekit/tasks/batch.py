@@ -50,14 +50,15 @@ class PictureOutcome:
     trace: str = ""  # of an error that nobody foresaw, its traceback
     read: dict[str, str] = field(default_factory=dict)  # checksums by place
     written: dict[str, str] = field(default_factory=dict)  # checksums by name in the folder
+    scores: dict[str, float] = field(default_factory=dict)  # against the truth, where there is one, by name
 
     def row(self) -> dict[str, Any]:
-        """Return the row of the summary, by `COLUMNS`."""
+        """Return the row of the summary, by `COLUMNS` and the names of `scores`."""
         return {
             "picture": str(self.job.source), "result": "" if self.state == FAILED else self.job.target.name, "state": self.state,
             "calls": "" if self.calls is None else self.calls, "seconds": f"{self.seconds:.2f}" if self.seconds else "",
             "misfit": "" if self.misfit is None else f"{self.misfit:.3g}", "notes": len(self.notes) + len(self.doubts) or "",
-            "error": self.error,
+            "error": self.error, **{name: f"{score:.4f}" for name, score in self.scores.items()},
         }  # fmt: skip
 
 
@@ -157,13 +158,15 @@ class Batch:
             elif entry is not None and journal.holds(entry, key_of(self.task, self.settings, job)):
                 calls, seconds, misfit = (entry.get(name) for name in ("calls", "seconds", "misfit"))
                 notes, doubts = (tuple(entry.get(name, ())) for name in ("notes", "doubts"))
-                found[job.target] = PictureOutcome(job, THERE, calls, seconds or 0.0, misfit, notes, doubts)
+                found[job.target] = PictureOutcome(
+                    job, THERE, calls, seconds or 0.0, misfit, notes, doubts, scores=entry.get("scores", {})
+                )
         return found
 
     def _record(self, journal: Journal, outcome: PictureOutcome) -> None:
         if outcome.state != DONE or (key := key_of(self.task, self.settings, outcome.job)) is None:
             return
-        facts = {name: getattr(outcome, name) for name in ("calls", "seconds", "misfit", "notes", "doubts")}
+        facts = {name: getattr(outcome, name) for name in ("calls", "seconds", "misfit", "notes", "doubts", "scores")}
         journal.add({"result": outcome.job.target.name, "key": key, **facts, "read": outcome.read, "written": outcome.written})  # fmt: skip
 
     def _outcomes(self, jobs: Sequence[PictureJob], progress: Progress | None) -> Iterator[PictureOutcome]:
@@ -216,6 +219,7 @@ def outcome_of(
             getattr(getattr(result, "source", None), "facts", {}).get("misfit"), tuple(notes.texts),
             tuple(text for text in texts_of(result) if text not in notes.texts), read=digests(files.read),
             written={os.path.relpath(path, os.path.realpath(job.target.parent)): made[path] for path in made},
+            scores=dict(getattr(result, "scores", {})),
         )  # fmt: skip
     except (BadInput, OSError) as error:
         line = str(error)
@@ -281,7 +285,10 @@ def _lost(job: PictureJob, error: BaseException) -> PictureOutcome:
 
 def _check_summary(path: Path) -> None:
     """Raise BadInput where the name of the summary is that of another file of the user's."""
-    if path.is_file() and path.read_text(encoding="utf-8", errors="replace").splitlines()[:1] != [",".join(COLUMNS)]:
+    if not path.is_file():
+        return
+    head = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    if head.split(",")[: len(COLUMNS)] != list(COLUMNS):  # names of scores follow
         raise BadInput(f"{path} is no summary of restorekit, and would be replaced; give `out` another folder")
 
 
@@ -305,7 +312,8 @@ def _tidied(journal: Journal) -> str:
 
 def _table(outcomes: Sequence[PictureOutcome]) -> str:
     text = io.StringIO()
-    table: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    columns = dict.fromkeys([*COLUMNS, *(name for outcome in outcomes for name in outcome.scores)])
+    table: csv.DictWriter[str] = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
     table.writeheader()
     table.writerows(outcome.row() for outcome in outcomes)
     return text.getvalue()

@@ -81,12 +81,11 @@ def jobs_of(
         raise BadInput(
             f"`out={folder}` is to be a folder, and has the name of a picture; for one picture give IN and OUT"
         )
-    folders = {k: Path(v) for k, v in settings.items() if k in COMPANIONS and isinstance(v, str | os.PathLike) and Path(v).is_dir()}  # fmt: skip
-    jobs = []
+    folders, jobs = _folders(settings), []
     for source in pictures_of(places):
         target = folder / (source.stem + (suffix or _suffix(source)))
         try:
-            own = {name: _companion(name, place, source) for name, place in folders.items()}
+            own = _companions(folders, source)
             parts = readings(source, target, settings.get("layout"), pages)
         except BadInput as error:
             jobs.append(PictureJob(source, target, error=str(error)))
@@ -100,6 +99,31 @@ def jobs_of(
     )
     names = sorted(job.target.name for job in jobs)
     return [replace(job, rivals=tuple(_rivals(f"{job.target.stem}_", names))) for job in jobs]
+
+
+def pairs_of(places: Iterable[str | os.PathLike[str]], settings: Mapping[str, Any]) -> list[PictureJob]:
+    """Return jobs that write nothing: a picture each, and what folders in the settings hold for it."""
+    jobs = []
+    for source in pictures_of(places):
+        try:
+            jobs.append(PictureJob(source, source, _companions(_folders(settings), source)))
+        except BadInput as error:
+            jobs.append(PictureJob(source, source, error=str(error)))
+    return jobs
+
+
+def is_several(place: str | os.PathLike[str]) -> bool:
+    """Return True for a folder and for a glob, which stand for any number of pictures."""
+    return os.path.isdir(place) or (glob.has_magic(os.fspath(place)) and not os.path.exists(place))
+
+
+def _folders(settings: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the settings that are folders of one file for each picture."""
+    return {k: Path(v) for k, v in settings.items() if k in COMPANIONS and isinstance(v, str | os.PathLike) and Path(v).is_dir()}  # fmt: skip
+
+
+def _companions(folders: Mapping[str, Path], source: Path) -> dict[str, Any]:
+    return {name: _companion(name, place, source) for name, place in folders.items()}
 
 
 def _is_picture(path: Path) -> bool:
@@ -117,10 +141,11 @@ def _suffix(source: Path) -> str:
 
 
 def _companion(name: str, folder: Path, source: Path) -> Path:
-    """Return the file of a folder that belongs to a picture: of its stem, or STEM_name. World files and the like are none."""
+    """Return the file of a folder that belongs to a picture: STEM_name, or one of its stem. World files and the like are none."""
     stems = (source.stem, f"{source.stem}_{name}")
     found = [p for p in folder.iterdir() if p.stem in stems and p.is_file() and not p.name.startswith(".")]
     found = sorted(p for p in found if p.suffix not in BESIDE)
+    found = [p for p in found if p.stem == stems[1]] or found  # of `degrade`, a_truth.tif lies beside a.tif
     if len(found) != 1:
         what = "no file" if not found else f"{len(found)} files ({', '.join(p.name for p in found)})"
         raise BadInput(

@@ -59,6 +59,12 @@ class Journal:
                 continue
         return found
 
+    def asides(self) -> list[Path]:
+        """Return the files that were written beside results, such as OUT_std."""
+        entries = self.entries()
+        written = {name for entry in entries.values() for name in entry.get("written", ())}
+        return [self.folder / name for name in sorted(written - set(entries))]
+
     def add(self, entry: dict[str, Any]) -> None:
         """Add the entry of a result, one line."""
         with open(self.path, "ab+") as handle:

@@ -54,14 +54,15 @@ def wrong(outcomes: Sequence[PictureOutcome]) -> Iterator[tuple[str, str]]:
 
 
 def table_of(outcomes: Sequence[PictureOutcome], plain: Callable[[str], str]) -> Table:
-    """Return the table of the first `SHOWN`, but for errors; `plain` makes texts fit for a terminal."""
-    names = [name for name in COLUMNS if name != "error"]
+    """Return the table of the first `SHOWN`, but for errors, and of scores those in dB; `plain` makes texts fit for a terminal."""
+    scores = dict.fromkeys(name for outcome in outcomes for name in outcome.scores if name.startswith("psnr"))
+    names = [name for name in COLUMNS if name != "error"] + list(scores)
     table = Table(box=None, pad_edge=False)
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(plain(name), overflow="fold")
     for outcome in outcomes[:SHOWN]:
         row = outcome.row() | {"picture": outcome.job.name}
-        table.add_row(*(Text(plain(str(row[name]))) for name in names))
+        table.add_row(*(Text(plain(str(row.get(name, "")))) for name in names))
     if len(outcomes) > SHOWN:
         table.add_row(f"... and {len(outcomes) - SHOWN} more")
     return table

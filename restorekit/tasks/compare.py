@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -235,9 +236,18 @@ class ComparisonResult(Panelled):
         panels += [] if self.truth is None else [Panel("truth", self.truth)]
         return panels + [Panel(self._titled(result), result.mean) for result in self.results]
 
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """Return "psnr SOLVER" in dB and "ssim SOLVER" of each result, of the mean where there are several samples; empty without a truth."""
+        scores = dict[str, float]()
+        for result in self.results if self.truth is not None else ():
+            figures = result.figures(self.truth, clipped=not self.measured.read.picture.dtype.startswith("float"))
+            several = "_mean" if len(result.samples) > 1 else ""
+            scores |= {f"{name} {result.label}": figures[name + several] for name in ("psnr", "ssim")}
+        return scores
+
     def _titled(self, result: SolverResult) -> str:
-        figures = result.figures(self.truth, clipped=not self.measured.read.picture.dtype.startswith("float"))
-        psnr = figures["psnr_mean" if len(result.samples) > 1 else "psnr"] if self.truth is not None else None
+        psnr = self.scores.get(f"psnr {result.label}")
         return f"{result.label}, misfit {result.misfit:.2f}" if psnr is None else f"{result.label}, {psnr:.2f} dB"
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.priors.find import Precision
 from restorekit.rain.refine import Refined
+from restorekit.report.progress import watched
 from restorekit.tasks.derain_files import DerainOrigin
 from restorekit.tasks.derain_inputs import DerainInputs
 from restorekit.tasks.derain_run import DerainRun, Page
@@ -23,7 +24,6 @@ from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import Source, Span
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.task_settings import refuse_unknown
-from restorekit.tasks.watching import watched
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,12 @@ from restorekit.despeckling.settings import Settings
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene, scene_in_memory
 from restorekit.notes import Notes
+from restorekit.report.progress import watched
 from restorekit.scenes.execute import Executor, executor_of
 from restorekit.tasks.despeckled_scene import DespeckledScene, note_stale
 from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inputs import bands_first
 from restorekit.tasks.task_settings import refuse_unknown
-from restorekit.tasks.watching import watched
 
 if TYPE_CHECKING:
     from torch import Tensor

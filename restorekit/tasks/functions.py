@@ -25,6 +25,7 @@ from restorekit.inference.solver import Solver
 from restorekit.notes import Notes, RestorekitNote
 from restorekit.operators import Operator
 from restorekit.priors.prior import Prior
+from restorekit.report.progress import watched
 from restorekit.solvers.samplers import Sampler
 from restorekit.tasks.compare import Comparing, ComparisonResult
 from restorekit.tasks.deblur import Deblurring
@@ -37,7 +38,6 @@ from restorekit.tasks.restore import Filling, Inpainting, Restoring
 from restorekit.tasks.sample import Sampling
 from restorekit.tasks.sample_files import draw_samples
 from restorekit.tasks.task_settings import refuse_unknown
-from restorekit.tasks.watching import watched
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

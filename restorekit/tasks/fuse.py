@@ -38,13 +38,13 @@ from restorekit.notes import Notes
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.report.panels import Panel, Panelled
+from restorekit.report.progress import watched
 from restorekit.tasks.each import each_measurement
 from restorekit.tasks.identity import identity_of
 from restorekit.tasks.inputs import Source, Span, bands_first, reading_beside
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.saving import record_file
 from restorekit.tasks.task_settings import refuse_unknown
-from restorekit.tasks.watching import watched
 from restorekit.text.names import files_of
 
 LEARNED = ("hqs", "sar-dps")  # despecklers with the prior of `despeckle`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from restorekit.text.generated_masks import generated_mask
 from restorekit.text.names import files_of, notes_of, solver_of
 from restorekit.uncertainty.calibration import FoundInterval
 
+LONG = 2**24  # pixels that the network sees, in all its calls: a minute or more on one core
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
 
 
@@ -99,10 +101,14 @@ class Restoring(Measurement):
         if out is not None:
             origin.check(Path(out))
         self._say(measured, solver, taken, bars, notes)
+        long = self._is_long(measured, taken, solver, steps)
+        if long:
+            self._doubts(measured, notes)
         measured, seconds = self._corrected(measured, notes, progress)
         taken = _taken(measured, solver)
         result = self._run(measured, taken, solver, steps, notes, progress, record)
-        self._doubts(measured, notes)
+        if not long:
+            self._doubts(measured, notes)
         if doubt := None if result.nfe == 0 else solver.doubts(taken, result.settings["sigmas"]):
             notes(doubt)
         counted = self._counted(measured, taken, solver)
@@ -206,7 +212,12 @@ class Restoring(Measurement):
             notes(bars.note)
 
     def _doubts(self, measured: Measured, notes: Notes) -> None:
-        """Note what in the file speaks against the settings. Looked for last: it may take longer than the start of a command."""
+        """Note what in the file speaks against the settings. It may take seconds: only before long work is it looked for first."""
+
+    def _is_long(self, measured: Measured, problem: Problem, solver: Solver, steps: int | None) -> bool:
+        """Return True where the network has so much to do that whoever waits should hear of doubts before."""
+        calls = solver.calls(solver.schedule(as_seen(problem, measured.denoiser), steps))
+        return self.samples * calls * math.prod(problem.operator.image_shape[1:]) > LONG
 
     def _corrected(self, measured: Measured, notes: Notes, progress: Progress | None) -> tuple[Measured, float]:
         """Return (the measurement with what has to be found before it can be solved, seconds that this took)."""

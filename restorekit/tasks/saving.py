@@ -15,7 +15,7 @@ from restorekit.files.formats import FORMATS, LOSSY
 from restorekit.files.mask_file import written_beside
 from restorekit.files.nodata import parts_of
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import Picture, check_writable, lost_place, regridded, write_json, write_picture
+from restorekit.files.picture import Picture, check_writable, losses, regridded, write_json, write_picture
 from restorekit.files.place import Placement
 from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
@@ -75,7 +75,7 @@ class Origin:
         bands = self.measured.forward.operator.image_shape[0]
         for text in check_writable(target, bands, read.picture.alpha is not None):
             self.notes(text)
-        for text in lost_place(target, read.picture):
+        for text in losses(target, read.picture):
             self.notes(text)
         for path in outputs(self.task, target):
             for each in (path, *written_beside(path, read.picture.info)):

@@ -13,11 +13,13 @@ from scipy import ndimage
 from scipy.io import savemat
 from skimage import data
 
+import restorekit
 from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import gaussian, motion
 from restorekit.files.kernel_files import read_kernel
 from restorekit.files.picture import sha256
 from restorekit.metrics.fidelity import psnr
+from restorekit.notes import Notes
 from tests.support.fields import go, refused
 
 FAST = ("--prior", "natural-fast", "--noise", "gaussian:0.01", "--layout", "CHW")
@@ -115,6 +117,23 @@ def test_a_wrong_length_is_corrected_and_the_kernel_written(
         assert "this is a folder" in refused(capsys, "deblur", y, tmp_path / "new.npy", *words)
         assert not (tmp_path / "new.npy").exists()
         (tmp_path / name).rmdir()
+
+
+@pytest.mark.parametrize(("long", "first"), [(0, "note"), (2**40, "call")])
+def test_that_the_kernel_seems_off_is_said_before_long_work(
+    long: int, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After short work, which is over before the answer to it."""
+    monkeypatch.setattr("restorekit.tasks.restore.LONG", long)
+    y, _ = photograph(tmp_path, motion(15, 30), 112)
+    events = list[str]()
+    notes = Notes(lambda text: events.append("note") if "seems to be off" in text else None)
+    restorekit.deblur(
+        y, motion(12, 30), noise="gaussian:0.01", prior="natural-fast", steps=2, layout="CHW", notes=notes,
+        progress=lambda *_: events.append("call"),
+    )  # fmt: skip
+    assert events[0] == first
+    assert events.count("note") == 1
 
 
 def test_a_kernel_that_nothing_is_known_of_is_estimated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

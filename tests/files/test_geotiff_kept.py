@@ -175,14 +175,44 @@ def test_colours_of_a_map(tmp_path: Path) -> None:
     np.testing.assert_array_equal(valid(tmp_path / "b.tif"), ~HOLE)
 
 
-def test_overviews_and_statistics_are_none_of_the_result(tmp_path: Path) -> None:
-    source = geotiff(tmp_path / "a.tif", "uint8", 3, mask="in", **TILES)
+@pytest.mark.parametrize("where", ["inside", "beside"])
+@pytest.mark.parametrize("kind", ["a value, tiles", "a mask, ZSTD", "all that can be said"])
+def test_overviews_are_made_again_of_the_result(kind: str, where: str, tmp_path: Path) -> None:
+    source = KINDS[kind](tmp_path / "a.tif")
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, TIFF_USE_OVR=where == "beside"), rasterio.open(source, "r+") as d:
+        d.build_overviews([2, 4], Resampling.nearest)
+    assert (tmp_path / "a.tif.ovr").exists() == (where == "beside")
+    picture = read_picture(source, (0.0, 10000.0) if "all" in kind else None)
+    assert write_picture(tmp_path / "b.tif", picture.pixels * 0.5, picture) == []
+    assert said(tmp_path / "b.tif") == said(source)
+    np.testing.assert_array_equal(valid(tmp_path / "b.tif"), valid(source))
+    with rasterio.open(tmp_path / "b.tif") as d, rasterio.open(tmp_path / "b.tif", overview_level=0) as half:
+        assert [d.overviews(i) for i in d.indexes] == [[2, 4]] * d.count
+        whole = valid(tmp_path / "b.tif").reshape(18, 2, 24, 2).all((1, 3))  # blocks that hold data alone
+        means = d.read().astype(float).reshape(d.count, 18, 2, 24, 2).mean((2, 4))
+        np.testing.assert_allclose(
+            half.read()[:, whole], means[:, whole], atol=0.51 if d.dtypes[0] != "float32" else 1e-4
+        )
+    # Of a result of another size too, as far as it can be halved.
+    write_picture(tmp_path / "c.tif", np.zeros((len(picture.pixels), 3, 4)), picture)
+    with rasterio.open(tmp_path / "c.tif") as d:
+        assert d.overviews(1) == [2]
+
+
+def test_the_same_picture_is_the_same_file_with_overviews_too(tmp_path: Path) -> None:
+    source = geotiff(tmp_path / "a.tif", "uint8", 3, mask="in", compress="lzw", **TILES)
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(source, "r+") as d:
         d.build_overviews([2], Resampling.average)
     picture = read_picture(source)
+    for name in ("b.tif", "c.tif"):
+        write_picture(tmp_path / name, picture.pixels, picture)
+    assert (tmp_path / "b.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
+
+
+def test_statistics_and_what_lies_beside_another_file_are_none_of_the_result(tmp_path: Path) -> None:
+    source = geotiff(tmp_path / "a.tif", "uint8", 3, mask="in", **TILES)
+    picture = read_picture(source)
     assert write_picture(tmp_path / "b.tif", picture.pixels, picture) == []
-    with rasterio.open(tmp_path / "b.tif") as d:
-        assert d.overviews(1) == []
     assert said(tmp_path / "b.tif") == said(source)
     for end in (".ovr", ".aux.xml"):
         (tmp_path / f"b.tif{end}").write_text("of another file")
@@ -199,13 +229,31 @@ def test_compression_with_loss_becomes_one_without(tmp_path: Path) -> None:
         np.testing.assert_allclose(d.read(), 255 * picture.pixels, atol=1e-4)
 
 
+def without_gdal(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "rasterio" else find(name))
+
+
+def test_without_gdal_one_note_says_what_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = geotiff(tmp_path / "a.tif", "uint8", 3, compress="packbits")
+    with rasterio.open(source, "r+") as d:
+        d.build_overviews([2], Resampling.average)
+    (tmp_path / "a.tfw").write_text("10\n0\n0\n-10\n5\n-5\n")
+    monkeypatch.chdir(tmp_path)
+    without_gdal(monkeypatch)
+    found = CliRunner().invoke(app, ["denoise", "a.tif", "b.tif", "--samples", "2", *QUICK])
+    assert found.exit_code == 0, found.output
+    said = "a.tfw beside the TIFF is not read, and PACKBITS is written as DEFLATE, and overviews are left out"
+    lines = [line for line in found.stderr.splitlines() if "rasterio" in line]
+    assert lines == [f'restorekit: note: without rasterio {said}; `pip install "restorekit[geo]"`']
+
+
 def test_without_gdal_values_and_place_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """tifffile then compresses by DEFLATE, without a predictor."""
     source = geotiff(tmp_path / "a.tif", "float32", 2, compress="deflate", predictor=3, setup=with_rpcs, **TILES)
-    find = importlib.util.find_spec
     picture = read_picture(source)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "rasterio" else find(name))
-    write_picture(tmp_path / "b.tif", picture.pixels, picture)
+    without_gdal(monkeypatch)
+    assert write_picture(tmp_path / "b.tif", picture.pixels, picture) == []
     monkeypatch.undo()
     with rasterio.open(tmp_path / "b.tif") as d, rasterio.open(source) as s:
         assert (d.profile["compress"], d.profile["tiled"]) == ("deflate", True)

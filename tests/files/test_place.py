@@ -22,16 +22,15 @@ from rasterio.control import GroundControlPoint  # noqa: TID253
 from rasterio.rpc import RPC  # noqa: TID253
 from rasterio.transform import Affine, RPCTransformer  # noqa: TID253
 
+from tests.support.geotiffs import COEFFICIENTS
+
 pytestmark = [pytest.mark.floors, pytest.mark.filterwarnings("error::rasterio.errors.NotGeoreferencedWarning")]
 
 HEIGHT, WIDTH = 20, 28
 TURNED = Affine(9.5, 2.9, 5e5, 2.9, -9.5, 6e6)
-COEFFICIENTS: dict[str, Any] = {
-    "height_off": 100.0, "height_scale": 500.0, "lat_off": 45.5, "lat_scale": 0.1, "long_off": 9.1, "long_scale": 0.12,
-    "line_off": 9.25, "line_scale": 10.5, "samp_off": 13.75, "samp_scale": 14.5, "err_bias": 3.5, "err_rand": 0.7,
-    "line_num_coeff": [0.01, 0.02, -1.0, *[0.003] * 17], "line_den_coeff": [1.0, *[1e-4] * 19],
-    "samp_num_coeff": [0.02, 1.0, *[5e-4] * 18], "samp_den_coeff": [1.0, *[2e-4] * 19],
-}  # fmt: skip
+RPCS = RPC(
+    **COEFFICIENTS | {"line_off": 9.25, "line_scale": 10.5, "samp_off": 13.75, "samp_scale": 14.5}
+)  # of this size
 SPOTS = [(0, 0), (0, 28), (20, 3.5), (11.25, 9.0)]
 
 
@@ -46,8 +45,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "turned, of points": {"transform": TURNED, "crs": "EPSG:32632", "kind": "Point"},
     "control points": {"gcps": points(), "crs": "EPSG:4326"},
     "control points, of points": {"gcps": points(), "crs": "EPSG:4326", "kind": "Point"},
-    "RPCs": {"rpcs": RPC(**COEFFICIENTS)},
-    "RPCs and a transform": {"rpcs": RPC(**COEFFICIENTS), "transform": TURNED, "crs": "EPSG:32632"},
+    "RPCs": {"rpcs": RPCS},
+    "RPCs and a transform": {"rpcs": RPCS, "transform": TURNED, "crs": "EPSG:32632"},
 }
 
 

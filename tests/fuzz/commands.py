@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fuzz.contract import Case
+from tests.fuzz.loopback import HOWS, SERVER
 from tests.fuzz.materials import FILES, SIDECARS
 from tests.fuzz.mutations import NUMBERS, TEXTS, mutated, mutated_text
 from tests.fuzz.values import BAD, INTEGERS, TEXT, WHOLE
@@ -28,9 +29,14 @@ class Command:
     flags: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     weight: int = 4
-    fixed: tuple[str, ...] = ()  # kinds that are not mutated as text: work without end would be asked for
+    fixed: tuple[
+        str, ...
+    ] = ()  # kinds that are not mutated as text: work without end would be asked for, or another machine
+    many: bool = False  # of pictures
+    waits: bool = False  # for another process
 
 
+BENCH = ("bench", "bench/*", "old/*")
 JOURNAL = (".*.work", ".*.work/*", "old/.*.work*", "old/.*.work/*")
 SOLVE = "--prior prior --solver solver --steps steps"
 COMMANDS = (
@@ -63,9 +69,21 @@ COMMANDS = (
     Command("train", "model --config config --data pictures --out runs", "--set set --set set", ("--quiet", "--resume"), ("run", "run/*"), weight=6, fixed=("model",)),
     Command("tune", "--data pictures --op op --solver =hqs --prior prior --steps steps --budget =4 --pictures count --crop =16 --noise known", "--search search --samples samples --seed seed --device device", (), ("tune", "tune/*"), weight=1),
     Command("calibrate", "--data pictures --task op --noise known --prior prior --solver solver --steps steps --samples =2 --crop =16 --out record", "--dtype dtype --transfer transfer --seed seed --device device --pictures count", (), ("*_rows.csv", "*.lock", ".*lock"), weight=2),
-    Command("bench posterior", "--solver =hqs --problem exam --prior examprior --sigma sigma --steps =2", "--seed seed", (), ("bench", "bench/*"), weight=1, fixed=("exam", "examprior", "sigma")),
+    Command("bench posterior", "--solver =hqs --problem exam --prior examprior --sigma sigma --steps =2", "--seed seed", (), BENCH, weight=1, fixed=("exam", "examprior", "sigma")),
+    Command("bench posterior", "--solver solver --problem =denoise --prior =stationary --sigma =0.1 --steps =2 --out began", "--seed seed", (), BENCH, weight=1),
+    Command("bench images", "--data pictures --op benchop --solver solver --prior prior --steps steps --crop =16 --limit =1 --workers =1 --lpips lpips --out began", "--nfe count --samples samples --seed seed --device device --precision precision --threads count", (), BENCH, weight=3),
+    Command("bench images", "--data folderof --op benchop --solver =hqs --prior prior --steps =2 --crop pixels --limit count --workers =1 --lpips =none --features prior --out began", "--seed seed", (), BENCH, weight=1),
+    Command("bench images", "--data folderof --op =denoise --solver =hqs --prior prior --steps =1 --crop =16 --limit =1 --lpips =none --scheduler scheduler", "--seed seed", (), BENCH, weight=1, fixed=("scheduler",), waits=True),
+    Command("bench peers", "--no-exams --data pictures --op benchop --network prior --solver solver --peer peer --crop =16 --limit =1 --samples samples --out began", "--seed seed", (), BENCH, weight=2),
+    Command("bench peers", "--problem =denoise --prior =stationary --sigma =0.1 --solver solver --peer peer", "--seed seed --samples samples", (), BENCH, weight=1, fixed=("solver",)),
+    Command("despeckle", "address rasterout --network --solver despeckler --executor executor --block block", "--domain domain --looks looks --bands bands --preview window --layout layout --report report", ("--keep-dtype",), JOURNAL, weight=4, waits=True),
+    Command("despeckle", "scene rasterout --solver =lee --executor =dask --block block --scheduler scheduler", "--looks looks --preview window", (), JOURNAL, weight=1, fixed=("scheduler",), waits=True),
+    Command("denoise", "picture picture --out folder --noise known --prior prior --solver =hqs --steps =2", "--suffix suffix --range range --layout layout", (), ("many", "many/*"), weight=2, many=True),
+    Command("denoise", "picture picture --out folder --noise known --prior prior --solver =hqs --steps =2 --scheduler scheduler", "--suffix suffix", (), ("many", "many/*"), weight=1, fixed=("scheduler",), many=True, waits=True),
+    Command("metrics", "folderof folderof", "--names names --crop pixels", ("--json",), weight=2, many=True),
 )  # fmt: skip
 OUTPUTS = ("out", "rasterout", "page", "record")  # that must be there in the end
+ALONE = "alone"  # the kind of an option without a value
 WRITTEN = (*OUTPUTS, "report", "folder", "runs")
 ODD_NAMES = (
     "é",
@@ -99,8 +117,9 @@ class Builder:
     said: list[str] = field(default_factory=list)
     costly: bool = False
 
-    def case(self) -> Case:
-        command = self.rng.choices(COMMANDS, [c.weight for c in COMMANDS])[0]
+    def case(self, words: tuple[str, ...] = ()) -> Case:
+        known = [c for c in COMMANDS if not words or set(words) & {*c.name.split(), *c.given.split()}]
+        command = self.rng.choices(known, [c.weight for c in known])[0]
         slots = self._slots(command)
         plan = self.rng.choice((*("file",) * 4, *("text",) * 4, "path", "path", "grammar", "file and text"))
         values = [self._value(kind) for _, kind in slots]
@@ -121,14 +140,23 @@ class Builder:
         argv = [*command.name.split(), *self._joined(slots, values, command)]
         if plan == "grammar" or not self.said:
             argv = self._mutate_grammar(argv)
-        return Case(tuple(argv), tuple(self.said), self._exact(outputs, argv), command.kept, self.costly)
+        return Case(
+            tuple(argv),
+            tuple(self.said),
+            self._exact(outputs, argv),
+            command.kept,
+            self.costly,
+            command.many,
+            command.waits,
+        )
 
     def _slots(self, command: Command) -> list[tuple[str, str]]:
         """(option or nothing, kind) of what is given, and of some of what may be."""
         words, slots = shlex.split(command.given), []
         while words:
             first = words.pop(0)
-            slots.append((first, words.pop(0)) if first.startswith("--") else ("", first))
+            alone = first in ("--network", "--no-exams") and (not words or words[0].startswith("--"))
+            slots.append((first, ALONE if alone else words.pop(0)) if first.startswith("--") else ("", first))
         more = shlex.split(command.some)
         pairs = list(zip(more[::2], more[1::2]))
         slots += [p for p in pairs if self.rng.random() < min(0.5, 2 / (len(pairs) + 1))]
@@ -139,6 +167,10 @@ class Builder:
     def _text(self, kind: str, value: str) -> tuple[str, str]:
         """(name, another value): one that was thought of, or one that nobody thinks of."""
         odd = self.rng.random()
+        if kind == "address":  # of this machine, whatever is asked of it
+            machine, _, path = value.partition(f"{SERVER}/")
+            name, path = mutated_text(path, self.rng)
+            return name, f"{machine}{SERVER}/{path}"
         if kind in WHOLE and odd < 0.85:
             return "integer", self.rng.choice(INTEGERS)
         if kind in BAD and odd < 0.5:
@@ -146,13 +178,17 @@ class Builder:
         return mutated_text(value, self.rng)
 
     def _is_text(self, kind: str) -> bool:
-        return kind in TEXT and kind not in WRITTEN
+        return (kind in TEXT or kind == "address") and kind not in WRITTEN
 
     def _value(self, kind: str) -> str | None:
         if kind.startswith("="):
             return kind[1:]
+        if kind == ALONE:
+            return None
+        if kind == "address":
+            return f"http://{SERVER}/{self.rng.choice(HOWS)}/{self._file('scene')}"
         text = self.rng.choice(TEXT[kind]) if kind in TEXT else self._file(kind)
-        return re.sub(r"@(\w+)", lambda m: self._file(m[1]), text)
+        return re.sub(r"@(\w+)", lambda m: self._file(m[1]) if m[1] in FILES else m[0], text)
 
     def _file(self, kind: str) -> str:
         name = self.rng.choice(FILES[kind])
@@ -191,7 +227,7 @@ class Builder:
             i = self.rng.choice(written)
             values[i] = self._output(values[i] or "out.png")
             return (values[i] or "",) if slots[i][1] in OUTPUTS else ()
-        opened = [i for i, (_, k) in enumerate(slots) if k in FILES]
+        opened = [i for i, (_, k) in enumerate(slots) if k in FILES and k != "began"]
         if opened:
             i = self.rng.choice(opened)
             values[i] = self._input(values[i] or "")
@@ -295,10 +331,12 @@ class Builder:
         for (option, _), value in zip(slots, values):
             if not option:
                 argv.append(value or "")
+            elif value is None:
+                argv.append(option)
             elif self.rng.random() < 0.2:
                 argv.append(f"{option}={value}")
             else:
-                argv += [option, value or ""]
+                argv += [option, value]
         return argv + [f for f in command.flags if self.rng.random() < 0.15]
 
     def _mutate_grammar(self, argv: list[str]) -> list[str]:
@@ -324,6 +362,6 @@ class Builder:
         return () if moved else tuple(os.path.normpath(o) for o in outputs if o and o in " ".join(argv))
 
 
-def build(materials: Path, folder: Path, seed: int, index: int) -> Case:
-    """Case `index` of a seed, its inputs in `folder`, which must be empty."""
-    return Builder(materials, folder, random.Random(f"{seed}:{index}")).case()
+def build(materials: Path, folder: Path, seed: int, index: int, words: tuple[str, ...] = ()) -> Case:
+    """Case `index` of a seed, its inputs in `folder`, which must be empty; of the commands that have one of `words` in them, if any."""
+    return Builder(materials, folder, random.Random(f"{seed}:{index}")).case(words)

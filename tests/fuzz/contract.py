@@ -25,6 +25,7 @@ from pathlib import Path
 CPU_SECONDS = 20  # of the process itself: a loaded machine changes nothing
 COSTLY_SECONDS = 4  # of what may take any time: enough to be refused
 IDLE = 60  # looks, two seconds apart, at which it sleeps and has computed nothing: it waits for what never comes
+PATIENCE = 90  # such looks at one that waits for another process: three minutes, in which an address may time out twice
 MEMORY = 4 << 30  # beyond what the parent has mapped
 FILE_SIZE = 1 << 29
 DAC = 1 << 1 | 1 << 2  # the capabilities by which root reads and writes what its mode forbids
@@ -72,6 +73,8 @@ class Case:
     outputs: tuple[str, ...] = ()  # must be there after exit code 0
     kept: tuple[str, ...] = ()  # patterns of what a failed command may leave, because it goes on from there
     costly: bool = False  # asks for so much that it may take any time
+    many: bool = False  # of pictures, each of which may have its reason
+    waits: bool = False  # for another process, in turn with which it may compute a little for ever
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def run_case(case: Case, folder: Path, command: Callable[[list[str]], None]) -> 
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / "tmp").mkdir(parents=True)
     before = _contents(folder)
-    status, late = _forked(lambda: _child(case, folder, scratch, command))
+    status, late = _forked(lambda: _child(case, folder, scratch, command), PATIENCE if case.waits else None)
     out, err = ((scratch / n).read_bytes().decode("utf-8", "surrogateescape") for n in ("out", "err"))
     left = [p.name for p in (scratch / "tmp").iterdir()]
     killed = os.WIFSIGNALED(status)
@@ -101,8 +104,8 @@ def run_case(case: Case, folder: Path, command: Callable[[list[str]], None]) -> 
     return Outcome(code, out, err, failures)
 
 
-def _forked(child: Callable[[], None]) -> tuple[int, bool]:
-    """(status, whether it had to be killed)."""
+def _forked(child: Callable[[], None], most: int | None = None) -> tuple[int, bool]:
+    """(status, whether it had to be killed, after `most` looks at the latest)."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -113,11 +116,12 @@ def _forked(child: Callable[[], None]) -> tuple[int, bool]:
             os._exit(97)
     handle, late = os.pidfd_open(pid), False
     try:
-        idle, used = 0, ""
+        idle, used, looks = 0, "", 0
         while not late and not select.select([handle], [], [], 2)[0]:
             state, *_, user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:13]
             idle = idle + 1 if state == "S" and used == user + system else 0
-            used, late = user + system, idle >= IDLE
+            used, looks = user + system, looks + 1
+            late = idle >= IDLE or (most is not None and looks >= most)
         if late:
             os.kill(pid, signal.SIGUSR1)  # says where it waits
             select.select([handle], [], [], 2)
@@ -197,7 +201,7 @@ def _streams(case: Case, code: int, out: str, err: str) -> dict[Kind, str]:
     elif code and LAST_HANDLER.search(last):
         found[Kind.LAST_HANDLER] = last[:160]
     reasons = [line for line in lines if line.startswith("restorekit: ") and not SAID.match(line)]
-    if code > 0 and len(reasons) > 1:
+    if code > 0 and len(reasons) > 1 and not case.many:
         found[Kind.LINES] = ascii(reasons[:2])[:160]
     if warned := WARNING.search(err):
         line = next(x for x in lines if WARNING.match(x))

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ import torch
 from tests.fuzz import materials
 from tests.fuzz.commands import build
 from tests.fuzz.contract import Case, Kind, Outcome, run_case
+from tests.fuzz.loopback import Loopback, loopback
 
 
 def cli() -> Callable[[list[str]], None]:
@@ -63,6 +65,28 @@ def import_used(folder: Path) -> None:
         ["denoise", str(pictures), str(folder / "w.png"), "--noise", "auto", "--prior", str(prior), "--steps", "1"],
         ["check", "blur:kernel=gaussian:1", "--size", "1x6x6"],
         ["despeckle", str(folder / "scene.tif"), str(folder / "w.tif"), "--solver", "lee", "--executor", "serial"],
+        [
+            "bench",
+            "images",
+            "--data",
+            str(folder / "pictures"),
+            "--op",
+            "denoise",
+            "--solver",
+            "hqs",
+            "--prior",
+            str(prior),
+            "--steps",
+            "1",
+            "--crop",
+            "16",
+            "--limit",
+            "1",
+            "--workers",
+            "1",
+            "--lpips",
+            "none",
+        ],
         ["fuse", str(folder / "optical.tif"), str(folder / "scene.tif"), str(folder / "f.tif"), "--despeckle", "lee"],
     )
     for arguments in warm:
@@ -80,13 +104,20 @@ def import_used(folder: Path) -> None:
                     importlib.import_module(name)
 
 
-def cases(made: Path, work: Path, seed: int, indices: Iterable[int]) -> Iterator[tuple[int, Case, Outcome]]:
+def cases(
+    made: Path, work: Path, seed: int, indices: Iterable[int], words: tuple[str, ...], there: Loopback
+) -> Iterator[tuple[int, Case, Outcome]]:
     for index in indices:
         folder = work / "case"
         _remove(folder)
         folder.mkdir(parents=True)
-        case = build(made, folder, seed, index)
-        yield index, case, run_case(case, folder, cli())
+        case = build(made, folder, seed, index, words)
+        yield index, case, run_case(placed(case, there), folder, cli())
+
+
+def placed(case: Case, there: Loopback) -> Case:
+    """The case with the server and the cluster of this run."""
+    return replace(case, argv=tuple(there.placed(argument) for argument in case.argv))
 
 
 def _remove(folder: Path) -> None:
@@ -137,8 +168,10 @@ def heading(seed: int) -> str:
     return f"{date.today()}, seed {seed}: {made}, on {machine(torch.device('cpu'))}"
 
 
-def drive(inputs: int, seed: int, out: Path | None, *, say: bool = True) -> list[dict[str, Any]]:
-    """Failures of the cases 0 to `inputs` - 1 of a seed; appended to `out` one by one."""
+def drive(
+    inputs: int, seed: int, out: Path | None, words: tuple[str, ...] = (), *, say: bool = True
+) -> list[dict[str, Any]]:
+    """Failures of the cases 0 to `inputs` - 1 of a seed; appended to `out` one by one. words: of commands, see `build`."""
     first, failures = (0, []) if out is None else begun(out, seed)
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-")))
@@ -149,7 +182,8 @@ def drive(inputs: int, seed: int, out: Path | None, *, say: bool = True) -> list
         materials.make(work / "materials", quietly)
         import_used(work / "materials")
         gc.freeze()  # children copy fewer pages
-        for index, case, found in cases(work / "materials", work, seed, range(first, inputs)):
+        there = stack.enter_context(loopback(work / "case"))
+        for index, case, found in cases(work / "materials", work, seed, range(first, inputs), words, there):
             new = record(index, case, found)
             failures += new
             if sink is not None:
@@ -161,15 +195,16 @@ def drive(inputs: int, seed: int, out: Path | None, *, say: bool = True) -> list
     return failures
 
 
-def show(seed: int, index: int, keep: Path | None) -> None:
+def show(seed: int, index: int, keep: Path | None, words: tuple[str, ...] = ()) -> None:
     """One case, its command line and its streams."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         work = Path(name)
         materials.make(work / "materials", quietly)
         folder = work / "case" if keep is None else keep.absolute()
         folder.mkdir(parents=True)
-        case = build(work / "materials", folder, seed, index)
-        found = run_case(case, folder, cli())
+        with loopback(folder) as there:
+            case = placed(build(work / "materials", folder, seed, index, words), there)
+            found = run_case(case, folder, cli())
         print(f"{shlex.join(case.argv)!a}\n{case.mutations}\ncode {found.code}\n--- stdout\n{found.out!a}\n--- stderr")
         print("\n".join(ascii(line)[1:-1] for line in found.err.splitlines()))
         print(found.failures)
@@ -184,11 +219,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--result", type=Path, help="also append the table to this file")
     parser.add_argument("--only", type=int, metavar="INDEX", help="show this case alone")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="with --only: leave its files there")
+    parser.add_argument(
+        "--of", default="", metavar="WORD,...", help="commands with one of these alone, as bench,--network,--scheduler"
+    )
     given = parser.parse_args(arguments)
+    words = tuple(word for word in given.of.split(",") if word)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if given.only is not None:
-        return show(given.seed, given.only, given.keep)
-    failures = drive(given.inputs, given.seed, given.out)
+        return show(given.seed, given.only, given.keep, words)
+    failures = drive(given.inputs, given.seed, given.out, words)
     said = table(failures, given.inputs)
     print(said)
     if given.result is not None:

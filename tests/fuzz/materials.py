@@ -34,6 +34,8 @@ FILES: dict[str, tuple[str, ...]] = {
     "calibration": ("tiny.calibration.json",),
     "pictures": ("pictures.zip", "pictures"),
     "config": ("config.yaml",),
+    "folderof": ("pictures",),
+    "began": ("old",),  # of a bench, which goes on in it
 }
 SIDECARS: dict[str, tuple[str, ...]] = {
     "envi.img": ("envi.hdr",),
@@ -91,6 +93,7 @@ def make(folder: Path, run: Callable[[list[str]], None]) -> None:
             archive.write(path, f"{i}.png")
     (folder / "config.yaml").write_text(CONFIG)
     _priors(folder, run)
+    _benches(folder, run)
 
 
 def _pictures(folder: Path, rgb: np.ndarray, grey: np.ndarray, bytes_: np.ndarray) -> None:
@@ -194,3 +197,12 @@ def _calibration(folder: Path) -> None:
         "prior": {"name": "tiny", "sha256": hashlib.sha256(weights).hexdigest()}, "levels": levels, "entries": [entry],
     }  # fmt: skip
     (folder / "tiny.calibration.json").write_text(json.dumps(record))
+
+
+def _benches(folder: Path, run: Callable[[list[str]], None]) -> None:
+    """What each bench has written so far, in one folder."""
+    out, prior = str(folder / "old"), str(folder / "tiny.safetensors")
+    few = ["--data", str(folder / "pictures"), "--op", "denoise@gaussian:0.1", "--solver", "hqs", "--crop", "16", "--limit", "1", "--out", out]  # fmt: skip
+    run(["bench", "images", *few, "--prior", prior, "--steps", "2", "--workers", "1", "--lpips", "none"])
+    run(["bench", "peers", *few, "--no-exams", "--network", prior, "--peer", "bm3d", "--samples", "1"])
+    run(["bench", "posterior", "--solver", "hqs", "--problem", "denoise", "--prior", "stationary", "--sigma", "0.1", "--steps", "2", "--out", out])  # fmt: skip

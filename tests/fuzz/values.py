@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.fuzz.loopback import CLUSTER, SERVER
+
 TEXT: dict[str, tuple[str, ...]] = {
     "out": ("out.png", "out.tif", "out.npy", "out.jpg"),
     "rasterout": ("out.tif", "out.npy"),
@@ -64,6 +66,13 @@ TEXT: dict[str, tuple[str, ...]] = {
     "exam": ("denoise", "inpaint", "blur"),
     "examprior": ("stationary", "random"),
     "sigma": ("0.1", "0.02"),
+    "benchop": ("denoise@gaussian:0.1", "denoise", "blur:kernel=gaussian:1@gaussian:0.05", "average:factor=2", "inpaint:mask=random:0.5@poisson:50", "blur:kernel=@kernel"),
+    "lpips": ("none", "auto"),
+    "peer": ("azula-mmps", "deepinv-pigdm:steps=3", "bm3d"),
+    "suffix": (".png", ".tif", ".npy"),
+    "scheduler": (CLUSTER,) * 6 + ("tcp://127.0.0.1:9", "127.0.0.1:9", f"tcp://{SERVER}", f"http://{SERVER}/ok/x", "tcp://127.0.0.1", "tcp://127.0.0.1:99999",
+                  "tcp://127.0.0.1:-1", "tls://127.0.0.1:9", "ws://127.0.0.1:9", "ucx://127.0.0.1:9", "inproc://nobody", "tcp://", "", " ", "x://127.0.0.1:9",
+                  "127.0.0.1", "é", "\x1b[31m", "[red]", "tcp://[::1]:9", "tcp://127.0.0.1:9:9"),
     "folder": ("many", "many/more"),
     "runs": ("run",),
     "record": ("out.json",),
@@ -112,5 +121,9 @@ BAD: dict[str, tuple[str, ...]] = {
     "targets": ("0", "1", "nan", "1e-300", "-1", "0.99"),
     "kernelspec": ("gaussian:0", "motion:1000001:0", "motion:-3:0", "disc:1e9", "disc:-1", "uniform:99", "kernel.npz", "kernel.npz:zz", "kernel.mat:k", "estimate:1"),
     "kernelerror": ("0", "-1", "1", "1e9", "nan", "auto:1"),
+    "benchop": ("@", "denoise@", "@gaussian:0.1", "denoise@gaussian:0.1@gaussian:0.1", "denoise@gaussian:-1", "average:factor=16", "average:factor=1000", "grey", "phase:oversample=1e9@gaussian:0.1"),
+    "lpips": ("alex", "vgg", "squeeze", "nope.pth", "rgb.png", "ALEX"),
+    "peer": ("azula", "azula-mmps:steps=-1", "deepinv-nope", "bm3d:x=1", "rgb.png:X", "mine.py:X", "mine.py", ":", "azula-mmps:steps=1e300"),
+    "suffix": ("png", ".xyz", "", ".PNG", ".html", ".", ".gif", "/.png", ".json"),
     "exam": ("mixture-x", "speckle-0", "counts-0", "nope", "x.py:Y"),
 }  # fmt: skip

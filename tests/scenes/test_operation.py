@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from scipy.ndimage import uniform_filter
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene, scene_in_memory, scene_of
+from restorekit.scenes import execute
 from restorekit.scenes.blend import BlendedScene, Form
 from restorekit.scenes.block_store import Layers, MemoryStore, opened
-from restorekit.scenes.execute import Dask, Executor, Processes, Serial, on_cluster
+from restorekit.scenes.execute import Dask, Executor, Processes, Serial, dask_client, on_cluster
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.operation import BlockJob, BlockPixels, Square
 from restorekit.scenes.outputs import Output, form_of
@@ -115,5 +117,22 @@ def test_a_cluster_answers_for_every_item_where_one_fails() -> None:
     with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
         answers = dict(on_cluster(cluster.scheduler_address, inverse, [1, 0, 2]))
     assert (answers[1], answers[2], type(answers[0])) == (1.0, 0.5, ZeroDivisionError)
-    with pytest.raises(BadInput, match="no dask scheduler answers"):
-        list(on_cluster("nonsense://", inverse, [1]))
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense://", "", "tls://127.0.0.1:9", "inproc://nobody", "tcp://127.0.0.1:-1", "{}"]
+)
+def test_who_is_no_scheduler_is_named_and_not_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that takes the connection and never says a word."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(execute, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(BadInput, match="no dask scheduler answers"):
+        list(on_cluster(address.format(f"tcp://127.0.0.1:{silent.getsockname()[1]}"), inverse, [1]))
+
+
+def test_a_cluster_here_leaves_the_port_of_dashboards_alone() -> None:
+    pytest.importorskip("distributed")
+    with dask_client(None, 1) as client:
+        services = client.cluster.scheduler.services
+        assert services["dashboard"].port != 8787
+        assert services["dashboard"].address == "127.0.0.1"

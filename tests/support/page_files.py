@@ -35,14 +35,14 @@ def make_files(folder: Path) -> None:
 
 
 def make_many(folder: Path) -> None:
-    """photos/a.png and more/b.png, with masks and blurred pictures of the same stems, and a file of settings."""
+    """photos/a.png and more/b.png, with masks, truths and blurred pictures of the same stems, and a file of settings."""
     import numpy as np
     from PIL import Image
 
     photo = Image.open(folder / "photos" / "astronaut.png")
-    for name in ("more", "masks", "blurred"):
+    for name in ("more", "masks", "blurred", "truths"):
         (folder / name).mkdir()
-    for place in ("photos/a.png", "more/b.png", "blurred/a.png"):
+    for place in ("photos/a.png", "more/b.png", "blurred/a.png", *(f"truths/{n}.png" for n in ("a", "b", "astronaut"))):
         photo.save(folder / place)
     for name in ("a.png", "astronaut_mask.png"):
         Image.fromarray(np.random.default_rng(0).random((40, 36)) > 0.3).save(folder / "masks" / name)

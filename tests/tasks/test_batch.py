@@ -293,3 +293,22 @@ def test_priors_are_kept_within_a_block_and_loaded_again_when_their_file_changed
         copy.touch()
         assert load_prior(str(copy)) is not first
     assert set(files_.read) == {copy}
+
+
+def test_a_truth_adds_decibels_to_the_summary(photos: Path, tmp_path: Path) -> None:
+    """Of each solver, also of results that are there already."""
+    settings = {"op": "denoise", "noise": "gaussian:0.1", "steps": 1, "samples": 1, "prior": "natural-fast"}
+    comparing = Batch(restorekit.compare, {**settings, "solvers": ["hqs", "ddrm"], "truth": photos}, suffix=".html")
+    made = comparing([photos / "a.png"], tmp_path / "out")
+    with pytest.warns(restorekit.RestorekitNote, match="far off"):
+        page = restorekit.compare(photos / "a.png", **settings, solvers=["hqs", "ddrm"], truth=photos / "a.png")
+    assert made.outcomes[0].scores == pytest.approx(page.scores)
+    table = made.summary.read_text().splitlines()
+    assert table[0] == "picture,result,state,calls,seconds,misfit,notes,error,psnr hqs,ssim hqs,psnr ddrm,ssim ddrm"
+    assert table[1].endswith(f",{page.scores['psnr hqs']:.4f},{page.scores['ssim hqs']:.4f},{page.scores['psnr ddrm']:.4f},{page.scores['ssim ddrm']:.4f}")  # fmt: skip
+    (photos / "b.png").write_bytes(b"")
+    again = comparing(photos, tmp_path / "out")
+    assert states(again) == {"a.png": THERE, "b.png": FAILED, "c.bmp": DONE}
+    rows = again.summary.read_text().splitlines()
+    assert rows[1].split(",")[-4:] == table[1].split(",")[-4:]
+    assert rows[2].endswith(",,,,")

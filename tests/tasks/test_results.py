@@ -15,6 +15,7 @@ import torch
 import restorekit
 from restorekit import BadInput, Restoration
 from restorekit.notes import Notes
+from restorekit.report.panels import Panelled
 from tests.support.fields import rasters
 from tests.support.scenes import speckled, write_tiff
 
@@ -140,8 +141,8 @@ def test_who_waits_at_a_terminal_sees_a_bar(scene: np.ndarray, monkeypatch: pyte
         units.append(unit)
         yield lambda *done: told.append(done)
 
-    monkeypatch.setattr("restorekit.tasks.watching.phases", phases)
-    monkeypatch.setattr("restorekit.tasks.watching.is_watched", lambda: True)
+    monkeypatch.setattr("restorekit.report.progress.phases", phases)
+    monkeypatch.setattr("restorekit.report.progress.is_watched", lambda: True)
     quick: dict[str, Any] = {"solver": "lee", "looks": 4.0, "block": 64, "notes": Notes()}
     restorekit.despeckle(scene, **quick)
     assert units == ["blocks"]
@@ -149,3 +150,11 @@ def test_who_waits_at_a_terminal_sees_a_bar(scene: np.ndarray, monkeypatch: pyte
     restorekit.despeckle(scene, progress=False, **quick)
     restorekit.despeckle(scene, progress=lambda *done: None, **quick)
     assert len(units) == 1
+
+
+def test_a_result_has_to_say_which_pictures_it_shows() -> None:
+    class Mute(Panelled):
+        notes = ()
+
+    with pytest.raises(TypeError, match="panels"):
+        Mute()  # type: ignore[abstract]

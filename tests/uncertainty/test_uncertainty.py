@@ -189,7 +189,7 @@ def test_factors_of_another_spread_are_not_mixed() -> None:
     found = known.find(wanted(0.012), "0" * 64, 0.9).interval
     assert (found.factor, found.spread) == (near.factor(0.9), LOCAL)
     assert known.find(wanted(0.09), "0" * 64, 0.9).interval.spread.power == 1.15
-    with pytest.raises(BadInput, match="is for noise at 0.01, not 0.02"):
+    with pytest.raises(BadInput, match=r"is for noise at 0\.01, not 0\.02"):
         known.find(wanted(0.02), "0" * 64, 0.9)
 
 

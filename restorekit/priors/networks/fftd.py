@@ -30,12 +30,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.priors.networks.embedding import Embedded
+from restorekit.priors.networks.token_windows import TokenWindows
 
 Fuse = Literal["adaptive", "add", "concat"]
 
 
 @dataclass(frozen=True)
-class FFTDConfig:
+class FFTDConfig(TokenWindows):
     """Settings of an FFTD. Raises ValueError for what cannot be."""
 
     channels: int = 4  # of the latents
@@ -67,24 +68,12 @@ class FFTDConfig:
 
     @property
     def multiple(self) -> int:
-        """Return the number to whose multiples the network itself fills up sides."""
         return 4 if self.quarter else 2
 
     @property
     def tile(self) -> int:
         """Return the side of a window, latent pixels: attention is used to as many tokens as there were in training."""
         return max(1, self.side // self.multiple) * self.multiple
-
-    @property
-    def halo(self) -> int:
-        """Return the latent pixels thrown away around a window. They do not make windows exact: every token hears of
-        all others."""
-        return self.multiple * max(1, round(self.side / 8 / self.multiple))
-
-    @property
-    def blend(self) -> int:
-        """Return the latent pixels over which neighbouring windows fade into each other."""
-        return self.halo
 
 
 class Fusion(nn.Module):

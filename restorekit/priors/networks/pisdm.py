@@ -27,12 +27,13 @@ from restorekit.priors.networks.bounds import at_least
 from restorekit.priors.networks.embedding import Embedded
 from restorekit.priors.networks.mamba2 import Mamba2
 from restorekit.priors.networks.scan_orders import SCANS, move, passage
+from restorekit.priors.networks.token_windows import TokenWindows
 from restorekit.priors.networks.unet import Block as Convolutions
 from restorekit.priors.networks.unet import PixelNorm
 
 
 @dataclass(frozen=True)
-class PISDMConfig:
+class PISDMConfig(TokenWindows):
     """Settings of a PIS-DM. Raises ValueError for what cannot be."""
 
     bands: tuple[int, ...] = (1, 3)  # numbers of bands the network takes; each has its own first and last layer
@@ -66,7 +67,6 @@ class PISDMConfig:
 
     @property
     def multiple(self) -> int:
-        """Return the number to whose multiples the network itself fills up sides."""
         return self.patch
 
     @property
@@ -82,17 +82,6 @@ class PISDMConfig:
         prints both.
         """
         return 2 * self.side
-
-    @property
-    def halo(self) -> int:
-        """Return the pixels thrown away around a window. They do not make windows exact: every token hears of all
-        others."""
-        return self.multiple * max(1, round(self.side / 8 / self.multiple))
-
-    @property
-    def blend(self) -> int:
-        """Return the pixels over which neighbouring windows fade into each other."""
-        return self.halo
 
 
 class Local(nn.Module):
