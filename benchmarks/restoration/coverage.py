@@ -159,7 +159,8 @@ def main() -> None:
         f"The middle 64x64 of pictures, or what the table says, measured as files of integers or floats, {options.samples} samples of mmps. "
         "Coverage: mean over pictures ± its standard error. Thirds are of all pixels: of brightness, and of the standard deviation "
         "in 5x5 pixels around. Width: mean, white is 1. Uncalibrated: mean ± t sqrt(1 + 1/K) std of the same samples. With n "
-        "pictures that calibrate, what is aimed at is (n + 1)/n times the level, which guarantees the level; see docs/uncertainty.md."
+        "pictures that calibrate, what is aimed at is (n + 1)/n times the level, which guarantees the level; see docs/uncertainty.md. "
+        "Rows were drawn on several machines, in bf16, and kept; the machine above made the table of them."
     )
     publish("coverage", "Coverage of OUT_low and OUT_high", tables, [what])
 
