@@ -186,18 +186,19 @@ def is_result(path: Path) -> bool:
     short while its files took their places."""
     if path.suffix == ".json" and "restorekit" in _content(path):
         return True
-    if any(path.name in {*outputs_in(known), *known.get("earlier", ())} for _, known in records_of(path)):
+    ours = [known for _, known in records_of(path) if "restorekit" in known]
+    if any(path.name in {*outputs_in(known), *known.get("earlier", ())} for known in ours):
         return True
     real = Path(os.path.realpath(path))
     return any(real in leftover.members() for leftover in leftovers(real.parent))
 
 
 def records_of(path: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Return the records of restorekit beside a file that may speak of it, with what they hold."""
+    """Return the records beside a file that may speak of it, with what they hold."""
     stem, mark, _ = path.stem.rpartition("_")
     names = [path.name] + ([f"{stem}{suffix}" for suffix in (path.suffix, *SUFFIXES)] if mark and stem else [])
     places = [path.with_name(f"{name}.json") for name in dict.fromkeys(names)]
-    return [(place, known) for place in places if "restorekit" in (known := _content(place))]
+    return [(place, known) for place in places if (known := _content(place))]
 
 
 def outputs_in(known: dict[str, Any]) -> dict[str, str]:

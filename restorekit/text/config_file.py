@@ -19,14 +19,14 @@ NOTHING = ("", "~", "null")  # the default is taken
 WIDTH = 100
 
 
-class Entry(NamedTuple):
+class ConfigEntry(NamedTuple):
     """A setting in a file: its text, or texts of a list, and the line that it stands in, from 1."""
 
     value: str | list[str]
     line: int
 
 
-def read_settings(path: str | os.PathLike[str], known: Collection[str], command: str) -> dict[str, Entry]:
+def read_settings(path: str | os.PathLike[str], known: Collection[str], command: str) -> dict[str, ConfigEntry]:
     """Return the settings in a file by name, texts and lists of texts; "off" and "1e-5" are what they say, and null is left out.
 
     known: names that `command` has, with _ for -. Raises `BadInput` for a file that is none, for unknown names, and for one that
@@ -45,7 +45,7 @@ def read_settings(path: str | os.PathLike[str], known: Collection[str], command:
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise BadInput(f"{path}: expected lines of NAME: VALUE, as `print_config` shows them")
-    found: dict[str, Entry] = {}
+    found: dict[str, ConfigEntry] = {}
     for key, value in root.value:
         line = key.start_mark.line + 1
         name = str(key.value).replace("-", "_")
@@ -61,7 +61,7 @@ def read_settings(path: str | os.PathLike[str], known: Collection[str], command:
         if not all(isinstance(node, yaml.ScalarNode) for node in nodes):
             raise BadInput(f"{path}, line {line}: {key.value} is to be one value, or a list of values")
         texts = [node.value for node in nodes]
-        found[name] = Entry(texts if isinstance(value, yaml.SequenceNode) else texts[0], line)
+        found[name] = ConfigEntry(texts if isinstance(value, yaml.SequenceNode) else texts[0], line)
     return {name: entry for name, entry in found.items() if entry.value not in NOTHING}
 
 

@@ -151,7 +151,12 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(scene: Path, tmp_path: Pa
     assert calls[-1] == (total, total)
     assert len(calls) == total - len(kept) + 1
     assert digest(target) == digest(tmp_path / "whole.tif")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.tif", "whole.tif"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "killed.tif",
+        "killed.tif.json",
+        "whole.tif",
+        "whole.tif.json",
+    ]
 
 
 def test_unfinished_work_of_other_settings_is_not_lost(scene: Path, tmp_path: Path) -> None:
