@@ -94,5 +94,5 @@ def check_count(pictures: int, level: float, what: str = "level") -> None:
     if pictures < least_pictures(level):
         raise BadInput(
             f"`{what}={level:g}`: {pictures} pictures calibrate, which guarantee at most {pictures / (pictures + 1):.3g}; take a "
-            f"lower level, or calibrate on {least_pictures(level)} pictures or more"
+            f"lower level, or give calibration {least_pictures(level)} pictures or more that do not judge"
         )
