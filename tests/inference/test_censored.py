@@ -219,7 +219,7 @@ class Pixels:
     [(MMPS(), 0.02, 0.08, (0.95, 1.05)), (MMPS(), 0.1, 0.08, (0.95, 1.05)),
      (EP(), 0.02, 0.08, (0.9, 1.05)), (EP(), 0.1, 0.08, (0.9, 1.05)),
      (DPS(), 0.02, 0.45, (0.9, 1.25)), (DPS(), 0.1, 0.3, (0.9, 1.2)), (DSG(), 0.1, 0.3, (0.9, 1.2)),
-     (DAPS(), 0.02, 0.4, (0.6, 1.1)), (DAPS(), 0.1, 0.15, (0.7, 1.1)), (MPGD(), 0.1, 0.15, (0.6, 1.1)),
+     (DAPS(), 0.02, 0.4, (0.6, 1.1)), (DAPS(), 0.1, 0.25, (0.7, 1.1)), (MPGD(), 0.1, 0.15, (0.6, 1.1)),
      (PnPDM(inner=3), 0.1, 0.35, (0.7, 1.1)), (SARDPS(), 0.1, 0.15, (0.9, 1.2))],
     ids=lambda v: type(v).__name__ if hasattr(v, "needs") else str(v),
 )  # fmt: skip
@@ -261,14 +261,14 @@ def test_black_is_the_mirror_image_of_white() -> None:
         torch.testing.assert_close(up, 1 - down, rtol=0, atol=1e-6)
 
 
-def test_the_data_step_pulls_up_to_white_and_no_further() -> None:
+def test_the_data_step_pulls_up_to_white_and_leaves_alone_what_is_beyond() -> None:
     shape = (1, 8, 8)
     blur = ops.ReflectBlur(shape, torch.full((3, 3), 1 / 9, dtype=F64))
     y = torch.ones(1, *shape, dtype=F64)
     step = data_step(Problem(y, blur, Censored.of(y, 0.01)), "test")
     low, high = (torch.full((1, *shape), v, dtype=F64) for v in (0.5, 3.0))
-    assert float((step(low, 1.0) - 1).abs().max()) < 0.01
-    torch.testing.assert_close(step(high, 1.0), high)
+    assert float(step(low, 1.0).min()) > 0.98
+    torch.testing.assert_close(step(high, 0.2), high, rtol=0, atol=1e-6)
 
 
 def test_values_at_a_stop_do_not_matter_beyond_it() -> None:
