@@ -24,10 +24,18 @@ SAID = 5e-4  # share of the values from which on clipped ones are worth a note
 Mask = NDArray[np.bool_]
 
 
-def check_way(way: str) -> None:
-    """Raise BadInput for a setting `clipped` that is none."""
-    if way not in WAYS:
-        raise BadInput(f"`clipped={way}` is unknown; it is {', '.join(WAYS)}", argument="clipped")
+def way_of(setting: str, assumed: bool, coded: bool) -> str:
+    """Return one of WAYS by the setting `clipped`. auto: censored, but for noise that is `assumed` and values that are no
+    light (`coded` says that they are decoded): there pictures were clipped before they were made smaller, if ever, and
+    white is white.
+
+    Raises BadInput for another setting.
+    """
+    if setting == "auto":
+        return "measured" if assumed and not coded else "censored"
+    if setting not in WAYS:
+        raise BadInput(f"`clipped={setting}` is unknown; it is auto, {', '.join(WAYS)}", argument="clipped")
+    return setting
 
 
 @dataclass(frozen=True, eq=False)

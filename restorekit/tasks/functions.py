@@ -217,7 +217,7 @@ def compare(
     precision: str = "auto",
     range: Span | None = None,
     transfer: str = "auto",
-    clipped: str = "censored",
+    clipped: str = "auto",
     preview: Box | None = None,
     layout: str | None = None,
     page: int | None = None,

@@ -29,7 +29,7 @@ from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
-from restorekit.tasks.clipped import Clipped, check_way
+from restorekit.tasks.clipped import Clipped, way_of
 from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.noise_found import ASSUMED, measured_noise
@@ -105,7 +105,7 @@ class Measured:
     plain: Problem  # values at the limits of the file as they are
     place: torch.device
     span: Span | None = None  # as it was given
-    way: str = "censored"  # the setting `clipped`
+    way: str = "censored"  # how clipped values are taken
 
     @property
     def read(self) -> Observation:
@@ -229,7 +229,7 @@ class Measurement:
     op: the forward model, as "average:factor=4" or an operator. noise: a law, as "gaussian:0.02" (white = 1) or
     `Poisson(100)`; "auto" measures Gaussian noise; None takes `ASSUMED` and says so. prior: a name, a path or a `Prior`.
     range: the values of black and white. transfer: the curve from light to values, "auto", "srgb" or "linear".
-    clipped: values at the limits of an integer file are "censored", that or beyond, "measured" or "missing".
+    clipped: values at the limits of an integer file are "censored", that or beyond, "measured" or "missing"; "auto" by the noise.
     flips: average the network over 2, 4 or 8 flips. preview: restore the part TOP, LEFT, HEIGHT, WIDTH alone.
     layout: axes of an NPY file of three, "HWC" or "CHW". page: of a TIFF of several, from 1.
     """
@@ -244,7 +244,7 @@ class Measurement:
     flips: int = 1
     range: Span | None = None
     transfer: str = "auto"
-    clipped: str = "censored"
+    clipped: str = "auto"
     preview: Box | None = None
     layout: str | None = None
     page: int | None = None
@@ -269,14 +269,14 @@ class Measurement:
 
     def measure(self, source: Source, notes: Notes) -> Measured:
         """Read the input, find the noise, and put the problem. Raises `BadInput` for what does not fit together."""
-        check_way(self.clipped)
         how = Reading(self.layout, self.page)
         reading = observe(source, self.operation, self.noise, self.range, self.transfer, notes, how)
+        way = way_of(self.clipped, self.noise is None, reading.response.coded)
         place = self._place()
         prior = self._prior(place, reading.logarithms)
         forward = self._forward(reading, notes)
         plain = forward.problem(place, notes)
-        return Measured(forward, prior, self._denoiser(prior, forward.operator), plain, place, self.range, self.clipped)
+        return Measured(forward, prior, self._denoiser(prior, forward.operator), plain, place, self.range, way)
 
     def _forward(self, reading: Observation, notes: Notes) -> Forward:
         """The operator first: where it says that nothing was measured, there is no noise."""

@@ -147,6 +147,15 @@ def test_holes_are_not_black() -> None:
     assert found.mean.shape == (3, 64, 64)
 
 
+def test_auto_takes_them_as_measured_where_the_noise_is_assumed() -> None:
+    y = stored(bright(32))
+    given = {"op": "average:factor=2", "prior": "natural-fast"}
+    assert measured(y, **given, noise=None).clipped.record() == {"clipped_as": "measured"}
+    assert measured(y, **given, noise="gaussian:0.02").clipped.record() == {"clipped_as": "censored"}
+    assert measured(y, **given, noise=None, clipped="censored").clipped.record() == {"clipped_as": "censored"}
+    assert measured(y, **given, noise=None, transfer="srgb").clipped.record() == {"clipped_as": "censored"}
+
+
 def test_missing_values_are_filled() -> None:
     y = stored(noisy(bright()))
     problem = measured(y, clipped="missing").problem
@@ -180,7 +189,7 @@ def test_the_command_records_what_it_did_and_refuses_other_words(
     for way in ("censored", "measured"):
         assert go("denoise", source, out, "--noise", "gaussian:0.1", "--clipped", way, *FAST) == 0
         assert json.loads((tmp_path / "x.png.json").read_text())["clipped_as"] == way
-    assert "censored, measured, missing" in refused(
+    assert "auto, censored, measured, missing" in refused(
         capsys, "denoise", source, tmp_path / "z.png", "--clipped", "cut", *FAST
     )
     with pytest.raises(BadInput, match="clipped=cut"):
