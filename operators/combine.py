@@ -103,18 +103,20 @@ class Weighted(LinearOperator):
 
     inner: LinearOperator
     weight: Tensor
+    typical: float | None = None  # square of a weight, for the preconditioner; None: their mean
 
     @staticmethod
-    def of(inner: LinearOperator, weight: Tensor) -> LinearOperator:
+    def of(inner: LinearOperator, weight: Tensor, typical: float | None = None) -> LinearOperator:
         """Return the weighted operator in its best form; weight (B, ...) or (...) broadcasts to its measurement.
 
-        A weighted mask, the same for all pictures, is a mask, and has an SVD.
+        A weighted mask, the same for all pictures, is a mask, and has an SVD. typical: the square of a weight, where each
+        picture has weights of its own and what is iterated shall not depend on the others.
         """
         weight = weight[0] if weight.ndim == 4 and len(weight) == 1 else weight
         if isinstance(inner, Identity | Inpaint) and weight.ndim <= 3:
             mask = weight * (inner.mask if isinstance(inner, Inpaint) else 1.0)
             return Inpaint(inner.image_shape, mask.expand(inner.image_shape))
-        return Weighted(inner.image_shape, inner, weight)
+        return Weighted(inner.image_shape, inner, weight, typical)
 
     @property
     def lattice(self) -> Lattice:
@@ -133,5 +135,6 @@ class Weighted(LinearOperator):
         return super().normal_solve(b, rho, x, tolerance)
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:
-        size = max(float(self.weight.square().mean()), 1e-30)  # as if all weights were alike
+        mean = float(self.weight.square().mean()) if self.typical is None else self.typical
+        size = max(mean, 1e-30)  # as if all weights were alike
         return self.inner.precondition(r / size, rho / size)

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.censored import Censored
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.problem import Problem
@@ -84,8 +85,9 @@ class EP(Guided):
         noise = problem.picture_noise()
         if not isinstance(problem.operator, Identity):
             first = 40 * self.prior_std
-        else:  # the higher, the less J is a covariance; but what is masked is known from its neighbours alone
-            first = 5 * noise if problem.mask is None else max(5 * noise, 4 * self.prior_std)
+        else:  # the higher, the less J is a covariance; but what is masked, or stopped, is known from its neighbours alone
+            told = problem.mask is None and not isinstance(problem.likelihood, Censored)
+            first = 5 * noise if told else max(5 * noise, 4 * self.prior_std)
         return log_uniform(steps or self.default_steps, first, problem.last_level(0.2, most=0.08 * self.prior_std))
 
     def check(self, problem: Problem) -> None:
@@ -131,6 +133,9 @@ def sites(law: Likelihood, y: Tensor, m: Tensor, r2: Tensor) -> tuple[Tensor, Te
 
     All are like y. Nodes lie about the mode, so that a likelihood far narrower than r or far off m is not missed.
     """
+    if isinstance(law, Censored):  # these integrals are closed
+        b, variance = law.site(y, m, r2)
+        return b / (r2 + variance), variance
     mode = law.prox(y, m, 1 / r2)
     with torch.enable_grad():
         leaf = mode.detach().requires_grad_(True)

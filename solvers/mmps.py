@@ -3,7 +3,8 @@ NeurIPS 2024, section 4.2: moment matching posterior sampling.
 
 p(y | x_t) is taken as N(A x0, A V A' + sigma_y^2 I) with V = Cov[x0 | x_t] = sigma^2 J (Tweedie), J the Jacobian of the
 denoiser: V is applied by vector-Jacobian products, the inverse by conjugate residuals. Exact for Gaussian priors.
-For other noise laws y - A x0 and sigma_y^2 are those of one step of Fisher scoring at x0 (data_step.py).
+For other noise laws y - A x0 and sigma_y^2 are those of one step of Fisher scoring at x0 (data_step.py); of values that stopped
+at black or white those of the Gaussian site that tells as much, given how far A x0 may be off (`Censored.site`).
 
 Deviations. The paper's three iterations leave what is hardly measured wide and biased: here they begin along the solution
 of the level before, which changes slowly, and are preconditioned by the same system for a white prior, which knows the
@@ -20,15 +21,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.inference.censored import Censored
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
+from restorekit.operators.combine import Weighted
 from restorekit.solvers.parts.data_step import gaussian, working_residual
 from restorekit.solvers.parts.guided import Guided, Tweedie, white_variance
 from restorekit.solvers.samplers import Sampler, named
 
+SHARE = 0.01  # of the variance of white pixels, below which that of what stopped is not taken
 ROUGHLY = 1e-2  # to which the preconditioner is solved where it has no closed form
 STEEPEST = 1e-3  # least share of the largest gain, squared, that the preconditioner sees: beyond is rounding
 
@@ -82,6 +86,8 @@ class MMPS(Guided):
 
     @torch.no_grad()
     def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
+        if isinstance(problem.likelihood, Censored):
+            return self._censored(problem, denoise)
         operator, y, part = problem.linear("mmps"), problem.y, problem
         if gaussian(problem.likelihood):  # unequal noise and masks folded into the operator
             operator, y, sigma_y = problem.least_squares("mmps", self.least_noise)
@@ -100,6 +106,39 @@ class MMPS(Guided):
                 lambda r: operator.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
             return warm(system, tweedie.x0, residual)
+
+        return conditional
+
+    def _censored(self, problem: Problem, denoise: Denoiser) -> Denoiser:
+        """What stopped says more or less by where x0 is, so that all are weighted by their noise, anew at each call."""
+        operator, y, law = problem.linear("mmps"), problem.y, problem.likelihood
+        assert isinstance(law, Censored)
+        law = problem.held(law, self.least_noise)
+        valid = torch.ones_like(y[:1]) if problem.mask is None else problem.mask
+        least = STEEPEST * (operator.spectral_norm(y) / torch.as_tensor(law.sigma).to(y).min()).square()
+        typical = float((valid * law.law.information(y[:1])).mean())
+        at = (law.stopped & (valid > 0)).expand_as(y[:1]).to(y)
+        count = float(at.sum().clamp(min=1))
+        coins = torch.Generator().manual_seed(0)  # the same for every sample, so that the batch does not matter
+        warm = WarmSolve(self.iterations, self.tolerance)
+
+        def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+            tweedie = Tweedie(denoise, x, sigma)
+
+            m, white = operator(tweedie.x0), float(white_variance(self.prior_std, sigma))
+            signs = (at * (torch.randint(2, m.shape[1:], generator=coins).to(m) * 2 - 1)).expand_as(m)
+            back = operator.adjoint(signs)
+            known, most = ((back * v).flatten(1).sum(1) / count for v in (tweedie.covariance(back), white * back))
+            r2 = known.clamp(SHARE * most, most).view(-1, *[1] * (m.ndim - 1))
+            residual, variance = law.site(y, m, r2)
+            weight = valid * variance.rsqrt()
+            weighted = Weighted.of(operator, weight, typical)
+            rho = max(1 / white, float(least))
+            system = System(
+                lambda v: tweedie.covariance(weighted.adjoint(v)), weighted, 1.0,
+                lambda r: weighted.gram_solve(r, rho, ROUGHLY),
+            )  # fmt: skip
+            return warm(system, tweedie.x0, weight * residual)
 
         return conditional
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.censored import Censored
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
@@ -64,7 +65,7 @@ class Quadrature(Guided):
     def check(self, problem: Problem) -> None:
         if not isinstance(problem.operator, LinearOperator):
             raise Unsupported(f"quadrature needs a linear operator, got {problem.operator.title}; use `solver=dps`")
-        if isinstance(problem.likelihood, Gaussian):
+        if isinstance(problem.likelihood, Gaussian | Censored):
             raise Unsupported("quadrature is for noise other than Gaussian; use `solver=pigdm` or mmps")
 
     @torch.no_grad()

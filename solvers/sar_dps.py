@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.inference.censored import Censored
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import CLEAN, Problem
@@ -29,6 +30,7 @@ from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.diagonal import Identity
 from restorekit.solvers.parts.data_step import gaussian, working_residual
 from restorekit.solvers.parts.guided import Guided, Tweedie
+from restorekit.solvers.quadrature import row_norms
 from restorekit.solvers.samplers import Sampler, named
 
 SPREAD = 0.25  # of pictures on [0, 1], and of what `units.py` makes of others
@@ -70,7 +72,8 @@ class SARDPS(Guided):
         named(self.sampler)
 
     def schedule(self, problem: Problem, steps: int | None) -> list[float]:
-        first = 5 * problem.picture_noise() if isinstance(problem.operator, Identity) else 10.0
+        told = isinstance(problem.operator, Identity) and not isinstance(problem.likelihood, Censored)
+        first = 5 * problem.picture_noise() if told else 10.0
         first = self.first or first
         last = problem.last_level(0.4, most=0.02)
         return log_uniform(steps or self.default_steps, first, min(last, 0.5 * first))
@@ -88,10 +91,12 @@ class SARDPS(Guided):
         if gaussian(problem.likelihood) and not self.paper:  # unequal noise and masks folded into the operator
             operator, y, sigma_y = problem.least_squares("sar-dps", self.least_noise)
             part = Problem(y, operator, Gaussian(sigma_y))
+        law = problem.likelihood
+        seen = float(row_norms(operator, part.y, 4).square().mean()) if isinstance(law, Censored) else 0.0
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             tweedie = Tweedie(denoise, x, sigma)
-            b, variance, _ = working_residual(part, operator(tweedie.x0))
+            b, variance, _ = working_residual(part, operator(tweedie.x0), seen * spread(float(sigma)) ** 2)
             d = b if sigma_y is None else balanced(operator, b, (sigma_y / spread(float(sigma))) ** 2)
             v = tweedie.covariance(operator.adjoint(d / variance if self.paper else d), last=True)
             across = (d * operator(v)).flatten(1).sum(1).clamp(min=0) + (d * d * variance).flatten(1).sum(1)

@@ -15,7 +15,19 @@ from restorekit.text.completion import complete_operator, complete_solver
 
 @several
 @shared_options(
-    "noise", "steps", "prior", "seed", "device", "tile", "precision", "range_", "preview", "transfer", "layout", "pages"
+    "noise",
+    "steps",
+    "prior",
+    "seed",
+    "device",
+    "tile",
+    "precision",
+    "range_",
+    "preview",
+    "transfer",
+    "clipped",
+    "layout",
+    "pages",
 )
 def compare(
     ctx: typer.Context,

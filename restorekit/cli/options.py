@@ -31,6 +31,7 @@ Tile = Annotated[int | None, typer.Option(min=8, help="Side of the windows the n
 Precision = Annotated[str, typer.Option(help="auto, bf16 or fp32 for the network.")]
 Range = Annotated[str | None, typer.Option("--range", metavar="LO,HI", help="File values that mean black and white, where not [0, 1] or full scale.")]  # fmt: skip
 TransferOpt = Annotated[str, typer.Option("--transfer", help="Curve from light to the values of the file: auto (sRGB for blur and decimate of 8-bit pictures, else linear), srgb, linear (values as they are: a blur that was simulated in them). --noise is in the unit of the light.")]  # fmt: skip
+ClippedOpt = Annotated[str, typer.Option("--clipped", help="Values at the limits of a file of integers: censored, that or beyond; measured, as they are; missing; auto: censored, and measured where the noise is assumed.")]  # fmt: skip
 LayoutOpt = Annotated[str | None, typer.Option("--layout", metavar="HWC|CHW", help="Axes of an NPY of three: rows, columns, bands, or bands first.", show_default="HWC")]  # fmt: skip
 PagesOpt = Annotated[str | None, typer.Option("--pages", metavar="N|N-M|all", help="Pages of a TIFF of several, from 1. Of more than one, each is restored by itself, into OUT_pN.", show_default="refused")]  # fmt: skip
 Page = Annotated[int | None, typer.Option("--pages", min=1, metavar="N", help="Page of a TIFF of several, from 1.", show_default="refused")]  # fmt: skip
@@ -60,6 +61,7 @@ _PICTURE: dict[str, tuple[Any, Any]] = {
     "precision": (Precision, "auto"),
     "flips": (Flips, 1),
     "range_": (Range, None),
+    "clipped": (ClippedOpt, "auto"),
     "preview": (Preview, None),
     "layout": (LayoutOpt, None),
     "pages": (PagesOpt, None),

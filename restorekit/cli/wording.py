@@ -14,7 +14,7 @@ import typer
 from restorekit.notes import Notes
 from restorekit.text.terminal import one_line, printable
 
-_OF_THE_INPUT = re.compile(r"(noise|range|transfer|mask|no data|kernel|denoise): ")
+_OF_THE_INPUT = re.compile(r"(noise|range|transfer|clipped|mask|no data|kernel|denoise): ")
 _NAMED = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 

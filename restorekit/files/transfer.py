@@ -28,6 +28,10 @@ Array = NDArray[np.floating[Any]]
 # which knows pictures as they are coded, is worth more (benchmarks/restoration/linear_light.py); of others nothing is known.
 MIXING = ("blur", "decimate")
 NOT_TOLD = 1.0  # standard deviation of a value at white, which may stand for any amount of light above
+FULL = (1023, 4095, 16383)
+# A pile at the end of a histogram: values in a band, share of it (more is paper, or a fill), times as many as at the four values
+# below it, and how many, at least.
+MANY, PILE, STEEP, LEAST = 32, (5e-4, 0.5), 4.0, 8
 _ALIKE = 12  # codes of 255 by which a profile may differ from sRGB: Adobe RGB and Display P3 do by less
 _CICP = {8: "linear", 13: "srgb"}  # ITU-T H.273, transfer characteristics
 _VIDEO = {16: "PQ", 18: "HLG"}
@@ -87,13 +91,12 @@ class Response:
         """Return True where values of the file are not proportional to light."""
         return isinstance(self.curve, SRGB)
 
-    def said(self, name: str, white: float) -> Iterator[str]:
-        """Yield lines for a person, of a file `name` with a share `white` of its values at white."""
+    def said(self, name: str) -> Iterator[str]:
+        """Yield lines for a person, of a file `name`."""
         if self.coded:
-            left_out = f"; {white:.1%} of its values are at white and not taken as measured" if white else ""
             yield (
-                f"transfer: srgb, {name} is restored in linear light, the unit of its noise{left_out}; give `transfer=linear` "
-                "where the blur was simulated in the values of the file"
+                f"transfer: srgb, {name} is restored in linear light, the unit of its noise; give `transfer=linear` where the "
+                "blur was simulated in the values of the file"
             )
         if self.doubt is not None:
             yield f"{name} is taken as {self.curve.name}, though {self.doubt}"
@@ -121,14 +124,28 @@ class Response:
 
 def at_limits(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return (black, white), bool (C, H, W): values of a picture as read that are the least or the greatest of its
-    integers."""
+    integers, or at the greatest that its sensor gives, band by band (`_stop`)."""
     black = np.zeros(picture.pixels.shape, bool)
     if not picture.dtype.startswith(("int", "uint")):
         return black, black.copy()
     (low, high), limits = picture.span, np.iinfo(picture.dtype)
     least, most = (np.float32((v - low) / (high - low)) for v in (limits.min, limits.max))
-    told = True if picture.empty is None else ~picture.empty.where
-    return (picture.pixels == least) & told, (picture.pixels == most) & told
+    told = np.ones(picture.pixels.shape[1:], bool) if picture.empty is None else ~picture.empty.where
+    white = np.stack([x == most if (x[told] == most).any() else _stop(x, told, picture) for x in picture.pixels])
+    return (picture.pixels == least) & told, white & told
+
+
+def _stop(x: Array, told: NDArray[np.bool_], picture: Picture) -> NDArray[np.bool_]:
+    """Return where a band (H, W) that stays below the end of its type is at the greatest value of the sensor: the last of
+    10, 12 or 14 bits, or one that is far more frequent than those below it, in a picture of many values."""
+    if not told.any():
+        return told
+    levels, counts = np.unique(x[told], return_counts=True)
+    top = round(float(levels[-1]) * (picture.span[1] - picture.span[0]) + picture.span[0])
+    full = picture.dtype in ("int16", "uint16") and top in FULL and counts[-1] > 1
+    piled = len(levels) >= MANY and PILE[0] * counts.sum() <= counts[-1] <= PILE[1] * counts.sum()
+    piled = piled and counts[-1] >= LEAST and counts[-1] > STEEP * counts[-5:-1].mean()
+    return (x == levels[-1]) & told if full or piled else np.zeros_like(told)
 
 
 def without_white(problem: Problem, white: NDArray[np.bool_]) -> Problem:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
+from restorekit.inference.censored import Censored
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Weighted
@@ -63,6 +64,9 @@ class Problem:
         if isinstance(law, Gaussian) and isinstance(law.sigma, Tensor) and law.sigma.dtype != self.y.dtype:
             law = Gaussian(law.sigma.to(self.y.dtype))
             object.__setattr__(self, "likelihood", law)
+        if isinstance(law, Censored):
+            law = self._as_y(law)
+            object.__setattr__(self, "likelihood", law)
         # What a file holds behind the mask was not measured; a mask times it is 0. A y of another shape is refused later.
         if isinstance(a, Inpaint) and _fits(a.mask.shape, self.y.shape):
             object.__setattr__(self, "y", torch.where(a.mask.to(self.y.device) > 0, self.y, 0.0))
@@ -81,6 +85,14 @@ class Problem:
         axes = tuple(range(1, self.y.ndim))
         level = kept.sum(axes, keepdim=True) / valid.sum(axes, keepdim=True).clamp(min=1)
         object.__setattr__(self, "y", torch.where(valid, self.y, level))
+
+    def _as_y(self, law: Censored) -> Censored:
+        """Return the law with its tensors in the dtype of y. Raises ValueError where one does not fit y."""
+        for name in ("sigma", "low", "high", "black", "white"):
+            shape = torch.as_tensor(getattr(law, name)).shape
+            if not _fits(shape, self.y.shape):
+                raise ValueError(f"{name} of shape {tuple(shape)} does not fit y {tuple(self.y.shape)}")
+        return law.to(self.y.dtype)
 
     def to(self, *args: Any, **kwargs: Any) -> Problem:
         """Return the problem with y, mask, operator and law on another device or in another dtype; arguments as of `Tensor.to`.
@@ -153,12 +165,18 @@ class Problem:
         weight = (1.0 if self.mask is None else self.mask) / torch.as_tensor(sigma).to(self.y)
         return Weighted.of(operator, weight), weight * self.y, 1.0
 
+    def held(self, law: Censored, least: float = 0.0) -> Censored:
+        """Return the law of a sensor that stops with no less noise than `least`, in the unit of the picture."""
+        floor = least * self.gain
+        sigma = law.sigma.clamp(min=floor) if isinstance(law.sigma, Tensor) else max(law.sigma, floor)
+        return law.with_sigma(sigma)
+
     def raised(self, least: float) -> float | None:
         """Return what Gaussian noise below `least`, in the unit of the picture, counts as, in the unit of y.
 
         None where there is more noise, give or take a tenth, or another law.
         """
-        if least <= 0 or not isinstance(self.likelihood, Gaussian):
+        if least <= 0 or not isinstance(self.likelihood, Gaussian | Censored):
             return None
         counted = least * self.gain
         return counted if self.noise_level() < 0.9 * counted else None  # a blur at the edges may have a gain of 1.01
@@ -178,7 +196,7 @@ class Problem:
         For a law that does not say how noisy it is, noise is drawn by it at y; where that fails, 0.02 of a picture.
         """
         law = self.likelihood
-        if isinstance(law, Gaussian):
+        if isinstance(law, Gaussian | Censored):
             return float(torch.as_tensor(law.sigma, dtype=torch.float64).min())
         try:
             return float(law.information(self.y).flatten().float().median() ** -0.5)
@@ -201,7 +219,8 @@ class Problem:
         if not isinstance(a, LinearOperator):
             return self.noise_level() / self.gain
         try:
-            sigma = self._sigma("")
+            law = self.likelihood
+            sigma = replace(self, likelihood=law.law if isinstance(law, Censored) else law)._sigma("")
         except Unsupported:
             sigma = self.noise_level()
         if isinstance(sigma, Tensor):

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from restorekit.inference.censored import Censored
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood, Moved
 from restorekit.inference.problem import Problem
@@ -87,6 +88,9 @@ def problem_in(units: Units, problem: Problem) -> Problem:
 def _moved(law: Likelihood, gain: float, offset: Tensor) -> Likelihood:
     if isinstance(law, Gaussian):
         return Gaussian(law.sigma / gain)
+    if isinstance(law, Censored):
+        noise, black, white = Gaussian(law.sigma / gain), (law.black - offset) / gain, (law.white - offset) / gain
+        return Censored(noise, law.low, law.high, black, white)
     if isinstance(law, Joint):
         pieces = offset.split(law.sizes, -1)
         return Joint(tuple(_moved(part, gain, o) for part, o in zip(law.parts, pieces)), law.sizes)

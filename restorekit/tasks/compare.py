@@ -20,8 +20,7 @@ from restorekit.files.atomic import check_target, together
 from restorekit.files.overwrite import overwriting, separate
 from restorekit.files.picture import write_json, write_text
 from restorekit.files.record import head, outputs, read_file
-from restorekit.inference.driver import restore
-from restorekit.inference.problem import Problem
+from restorekit.inference.driver import as_seen, restore
 from restorekit.inference.solver import Solver, Step
 from restorekit.notes import Notes
 from restorekit.priors.prior import LatentPrior
@@ -101,17 +100,17 @@ class Comparing:
         if out is not None:
             self.check(source, Path(out))
         measured = self.measurement.measure(source, notes)
-        problem, truth = measured.seen, self._truth(measured)
+        truth = self._truth(measured)
         contestants, fits = self._contestants(measured), list[Contestant]()
         outcomes = dict[str, SolverResult | Refusal]()
         for one in contestants:
             try:
-                self._check(one.solver, problem)
+                self._check(one.solver, measured)
                 fits.append(one)
             except BadInput as error:
                 outcomes[one.text] = Refusal(one.text, _line(error))
         if fits:
-            for line in measured.read.response.said(measured.read.input.name, float(measured.read.clipped[1].mean())):
+            for line in (*measured.read.response.said(measured.read.input.name), *measured.clipped.said()):
                 notes(line)
         for one in fits:
             outcomes[one.text] = self._outcome(one, measured, notes, progress)
@@ -133,17 +132,18 @@ class Comparing:
         for path in (target, record_file(target)):
             check_target(path)
 
-    def _check(self, solver: Solver, problem: Problem) -> None:
+    def _check(self, solver: Solver, measured: Measured) -> None:
         """Raise `Unsupported` where the solver does not take the problem, or not for so many samples."""
-        solver.check(problem)
+        problem = measured.taken(solver)
         if self.samples > 1 and solver.is_sampler:
-            solver.check_draws(problem)
+            solver.check_draws(as_seen(problem, measured.denoiser))
 
     def _outcome(
         self, one: Contestant, measured: Measured, notes: Notes, progress: Progress | None
     ) -> SolverResult | Refusal:
         """Return the samples and figures of a solver, or that it diverged."""
-        problem, solver = measured.problem, one.solver
+        solver = one.solver
+        problem = measured.taken(solver)
 
         def told(done: int, total: int, step: Step) -> None:
             if progress is not None:
@@ -151,7 +151,11 @@ class Comparing:
             watch(done, total, step)
 
         try:
-            watch = Watch(solver.calls(solver.schedule(measured.seen, one.steps)), self.moments, measured.shown)
+            watch = Watch(
+                solver.calls(solver.schedule(as_seen(problem, measured.denoiser), one.steps)),
+                self.moments,
+                measured.shown,
+            )
             result = restore(
                 problem, measured.denoiser, solver, steps=one.steps, samples=self.samples if solver.is_sampler else 1,
                 seed=self.measurement.seed, progress=told,
@@ -178,7 +182,7 @@ class Comparing:
         for text in (text for text in FURTHER if text not in chosen):
             one = Contestant(text, solver_of(text), self.steps)
             try:
-                self._check(one.solver, measured.seen)
+                self._check(one.solver, measured)
                 found.append(one)
             except Unsupported:
                 continue

@@ -58,6 +58,7 @@ class RestorationSettings(TypedDict, total=False):
     flips: int
     range: Span | None
     transfer: str
+    clipped: str
     preview: Box | None
     layout: str | None
     page: int | None
@@ -215,6 +216,7 @@ def compare(
     precision: str = "auto",
     range: Span | None = None,
     transfer: str = "auto",
+    clipped: str = "auto",
     preview: Box | None = None,
     layout: str | None = None,
     page: int | None = None,
@@ -229,7 +231,7 @@ def compare(
     """
     measurement = Measurement(
         op=op, noise=noise, prior=prior, seed=seed, device=device, tile=tile, precision=precision, range=range,
-        transfer=transfer, preview=preview, layout=layout, page=page,
+        transfer=transfer, clipped=clipped, preview=preview, layout=layout, page=page,
     )  # fmt: skip
     task = Comparing(measurement, tuple(solvers), steps, samples, truth, trajectory)
     told = Notes() if notes is None else notes

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restorekit.errors import BadInput
+from restorekit.errors import BadInput, Unsupported
 from restorekit.files.masks import inverted
 from restorekit.files.reading import Reading
-from restorekit.files.transfer import without_white
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import as_seen, decoded
 from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
 from restorekit.operators import Identity, Inpaint, Operator
@@ -28,6 +29,7 @@ from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
+from restorekit.tasks.clipped import Clipped, way_of
 from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.noise_found import ASSUMED, measured_noise
@@ -103,6 +105,7 @@ class Measured:
     plain: Problem  # values at the limits of the file as they are
     place: torch.device
     span: Span | None = None  # as it was given
+    way: str = "censored"  # how clipped values are taken
 
     @property
     def read(self) -> Observation:
@@ -110,8 +113,24 @@ class Measured:
 
     @property
     def problem(self) -> Problem:
-        """Return the problem to solve: values at white are not taken as measured, where the file is decoded."""
-        return without_white(self.plain, self.read.clipped[1]) if self.read.response.coded else self.plain
+        """Return the problem to solve, values at the limits of the file taken as `clipped` says."""
+        return self.clipped.problem
+
+    @cached_property
+    def clipped(self) -> Clipped:
+        """Return the values at the limits of the file, and how they are taken."""
+        return Clipped(self.read, self.plain, self.way)
+
+    def taken(self, solver: Solver) -> Problem:
+        """Return the problem, clipped values taken otherwise where the solver cannot treat it else. Raises `Unsupported`."""
+        for problem in self.clipped.problems[:-1]:
+            try:
+                solver.check(as_seen(problem, self.denoiser))
+                return problem
+            except Unsupported:
+                continue
+        solver.check(as_seen(self.plain, self.denoiser))
+        return self.plain
 
     @property
     def seen(self) -> Problem:
@@ -124,7 +143,8 @@ class Measured:
         forward, logarithms = self.forward, self.read.logarithms
         if isinstance(self.prior, Latent):  # what was measured is not linear in latents
             return OTHER
-        if self.read.operation == "denoise" and forward.impulses is not None:
+        holes = forward.impulses is not None or (self.way == "missing" and self.clipped.any)
+        if self.read.operation == "denoise" and holes:
             return IMPULSES
         if self.read.operation == "denoise" and not isinstance(forward.law, Gaussian):
             return COUNTS if isinstance(forward.law, Poisson) else LOG_SPECKLE if logarithms else SPECKLE
@@ -209,6 +229,7 @@ class Measurement:
     op: the forward model, as "average:factor=4" or an operator. noise: a law, as "gaussian:0.02" (white = 1) or
     `Poisson(100)`; "auto" measures Gaussian noise; None takes `ASSUMED` and says so. prior: a name, a path or a `Prior`.
     range: the values of black and white. transfer: the curve from light to values, "auto", "srgb" or "linear".
+    clipped: values at the limits of an integer file are "censored", that or beyond, "measured" or "missing"; "auto" by the noise.
     flips: average the network over 2, 4 or 8 flips. preview: restore the part TOP, LEFT, HEIGHT, WIDTH alone.
     layout: axes of an NPY file of three, "HWC" or "CHW". page: of a TIFF of several, from 1.
     """
@@ -223,6 +244,7 @@ class Measurement:
     flips: int = 1
     range: Span | None = None
     transfer: str = "auto"
+    clipped: str = "auto"
     preview: Box | None = None
     layout: str | None = None
     page: int | None = None
@@ -249,11 +271,12 @@ class Measurement:
         """Read the input, find the noise, and put the problem. Raises `BadInput` for what does not fit together."""
         how = Reading(self.layout, self.page)
         reading = observe(source, self.operation, self.noise, self.range, self.transfer, notes, how)
+        way = way_of(self.clipped, self.noise is None, reading.response.coded)
         place = self._place()
         prior = self._prior(place, reading.logarithms)
         forward = self._forward(reading, notes)
         plain = forward.problem(place, notes)
-        return Measured(forward, prior, self._denoiser(prior, forward.operator), plain, place, self.range)
+        return Measured(forward, prior, self._denoiser(prior, forward.operator), plain, place, self.range, way)
 
     def _forward(self, reading: Observation, notes: Notes) -> Forward:
         """The operator first: where it says that nothing was measured, there is no noise."""
@@ -367,6 +390,7 @@ def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:
         "noise_found": forward.found and forward.found.record(),
         "range": picture.span,
         **measured.read.record(),
+        **measured.clipped.record(),
         **preview,
         "prior": {"name": prior.spec.name, "sha256": prior.sha256},
         "device": str(measured.place),

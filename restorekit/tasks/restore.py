@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restorekit.errors import BadInput, Unsupported
+from restorekit.errors import BadInput
 from restorekit.files.picture import check_writable
 from restorekit.files.record import read_file
 from restorekit.inference.driver import as_seen, restore
@@ -87,7 +87,7 @@ class Restoring(Measurement):
             check_writable(out, 1, False)  # `Origin.check` knows more, once the measurement is read
         measured = self.measure(source, notes)
         solver, steps = self._solver(measured)
-        taken = _taken(measured, solver)
+        taken = measured.taken(solver)
         if self.samples > 1 and solver.is_sampler:
             solver.check_draws(as_seen(taken, measured.denoiser))
         if self.samples > 1 and not solver.is_sampler:
@@ -105,7 +105,7 @@ class Restoring(Measurement):
         if long:
             self._doubts(measured, notes)
         measured, seconds = self._corrected(measured, notes, progress)
-        taken = _taken(measured, solver)
+        taken = measured.taken(solver)
         result = self._run(measured, taken, solver, steps, notes, progress, record)
         if not long:
             self._doubts(measured, notes)
@@ -195,7 +195,7 @@ class Restoring(Measurement):
     ) -> None:
         """All that can be known before the network runs."""
         read, name = measured.read, type(solver).__name__
-        for line in read.response.said(read.input.name, float(read.clipped[1].mean())):
+        for line in (*read.response.said(read.input.name), *measured.clipped.said()):
             notes(line)
         if self.noise is None:
             notes(
@@ -207,7 +207,7 @@ class Restoring(Measurement):
         for line in notes_of(self.op) if isinstance(self.op, str) else ():
             notes(line)
         if taken is measured.plain and measured.problem is not measured.plain:
-            notes(f"{name} takes values at white as measured; hqs, diffpir and mmps do not")
+            notes(f"{name} takes clipped values as measured; hqs, diffpir and mmps do not")
         if bars is not None and bars.note:
             notes(bars.note)
 
@@ -367,19 +367,6 @@ class Inpainting(Filling):
             )
             return []
         return texts
-
-
-def _taken(measured: Measured, solver: Solver) -> Problem:
-    """Return the problem, values at white as measured where the solver cannot treat it else."""
-    problem, plain = measured.problem, measured.plain
-    try:
-        solver.check(as_seen(problem, measured.denoiser))
-        return problem
-    except Unsupported:
-        if problem is plain:
-            raise
-        solver.check(as_seen(plain, measured.denoiser))
-        return plain
 
 
 def _ceiling(measured: Measured, notes: Notes) -> float | None:

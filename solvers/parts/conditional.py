@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.censored import Censored
 from restorekit.inference.problem import Problem
 from restorekit.inference.rng import Rng
 from restorekit.operators.base import LinearOperator, near
@@ -121,7 +122,8 @@ def updated(problem: Problem, steps: int = 100) -> Draw:
         linear = False
 
     def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
-        if linear and not problem.likelihood.unbiased:  # y + noise would be biased once more
+        # y + noise would be biased once more, and is no other stop
+        if linear and (not problem.likelihood.unbiased or isinstance(problem.likelihood, Censored)):
             return data_step(problem, "this draw", rng)(x0, t)
         mine = perturbed(problem, rng)
         if linear:

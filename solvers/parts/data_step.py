@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
+from restorekit.inference.censored import Censored
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.rng import Rng
 from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.combine import Weighted
-from restorekit.operators.diagonal import Identity
+from restorekit.operators.diagonal import Identity, Inpaint
 
 FURTHEST = 5.0  # deviations of the noise that one step of scoring goes up; beyond, x0 is wrong, and y no outlier
 
@@ -24,13 +26,14 @@ def data_step(
     """Return a function (x0, t) -> argmin_x -log p(y | x) + ||x - x0||^2 / (2 t^2), pictures (B, C, H, W).
 
     Iterations start at x0, which is right where y says nothing. Exact for Gaussian noise, and for unbiased laws with a
-    proximal step; otherwise one step of Fisher scoring towards it. The latter for speckle in the logarithm too, whose
+    proximal step; of a sensor that stops, one step of expectation maximisation where pixels are seen one by one; otherwise one step of Fisher scoring towards it. The latter for speckle in the logarithm too, whose
     proximal step is closed: with a weak prior its minimum is the speckle itself, 0.58 too low on average at one look,
     where the score is right on average (tests/inference/test_units.py). closed: take that proximal step all the same.
     rng: adds noise as large as that of the measurement to the response; for draws. Raises `Unsupported` in the name of
     `solver`, as `check_data_step`.
     """
-    if gaussian(problem.likelihood):
+    law = problem.likelihood
+    if gaussian(law):
         operator, y, sigma_y = problem.least_squares(solver, CLEAN)
         aty = operator.adjoint(y)
 
@@ -39,6 +42,11 @@ def data_step(
             return operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0, tolerance=near(x0))
 
         return solve
+    if isinstance(law, Censored):
+        problem = replace(problem, likelihood=problem.held(law, CLEAN))
+        if rng is None and isinstance(problem.operator, Identity | Inpaint):
+            return _expected(problem)
+        return _scoring(problem, problem.linear(solver), rng)
     return _proximal(problem) if _separable(problem, closed) else _scoring(problem, problem.linear(solver), rng)
 
 
@@ -50,14 +58,30 @@ def _proximal(problem: Problem) -> Callable[[Tensor, float], Tensor]:
     return solve
 
 
-def working_residual(problem: Problem, m: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _expected(problem: Problem) -> Callable[[Tensor, float], Tensor]:
+    """A value at a stop of pixels seen one by one becomes what is expected beyond it: a first estimate, which lies at the
+    stop, is moved no further than it can be off, where the proximal step asks only what is likeliest."""
+    law, operator = problem.likelihood, problem.linear("")
+    assert isinstance(law, Censored)
+
+    def solve(x0: Tensor, t: float) -> Tensor:
+        y = law.expected(problem.y, operator(x0))
+        return data_step(replace(problem, y=y, likelihood=law.law), "")(x0, t)
+
+    return solve
+
+
+def working_residual(problem: Problem, m: Tensor, spread: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     """Return the working response of Fisher scoring (IRLS) at the measurement m: (score / information, 1 /
     information, m as clamped).
 
     Near m the law looks Gaussian, of mean m + residual and that variance. Each is like y; the residual is 0 where y is
-    masked.
+    masked. spread: the variance of m, which counts for values that stopped (`Censored.site`).
     """
     law = problem.likelihood
+    if isinstance(law, Censored):
+        step, variance = law.site(problem.y, m, torch.full_like(m, spread))
+        return step if problem.mask is None else problem.mask * step, variance, m
     m = law.within(problem.y, m)
     variance = 1 / law.information(m)
     step = -law.gradient(problem.y, m) * variance
@@ -68,15 +92,17 @@ def working_residual(problem: Problem, m: Tensor) -> tuple[Tensor, Tensor, Tenso
 
 def _scoring(problem: Problem, operator: LinearOperator, rng: Rng | None) -> Callable[[Tensor, float], Tensor]:
     valid = 1.0 if problem.mask is None else problem.mask
+    stops = isinstance(problem.likelihood, Censored)
+    gain = problem.gain if stops else 0.0  # as if x0 were off alike in all that a value sees
 
     def solve(x0: Tensor, t: float) -> Tensor:
-        step, variance, m = working_residual(problem, operator(x0))
+        step, variance, m = working_residual(problem, operator(x0), (gain * t) ** 2)
         noise = 0.0 if rng is None else variance**0.5 * rng.normal(m)
         weight = valid * variance**-0.5
         weighted = Weighted.of(operator, weight)
         right = weighted.adjoint(weight * (m + step + noise))
         # The weights may lie far apart, which the preconditioner does not know.
-        return weighted.normal_solve(right + x0 / t**2, 1 / t**2, x0, tolerance=0.1 * near(x0))
+        return weighted.normal_solve(right + x0 / t**2, 1 / t**2, x0, tolerance=(1 if stops else 0.1) * near(x0))
 
     return solve
 

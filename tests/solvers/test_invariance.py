@@ -16,6 +16,7 @@ from torch import Tensor
 
 from restorekit import operators as ops
 from restorekit.errors import Unsupported
+from restorekit.inference.censored import Censored
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Poisson
 from restorekit.inference.problem import Problem
@@ -58,6 +59,13 @@ def times(k: float, operator: ops.Operator) -> ops.Operator:
     return compose(Times((c, h, w), k), operator)
 
 
+def seen(operator: ops.Operator) -> Tensor:
+    """What a sensor with noise 0.05 gives, before it is held."""
+    g = torch.Generator().manual_seed(0)
+    return Gaussian(0.05).sample(operator(PRIOR.sample(1, g)), g)
+
+
+SEEN, SUMS = seen(ops.ReflectBlur(SHAPE, peaked(3, 3))), seen(ops.Matrix(SHAPE, POSITIVE))
 Made = Callable[[float], tuple[ops.Operator, Likelihood]]
 PROBLEMS: dict[str, Made] = {  # of k, by which everything that has the unit of y is multiplied
     "matrix": lambda k: (ops.Matrix(SHAPE, k * RANDOM), Gaussian(0.05 * k)),
@@ -72,6 +80,8 @@ PROBLEMS: dict[str, Made] = {  # of k, by which everything that has the unit of 
         Stack(SHAPE, (times(k, ops.Identity(SHAPE)), ops.Matrix(SHAPE, k * POSITIVE))),  # type: ignore[arg-type]
         Joint((Gaussian(0.1 * k), Poisson(50 / k)), (64, 40)),
     ),
+    "stopped": lambda k: (times(k, ops.ReflectBlur(SHAPE, peaked(3, 3))), Censored.of(k * SEEN, 0.05 * k, -0.05 * k, 0.2 * k)),
+    "stopped sums": lambda k: (ops.Matrix(SHAPE, k * POSITIVE), Censored.of(k * SUMS, 0.15 * k, 0.4 * k, 0.6 * k)),
     "magnitudes": lambda k: (times(k, ops.PhaseRetrieval(SHAPE)), Gaussian(0.05 * k)),
     "saturated counts": lambda k: (times(k, ops.Saturate(SHAPE, 1.5)), Poisson(50 / k)),
 }  # fmt: skip
@@ -80,6 +90,8 @@ PROBLEMS: dict[str, Made] = {  # of k, by which everything that has the unit of 
 @cache
 def measured(which: str) -> Tensor:
     """In the unit k = 1."""
+    if which.startswith("stopped"):
+        return SEEN if which == "stopped" else SUMS
     operator, law = PROBLEMS[which](1.0)
     g = torch.Generator().manual_seed(0)
     return law.sample(operator(PRIOR.sample(1, g).clamp(0.05, 0.95)), g)
