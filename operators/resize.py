@@ -24,6 +24,7 @@ from restorekit.operators.separable import Separable
 Array = NDArray[Any]
 AUTO = "auto"
 EXACT = "exact"
+LARGEST = 1 << 29  # weights of an axis
 BEYOND = 1e-9  # of a pixel: what a side may miss a whole number by
 
 # The filters of each library. All of one line are equal to the library on floats, borders included (tests/operators/test_resize.py).
@@ -252,6 +253,9 @@ class Resize(Separable):
         like = library(self.filter, self.like)
         if min(self.size) < 1 or len(self.size) != 2:
             raise ValueError(f"size={'x'.join(map(str, self.size))} must be two numbers, 1 or more")
+        if max(n * m for n, m in zip(self.image_shape[1:], self.size)) > LARGEST:
+            sides, small = ("x".join(map(str, s)) for s in (self.image_shape[1:], self.size))
+            raise ValueError(f"{sides} pixels made {small} are too many to be resized in one; take a factor nearer to 1")
         if self.factor is None:
             return
         _possible(self.factor)

@@ -24,6 +24,7 @@ TASKS = {
     "blur": Task("hqs:first=0.5", 8, "mmps", 50),
     "average": Task("hqs:first=0.5", 16, "mmps", 50),
     "decimate": Task("hqs:first=0.5", 16, "mmps", 50),
+    "resize": Task("hqs:first=0.5", 24, "mmps", 50),
     "inpaint": Task("hqs:first=0.3", 30, "mmps", 50),
     "grey": Task("hqs:first=1", 8, "mmps", 50),
     "hadamard": Task("hqs:first=0.3", 30, "mmps", 50),

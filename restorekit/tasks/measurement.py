@@ -23,7 +23,7 @@ from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
-from restorekit.operators import Identity, Inpaint, Operator
+from restorekit.operators import Identity, Inpaint, Operator, Resize
 from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
@@ -293,11 +293,15 @@ class Measurement:
         self, reading: Observation, valid: np.ndarray | None, notes: Notes
     ) -> tuple[str | Likelihood, Noise | None]:
         if self.noise is None:
-            return ASSUMED, None
+            return self._assumed(reading), None
         if self.noise != "auto":
             return self.noise, None
         found = measured_noise(reading, valid, self.range is not None, notes)
         return f"gaussian:{found.sigma:.4f}", found
+
+    def _assumed(self, reading: Observation) -> str:
+        """Return the noise where nobody gave one, nor wants it measured."""
+        return ASSUMED
 
     def _place(self) -> torch.device:
         """Return the device to compute on: with a `Prior` and no other wish, that of its network."""
@@ -361,7 +365,7 @@ def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:
     forward, prior, picture = measured.forward, measured.prior, measured.read.picture
     preview = {} if settings.preview is None else {"preview": list(settings.preview)}
     return {
-        "operator": settings.op_text,
+        "operator": forward.operator.text if isinstance(forward.operator, Resize) else settings.op_text,
         "noise": forward.noise_text,
         "noise_measured": settings.noise == "auto",
         "noise_found": forward.found and forward.found.record(),
