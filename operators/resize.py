@@ -255,7 +255,9 @@ class Resize(Separable):
             raise ValueError(f"size={'x'.join(map(str, self.size))} must be two numbers, 1 or more")
         if max(n * m for n, m in zip(self.image_shape[1:], self.size)) > LARGEST:
             sides, small = ("x".join(map(str, s)) for s in (self.image_shape[1:], self.size))
-            raise ValueError(f"{sides} pixels made {small} are too many to be resized in one; take a factor nearer to 1")
+            raise ValueError(
+                f"{sides} pixels made {small} are too many to be resized in one; take a factor nearer to 1"
+            )
         if self.factor is None:
             return
         _possible(self.factor)
@@ -338,6 +340,19 @@ class Resize(Separable):
     def weights(self) -> tuple[Tensor, Tensor]:
         rows, columns = (_weights(axis) for axis in self._axes)
         return rows, columns
+
+    @property
+    def smooths(self) -> bool:
+        """Return True where each picture pixel counts for a measured one, as far as they are apart; torch without antialias and
+        most of OpenCV see a few near the middle of it alone."""
+        return library(self.filter, self.like) not in ("torch", "opencv") or self.filter not in _SHARP
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """Return cubic interpolation of y (B, C, h, w) as (B, C, H, W) where most pixels were not seen, which least squares would
+        leave at the mean; else the damped least squares of all operators."""
+        if self.smooths:
+            return super().estimate(y)
+        return torch.nn.functional.interpolate(y, self.image_shape[1:], mode="bicubic", align_corners=False)
 
     @property
     def text(self) -> str:

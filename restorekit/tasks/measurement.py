@@ -28,7 +28,7 @@ from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
-from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
+from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SAMPLED, SPECKLE, TASKS, Task
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.noise_found import ASSUMED, measured_noise
 from restorekit.tasks.observation import Box, Observation, observe
@@ -128,6 +128,8 @@ class Measured:
             return IMPULSES
         if self.read.operation == "denoise" and not isinstance(forward.law, Gaussian):
             return COUNTS if isinstance(forward.law, Poisson) else LOG_SPECKLE if logarithms else SPECKLE
+        if isinstance(forward.operator, Resize) and not forward.operator.smooths:
+            return SAMPLED
         return TASKS.get(self.read.operation, OTHER)
 
     @property

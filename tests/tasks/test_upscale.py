@@ -51,6 +51,17 @@ def test_without_a_setting_it_suits_what_pillow_made_and_beats_lanczos(tmp_path:
     assert record["misfit"] < 1
 
 
+def test_a_few_pixels_of_each_block_are_enough_to_begin_from() -> None:
+    """torch sees 16 of 64 pixels without antialias; from a least-squares start, grey between them, a result stays grey."""
+    x = torch.from_numpy(TRUTH.transpose(2, 0, 1) / 255)[None]
+    small = torch.nn.functional.interpolate(x, (16, 18), mode="bicubic", align_corners=False).clamp(0, 1)
+    values = (255 * small[0]).round().byte().permute(1, 2, 0).numpy()
+    large = np.asarray(Image.fromarray(values).resize((72, 64), Image.Resampling.LANCZOS)).transpose(2, 0, 1) / 255
+    result = restorekit.upscale(values, 4, like="torch", prior="natural-fast", notes=Notes())
+    assert result.settings["sigmas"][0] == pytest.approx(0.1)
+    assert psnr(result.samples[0].double().numpy(), x[0].numpy()) > psnr(large, x[0].numpy()) + 0.3
+
+
 def test_the_operator_of_a_record_is_the_one_that_was_used(tmp_path: Path) -> None:
     """Factor and size are both in it: torch puts the last pixel of a factor of 3.3 elsewhere than that of a size."""
     source = smaller(tmp_path / "y.png", (20, 22))
