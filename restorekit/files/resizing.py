@@ -160,7 +160,7 @@ def _covered(n: int, m: int, step: float, start: float) -> NDArray[np.intp]:
     """Return (m, k): of `n` old pixels of an axis, which lie at `start + step i`, those that each of `m` new ones covers."""
     at = (np.arange(m) - start) / step
     if step >= 1:
-        return np.rint(at).astype(np.intp).clip(0, n - 1)[:, None]
+        return np.floor(at + 0.5 + 1e-9).astype(np.intp).clip(0, n - 1)[:, None]
     half = 0.5 / step - 1e-6
     first, last = np.floor(at - half + 0.5), np.floor(at + half + 0.5)
     index = np.minimum(first[:, None] + np.arange(int((last - first).max()) + 1), last[:, None])
