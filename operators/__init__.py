@@ -5,11 +5,12 @@ from restorekit.operators.blur import CircularBlur, FreeBlur, ReflectBlur, Symme
 from restorekit.operators.colour import Grey
 from restorekit.operators.combine import Compose, ComposeNonlinear, Stack, Weighted, compose
 from restorekit.operators.diagonal import Identity, Inpaint
-from restorekit.operators.downsample import BlockAverage, CircularDecimation, Decimate, decimation
+from restorekit.operators.downsample import BlockAverage, CircularDecimation, Decimate, SeparableDecimation, decimation
 from restorekit.operators.hadamard import Hadamard
 from restorekit.operators.latent import Decoded
 from restorekit.operators.matrix import Matrix
 from restorekit.operators.nonlinear import PhaseRetrieval, Saturate
+from restorekit.operators.resize import Resize
 from restorekit.operators.verify import Check, check, report
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "Operator",
     "PhaseRetrieval",
     "ReflectBlur",
+    "Resize",
     "SVDOperator",
     "Saturate",
+    "SeparableDecimation",
     "Stack",
     "SymmetricBlur",
     "Weighted",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from restorekit.operators.base import Lattice, LinearOperator, Shape, SVDOperator
 from restorekit.operators.blur import blur, blur_lattice, transfer
 from restorekit.operators.combine import Compose
+from restorekit.operators.separable import Separable
 from restorekit.operators.transforms import dct_matrix, pack, spread, unpack
 
 LARGEST = 1 << 20  # factor
@@ -249,15 +251,102 @@ class Decimate(LinearOperator):
     pinv = adjoint
 
 
-def decimation(
-    image_shape: tuple[int, int, int], factor: int, kernel: Tensor, boundary: Literal["reflect", "circular"] = "reflect"
-) -> LinearOperator:
-    """Return the operator that blurs with `kernel` (h, w), then keeps every factor-th pixel; with an SVD where
-    boundaries and sizes allow one.
+@dataclass(frozen=True, eq=False)
+class SeparableDecimation(Separable):
+    """Keep every factor-th pixel, from pixel 0, of k * x, for a kernel (h, w) that is a column times a row, such as a
+    Gaussian: y is (B, C, ceil(H/f), ceil(W/f)).
 
+    The picture is mirrored at its edges, as that of `ReflectBlur`. Raises ValueError for a factor that is no whole number from 1,
+    and for a kernel that is no such product.
+    """
+
+    factor: int
+    kernel: Tensor
+
+    def __post_init__(self) -> None:
+        _positive(self.factor)
+        if sides_of(self.kernel) is None:
+            raise ValueError("the kernel must be a column times a row")
+
+    @cached_property
+    def weights(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        sides = sides_of(self.kernel)
+        assert sides is not None
+        rows, columns = (self._axis(n, taps) for n, taps in zip(self.image_shape[1:], sides))
+        return rows, columns
+
+    def _axis(self, n: int, taps: Tensor) -> Tensor:
+        starts = torch.arange(0, n, self.factor, device=taps.device)
+        offsets = len(taps) // 2 - torch.arange(len(taps), device=taps.device)  # a convolution turns the kernel round
+        around = (starts[:, None] + offsets) % (2 * n)
+        index = torch.minimum(around, 2 * n - 1 - around)
+        return taps.new_zeros(len(starts), n).scatter_add_(1, index, taps.expand(len(starts), -1))
+
+    @property
+    def lattice(self) -> Lattice:
+        (_, top), (_, left) = blur_lattice(self.kernel)
+        return (float(self.factor), top), (float(self.factor), left)
+
+
+def sides_of(kernel: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return (column (h,), row (w,)), float64, whose product the kernel (h, w) is, to rounding; None where it is none."""
+    k = kernel.double()
+    sums = k.sum(1), k.sum(0)
+    whole = float(k.sum())
+    if not math.isclose(whole, 1.0, rel_tol=1e-3):  # sums of 0 tell nothing
+        return None
+    product = sums[0][:, None] * sums[1] / whole
+    return (sums[0], sums[1] / whole) if float((k - product).abs().max()) <= 1e-6 * float(k.abs().max()) else None
+
+
+def centred(kernel: Tensor, factor: int) -> Tensor:
+    """Return a kernel (h', w') that sees, at every factor-th pixel from 0, what `kernel` (h, w) sees in the middle of each block
+    of factor x factor pixels.
+
+    The middle of the kernel, ((h - 1) / 2, (w - 1) / 2), is laid on that of the block; where it falls between two pixels, the mean
+    of both kernels is taken. A kernel whose sides are even where the factor is falls on none.
+    """
+    for axis, n in enumerate(kernel.shape):
+        kernel = _moved(kernel, axis, factor - 1 - (n + 1) % 2)
+    return kernel
+
+
+def _moved(kernel: Tensor, axis: int, halves: int) -> Tensor:
+    """Return the kernel as seen `halves` half pixels further on, with odd sides along the axis."""
+    k = kernel.movedim(axis, 0)
+    first = -(len(k) // 2) - halves // 2  # offset of the first tap
+    if halves % 2:
+        none = torch.zeros_like(k[:1])
+        k, first = (torch.cat([none, k]) + torch.cat([k, none])) / 2, first - 1
+    reach = max(-first, first + len(k) - 1)
+    out = k.new_zeros(2 * reach + 1, *k.shape[1:])
+    out[first + reach : first + reach + len(k)] = k
+    return out.movedim(0, axis)
+
+
+Align = Literal["centre", "corner"]
+
+
+def decimation(
+    image_shape: tuple[int, int, int],
+    factor: int,
+    kernel: Tensor,
+    boundary: Literal["reflect", "circular"] = "reflect",
+    align: Align = "centre",
+) -> LinearOperator:
+    """Return the operator that blurs with `kernel` (h, w), then keeps a pixel of each block of factor x factor; with an SVD
+    where boundary, sizes and kernel allow one.
+
+    align: "centre", the middle of the block, as resizers have it (`centred`); "corner", its first pixel, as `x[::factor]` has it.
     Raises ValueError for a factor that is no whole number from 1, and for a kernel larger than the picture.
     """
     _positive(factor)
+    if align not in get_args(Align):
+        raise ValueError(f"align={align!r} is unknown; it is {' or '.join(get_args(Align))}")
+    blur(image_shape, kernel)  # refuses a kernel that is larger
+    kernel = centred(kernel, factor) if align == "centre" else kernel
     if boundary == "circular" and not any(n % factor for n in image_shape[1:]):
         return CircularDecimation(image_shape, factor, kernel)
+    if boundary == "reflect" and sides_of(kernel) is not None:
+        return SeparableDecimation(image_shape, factor, kernel)
     return Compose(image_shape, Decimate(image_shape, factor), blur(image_shape, kernel, boundary))

@@ -137,7 +137,11 @@ def measure(rows: Rows, label: str, prior: str, folder: Path) -> None:
 
 
 HALVED = "in light, then halved"
-SMALLER = {"mean of 2x2": (), "gaussian:1.2, every second": ("--kernel", "gaussian:1.2")}
+SMALLER = {
+    "mean of 2x2": ("--filter", "area"),
+    "gaussian:1.2, every second": ("--kernel", "gaussian:1.2", "--align", "corner"),
+}
+ASSUMED = ("--noise", "gaussian:0.01")
 
 
 def measure_upscale(rows: Rows, label: str, prior: str, folder: Path) -> None:
@@ -152,7 +156,9 @@ def measure_upscale(rows: Rows, label: str, prior: str, folder: Path) -> None:
             for way in ("linear", "srgb"):
                 if rows.has(label, HALVED, k, name, way):
                     continue
-                restorekit("upscale", folder / "y.png", folder / "x.png", *words, "--prior", prior, "--transfer", way)
+                restorekit(
+                    "upscale", folder / "y.png", folder / "x.png", *words, *ASSUMED, "--prior", prior, "--transfer", way
+                )
                 said = json.loads((folder / "x.png.json").read_text())
                 figures = psnr(read(folder / "x.png").pixels, truth), psnr(enlarged, truth)
                 rows.add(label, HALVED, k, name, way, *figures, said["clipped"]["white"], said["misfit"])

@@ -63,7 +63,7 @@ def deblur() -> list[np.ndarray]:
 
 
 def upscale() -> list[np.ndarray]:
-    command("degrade photo.png small.png --op average:factor=4 --noise gaussian:0.002 --dtype uint8")
+    command("degrade photo.png small.png --op resize:factor=4 --noise gaussian:0.002 --dtype uint8")
     command("upscale small.png large.png --factor 4")
     return [panel("small.png", 4), panel("large.png"), panel("photo.png")]
 

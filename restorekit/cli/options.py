@@ -19,6 +19,7 @@ In = Annotated[Path, typer.Argument(metavar="IN", help="Measured picture: PNG, J
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Restored picture; its suffix is its format.", show_default=False)]  # fmt: skip
 Noise = Annotated[str, typer.Option(autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle; of logarithms gamma:LOOKS,domain=log); auto measures Gaussian noise.")]  # fmt: skip
 AssumedNoise = Annotated[str | None, typer.Option("--noise", autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle); auto measures Gaussian noise.", show_default="gaussian:0.01, which is assumed")]  # fmt: skip
+RoundingNoise = Annotated[str | None, typer.Option("--noise", autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle); auto measures Gaussian noise.", show_default="gaussian:0.002, which is assumed, more for JPEG")]  # fmt: skip
 SolverOpt = Annotated[str, typer.Option("--solver", autocompletion=complete_solver, help="A name of `restorekit solvers`, with settings, as diffpir:zeta=0.5; or file.py:Class, and that file is run as code.")]  # fmt: skip
 PriorOpt = Annotated[str, typer.Option("--prior", autocompletion=complete_prior, help="A shipped prior (`restorekit priors list`), a .safetensors file, a diffusers folder, a .pt of guided-diffusion, or file.py:Name.")]  # fmt: skip
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Posterior samples; more than one also gives mean, standard deviation and intervals.")]  # fmt: skip
@@ -47,6 +48,7 @@ CHECKED = "restorekit.checked"  # in the context of a command that is to check i
 PANEL = "Many pictures"
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", show_default=False, rich_help_panel=PANEL, help="Of a dask cluster that sees the same folders, as tcp://host:8786. It is trusted: it and all who can reach it may run code here.")]  # fmt: skip
 ASSUMED = (AssumedNoise, None)
+ROUNDING = (RoundingNoise, None)
 
 # Options that commands share: name of the parameter, its type, its default. First those of all that restore a picture.
 _PICTURE: dict[str, tuple[Any, Any]] = {

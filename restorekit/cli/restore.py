@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from restorekit.cli.batch import perform, several
-from restorekit.cli.options import ASSUMED, PICTURE, In, Out, shared_options
+from restorekit.cli.options import ASSUMED, PICTURE, ROUNDING, In, Out, shared_options
 from restorekit.text.completion import complete_operator
 
 
@@ -18,7 +18,7 @@ def restore(
     ctx: typer.Context,
     source: In,
     target: Out,
-    op: Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model: denoise, inpaint:mask=FILE, blur:kernel=..., average:factor=4, decimate, grey, hadamard, phase, saturate; or file.py:Class, and that file is run as code.")],
+    op: Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model: denoise, inpaint:mask=FILE, blur:kernel=..., resize:factor=4, average, decimate, grey, hadamard, phase, saturate; or file.py:Class, and that file is run as code.")],
     coarse: Annotated[bool, typer.Option("--coarse", help="Begin with the low stage of a cascade prior: fewer calls at full size.")] = False,
     start: Annotated[float | None, typer.Option(metavar="SIGMA", help="Noise level to begin at, of pictures on [0, 1]: a first estimate, or --begin, noised so far. The lower, the fewer calls, and the more of it stays; default: the highest level of the solver.")] = None,
     begin: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture to begin from, such as the result of another solver, for --start; default: a crude estimate from IN.")] = None,
@@ -82,19 +82,24 @@ def deblur(
 
 
 @several
-@shared_options(*PICTURE, "transfer", noise=ASSUMED)
+@shared_options(*PICTURE, "transfer", noise=ROUNDING)
 def upscale(
     ctx: typer.Context,
     source: In,
     target: Out,
-    factor: Annotated[int, typer.Option(min=1, help="How many times larger.")] = 2,
-    kernel: Annotated[str | None, typer.Option(help="Blur before decimation; default: each pixel is the mean of a block.")] = None,
+    factor: Annotated[float | None, typer.Option(min=1, help="How many times larger, 2.5 as well.", show_default="2")] = None,
+    filter: Annotated[str, typer.Option(help="What made IN smaller: bicubic, lanczos, bilinear, box, or area, the mean of blocks.")] = "bicubic",
+    like: Annotated[str, typer.Option(help="The library that did: pillow, torch, torch-antialias, opencv, skimage, matlab; auto: Pillow, and exact means for area.")] = "auto",
+    kernel: Annotated[str | None, typer.Option(help="Instead of a filter, a blur of which one pixel of each block was kept: as --kernel of deblur.", show_default=False)] = None,
+    align: Annotated[str, typer.Option(help="Of --kernel: the pixel in the middle of a block, centre, as resizers have it, or its first, corner, as x[::factor].")] = "centre",
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Sides of OUT, where they are not the factor times those of IN, or instead of --factor.", show_default=False)] = None,
     **settings: Any,
 ) -> None:  # fmt: skip
-    """Super-resolution. restorekit upscale small.png large.png --factor 4"""
+    """Super-resolution. restorekit upscale small.png large.png --factor 4 --like opencv"""
     from restorekit import upscale as run
 
-    perform(ctx, run, source, target, {"factor": factor, "kernel": kernel} | settings, _line)
+    own = {"factor": factor, "filter": filter, "like": like, "kernel": kernel, "align": align, "size": size}
+    perform(ctx, run, source, target, own | settings, _line)
 
 
 @several

@@ -19,15 +19,15 @@ def resized(old: Size, new: Size, parts: Parts, grid: Placement | None) -> tuple
     """Return (alpha, info, empty) of a picture of `old` pixels (H, W) for a result of `new` ones, and notes on how each
     is written.
 
-    grid: where the pixels of the picture lie in the result, None where that is not known; only whole steps are
-    followed. Alpha, mask and pixels without data are enlarged by whole pixels, the last ones cut off where the result
-    has fewer; in a reduced picture a pixel has no data where any of those that it stands for has none.
+    grid: where the pixels of the picture lie in the result, None where that is not known. Alpha, mask and pixels
+    without data are enlarged by whole pixels, the last ones cut off where the result has fewer, or by the nearest pixel
+    where steps are not whole; in a reduced picture a pixel has no data where any of those that it stands for has none.
     """
     if old == new:
         return parts, []
     alpha, info, empty = parts
     info, said = dict(info), list[str]()
-    resize = None if grid is None else Blocks.between(old, new, grid)
+    resize = None if grid is None else Blocks.between(old, new, grid) or Gathered.between(old, new, grid)
     if alpha is not None:
         said.append(f"written with its alpha {resize.word}" if resize else "written without alpha")
         alpha = resize and resize(alpha)
@@ -108,3 +108,60 @@ class Blocks:
         x = np.pad(x, margin, "edge") if beyond is None else np.pad(x, margin, constant_values=beyond)
         blocks = x.reshape(*x.shape[:-2], height, rows, width, columns)
         return np.moveaxis(blocks, -3, -2).reshape(*x.shape[:-2], height, width, rows * columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Resampling by steps that are not whole: a new pixel takes the nearest old one, or stands for all that it covers.
+
+    rows, columns: (H, n) and (W, n), the old pixels of each new one.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    larger: bool
+
+    @staticmethod
+    def between(old: Size, new: Size, grid: Placement) -> Gathered | None:
+        """Return the resampling from `old` to `new` pixels (H, W) by `grid`; None where both show different frames."""
+        axes = list(zip(old, new, (grid.rows, grid.columns)))
+        larger = min(step for _, _, (step, _) in axes) >= 1
+        for n, m, (step, start) in axes:
+            room = max(step, 1.0) + 1e-9
+            if (step >= 1) != larger or abs(m - n * step) > room or abs(start - (step - 1) / 2) > room:
+                return None
+        rows, columns = (_covered(n, m, step, start) for n, m, (step, start) in axes)
+        return Gathered(rows, columns, larger)
+
+    @property
+    def word(self) -> str:
+        return "enlarged" if self.larger else "reduced"
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return x (..., H, W) for the new pixels: the smallest of the values that become one."""
+        return self._parts(x).min(-1)
+
+    def empty(self, empty: Empty) -> Empty:
+        """Return the new pixels that stand for any without data, with what the first of those holds."""
+        whole = np.zeros((len(empty.held), *empty.where.shape), empty.held.dtype)
+        whole[:, empty.where] = empty.held
+        parts = self._parts(empty.where)
+        where, first = np.asarray(parts.any(-1)), parts.argmax(-1)[None, ..., None]
+        held = np.take_along_axis(self._parts(whole), first, -1)[..., 0]
+        return Empty(where, held[:, where], empty.value)
+
+    def _parts(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return (..., H, W, n), the n values that become one, some of them twice."""
+        found = x[..., self.rows[:, :, None, None], self.columns]
+        return np.moveaxis(found, -3, -2).reshape(*x.shape[:-2], len(self.rows), len(self.columns), -1)
+
+
+def _covered(n: int, m: int, step: float, start: float) -> NDArray[np.intp]:
+    """Return (m, k): of `n` old pixels of an axis, which lie at `start + step i`, those that each of `m` new ones covers."""
+    at = (np.arange(m) - start) / step
+    if step >= 1:
+        return np.floor(at + 0.5 + 1e-9).astype(np.intp).clip(0, n - 1)[:, None]
+    half = 0.5 / step - 1e-6
+    first, last = np.floor(at - half + 0.5), np.floor(at + half + 0.5)
+    index = np.minimum(first[:, None] + np.arange(int((last - first).max()) + 1), last[:, None])
+    return index.astype(np.intp).clip(0, n - 1)

@@ -24,12 +24,16 @@ TASKS = {
     "blur": Task("hqs:first=0.5", 8, "mmps", 50),
     "average": Task("hqs:first=0.5", 16, "mmps", 50),
     "decimate": Task("hqs:first=0.5", 16, "mmps", 50),
+    "resize": Task("hqs:first=0.5", 24, "mmps", 50),
     "inpaint": Task("hqs:first=0.3", 30, "mmps", 50),
     "grey": Task("hqs:first=1", 8, "mmps", 50),
     "hadamard": Task("hqs:first=0.3", 30, "mmps", 50),
     "phase": Task("dps", 200, "dps", 200),
     "saturate": Task("dps", 200, "dps", 200),
 }
+SAMPLED = Task(
+    "hqs:first=0.1", 24, "mmps", 50
+)  # resizing by a library that does not smooth: a few pixels of each block are seen
 IMPULSES = Task("hqs:first=0.1", 4, "mmps", 50)  # denoising with single values missing
 COUNTS = Task("hqs:first=0.5", 8, "ep", 30)  # denoising
 SPECKLE = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)

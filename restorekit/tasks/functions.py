@@ -6,6 +6,7 @@ An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Pict
 
 from __future__ import annotations
 
+import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ from restorekit.tasks.restore import Filling, Inpainting, Restoring
 from restorekit.tasks.sample import Sampling
 from restorekit.tasks.sample_files import draw_samples
 from restorekit.tasks.task_settings import refuse_unknown
+from restorekit.tasks.upscale import FILTER, Upscaling, made_smaller
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -171,20 +173,32 @@ def deblur(
 
 
 @each_measurement
-@listed(Filling)
+@listed(Upscaling)
 def upscale(
-    source: Source, factor: int = 2, *, kernel: PathLike | None = None, **settings: Unpack[RestorationSettings]
+    source: Source,
+    factor: float | None = None,
+    *,
+    filter: str = FILTER,
+    like: str = "auto",
+    kernel: PathLike | None = None,
+    align: str = "centre",
+    size: Sequence[int] | None = None,
+    **settings: Unpack[RestorationSettings],
 ) -> Restoration:
-    """Enlarge `factor` times; each pixel is the mean of a block, or with `kernel` a sample of the picture blurred by it.
+    """Enlarge `factor` times, 2 by default, what a resizer made smaller: with antialiased bicubic, unless something else is said.
+
+    filter: "bicubic", "lanczos", "bilinear", "box", or "area", the mean of blocks. like: the library that made it, "pillow",
+    "torch", "torch-antialias", "opencv", "skimage" or "matlab"; "auto" is Pillow, and exact means for area. kernel: instead of a
+    filter, the blur of which a pixel of each block was kept, as of `deblur`; align: the middle of the block, "centre", or its first
+    pixel, "corner". size: (H, W) of the result, where it is not the factor times the input, or instead of the factor.
 
     Returns a `Restoration`. Raises `BadInput` with the way out.
+
+        restorekit.upscale("small.png", 4, like="opencv").save("large.png")
     """
-    if factor < 1:
-        raise BadInput(f"`factor={factor}` must be at least 1", argument="factor")
     own, run = _split(settings)
-    blurred = f"decimate:factor={factor},kernel={os.fspath(kernel or '')}"
-    op = blurred if kernel else f"average:factor={factor}"
-    return run_task(Filling(op=op, **own), source, run)
+    op = made_smaller(factor, filter, like, kernel, align, size)
+    return run_task(Upscaling(op=op, **own), source, run)
 
 
 @each_measurement

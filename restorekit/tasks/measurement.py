@@ -24,13 +24,13 @@ from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
-from restorekit.operators import Identity, Inpaint, Operator
+from restorekit.operators import Identity, Inpaint, Operator, Resize
 from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
 from restorekit.tasks.clipped import Clipped, way_of
-from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
+from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SAMPLED, SPECKLE, TASKS, Task
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.noise_found import ASSUMED, measured_noise
 from restorekit.tasks.observation import Box, Observation, observe
@@ -148,6 +148,8 @@ class Measured:
             return IMPULSES
         if self.read.operation == "denoise" and not isinstance(forward.law, Gaussian):
             return COUNTS if isinstance(forward.law, Poisson) else LOG_SPECKLE if logarithms else SPECKLE
+        if isinstance(forward.operator, Resize) and not forward.operator.smooths:
+            return SAMPLED
         return TASKS.get(self.read.operation, OTHER)
 
     @property
@@ -316,11 +318,15 @@ class Measurement:
         self, reading: Observation, valid: np.ndarray | None, notes: Notes
     ) -> tuple[str | Likelihood, Noise | None]:
         if self.noise is None:
-            return ASSUMED, None
+            return self._assumed(reading), None
         if self.noise != "auto":
             return self.noise, None
         found = measured_noise(reading, valid, self.range is not None, notes)
         return f"gaussian:{found.sigma:.4f}", found
+
+    def _assumed(self, reading: Observation) -> str:
+        """Return the noise where nobody gave one, nor wants it measured."""
+        return ASSUMED
 
     def _place(self) -> torch.device:
         """Return the device to compute on: with a `Prior` and no other wish, that of its network."""
@@ -384,7 +390,7 @@ def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:
     forward, prior, picture = measured.forward, measured.prior, measured.read.picture
     preview = {} if settings.preview is None else {"preview": list(settings.preview)}
     return {
-        "operator": settings.op_text,
+        "operator": forward.operator.text if isinstance(forward.operator, Resize) else settings.op_text,
         "noise": forward.noise_text,
         "noise_measured": settings.noise == "auto",
         "noise_found": forward.found and forward.found.record(),

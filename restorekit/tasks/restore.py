@@ -30,7 +30,6 @@ from restorekit.tasks import error_bars
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.inputs import Source, take_mask
 from restorekit.tasks.measurement import Measured, Measurement, Progress
-from restorekit.tasks.noise_found import ASSUMED
 from restorekit.tasks.saving import Origin, check_names
 from restorekit.tasks.windows import counted
 from restorekit.text.generated_masks import generated_mask
@@ -199,7 +198,7 @@ class Restoring(Measurement):
             notes(line)
         if self.noise is None:
             notes(
-                f"noise: {ASSUMED} is assumed; give what {read.input.name} has, as `noise=gaussian:0.05`, or `noise=auto` to "
+                f"noise: {measured.forward.noise_text} is assumed; give what {read.input.name} has, as `noise=gaussian:0.05`, or `noise=auto` to "
                 "have it measured"
             )
         if (counted := self._counted(measured, taken, solver)) is not None:

@@ -40,22 +40,23 @@ def notes(text: str) -> list[str]:
     return [] if kernel_file(text) is None else kernel_notes(text, kernel(text))
 
 
-def _gaussian(sigma: float) -> Tensor:
+def _gaussian(sigma: float, even: bool = False) -> Tensor:
     """Return a Gaussian out to four sigma. kornia has the same to the bit (tests/text), and takes a second to import."""
-    x = torch.arange(2 * math.ceil(4 * sigma) + 1, dtype=torch.float32) - math.ceil(4 * sigma)
+    reach = math.ceil(4 * sigma) + 0.5 * even
+    x = torch.arange(2 * reach + 1, dtype=torch.float32) - reach
     one = torch.exp(-x.square() / (2 * torch.tensor(sigma).square()))
     return (one / one.sum())[:, None] * (one / one.sum())
 
 
-def kernel(text: str) -> Tensor:
+def kernel(text: str, even: bool = False) -> Tensor:
     """Return a kernel (h, w) float32, sum 1. Angles are in degrees, counter-clockwise from the x axis; sigma and
-    lengths in pixels.
+    lengths in pixels. even: of a Gaussian alone, with even sides, whose middle lies between pixels.
 
     Raises `BadInput` for an unknown name, numbers that cannot be, and a file that is no kernel.
     """
     name, *values = text.split(":")
     if name == "gaussian":
-        return _gaussian(*_numbers(text, values, (1,)))
+        return _gaussian(*_numbers(text, values, (1,)), even)
     if name == "motion":
         from kornia.filters import get_motion_kernel2d
 

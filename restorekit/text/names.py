@@ -24,6 +24,7 @@ from restorekit.operators import (
     Inpaint,
     Operator,
     PhaseRetrieval,
+    Resize,
     Saturate,
     blur,
     decimation,
@@ -71,9 +72,31 @@ def _decimate(
     size: Size = None,
     kernel: str = "gaussian:1.2",
     boundary: Literal["reflect", "circular"] = "reflect",
+    align: Literal["centre", "corner"] = "centre",
 ) -> Operator:
+    """Keep a pixel of each block of the blurred picture, the middle one or the first."""
     shape = image or BlockAverage.image_shape_for(measured, factor=factor, size=size)
-    return decimation(shape, factor, named_kernel(kernel), boundary)
+    even = align == "centre" and factor % 2 == 0  # then the middle lies between pixels, where a Gaussian is known too
+    return decimation(shape, factor, named_kernel(kernel, even), boundary, align)
+
+
+def _resize(
+    measured: Shape,
+    image: Shape | None,
+    factor: float | None = None,
+    filter: str = "bicubic",
+    like: str = "auto",
+    size: Size = None,
+) -> Operator:
+    """Resize as a library does. size: HxW of the result, where it is not the factor times the measurement."""
+    if image is None:
+        shape = Resize.image_shape_for(measured, factor=factor, size=size, filter=filter, like=like)
+        return Resize.of(shape, (measured[1], measured[2]), factor, filter, like)
+    if size is not None and size != image[1:]:
+        sides, own = ("x".join(map(str, s)) for s in (size, image[1:]))
+        raise ValueError(f"size={sides} is that of the picture, which is {own}; leave it out")
+    factor = 2.0 if factor is None else factor
+    return Resize.of(image, Resize.size_for(image, factor, filter, like), factor, filter, like)
 
 
 def _grey(measured: Shape, image: Shape | None) -> Operator:
@@ -102,6 +125,7 @@ OPERATIONS: dict[str, Callable[..., Operator]] = {
     "blur": _blur,
     "average": _average,
     "decimate": _decimate,
+    "resize": _resize,
     "grey": _grey,
     "hadamard": _hadamard,
     "phase": _phase,

@@ -24,7 +24,9 @@ from restorekit.operators import (
     Operator,
     PhaseRetrieval,
     ReflectBlur,
+    Resize,
     Saturate,
+    SeparableDecimation,
     SymmetricBlur,
 )
 from restorekit.solvers import SOLVERS
@@ -40,6 +42,8 @@ _OPERATIONS: dict[type[Operator], str] = {
     BlockAverage: "average",
     Decimate: "decimate",
     CircularDecimation: "decimate",
+    SeparableDecimation: "decimate",
+    Resize: "resize",
     Grey: "grey",
     Hadamard: "hadamard",
     PhaseRetrieval: "phase",

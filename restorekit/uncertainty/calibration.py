@@ -64,7 +64,7 @@ class Conditions:
         """Return the name, and the factor where there is one: other settings are noted where they differ."""
         name, positional, named = split(self.task)
         factor = named.get("factor", positional[0] if positional else "2")
-        return name, factor if name in ("average", "decimate") else ""
+        return name, factor if name in ("average", "decimate", "resize") else ""
 
     @property
     def law(self) -> tuple[str, float]:

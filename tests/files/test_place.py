@@ -177,8 +177,11 @@ def centre(path: Path) -> tuple[float, float]:
 
 
 OPERATIONS = {
-    "average:factor=2": ("upscale", "--factor", "2"),
-    "average:factor=3": ("upscale", "--factor", "3"),
+    "average:factor=2": ("upscale", "--factor", "2", "--filter", "area"),
+    "average:factor=3": ("upscale", "--factor", "3", "--filter", "area"),
+    "resize:factor=2": ("upscale", "--factor", "2"),
+    "resize:factor=1.5,like=opencv": ("upscale", "--factor", "1.5", "--like", "opencv"),
+    "decimate:factor=2,align=corner": ("upscale", "--factor", "2", "--kernel", "gaussian:1.2", "--align", "corner"),
     "decimate:factor=2": ("upscale", "--factor", "2", "--kernel", "gaussian:1.2"),
     "decimate:factor=3,kernel=EVEN": ("restore", "--op", "decimate:factor=3,kernel=EVEN"),
 }

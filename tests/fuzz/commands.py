@@ -45,7 +45,7 @@ COMMANDS = (
     Command("denoise", "picture out --noise known --prior prior --solver =mmps --steps =2 --samples =2 --calibration calibration", "--level level", weight=3),
     Command("inpaint", f"picture out --mask mask {SOLVE}", f"--noise noise {RESTORE}", weight=6),
     Command("deblur", f"picture out --kernel kernelspec --noise noise {SOLVE}", f"{RESTORE} --transfer transfer --kernel-error kernelerror --boundary boundary", weight=6),
-    Command("upscale", f"picture out --factor count {SOLVE}", f"--noise noise --kernel kernelspec --transfer transfer {RESTORE}"),
+    Command("upscale", f"picture out --factor count {SOLVE}", f"--noise noise --kernel kernelspec --filter resizer --like library --align align --transfer transfer {RESTORE}"),
     Command("colorize", f"grey out {SOLVE}", f"--noise noise {RESTORE}", weight=3),
     Command("compare", "picture page --op op --noise noise --solver solver --prior prior --steps steps --samples samples", f"--truth picture --seed seed {NETWORK} --range range --trajectory pixels --preview preview --transfer transfer", weight=3),
     Command("degrade", "picture out", "--op op --noise known --seed seed --dtype dtype --range range --transfer transfer", weight=9),

@@ -10,6 +10,7 @@ from restorekit.operators.blur import FreeBlur, blur
 from restorekit.operators.combine import compose
 from restorekit.operators.diagonal import Identity
 from restorekit.operators.downsample import BlockAverage, decimation
+from restorekit.operators.resize import Resize
 
 SHAPE = (1, 36, 48)
 EVEN = torch.full((2, 4), 0.125, dtype=torch.float64)
@@ -22,6 +23,11 @@ CASES: dict[str, Operator] = {
     "decimate 2": decimation(SHAPE, 2, FLAT),
     "decimate 3, even kernel": decimation(SHAPE, 3, EVEN),
     "decimate 4, skew kernel": decimation(SHAPE, 4, SKEW),
+    "decimate 2, corner": decimation(SHAPE, 2, FLAT, align="corner"),
+    "decimate 3, even kernel, corner": decimation(SHAPE, 3, EVEN, align="corner"),
+    "resize": Resize(SHAPE, (18, 12), None, "lanczos"),
+    "resize by 3.3": Resize(SHAPE, (10, 14), 3.3, "bilinear", "torch"),
+    "resize, larger": Resize(SHAPE, (60, 71), None, "bicubic", "skimage"),
     "circular": decimation(SHAPE, 3, SKEW, "circular"),
     "blur": blur(SHAPE, SKEW),
     "free": FreeBlur(SHAPE, SKEW),

@@ -57,8 +57,8 @@ def test_decimation_is_blur_then_every_second_pixel() -> None:
     x = torch.rand(2, 3, 8, 12, dtype=torch.float64)
     k = kernel(5, 4)
     expected = ops.CircularBlur((3, 8, 12), k)(x)[..., ::2, ::2]
-    torch.testing.assert_close(ops.decimation((3, 8, 12), 2, k, "circular")(x), expected)
-    assert isinstance(ops.decimation((3, 9, 12), 2, k, "circular"), ops.Compose)
+    torch.testing.assert_close(ops.decimation((3, 8, 12), 2, k, "circular", "corner")(x), expected)
+    assert isinstance(ops.decimation((3, 9, 12), 2, k, "circular", "corner"), ops.Compose)
 
 
 def test_partial_blocks_average_what_is_there() -> None:

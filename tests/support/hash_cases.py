@@ -87,6 +87,8 @@ deblur-geo: deblur ../in/geo.tif o.tif --kernel gaussian:1 {FAST}
 deblur-bad-kernel: deblur ../in/blurred.png o.png --kernel gausian:1
 upscale: upscale ../in/small.png o.png {FAST}
 upscale-kernel: upscale ../in/small.png o.tif --factor 3 --kernel gaussian:1 {FAST} --samples 2
+upscale-area: upscale ../in/small.png o.png --filter area {FAST}
+upscale-like: upscale ../in/small.png o.png --factor 2.5 --like opencv {FAST}
 upscale-geo: upscale ../in/geo.tif o.tif {FAST}
 colorize: colorize ../in/grey.png o.png {FAST} --samples 2
 colorize-colour: colorize ../in/noisy.png o.png {FAST}
@@ -133,6 +135,7 @@ metrics-fusion: metrics fusion ../in/optical.tif ../in/db.tif ../fuse/o.tif --de
 check-blur: check blur:kernel=motion:5:20,boundary=circular --size 1x8x9
 check-free: check blur:kernel=gaussian:1,boundary=free --size 1x12x9
 check-average: check average:factor=3 --dtype float32
+check-resize: check resize:factor=2.5,filter=lanczos --size 1x16x16
 check-decimate: check decimate:factor=2 --size 1x16x16
 check-phase: check phase --size 1x6x5
 check-own: check ../in/own.py:Half:gain=0.5

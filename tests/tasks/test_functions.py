@@ -89,6 +89,14 @@ CASES: dict[str, tuple[Task, str, str]] = {
         lambda d: restorekit.upscale(d / "y.png", 3, kernel="gaussian:1", **QUICK),
         "upscale {d}/y.png --factor 3 --kernel gaussian:1", "o.png",
     ),
+    "upscale like opencv": (
+        lambda d: restorekit.upscale(d / "y.png", 2.5, like="opencv", **QUICK),
+        "upscale {d}/y.png --factor 2.5 --like opencv", "o.png",
+    ),
+    "upscale to a size": (
+        lambda d: restorekit.upscale(d / "y.png", size=(50, 61), filter="area", **QUICK),
+        "upscale {d}/y.png --size 50x61 --filter area", "o.png",
+    ),
     "colorize": (lambda d: restorekit.colorize(d / "grey.png", **QUICK), "colorize {d}/grey.png", "o.png"),
     "sample": (lambda d: restorekit.sample("natural-fast", 2, steps=2, size=(16, 16)), "sample natural-fast --n 2 --steps 2 --size 16x16 --out", "o.png"),
     "degrade": (

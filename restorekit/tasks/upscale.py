@@ -1,0 +1,82 @@
+"""Super-resolution of pictures that were made smaller: by a library's resizer, or by a blur of which every few pixels were kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from restorekit.errors import BadInput
+from restorekit.files import decode
+from restorekit.operators import Operator
+from restorekit.operators.base import Shape
+from restorekit.tasks.observation import Observation
+from restorekit.tasks.restore import Filling
+
+FILTER = "bicubic"
+ROUNDED = 0.002  # half a step of 8 bits: rounding, once or twice, is 0.3 to 0.4 of one, and what was cut off at black and white
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upscaling(Filling):
+    """Enlarge a picture, which mostly is a file of 8 bits without any noise but its rounding.
+
+    Where nobody gave the noise, it is `ROUNDED` in values of the file, of a JPEG what that lost by its rounding.
+    """
+
+    def _check(self) -> None:
+        super()._check()
+        if self.preview is not None and isinstance(self.op, str) and "size=" in self.op:
+            raise BadInput(
+                "`size` is that of the whole result, and `preview` a part; give `factor` instead", argument="size"
+            )
+
+    def _operator(self, measured: Shape) -> Operator:
+        operator = super()._operator(measured)
+        sides = operator.image_shape[1:]
+        if any(n < m for n, m in zip(sides, measured[1:])):
+            wanted, own = ("x".join(map(str, s)) for s in (sides, measured[1:]))
+            raise BadInput(
+                f"`size={wanted}` is smaller than the input, {own}; to make it smaller, take `degrade`", argument="size"
+            )
+        return operator
+
+    def _assumed(self, reading: Observation) -> str:
+        path = reading.input.path
+        # Most coefficients of a JPEG are nearer to 0 than half a step, and lose less than rounding would take.
+        level = ROUNDED if path is None else max(ROUNDED, 0.5 * decode.jpeg_rounding(path))
+        return f"gaussian:{reading.response.in_light(level, reading.picture):.4g}"
+
+
+def made_smaller(
+    factor: float | None = None,
+    filter: str = FILTER,
+    like: str = "auto",
+    kernel: str | os.PathLike[str] | None = None,
+    align: str = "centre",
+    size: Sequence[int] | None = None,
+) -> str:
+    """Return in text the operator that made a picture smaller; settings as of `restorekit.upscale`.
+
+    Raises `BadInput` for settings that do not go together.
+    """
+    factor = 2 if factor is None and size is None else factor
+    if factor is not None and not factor >= 1:
+        raise BadInput(f"`factor={factor:g}` must be at least 1", argument="factor")
+    whole = factor is not None and factor == int(factor)
+    sides = None if size is None else "x".join(map(str, size))
+    told = [] if factor is None else [f"factor={int(factor) if whole else factor}"]
+    told += [] if sides is None else [f"size={sides}"]
+    if kernel is None:
+        if align != "centre":
+            raise BadInput(
+                f"`align={align}` is for a `kernel`; a resizer has the phase of its library", argument="align"
+            )
+        if whole and sides is None and (filter, like) == ("area", "auto"):
+            return f"average:{told[0]}"
+        return f"resize:{','.join([*told, f'filter={filter}', f'like={like}'])}"
+    if (filter, like) != (FILTER, "auto"):
+        raise BadInput("`kernel` says what was averaged; leave `filter` and `like` out", argument="kernel")
+    if not whole:
+        raise BadInput("`kernel` needs a whole `factor`: every few pixels are kept", argument="factor")
+    return f"decimate:{','.join([*told, f'kernel={os.fspath(kernel)}', f'align={align}'])}"
