@@ -6,8 +6,6 @@ An input is a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Pict
 
 from __future__ import annotations
 
-import difflib
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -18,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import numpy as np
 from torch import Tensor
 
-from restorekit.errors import BadInput
 from restorekit.files.picture import PathLike
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.restoration import Restoration

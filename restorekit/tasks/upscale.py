@@ -24,8 +24,8 @@ class Upscaling(Filling):
     Where nobody gave the noise, it is `ROUNDED` in values of the file, of a JPEG what that lost by its rounding.
     """
 
-    def _check(self) -> None:
-        super()._check()
+    def check_settings(self) -> None:
+        super().check_settings()
         if self.preview is not None and isinstance(self.op, str) and "size=" in self.op:
             raise BadInput(
                 "`size` is that of the whole result, and `preview` a part; give `factor` instead", argument="size"

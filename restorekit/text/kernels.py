@@ -56,7 +56,8 @@ def kernel(text: str, even: bool = False) -> Tensor:
     """
     name, *values = text.split(":")
     if name == "gaussian":
-        return _gaussian(*_numbers(text, values, (1,)), even)
+        (sigma,) = _numbers(text, values, (1,))
+        return _gaussian(sigma, even)
     if name == "motion":
         from kornia.filters import get_motion_kernel2d
 

@@ -341,7 +341,10 @@ def test_entries_of_the_own_type_of_file_come_first_and_another_type_of_integers
 def test_other_weights_and_too_high_a_level_are_refused() -> None:
     with pytest.raises(Uncalibrated, match="other weights"):
         calibration().find(wanted(), "1" * 64, 0.9)
-    with pytest.raises(BadInput, match=r"`level=0\.99`: 30 pictures calibrate.* or give calibration 99 pictures or more that do not judge"):
+    with pytest.raises(
+        BadInput,
+        match=r"`level=0\.99`: 30 pictures calibrate.* or give calibration 99 pictures or more that do not judge",
+    ):
         calibration().find(wanted(), "0" * 64, 0.99)
     found = uncalibrated(0.9, "none for prior p")
     assert found.record == {"level": 0.9, "factor": 1.0, "calibration": "none", "why": "none for prior p"}
