@@ -103,7 +103,7 @@ def _window(at: Array, reach: float) -> Array:
 
 
 @dataclass(frozen=True)
-class Axis:
+class ResizedAxis:
     """One axis of a resizer: `n` picture pixels become `m`, which lie `scale` of them apart."""
 
     n: int
@@ -203,7 +203,7 @@ def _b_spline(x: Array) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _weights(axis: Axis) -> Tensor:
+def _weights(axis: ResizedAxis) -> Tensor:
     return torch.from_numpy(axis.matrix())
 
 
@@ -324,10 +324,10 @@ class Resize(Separable):
         return cls(image_shape, size, factor if taken in _ROUNDED else None, filter, like)
 
     @property
-    def _axes(self) -> tuple[Axis, Axis]:
+    def _axes(self) -> tuple[ResizedAxis, ResizedAxis]:
         like = library(self.filter, self.like)
         rows, columns = (
-            Axis(n, m, n / m if self.factor is None else self.factor, self.filter, like)
+            ResizedAxis(n, m, n / m if self.factor is None else self.factor, self.filter, like)
             for n, m in zip(self.image_shape[1:], self.size)
         )
         return rows, columns
