@@ -110,7 +110,8 @@ class MMPS(Guided):
         return conditional
 
     def _censored(self, problem: Problem, denoise: Denoiser) -> Denoiser:
-        """What stopped says more or less by where x0 is, so that all are weighted by their noise, anew at each call."""
+        """Return the same for values some of which stopped: what these say depends on x0, so weights are found anew at each
+        call."""
         operator, y, law = problem.linear("mmps"), problem.y, problem.likelihood
         assert isinstance(law, Censored)
         law = problem.held(law, self.least_noise)

@@ -274,7 +274,7 @@ def test_what_a_file_says_of_its_values_is_heard(
         return
     found = chosen("auto", "blur", "auto", read_picture(path), path)
     assert (found.curve.name, found.doubt is None) == (curve, doubt is None)
-    assert doubt is None or any(doubt in line for line in found.said("y.png", 0.0))
+    assert doubt is None or any(doubt in line for line in found.said("y.png"))
     if "icc_profile" in options:
         Image.open(path).save(tmp_path / "y.jpg", icc_profile=options["icc_profile"])
         assert chosen("auto", "blur", "auto", read_picture(tmp_path / "y.jpg"), tmp_path / "y.jpg").curve.name == curve
