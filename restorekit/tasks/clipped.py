@@ -20,6 +20,7 @@ from restorekit.operators import Identity, Inpaint
 from restorekit.tasks.observation import Observation
 
 WAYS = ("censored", "measured", "missing")
+CALIBRATED = "as calibrated"  # of several samples: white in light is next to not measured, all others are as measured
 SAID = 5e-4  # share of the values from which on clipped ones are worth a note
 Mask = NDArray[np.bool_]
 
@@ -84,7 +85,8 @@ class Clipped:
             return [self._missing(low | high), self.plain]
         # In light much more than white is usual, and a value at white far off.
         instead = [without_white(self.plain, high)] if self.read.response.coded and high.any() else []
-        return [replace(self.plain, likelihood=self._law()), *instead, self.plain]
+        law = [] if self.way == CALIBRATED else [replace(self.plain, likelihood=self._law())]
+        return [*law, *instead, self.plain]
 
     def _missing(self, at: Mask) -> Problem:
         plain, operator = self.plain, self.plain.operator
@@ -114,6 +116,10 @@ class Clipped:
             return
         said = [f"{s:.1%} at {name}" for s, name in zip(shares[::-1], ("white", "black")) if s >= SAID]
         how = "left out" if self.way == "missing" else "taken as that or beyond"
+        if self.way == CALIBRATED:
+            if len(self.problems) > 1:
+                yield f"clipped: of the values of {self.read.input.name} {shares[1]:.1%} at white are next to not measured"
+            return
         yield (
             f"clipped: of the values of {self.read.input.name} {' and '.join(said)} are {how}; `clipped=measured` takes them "
             "as they are"
@@ -121,4 +127,5 @@ class Clipped:
 
     def record(self) -> dict[str, Any]:
         """Return how clipped values are taken."""
-        return {"clipped_as": self.way if self.any else "measured"}
+        taken = self.way if len(self.problems) > 1 else "measured"
+        return {"clipped_as": "white left out" if taken == CALIBRATED else taken}

@@ -29,10 +29,11 @@ from restorekit.tasks.compare import Comparing, ComparisonResult
 from restorekit.tasks.deblur import Deblurring
 from restorekit.tasks.degrade import Degraded, Degrading
 from restorekit.tasks.each import each_measurement
+from restorekit.tasks.inpaint import Inpainting
 from restorekit.tasks.inputs import Source, Span
 from restorekit.tasks.measurement import Measurement, Progress
 from restorekit.tasks.observation import Box
-from restorekit.tasks.restore import Filling, Inpainting, Restoring
+from restorekit.tasks.restore import Filling, Restoring
 from restorekit.tasks.sample import Sampling
 from restorekit.tasks.sample_files import draw_samples
 from restorekit.tasks.task_settings import refuse_unknown

@@ -24,75 +24,23 @@ from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
-from restorekit.operators import Identity, Inpaint, Operator, Resize
+from restorekit.operators import Inpaint, Operator, Resize
 from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
 from restorekit.tasks.clipped import Clipped, way_of
 from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SAMPLED, SPECKLE, TASKS, Task
+from restorekit.tasks.forward import Forward
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.noise_found import ASSUMED, measured_noise
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
 from restorekit.tasks.unmeasured import refuse_turned, turned_size, without_empty
-from restorekit.text.names import files_of, noise_of, operator_of
-from restorekit.text.spelling import noise_text, operation
+from restorekit.text.names import files_of, operator_of
+from restorekit.text.spelling import operation
 
 Progress = Callable[[str, int, int], None]  # (what runs, network calls done, in all)
-
-
-@dataclass(frozen=True, eq=False)
-class Forward:
-    """It says how the measurement came about: the operator, the noise, and what was found of either."""
-
-    read: Observation
-    operator: Operator
-    noise: str | Likelihood  # as used
-    found: Noise | None = None  # of `noise="auto"`
-
-    @property
-    def law(self) -> Likelihood:
-        return self.noise if isinstance(self.noise, Likelihood) else noise_of(self.noise)
-
-    @property
-    def noise_text(self) -> str:
-        """Return the law that is used, as text."""
-        return noise_text(self.noise)
-
-    @property
-    def impulses(self) -> np.ndarray | None:
-        """Return (C, H, W): where values are impulses and no measurements; None where there are none, or the noise was given."""
-        return None if self.found is None or not self.found.share else self.found.impulses
-
-    def problem(self, place: torch.device, notes: Notes) -> Problem:
-        """Return the measurement, values at the limits of the file taken as they are."""
-        y, empty, operator = self._y(), self.read.empty, self.operator
-        mask = None
-        if empty is not None and empty.shape == y.shape[-2:]:
-            notes(f"no data: {empty.mean():.1%} of {self.read.input.name}, left as they are")
-            if not isinstance(operator, Inpaint):
-                mask = torch.from_numpy(~empty)[None, None].to(place)
-        if self.impulses is not None:
-            told = torch.from_numpy(~self.impulses)
-            if isinstance(operator, Identity):  # whose first estimate fills them
-                operator = Inpaint(operator.image_shape, told.float())
-            else:
-                told = told[None].to(place)
-                mask = told if mask is None else told & mask
-        return Problem(y.to(place), operator.to(place), self.law, mask)
-
-    def _y(self) -> Tensor:
-        """Return y (1, ...) in the shape that the operator gives; files hold some measurements in another shape."""
-        y, operator = torch.from_numpy(self.read.picture.pixels)[None], self.operator
-        if operator.image_shape == y.shape[1:]:  # the usual case, without a needless application of A
-            return y
-        expected = operator(torch.zeros(1, *operator.image_shape)).shape
-        if expected.numel() != y.numel():
-            raise BadInput(
-                f"{self.read.input.label} holds {y.numel()} values, the operator gives {expected.numel()}; check its settings"
-            )
-        return y.reshape(expected)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,12 +221,16 @@ class Measurement:
         """Read the input, find the noise, and put the problem. Raises `BadInput` for what does not fit together."""
         how = Reading(self.layout, self.page)
         reading = observe(source, self.operation, self.noise, self.range, self.transfer, notes, how)
-        way = way_of(self.clipped, self.noise is None, reading.response.coded)
+        way = self._way(reading)
         place = self._place()
         prior = self._prior(place, reading.logarithms)
         forward = self._forward(reading, notes)
         plain = forward.problem(place, notes)
         return Measured(forward, prior, self._denoiser(prior, forward.operator), plain, place, self.range, way)
+
+    def _way(self, reading: Observation) -> str:
+        """Return how clipped values are taken."""
+        return way_of(self.clipped, self.noise is None, reading.response.coded)
 
     def _forward(self, reading: Observation, notes: Notes) -> Forward:
         """The operator first: where it says that nothing was measured, there is no noise."""

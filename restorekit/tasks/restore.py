@@ -22,17 +22,16 @@ from restorekit.inference.restoration import Restoration
 from restorekit.inference.solver import Solver
 from restorekit.inference.units import units_of
 from restorekit.notes import Notes
-from restorekit.operators import Inpaint, Operator
-from restorekit.operators.base import Shape
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.prior import LatentPrior
 from restorekit.tasks import error_bars
+from restorekit.tasks.clipped import CALIBRATED
 from restorekit.tasks.coarse import restore_from_coarse
-from restorekit.tasks.inputs import Source, take_mask
+from restorekit.tasks.inputs import Source
 from restorekit.tasks.measurement import Measured, Measurement, Progress
+from restorekit.tasks.observation import Observation
 from restorekit.tasks.saving import Origin, check_names
 from restorekit.tasks.windows import counted
-from restorekit.text.generated_masks import generated_mask
 from restorekit.text.names import files_of, notes_of, solver_of
 from restorekit.uncertainty.calibration import FoundInterval
 
@@ -210,6 +209,10 @@ class Restoring(Measurement):
         if bars is not None and bars.note:
             notes(bars.note)
 
+    def _way(self, reading: Observation) -> str:
+        """Of several samples those of the calibrations, which took clipped values as measured."""
+        return CALIBRATED if self.samples > 1 and self.clipped == "auto" else super()._way(reading)
+
     def _doubts(self, measured: Measured, notes: Notes) -> None:
         """Note what in the file speaks against the settings. It may take seconds: only before long work is it looked for first."""
 
@@ -265,6 +268,8 @@ class Restoring(Measurement):
         forward, prior = measured.forward, measured.prior
         started = self.start is not None or self.begin is not None
         refused = error_bars.refusal(prior, forward.law, self.flips, self.coarse, started, forward.impulses is not None)
+        if refused is None and measured.way in ("censored", "missing") and measured.clipped.any:
+            refused = f"they are for clipped values as measured, and these are {measured.way}"
         curve = measured.read.response.curve.name
         wanted = error_bars.conditions(
             self.op_text, forward.noise_text, measured.read.as_read, curve, solver, steps, self.samples
@@ -318,54 +323,6 @@ class Filling(Restoring):
     @property
     def _own(self) -> str:
         return ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inpainting(Filling):
-    """Fill missing pixels. mask: as large as the input, white = measured.
-
-    Where nobody gave the noise, measured pixels stay as they are, in the estimate and in the files of pictures; samples vary there as
-    far as the noise that is assumed lets them, which is the error bar of a measured value.
-    """
-
-    op: str | Operator = "inpaint"
-    mask: Source
-
-    @property
-    def op_text(self) -> str:
-        named = isinstance(self.mask, str | os.PathLike)
-        return f"inpaint:mask={os.fspath(self.mask)}" if named else "inpaint"  # type: ignore[arg-type]
-
-    def opened(self) -> list[Path]:
-        return [*super().opened(), *files_of(self.op_text)]
-
-    def _operator(self, measured: Shape) -> Operator:
-        if isinstance(self.mask, str) and (made := generated_mask(self.mask, measured[1:])) is not None:
-            return Inpaint(measured, made)
-        return Inpaint(measured, torch.from_numpy(take_mask(self.mask, measured[1:])))
-
-    def _kept(self, measured: Measured) -> Tensor | None:
-        operator = measured.forward.operator
-        if self.noise is not None or not isinstance(operator, Inpaint):
-            return None
-        return (operator.mask == 1).expand(operator.image_shape)
-
-    def _doubts(self, measured: Measured, notes: Notes) -> None:
-        if self.samples > 1 and self._kept(measured) is not None:
-            notes(f"measured pixels are kept as they are; their deviation is that of {measured.forward.noise_text}")
-
-    @property
-    def _own(self) -> str:
-        return "`mask`, "
-
-    def _misses(self, misfit: float, notes: Notes) -> list[str]:
-        texts = super()._misses(misfit, notes)
-        if texts and self.noise is None:  # what was measured is in the result all the same
-            notes(
-                "the measured pixels, which are kept, have more noise than was assumed; `noise=auto` takes it out of them"
-            )
-            return []
-        return texts
 
 
 def _ceiling(measured: Measured, notes: Notes) -> float | None:
