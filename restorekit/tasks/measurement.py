@@ -17,10 +17,12 @@ from restorekit.errors import BadInput
 from restorekit.files.masks import inverted
 from restorekit.files.reading import Reading
 from restorekit.files.transfer import without_white
+from restorekit.inference.coloured import Coloured
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import as_seen, decoded
 from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
+from restorekit.inference.sensor_noise import PoissonGaussian
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
 from restorekit.operators import Identity, Inpaint, Operator
@@ -28,9 +30,9 @@ from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
-from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SPECKLE, TASKS, Task
+from restorekit.tasks.defaults import COUNTS, GRAIN, IMPULSES, LOG_SPECKLE, OTHER, SENSOR, SPECKLE, TASKS, Task
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
-from restorekit.tasks.noise_found import ASSUMED, measured_noise
+from restorekit.tasks.noise_found import ASSUMED, measured_noise, white_law
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
 from restorekit.tasks.unmeasured import refuse_turned, turned_size, without_empty
@@ -126,6 +128,8 @@ class Measured:
             return OTHER
         if self.read.operation == "denoise" and forward.impulses is not None:
             return IMPULSES
+        if self.read.operation == "denoise" and isinstance(forward.law, PoissonGaussian | Coloured):
+            return SENSOR if isinstance(forward.law, PoissonGaussian) else GRAIN
         if self.read.operation == "denoise" and not isinstance(forward.law, Gaussian):
             return COUNTS if isinstance(forward.law, Poisson) else LOG_SPECKLE if logarithms else SPECKLE
         return TASKS.get(self.read.operation, OTHER)
@@ -296,8 +300,11 @@ class Measurement:
             return ASSUMED, None
         if self.noise != "auto":
             return self.noise, None
-        found = measured_noise(reading, valid, self.range is not None, notes)
-        return f"gaussian:{found.sigma:.4f}", found
+        return measured_noise(reading, valid, self.range is not None, notes, lambda found: self._law(found, reading))
+
+    def _law(self, found: Noise, reading: Observation) -> str | Likelihood:
+        """Return the law to use for the noise that was found in `reading`."""
+        return white_law(found)
 
     def _place(self) -> torch.device:
         """Return the device to compute on: with a `Prior` and no other wish, that of its network."""

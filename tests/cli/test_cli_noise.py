@@ -219,8 +219,17 @@ def test_a_dark_photograph_is_decoded_too(tmp_path: Path, capsys: pytest.Capture
     assert record(tmp_path / "x.png")["range"] == [0, 255]
 
 
-def test_a_jpeg_that_hides_its_noise_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_jpeg_lost_by_rounding_is_taken_out_and_not_called_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     smooth = np.rint(255 * ndimage.gaussian_filter(COLOUR, (0, 6, 6))).astype(np.uint8)
     Image.fromarray(np.moveaxis(smooth, 0, -1)).save(tmp_path / "y.jpg", quality=80)
+    lost = float(
+        np.sqrt(np.square(np.asarray(Image.open(tmp_path / "y.jpg")) - np.moveaxis(smooth, 0, -1).astype(float)).mean())
+    )
     assert go("denoise", tmp_path / "y.jpg", tmp_path / "x.png", *FAST) == 0
-    assert "a floor: the rounding of a JPEG hides what noise y.jpg has" in capsys.readouterr().err
+    assert "chosen for what y.jpg lost by its JPEG rounding; the noise in it is no more, and not measured" in (
+        capsys.readouterr().err
+    )
+    assert record(tmp_path / "x.png")["noise_found"]["jpeg_rounding"] is True
+    assert rms(tmp_path / "x.png", np.moveaxis(smooth, 0, -1)) < lost
