@@ -17,8 +17,8 @@ from restorekit.text.values import box, grain, level, levels, looks, numbers, si
 
 In = Annotated[Path, typer.Argument(metavar="IN", help="Measured picture: PNG, JPEG, TIFF, NPY.", show_default=False)]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Restored picture; its suffix is its format.", show_default=False)]  # fmt: skip
-Noise = Annotated[str, typer.Option(autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle; of logarithms gamma:LOOKS,domain=log); auto measures Gaussian noise.")]  # fmt: skip
-AssumedNoise = Annotated[str | None, typer.Option("--noise", autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, gamma:LOOKS (speckle); auto measures Gaussian noise.", show_default="gaussian:0.01, which is assumed")]  # fmt: skip
+Noise = Annotated[str, typer.Option(autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, poisson-gaussian:GAIN,READ (variance GAIN * value + READ^2), grain:SIGMA,WIDTH (pixels), gamma:LOOKS (speckle; of logarithms gamma:LOOKS,domain=log); auto measures it.")]  # fmt: skip
+AssumedNoise = Annotated[str | None, typer.Option("--noise", autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), poisson:COUNTS_AT_WHITE, poisson-gaussian:GAIN,READ, gamma:LOOKS (speckle); auto measures it.", show_default="gaussian:0.01, which is assumed")]  # fmt: skip
 SolverOpt = Annotated[str, typer.Option("--solver", autocompletion=complete_solver, help="A name of `restorekit solvers`, with settings, as diffpir:zeta=0.5; or file.py:Class, and that file is run as code.")]  # fmt: skip
 PriorOpt = Annotated[str, typer.Option("--prior", autocompletion=complete_prior, help="A shipped prior (`restorekit priors list`), a .safetensors file, a diffusers folder, a .pt of guided-diffusion, or file.py:Name.")]  # fmt: skip
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Posterior samples; more than one also gives mean, standard deviation and intervals.")]  # fmt: skip

@@ -173,7 +173,9 @@ class NoiseLevel:
         if 0 < impulses.mean() < self.holes:  # few blocks are without one
             whole = np.where(impulses, scipy.ndimage.median_filter(pixels, (1, 3, 3)), pixels)
             told = telling | impulses
-        sensor = self.sensor(whole, told)
+        # Blocks near a limit are left out by their brightness: a value that is cut far away does not matter to others.
+        alone = told if left_out < 0.05 else replace(self.telling, reach=(1,))(values, known) | (told & impulses)
+        sensor = self.sensor(whole, alone)
         if sensor is not None:
             white = sensor.level if sensor.grows else min(white, sensor.level)
         shared = self.correlation(whole, told)

@@ -53,9 +53,9 @@ class SensorFit:
     bins: int = 12
     least: int = 12  # blocks that count, of a bin
     few: int = 240  # blocks in all; of fewer nothing is said
-    flat: float = 0.1
+    flat: float = 0.15
     leak: float = 0.05  # of the detail of radius 4 to 6 in that of 8 and more: f^-5
-    clear: float = 2.0  # deviations from the limits of the range
+    clear: float = 2.5  # deviations from the limits of the range
     error: float = 0.06  # of a variance, by texture, beside what its number of blocks says
     sure: float = 6.0  # by which the sum of squared misfits, in errors, is larger without a gain
     strong: float = 0.01  # level, from which on it matters

@@ -27,7 +27,7 @@ class Spectrum:
     least: int = 40  # blocks
     reach: int = 9  # pixels, of the covariance
     coarsest: float = 1.9  # radius of a coefficient; below, a plane of the picture is in it
-    steepest: float = 2.0  # of the variance at frequency 0 over the coarsest that was measured
+    steepest: float = 4.0  # of the variance at frequency 0 over the coarsest that was measured
     side: int = 192  # pixels, of the noise that is drawn to correct what the choice of blocks does to it
 
     def __call__(self, pixels: Array, told: Array, colour: bool = False) -> Array | None:
