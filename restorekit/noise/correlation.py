@@ -31,6 +31,18 @@ class Shared(NamedTuple):
     camera: bool
     colour: bool = False
     told: bool = True  # False: too few blocks to say
+    stationary: bool = True  # False: as of a sensor after a curve or of JPEG, which a spectrum does not describe
+
+
+class ByBrightness(NamedTuple):
+    """The level that takes the noise out if blocks look like a camera's JPEG, 0 where those of too few bins of brightness
+    do; whether those of half of them do; whether a third of the bins look demosaiced; the level where bands have noise of
+    their own in some bin, else 0."""
+
+    camera: float
+    sure: bool
+    demosaiced: bool
+    vivid: float
 
 
 @dataclass(frozen=True)
@@ -64,12 +76,15 @@ class Correlation:
     usual: float = 0.025  # level that uneven noise is drawn to
     drawn: float = 0.5  # by this power at most
     colour: float = 0.7  # of a difference of bands over their mean, in the middle frequencies, at least
+    tinted: tuple[float, float] = (0.6, 3.0)  # both, where less colour is enough
+    vivid: float = 0.8  # the same in a single bin of brightness
     coloured: float = 1.8  # middle over high frequencies, at least, of such noise
+    doubted: float = 0.6  # of the level, where a third of the bins looks like a camera's JPEG
     bins: int = 6  # of brightness
     enough: int = 2  # bins
     camera: tuple[float, float, float, float] = (
         4.2,
-        1.6,
+        1.62,
         0.004,
         0.03,
     )  # of a bin: steep at least, even at most, middle within
@@ -79,8 +94,8 @@ class Correlation:
         0.03,
         0.45,
     )  # the same of demosaiced noise, and `colour`, at least
-    demosaiced: float = 1.4  # level over that of the middle
-    cameras: tuple[float, float] = (3.0, 0.045)  # level over that of the middle, and what it is drawn to
+    demosaiced: float = 1.35  # level over that of the middle
+    cameras: tuple[float, float] = (3.3, 0.045)  # level over that of the middle, and the most
 
     def __call__(self, pixels: Array, told: Array) -> Shared:
         """Return what was seen where `told` (C, H, W)."""
@@ -99,19 +114,21 @@ class Correlation:
         flattest = all_of <= np.quantile(all_of, self.flat)
         right, below = neighbours(blocks[flattest])
         nothing = Shared(right, below, 0.0, False)
+        middles = coefficients[..., _MIDDLE]
+        by = self._by_brightness(blocks, raw.mean((1, 2, 3)), middle, high, all_of, middles)
+        if by.camera > 0:
+            return Shared(right, below, by.camera, by.sure, stationary=False)
         if abs(right - below) > self.slanted:
             return nothing
-        middles = coefficients[..., _MIDDLE]
-        of_camera, of_sensor = self._by_brightness(raw.mean((1, 2, 3)), middle, high, all_of, middles)
-        if of_camera > 0:
-            return Shared(right, below, (self.cameras[0] * of_camera * self.cameras[1]) ** 0.5, True)
         of_flat, of_high = middle[flattest].mean() ** 0.5, high[flattest].mean() ** 0.5
         least, most, strong = self.grey
-        if of_flat > self.coloured * of_high and _colour(middles[flattest]) > self.colour:
-            gain = 1 + (self.gain - 1) * min(1.0, (of_flat / max(of_high, 1e-6) - 1) / 3)
-            return Shared(right, below, float(gain * of_flat), False, True)
-        if of_sensor > 0:
-            return Shared(right, below, self.demosaiced * of_sensor, False)
+        colour, steep = _colour(middles[flattest]), of_flat / max(of_high, 1e-6)
+        if (colour > self.colour and steep > self.coloured) or (colour > self.tinted[0] and steep > self.tinted[1]):
+            return Shared(right, below, float(gain_of(steep, self.gain) * of_flat), False, True)
+        if by.vivid > 0:
+            return Shared(right, below, by.vivid, False, True)
+        if by.demosaiced:
+            return Shared(right, below, float(self.demosaiced * of_flat), False, stationary=False)
         if of_flat <= 0 or (of_flat > strong and least < between_bands(blocks[flattest]) < most):
             return nothing
         quarter = float(np.quantile(middle, 0.25)) ** 0.5
@@ -121,33 +138,47 @@ class Correlation:
             return nothing
         if unevenness > self.even[1] and of_flat > self.usual:
             return nothing  # gravel: what is so strong and so uneven is no JPEG's
-        gain = 1 + (self.gain - 1) * min(1.0, (steepness - 1) / 3)
-        level = gain * (of_flat * max(quarter, of_flat)) ** 0.5
+        level = gain_of(steepness, self.gain) * (of_flat * max(quarter, of_flat)) ** 0.5
         share = float(np.interp(unevenness, self.even[:2], (0.0, self.drawn)))
         return Shared(right, below, float(level ** (1 - share) * self.usual**share), False)
 
     def _by_brightness(
-        self, mean: Array, middle: Array, high: Array, all_of: Array, middles: Array
-    ) -> tuple[float, float]:
-        """Return the level of the middle frequencies in the bins of brightness whose blocks look like a camera's JPEG,
-        and in those that look like a demosaiced one; 0 where too few do."""
+        self, blocks: Array, mean: Array, middle: Array, high: Array, all_of: Array, middles: Array
+    ) -> ByBrightness:
+        """Return what the blocks of each bin of brightness look like."""
         count = max(1, min(self.bins, len(mean) // (3 * self.few)))
-        cameras, sensors = [], []
+        cameras, vivid, sensors = [], [], 0
         for part in np.array_split(np.argsort(mean), count):
             flattest = part[np.argsort(all_of[part])[: max(12, int(self.flat * len(part)))]]
             of_flat, of_high = middle[flattest].mean() ** 0.5, high[flattest].mean() ** 0.5
-            unevenness, steepness = (
-                float(np.quantile(middle[part], 0.25)) ** 0.5 / max(of_flat, 1e-6),
-                of_flat / max(of_high, 1e-6),
-            )
+            unevenness = float(np.quantile(middle[part], 0.25)) ** 0.5 / max(of_flat, 1e-6)
+            steepness = of_flat / max(of_high, 1e-6)
+            right, below = neighbours(blocks[flattest])
+            if abs(right - below) > self.slanted:
+                continue
             steep, even, least, most = self.camera
             if least < of_flat < most and steepness > steep and unevenness < even:
                 cameras.append(float(of_flat))
             steep, even, least, colour = self.sensor
             if of_flat > least and steepness > steep and unevenness < even and _colour(middles[flattest]) > colour:
-                sensors.append(float(of_flat))
-        camera = float(np.median(cameras)) if len(cameras) >= min(self.enough, count) else 0.0
-        return camera, float(np.median(sensors)) if 3 * len(sensors) >= count and sensors else 0.0
+                sensors += 1
+            if of_flat > least and steepness > self.coloured and _colour(middles[flattest]) > self.vivid:
+                vivid.append(gain_of(steepness, self.gain) * float(of_flat))
+        share = len(cameras) / count
+        # Clean pictures have two such bins in six after a JPEG of quality 50 to 75, cameras' five or six.
+        level = min(self.cameras[0] * float(np.median(cameras or [0.0])), self.cameras[1])
+        camera = level * float(np.interp(share, (1 / 3, 5 / 6), (self.doubted, 1.0)))
+        return ByBrightness(
+            camera if len(cameras) >= min(self.enough, count) else 0.0,
+            share >= 0.5,
+            3 * sensors >= count and sensors >= min(self.enough, max(count, 2)),
+            float(np.median(vivid)) if vivid else 0.0,
+        )
+
+
+def gain_of(steepness: float, most: float) -> float:
+    """Return the level that takes noise out over that of its middle frequencies, by how far these are above the high ones."""
+    return 1 + (most - 1) * min(1.0, (steepness - 1) / 3)
 
 
 def _colour(coefficients: Array) -> float:

@@ -31,7 +31,8 @@ class Noise:
     of noise. `floor`: the noise is below what can be told, and `sigma` is no measurement. `impulses`: (C, H, W) bool.
     `sensor`: variance by brightness, of white noise; None where the picture does not tell. `covariance`: of grain, (2 k
     + 1, 2 k + 1) as `Coloured` takes it; None where the noise is white, or went through a JPEG. `sure`: enough of the picture told
-    whether the noise is white. `rounded`: the level is that of the rounding of a JPEG, and no measurement.
+    whether the noise is white. `rounded`: the level is that of the rounding of a JPEG, and no measurement. `camera`: the noise
+    looks like that of cameras' JPEG.
     """
 
     sigma: float
@@ -46,20 +47,24 @@ class Noise:
     covariance: Array | None = None
     sure: bool = True
     rounded: bool = False
+    camera: bool = False
 
     def at_least(self, sigma: float, floor: bool = False) -> Noise:
         """Return the same with white noise of a level of `sigma` where less was found; floor: whether that is no
         measurement."""
         return self if sigma <= self.sigma else replace(self, sigma=sigma, floor=floor, sensor=None, covariance=None)
 
-    def above_rounding(self, lost: float) -> Noise:
+    def of_jpeg(self, lost: float) -> Noise:
         """Return the same for denoising a JPEG that lost `lost`, a standard deviation, by the rounding of its coefficients.
 
-        Most of what was rounded is 0, and lost less than that: the best level of white noise is 0.25 lost^0.77, on crops
+        What was rounded is no stationary noise: it has a level, and no spectrum or gain. Most of what was rounded is 0, and lost less than that: the best level of white noise is 0.25 lost^0.77, on crops
         of Kodak and McMaster of quality 15 to 95 (benchmarks/restoration/camera_noise.py).
         """
         level = 0.25 * lost**0.77
-        return self if level <= max(self.sigma, self.grain) else replace(self.at_least(level), rounded=True)
+        found = replace(self, covariance=None, sensor=None)
+        if self.correlated and not self.camera and self.sigma < 3 * lost:
+            found = replace(found, sigma=self.white, correlated=False)  # texture, of which rounding left as much
+        return found if level <= found.sigma else replace(found.at_least(level), rounded=True)
 
     @property
     def share(self) -> float:
@@ -140,6 +145,9 @@ class NoiseLevel:
     spectrum: Spectrum = field(default_factory=Spectrum)
     floor: float = 0.002  # half a step of 8 bits; rounding alone is 0.0011
     least: int = 64  # 2x2 blocks: the level is then within 15 %, one deviation
+    cut: float = (
+        0.35  # the finest of blocks over the finest detail of 2x2; less is what a JPEG or a resampling left of it
+    )
     holes: float = 0.15  # share of impulses up to which blocks are looked at with their neighbours' medians in place
     little: float = 0.5  # left out, from which on what is left must look like noise
     tail: tuple[float, float] = (0.8, 1.15)  # root mean square over the median of its details, 1 of Gaussian noise
@@ -176,19 +184,21 @@ class NoiseLevel:
         # Blocks near a limit are left out by their brightness: a value that is cut far away does not matter to others.
         alone = told if left_out < 0.05 else replace(self.telling, reach=(1,))(values, known) | (told & impulses)
         sensor = self.sensor(whole, alone)
-        if sensor is not None:
+        if sensor is not None and sensor.level > self.cut * white:
             white = sensor.level if sensor.grows else min(white, sensor.level)
+        elif sensor is not None:
+            sensor = replace(sensor, grows=False)
         shared = self.correlation(whole, told)
         correlated = bool(shared.level > 1.2 * white)
         sigma = max(white, shared.level) if correlated else white
         floor = bool(sigma < self.floor)
         correlated &= not floor
         covariance = None
-        if correlated and not shared.camera and not jpeg_grid(values):
+        if correlated and shared.stationary and not jpeg_grid(values):
             covariance = self.spectrum(pixels, telling, shared.colour)
         return Noise(
             float(max(sigma, self.floor)), white, shared.right, shared.below, correlated, left_out, floor, impulses,
-            sensor, covariance, shared.told,
+            sensor, covariance, shared.told, camera=correlated and shared.camera,
         )  # fmt: skip
 
 

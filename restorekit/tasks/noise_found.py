@@ -47,8 +47,8 @@ def measured_noise(
     lost = 0.0 if path is None else read.response.in_light(decode.jpeg_rounding(path), read.picture)
     rounded = read.operation in MIXING and lost > found.sigma
     found = found.at_least(lost, floor=True) if rounded else found
-    if read.operation == "denoise" and not rounded:
-        found = found.above_rounding(lost)
+    if read.operation == "denoise" and lost > 0:
+        found = found.of_jpeg(lost)
     chosen = law(found)
     narrow = ranges.hint(read.as_read) if found.floor and not ranged else None
     text = noise_text(chosen)
