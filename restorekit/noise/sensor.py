@@ -1,4 +1,4 @@
-"""How the noise of a picture grows with brightness: the gain and the read noise of a sensor, with their errors."""
+"""The noise of a picture grows with brightness: this module finds the gain and the read noise of a sensor, with their errors."""
 
 from __future__ import annotations
 
