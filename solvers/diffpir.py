@@ -19,6 +19,7 @@ from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.rng import Rng
 from restorekit.inference.schedule import log_uniform, vp_quadratic
+from restorekit.inference.sensor_noise import anscombe
 from restorekit.inference.solver import Solver, Step
 from restorekit.operators.diagonal import Identity
 from restorekit.solvers.parts.data_step import check_data_step, data_step
@@ -81,7 +82,11 @@ class DiffPIR(Solver):
 @dataclass(frozen=True, eq=False)
 class HQS(Solver):
     """It splits half-quadratically: data step and denoiser take turns, no noise is put back. An optimiser: one answer,
-    no spread."""
+    no spread.
+
+    A single step of denoising counts, with read noise or without, is one call on values whose noise is even
+    (`Anscombe`), which their own proximal steps do not reach.
+    """
 
     lambda_: float = 0.23  # weight of the prior in the data step (Zhang et al. 2021, section 4.2)
     first: float = 49 / 255  # noise level to start from; larger for larger holes
@@ -127,6 +132,11 @@ class HQS(Solver):
     def __call__(
         self, problem: Problem, denoise: Denoiser, sigmas: Sequence[float], x: Tensor, rng: Rng, /
     ) -> Iterator[Step]:
+        even = anscombe(problem.likelihood) if len(sigmas) == 2 and isinstance(problem.operator, Identity) else None
+        if even is not None:
+            x = even.inverse(denoise(even(problem.y), even.level))
+            yield Step(x, x, sigmas[0])
+            return
         solve = data_step(problem, "hqs", closed=self.closed)
         for sigma in sigmas[:-1]:
             xh = solve(x, sigma / math.sqrt(self.lambda_))  # eq 6

@@ -24,14 +24,16 @@ from benchmarks.support.common import DATA, RESULTS, archive, centre, classic, l
 from restorekit.errors import BadInput
 from restorekit.files.journal import Rows
 from restorekit.files.picture import read_picture
+from restorekit.inference.coloured import Coloured
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
-from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
 from restorekit.metrics.fidelity import psnr
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.operators import Identity, Inpaint
-from restorekit.solvers.diffpir import HQS
+from restorekit.tasks import defaults
+from restorekit.tasks.noise_found import law_as_found
+from restorekit.text.names import noise_of, solver_of
 
 LEVELS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.12, 0.2)  # of which the best is chosen with the truth
 # One half of the pairs; `NoiseLevel.gain`, `usual` and `drawn` were chosen with both in sight.
@@ -196,8 +198,12 @@ def denoised(y: Array, found: Noise, denoise: Denoiser) -> Array:
     if found.floor and not impulses:
         return y
     operator = Inpaint(shape, torch.from_numpy(~found.impulses).float()) if impulses else Identity(shape)
-    problem = Problem(torch.from_numpy(y)[None], operator, Gaussian(round(found.sigma, 4)))
-    return restore(problem, denoise, HQS(first=0.1), steps=4 if impulses else 1).samples[0].numpy()
+    law = law_as_found(found, False)
+    law = noise_of(law) if isinstance(law, str) else law
+    task = defaults.GRAIN if isinstance(law, Coloured) else defaults.TASKS["denoise"]
+    task = defaults.IMPULSES if impulses else task
+    problem = Problem(torch.from_numpy(y)[None], operator, law)
+    return restore(problem, denoise, solver_of(task.solver), steps=task.steps).samples[0].numpy()
 
 
 def measure(rows: Rows, options: argparse.Namespace, label: str, denoise: Denoiser) -> None:

@@ -38,11 +38,17 @@ def restore(
 
 @several
 @shared_options(*PICTURE)
-def denoise(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:
+def denoise(
+    ctx: typer.Context,
+    source: In,
+    target: Out,
+    strength: Annotated[float, typer.Option(help="Share of what was taken out that stays out, above 0 and at most 1: 0.7 leaves some grain.")] = 1.0,
+    **settings: Any,
+) -> None:  # fmt: skip
     """Remove noise. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
     from restorekit import denoise as run
 
-    perform(ctx, run, source, target, settings, _line)
+    perform(ctx, run, source, target, {"strength": strength} | settings, _line)
 
 
 @several

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.inference.checks import Counted, check_shape, check_values, checked, started
+from restorekit.inference.coloured import whitened
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
@@ -42,7 +43,9 @@ def in_latents(problem: Problem, prior: Latent) -> Problem:
 
 
 def as_seen(problem: Problem, prior: Denoiser | Latent) -> Problem:
-    """Return the problem that a solver is given with this prior: of latents, or in the units of the prior."""
+    """Return the problem that a solver is given with this prior: its noise white, of latents, or in the units of the
+    prior."""
+    problem = whitened(problem)
     if isinstance(prior, Latent):
         return in_latents(problem, prior)
     units = units_of(prior)
@@ -155,6 +158,7 @@ def _restored(problem: Problem, denoise: Denoiser | Latent, solver: Solver, run:
     check_shape(problem)
     check_values(problem)
     _check_begin(problem, run.begin, run.count)
+    problem = whitened(problem)
     if isinstance(denoise, Latent):
         return _restored_latent(problem, denoise, solver, run)
     units = units_of(denoise)

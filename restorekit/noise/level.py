@@ -1,5 +1,5 @@
-"""The level of the noise in a picture is measured, whether neighbours share it, and what a prior of white noise is to
-be told."""
+"""The noise in a picture is measured: its level, how it grows with brightness, whether neighbours share it, and the law that
+a prior is to be told."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import scipy
 
 from restorekit.errors import BadInput
+from restorekit.noise.blocks import jpeg_grid
+from restorekit.noise.correlation import Correlation
 from restorekit.noise.impulses import Impulses
 from restorekit.noise.pixels import Telling
+from restorekit.noise.sensor import SensorFit, SensorNoise
+from restorekit.noise.spectrum import Spectrum
 
 Array = np.ndarray
 NORMAL = 0.6745  # median of |x| of a standard normal x
-SIDE = 8  # pixels, of the blocks whose spectrum is looked at
-_RADIUS = np.hypot(*np.mgrid[:SIDE, :SIDE])  # of a coefficient of their cosine transform
-_MIDDLE, _HIGH = (_RADIUS >= 2) & (_RADIUS < 4), _RADIUS >= 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,10 @@ class Noise:
     reading of the finest detail, which is `sigma` where the noise is white. `right` and `below`: correlation with the
     neighbours, as far as flat blocks of 8x8 pixels show it. `left_out`: share of the measured values that say nothing
     of noise. `floor`: the noise is below what can be told, and `sigma` is no measurement. `impulses`: (C, H, W) bool.
+    `sensor`: variance by brightness, of white noise; None where the picture does not tell. `covariance`: of grain, (2 k
+    + 1, 2 k + 1) as `Coloured` takes it; None where the noise is white, or went through a JPEG. `sure`: enough of the picture told
+    whether the noise is white. `rounded`: the level is that of the rounding of a JPEG, and no measurement. `camera`: the noise
+    looks like that of cameras' JPEG.
     """
 
     sigma: float
@@ -38,10 +43,28 @@ class Noise:
     left_out: float
     floor: bool
     impulses: Array
+    sensor: SensorNoise | None = None
+    covariance: Array | None = None
+    sure: bool = True
+    rounded: bool = False
+    camera: bool = False
 
     def at_least(self, sigma: float, floor: bool = False) -> Noise:
-        """Return the same with a level of `sigma` where less was found; floor: whether that is no measurement."""
-        return self if sigma <= self.sigma else replace(self, sigma=sigma, floor=floor)
+        """Return the same with white noise of a level of `sigma` where less was found; floor: whether that is no
+        measurement."""
+        return self if sigma <= self.sigma else replace(self, sigma=sigma, floor=floor, sensor=None, covariance=None)
+
+    def of_jpeg(self, lost: float) -> Noise:
+        """Return the same for denoising a JPEG that lost `lost`, a standard deviation, by the rounding of its coefficients.
+
+        What was rounded is no stationary noise: it has a level, and no spectrum or gain. Most of what was rounded is 0, and lost less than that: the best level of white noise is 0.25 lost^0.77, on crops
+        of Kodak and McMaster of quality 15 to 95 (benchmarks/restoration/camera_noise.py).
+        """
+        level = 0.25 * lost**0.77
+        found = replace(self, covariance=None, sensor=None)
+        if self.correlated and not self.camera and self.sigma < 3 * lost:
+            found = replace(found, sigma=self.white, correlated=False)  # texture, of which rounding left as much
+        return found if level <= found.sigma else replace(found.at_least(level), rounded=True)
 
     @property
     def share(self) -> float:
@@ -49,13 +72,30 @@ class Noise:
         return float(self.impulses.mean())
 
     @property
+    def grows(self) -> bool:
+        """Return True where the noise is that of a sensor, which grows with brightness, beyond doubt."""
+        return self.sensor is not None and self.sensor.grows and not (self.correlated or self.floor)
+
+    @property
     def notes(self) -> list[str]:
         """Return what a person should know beside the level, a line each."""
         said = []
         if self.correlated:
+            how = (
+                "a level that takes it out is used"
+                if self.covariance is None
+                else f"a grain of deviation {self.grain:.4f} by its spectrum"
+            )
             said.append(
                 f"noise is correlated with its neighbours ({self.right:.2f} to the right, {self.below:.2f} below), as in JPEG "
-                f"of cameras and resampled pictures: finest detail reads {self.white:.4f}, a level that takes it out is used"
+                f"of cameras and resampled pictures: finest detail reads {self.white:.4f}, {how}"
+            )
+        if self.grows and self.sensor is not None:
+            s = self.sensor
+            dark, bright = s.at(np.array([0.1, 0.9]))
+            said.append(
+                f"noise grows with brightness: variance {s.gain:.3g} +- {s.gain_error:.1g} of the mean and {s.read:.2g}^2, "
+                f"deviation {dark:.4f} in the dark (0.1) and {bright:.4f} in the bright (0.9)"
             )
         if self.left_out > 0.01:
             said.append(
@@ -65,11 +105,25 @@ class Noise:
             said.append(f"{self.share:.2%} of the values are impulses (salt and pepper, hot or dead pixels)")
         return said
 
+    @property
+    def grain(self) -> float:
+        """Return the standard deviation of noise whose covariance was measured, else `sigma`."""
+        if self.covariance is None:
+            return self.sigma
+        return float(self.covariance[tuple(n // 2 for n in self.covariance.shape)]) ** 0.5
+
     def record(self) -> dict[str, Any]:
         """Return the figures, as JSON takes them."""
         figures = {"sigma": self.sigma, "white": self.white, "right": self.right, "below": self.below}
         figures |= {"left_out": self.left_out, "impulses": self.share}
         rounded: dict[str, Any] = {name: round(value, 5) for name, value in figures.items()}
+        rounded |= {"sure": self.sure, "jpeg_rounding": self.rounded}
+        if self.sensor is not None:
+            s = self.sensor
+            fit = {"gain": s.gain, "gain_error": s.gain_error, "read": s.read, "read_squared_error": s.floor_error}
+            rounded["sensor"] = {name: float(f"{value:.4g}") for name, value in fit.items()} | {"grows": self.grows}
+        if self.covariance is not None:
+            rounded["covariance"] = [[float(f"{v:.3g}") for v in row] for row in self.covariance.tolist()]
         return rounded | {"correlated": self.correlated, "floor": self.floor}
 
 
@@ -77,40 +131,26 @@ class Noise:
 class NoiseLevel:
     """It measures the noise of (C, H, W) in [0, 1], where that is neither clipped, filled nor constant (`Telling`).
 
-    The level of white noise is the median of the finest detail (`estimate_sigma`). Noise that neighbours share, by a
-    demosaicing, a resampling or JPEG, has little of that. Its spectrum is looked at in the flattest tenth of the 8x8
-    blocks, by the cosine transform: middle frequencies far above high ones, and nearly as strong in the flattest
-    quarter of the blocks as in the flattest tenth, as noise is and texture is not. A denoiser of white noise needs the
-    level of the strongest frequencies to take such noise out. The settings were chosen on the pairs of
-    benchmarks/restoration/noise_level.py.
+    The level of white noise is that of `SensorFit`, by brightness, or where too little is left for it the median of the
+    finest detail (`estimate_sigma`), if that is less. Noise that neighbours share, by a demosaicing, a resampling or
+    JPEG, has little of that: `Correlation` sees it, and `Spectrum` measures it where it went through no JPEG.
 
     Raises BadInput where fewer than `least` 2x2 blocks are left to tell, or an eighth of them in a smaller picture.
     """
 
     telling: Telling = field(default_factory=Telling)
     impulses: Impulses = field(default_factory=Impulses)
+    sensor: SensorFit = field(default_factory=SensorFit)
+    correlation: Correlation = field(default_factory=Correlation)
+    spectrum: Spectrum = field(default_factory=Spectrum)
     floor: float = 0.002  # half a step of 8 bits; rounding alone is 0.0011
     least: int = 64  # 2x2 blocks: the level is then within 15 %, one deviation
-    blocks: int = 20000  # of 8x8 pixels, about as many at most
-    few: int = 40  # 8x8 blocks; of fewer no spectrum is taken
-    flat: float = 0.1  # share of the blocks
-    steep: tuple[float, float] = (1.6, 3.3)  # middle over high frequencies, at least, by how even the noise is
-    even: tuple[float, float, float] = (
-        1.1,
-        1.4,
-        2.0,
-    )  # a quarter's level over that of the flattest, for either, and at most
-    slanted: float = 0.22  # difference of the correlations with the right and the lower neighbour, at most
-    grey: tuple[float, float, float] = (
-        0.95,
-        0.999,
-        0.02,
-    )  # texture: bands correlate in this range, level above the third
+    cut: float = (
+        0.35  # the finest of blocks over the finest detail of 2x2; less is what a JPEG or a resampling left of it
+    )
+    holes: float = 0.15  # share of impulses up to which blocks are looked at with their neighbours' medians in place
     little: float = 0.5  # left out, from which on what is left must look like noise
     tail: tuple[float, float] = (0.8, 1.15)  # root mean square over the median of its details, 1 of Gaussian noise
-    gain: float = 2.0  # level over that of the middle frequencies, where these are far above the high ones
-    usual: float = 0.025  # level of camera JPEG, which uneven noise is drawn to
-    drawn: float = 0.5  # by this power at most
 
     def __call__(self, pixels: Array, valid: Array | None = None, coded: Array | None = None) -> Noise:
         """Return the noise. valid (1 or C, H, W): values that were measured at all, all where left out.
@@ -137,51 +177,29 @@ class NoiseLevel:
         ):
             # What is left is edges on constant paper, or the rim of what is clipped, and no noise.
             white = min(white, estimate_sigma(pixels, known))
-        right, below, level = self._correlated(pixels, telling)
-        correlated = bool(level > 1.2 * white)
-        sigma = max(white, level) if correlated else white
+        whole, told = pixels, telling
+        if 0 < impulses.mean() < self.holes:  # few blocks are without one
+            whole = np.where(impulses, scipy.ndimage.median_filter(pixels, (1, 3, 3)), pixels)
+            told = telling | impulses
+        # Blocks near a limit are left out by their brightness: a value that is cut far away does not matter to others.
+        alone = told if left_out < 0.05 else replace(self.telling, reach=(1,))(values, known) | (told & impulses)
+        sensor = self.sensor(whole, alone)
+        if sensor is not None and sensor.level > self.cut * white:
+            white = sensor.level if sensor.grows else min(white, sensor.level)
+        elif sensor is not None:
+            sensor = replace(sensor, grows=False)
+        shared = self.correlation(whole, told)
+        correlated = bool(shared.level > 1.2 * white)
+        sigma = max(white, shared.level) if correlated else white
         floor = bool(sigma < self.floor)
+        correlated &= not floor
+        covariance = None
+        if correlated and shared.stationary and not jpeg_grid(values):
+            covariance = self.spectrum(pixels, telling, shared.colour)
         return Noise(
-            float(max(sigma, self.floor)), white, right, below, correlated and not floor, left_out, floor, impulses
-        )
-
-    def _correlated(self, pixels: Array, told: Array) -> tuple[float, float, float]:
-        """Return the correlation with the right neighbour, with the lower one, and the level that takes the noise out,
-        0 where it seems white."""
-        blocks = _without_plane(self._blocks(pixels, told))  # whose gradient is no noise, and has middle frequencies
-        if len(blocks) < self.few:
-            return 0.0, 0.0, 0.0
-        power = np.square(np.asarray(scipy.fft.dctn(blocks, axes=(-2, -1), norm="ortho"))).mean(1)  # over bands
-        middle, all_of = power[:, _MIDDLE].mean(1), power[:, _RADIUS >= 2].mean(1)
-        flattest = all_of <= np.quantile(all_of, self.flat)
-        of_flat, high = middle[flattest].mean() ** 0.5, power[flattest][:, _HIGH].mean() ** 0.5
-        right, below = _neighbours(blocks[flattest])
-        if of_flat <= 0 or abs(right - below) > self.slanted:
-            return right, below, 0.0
-        least, most, strong = self.grey
-        if of_flat > strong and least < _between_bands(blocks[flattest]) < most:
-            return right, below, 0.0
-        quarter = float(np.quantile(middle, 0.25)) ** 0.5
-        unevenness, steepness = quarter / of_flat, of_flat / max(high, 1e-6)
-        wanted = float(np.interp(unevenness, self.even[:2], self.steep))
-        if steepness < wanted or unevenness > self.even[2]:
-            return right, below, 0.0
-        if unevenness > self.even[1] and of_flat > self.usual:
-            return right, below, 0.0  # gravel: what is so strong and so uneven is no JPEG's
-        gain = 1 + (self.gain - 1) * min(1.0, (steepness - 1) / 3)
-        level = gain * (of_flat * max(quarter, of_flat)) ** 0.5
-        share = float(np.interp(unevenness, self.even[:2], (0.0, self.drawn)))
-        return right, below, level ** (1 - share) * self.usual**share
-
-    def _blocks(self, pixels: Array, told: Array) -> Array:
-        """Return the blocks (N, C, 8, 8) that tell throughout, in float64."""
-        c, h, w = pixels.shape
-        if min(h, w) < SIDE:
-            return np.empty((0, c, SIDE, SIDE))
-        step = max(4, int((h * w / self.blocks) ** 0.5))
-        corners = np.lib.stride_tricks.sliding_window_view(told.all(0), (SIDE, SIDE))[::step, ::step].all((-2, -1))
-        views = np.lib.stride_tricks.sliding_window_view(pixels, (SIDE, SIDE), axis=(1, 2))[:, ::step, ::step]
-        return views[:, corners].swapaxes(0, 1).astype(np.float64)
+            float(max(sigma, self.floor)), white, shared.right, shared.below, correlated, left_out, floor, impulses,
+            sensor, covariance, shared.told, camera=correlated and shared.camera,
+        )  # fmt: skip
 
 
 def estimate_sigma(x: Array, valid: Array | None = None) -> float:
@@ -225,30 +243,3 @@ def grouped_median(values: Array) -> float:
     step = min(abs(v - middle) for v in near)
     start, width = (middle - step / 2, step) if middle > 0 else (0.0, step / 2)
     return start + width * (len(ordered) / 2 - low) / (high - low)
-
-
-def _without_plane(blocks: Array) -> Array:
-    """Return (N, C, s, s) without the plane that fits each best."""
-    ramp = np.arange(SIDE) - (SIDE - 1) / 2
-    ramp /= np.sqrt(SIDE * np.square(ramp).sum())
-    rest = blocks - blocks.mean((-2, -1), keepdims=True)
-    rest = rest - (rest * ramp).sum((-2, -1), keepdims=True) * ramp
-    return rest - (rest * ramp[:, None]).sum((-2, -1), keepdims=True) * ramp[:, None]
-
-
-def _neighbours(rest: Array) -> tuple[float, float]:
-    """Return the correlation with the right and with the lower neighbour in (N, C, s, s) of mean 0."""
-    power = float(np.square(rest).mean())
-    if power <= 0:
-        return 0.0, 0.0
-    across = float((rest[..., 1:] * rest[..., :-1]).mean()) / power
-    return across, float((rest[..., 1:, :] * rest[..., :-1, :]).mean()) / power
-
-
-def _between_bands(rest: Array) -> float:
-    """Return the correlation of the bands of (N, C, s, s), of mean 0, with the first one, on average; 0 for one band."""
-    power = np.square(rest).mean((0, 2, 3))
-    if len(power) < 2 or power.min() <= 0:
-        return 0.0
-    with_first = (rest[:, :1] * rest[:, 1:]).mean((0, 2, 3)) / np.sqrt(power[0] * power[1:])
-    return float(with_first.mean())

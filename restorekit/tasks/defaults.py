@@ -36,6 +36,8 @@ SAMPLED = Task(
 )  # resizing by a library that does not smooth: a few pixels of each block are seen
 IMPULSES = Task("hqs:first=0.1", 4, "mmps", 50)  # denoising with single values missing
 COUNTS = Task("hqs:first=0.5", 8, "ep", 30)  # denoising
+SENSOR = Task("hqs", 1, "ep", 30)  # counts with read noise: one call on values whose noise is even
+GRAIN = Task("hqs:first=0.2", 8, "mmps", 50)
 SPECKLE = Task("hqs:first=0.5", 8, "diffpir:zeta=1,first=1", 20)
 LOG_SPECKLE = Task(
     *TUNED["hqs"], "ep", 30

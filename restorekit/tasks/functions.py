@@ -28,6 +28,7 @@ from restorekit.solvers.samplers import Sampler
 from restorekit.tasks.compare import Comparing, ComparisonResult
 from restorekit.tasks.deblur import Deblurring
 from restorekit.tasks.degrade import Degraded, Degrading
+from restorekit.tasks.denoise import Denoising
 from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inpaint import Inpainting
 from restorekit.tasks.inputs import Source, Span
@@ -120,17 +121,17 @@ def listed(task: type[Restoring]) -> Callable[[Function], Function]:
 
 
 @each_measurement
-@listed(Restoring)
-def denoise(source: Source, **settings: Unpack[RestorationSettings]) -> Restoration:
-    """Remove noise; `noise` is measured unless it is given.
+@listed(Denoising)
+def denoise(source: Source, *, strength: float = 1.0, **settings: Unpack[RestorationSettings]) -> Restoration:
+    """Remove noise; `noise` is measured unless it is given: its level, how it grows with brightness, and its grain.
 
-    Returns a `Restoration`, samples (N, C, H, W) on [0, 1], whose `save(path)` writes what the command writes. Raises
+    strength: the share of what was found that is taken out, above 0 and at most 1. Returns a `Restoration`, samples (N, C, H, W) on [0, 1], whose `save(path)` writes what the command writes. Raises
     `BadInput` with the way out.
 
         restorekit.denoise("noisy.png", noise="gaussian:0.1").save("clean.png")
     """
     own, run = _split(settings)
-    return run_task(Restoring(op="denoise", **own), source, run)
+    return run_task(Denoising(strength=strength, **own), source, run)
 
 
 @each_measurement

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from restorekit.errors import BadInput, Unsupported
 from restorekit.files.masks import inverted
 from restorekit.files.reading import Reading
+from restorekit.inference.coloured import Coloured
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import as_seen, decoded
 from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
+from restorekit.inference.sensor_noise import PoissonGaussian
 from restorekit.inference.solver import Solver
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
@@ -30,10 +32,21 @@ from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_p
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
 from restorekit.tasks.clipped import Clipped, way_of
-from restorekit.tasks.defaults import COUNTS, IMPULSES, LOG_SPECKLE, OTHER, SAMPLED, SPECKLE, TASKS, Task
+from restorekit.tasks.defaults import (
+    COUNTS,
+    GRAIN,
+    IMPULSES,
+    LOG_SPECKLE,
+    OTHER,
+    SAMPLED,
+    SENSOR,
+    SPECKLE,
+    TASKS,
+    Task,
+)
 from restorekit.tasks.forward import Forward
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
-from restorekit.tasks.noise_found import ASSUMED, measured_noise
+from restorekit.tasks.noise_found import ASSUMED, measured_noise, white_law
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
 from restorekit.tasks.unmeasured import refuse_turned, turned_size, without_empty
@@ -94,6 +107,8 @@ class Measured:
         holes = forward.impulses is not None or (self.way == "missing" and self.clipped.any)
         if self.read.operation == "denoise" and holes:
             return IMPULSES
+        if self.read.operation == "denoise" and isinstance(forward.law, PoissonGaussian | Coloured):
+            return SENSOR if isinstance(forward.law, PoissonGaussian) else GRAIN
         if self.read.operation == "denoise" and not isinstance(forward.law, Gaussian):
             return COUNTS if isinstance(forward.law, Poisson) else LOG_SPECKLE if logarithms else SPECKLE
         if isinstance(forward.operator, Resize) and not forward.operator.smooths:
@@ -273,8 +288,11 @@ class Measurement:
             return self._assumed(reading), None
         if self.noise != "auto":
             return self.noise, None
-        found = measured_noise(reading, valid, self.range is not None, notes)
-        return f"gaussian:{found.sigma:.4f}", found
+        return measured_noise(reading, valid, self.range is not None, notes, lambda found: self._law(found, reading))
+
+    def _law(self, found: Noise, reading: Observation) -> str | Likelihood:
+        """Return the law to use for the noise that was found in `reading`."""
+        return white_law(found)
 
     def _assumed(self, reading: Observation) -> str:
         """Return the noise where nobody gave one, nor wants it measured."""

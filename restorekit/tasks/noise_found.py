@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
 
 from restorekit.errors import BadInput
 from restorekit.files import decode
 from restorekit.files.transfer import MIXING
+from restorekit.inference.coloured import Coloured
+from restorekit.inference.likelihood import Likelihood
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.notes import Notes
 from restorekit.tasks import ranges
 from restorekit.tasks.observation import Observation
 from restorekit.text.names import NO_PICTURE
+from restorekit.text.spelling import noise_text
 
 ASSUMED = "gaussian:0.01"  # where a picture mostly says nothing of its noise
+Law = str | Likelihood
 
 
-def measured_noise(read: Observation, valid: np.ndarray | None, ranged: bool, notes: Notes) -> Noise:
-    """Return the noise of the picture where `valid` (1 or C, H, W) is True, everywhere for None; notes say what was found.
+def measured_noise(
+    read: Observation, valid: np.ndarray | None, ranged: bool, notes: Notes, law: Callable[[Noise], Law]
+) -> tuple[Law, Noise]:
+    """Return the law to use, by what `law` makes of the noise found where `valid` (1 or C, H, W) is True, everywhere for
+    None, and that noise; notes say both.
 
     ranged: black and white were given, so that no other range is advised. Raises `BadInput` where the measurement is no
     picture, and where nothing of it tells.
@@ -37,20 +47,46 @@ def measured_noise(read: Observation, valid: np.ndarray | None, ranged: bool, no
     lost = 0.0 if path is None else read.response.in_light(decode.jpeg_rounding(path), read.picture)
     rounded = read.operation in MIXING and lost > found.sigma
     found = found.at_least(lost, floor=True) if rounded else found
+    if read.operation == "denoise" and lost > 0:
+        found = found.of_jpeg(lost)
+    chosen = law(found)
     narrow = ranges.hint(read.as_read) if found.floor and not ranged else None
-    for line in [_of_level(found, read.input.name, lost > 0, rounded), *found.notes, *filter(None, [narrow])]:
+    text = noise_text(chosen)
+    for line in [_of_level(text, found, read.input.name, lost > 0, rounded), *found.notes, *filter(None, [narrow])]:
         notes(f"noise: {line}")
-    return found
+    return chosen, found
 
 
-def _of_level(found: Noise, name: str, jpeg: bool, rounded: bool) -> str:
-    """Return what the level is, for a person. rounded: it is that of the rounding of a JPEG, and not of noise."""
+def law_as_found(found: Noise, masked: bool) -> Law:
+    """Return the law of the noise as it is: of a sensor, of a grain, or white where it is or nothing else is sure.
+
+    masked: some values were not measured, which a grain would mix with others.
+    """
+    if not (found.share > 0 or found.floor):
+        if found.grows and found.sensor is not None:
+            return f"poisson-gaussian:{found.sensor.gain:.4g},{found.sensor.read:.4g}"
+        if found.covariance is not None and not masked:
+            return Coloured(torch.from_numpy(found.covariance).float())
+    return white_law(found)
+
+
+def white_law(found: Noise) -> str:
+    """Return white noise of the level that takes out what was found."""
+    return f"gaussian:{found.sigma:.4f}"
+
+
+def _of_level(text: str, found: Noise, name: str, jpeg: bool, rounded: bool) -> str:
+    """Return what the law is, for a person. rounded: its level is that of the rounding of a JPEG, and not of noise."""
     why, advice = f", measured in {name}", "give `noise` if you know better"
     if rounded:
         why = f", what {name} lost by its JPEG rounding, above the noise in it"
+    elif found.rounded:
+        why = f", chosen for what {name} lost by its JPEG rounding; the noise in it is no more, and not measured"
     elif found.floor and jpeg:
         why = f" is assumed, a floor: the rounding of a JPEG hides what noise {name} has"
         advice = "where you see some, give it, as `noise=gaussian:0.02`"
     elif found.floor:
         why = f" is assumed, a floor: {name} shows no noise above it"
-    return f"gaussian:{found.sigma:.4f}{why}; {advice}"
+    elif not found.sure:
+        why = f" is a guess: too little of {name} is flat to tell whether its noise is white"
+    return f"{text}{why}; {advice}"

@@ -21,6 +21,7 @@ from restorekit.inference.problem import Problem
 from restorekit.inference.restoration import Restoration
 from restorekit.inference.solver import Solver
 from restorekit.inference.units import units_of
+from restorekit.noise.level import Noise
 from restorekit.notes import Notes
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.prior import LatentPrior
@@ -29,6 +30,7 @@ from restorekit.tasks.clipped import CALIBRATED
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.inputs import Source
 from restorekit.tasks.measurement import Measured, Measurement, Progress
+from restorekit.tasks.noise_found import law_as_found
 from restorekit.tasks.observation import Observation
 from restorekit.tasks.saving import Origin, check_names
 from restorekit.tasks.windows import counted
@@ -286,6 +288,13 @@ class Restoring(Measurement):
     def _kept(self, measured: Measured) -> Tensor | None:
         """Return (C, H, W): pixels of the result that stay what was measured; None where noise is to be taken out."""
         return None
+
+    def _law(self, found: Noise, reading: Observation) -> str | Likelihood:
+        """Return the law of the noise as it is, where one answer is asked for, of no certain solver."""
+        plain = self.operation == "denoise" and self.solver == "auto" and self.samples == 1 and not self.coarse
+        if plain and not reading.response.coded:
+            return law_as_found(found, reading.empty is not None)
+        return super()._law(found, reading)
 
     def _stages(self, measured: Measured) -> Cascade:
         cascade, bands = measured.prior.cascade, measured.forward.operator.image_shape[0]

@@ -20,7 +20,7 @@ def complete_operator(incomplete: str) -> list[str]:
 
 def complete_noise(incomplete: str) -> list[str]:
     """Return the names of noise laws that begin so, and auto."""
-    return _beginning(incomplete, ["auto", *_keys("restorekit.text.names", "NOISES")])
+    return _beginning(incomplete, ["auto", *_keys("restorekit.text.names", "NOISES"), "grain"])
 
 
 def complete_prior(incomplete: str) -> list[str]:

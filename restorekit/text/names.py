@@ -13,7 +13,9 @@ from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
 from restorekit.files.masks import read_mask
 from restorekit.files.overwrite import inside
+from restorekit.inference.coloured import Coloured
 from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
+from restorekit.inference.sensor_noise import PoissonGaussian
 from restorekit.inference.solver import Solver
 from restorekit.operators import (
     BlockAverage,
@@ -132,7 +134,13 @@ OPERATIONS: dict[str, Callable[..., Operator]] = {
     "saturate": _saturate,
 }
 NO_PICTURE = ("hadamard", "phase")  # what they measure is no picture: values of any size and sign
-NOISES: dict[str, type[Likelihood]] = {"gaussian": Gaussian, "poisson": Poisson, "gamma": Gamma}
+NOISES: dict[str, type[Likelihood]] = {
+    "gaussian": Gaussian,
+    "poisson": Poisson,
+    "gamma": Gamma,
+    "poisson-gaussian": PoissonGaussian,
+}
+MADE: dict[str, Callable[..., Likelihood]] = {**NOISES, "grain": Coloured.grain}
 
 
 def operator_of(text: str, *, measured: Shape = (0, 0, 0), image: Shape | None = None) -> Operator:
@@ -161,7 +169,8 @@ def notes_of(text: str) -> list[str]:
 
 
 def noise_of(text: str) -> Likelihood:
-    """Return the noise law of a text: gaussian:0.02, poisson:30, gamma:4,domain=amplitude, or file.py:Class of a user.
+    """Return the noise law of a text: gaussian:0.02, poisson:30, gamma:4,domain=amplitude, poisson-gaussian:0.01,0.002,
+    grain:0.05,1, or file.py:Class of a user.
 
     Raises `BadInput` for an unknown name or setting, and for a sigma far above white, which is 1.
     """
@@ -169,12 +178,18 @@ def noise_of(text: str) -> Likelihood:
     if mine is not None:
         return build(mine[0], *split(mine[1]), mine[2])
     name, positional, named = split(text)
-    if name not in NOISES:
-        known = ", ".join(NOISES)
+    if name not in MADE:
+        known = ", ".join(MADE)
         raise BadInput(
-            f"unknown noise {name!r}; known: {known}, as in gaussian:0.02, poisson:30, gamma:4, or file.py:Class"
+            f"unknown noise {name!r}; known: {known}, as in gaussian:0.02, poisson:30, gamma:4, poisson-gaussian:0.01,0.002, "
+            "or file.py:Class"
         )
-    law = build(NOISES[name], name, positional, named)
+    law = build(MADE[name], name, positional, named)
+    if isinstance(law, PoissonGaussian) and max(law.gain, law.read) > 2:
+        raise BadInput(
+            f"{text} is far above white, which is 1; GAIN and READ of 8-bit values are 255 times as large: give "
+            f"poisson-gaussian:{law.gain / 255:.3g},{law.read / 255:.3g}"
+        )
     if isinstance(law, Gaussian) and float(law.sigma) > 2:
         raise BadInput(
             f"gaussian:{float(law.sigma):g} is far above white, which is 1; for 8-bit values give "

@@ -219,8 +219,79 @@ def test_a_dark_photograph_is_decoded_too(tmp_path: Path, capsys: pytest.Capture
     assert record(tmp_path / "x.png")["range"] == [0, 255]
 
 
-def test_a_jpeg_that_hides_its_noise_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_jpeg_lost_by_rounding_is_taken_out_and_not_called_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     smooth = np.rint(255 * ndimage.gaussian_filter(COLOUR, (0, 6, 6))).astype(np.uint8)
     Image.fromarray(np.moveaxis(smooth, 0, -1)).save(tmp_path / "y.jpg", quality=80)
+    lost = float(
+        np.sqrt(np.square(np.asarray(Image.open(tmp_path / "y.jpg")) - np.moveaxis(smooth, 0, -1).astype(float)).mean())
+    )
     assert go("denoise", tmp_path / "y.jpg", tmp_path / "x.png", *FAST) == 0
-    assert "a floor: the rounding of a JPEG hides what noise y.jpg has" in capsys.readouterr().err
+    assert "chosen for what y.jpg lost by its JPEG rounding; the noise in it is no more, and not measured" in (
+        capsys.readouterr().err
+    )
+    assert record(tmp_path / "x.png")["noise_found"]["jpeg_rounding"] is True
+    assert rms(tmp_path / "x.png", np.moveaxis(smooth, 0, -1)) < lost
+
+
+def sensor(tmp_path: Path, gain: float, read: float) -> np.ndarray:
+    """The truth, in counts of 255; the measurement is in y.png."""
+    x = np.moveaxis(skimage.data.astronaut()[:160, 150:310], -1, 0) / 255.0
+    rng = np.random.default_rng(0)
+    y = (gain * rng.poisson(x / gain) + read * rng.standard_normal(x.shape)).clip(0, 1)
+    Image.fromarray((y * 255).round().astype(np.uint8).transpose(1, 2, 0)).save(tmp_path / "y.png")
+    return 255 * x.transpose(1, 2, 0)
+
+
+def test_noise_that_grows_with_brightness_is_taken_out_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = sensor(tmp_path, 0.02, 0.01)
+    y, out, flat = (tmp_path / name for name in ("y.png", "out.png", "flat.png"))
+    assert go("denoise", y, out, *FAST) == 0
+    said = capsys.readouterr().err
+    assert "noise: poisson-gaussian:0.0" in said
+    assert "measured in y.png" in said
+    found = record(out)
+    assert found["noise"].startswith("poisson-gaussian:0.0")
+    assert found["noise_found"]["sensor"]["gain"] == pytest.approx(0.02, rel=0.3)
+    assert go("denoise", y, flat, *FAST, "--noise", f"gaussian:{found['noise_found']['sigma']:.4f}") == 0
+    assert rms(out, truth) < rms(flat, truth)
+    assert go("denoise", y, tmp_path / "told.png", *FAST, "--noise", "poisson-gaussian:0.02,0.01") == 0
+    assert rms(out, truth) < 1.04 * rms(tmp_path / "told.png", truth)
+
+
+def test_strength_leaves_a_share_of_the_noise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sensor(tmp_path, 0.02, 0.01)
+    y, whole, some = (tmp_path / name for name in ("y.png", "whole.png", "some.png"))
+    assert go("denoise", y, whole, *FAST) == 0
+    assert go("denoise", y, some, *FAST, "--strength", "0.4") == 0
+    a, b, c = (np.asarray(Image.open(p)).astype(float) for p in (y, whole, some))
+    np.testing.assert_allclose(c, a + 0.4 * (b - a), atol=1.01)  # rounded twice
+    assert record(some)["strength"] == 0.4
+    assert record(some)["noise"] == record(whole)["noise"]
+    capsys.readouterr()
+    for words in (
+        ("--strength", "0"),
+        ("--strength", "1.2"),
+        ("--strength", "nan"),
+        ("--strength", "0.5", "--samples", 2),
+    ):
+        assert go("denoise", y, tmp_path / "no.png", *FAST, *words) != 0
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "no.png").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["poisson-gaussian:0,0.1", "poisson-gaussian:0.1,-1", "poisson-gaussian:0.01", "poisson-gaussian:5,1", "grain:0.1", "grain:0,1", "grain:0.1,99"],
+)  # fmt: skip
+def test_laws_that_cannot_be_are_refused_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    Image.fromarray((255 * CAMERA).astype(np.uint8)).save(tmp_path / "y.png")
+    assert go("denoise", tmp_path / "y.png", tmp_path / "out.png", "--noise", text, *FAST) != 0
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1
+    assert text.partition(":")[0] in said
+    assert not (tmp_path / "out.png").exists()
