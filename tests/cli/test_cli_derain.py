@@ -276,9 +276,9 @@ def test_nothing_that_was_given_is_written_over(tmp_path: Path, capsys: pytest.C
         assert "is the input itself" in refused(capsys, "derain", rainy, target, "--derained", base, *extra)
     constant = tmp_path / "constant.png"
     Image.fromarray(np.full((9, 9, 3), 7, np.uint8)).save(constant)
-    assert "is constant" in refused(capsys, "derain", constant, tmp_path / "out.png")
+    assert "is constant" in refused(capsys, "derain", constant, tmp_path / "other.png")
     assert "no folder" in refused(capsys, "derain", rainy, tmp_path / "none" / "out.png")
-    assert "write .tif" in refused(capsys, "derain", four_bands(tmp_path), tmp_path / "out.png")
+    assert "write .tif" in refused(capsys, "derain", four_bands(tmp_path), tmp_path / "other.png")
 
 
 def four_bands(d: Path) -> Path:

@@ -17,7 +17,7 @@ from restorekit.files.scene import Scene, scene_in_memory, scene_of
 from restorekit.scenes import execute
 from restorekit.scenes.blend import BlendedScene, Form
 from restorekit.scenes.block_store import Layers, MemoryStore, opened
-from restorekit.scenes.execute import Dask, Executor, Processes, Serial, dask_client, on_cluster
+from restorekit.scenes.execute import Dask, Executor, Processes, Serial, dask_client, executor_of, on_cluster
 from restorekit.scenes.grid import Grid
 from restorekit.scenes.operation import BlockJob, BlockPixels, Square
 from restorekit.scenes.outputs import Output, form_of
@@ -136,3 +136,10 @@ def test_a_cluster_here_leaves_the_port_of_dashboards_alone() -> None:
         services = client.cluster.scheduler.services
         assert services["dashboard"].port != 8787
         assert services["dashboard"].address == "127.0.0.1"
+
+
+def test_unknown_executors_are_refused() -> None:
+    with pytest.raises(BadInput, match="known: serial, processes, dask"):
+        executor_of("threads", 2, None)
+    with pytest.raises(BadInput, match="`executor=dask`"):
+        executor_of("serial", 2, "tcp://somewhere:8786")

@@ -18,7 +18,7 @@ from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.sar.filters import Lee
-from restorekit.scenes.execute import Dask, Processes, executor_of
+from restorekit.scenes.execute import Dask, Processes
 from tests.support.scenes import read_tiff, speckled, write_tiff
 
 FAST = Settings(solver="hqs", steps=2, looks=4.0, block=64, decorrelate="none")
@@ -394,10 +394,3 @@ def test_impossible_settings_are_refused_before_any_work(
     with pytest.raises(BadInput, match=words):
         plan(scene, tmp_path / "out.tif", settings)
     assert not list(tmp_path.iterdir())
-
-
-def test_unknown_executors_are_refused() -> None:
-    with pytest.raises(BadInput, match="known: serial, processes, dask"):
-        executor_of("threads", 2, None)
-    with pytest.raises(BadInput, match="`executor=dask`"):
-        executor_of("serial", 2, "tcp://somewhere:8786")
