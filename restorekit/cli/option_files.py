@@ -105,10 +105,10 @@ def _place_of(ctx: Any, error: BadInput) -> str | None:
     """Return where in a file the setting stands that an error speaks of, by its name or its text; None where it cannot be told."""
     text, found = str(error), []
     for name, place, value in ctx.meta.get(READ, ()):
-        if ctx.get_parameter_source(name).name != "DEFAULT_MAP":  # which the command line has too
+        if getattr(ctx.get_parameter_source(name), "name", "") != "DEFAULT_MAP":  # which the command line has too
             continue
         named = error.argument == name or re.match(rf"`{name}\b", text) is not None
-        said = any(re.search(rf"{re.escape(repr(v))}|(^|[`=]){re.escape(v)}[:`]", text) for v in value)
+        said = any(repr(v) in text or text.removeprefix(f"{name} ").startswith(f"{v}:") for v in value)
         found += [(not named, place)] if named or said else []
     return min(found)[1] if found else None
 
