@@ -128,17 +128,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photo = np.random.default_rng(0).integers(1, 255, (20, 24, 3), np.uint8)
     for name in ("in.png", "t.png"):
         Image.fromarray(photo).save(name)
-    for name in (
-        "m.png",
-        "o_mean.png",
-        "o_std.png",
-        "o_std.tif",
-        "o_low.png",
-        "o_high.png",
-        "o_truth.png",
-        "o_mask.png",
-        "o_kernel.png",
-    ):
+    beside = ("mean", "std", "low", "high", "truth", "mask", "kernel")
+    for name in ("m.png", "o_std.tif", *(f"o_{what}.png" for what in beside)):
         Image.fromarray(np.tile(np.array([[0, 255]], np.uint8), (20, 12))).save(name)
     for name in ("k.npy", "o_kernel.npy"):
         np.save(name, np.ones((3, 3), np.float32))
