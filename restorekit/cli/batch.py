@@ -93,6 +93,7 @@ def perform(
     from restorekit.tasks.batch import call_task, texts_of
     from restorekit.tasks.pages import readings
     from restorekit.tasks.sound import check_settings
+    from restorekit.tasks.written import written_by
 
     settings = values(settings)
     pages, overwrite = settings.pop("pages", None), settings.pop("overwrite")
@@ -105,7 +106,7 @@ def perform(
     with overwriting(overwrite, f"; if {target} is a picture to treat too, `out=FOLDER` takes both" if two else ""):
         parts = readings(source, target, settings.get("layout"), pages)
         if len(parts) > 1:  # the later ones before the first is made
-            refuse_foreign(out for _, out in parts)
+            refuse_foreign(path for _, out in parts for path in written_by(task, settings, out))
         for reading, out in parts:
             notes, own = printed(ctx), {} if pages is None else {"page": reading.page}
             with phases(unit) as show:

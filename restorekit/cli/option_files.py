@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from restorekit.errors import BadInput
 
 UsageError: Any = typer.BadParameter.__bases__[0]  # of whichever click typer uses
 SHOW = "restorekit.print_config"  # in the context
+READ = "restorekit.config"  # there too: (name, place in the file, texts) of each setting that it has
 
 
 def configured(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +46,18 @@ class Command(TyperCommand):
                 parameter.required = True
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, or print its options where --print-config asks for them, refused as by a run if they are wrong."""
+        """Run the command, or print its options where --print-config asks for them, refused as by a run if they are wrong.
+
+        What is wrong with a setting of a file names its line there.
+        """
+        try:
+            return self._invoke(ctx)
+        except BadInput as error:
+            if place := _place_of(ctx, error):
+                error.args = (f"{place}: {error}",)
+            raise
+
+    def _invoke(self, ctx: Any) -> Any:
         if not ctx.meta.get(SHOW):
             return super().invoke(ctx)
         from restorekit.text.config_file import settings_text
@@ -84,6 +97,20 @@ def _read(ctx: typer.Context, path: str | None) -> None:
                 f"{path}, line {line}: {name}",
             )
             ctx.default_map[option.name] = value
+            texts = [value] if isinstance(value, str) else value
+            ctx.meta.setdefault(READ, []).append((option.name, f"{path}, line {line}: {name}", texts))
+
+
+def _place_of(ctx: Any, error: BadInput) -> str | None:
+    """Return where in a file the setting stands that an error speaks of, by its name or its text; None where it cannot be told."""
+    text, found = str(error), []
+    for name, place, value in ctx.meta.get(READ, ()):
+        if getattr(ctx.get_parameter_source(name), "name", "") != "DEFAULT_MAP":  # which the command line has too
+            continue
+        named = error.argument == name or re.match(rf"`{name}\b", text) is not None
+        said = any(repr(v) in text or text.removeprefix(f"{name} ").startswith(f"{v}:") for v in value)
+        found += [(not named, place)] if named or said else []
+    return min(found)[1] if found else None
 
 
 def _check(ctx: typer.Context, option: Any, value: Any, place: str) -> None:

@@ -253,7 +253,7 @@ class DespecklePlan:
             for output in outputs:
                 output.write(self.scene, scene, folder, tags)
             *written, own = self._files(target := outputs[0].target)
-            _, of_stale = earlier([beside(target, "std")], written)
+            _, of_stale = earlier(own, written, [beside(target, "std")])
             write_json(own, head(command="despeckle") | record | of_stale | {"outputs": checksums(written)})
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from restorekit.files.atomic import atomic
 from restorekit.files.formats import FORMATS
+from restorekit.files.overwrite import refuse_foreign
 
 _METADATA = 42112
 _OF_ALL_BANDS = 2  # GMF_PER_DATASET
@@ -30,9 +31,10 @@ def written_beside(path: Path, info: dict[str, Any]) -> list[Path]:
 
 
 def write_mask_file(path: Path, mask: NDArray[np.bool_], bands: int) -> None:
-    """Write a mask (H, W), True where there is data, of a raster of so many bands."""
+    """Write a mask (H, W), True where there is data, of a raster of so many bands. Raises BadInput in place of a foreign one."""
     import tifffile
 
+    refuse_foreign([path])
     items = "".join(f'<Item name="INTERNAL_MASK_FLAGS_{i}">{_OF_ALL_BANDS}</Item>' for i in range(1, bands + 1))
     text = f"<GDALMetadata>{items}</GDALMetadata>"
     with atomic(path) as handle:

@@ -31,7 +31,7 @@ from restorekit.files.nodata import Empty, empty_at, filled, fits, hidden, nodat
 from restorekit.files.orientation import as_stored, turned
 from restorekit.files.place import Placement
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.record import degraded_range
+from restorekit.files.record import recorded_range
 from restorekit.files.resizing import frame, resized
 from restorekit.files.stored import PathLike, stored_values
 from restorekit.files.tiff_tags import METADATA, in_unit, of_dataset, place_of
@@ -71,7 +71,7 @@ def read_picture(
     """Read PNG, JPEG, TIFF, NPY, BMP, WEBP or GIF as a `Picture`, pixels (C, H, W); `span` (lo, hi) are the file
     values that become 0 and 1.
 
-    Default span: of what `degrade` wrote, that of its record; the whole range of uint8 and uint16, or of the bits that a TIFF says are used (12 of 16), 0/1 for
+    Default span: of what `degrade` or a restoration wrote, that of its record; the whole range of uint8 and uint16, or of the bits that a TIFF says are used (12 of 16), 0/1 for
     bool; other types must hold [0, 1], give or take 0.25. Pixels without data (nodata value or mask of a GeoTIFF, alpha
     0) are left out; with `holes`, floats of the nodata value are NaN instead. Raises BadInput for a file that is
     missing, damaged, of another kind, or holds NaN or infinity (with `holes` it may).
@@ -79,7 +79,7 @@ def read_picture(
     path = Path(path)
     raw, alpha, info = stored_values(path, holes, reading)
     raw, empty, unvalued = _empty(path, raw, alpha, info, holes)
-    if span is None and (span := degraded_range(path)) is None:
+    if span is None and (span := recorded_range(path)) is None:
         span = (0.0, 2.0 ** info["bits"] - 1) if "bits" in info else _FULL.get(raw.dtype.name)
     if span is None:
         told = np.isfinite(raw) if empty is None else np.isfinite(raw) & ~empty.where

@@ -11,7 +11,7 @@ import restorekit
 from restorekit.files.atomic import content_of
 from restorekit.files.datasets import is_dataset, source_digest
 from restorekit.files.digest import sha256
-from restorekit.files.session import is_result, opened, outputs_in, records_of
+from restorekit.files.session import content, files_in, is_result, opened, outputs_in, records_of
 
 
 def head(
@@ -40,24 +40,40 @@ def read_file(source: Path | Sequence[Path]) -> dict[str, Any]:
     return {"path": str(paths[0]), "sha256": sha256(paths[0])} | ({"files": more} if more else {})
 
 
-def earlier(paths: Iterable[Path], written: Iterable[Path]) -> tuple[list[str], dict[str, Any]]:
-    """Return (the names of those of `paths` that are there and are not `written`, what the new record says of them).
+def earlier(
+    record: Path, written: Iterable[Path], asides: Iterable[Path] = (), folder: Path | None = None
+) -> tuple[list[str], dict[str, Any]]:
+    """Return (the names of `asides` that are there and are not `written`, what the new record says of earlier runs).
 
-    Such files are of an earlier run. {"earlier": [names]} keeps those that are ours known as results, once the record that
-    names them is replaced; {} where there are none.
+    {"earlier": checksums by name} keeps files known as results that `record` and records of other names know, once `record` is
+    replaced: all that lie beside it, or in `folder`, unchanged; {} where there are none.
     """
-    known = set(written)
-    stale = [path for path in paths if path not in known and path.exists()]
-    ours = [path.name for path in stale if is_result(path)]
+    known, made, ours = files_in(content(record)), set(written), dict[str, str]()
+    stale = [path for path in asides if path not in made and path.exists()]
+    places = [record.parent, *([] if folder is None else [folder])]
+    for path in dict.fromkeys([*stale, *(place / name for name in known for place in places)]):
+        if (
+            path not in made
+            and path.is_file()
+            and ((digest := sha256(path)) == known.get(path.name) or is_result(path))
+        ):
+            ours[path.name] = digest
     return [path.name for path in stale], {"earlier": ours} if ours else {}
 
 
-def degraded_range(path: Path) -> tuple[float, float] | None:
-    """Return the values of black and white in a measurement as `degrade` wrote it, by the record beside it; else None."""
+def recorded_range(path: Path) -> tuple[float, float] | None:
+    """Return the values of black and white in what `degrade` or a restoration wrote, by the record beside it; else None.
+
+    A restored file may be of another type than its input, so that its range is a key of its own, "range_out". OUT_std and
+    OUT_kernel hold no picture, and have none.
+    """
+    if path.stem.endswith(("_std", "_kernel")):
+        return None
     for place, known in records_of(path):
-        if known.get("command") == "degrade" and outputs_in(known).get(path.name) == sha256(path):
+        span = known.get("range" if known.get("command") == "degrade" else "range_out")
+        if span is not None and outputs_in(known).get(path.name) == sha256(path):
             opened(place)
-            low, high = known["range"]
+            low, high = span
             return float(low), float(high)
     return None
 

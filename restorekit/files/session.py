@@ -8,6 +8,7 @@ and writes as it likes.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ from restorekit.files.formats import FORMATS
 from restorekit.files.temporary import leftovers
 from restorekit.notes import Notes
 
-SUFFIXES = ("", *FORMATS)  # of OUT, where OUT_what has another
+SUFFIXES = ("", *FORMATS, *map(str.upper, FORMATS))  # of OUT, where OUT_what has another
+JOURNAL = ".batch.jsonl"  # of a batch, in its folder
 Number = tuple[int, int]  # of a file: its device, and its own there
 
 
@@ -182,23 +184,35 @@ def doubt(path: Path) -> str | None:
 
 
 def is_result(path: Path) -> bool:
-    """Return True where a record of restorekit beside a file names it, or it is such a record, or of a run that a kill cut
-    short while its files took their places."""
-    if path.suffix == ".json" and "restorekit" in _content(path):
-        return True
-    ours = [known for _, known in records_of(path) if "restorekit" in known]
-    if any(path.name in {*outputs_in(known), *known.get("earlier", ())} for known in ours):
+    """Return True where a file is as a record of restorekit beside it, or the journal of a batch, says that it was written.
+
+    So is such a record, and a file of a run that a kill cut short while its files took their places. One that was changed
+    since, or replaced, is no result: what is in it may be had nowhere else.
+    """
+    if path.suffix == ".json" and "restorekit" in content(path):
         return True
     real = Path(os.path.realpath(path))
-    return any(real in leftover.members() for leftover in leftovers(real.parent))
+    if any(real in leftover.members() for leftover in leftovers(real.parent)):
+        return True
+    said = {files_in(known).get(path.name) for _, known in records_of(path) if "restorekit" in known}
+    said |= _journalled(path.with_name(JOURNAL)).get(path.name, set())
+    return bool(said - {None}) and sha256(path) in said
+
+
+def is_aside(path: Path) -> bool:
+    """Return True where the record of another file says that this one was written beside it, as OUT_std and OUT_truth are."""
+    others = [known for place, known in records_of(path) if place.name != f"{path.name}.json" and "restorekit" in known]
+    said = {files_in(known).get(path.name) for known in others} - {None}
+    return bool(said) and sha256(path) in said
 
 
 def records_of(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return the records beside a file that may speak of it, with what they hold."""
-    stem, mark, _ = path.stem.rpartition("_")
-    names = [path.name] + ([f"{stem}{suffix}" for suffix in (path.suffix, *SUFFIXES)] if mark and stem else [])
+    of = path.with_suffix("") if path.suffix == ".msk" else path  # a mask is a file of the picture that it is of
+    stem, mark, _ = of.stem.rpartition("_")
+    names = [path.name, of.name] + ([f"{stem}{suffix}" for suffix in (of.suffix, *SUFFIXES)] if mark and stem else [])
     places = [path.with_name(f"{name}.json") for name in dict.fromkeys(names)]
-    return [(place, known) for place in places if (known := _content(place))]
+    return [(place, known) for place in places if (known := content(place))]
 
 
 def outputs_in(known: dict[str, Any]) -> dict[str, str]:
@@ -207,9 +221,37 @@ def outputs_in(known: dict[str, Any]) -> dict[str, str]:
     return {Path(name).name: digest for name, digest in outputs.items()} if isinstance(outputs, dict) else {}
 
 
-def _content(path: Path) -> dict[str, Any]:
+def files_in(known: dict[str, Any]) -> dict[str, str]:
+    """Return the checksums by name of results in a record, and of those of earlier runs that were there when it was written."""
+    earlier = known.get("earlier")
+    return {**(earlier if isinstance(earlier, dict) else {}), **outputs_in(known)}
+
+
+def _journalled(path: Path) -> dict[str, set[str | None]]:
+    """Return the checksums that the journal of a batch has of each file in its folder."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return {}
+    return _written_in(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)  # a batch asks for each of its results
+def _written_in(path: Path, size: int, changed: int) -> dict[str, set[str | None]]:
+    found: dict[str, set[str | None]] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            for name, digest in json.loads(line)["written"].items():
+                found.setdefault(name, set()).add(digest)
+        except (ValueError, KeyError, TypeError, AttributeError):  # cut short, or no entry
+            continue
+    return found
+
+
+def content(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds by name; {} where there is none, or it is one of something else."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # it is not there, or a JSON file of something else
+    except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -7,17 +7,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.inference.solver import Step
 from restorekit.metrics import fidelity
-
-if TYPE_CHECKING:
-    import numpy as np
 
 # Pictures are shown and written by rooms above this one. They are named here, and imported by whoever asks for them.
 VIEW = "restorekit.report.restoration_view"
@@ -81,7 +79,7 @@ class Restoration:
         result of `restore` floats are in the unit of the samples. An array (C, H, W), of the shape of a sample, is taken too.
 
         It is near `level` where error bars are right, below where they are too narrow (`metrics.fidelity.coverage`: Student's
-        prediction interval). Raises `BadInput` for fewer than two samples, a level that is no share, or another shape.
+        prediction interval). Raises `BadInput` for fewer than two samples, a level that is no share, another shape, and what is no picture.
         """
         if len(self.samples) < 2:
             raise BadInput("one sample has no interval; restore with `samples=8`, or as many as there is time for")
@@ -91,8 +89,10 @@ class Restoration:
 
     def _read(self, truth: Any) -> np.ndarray:
         """Return a truth as (C, H, W) in the unit of the samples."""
-        if getattr(truth, "shape", None) == self.samples.shape[1:] and not isinstance(truth, Tensor):
-            truth = torch.from_numpy(truth)
+        numbers = isinstance(truth, np.ndarray) and truth.dtype.kind in "biuf" and not np.ma.is_masked(truth)
+        if numbers and truth.shape == self.samples.shape[1:]:
+            # torch knows no other order of bytes, and no steps backwards.
+            truth = torch.from_numpy(np.array(truth, truth.dtype.newbyteorder("=")))
         if hasattr(self.source, "read_truth"):
             return self.source.read_truth(truth)
         inputs = importlib.import_module(INPUTS)

@@ -27,6 +27,7 @@ from restorekit.scenes.execute import on_cluster
 from restorekit.tasks.batch_inputs import PictureJob, jobs_of
 from restorekit.tasks.batch_journal import Journal, digests, key_of
 from restorekit.tasks.sound import check_settings
+from restorekit.tasks.written import written_by
 from restorekit.text.names import files_of
 
 SUMMARY = "summary.csv"
@@ -126,7 +127,7 @@ class Batch:
         folder = Path(out)
         with session(Notes()), overwriting(self.overwrite):
             given = [places] if isinstance(places, str | os.PathLike) else list(places)
-            jobs = jobs_of(given, folder, self.settings, self.suffix, self.pages)
+            jobs = jobs_of(given, folder, self.settings, self.suffix, self.pages, partial(written_by, self.task))
             if folder.exists() and not folder.is_dir():
                 raise BadInput(f"{folder} is a file; `out` takes a folder", argument="out")
             _check_summary(folder / SUMMARY)

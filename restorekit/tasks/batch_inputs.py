@@ -8,7 +8,7 @@ import glob
 import itertools
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,13 @@ def pictures_of(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def jobs_of(
-    places: Iterable[str | os.PathLike[str]], folder: Path, settings: Mapping[str, Any], suffix: str | None, pages: str | None
+    places: Iterable[str | os.PathLike[str]], folder: Path, settings: Mapping[str, Any], suffix: str | None, pages: str | None,
+    written: Callable[[Mapping[str, Any], Path], list[Path]] = lambda _, target: [target],
 ) -> list[PictureJob]:  # fmt: skip
     """Return the jobs of a batch. A result has the stem and the suffix of its picture: .png for a format that is only read, .tif for an unknown suffix.
 
-    Raises `BadInput` where two results would have one name, or one is a file that is read.
+    written: (settings, OUT) -> the files that are written for OUT. Raises `BadInput` where two pictures would have one file, or
+    one is a file that is read.
     """
     if suffix is not None and suffix.lower() not in (*FORMATS, ".html"):
         raise BadInput(f"`suffix={suffix}` is none that is written; there are {KNOWN}", argument="suffix")
@@ -91,11 +93,18 @@ def jobs_of(
             jobs.append(PictureJob(source, target, error=str(error)))
             continue
         jobs += [PictureJob(source, out, own if pages is None else {**own, "page": part.page}) for part, out in parts]
-    _refuse_one_name(jobs)
+    outs = {job.target for job in jobs}  # one that a file beside another would replace fails by itself
+    files = [
+        [job.target]
+        if job.error
+        else [p for p in written({**settings, **job.own}, job.target) if p == job.target or p not in outs]
+        for job in jobs
+    ]
+    _refuse_one_name(jobs, files)
     opened = [job.source for job in jobs] + [p for job in jobs for p in job.own.values() if isinstance(p, Path)]
     separate(
         [*opened, *(Path(v) for k, v in settings.items() if k in COMPANIONS and _is_file(v))],
-        [job.target for job in jobs],
+        [path for each in files for path in each],
     )
     names = sorted(job.target.name for job in jobs)
     return [replace(job, rivals=tuple(_rivals(f"{job.target.stem}_", names))) for job in jobs]
@@ -154,15 +163,17 @@ def _companion(name: str, folder: Path, source: Path) -> Path:
     return found[0]
 
 
-def _refuse_one_name(jobs: list[PictureJob]) -> None:
+def _refuse_one_name(jobs: list[PictureJob], files: list[list[Path]]) -> None:
+    """Raise BadInput where two jobs would write one of their `files`, OUT or one beside it."""
     by_name: dict[str, PictureJob] = {}
-    for job in jobs:
-        other = by_name.setdefault(job.target.name.casefold(), job)
-        if other is not job:
-            raise BadInput(
-                f"{other.source} and {job.source} would both be written to {job.target}; rename one, or give them folders of "
-                "their own"
-            )
+    for job, written in zip(jobs, files):
+        for path in written:
+            other = by_name.setdefault(path.name.casefold(), job)
+            if other is not job:
+                raise BadInput(
+                    f"{other.source} and {job.source} would both be written to {path}; rename one, or give them folders of "
+                    "their own"
+                )
 
 
 def _rivals(start: str, names: list[str]) -> Iterator[str]:

@@ -17,10 +17,11 @@ import numpy as np
 import restorekit
 from restorekit.files.digest import sha256
 from restorekit.files.picture import json_text, write_text
+from restorekit.files.session import JOURNAL
 from restorekit.tasks.batch_inputs import PictureJob
 from restorekit.tasks.identity import identity_of
 
-NAME = ".batch.jsonl"
+NAME = JOURNAL
 
 
 def key_of(task: Any, settings: Mapping[str, Any], job: PictureJob) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from restorekit.errors import BadInput, Unsupported
 from restorekit.files.atomic import check_target, together
 from restorekit.files.overwrite import overwriting, separate
 from restorekit.files.picture import write_json, write_text
-from restorekit.files.record import head, outputs, read_file
+from restorekit.files.record import earlier, head, outputs, read_file
 from restorekit.inference.driver import as_seen, restore
 from restorekit.inference.solver import Solver, Step
 from restorekit.notes import Notes
@@ -348,6 +348,7 @@ class ComparisonResult(Panelled):
             ],
             "refused": {r.label: r.reason for r in comparison.refusals},
             "outputs": outputs([target]),
+            **earlier(record_file(target), [target])[1],
         }
 
 

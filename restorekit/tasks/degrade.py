@@ -12,11 +12,12 @@ import torch
 
 from restorekit.errors import BadInput
 from restorekit.files.atomic import check_target, together
-from restorekit.files.overwrite import overwriting, separate
+from restorekit.files.mask_file import written_beside
+from restorekit.files.overwrite import overwriting, refuse_foreign, separate
 from restorekit.files.picture import Picture, check_span, check_writable, regridded, write_json, write_picture
 from restorekit.files.place import Placement
 from restorekit.files.reading import Reading
-from restorekit.files.record import head
+from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
 from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
@@ -148,6 +149,9 @@ class Degraded(Panelled):
             for text in check_writable(path, len(values), alpha, self.dtype):
                 self.told(text)
         check_target(record_file(target))
+        refuse_foreign(
+            mask for file in (target, beside(target, "truth")) for mask in written_beside(file, self.like.info)
+        )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> list[Path]:
         """Write the measurement, the truth beside it as NAME_truth, and the record NAME.json; returns all three.
@@ -159,12 +163,14 @@ class Degraded(Panelled):
         with overwriting(overwrite):
             self.check(target)
         files = [target, beside(target, "truth")]
+        masks: list[Path] = []
         with together():
             for file, values, grid in zip(files, (self.values, self.truth), (self.grid, None)):
                 like, said = regridded(self.like, values.shape[1:], grid)
+                masks += written_beside(file, like.info)
                 for text in [*(f"{file}: {text}" for text in said), *write_picture(file, values, like, self.dtype)]:
                     self.told(text)
-            write_json(record_file(target), self._record(target, files))
+            write_json(record_file(target), self._record(target, [*files, *masks]))
         return [*files, record_file(target)]
 
     def _record(self, target: Path, files: list[Path]) -> dict[str, Any]:
@@ -179,6 +185,7 @@ class Degraded(Panelled):
             "range": written_as(target, self.like, self.dtype).span,
             "transfer": self.response.curve.name,
             "outputs": checksums(files),
+            **earlier(record_file(target), files)[1],
         }
 
     def panels(self) -> list[Panel]:

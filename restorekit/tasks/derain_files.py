@@ -66,7 +66,7 @@ class DerainOrigin:
             written += [outputs["std"], outputs["std_png"]]
         written = [file for path in written for file in (*written_beside(path, like.info), path)]
         known = [*written, *inputs.files.values()]
-        stale, of_stale = earlier(run.beside(target).values(), known)
+        stale, of_stale = earlier(record_file(target), known, run.beside(target).values())
         if stale:
             run.notes(f"{', '.join(stale)}: of an earlier run, not of this one")
         record = self._record(like) | extra | of_stale

@@ -23,7 +23,7 @@ from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture, write_json
 from restorekit.files.reading import Reading
-from restorekit.files.record import head
+from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
 from restorekit.fusion import pair_files as inputs
 from restorekit.fusion.joint import Diffusion, Map, solver_of
@@ -235,7 +235,7 @@ class FusedOrigin:
             for text in inputs.write(target, self.pixels, self.pair.optical, line):
                 self.notes(text)
             record = self.record | {"metrics": fused.metrics, "seconds": round(fused.seconds, 2)}
-            record["outputs"] = checksums([target])
+            record |= {"outputs": checksums([target]), **earlier(record_file(target), [target])[1]}
             write_json(record_file(target), record)
         return [target, record_file(target)]
 

@@ -70,10 +70,14 @@ class Input:
 def take(source: Source, span: Span | None = None, *, holes: bool = False, reading: Reading = PLAINLY) -> Input:
     """Read `source`; `span` are the values of black and white, `holes` and `reading`, of a path, as in `read_picture`.
 
-    Raises `BadInput` where an array or a tensor has other axes than the table above says, or values that no picture has.
+    Raises `BadInput` where it is none of these, and where an array or a tensor has other axes than the table above says, or values that no picture has.
     """
     if isinstance(source, Picture):
         return Input(source if span is None or span == source.span else ranges.ranged(source, span))
+    if not isinstance(source, str | os.PathLike | np.ndarray | Tensor):
+        raise BadInput(
+            f"a {type(source).__name__} is no picture; give a path, an array (H, W) or (H, W, C), a tensor (C, H, W), or a `Picture`"
+        )
     if not isinstance(source, np.ndarray | Tensor):
         path = Path(source)
         return Input(read_picture(path, span, holes=holes, reading=reading), path, reading=reading)

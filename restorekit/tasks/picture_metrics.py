@@ -15,7 +15,7 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.files.reading import Reading
-from restorekit.files.session import session
+from restorekit.files.session import is_aside, session
 from restorekit.files.stored import check_source
 from restorekit.metrics.fidelity import compare, known
 from restorekit.notes import Notes
@@ -52,6 +52,11 @@ def picture_metrics(
     if range is None:  # figures are relative to white, which the truth tells where both are of one type
         for each in taken[1:] if read[0].dtype == read[1].dtype else taken:
             ranges.check_range(each.label, each.picture)
+        if read[0].dtype == read[1].dtype and read[0].span != read[1].span:
+            spans = [f"{low:g} to {high:g}" for low, high in (each.span for each in read)]
+            notes(
+                f"black to white is {spans[0]} in {one} and {spans[1]} in {other}; `range=LO,HI` says what it is in both"
+            )
     a, b = (p.pixels for p in read)
     refuse_turned(read[0], one, read[1], other)
     if a.shape != b.shape and (why := turned_size(*read)):
@@ -122,7 +127,7 @@ def folder_metrics(
     """Return the metrics of each picture that files, folders and globs name, as `picture_metrics` gives them.
 
     truth: a folder with the truth of each, as NAME or NAME_truth of any suffix, or one file for all. A pair that fails stops
-    no other. What a batch wrote beside its results, such as OUT_std, is left out unless it is named. Raises `BadInput` for
+    no other. What was written beside results, such as OUT_std and OUT_truth, is left out unless it is named. Raises `BadInput` for
     an unknown name, and where there is no picture or no truth at all.
     """
     if not os.path.isdir(truth):
@@ -133,7 +138,7 @@ def folder_metrics(
     with session(Notes()):
         jobs, named = pairs_of(given, settings), {Path(place) for place in given}
         asides = {path for folder in {job.source.parent for job in jobs} for path in Journal(folder).asides()}
-        jobs = [job for job in jobs if job.source in named or job.source not in asides]
+        jobs = [job for job in jobs if job.source in named or not (job.source in asides or is_aside(job.source))]
         for number, job in enumerate(jobs):
             if progress is not None:
                 progress(job.name, number, len(jobs))

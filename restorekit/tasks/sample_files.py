@@ -10,10 +10,12 @@ from typing import Any
 
 from restorekit.errors import BadInput
 from restorekit.files.atomic import together
+from restorekit.files.digest import sha256
 from restorekit.files.lock import alone
-from restorekit.files.overwrite import separate
+from restorekit.files.overwrite import may_overwrite, separate
 from restorekit.files.picture import check_writable, write_json, write_picture
-from restorekit.files.record import head, outputs
+from restorekit.files.record import earlier, head, outputs
+from restorekit.files.session import content, files_in
 from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.priors.prior import Prior
@@ -42,9 +44,12 @@ class SampleOrigin:
         check_writable(target, s.shape[0], False)
         if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
             raise BadInput(f"{self.folder} is a file; `folder` takes a folder", argument="folder")
-        if there := [path.name for path in names if path.exists()]:
+        known = files_in(content(record_file(target)))
+        lost = [] if may_overwrite() else [path for path in names if path.exists()]
+        if there := [path.name for path in lost if not path.is_file() or known.get(path.name) != sha256(path)]:
             raise BadInput(
-                f"{self.folder} holds {there[0]} of an earlier run, which would be replaced; give another `folder`, or move it away"
+                f"{self.folder} holds {there[0]} of an earlier run, which would be replaced; give another `folder`, or move it away; "
+                "`overwrite` replaces it"
             )
 
     def save(self, restoration: Restoration, path: str | os.PathLike[str]) -> list[Path]:
@@ -76,7 +81,7 @@ class SampleOrigin:
         record = {
             **head(), "prior": {"name": prior.spec.name, "sha256": prior.sha256}, **restoration.settings, "nfe": restoration.nfe,
             "seconds": round(restoration.seconds, 2), "device": str(s.place), "precision": prior.precision,
-            "outputs": outputs([target, *names]),
+            "outputs": outputs([target, *names]), **earlier(record_file(target), [target, *names], folder=self.folder)[1],
         }  # fmt: skip
         write_json(record_file(target), record)
 

@@ -14,11 +14,12 @@ from restorekit.files.atomic import check_target, named_beside, together
 from restorekit.files.formats import FORMATS, LOSSY
 from restorekit.files.mask_file import written_beside
 from restorekit.files.nodata import parts_of
-from restorekit.files.overwrite import separate
+from restorekit.files.overwrite import refuse_foreign, separate
 from restorekit.files.picture import Picture, check_writable, losses, regridded, write_json, write_picture
 from restorekit.files.place import Placement
 from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
+from restorekit.files.transfer import written_as
 from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.tasks import error_bars
@@ -78,8 +79,9 @@ class Origin:
         for text in losses(target, read.picture):
             self.notes(text)
         for path in outputs(self.task, target):
-            for each in (path, *written_beside(path, read.picture.info)):
+            for each in (path, *(masks := written_beside(path, read.picture.info))):
                 check_target(each)
+            refuse_foreign(masks)
         if self.bars is not None and FORMATS[target.suffix.lower()] in LOSSY:
             self.notes(f"{target}: its compression moves OUT_low and OUT_high; .png and .tif hold them as they are")
 
@@ -110,11 +112,11 @@ class Origin:
         more, said = self.task.write_more(target, self.measured)
         written, facts = written + more, facts | said
         asides = [*error_bars.files(target), *self.task.asides(target)]
-        stale, of_stale = earlier(asides, written)
+        stale, of_stale = earlier(record_file(target), written, asides)
         if stale:
             self.notes(f"{', '.join(stale)}: of an earlier run, not of this one")
         facts |= of_stale
-        write_json(record_file(target), self._record(result, written) | facts)
+        write_json(record_file(target), self._record(result, target, written) | facts)
         return written
 
     def _sized(self, picture: Picture) -> tuple[Picture, list[str]]:
@@ -134,7 +136,7 @@ class Origin:
         where = self.kept.all(0).cpu().numpy() | (False if like.empty is None else like.empty.where)
         return replace(like, empty=parts_of(np.asarray(where), raw, None)), []
 
-    def _record(self, result: Restoration, written: list[Path]) -> dict[str, Any]:
+    def _record(self, result: Restoration, target: Path, written: list[Path]) -> dict[str, Any]:
         task, read = self.task, self.measured.read
         flips = 1 if task.flips == 1 else task.flips
         return {
@@ -147,6 +149,7 @@ class Origin:
             "flips": task.flips,
             "nfe": result.nfe * flips,
             "seconds": round(result.seconds, 2),
+            "range_out": written_as(target, read.picture).span,
             "outputs": checksums(written),
             "orientation": read.picture.info.get("orientation", 1),
             "no_data": 0.0 if read.empty is None else round(float(read.empty.mean()), 6),

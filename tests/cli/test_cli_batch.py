@@ -141,6 +141,10 @@ def test_a_file_may_name_what_a_command_needs_and_all_of_a_list(
         ("- noise", "expected lines of NAME: VALUE"),
         ("noise: [", "is not YAML"),
         ("steps: many", "c.yaml, line 1: steps: "),
+        ("steps: 1\nnoise: foo", "c.yaml, line 2: noise: unknown noise 'foo'"),
+        ("prior: nothere", "c.yaml, line 1: prior: unknown prior 'nothere'"),
+        ("prior: nothere.safetensors", "c.yaml, line 1: prior: "),
+        ("level: 0.8", "c.yaml, line 1: level: "),
     ],
 )
 def test_a_wrong_file_of_settings_is_one_line(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 import typer.main
 from PIL import Image
@@ -19,7 +20,9 @@ from typer.testing import CliRunner
 import restorekit
 from restorekit.cli.main import app, run
 from restorekit.errors import BadInput
+from restorekit.files.digest import sha256
 from restorekit.files.overwrite import inside, separate
+from restorekit.files.picture import Picture, write_picture
 from restorekit.files.record import earlier
 from restorekit.files.session import is_result
 from restorekit.files.temporary import listed, machine
@@ -125,17 +128,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photo = np.random.default_rng(0).integers(1, 255, (20, 24, 3), np.uint8)
     for name in ("in.png", "t.png"):
         Image.fromarray(photo).save(name)
-    for name in (
-        "m.png",
-        "o_mean.png",
-        "o_std.png",
-        "o_std.tif",
-        "o_low.png",
-        "o_high.png",
-        "o_truth.png",
-        "o_mask.png",
-        "o_kernel.png",
-    ):
+    beside = ("mean", "std", "low", "high", "truth", "mask", "kernel")
+    for name in ("m.png", "o_std.tif", *(f"o_{what}.png" for what in beside)):
         Image.fromarray(np.tile(np.array([[0, 255]], np.uint8), (20, 12))).save(name)
     for name in ("k.npy", "o_kernel.npy"):
         np.save(name, np.ones((3, 3), np.float32))
@@ -297,14 +291,101 @@ def test_a_function_replaces_unless_it_is_told_not_to(folder: Path) -> None:
 
 
 def test_what_an_earlier_run_left_beside_stays_known(folder: Path) -> None:
-    for name in ("o.png", "o_std.png", "o_low.png"):
+    for name in ("o.png", "o_std.png", "o_low.png", "o_kernel.npy", "o_mask.png"):
         Path(name).write_bytes(b"x")
-    Path("o.png.json").write_text(json.dumps({"restorekit": "1", "outputs": {"o.png": "", "o_std.png": ""}}))
-    names, said = earlier([Path("o_std.png"), Path("o_low.png")], [Path("o.png")])
-    assert (names, said) == (["o_std.png", "o_low.png"], {"earlier": ["o_std.png"]})
-    Path("o.png.json").write_text(json.dumps({"restorekit": "1", "outputs": {"o.png": ""}, **said}))
+    ours = {name: sha256(name) for name in ("o.png", "o_std.png", "o_kernel.npy")}
+    own = Path("o.png.json")
+    own.write_text(json.dumps({"restorekit": "1", "outputs": {**ours, "o_mask.png": "another"}}))
+    names, said = earlier(own, [Path("o.png")], [Path("o_std.png"), Path("o_low.png")])
+    assert names == ["o_std.png", "o_low.png"]
+    assert said == {"earlier": {name: ours[name] for name in ("o_std.png", "o_kernel.npy")}}
+    own.write_text(json.dumps({"restorekit": "1", "outputs": {"o.png": ours["o.png"]}, **said}))
     assert is_result(Path("o_std.png"))
+    assert is_result(Path("o_kernel.npy"))
     assert not is_result(Path("o_low.png"))
+    assert earlier(own, [Path("o.png")])[1] == said
+
+
+@pytest.mark.parametrize("how", ["edited", "replaced", "link"])
+def test_a_result_that_is_another_file_now_is_kept(how: str, folder: Path) -> None:
+    words = ["degrade", "in.png", "b.png"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    photo = Path("t.png").read_bytes()
+    if how == "edited":
+        Path("b.png").write_bytes(Path("b.png").read_bytes() + b"mine")
+    else:
+        Path("b.png").unlink()
+        Path("b.png").symlink_to("t.png") if how == "link" else Path("b.png").write_bytes(photo)
+    before = contents(folder)
+    found = CliRunner().invoke(app, words)
+    assert isinstance(found.exception, BadInput)
+    assert str(found.exception).startswith("b.png is there already and is no result")
+    assert contents(folder) == before
+    assert CliRunner().invoke(app, [*words, "--overwrite"]).exit_code == 0
+
+
+def test_results_are_made_again_after_another_task_had_their_names(folder: Path) -> None:
+    quick = "--steps 1 --solver ddrm --noise gaussian:0.1"
+    for words in (
+        "degrade in.png o9.tif",
+        f"denoise in.png o9.tif --samples 2 {quick}",
+        f"denoise in.png o9.tif {quick}",
+        "fuse in.png t.png o9.tif --despeckle none --trust-grid",
+        "degrade in.png o9.tif",
+        f"denoise in.png o9.tif --samples 2 {quick}",
+    ):
+        found = CliRunner().invoke(app, words.split())
+        assert found.exit_code == 0, (words, found.exception)
+
+
+def test_samples_in_a_folder_are_made_again(folder: Path) -> None:
+    words = [
+        "sample",
+        "natural-fast",
+        "--n",
+        "2",
+        "--size",
+        "16x16",
+        "--steps",
+        "1",
+        "--out",
+        "g9.png",
+        "--folder",
+        "fs",
+    ]
+    for more in (["--seed", "1"], ["--seed", "2"]):
+        assert CliRunner().invoke(app, [*words, *more]).exit_code == 0
+    Path("fs/00001.png").write_bytes(b"mine")
+    assert "holds 00001.png of an earlier run" in str(CliRunner().invoke(app, words).exception)
+    assert Path("fs/00001.png").read_bytes() == b"mine"
+    assert CliRunner().invoke(app, [*words, "--overwrite"]).exit_code == 0
+
+
+def test_a_mask_of_another_file_is_kept(folder: Path) -> None:
+    like = Picture(np.ones((1, 8, 8), np.float32), "uint8", (0, 255), info={"mask": np.eye(8) < 1, "mask_beside": True})
+    write_picture("m9.tif", np.random.default_rng(2).random((1, 8, 8)), like)
+    words = ["degrade", "m9.tif", "n9.tif"]
+    Path("n9.tif.msk").write_bytes(b"mine")
+    assert str(CliRunner().invoke(app, words).exception).startswith("n9.tif.msk is there already")
+    denoised = CliRunner().invoke(app, ["denoise", "m9.tif", "n9.tif", "--steps", "1", "--noise", "gaussian:0.1"])
+    assert str(denoised.exception).startswith("n9.tif.msk is there already")
+    assert Path("n9.tif.msk").read_bytes() == b"mine"
+    assert not Path("n9.tif").exists()
+    Path("n9.tif.msk").unlink()
+    for _ in range(2):
+        found = CliRunner().invoke(app, words)
+        assert found.exit_code == 0, found.exception
+
+
+def test_files_beside_later_pages_are_refused_before_the_first(folder: Path) -> None:
+    tifffile.imwrite("pt.tif", np.full((3, 16, 16), 99, np.uint8), photometric="minisblack")
+    Path("q9_p3_mean.tif").write_bytes(b"mine")
+    found = CliRunner().invoke(
+        app,
+        ["denoise", "pt.tif", "q9.tif", "--pages", "all", "--samples", "2", "--steps", "1", "--noise", "gaussian:0.1"],
+    )
+    assert str(found.exception).startswith("q9_p3_mean.tif is there already")
+    assert [p.name for p in Path().glob("q9*")] == ["q9_p3_mean.tif"]
 
 
 def test_files_of_a_run_that_was_killed_are_its_own(folder: Path) -> None:

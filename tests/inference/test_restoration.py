@@ -166,3 +166,15 @@ def test_one_sample_has_no_deviation_and_no_warning(recwarn: pytest.WarningsReco
     assert one.std.shape == (3, 4, 4)
     assert one.std.isnan().all()
     assert not recwarn.list
+
+
+def test_a_truth_is_taken_in_any_order_of_bytes_and_steps() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.random((3, 8, 8)).astype(np.float32)
+    found = Restoration(torch.from_numpy(truth) + 0.1 * torch.from_numpy(rng.standard_normal((6, 3, 8, 8))), 1, 0.0)
+    share = found.coverage(torch.from_numpy(truth))
+    for same in (truth[:, ::-1].copy()[:, ::-1], truth.astype(">f4"), np.moveaxis(truth, 0, -1).astype(">f4")):
+        assert found.coverage(same) == share
+    for wrong in (truth.tolist(), 3, truth.astype(complex)):
+        with pytest.raises(BadInput, match="is no picture"):
+            found.coverage(wrong)

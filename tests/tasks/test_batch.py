@@ -312,3 +312,27 @@ def test_a_truth_adds_decibels_to_the_summary(photos: Path, tmp_path: Path) -> N
     rows = again.summary.read_text().splitlines()
     assert rows[1].split(",")[-4:] == table[1].split(",")[-4:]
     assert rows[2].endswith(",,,,")
+
+
+def test_two_pictures_of_one_file_beside_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "ph").mkdir()
+    for name in ("a.png", "a.tif"):
+        picture(tmp_path / "ph" / name, 1)
+    with pytest.raises(BadInput, match=r"a\.png and .*a\.tif would both be written to .*a_std\.tif; rename one"):
+        Batch(restorekit.denoise, {"samples": 2, "steps": 1})(tmp_path / "ph", tmp_path / "cl")
+    assert not (tmp_path / "cl").exists()
+    assert Batch(restorekit.degrade)(tmp_path / "ph", tmp_path / "cl").counts == "2 done"
+
+
+def test_a_result_whose_record_was_lost_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "ph").mkdir()
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / "ph" / name, 1)
+    run = Batch(restorekit.degrade, overwrite=False)
+    assert run(tmp_path / "ph", tmp_path / "cl").counts == "2 done"
+    (tmp_path / "cl/a.png.json").unlink()
+    assert run(tmp_path / "ph", tmp_path / "cl").counts == "1 done, 1 there already"
+    (tmp_path / "cl/a.png.json").unlink()
+    (tmp_path / "cl/a.png").write_bytes(b"mine")
+    with pytest.raises(BadInput, match=r"a\.png is there already and is no result"):
+        run(tmp_path / "ph", tmp_path / "cl")

@@ -98,3 +98,15 @@ def test_what_is_wrong_for_all_is_said_once(
 ) -> None:
     with pytest.raises(BadInput, match=said):
         folder_metrics(places, truth, names=names)
+
+
+def test_what_single_runs_wrote_beside_is_left_out_unless_it_is_named(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a.tif", "b.tif")):
+        pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+        restorekit.degrade(pixels, noise="gaussian:0.1").save(tmp_path / name)
+    found = folder_metrics(tmp_path, tmp_path)
+    assert sorted(Path(p).name for p in found.scores) == ["a.tif", "b.tif"]
+    named = folder_metrics([tmp_path / "a_truth.tif"], tmp_path / "a_truth.tif", names=["mae"])
+    assert named.mean == {"mae": 0}
+    (tmp_path / "a.tif.json").unlink()  # by which it was known
+    assert len(folder_metrics(tmp_path, tmp_path / "a_truth.tif").outcomes) == 3

@@ -9,6 +9,7 @@ import pytest
 
 import restorekit
 from restorekit.errors import BadInput
+from restorekit.notes import Notes
 from restorekit.tasks.picture_metrics import picture_metrics
 
 
@@ -52,3 +53,19 @@ def test_a_range_that_degrade_was_told_holds_for_its_files(tmp_path: Path) -> No
     np.save(tmp_path / "y.npy", np.load(tmp_path / "y.npy") + 1)  # no file of degrade any more
     with pytest.raises(BadInput, match="give `range=LO,HI`"):
         restorekit.read(tmp_path / "y.npy")
+
+
+def test_a_restored_file_is_read_with_the_range_of_its_record(tmp_path: Path) -> None:
+    _, truth = twelve_bits()
+    restorekit.degrade(truth, noise="gaussian:0.02", range=(0, 4095)).save(tmp_path / "y.tif")
+    restored = restorekit.denoise(tmp_path / "y.tif", noise="gaussian:0.02", solver="hqs", steps=1)
+    restored.save(tmp_path / "r.tif")
+    restored.save(tmp_path / "r.jpg")  # which holds 8 bits
+    assert restorekit.read(tmp_path / "r.tif").span == (0, 4095)
+    assert restorekit.read(tmp_path / "r.jpg").span == (0, 255)
+    given = picture_metrics(tmp_path / "r.tif", tmp_path / "y_truth.tif", range=(0, 4095))
+    assert picture_metrics(tmp_path / "r.tif", tmp_path / "y_truth.tif") == given
+    (tmp_path / "r.tif.json").unlink()
+    notes = Notes()
+    picture_metrics(tmp_path / "r.tif", tmp_path / "y_truth.tif", notes=notes)
+    assert any("black to white is 0 to 65535 in" in text for text in notes.texts)
