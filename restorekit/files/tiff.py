@@ -23,7 +23,7 @@ from restorekit.files.png16 import dpi
 from restorekit.files.quiet import quiet, unheard
 from restorekit.files.reading import check_packed, check_size
 from restorekit.files.tiff_layout import PixelLayout
-from restorekit.files.tiff_tags import carried
+from restorekit.files.tiff_tags import TRANSFER_FUNCTION, carried
 
 _DNG_VERSION = 50706
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
@@ -132,6 +132,8 @@ def load_tiff(path: Path, data: bytes | None = None, number: int | None = None) 
         for tag in page.tags:
             if tag.code == 34675:
                 info["icc_profile"] = bytes(tag.value)
+            elif tag.code == TRANSFER_FUNCTION and int(tag.dtype) == 3:
+                info["transfer_function"] = np.asarray(tag.value, np.uint16)
         info["tiff_layout"] = PixelLayout.of(page)
         tags = carried(tif, page)
         if data is None and slices == 1 and page.index == 0:
