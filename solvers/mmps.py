@@ -15,7 +15,7 @@ the noise, where the last mean costs 0.5 % of the deviation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,7 +25,8 @@ from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
-from restorekit.solvers.parts.data_step import gaussian, working_residual
+from restorekit.operators.coded import Coded
+from restorekit.solvers.parts.data_step import gaussian, uncoded, working_residual
 from restorekit.solvers.parts.guided import Guided, Tweedie, white_variance
 from restorekit.solvers.samplers import Sampler, named
 
@@ -74,6 +75,7 @@ class MMPS(Guided):
         return log_uniform(steps or self.default_steps, 10.0, problem.last_level(0.1))
 
     def check(self, problem: Problem) -> None:
+        problem = uncoded(problem)
         if gaussian(problem.likelihood):
             problem.least_squares("mmps")
         else:
@@ -82,10 +84,12 @@ class MMPS(Guided):
 
     @torch.no_grad()
     def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
+        whole, problem = problem.operator, uncoded(problem)
         operator, y, part = problem.linear("mmps"), problem.y, problem
         if gaussian(problem.likelihood):  # unequal noise and masks folded into the operator
             operator, y, sigma_y = problem.least_squares("mmps", self.least_noise)
             part = Problem(y, operator, Gaussian(sigma_y))
+        seen = replace(whole, inner=operator) if isinstance(whole, Coded) else operator
         valid = 1.0 if part.mask is None else part.mask
         least = STEEPEST * operator.spectral_norm(y) ** 2
         typical = float((1 / part.likelihood.information(part.y[:1])).mean())  # variance
@@ -93,10 +97,15 @@ class MMPS(Guided):
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             tweedie = Tweedie(denoise, x, sigma)
-            residual, variance, _ = working_residual(part, operator(tweedie.x0))
-            rho = max(typical / float(white_variance(self.prior_std, sigma)), least)
+            residual, variance, _ = working_residual(part, seen(tweedie.x0))
+            white = float(white_variance(self.prior_std, sigma))
+            at, steep = operator, 1.0
+            if isinstance(seen, Coded):
+                at = seen.linearised(tweedie.x0, white**0.5)
+                steep = at.usual
+            rho = max(typical / (steep * white), least)
             system = System(
-                lambda v: tweedie.covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
+                lambda v: tweedie.covariance(at.adjoint(v)), lambda w: valid * at(w), variance,
                 lambda r: operator.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
             return warm(system, tweedie.x0, residual)

@@ -12,8 +12,12 @@ from restorekit.errors import BadInput
 from restorekit.files.picture import Picture, check_span
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.transfer import Response, at_limits, chosen
+from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Gamma, Likelihood
+from restorekit.inference.solver import Solver
+from restorekit.inference.units import of_coded_pictures
 from restorekit.notes import Notes
+from restorekit.operators import Operator
 from restorekit.tasks import ranges
 from restorekit.tasks.inputs import Input, Source, Span, cropped, take
 from restorekit.tasks.unmeasured import left_empty, placed
@@ -50,6 +54,10 @@ class Observation:
         """Return the curve, and the shares of black and white."""
         black, white = (round(float(at.mean()), 5) for at in self.clipped)
         return {"transfer": self.response.curve.name, "clipped": {"black": black, "white": white}}
+
+    def seen_by(self, solver: Solver, denoise: Denoiser | Latent, operator: Operator) -> Denoiser | Latent:
+        """Return the denoiser as a run is given it: of coded pictures, where the solver gains by that."""
+        return of_coded_pictures(denoise, self.response.curve, solver, operator) if self.response.coded else denoise
 
     def part(self, box: Box) -> Observation:
         """Return the part of it in a box TOP, LEFT, HEIGHT, WIDTH. Raises `BadInput` where that lies outside, or is too small."""

@@ -224,9 +224,10 @@ class Restoring(Measurement):
                 problem, self._stages(measured), solver, low_steps=steps, progress=told, **settings
             )
         begin = self._begun(measured, problem)
-        calls = solver.calls(solver.schedule(as_seen(problem, measured.denoiser), steps))
+        denoise = measured.read.seen_by(solver, measured.denoiser, problem.operator)
+        calls = solver.calls(solver.schedule(as_seen(problem, denoise), steps))
         with counted(measured, progress, label, calls) as told:
-            return restore(problem, measured.denoiser, solver, **settings, start=self.start, begin=begin, progress=told)
+            return restore(problem, denoise, solver, **settings, start=self.start, begin=begin, progress=told)
 
     def _begun(self, measured: Measured, problem: Problem) -> Tensor | None:
         """Return `begin` for each sample (samples, C, H, W); beyond the frame, where an operator knows more, the first estimate."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,8 @@ from restorekit.errors import Unsupported
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.rng import Rng
-from restorekit.operators.base import LinearOperator, near
+from restorekit.operators.base import near
+from restorekit.operators.coded import Coded
 from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Identity
 
@@ -30,6 +32,8 @@ def data_step(
     rng: adds noise as large as that of the measurement to the response; for draws. Raises `Unsupported` in the name of
     `solver`, as `check_data_step`.
     """
+    if isinstance(problem.operator, Coded) and gaussian(problem.likelihood):
+        return _relinearised(*folded(problem, solver))
     if gaussian(problem.likelihood):
         operator, y, sigma_y = problem.least_squares(solver, CLEAN)
         aty = operator.adjoint(y)
@@ -39,7 +43,35 @@ def data_step(
             return operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0, tolerance=near(x0))
 
         return solve
-    return _proximal(problem) if _separable(problem, closed) else _scoring(problem, problem.linear(solver), rng)
+    if _separable(problem, closed):
+        return _proximal(problem)
+    return _scoring(problem, solver, rng)
+
+
+def _relinearised(operator: Coded, y: Tensor, sigma_y: float) -> Callable[[Tensor, float], Tensor]:
+    """Return the data step of coded pictures, linear about x0: one step of Gauss-Newton."""
+
+    def solve(x0: Tensor, t: float) -> Tensor:
+        rho, tangent = (sigma_y / t) ** 2, operator.linearised(x0, t)
+        right = tangent.adjoint(y - operator(x0) + tangent(x0))
+        return tangent.normal_solve(torch.add(right, x0, alpha=rho), rho, x0, tolerance=near(x0))
+
+    return solve
+
+
+def folded(problem: Problem, solver: str, least: float = CLEAN) -> tuple[Coded, Tensor, float]:
+    """Return (A of coded pictures, y, sigma_y) of a Gaussian problem of those; unequal noise and masks are in A and y, as
+    with `least_squares`."""
+    coded = problem.operator
+    operator, y, sigma_y = uncoded(problem).least_squares(solver, least)
+    assert isinstance(coded, Coded)
+    return replace(coded, inner=operator), y, sigma_y
+
+
+def uncoded(problem: Problem) -> Problem:
+    """Return the problem of light that one of coded pictures stands for; any other itself."""
+    operator = problem.operator
+    return replace(problem, operator=operator.inner) if isinstance(operator, Coded) else problem
 
 
 def _proximal(problem: Problem) -> Callable[[Tensor, float], Tensor]:
@@ -66,15 +98,21 @@ def working_residual(problem: Problem, m: Tensor) -> tuple[Tensor, Tensor, Tenso
     return step if problem.mask is None else problem.mask * step, variance, m
 
 
-def _scoring(problem: Problem, operator: LinearOperator, rng: Rng | None) -> Callable[[Tensor, float], Tensor]:
+def _scoring(problem: Problem, solver: str, rng: Rng | None) -> Callable[[Tensor, float], Tensor]:
+    operator, linear = problem.operator, uncoded(problem).linear(solver)
     valid = 1.0 if problem.mask is None else problem.mask
 
     def solve(x0: Tensor, t: float) -> Tensor:
-        step, variance, m = working_residual(problem, operator(x0))
+        mean = operator(x0)
+        step, variance, m = working_residual(problem, mean)
         noise = 0.0 if rng is None else variance**0.5 * rng.normal(m)
         weight = valid * variance**-0.5
-        weighted = Weighted.of(operator, weight)
-        right = weighted.adjoint(weight * (m + step + noise))
+        weighted = Weighted.of(linear, weight)
+        response = weight * (m + step + noise)
+        if isinstance(operator, Coded):
+            weighted = replace(operator, inner=weighted).linearised(x0, t)
+            response = response - weight * mean + weighted(x0)
+        right = weighted.adjoint(response)
         # The weights may lie far apart, which the preconditioner does not know.
         return weighted.normal_solve(right + x0 / t**2, 1 / t**2, x0, tolerance=0.1 * near(x0))
 
@@ -101,6 +139,7 @@ def _separable(problem: Problem, closed: bool = False) -> bool:
 
 def check_data_step(problem: Problem, solver: str) -> None:
     """Raise `Unsupported` in the name of `solver` where the problem has no data step: not linear, or of unknown noise."""
+    problem = uncoded(problem)
     if gaussian(problem.likelihood):
         problem.least_squares(solver)
     elif not _separable(problem):
