@@ -229,7 +229,7 @@ class PerBand(Curve):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        return self.curves[0].name
+        return ",".join(dict.fromkeys(curve.name for curve in self.curves))
 
     def fits(self, bands: int) -> bool:
         return bands == len(self.curves)

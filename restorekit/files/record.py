@@ -3,6 +3,7 @@ checksums."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,19 @@ def read_file(source: Path | Sequence[Path]) -> dict[str, Any]:
     paths = [source] if isinstance(source, Path) else list(source)
     more = {path.name: sha256(path) for path in paths[1:]}
     return {"path": str(paths[0]), "sha256": sha256(paths[0])} | ({"files": more} if more else {})
+
+
+def record_beside(path: Path) -> dict[str, Any] | None:
+    """Return the record NAME.json of a file, where there is one that holds the checksum of the file as it is now."""
+    beside = path.with_name(path.name + ".json")
+    if not beside.is_file():
+        return None
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+        digests = {Path(name).name: digest for name, digest in found["outputs"].items()}
+        return found if digests.get(path.name) == sha256(path) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a JSON file of something else
+        return None
 
 
 def outputs(paths: Iterable[Path]) -> dict[str, str]:

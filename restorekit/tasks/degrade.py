@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,18 @@ import torch
 from restorekit.errors import BadInput
 from restorekit.files.atomic import together
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import Picture, check_span, check_writable, regridded, write_picture
+from restorekit.files.picture import (
+    Picture,
+    check_span,
+    check_writable,
+    output_dtype,
+    regridded,
+    write_json,
+    write_picture,
+)
 from restorekit.files.place import Placement
 from restorekit.files.reading import Reading
+from restorekit.files.record import head, outputs
 from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
@@ -24,7 +34,8 @@ from restorekit.sar.grain import Correlated
 from restorekit.sar.speckle import swath
 from restorekit.tasks import ranges
 from restorekit.tasks.inputs import Input, Source, Span, cropped, take
-from restorekit.tasks.saving import beside
+from restorekit.tasks.observation import MADE
+from restorekit.tasks.saving import beside, record_file
 from restorekit.text.names import NO_PICTURE, files_of, noise_of, operator_of
 from restorekit.text.spelling import noise_text, operation
 
@@ -35,7 +46,8 @@ class Degrading:
 
     op: the forward model. noise: a law. correlated: "iw1", "iw2" or "iw3", speckle with the grain of that Sentinel-1 swath.
     dtype: "uint8", "uint16" or "float32", of the files, that of the input by default; integers clip the noise. layout: axes of an NPY
-    file of three, "HWC" or "CHW". page: of a TIFF of several, from 1.
+    file of three, "HWC" or "CHW". page: of a TIFF of several, from 1. transfer: the curve from light to values of the files, as of `Measurement`; "linear" degrades
+    values as they are.
     """
 
     op: str | Operator = "denoise"
@@ -44,7 +56,7 @@ class Degrading:
     seed: int = 0
     dtype: str | None = None
     range: Span | None = None
-    transfer: str = "auto"
+    transfer: str = "linear"
     layout: str | None = None
     page: int | None = None
 
@@ -85,7 +97,13 @@ class Degrading:
                 )
             picture = replace(picture, span=(0.0, 1.0))
         if response.coded:
-            notes(f"transfer: srgb, {given.name} was degraded in linear light, the unit of the noise")
+            notes(f"transfer: {response.curve.name}, {given.name} was degraded in linear light, the unit of the noise")
+            if not response.curve.fits(len(y)):
+                raise BadInput(
+                    f"`transfer={self.transfer}` has a curve for each of three bands, and the measurement has {len(y)}; give "
+                    "one of grey",
+                    argument="transfer",
+                )
         seen = operator.inside(clean)[0]
         values, truth = (np.asarray(response.curve.encode(x.numpy())) for x in (y, seen))
         picture = _inside(picture, operator)
@@ -102,7 +120,7 @@ class Degrading:
 
     def _separate(self, source: Path, target: Path) -> None:
         op = self.op if isinstance(self.op, str) else None
-        separate([source, *files_of(op)], [target, beside(target, "truth")])
+        separate([source, *files_of(op, self.transfer)], [target, beside(target, "truth"), record_file(target)])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,7 +147,17 @@ class Degraded(Panelled):
     @property
     def measurement(self) -> Picture:
         """Return the measurement as a task takes it."""
-        return replace(self.like, pixels=self.values.astype(np.float32), alpha=None, empty=None)
+        info = self.like.info | {MADE: self._made()}
+        return replace(self.like, pixels=self.values.astype(np.float32), alpha=None, empty=None, info=info)
+
+    def _made(self) -> dict[str, Any]:
+        """Return how the measurement was made, as a restoration of it has to know."""
+        op, curve = self.task.op, self.response.curve
+        return {
+            "operator": op if isinstance(op, str) else operation(op),
+            "transfer": curve.name,
+            "curve": curve.record(),
+        }
 
     def check(self, target: Path) -> None:
         """Raise `BadInput` where the two files cannot be written, or would be coded otherwise than the measurement was made."""
@@ -146,7 +174,10 @@ class Degraded(Panelled):
                 self.told(text)
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the measurement, and the truth beside it as NAME_truth; returns both. Raises `BadInput` as `check` does."""
+        """Write the measurement, the truth beside it as NAME_truth, and the record NAME.json; returns all three.
+
+        Raises `BadInput` as `check` does.
+        """
         target = Path(path)
         self.check(target)
         files = [target, beside(target, "truth")]
@@ -155,7 +186,22 @@ class Degraded(Panelled):
                 like, said = regridded(self.like, values.shape[1:], grid)
                 for text in [*(f"{file}: {text}" for text in said), *write_picture(file, values, like, self.dtype)]:
                     self.told(text)
-        return files
+            write_json(record_file(target), self._record(target, files))
+        return [*files, record_file(target)]
+
+    def _record(self, target: Path, files: list[Path]) -> dict[str, Any]:
+        task = self.task
+        return {
+            **head(),
+            "input": self.input.record(),
+            **self._made(),
+            "noise": noise_text(task.noise),
+            "correlated": task.correlated,
+            "seed": task.seed,
+            "range": self.like.span,
+            "dtype": output_dtype(target, self.like.dtype, self.dtype).name,
+            "outputs": outputs(files),
+        }
 
     def panels(self) -> list[Panel]:
         """Return the measurement and the truth; of a measurement that is no picture its values, the least black, the largest white."""

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.files.curves import Linear, curve_of
 from restorekit.files.picture import Picture, check_span
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.transfer import Response, at_limits, chosen
+from restorekit.files.record import record_beside
+from restorekit.files.transfer import MIXING, Response, at_limits, chosen
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.inference.solver import Solver
@@ -23,8 +25,10 @@ from restorekit.tasks.inputs import Input, Source, Span, cropped, take
 from restorekit.tasks.unmeasured import left_empty, placed
 from restorekit.text.names import NO_PICTURE, noise_of
 from restorekit.text.spelling import noise_text
+from restorekit.text.spelling import operation as operation_of
 
 SMALLEST = 4  # pixels per side
+MADE = "made"  # in `info` of a picture that `degrade` made: how
 Box = tuple[int, int, int, int]  # top, left, height, width
 
 
@@ -115,10 +119,27 @@ def observe(
         level = float(picture.pixels.flat[0])
         raise BadInput(f"{where} is constant (every value is {level:g}): there is nothing to restore; check the file")
     spelled = "auto" if noise is None else noise_text(noise)
-    response = chosen(transfer, operation, spelled, picture, given.coded_as)
+    response = _as_made(given, operation) if transfer == "auto" else None
+    response = response or chosen(transfer, operation, spelled, picture, given.coded_as)
     if not (coefficients or response.coded or span is not None):
         picture = _ranged(picture, given, law, notes)
     return Observation(given, picture, response.decoded(picture), response, operation, logarithms)
+
+
+def _as_made(given: Input, asked: str) -> Response | None:
+    """Return the curve of a measurement that `degrade` made by the operator `asked`; None of any other."""
+    path, said = given.path, given.picture.info.get(MADE)
+    by = "how it was made"
+    if path is not None:
+        said, by = record_beside(path), f"its record {path.name}.json"
+    if said is None or "curve" not in said or operation_of(str(said.get("operator"))) != asked:
+        return None
+    try:
+        curve = curve_of(said["curve"])
+    except BadInput:
+        return None
+    known = curve.fits(len(given.picture.pixels))
+    return Response(curve, source=by if asked in MIXING or not isinstance(curve, Linear) else None) if known else None
 
 
 def _ranged(picture: Picture, given: Input, law: Likelihood | None, notes: Notes) -> Picture:

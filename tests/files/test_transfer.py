@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 from skimage import data
 
+import restorekit
 from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import disc, motion
 from restorekit.errors import BadInput
@@ -33,9 +34,12 @@ from restorekit.inference.likelihood import Gaussian, Poisson
 from restorekit.inference.problem import Problem
 from restorekit.inference.restoration import Restoration
 from restorekit.metrics.fidelity import psnr
+from restorekit.notes import Notes
 from restorekit.operators import FreeBlur
 from restorekit.priors.find import load_prior
 from restorekit.solvers.diffpir import HQS
+from restorekit.tasks.restore import Restoring
+from restorekit.text.names import operator_of
 from tests.support.fields import go, refused
 from tests.support.profiles import curv, of_curves, profile
 
@@ -356,3 +360,75 @@ def test_a_curve_of_three_bands_is_refused_for_one(tmp_path: Path) -> None:
         chosen(str(tmp_path / "p.icc"), "blur", "auto", grey, tmp_path / "y.png")
     assert chosen("auto", "blur", "auto", replace(grey, info={"icc_profile": (tmp_path / "p.icc").read_bytes()}),
                   tmp_path / "y.png").doubt is not None  # fmt: skip
+
+
+def test_what_degrade_made_is_restored_in_the_curve_that_it_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = photograph(tmp_path / "p.png", scene(32))
+    (tmp_path / "c.icc").write_bytes(of_curves(curv(384), curv(512), curv(640), name="three"))
+    op, words = "blur:kernel=gaussian:1", ("--noise", "gaussian:0.01", "--steps", 1, *FAST)
+    profile_ = str(tmp_path / "c.icc")
+    for name, option, curve in (("a", "auto", "srgb"), ("b", "linear", "linear"), ("c", profile_, "gamma:1.5,gamma:2,gamma:2.5")):
+        y, out = tmp_path / f"{name}.png", tmp_path / f"x_{name}.png"
+        assert go("degrade", source, y, "--op", op, "--transfer", option) == 0
+        said = record(y)
+        assert (said["operator"], said["transfer"], said["noise"], said["dtype"]) == (
+            op,
+            curve,
+            "gaussian:0.01",
+            "uint8",
+        )
+        assert set(said["outputs"]) == {str(y), str(tmp_path / f"{name}_truth.png")}
+        if name == "c":
+            (tmp_path / "c.icc").unlink()  # the record holds the curve itself
+        capsys.readouterr()
+        assert go("deblur", y, out, "--kernel", "gaussian:1", *words) == 0
+        assert record(out)["transfer"] == curve
+        assert f"transfer: {curve} by its record {name}.png.json" in capsys.readouterr().err
+        assert go("restore", y, out, "--op", "denoise", *words) == 0  # of another operator it says nothing
+        assert record(out)["transfer"] == "linear"
+        assert go("deblur", y, out, "--kernel", "gaussian:1", "--transfer", "gamma:2", *words) == 0
+        assert record(out)["transfer"] == "gamma:2"
+    photograph(tmp_path / "b.png", scene(32))  # another file of that name
+    assert go("deblur", tmp_path / "b.png", out, "--kernel", "gaussian:1", *words) == 0
+    assert record(out)["transfer"] == "srgb"
+
+
+def test_from_python_degrade_takes_values_as_they_are(tmp_path: Path) -> None:
+    source, op = photograph(tmp_path / "p.png", scene(32)), "blur:kernel=gaussian:1"
+    made = restorekit.degrade(source, op, noise="gaussian:1e-4", notes=Notes())
+    clean = torch.from_numpy(read_picture(source).pixels)[None]
+    wanted = operator_of(op, image=(3, 32, 32))(clean)[0].numpy()
+    np.testing.assert_allclose(made.values, wanted, atol=1e-3)
+    light = restorekit.degrade(source, op, noise="gaussian:1e-4", transfer="gamma:2", notes=Notes())
+    wanted = operator_of(op, image=(3, 32, 32))(clean.square())[0].sqrt().numpy()
+    np.testing.assert_allclose(light.values, wanted, atol=0.01)
+    for one, curve in ((made, "linear"), (light, "gamma:2")):
+        for given in (one.measurement, one.save(tmp_path / "y.png")[0]):
+            task = Restoring(op=op, noise="gaussian:0.01", prior="natural-fast")
+            assert task.measure(given, Notes()).read.response.curve.name == curve
+
+
+def test_a_record_of_no_curve_says_nothing(tmp_path: Path) -> None:
+    source, y = photograph(tmp_path / "p.png", scene(32)), tmp_path / "y.png"
+    assert go("degrade", source, y, "--op", "blur:kernel=gaussian:1", "--transfer", "gamma:2") == 0
+    said = record(y)
+    for broken in ({}, {"curve": {"gamma": -1, "gain": 1}}, {"curve": [3]}, {"curve": ["srgb"]}, {"operator": None}):
+        y.with_name("y.png.json").write_text(json.dumps(said | broken if broken else [1]))
+        task = Restoring(op="blur:kernel=gaussian:1", noise="gaussian:0.01", prior="natural-fast")
+        assert task.measure(y, Notes()).read.response.curve.name == "srgb"
+
+
+def test_a_profile_that_is_named_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, p = photograph(tmp_path / "p.png", scene(32)), tmp_path / "c.icc"
+    p.write_bytes(of_curves(curv(512)))
+    words = ("--kernel", "gaussian:1", "--transfer", p, *FAST)
+    (tmp_path / "c.png").symlink_to(p)
+    assert "c.png" in refused(capsys, "deblur", source, tmp_path / "c.png", *words)
+    press = tmp_path / "press.icc"
+    press.write_bytes(profile({}, space=b"CMYK", name="press"))
+    said = refused(capsys, "deblur", source, tmp_path / "x.png", "--kernel", "gaussian:1", "--transfer", press)
+    assert "(press) is one of CMYK colours" in said
+    assert "--transfer srgb" in said
+    assert not (tmp_path / "x.png").exists()
