@@ -369,7 +369,11 @@ def test_what_degrade_made_is_restored_in_the_curve_that_it_used(
     (tmp_path / "c.icc").write_bytes(of_curves(curv(384), curv(512), curv(640), name="three"))
     op, words = "blur:kernel=gaussian:1", ("--noise", "gaussian:0.01", "--steps", 1, *FAST)
     profile_ = str(tmp_path / "c.icc")
-    for name, option, curve in (("a", "auto", "srgb"), ("b", "linear", "linear"), ("c", profile_, "gamma:1.5,gamma:2,gamma:2.5")):
+    for name, option, curve in (
+        ("a", "auto", "srgb"),
+        ("b", "linear", "linear"),
+        ("c", profile_, "gamma:1.5,gamma:2,gamma:2.5"),
+    ):
         y, out = tmp_path / f"{name}.png", tmp_path / f"x_{name}.png"
         assert go("degrade", source, y, "--op", op, "--transfer", option) == 0
         said = record(y)
