@@ -150,8 +150,8 @@ class Tangent(LinearOperator):
         return math.exp(2 * float(self.slope.double().log().mean()))
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:
-        """Return that of the operator itself with one slope for all pixels, the geometric mean; what A does not see is
-        solved exactly."""
+        """Return that of A itself for r (B, C, H, W), with one slope for all pixels, the geometric mean; what A does not
+        see is solved exactly."""
         return self.inner.precondition(r, rho / self.usual) / self.usual
 
     def _norm(self, like: Tensor, iterations: int) -> float:
