@@ -180,7 +180,8 @@ def chosen(option: str, operation: str, noise: str, picture: Picture, path: Path
                 f"`transfer={option}` has a curve for each of three bands, and the picture has {bands}; give one of grey",
                 argument="transfer",
             )
-        return Response(curve)
+        named = profile_file(option)
+        return Response(curve, source=None if named is None else named.name)
     full = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}.get(picture.dtype)
     photograph = full is not None and picture.span == full and bands in (1, 3)
     photograph = photograph and not noise.startswith("gamma") and FORMATS.get(path.suffix.lower(), "NPY") != "NPY"

@@ -55,9 +55,13 @@ class Observation:
         return None if self.picture.empty is None else self.picture.empty.where
 
     def record(self) -> dict[str, Any]:
-        """Return the curve, and the shares of black and white."""
+        """Return the curve, what said so, and the shares of black and white."""
         black, white = (round(float(at.mean()), 5) for at in self.clipped)
-        return {"transfer": self.response.curve.name, "clipped": {"black": black, "white": white}}
+        return {
+            "transfer": self.response.curve.name,
+            "transfer_by": self.response.source,
+            "clipped": {"black": black, "white": white},
+        }
 
     def seen_by(self, solver: Solver, denoise: Denoiser | Latent, operator: Operator) -> Denoiser | Latent:
         """Return the denoiser as a run is given it: of coded pictures, where the solver gains by that."""
