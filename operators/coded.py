@@ -15,7 +15,7 @@ from torch import Tensor
 from restorekit.operators.base import Lattice, LinearOperator, Operator, conjugate_gradients
 from restorekit.operators.diagonal import Identity, Inpaint
 
-_ENOUGH = 200  # iterations of a step: the next one begins where the curve has another slope
+_ENOUGH = 300  # iterations of a step: the next one begins where the curve has another slope
 _CLOSE = 1e-4  # in values of the file, over which no curve bends
 # Least d light / d coded that a step is made for: pure powers have 0 at black, where no step would move.
 _FLATTEST = 0.05

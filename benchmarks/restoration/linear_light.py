@@ -176,44 +176,57 @@ SOLVERS: dict[str, tuple[Solver, int, int]] = {  # with levels and samples
 }  # fmt: skip
 
 
+def form_cases() -> Iterator[tuple[str, Made, str, str]]:
+    """(solver, how the file was made, picture, kernel)"""
+    for solver in SOLVERS:
+        for made in (PLAIN, CLIPPED, TONE) if solver == "hqs" else (PLAIN,):
+            for name in ("coffee", "chelsea", "rocket")[: 3 if solver == "hqs" and made is PLAIN else 2]:
+                for k in list(KERNELS)[: None if solver == "hqs" else 1]:
+                    yield solver, made, name, k
+
+
 def measure_forms(rows: Rows) -> None:
     """The same problem of light, solved with the denoiser on light as it is, and on coded pictures. The noise is told."""
     prior, curve = load_prior(FORM_PRIOR).for_bands(3), SRGB()
-    own = {n: np.moveaxis(getattr(data, n)(), -1, 0) / 255 for n in ("coffee", "chelsea", "rocket")}
-    for made in (PLAIN, CLIPPED, TONE):
-        for name, x in list(own.items())[: 3 if made is PLAIN else 2]:
-            for k, kernel in KERNELS.items():
-                y, truth = made(x, kernel, zlib.crc32(f"{name} {k}".encode()))
-                file = Picture((np.rint(255 * y) / 255).astype(np.float32), "uint8", (0.0, 255.0))
-                response = Response(curve)
-                light_ = response.decoded(file)
-                sigma = 0.01 if made is TONE else float(np.hypot(IN_LIGHT, response.rounding(light_)))
-                operator = FreeBlur.of(y.shape, torch.from_numpy(kernel).float())
-                problem = Problem(torch.from_numpy(light_.pixels)[None], operator, Gaussian(sigma))
-                problem = without_white(problem, at_limits(file)[1])
-                slow = made is PLAIN and name != "rocket" and k.startswith("disc")
-                wanted = [s for s in SOLVERS if s == "hqs" or slow]
-                for solver, form in ((s, f) for s in wanted for f in FORMS):
-                    if rows.has(made.name, k, name, solver, form):
-                        continue
-                    how, steps, samples = SOLVERS[solver]
-                    denoise = prior if form == FORMS[0] else CodedPictures(prior, curve)
-                    found = restore(problem, denoise, how, steps=steps, samples=samples)
-                    each = [coded(v.double().numpy()) for v in operator.inside(found.samples)]
-                    mean = np.mean(each, 0)
-                    rows.add(made.name, k, name, solver, form, psnr(mean, truth), psnr(file.pixels, truth))
-                    print(made.name, k, name, solver, form, f"{psnr(mean, truth):.2f} dB", flush=True)
+    for solver, made, name, k in form_cases():
+        x = np.moveaxis(getattr(data, name)(), -1, 0) / 255
+        y, truth = made(x, KERNELS[k], zlib.crc32(f"{name} {k}".encode()))
+        file, response = Picture((np.rint(255 * y) / 255).astype(np.float32), "uint8", (0.0, 255.0)), Response(curve)
+        seen = response.decoded(file)
+        sigma = 0.01 if made is TONE else float(np.hypot(IN_LIGHT, response.rounding(seen)))
+        operator = FreeBlur.of(seen.pixels.shape, torch.from_numpy(KERNELS[k]).float())
+        problem = Problem(torch.from_numpy(seen.pixels)[None], operator, Gaussian(sigma))
+        problem = without_white(problem, at_limits(file)[1])
+        how, steps, samples = SOLVERS[solver]
+        for form in FORMS:
+            if rows.has(made.name, k, name, solver, form):
+                continue
+            denoise = prior if form == FORMS[0] else CodedPictures(prior, curve)
+            found = restore(problem, denoise, how, steps=steps, samples=samples)
+            mean = np.mean([coded(v.double().numpy()) for v in operator.inside(found.samples)], 0)
+            rows.add(made.name, k, name, solver, form, psnr(mean, truth), psnr(file.pixels, truth))
+            print(made.name, k, name, solver, form, f"{psnr(mean, truth):.2f} dB", flush=True)
 
 
-def form_table(rows: Rows) -> tuple[str, tuple[str, ...], list[list[str]]]:
+def publish_forms(rows: Rows) -> None:
     found = {tuple(r[key] for key in ("made", "kernel", "picture", "solver", "form")): r for r in rows.rows}
-    lines = []
-    for (made, kernel, picture, solver, form), r in found.items():
-        if form == FORMS[0]:
-            a, c = float(r["psnr"]), float(found[made, kernel, picture, solver, FORMS[1]]["psnr"])
-            lines.append([made, f"{picture}, {kernel}", solver, *(f"{v:.1f}" for v in (float(r["input"]), a, c)), f"{c - a:+.1f}"])  # fmt: skip
-    title = f"The denoiser ({FORM_PRIOR}) given light as it is, or coded pictures: PSNR, dB; noise told, mean of 4 samples but of hqs"
-    return title, ("blur made", "picture, kernel", "solver", "input", "of light", "of coded pictures", "gain"), lines
+    tables = []
+    for solver, (_, steps, samples) in SOLVERS.items():
+        lines = []
+        for (made, kernel, picture, by, form), r in found.items():
+            other = found.get((made, kernel, picture, by, FORMS[1]))
+            if by == solver and form == FORMS[0] and other is not None:
+                a, c = float(r["psnr"]), float(other["psnr"])
+                figures = [*(f"{v:.1f}" for v in (float(r["input"]), a, c)), f"{c - a:+.1f}"]
+                lines.append([made, f"{picture}, {kernel}", *figures])
+        header = ("blur made", "picture, kernel", "input", *FORMS, "gain")
+        if lines:
+            tables.append((f"{solver}, {steps} levels, mean of {samples}: PSNR, dB", header, lines))
+    what = (
+        f"Problems of light, noise told, solved with {FORM_PRIOR} on light as it is, or on coded pictures: the middle {SIDE}x{SIDE} "
+        "of pictures, as in linear_light.md."
+    )
+    publish("coded_pictures", "The prior on light, and on coded pictures", tables, [what])
 
 
 def main() -> None:
@@ -232,6 +245,7 @@ def main() -> None:
         RESULTS / "linear_light_forms_rows.csv", ("made", "kernel", "picture", "solver", "form"), ("psnr", "input")
     )
     measure_forms(forms)
+    publish_forms(forms)
     tables = []
     for made in (PLAIN, CLIPPED, TONE, LINEAR_16, VALUES):
         own = [r for r in rows.rows if (r["prior"], r["made"]) == (label, made.name)]
@@ -261,7 +275,6 @@ def main() -> None:
     ]
     header = ("picture, reduction", "pixels repeated", "--transfer linear", "--transfer srgb")
     tables.append(("`upscale --factor 2` of pictures made smaller in light, 8 bits: PSNR, dB", header, lines))
-    tables.append(form_table(forms))
     what = (
         f"The middle {SIDE}x{SIDE} of pictures, blurred with what lies beyond the frame; noise {IN_LIGHT} in light, or {IN_VALUES} in "
         f"values of the file; true kernel, `restorekit deblur` with {label} and nothing else said. PSNR in values of the file, of what "

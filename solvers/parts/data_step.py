@@ -18,6 +18,8 @@ from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Identity
 
 FURTHEST = 5.0  # deviations of the noise that one step of scoring goes up; beyond, x0 is wrong, and y no outlier
+# Deviation of x0 above which a step about it leaves what the curve is straight over: pixels of pictures are known as well without it.
+WIDEST = 0.2
 
 
 def data_step(
@@ -49,9 +51,10 @@ def data_step(
 
 
 def _relinearised(operator: Coded, y: Tensor, sigma_y: float) -> Callable[[Tensor, float], Tensor]:
-    """Return the data step of coded pictures, linear about x0: one step of Gauss-Newton."""
+    """Return the data step of coded pictures, linear about x0: one step of Gauss-Newton, from no further than `WIDEST`."""
 
     def solve(x0: Tensor, t: float) -> Tensor:
+        t = min(t, WIDEST)
         rho, tangent = (sigma_y / t) ** 2, operator.linearised(x0, t)
         right = tangent.adjoint(y - operator(x0) + tangent(x0))
         return tangent.normal_solve(torch.add(right, x0, alpha=rho), rho, x0, tolerance=near(x0))
@@ -103,6 +106,7 @@ def _scoring(problem: Problem, solver: str, rng: Rng | None) -> Callable[[Tensor
     valid = 1.0 if problem.mask is None else problem.mask
 
     def solve(x0: Tensor, t: float) -> Tensor:
+        t = min(t, WIDEST) if isinstance(operator, Coded) else t
         mean = operator(x0)
         step, variance, m = working_residual(problem, mean)
         noise = 0.0 if rng is None else variance**0.5 * rng.normal(m)
