@@ -31,7 +31,7 @@ from restorekit.files.nodata import Empty, empty_at, filled, fits, hidden, nodat
 from restorekit.files.orientation import as_stored, turned
 from restorekit.files.place import Placement
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.record import degraded_range
+from restorekit.files.record import record_beside
 from restorekit.files.resizing import frame, resized
 from restorekit.files.stored import PathLike, stored_values
 from restorekit.files.tiff_tags import METADATA, in_unit, of_dataset, place_of
@@ -79,7 +79,9 @@ def read_picture(
     path = Path(path)
     raw, alpha, info = stored_values(path, holes, reading)
     raw, empty, unvalued = _empty(path, raw, alpha, info, holes)
-    if span is None and (span := degraded_range(path)) is None:
+    if span is None and (made := record_beside(path, "degrade")) is not None:
+        span = tuple(made[1]["range"])
+    if span is None:
         span = (0.0, 2.0 ** info["bits"] - 1) if "bits" in info else _FULL.get(raw.dtype.name)
     if span is None:
         told = np.isfinite(raw) if empty is None else np.isfinite(raw) & ~empty.where
@@ -174,7 +176,7 @@ def write_picture(
     warnings += losses(path, like)
     if len(pixels) != len(like.pixels):
         info |= {"tiff_tags": of_dataset(info["tiff_tags"])} if "tiff_tags" in info else {}
-        for key in ("icc_profile", "png_chunks", "photometric"):
+        for key in ("icc_profile", "png_chunks", "photometric", "transfer_function"):
             info.pop(key, None)
     if kind == "JPEG" and len(info.get("exif", b"")) > 65000:
         info.pop("exif")

@@ -52,13 +52,13 @@ def earlier(paths: Iterable[Path], written: Iterable[Path]) -> tuple[list[str], 
     return [path.name for path in stale], {"earlier": ours} if ours else {}
 
 
-def degraded_range(path: Path) -> tuple[float, float] | None:
-    """Return the values of black and white in a measurement as `degrade` wrote it, by the record beside it; else None."""
+def record_beside(path: Path, command: str) -> tuple[str, dict[str, Any]] | None:
+    """Return (the name, the content) of the record of `command` beside a file, where one has the checksum of the file as it
+    is now; else None."""
     for place, known in records_of(path):
-        if known.get("command") == "degrade" and outputs_in(known).get(path.name) == sha256(path):
+        if known.get("command") == command and outputs_in(known).get(path.name) == sha256(path):
             opened(place)
-            low, high = known["range"]
-            return float(low), float(high)
+            return place.name, known
     return None
 
 
