@@ -80,7 +80,8 @@ def read_picture(
     raw, alpha, info = stored_values(path, holes, reading)
     raw, empty, unvalued = _empty(path, raw, alpha, info, holes)
     if span is None and (made := record_beside(path, "degrade")) is not None:
-        span = tuple(made[1]["range"])
+        low, high = made[1]["range"]
+        span = (float(low), float(high))
     if span is None:
         span = (0.0, 2.0 ** info["bits"] - 1) if "bits" in info else _FULL.get(raw.dtype.name)
     if span is None:
