@@ -2,6 +2,7 @@
 
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator, conjugate_gradients
 from restorekit.operators.blur import CircularBlur, FreeBlur, ReflectBlur, SymmetricBlur, blur
+from restorekit.operators.coded import Coded
 from restorekit.operators.colour import Grey
 from restorekit.operators.combine import Compose, ComposeNonlinear, Stack, Weighted, compose
 from restorekit.operators.diagonal import Identity, Inpaint
@@ -18,6 +19,7 @@ __all__ = [
     "Check",
     "CircularBlur",
     "CircularDecimation",
+    "Coded",
     "Compose",
     "ComposeNonlinear",
     "Decimate",

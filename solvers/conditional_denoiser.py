@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
+from restorekit.inference.coding import Coding
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.problem import Problem
 from restorekit.inference.units import Units, denoiser_in, problem_in, units_of
@@ -66,7 +67,7 @@ class Conditional:
         self.method.check(self._in_units(self.problem))
 
     @property
-    def units(self) -> Units | None:
+    def units(self) -> Units | Coding | None:
         """Return the unit of the prior, which is that of this denoiser; None for pictures on [0, 1]."""
         return units_of(self.denoise)
 

@@ -46,6 +46,7 @@ class DiffPIR(Solver):
     tunable = {"lambda_": (0.2, 5.0), "zeta": (0.0, 1.0), "first": (0.2, 10.0)}
     least_noise = CLEAN
     needs = "a linear operator; Gaussian noise, counts or speckle"
+    relinearises = True
 
     def __post_init__(self) -> None:
         if not (self.lambda_ > 0 and 0 < self.first <= 1e4 and 0 <= self.zeta <= 1):
@@ -100,6 +101,7 @@ class HQS(Solver):
     least_steps = 3
     least_noise = CLEAN
     needs = DiffPIR.needs
+    relinearises = True
 
     def __post_init__(self) -> None:
         if not (self.lambda_ > 0 and 0 < self.first <= 1e4):

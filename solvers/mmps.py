@@ -16,7 +16,7 @@ the noise, where the last mean costs 0.5 % of the deviation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,8 +27,9 @@ from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.schedule import log_uniform
 from restorekit.operators.base import dot
+from restorekit.operators.coded import Coded, Tangent
 from restorekit.operators.combine import Weighted
-from restorekit.solvers.parts.data_step import gaussian, working_residual
+from restorekit.solvers.parts.data_step import gaussian, uncoded, working_residual
 from restorekit.solvers.parts.guided import Guided, Tweedie, white_variance
 from restorekit.solvers.samplers import Sampler, named
 
@@ -78,6 +79,7 @@ class MMPS(Guided):
         return log_uniform(steps or self.default_steps, 10.0, problem.last_level(0.1))
 
     def check(self, problem: Problem) -> None:
+        problem = uncoded(problem)
         if gaussian(problem.likelihood):
             problem.least_squares("mmps")
         else:
@@ -88,10 +90,12 @@ class MMPS(Guided):
     def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
         if isinstance(problem.likelihood, Censored):
             return self._censored(problem, denoise)
+        whole, problem = problem.operator, uncoded(problem)
         operator, y, part = problem.linear("mmps"), problem.y, problem
         if gaussian(problem.likelihood):  # unequal noise and masks folded into the operator
             operator, y, sigma_y = problem.least_squares("mmps", self.least_noise)
             part = Problem(y, operator, Gaussian(sigma_y))
+        seen = replace(whole, inner=operator) if isinstance(whole, Coded) else operator
         valid = 1.0 if part.mask is None else part.mask
         least = STEEPEST * operator.spectral_norm(y) ** 2
         typical = float((1 / part.likelihood.information(part.y[:1])).mean())  # variance
@@ -99,10 +103,15 @@ class MMPS(Guided):
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             tweedie = Tweedie(denoise, x, sigma)
-            residual, variance, _ = working_residual(part, operator(tweedie.x0))
-            rho = max(typical / float(white_variance(self.prior_std, sigma)), least)
+            residual, variance, _ = working_residual(part, seen(tweedie.x0))
+            white = float(white_variance(self.prior_std, sigma))
+            at, steep = operator, 1.0
+            if isinstance(seen, Coded):
+                at = seen.linearised(tweedie.x0, white**0.5)
+                steep = at.usual
+            rho = max(typical / (steep * white), least)
             system = System(
-                lambda v: tweedie.covariance(operator.adjoint(v)), lambda w: valid * operator(w), variance,
+                lambda v: tweedie.covariance(at.adjoint(v)), lambda w: valid * at(w), variance,
                 lambda r: operator.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
             return warm(system, tweedie.x0, residual)
@@ -112,31 +121,36 @@ class MMPS(Guided):
     def _censored(self, problem: Problem, denoise: Denoiser) -> Denoiser:
         """Return the same for values some of which stopped: what these say depends on x0, so weights are found anew at each
         call."""
-        operator, y, law = problem.linear("mmps"), problem.y, problem.likelihood
+        seen, operator = problem.operator, uncoded(problem).linear("mmps")
+        y, law = problem.y, problem.likelihood
         assert isinstance(law, Censored)
         law = problem.held(law, self.least_noise)
         valid = torch.ones_like(y[:1]) if problem.mask is None else problem.mask
         least = STEEPEST * (operator.spectral_norm(y) / torch.as_tensor(law.sigma).to(y).min()).square()
         typical = float((valid * law.law.information(y[:1])).mean())
-        at = (law.stopped & (valid > 0)).expand_as(y[:1]).to(y)
-        count = float(at.sum().clamp(min=1))
+        stopped = (law.stopped & (valid > 0)).expand_as(y[:1]).to(y)
+        count = float(stopped.sum().clamp(min=1))
         coins = torch.Generator().manual_seed(0)  # the same for every sample, so that the batch does not matter
         warm = WarmSolve(self.iterations, self.tolerance)
 
         def conditional(x: Tensor, sigma: float | Tensor, /) -> Tensor:
             tweedie = Tweedie(denoise, x, sigma)
-
-            m, white = operator(tweedie.x0), float(white_variance(self.prior_std, sigma))
-            signs = (at * (torch.randint(2, m.shape[1:], generator=coins).to(m) * 2 - 1)).expand_as(m)
-            back = operator.adjoint(signs)
+            m, white = seen(tweedie.x0), float(white_variance(self.prior_std, sigma))
+            at, steep = operator, 1.0
+            if isinstance(seen, Coded):
+                at = seen.linearised(tweedie.x0, white**0.5)
+                steep = at.usual
+            signs = (stopped * (torch.randint(2, m.shape[1:], generator=coins).to(m) * 2 - 1)).expand_as(m)
+            back = at.adjoint(signs)
             known, most = ((back * v).flatten(1).sum(1) / count for v in (tweedie.covariance(back), white * back))
             r2 = known.clamp(SHARE * most, most).view(-1, *[1] * (m.ndim - 1))
             residual, variance = law.site(y, m, r2)
             weight = valid * variance.rsqrt()
             weighted = Weighted.of(operator, weight, typical)
-            rho = max(1 / white, float(least))
+            tangent = replace(at, inner=weighted) if isinstance(at, Tangent) else weighted
+            rho = max(1 / (steep * white), float(least))
             system = System(
-                lambda v: tweedie.covariance(weighted.adjoint(v)), weighted, 1.0,
+                lambda v: tweedie.covariance(tangent.adjoint(v)), tangent, 1.0,
                 lambda r: weighted.gram_solve(r, rho, ROUGHLY),
             )  # fmt: skip
             return warm(system, tweedie.x0, weight * residual)

@@ -25,11 +25,22 @@ from skimage import data
 from benchmarks.support.common import RESULTS, centre, classic, load_labelled, publish
 from restorekit.blind.families import disc, motion
 from restorekit.cli.main import run
+from restorekit.files.curves import SRGB
 from restorekit.files.journal import Rows
 from restorekit.files.picture import Picture
 from restorekit.files.picture import read_picture as read
 from restorekit.files.picture import write_picture as write
+from restorekit.files.transfer import Response, at_limits, without_white
+from restorekit.inference.coding import CodedPictures
+from restorekit.inference.driver import restore
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.problem import Problem
+from restorekit.inference.solver import Solver
 from restorekit.metrics.fidelity import psnr
+from restorekit.operators import FreeBlur
+from restorekit.priors.find import load_prior
+from restorekit.solvers.diffpir import HQS, DiffPIR
+from restorekit.solvers.mmps import MMPS
 
 Array = np.ndarray
 SIDE, IN_LIGHT, IN_VALUES = 128, 0.003, 0.01  # pixels; noise
@@ -164,6 +175,66 @@ def measure_upscale(rows: Rows, label: str, prior: str, folder: Path) -> None:
                 rows.add(label, HALVED, k, name, way, *figures, said["clipped"]["white"], said["misfit"])
 
 
+FORMS = "of light", "of coded pictures"  # what the denoiser is given
+FORM_PRIOR = "natural-fast"
+SOLVERS: dict[str, tuple[Solver, int, int]] = {  # with levels and samples
+    "hqs": (HQS(first=0.5), 8, 1), "diffpir": (DiffPIR(), 20, 4), "mmps": (MMPS(), 30, 4),
+}  # fmt: skip
+
+
+def form_cases() -> Iterator[tuple[str, Made, str, str]]:
+    """(solver, how the file was made, picture, kernel)"""
+    for solver in SOLVERS:
+        for made in (PLAIN, CLIPPED, TONE) if solver == "hqs" else (PLAIN,):
+            for name in ("coffee", "chelsea", "rocket")[: 3 if solver == "hqs" and made is PLAIN else 2]:
+                for k in list(KERNELS)[: None if solver == "hqs" else 1]:
+                    yield solver, made, name, k
+
+
+def measure_forms(rows: Rows) -> None:
+    """The same problem of light, solved with the denoiser on light as it is, and on coded pictures. The noise is told."""
+    prior, curve = load_prior(FORM_PRIOR).for_bands(3), SRGB()
+    for solver, made, name, k in form_cases():
+        x = np.moveaxis(getattr(data, name)(), -1, 0) / 255
+        y, truth = made(x, KERNELS[k], zlib.crc32(f"{name} {k}".encode()))
+        file, response = Picture((np.rint(255 * y) / 255).astype(np.float32), "uint8", (0.0, 255.0)), Response(curve)
+        seen = response.decoded(file)
+        sigma = 0.01 if made is TONE else float(np.hypot(IN_LIGHT, response.rounding(seen)))
+        operator = FreeBlur.of(seen.pixels.shape, torch.from_numpy(KERNELS[k]).float())
+        problem = Problem(torch.from_numpy(seen.pixels)[None], operator, Gaussian(sigma))
+        problem = without_white(problem, at_limits(file)[1])
+        how, steps, samples = SOLVERS[solver]
+        for form in FORMS:
+            if rows.has(made.name, k, name, solver, form):
+                continue
+            denoise = prior if form == FORMS[0] else CodedPictures(prior, curve)
+            found = restore(problem, denoise, how, steps=steps, samples=samples)
+            mean = np.mean([coded(v.double().numpy()) for v in operator.inside(found.samples)], 0)
+            rows.add(made.name, k, name, solver, form, psnr(mean, truth), psnr(file.pixels, truth))
+            print(made.name, k, name, solver, form, f"{psnr(mean, truth):.2f} dB", flush=True)
+
+
+def publish_forms(rows: Rows) -> None:
+    found = {tuple(r[key] for key in ("made", "kernel", "picture", "solver", "form")): r for r in rows.rows}
+    tables = []
+    for solver, (_, steps, samples) in SOLVERS.items():
+        lines = []
+        for (made, kernel, picture, by, form), r in found.items():
+            other = found.get((made, kernel, picture, by, FORMS[1]))
+            if by == solver and form == FORMS[0] and other is not None:
+                a, c = float(r["psnr"]), float(other["psnr"])
+                figures = [*(f"{v:.1f}" for v in (float(r["input"]), a, c)), f"{c - a:+.1f}"]
+                lines.append([made, f"{picture}, {kernel}", *figures])
+        header = ("blur made", "picture, kernel", "input", *FORMS, "gain")
+        if lines:
+            tables.append((f"{solver}, {steps} levels, mean of {samples}: PSNR, dB", header, lines))
+    what = (
+        f"Problems of light, noise told, solved with {FORM_PRIOR} on light as it is, or on coded pictures: the middle {SIDE}x{SIDE} "
+        "of pictures, as in linear_light.md."
+    )
+    publish("coded_pictures", "The prior on light, and on coded pictures", tables, [what])
+
+
 def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -176,6 +247,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         measure(rows, label, options.prior, Path(folder))
         measure_upscale(rows, label, options.prior, Path(folder))
+    forms = Rows(
+        RESULTS / "linear_light_forms_rows.csv", ("made", "kernel", "picture", "solver", "form"), ("psnr", "input")
+    )
+    measure_forms(forms)
+    publish_forms(forms)
     tables = []
     for made in (PLAIN, CLIPPED, TONE, LINEAR_16, VALUES):
         own = [r for r in rows.rows if (r["prior"], r["made"]) == (label, made.name)]

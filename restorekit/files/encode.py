@@ -11,6 +11,7 @@ from restorekit.files.formats import ORIENTED
 from restorekit.files.png16 import encode
 from restorekit.files.tiff_layout import RESOLUTION, PixelLayout, amend, encoded
 from restorekit.files.tiff_overviews import add_overviews
+from restorekit.files.tiff_tags import TRANSFER_FUNCTION
 
 _MASK = 4  # NewSubfileType of a page that is the mask of another
 
@@ -58,6 +59,14 @@ def _save_npy(handle: BinaryIO, raw: np.ndarray, info: dict[str, Any]) -> None:
     np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
 
 
+def _transfer_function(table: np.ndarray | None, dtype: np.dtype[Any]) -> list[tuple[Any, ...]]:
+    """Return the tag of a transfer function that is one of values of this type."""
+    codes = 2 ** (8 * dtype.itemsize)
+    if table is None or dtype.kind != "u" or table.size not in (codes, 3 * codes):
+        return []
+    return [(TRANSFER_FUNCTION, 3, table.size, tuple(table.ravel().tolist()), True)]
+
+
 def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info: dict[str, Any]) -> None:
     import tifffile
 
@@ -72,6 +81,7 @@ def _save_tiff(handle: BinaryIO, raw: np.ndarray, alpha: np.ndarray | None, info
     extra: list[tuple[Any, ...]] = [
         *info.get("tiff_tags", ()),
         *([(orientation.TAG, 3, 1, turned, True)] * (turned != 1)),
+        *_transfer_function(info.get("transfer_function"), planes.dtype),
     ]
     plain: dict[str, Any] = {"metadata": None, "software": False, "byteorder": "<"}
     layout = info.get("tiff_layout", PixelLayout()).for_type(planes.dtype)

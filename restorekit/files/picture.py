@@ -174,7 +174,7 @@ def write_picture(
     warnings += losses(path, like)
     if len(pixels) != len(like.pixels):
         info |= {"tiff_tags": of_dataset(info["tiff_tags"])} if "tiff_tags" in info else {}
-        for key in ("icc_profile", "png_chunks", "photometric"):
+        for key in ("icc_profile", "png_chunks", "photometric", "transfer_function"):
             info.pop(key, None)
     if kind == "JPEG" and len(info.get("exif", b"")) > 65000:
         info.pop("exif")

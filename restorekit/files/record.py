@@ -78,6 +78,16 @@ def recorded_range(path: Path) -> tuple[float, float] | None:
     return None
 
 
+def record_beside(path: Path, command: str) -> tuple[str, dict[str, Any]] | None:
+    """Return (the name, the content) of the record of `command` beside a file, where one has the checksum of the file as it
+    is now; else None."""
+    for place, known in records_of(path):
+        if known.get("command") == command and outputs_in(known).get(path.name) == sha256(path):
+            opened(place)
+            return place.name, known
+    return None
+
+
 def outputs(paths: Iterable[Path]) -> dict[str, str]:
     """Return the checksums of results by path, also of those that have not taken their places yet."""
     return {str(path): sha256(content_of(path)) for path in paths}

@@ -24,7 +24,7 @@ from restorekit.files.quiet import quiet, unheard
 from restorekit.files.reading import check_packed, check_size
 from restorekit.files.tiff_layout import PixelLayout
 from restorekit.files.tiff_overviews import factors_of
-from restorekit.files.tiff_tags import carried
+from restorekit.files.tiff_tags import TRANSFER_FUNCTION, carried
 
 _DNG_VERSION = 50706
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
@@ -133,6 +133,8 @@ def load_tiff(path: Path, data: bytes | None = None, number: int | None = None) 
         for tag in page.tags:
             if tag.code == 34675:
                 info["icc_profile"] = bytes(tag.value)
+            elif tag.code == TRANSFER_FUNCTION and int(tag.dtype) == 3:
+                info["transfer_function"] = np.asarray(tag.value, np.uint16)
         alone = data is None and slices == 1 and page.index == 0  # files beside are of the first page
         behind = [] if slices > 1 else _behind(tif, page)
         reduced = [one for kind, one in behind if kind & _REDUCED and not kind & _MASK]

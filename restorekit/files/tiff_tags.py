@@ -15,7 +15,7 @@ from restorekit.files.place import PLACE, Tag
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-METADATA = 42112
+METADATA, TRANSFER_FUNCTION = 42112, 301
 _GEO_METADATA, _DESCRIPTION, _XMP = 50909, 270, 700
 # The name of the document, Make, Model, PageName, Software, DateTime, Artist, HostComputer, Copyright.
 _TEXTS = (269, _DESCRIPTION, 271, 272, 285, 305, 306, 315, 316, 33432, _XMP, _GEO_METADATA)

@@ -6,24 +6,25 @@ What a solver sees is decoded before, and its result coded after.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.files.curves import BT709, CURVES, SRGB, Curve, Linear, Power, joined  # noqa: F401 (found here by others)
 from restorekit.files.formats import FORMATS
+from restorekit.files.icc import curve_of_profile, profile_name, read_profile, sampled
 from restorekit.files.picture import Picture, output_dtype, output_span
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
 
-Array = NDArray[np.floating[Any]]
 # Operators that auto takes to act on light. A mean over a block hardly differs from that of the values of the file, and the prior,
 # which knows pictures as they are coded, is worth more (benchmarks/restoration/linear_light.py); of others nothing is known.
 MIXING = ("blur", "decimate")
@@ -32,71 +33,47 @@ FULL = (1023, 4095, 16383)
 # A pile at the end of a histogram: values in a band, share of it (more is paper, or a fill), times as many as at the four values
 # below it, and how many, at least.
 MANY, PILE, STEEP, LEAST = 32, (5e-4, 0.5), 4.0, 8
-_ALIKE = 12  # codes of 255 by which a profile may differ from sRGB: Adobe RGB and Display P3 do by less
-_CICP = {8: "linear", 13: "srgb"}  # ITU-T H.273, transfer characteristics
+GAMMAS = (1.0, 5.0)  # exponents from values to light that files have; below 1 it is the inverse that was meant
+_PROFILES = (".icc", ".icm")
+# ITU-T H.273, transfer characteristics.
+_CICP: dict[int, Curve] = {8: CURVES["linear"], 13: CURVES["srgb"], 4: Power(2.2), 5: Power(2.8)}
+_CICP |= dict.fromkeys((1, 6, 14, 15), BT709)
 _VIDEO = {16: "PQ", 18: "HLG"}
-
-
-@dataclass(frozen=True)
-class Linear:
-    """The curve of values that are taken as they are."""
-
-    name = "linear"
-
-    def decode(self, coded: Array) -> Array:
-        """Return the light of coded values, white 1 in both."""
-        return coded
-
-    def encode(self, light: Array) -> Array:
-        """Return the coded values of light; the inverse of `decode`, on all real numbers."""
-        return light
-
-    def slope(self, light: Array) -> Array:
-        """Return d coded / d light: what a small error of the light is in values of the file."""
-        return np.ones_like(light)
-
-
-@dataclass(frozen=True)
-class SRGB(Linear):
-    """The curve of sRGB (IEC 61966-2-1). Below 0 its linear part goes on, above 1 its power."""
-
-    name = "srgb"
-
-    def decode(self, coded: Array) -> Array:
-        v = np.asarray(coded, np.float64)
-        return np.where(v <= 0.04045, v / 12.92, ((np.maximum(v, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-    def encode(self, light: Array) -> Array:
-        v = np.asarray(light, np.float64)
-        return np.where(v <= 0.0031308, 12.92 * v, 1.055 * np.maximum(v, 0.0031308) ** (1 / 2.4) - 0.055)
-
-    def slope(self, light: Array) -> Array:
-        v = np.asarray(light, np.float64)
-        return np.where(v <= 0.0031308, 12.92, 1.055 / 2.4 * np.maximum(v, 0.0031308) ** (1 / 2.4 - 1))
-
-
-CURVES: dict[str, Linear] = {"srgb": SRGB(), "linear": Linear()}
-Option = Literal["auto", "srgb", "linear"]
+_OF_SRGB = 0.45455  # gAMA beside sRGB, as PNG wants it; who writes it alone means sRGB as well
+_KNOWN = "auto, srgb, linear, gamma:2.2 (an exponent) or an ICC profile, FILE.icc"
 
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """The curve of one file, and what its metadata say that was not followed, or None."""
+    """The curve of one file; what says so, or None; and what its metadata say that was not followed, or None.
 
-    curve: Linear
+    assumed: the values were taken as linear, where others of their kind are coded.
+    """
+
+    curve: Curve
     doubt: str | None = None
+    source: str | None = None
+    assumed: bool = False
 
     @property
     def coded(self) -> bool:
         """Return True where values of the file are not proportional to light."""
-        return isinstance(self.curve, SRGB)
+        return not isinstance(self.curve, Linear)
 
     def said(self, name: str) -> Iterator[str]:
         """Yield lines for a person, of a file `name`."""
+        by = "" if self.source is None else f" by {self.source}"
         if self.coded:
             yield (
-                f"transfer: srgb, {name} is restored in linear light, the unit of its noise; give `transfer=linear` where the "
-                "blur was simulated in the values of the file"
+                f"transfer: {self.curve.name}{by}, {name} is restored in linear light, the unit of its noise; give "
+                "`transfer=linear` where the blur was simulated in the values of the file"
+            )
+        elif self.source is not None:
+            yield f"transfer: linear{by}, the values of {name} are taken as they are"
+        elif self.assumed:
+            yield (
+                f"transfer: linear, as {name} has 16 bits and says nothing of its curve; give `transfer=srgb` where it is "
+                "a developed photograph"
             )
         if self.doubt is not None:
             yield f"{name} is taken as {self.curve.name}, though {self.doubt}"
@@ -135,7 +112,7 @@ def at_limits(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return (picture.pixels == least) & told, white & told
 
 
-def _stop(x: Array, told: NDArray[np.bool_], picture: Picture) -> NDArray[np.bool_]:
+def _stop(x: NDArray[Any], told: NDArray[np.bool_], picture: Picture) -> NDArray[np.bool_]:
     """Return where a band (H, W) that stays below the end of its type is at the greatest value of the sensor: the last of
     10, 12 or 14 bits, or one that is far more frequent than those below it, in a picture of many values."""
     if not told.any():
@@ -167,71 +144,118 @@ def written_as(path: Path, like: Picture, dtype: str | None = None) -> Picture:
     has."""
     target = output_dtype(path, like.dtype, dtype)
     lost = {".png": (), ".bmp": ("png_chunks", "icc_profile")}.get(path.suffix.lower(), ("png_chunks",))
+    if FORMATS.get(path.suffix.lower()) != "TIFF" or target.name != like.dtype:
+        lost = (*lost, "transfer_function")
     info = {key: value for key, value in like.info.items() if key not in lost}
     return replace(like, dtype=target.name, span=output_span(like, target), info=info)
 
 
-def chosen(option: str, operation: str, noise: str, picture: Picture, path: Path) -> Response:
-    """Return the response of a file by the setting `transfer`; auto: sRGB for a photograph of 8 bits that was blurred,
-    else linear.
+def profile_file(option: str) -> Path | None:
+    """Return the file that a setting `transfer` names; None where it is no profile."""
+    return Path(option) if Path(option).suffix.lower() in _PROFILES else None
 
-    picture: as it is in the file `path`, or will be. A photograph has one or three bands, black and white at 0 and 255,
-    and no speckle (noise gamma:...); a file that says that its values are linear is believed. Raises BadInput for
-    another setting, and for PQ and HLG.
-    """
+
+def curve_named(option: str) -> Curve:
+    """Return the curve of a setting `transfer` other than auto. Raises BadInput for what is no curve."""
     if option in CURVES:
-        return Response(CURVES[option])
+        return CURVES[option]
+    if option == BT709.name:
+        return BT709
+    head, colon, number = option.partition(":")
+    if head == "gamma" and colon:
+        try:
+            gamma = float(number)
+        except ValueError:
+            gamma = math.nan
+        if not GAMMAS[0] <= gamma <= GAMMAS[1]:
+            low, high = GAMMAS
+            raise BadInput(
+                f"`transfer={option}`: the exponent from values to light is a number from {low:g} to {high:g}, as in gamma:2.2",
+                argument="transfer",
+            )
+        return Power(gamma) if gamma != 1 else CURVES["linear"]
+    if (path := profile_file(option)) is not None:
+        return read_profile(path)
+    if option.lower() in ("pq", "hlg"):
+        raise BadInput(f"`transfer={option}` is not known here, only {_KNOWN}", argument="transfer")
+    raise BadInput(f"`transfer={option}` is unknown; it is {_KNOWN}", argument="transfer")
+
+
+def chosen(option: str, operation: str, noise: str, picture: Picture, path: Path) -> Response:
+    """Return the response of a file by the setting `transfer`; auto: of a photograph that was blurred the curve that it
+    carries, without one sRGB for 8 bits; else linear.
+
+    picture: as it is in the file `path`, or will be. A photograph has integers of 8 or 16 bits, one or three bands, black and
+    white at the ends of its type, and no speckle (noise gamma:...). Raises BadInput for another setting, for a curve of
+    other bands, and for PQ and HLG.
+    """
+    bands = len(picture.pixels)
     if option != "auto":
-        raise BadInput(f"`transfer={option}` is unknown; it is auto, {' or '.join(CURVES)}")
-    photograph = picture.dtype == "uint8" and picture.span == (0.0, 255.0) and len(picture.pixels) in (1, 3)
+        curve = curve_named(option)
+        if not curve.fits(bands):
+            raise BadInput(
+                f"`transfer={option}` has a curve for each of three bands, and the picture has {bands}; give one of grey",
+                argument="transfer",
+            )
+        named = profile_file(option)
+        return Response(curve, source=None if named is None else named.name)
+    full = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}.get(picture.dtype)
+    photograph = full is not None and picture.span == full and bands in (1, 3)
     photograph = photograph and not noise.startswith("gamma") and FORMATS.get(path.suffix.lower(), "NPY") != "NPY"
     if operation not in MIXING or not photograph:
         return Response(CURVES["linear"])
-    name, doubt = _told(picture.info)
-    return Response(CURVES[name], doubt)
+    curve, source, doubt = _told(picture.info, bands)
+    if curve is not None:
+        return Response(curve, doubt, source)
+    wide = picture.dtype == "uint16"
+    return Response(CURVES["linear" if wide else "srgb"], doubt, None, assumed=wide and doubt is None)
 
 
-def _told(info: dict[str, Any]) -> tuple[str, str | None]:
-    """Return (name of the curve, what to say of it) by the metadata of a photograph, the first that there is as PNG
-    orders them."""
-    chunks = dict(info.get("png_chunks", ()))
+def _told(info: dict[str, Any], bands: int) -> tuple[Curve | None, str | None, str | None]:
+    """Return (curve, what says so, what else is said and not followed) by the metadata of a photograph, the first that
+    there is as PNG orders them: cICP, ICC profile, sRGB, gAMA; of TIFF the transfer function last."""
+    chunks, doubt = dict(info.get("png_chunks", ())), None
     if len(chunks.get(b"cICP", b"")) == 4:
         number = chunks[b"cICP"][1]
         if number in _VIDEO:
             raise BadInput(
                 f"the file is coded in {_VIDEO[number]}, which is not known here; give `transfer=srgb` or linear"
             )
-        return _CICP.get(number, "srgb"), None if number in _CICP else f"its cICP chunk says transfer {number}"
+        if number in _CICP:
+            return _CICP[number], f"its cICP chunk (transfer {number})", None
+        doubt = f"its cICP chunk says transfer {number}"
     if info.get("icc_profile"):
-        return _profile(info["icc_profile"])
-    if b"sRGB" not in chunks and len(chunks.get(b"gAMA", b"")) == 4:
+        try:
+            curve = curve_of_profile(info["icc_profile"])
+            if curve.fits(bands):
+                return curve, f"its ICC profile ({profile_name(info['icc_profile'])})", doubt
+            doubt = doubt or "its ICC profile has a curve for each of three bands"
+        except BadInput as error:
+            doubt = doubt or f"it carries an ICC profile that is not followed: {error}"
+    if b"sRGB" in chunks:
+        return CURVES["srgb"], "its sRGB chunk", doubt
+    if len(chunks.get(b"gAMA", b"")) == 4:
         gamma = struct.unpack(">I", chunks[b"gAMA"])[0] / 1e5
-        if 0.9 < gamma < 1.1:
-            return "linear", None
-        return "srgb", None if 0.4 < gamma < 0.5 else f"its gAMA chunk says {gamma:g}"
-    return "srgb", None
+        if abs(gamma - _OF_SRGB) < 0.005:
+            return CURVES["srgb"], f"its gAMA chunk ({gamma:g})", doubt
+        if gamma > 0 and GAMMAS[0] <= round(1 / gamma, 3) <= GAMMAS[1]:
+            exponent = round(1 / gamma, 3)
+            curve = Power(exponent) if exponent > 1.01 else CURVES["linear"]
+            return curve, f"its gAMA chunk ({gamma:g})", doubt
+        doubt = doubt or f"its gAMA chunk says {gamma:g}"
+    if info.get("transfer_function") is not None:
+        try:
+            curve = _tabled(info["transfer_function"])
+            if curve.fits(bands):
+                return curve, "its TIFF transfer function", doubt
+            doubt = doubt or "its TIFF transfer function is one of three bands"
+        except BadInput as error:
+            doubt = doubt or str(error)
+    return None, None, doubt
 
 
-def _profile(content: bytes) -> tuple[str, str | None]:
-    """Return the curve by the greys of an ICC profile, as sRGB has them."""
-    from PIL import Image, ImageCms
-
-    try:
-        profile: Any = ImageCms.ImageCmsProfile(BytesIO(content))
-        name = (ImageCms.getProfileDescription(profile).strip() or "without a name").replace("\n", " ")
-        mode = {"GRAY": "L", "RGB": "RGB"}.get(profile.profile.xcolor_space.strip(), "")
-        ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode or "L")
-        seen = (
-            ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB") if mode else None
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return "srgb", "its ICC profile cannot be read"
-    if seen is None:
-        return "srgb", f"its ICC profile ({name}) is none of RGB or grey"
-    codes = np.asarray(seen, np.float64)[0].mean(-1)
-    plain = np.arange(256.0)
-    if np.abs(codes - plain).max() <= _ALIKE:
-        return "srgb", None
-    if np.abs(codes - 255 * SRGB().encode(plain / 255)).max() <= _ALIKE:
-        return "linear", None
-    return "srgb", f"its ICC profile ({name}) says another curve"
+def _tabled(values: Any) -> Curve:
+    """Return the curve of a TIFF transfer function, one table or three one after the other, 16-bit light of all codes."""
+    table = np.asarray(values, np.float64).ravel()
+    bands = 3 if len(table) in (3 * 2**8, 3 * 2**16) else 1
+    return joined([sampled("its TIFF transfer function", one) for one in table.reshape(bands, -1)])

@@ -3,7 +3,6 @@ NaN."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.inference.checks import Counted, check_shape, check_values, checked, started
+from restorekit.inference.coding import Coding
 from restorekit.inference.coloured import whitened
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Gaussian
@@ -133,7 +133,9 @@ def _restored_latent(problem: Problem, prior: Latent, solver: Solver, run: _Run)
     return pictures
 
 
-def _restored_in(units: Units, problem: Problem, denoise: Denoiser, solver: Solver, run: _Run) -> list[Restoration]:
+def _restored_in(
+    units: Units | Coding, problem: Problem, denoise: Denoiser, solver: Solver, run: _Run
+) -> list[Restoration]:
     told = run.progress
     inside = replace(
         run, begin=None if run.begin is None else units.of(run.begin),
@@ -141,7 +143,7 @@ def _restored_in(units: Units, problem: Problem, denoise: Denoiser, solver: Solv
     )  # fmt: skip
     return [
         replace(
-            one, samples=units.back(one.samples), settings=one.settings | {"units": dataclasses.asdict(units)},
+            one, samples=units.back(one.samples), settings=one.settings | {"units": units.record()},
             trajectory=tuple(units.step(step) for step in one.trajectory),
         )
         for one in _restored(problem_in(units, problem), denoiser_in(units, denoise), solver, inside)

@@ -40,6 +40,7 @@ class Solver(ABC):
     exact: ClassVar[bool] = False  # meets y exactly, noise included: samples only of what is clean
     when: ClassVar[str] = ""  # in which case to take it, and in which rather another: a sentence
     needs: ClassVar[str] = "any operator and noise law with a gradient"
+    relinearises: ClassVar[bool] = False  # gains by `Coded` pictures, whose derivative it follows from step to step
     gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
     default_steps: ClassVar[int] = 50
     least_noise: ClassVar[float] = 0.0  # Gaussian noise below this, in the unit of the picture, counts as this

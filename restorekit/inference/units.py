@@ -6,18 +6,21 @@ Levels and settings of solvers are made for these. Logarithms of intensities hav
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from restorekit.errors import Unsupported
 from restorekit.inference.censored import Censored
-from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.coding import CodedPictures, Coding
+from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood, Moved
 from restorekit.inference.problem import Problem
-from restorekit.inference.solver import Step
+from restorekit.inference.solver import Solver, Step
 from restorekit.operators.base import LinearOperator, Operator
+from restorekit.operators.coded import Coded, LightCurve
 from restorekit.operators.latent import Decoded
 
 MEAN, SPREAD = 0.5, 0.25  # of pictures on [0, 1]
@@ -52,29 +55,48 @@ class Units:
         """Return a step of a solver in the numbers of the prior."""
         return Step(self.back(step.x), self.back(step.x0), step.sigma * self.gain)
 
+    def record(self) -> dict[str, Any]:
+        """Return what the record of a run says of these units."""
+        return asdict(self)
+
 
 @runtime_checkable
 class OwnUnits(Protocol):
     """A denoiser that names its `units`; None stands for pictures on [0, 1]."""
 
     @property
-    def units(self) -> Units | None:
+    def units(self) -> Units | Coding | None:
         """Return the units of the denoiser, None for pictures on [0, 1]."""
 
 
-def units_of(denoise: object) -> Units | None:
+def units_of(denoise: object) -> Units | Coding | None:
     """Return the units of a denoiser: None for pictures on [0, 1], and for denoisers that do not say."""
     return denoise.units if isinstance(denoise, OwnUnits) else None
 
 
-def denoiser_in(units: Units, denoise: Denoiser) -> Denoiser:
+def of_coded_pictures(denoise: Denoiser | Latent, curve: LightCurve, solver: Solver, a: Operator) -> Denoiser | Latent:
+    """Return a denoiser of pictures coded by `curve` as one for problems of light with the operator `a`; the same where
+    `solver` does not go along."""
+    fits = solver.relinearises and isinstance(a, LinearOperator)
+    if not fits or isinstance(denoise, Latent) or units_of(denoise) is not None:
+        return denoise
+    return CodedPictures(denoise, curve)
+
+
+def denoiser_in(units: Units | Coding, denoise: Denoiser) -> Denoiser:
     """Return the denoiser of u that belongs to one of the prior's own numbers."""
+    if isinstance(units, Coding):  # the prior's own numbers are those of the solver
+        return denoise.denoise if isinstance(denoise, CodedPictures) else denoise
     return lambda u, sigma: units.of(denoise(units.back(u), sigma * units.gain))
 
 
-def problem_in(units: Units, problem: Problem) -> Problem:
+def problem_in(units: Units | Coding, problem: Problem) -> Problem:
     """Return the same measurement as one of u. A linear operator stays what it is, and its measurement moves along."""
     a, y = problem.operator, problem.y
+    if isinstance(units, Coding):
+        if not isinstance(a, LinearOperator):
+            raise Unsupported(f"pictures of {units.curve.name} values need a linear operator of light, got {a.title}")
+        return replace(problem, operator=Coded(a.image_shape, a, units.curve))
     if not isinstance(a, LinearOperator):
         # An operator that has no estimate of its own says grey, of pictures on [0, 1].
         own = type(a).estimate is not Operator.estimate

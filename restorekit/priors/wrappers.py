@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from restorekit.inference.coding import Coding
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.units import Units, units_of
 from restorekit.operators.blur import mirror
@@ -21,7 +22,7 @@ class Wrapper:
     denoise: Denoiser
 
     @property
-    def units(self) -> Units | None:
+    def units(self) -> Units | Coding | None:
         """Return the units of the denoiser inside."""
         return units_of(self.denoise)
 
@@ -144,7 +145,7 @@ class GuidedByClass:
     weight: float = 1.4
 
     @property
-    def units(self) -> Units | None:
+    def units(self) -> Units | Coding | None:
         """Return the units of the denoiser with the class."""
         return units_of(self.conditional)
 

@@ -23,9 +23,11 @@ import restorekit
 from restorekit.errors import BadInput
 from restorekit.files.journal import Rows
 from restorekit.files.transfer import CURVES, without_white
+from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import restore
 from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver
+from restorekit.inference.units import of_coded_pictures
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.prior import LatentPrior, Prior
 from restorekit.tasks.inputs import Source, take
@@ -253,7 +255,9 @@ class Drawn:
         """Return (samples (K, C, H, W) in values of the file, the operator, seconds)."""
         problem = self.problem(task, truth)
         there = replace(problem, y=problem.y.to(self.device), operator=problem.operator.to(self.device))
-        denoise = self.prior.for_bands(len(truth.pixels))
+        denoise: Denoiser | Latent = self.prior.for_bands(len(truth.pixels))
+        if self.transfer != "linear":
+            denoise = of_coded_pictures(denoise, CURVES[self.transfer], self.solver, there.operator)
         found = restore(there, denoise, self.solver, steps=self.steps, samples=self.samples, seed=self.seed)
         light = problem.operator.inside(found.samples).float().cpu().numpy()
         return CURVES[self.transfer].encode(light).astype(np.float32), problem.operator, found.seconds

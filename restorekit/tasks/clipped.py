@@ -103,7 +103,7 @@ class Clipped:
         black = np.where(low, as_read.pixels, np.inf).min((1, 2)) + half
         white = np.where(high, as_read.pixels, -np.inf).max((1, 2)) - half
         black, white = np.where(np.isinf(black), 0.0, black), np.where(np.isinf(white), 1.0, white)  # of no value
-        stops = (torch.from_numpy(curve.decode(v)).to(y).view(1, -1, 1, 1) for v in (black, white))
+        stops = (torch.from_numpy(curve.decode(v[:, None, None])).to(y)[None] for v in (black, white))
         law = self.plain.likelihood
         assert isinstance(law, Gaussian)
         masks = (torch.from_numpy(v).to(y.device)[None] for v in (low, high))

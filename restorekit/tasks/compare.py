@@ -151,23 +151,21 @@ class Comparing:
             watch(done, total, step)
 
         try:
-            watch = Watch(
-                solver.calls(solver.schedule(as_seen(problem, measured.denoiser), one.steps)),
-                self.moments,
-                measured.shown,
-            )
+            samples = self.samples if solver.is_sampler else 1
+            denoise = measured.read.seen_by(solver, measured.denoiser, problem.operator)
+            seen = as_seen(problem, denoise)
+            watch = Watch(solver.calls(solver.schedule(seen, one.steps)), self.moments, measured.shown)
             result = restore(
-                problem, measured.denoiser, solver, steps=one.steps, samples=self.samples if solver.is_sampler else 1,
-                seed=self.measurement.seed, progress=told,
+                problem, denoise, solver, steps=one.steps, samples=samples, seed=self.measurement.seed, progress=told,
             )  # fmt: skip
         except BadInput as error:
             return Refusal(one.text, _line(error))
         if doubt := solver.doubts(problem, result.settings["sigmas"]):
             notes(doubt)
         misfit = float(np.mean([problem.misfit(x[None]) for x in result.samples]))
-        samples = measured.visible(problem.operator.inside(result.samples).float().cpu()).numpy()
+        shown = measured.visible(problem.operator.inside(result.samples).float().cpu()).numpy()
         return SolverResult(
-            one.text, solver.is_sampler, samples, watch.moments, misfit, result.nfe, result.seconds, result.settings
+            one.text, solver.is_sampler, shown, watch.moments, misfit, result.nfe, result.seconds, result.settings
         )
 
     def _contestants(self, measured: Measured) -> list[Contestant]:
@@ -323,7 +321,12 @@ class ComparisonResult(Panelled):
         ]
         facts += [] if truth is None else [("truth", Path(truth).name)]
         if measured.read.response.coded:
-            facts += [("restored in", "linear light, decoded from sRGB; figures are of the file's values")]
+            facts += [
+                (
+                    "restored in",
+                    f"linear light, decoded from {measured.read.response.curve.name}; figures are of the file's values",
+                )
+            ]
         if measured.read.logarithms:
             facts += [("shown and measured", "amplitudes, exp(u / 2), of logarithms u")]
         if (ceiling := self.ceiling()) is not None:

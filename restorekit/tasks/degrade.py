@@ -14,7 +14,15 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import check_target, together
 from restorekit.files.mask_file import written_beside
 from restorekit.files.overwrite import overwriting, refuse_foreign, separate
-from restorekit.files.picture import Picture, check_span, check_writable, regridded, write_json, write_picture
+from restorekit.files.picture import (
+    Picture,
+    check_span,
+    check_writable,
+    output_dtype,
+    regridded,
+    write_json,
+    write_picture,
+)
 from restorekit.files.place import Placement
 from restorekit.files.reading import Reading
 from restorekit.files.record import earlier, head
@@ -28,6 +36,7 @@ from restorekit.sar.grain import Correlated
 from restorekit.sar.speckle import swath
 from restorekit.tasks import ranges
 from restorekit.tasks.inputs import Input, Source, Span, cropped, take
+from restorekit.tasks.observation import MADE
 from restorekit.tasks.saving import beside, record_file
 from restorekit.text.names import NO_PICTURE, files_of, noise_of, operator_of
 from restorekit.text.spelling import noise_text, operation
@@ -39,7 +48,8 @@ class Degrading:
 
     op: the forward model. noise: a law. correlated: "iw1", "iw2" or "iw3", speckle with the grain of that Sentinel-1 swath.
     dtype: "uint8", "uint16" or "float32", of the files, that of the input by default; integers clip the noise. layout: axes of an NPY
-    file of three, "HWC" or "CHW". page: of a TIFF of several, from 1.
+    file of three, "HWC" or "CHW". page: of a TIFF of several, from 1. transfer: the curve from light to values of the files, as of `Measurement`; "linear" degrades
+    values as they are.
     """
 
     op: str | Operator = "denoise"
@@ -48,7 +58,7 @@ class Degrading:
     seed: int = 0
     dtype: str | None = None
     range: Span | None = None
-    transfer: str = "auto"
+    transfer: str = "linear"
     layout: str | None = None
     page: int | None = None
 
@@ -89,7 +99,13 @@ class Degrading:
                 )
             picture = replace(picture, span=(0.0, 1.0))
         if response.coded:
-            notes(f"transfer: srgb, {given.name} was degraded in linear light, the unit of the noise")
+            notes(f"transfer: {response.curve.name}, {given.name} was degraded in linear light, the unit of the noise")
+            if not response.curve.fits(len(y)):
+                raise BadInput(
+                    f"`transfer={self.transfer}` has a curve for each of three bands, and the measurement has {len(y)}; give "
+                    "one of grey",
+                    argument="transfer",
+                )
         seen = operator.inside(clean)[0]
         values, truth = (np.asarray(response.curve.encode(x.numpy())) for x in (y, seen))
         picture = _inside(picture, operator)
@@ -106,7 +122,7 @@ class Degrading:
 
     def _separate(self, source: Path | None, target: Path) -> None:
         op = self.op if isinstance(self.op, str) else None
-        read = files_of(op) + ([] if source is None else [source])
+        read = files_of(op, self.transfer) + ([] if source is None else [source])
         separate(read, [target, beside(target, "truth"), record_file(target)])
 
 
@@ -134,7 +150,17 @@ class Degraded(Panelled):
     @property
     def measurement(self) -> Picture:
         """Return the measurement as a task takes it."""
-        return replace(self.like, pixels=self.values.astype(np.float32), alpha=None, empty=None)
+        info = self.like.info | {MADE: self._made()}
+        return replace(self.like, pixels=self.values.astype(np.float32), alpha=None, empty=None, info=info)
+
+    def _made(self) -> dict[str, Any]:
+        """Return how the measurement was made, as a restoration of it has to know."""
+        op, curve = self.task.op, self.response.curve
+        return {
+            "operator": op if isinstance(op, str) else operation(op),
+            "transfer": curve.name,
+            "curve": curve.record(),
+        }
 
     def check(self, target: Path) -> None:
         """Raise `BadInput` where the two files cannot be written, or would be coded otherwise than the measurement was made."""
@@ -178,12 +204,12 @@ class Degraded(Panelled):
         return {
             **head(command="degrade"),
             "input": self.input.record(),
-            "operator": task.op if isinstance(task.op, str) else type(task.op).__name__,
+            **self._made(),
             "noise": noise_text(task.noise),
             "correlated": task.correlated,
             "seed": task.seed,
             "range": written_as(target, self.like, self.dtype).span,
-            "transfer": self.response.curve.name,
+            "dtype": output_dtype(target, self.like.dtype, self.dtype).name,
             "outputs": checksums(files),
             **earlier(record_file(target), files)[1],
         }

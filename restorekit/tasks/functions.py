@@ -303,7 +303,7 @@ def degrade(
     seed: int = 0,
     dtype: str | None = None,
     range: Span | None = None,
-    transfer: str = "auto",
+    transfer: str = "linear",
     layout: str | None = None,
     page: int | None = None,
     out: PathLike | None = None,
@@ -311,8 +311,9 @@ def degrade(
 ) -> Degraded:
     """Make a test measurement of a clean picture: `measurement` is what a task takes, `truth` what it is to find.
 
-    `save(path)` writes both. A photograph that is blurred is blurred in light where the file `out` codes it as sRGB. Raises
-    `BadInput` where the operator, the noise or the type do not fit.
+    `save(path)` writes both, and a record by which a restoration knows the curve. transfer: "linear" takes the values as they are;
+    "auto" blurs photographs in light, as the command does, and so do "srgb", "gamma:2.2" and "FILE.icc". Raises `BadInput`
+    where the operator, the noise, the curve or the type do not fit.
     """
     task = Degrading(
         op=op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=range, transfer=transfer, layout=layout, page=page,

@@ -193,7 +193,8 @@ class Measurement:
 
     op: the forward model, as "average:factor=4" or an operator. noise: a law, as "gaussian:0.02" (white = 1) or
     `Poisson(100)`; "auto" measures Gaussian noise; None takes `ASSUMED` and says so. prior: a name, a path or a `Prior`.
-    range: the values of black and white. transfer: the curve from light to values, "auto", "srgb" or "linear".
+    range: the values of black and white. transfer: the curve from light to values, "auto", "srgb",
+    "linear", "gamma:2.2" or "FILE.icc".
     clipped: values at the limits of an integer file are "censored", that or beyond, "measured" or "missing"; "auto" by the noise.
     flips: average the network over 2, 4 or 8 flips. preview: restore the part TOP, LEFT, HEIGHT, WIDTH alone.
     layout: axes of an NPY file of three, "HWC" or "CHW". page: of a TIFF of several, from 1.
@@ -230,7 +231,7 @@ class Measurement:
     def opened(self) -> list[Path]:
         """Return the files that the settings name, which must not be written over."""
         prior = None if isinstance(self.prior, Prior) else os.fspath(self.prior)
-        return files_of(self.op if isinstance(self.op, str) else None, prior)
+        return files_of(self.op if isinstance(self.op, str) else None, prior, self.transfer)
 
     def measure(self, source: Source, notes: Notes) -> Measured:
         """Read the input, find the noise, and put the problem. Raises `BadInput` for what does not fit together."""

@@ -9,18 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.files.curves import Linear, curve_of
 from restorekit.files.picture import Picture, check_span
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.transfer import Response, at_limits, chosen
+from restorekit.files.record import record_beside
+from restorekit.files.transfer import MIXING, Response, at_limits, chosen
+from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Gamma, Likelihood
+from restorekit.inference.solver import Solver
+from restorekit.inference.units import of_coded_pictures
 from restorekit.notes import Notes
+from restorekit.operators import Operator
 from restorekit.tasks import ranges
 from restorekit.tasks.inputs import Input, Source, Span, cropped, take
 from restorekit.tasks.unmeasured import left_empty, placed
 from restorekit.text.names import NO_PICTURE, noise_of
 from restorekit.text.spelling import noise_text
+from restorekit.text.spelling import operation as operation_of
 
 SMALLEST = 4  # pixels per side
+MADE = "made"  # in `info` of a picture that `degrade` made: how
 Box = tuple[int, int, int, int]  # top, left, height, width
 
 
@@ -47,9 +55,17 @@ class Observation:
         return None if self.picture.empty is None else self.picture.empty.where
 
     def record(self) -> dict[str, Any]:
-        """Return the curve, and the shares of black and white."""
+        """Return the curve, what said so, and the shares of black and white."""
         black, white = (round(float(at.mean()), 5) for at in self.clipped)
-        return {"transfer": self.response.curve.name, "clipped": {"black": black, "white": white}}
+        return {
+            "transfer": self.response.curve.name,
+            "transfer_by": self.response.source,
+            "clipped": {"black": black, "white": white},
+        }
+
+    def seen_by(self, solver: Solver, denoise: Denoiser | Latent, operator: Operator) -> Denoiser | Latent:
+        """Return the denoiser as a run is given it: of coded pictures, where the solver gains by that."""
+        return of_coded_pictures(denoise, self.response.curve, solver, operator) if self.response.coded else denoise
 
     def part(self, box: Box) -> Observation:
         """Return the part of it in a box TOP, LEFT, HEIGHT, WIDTH. Raises `BadInput` where that lies outside, or is too small."""
@@ -107,10 +123,27 @@ def observe(
         level = float(picture.pixels.flat[0])
         raise BadInput(f"{where} is constant (every value is {level:g}): there is nothing to restore; check the file")
     spelled = "auto" if noise is None else noise_text(noise)
-    response = chosen(transfer, operation, spelled, picture, given.coded_as)
+    response = _as_made(given, operation) if transfer == "auto" else None
+    response = response or chosen(transfer, operation, spelled, picture, given.coded_as)
     if not (coefficients or response.coded or span is not None):
         picture = _ranged(picture, given, law, notes)
     return Observation(given, picture, response.decoded(picture), response, operation, logarithms)
+
+
+def _as_made(given: Input, asked: str) -> Response | None:
+    """Return the curve of a measurement that `degrade` made by the operator `asked`; None of any other."""
+    path, said = given.path, given.picture.info.get(MADE)
+    by = "how it was made"
+    if path is not None and (found := record_beside(path, "degrade")) is not None:
+        by, said = f"its record {found[0]}", found[1]
+    if said is None or "curve" not in said or operation_of(str(said.get("operator"))) != asked:
+        return None
+    try:
+        curve = curve_of(said["curve"])
+    except BadInput:
+        return None
+    known = curve.fits(len(given.picture.pixels))
+    return Response(curve, source=by if asked in MIXING or not isinstance(curve, Linear) else None) if known else None
 
 
 def _ranged(picture: Picture, given: Input, law: Likelihood | None, notes: Notes) -> Picture:

@@ -242,17 +242,11 @@ class Restoring(Measurement):
                 problem, self._stages(measured), solver, low_steps=steps, progress=told, record=record, **settings
             )
         begin = self._begun(measured, problem)
-        calls = solver.calls(solver.schedule(as_seen(problem, measured.denoiser), steps))
+        denoise = measured.read.seen_by(solver, measured.denoiser, problem.operator)
+        calls = solver.calls(solver.schedule(as_seen(problem, denoise), steps))
         with counted(measured, progress, label, calls) as told:
             return restore(
-                problem,
-                measured.denoiser,
-                solver,
-                **settings,
-                start=self.start,
-                begin=begin,
-                progress=told,
-                record=record,
+                problem, denoise, solver, **settings, start=self.start, begin=begin, progress=told, record=record
             )
 
     def _begun(self, measured: Measured, problem: Problem) -> Tensor | None:

@@ -13,11 +13,14 @@ from restorekit.inference.censored import Censored
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.rng import Rng
-from restorekit.operators.base import LinearOperator, near
+from restorekit.operators.base import near
+from restorekit.operators.coded import Coded
 from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Identity, Inpaint
 
 FURTHEST = 5.0  # deviations of the noise that one step of scoring goes up; beyond, x0 is wrong, and y no outlier
+# Deviation of x0 above which a step about it leaves what the curve is straight over: pixels of pictures are known as well without it.
+WIDEST = 0.2
 
 
 def data_step(
@@ -33,6 +36,8 @@ def data_step(
     `solver`, as `check_data_step`.
     """
     law = problem.likelihood
+    if isinstance(problem.operator, Coded) and gaussian(law):
+        return _relinearised(*folded(problem, solver))
     if gaussian(law):
         operator, y, sigma_y = problem.least_squares(solver, CLEAN)
         aty = operator.adjoint(y)
@@ -44,10 +49,38 @@ def data_step(
         return solve
     if isinstance(law, Censored):
         problem = replace(problem, likelihood=problem.held(law, CLEAN))
-        if rng is None and isinstance(problem.operator, Identity | Inpaint):
+        if rng is None and isinstance(uncoded(problem).operator, Identity | Inpaint):
             return _expected(problem)
-        return _scoring(problem, problem.linear(solver), rng)
-    return _proximal(problem) if _separable(problem, closed) else _scoring(problem, problem.linear(solver), rng)
+    elif _separable(problem, closed):
+        return _proximal(problem)
+    return _scoring(problem, solver, rng)
+
+
+def _relinearised(operator: Coded, y: Tensor, sigma_y: float) -> Callable[[Tensor, float], Tensor]:
+    """Return the data step of coded pictures, linear about x0: one step of Gauss-Newton, from no further than `WIDEST`."""
+
+    def solve(x0: Tensor, t: float) -> Tensor:
+        t = min(t, WIDEST)
+        rho, tangent = (sigma_y / t) ** 2, operator.linearised(x0, t)
+        right = tangent.adjoint(y - operator(x0) + tangent(x0))
+        return tangent.normal_solve(torch.add(right, x0, alpha=rho), rho, x0, tolerance=near(x0))
+
+    return solve
+
+
+def folded(problem: Problem, solver: str, least: float = CLEAN) -> tuple[Coded, Tensor, float]:
+    """Return (A of coded pictures, y, sigma_y) of a Gaussian problem of those; unequal noise and masks are in A and y, as
+    with `least_squares`."""
+    coded = problem.operator
+    operator, y, sigma_y = uncoded(problem).least_squares(solver, least)
+    assert isinstance(coded, Coded)
+    return replace(coded, inner=operator), y, sigma_y
+
+
+def uncoded(problem: Problem) -> Problem:
+    """Return the problem of light that one of coded pictures stands for; any other itself."""
+    operator = problem.operator
+    return replace(problem, operator=operator.inner) if isinstance(operator, Coded) else problem
 
 
 def _proximal(problem: Problem) -> Callable[[Tensor, float], Tensor]:
@@ -61,7 +94,7 @@ def _proximal(problem: Problem) -> Callable[[Tensor, float], Tensor]:
 def _expected(problem: Problem) -> Callable[[Tensor, float], Tensor]:
     """A value at a stop of pixels seen one by one becomes what is expected beyond it: a first estimate, which lies at the
     stop, is moved no further than it can be off, where the proximal step asks only what is likeliest."""
-    law, operator = problem.likelihood, problem.linear("")
+    law, operator = problem.likelihood, problem.operator
     assert isinstance(law, Censored)
 
     def solve(x0: Tensor, t: float) -> Tensor:
@@ -71,7 +104,7 @@ def _expected(problem: Problem) -> Callable[[Tensor, float], Tensor]:
     return solve
 
 
-def working_residual(problem: Problem, m: Tensor, spread: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+def working_residual(problem: Problem, m: Tensor, spread: float | Tensor = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     """Return the working response of Fisher scoring (IRLS) at the measurement m: (score / information, 1 /
     information, m as clamped).
 
@@ -80,7 +113,7 @@ def working_residual(problem: Problem, m: Tensor, spread: float = 0.0) -> tuple[
     """
     law = problem.likelihood
     if isinstance(law, Censored):
-        step, variance = law.site(problem.y, m, torch.full_like(m, spread))
+        step, variance = law.site(problem.y, m, torch.as_tensor(spread).to(m).expand_as(m))
         return step if problem.mask is None else problem.mask * step, variance, m
     m = law.within(problem.y, m)
     variance = 1 / law.information(m)
@@ -90,17 +123,29 @@ def working_residual(problem: Problem, m: Tensor, spread: float = 0.0) -> tuple[
     return step if problem.mask is None else problem.mask * step, variance, m
 
 
-def _scoring(problem: Problem, operator: LinearOperator, rng: Rng | None) -> Callable[[Tensor, float], Tensor]:
+def _scoring(problem: Problem, solver: str, rng: Rng | None) -> Callable[[Tensor, float], Tensor]:
+    operator, linear = problem.operator, uncoded(problem).linear(solver)
     valid = 1.0 if problem.mask is None else problem.mask
     stops = isinstance(problem.likelihood, Censored)
     gain = problem.gain if stops else 0.0  # as if x0 were off alike in all that a value sees
 
     def solve(x0: Tensor, t: float) -> Tensor:
-        step, variance, m = working_residual(problem, operator(x0), (gain * t) ** 2)
+        mean = operator(x0)
+        if isinstance(operator, Coded):
+            t = min(t, WIDEST)
+            tangent = replace(operator, inner=linear).linearised(x0, t)
+            off = tangent(torch.full_like(x0, t)) if stops else 0.0
+        else:
+            tangent, off = None, gain * t
+        step, variance, m = working_residual(problem, mean, off**2)
         noise = 0.0 if rng is None else variance**0.5 * rng.normal(m)
         weight = valid * variance**-0.5
-        weighted = Weighted.of(operator, weight)
-        right = weighted.adjoint(weight * (m + step + noise))
+        weighted = Weighted.of(linear, weight)
+        response = weight * (m + step + noise)
+        if tangent is not None:
+            weighted = replace(tangent, inner=weighted)
+            response = response - weight * mean + weighted(x0)
+        right = weighted.adjoint(response)
         # The weights may lie far apart, which the preconditioner does not know.
         return weighted.normal_solve(right + x0 / t**2, 1 / t**2, x0, tolerance=(1 if stops else 0.1) * near(x0))
 
@@ -127,6 +172,7 @@ def _separable(problem: Problem, closed: bool = False) -> bool:
 
 def check_data_step(problem: Problem, solver: str) -> None:
     """Raise `Unsupported` in the name of `solver` where the problem has no data step: not linear, or of unknown noise."""
+    problem = uncoded(problem)
     if gaussian(problem.likelihood):
         problem.least_squares(solver)
     elif not _separable(problem):

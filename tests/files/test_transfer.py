@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,10 @@ from skimage import data
 
 from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import disc, motion
-from restorekit.errors import BadInput
+from restorekit.files.curves import CURVES, SRGB
 from restorekit.files.picture import Picture, read_picture, write_picture
 from restorekit.files.stored import read_values
-from restorekit.files.transfer import CURVES, SRGB, Response, at_limits, chosen, without_white
+from restorekit.files.transfer import Response, at_limits, without_white
 from restorekit.inference.driver import restore
 from restorekit.inference.likelihood import Gaussian, Poisson
 from restorekit.inference.problem import Problem
@@ -142,7 +141,7 @@ def test_what_is_not_an_8_bit_photograph_stays_as_it_is(tmp_path: Path, capsys: 
         op = ("--op", "decimate:factor=2,kernel=gaussian:1", "--noise", "gaussian:0.01", "--steps", 1)
         assert go("restore", tmp_path / name, tmp_path / "x.png", *op, *FAST, *words) == 0
         assert record(tmp_path / "x.png")["transfer"] == "srgb"
-    assert "it is auto, srgb or linear" in refused(
+    assert "it is auto, srgb, linear, gamma:2.2" in refused(
         capsys, "deblur", tmp_path / "y.png", tmp_path / "z.png", "--kernel", "gaussian:1", "--transfer", "gamma"
     )
 
@@ -233,48 +232,10 @@ def test_a_comparison_is_in_values_of_the_file(tmp_path: Path) -> None:
     assert said["transfer"] == "srgb"
 
 
-def profile(gamma: float) -> bytes:
-    """An ICC profile of the colours of sRGB and this gamma."""
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    at = srgb.index(b"para\0\0\0\0\0\3") + 12
-    curve = b"".join(struct.pack(">i", round(65536 * v)) for v in (gamma, 1, 0, 1 if gamma == 1 else 0, 0))
-    return srgb[:at] + curve + srgb[at + 20 :]
-
-
 def chunk(kind: bytes, content: bytes) -> dict[str, Any]:
     info = PngInfo()
     info.add(kind, content)
     return {"pnginfo": info}
 
 
-@pytest.mark.parametrize(
-    ("options", "curve", "doubt"),
-    [
-        ({}, "srgb", None),
-        (chunk(b"gAMA", struct.pack(">I", 45455)), "srgb", None),
-        (chunk(b"gAMA", struct.pack(">I", 100000)), "linear", None),
-        (chunk(b"gAMA", struct.pack(">I", 55556)), "srgb", "gAMA"),
-        (chunk(b"cICP", bytes([1, 8, 0, 1])), "linear", None),
-        (chunk(b"cICP", bytes([1, 13, 0, 1])), "srgb", None),
-        (chunk(b"cICP", bytes([9, 16, 0, 1])), None, "PQ"),
-        ({"icc_profile": profile(1.0)}, "linear", None),
-        ({"icc_profile": profile(2.2)}, "srgb", None),
-        ({"icc_profile": profile(1.6)}, "srgb", "another curve"),
-        ({"icc_profile": b"nothing"}, "srgb", "cannot be read"),
-    ],
-)
-def test_what_a_file_says_of_its_values_is_heard(
-    options: dict[str, Any], curve: str | None, doubt: str | None, tmp_path: Path
-) -> None:
-    path = photograph(tmp_path / "y.png", scene(16), **options)
-    if curve is None:
-        with pytest.raises(BadInput, match=f"{doubt}.*`transfer="):
-            chosen("auto", "blur", "auto", read_picture(path), path)
-        assert chosen("srgb", "blur", "auto", read_picture(path), path).coded
-        return
-    found = chosen("auto", "blur", "auto", read_picture(path), path)
-    assert (found.curve.name, found.doubt is None) == (curve, doubt is None)
-    assert doubt is None or any(doubt in line for line in found.said("y.png"))
-    if "icc_profile" in options:
-        Image.open(path).save(tmp_path / "y.jpg", icc_profile=options["icc_profile"])
-        assert chosen("auto", "blur", "auto", read_picture(tmp_path / "y.jpg"), tmp_path / "y.jpg").curve.name == curve
+SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

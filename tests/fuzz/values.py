@@ -34,7 +34,7 @@ TEXT: dict[str, tuple[str, ...]] = {
     "precision": ("fp32", "auto", "bf16"),
     "flips": ("1", "2", "8"),
     "range": ("0,255", "0,255", "0,1"),
-    "transfer": ("auto", "srgb", "linear"),
+    "transfer": ("auto", "srgb", "linear", "gamma:2.2", "gamma:0", "missing.icc"),
     "layout": ("HWC", "CHW", "HWC"),
     "pages": ("1", "2", "all", "1-2"),
     "preview": ("0,0,8,8", "4,2,16,12"),
