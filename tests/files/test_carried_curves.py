@@ -24,7 +24,7 @@ from restorekit.files.transfer import chosen
 from restorekit.notes import Notes
 from restorekit.tasks.restore import Restoring
 from restorekit.text.names import operator_of
-from tests.files.test_transfer import chunk, photograph, record, scene
+from tests.files.test_transfer import SRGB_PROFILE, chunk, photograph, record, scene
 from tests.support.fields import go, refused
 from tests.support.profiles import curv, of_curves, profile
 
