@@ -43,7 +43,7 @@ TASKS = (
     "denoise@gaussian:0.05", "denoise@gaussian:0.01", "denoise@gaussian:0.1", "inpaint:mask=random:0.5@gaussian:0.02",
     "inpaint:mask=random:0.5@gaussian:0.01", "blur:kernel=gaussian:1.6@gaussian:0.02", "denoise@gaussian:0.02",
     "average:factor=2@gaussian:0.02", "average:factor=2@gaussian:0.01", "average:factor=4@gaussian:0.01", "grey@gaussian:0.02",
-    "grey@gaussian:0.01",
+    "grey@gaussian:0.01", "resize:factor=2,filter=bicubic,like=auto@gaussian:0.002", "resize:factor=4,filter=bicubic,like=auto@gaussian:0.002",
 )  # fmt: skip
 OTHER = (
     "task", "noise", "file", "pictures", "samples", "judging", "coverage", "dark to bright", "smooth to rough",
