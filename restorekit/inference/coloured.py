@@ -89,15 +89,15 @@ class Coloured(Likelihood):
         """Return 1 / variance of each value by itself, like mean."""
         return torch.full_like(mean, self.sigma**-2)
 
-    def filter(self, shape: tuple[int, int, int]) -> Whitening:
+    def filter(self, shape: tuple[int, int, int]) -> WhiteningBlur:
         """Return the blur W that makes noise of pictures (C, H, W) white, of deviation 1: W' W is the inverse covariance."""
         root = self.spectrum(*shape[1:]).double() ** -0.5
         kernel = torch.fft.fftshift(torch.fft.irfft2(root, s=shape[1:]))
-        return Whitening(shape, kernel.to(self.covariance.dtype))
+        return WhiteningBlur(shape, kernel.to(self.covariance.dtype))
 
 
 @dataclass(frozen=True, eq=False)
-class Whitening(CircularBlur):
+class WhiteningBlur(CircularBlur):
     """A filter W without zeros, on a torus; kernel (h, w) as that of a blur."""
 
     def estimate(self, y: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class Whitening(CircularBlur):
 class Whitened(LinearOperator):
     """Measure by another operator, and whiten its noise: y = W A x."""
 
-    outer: Whitening
+    outer: WhiteningBlur
     inner: LinearOperator
 
     @property
@@ -148,7 +148,7 @@ def whitened(problem: Problem) -> Problem:
     return replace(problem, y=white(problem.y), operator=_after(white, problem.operator), likelihood=Gaussian(1.0))
 
 
-def _after(white: Whitening, operator: Operator) -> Operator:
+def _after(white: WhiteningBlur, operator: Operator) -> Operator:
     if isinstance(operator, Identity):
         return white
     if isinstance(operator, LinearOperator):

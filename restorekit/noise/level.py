@@ -12,10 +12,10 @@ import scipy
 from restorekit.errors import BadInput
 from restorekit.noise.blocks import jpeg_grid
 from restorekit.noise.correlation import Correlation
+from restorekit.noise.grain_spectrum import GrainSpectrum
 from restorekit.noise.impulses import Impulses
 from restorekit.noise.pixels import Telling
 from restorekit.noise.sensor import SensorFit, SensorNoise
-from restorekit.noise.spectrum import Spectrum
 
 Array = np.ndarray
 NORMAL = 0.6745  # median of |x| of a standard normal x
@@ -133,7 +133,7 @@ class NoiseLevel:
 
     The level of white noise is that of `SensorFit`, by brightness, or where too little is left for it the median of the
     finest detail (`estimate_sigma`), if that is less. Noise that neighbours share, by a demosaicing, a resampling or
-    JPEG, has little of that: `Correlation` sees it, and `Spectrum` measures it where it went through no JPEG.
+    JPEG, has little of that: `Correlation` sees it, and `GrainSpectrum` measures it where it went through no JPEG.
 
     Raises BadInput where fewer than `least` 2x2 blocks are left to tell, or an eighth of them in a smaller picture.
     """
@@ -142,7 +142,7 @@ class NoiseLevel:
     impulses: Impulses = field(default_factory=Impulses)
     sensor: SensorFit = field(default_factory=SensorFit)
     correlation: Correlation = field(default_factory=Correlation)
-    spectrum: Spectrum = field(default_factory=Spectrum)
+    spectrum: GrainSpectrum = field(default_factory=GrainSpectrum)
     floor: float = 0.002  # half a step of 8 bits; rounding alone is 0.0011
     least: int = 64  # 2x2 blocks: the level is then within 15 %, one deviation
     cut: float = (

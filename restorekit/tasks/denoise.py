@@ -1,4 +1,4 @@
-"""Denoising: the noise as it is found, and how much of it is taken out."""
+"""NoiseRemoval: the noise as it is found, and how much of it is taken out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from restorekit.tasks.restore import Restoring
 
 
 @dataclass(frozen=True, kw_only=True)
-class Denoising(Restoring):
+class NoiseRemoval(Restoring):
     """Take noise out. strength: the share of what was taken out that stays out, above 0 and at most 1.
 
     The noise is told to the prior as it is, and the answer is the same; of the difference to the input so much is

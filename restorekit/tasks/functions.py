@@ -28,7 +28,7 @@ from restorekit.solvers.samplers import Sampler
 from restorekit.tasks.compare import Comparing, ComparisonResult
 from restorekit.tasks.deblur import Deblurring
 from restorekit.tasks.degrade import Degraded, Degrading
-from restorekit.tasks.denoise import Denoising
+from restorekit.tasks.denoise import NoiseRemoval
 from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inpaint import Inpainting
 from restorekit.tasks.inputs import Source, Span
@@ -121,7 +121,7 @@ def listed(task: type[Restoring]) -> Callable[[Function], Function]:
 
 
 @each_measurement
-@listed(Denoising)
+@listed(NoiseRemoval)
 def denoise(source: Source, *, strength: float = 1.0, **settings: Unpack[RestorationSettings]) -> Restoration:
     """Remove noise; `noise` is measured unless it is given: its level, how it grows with brightness, and its grain.
 
@@ -131,7 +131,7 @@ def denoise(source: Source, *, strength: float = 1.0, **settings: Unpack[Restora
         restorekit.denoise("noisy.png", noise="gaussian:0.1").save("clean.png")
     """
     own, run = _split(settings)
-    return run_task(Denoising(strength=strength, **own), source, run)
+    return run_task(NoiseRemoval(strength=strength, **own), source, run)
 
 
 @each_measurement

@@ -212,7 +212,7 @@ class Restoring(Measurement):
             notes(bars.note)
 
     def _way(self, reading: Observation) -> str:
-        """Of several samples those of the calibrations, which took clipped values as measured."""
+        """Return how clipped values are taken: of several samples as the calibrations did, as measured."""
         return CALIBRATED if self.samples > 1 and self.clipped == "auto" else super()._way(reading)
 
     def _doubts(self, measured: Measured, notes: Notes) -> None:

@@ -13,7 +13,7 @@ GRID = 32  # pixels, of the torus on which the spectrum is taken
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class GrainSpectrum:
     """It measures the spectrum of noise, taken as the same in all directions, and returns its autocovariance.
 
     Half of the coefficients of a block, as on a chessboard, choose the flattest blocks for the other half: noise of one
