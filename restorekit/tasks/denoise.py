@@ -1,4 +1,4 @@
-"""NoiseRemoval: the noise as it is found, and how much of it is taken out."""
+"""Denoising: the noise as it is found, and how much of it is taken out."""
 
 from __future__ import annotations
 
