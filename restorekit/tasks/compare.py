@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from restorekit.report.measurement_view import measurement_shown
 from restorekit.report.panels import Panel, Panelled
 from restorekit.report.pictures import shrunk
 from restorekit.report.results import Comparison, Moment, Refusal, SolverResult
+from restorekit.tasks.clipped import CALIBRATED
 from restorekit.tasks.inputs import Source, take
 from restorekit.tasks.measurement import Measured, Measurement, Progress, record_of
 from restorekit.tasks.saving import record_file
@@ -134,16 +135,21 @@ class Comparing:
 
     def _check(self, solver: Solver, measured: Measured) -> None:
         """Raise `Unsupported` where the solver does not take the problem, or not for so many samples."""
-        problem = measured.taken(solver)
+        problem = self._taken(solver, measured)
         if self.samples > 1 and solver.is_sampler:
             solver.check_draws(as_seen(problem, measured.denoiser))
+
+    def _taken(self, solver: Solver, measured: Measured) -> Problem:
+        """Return the problem of a solver, clipped values taken as `restore` takes them for as many samples."""
+        several = self.samples > 1 and solver.is_sampler and self.measurement.clipped == "auto"
+        return (replace(measured, way=CALIBRATED) if several else measured).taken(solver)
 
     def _outcome(
         self, one: Contestant, measured: Measured, notes: Notes, progress: Progress | None
     ) -> SolverResult | Refusal:
         """Return the samples and figures of a solver, or that it diverged."""
         solver = one.solver
-        problem = measured.taken(solver)
+        problem = self._taken(solver, measured)
 
         def told(done: int, total: int, step: Step) -> None:
             if progress is not None:

@@ -136,7 +136,7 @@ def test_a_file_may_name_what_a_command_needs_and_all_of_a_list(
     ("text", "said"),
     [
         ("nois: gaussian:0.1", "restorekit denoise has no setting nois; did you mean noise?"),
-        ("xyzzy: 1", "has no setting xyzzy; there are noise, solver"),
+        ("xyzzy: 1", "has no setting xyzzy; there are strength, noise, solver"),
         ("noise: {a: 1}", "noise is to be one value"),
         ("- noise", "expected lines of NAME: VALUE"),
         ("noise: [", "is not YAML"),
@@ -173,7 +173,7 @@ def test_values_are_what_the_command_line_takes_them_for(capsys: pytest.CaptureF
         ("denoise --solver dd", "ddnm ddnm+ ddrm"),
         ("denoise --prior natural", "natural natural-fast"),
         ("restore --op bl", "blur"),
-        ("upscale --noise p", "poisson"),
+        ("upscale --noise poisson-", "poisson-gaussian"),
     ],
 )
 def test_a_shell_completes_names_without_torch(words: str, expected: str, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ OPERATIONS = {
     "resize:factor=1.5,like=opencv": ("upscale", "--factor", "1.5", "--like", "opencv"),
     "decimate:factor=2,align=corner": ("upscale", "--factor", "2", "--kernel", "gaussian:1.2", "--align", "corner"),
     "decimate:factor=2": ("upscale", "--factor", "2", "--kernel", "gaussian:1.2"),
-    "decimate:factor=3,kernel=EVEN": ("restore", "--op", "decimate:factor=3,kernel=EVEN"),
+    "decimate:factor=3,kernel=EVEN": ("restore", "--op", "decimate:factor=3,kernel=EVEN", "--transfer", "linear"),
 }
 
 

@@ -36,7 +36,7 @@ FRAME = re.compile(r'File "([^"]+)", line \d+(?:,)? in (\S+)')
 RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b")  # before what torch says of its own stack
 DUMPED = re.compile(r"^(Current thread|Thread|Stack) .*most recent call first", re.MULTILINE)  # by faulthandler
 OWN = re.compile(
-    r"restorekit: |(noise|mask|no data|kernel|range|transfer|denoise|note|fuse|optical|radar|looks): |\d+ of \d+ pictures |$"
+    r"restorekit: |(noise|mask|no data|kernel|range|transfer|clipped|denoise|note|fuse|optical|radar|looks): |\d+ of \d+ pictures |$"
 )
 PROGRESS = ("train", "tune", "calibrate", "bench")  # commands that print rows as they go
 ELSEWHERE = re.compile(
