@@ -21,6 +21,7 @@ from restorekit.files.overwrite import overwriting, separate
 from restorekit.files.picture import write_json, write_text
 from restorekit.files.record import earlier, head, outputs, read_file
 from restorekit.inference.driver import as_seen, restore
+from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver, Step
 from restorekit.notes import Notes
 from restorekit.priors.prior import LatentPrior
