@@ -82,7 +82,7 @@ def test_floats_are_never_clipped() -> None:
 
 
 def measured(y: Any, **settings: Any) -> Any:
-    told = {"op": "denoise", "noise": "gaussian:0.1", "prior": "natural-fast"} | settings
+    told: dict[str, Any] = {"op": "denoise", "noise": "gaussian:0.1", "prior": "natural-fast"} | settings
     return Measurement(**told).measure(y, Notes())
 
 
