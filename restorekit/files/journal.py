@@ -41,7 +41,11 @@ class Rows:
         if self.path is None:
             return
         with _locked(self.path) as f:
-            text = os.pread(f, os.fstat(f).st_size, 0).decode()
+            raw = os.pread(f, os.fstat(f).st_size, 0)
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            raise BadInput(f"{self.path} is no table, or damaged; move it away, or give another folder") from None
         reader = csv.DictReader(io.StringIO(text, newline=""))
         there = tuple(reader.fieldnames or ())
         self.lacking = tuple(k for k in self.later if k not in there)

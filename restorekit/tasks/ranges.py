@@ -32,6 +32,8 @@ def used(picture: Picture) -> tuple[float, float] | None:
 def _extremes(picture: Picture) -> tuple[int, int]:
     """Return the least and the largest value of the file, without no data and without hot pixels at the end of the type."""
     told = picture.pixels if picture.empty is None else picture.pixels[:, ~picture.empty.where]
+    if not told.size:
+        return 0, round(picture.span[1])
     cold = told < 1
     if 0 < (~cold).sum() <= max(1.0, HOT * told.size):
         told = told[cold]
