@@ -56,7 +56,9 @@ KEYS = (
 )
 VALUES = ("half", "seconds", "spread", "plain", "scores", "restorekit")
 LATER = ("digest", "precision", "power", "restorekit")  # columns that older tables lack
-LOSSY_POWER = 1.15  # of the spread where detail is lost everywhere; both halves of the pictures were seen when it was chosen
+LOSSY_POWER = (
+    1.15  # of the spread where detail is lost everywhere; both halves of the pictures were seen when it was chosen
+)
 HALVES = ("calibrate", "judge")
 FEWER = (2, 4, 8, 16, 32)  # of the samples that are drawn, so many also get a factor
 LEVEL = 0.9  # at which a table says how intervals do
