@@ -30,6 +30,17 @@ def check_name(path: str | os.PathLike[str]) -> None:
         raise BadInput(f"{os.fspath(path)!a}: the name is not UTF-8, and no record could hold it; rename it") from None
 
 
+def check_way(path: str | os.PathLike[str]) -> None:
+    """Raise BadInput for a name that leads through a folder which is not there and out again, as none/../out.png.
+
+    The system finds no such place; making the folders of the name would leave that one behind.
+    """
+    parts = Path(path).parts
+    for i, part in enumerate(parts):
+        if part == ".." and not os.path.isdir(through := Path(*parts[:i])):
+            raise BadInput(f"{path}: there is no folder {through}; name the place without `..`, or make it first")
+
+
 def named_beside(path: Path, name: str) -> Path:
     """Return `path` with another file name. Raises BadInput where it names no file, as "" and "." do."""
     if not path.name:
@@ -51,6 +62,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
     hold.
     """
     check_name(path)
+    check_way(path)
     target = os.path.realpath(path)
     folder, exists = os.path.dirname(target), os.path.exists(target)
     if os.path.isdir(target):

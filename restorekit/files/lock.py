@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from restorekit.errors import BadInput
+from restorekit.files.atomic import check_way
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def alone(folder: Path, way_out: str = "wait for it, or give another `out`", *, 
     the end. Raises BadInput at once where
     another run has it, and says which one; also where the file system gives no locks.
     """
+    check_way(folder)
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     lock, ours = _beside(folder) if beside else folder / ".lock", False

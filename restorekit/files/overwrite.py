@@ -14,7 +14,7 @@ from pathlib import Path
 
 from restorekit.errors import BadInput
 from restorekit.files import session
-from restorekit.files.atomic import check_name
+from restorekit.files.atomic import check_name, check_way
 from restorekit.files.session import is_the_input, number_of
 
 _refused: ContextVar[str | None] = ContextVar("refused", default=None)
@@ -65,6 +65,7 @@ def separate(opened: Iterable[Path], written: Sequence[Path], replaced: Sequence
     targets: dict[object, Path] = {}
     for target in (*written, *replaced):
         check_name(target)
+        check_way(target)
         for key in _keys(target):
             if (other := targets.setdefault(key, target)) is not target:
                 raise BadInput(f"{target} would replace {other}, which is written too; give one of them another name")

@@ -97,7 +97,6 @@ def opened(folder: Path, settings: dict[str, Any], *, restart: bool = False) -> 
 
     BadInput where the folder belongs to a run with other settings, whose work would be lost, or to one that is going on.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with alone(folder, "wait for it, or give another OUT"):
         record = folder / "settings.json"
         if restart:
