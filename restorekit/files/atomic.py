@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from restorekit.errors import BadInput
-from restorekit.files.session import clear, placed, refuse_opened, replaced
+from restorekit.files.digest import sha256
+from restorekit.files.session import clear, content, outputs_in, placed, refuse_opened, replaced, results_of
 from restorekit.files.temporary import listed, name_beside
 
 
@@ -184,9 +185,10 @@ def _place_all(moves: dict[Path, Path]) -> None:
                     spare[target] = _second_name(target)
         if len(targets) > 1:
             with _said(record):
+                results = _results(moves)
                 for folder in folders:
                     lists.append(name_beside(folder / record.name, "set"))
-                    _write_list(lists[-1], targets)
+                    _write_list(lists[-1], results)
                 placing.append(record)
                 _remove(record)
                 for folder in folders:
@@ -216,9 +218,15 @@ def _place_all(moves: dict[Path, Path]) -> None:
                 _remove(each)
 
 
-def _write_list(path: Path, targets: list[Path]) -> None:
+def _results(moves: dict[Path, Path]) -> dict[Path, set[str]]:
+    """Return of each file the checksums with which it is a result while there is no record: the new one, and the old one's."""
+    said = outputs_in(content([*moves.values()][-1]))  # hashes are known to the new record
+    return {path: results_of(path) | {said.get(path.name) or sha256(new)} for path, new in moves.items()}
+
+
+def _write_list(path: Path, results: dict[Path, set[str]]) -> None:
     with open(path, "xb") as handle:
-        handle.write(listed(targets))
+        handle.write(listed(results))
         handle.flush()
         os.fsync(handle.fileno())
 

@@ -186,17 +186,21 @@ def doubt(path: Path) -> str | None:
 def is_result(path: Path) -> bool:
     """Return True where a file is as a record of restorekit beside it, or the journal of a batch, says that it was written.
 
-    So is such a record, and a file of a run that a kill cut short while its files took their places. One that was changed
-    since, or replaced, is no result: what is in it may be had nowhere else.
+    So is such a record, and what a run that was cut short by a kill had put in place, or had not replaced yet. A file that
+    was changed since, or replaced, is no result: what is in it may be had nowhere else.
     """
     if path.suffix == ".json" and "restorekit" in content(path):
         return True
-    real = Path(os.path.realpath(path))
-    if any(real in leftover.members() for leftover in leftovers(real.parent)):
-        return True
+    said = results_of(path)
+    return bool(said) and sha256(path) in said
+
+
+def results_of(path: Path) -> set[str]:
+    """Return the checksums with which a file is a result, as records beside it, a journal and lists of killed runs say."""
     said = {files_in(known).get(path.name) for _, known in records_of(path) if "restorekit" in known}
     said |= _journalled(path.with_name(JOURNAL)).get(path.name, set())
-    return bool(said - {None}) and sha256(path) in said
+    real = Path(os.path.realpath(path))
+    return {digest for digest in said if digest}.union(*(left.results(real) for left in leftovers(real.parent)))
 
 
 def is_aside(path: Path) -> bool:

@@ -13,7 +13,7 @@ import platform
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,10 +52,17 @@ class Leftover:
         """
         if self.kind != "set":
             return []
+        return list(self._listed())
+
+    def results(self, member: Path) -> set[str]:
+        """Return the checksums with which `member` is a result of restorekit: of what it was to become, and of results before."""
+        return self._listed().get(member, set())
+
+    def _listed(self) -> dict[Path, set[str]]:
         try:
-            return [Path(name) for name in json.loads(self.path.read_text(encoding="utf-8"))]
-        except (OSError, ValueError):
-            return []
+            return {Path(name): set(known) for name, known in json.loads(self.path.read_text(encoding="utf-8")).items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
 
 
 def leftovers(folder: Path) -> list[Leftover]:
@@ -99,6 +106,6 @@ def _unchanged(path: Path) -> bool:
         return False
 
 
-def listed(members: Sequence[Path]) -> bytes:
-    """Return the content of a `set` file."""
-    return json.dumps([str(path) for path in members]).encode()
+def listed(members: Mapping[Path, Iterable[str]]) -> bytes:
+    """Return the content of a `set` file: of each member the checksums with which it is a result."""
+    return json.dumps({str(path): sorted(known) for path, known in members.items()}).encode()

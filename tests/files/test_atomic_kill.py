@@ -17,7 +17,7 @@ from restorekit.files import atomic, temporary
 from restorekit.files.digest import sha256
 from restorekit.files.picture import write_json
 from restorekit.files.record import outputs
-from restorekit.files.session import opened, opened_result, session
+from restorekit.files.session import is_result, opened, opened_result, session
 from restorekit.notes import Notes
 
 NAMES = ("o.npy", "o_mean.npy", "o_std.npy")
@@ -33,13 +33,13 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda number: None)
 
 
-def write(folder: Path, content: str) -> None:
-    """A set as commands write it: pictures, and a record with their hashes."""
+def write(folder: Path, content: str, **more: str) -> None:
+    """A set as commands write it: pictures, and a record with their hashes, and `more`."""
     with atomic.together():
         for name in NAMES:
             with atomic.atomic(folder / name) as handle:
                 handle.write(f"{content} {name}".encode())
-        write_json(folder / RECORD, {"outputs": outputs(folder / name for name in NAMES)})
+        write_json(folder / RECORD, {"outputs": outputs(folder / name for name in NAMES), **more})
 
 
 def hooked(patch: Callable[[Any, str, Any], None], hook: Callable[[], None]) -> None:
@@ -56,13 +56,13 @@ def hooked(patch: Callable[[Any, str, Any], None], hook: Callable[[], None]) -> 
         patch(os, name, calling(getattr(os, name)))
 
 
-def killed_at(point: int, folder: Path) -> bool:
+def killed_at(point: int, folder: Path, **more: str) -> bool:
     """Whether a process that writes over what is there came as far as its operation `point`, where it ends at once."""
     child = os.fork()
     if child == 0:
         count = itertools.count()
         hooked(setattr, lambda: os._exit(9) if next(count) == point else None)
-        write(folder, "new")
+        write(folder, "new", **more)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
@@ -113,6 +113,24 @@ def test_a_kill_is_seen_or_has_changed_nothing(old: bool, tmp_path: Path) -> Non
         assert set(contents(tmp_path)) == {*NAMES, RECORD}, point
         assert fits(tmp_path)
     assert seen == ({"whole", "said"} if old else {"whole", "said", "none"})
+
+
+def test_after_a_kill_results_are_known_and_files_of_others_are_not(tmp_path: Path) -> None:
+    mine, cut = tmp_path / NAMES[1], 0
+    for point in itertools.count():
+        write(tmp_path, "old", restorekit="1")
+        mine.write_bytes(b"what somebody put there")  # and a command with --overwrite is to replace
+        if not killed_at(point, tmp_path, restorekit="1"):
+            break
+        for name in NAMES:
+            text = (tmp_path / name).read_text()
+            assert is_result(tmp_path / name) == text.startswith(("old", "new")), (point, name)
+        cut += not (tmp_path / RECORD).exists()
+        mine.write_bytes(b"or puts there now")
+        assert not is_result(mine)
+        for path in tmp_path.iterdir():
+            path.unlink()
+    assert cut > 3
 
 
 @pytest.mark.parametrize("old", [True, False])
