@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from restorekit.bench import search
 from restorekit.bench.bench_settings import TuningSettings
@@ -15,6 +15,7 @@ from restorekit.errors import BadInput
 from restorekit.files.lock import alone
 from restorekit.files.overwrite import inside, separate
 from restorekit.files.picture import write_text
+from restorekit.inference.denoiser import Denoiser
 from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
 from restorekit.text.degradation import Degradation
 from restorekit.text.names import files_of, solver_of
@@ -43,6 +44,15 @@ class Tuned:
         write_text(path, f"# {self.title}; {self.sense}\n\n{self.table}\n\nChosen: `{chosen}`{self.doubt}\n")
 
 
+class ReadySearch(NamedTuple):
+    """What a search needs, once nothing of it is to be refused. key: what was measured with, in a row of its table."""
+
+    tuning: search.Tuning
+    trials: list[Trial]
+    denoise: Denoiser
+    key: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class SolverTuning(TuningSettings):
     """A search; the call runs it. What has been measured is not measured again."""
@@ -52,6 +62,20 @@ class SolverTuning(TuningSettings):
 
         Raises BadInput, before anything runs, for settings that the solver does not take, and where there is nothing to tune.
         """
+        ready = self._ready()
+        with alone(self.out):
+            rows = search.rows_of(self.out / "tune.csv")
+            found = ready.tuning(ready.trials, ready.denoise, rows, ready.key, progress)
+        sense = f"{ready.tuning.score}: {'lower' if search.SIGN[ready.tuning.score] < 0 else 'higher'} is better"
+        title = f"{self.solver} on {ready.key}, {ready.tuning.samples} sample(s)"
+        clear = search.clear_gain(found, ready.tuning)
+        return Tuned(found[0], clear, search.table(found, ready.tuning), sense, title)
+
+    def check(self) -> None:
+        """Raise BadInput for what the call refuses before anything runs."""
+        self._ready()
+
+    def _ready(self) -> ReadySearch:
         solver = solver_of(self.solver)
         score = cast(Score, ("crps" if solver.is_sampler else "psnr") if self.score == "auto" else self.score)
         count = self.samples or (4 if score == "crps" else 1)
@@ -76,9 +100,4 @@ class SolverTuning(TuningSettings):
             trials.append(Trial(clean.name, clean.pixels, there))
         tuning.rungs(len(trials))
         key = f"{task.text} {network.spec.name}@{network.sha256[:8]} crop {self.crop} {place.type} {network.precision}"
-        denoise = network.for_bands(trials[0].truth.shape[0])
-        with alone(self.out):
-            found = tuning(trials, denoise, search.rows_of(files[0]), key, progress)
-        sense = f"{score}: {'lower' if search.SIGN[tuning.score] < 0 else 'higher'} is better"
-        title = f"{self.solver} on {key}, {count} sample(s)"
-        return Tuned(found[0], search.clear_gain(found, tuning), search.table(found, tuning), sense, title)
+        return ReadySearch(tuning, trials, network.for_bands(trials[0].truth.shape[0]), key)

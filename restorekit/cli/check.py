@@ -11,7 +11,7 @@ from restorekit.cli.options import Seed
 
 def check(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="As for `restore --op`, --solver, --noise or --prior, or your own file.py:Name:settings, and that file is run as code.", show_default=False)],
-    size: Annotated[str, typer.Option(help="CxHxW of the picture, for an operator or a prior.")] = "3x20x16",
+    sides: Annotated[str, typer.Option("--size", help="CxHxW of the picture, for an operator or a prior.")] = "3x20x16",
     dtype: Annotated[str, typer.Option(help="float64 or float32, for an operator or a noise law.")] = "float64",
     seed: Seed = 0,
 ) -> None:  # fmt: skip
@@ -28,7 +28,7 @@ def check(
 
     if dtype not in ("float64", "float32"):
         raise BadInput(f"--dtype {dtype!r} is unknown; it is float64 or float32")
-    results = check_named(what, shape(size), getattr(torch, dtype), seed)
+    results = check_named(what, shape(sides), getattr(torch, dtype), seed)
     print(report(results))
     failed = [c.name for c in results if not c.passed]
     if failed:

@@ -15,7 +15,7 @@ from restorekit.text.terminal import printable
 
 @settings_options(EvaluationSettings)
 def evaluate(
-    name: Annotated[str, typer.Argument(help="A shipped name, or a file or folder as for --prior of `restore`.", show_default=False)],
+    prior: Annotated[str, typer.Argument(metavar="NAME", help="A shipped name, or a file or folder as for --prior of `restore`.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Report to write, .json or .md; with --train, a strip of pictures .png beside it.", show_default=False)] = None,
     **settings: Any,
 ) -> None:  # fmt: skip
@@ -31,7 +31,7 @@ def evaluate(
     from restorekit.cli.tables import print_table
     from restorekit.report.progress import phases
 
-    made = Evaluation(prior=name, **given(settings))
+    made = Evaluation(prior=prior, **given(settings))
     report = EvalFiles(out, made.train is not None)
     report.check(made)
     made.check()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from restorekit.cli.options import CHECKED, as_command, parameter, values
+from restorekit.cli.options import CHECKED, as_command, given, parameter, values
 from restorekit.errors import BadInput
 
 UsageError: Any = typer.BadParameter.__bases__[0]  # of whichever click typer uses
@@ -65,6 +65,10 @@ class Command(TyperCommand):
         if getattr(self.callback, "checks", False):
             ctx.meta[CHECKED] = True
             super().invoke(ctx)
+        else:
+            from restorekit.bench.command_settings import check_command
+
+            check_command(ctx.command_path.partition(" ")[2], given(ctx.params))
         rows = [(name, ctx.params[p.name], p.help or "") for name, p in _options(ctx).items()]
         print(settings_text(ctx.command_path, rows))
 

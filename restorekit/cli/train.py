@@ -18,6 +18,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log.csv, samples.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out: same data and settings; optim.steps may be raised.")] = False,
     override: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as optim.steps=1000.")] = None,
+    show: Annotated[bool, typer.Option("--print-config", help="Print the configuration that --config and --set make, as such a file, and do nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:  # fmt: skip
     """Train a prior; with several processes: torchrun --nproc-per-node 2 -m restorekit train ...
@@ -29,12 +30,16 @@ def train(
     import signal
 
     from restorekit.errors import Stopped
-    from restorekit.training.config import config_for, overrides_of
+    from restorekit.training.config import config_for, overrides_of, yaml_of
     from restorekit.training.loop import STATE, check_files
     from restorekit.training.loop import train as run
 
     made = config_for(model, config, overrides_of(override or []))
+    if show and not (data and out):
+        return print(yaml_of(made), end="")
     check_files(made, data, out, config)
+    if show:
+        return print(yaml_of(made), end="")
     try:
         say(str(run(made, data, out, resume=resume, quiet=quiet)))
     except KeyboardInterrupt:  # before the first step, or the second Ctrl-C

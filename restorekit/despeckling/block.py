@@ -49,7 +49,8 @@ class BlockDespeckling:
         targets, level = self._targets(block, every[1], every[3])
         cleared = np.where(targets, level, intensity)
         if raw.dtype.kind == "c":
-            raw = np.where(targets, raw * np.sqrt(cleared / np.where(targets, intensity, 1.0)), raw)
+            factor = np.sqrt(cleared / np.where(targets, intensity, 1.0))
+            raw = np.where(targets, np.where(targets, raw, 0) * factor, raw)
         speckled = SpeckledBlock(block.seen, block.band, raw, cleared, signal, facts, targets)
         draws = self.method(speckled)[(slice(None), *inner)]
         known = (signal | alone(there, signal))[inner]

@@ -24,6 +24,7 @@ from restorekit.sar.whiten import Whitening, whitening_of
 SIDE = 240  # of a window that is looked at, pixels: ten windows in which looks are measured
 MOST = 8  # windows per axis
 CORRELATED = 1.15  # sum of correlations from which on something is done about them
+HIGHEST = 1e30  # intensity above which a number is none of a radar, and float32 ends
 STRIP = 512  # rows that are read at once where every pixel has to be
 
 
@@ -54,7 +55,8 @@ def border_of(scene: Scene, source: Reads, band: int) -> Border:
     for top in range(0, scene.height, STRIP):
         window = Window(top, 0, min(STRIP, scene.height - top), scene.width)
         x, valid = source.read(window, band)
-        there = valid & (x != 0)
+        with np.errstate(invalid="ignore"):  # of a NaN that signals
+            there = valid & (x != 0)
         some = there.any(1)
         rows[window.slices[0], 0] = np.where(some, there.argmax(1), scene.width)
         rows[window.slices[0], 1] = np.where(some, scene.width - there[:, ::-1].argmax(1), 0)
@@ -84,21 +86,22 @@ class RadarBand:
     def interpret(self, raw: NDArray[Any], there: Mask, window: Window) -> tuple[NDArray[Any], Array, Mask, Mask]:
         """Return (numbers of the file, intensities, where measured, and of that where above 0), each (h, w) of a window.
 
-        Intensities are 0 where nothing is above 0. raw, there: numbers of the file, and where it says that they are data.
+        Intensities are 0 where nothing is above 0. Numbers above `HIGHEST` count as no data, as infinity does. raw, there: numbers of the file, and where it says that they are data.
         """
-        if self.domain.signed and raw.dtype.kind == "f":
-            there = there | np.isneginf(raw)  # the logarithm of no signal at all
-        if self.fill is not None:
-            there = there & (raw != np.asarray(self.fill).astype(raw.dtype))
-        if self.border is not None:
-            there = there & ~self.border.outside(window)
         with np.errstate(all="ignore"):
+            if self.domain.signed and raw.dtype.kind == "f":
+                there = there | np.isneginf(raw)  # the logarithm of no signal at all
+            if self.fill is not None:
+                there = there & (raw != np.asarray(self.fill).astype(raw.dtype))
+            if self.border is not None:
+                there = there & ~self.border.outside(window)
             values = (
                 raw if (self.scale, self.offset) == (1.0, 0.0) else self.scale * raw.astype(np.float64) + self.offset
             )
             intensity = self.domain.intensity(values)
             if raw.dtype.kind in "iu" and not self.domain.signed and self.offset == 0:
                 intensity = np.where(raw == 0, self.domain.least(self.scale), intensity)
+            there = there & ~(intensity > HIGHEST)
             signal = there & np.isfinite(intensity) & (intensity > 0)
             if not self.domain.signed and values.dtype.kind == "f":
                 signal &= values > 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.formats import FORMATS
-from restorekit.files.reading import Reading
+from restorekit.files.reading import Reading, mapped
 from restorekit.files.stored import PathLike, check_source, stored_values
 
 WHITES = (1, 255, 65535)  # of masks of integers, of whatever type, beside the largest of their type
@@ -67,7 +67,7 @@ def _reading(path: Path, size: tuple[int, ...]) -> Reading:
     check_source(path)
     if FORMATS.get(path.suffix.lower()) == "NPY":
         try:
-            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+            shape = mapped(path).shape
         except Exception:  # noqa: BLE001 - of the header, which is parsed as Python; said by who reads it
             return Reading()
         if len(shape) == 3:

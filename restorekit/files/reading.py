@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 
@@ -57,6 +62,12 @@ def npy_layout(path: object, shape: tuple[int, ...], layout: str | None) -> str:
             argument="layout",
         )
     return layout or "HWC"
+
+
+def mapped(path: Path) -> NDArray[Any]:
+    """Return the array of an NPY file, mapped and not read. Raises what `numpy.load` does."""
+    with np.errstate(over="ignore"):  # of a shape that no file holds, which it refuses then
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def check_packed(path: object, size: int, stored: int) -> None:

@@ -17,7 +17,7 @@ from restorekit.errors import BadInput
 from restorekit.files.bands import Raster, Window, describe, opened
 from restorekit.files.datasets import is_dataset
 from restorekit.files.formats import PICTURES, PLAIN
-from restorekit.files.reading import PLAINLY, Reading, npy_layout
+from restorekit.files.reading import PLAINLY, Reading, mapped, npy_layout
 from restorekit.files.session import opened_result
 from restorekit.files.stored import check_source, read_values
 
@@ -108,7 +108,7 @@ def pixels_of(path: Path, reading: Reading = PLAINLY) -> NDArray[Any]:
         return read_values(path)[0]
     opened_result(path)
     try:
-        x = np.load(path, mmap_mode="r", allow_pickle=False)
+        x = mapped(path)
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001 - of the header, which is parsed as Python

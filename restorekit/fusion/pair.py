@@ -18,7 +18,7 @@ from restorekit.fusion import common_grid as grid
 from restorekit.fusion import pair_files as files
 from restorekit.fusion.exchanged import refuse_exchanged
 from restorekit.fusion.luminance import luminance
-from restorekit.fusion.prepare import MATCHES, despeckled, logarithm, matched
+from restorekit.fusion.prepare import check_match, despeckled, logarithm, matched
 from restorekit.fusion.registration import Match, Registration
 from restorekit.notes import Notes
 from restorekit.sar import halves
@@ -112,8 +112,7 @@ class Pairing:
 
     def read(self, optical_source: Source, radar_source: Source, notes: Notes) -> ReadPair:
         """Read both pictures and bring them to one grid. Raises BadInput where they are no pair."""
-        if self.match not in MATCHES:
-            raise BadInput(f"unknown match {self.match!r}; known: {', '.join(MATCHES)}")
+        check_match(self.match)
         optical = files.read(optical_source)
         bands = self._bands(optical)
         seen = [n - 1 for n in bands]

@@ -11,6 +11,14 @@ from restorekit.sar.filters import FILTERS
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 MATCHES = ("moments", "histogram")
+
+
+def check_match(how: str) -> None:
+    """Raise BadInput for what is not of `MATCHES`."""
+    if how not in MATCHES:
+        raise BadInput(f"unknown match {how!r}; known: {', '.join(MATCHES)}")
+
+
 DESPECKLERS = ("none", *FILTERS)
 
 
@@ -42,8 +50,7 @@ def matched(radar: Array, luminance: Array, valid: Mask, how: str = "moments", l
     values that `luminance` has. histogram: the quantiles do, `levels` of them; where one picture has few levels for
     what the other has many, what is left of speckle is stretched with the rest.
     """
-    if how not in MATCHES:
-        raise BadInput(f"unknown match {how!r}; known: {', '.join(MATCHES)}")
+    check_match(how)
     x, y = radar[valid], luminance[valid]
     if how == "moments":
         x, inner = (np.clip(v, *np.quantile(v, (0.01, 0.99))) for v in (x, y))

@@ -66,6 +66,12 @@ DOMAINS = {
 }  # fmt: skip
 
 
+def check_domain(name: str) -> None:
+    """Raise BadInput for a name that is no domain and not `auto`."""
+    if name not in (*DOMAINS, "auto"):
+        raise BadInput(f"unknown domain {name!r}; known: {', '.join(DOMAINS)}, auto")
+
+
 def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]:
     """Return the domain by name, or guessed by `auto` from the type and some valid values; and what to say about it
     ("" if asked).
@@ -73,8 +79,7 @@ def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]
     Raises BadInput where what was said cannot be: logarithms given as intensities, real numbers as complex ones.
     """
     is_complex = dtype.startswith("complex")
-    if name not in (*DOMAINS, "auto"):
-        raise BadInput(f"unknown domain {name!r}; known: {', '.join(DOMAINS)}, auto")
+    check_domain(name)
     if name == "auto":
         guess, why = _guess(dtype, sample)
         return DOMAINS[guess], f"domain: {guess}, as {why}; give `domain` if that is wrong"

@@ -56,7 +56,7 @@ class Calibrated:
 
         Raises `BadInput` for a name that is not .json, and where the disk refuses.
         """
-        _check_json(Path(path))
+        check_json(Path(path))
         self.calibration.write(Path(path))
         return [Path(path)]
 
@@ -94,19 +94,9 @@ class Calibrating(CalibrationSettings):
         do not fit.
         """
         notes, target = Notes() if notes is None else notes, None if out is None else Path(out)
-        source = Path(data) if isinstance(data, str | os.PathLike) else data
-        journal = None if target is None else self._journal(source, target)
-        drawn = self._drawn()
-        _known(target, drawn.prior)
-        tasks = [Degradation(self.task.strip(), n.strip()) for n in dict.fromkeys(self.noise)]
-        held = SplitPictures(source, self.crop)
+        drawn, tasks, held, journal = self._ready(data, target)
         some = held.some(self.pictures)
         kept = sum(truth.half == "calibrate" for truth in some)
-        check_count(kept, 0.5, "data")
-        for one in tasks:
-            problem = drawn.problem(one, some[0])
-            drawn.solver.check(problem)
-            drawn.solver.check_draws(problem)
         with nullcontext() if target is None else alone_with(target):
             known = _known(target, drawn.prior)
             rows = rows_of(journal)
@@ -139,9 +129,31 @@ class Calibrating(CalibrationSettings):
             )
         return Calibrated(made, tuple(found), len(some) - kept if judged else 0, journal, tuple(notes.texts))
 
+    def check(self, data: Pictures, out: str | os.PathLike[str] | None = None) -> None:
+        """Raise `BadInput` for what the call refuses before anything is drawn."""
+        self._ready(data, None if out is None else Path(out))
+
+    def _ready(
+        self, data: Pictures, target: Path | None
+    ) -> tuple[Drawn, list[Degradation], SplitPictures, Path | None]:
+        """Return what draws, for which tasks, of which pictures, and where the rows are, once nothing of it is to be refused."""
+        source = Path(data) if isinstance(data, str | os.PathLike) else data
+        journal = None if target is None else self._journal(source, target)
+        drawn = self._drawn()
+        _known(target, drawn.prior)
+        tasks = [Degradation(self.task.strip(), n.strip()) for n in dict.fromkeys(self.noise)]
+        held = SplitPictures(source, self.crop)
+        some = held.some(self.pictures)
+        check_count(sum(truth.half == "calibrate" for truth in some), 0.5, "data")
+        for one in tasks:
+            problem = drawn.problem(one, some[0])
+            drawn.solver.check(problem)
+            drawn.solver.check_draws(problem)
+        return drawn, tasks, held, journal
+
     def _journal(self, source: Path | Sequence[Source], target: Path) -> Path:
         """Return where the rows are written. Raises BadInput where a file could not be written, or would replace one that is read."""
-        _check_json(target)
+        check_json(target)
         journal = target.with_name(f"{target.stem}_rows.csv")
         named = [str(setting) for setting in (self.solver, self.prior) if not isinstance(setting, Solver | Prior)]
         pictures = (
@@ -204,7 +216,8 @@ def calibrate(
     return result
 
 
-def _check_json(out: Path) -> None:
+def check_json(out: Path) -> None:
+    """Raise BadInput for a name that is not that of a calibration."""
     if out.suffix.lower() != ".json":
         raise BadInput(f"{out}: a calibration is JSON; give `out={out.stem}.calibration.json`", argument="out")
 

@@ -91,6 +91,17 @@ class SampleOrigin:
         return [self.folder / f"{i:05d}{target.suffix.lower()}" for i in range(self.sampling.n)]
 
 
+def check_samples(
+    sampling: Sampling, folder: Path | None, out: str | os.PathLike[str] | None, notes: Notes
+) -> SampleOrigin:
+    """Return where samples come from. Raises `BadInput` for what is refused before any is drawn."""
+    sampling.check()
+    origin = SampleOrigin(sampling, folder, notes)
+    if out is not None:
+        origin.check(Path(out))
+    return origin
+
+
 def draw_samples(
     sampling: Sampling,
     *,
@@ -100,12 +111,9 @@ def draw_samples(
     progress: Progress | None,
 ) -> Restoration:
     """Draw, after everything that can be refused has been."""
-    sampling.check()
+    origin = check_samples(sampling, folder, out, notes)
     if sampling.off_size:
         notes(sampling.off_size)
-    origin = SampleOrigin(sampling, folder, notes)
-    if out is not None:
-        origin.check(Path(out))
     label = f"{sampling.n} samples"
     with nullcontext() if out is None else origin.alone():
         drawn = sampling(None if progress is None else lambda done, total: progress(label, done, total))

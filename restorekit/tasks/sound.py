@@ -14,9 +14,11 @@ from restorekit.files.picture import check_span
 from restorekit.files.reading import Reading
 from restorekit.files.transfer import CURVES
 from restorekit.fusion.joint import solver_of as fusion_solver
+from restorekit.fusion.prepare import check_match
 from restorekit.inference.likelihood import Likelihood
 from restorekit.operators import Operator
 from restorekit.priors.find import PICKLED, device_of, find, spec_of
+from restorekit.sar.domain import check_domain
 from restorekit.tasks.restore import Restoring
 from restorekit.text.grammar import own_class, split
 from restorekit.text.kernels import kernel
@@ -35,12 +37,7 @@ def check_settings(task: Callable[..., Any], settings: Mapping[str, Any]) -> Non
     if not task.__module__.startswith("restorekit."):
         return
     name = task.__name__
-    for setting, check in _checks(name).items():
-        value = settings.get(setting)
-        if isinstance(value, str | os.PathLike) and Path(value).is_dir() and setting != "prior":
-            continue
-        if value is not None:
-            _named(setting, check, value)
+    check_each(settings, checks_of(name))
     if name == "despeckle":
         chosen: dict[str, Any] = {
             k: v for k, v in settings.items() if k in inspect.signature(Settings).parameters and v is not None
@@ -54,17 +51,28 @@ def check_settings(task: Callable[..., Any], settings: Mapping[str, Any]) -> Non
             kind(**{k: v for k, v in own.items() if k in known}).check_settings()
 
 
-def _checks(name: str) -> dict[str, Callable[[Any], object]]:
+def check_each(settings: Mapping[str, Any], checks: Mapping[str, Callable[[Any], object]]) -> None:
+    """Check the settings that are there, each by itself. Raises BadInput that names the setting."""
+    for setting, check in checks.items():
+        value = settings.get(setting)
+        if isinstance(value, str | os.PathLike) and Path(value).is_dir() and setting != "prior":
+            continue
+        if value is not None:
+            _named(setting, check, value)
+
+
+def checks_of(name: str) -> dict[str, Callable[[Any], object]]:
+    """Return what checks a setting of a task, by its name."""
     checks: dict[str, Callable[[Any], object]] = {
         "noise": _noise, "op": _operator, "prior": _prior, "device": device_of, "range": check_span, "kernel": _kernel,
         "transfer": _transfer, "layout": Reading, "precision": _precision, "flips": _flips, "calibration": _calibration,
-        "samples": _positive, "steps": _positive,
+        "samples": _positive, "steps": _positive, "domain": check_domain, "match": check_match,
     }  # fmt: skip
     if name == "fuse":
         return checks | {"solver": fusion_solver}
     if name in OWN_SOLVERS:
         return checks | {"solver": lambda text: name != "derain" or text == "paper" or solver_of(text)}
-    return checks | {"solver": _solver, "solvers": _solvers}
+    return checks | {"solver": _solver, "solvers": each(_solver)}
 
 
 def _named(setting: str, check: Callable[[Any], object], value: Any) -> None:
@@ -104,9 +112,14 @@ def _solver(value: Any) -> None:
         solver_of(value)
 
 
-def _solvers(values: Sequence[Any]) -> None:
-    for value in values:
-        _solver(value)
+def each(check: Callable[[Any], object]) -> Callable[[Sequence[Any]], None]:
+    """Return what checks every value of a sequence."""
+
+    def checked(values: Sequence[Any]) -> None:
+        for value in values:
+            check(value)
+
+    return checked
 
 
 def _transfer(value: str) -> None:

@@ -113,8 +113,10 @@ class Data(Section):
     grey_every: int = Field(
         default=4, ge=0, description="every n-th batch is grey (luminance), for networks that take 1 band; 0 = never"
     )
-    gain: float = Field(default=0.5, ge=0, description="log-intensity: std of a random offset of each patch")
-    contrast: float = Field(default=0.2, ge=0, description="log-intensity: std of ln of a random factor about its mean")
+    gain: float = Field(default=0.5, ge=0, le=50, description="log-intensity: std of a random offset of each patch")
+    contrast: float = Field(
+        default=0.2, ge=0, le=5, description="log-intensity: std of ln of a random factor about its mean"
+    )
 
 
 class NoiseLevels(Section):
@@ -280,6 +282,11 @@ def config_for(kind: str, path: Path | None, overrides: dict[str, Any]) -> Confi
     if own != kind:
         raise BadInput(f"{path} is for MODEL {own}, not {kind}; name that, or give another `config`")
     return _validated(raw, str(path or f"the defaults of {kind}"), overrides)
+
+
+def yaml_of(config: Config) -> str:
+    """Return a configuration as the text of a file that `read_config` reads."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
 def overrides_of(texts: Sequence[str]) -> dict[str, Any]:

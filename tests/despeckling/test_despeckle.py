@@ -120,3 +120,15 @@ def test_intervals_of_the_default_hold_nine_tenths(looks: float, tmp_path: Path)
         raw, intensity, _, signal = band.read(reader, grid.seen(0, 0))
     draws = made.settings.method(SpeckledBlock(grid.seen(0, 0), 1, raw, intensity, signal, facts))
     assert 0.8 < coverage(np.log(draws)[:, None], np.log(truth)[None]) < 0.99
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_no_radar_writes_are_no_data(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    z = rng.standard_normal((96, 96)) + 1j * rng.standard_normal((96, 96))
+    odd = z.astype(np.complex64)
+    odd[3, :4] = 1e38, np.inf, np.nan, 0
+    odd.view(np.uint32)[3, 4] = 0x7FA00000  # a NaN that signals
+    found, plain = restored(tmp_path, odd, solver="lee"), restored(tmp_path, z.astype(np.complex64), solver="lee")
+    assert np.allclose(found[40:], plain[40:], rtol=0.05)
+    assert np.isfinite(found[4:]).all()

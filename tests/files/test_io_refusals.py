@@ -26,6 +26,7 @@ from restorekit.files.picture import (
     write_picture,
     write_text,
 )
+from restorekit.files.scene import scene_of
 from tests.support.io_files import PIXELS, palette, png, refusal, values
 
 
@@ -341,3 +342,12 @@ def test_import_is_light() -> None:
         f"import sys, restorekit.files.picture, restorekit.metrics.fidelity; print(sorted({heavy} & set(sys.modules)))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_array_too_large_for_any_machine_is_one_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((8, 8)))
+    raw = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(raw.replace(b"(8, 8), }" + b" " * 20, b"(8" + b"0" * 20 + b", 8), }"))
+    with pytest.raises(BadInput, match="no NPY file that can be read"):
+        scene_of(tmp_path / "x.npy")

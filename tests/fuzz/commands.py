@@ -133,6 +133,9 @@ class Builder:
                 name, values[i] = self._text(slots[i][1], values[i] or "")
                 self.said.append(f"{slots[i][0] or slots[i][1]}: {name}")
                 self.costly |= bool(re.search(r"\d{3}|e\d", values[i] or ""))
+        self.costly |= any(
+            (value or "").startswith("enkg") for value in values
+        )  # 128 pictures at once, 15 calls a level
         if "file" in plan:
             self._mutate_file()
         if plan == "path":

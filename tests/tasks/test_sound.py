@@ -18,6 +18,7 @@ from restorekit.scenes.execute import executor_of
 from restorekit.tasks import batch
 from restorekit.tasks.restore import Restoring
 from restorekit.tasks.sound import check_settings
+from restorekit.training.config import config_for, read_config
 
 WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (restorekit.denoise, {"prior": "natura"}, "unknown prior 'natura'"),
@@ -92,6 +93,29 @@ def test_a_summary_that_cannot_be_written_hides_no_failure(
         "despeckle --solver leee",
         "denoise --range 1",
         "fuse --solver maps",
+        "fuse --match moment",
+        "sample nope",
+        "sample natural-fast --size 0x0",
+        "sample --solver hqs",
+        "sample natural-fast --bands 2 --out g.png",
+        "sample natural-fast --out g.xyz",
+        "calibrate --task blurr",
+        "calibrate --noise gauss:1",
+        "calibrate --out c.yaml",
+        "tune --op zz",
+        "tune --data . --op denoise --solver hqs --steps 5",
+        "bench images --op zz@gaussian:1",
+        "bench images --solver zz",
+        "bench posterior --problem zz",
+        "bench peers --peer zz",
+        "bench peers --no-exams",
+        "metrics --names zz",
+        "metrics sar --domain zz",
+        "metrics fusion --despeckle zz",
+        "priors eval --out x.yaml",
+        "train unett",
+        "train unet --set optim.steps=0",
+        "train unet --data nowhere --out run",
     ],
 )
 def test_print_config_refuses_what_a_run_would(folder: Path, words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +123,14 @@ def test_print_config_refuses_what_a_run_would(folder: Path, words: str, capsys:
         run([*words.split(), "--print-config"])
     assert stop.value.code == 1
     assert capsys.readouterr().out == ""
+
+
+def test_print_config_of_a_training_is_a_configuration(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(["train", "pisdm", "--set", "optim.steps=7", "--print-config"])
+    assert stop.value.code == 0
+    Path("c.yaml").write_text(capsys.readouterr().out)
+    assert read_config(Path("c.yaml")) == config_for("pisdm", None, {"optim.steps": 7})
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,12 @@ def test_several_sources_are_one(pictures: Path, tmp_path: Path) -> None:
     assert np.array_equal(both[-1], one[one.names.index("deep/c.png")])
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_law_far_from_its_ends_stays_within_them(pictures: Path, tmp_path: Path) -> None:
+    drawn = patches(Pictures.open(pictures, tmp_path / "cache").at_least(16), log_mean=1e3, wide=0.0)
+    assert {drawn.item(i, False)[2] for i in range(4)} == {100.0}
+
+
 def test_log_intensity_takes_grey_levels_for_amplitudes(pictures: Path, tmp_path: Path) -> None:
     level = np.array([0, 1, 64, 255], np.float32) / 255
     assert np.allclose(log_intensity(level), 2 * np.log((np.array([0, 1, 64, 255]) + 1) / 256), atol=1e-6)

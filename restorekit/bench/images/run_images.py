@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -35,6 +35,17 @@ from restorekit.text.degradation import Degradation
 from restorekit.text.names import files_of
 
 
+class ReadyImages(NamedTuple):
+    """What a run needs, once nothing of it is to be refused."""
+
+    cases: BenchPlan
+    tasks: list[Degradation]
+    pictures: list[Clean]
+    priors: list[LoadedName]
+    sets: SetDistance
+    network: LPIPS | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Images(ImageSettings):
     """A run; the call does it. What has been measured with the same settings is not measured again."""
@@ -44,6 +55,27 @@ class Images(ImageSettings):
 
         progress: called with a line of text for each result.
         """
+        cases, tasks, pictures, priors, sets, network = self._ready()
+        device = device_of(self.device)
+        with ExitStack() as stack:
+            stack.enter_context(alone(self.out))
+            (self.out / "pictures").mkdir(exist_ok=True)
+            measure = Measure(self.out, str(device), cast(Precision, self.precision), self._threads(), network)
+            failed = self._run(cases, measure, progress)
+            measure.rows.reload()
+            outcome = self._outcome(
+                cases, failed, measure, tasks, pictures, device, network, _ceilings(priors, pictures, device)
+            )
+            write(outcome, sets)
+        if failed and len(failed) == len(cases.jobs):
+            raise BadInput(f"nothing could be measured ({next(iter(failed.values()))})")
+        return outcome
+
+    def check(self) -> None:
+        """Raise BadInput for what the call refuses before anything runs."""
+        self._ready()
+
+    def _ready(self) -> ReadyImages:
         self._check()
         named = [
             *(op.rpartition("@")[0] or op for op in self.ops),
@@ -64,19 +96,7 @@ class Images(ImageSettings):
         if self.features is not None:
             _ = sets.module
         cases = plan(pictures, tasks, self.solvers, self.steps, self.nfe, priors, self.samples, self.seed)
-        with ExitStack() as stack:
-            stack.enter_context(alone(self.out))
-            (self.out / "pictures").mkdir(exist_ok=True)
-            measure = Measure(self.out, str(device), cast(Precision, self.precision), self._threads(), network)
-            failed = self._run(cases, measure, progress)
-            measure.rows.reload()
-            outcome = self._outcome(
-                cases, failed, measure, tasks, pictures, device, network, _ceilings(priors, pictures, device)
-            )
-            write(outcome, sets)
-        if failed and len(failed) == len(cases.jobs):
-            raise BadInput(f"nothing could be measured ({next(iter(failed.values()))})")
-        return outcome
+        return ReadyImages(cases, tasks, pictures, priors, sets, network)
 
     def _check(self) -> None:
         for name, least in (("samples", 1), ("workers", 1), ("limit", 1), ("threads", 1), ("crop", 0), ("seed", 0)):

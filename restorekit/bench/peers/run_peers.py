@@ -52,6 +52,24 @@ class Peers(PeerSettings):
 
         progress: called with a line of text for each row, and for each library that is missing.
         """
+        items, by_text, facts = self._ready()
+        with alone(self.out), one_thread():
+            rows = Rows(self.out / "peers.csv", KEYS, VALUES)
+            methods = [PeerMethod(name, p, p.available()) for name, p in by_text.items()]
+            for m in methods:
+                if m.missing:
+                    progress(f"{m.text}: {m.missing}")
+            shown = self._measured(items, methods, rows, progress)
+            outcome = PeersOutcome(self.out, self.command(), facts, methods, shown)
+            write(outcome)
+        return outcome
+
+    def check(self) -> None:
+        """Raise BadInput for what the call refuses before anything runs."""
+        self._ready()
+
+    def _ready(self) -> tuple[list[Item], dict[str, Peer], list[tuple[str, str]]]:
+        """Return what is measured, by what, and the facts of the report, once nothing of it is to be refused."""
         self._check()
         named = [
             *(op.rpartition("@")[0] or op for op in self.ops),
@@ -77,16 +95,7 @@ class Peers(PeerSettings):
             facts.append(("pictures", text))
         if not items:
             raise BadInput("nothing to measure; give `data=DIR`, or leave out `no_exams`")
-        with alone(self.out), one_thread():
-            rows = Rows(self.out / "peers.csv", KEYS, VALUES)
-            methods = [PeerMethod(name, p, p.available()) for name, p in by_text.items()]
-            for m in methods:
-                if m.missing:
-                    progress(f"{m.text}: {m.missing}")
-            shown = self._measured(items, methods, rows, progress)
-            outcome = PeersOutcome(self.out, self.command(), facts, methods, shown)
-            write(outcome)
-        return outcome
+        return items, by_text, facts
 
     def _check(self) -> None:
         for name, least in (("samples", 1), ("limit", 1), ("crop", 0), ("seed", 0)):

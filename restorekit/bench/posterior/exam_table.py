@@ -95,14 +95,21 @@ class Exams(ExamSettings):
 
     def __call__(self, progress: Callable[[str], object] = lambda text: None) -> str:
         """Do what `run` does, with no other run in `out`. Raises BadInput, before anything runs, for what is not understood."""
-        files = [self.out / f"posterior.{kind}" for kind in ("csv", "md", "tex")]
-        separate(files_of(*(self.solvers or ()), *(self.problems or ())), files)
+        self.check()
         steps = list(self.steps or [None])
         with alone(self.out), one_thread():
             return run(
                 self.solvers or None, self.problems or None, steps, not self.full, self.seed, self.out, self.priors or None,
                 self.sigmas or None, progress,
             )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise BadInput for what the call refuses before anything runs."""
+        files = [self.out / f"posterior.{kind}" for kind in ("csv", "md", "tex")]
+        separate(files_of(*(self.solvers or ()), *(self.problems or ())), files)
+        cells(self.problems or None, self.priors or None, self.sigmas or None)
+        for text in self.solvers or ():
+            solver_of(text)
 
 
 def measured(

@@ -14,6 +14,12 @@ from restorekit.files.picture import check_writable, sha256, write_json, write_p
 from restorekit.text.names import files_of
 
 
+def check_report_name(path: Path) -> None:
+    """Raise BadInput for a name that is not that of a report."""
+    if path.suffix.lower() not in (".json", ".md"):
+        raise BadInput(f"`out={path}`: a report is .json or .md", argument="out")
+
+
 @dataclass(frozen=True)
 class EvalFiles:
     """The files that an evaluation writes: the report and, with `train`, a strip of pictures beside it.
@@ -37,8 +43,7 @@ class EvalFiles:
             raise BadInput("`train` writes a strip of pictures beside the report: give `out=report.json`")
         if self.path is None:
             return
-        if self.path.suffix.lower() not in (".json", ".md"):
-            raise BadInput(f"`out={self.path}`: a report is .json or .md", argument="out")
+        check_report_name(self.path)
         check_target(self.path)
         strip = self.strip
         if strip is not None:

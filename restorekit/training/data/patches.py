@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
@@ -107,7 +108,10 @@ class Patches:
         normal = NormalDist(law.log_mean, law.log_std)
         low, high = normal.cdf(np.log(law.sigma_min)), normal.cdf(np.log(law.sigma_max))
         share = rng.uniform(low, high)  # of a law cut off at both ends
-        return float(np.clip(np.exp(normal.inv_cdf(min(max(share, 1e-300), 1 - 1e-16))), law.sigma_min, law.sigma_max))
+        drawn = min(
+            normal.inv_cdf(min(max(share, 1e-300), 1 - 1e-16)), math.log(law.sigma_max)
+        )  # of any log_std, no more
+        return float(np.clip(np.exp(drawn), law.sigma_min, law.sigma_max))
 
     def batch(self, first: int, count: int, grey: bool) -> tuple[Tensor, ...]:
         """Return x0, noise (count, C, crop, crop), sigma (count,), and the classes (count,) where there are any."""
