@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from restorekit.bench.identities import check_noise, check_prior, check_solver
 from restorekit.errors import BadInput
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.solver import Solver
-from restorekit.operators import Operator
+from restorekit.operators import Operator, report
 from restorekit.operators import check as check_operator
 from restorekit.operators.verify import Check
 from restorekit.priors.find import load_prior, shipped
@@ -16,14 +18,15 @@ from restorekit.priors.prior import LatentPrior
 from restorekit.solvers import SOLVERS
 from restorekit.text.grammar import own_class
 from restorekit.text.names import NOISES, OPERATIONS, noise_of, operator_of, solver_of
+from restorekit.text.values import shape
 
 
 def check_named(
-    what: str, shape: tuple[int, int, int] = (3, 20, 16), dtype: torch.dtype = torch.float64, seed: int = 0
+    what: str, sides: tuple[int, int, int] = (3, 20, 16), dtype: torch.dtype = torch.float64, seed: int = 0
 ) -> list[Check]:
     """Return the identities that `what` must satisfy, as "blur:kernel=gaussian:2", "mmps", "poisson:20", "natural", or "file.py:Name".
 
-    shape: (C, H, W) of the picture, for an operator or a prior. dtype: for an operator or a noise law. Raises BadInput for what is
+    sides: (C, H, W) of the picture, for an operator or a prior. dtype: for an operator or a noise law. Raises BadInput for what is
     unknown.
     """
     name, kind = what.partition(":")[0], _kind(what)
@@ -32,13 +35,24 @@ def check_named(
     if issubclass(kind, Likelihood) or name in NOISES:
         return check_noise(noise_of(what), dtype, seed)
     if name in shipped() or name.endswith((".safetensors", ".pt", ".pth")) or (name.endswith(".py") and kind is object):
-        return _check_prior(what, shape, seed)
+        return _check_prior(what, sides, seed)
     if name not in OPERATIONS and not name.endswith(".py"):
         raise BadInput(
             f"unknown {what!r}; it is an operator ({', '.join(OPERATIONS)}), a noise law ({', '.join(NOISES)}), one of "
             "`restorekit solvers`, one of `restorekit priors list`, or file.py:Class"
         )
-    return check_operator(operator_of(what, image=shape), dtype, seed=seed)
+    return check_operator(operator_of(what, image=sides), dtype, seed=seed)
+
+
+def show_checks(what: str, size: str, dtype: str, seed: int, show: Callable[[str], object]) -> None:
+    """Show the identities that `what` must satisfy, both sides. size: "CxHxW". Raises BadInput where one fails."""
+    if dtype not in ("float64", "float32"):
+        raise BadInput(f"`dtype={dtype}` is unknown; it is float64 or float32")
+    results = check_named(what, shape(size), getattr(torch, dtype), seed)
+    show(report(results))
+    if failed := [c.name for c in results if not c.passed]:
+        raise BadInput(f"{len(failed)} of {len(results)} identities fail: {', '.join(failed)}; mend {what}")
+    show(f"all {len(results)} identities hold")
 
 
 def _kind(what: str) -> type:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
-from restorekit.cli.options import CHECKED, PANEL, Overwrite, Scheduler, as_command, parameter, values
+from restorekit.cli.options import CHECKED, PANEL, Overwrite, Scheduler, UsageError, as_command, parameter, values
 from restorekit.cli.wording import as_options, options_of, print_doubts, printed, say
 from restorekit.errors import FAULT, BadInput, Stopped
 from restorekit.report.progress import phases, pictures
@@ -22,7 +22,6 @@ from restorekit.text.terminal import one_line
 if TYPE_CHECKING:
     from restorekit.tasks.batch import PictureOutcome
 
-UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of whichever click typer uses
 Folder = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", show_default=False, rich_help_panel=PANEL, help="Write the results there, by the names of their pictures: all else that is named is IN, files, folders and 'globs'. What is done already is not done again.")]  # fmt: skip
 Suffix = Annotated[str | None, typer.Option(metavar=".png|.tif", show_default="that of IN", rich_help_panel=PANEL, help="Format of the results.")]  # fmt: skip
 
@@ -46,9 +45,7 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
     own = {name: info for name, info in infos.items() if isinstance(info, ArgumentInfo)}
     first, *between, last = own
 
-    def run(
-        ctx: typer.Context, places: list[Path] | None, folder: Path | None, suffix: str | None, **rest: Any
-    ) -> None:
+    def run(ctx: Any, places: list[Path] | None, folder: Path | None, suffix: str | None, **rest: Any) -> None:
         places = places or []
         away = None if "scheduler" in known else rest.pop("scheduler")
         if CHECKED in ctx.meta:  # which opens none of these
@@ -58,9 +55,8 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
         if len(places) < len(names):
             raise UsageError(f"Missing argument '{own[names[len(places)]].metavar}'.", ctx)
         if len(places) > len(names) and (folder is None or between):
-            raise UsageError(
-                f"Got unexpected extra argument ({places[len(names)]}); many pictures need --out FOLDER", ctx
-            )
+            extra = f"Got unexpected extra argument ({places[len(names)]})"
+            raise UsageError(f"{extra}; many pictures need --out FOLDER", ctx)
         if folder is None and (suffix or away):
             raise BadInput("`suffix` and `scheduler` are for many pictures, with --out FOLDER")
         given: dict[str, Any] = dict(zip(names, places))
@@ -144,14 +140,8 @@ def warn_of_wrong(ctx: typer.Context, outcomes: Sequence[PictureOutcome]) -> Non
 
 
 def _perform_many(
-    ctx: typer.Context,
-    task: Callable[..., Any],
-    many: Many,
-    folder: Path,
-    settings: dict[str, Any],
-    pages: str | None,
-    overwrite: bool,
-) -> None:
+    ctx: typer.Context, task: Callable[..., Any], many: Many, folder: Path, settings: dict[str, Any], pages: str | None, overwrite: bool
+) -> None:  # fmt: skip
     from rich.console import Console
 
     from restorekit.tasks.batch import Batch

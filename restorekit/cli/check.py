@@ -19,18 +19,6 @@ def check(
 
     restorekit check blur:kernel=gaussian:1.6        restorekit check mine.py:MySolver
     """
-    import torch
+    from restorekit.bench.named_check import show_checks
 
-    from restorekit.bench.named_check import check_named
-    from restorekit.errors import BadInput
-    from restorekit.operators import report
-    from restorekit.text.values import shape
-
-    if dtype not in ("float64", "float32"):
-        raise BadInput(f"--dtype {dtype!r} is unknown; it is float64 or float32")
-    results = check_named(what, shape(sides), getattr(torch, dtype), seed)
-    print(report(results))
-    failed = [c.name for c in results if not c.passed]
-    if failed:
-        raise BadInput(f"{len(failed)} of {len(results)} identities fail: {', '.join(failed)}; mend {what}")
-    print(f"all {len(results)} identities hold")
+    show_checks(what, sides, dtype, seed, print)

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from restorekit.cli.batch import perform, several
-from restorekit.cli.options import In, shared_options
+from restorekit.cli.options import REQUIRED, In, shared_options
 from restorekit.text.completion import complete_operator, complete_solver
 
 
 @several
 @shared_options(
-    "noise",
-    "steps",
-    "prior",
-    "seed",
-    "device",
-    "tile",
-    "precision",
-    "range_",
-    "preview",
-    "transfer",
-    "clipped",
-    "layout",
-    "pages",
-)
+    "noise", "steps", "prior", "seed", "device", "tile", "precision", "range_", "preview", "transfer", "clipped", "layout", "pages",
+    op=(Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model, as for `restore`.")], REQUIRED),
+    solvers=(Annotated[list[str] | None, typer.Option("--solver", autocompletion=complete_solver, help="A name of `restorekit solvers`, with settings, as ddrm:eta=none; again for more. Default: a few that suit the task.", show_default=False)], None),
+    samples=(Annotated[int, typer.Option(min=1, help="Draws of each sampler; an optimiser gives one answer.")], 4),
+    truth=(Annotated[Path | None, typer.Option(metavar="FILE", help="The clean picture, as large as a result: errors, PSNR, SSIM and coverage are added.")], None),
+    trajectory=(Annotated[int, typer.Option(min=0, max=64, help="Estimates on the way that are shown of each solver.")], 8),
+)  # fmt: skip
 def compare(
     ctx: typer.Context,
     source: In,
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Page to write, .html; OUT.json is written beside it.", show_default=False)],
-    op: Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model, as for `restore`.")],
-    solvers: Annotated[list[str] | None, typer.Option("--solver", autocompletion=complete_solver, help="A name of `restorekit solvers`, with settings, as ddrm:eta=none; again for more. Default: a few that suit the task.", show_default=False)] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Draws of each sampler; an optimiser gives one answer.")] = 4,
-    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="The clean picture, as large as a result: errors, PSNR, SSIM and coverage are added.")] = None,
-    trajectory: Annotated[int, typer.Option(min=0, max=64, help="Estimates on the way that are shown of each solver.")] = 8,
     **settings: Any,
 ) -> None:  # fmt: skip
     """Compare solvers on one measurement IN, in one HTML page OUT that needs no network.
@@ -48,10 +35,9 @@ def compare(
     """
     from restorekit import compare as run
 
-    chosen = tuple(solvers or ())
-    own = {"op": op, "solvers": chosen, "samples": samples, "truth": truth, "trajectory": trajectory}
+    settings |= {"solvers": tuple(settings["solvers"] or ())}
 
     def line(result: Any, out: Path, files: list[Path]) -> str:
-        return f"{out}  ({len(result.results)} solver(s), {os.path.getsize(files[0]) / 1e6:.1f} MB, and .json)"
+        return f"{out}  ({len(result.results)} solver(s), {files[0].stat().st_size / 1e6:.1f} MB, and .json)"
 
-    perform(ctx, run, source, target, own | settings, line, suffix=".html")
+    perform(ctx, run, source, target, settings, line, suffix=".html")

@@ -13,19 +13,20 @@ from restorekit.text.completion import complete_operator
 
 
 @several
-@shared_options("seed", "range_", "transfer", "layout", "page")
+@shared_options(
+    "seed", "range_", "transfer", "layout", "page",
+    op=(Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model, as for `restore`; denoise changes nothing but by noise.")], "denoise"),
+    noise=(Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")], "gaussian:0.01"),
+    correlated=(Annotated[str | None, typer.Option(metavar="SWATH", help="Speckle with the grain of a Sentinel-1 swath, iw1, iw2 or iw3; with gamma noise.")], None),
+    dtype=(Annotated[str | None, typer.Option(help="uint8, uint16 or float32; default: that of IN, float32 for hadamard and phase. Integers clip the noise.")], None),
+)  # fmt: skip
 def degrade(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN", help="Clean picture.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Measurement to write; OUT_truth is written beside it.", show_default=False)],
-    op: Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model, as for `restore`; denoise changes nothing but by noise.")] = "denoise",
-    noise: Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")] = "gaussian:0.01",
-    correlated: Annotated[str | None, typer.Option(metavar="SWATH", help="Speckle with the grain of a Sentinel-1 swath, iw1, iw2 or iw3; with gamma noise.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="uint8, uint16 or float32; default: that of IN, float32 for hadamard and phase. Integers clip the noise.")] = None,
     **settings: Any,
 ) -> None:  # fmt: skip
     """Make a test measurement. restorekit degrade photo.png blurred.tif --op blur:kernel=motion:15:30 --noise gaussian:0.02 --dtype uint16"""
     from restorekit import degrade as run
 
-    own = {"op": op, "noise": noise, "correlated": correlated, "dtype": dtype}
-    perform(ctx, run, source, target, own | settings, lambda _, out, files: f"{out}  (truth: {files[1]})")
+    perform(ctx, run, source, target, settings, lambda _, out, files: f"{out}  (truth: {files[1]})")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,37 +9,39 @@ from typing import Annotated, Any
 import typer
 
 from restorekit.cli.batch import check_report, perform, several
-from restorekit.cli.options import LayoutOpt, NetworkOpt, shared_options
+from restorekit.cli.options import NetworkOpt, shared_options
+from restorekit.cli.wording import command_of
 
 
 @several
-@shared_options("steps", "seed", "device")
+@shared_options(
+    "steps", "seed", "device", "layout",
+    domain=(Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; auto says what it takes them for.")], "auto"),
+    looks=(Annotated[str, typer.Option(help="Looks of the speckle; auto measures them where the scene is flat.")], "auto"),
+    solver=(Annotated[str, typer.Option("--solver", help="ep, sar-dps, paper, hqs, mmps or another of `restorekit solvers`; or a filter: boxcar, lee, refined-lee, frost, gamma-map, as lee:size=9.")], "ep"),
+    bands=(Annotated[str | None, typer.Option(metavar="N,N,…", help="Bands to treat, from 1; others stay as they are, as one of incidence angles should. Default: all.")], None),
+    samples=(Annotated[int | None, typer.Option(min=1, help="Posterior samples; more than one give their mean in linear power, and OUT_std. Default: 4, or the one answer of a filter or an optimiser.")], None),
+    decorrelate=(Annotated[str, typer.Option(help="What to do about speckle whose grain is larger than a pixel: auto, whiten, subsample, none.")], "auto"),
+    targets=(Annotated[str, typer.Option(metavar="auto|off|RATE", help="Pixels that cannot be speckle of their surroundings are kept as measured; RATE: false alarms per pixel, auto is 1e-5.")], "auto"),
+    grain=(Annotated[str | None, typer.Option(metavar="RHO_ROW,RHO_COL", help="Correlation of the intensity of speckle with the next row and column, 0 to 0.95, where it is known. Default: measured where the scene is flat.")], None),
+    preview=(Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Restore that part alone: the same values as the whole would have there.")], None),
+    prior=(Annotated[str, typer.Option(help="A prior of log-intensities: sar, or a checkpoint; for `paper` one of pictures. Default: sar, natural.")], "auto"),
+    precision=(Annotated[str, typer.Option(help="fp32, auto or bf16 for the network; bf16 is faster, with coarser rounding.")], "fp32"),
+    keep_dtype=(Annotated[bool, typer.Option("--keep-dtype", help="Write the type of IN instead of float32.")], False),
+    executor=(Annotated[str, typer.Option(help="serial, processes or dask (its cluster here is reached from this machine alone); auto takes processes for more than a minute of work.")], "auto"),
+    workers=(Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")], None),
+    scheduler=(Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a dask cluster that is running, as tcp://host:8786. It is trusted: it and all who can reach it may run code here.")], None),
+    tile=(Annotated[int, typer.Option(min=1, help="Side of what a worker takes at a time, pixels, at least one block; does not change the result.")], 512),
+    block=(Annotated[int | None, typer.Option(min=64, help="Side of the blocks, pixels, faded into each other; part of the result. Default 512, filters 1024.")], None),
+    report=(Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with pictures, the ratio, and figures with what each should be.")], None),
+    restart=(Annotated[bool, typer.Option("--restart", help="Throw away the unfinished work of an earlier run with other settings.")], False),
+    interop_snap=(Annotated[bool, typer.Option("--interop-snap", help="Without the predictor that some older readers of GeoTIFF do not know.")], False),
+    network=(NetworkOpt, False),
+)  # fmt: skip
 def despeckle(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN", help="GeoTIFF and what else GDAL reads, NPY, PNG; one band or several. Also NETCDF:FILE:NAME, HDF5:FILE://NAME, GTIFF_DIR:PAGE:FILE, /vsizip/FILE/NAME.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Written in the unit of IN as float32: .tif, .npy; pictures of pictures.", show_default=False)],
-    domain: Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; auto says what it takes them for.")] = "auto",
-    looks: Annotated[str, typer.Option(help="Looks of the speckle; auto measures them where the scene is flat.")] = "auto",
-    solver: Annotated[str, typer.Option("--solver", help="ep, sar-dps, paper, hqs, mmps or another of `restorekit solvers`; or a filter: boxcar, lee, refined-lee, frost, gamma-map, as lee:size=9.")] = "ep",
-    bands: Annotated[str | None, typer.Option(metavar="N,N,…", help="Bands to treat, from 1; others stay as they are, as one of incidence angles should. Default: all.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Posterior samples; more than one give their mean in linear power, and OUT_std. Default: 4, or the one answer of a filter or an optimiser.")] = None,
-    decorrelate: Annotated[str, typer.Option(help="What to do about speckle whose grain is larger than a pixel: auto, whiten, subsample, none.")] = "auto",
-    targets: Annotated[str, typer.Option(metavar="auto|off|RATE", help="Pixels that cannot be speckle of their surroundings are kept as measured; RATE: false alarms per pixel, auto is 1e-5.")] = "auto",
-    grain: Annotated[str | None, typer.Option(metavar="RHO_ROW,RHO_COL", help="Correlation of the intensity of speckle with the next row and column, 0 to 0.95, where it is known. Default: measured where the scene is flat.")] = None,
-    preview: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Restore that part alone: the same values as the whole would have there.")] = None,
-    prior: Annotated[str, typer.Option(help="A prior of log-intensities: sar, or a checkpoint; for `paper` one of pictures. Default: sar, natural.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, auto or bf16 for the network; bf16 is faster, with coarser rounding.")] = "fp32",
-    keep_dtype: Annotated[bool, typer.Option("--keep-dtype", help="Write the type of IN instead of float32.")] = False,
-    executor: Annotated[str, typer.Option(help="serial, processes or dask (its cluster here is reached from this machine alone); auto takes processes for more than a minute of work.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
-    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a dask cluster that is running, as tcp://host:8786. It is trusted: it and all who can reach it may run code here.")] = None,
-    tile: Annotated[int, typer.Option(min=1, help="Side of what a worker takes at a time, pixels, at least one block; does not change the result.")] = 512,
-    block: Annotated[int | None, typer.Option(min=64, help="Side of the blocks, pixels, faded into each other; part of the result. Default 512, filters 1024.")] = None,
-    report: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with pictures, the ratio, and figures with what each should be.")] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Throw away the unfinished work of an earlier run with other settings.")] = False,
-    snap: Annotated[bool, typer.Option("--interop-snap", help="Without the predictor that some older readers of GeoTIFF do not know.")] = False,
-    layout: LayoutOpt = None,
-    network: NetworkOpt = False,
     **settings: Any,
 ) -> None:  # fmt: skip
     """Take the speckle out of a radar scene; what came with the file comes back with it. An interrupted run goes on when repeated.
@@ -54,21 +54,17 @@ def despeckle(
     from restorekit.tasks.despeckle import despeckle as run
     from restorekit.text.names import files_of
 
+    report = settings.pop("report")
     check_report(source, report)
     pages = [] if report is None else [report]
     if isinstance(source, Path):
-        separate([container(source), *files_of(solver, prior)], [target], pages)
-    settings |= {
-        "domain": domain, "looks": looks, "solver": solver, "bands": bands, "samples": samples, "decorrelate": decorrelate,
-        "targets": targets, "grain": grain, "preview": preview, "prior": prior, "precision": precision, "keep_dtype": keep_dtype,
-        "executor": executor, "workers": workers, "scheduler": scheduler, "tile": tile, "block": block, "restart": restart,
-        "interop_snap": snap, "reading": Reading(layout, network=network),
-    }  # fmt: skip
+        separate([container(source), *files_of(settings["solver"], settings["prior"])], [target], pages)
+    settings |= {"reading": Reading(settings.pop("layout"), network=settings.pop("network"))}
     began = time.perf_counter()
 
     def line(result: Any, _: Path, files: list[Path]) -> str:
         seconds = time.perf_counter() - began
-        written = [p for p in pages if result.save_page(p, shlex.join(["restorekit", *sys.argv[1:]]))]
+        written = [p for p in pages if result.save_page(p, command_of(ctx))]
         return f"{', '.join(map(str, [*files, *written]))}  ({seconds:.1f} s)"
 
     perform(ctx, run, source, target, settings, line, unit="blocks")

@@ -9,7 +9,7 @@ import typer
 
 from restorekit.bench.bench_settings import EvaluationSettings
 from restorekit.cli.options import given, settings_options
-from restorekit.cli.wording import say
+from restorekit.cli.wording import print_table, say
 from restorekit.text.terminal import printable
 
 
@@ -28,7 +28,6 @@ def evaluate(
     from restorekit.bench.priors.eval_files import EvalFiles
     from restorekit.bench.priors.eval_report import heading, skipped, tables, where
     from restorekit.bench.priors.evaluation import Evaluation
-    from restorekit.cli.tables import print_table
     from restorekit.report.progress import phases
 
     made = Evaluation(prior=prior, **given(settings))

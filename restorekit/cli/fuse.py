@@ -12,53 +12,40 @@ from restorekit.cli.options import Range, shared_options
 
 Optical = Annotated[Path, typer.Argument(metavar="OPTICAL", help="Optical picture: GeoTIFF, or PNG, JPEG, NPY.", show_default=False)]  # fmt: skip
 Sar = Annotated[Path, typer.Argument(metavar="SAR", help="Radar picture of the same place.", show_default=False)]
-Bands = Annotated[str | None, typer.Option(metavar="R,G,B", help="Bands of OPTICAL that are fused, from 1; the others are copied. Default: the first three, or the first.", show_default=False)]  # fmt: skip
-SarBand = Annotated[int, typer.Option(min=1, help="Band of SAR, from 1.")]
-SarPage = Annotated[int | None, typer.Option(min=1, help="Page of SAR, a TIFF of several, from 1.", show_default=False)]  # fmt: skip
-Domain = Annotated[str, typer.Option(help="What SAR holds: intensity, amplitude, db, complex; auto says what it takes it for.")]  # fmt: skip
-Despeckle = Annotated[
-    str,
-    typer.Option(
-        help="none, boxcar, lee, refined-lee, frost or gamma-map; hqs or sar-dps with the prior of `restorekit despeckle`."
-    ),
-]
-Looks = Annotated[str, typer.Option(help="Looks of SAR; auto measures them.")]
-MatchTo = Annotated[str, typer.Option("--match", help="SAR gets the moments, or the histogram, of the luminance.")]
-Align = Annotated[bool, typer.Option("--align", help="Resample SAR to the grid of OPTICAL, in linear power.")]
 
 # How the two pictures are read and made ready, as shared options.
 PAIR: dict[str, tuple[Any, Any]] = {
-    "align": (Align, False),
-    "bands": (Bands, None),
-    "sar_band": (SarBand, 1),
-    "domain": (Domain, "auto"),
-    "despeckle": (Despeckle, "hqs"),
-    "looks": (Looks, "auto"),
-    "match": (MatchTo, "moments"),
+    "align": (Annotated[bool, typer.Option("--align", help="Resample SAR to the grid of OPTICAL, in linear power.")], False),
+    "bands": (Annotated[str | None, typer.Option(metavar="R,G,B", help="Bands of OPTICAL that are fused, from 1; the others are copied. Default: the first three, or the first.", show_default=False)], None),
+    "sar_band": (Annotated[int, typer.Option(min=1, help="Band of SAR, from 1.")], 1),
+    "domain": (Annotated[str, typer.Option(help="What SAR holds: intensity, amplitude, db, complex; auto says what it takes it for.")], "auto"),
+    "despeckle": (Annotated[str, typer.Option(help="none, boxcar, lee, refined-lee, frost or gamma-map; hqs or sar-dps with the prior of `restorekit despeckle`.")], "hqs"),
+    "looks": (Annotated[str, typer.Option(help="Looks of SAR; auto measures them.")], "auto"),
+    "match": (Annotated[str, typer.Option("--match", help="SAR gets the moments, or the histogram, of the luminance.")], "moments"),
     "range_": (Range, None),
-    "sar_page": (SarPage, None),
-}
+    "sar_page": (Annotated[int | None, typer.Option(min=1, help="Page of SAR, a TIFF of several, from 1.", show_default=False)], None),
+}  # fmt: skip
 
 
 @several
-@shared_options(*PAIR, "prior", "seed", "device", "tile", "precision", "layout", "pages", **PAIR)
+@shared_options(
+    *PAIR, "prior", "seed", "device", "tile", "precision", "layout", "pages", **PAIR,
+    solver=(Annotated[str, typer.Option(help="map: no network. diffusion: with the prior. Settings as map:a=0.5,c=2.")], "map"),
+    trust_grid=(Annotated[bool, typer.Option("--trust-grid", help="Go on where the pictures do not show that they lie on each other.")], False),
+)  # fmt: skip
 def fuse(
     ctx: typer.Context,
     optical: Optical,
     sar: Sar,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Fused picture, of the size, type and place of OPTICAL; OUT.json is written beside it.", show_default=False)],
-    solver: Annotated[str, typer.Option(help="map: no network. diffusion: with the prior. Settings as map:a=0.5,c=2.")] = "map",
-    trust_grid: Annotated[bool, typer.Option("--trust-grid", help="Go on where the pictures do not show that they lie on each other.")] = False,
     **settings: Any,
 ) -> None:  # fmt: skip
     """Put what a radar picture shows into an optical one, colours kept. restorekit fuse optical.tif sar.tif fused.tif"""
     from restorekit.fusion.joint import solver_of
     from restorekit.tasks.fuse import fuse as run
 
-    settings |= {"sar": sar, "solver": solver, "trust_grid": trust_grid}
-
     def line(result: Any, out: Path, _: list[Path]) -> str:
         seconds = f"{result.seconds:.1f} s, of them {result.prepared:.1f} s for the radar picture"
-        return f"{out}  ({solver.partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)"
+        return f"{out}  ({settings['solver'].partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)"
 
-    perform(ctx, run, optical, out, settings, line, unit=solver_of(solver).unit)
+    perform(ctx, run, optical, out, {"sar": sar} | settings, line, unit=solver_of(settings["solver"]).unit)

@@ -29,15 +29,13 @@ from restorekit.cli import (
     tune,
 )
 from restorekit.cli.option_files import Command, configured
+from restorekit.cli.options import UsageError
 from restorekit.cli.wording import as_options
 from restorekit.errors import BadInput, Stopped, unforeseen
 from restorekit.files.session import session
 from restorekit.notes import Notes
 from restorekit.scenes.process_memory import keep_freed_memory
 from restorekit.text.terminal import one_line
-
-# Newer versions of typer carry their own copy of click; this is the UsageError of whichever is in use.
-UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     help="Restore measured pictures with diffusion priors.",
@@ -140,7 +138,3 @@ def run(arguments: list[str] | None = None) -> None:
         known = _options(arguments) if ours else ["--batch", "--tile", "--debug"]
         code = _fail(as_options(str(error) if ours else unforeseen(error), known), 1)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-if __name__ == "__main__":
-    run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from typer.core import TyperGroup
 from restorekit.cli.batch import warn, warn_of_wrong
 from restorekit.cli.fuse import PAIR, Optical, Sar
 from restorekit.cli.options import Json, shared_options, values
-from restorekit.cli.wording import as_options, options_of, print_json, printed
+from restorekit.cli.wording import as_options, command_of, options_of, printed
 from restorekit.report.progress import pictures as bar_of_pictures
 from restorekit.text.terminal import printable
 
@@ -53,6 +52,7 @@ def pictures(
 
     restorekit metrics results truths > table.csv
     """
+    from restorekit.files.picture import json_text
     from restorekit.tasks.batch_inputs import is_several
     from restorekit.tasks.batch_report import SharedNotes
     from restorekit.tasks.picture_metrics import folder_metrics, picture_metrics
@@ -63,17 +63,11 @@ def pictures(
         with bar_of_pictures() as show:
             table = folder_metrics(picture, truth, heard=lambda o: warn(ctx, *heard.heard(o)), progress=show, **told)
         warn(ctx, *heard.repeated())
-        if as_json:
-            print_json(table.plain())
-        else:
-            print(table.csv(), end="")
+        print(json_text(table.plain()) + "\n" if as_json else table.csv(), end="")
         warn_of_wrong(ctx, table.failed)
         raise typer.Exit(1 if table.failed else 0)
     figures = picture_metrics(picture, truth, names=wanted, crop=crop, notes=printed(ctx), **values(settings))
-    if as_json:
-        print_json(figures)
-    else:
-        print("\n".join(f"{name:6} {value:.4f}" for name, value in figures.items()))
+    print(json_text(figures) if as_json else "\n".join(f"{name:6} {value:.4f}" for name, value in figures.items()))
 
 
 @app.command()
@@ -105,11 +99,7 @@ def sar(
     result = task(measured, restored, truth, report=report, notes=printed(ctx))
     print(as_options(json_text(result.plain()) if as_json else str(result), options_of(ctx)))
     if report is not None:
-        words: list[object] = ["restorekit", "metrics", "sar", measured, restored]
-        words += ["--domain", result.domain, "--looks", looks]
-        for option, value in {"--truth": truth, "--window": window, "--target": target}.items():
-            words += [] if value is None else [option, value]
-        (page,) = result.save(report, shlex.join(str(w) for w in [*words, "--report", report]))
+        (page,) = result.save(report, command_of(ctx))
         print(printable(f"restorekit: {page} written ({page.stat().st_size / 1e6:.1f} MB)"), file=sys.stderr)
 
 
@@ -124,12 +114,12 @@ def fusion(
     **settings: Any,
 ) -> None:  # fmt: skip
     """Compare FUSED with its sources, SAR made ready as `fuse` does. restorekit metrics fusion optical.tif sar.tif fused.tif"""
+    from restorekit.files.picture import json_text
     from restorekit.fusion.scores import listed
     from restorekit.tasks.fuse import fusion_metrics
 
     figures, pair = fusion_metrics(optical, sar, fused, notes=printed(ctx), **values(settings))
     if as_json:
-        print_json(figures)
-        return
+        return print(json_text(figures))
     print(f"SAR: {pair.record['domain']}, speckle filter {settings['despeckle']}, {settings['match']} of the luminance")
     print(listed(figures))

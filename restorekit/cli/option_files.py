@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from restorekit.cli.options import CHECKED, as_command, given, parameter, values
+from restorekit.cli.options import CHECKED, UsageError, as_command, given, parameter, values
 from restorekit.errors import BadInput
 
-UsageError: Any = typer.BadParameter.__bases__[0]  # of whichever click typer uses
 SHOW = "restorekit.print_config"  # in the context
 READ = "restorekit.config"  # there too: (name, place in the file, texts) of each setting that it has
 
@@ -94,27 +92,19 @@ def _read(ctx: typer.Context, path: str | None) -> None:
             option = options[name]
             if isinstance(value, list) and not option.multiple:
                 value = ",".join(value)
-            _check(
-                ctx,
-                option,
-                [value] if option.multiple and isinstance(value, str) else value,
-                f"{path}, line {line}: {name}",
-            )
+            texts, place = [value] if isinstance(value, str) else value, f"{path}, line {line}: {name}"
+            _check(ctx, option, texts if option.multiple else value, place)
             ctx.default_map[option.name] = value
-            texts = [value] if isinstance(value, str) else value
-            ctx.meta.setdefault(READ, []).append((option.name, f"{path}, line {line}: {name}", texts))
+            ctx.meta.setdefault(READ, []).append((option.name, place, texts))
 
 
 def _place_of(ctx: Any, error: BadInput) -> str | None:
-    """Return where in a file the setting stands that an error speaks of, by its name or its text; None where it cannot be told."""
-    text, found = str(error), []
-    for name, place, value in ctx.meta.get(READ, ()):
-        if getattr(ctx.get_parameter_source(name), "name", "") != "DEFAULT_MAP":  # which the command line has too
-            continue
-        named = error.argument == name or re.match(rf"`{name}\b", text) is not None
-        said = any(repr(v) in text or text.removeprefix(f"{name} ").startswith(f"{v}:") for v in value)
-        found += [(not named, place)] if named or said else []
-    return min(found)[1] if found else None
+    """Return where in a file the setting stands that an error speaks of; None where it cannot be told."""
+    source = ctx.get_parameter_source  # what the command line has too is that of the command line
+    known = [row for row in ctx.meta.get(READ, ()) if getattr(source(row[0]), "name", "") == "DEFAULT_MAP"]
+    from restorekit.text.config_file import place_of
+
+    return place_of(error, known)
 
 
 def _check(ctx: typer.Context, option: Any, value: Any, place: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 def solvers() -> None:
     """List the solvers with their needs, cost and calibration."""
     from restorekit.bench.posterior.shipped import HEADER, solver_rows
-    from restorekit.cli.tables import print_table
+    from restorekit.cli.wording import print_table
 
     rows, meaning = solver_rows()
     print_table([f"--{HEADER[0]}", *HEADER[1:]], rows, width=140)

@@ -35,9 +35,8 @@ def train(
     from restorekit.training.loop import train as run
 
     made = config_for(model, config, overrides_of(override or []))
-    if show and not (data and out):
-        return print(yaml_of(made), end="")
-    check_files(made, data, out, config)
+    if data and out:
+        check_files(made, data, out, config)
     if show:
         return print(yaml_of(made), end="")
     try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
+import shlex
 import sys
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 import typer
 
@@ -47,6 +45,33 @@ def options_of(context: typer.Context) -> list[str]:
     return [option for parameter in context.command.params for option in parameter.opts]
 
 
+def command_of(context: typer.Context) -> str:
+    """Return the command that does the same again, for a shell: its arguments, and options that differ from their defaults."""
+    words = list[object](context.command_path.split())
+    for parameter in sorted(context.command.params, key=lambda p: p.param_type_name):  # arguments before options
+        value = context.params.get(parameter.name or "")
+        if parameter.param_type_name == "argument":
+            words += value if isinstance(value, list) else [value]
+        elif value not in (None, parameter.default):
+            words += [parameter.opts[0]] if value is True else [parameter.opts[0], value]
+    return shlex.join(map(str, words))
+
+
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, width: int, words: int | None = None, title: str | None = None
+) -> None:  # fmt: skip
+    """Print rows below a header, folded to `width`. words: so many columns from the left are text, the others numbers; None: all."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for i, column in enumerate(header):
+        shown.add_column(column, justify="left" if words is None or i < words else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    Console(width=width).print(shown)
+
+
 def printed(context: typer.Context) -> Notes:
     """Notes that are printed on stderr as they come; those that say what was found in the input under their own head."""
     options = options_of(context)
@@ -56,17 +81,6 @@ def printed(context: typer.Context) -> Notes:
         print(head + one_line(as_options(text, options)), file=sys.stderr)
 
     return Notes(show)
-
-
-def print_json(figures: Mapping[str, Any]) -> None:
-    """Print figures by name, or parts of such, as JSON, which has no infinity: "inf"."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: plain(v) for name, v in value.items()}
-        return str(value) if isinstance(value, float) and math.isinf(value) else value
-
-    print(json.dumps(plain(figures)))
 
 
 def print_progress(text: str) -> None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import textwrap
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,19 @@ def read_settings(path: str | os.PathLike[str], known: Collection[str], command:
         texts = [node.value for node in nodes]
         found[name] = ConfigEntry(texts if isinstance(value, yaml.SequenceNode) else texts[0], line)
     return {name: entry for name, entry in found.items() if entry.value not in NOTHING}
+
+
+def place_of(error: BadInput, known: Iterable[tuple[str, str, Sequence[str]]]) -> str | None:
+    """Return the place of the setting that an error speaks of, by its name or its text; None where it cannot be told.
+
+    known: (name, place, texts) of the settings of a file.
+    """
+    text, found = str(error), []
+    for name, place, texts in known:
+        named = error.argument == name or re.match(rf"`{name}\b", text) is not None
+        said = any(repr(t) in text or text.removeprefix(f"{name} ").startswith(f"{t}:") for t in texts)
+        found += [(not named, place)] if named or said else []
+    return min(found)[1] if found else None
 
 
 def settings_text(command: str, settings: Iterable[tuple[str, Any, str]]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from restorekit.citations import CITATIONS
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
 from restorekit.files.masks import read_mask
@@ -196,6 +197,13 @@ def noise_of(text: str) -> Likelihood:
             f"gaussian:{float(law.sigma) / 255:.3g}"
         )
     return law
+
+
+def references(solvers: Sequence[str] | None = None) -> list[str]:
+    """Return the BibTeX of solvers by their names, of all for None, each once. Raises BadInput for an unknown name."""
+    if unknown := [name for name in solvers or () if name not in SOLVERS]:
+        raise BadInput(f"unknown solver {unknown[0]!r}; known: {', '.join(SOLVERS)}")
+    return [CITATIONS[key] for key in dict.fromkeys(SOLVERS[name].reference for name in (solvers or SOLVERS))]
 
 
 def solver_of(text: str) -> Solver:

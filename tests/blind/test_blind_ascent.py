@@ -71,7 +71,7 @@ def test_the_slope_is_that_of_the_exact_likelihood() -> None:
     changes = [(FRAME(theta + way / 10) - FRAME(theta - way / 10)) * 5 for way in ways]
     for _ in range(3):
         y = field.seen(FRAME(np.zeros(3)))
-        draws = [correlations(y, field.draw(y, kernel, 0), kernel, changes)[0] / SIGMA_Y**2 for _ in range(400)]
+        draws = [correlations(y, field.draw(y, kernel, 0), kernel, changes)[0] / SIGMA_Y**2 for _ in range(250)]
         ends = [[field.likelihood(y, FRAME(theta + s * way / 10)) for s in (1, -1)] for way in ways]
         exact = [5 * (up - down) for up, down in ends]
         error = np.std(draws, 0) / np.sqrt(len(draws))
@@ -100,7 +100,7 @@ def photo(kernel: np.ndarray) -> Problem:
 
 
 def test_on_a_photograph_it_finds_what_the_spectrum_does_not() -> None:
-    denoise, correct = load_prior("natural-fast").for_bands(3), KernelCorrection(steps=15)
+    denoise, correct = load_prior("natural-fast").for_bands(3), KernelCorrection(steps=8)
     found = correct(photo(motion(13.5, 30)), denoise)
     assert found.stretched is not None
     assert found.climbed is not None

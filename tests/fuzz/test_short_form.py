@@ -16,7 +16,7 @@ from tests.fuzz import contract, drive
 from tests.fuzz.contract import Case, Kind, run_case
 
 ROOT = Path(__file__).parents[2]
-INPUTS, SEED = 100, 3
+INPUTS, SEED = 40, 3
 
 
 def test_command_line_on_mutated_inputs() -> None:

@@ -31,7 +31,7 @@ def digest(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    y = np.stack([speckled(seed=0)[1], speckled(seed=1)[1]])
+    y = np.stack([speckled(110, 130, seed=seed)[1] for seed in (0, 1)])
     return write_tiff(tmp_path_factory.mktemp("scene") / "in.tif", y)
 
 
@@ -48,7 +48,7 @@ def whole(scene: Path) -> Path:
     return target
 
 
-@pytest.mark.parametrize("tile", [64, 100, 128, 1000])
+@pytest.mark.parametrize("tile", [64, 100])
 def test_the_size_of_a_task_does_not_change_a_byte(scene: Path, whole: Path, tile: int, tmp_path: Path) -> None:
     run(scene, tmp_path / "whole.tif", SAMPLED, tile=tile)
     assert digest(tmp_path / "whole.tif") == digest(whole)
