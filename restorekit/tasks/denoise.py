@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.inference.restoration import Restoration
-from restorekit.notes import Notes
 from restorekit.operators import Operator
-from restorekit.tasks.inputs import Source
-from restorekit.tasks.measurement import Progress
+from restorekit.tasks.measurement import Measured
 from restorekit.tasks.restore import Restoring
 
 
@@ -28,24 +25,14 @@ class NoiseRemoval(Restoring):
     op: str | Operator = "denoise"
     strength: float = 1.0
 
-    def __call__(
-        self,
-        source: Source,
-        *,
-        out: str | os.PathLike[str] | None = None,
-        notes: Notes | None = None,
-        progress: Progress | None = None,
-        record: bool = False,
-    ) -> Restoration:
-        result = super().__call__(source, out=out, notes=notes, progress=progress, record=record)
-        if self.strength == 1 or result.source is None:
-            return result
-        measured = result.source.measured  # type: ignore[attr-defined]
-        y = measured.coded(torch.from_numpy(measured.read.picture.pixels)).to(result.samples)
-        samples = torch.lerp(y[None], result.samples, self.strength)
-        if measured.forward.impulses is not None:
-            samples = torch.where(torch.from_numpy(measured.forward.impulses).to(y.device), result.samples, samples)
-        return replace(result, samples=samples)
+    def _finished(self, samples: Tensor, measured: Measured) -> Tensor:
+        if self.strength == 1:
+            return samples
+        y = measured.coded(torch.from_numpy(measured.read.picture.pixels)).to(samples)
+        mixed = torch.lerp(y[None], samples, self.strength)
+        if measured.forward.impulses is None:
+            return mixed
+        return torch.where(torch.from_numpy(measured.forward.impulses).to(y.device), samples, mixed)
 
     def record(self) -> dict[str, Any]:
         return super().record() | {"strength": self.strength}

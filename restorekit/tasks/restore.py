@@ -130,10 +130,15 @@ class Restoring(Measurement):
             facts["codec_psnr"] = ceiling
         doubts = [*self._misses(misfit, notes), *_changes(measured, samples)]
         origin = Origin(self, measured, bars, facts, notes, kept)
+        samples = self._finished(samples, measured)
         return replace(
             result, samples=samples, seconds=seconds + result.seconds, notes=(*notes.texts, *doubts), source=origin,
             estimate=estimate,
         )  # fmt: skip
+
+    def _finished(self, samples: Tensor, measured: Measured) -> Tensor:
+        """Return samples (N, C, H, W), in the values of the input, as the result holds them."""
+        return samples
 
     def opened(self) -> list[Path]:
         named = [] if self.calibration in (None, "auto", "none") else [Path(os.fspath(self.calibration or ""))]

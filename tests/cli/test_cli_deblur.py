@@ -79,9 +79,9 @@ def test_edges_are_told_by_the_picture(tmp_path: Path, mode: str | None, boundar
 def test_a_wrong_length_is_corrected_and_the_kernel_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, steps=4))
+    monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, steps=6))
     true, given = motion(15, 30), motion(12, 30)
-    y, truth = photograph(tmp_path, true, 96)
+    y, truth = photograph(tmp_path, true, 112)
     np.save(tmp_path / "k.npy", given)
     for error, said in (("none", "the kernel seems to be off (1."), ("auto", "times as long")):
         words = ("--kernel", tmp_path / "k.npy", "--kernel-error", error, *FAST)
@@ -125,7 +125,7 @@ def test_that_the_kernel_seems_off_is_said_before_long_work(
 ) -> None:
     """After short work, which is over before the answer to it."""
     monkeypatch.setattr("restorekit.tasks.restore.LONG", long)
-    y, _ = photograph(tmp_path, motion(15, 30), 88)
+    y, _ = photograph(tmp_path, motion(15, 30), 112)
     events = list[str]()
     notes = Notes(lambda text: events.append("note") if "seems to be off" in text else None)
     restorekit.deblur(

@@ -114,8 +114,10 @@ def test_an_option_that_is_not_known_is_noticed() -> None:
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Go to a folder with the files of a page, where what takes longest is cut short."""
     from restorekit.blind.correction import KernelCorrection
+    from restorekit.blind.families import Families
 
-    monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, steps=3))
+    monkeypatch.setattr("restorekit.tasks.deblur.KernelCorrection", partial(KernelCorrection, steps=2))
+    monkeypatch.setattr("restorekit.tasks.deblur.Families", partial(Families, longest=14, turns=6))
     monkeypatch.chdir(tmp_path)
 
     def make(page: str) -> None:

@@ -31,7 +31,7 @@ def test_rasters_keep_their_place_their_type_and_what_they_say(tmp_path: Path) -
         d.set_band_description(1, "red")
         d.scales = (0.5, 0.5, 0.5)
     out = tmp_path / "out.tif"
-    assert go("fuse", optical, sar, out, *LEE) == 0
+    assert go("fuse", optical, sar, out) == 0
     with rasterio.open(optical) as a, rasterio.open(out) as b:
         for name in ("crs", "transform", "nodata", "dtypes", "count", "shape", "descriptions", "scales", "colorinterp"):
             assert getattr(a, name) == getattr(b, name), name

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.sar.filters import Lee
 from restorekit.scenes.execute import Dask, Processes
-from tests.support.scenes import read_tiff, speckled, write_tiff
+from tests.support.scenes import read_tiff, speckled, tiny_prior, write_tiff
 
-FAST = Settings(solver="hqs", steps=2, looks=4.0, block=64, decorrelate="none")
-SAMPLED = Settings(solver="diffpir", steps=2, samples=2, looks=4.0, block=64, decorrelate="none")
+FAST = Settings(solver="hqs", prior=tiny_prior(), steps=2, looks=4.0, block=64, decorrelate="none")
+SAMPLED = replace(FAST, solver="diffpir", samples=2)
 
 
 def digest(path: Path) -> str:
@@ -116,7 +117,7 @@ def test_a_preview_is_the_part_of_the_whole(scene: Path, whole: Path, tmp_path: 
 
 
 def test_a_preview_outside_is_refused(scene: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="150 rows and 170 columns"):
+    with pytest.raises(BadInput, match="110 rows and 130 columns"):
         plan(scene, tmp_path / "x.tif", FAST, Window(100, 100, 60, 60))
 
 
@@ -124,7 +125,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from restorekit.despeckling.plan import Settings, plan
-made = plan(Path(sys.argv[1]), Path(sys.argv[2]), Settings(solver="hqs", steps=2, looks=4.0, block=64, decorrelate="none"))
+settings = Settings(solver="hqs", prior=sys.argv[3], steps=2, looks=4.0, block=64, decorrelate="none")
+made = plan(Path(sys.argv[1]), Path(sys.argv[2]), settings)
 made.run()
 """
 
@@ -132,7 +134,7 @@ made.run()
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(scene: Path, tmp_path: Path) -> None:
     run(scene, tmp_path / "whole.tif")
     target = tmp_path / "killed.tif"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(scene), str(target)])
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(scene), str(target), tiny_prior()])
     blocks = tmp_path / ".killed.tif.work" / "blocks"
     began = time.monotonic()
     while not (blocks.is_dir() and len(list(blocks.glob("*.npz"))) >= 3):
@@ -169,7 +171,7 @@ def test_unfinished_work_of_other_settings_is_not_lost(scene: Path, tmp_path: Pa
     target = tmp_path / "out.tif"
     with pytest.raises(Enough):
         run(scene, target, progress=stop)
-    other = Settings(solver="hqs", steps=3, looks=4.0, block=64, decorrelate="none")
+    other = replace(FAST, steps=3)
     with pytest.raises(BadInput, match=r"another steps \(2\).*`restart`"):
         run(scene, target, other)
     run(scene, target, other, restart=True)

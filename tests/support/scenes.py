@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from restorekit.priors.formats import checkpoint
+from restorekit.priors.formats.checkpoint import PriorSpec
+from restorekit.priors.networks.unet import UNet, UNetConfig
 
 Array = NDArray[Any]
 
@@ -17,6 +27,22 @@ def speckled(height: int = 150, width: int = 170, looks: float = 4.0, seed: int 
     truth = 0.05 + 0.3 * (j > width // 2) + 0.2 * i / height
     rng = np.random.default_rng(seed)
     return truth.astype(np.float32), (truth * rng.gamma(looks, 1 / looks, truth.shape)).astype(np.float32)
+
+
+@functools.cache
+def tiny_prior() -> str:
+    """A checkpoint of a small random network of log-intensities, for what a good one has no part in."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    config = UNetConfig((1,), (4, 6), embed=8)
+    torch.manual_seed(0)
+    net = UNet(config)
+    for weights in net.parameters():
+        if not bool(weights.any()):  # which begin at zero, so that nothing would pass
+            torch.nn.init.normal_(weights, std=0.2)
+    spec = PriorSpec("tiny", {"kind": "unet", **asdict(config)}, 1.2, domain="log-intensity")
+    checkpoint.save(Path(folder) / "tiny.safetensors", net.state_dict(), spec)
+    return str(Path(folder) / "tiny.safetensors")
 
 
 def write_tiff(path: Path, pixels: Array, **more: Any) -> Path:
