@@ -37,11 +37,8 @@ from restorekit.notes import Notes
 from restorekit.scenes.process_memory import keep_freed_memory
 from restorekit.text.terminal import one_line
 
-app = typer.Typer(
-    help="Restore measured pictures with diffusion priors.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+HELP = "Restore measured pictures with diffusion priors."
+app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _version(show: bool) -> None:
@@ -138,3 +135,7 @@ def run(arguments: list[str] | None = None) -> None:
         known = _options(arguments) if ours else ["--batch", "--tile", "--debug"]
         code = _fail(as_options(str(error) if ours else unforeseen(error), known), 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    run()

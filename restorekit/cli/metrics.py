@@ -29,10 +29,8 @@ class Words(TyperGroup):
 app = typer.Typer(
     cls=Words,
     no_args_is_help=True,
-    help="How close a picture is to the truth: restorekit metrics PICTURE TRUTH, with the options of `metrics pictures`; of "
-    "folders, a table. "
-    "And what else results are judged by.",
-)
+    help="How close a picture is to the truth: restorekit metrics PICTURE TRUTH, with the options of `metrics pictures`; of folders, a table. And what else results are judged by.",
+)  # fmt: skip
 
 
 @app.command()
