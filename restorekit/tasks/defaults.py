@@ -28,6 +28,7 @@ TASKS = {
     "inpaint": Task("hqs:first=0.3", 30, "mmps", 50),
     "grey": Task("hqs:first=1", 8, "mmps", 50),
     "hadamard": Task("hqs:first=0.3", 30, "mmps", 50),
+    "jpeg": Task("hqs:first=0.1,lambda=0.1", 8, "mmps", 50),
     "phase": Task("dps", 200, "dps", 200),
     "saturate": Task("dps", 200, "dps", 200),
 }

@@ -46,10 +46,13 @@ from restorekit.tasks.defaults import (
 )
 from restorekit.tasks.forward import Forward
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
+from restorekit.tasks.jpeg_forward import jpeg_forward
 from restorekit.tasks.noise_found import ASSUMED, measured_noise, white_law
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
 from restorekit.tasks.unmeasured import refuse_turned, turned_size, without_empty
+from restorekit.text.jpeg_last import NAME as JPEG
+from restorekit.text.jpeg_last import before as before_jpeg
 from restorekit.text.names import files_of, operator_of
 from restorekit.text.spelling import operation
 
@@ -217,7 +220,7 @@ class Measurement:
 
     @property
     def operation(self) -> str:
-        return operation(self.op)
+        return operation(self.op) if before_jpeg(self.op) is None else JPEG
 
     @property
     def op_text(self) -> str:
@@ -250,6 +253,9 @@ class Measurement:
 
     def _forward(self, reading: Observation, notes: Notes) -> Forward:
         """The operator first: where it says that nothing was measured, there is no noise."""
+        if (inner := before_jpeg(self.op)) is not None:
+            noise, _ = self._noise(reading, None, notes)
+            return jpeg_forward(inner, reading, noise, self.preview, notes)
         pixels = reading.picture.pixels
         operator = self._operator(cast(Shape, pixels.shape))
         if isinstance(operator, Inpaint):
