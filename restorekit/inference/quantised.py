@@ -73,7 +73,7 @@ def _exponential(a: Tensor, b: Tensor) -> Held:
     y = torch.where(small, torch.ones_like(x), x)
     langevin = torch.where(small, x / 3 - x**3 / 45, 1 / torch.tanh(y) - 1 / y)
     slope = torch.where(small, 1 / 3 - x**2 / 15, 1 / y.square() - 1 / torch.sinh(y.clamp(-300, 300)).square())
-    share = torch.where(small, 1 - x, -torch.expm1(-2 * y) / (2 * y))
+    share = torch.where(small, 1 - x * (1 - x * (2 / 3 - x / 3)), -torch.expm1(-2 * y) / (2 * y))
     log_mass = -at * (0.5 * at + off) + (2 * half * share / math.sqrt(2 * math.pi)).log()
     return Held(log_mass, b - half * (1 - langevin), half.square() * slope)
 
