@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
+from restorekit.files.formats import content_of
 from restorekit.files.jpeg import EXTRA, StoredJPEG, read_jpeg
 from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.inference.problem import Problem
@@ -71,6 +72,17 @@ class JPEGForward(Forward):
 
 def _flat(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32)).flatten()
+
+
+def is_jpeg(reading: Observation) -> bool:
+    """Return True where the bins of a measurement can be told: of a JPEG file of grey or three colours, in its own values."""
+    path = reading.input.path
+    if path is None or reading.response.coded or content_of(path) != "JPEG":
+        return False
+    try:
+        return read_jpeg(path).binned
+    except BadInput:
+        return False
 
 
 def jpeg_forward(

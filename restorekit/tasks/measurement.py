@@ -26,7 +26,7 @@ from restorekit.inference.sensor_noise import PoissonGaussian
 from restorekit.inference.solver import Solver
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
-from restorekit.operators import Inpaint, Operator, Resize
+from restorekit.operators import Inpaint, JPEGAfter, Operator, Resize
 from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
@@ -36,6 +36,7 @@ from restorekit.tasks.defaults import (
     COUNTS,
     GRAIN,
     IMPULSES,
+    JPEG_AFTER,
     LOG_SPECKLE,
     OTHER,
     SAMPLED,
@@ -114,6 +115,8 @@ class Measured:
             return SENSOR if isinstance(forward.law, PoissonGaussian) else GRAIN
         if self.read.operation == "denoise" and not isinstance(forward.law, Gaussian):
             return COUNTS if isinstance(forward.law, Poisson) else LOG_SPECKLE if logarithms else SPECKLE
+        if isinstance(forward.operator, JPEGAfter):
+            return JPEG_AFTER
         if isinstance(forward.operator, Resize) and not forward.operator.smooths:
             return SAMPLED
         return TASKS.get(self.read.operation, OTHER)
@@ -362,12 +365,19 @@ def _module_of(denoise: Any) -> nn.Module | None:
     return next(filter(None, (_module_of(getattr(denoise, f.name)) for f in fields(denoise))), None)
 
 
+def _operator_text(operator: Operator, settings: Measurement) -> str:
+    """Return the operator in records: of a resizer with all that it was found to be."""
+    if isinstance(operator, JPEGAfter):
+        return f"{_operator_text(operator.inner, settings).removesuffix(f'|{JPEG}')}|{JPEG}"
+    return operator.text if isinstance(operator, Resize) else settings.op_text
+
+
 def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:
     """Return what the record of a run says of the measurement and the prior."""
     forward, prior, picture = measured.forward, measured.prior, measured.read.picture
     preview = {} if settings.preview is None else {"preview": list(settings.preview)}
     return {
-        "operator": forward.operator.text if isinstance(forward.operator, Resize) else settings.op_text,
+        "operator": _operator_text(forward.operator, settings),
         "noise": forward.noise_text,
         "noise_measured": settings.noise == "auto",
         "noise_found": forward.found and forward.found.record(),

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from restorekit.errors import BadInput
 from restorekit.files import decode
+from restorekit.notes import Notes
 from restorekit.operators import Operator
 from restorekit.operators.base import Shape
+from restorekit.tasks.forward import Forward
+from restorekit.tasks.jpeg_forward import is_jpeg, jpeg_forward
 from restorekit.tasks.observation import Observation
 from restorekit.tasks.restore import Filling
+from restorekit.text.jpeg_last import before
 
 FILTER = "bicubic"
 ROUNDED = 0.002  # half a step of 8 bits: rounding, once or twice, is 0.3 to 0.4 of one, and what was cut off at black and white
@@ -21,8 +25,19 @@ ROUNDED = 0.002  # half a step of 8 bits: rounding, once or twice, is 0.3 to 0.4
 class Upscaling(Filling):
     """Enlarge a picture, which mostly is a file of 8 bits without any noise but its rounding.
 
-    Where nobody gave the noise, it is `ROUNDED` in values of the file, of a JPEG what that lost by its rounding.
+    Where nobody gave the noise, it is `ROUNDED` in values of the file. Of a JPEG that is taken as the bins of its coefficients, for one
+    answer; for several samples, and where bins cannot be told, the noise is what the JPEG lost by its rounding.
     """
+
+    def _forward(self, reading: Observation, notes: Notes) -> Forward:
+        plain = self.noise is None and self.samples == 1 and self.preview is None and isinstance(self.op, str)
+        if not (plain and before(self.op) is None and reading.empty is None and is_jpeg(reading)):
+            return super()._forward(reading, notes)
+        notes(
+            f"jpeg: {reading.input.name} is taken as the bins that its coefficients lie in; `noise=gaussian:{ROUNDED}` takes its decoded "
+            "values"
+        )
+        return jpeg_forward(str(self.op), reading, f"gaussian:{ROUNDED}", None, notes)
 
     def check_settings(self) -> None:
         super().check_settings()
