@@ -27,6 +27,7 @@ from restorekit.metrics.fidelity import psnr
 from restorekit.notes import Notes
 from restorekit.operators import Resize
 from restorekit.priors.prior import Prior
+from restorekit.tasks.upscale import SHARP, steepness
 
 Array = np.ndarray
 FACTORS = (2, 3, 4)
@@ -159,6 +160,28 @@ def printed(rows: Rows, label: str) -> list[list[object]]:
     return lines
 
 
+def hints() -> list[list[object]]:
+    """How often `upscale` says that a picture was hardly smoothed, by what made it; whole pictures."""
+    makers = {
+        "torch, no antialias": by_torch,
+        "Pillow, Lanczos": lambda x, size: by_pillow(x, size, Image.Resampling.LANCZOS),
+        "Pillow, bicubic": by_pillow,
+        "scikit-image, order 1": by_skimage,
+    }
+    lines = []
+    for maker, make in makers.items():
+        counts: list[object] = []
+        for factor in FACTORS:
+            seen = [
+                steepness(rounded(make(x, (x.shape[1] // factor, x.shape[2] // factor)))) > SHARP
+                for folder in ("kodak", "mcmaster", "set14")
+                for _, x in pictures(folder, None, factor)
+            ]
+            counts.append(f"{sum(seen)} of {len(seen)}")
+        lines.append([maker, *counts])
+    return lines
+
+
 def table(rows: Rows, label: str, chosen: Callable[[dict[str, str]], bool]) -> list[list[object]]:
     """A line for each set, maker and factor: the means of Y and of RGB."""
     mine = [r for r in rows.rows if r["prior"] in ("-", label) and chosen(r)]
@@ -213,6 +236,8 @@ def main() -> None:
         ("Whole pictures beside papers (SRCNN: Dong et al., TPAMI 38, 2016; USRNet: Zhang et al., CVPR 2020), PSNR of Y, dB",
          ("set", "pictures", "cubic, here", "cubic, there", "`upscale`, told", "SRCNN, there", "USRNet, there", "to USRNet"),
          printed(rows, label)),
+        ("Pictures of Kodak, McMaster and Set14 of which `upscale` says that they were hardly smoothed",
+         ("made by", *(f"x{f}" for f in FACTORS)), hints()),
     ]  # fmt: skip
     notes = [
         f"Prior {label}, the command's defaults, one answer, rounded to 8 bits; `told`: with the `like` and `filter` that made the picture.",
