@@ -207,7 +207,8 @@ class LinearOperator(Operator):
         return r
 
     def precondition_weighted(self, r: Tensor, squares: Tensor, rho: float) -> Tensor:
-        """Return the same of (A'W A + rho I)^-1 r, `squares` of weights on the diagonal of W: as if all were alike."""
+        """Return a cheap approximation of (A'W A + rho I)^-1 r, like r (B, C, H, W), `squares` (B, ...) of weights on the
+        diagonal of W: as if all were alike."""
         size = max(float(squares.mean()), 1e-30)
         return self.precondition(r / size, rho / size)
 

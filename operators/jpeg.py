@@ -1,4 +1,4 @@
-"""What a JPEG file holds: DCT coefficients of blocks of luma and of chroma averaged over a few pixels, before they are rounded.
+"""This module maps pictures to what a JPEG file holds: DCT coefficients of blocks of luma and of chroma averaged over a few pixels, before they are rounded.
 
 ITU-T T.81 (1992), annex A.3.3 (the DCT, which is orthonormal) and A.2 (blocks and components); the colours are those of
 JFIF 1.02 (T.871), by full range BT.601.
@@ -81,7 +81,8 @@ class JPEG(LinearOperator):
         return torch.cat(parts)[None]
 
     def gains(self, like: Tensor) -> list[float]:
-        """Return the deviation that white noise of the picture of deviation 1 has in the coefficients of each component."""
+        """Return the deviation that white noise of deviation 1 of pictures (B, C, H, W) has in the coefficients of each component, C
+        numbers; `like`, of any shape, says in which dtype."""
         norms = self._matrix(like).square().sum(1).sqrt().tolist()
         return [n / (a * b) ** 0.5 for n, (a, b) in zip(norms, self.sampling)]
 
@@ -183,7 +184,9 @@ class JPEGAfter(Compose):
         return self.inner.precondition(r, rho)
 
     def precondition_weighted(self, r: Tensor, squares: Tensor, rho: float) -> Tensor:
-        """Return that of the inner operator, as if all pixels were known as coefficients of luma are on the mean."""
+        """Return about (A' W A + rho)^-1 r, like r (B, C, H, W), `squares` (B or 1, m) on the diagonal of W.
+
+        By the inner operator, as if all pixels were known as coefficients of luma are on the mean."""
         outer = self.outer
         assert isinstance(outer, JPEG)
         size = max(float(squares.expand(len(r), -1)[:, : outer.sizes[0]].mean()), 1e-30)

@@ -25,7 +25,7 @@ from PIL import Image
 import restorekit
 from benchmarks.support.common import RESULTS, centre, classic, load_labelled, progress, publish
 from restorekit.files.journal import Rows
-from restorekit.files.jpeg import read_jpeg
+from restorekit.files.jpeg_file import read_jpeg
 from restorekit.files.picture import read_picture
 from restorekit.metrics.fidelity import psnr
 from restorekit.notes import Notes

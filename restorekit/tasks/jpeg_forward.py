@@ -1,4 +1,4 @@
-"""A JPEG as it was measured: its coefficients lie in bins, after whatever blurred the picture or made it smaller before."""
+"""This module states what a JPEG measures: coefficients in bins, after whatever blurred the picture or made it smaller before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.files.formats import content_of
-from restorekit.files.jpeg import EXTRA, StoredJPEG, read_jpeg
+from restorekit.files.jpeg_file import EXTRA, StoredJPEG, read_jpeg
 from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.inference.problem import Problem
 from restorekit.inference.quantised import Quantised

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.fft import dctn
 from skimage import data
 
-from restorekit.files.jpeg import read_jpeg
+from restorekit.files.jpeg_file import read_jpeg
 from restorekit.operators import JPEG, Weighted
 
 TRUTH = np.ascontiguousarray(data.chelsea()[60:101, 100:157])  # 41 x 57: no whole number of blocks

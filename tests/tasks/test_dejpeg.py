@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import restorekit
 from restorekit.cli.main import app
 from restorekit.errors import BadInput
-from restorekit.files import jpeg
+from restorekit.files import jpeg_file as jpeg
 from restorekit.files.picture import read_picture
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.quantised import Quantised

@@ -12,8 +12,8 @@ from PIL import Image
 from skimage import data
 
 from restorekit.errors import BadInput
-from restorekit.files import jpeg
-from restorekit.files.jpeg import read_jpeg
+from restorekit.files import jpeg_file as jpeg
+from restorekit.files.jpeg_file import read_jpeg
 
 TRUTH = np.ascontiguousarray(data.astronaut()[40:141, 150:233])  # 101 x 83
 

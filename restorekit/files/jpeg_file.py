@@ -1,4 +1,4 @@
-"""What a JPEG file holds before it is decoded: quantised DCT coefficients, their steps, and how chroma was averaged.
+"""This module reads what a JPEG file holds before it is decoded: quantised DCT coefficients, their steps, and how chroma was averaged.
 
 jpeglib (extra `jpeg`) reads the coefficients. Without it they are found in the planes that Pillow decodes, where steps are coarse
 enough to tell one from the next: the decoder's enlargement of chroma is undone, its rounding to bytes is not.
@@ -16,8 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn
-from scipy.linalg import solve_banded
 
 from restorekit.errors import BadInput
 from restorekit.files import decode
@@ -171,6 +169,7 @@ def _from_planes(
 ) -> StoredJPEG:  # fmt: skip
     """Return the levels that the decoded planes tell, unsure where they stop at black or white."""
     from PIL import Image
+    from scipy.fft import dctn
 
     mode = "L" if len(sampling) == 1 else "YCbCr" if colour == "ycc" else "RGB"
     with unwarned(), Image.open(io.BytesIO(data)) as image:
@@ -198,6 +197,8 @@ def _from_planes(
 def _reduced(plane: NDArray[Any], factor: int, axis: int) -> NDArray[Any]:
     """Return a component as it was before a decoder enlarged it: for a factor of 2 by weights of 3/4 and 1/4 (libjpeg), else by
     repetition."""
+    from scipy.linalg import solve_banded
+
     x = np.moveaxis(plane, axis, 0)
     if factor == 1:
         return plane
