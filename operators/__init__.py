@@ -8,6 +8,7 @@ from restorekit.operators.combine import Compose, ComposeNonlinear, Stack, Weigh
 from restorekit.operators.diagonal import Identity, Inpaint
 from restorekit.operators.downsample import BlockAverage, CircularDecimation, Decimate, SeparableDecimation, decimation
 from restorekit.operators.hadamard import Hadamard
+from restorekit.operators.jpeg import JPEG, JPEGAfter
 from restorekit.operators.latent import Decoded
 from restorekit.operators.matrix import Matrix
 from restorekit.operators.nonlinear import PhaseRetrieval, Saturate
@@ -15,6 +16,7 @@ from restorekit.operators.resize import Resize
 from restorekit.operators.verify import Check, check, report
 
 __all__ = [
+    "JPEG",
     "BlockAverage",
     "Check",
     "CircularBlur",
@@ -29,6 +31,7 @@ __all__ = [
     "Hadamard",
     "Identity",
     "Inpaint",
+    "JPEGAfter",
     "LinearOperator",
     "Matrix",
     "Operator",

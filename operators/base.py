@@ -206,6 +206,12 @@ class LinearOperator(Operator):
         """Return a cheap approximation of (A'A + rho I)^-1 r, like r (B, C, H, W)."""
         return r
 
+    def precondition_weighted(self, r: Tensor, squares: Tensor, rho: float) -> Tensor:
+        """Return a cheap approximation of (A'W A + rho I)^-1 r, like r (B, C, H, W), `squares` (B, ...) of weights on the
+        diagonal of W: as if all were alike."""
+        size = max(float(squares.mean()), 1e-30)
+        return self.precondition(r / size, rho / size)
+
     @torch.no_grad()
     def _norm(self, like: Tensor, iterations: int) -> float:
         """Return the largest gain |A x| / |x|, found by power iteration, a few per cent low at worst."""

@@ -135,6 +135,7 @@ class Weighted(LinearOperator):
         return super().normal_solve(b, rho, x, tolerance)
 
     def precondition(self, r: Tensor, rho: float) -> Tensor:
-        mean = float(self.weight.square().mean()) if self.typical is None else self.typical
-        size = max(mean, 1e-30)  # as if all weights were alike
+        if self.typical is None:
+            return self.inner.precondition_weighted(r, self.weight.square(), rho)
+        size = max(self.typical, 1e-30)  # as if all weights were alike
         return self.inner.precondition(r / size, rho / size)

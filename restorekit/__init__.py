@@ -22,6 +22,7 @@ _HOME = {
     # tasks
     "denoise": "tasks.functions",
     "deblur": "tasks.functions",
+    "dejpeg": "tasks.functions",
     "inpaint": "tasks.functions",
     "upscale": "tasks.functions",
     "colorize": "tasks.functions",
@@ -91,7 +92,7 @@ if TYPE_CHECKING:
     from restorekit.tasks.calibrate import calibrate
     from restorekit.tasks.derain import derain
     from restorekit.tasks.despeckle import despeckle
-    from restorekit.tasks.functions import colorize, compare, deblur, degrade, denoise, inpaint, sample, upscale
+    from restorekit.tasks.functions import colorize, compare, deblur, degrade, dejpeg, denoise, inpaint, sample, upscale
     from restorekit.tasks.fuse import fuse
     from restorekit.tasks.solve import restore, restore_each
     from restorekit.training.loop import train
@@ -121,6 +122,7 @@ __all__ = [
     "coverage",
     "deblur",
     "degrade",
+    "dejpeg",
     "denoise",
     "derain",
     "despeckle",

@@ -4,7 +4,7 @@ NeurIPS 2024, section 4.2: moment matching posterior sampling.
 p(y | x_t) is taken as N(A x0, A V A' + sigma_y^2 I) with V = Cov[x0 | x_t] = sigma^2 J (Tweedie), J the Jacobian of the
 denoiser: V is applied by vector-Jacobian products, the inverse by conjugate residuals. Exact for Gaussian priors.
 For other noise laws y - A x0 and sigma_y^2 are those of one step of Fisher scoring at x0 (data_step.py); of values that stopped
-at black or white those of the Gaussian site that tells as much, given how far A x0 may be off (`Censored.site`).
+at black or white those of the Gaussian site that tells as much, given how far A x0 may be off (`Sited.site`).
 
 Deviations. The paper's three iterations leave what is hardly measured wide and biased: here they begin along the solution
 of the level before, which changes slowly, and are preconditioned by the same system for a white prior, which knows the
@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from restorekit.inference.censored import Censored
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.schedule import log_uniform
+from restorekit.inference.sited import Sited
 from restorekit.operators.base import dot
 from restorekit.operators.coded import Coded, Tangent
 from restorekit.operators.combine import Weighted
@@ -88,7 +88,7 @@ class MMPS(Guided):
 
     @torch.no_grad()
     def conditional(self, problem: Problem, denoise: Denoiser, /) -> Denoiser:
-        if isinstance(problem.likelihood, Censored):
+        if isinstance(problem.likelihood, Sited):
             return self._censored(problem, denoise)
         whole, problem = problem.operator, uncoded(problem)
         operator, y, part = problem.linear("mmps"), problem.y, problem
@@ -123,7 +123,7 @@ class MMPS(Guided):
         call."""
         seen, operator = problem.operator, uncoded(problem).linear("mmps")
         y, law = problem.y, problem.likelihood
-        assert isinstance(law, Censored)
+        assert isinstance(law, Sited)
         law = problem.held(law, self.least_noise)
         valid = torch.ones_like(y[:1]) if problem.mask is None else problem.mask
         least = STEEPEST * (operator.spectral_norm(y) / torch.as_tensor(law.sigma).to(y).min()).square()

@@ -68,6 +68,12 @@ def upscale() -> list[np.ndarray]:
     return [panel("small.png", 4), panel("large.png"), panel("photo.png")]
 
 
+def dejpeg() -> list[np.ndarray]:
+    Image.open("photo.png").save("photo.jpg", quality=10)
+    command("dejpeg photo.jpg dejpegged.png")
+    return [panel("photo.jpg"), panel("dejpegged.png"), panel("photo.png")]
+
+
 def colorize() -> list[np.ndarray]:
     Image.open("photo.png").convert("L").save("grey.png")
     command("colorize grey.png colour.png")
@@ -93,7 +99,7 @@ def degrade() -> list[np.ndarray]:
 
 
 TASKS: dict[str, Callable[[], list[np.ndarray]]] = {
-    f.__name__: f for f in (denoise, inpaint, deblur, upscale, colorize, derain, degrade)
+    f.__name__: f for f in (denoise, inpaint, deblur, upscale, dejpeg, colorize, derain, degrade)
 }
 
 

@@ -17,6 +17,7 @@ from restorekit.cli import (
     cite,
     compare,
     degrade,
+    dejpeg,
     derain,
     despeckle,
     fuse,
@@ -60,7 +61,7 @@ def common(
 
 for command in (
     restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize, compare.compare,
-    degrade.degrade, fuse.fuse, despeckle.despeckle, derain.derain, check.check, train.train, sample.sample, solvers.solvers,
+    degrade.degrade, dejpeg.dejpeg, fuse.fuse, despeckle.despeckle, derain.derain, check.check, train.train, sample.sample, solvers.solvers,
     tune.tune, calibrate.calibrate, cite.cite,
 ):  # fmt: skip
     app.command()(command)

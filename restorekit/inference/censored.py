@@ -14,7 +14,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from restorekit.inference.likelihood import Gaussian, Likelihood
+from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.sited import Sited
 
 LEAST = 1e-6  # share of the information of a value that was measured; what says less counts as saying that
 NEWTON = 30  # steps: each goes 1 / z further, and z is at most about 6
@@ -46,7 +47,7 @@ class _LogNormal(torch.autograd.Function):
 
 
 @dataclass(frozen=True, eq=False)
-class Censored(Likelihood):
+class Censored(Sited):
     """Gaussian noise on a sensor that stops: y = mean + sigma n, held between `black` and `white`.
 
     law: the noise before that, of any sigma that `Gaussian` takes. low and high, tensors of bool that broadcast to y, are True
@@ -82,11 +83,6 @@ class Censored(Likelihood):
     @property
     def title(self) -> str:
         return "clipped Gaussian noise"
-
-    @property
-    def sigma(self) -> float | Tensor:
-        """Return the deviation of the noise before it is held."""
-        return self.law.sigma
 
     @property
     def unbiased(self) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
-from restorekit.inference.censored import Censored
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
+from restorekit.inference.sited import Sited
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Weighted
 from restorekit.operators.diagonal import Inpaint
@@ -64,7 +64,7 @@ class Problem:
         if isinstance(law, Gaussian) and isinstance(law.sigma, Tensor) and law.sigma.dtype != self.y.dtype:
             law = Gaussian(law.sigma.to(self.y.dtype))
             object.__setattr__(self, "likelihood", law)
-        if isinstance(law, Censored):
+        if isinstance(law, Sited):
             law = self._as_y(law)
             object.__setattr__(self, "likelihood", law)
         # What a file holds behind the mask was not measured; a mask times it is 0. A y of another shape is refused later.
@@ -86,9 +86,9 @@ class Problem:
         level = kept.sum(axes, keepdim=True) / valid.sum(axes, keepdim=True).clamp(min=1)
         object.__setattr__(self, "y", torch.where(valid, self.y, level))
 
-    def _as_y(self, law: Censored) -> Censored:
+    def _as_y(self, law: Sited) -> Sited:
         """Return the law with its tensors in the dtype of y. Raises ValueError where one does not fit y."""
-        for name in ("sigma", "low", "high", "black", "white"):
+        for name in ("sigma", *(f.name for f in fields(law) if f.name != "law")):
             shape = torch.as_tensor(getattr(law, name)).shape
             if not _fits(shape, self.y.shape):
                 raise ValueError(f"{name} of shape {tuple(shape)} does not fit y {tuple(self.y.shape)}")
@@ -165,8 +165,8 @@ class Problem:
         weight = (1.0 if self.mask is None else self.mask) / torch.as_tensor(sigma).to(self.y)
         return Weighted.of(operator, weight), weight * self.y, 1.0
 
-    def held(self, law: Censored, least: float = 0.0) -> Censored:
-        """Return the law of a sensor that stops with no less noise than `least`, in the unit of the picture."""
+    def held(self, law: Sited, least: float = 0.0) -> Sited:
+        """Return the law with no less noise than `least`, in the unit of the picture."""
         floor = least * self.gain
         sigma = law.sigma.clamp(min=floor) if isinstance(law.sigma, Tensor) else max(law.sigma, floor)
         return law.with_sigma(sigma)
@@ -176,7 +176,7 @@ class Problem:
 
         None where there is more noise, give or take a tenth, or another law.
         """
-        if least <= 0 or not isinstance(self.likelihood, Gaussian | Censored):
+        if least <= 0 or not isinstance(self.likelihood, Gaussian | Sited):
             return None
         counted = least * self.gain
         return counted if self.noise_level() < 0.9 * counted else None  # a blur at the edges may have a gain of 1.01
@@ -196,7 +196,7 @@ class Problem:
         For a law that does not say how noisy it is, noise is drawn by it at y; where that fails, 0.02 of a picture.
         """
         law = self.likelihood
-        if isinstance(law, Gaussian | Censored):
+        if isinstance(law, Gaussian | Sited):
             return float(torch.as_tensor(law.sigma, dtype=torch.float64).min())
         try:
             return float(law.information(self.y).flatten().float().median() ** -0.5)
@@ -220,7 +220,7 @@ class Problem:
             return self.noise_level() / self.gain
         try:
             law = self.likelihood
-            sigma = replace(self, likelihood=law.law if isinstance(law, Censored) else law)._sigma("")
+            sigma = replace(self, likelihood=law.law if isinstance(law, Sited) else law)._sigma("")
         except Unsupported:
             sigma = self.noise_level()
         if isinstance(sigma, Tensor):

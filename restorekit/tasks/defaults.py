@@ -28,9 +28,11 @@ TASKS = {
     "inpaint": Task("hqs:first=0.3", 30, "mmps", 50),
     "grey": Task("hqs:first=1", 8, "mmps", 50),
     "hadamard": Task("hqs:first=0.3", 30, "mmps", 50),
+    "jpeg": Task("hqs:first=0.1,lambda=0.1", 8, "mmps", 50),
     "phase": Task("dps", 200, "dps", 200),
     "saturate": Task("dps", 200, "dps", 200),
 }
+JPEG_AFTER = Task("hqs:first=0.2,lambda=0.1", 16, "mmps", 50)  # what was measured was written as a JPEG
 SAMPLED = Task(
     "hqs:first=0.1", 24, "mmps", 50
 )  # resizing by a library that does not smooth: a few pixels of each block are seen

@@ -28,6 +28,7 @@ from restorekit.solvers.samplers import Sampler
 from restorekit.tasks.compare import Comparing, ComparisonResult
 from restorekit.tasks.deblur import Deblurring
 from restorekit.tasks.degrade import Degraded, Degrading
+from restorekit.tasks.dejpeg import JPEGRestoring
 from restorekit.tasks.denoise import NoiseRemoval
 from restorekit.tasks.each import each_measurement
 from restorekit.tasks.inpaint import Inpainting
@@ -169,6 +170,20 @@ def deblur(
     """
     own, run = _split(settings)
     return run_task(Deblurring(kernel=kernel, kernel_error=kernel_error, boundary=boundary, **own), source, run)
+
+
+@listed(JPEGRestoring)
+def dejpeg(source: PathLike, **settings: Unpack[RestorationSettings]) -> Restoration:
+    """Find the picture that was written as the JPEG `source`: its coefficients lie in the bins that the file states.
+
+    noise: of the picture before it was a JPEG; none is assumed, so that its grain stays. The bins are read by the extra `jpeg`; without it
+    they are told from decoded pixels, up to quality 87. Returns a `Restoration` in the values of the file. Raises `BadInput` with the way
+    out, for other kinds of files and arrays too.
+
+        restorekit.dejpeg("photo.jpg").save("photo.png")
+    """
+    own, run = _split(settings)
+    return run_task(JPEGRestoring(**own), source, run)
 
 
 @each_measurement

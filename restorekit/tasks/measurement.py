@@ -26,7 +26,7 @@ from restorekit.inference.sensor_noise import PoissonGaussian
 from restorekit.inference.solver import Solver
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
-from restorekit.operators import Inpaint, Operator, Resize
+from restorekit.operators import Inpaint, JPEGAfter, Operator, Resize
 from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
@@ -36,6 +36,7 @@ from restorekit.tasks.defaults import (
     COUNTS,
     GRAIN,
     IMPULSES,
+    JPEG_AFTER,
     LOG_SPECKLE,
     OTHER,
     SAMPLED,
@@ -46,10 +47,13 @@ from restorekit.tasks.defaults import (
 )
 from restorekit.tasks.forward import Forward
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
+from restorekit.tasks.jpeg_forward import jpeg_forward
 from restorekit.tasks.noise_found import ASSUMED, measured_noise, white_law
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
 from restorekit.tasks.unmeasured import refuse_turned, turned_size, without_empty
+from restorekit.text.jpeg_last import NAME as JPEG
+from restorekit.text.jpeg_last import before as before_jpeg
 from restorekit.text.names import files_of, operator_of
 from restorekit.text.spelling import operation
 
@@ -111,6 +115,8 @@ class Measured:
             return SENSOR if isinstance(forward.law, PoissonGaussian) else GRAIN
         if self.read.operation == "denoise" and not isinstance(forward.law, Gaussian):
             return COUNTS if isinstance(forward.law, Poisson) else LOG_SPECKLE if logarithms else SPECKLE
+        if isinstance(forward.operator, JPEGAfter):
+            return JPEG_AFTER
         if isinstance(forward.operator, Resize) and not forward.operator.smooths:
             return SAMPLED
         return TASKS.get(self.read.operation, OTHER)
@@ -217,7 +223,7 @@ class Measurement:
 
     @property
     def operation(self) -> str:
-        return operation(self.op)
+        return operation(self.op) if before_jpeg(self.op) is None else JPEG
 
     @property
     def op_text(self) -> str:
@@ -250,6 +256,9 @@ class Measurement:
 
     def _forward(self, reading: Observation, notes: Notes) -> Forward:
         """The operator first: where it says that nothing was measured, there is no noise."""
+        if (inner := before_jpeg(self.op)) is not None:
+            noise, _ = self._noise(reading, None, notes)
+            return jpeg_forward(inner, reading, noise, self.preview, notes)
         pixels = reading.picture.pixels
         operator = self._operator(cast(Shape, pixels.shape))
         if isinstance(operator, Inpaint):
@@ -356,12 +365,19 @@ def _module_of(denoise: Any) -> nn.Module | None:
     return next(filter(None, (_module_of(getattr(denoise, f.name)) for f in fields(denoise))), None)
 
 
+def _operator_text(operator: Operator, settings: Measurement) -> str:
+    """Return the operator in records: of a resizer with all that it was found to be."""
+    if isinstance(operator, JPEGAfter):
+        return f"{_operator_text(operator.inner, settings).removesuffix(f'|{JPEG}')}|{JPEG}"
+    return operator.text if isinstance(operator, Resize) else settings.op_text
+
+
 def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:
     """Return what the record of a run says of the measurement and the prior."""
     forward, prior, picture = measured.forward, measured.prior, measured.read.picture
     preview = {} if settings.preview is None else {"preview": list(settings.preview)}
     return {
-        "operator": forward.operator.text if isinstance(forward.operator, Resize) else settings.op_text,
+        "operator": _operator_text(forward.operator, settings),
         "noise": forward.noise_text,
         "noise_measured": settings.noise == "auto",
         "noise_found": forward.found and forward.found.record(),

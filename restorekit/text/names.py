@@ -37,6 +37,8 @@ from restorekit.solvers import SOLVERS
 from restorekit.text import kernels
 from restorekit.text.generated_masks import generated_mask
 from restorekit.text.grammar import build, own_class, split
+from restorekit.text.jpeg_last import NAME as JPEG
+from restorekit.text.jpeg_last import before as before_jpeg
 from restorekit.text.kernels import kernel
 
 Size = tuple[int, ...] | None  # "64x96"
@@ -149,6 +151,11 @@ def operator_of(text: str, *, measured: Shape = (0, 0, 0), image: Shape | None =
 
     Raises `BadInput` for an unknown name or setting, and where sizes do not fit.
     """
+    if before_jpeg(text) is not None:
+        raise BadInput(
+            f"operator {text!r}: bins of a JPEG are those of a file, which `restore`, `compare` and `dejpeg` read; to write one, name the "
+            "measurement OUT.jpg"
+        )
     mine = own_class(text, Operator)
     if mine is not None:
         cls, settings, names = mine
@@ -162,7 +169,7 @@ def operator_of(text: str, *, measured: Shape = (0, 0, 0), image: Shape | None =
 
 def notes_of(text: str) -> list[str]:
     """Return what a user may not expect of the files that the operator of a text is made from: its kernel."""
-    name, positional, named = split(text)
+    name, positional, named = split(text.removesuffix(f"|{JPEG}"))
     if name not in ("blur", "decimate"):
         return []
     at = positional[:1] if name == "blur" else []
@@ -226,7 +233,7 @@ def files_of(*texts: str | None) -> list[Path]:
     A value counts as one where a file of that name is there, whatever the setting; none is opened here.
     """
     paths: list[Path] = []
-    for text in filter(None, texts):
+    for text in (text.removesuffix(f"|{JPEG}") for text in texts if text):
         head, _, rest = text.partition(":")
         named = split(rest if head.endswith(".py") else text)
         for value in (text, head, *named[1], *named[2].values()):

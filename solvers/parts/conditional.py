@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.inference.censored import Censored
 from restorekit.inference.problem import Problem
 from restorekit.inference.rng import Rng
+from restorekit.inference.sited import Sited
 from restorekit.operators.base import LinearOperator, near
 from restorekit.operators.diagonal import Identity
 from restorekit.solvers.parts.data_step import check_data_step, data_step
@@ -123,7 +123,7 @@ def updated(problem: Problem, steps: int = 100) -> Draw:
 
     def draw(x0: Tensor, t: float, rng: Rng) -> Tensor:
         # y + noise would be biased once more, and is no other stop
-        if linear and (not problem.likelihood.unbiased or isinstance(problem.likelihood, Censored)):
+        if linear and (not problem.likelihood.unbiased or isinstance(problem.likelihood, Sited)):
             return data_step(problem, "this draw", rng)(x0, t)
         mine = perturbed(problem, rng)
         if linear:

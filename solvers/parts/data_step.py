@@ -13,6 +13,7 @@ from restorekit.inference.censored import Censored
 from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.rng import Rng
+from restorekit.inference.sited import Sited
 from restorekit.operators.base import near
 from restorekit.operators.coded import Coded
 from restorekit.operators.combine import Weighted
@@ -47,8 +48,9 @@ def data_step(
             return operator.normal_solve(torch.add(aty, x0, alpha=rho), rho, x0, tolerance=near(x0))
 
         return solve
-    if isinstance(law, Censored):
+    if isinstance(law, Sited):
         problem = replace(problem, likelihood=problem.held(law, CLEAN))
+    if isinstance(law, Censored):
         if rng is None and isinstance(uncoded(problem).operator, Identity | Inpaint):
             return _expected(problem)
     elif _separable(problem, closed):
@@ -109,10 +111,10 @@ def working_residual(problem: Problem, m: Tensor, spread: float | Tensor = 0.0) 
     information, m as clamped).
 
     Near m the law looks Gaussian, of mean m + residual and that variance. Each is like y; the residual is 0 where y is
-    masked. spread: the variance of m, which counts for values that stopped (`Censored.site`).
+    masked. spread: the variance of m, which counts for values that stopped (`Sited.site`).
     """
     law = problem.likelihood
-    if isinstance(law, Censored):
+    if isinstance(law, Sited):
         step, variance = law.site(problem.y, m, torch.as_tensor(spread).to(m).expand_as(m))
         return step if problem.mask is None else problem.mask * step, variance, m
     m = law.within(problem.y, m)
@@ -126,7 +128,7 @@ def working_residual(problem: Problem, m: Tensor, spread: float | Tensor = 0.0) 
 def _scoring(problem: Problem, solver: str, rng: Rng | None) -> Callable[[Tensor, float], Tensor]:
     operator, linear = problem.operator, uncoded(problem).linear(solver)
     valid = 1.0 if problem.mask is None else problem.mask
-    stops = isinstance(problem.likelihood, Censored)
+    stops = isinstance(problem.likelihood, Sited)
     gain = problem.gain if stops else 0.0  # as if x0 were off alike in all that a value sees
 
     def solve(x0: Tensor, t: float) -> Tensor:

@@ -42,7 +42,7 @@ PROGRAMS = {"restorekit", "torchrun", "pip", "mkdir"}
 NAMES = {"IN": "in.png", "OUT": "out.png"}
 
 SHORTER = {
-    **{name: ["--steps", "2", "--prior", "natural-fast"] for name in ("inpaint", "deblur", "derain", "upscale", "colorize", "restore")},
+    **{name: ["--steps", "2", "--prior", "natural-fast"] for name in ("inpaint", "deblur", "derain", "upscale", "dejpeg", "colorize", "restore")},
     "compare": ["--steps", "2", "--samples", "2"],
     "fuse": ["--despeckle", "lee"],
     "despeckle": ["--steps", "2"],

@@ -16,6 +16,7 @@ def make_files(folder: Path) -> None:
     photo = Image.fromarray(skimage.data.astronaut()[40:80, 190:226])
     for name in ("noisy.png", "holes.png", "blurred.tif", "small.png", "in.png", "photo.png", "rainy.png"):
         photo.save(folder / name)
+    photo.save(folder / "photo.jpg", quality=60)
     photo.point(lambda v: 0.9 * v).save(folder / "network.png")
     (folder / "photos").mkdir()
     photo.save(folder / "photos" / "astronaut.png")

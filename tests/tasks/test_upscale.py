@@ -81,7 +81,7 @@ def test_noise_is_that_of_rounding_and_of_a_jpeg_more(tmp_path: Path) -> None:
     for name, settings in (("y.png", {}), ("y.jpg", {"quality": 95}), ("z.jpg", {"quality": 70})):
         source = smaller(tmp_path / name, (16, 18), **settings)
         notes = Notes()
-        restorekit.upscale(source, 4, **QUICK, notes=notes)
+        restorekit.upscale(source, 4, **QUICK, notes=notes, preview=(0, 0, 12, 14))  # of a part the bins are not used
         (said,) = (text for text in notes.texts if "is assumed" in text)
         levels.append(float(said.partition("gaussian:")[2].partition(" ")[0]))
     assert levels[0] == 0.002
@@ -171,3 +171,16 @@ def test_a_sampler_of_a_resized_picture_is_that_of_the_exact_posterior() -> None
     assert 0.85 < found.seen < 1.1, str(found)
     assert 0.85 < found.blind < 1.1, str(found)
     assert 0.8 < found.coverage < 0.95, str(found)
+
+
+def test_a_picture_that_was_sampled_without_smoothing_is_told_from_one_that_was(tmp_path: Path) -> None:
+    whole = data.chelsea()
+    for how, said in ((Image.Resampling.NEAREST, True), (Image.Resampling.BICUBIC, False)):
+        small = Image.fromarray(whole).resize((225, 150), how).crop((80, 43, 144, 107))
+        small.save(tmp_path / "y.png")
+        notes = Notes()
+        restorekit.upscale(tmp_path / "y.png", 2, notes=notes, **QUICK)
+        assert any("like=torch" in text for text in notes.texts) == said
+    notes = Notes()
+    restorekit.upscale(tmp_path / "y.png", 2, like="opencv", notes=notes, **QUICK)
+    assert not any("like=torch" in text for text in notes.texts)

@@ -1,0 +1,56 @@
+"""Pictures from JPEG files: what blocks, steps of colour and halos hide, as far as the bins of the file allow it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from restorekit.inference.problem import Problem
+from restorekit.inference.restoration import Restoration
+from restorekit.inference.solver import Solver
+from restorekit.notes import Notes
+from restorekit.operators import Operator
+from restorekit.tasks.jpeg_forward import JPEGForward
+from restorekit.tasks.measurement import Measured, Progress
+from restorekit.tasks.observation import Observation
+from restorekit.tasks.restore import Filling
+from restorekit.text.jpeg_last import NAME
+
+CLEAN = "gaussian:0.001"  # noise of a picture before it was a JPEG, where nobody gave it
+
+
+@dataclass(frozen=True, kw_only=True)
+class JPEGRestoring(Filling):
+    """Find the picture that was written as a JPEG, whose coefficients lie in the bins of the file.
+
+    noise: of the picture before; None: none to speak of, and grain stays. op: "jpeg", or what came before, as "blur:kernel=k.png|jpeg".
+    """
+
+    op: str | Operator = NAME
+
+    def _assumed(self, reading: Observation) -> str:
+        return CLEAN
+
+    def _untouched(self, measured: Measured) -> bool:
+        forward = measured.forward
+        return isinstance(forward, JPEGForward) and forward.untouched and self.samples == 1 and self.noise is None
+
+    def _run(
+        self, measured: Measured, problem: Problem, solver: Solver, steps: int | None, notes: Notes,
+        progress: Progress | None, record: bool,
+    ) -> Restoration:  # fmt: skip
+        if not self._untouched(measured):
+            return super()._run(measured, problem, solver, steps, notes, progress, record)
+        notes(
+            f"jpeg: there is nothing to gain, the tables of {measured.read.input.name} say that it lost no more than rounding; the result "
+            "has its values"
+        )
+        settings: dict[str, Any] = {"steps": steps, "samples": 1, "seed": self.seed, "solver": "none", "sigmas": [0.0]}
+        pixels = torch.from_numpy(measured.read.picture.pixels)[None].to(problem.y)
+        return Restoration(pixels if self.preview is None else problem.estimate(), 0, 0.0, settings)
+
+    @property
+    def _own(self) -> str:
+        return ""

@@ -1,0 +1,136 @@
+"""This module states what a JPEG measures: coefficients in bins, after whatever blurred the picture or made it smaller before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restorekit.errors import BadInput
+from restorekit.files.formats import content_of
+from restorekit.files.jpeg_file import EXTRA, StoredJPEG, read_jpeg
+from restorekit.inference.likelihood import Gaussian, Likelihood
+from restorekit.inference.problem import Problem
+from restorekit.inference.quantised import Quantised
+from restorekit.notes import Notes
+from restorekit.operators import JPEG, Identity, JPEGAfter, LinearOperator
+from restorekit.operators.base import Shape
+from restorekit.tasks.forward import Forward
+from restorekit.tasks.observation import Box, Observation
+from restorekit.text.names import noise_of, operator_of
+
+# Deviation of a coefficient by the rounding of pixels to components, of the mean of chroma and of the encoder's own
+# arithmetic, white = 1: benchmarks/restoration/jpeg.py measures it on the files of three encoders.
+ROUNDED = 0.4 / 255
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JPEGForward(Forward):
+    """The coefficients of a file, with the deviation `sigma` of its picture before it was coded, white = 1."""
+
+    stored: StoredJPEG
+    sigma: float
+
+    @property
+    def untouched(self) -> bool:
+        """Return True where the file lost nothing that a prior could know better: no blur before, fine steps, whole chroma."""
+        return isinstance(self.operator, JPEG) and self.stored.lossless
+
+    @property
+    def law(self) -> Likelihood:
+        """Return the law of the coefficients."""
+        return self._law(self.sigma)
+
+    def _law(self, sigma: float) -> Likelihood:
+        stored, jpeg = self.stored, self._jpeg
+        gains = jpeg.gains(torch.zeros(()))
+        noise = torch.cat(
+            [torch.full((n,), float((ROUNDED**2 + (g * sigma) ** 2) ** 0.5)) for n, g in zip(jpeg.sizes, gains)]
+        )
+        steps = torch.cat([_flat(w) for w in stored.widths]) / 255
+        if stored.binned:
+            return Quantised(Gaussian(noise[None]), steps[None], self._measured())
+        return Gaussian((noise.square() + steps.square() / 12).sqrt()[None])
+
+    @property
+    def _jpeg(self) -> JPEG:
+        outer = self.operator.outer if isinstance(self.operator, JPEGAfter) else self.operator
+        return cast(JPEG, outer)
+
+    def _measured(self) -> Tensor:
+        parts = [_flat(v * s) for v, s in zip(self.stored.levels, self.stored.steps)]
+        y = torch.cat(parts)[None] / 255
+        return y + self._jpeg.level(y)
+
+    def problem(self, place: torch.device, notes: Notes) -> Problem:
+        """Return the problem of the coefficients; pixels without data are as they were coded."""
+        return Problem(self._measured().to(place), self.operator.to(place), self.law.to(place))
+
+
+def _flat(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32)).flatten()
+
+
+def is_jpeg(reading: Observation) -> bool:
+    """Return True where the bins of a measurement can be told: of a JPEG file of grey or three colours, in its own values."""
+    path = reading.input.path
+    if path is None or reading.response.coded or content_of(path) != "JPEG":
+        return False
+    try:
+        return read_jpeg(path).binned
+    except BadInput:
+        return False
+
+
+def jpeg_forward(
+    inner: str, reading: Observation, noise: str | Likelihood, preview: Box | None, notes: Notes
+) -> JPEGForward:
+    """Return the forward model of the file that `reading` is of, `inner` the text of the operator before. noise: before it was coded.
+
+    Raises `BadInput` where there is no file, it is no JPEG, and for what cannot be told of coefficients."""
+    path = reading.input.path
+    if path is None:
+        raise BadInput("the tables of a JPEG are in its file, and an array has none; give the path of the file")
+    if reading.response.coded:
+        raise BadInput(
+            "`transfer`: coefficients of a JPEG are of the values of the file; give `transfer=linear`",
+            argument="transfer",
+        )
+    stored = read_jpeg(path)
+    if not stored.exact:
+        how = (
+            "from decoded pixels"
+            if stored.binned
+            else "not used, as their steps are too fine to be told from decoded pixels"
+        )
+        notes(f"jpeg: the bins of {path.name} are {how}; {EXTRA} reads them from the file")
+    law = noise if isinstance(noise, Likelihood) else noise_of(noise)
+    if not isinstance(law, Gaussian) or torch.as_tensor(law.sigma).numel() != 1:
+        raise BadInput(
+            "noise that a picture had before it was a JPEG is white: give `noise=gaussian:0.02`", argument="noise"
+        )
+    shown = cast(Shape, reading.picture.pixels.shape)
+    frame = None
+    if preview is not None:
+        if inner != "denoise":
+            raise BadInput("`preview` is for jpeg alone, or leave `|jpeg` out", argument="preview")
+        part = reading.part(preview)
+        stored, frame = stored.window_shown(preview, shown[1:])
+        reading = part
+    sides = stored.size if stored.orientation < 5 else stored.size[::-1]
+    shape = (shown[0], *sides)
+    jpeg = JPEG(shape, stored.sampling, stored.colour, stored.orientation, frame)
+    operator = jpeg if inner == "denoise" else _after(jpeg, inner)
+    return JPEGForward(reading, operator, noise, stored=stored, sigma=float(law.sigma))
+
+
+def _after(jpeg: JPEG, inner: str) -> JPEGAfter:
+    first = operator_of(inner, measured=jpeg.image_shape)
+    if not isinstance(first, LinearOperator):
+        raise BadInput(f"operator {inner!r} is not linear, and what is in a JPEG is told of linear ones alone")
+    if isinstance(first, Identity) or tuple(first(torch.zeros(1, *first.image_shape)).shape[1:]) != jpeg.image_shape:
+        raise BadInput(f"operator {inner!r} measures no picture of the size of the JPEG; check its settings")
+    return JPEGAfter(first.image_shape, jpeg, first)
