@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from restorekit.report.measurement_view import measurement_shown
 from restorekit.report.panels import Panel, Panelled
 from restorekit.report.pictures import shrunk
 from restorekit.report.results import Comparison, Moment, Refusal, SolverResult
-from restorekit.tasks.clipped import CALIBRATED
 from restorekit.tasks.inputs import Source, take
 from restorekit.tasks.measurement import Measured, Measurement, Progress, record_of
 from restorekit.tasks.saving import record_file
@@ -141,9 +140,8 @@ class Comparing:
             solver.check_draws(as_seen(problem, measured.denoiser))
 
     def _taken(self, solver: Solver, measured: Measured) -> Problem:
-        """Return the problem of a solver, clipped values taken as `restore` takes them for as many samples."""
-        several = self.samples > 1 and solver.is_sampler and self.measurement.clipped == "auto"
-        return (replace(measured, way=CALIBRATED) if several else measured).taken(solver)
+        """Return the problem of a solver, clipped values taken as `restore` takes them for one answer."""
+        return measured.taken(solver)
 
     def _outcome(
         self, one: Contestant, measured: Measured, notes: Notes, progress: Progress | None
