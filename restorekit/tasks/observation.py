@@ -82,6 +82,10 @@ class Observation:
         """Return the same, where pixels of the value of no data are not measured, nor filled unless they are `wanted` (H, W)."""
         return replace(self, as_read=left_empty(self.as_read, wanted), picture=left_empty(self.picture, wanted))
 
+    def in_values(self, by: str) -> Observation:
+        """Return the same as linear: the values of the file are restored as they are. by: what says so."""
+        return replace(self, picture=self.as_read, response=Response(Linear(), source=by))
+
     def with_values(self, pixels: np.ndarray) -> Observation:
         """Return the same with other values (C, H, W), in light."""
         return replace(self, picture=replace(self.picture, pixels=pixels))
