@@ -323,7 +323,7 @@ def main() -> None:
         header = ("picture, kernel", "input", "--transfer linear", "auto", "gain of auto", "at white")
         tables.append((f"Blur made {made.name}: PSNR, dB, worst first", header, lines))
     found = {(r["picture"], r["kernel"], r["way"]): r for r in rows.rows if (r["prior"], r["made"]) == (label, HALVED)}
-    lines = [
+    lines: list[list[object]] = [
         [f"{p}, {k}", *(f"{float(v):.1f}" for v in (r["input"], r["psnr"], found[p, k, "srgb"]["psnr"]))]
         for (p, k, way), r in found.items()
         if way == "linear"

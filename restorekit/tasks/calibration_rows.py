@@ -254,7 +254,8 @@ class Drawn:
         plain = replace(made, y=torch.from_numpy(curve.decode(values.numpy()).astype(np.float32)) if light else values)
         at, half = values[0].numpy(), 0.5 / np.iinfo(self.dtype).max  # a value at a limit was rounded to it as well
         low, high = measured_alone(plain, at <= 0, at >= 1)
-        limits = Limits(low, high, *(curve.decode(np.array(v)) for v in (half, 1 - half)), light)
+        black, white = (curve.decode(np.array(v)) for v in (half, 1 - half))
+        limits = Limits(low, high, black, white, light)
         return first_taken(limits.problems(plain, self.clipped), self.solver, self._denoise(plain, len(truth.pixels)))
 
     def _denoise(self, problem: Problem, bands: int) -> Denoiser | Latent:

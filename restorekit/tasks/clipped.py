@@ -145,8 +145,8 @@ class Clipped:
         black = np.where(low, as_read.pixels, np.inf).min((1, 2)) + half
         white = np.where(high, as_read.pixels, -np.inf).max((1, 2)) - half
         black, white = np.where(np.isinf(black), 0.0, black), np.where(np.isinf(white), 1.0, white)  # of no value
-        stops = (response.curve.decode(v[:, None, None]) for v in (black, white))
-        return Limits(low, high, *stops, response.coded).problems(self.plain, self.way)
+        at_black, at_white = (response.curve.decode(v[:, None, None]) for v in (black, white))
+        return Limits(low, high, at_black, at_white, response.coded).problems(self.plain, self.way)
 
     def said(self) -> Iterator[str]:
         """Yield a line for a person, where enough values are clipped."""

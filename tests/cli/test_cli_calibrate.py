@@ -100,7 +100,7 @@ def test_what_a_prior_is_calibrated_for_is_shown_with_it(tmp_path: Path, capsys:
     go("priors", "show", "natural-fast")
     card, _, table = capsys.readouterr().out.partition("## Calibrated error bars")
     assert "## Limits" in card
-    assert "| denoise | gaussian:0.05 | uint8 | linear | mmps | 50 |" in table
+    assert "| denoise | gaussian:0.05 | uint8 | linear | measured | mmps | 50 |" in table
     weights = tmp_path / "mine.safetensors"
     weights.symlink_to(shipped()["natural-fast"])
     go("priors", "show", weights)
