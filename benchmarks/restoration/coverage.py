@@ -34,6 +34,7 @@ from restorekit.tasks.calibration_table import HEADER, chosen, entries, judge, t
 from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 from restorekit.uncertainty.calibration import WHITE_LEFT_OUT, Calibration, Entry, beside
+from restorekit.uncertainty.conformal import Scores
 
 PHOTOS = "photos256-test.zip"
 CALIBRATING = f"{PHOTOS} crop 64"
@@ -113,6 +114,16 @@ def unpacked() -> Rows:
     return rows
 
 
+def packed(rows: Rows) -> bytes:
+    """Return the table as it is kept, rows of one picture and task together, their scores as short as they can be."""
+    text, fields = io.StringIO(newline=""), [name for name in rows.fields if name not in rows.lacking]
+    table = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    for row in sorted(rows.rows, key=lambda row: [row[k] for k in ("prior", "data", "task", "noise", "picture")]):
+        table.writerow(row | {"scores": Scores.read(row["scores"]).text})
+    return lzma.compress(text.getvalue().encode(), preset=9 | lzma.PRESET_EXTREME)
+
+
 def reuse(drawn: Drawn, tasks: list[Degradation], held: SplitPictures, limit: int | None, rows: Rows) -> None:
     """Add the rows of pictures of which no value is clipped: it makes no difference how such values are taken."""
     older = replace(drawn, clipped="measured" if drawn.transfer == "linear" else WHITE_LEFT_OUT)
@@ -156,7 +167,7 @@ def main() -> None:
             options.half,
         )
         return
-    KEPT.write_bytes(lzma.compress(WORKING.read_bytes(), preset=9 | lzma.PRESET_EXTREME))
+    KEPT.write_bytes(packed(rows))
     tables = []
     for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):
         prior, own, plain, lines = load_prior(name), [], [], []
