@@ -142,8 +142,8 @@ class Clipped:
         if low.shape != as_read.pixels.shape:
             return [self.plain]
         half = 0.5 / (as_read.span[1] - as_read.span[0])  # a value at a limit was rounded to it as well
-        black = np.where(low, as_read.pixels, np.inf).min((1, 2)) + half
-        white = np.where(high, as_read.pixels, -np.inf).max((1, 2)) - half
+        black = np.where(low, as_read.pixels, -np.inf).max((1, 2)) + half
+        white = np.where(high, as_read.pixels, np.inf).min((1, 2)) - half  # of a JPEG some are beside it
         black, white = np.where(np.isinf(black), 0.0, black), np.where(np.isinf(white), 1.0, white)  # of no value
         at_black, at_white = (response.curve.decode(v[:, None, None]) for v in (black, white))
         return Limits(low, high, at_black, at_white, response.coded).problems(self.plain, self.way)

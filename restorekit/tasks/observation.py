@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.curves import Linear, curve_of
+from restorekit.files.formats import content_of
 from restorekit.files.picture import Picture, check_span
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.record import record_beside
@@ -44,10 +46,11 @@ class Observation:
     logarithms: bool = False  # the values are logarithms of intensities
     box: Box | None = None  # the part of the input that this is
 
-    @property
+    @cached_property
     def clipped(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return (black, white), (C, H, W): values at the limits of the file."""
-        return at_limits(self.as_read)
+        path = self.input.path
+        return at_limits(self.as_read, smeared=path is not None and content_of(path) == "JPEG")
 
     @property
     def empty(self) -> NDArray[np.bool_] | None:
