@@ -22,6 +22,7 @@ from restorekit.files.picture import write_json, write_text
 from restorekit.files.record import earlier, head, outputs, read_file
 from restorekit.inference.driver import as_seen, restore
 from restorekit.inference.problem import Problem
+from restorekit.inference.residual import residual_of
 from restorekit.inference.solver import Solver, Step
 from restorekit.notes import Notes
 from restorekit.priors.prior import LatentPrior
@@ -168,9 +169,18 @@ class Comparing:
         if doubt := solver.doubts(problem, result.settings["sigmas"]):
             notes(doubt)
         misfit = float(np.mean([problem.misfit(x[None]) for x in result.samples]))
+        residual = residual_of(problem, result.samples[:1].to(measured.place))
         shown = measured.visible(problem.operator.inside(result.samples).float().cpu()).numpy()
         return SolverResult(
-            one.text, solver.is_sampler, shown, watch.moments, misfit, result.nfe, result.seconds, result.settings
+            one.text,
+            solver.is_sampler,
+            shown,
+            watch.moments,
+            misfit,
+            result.nfe,
+            result.seconds,
+            result.settings,
+            residual,
         )
 
     def _contestants(self, measured: Measured) -> list[Contestant]:

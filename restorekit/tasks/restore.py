@@ -18,6 +18,7 @@ from restorekit.files.record import read_file
 from restorekit.inference.driver import as_seen, restore
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.problem import Problem
+from restorekit.inference.residual import residual_of
 from restorekit.inference.restoration import Restoration
 from restorekit.inference.solver import Solver
 from restorekit.inference.units import units_of
@@ -112,6 +113,7 @@ class Restoring(Measurement):
             notes(doubt)
         counted = self._counted(measured, taken, solver)
         misfit = taken.misfit(result.samples[:1].to(measured.place))
+        residual = residual_of(taken, result.samples[:1].to(measured.place))
         misfit *= 1 if counted is None else taken.noise_level() / counted
         samples = measured.coded(taken.operator.inside(result.samples))
         kept, estimate = self._kept(measured), None
@@ -124,6 +126,7 @@ class Restoring(Measurement):
             "noise_assumed": self.noise is None,
             "noise_counted": counted,
             "misfit": round(misfit, 3),
+            "residual": None if residual is None else residual.record(),
         }
         if (ceiling := _ceiling(measured, notes)) is not None:
             facts["codec_psnr"] = ceiling
@@ -131,7 +134,7 @@ class Restoring(Measurement):
         origin = Origin(self, measured, bars, facts, notes, kept)
         return replace(
             result, samples=samples, seconds=seconds + result.seconds, notes=(*notes.texts, *doubts), source=origin,
-            estimate=estimate,
+            estimate=estimate, residual=residual,
         )  # fmt: skip
 
     def opened(self) -> list[Path]:
