@@ -176,8 +176,9 @@ class Entry:
     @classmethod
     def read(cls, plain: dict[str, Any]) -> Entry:
         """Return the entry of what `plain` gave. Raises ValueError, KeyError or TypeError for anything else."""
-        older = {"clipped": "measured" if plain["transfer"] == "linear" else WHITE_LEFT_OUT}
-        conditions = Conditions(**{f.name: (older | plain)[f.name] for f in dataclasses.fields(Conditions)})
+        older = "measured" if plain["transfer"] == "linear" else WHITE_LEFT_OUT
+        plain = {"clipped": older, **plain}
+        conditions = Conditions(**{f.name: plain[f.name] for f in dataclasses.fields(Conditions)})
         ratios = tuple(math.nan if v is None else float(v) for v in plain["ratios"])
         if len(ratios) != len(GRID):
             raise ValueError(f"{len(ratios)} ratios, not {len(GRID)}")
