@@ -56,6 +56,11 @@ def encoded_by(curve: LightCurve, light: Tensor) -> Tensor:
     return torch.from_numpy(np.asarray(curve.encode(_array(light)))).to(light)
 
 
+def slope_by(curve: LightCurve, light: Tensor) -> Tensor:
+    """Return d coded / d light at light (..., C, H, W), without a gradient."""
+    return torch.from_numpy(np.asarray(curve.slope(_array(light)))).to(light)
+
+
 class _Decode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, coded: Tensor, curve: LightCurve) -> Tensor:

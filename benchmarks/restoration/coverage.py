@@ -26,13 +26,15 @@ import torch
 import restorekit
 from benchmarks.support.common import DATA, RESULTS, publish
 from restorekit.files.journal import Rows
+from restorekit.inference.censored import Censored
 from restorekit.priors.find import load_prior
 from restorekit.scenes.process_memory import keep_freed_memory
-from restorekit.tasks.calibration_rows import HALVES, KEYS, LEVEL, VALUES, Drawn, SplitPictures, rows_of, run
+from restorekit.tasks.calibration_rows import HALVES, KEYS, LEVEL, VALUES, Drawn, SplitPictures, missing, rows_of, run
 from restorekit.tasks.calibration_table import HEADER, chosen, entries, judge, table
 from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
-from restorekit.uncertainty.calibration import Calibration, Entry, beside
+from restorekit.uncertainty.calibration import WHITE_LEFT_OUT, Calibration, Entry, beside
+from restorekit.uncertainty.conformal import Scores
 
 PHOTOS = "photos256-test.zip"
 CALIBRATING = f"{PHOTOS} crop 64"
@@ -59,8 +61,10 @@ parser.add_argument(
 )
 parser.add_argument("--dtype", default="uint8")
 parser.add_argument("--transfer", default="linear")
+parser.add_argument("--clipped", default="censored")
 parser.add_argument("--samples", type=int, default=8)
 parser.add_argument("--crop", type=int, default=64)
+parser.add_argument("--exposure", type=float, default=1.0, help="times as much light, which only judges")
 parser.add_argument("--precision", default="auto")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--table", action="store_true", help="draw nothing")
@@ -87,14 +91,16 @@ def elsewhere(drawn: Drawn, tasks: list[Degradation], rows: Rows, own: list[Entr
 
 
 def _rows(text: str) -> list[dict[str, str]]:
-    return [{"power": "1"} | row for row in csv.DictReader(io.StringIO(text, newline=""))]
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    older = {"linear": "measured"}
+    return [{"power": "1", "clipped": older.get(row["transfer"], WHITE_LEFT_OUT)} | row for row in rows]
 
 
 def unpacked() -> Rows:
     """Return the rows that are kept and those drawn since, of which `WORKING` may be of an older checkout."""
     kept = _rows(lzma.decompress(KEPT.read_bytes()).decode())
     drawn = _rows(WORKING.read_text()) if WORKING.exists() else kept
-    if drawn is kept or "power" not in WORKING.read_text().partition("\n")[0].split(","):
+    if drawn is kept or not {"power", "clipped"} <= set(WORKING.read_text().partition("\n")[0].split(",")):
         WORKING.parent.mkdir(exist_ok=True)
         with WORKING.open("w", newline="") as file:
             table = csv.DictWriter(file, [name for name in (*KEYS, *VALUES) if name in drawn[0]], lineterminator="\n")
@@ -108,18 +114,49 @@ def unpacked() -> Rows:
     return rows
 
 
+def packed(rows: Rows) -> bytes:
+    """Return the table as it is kept, rows of one picture and task together, their scores as short as they can be."""
+    text, fields = io.StringIO(newline=""), [name for name in rows.fields if name not in rows.lacking]
+    table = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    for row in sorted(rows.rows, key=lambda row: [row[k] for k in ("prior", "data", "task", "noise", "picture")]):
+        table.writerow(row | {"scores": Scores.read(row["scores"]).text})
+    return lzma.compress(text.getvalue().encode(), preset=9 | lzma.PRESET_EXTREME)
+
+
+def reuse(drawn: Drawn, tasks: list[Degradation], held: SplitPictures, limit: int | None, rows: Rows) -> None:
+    """Add the rows of pictures of which no value is clipped: it makes no difference how such values are taken."""
+    older = replace(drawn, clipped="measured" if drawn.transfer == "linear" else WHITE_LEFT_OUT)
+    known = {tuple(row[k] for k in rows.keys if k not in rows.lacking): row for row in rows.rows}
+    for truth, task in missing(drawn, tasks, held, limit, rows):
+        if isinstance(drawn.problem(task, truth).likelihood, Censored):
+            continue
+        for count in drawn.counts:
+            named = dict(zip(rows.keys, older.key(task, held.name, truth, count)))
+            row = known.get(tuple(str(named[k]) for k in rows.keys if k not in rows.lacking))
+            if row is not None:
+                rows.add(*(drawn.clipped if k == "clipped" else row[k] for k in rows.fields))
+
+
 def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     prior = load_prior(options.prior, precision=options.precision)
     drawn = Drawn(
-        prior=prior, solver=solver_of("mmps"), samples=options.samples, dtype=options.dtype, transfer=options.transfer
+        prior=prior,
+        solver=solver_of("mmps"),
+        samples=options.samples,
+        dtype=options.dtype,
+        transfer=options.transfer,
+        clipped=options.clipped,
     )
     tasks = [Degradation.of(text) for text in options.task or TASKS]
     rows = unpacked()
     if not options.table:
-        held = SplitPictures(DATA / options.data, options.crop)
+        held = SplitPictures(DATA / options.data, options.crop, options.exposure)
+        if drawn.clipped == "censored":
+            reuse(drawn, tasks, held, options.pictures, rows)
         run(
             drawn,
             tasks,
@@ -130,7 +167,7 @@ def main() -> None:
             options.half,
         )
         return
-    KEPT.write_bytes(lzma.compress(WORKING.read_bytes(), preset=9 | lzma.PRESET_EXTREME))
+    KEPT.write_bytes(packed(rows))
     tables = []
     for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):
         prior, own, plain, lines = load_prior(name), [], [], []

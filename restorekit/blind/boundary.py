@@ -69,19 +69,6 @@ def _slope(y: Tensor, sigma_y: float) -> float:
     return 1.5 * max(float(torch.diff(y, dim=-1).square().mean().sqrt()), 2 * sigma_y)
 
 
-def unexplained(y: Tensor, kernel: Tensor, sigma_y: float, where: Tensor) -> float:
-    """Return the misfit, in deviations of the noise, of the pixels `where` of y, both (1, C, H, W), to any smooth
-    picture.
-
-    About 1 where y was blurred with the kernel, more where it was not, and where it was in other values, as light and
-    its code.
-    """
-    y, kernel = y.double(), kernel.double()
-    operator = FreeBlur.of((y.shape[1], y.shape[2], y.shape[3]), kernel)
-    x = _Smooth(y, sigma_y, _slope(y, sigma_y))(operator)
-    return float(((y - operator(x)) / sigma_y)[where].square().mean().sqrt())
-
-
 def boundary_of(y: Tensor, kernel: Tensor, sigma_y: float, excess: float = 0.012) -> Boundary:
     """Return `free`, unless the edges of y (1, C, H, W) are explained as well by another assumption.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
 
@@ -33,6 +34,7 @@ FULL = (1023, 4095, 16383)
 # A pile at the end of a histogram: values in a band, share of it (more is paper, or a fill), times as many as at the four values
 # below it, and how many, at least.
 MANY, PILE, STEEP, LEAST = 32, (5e-4, 0.5), 4.0, 8
+SMEARED, BLOCK = 4, 4  # values over which a JPEG smears what was at a limit, and pixels from one that still is there
 GAMMAS = (1.0, 5.0)  # exponents from values to light that files have; below 1 it is the inverse that was meant
 _PROFILES = (".icc", ".icm")
 # ITU-T H.273, transfer characteristics.
@@ -99,9 +101,12 @@ class Response:
         return float(np.sqrt(np.mean((sigma / self.curve.slope(picture.pixels)) ** 2)))
 
 
-def at_limits(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def at_limits(picture: Picture, smeared: bool = False) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return (black, white), bool (C, H, W): values of a picture as read that are the least or the greatest of its
-    integers, or at the greatest that its sensor gives, band by band (`_stop`)."""
+    integers, or at the greatest that its sensor gives, band by band (`_stop`).
+
+    smeared: the file is a JPEG, of 8 bits, which left half of what was at a limit a little beside it.
+    """
     black = np.zeros(picture.pixels.shape, bool)
     if not picture.dtype.startswith(("int", "uint")):
         return black, black.copy()
@@ -109,7 +114,19 @@ def at_limits(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     least, most = (np.float32((v - low) / (high - low)) for v in (limits.min, limits.max))
     told = np.ones(picture.pixels.shape[1:], bool) if picture.empty is None else ~picture.empty.where
     white = np.stack([x == most if (x[told] == most).any() else _stop(x, told, picture) for x in picture.pixels])
-    return (picture.pixels == least) & told, white & told
+    black = picture.pixels == least
+    if smeared and picture.dtype == "uint8" and picture.span == (0.0, 255.0):
+        black = np.stack([_near(x, at, least) for x, at in zip(picture.pixels, black)])
+        white = np.stack([_near(x, at, most) for x, at in zip(picture.pixels, white)])
+    return black & told, white & told
+
+
+def _near(x: NDArray[Any], at: NDArray[np.bool_], limit: np.float32) -> NDArray[np.bool_]:
+    """Return where values x (H, W) of 8 bits that lie beside some `at` a limit stood there before a JPEG smeared them."""
+    if at.sum() < LEAST:
+        return at
+    beside = np.asarray(scipy.ndimage.maximum_filter(at, 2 * BLOCK + 1), bool)
+    return at | (beside & (np.abs(x - limit) < (SMEARED + 0.5) / 255))
 
 
 def _stop(x: NDArray[Any], told: NDArray[np.bool_], picture: Picture) -> NDArray[np.bool_]:

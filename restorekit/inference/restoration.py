@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
+from restorekit.inference.residual import Residual
 from restorekit.inference.solver import Step
 from restorekit.metrics import fidelity
 
@@ -32,7 +33,8 @@ class Restoration:
     nfe: network calls per sample. seconds: wall time. settings: solver, its settings, noise levels, number of samples,
     seed. notes: what a reader of the result should know, a line each. source: the task and the input that the result is
     of, which knows how to save it; None for a result of `restore`. trajectory: the steps of the run on the CPU, state
-    and clean estimate (N, C, H, W) each, if it was told to record them. estimate: (C, H, W), the picture to show where that is not the mean of the
+    and clean estimate (N, C, H, W) each, if it was told to record them. residual: what the first sample leaves of the measurement
+    (`inference.residual`), of a task whose measurement is a picture. estimate: (C, H, W), the picture to show where that is not the mean of the
     samples, as where `inpaint` keeps what was measured.
     """
 
@@ -44,6 +46,7 @@ class Restoration:
     source: Any = None
     trajectory: tuple[Step, ...] = ()
     estimate: Tensor | None = None
+    residual: Residual | None = None
 
     @property
     def mean(self) -> Tensor:

@@ -54,6 +54,12 @@ class Noise:
         measurement."""
         return self if sigma <= self.sigma else replace(self, sigma=sigma, floor=floor, sensor=None, covariance=None)
 
+    def finest(self, floor: float) -> Noise:
+        """Return the same with the level of the finest detail alone, at least `floor`: texture that was blurred looks
+        like noise that neighbours share."""
+        level = {"sigma": max(self.white, floor), "floor": self.white < floor}
+        return replace(self, **level, correlated=False, covariance=None, camera=False)
+
     def of_jpeg(self, lost: float) -> Noise:
         """Return the same for denoising a JPEG that lost `lost`, a standard deviation, by the rounding of its coefficients.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from restorekit.metrics.fidelity import psnr
-from restorekit.report.pictures import PageFigure, Scale, map_uri, picture_uri
+from restorekit.report.pictures import PageFigure, Scale, map_uri, picture_uri, shown_residual
 from restorekit.report.results import Comparison, SolverResult
 
 STRIP = 256  # pixels, longer side of the pictures of a trajectory
@@ -83,6 +83,10 @@ class Card:
             what = "mean" if r.std is not None else "sample" if r.draws else "answer"
             alt = f"{r.label}, absolute error of the {what}"
             figures.append(self.style.map(r.error(self.c.truth), alt, "Error", f" |{what} − truth|"))
+        if r.residual is not None:
+            shown = shown_residual(r.residual.deviations.cpu().numpy())
+            alt, text = f"{r.label}, what is left unexplained", " y − A x, −3 to 3 deviations"
+            figures.append(self.style.picture(shown, alt, "Residual", text=text))
         return figures
 
     @property

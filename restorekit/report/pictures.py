@@ -124,3 +124,8 @@ class PageFigure:
     def small(self) -> bool:
         """Return True where its pixels are shown as such."""
         return max(self.size) <= PIXELS
+
+
+def shown_residual(deviations: np.ndarray) -> np.ndarray:
+    """Return a residual (C, H, W) in deviations of the noise as a picture: 0 is grey, -3 black and 3 white."""
+    return np.clip(0.5 + np.nan_to_num(deviations) / 6, 0, 1)

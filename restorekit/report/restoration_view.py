@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from restorekit.inference.residual import Residual
 from restorekit.inference.restoration import Restoration
 from restorekit.report import panels
 from restorekit.report.panels import Panel
-from restorekit.report.pictures import shown_bands
+from restorekit.report.pictures import shown_bands, shown_residual
 
 SAMPLES = 4  # shown of many
 
@@ -31,13 +33,27 @@ def _panels(restoration: Restoration) -> list[Panel]:
     if many:
         shown += [Panel("standard deviation", np.sqrt(samples.var(0, ddof=1).mean(0)))]
     names = (f"sample {i + 1}" if many else "result" for i in range(SAMPLES))
-    return shown + [Panel(name, (x - low) / (high - low)) for name, x in zip(names, samples)]
+    shown += [Panel(name, (x - low) / (high - low)) for name, x in zip(names, samples)]
+    left = restoration.residual
+    return (
+        shown
+        if left is None
+        else [*shown, Panel("residual, -3 to 3 deviations", shown_residual(left.deviations.cpu().numpy()))]
+    )
+
+
+def _of_residual(residual: Residual) -> str:
+    """Return the figures of a residual in words."""
+    texts = ["?" if math.isnan(v) else f"{v:.2f}" for v in (*residual.misfits, residual.right, residual.below)]
+    dark, middle, bright, right, below = texts
+    return f"residual, in deviations of the noise: {dark} dark, {middle}, {bright} bright; neighbours share {right} right, {below} below"
 
 
 def html(restoration: Restoration) -> str:
     """Return HTML for a notebook: mean, standard deviation and samples as PNG in data URIs, the line of its repr and its notes."""
     low, high = _span(restoration)
     lines = [repr(restoration), *restoration.notes]
+    lines += [] if restoration.residual is None else [_of_residual(restoration.residual)]
     lines += [f"black is {low:.4g}, white {high:.4g}"] if (low, high) != (0.0, 1.0) else []
     left = shown_bands(int(restoration.samples.shape[1]))
     return panels.html(_panels(restoration), lines + ([left] if left is not None else []))

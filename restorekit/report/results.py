@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from restorekit.inference.residual import Residual
 from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 
 
@@ -35,6 +36,7 @@ class SolverResult:
     nfe: int  # network calls per sample
     seconds: float
     settings: Mapping[str, Any] = field(default_factory=dict)
+    residual: Residual | None = None  # of the first sample
 
     @property
     def kind(self) -> str:
@@ -60,7 +62,11 @@ class SolverResult:
         in a file, which end at black and white.
         """
         several = self.std is not None
-        figures = {"misfit": self.misfit, "std": float(self.std.mean()) if self.std is not None else nan}
+        left = self.residual
+        thirds = (nan, nan, nan) if left is None else left.misfits
+        shared = nan if left is None else max(left.right, left.below, key=abs)
+        figures = {"misfit": self.misfit, "dark": thirds[0], "bright": thirds[2], "shared": shared}
+        figures |= {"std": float(self.std.mean()) if self.std is not None else nan}
         if truth is not None:
             samples, mean = (np.clip(x, 0, 1) if clipped else x for x in (self.samples, self.mean))
             figures |= {

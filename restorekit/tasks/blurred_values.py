@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy
 import torch
 
-from restorekit.blind.boundary import unexplained
+from restorekit.blind.response import favours_values
 from restorekit.noise.level import estimate_sigma
+from restorekit.operators.coded import LightCurve
 from restorekit.tasks.observation import Observation
 
-SEEN_SIDE = 512  # pixels, of the part of a picture that says whether its light was blurred or its values
-OVEREXPOSED = 1e-3  # share of values at white from which on that is not asked
-LIKELIER = 1.05  # misfit of the light over that of the values, between files of either kind
-SIMULATED = (
-    "the kernel fits the values of the file better than the light: the blur seems to have been simulated in them; "
-    "try `transfer=linear`"
-)
+SEEN_SIDE = 256  # pixels, of the part of a picture that says whether its light was blurred or its values
+LEAST_TOLD = 0.25  # share of the values of that part that must not be at a limit
+# By how much values must explain a file better than its light. Of 147 files of 16 pictures whose light was blurred, with noise,
+# JPEG, other tone curves and kernels that were off, one had more (0.013).
+SURELY = 0.01
+BY_THE_FIT = "the blur, which fits these values better than their light"
 
 
-def simulated(read: Observation, kernel: np.ndarray) -> bool:
-    """Return True where the kernel explains the values of the file better than the light, away from values at white."""
-    light, values, white = read.picture.pixels, read.as_read.pixels, read.clipped[1]
-    reach = (1, *(2 * n + 1 for n in kernel.shape))
-    near = np.asarray(scipy.ndimage.maximum_filter(white, reach), bool)
-    top, left = (max(0, n - SEEN_SIDE) // 2 for n in near.shape[1:])
+def simulated(read: Observation, kernel: np.ndarray, curve: LightCurve) -> bool:
+    """Return True where the kernel (h, w) surely explains the values of the file better than their light by `curve`."""
+    values, (black, white) = read.as_read.pixels, read.clipped
+    told = ~(black | white)
+    if read.empty is not None:
+        told = told & ~read.empty
+    top, left = (max(0, n - SEEN_SIDE) // 2 for n in values.shape[1:])
     part = np.s_[:, top : top + SEEN_SIDE, left : left + SEEN_SIDE]
-    where = torch.from_numpy(~near[part])[None]
-    overexposed = float(white.mean()) > OVEREXPOSED or float(where.double().mean()) < 0.25
-    if overexposed or any(3 * k > n for k, n in zip(kernel.shape, where.shape[2:])):
+    if any(3 * k > n for k, n in zip(kernel.shape, values[part].shape[1:])) or told[part].mean() < LEAST_TOLD:
         return False
-    of_file = max(0.002, estimate_sigma(values, ~white))
-    of_light = max(0.002, estimate_sigma(light, ~white), read.response.in_light(of_file, read.picture))
-    misfits = [
-        unexplained(torch.from_numpy(x[part])[None], torch.from_numpy(kernel), level, where)
-        for x, level in ((light, of_light), (values, of_file))
-    ]
-    return misfits[0] > LIKELIER * misfits[1]
+    sigma = estimate_sigma(values, told)
+    y, where = (torch.from_numpy(np.ascontiguousarray(x[part]))[None] for x in (values, told))
+    return favours_values(y, torch.from_numpy(kernel), curve, sigma, where) > SURELY

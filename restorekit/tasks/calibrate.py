@@ -25,7 +25,7 @@ from restorekit.tasks.inputs import Source
 from restorekit.tasks.task_settings import CalibrationSettings
 from restorekit.text.degradation import Degradation
 from restorekit.text.names import files_of, solver_of
-from restorekit.uncertainty.calibration import Calibration, Entry
+from restorekit.uncertainty.calibration import WHITE_LEFT_OUT, Calibration, Entry
 from restorekit.uncertainty.conformal import check_count, least_pictures
 
 Pictures = str | os.PathLike[str] | Sequence[Source]
@@ -105,6 +105,12 @@ class Calibrating(CalibrationSettings):
                     f"{journal.name} is of an earlier version: all rows are drawn with `power=1`; give another `out` for others"
                 )
                 drawn = replace(drawn, power=1.0)
+            if journal is not None and "clipped" in rows.lacking:
+                older = "measured" if drawn.transfer == "linear" else WHITE_LEFT_OUT
+                drawn = replace(drawn, clipped=older)
+                notes(
+                    f"{journal.name} is of an earlier version: all rows are drawn with clipped values {older}; give another `out` for others"
+                )
             if journal is not None and "digest" in rows.lacking:
                 notes(
                     f"{journal.name} is of an earlier version, which told pictures apart by their names alone, and no `precision`; "
@@ -170,7 +176,8 @@ class Calibrating(CalibrationSettings):
             prior = load_prior(os.fspath(prior), device=place, precision=cast(Precision, self.precision))
         return Drawn(
             prior=of_pictures(prior), solver=self.solver if isinstance(self.solver, Solver) else solver_of(self.solver),
-            steps=self.steps, samples=self.samples, dtype=self.dtype, transfer=self.transfer, seed=self.seed, power=self.power, device=place,
+            steps=self.steps, samples=self.samples, dtype=self.dtype, transfer=self.transfer, seed=self.seed, power=self.power,
+            clipped=self.clipped, device=place,
         )  # fmt: skip
 
 
@@ -189,6 +196,7 @@ def calibrate(
     pictures: int | None = None,
     crop: int = 64,
     power: float | None = None,
+    clipped: str = "censored",
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -207,7 +215,7 @@ def calibrate(
     laws = [noise] if isinstance(noise, str) else list(noise)
     calibrating = Calibrating(
         task=task, noise=laws, prior=prior, solver=solver, steps=steps, samples=samples, dtype=dtype, transfer=transfer,
-        pictures=pictures, crop=crop, power=power, seed=seed, device=device, precision=precision,
+        pictures=pictures, crop=crop, power=power, clipped=clipped, seed=seed, device=device, precision=precision,
     )  # fmt: skip
     told = Notes() if notes is None else notes
     result = calibrating(data, out, notes=told, progress=progress)

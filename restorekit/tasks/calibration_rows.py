@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 import restorekit
 from restorekit.errors import BadInput
+from restorekit.files.curves import CURVES
 from restorekit.files.journal import Rows
-from restorekit.files.transfer import CURVES, without_white
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.driver import restore
 from restorekit.inference.problem import Problem
@@ -30,11 +30,12 @@ from restorekit.inference.solver import Solver
 from restorekit.inference.units import of_coded_pictures
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.prior import LatentPrior, Prior
+from restorekit.tasks.clipped import Limits, first_taken, measured_alone
 from restorekit.tasks.inputs import Source, take
 from restorekit.text.degradation import Degradation
 from restorekit.training.data.cache import files
 from restorekit.training.data.decoding import rgb8
-from restorekit.uncertainty.calibration import Conditions, solver_key
+from restorekit.uncertainty.calibration import WHITE_LEFT_OUT, Conditions, solver_key
 from restorekit.uncertainty.conformal import Scores
 from restorekit.uncertainty.interval import LOCAL, POWERS, Interval, Spread, ratios
 
@@ -53,13 +54,15 @@ KEYS = (
     "digest",
     "precision",
     "power",
+    "clipped",
 )
 VALUES = ("half", "seconds", "spread", "plain", "scores", "restorekit")
-LATER = ("digest", "precision", "power", "restorekit")  # columns that older tables lack
+LATER = ("digest", "precision", "power", "clipped", "restorekit")  # columns that older tables lack
 LOSSY_POWER = (
     1.15  # of the spread where detail is lost everywhere; both halves of the pictures were seen when it was chosen
 )
 HALVES = ("calibrate", "judge")
+WAYS = ("censored", "measured", WHITE_LEFT_OUT)  # of clipped values; the last one in light alone, of older tables
 FEWER = (2, 4, 8, 16, 32)  # of the samples that are drawn, so many also get a factor
 LEVEL = 0.9  # at which a table says how intervals do
 NEAR = 5  # pixels a side of the windows of texture
@@ -84,16 +87,22 @@ class Truth(NamedTuple):
 
 @dataclass(frozen=True)
 class SplitPictures:
-    """The middle squares of pictures, and which of them judge. source: a folder or zip, or pictures in their order."""
+    """The middle squares of pictures, and which of them judge. source: a folder or zip, or pictures in their order.
+
+    exposure: times as much light, of which what is above white is lost when it is measured.
+    """
 
     source: Path | Sequence[Source]
     side: int
+    exposure: float = 1.0
 
     @property
     def name(self) -> str:
         """Return the folder or zip, or the number of pictures and what tells them from others, with the side of the squares."""
         if isinstance(self.source, Path):
-            return f"{self.source.name} crop {self.side}"
+            return f"{self.source.name} crop {self.side}" + (
+                "" if self.exposure == 1 else f", {self.exposure:g} times the light"
+            )
         told = hashlib.sha256("".join(truth.digest for truth in self.pictures).encode()).hexdigest()[:8]
         return f"{len(self.source)} pictures {told} crop {self.side}"
 
@@ -106,6 +115,8 @@ class SplitPictures:
                 continue
             top, left = ((n - self.side) // 2 for n in x.shape[1:])
             part = np.array(x[:, top : top + self.side, left : left + self.side], np.float32, order="C")
+            if self.exposure != 1:
+                part = CURVES["srgb"].encode(CURVES["srgb"].decode(part) * self.exposure).astype(np.float32)
             found.append((i, Truth(name, HALVES[i % 2], part)))
         if len({truth.half for _, truth in found}) < 2:
             label = self.source if isinstance(self.source, Path) else f"{len(self.source)} pictures"
@@ -170,6 +181,7 @@ class Drawn:
     transfer: str = "linear"
     seed: int = 0
     power: float | None = None  # of the spread; None: by the task
+    clipped: str = "censored"  # how values at black and white are taken: a key of WAYS
     device: torch.device = CPU
 
     def __post_init__(self) -> None:
@@ -177,6 +189,8 @@ class Drawn:
             raise BadInput(f"`dtype={self.dtype!r}` is unknown; it is uint8, uint16 or float32")
         if self.transfer not in CURVES:
             raise BadInput(f"`transfer={self.transfer!r}` is unknown; it is {' or '.join(CURVES)}")
+        if self.clipped not in WAYS:
+            raise BadInput(f"`clipped={self.clipped!r}` is unknown; it is {' or '.join(WAYS[:2])}", argument="clipped")
         if self.samples < 2 or not self.solver.is_sampler:
             raise BadInput("error bars take a solver that draws, such as mmps, and at least `samples=2`")
         if self.power is not None and not POWERS[0] <= self.power <= POWERS[1]:
@@ -203,7 +217,7 @@ class Drawn:
     def conditions(self, task: Degradation, samples: int) -> Conditions:
         return Conditions(
             task=task.op, noise=task.noise, dtype=self.dtype, transfer=self.transfer,
-            solver=solver_key(self.solver, self.steps), samples=samples,
+            clipped="measured" if self.dtype == "float32" else self.clipped, solver=solver_key(self.solver, self.steps), samples=samples,
         )  # fmt: skip
 
     def columns(self, task: Degradation, samples: int) -> dict[str, Any]:
@@ -212,7 +226,7 @@ class Drawn:
         return {
             "prior": f"{self.prior.spec.name}@{self.prior.sha256[:12]}", "solver": c.solver, "task": c.task,
             "noise": c.noise, "dtype": c.dtype, "transfer": c.transfer, "seed": self.seed, "samples": samples,
-            "precision": self.prior.precision, "power": f"{self.spread(task).power:g}",
+            "precision": self.prior.precision, "power": f"{self.spread(task).power:g}", "clipped": c.clipped,
         }  # fmt: skip
 
     def key(self, task: Degradation, data: str, truth: Truth, samples: int) -> tuple[Any, ...]:
@@ -234,10 +248,22 @@ class Drawn:
     def problem(self, task: Degradation, truth: Truth) -> Problem:
         """Return a measurement of the light of a picture, as it comes out of a file."""
         made, values = self.coded(task, truth)
-        if self.dtype == "float32" or self.transfer == "linear":
-            return replace(made, y=made.y if self.dtype == "float32" else values)
-        y = torch.from_numpy(CURVES[self.transfer].decode(values.numpy()).astype(np.float32))
-        return without_white(replace(made, y=y), values[0].numpy() >= 1)
+        if self.dtype == "float32":
+            return made
+        curve, light = CURVES[self.transfer], self.transfer != "linear"
+        plain = replace(made, y=torch.from_numpy(curve.decode(values.numpy()).astype(np.float32)) if light else values)
+        at, half = values[0].numpy(), 0.5 / np.iinfo(self.dtype).max  # a value at a limit was rounded to it as well
+        low, high = measured_alone(plain, at <= 0, at >= 1)
+        black, white = (curve.decode(np.array(v)) for v in (half, 1 - half))
+        limits = Limits(low, high, black, white, light)
+        return first_taken(limits.problems(plain, self.clipped), self.solver, self._denoise(plain, len(truth.pixels)))
+
+    def _denoise(self, problem: Problem, bands: int) -> Denoiser | Latent:
+        """Return the prior as a run is given it."""
+        denoise: Denoiser | Latent = self.prior.for_bands(bands)
+        if self.transfer == "linear":
+            return denoise
+        return of_coded_pictures(denoise, CURVES[self.transfer], self.solver, problem.operator)
 
     def near_limits(self, task: Degradation, truth: Truth, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Return (C, H, W): where more than a quarter of the values around are at black or white, if a picture was measured."""
@@ -257,10 +283,14 @@ class Drawn:
         """Return (samples (K, C, H, W) in values of the file, the operator, seconds)."""
         problem = self.problem(task, truth)
         there = replace(problem, y=problem.y.to(self.device), operator=problem.operator.to(self.device))
-        denoise: Denoiser | Latent = self.prior.for_bands(len(truth.pixels))
-        if self.transfer != "linear":
-            denoise = of_coded_pictures(denoise, CURVES[self.transfer], self.solver, there.operator)
-        found = restore(there, denoise, self.solver, steps=self.steps, samples=self.samples, seed=self.seed)
+        found = restore(
+            there,
+            self._denoise(there, len(truth.pixels)),
+            self.solver,
+            steps=self.steps,
+            samples=self.samples,
+            seed=self.seed,
+        )
         light = problem.operator.inside(found.samples).float().cpu().numpy()
         return CURVES[self.transfer].encode(light).astype(np.float32), problem.operator, found.seconds
 
@@ -310,8 +340,10 @@ def score(
         cell += operator.inside(torch.from_numpy(held.cells(truth.pixels))[None])[0].numpy()
         cell += 0 if measured is None else 9 * measured
     spread = drawn.spread(task)
+    above = x > 1  # where any value from white on is right
     for count in drawn.counts:
         some = samples[:count]
+        x = np.where(above, np.maximum(some.mean(0), 1), x)
         low, high = Interval(LEVEL)(some)
         plain = float(((low <= x) & (x <= high)).mean())
         counted = Scores.of(ratios(x, some, spread, measured), cell)

@@ -43,6 +43,12 @@ class LevelCoverage:
         return {"pictures": self.pictures, "level": LEVEL, **rest, **thirds, "uncalibrated": round(self.plain, 4)}
 
 
+def file_text(dtype: str, transfer: str, clipped: str) -> str:
+    """Return a type of file, its curve of light and how its clipped values were taken, in short."""
+    light = [] if transfer == "linear" else [transfer]
+    return ", ".join([dtype, *light, *([] if clipped == "measured" else [clipped])])
+
+
 def chosen(rows: Sequence[dict[str, str]], half: str, **columns: Any) -> list[dict[str, str]]:
     """Return the rows of one half, with these values in these columns."""
     wanted = {k: str(v) for k, v in columns.items()} | {"half": half}
@@ -120,7 +126,7 @@ def table(made: Sequence[Entry]) -> list[list[Any]]:
             for k in ("bright", "texture", "measured", "limits")
         )
         error = "-" if j["error"] is None else f"{j['error']:.3f}"
-        file = c.dtype if c.transfer == "linear" else f"{c.dtype}, {c.transfer}"
+        file = file_text(c.dtype, c.transfer, c.clipped)
         head = [c.task, c.noise, file, c.samples, e.pictures, f"{e.factor(LEVEL):.3f}", j["pictures"]]
         lines.append([*head, f"{j['coverage']:.3f} ± {error}", *parts, f"{j['width']:.3f}", f"{j['uncalibrated']:.3f}"])
     return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from restorekit.files.picture import write_json, write_text
 from restorekit.files.record import earlier, head, outputs, read_file
 from restorekit.inference.driver import as_seen, restore
 from restorekit.inference.problem import Problem
+from restorekit.inference.residual import residual_of
 from restorekit.inference.solver import Solver, Step
 from restorekit.notes import Notes
 from restorekit.priors.prior import LatentPrior
@@ -31,7 +32,6 @@ from restorekit.report.measurement_view import measurement_shown
 from restorekit.report.panels import Panel, Panelled
 from restorekit.report.pictures import shrunk
 from restorekit.report.results import Comparison, Moment, Refusal, SolverResult
-from restorekit.tasks.clipped import CALIBRATED
 from restorekit.tasks.inputs import Source, take
 from restorekit.tasks.measurement import Measured, Measurement, Progress, record_of
 from restorekit.tasks.saving import record_file
@@ -141,9 +141,8 @@ class Comparing:
             solver.check_draws(as_seen(problem, measured.denoiser))
 
     def _taken(self, solver: Solver, measured: Measured) -> Problem:
-        """Return the problem of a solver, clipped values taken as `restore` takes them for as many samples."""
-        several = self.samples > 1 and solver.is_sampler and self.measurement.clipped == "auto"
-        return (replace(measured, way=CALIBRATED) if several else measured).taken(solver)
+        """Return the problem of a solver, clipped values taken as `restore` takes them for one answer."""
+        return measured.taken(solver)
 
     def _outcome(
         self, one: Contestant, measured: Measured, notes: Notes, progress: Progress | None
@@ -170,9 +169,18 @@ class Comparing:
         if doubt := solver.doubts(problem, result.settings["sigmas"]):
             notes(doubt)
         misfit = float(np.mean([problem.misfit(x[None]) for x in result.samples]))
+        residual = residual_of(problem, result.samples[:1].to(measured.place))
         shown = measured.visible(problem.operator.inside(result.samples).float().cpu()).numpy()
         return SolverResult(
-            one.text, solver.is_sampler, shown, watch.moments, misfit, result.nfe, result.seconds, result.settings
+            one.text,
+            solver.is_sampler,
+            shown,
+            watch.moments,
+            misfit,
+            result.nfe,
+            result.seconds,
+            result.settings,
+            residual,
         )
 
     def _contestants(self, measured: Measured) -> list[Contestant]:

@@ -27,7 +27,7 @@ from restorekit.notes import Notes
 from restorekit.operators import FreeBlur, Operator, blur
 from restorekit.operators.base import Shape
 from restorekit.operators.blur import Boundary
-from restorekit.tasks.blurred_values import SIMULATED, simulated
+from restorekit.tasks.blurred_values import BY_THE_FIT, simulated
 from restorekit.tasks.measurement import Forward, Measured, Progress
 from restorekit.tasks.observation import Observation
 from restorekit.tasks.restore import Restoring
@@ -124,6 +124,8 @@ class Deblurring(Restoring):
     def _forward(self, reading: Observation, notes: Notes) -> Forward:
         """The noise first, by the file alone: it is needed to say what the operator is."""
         given = None if self.estimated else self._named()
+        if given is not None and self._of_values(reading, given):
+            reading = reading.in_values(BY_THE_FIT)
         noise, found = self._noise(reading, None if reading.empty is None else ~reading.empty[None], notes)
         whole = Forward(reading, FreeBlur(_shape(reading), torch.ones(1, 1)), noise, found)
         level = Problem(torch.from_numpy(reading.picture.pixels)[None], whole.operator, whole.law).noise_level()
@@ -140,6 +142,11 @@ class Deblurring(Restoring):
         return BlurForward(
             reading, operator, noise, found, given=given, edges=edges, level=level, estimate=estimate, seconds=seconds
         )
+
+    def _of_values(self, reading: Observation, given: Tensor) -> bool:
+        """Return True where the file was to say what was blurred, light or values, and says the latter."""
+        asked = self.transfer == "auto" and reading.response.coded and given.numel() > 1
+        return asked and simulated(reading, given.double().numpy(), reading.response.curve)
 
     def _named(self) -> Tensor:
         """Return the kernel (h, w) of the setting, sum 1. Raises `BadInput` for what is none."""
@@ -181,9 +188,6 @@ class Deblurring(Restoring):
         plain = isinstance(forward.law, Gaussian) and read.empty is None and min(size) >= LEAST
         plain = plain and forward.impulses is None
         if self.correction is not None or self.estimated or not plain or kernel.size == 1:
-            return
-        if read.response.coded and simulated(read, kernel):
-            notes(SIMULATED)
             return
         found = Stretch(gate_round=Stretch.gate)(read.picture.pixels.astype(np.float64), kernel, forward.level)
         if found.theta.any():

@@ -93,7 +93,14 @@ def _other_prior(prior: Prior, wanted: Conditions, level: float) -> str | None:
 
 
 def conditions(
-    task: str, noise: str, picture: Picture, transfer: str, solver: Solver, steps: int | None, samples: int
+    task: str,
+    noise: str,
+    picture: Picture,
+    transfer: str,
+    clipped: str,
+    solver: Solver,
+    steps: int | None,
+    samples: int,
 ) -> Conditions:
     """Return the conditions under which the samples are drawn, by which a calibration is found."""
     return Conditions(
@@ -101,6 +108,7 @@ def conditions(
         noise=noise,
         dtype=picture.dtype,
         transfer=transfer,
+        clipped=clipped,
         solver=solver_key(solver, steps),
         samples=samples,
     )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restorekit.errors import BadInput, Unsupported
+from restorekit.errors import BadInput
 from restorekit.files.masks import inverted
 from restorekit.files.reading import Reading
 from restorekit.inference.coloured import Coloured
@@ -31,7 +31,7 @@ from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
 from restorekit.tasks import ranges
-from restorekit.tasks.clipped import Clipped, way_of
+from restorekit.tasks.clipped import Clipped, first_taken, way_of
 from restorekit.tasks.defaults import (
     COUNTS,
     GRAIN,
@@ -88,14 +88,7 @@ class Measured:
 
     def taken(self, solver: Solver) -> Problem:
         """Return the problem, clipped values taken otherwise where the solver cannot treat it else. Raises `Unsupported`."""
-        for problem in self.clipped.problems[:-1]:
-            try:
-                solver.check(as_seen(problem, self.denoiser))
-                return problem
-            except Unsupported:
-                continue
-        solver.check(as_seen(self.plain, self.denoiser))
-        return self.plain
+        return first_taken(self.clipped.problems, solver, self.denoiser)
 
     @property
     def seen(self) -> Problem:

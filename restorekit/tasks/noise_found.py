@@ -21,6 +21,10 @@ from restorekit.text.spelling import noise_text
 
 ASSUMED = "gaussian:0.01"  # where a picture mostly says nothing of its noise
 Law = str | Likelihood
+BLURRED = (
+    "neighbours share more than that ({0.right:.2f} to the right, {0.below:.2f} below), as texture does that was blurred, and the "
+    "noise of cameras' JPEG; if it is the latter, give `noise=gaussian:{0.sigma:.4f}`"
+)
 
 
 def measured_noise(
@@ -39,9 +43,12 @@ def measured_noise(
         )
     floor = max(NoiseLevel.floor, read.response.rounding(read.picture))
     coded = read.as_read.pixels if read.response.coded else None
-    found = NoiseLevel(floor=floor)(read.picture.pixels, valid, coded)
+    found, blurred = NoiseLevel(floor=floor)(read.picture.pixels, valid, coded), []
+    if read.operation in MIXING and found.correlated:
+        found, blurred = found.finest(floor), [BLURRED.format(found)]
     if coded is not None:
         of_file = NoiseLevel()(coded, valid)
+        of_file = of_file.finest(NoiseLevel.floor) if of_file.correlated else of_file
         found = found.at_least(read.response.in_light(0.0 if of_file.floor else of_file.sigma, read.picture))
     path = read.input.path
     lost = 0.0 if path is None else read.response.in_light(decode.jpeg_rounding(path), read.picture)
@@ -52,7 +59,12 @@ def measured_noise(
     chosen = law(found)
     narrow = ranges.hint(read.as_read) if found.floor and not ranged else None
     text = noise_text(chosen)
-    for line in [_of_level(text, found, read.input.name, lost > 0, rounded), *found.notes, *filter(None, [narrow])]:
+    for line in [
+        _of_level(text, found, read.input.name, lost > 0, rounded),
+        *found.notes,
+        *blurred,
+        *filter(None, [narrow]),
+    ]:
         notes(f"noise: {line}")
     return chosen, found
 

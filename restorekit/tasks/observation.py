@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.curves import Linear, curve_of
+from restorekit.files.formats import content_of
 from restorekit.files.picture import Picture, check_span
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.record import record_beside
@@ -44,10 +46,11 @@ class Observation:
     logarithms: bool = False  # the values are logarithms of intensities
     box: Box | None = None  # the part of the input that this is
 
-    @property
+    @cached_property
     def clipped(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return (black, white), (C, H, W): values at the limits of the file."""
-        return at_limits(self.as_read)
+        path = self.input.path
+        return at_limits(self.as_read, smeared=path is not None and content_of(path) == "JPEG")
 
     @property
     def empty(self) -> NDArray[np.bool_] | None:
@@ -81,6 +84,10 @@ class Observation:
     def left_empty(self, wanted: NDArray[np.bool_]) -> Observation:
         """Return the same, where pixels of the value of no data are not measured, nor filled unless they are `wanted` (H, W)."""
         return replace(self, as_read=left_empty(self.as_read, wanted), picture=left_empty(self.picture, wanted))
+
+    def in_values(self, by: str) -> Observation:
+        """Return the same as linear: the values of the file are restored as they are. by: what says so."""
+        return replace(self, picture=self.as_read, response=Response(Linear(), source=by))
 
     def with_values(self, pixels: np.ndarray) -> Observation:
         """Return the same with other values (C, H, W), in light."""

@@ -18,6 +18,7 @@ from restorekit.files.record import read_file
 from restorekit.inference.driver import as_seen, restore
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.problem import Problem
+from restorekit.inference.residual import residual_of
 from restorekit.inference.restoration import Restoration
 from restorekit.inference.solver import Solver
 from restorekit.inference.units import units_of
@@ -26,7 +27,6 @@ from restorekit.notes import Notes
 from restorekit.priors.cascade import Cascade
 from restorekit.priors.prior import LatentPrior
 from restorekit.tasks import error_bars
-from restorekit.tasks.clipped import CALIBRATED
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.inputs import Source
 from restorekit.tasks.measurement import Measured, Measurement, Progress
@@ -35,7 +35,7 @@ from restorekit.tasks.observation import Observation
 from restorekit.tasks.saving import Origin, check_names
 from restorekit.tasks.windows import counted
 from restorekit.text.names import files_of, notes_of, solver_of
-from restorekit.uncertainty.calibration import FoundInterval
+from restorekit.uncertainty.calibration import WHITE_LEFT_OUT, FoundInterval
 
 LONG = 2**24  # pixels that the network sees, in all its calls: a minute or more on one core
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
@@ -87,16 +87,16 @@ class Restoring(Measurement):
             check_writable(out, 1, False)  # `Origin.check` knows more, once the measurement is read
         measured = self.measure(source, notes)
         solver, steps = self._solver(measured)
-        taken = measured.taken(solver)
-        if self.samples > 1 and solver.is_sampler:
-            solver.check_draws(as_seen(taken, measured.denoiser))
         if self.samples > 1 and not solver.is_sampler:
             raise BadInput(
                 f"{type(solver).__name__} is an optimiser: one answer, no samples; leave out `samples` or take a sampler, "
                 "`solver=mmps`",
                 argument="samples",
             )
-        bars = None if self.samples == 1 else self._intervals(measured, solver, steps)
+        measured, bars = self._with_bars(measured, solver, steps)
+        taken = measured.taken(solver)
+        if self.samples > 1:
+            solver.check_draws(as_seen(taken, measured.denoiser))
         origin = Origin(self, measured, bars, {}, notes)
         if out is not None:
             origin.check(Path(out))
@@ -113,6 +113,7 @@ class Restoring(Measurement):
             notes(doubt)
         counted = self._counted(measured, taken, solver)
         misfit = taken.misfit(result.samples[:1].to(measured.place))
+        residual = residual_of(taken, result.samples[:1].to(measured.place))
         misfit *= 1 if counted is None else taken.noise_level() / counted
         samples = measured.coded(taken.operator.inside(result.samples))
         kept, estimate = self._kept(measured), None
@@ -125,6 +126,7 @@ class Restoring(Measurement):
             "noise_assumed": self.noise is None,
             "noise_counted": counted,
             "misfit": round(misfit, 3),
+            "residual": None if residual is None else residual.record(),
         }
         if (ceiling := _ceiling(measured, notes)) is not None:
             facts["codec_psnr"] = ceiling
@@ -133,7 +135,7 @@ class Restoring(Measurement):
         samples = self._finished(samples, measured)
         return replace(
             result, samples=samples, seconds=seconds + result.seconds, notes=(*notes.texts, *doubts), source=origin,
-            estimate=estimate,
+            estimate=estimate, residual=residual,
         )  # fmt: skip
 
     def _finished(self, samples: Tensor, measured: Measured) -> Tensor:
@@ -216,10 +218,6 @@ class Restoring(Measurement):
         if bars is not None and bars.note:
             notes(bars.note)
 
-    def _way(self, reading: Observation) -> str:
-        """Return how clipped values are taken: of several samples as the calibrations did, as measured."""
-        return CALIBRATED if self.samples > 1 and self.clipped == "auto" else super()._way(reading)
-
     def _doubts(self, measured: Measured, notes: Notes) -> None:
         """Note what in the file speaks against the settings. It may take seconds: only before long work is it looked for first."""
 
@@ -265,15 +263,42 @@ class Restoring(Measurement):
         picture = picture.flatten().index_copy(0, places, pixels.flatten()).view_as(picture)
         return picture.expand(self.samples, *picture.shape)
 
+    def _with_bars(
+        self, measured: Measured, solver: Solver, steps: int | None
+    ) -> tuple[Measured, FoundInterval | None]:
+        """Return (the measurement with the way in which clipped values are taken, the interval of several samples).
+
+        Where the setting leaves it open, several samples take the way of one answer, or, where error bars are calibrated
+        for another alone, that one.
+        """
+        if self.samples == 1:
+            return measured, None
+        other = WHITE_LEFT_OUT if measured.read.response.coded else "measured"
+        ways = [measured.way, *(("censored", other) if self.clipped == "auto" else ())]
+        first: FoundInterval | BadInput | None = None
+        for way in dict.fromkeys(ways):
+            one = replace(measured, way=way)
+            try:
+                bars = self._intervals(one, solver, steps)
+            except BadInput as error:  # a calibration that was asked for and fits no better
+                first = first or error
+                continue
+            if bars.record["calibration"] != "none":
+                return one, bars
+            first = first or bars
+        if isinstance(first, BadInput):
+            raise first
+        return measured, first
+
     def _intervals(self, measured: Measured, solver: Solver, steps: int | None) -> FoundInterval:
         forward, prior = measured.forward, measured.prior
         started = self.start is not None or self.begin is not None
         refused = error_bars.refusal(prior, forward.law, self.flips, self.coarse, started, forward.impulses is not None)
-        if refused is None and measured.way in ("censored", "missing") and measured.clipped.any:
-            refused = f"they are for clipped values as measured, and these are {measured.way}"
+        if refused is None and measured.way == "missing" and measured.clipped.any:
+            refused = "they are for clipped values that are censored or measured, and these are missing"
         curve = measured.read.response.curve.name
         wanted = error_bars.conditions(
-            self.op_text, forward.noise_text, measured.read.as_read, curve, solver, steps, self.samples
+            self.op_text, forward.noise_text, measured.read.as_read, curve, measured.way, solver, steps, self.samples
         )
         return error_bars.found_for(self.calibration or "auto", self.level or 0.9, prior, wanted, refused)
 

@@ -40,6 +40,7 @@ class CalibrationSettings:
     pictures: Annotated[int | None, Choice("At most so many for each half.", least=1)] = None
     crop: Annotated[int, Choice("Centre crops of this side.", least=16)] = 64
     power: Annotated[float | None, Choice("Of the local spread: above 1 intervals are wider where samples differ much, and narrower where little; default: 1.15 for operators that blur or reduce by more than 2, else 1.", least=0.5, most=2)] = None  # fmt: skip
+    clipped: Annotated[str, Choice("Values at black and white of integers: censored, that or beyond, or measured, as they are.")] = "censored"  # fmt: skip
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"

@@ -2,7 +2,7 @@
 
     {"format": "restorekit calibration 1", "restorekit": VERSION, "prior": {"name": NAME, "sha256": OF THE WEIGHTS},
      "levels": [0.5, 0.51, ... 0.99], "entries": [{"task": "denoise", "noise": "gaussian:0.05", "dtype": "uint8",
-     "transfer": "linear", "solver": "MMPS:iterations=3,...@50", "samples": 8, "spread": {"window": 5, "own": 0.5, "power": 1.0},
+     "transfer": "linear", "clipped": "censored", "solver": "MMPS:iterations=3,...@50", "samples": 8, "spread": {"window": 5, "own": 0.5, "power": 1.0},
      "data": TEXT, "pictures": n, "ratios": [a number for each level, null where n is too small], "judged": {...}}]}
 
 An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Integers
@@ -35,7 +35,20 @@ GRID = tuple(round(v, 2) for v in np.arange(LEVELS[0], LEVELS[1] + 0.005, 0.01))
 REACH = 1.25  # times the greatest and the least noise of a calibration: further away it says nothing
 COARSE = 0.01  # noise from which on it does not matter whether a file has 8 or 16 bits: rounding is 1 % of its variance
 SUFFIX = ".calibration.json"
-HEADER = ("task", "noise", "files", "light", "solver", "levels", "samples", "pictures")  # of `Calibration.table`
+WHITE_LEFT_OUT = (
+    "white left out"  # next to not measured: so values at white were taken in light, before they were censored
+)
+HEADER = (
+    "task",
+    "noise",
+    "files",
+    "light",
+    "clipped values",
+    "solver",
+    "levels",
+    "samples",
+    "pictures",
+)  # of `Calibration.table`
 
 
 class Uncalibrated(BadInput):
@@ -56,6 +69,7 @@ class Conditions:
     noise: str  # as "gaussian:0.05"
     dtype: str = "uint8"  # of the file: integers cut off noise at black and white
     transfer: str = "linear"
+    clipped: str = "measured"  # how values at black and white of integers were taken, by `tasks.clipped`
     solver: str = ""  # `solver_key`
     samples: int = 8
 
@@ -90,7 +104,8 @@ class Conditions:
         """Return True where they differ in the level of the noise, the number of samples, and settings of the operator
         alone."""
         same = (self.operation, self.law[0], self.transfer, self.solver)
-        return self.typed_like(other) and same == (other.operation, other.law[0], other.transfer, other.solver)
+        alike = same == (other.operation, other.law[0], other.transfer, other.solver)
+        return alike and self.typed_like(other) and (not self.integers or self.clipped == other.clipped)
 
     @property
     def sampler(self) -> tuple[str, dict[str, str]]:
@@ -115,6 +130,7 @@ class Conditions:
         said = [f"at {other.noise}"] if noisy else []
         said += [f"in {other.transfer} light"] if self.transfer != other.transfer else []
         said += [f"of {other.dtype} files"] if not self.typed_like(other) else []
+        said += [f"with `clipped={other.clipped}`"] if self.integers and self.clipped != other.clipped else []
         return said + ([f"by {name}"] if name != own else [f"with {', '.join(changed)}"] if changed else [])
 
 
@@ -160,6 +176,8 @@ class Entry:
     @classmethod
     def read(cls, plain: dict[str, Any]) -> Entry:
         """Return the entry of what `plain` gave. Raises ValueError, KeyError or TypeError for anything else."""
+        older = "measured" if plain["transfer"] == "linear" else WHITE_LEFT_OUT
+        plain = {"clipped": older, **plain}
         conditions = Conditions(**{f.name: plain[f.name] for f in dataclasses.fields(Conditions)})
         ratios = tuple(math.nan if v is None else float(v) for v in plain["ratios"])
         if len(ratios) != len(GRID):
@@ -230,7 +248,7 @@ class Calibration:
         for c, same in rows.items():
             name, settings = c.sampler
             counts = ({e.conditions.samples for e in same}, {e.pictures for e in same})
-            of = [c.task, c.noise, c.dtype, c.transfer, name, settings["levels"]]
+            of = [c.task, c.noise, c.dtype, c.transfer, c.clipped if c.integers else "-", name, settings["levels"]]
             lines.append(of + [", ".join(map(str, sorted(n))) for n in counts])
         return lines
 

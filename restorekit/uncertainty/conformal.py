@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import base64
 import math
+import re
+import string
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +33,29 @@ EDGES = np.array(
 )  # of scores: steps of 2.3 %; as JSON keeps them
 KINDS = (2, 2, 3, 3)  # of pixels: elsewhere or near what a file cut off, not measured or measured, brightness, texture
 CELLS = 36
+DIGITS = string.digits + string.ascii_letters
+_VALUE = {digit: value for value, digit in enumerate(DIGITS)}
+_NUMBER = re.compile(r"[+]..|-....|.")
 Counts = NDArray[np.integer[Any]]
+
+
+def _spelled(numbers: Counts) -> str:
+    """Return whole numbers as text, one digit of 62 each, or after + two of them, or after - four."""
+    two, four = len(DIGITS) ** 2, len(DIGITS) ** 4
+    texts = []
+    for number in numbers.tolist():
+        if not 0 <= number < four:
+            raise ValueError(f"a count of {number} has no text")
+        size, sign = (1, "") if number < len(DIGITS) else (2, "+") if number < two else (4, "-")
+        digits = (DIGITS[number // len(DIGITS) ** i % len(DIGITS)] for i in range(size))
+        texts.append(sign + "".join(digits))
+    return "".join(texts)
+
+
+def _numbers(text: str) -> Counts:
+    """Return the numbers of what `_spelled` gave."""
+    base, parts = len(DIGITS), _NUMBER.findall(text)
+    return np.array([sum(_VALUE[d] * base**i for i, d in enumerate(part.lstrip("+-"))) for part in parts], np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +74,23 @@ class Scores:
 
     @property
     def text(self) -> str:
-        """Return the counts as text for a table; `Scores.read` is its inverse."""
-        return base64.b64encode(zlib.compress(self.counts.astype("<u4").tobytes(), 9)).decode()
+        """Return the counts as text for a table, how far it is from each to the next that is not 0, and they themselves;
+        `Scores.read` is its inverse. A file of such texts is packed well."""
+        flat = self.counts.ravel()
+        there = np.flatnonzero(flat)
+        return f"{_spelled(np.diff(there, prepend=-1))} {_spelled(flat[there])}"
 
     @classmethod
     def read(cls, text: str) -> Scores:
-        """Return the counts of what `text` gave."""
-        counts = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u4").astype(np.int64)
-        return cls(counts.reshape(CELLS, len(EDGES) + 1))
+        """Return the counts of what `text` gave, in older tables too."""
+        wide = len(EDGES) + 1
+        if " " not in text:
+            counts = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u4").astype(np.int64)
+            return cls(counts.reshape(CELLS, wide))
+        steps, counts = (_numbers(part) for part in text.split(" "))
+        flat = np.zeros(CELLS * wide, np.int64)
+        flat[np.cumsum(steps) - 1] = counts
+        return cls(flat.reshape(CELLS, wide))
 
     @property
     def distribution(self) -> NDArray[np.floating[Any]]:

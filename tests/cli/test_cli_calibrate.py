@@ -75,7 +75,7 @@ def test_a_calibration_is_made_goes_on_where_it_stopped_and_makes_error_bars_wid
     assert len(drawn) == 5 + 21 - 4  # none is drawn again
     assert journal.read_text().startswith(begun)
     said = capsys.readouterr()
-    assert "| denoise | gaussian:0.1 | uint8 | 3 | 11 |" in said.out
+    assert "| denoise | gaussian:0.1 | uint8, censored | 3 | 11 |" in said.out
     assert "11 pictures calibrate, enough for a level of 0.91 at most" in said.err
     kept = Calibration.read(out)
     assert [e.conditions.samples for e in kept.entries] == [2, 3]
@@ -100,7 +100,7 @@ def test_what_a_prior_is_calibrated_for_is_shown_with_it(tmp_path: Path, capsys:
     go("priors", "show", "natural-fast")
     card, _, table = capsys.readouterr().out.partition("## Calibrated error bars")
     assert "## Limits" in card
-    assert "| denoise | gaussian:0.05 | uint8 | linear | mmps | 50 |" in table
+    assert "| denoise | gaussian:0.05 | uint8 | linear | measured | mmps | 50 |" in table
     weights = tmp_path / "mine.safetensors"
     weights.symlink_to(shipped()["natural-fast"])
     go("priors", "show", weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ from restorekit.inference.likelihood import Gaussian
 from restorekit.metrics.fidelity import psnr
 from restorekit.notes import Notes
 from restorekit.operators import Inpaint
+from restorekit.priors.find import load_prior
+from restorekit.tasks.calibration_rows import Drawn, SplitPictures
 from restorekit.tasks.measurement import Measurement
+from restorekit.tasks.restore import Restoring
+from restorekit.text.degradation import Degradation
+from restorekit.text.names import solver_of
+from restorekit.uncertainty.calibration import WHITE_LEFT_OUT, Calibration, Conditions, Entry, solver_key
+from restorekit.uncertainty.conformal import Scores
+from restorekit.uncertainty.interval import LOCAL
 from tests.support.fields import go, refused
 
 FAST = ("--prior", "natural-fast")
@@ -208,3 +217,61 @@ def test_a_comparison_takes_every_solver(tmp_path: Path) -> None:
         samples=2,
     )
     assert [result.label for result in found.results] == ["ddrm", "mmps"]
+
+
+def calibrated_for(path: Path, way: str, task: str = "denoise", transfer: str = "linear") -> Path:
+    prior, solver = load_prior("natural-fast"), solver_of("mmps")
+    known = Conditions(task=task, noise="gaussian:0.1", transfer=transfer, clipped=way, solver=solver_key(solver, 2))
+    entry = Entry.of(known, LOCAL, "made", [Scores.of(np.full(50, 1.9))] * 30)
+    Calibration("natural-fast", prior.sha256, (entry,)).write(path)
+    return path
+
+
+@pytest.mark.parametrize(("asked", "known", "taken"), [
+    ("auto", "censored", "censored"), ("auto", "measured", "measured"), ("censored", "censored", "censored"),
+    ("measured", "measured", "measured"),
+])  # fmt: skip
+def test_several_samples_take_the_way_that_error_bars_are_calibrated_for(
+    asked: str, known: str, taken: str, tmp_path: Path
+) -> None:
+    bars = calibrated_for(tmp_path / "c.json", known)
+    task = Restoring(op="denoise", noise="gaussian:0.1", prior="natural-fast", solver="mmps", steps=2, samples=2)
+    found = replace(task, clipped=asked, calibration=bars)(stored(noisy(bright())))
+    found.save(tmp_path / "x.png")
+    said = json.loads((tmp_path / "x.png.json").read_text())
+    assert (said["clipped_as"], said["intervals"]["calibration"]["file"]) == (taken, "c.json")
+    other = {"censored": "measured", "measured": "censored"}[known]
+    with pytest.raises(BadInput, match="none of denoise"):
+        replace(task, clipped=other, calibration=bars)(stored(noisy(bright())))
+
+
+def test_calibrations_of_older_versions_know_how_clipped_values_were_taken(tmp_path: Path) -> None:
+    for transfer, way in (("linear", "measured"), ("srgb", WHITE_LEFT_OUT)):
+        path = calibrated_for(tmp_path / "c.json", "censored", transfer=transfer)
+        plain = json.loads(path.read_text())
+        del plain["entries"][0]["clipped"]
+        path.write_text(json.dumps(plain))
+        assert Calibration.read(path).entries[0].conditions.clipped == way
+
+
+@pytest.mark.parametrize(("transfer", "op"), [("linear", "denoise"), ("srgb", "blur:kernel=gaussian:1")])
+def test_calibrations_draw_from_the_law_of_a_restoration(transfer: str, op: str, tmp_path: Path) -> None:
+    Image.fromarray(stored(bright())).save(tmp_path / "a.png")
+    Image.fromarray(stored(bright())).save(tmp_path / "b.png")
+    drawn = Drawn(prior=load_prior("natural-fast"), solver=solver_of("mmps"), transfer=transfer)
+    task, truth = Degradation(op, "gaussian:0.05"), SplitPictures(tmp_path, 64).some(1)[0]
+    made = drawn.problem(task, truth)
+    _, values = drawn.coded(task, truth)
+    Image.fromarray(stored(values[0].numpy())).save(tmp_path / "y.png")
+    own = Measurement(op=op, noise="gaussian:0.05", prior="natural-fast", transfer=transfer)
+    read = own.measure(tmp_path / "y.png", Notes()).taken(solver_of("mmps"))
+    assert torch.allclose(made.y, read.y, atol=1e-6)
+    one, other = made.likelihood, read.likelihood
+    assert isinstance(one, Censored)
+    assert isinstance(other, Censored)
+    assert bool(one.high.any())
+    assert torch.equal(one.low, other.low)
+    assert torch.equal(one.high, other.high)
+    assert float(one.sigma) == float(other.sigma)
+    assert float(one.white) == pytest.approx(float(torch.as_tensor(other.white).min()), abs=1e-6)
+    assert float(one.black) == pytest.approx(float(torch.as_tensor(other.black).max()), abs=1e-6)
