@@ -10,6 +10,7 @@ from restorekit.operators.downsample import BlockAverage, CircularDecimation, De
 from restorekit.operators.hadamard import Hadamard
 from restorekit.operators.latent import Decoded
 from restorekit.operators.matrix import Matrix
+from restorekit.operators.mosaic import Mosaic
 from restorekit.operators.nonlinear import PhaseRetrieval, Saturate
 from restorekit.operators.resize import Resize
 from restorekit.operators.verify import Check, check, report
@@ -31,6 +32,7 @@ __all__ = [
     "Inpaint",
     "LinearOperator",
     "Matrix",
+    "Mosaic",
     "Operator",
     "PhaseRetrieval",
     "ReflectBlur",

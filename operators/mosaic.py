@@ -1,0 +1,162 @@
+"""A sensor behind a mosaic of colour filters measures one colour at each pixel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from restorekit.operators.base import Shape, SVDOperator
+
+BAYER = ("rggb", "bggr", "grbg", "gbrg")
+XTRANS = "ggrggb" + "ggbggr" + "brgrbg" + "ggbggr" + "ggrggb" + "rbgbrg"
+_COLOURS = "rgb"
+_RIDGE = 1e-4  # of the local normal equations of an estimate, relative to their size
+
+
+def tile_of(pattern: str) -> Tensor:
+    """Return the colours (p, p) of a pattern, 0 red, 1 green, 2 blue, as they repeat from the top left pixel on.
+
+    pattern: one of BAYER, "xtrans", or 4 or 36 letters r, g and b, row by row. Raises ValueError for any other, and for one that
+    leaves a colour out.
+    """
+    letters = XTRANS if pattern.lower() == "xtrans" else pattern.lower()
+    side = math.isqrt(len(letters))
+    if side not in (2, 6) or side**2 != len(letters) or set(letters) != set(_COLOURS):
+        raise ValueError(f"pattern={pattern!r} is unknown; it is {', '.join(BAYER)}, xtrans, or 36 letters r, g and b")
+    if side == 2 and letters not in BAYER:
+        raise ValueError(f"pattern={pattern!r} is no Bayer pattern; it is {', '.join(BAYER)}")
+    return torch.tensor([_COLOURS.index(letter) for letter in letters]).view(side, side)
+
+
+def name_of(tile: Tensor) -> str:
+    """Return the pattern of the colours (p, p): the letters, row by row, or "xtrans"."""
+    letters = "".join(_COLOURS[int(colour)] for colour in tile.flatten())
+    return "xtrans" if letters == XTRANS else letters
+
+
+def sites(pattern: str, height: int, width: int) -> Tensor:
+    """Return the colour (H, W) that each pixel of a sensor sees: 0 red, 1 green, 2 blue. Raises ValueError as `tile_of`."""
+    tile = tile_of(pattern)
+    p = len(tile)
+    return tile.repeat(-(-height // p), -(-width // p))[:height, :width]
+
+
+@dataclass(frozen=True, eq=False)
+class Mosaic(SVDOperator):
+    """Measure one weighted sum of the bands at each pixel, y = sum_c rows_c x_c, (B, 1, H, W).
+
+    rows: (C, H, W), what the filter of each pixel passes of each band; 1 of one band and 0 of the others for plain filters,
+    see `of`. V reflects the bands of each pixel so that its row comes first (Householder), and everything is closed.
+    Raises ValueError where rows do not fit.
+    """
+
+    rows: Tensor
+
+    def __post_init__(self) -> None:
+        if self.rows.shape != self.image_shape or not self.rows.is_floating_point():
+            raise ValueError(
+                f"rows {tuple(self.rows.shape)} of {self.rows.dtype} do not fit pictures {self.image_shape}"
+            )
+
+    @classmethod
+    def of(cls, image_shape: Shape, pattern: str = "rggb", colours: Tensor | None = None) -> Mosaic:
+        """Return the mosaic of a pattern (`tile_of`) over RGB pictures (3, H, W).
+
+        colours: (3, 3), what each filter, red, green and blue, passes of each band of the picture: white balance and
+        colours of a camera. Default: one band each. Raises ValueError for another pattern or number of bands.
+        """
+        if image_shape[0] != 3:
+            raise ValueError(f"a mosaic has three colours, and the picture {image_shape[0]} band(s)")
+        table = torch.eye(3) if colours is None else colours
+        rows = table[sites(pattern, *image_shape[1:]).to(table.device)]  # (H, W, 3)
+        return cls(image_shape, rows.permute(2, 0, 1).contiguous())
+
+    @classmethod
+    def image_shape_for(cls, measured: Shape, **_: Any) -> Shape:
+        """Return the shape of RGB pictures. Raises ValueError for a measurement of more than one band."""
+        if measured[0] != 1:
+            raise ValueError(
+                f"a mosaic has one value at each pixel, and the measurement {measured[0]} bands; it was demosaiced before"
+            )
+        return (3, *measured[1:])
+
+    @cached_property
+    def _lengths(self) -> Tensor:
+        return self.rows.norm(dim=0)
+
+    @cached_property
+    def singulars(self) -> Tensor:  # type: ignore[override]
+        return self._lengths.flatten()
+
+    @cached_property
+    def _mirror(self) -> Tensor:
+        """Return the unit vectors (C, H, W) along which bands are reflected; 0 where the row is the first band already."""
+        tiny = torch.finfo(self.rows.dtype).tiny
+        off = self.rows / self._lengths.clamp(min=tiny)
+        first = torch.zeros_like(off)
+        first[0] = 1.0
+        off = torch.where(self._lengths > 0, off - first, 0.0)
+        size = off.norm(dim=0)
+        return torch.where(size > 1e-6, off / size.clamp(min=tiny), 0.0)
+
+    def _reflected(self, x: Tensor) -> Tensor:
+        mirror = self._mirror.to(x)
+        return x - 2 * mirror * (mirror * x).sum(1, keepdim=True)
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return (self.rows * x).sum(1, keepdim=True)
+
+    def adjoint(self, y: Tensor, /) -> Tensor:
+        return self.rows * y
+
+    def normal_solve(self, b: Tensor, rho: float, x: Tensor | None = None, tolerance: float | None = None) -> Tensor:
+        return rank_one_solve(self.rows, b, rho)
+
+    def weighted(self, weight: Tensor) -> Mosaic:
+        """Return the mosaic with each value multiplied by a weight (1, H, W) or (H, W)."""
+        return Mosaic(self.image_shape, self.rows * weight)
+
+    def estimate(self, y: Tensor) -> Tensor:
+        """Return the picture (B, C, H, W) that explains the values around each pixel best, weighted by a Gaussian: normal
+        equations with the bands alike over 5 x 5 pixels."""
+        rows, bands = self.rows, self.image_shape[0]
+        products = (rows[:, None] * rows[None]).flatten(0, 1)[None]
+        left = _smoothed(products).view(bands, bands, *self.image_shape[1:]).permute(2, 3, 0, 1)
+        right = _smoothed(rows * y).permute(0, 2, 3, 1)
+        size = left.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None].clamp(min=torch.finfo(y.dtype).tiny)
+        left = left + _RIDGE * size * torch.eye(bands, dtype=y.dtype, device=y.device)
+        return torch.linalg.solve(left.expand(len(y), *left.shape), right[..., None])[..., 0].permute(0, 3, 1, 2)
+
+    def vt(self, x: Tensor, /) -> Tensor:
+        return self._reflected(x).flatten(1)
+
+    def v(self, c: Tensor, /) -> Tensor:
+        return self._reflected(c.view(-1, *self.image_shape))
+
+    def ut(self, y: Tensor, /) -> Tensor:
+        return y.flatten(1)
+
+    def u(self, c: Tensor, /) -> Tensor:
+        return c.view(-1, 1, *self.image_shape[1:])
+
+
+def rank_one_solve(rows: Tensor, b: Tensor, rho: float) -> Tensor:
+    """Return (r r' + rho)^-1 b at each pixel, rows r and b (..., C, H, W), by the formula of Sherman and Morrison."""
+    along = (rows * b).sum(-3, keepdim=True) / (rows.square().sum(-3, keepdim=True) + rho)
+    return (b - rows * along) / rho
+
+
+def _smoothed(x: Tensor) -> Tensor:
+    """Return planes (B, C, H, W) blurred by a Gaussian of 1 pixel over 5 x 5, the edge repeated."""
+    one = torch.exp(-0.5 * torch.arange(-2.0, 3.0, dtype=x.dtype, device=x.device) ** 2)
+    one = one / one.sum()
+    planes = x.flatten(0, 1)[:, None]
+    planes = F.conv2d(F.pad(planes, (2, 2, 0, 0), "replicate"), one.view(1, 1, 1, 5))
+    planes = F.conv2d(F.pad(planes, (0, 0, 2, 2), "replicate"), one.view(1, 1, 5, 1))
+    return planes.view_as(x)
