@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from restorekit.errors import BadInput
+from restorekit.files.raw import is_raw
 from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.operators import Operator
 from restorekit.tasks.inputs import Source
 from restorekit.tasks.measurement import Progress
+from restorekit.tasks.mosaics import MOSAIC
 from restorekit.tasks.restore import Restoring
 
 
@@ -37,6 +40,13 @@ class NoiseRemoval(Restoring):
         progress: Progress | None = None,
         record: bool = False,
     ) -> Restoration:
+        raw = self.op == "denoise" and isinstance(source, str | os.PathLike) and is_raw(Path(source))
+        if raw:  # noise is taken out and the colours filled in as one
+            return replace(self, op=MOSAIC)(source, out=out, notes=notes, progress=progress, record=record)
+        if self.operation == MOSAIC and self.strength != 1:
+            raise BadInput(
+                "`strength` leaves noise in a picture, and a mosaic is none; leave it out", argument="strength"
+            )
         result = super().__call__(source, out=out, notes=notes, progress=progress, record=record)
         if self.strength == 1 or result.source is None:
             return result
