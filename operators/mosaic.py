@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.operators.base import Shape, SVDOperator
+from restorekit.operators.base import Shape, SVDOperator, conjugate_gradients
 
 BAYER = ("rggb", "bggr", "grbg", "gbrg")
 XTRANS = "ggrggb" + "ggbggr" + "brgrbg" + "ggbggr" + "ggrggb" + "rbgbrg"
 _COLOURS = "rgb"
-_RIDGE = 1e-4  # of the local normal equations of an estimate, relative to their size
+_OF_COLOUR, _OF_MEAN = 0.1, 0.01  # weights of what bends in a first estimate, beside the values, which have 1
+_ITERATIONS = 80  # of that, at most: colours are known within a few pixels
 
 
 def tile_of(pattern: str) -> Tensor:
@@ -123,15 +124,19 @@ class Mosaic(SVDOperator):
         return Mosaic(self.image_shape, self.rows * weight)
 
     def estimate(self, y: Tensor) -> Tensor:
-        """Return the picture (B, C, H, W) that explains the values around each pixel best, weighted by a Gaussian: normal
-        equations with the bands alike over 5 x 5 pixels."""
-        rows, bands = self.rows, self.image_shape[0]
-        products = (rows[:, None] * rows[None]).flatten(0, 1)[None]
-        left = _smoothed(products).view(bands, bands, *self.image_shape[1:]).permute(2, 3, 0, 1)
-        right = _smoothed(rows * y).permute(0, 2, 3, 1)
-        size = left.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None].clamp(min=torch.finfo(y.dtype).tiny)
-        left = left + _RIDGE * size * torch.eye(bands, dtype=y.dtype, device=y.device)
-        return torch.linalg.solve(left.expand(len(y), *left.shape), right[..., None])[..., 0].permute(0, 3, 1, 2)
+        """Return the picture (B, C, H, W) that explains y and bends least: its mean over the bands little (`_OF_MEAN`), the difference
+        of each band from that less (`_OF_COLOUR`), as edges of pictures lie at one place in all bands."""
+        tiny = torch.finfo(y.dtype).tiny
+        weight = 1 / self._lengths.clamp(min=tiny) * (self._lengths > 0)  # every value counts alike
+        rows = self.rows * weight
+
+        def apply(x: Tensor) -> Tensor:
+            mean = x.mean(1, keepdim=True)
+            bent = _OF_COLOUR * _laplacian(_laplacian(x - mean)) + _OF_MEAN * _laplacian(_laplacian(mean))
+            return torch.addcmul(bent, rows, (rows * x).sum(1, keepdim=True))
+
+        start = (weight * y).expand(-1, self.image_shape[0], -1, -1)
+        return conjugate_gradients(apply, rows * (weight * y), start, iterations=_ITERATIONS, tolerance=1e-4)
 
     def vt(self, x: Tensor, /) -> Tensor:
         return self._reflected(x).flatten(1)
@@ -152,11 +157,7 @@ def rank_one_solve(rows: Tensor, b: Tensor, rho: float) -> Tensor:
     return (b - rows * along) / rho
 
 
-def _smoothed(x: Tensor) -> Tensor:
-    """Return planes (B, C, H, W) blurred by a Gaussian of 1 pixel over 5 x 5, the edge repeated."""
-    one = torch.exp(-0.5 * torch.arange(-2.0, 3.0, dtype=x.dtype, device=x.device) ** 2)
-    one = one / one.sum()
-    planes = x.flatten(0, 1)[:, None]
-    planes = F.conv2d(F.pad(planes, (2, 2, 0, 0), "replicate"), one.view(1, 1, 1, 5))
-    planes = F.conv2d(F.pad(planes, (0, 0, 2, 2), "replicate"), one.view(1, 1, 5, 1))
-    return planes.view_as(x)
+def _laplacian(x: Tensor) -> Tensor:
+    """Return minus the sum of second differences of planes (..., H, W), the edge mirrored: symmetric, 0 of what is flat."""
+    down, right = x.diff(dim=-2), x.diff(dim=-1)
+    return F.pad(-down, (0, 0, 0, 1)) + F.pad(down, (0, 0, 1, 0)) + F.pad(-right, (0, 1)) + F.pad(right, (1, 0))

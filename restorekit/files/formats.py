@@ -43,7 +43,7 @@ CONVERTED = {
     "PSD": ((".psd", ".psb"), "magick {name}[0] {stem}.png"),
     "camera raw": (
         (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
-        "restorekit denoise {name} {stem}.tif develops it, or dcraw_emu -4 -T -o 1 {name}, which gives 16 bits of linear light",
+        "restorekit denoise {name} {stem}_developed.tif, or dcraw_emu -4 -T -o 1 {name}, which gives 16 bits of linear light",
     ),
 }
 

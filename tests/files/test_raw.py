@@ -105,7 +105,7 @@ def test_a_file_is_told_by_its_tag_whatever_its_name(path: Path) -> None:
 def test_others_name_the_command_that_develops_it(tmp_path: Path) -> None:
     for name in ("a.dng", "a.tif"):
         write_dng(tmp_path / name, VALUES)
-        with pytest.raises(BadInput, match=f"raw.*not read here.*restorekit denoise .*{name} a.tif"):
+        with pytest.raises(BadInput, match=f"raw.*not read here.*restorekit denoise .*{name} a_developed.tif"):
             read_picture(tmp_path / name)
 
 
@@ -139,3 +139,11 @@ def test_without_rawpy_one_line_names_the_extra(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(BadInput, match=r'pip install "restorekit\[raw\]"'):
         read_raw(write_dng(tmp_path / "a.dng", VALUES))
+
+
+def test_no_raster_is_made_of_it(tmp_path: Path) -> None:
+    bands = pytest.importorskip("restorekit.files.bands")
+    pytest.importorskip("rasterio")
+    write_dng(tmp_path / "a.tif", VALUES)
+    with pytest.raises(BadInput, match="camera raw file, which is no raster"), bands.dataset_of(tmp_path / "a.tif"):
+        pass

@@ -115,7 +115,8 @@ def test_the_noise_of_a_mosaic_without_a_profile_is_measured_colour_by_colour() 
     light = mosaic_of(np.broadcast_to(colours, (3, 160, 160)))
     y = 0.01 * rng.poisson(light / 0.01) + 0.01 * rng.standard_normal(light.shape)
     law, found = mosaic_noise(y[None].astype(np.float32), Mosaic.of((3, 160, 160)), None, "y", Notes())
-    assert found is not None and found.sensor is not None
+    assert found is not None
+    assert found.sensor is not None
     assert found.sensor.gain == pytest.approx(0.01, rel=0.15)
     expected = np.sqrt(0.01 * light + 1e-4)
     assert isinstance(law, Gaussian)
@@ -150,3 +151,10 @@ def test_a_mosaic_of_colours_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert stop.value.code
     assert "demosaiced before" in capsys.readouterr().err
     assert not (tmp_path / "o.tif").exists()
+
+
+def test_samples_of_a_raw_file_have_an_error_bar_and_say_that_it_is_not_calibrated(path: Path) -> None:
+    notes = Notes()
+    result = restorekit.denoise(raw_file(path), samples=2, notes=notes, preview=(0, 0, 24, 24), **QUICK)
+    assert bool((result.std > 0).any())
+    assert any("noise that is alike in all pixels" in line for line in notes.texts)
