@@ -71,6 +71,8 @@ def written_kind(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in READ_ONLY:
         raise BadInput(f"{path}: {READ_ONLY[suffix]} is read, and not written; give {path.stem}.png")
+    if suffix in CONVERTED["camera raw"][0]:
+        raise BadInput(f"{path}: raw files of cameras are not written; give {path.stem}.tif")
     return kind_of(path)
 
 

@@ -126,7 +126,7 @@ class _Tags:
                     )
                 if int(page.sampleformat) == 3:
                     raise BadInput(
-                        f"{path}: a DNG of floats, which LibRaw cuts to 14 bits or reads as zeros; save it as 16-bit integers"
+                        f"{path}: a DNG of floats, which LibRaw cuts to 14 bits; save it as 16-bit integers"
                     )
                 return _Tags(head, {tag.code: tag.value for tag in page.tags})
         except BadInput:

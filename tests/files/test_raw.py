@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from restorekit import BadInput
-from restorekit.files.picture import read_picture
+from restorekit.files.picture import check_writable, read_picture
 from restorekit.files.raw import RAW, is_raw, read_raw
 from restorekit.files.reading import Reading
 from restorekit.operators.mosaic import BAYER
@@ -107,6 +107,11 @@ def test_others_name_the_command_that_develops_it(tmp_path: Path) -> None:
         write_dng(tmp_path / name, VALUES)
         with pytest.raises(BadInput, match=f"raw.*not read here.*restorekit denoise .*{name} a_developed.tif"):
             read_picture(tmp_path / name)
+
+
+def test_none_is_written(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"not written; give a\.tif"):
+        check_writable(tmp_path / "a.dng", 3, False)
 
 
 def linear(path: Path) -> None:
