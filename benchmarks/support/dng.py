@@ -44,7 +44,7 @@ def write(path: Path, raw: Array, profile: Sequence[float] | None) -> None:
 
 def developed(path: Path, algorithm: str) -> Array:
     """Linear sRGB light (3, H, W) by LibRaw, which stretches nothing (`adjust_maximum_thr`)."""
-    import rawpy
+    import rawpy  # pyright: ignore[reportMissingImports]
 
     with rawpy.imread(str(path)) as raw:
         out = raw.postprocess(

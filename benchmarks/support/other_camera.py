@@ -31,7 +31,7 @@ class OtherCamera:
         kernel: (h, w), odd, of a motion, as a convolution; what lies within it of the edge is left out. reduce: the file is so
         many times smaller than the truth, by means over areas.
         """
-        import cv2
+        import cv2  # pyright: ignore[reportMissingImports]
 
         rng = np.random.default_rng(seed)
         light = np.ascontiguousarray(np.moveaxis(x, 0, -1), np.float64) ** GAMMA * self.exposure
@@ -51,7 +51,10 @@ class OtherCamera:
         return packed.tobytes(), np.moveaxis(self._toned(light.clip(0, 1)), -1, 0)
 
     def _developed(self, light: Array, rng: np.random.Generator) -> Array:
-        from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007, mosaicing_CFA_Bayer
+        from colour_demosaicing import (  # pyright: ignore[reportMissingImports]
+            demosaicing_CFA_Bayer_Menon2007,
+            mosaicing_CFA_Bayer,
+        )
 
         factors = np.asarray(self.balance)
         electrons = rng.poisson(mosaicing_CFA_Bayer(light / factors, "GRBG").clip(0) * self.well)

@@ -125,9 +125,7 @@ class _Tags:
                         f"{path}: a DNG without a mosaic, its colours were demosaiced before; convert it: dcraw_emu -4 -T -o 1 {path.name}"
                     )
                 if int(page.sampleformat) == 3:
-                    raise BadInput(
-                        f"{path}: a DNG of floats, which LibRaw cuts to 14 bits; save it as 16-bit integers"
-                    )
+                    raise BadInput(f"{path}: a DNG of floats, which LibRaw cuts to 14 bits; save it as 16-bit integers")
                 return _Tags(head, {tag.code: tag.value for tag in page.tags})
         except BadInput:
             raise

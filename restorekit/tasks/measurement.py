@@ -47,7 +47,7 @@ from restorekit.tasks.defaults import (
 )
 from restorekit.tasks.forward import Forward
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
-from restorekit.tasks.mosaics import MOSAIC, mosaic_noise, mosaic_of
+from restorekit.tasks.mosaics import MOSAIC, mosaic_noise, mosaic_of, raw_record
 from restorekit.tasks.noise_found import ASSUMED, measured_noise, white_law
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
@@ -384,7 +384,7 @@ def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:
         "range": picture.span,
         **measured.read.record(),
         **measured.clipped.record(),
-        **({"raw": picture.info[RAW].record()} if RAW in picture.info else {}),
+        **raw_record(measured.read.response),
         **preview,
         "prior": {"name": prior.spec.name, "sha256": prior.sha256},
         "device": str(measured.place),

@@ -62,6 +62,13 @@ def developed(picture: Picture, transfer: str, label: str) -> tuple[Picture, Dev
     return replace(picture, pixels=coded), Developed(CURVES["srgb"], source=label, sensor=sensor, output=output)
 
 
+def raw_record(response: Response) -> dict[str, Any]:
+    """Return what the record of a run says of a raw file, and of how its result is coded; {} of other files."""
+    if not isinstance(response, Developed) or response.sensor is None:
+        return {}
+    return {"raw": response.sensor.record() | {"result": response.output.name}}
+
+
 def mosaic_of(text: str, sensor: Sensor, shape: Shape) -> Mosaic:
     """Return the operator of a raw file, whose pattern a text "mosaic:pattern=bggr" may replace. Raises BadInput for an unknown one."""
     _, positional, named = split(text)

@@ -63,7 +63,7 @@ def test_denoise_develops_a_raw_file(path: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(written / 65535, np.moveaxis(result.mean.numpy(), 0, -1).clip(0, 1), atol=1e-4)
     record = json.loads((tmp_path / "o.tif.json").read_text())
     assert record["operator"] == "mosaic"
-    assert record["raw"]["pattern"] == "rggb"
+    assert (record["raw"]["pattern"], record["raw"]["result"]) == ("rggb", "srgb")
 
 
 def test_a_linear_result_is_the_light_of_the_other(path: Path) -> None:
