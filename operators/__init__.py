@@ -11,6 +11,7 @@ from restorekit.operators.hadamard import Hadamard
 from restorekit.operators.jpeg import JPEG, JPEGAfter
 from restorekit.operators.latent import Decoded
 from restorekit.operators.matrix import Matrix
+from restorekit.operators.mosaic import Mosaic
 from restorekit.operators.nonlinear import PhaseRetrieval, Saturate
 from restorekit.operators.resize import Resize
 from restorekit.operators.verify import Check, check, report
@@ -34,6 +35,7 @@ __all__ = [
     "JPEGAfter",
     "LinearOperator",
     "Matrix",
+    "Mosaic",
     "Operator",
     "PhaseRetrieval",
     "ReflectBlur",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from restorekit.operators.base import Lattice, LinearOperator, Operator, conjugate_gradients
 from restorekit.operators.diagonal import Identity, Inpaint
+from restorekit.operators.mosaic import Mosaic, rank_one_solve
 
 _ENOUGH = 300  # iterations of a step: the next one begins where the curve has another slope
 _CLOSE = 1e-4  # in values of the file, over which no curve bends
@@ -143,6 +144,8 @@ class Tangent(LinearOperator):
         if isinstance(self.inner, Identity | Inpaint):  # diagonal: no iteration
             size = self.slope * (self.inner.mask if isinstance(self.inner, Inpaint) else 1.0)
             return b / (size**2 + rho)
+        if isinstance(self.inner, Mosaic):
+            return rank_one_solve(self.slope * self.inner.rows, b, rho)
         exact = b.dtype == torch.float64
         return conjugate_gradients(
             lambda v: self.adjoint(self(v)) + rho * v, b, x, lambda r: self.precondition(r, rho),

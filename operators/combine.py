@@ -10,6 +10,7 @@ from torch import Tensor
 
 from restorekit.operators.base import Lattice, LinearOperator, Operator
 from restorekit.operators.diagonal import Identity, Inpaint
+from restorekit.operators.mosaic import Mosaic
 
 
 def _after(outer: Operator, inner: Operator) -> Lattice:
@@ -116,6 +117,8 @@ class Weighted(LinearOperator):
         if isinstance(inner, Identity | Inpaint) and weight.ndim <= 3:
             mask = weight * (inner.mask if isinstance(inner, Inpaint) else 1.0)
             return Inpaint(inner.image_shape, mask.expand(inner.image_shape))
+        if isinstance(inner, Mosaic) and weight.ndim <= 3:
+            return inner.weighted(weight)
         return Weighted(inner.image_shape, inner, weight, typical)
 
     @property

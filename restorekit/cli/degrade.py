@@ -18,6 +18,8 @@ from restorekit.text.completion import complete_operator
     op=(Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model, as for `restore`; denoise changes nothing but by noise.")], "denoise"),
     noise=(Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")], "gaussian:0.01"),
     correlated=(Annotated[str | None, typer.Option(metavar="SWATH", help="Speckle with the grain of a Sentinel-1 swath, iw1, iw2 or iw3; with gamma noise.")], None),
+    camera=(Annotated[str | None, typer.Option(metavar="NAME[:SETTINGS]", help="Photograph IN instead of --op and --noise: phone, still or off, with settings, as phone:jpeg=off,shutter=motion:15:30; also exposure, lens, vignetting, pattern, gain, read, bits, black, balance, demosaic, tone, chroma.")], None),
+    clip_truth=(Annotated[bool, typer.Option("--clip-truth", help="Cut the truth at black and white, as a camera does; integers always are.")], False),
     dtype=(Annotated[str | None, typer.Option(help="uint8, uint16 or float32; default: that of IN, float32 for hadamard and phase. Integers clip the noise.")], None),
 )  # fmt: skip
 def degrade(

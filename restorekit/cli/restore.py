@@ -15,7 +15,7 @@ from restorekit.text.completion import complete_operator
 @several
 @shared_options(
     *PICTURE, "transfer",
-    op=(Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model: denoise, inpaint:mask=FILE, blur:kernel=..., resize:factor=4, average, decimate, grey, hadamard, phase, saturate; or file.py:Class, and that file is run as code.")], REQUIRED),
+    op=(Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model: denoise, inpaint:mask=FILE, blur:kernel=..., resize:factor=4, average, decimate, grey, mosaic:pattern=rggb, hadamard, phase, saturate; or file.py:Class, and that file is run as code.")], REQUIRED),
     coarse=(Annotated[bool, typer.Option("--coarse", help="Begin with the low stage of a cascade prior: fewer calls at full size.")], False),
     start=(Annotated[float | None, typer.Option(metavar="SIGMA", help="Noise level to begin at, of pictures on [0, 1]: a first estimate, or --begin, noised so far. The lower, the fewer calls, and the more of it stays; default: the highest level of the solver.")], None),
     begin=(Annotated[Path | None, typer.Option(metavar="FILE", help="Picture to begin from, such as the result of another solver, for --start; default: a crude estimate from IN.")], None),
@@ -38,7 +38,7 @@ def restore(ctx: typer.Context, source: In, target: Out, **settings: Any) -> Non
     strength=(Annotated[float, typer.Option(help="Share of what was taken out that stays out, above 0 and at most 1: 0.7 leaves some grain.")], 1.0),
 )  # fmt: skip
 def denoise(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:
-    """Remove noise. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
+    """Remove noise, and fill in the colours of a camera's raw file. restorekit denoise noisy.png clean.png --noise gaussian:0.1"""
     from restorekit import denoise as run
 
     perform(ctx, run, source, target, settings, _line)

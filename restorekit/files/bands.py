@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import os
 import shlex
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from restorekit.errors import BadInput
 from restorekit.files import drivers as formats
 from restorekit.files.atomic import one_line
 from restorekit.files.datasets import dataset_named
+from restorekit.files.formats import converter
 from restorekit.files.nodata import at_value
 from restorekit.files.quiet import gdal_unheard, quiet, unheard, unplaced
 from restorekit.files.reading import PLAINLY, Reading
@@ -96,7 +98,9 @@ def _no_dataset(path: Path, file: Path, error: BaseException) -> str:
 
 
 def _check_alone(path: Path, file: Path) -> None:
-    """Raise BadInput for a file that names others."""
+    """Raise BadInput for a file that names others, and for a camera's raw file, which GDAL takes for a grey picture."""
+    if importlib.import_module("restorekit.files.raw").is_raw(file):
+        raise BadInput(f"{path}: a camera raw file, which is no raster; {converter('camera raw', file)}")
     if formats.elsewhere(file):
         raise BadInput(f"{path} is HDF5 with datasets in other files, which are not read; {formats.way_out(path)}")
     if beside := formats.strange_sidecar(file):

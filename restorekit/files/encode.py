@@ -45,7 +45,8 @@ def _save_pillow(handle: BinaryIO, kind: str, raw: np.ndarray, alpha: np.ndarray
         options["pnginfo"] = PngInfo()
         for name, content in info.get("png_chunks", []):
             options["pnginfo"].add(name, content)
-    options |= {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True, "exact": True}}.get(kind, {})
+    packed = {"JPEG": info.get("jpeg", {"quality": 95, "subsampling": 0}), "WEBP": {"lossless": True, "exact": True}}
+    options |= packed.get(kind, {})
     Image.fromarray(np.ascontiguousarray(array)).save(handle, kind, **options)
 
 

@@ -43,7 +43,7 @@ CONVERTED = {
     "PSD": ((".psd", ".psb"), "magick {name}[0] {stem}.png"),
     "camera raw": (
         (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
-        "dcraw_emu -4 -T -o 1 {name}, which gives 16 bits of linear light",
+        "restorekit denoise {name} {stem}_developed.tif, or dcraw_emu -4 -T -o 1 {name}, which gives 16 bits of linear light",
     ),
 }
 
@@ -71,6 +71,8 @@ def written_kind(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in READ_ONLY:
         raise BadInput(f"{path}: {READ_ONLY[suffix]} is read, and not written; give {path.stem}.png")
+    if suffix in CONVERTED["camera raw"][0]:
+        raise BadInput(f"{path}: raw files of cameras are not written; give {path.stem}.tif")
     return kind_of(path)
 
 

@@ -9,6 +9,7 @@ stored, with the tag, and upright in formats that have none; so what lies on eac
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -77,6 +78,12 @@ def read_picture(
     missing, damaged, of another kind, or holds NaN or infinity (with `holes` it may).
     """
     path = Path(path)
+    if reading.raw and (of_cameras := importlib.import_module("restorekit.files.raw")).is_raw(path):
+        if span is not None:
+            raise BadInput(
+                f"{path}: a raw file says itself which values are black and white; leave `range` out", argument="range"
+            )
+        return of_cameras.read_raw(path)
     raw, alpha, info = stored_values(path, holes, reading)
     raw, empty, unvalued = _empty(path, raw, alpha, info, holes)
     if span is None and (span := recorded_range(path)) is None:

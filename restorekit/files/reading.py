@@ -24,12 +24,13 @@ class Reading:
 
     layout: "HWC" or "CHW", the axes of an NPY file of three; None is (H, W, C), and refuses what has more bands than
     rows. page: of a TIFF of several pictures, from 1; None refuses such a file. network: whether an address
-    (https://..., /vsicurl/...) may be opened.
+    (https://..., /vsicurl/...) may be opened. raw: whether a camera's raw file is read, as the mosaic that it is.
     """
 
     layout: str | None = None
     page: int | None = None
     network: bool = False
+    raw: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in (None, *LAYOUTS):

@@ -84,6 +84,10 @@ class Response:
         """Return the picture in light."""
         return replace(picture, pixels=self.curve.decode(picture.pixels).astype(np.float32)) if self.coded else picture
 
+    def encoded(self, light: NDArray[Any]) -> NDArray[Any]:
+        """Return light (..., C, H, W) in values of the file of a result."""
+        return self.curve.encode(light)
+
     def rounding(self, picture: Picture) -> float:
         """Return the standard deviation of the rounding to integers of a picture in light, (1 / slope)^2 / 12 on the
         mean over its pixels."""

@@ -26,6 +26,7 @@ TASKS = {
     "decimate": Task("hqs:first=0.5", 16, "mmps", 50),
     "resize": Task("hqs:first=0.5", 24, "mmps", 50),
     "inpaint": Task("hqs:first=0.3", 30, "mmps", 50),
+    "mosaic": Task("hqs:first=0.1", 16, "mmps", 50),
     "grey": Task("hqs:first=1", 8, "mmps", 50),
     "hadamard": Task("hqs:first=0.3", 30, "mmps", 50),
     "jpeg": Task("hqs:first=0.1,lambda=0.1", 8, "mmps", 50),

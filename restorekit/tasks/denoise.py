@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
+from restorekit.files.raw import is_raw
 from restorekit.operators import Operator
+from restorekit.tasks.inputs import Source
 from restorekit.tasks.measurement import Measured
+from restorekit.tasks.mosaics import MOSAIC
 from restorekit.tasks.restore import Restoring
 
 
@@ -24,6 +29,12 @@ class NoiseRemoval(Restoring):
 
     op: str | Operator = "denoise"
     strength: float = 1.0
+
+    def _suited(self, source: Source) -> NoiseRemoval:
+        """Of a raw file noise is taken out and the colours filled in as one."""
+        if self.op == "denoise" and isinstance(source, str | os.PathLike) and is_raw(Path(source)):
+            return replace(self, op=MOSAIC)
+        return self
 
     def _finished(self, samples: Tensor, measured: Measured) -> Tensor:
         if self.strength == 1:
@@ -39,6 +50,10 @@ class NoiseRemoval(Restoring):
 
     def check_settings(self) -> None:
         super().check_settings()
+        if self.operation == MOSAIC and self.strength != 1:
+            raise BadInput(
+                "`strength` leaves noise in a picture, and a mosaic is none; leave it out", argument="strength"
+            )
         if not 0 < self.strength <= 1:
             raise BadInput(
                 f"`strength={self.strength:g}` must be above 0 and at most 1, where all that was found is taken out; to take "

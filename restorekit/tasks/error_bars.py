@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside
 from restorekit.files.nodata import Empty, marked_nan
 from restorekit.files.picture import Picture, output_dtype, output_span, overlay_info, write_picture
-from restorekit.inference.likelihood import Gamma, Likelihood
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood
 from restorekit.inference.restoration import Restoration
 from restorekit.inference.solver import Solver
 from restorekit.operators import Inpaint, Operator
@@ -120,6 +121,8 @@ def refusal(prior: Prior, law: Likelihood, flips: int, coarse: bool, start: bool
         return f"prior {prior.spec.name} is none of pictures"
     if flips > 1 or coarse or start:
         return "they are for runs without `flips`, `coarse`, `start` and `begin`"
+    if isinstance(law, Gaussian) and isinstance(law.sigma, Tensor) and law.sigma.numel() > 1:
+        return "they are for noise that is alike in all pixels"
     return "impulses were found" if impulses else None
 
 

@@ -24,6 +24,7 @@ from restorekit.notes import Notes, RestorekitNote
 from restorekit.operators import Operator
 from restorekit.priors.prior import Prior
 from restorekit.report.progress import watched
+from restorekit.simulation.camera import Camera
 from restorekit.solvers.samplers import Sampler
 from restorekit.tasks.compare import Comparing, ComparisonResult
 from restorekit.tasks.deblur import Deblurring
@@ -318,7 +319,9 @@ def degrade(
     seed: int = 0,
     dtype: str | None = None,
     range: Span | None = None,
-    transfer: str = "linear",
+    transfer: str | None = None,
+    camera: str | Camera | None = None,
+    clip_truth: bool = False,
     layout: str | None = None,
     page: int | None = None,
     out: PathLike | None = None,
@@ -326,12 +329,14 @@ def degrade(
 ) -> Degraded:
     """Make a test measurement of a clean picture: `measurement` is what a task takes, `truth` what it is to find.
 
-    `save(path)` writes both, and a record by which a restoration knows the curve. transfer: "linear" takes the values as they are;
-    "auto" blurs photographs in light, as the command does, and so do "srgb", "gamma:2.2" and "FILE.icc". Raises `BadInput`
-    where the operator, the noise, the curve or the type do not fit.
+    `save(path)` writes both, and a record by which a restoration knows the curve. transfer: "linear", the default, takes the values as they are;
+    "auto" blurs photographs in light, as the command does, and so do "srgb", "gamma:2.2" and "FILE.icc".
+    camera: "phone", "still" or "off" with settings, as "phone:jpeg=off,shutter=motion:15:30", or a `Camera`, photographs the picture in the place
+    of `op` and `noise`, from its light by `transfer`, "auto" by default; clip_truth: cut its truth at black and white. Raises `BadInput` where the operator, the noise, the curve or the type do not fit.
     """
     task = Degrading(
-        op=op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=range, transfer=transfer, layout=layout, page=page,
+        op=op, noise=noise, correlated=correlated, seed=seed, dtype=dtype, range=range, transfer=transfer, camera=camera,
+        clip_truth=clip_truth, layout=layout, page=page,
     )  # fmt: skip
     told = Notes() if notes is None else notes
     made = task(source, out=out, notes=told)

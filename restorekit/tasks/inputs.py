@@ -22,6 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.files.masks import read_mask
 from restorekit.files.picture import Picture, as_float32, check_span, read_picture
 from restorekit.files.place import Placement, placed
+from restorekit.files.raw import RAW
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.stored import read_values
 from restorekit.files.tiff import page_count
@@ -178,6 +179,7 @@ def cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
     part = np.s_[..., top : top + height, left : left + width]
     info = dict(picture.info)
     info |= {"mask": info["mask"][part]} if "mask" in info else {}
+    info |= {RAW: info[RAW].part(top, left)} if RAW in info else {}
     if tags := info.get("tiff_tags"):
         grid = Placement.part(top, left).stored(info.get("orientation", 1), (rows, columns), (height, width))
         info["tiff_tags"] = placed(tags, grid)

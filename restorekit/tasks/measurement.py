@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from restorekit.errors import BadInput
 from restorekit.files.masks import inverted
+from restorekit.files.raw import RAW
 from restorekit.files.reading import Reading
 from restorekit.inference.coloured import Coloured
 from restorekit.inference.denoiser import Denoiser, Latent
@@ -26,7 +27,7 @@ from restorekit.inference.sensor_noise import PoissonGaussian
 from restorekit.inference.solver import Solver
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
-from restorekit.operators import Inpaint, JPEGAfter, Operator, Resize
+from restorekit.operators import Inpaint, JPEGAfter, Mosaic, Operator, Resize
 from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
@@ -48,6 +49,7 @@ from restorekit.tasks.defaults import (
 from restorekit.tasks.forward import Forward
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.jpeg_forward import jpeg_forward
+from restorekit.tasks.mosaics import MOSAIC, mosaic_noise, mosaic_of, raw_record
 from restorekit.tasks.noise_found import ASSUMED, measured_noise, white_law
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
@@ -143,7 +145,7 @@ class Measured:
         response = self.read.response
         if not response.coded:
             return x
-        coded = response.curve.encode(x.detach().float().cpu().numpy())
+        coded = response.encoded(x.detach().float().cpu().numpy())
         return torch.from_numpy(coded.astype(np.float32)).to(x.device)
 
     def as_result(self, source: Source, advice: str) -> np.ndarray:
@@ -234,7 +236,7 @@ class Measurement:
 
     def measure(self, source: Source, notes: Notes) -> Measured:
         """Read the input, find the noise, and put the problem. Raises `BadInput` for what does not fit together."""
-        how = Reading(self.layout, self.page)
+        how = Reading(self.layout, self.page, raw=self.operation == MOSAIC)
         reading = observe(source, self.operation, self.noise, self.range, self.transfer, notes, how)
         way = self._way(reading)
         place = self._place()
@@ -253,7 +255,7 @@ class Measurement:
             noise, _ = self._noise(reading, None, notes)
             return jpeg_forward(inner, reading, noise, self.preview, notes)
         pixels = reading.picture.pixels
-        operator = self._operator(cast(Shape, pixels.shape))
+        operator = self._operator_of(reading)
         if isinstance(operator, Inpaint):
             reading = reading.left_empty((operator.mask <= 0).any(0).numpy())
             pixels = _filled(reading.picture.pixels, operator, reading.input.label)
@@ -264,7 +266,10 @@ class Measurement:
         operator = without_empty(operator, reading.picture, reading.input.label, notes)
         valid = None if reading.empty is None else ~reading.empty[None]
         valid = operator.mask.numpy() if isinstance(operator, Inpaint) else valid
-        noise, found = self._noise(reading, valid, notes)
+        if self.noise == "auto" and isinstance(operator, Mosaic):
+            noise, found = mosaic_noise(pixels, operator, reading.picture.info.get(RAW), reading.input.name, notes)
+        else:
+            noise, found = self._noise(reading, valid, notes)
         if self.preview is None:
             return Forward(reading, operator, noise, found)
         part = reading.part(self.preview)
@@ -272,8 +277,19 @@ class Measurement:
             shape = cast(Shape, part.picture.pixels.shape)
             operator = Inpaint(shape, _part(operator.mask.numpy(), self.preview))
         else:
-            operator = self._operator(cast(Shape, part.picture.pixels.shape))
+            operator = self._operator_of(part)
+        if isinstance(noise, Gaussian) and isinstance(noise.sigma, Tensor) and noise.sigma.shape == pixels.shape:
+            noise = Gaussian(_part(noise.sigma.numpy(), self.preview))
         return Forward(part, operator, noise, self._found_in_part(found))
+
+    def _operator_of(self, reading: Observation) -> Operator:
+        """Return the operator for what was read; of a raw file with its own pattern and colours."""
+        shape, sensor = cast(Shape, reading.picture.pixels.shape), reading.picture.info.get(RAW)
+        return (
+            self._operator(shape)
+            if sensor is None or not isinstance(self.op, str)
+            else mosaic_of(self.op, sensor, shape)
+        )
 
     def _found_in_part(self, found: Noise | None) -> Noise | None:
         if found is None or self.preview is None:
@@ -377,6 +393,7 @@ def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:
         "range": picture.span,
         **measured.read.record(),
         **measured.clipped.record(),
+        **raw_record(measured.read.response),
         **preview,
         "prior": {"name": prior.spec.name, "sha256": prior.sha256},
         "device": str(measured.place),

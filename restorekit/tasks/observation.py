@@ -13,6 +13,7 @@ from restorekit.errors import BadInput
 from restorekit.files.curves import Linear, curve_of
 from restorekit.files.formats import content_of
 from restorekit.files.picture import Picture, check_span
+from restorekit.files.raw import RAW
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.record import record_beside
 from restorekit.files.transfer import MIXING, Response, at_limits, chosen
@@ -24,6 +25,7 @@ from restorekit.notes import Notes
 from restorekit.operators import Operator
 from restorekit.tasks import ranges
 from restorekit.tasks.inputs import Input, Source, Span, cropped, take
+from restorekit.tasks.mosaics import developed
 from restorekit.tasks.unmeasured import left_empty, placed
 from restorekit.text.names import NO_PICTURE, noise_of
 from restorekit.text.spelling import noise_text
@@ -130,6 +132,9 @@ def observe(
         level = float(picture.pixels.flat[0])
         raise BadInput(f"{where} is constant (every value is {level:g}): there is nothing to restore; check the file")
     spelled = "auto" if noise is None else noise_text(noise)
+    if RAW in picture.info:
+        picture, developing = developed(picture, transfer, given.name)
+        return Observation(given, picture, developing.decoded(picture), developing, operation)
     response = _as_made(given, operation) if transfer == "auto" else None
     response = response or chosen(transfer, operation, spelled, picture, given.coded_as)
     if not (coefficients or response.coded or span is not None):

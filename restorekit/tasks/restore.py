@@ -77,6 +77,8 @@ class Restoring(Measurement):
         with what an operator knows beyond the frame. Raises `BadInput` for settings and inputs that do not fit, with the way out.
         """
         notes = Notes() if notes is None else notes
+        if (suited := self._suited(source)) is not self:
+            return suited(source, out=out, notes=notes, progress=progress, record=record)
         self.check_settings()
         if isinstance(source, str | os.PathLike) and os.path.isdir(source):
             raise BadInput(
@@ -137,6 +139,10 @@ class Restoring(Measurement):
             result, samples=samples, seconds=seconds + result.seconds, notes=(*notes.texts, *doubts), source=origin,
             estimate=estimate, residual=residual,
         )  # fmt: skip
+
+    def _suited(self, source: Source) -> Restoring:
+        """Return the settings that this file needs."""
+        return self
 
     def _finished(self, samples: Tensor, measured: Measured) -> Tensor:
         """Return samples (N, C, H, W), in the values of the input, as the result holds them."""

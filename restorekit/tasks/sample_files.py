@@ -19,7 +19,7 @@ from restorekit.files.session import content, files_in
 from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.priors.prior import Prior
-from restorekit.report.mosaic import mosaic
+from restorekit.report.montage import mosaic
 from restorekit.solvers.samplers import Sampler
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.sample import Sampling, displayed

@@ -11,6 +11,7 @@ from typing import Any
 from restorekit.despeckling import plan
 from restorekit.despeckling.settings import Settings
 from restorekit.errors import BadInput
+from restorekit.tasks.degrade import Degrading, kernel_beside
 from restorekit.tasks.restore import Restoring
 from restorekit.tasks.saving import beside, outputs, record_file
 
@@ -36,7 +37,8 @@ def written_by(task: Callable[..., Any], settings: Mapping[str, Any], target: Pa
 
 def _asides(name: str, given: Mapping[str, Any], target: Path) -> list[Path]:
     if name in ("degrade", "Degrading"):
-        return [beside(target, "truth")]
+        task = Degrading(camera=given.get("camera"))
+        return [task.truth_file(target), *[kernel_beside(target)] * task.blurs]
     if name in ("derain", "Deraining"):
         base = [] if "derained" in given else [beside(target, "base")]
         several = given.get("samples", 1 if "solver" in given else 2) > 1

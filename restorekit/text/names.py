@@ -25,6 +25,7 @@ from restorekit.operators import (
     Hadamard,
     Identity,
     Inpaint,
+    Mosaic,
     Operator,
     PhaseRetrieval,
     Resize,
@@ -108,6 +109,11 @@ def _grey(measured: Shape, image: Shape | None) -> Operator:
     return Grey(image or Grey.image_shape_for(measured))
 
 
+def _mosaic(measured: Shape, image: Shape | None, pattern: str = "rggb") -> Operator:
+    """Measure one colour at each pixel. pattern: rggb, bggr, grbg, gbrg, xtrans, or 36 letters."""
+    return Mosaic.of(image or Mosaic.image_shape_for(measured), pattern)
+
+
 def _hadamard(
     measured: Shape, image: Shape | None, size: tuple[int, ...] = (), ratio: float = 0.25, seed: int = 0
 ) -> Operator:
@@ -132,6 +138,7 @@ OPERATIONS: dict[str, Callable[..., Operator]] = {
     "decimate": _decimate,
     "resize": _resize,
     "grey": _grey,
+    "mosaic": _mosaic,
     "hadamard": _hadamard,
     "phase": _phase,
     "saturate": _saturate,

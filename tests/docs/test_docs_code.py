@@ -29,8 +29,10 @@ MAKERS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "docs/tasks/despeckle.md": (page_files.make_scenes, page_files.make_halves),
     "docs/tasks/derain.md": (page_files.make_rain,),
     "docs/tasks/deblur.md": (page_files.make_moved,),
+    "docs/tasks/raw.md": (page_files.make_raw,),
     "docs/tasks/many.md": (page_files.make_files, page_files.make_many),
 }
+RAW = {"docs/tasks/raw.md"}
 GEO = {"docs/tasks/despeckle.md", "docs/tasks/fuse.md", "README.md"}
 # Too long even on small files; their options are read here, and that they run is tested elsewhere.
 ELSEWHERE = {
@@ -123,6 +125,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     def make(page: str) -> None:
         if page in GEO:
             pytest.importorskip("rasterio")
+        if page in RAW:
+            pytest.importorskip("rawpy")
         for maker in MAKERS.get(page, (page_files.make_files,)):
             maker(tmp_path)
 

@@ -78,6 +78,8 @@ OPERATORS: dict[str, Callable[[], ops.Operator]] = {
     "decimate": lambda: ops.Decimate((1, 7, 5), 3),
     "grey": lambda: ops.Grey((3, 6, 5)),
     "grey-four": lambda: ops.Grey((4, 3, 5), (0.5, 0.1, 0.2, 0.9)),
+    "mosaic": lambda: ops.Mosaic.of((3, 5, 7), "grbg"),
+    "mosaic-xtrans-colours": lambda: ops.Mosaic.of((3, 8, 9), "xtrans", kernel(3, 3) * 3 - 0.1),
     "hadamard": lambda: ops.Hadamard((1, 8, 8), 0.3),
     "hadamard-odd": lambda: ops.Hadamard((3, 7, 6), 0.5, seed=3),
     "compose": lambda: ops.Compose((3, 8, 6), ops.BlockAverage((1, 8, 6), 2), ops.Grey((3, 8, 6))),

@@ -99,6 +99,22 @@ def make_scenes(folder: Path, side: int = 64) -> None:
     np.save(folder / "amplitude.npy", np.sqrt(truth * draw(shape, 1, None, rng)).astype(np.float32))
 
 
+def make_raw(folder: Path) -> None:
+    """photo.dng, a raw file with a noise profile, and mosaic.tif, one colour of each pixel of a picture."""
+    import numpy as np
+    import skimage.data
+    import tifffile
+
+    from restorekit.operators.mosaic import sites
+    from tests.support.raw_files import write_dng
+
+    x = skimage.data.astronaut()[20:100, 180:280].transpose(2, 0, 1) / 255
+    seen = np.take_along_axis(x, sites("rggb", *x.shape[1:]).numpy()[None], 0)[0]
+    tifffile.imwrite(folder / "mosaic.tif", (seen * 65535).astype(np.uint16))
+    values = 64 + 959 * (seen**2.2 + 0.01 * np.random.default_rng(0).standard_normal(seen.shape))
+    write_dng(folder / "photo.dng", values.clip(0, 1023).astype(np.uint16), neutral=(1, 1, 1), profile=(1e-6, 1e-4))
+
+
 def make_moved(folder: Path) -> None:
     """blurred.tif, a picture that was moved, and k.png, a kernel that is a little too short."""
     import numpy as np

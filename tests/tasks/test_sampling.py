@@ -25,7 +25,7 @@ from restorekit.priors.formats.foreign import ForeignSpec
 from restorekit.priors.networks.unet import UNetConfig
 from restorekit.priors.prior import LatentPrior
 from restorekit.priors.wrappers import GuidedByClass
-from restorekit.report.mosaic import mosaic
+from restorekit.report.montage import mosaic
 from restorekit.solvers.samplers import DDIM, SAMPLERS, Heun
 from restorekit.tasks import sample as sampling
 from restorekit.tasks.sample import Sampling, displayed, draw, levels, sampler_of, trained_side

@@ -19,7 +19,7 @@ from torch import Tensor
 from restorekit.bench.priors.eval_pictures import PictureSet, Window, as_bands, windows
 from restorekit.bench.priors.eval_sets import FeatureNet
 from restorekit.errors import BadInput
-from restorekit.report.mosaic import mosaic
+from restorekit.report.montage import mosaic
 
 NEXT = 50  # neighbours beyond the nearest whose mean distance is the yardstick
 SHOWN, ROWS = 3, 16  # neighbours of a sample, and samples, in the strip
