@@ -32,7 +32,7 @@ class Noise:
     `sensor`: variance by brightness, of white noise; None where the picture does not tell. `covariance`: of grain, (2 k
     + 1, 2 k + 1) as `Coloured` takes it; None where the noise is white, or went through a JPEG. `sure`: enough of the picture told
     whether the noise is white. `rounded`: the level is that of the rounding of a JPEG, and no measurement. `camera`: the noise
-    looks like that of cameras' JPEG.
+    looks like that of cameras' JPEG. `asked`: a prior was asked as well, which knows texture.
     """
 
     sigma: float
@@ -48,6 +48,7 @@ class Noise:
     sure: bool = True
     rounded: bool = False
     camera: bool = False
+    asked: bool = False
 
     def at_least(self, sigma: float, floor: bool = False) -> Noise:
         """Return the same with white noise of a level of `sigma` where less was found; floor: whether that is no
@@ -60,6 +61,16 @@ class Noise:
         level = {"sigma": max(self.white, floor), "floor": self.white < floor}
         return replace(self, **level, correlated=False, covariance=None, camera=False)
 
+    def white_of(self, level: float, floor: float) -> Noise:
+        """Return the same with white noise of this level, that of a sensor in proportion; below `floor` it is none."""
+        sensor = self.sensor
+        if sensor is not None and sensor.level > level:
+            sensor = sensor.scaled(max(level, 1e-6) / sensor.level)
+        return replace(
+            self, sigma=max(level, floor), white=level, correlated=False, camera=False, covariance=None, sensor=sensor,
+            floor=level < floor, asked=True,
+        )  # fmt: skip
+
     def of_jpeg(self, lost: float) -> Noise:
         """Return the same for denoising a JPEG that lost `lost`, a standard deviation, by the rounding of its coefficients.
 
@@ -68,6 +79,9 @@ class Noise:
         """
         level = 0.25 * lost**0.77
         found = replace(self, covariance=None, sensor=None)
+        if self.asked:
+            both = float(np.hypot(0.0 if self.floor else self.sigma, level))
+            return replace(found, sigma=both, floor=False, rounded=self.floor or level > self.sigma)
         if self.correlated and not self.camera and self.sigma < 3 * lost:
             found = replace(found, sigma=self.white, correlated=False)  # texture, of which rounding left as much
         return found if level <= found.sigma else replace(found.at_least(level), rounded=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,6 +31,13 @@ class SensorNoise:
     grows: bool
     brightness: Array
     deviations: Array
+
+    def scaled(self, factor: float) -> SensorNoise:
+        """Return the same with deviations `factor` times as large, and no smaller errors of its variance."""
+        return replace(
+            self, gain=self.gain * factor**2, read=self.read * factor, level=self.level * factor,
+            deviations=self.deviations * factor,
+        )  # fmt: skip
 
     def at(self, mean: Array) -> Array:
         """Return the standard deviation of the noise at a brightness, like it."""

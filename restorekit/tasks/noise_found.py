@@ -11,7 +11,9 @@ from restorekit.errors import BadInput
 from restorekit.files import decode
 from restorekit.files.transfer import MIXING
 from restorekit.inference.coloured import Coloured
+from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Likelihood
+from restorekit.noise.judgement import asked
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.notes import Notes
 from restorekit.tasks import ranges
@@ -28,12 +30,18 @@ BLURRED = (
 
 
 def measured_noise(
-    read: Observation, valid: np.ndarray | None, ranged: bool, notes: Notes, law: Callable[[Noise], Law]
+    read: Observation,
+    valid: np.ndarray | None,
+    ranged: bool,
+    notes: Notes,
+    law: Callable[[Noise], Law],
+    prior: Callable[[int], Denoiser] | None = None,
 ) -> tuple[Law, Noise]:
     """Return the law to use, by what `law` makes of the noise found where `valid` (1 or C, H, W) is True, everywhere for
     None, and that noise; notes say both.
 
-    ranged: black and white were given, so that no other range is advised. Raises `BadInput` where the measurement is no
+    ranged: black and white were given, so that no other range is advised. prior: a denoiser for so many bands, which knows
+    texture from noise. Raises `BadInput` where the measurement is no
     picture, and where nothing of it tells.
     """
     if read.operation in NO_PICTURE:
@@ -54,6 +62,8 @@ def measured_noise(
     lost = 0.0 if path is None else read.response.in_light(decode.jpeg_rounding(path), read.picture)
     rounded = read.operation in MIXING and lost > found.sigma
     found = found.at_least(lost, floor=True) if rounded else found
+    if prior is not None and coded is None:
+        found = asked(found, read.picture.pixels, valid, prior, lost, floor)
     if read.operation == "denoise" and lost > 0:
         found = found.of_jpeg(lost)
     chosen = law(found)

@@ -1,0 +1,80 @@
+"""What flat blocks and a prior say of the noise of a picture, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import scipy
+import torch
+
+from restorekit.inference.denoiser import Denoiser
+from restorekit.inference.sensor_noise import Anscombe
+from restorekit.noise.evidence import Evidence, Seen, seen_by
+from restorekit.noise.level import Noise
+from restorekit.noise.pixels import Telling
+
+AGREE = 0.9  # of the level of flat blocks; a prior that finds as much confirms it
+LEAST = 0.0028  # level of grey at half size below which a prior tells nothing
+ALONE = 0.0045  # the same where flat blocks do not show noise that neighbours share
+SHARED = 7.5  # level of white noise that takes out what neighbours share, over the level of grey at half size
+ROUNDED = 4.0  # the same of noise that went through a coarse JPEG, which left no fine noise whatever it was
+HALVED = 1.25  # level over that of the noise, where a JPEG halved its colours
+HIGHEST = 0.08
+CAREFUL = 0.02  # the highest level of what flat blocks do not show
+
+
+Array = np.ndarray
+
+
+def asked(
+    found: Noise, pixels: Array, valid: Array | None, for_bands: Callable[[int], Denoiser], lost: float, floor: float
+) -> Noise:
+    """Return the noise of (C, H, W) on [0, 1] as `found` by its blocks, judged by a prior, whose denoiser of so many bands
+    is `for_bands`. valid, floor: as `NoiseLevel` takes them."""
+    known = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
+    told = Telling(reach=(1,))(pixels, known & ~found.impulses) | (known & found.impulses)
+    if found.impulses.any():
+        pixels = np.where(found.impulses, scipy.ndimage.median_filter(pixels, (1, 3, 3)), pixels)
+    sensor = found.sensor
+    if not (found.grows and sensor is not None and sensor.gain > 0):
+        return judged(found, seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor)), lost, floor)
+    even = Anscombe(sensor.gain, sensor.read)
+    level = Evidence()(even(torch.from_numpy(pixels)).numpy(), told, for_bands(len(pixels)), even.level)
+    return found if np.isnan(level) else found.white_of(min(1.0, level / even.level) * found.white, floor)
+
+
+def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
+    """Return the noise by what flat blocks show, `found`, and a prior, `seen`. lost: what the rounding of a JPEG took.
+
+    Texture only adds to the level of flat blocks, and what a prior does not know to its own, so that the lesser is nearer.
+    Where the prior finds more, it does not know the picture, and both are too high: the level is as far below that of the
+    blocks as that of the prior is above it. White noise is white in all bands, in grey and at half size; a JPEG that
+    halves the colours leaves it white in grey; what is seen at half size and not in full is noise that neighbours share.
+    What blocks call shared and a prior does not see is texture.
+    """
+    if np.isnan(seen.bands):
+        return found
+    grey, half = (0.0 if np.isnan(v) else v for v in (seen.grey, seen.half))
+    unseen = bool(np.isnan(seen.half))
+    if found.covariance is not None and (unseen or half > 0.1 * found.grain * seen.share):
+        return replace(found, asked=True)
+    if found.correlated and unseen:
+        return replace(found, asked=True)
+    if seen.bands > max(found.white, floor):
+        return found.white_of(found.white**2 / seen.bands, floor)
+    highest = HIGHEST if found.correlated else CAREFUL
+    shared = half > (LEAST if found.correlated else ALONE) and seen.bands * seen.share < half
+    if lost > 1.5 * half > 1.5 * LEAST:
+        level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, highest)
+        return replace(found.white_of(level, floor), camera=True)
+    if shared and grey < 0.5 * half:
+        level = min(SHARED * half, highest)
+        level = float(np.sqrt(level * found.sigma)) if found.camera else level
+        return replace(found, sigma=level, correlated=True, camera=True, covariance=None, sensor=None, asked=True, floor=False)
+    if grey > max(LEAST, 1.2 * half) and seen.bands * seen.share < 0.7 * grey:
+        return found.white_of(min(HALVED * grey / seen.share, HIGHEST), floor)
+    if seen.bands > AGREE * found.white and not found.correlated:
+        return replace(found, asked=True)
+    return found.white_of(min(seen.bands, found.white), floor)
