@@ -109,7 +109,7 @@ class Scale:
         return seen
 
     def kernel(
-        self, kernel: Tensor, levels: list[float], rng: torch.Generator, solves: int = 40, smooth: int = 2
+        self, kernel: Tensor, levels: list[float], rng: torch.Generator, solves: int = 25, smooth: int = 2
     ) -> Tensor:
         """Return the kernel (h, w) of sum 1 after a turn at each of `levels`, the factors by which noise counts larger.
 

@@ -57,10 +57,13 @@ class AnyKernel:
     sizes: tuple[int, ...] = (17, 31, 45)  # pixels a side at most; the likeliest of what these find is taken
     turns: int = 10  # at each scale
     first: float = 5.5  # factor by which noise counts larger in the first turn of each
-    threshold: float = 0.1  # of the largest tap, below which one is 0
+    threshold: float = 0.1  # of the largest tap, from which on one is none of noise
+    faint: float = (
+        0.03  # of the largest tap, below which one is 0; between the two where it hangs together with larger ones
+    )
     island: float = 0.02  # of the sum, below which taps that hang together are 0
     smallest: int = 3  # pixels of the kernel at the coarsest scale
-    side: int = 512  # of the part of the picture that is looked at
+    side: int = 320  # of the part of the picture that is looked at
     seed: int = 0
 
     def __call__(
@@ -117,7 +120,9 @@ class AnyKernel:
 
     def cleaned(self, kernel: Array) -> Array:
         """Return a kernel without taps that are noise, of sum 1."""
-        kernel = np.where(kernel < self.threshold * kernel.max(), 0, kernel)
+        strong, weak = (kernel >= share * kernel.max() for share in (self.threshold, self.faint))
+        near = scipy.ndimage.binary_dilation(strong, np.ones((3, 3)), 2, mask=weak | strong)
+        kernel = np.where(near, kernel, 0)
         islands, count = scipy.ndimage.label(kernel > 0, np.ones((3, 3)))  # type: ignore[misc]
         mass = scipy.ndimage.sum_labels(kernel, islands, np.arange(1, count + 1))
         small = 1 + np.flatnonzero(np.asarray(mass) < self.island * kernel.sum())

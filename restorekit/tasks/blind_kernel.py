@@ -13,7 +13,8 @@ import torch
 
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.spectrum import Array, Whittle
-from restorekit.blind.unknown import AnyKernel, FoundKernel, centred
+from restorekit.blind.stretch import Frame
+from restorekit.blind.unknown import AnyKernel, FoundKernel
 from restorekit.errors import BadInput
 from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.tasks.observation import Observation
@@ -22,6 +23,7 @@ SMALLEST = 64  # pixels a side, of a picture that may tell its kernel
 EDGES = 6.0  # deviations of the noise that a difference of neighbours must have to count as an edge
 TOLD = 0.004  # share of the pixels that must be edges
 UNSURE, UNKNOWN = 0.7, 0.3  # likeness of the kernels of two halves, below which it is doubted, and refused
+THIN, ROUND = 0.35, 0.75  # deviation across over deviation along, of kernels that may have a name
 NAMED = 8.0  # gain of ln p of a blur with a name over one of any form, from which on it is taken
 
 
@@ -106,7 +108,8 @@ def blind_kernel(
     if (share := _edges(y, seen, sigma_y)) < TOLD:
         raise _unknown(f"{name} shows too few edges above its noise ({share:.2%} of its pixels)")
     found = (search or AnyKernel())(y, sigma_y, seen, told)
-    named = _named(y, sigma_y, found) if seen.all() else None
+    simple = found.alike < UNSURE or _simple(found.kernel)
+    named = _named(y, sigma_y, found) if simple and seen.all() else None
     if named is None and found.alike < UNKNOWN:
         raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
     return BlindKernel(found, named)
@@ -124,6 +127,12 @@ def _edges(y: Array, seen: np.ndarray, sigma_y: float) -> float:
     return float(((away > EDGES * noise) & seen[3:, 3:]).mean())
 
 
+def _simple(kernel: Array) -> bool:
+    """Return True where a kernel may be a line, a disc, a Gaussian or no blur: it is thin, round or small."""
+    _, ratio = Frame(np.pad(kernel, 1)).axis
+    return ratio < THIN or ratio > ROUND or len(kernel) <= 5
+
+
 def _named(y: Array, sigma_y: float, found: FoundKernel) -> Estimate | None:
     """Return the likeliest straight motion, defocus or Gaussian where the spectrum likes it better by far, and no blur
     where that is as good."""
@@ -136,6 +145,3 @@ def _named(y: Array, sigma_y: float, found: FoundKernel) -> Estimate | None:
     named = Families()(y, sigma_y)
     own, other = cost(found.kernel), cost(named.kernel)
     return named if own - other > NAMED and named.gain > 0 else None
-
-
-__all__ = ["BlindKernel", "blind_kernel", "centred"]

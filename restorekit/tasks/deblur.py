@@ -237,7 +237,7 @@ class Deblurring(Restoring):
         if read.response.coded and simulated(read, kernel):
             notes(SIMULATED)
             return
-        found = Stretch(gate_round=Stretch.gate)(read.picture.pixels.astype(np.float64), kernel, forward.level)
+        found = Stretch.doubting(kernel)(read.picture.pixels.astype(np.float64), kernel, forward.level)
         if found.theta.any():
             said = _said(Kernel(kernel, found).record())
             notes(f"{SEEMS_OFF} ({said}); try `kernel_error=auto`")
