@@ -7,6 +7,7 @@ from restorekit.operators.colour import Grey
 from restorekit.operators.combine import Compose, ComposeNonlinear, Stack, Weighted, compose
 from restorekit.operators.diagonal import Identity, Inpaint
 from restorekit.operators.downsample import BlockAverage, CircularDecimation, Decimate, SeparableDecimation, decimation
+from restorekit.operators.gridblur import GridBlur
 from restorekit.operators.hadamard import Hadamard
 from restorekit.operators.jpeg import JPEG, JPEGAfter
 from restorekit.operators.latent import Decoded
@@ -29,6 +30,7 @@ __all__ = [
     "Decoded",
     "FreeBlur",
     "Grey",
+    "GridBlur",
     "Hadamard",
     "Identity",
     "Inpaint",

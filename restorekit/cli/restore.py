@@ -59,13 +59,14 @@ def inpaint(ctx: typer.Context, source: In, target: Out, **settings: Any) -> Non
 @several
 @shared_options(
     *PICTURE, "transfer",
-    kernel=(Annotated[str, typer.Option(help="File (PNG, TIFF, NPY, NPZ:key, MAT:key, CSV), gaussian:SIGMA, motion:LENGTH:DEGREES, disc:RADIUS, uniform:SIZE; or estimate: straight motion, defocus or Gaussian, from IN. IN is a convolution with it, centred at (h // 2, w // 2), as in scipy.ndimage: one made for a correlation (imfilter) is to be turned by 180 degrees.")], REQUIRED),
+    kernel=(Annotated[str, typer.Option(help="auto: of any form up to 45 pixels, from IN; estimate: straight motion, defocus or Gaussian, from IN; a file (PNG, TIFF, NPY, NPZ:key, MAT:key, CSV), gaussian:SIGMA, motion:LENGTH:DEGREES, disc:RADIUS, uniform:SIZE; or a folder of files named ROW_COLUMN, for a blur that changes over the picture. IN is a convolution with it, centred at (h // 2, w // 2), as in scipy.ndimage: one made for a correlation (imfilter) is to be turned by 180 degrees.")], "auto"),
     kernel_error=(Annotated[str, typer.Option(help="none: the kernel is right; auto: it may be off in length, width, direction or single taps; or by how much, as 0.1: a share of its length and of each tap, and that many radians of direction.")], "none"),
     boundary=(Annotated[str, typer.Option(help="free: what lies beyond the frame is not known (photographs); reflect, circular: simulated so; auto: as the edges say.")], "auto"),
 )  # fmt: skip
 def deblur(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:
-    """Undo a blur whose kernel is known, nearly known, or to be found. A corrected kernel is in OUT_kernel.npy and .png.
+    """Undo a blur whose kernel is known, nearly known, or to be found. One that was found is in OUT_kernel.npy and .png.
 
+    restorekit deblur blurred.jpg sharp.png
     restorekit deblur blurred.tif sharp.tif --kernel k.png --kernel-error auto --noise gaussian:0.01
     """
     from restorekit import deblur as run

@@ -63,7 +63,9 @@ class Evidence:
         levels = self.least * self.step ** np.arange(count)
         rows = np.array([self._derivative(y, float(s), denoise, blocks) for s in levels])
         of_mean = _most_likely(levels, rows.mean(1))
-        return min(of_mean, _most_likely(levels, np.quantile(rows, self.quantile, axis=1))) if self.quantile else of_mean
+        return (
+            min(of_mean, _most_likely(levels, np.quantile(rows, self.quantile, axis=1))) if self.quantile else of_mean
+        )
 
     def _derivative(self, y: Tensor, level: float, denoise: Denoiser, blocks: Tensor) -> Array:
         """Return s d log p / ds of each block, divided by its number of values."""
@@ -86,9 +88,7 @@ class Evidence:
             parts = [(slice(0, h // self.side * self.side), slice(0, w // self.side * self.side))]
         else:
             sides = [min(n // self.side * self.side, self.window) for n in (h, w)]
-            tops, lefts = (
-                np.linspace(0, n - s, min(4, n // s + 1)).round().astype(int) for n, s in zip((h, w), sides)
-            )
+            tops, lefts = (np.linspace(0, n - s, min(4, n // s + 1)).round().astype(int) for n, s in zip((h, w), sides))
             every = [(slice(t, t + sides[0]), slice(c, c + sides[1])) for t in tops for c in lefts]
             order = np.random.default_rng(0).permutation(len(every))  # not all of one corner
             ranked = sorted(order, key=lambda i: -round(float(told[every[i]].mean()), 1))
@@ -127,5 +127,9 @@ def seen_by(
     half = replace(evidence, quantile=0.0)(
         quarters.mean((2, 4)), all_told[:, :h, :w].reshape(1, h // 2, 2, w // 2, 2).all((2, 4)), for_bands(1), 0.05
     )
-    fine = bands if len(pixels) == 1 else evidence(grey, all_told, for_bands(1), max(3 * half, 0.01) if half == half else highest)
+    fine = (
+        bands
+        if len(pixels) == 1
+        else evidence(grey, all_told, for_bands(1), max(3 * half, 0.01) if half == half else highest)
+    )
     return Seen(bands, fine, half, share)

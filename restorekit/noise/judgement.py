@@ -72,7 +72,9 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
     if shared and grey < 0.5 * half:
         level = min(SHARED * half, highest)
         level = float(np.sqrt(level * found.sigma)) if found.camera else level
-        return replace(found, sigma=level, correlated=True, camera=True, covariance=None, sensor=None, asked=True, floor=False)
+        return replace(
+            found, sigma=level, correlated=True, camera=True, covariance=None, sensor=None, asked=True, floor=False
+        )
     if grey > max(LEAST, 1.2 * half) and seen.bands * seen.share < 0.7 * grey:
         return found.white_of(min(HALVED * grey / seen.share, HIGHEST), floor)
     if seen.bands > AGREE * found.white and not found.correlated:

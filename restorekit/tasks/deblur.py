@@ -18,15 +18,17 @@ from restorekit.blind.families import Estimate, Families
 from restorekit.blind.stretch import Stretch
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
+from restorekit.files.kernel_grid import kernel_grid_files, read_kernel_grid
 from restorekit.files.picture import Picture, sha256, write_picture
 from restorekit.inference.denoiser import Latent
 from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.problem import Problem
 from restorekit.inference.units import units_of
 from restorekit.notes import Notes
-from restorekit.operators import FreeBlur, Operator, blur
+from restorekit.operators import FreeBlur, GridBlur, Operator, blur
 from restorekit.operators.base import Shape
 from restorekit.operators.blur import Boundary
+from restorekit.tasks.blind_kernel import BlindKernel, blind_kernel
 from restorekit.tasks.blurred_values import BY_THE_FIT, simulated
 from restorekit.tasks.measurement import Forward, Measured, Progress
 from restorekit.tasks.observation import Observation
@@ -36,6 +38,8 @@ from restorekit.text import kernels
 from restorekit.text.names import files_of
 
 BOUNDARIES = ("auto", "free", "reflect", "circular")
+FOUND = ("auto", "estimate")  # kernels that are to be found in the picture
+SEEMS_OFF = "the kernel seems to be off"
 SEEN = 24.0  # gain of ln p below which no blur is seen at all
 LEAST = 64  # pixels a side, of a picture whose spectrum says something
 SHOWN = 240  # pixels, the side of a kernel in the picture of it
@@ -49,6 +53,7 @@ class BlurForward(Forward):
     edges: Boundary = field(kw_only=True)
     level: float = field(kw_only=True)  # sigma_y, a low value of it where it varies
     estimate: Estimate | None = None
+    blind: BlindKernel | None = None
     corrected: Kernel | None = None
     seconds: float = 0.0  # that the estimate took
 
@@ -57,13 +62,14 @@ class BlurForward(Forward):
 class Deblurring(Restoring):
     """Undo a blur.
 
-    kernel: a file, a name as "motion:15:30", an array or a tensor (h, w), or "estimate": straight motion, defocus or Gaussian,
-    from the picture; the measurement is a convolution with it. kernel_error: "none", "auto", or a share up to 1 by which it may
+    kernel: "auto", of any form up to 45 pixels, from the picture; "estimate", straight motion, defocus or Gaussian, from the
+    picture; a file, a name as "motion:15:30", an array or a tensor (h, w), or a folder of kernels named by row and column,
+    between which the blur changes gradually; the measurement is a convolution with it. kernel_error: "none", "auto", or a share up to 1 by which it may
     be off. boundary: "free" (what lies beyond the frame is not known), "reflect", "circular", or "auto", as the edges say.
     """
 
     op: str | Operator = "blur"
-    kernel: str | os.PathLike[str] | np.ndarray | Tensor
+    kernel: str | os.PathLike[str] | np.ndarray | Tensor = "auto"
     kernel_error: str | float = "none"
     boundary: str = "auto"
 
@@ -81,7 +87,13 @@ class Deblurring(Restoring):
 
     @property
     def estimated(self) -> bool:
-        return self.kernel_text.lower() == "estimate"
+        """Return True where the kernel is to be found in the picture."""
+        return self.kernel_text.lower() in FOUND
+
+    @property
+    def varies(self) -> bool:
+        """Return True where the kernel is a folder of them."""
+        return not self.estimated and isinstance(self.kernel, str | os.PathLike) and os.path.isdir(self.kernel)
 
     @property
     def correction(self) -> KernelCorrection | None:
@@ -106,7 +118,8 @@ class Deblurring(Restoring):
         return KernelCorrection(error, seed=self.seed)
 
     def opened(self) -> list[Path]:
-        return [*super().opened(), *files_of(self.op_text)]
+        grid = kernel_grid_files(self.kernel_text).values() if self.varies else files_of(self.op_text)
+        return [*super().opened(), *grid]
 
     def outputs(self, target: Path) -> list[Path]:
         return self.asides(target) if self.correction is not None or self.estimated else []
@@ -120,28 +133,65 @@ class Deblurring(Restoring):
         _ = self.correction
         if self.boundary not in BOUNDARIES:
             raise BadInput(f"boundary {self.boundary!r} is unknown; it is {', '.join(BOUNDARIES)}", argument="boundary")
+        if self.varies and (self.correction is not None or self.boundary not in ("auto", "free")):
+            wrong = "kernel_error" if self.correction is not None else "boundary"
+            raise BadInput(
+                f"`{wrong}` is for one kernel, and {self.kernel_text} is a folder of them; leave it out", argument=wrong
+            )
 
     def _forward(self, reading: Observation, notes: Notes) -> Forward:
         """The noise first, by the file alone: it is needed to say what the operator is."""
+        if self.varies:
+            return self._varying(reading, notes)
         given = None if self.estimated else self._named()
         if given is not None and self._of_values(reading, given):
             reading = reading.in_values(BY_THE_FIT)
         noise, found = self._noise(reading, None if reading.empty is None else ~reading.empty[None], notes)
         whole = Forward(reading, FreeBlur(_shape(reading), torch.ones(1, 1)), noise, found)
         level = Problem(torch.from_numpy(reading.picture.pixels)[None], whole.operator, whole.law).noise_level()
-        began, estimate = time.perf_counter(), self._estimate(whole, level, notes)
-        if estimate is not None:
-            given = torch.from_numpy(estimate.kernel).float()
+        began, estimate, blind = time.perf_counter(), None, None
+        if self.kernel_text.lower() == "auto":
+            blind = self._blind(whole, level, notes)
+            noise = blind.counted(whole.law, reading.picture.pixels)
+        else:
+            estimate = self._estimate(whole, level, notes)
+        if (own := blind or estimate) is not None:
+            given = torch.from_numpy(np.ascontiguousarray(own.kernel)).float()
         assert given is not None
-        seconds = time.perf_counter() - began if estimate is not None else 0.0
+        seconds = time.perf_counter() - began if self.estimated else 0.0
         edges = self._edges(reading, given, level)
         if self.preview is not None:
             reading, found = reading.part(self.preview), self._found_in_part(found)
             edges = "free"  # what lies beyond the part is not known
         operator = _blur(_shape(reading), given, edges)
         return BlurForward(
-            reading, operator, noise, found, given=given, edges=edges, level=level, estimate=estimate, seconds=seconds
-        )
+            reading, operator, noise, found, given=given, edges=edges, level=level, estimate=estimate, blind=blind, seconds=seconds
+        )  # fmt: skip
+
+    def _varying(self, reading: Observation, notes: Notes) -> Forward:
+        """Return the forward model of a folder of kernels; nothing is asked of a kernel there."""
+        grid = torch.from_numpy(read_kernel_grid(self.kernel_text))
+        noise, found = self._noise(reading, None if reading.empty is None else ~reading.empty[None], notes)
+        rows, columns, h, w = grid.shape
+        notes(f"kernel: {rows}x{columns} of {h}x{w} pixels, interpolated between the middles of as many equal parts")
+        if self.preview is not None:
+            raise BadInput(
+                "`preview` shows a part, and the kernels of a folder are those of the whole; leave it out",
+                argument="preview",
+            )
+        shape = _shape(reading)
+        if h > shape[1] or w > shape[2]:
+            raise BadInput(
+                f"the kernels of {self.kernel_text} are {h}x{w}, larger than the picture; crop them", argument="kernel"
+            )
+        return Forward(reading, GridBlur.of(shape, grid), noise, found)
+
+    def _blind(self, forward: Forward, level: float, notes: Notes) -> BlindKernel:
+        if forward.impulses is not None:
+            _refuse_empty("kernel=auto", forward)
+        found = blind_kernel(forward.read, level)
+        notes(f"kernel: {found.text}")
+        return found
 
     def _of_values(self, reading: Observation, given: Tensor) -> bool:
         """Return True where the file was to say what was blurred, light or values, and says the latter."""
@@ -183,19 +233,35 @@ class Deblurring(Restoring):
     def _doubts(self, measured: Measured, notes: Notes) -> None:
         """Note where the spectrum says that a kernel, taken as right, is not: that costs more than a restoration
         gains."""
+        if self.varies:
+            return
         forward, read = _blur_of(measured), measured.read
         kernel, size = forward.given.double().numpy(), read.picture.pixels.shape[1:]
         plain = isinstance(forward.law, Gaussian) and read.empty is None and min(size) >= LEAST
         plain = plain and forward.impulses is None
         if self.correction is not None or self.estimated or not plain or kernel.size == 1:
             return
-        found = Stretch(gate_round=Stretch.gate)(read.picture.pixels.astype(np.float64), kernel, forward.level)
+        found = Stretch.doubting(kernel)(read.picture.pixels.astype(np.float64), kernel, forward.level)
         if found.theta.any():
             said = _said(Kernel(kernel, found).record())
-            notes(f"the kernel seems to be off ({said}); try `kernel_error=auto`")
+            notes(f"{SEEMS_OFF} ({said}); try `kernel_error=auto`")
+
+    def _last(self, measured: Measured, notes: Notes) -> list[str]:
+        """Return that the kernel is doubted: it spoils more than a restoration gains, and nothing in the result shows it."""
+        blind = None if self.varies else _blur_of(measured).blind
+        if blind is not None:
+            return [] if blind.doubt is None else [blind.doubt]
+        if not any(text.startswith(SEEMS_OFF) for text in notes.texts):
+            return []
+        return [
+            "this result was made with a kernel that seems to be off, and may be worse than the input; see the note on it"
+        ]
 
     def _corrected(self, measured: Measured, notes: Notes, progress: Progress | None) -> tuple[Measured, float]:
-        forward, correction = _blur_of(measured), self.correction
+        correction = self.correction
+        if self.varies:
+            return measured, 0.0
+        forward = _blur_of(measured)
         if correction is None:
             return measured, forward.seconds
         if isinstance(measured.denoiser, Latent) or units_of(measured.denoiser) is not None:
@@ -214,6 +280,9 @@ class Deblurring(Restoring):
         return measured, forward.seconds + time.perf_counter() - began
 
     def write_more(self, target: Path, measured: Measured) -> tuple[list[Path], dict[str, Any]]:
+        if self.varies:
+            names = {path.name: sha256(path) for path in kernel_grid_files(self.kernel_text).values()}
+            return [], {"boundary": "free", "kernel": {"given": self.kernel_text, "files": names}}
         forward = _blur_of(measured)
         found, estimate = forward.corrected, forward.estimate
         kernel: dict[str, Any] = {"given": self.kernel_text, "error": str(self.kernel_error)}
@@ -221,6 +290,8 @@ class Deblurring(Restoring):
             kernel["sha256"] = sha256(file)
         if estimate is not None:
             kernel["estimate"] = {"text": estimate.text, "gain": round(estimate.gain, 1)}
+        if forward.blind is not None:
+            kernel["estimate"] = forward.blind.record()
         if found is not None:
             kernel["found"] = found.record()
         record = {"boundary": forward.edges, "kernel": kernel}

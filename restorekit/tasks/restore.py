@@ -37,6 +37,10 @@ from restorekit.tasks.windows import counted
 from restorekit.text.names import files_of, notes_of, solver_of
 from restorekit.uncertainty.calibration import WHITE_LEFT_OUT, FoundInterval
 
+COLOURS = (
+    "colours are made up: a prior of textures, as the shipped ones, knows no colours of objects; sky, skin and grass may get "
+    "any, or hardly any"
+)
 LONG = 2**24  # pixels that the network sees, in all its calls: a minute or more on one core
 MISFIT = 1.5  # above this many deviations of the noise, on the root mean square, something is wrong
 
@@ -132,7 +136,8 @@ class Restoring(Measurement):
         }
         if (ceiling := _ceiling(measured, notes)) is not None:
             facts["codec_psnr"] = ceiling
-        doubts = [*self._misses(misfit, notes), *_changes(measured, samples)]
+        doubts = [*self._misses(misfit, notes), *_changes(measured, samples), *self._last(measured, notes)]
+        facts["doubts"] = doubts
         origin = Origin(self, measured, bars, facts, notes, kept)
         samples = self._finished(samples, measured)
         return replace(
@@ -210,6 +215,8 @@ class Restoring(Measurement):
         read, name = measured.read, type(solver).__name__
         for line in (*read.response.said(read.input.name), *measured.clipped.said()):
             notes(line)
+        if self.operation == "grey":
+            notes(COLOURS)
         if self.noise is None:
             notes(
                 f"noise: {measured.forward.noise_text} is assumed; give what {read.input.name} has, as `noise=gaussian:0.05`, or `noise=auto` to "
@@ -341,6 +348,10 @@ class Restoring(Measurement):
     def _own(self) -> str:
         """Return the settings that a misfit is to be blamed on, beside the noise."""
         return "" if self.operation == "denoise" else "`op`, "
+
+    def _last(self, measured: Measured, notes: Notes) -> list[str]:
+        """Return what to say last of all, where what is assumed of the measurement spoils the result."""
+        return []
 
     def _misses(self, misfit: float, notes: Notes) -> list[str]:
         """Return what to say, after all else, where the result does not explain the measurement."""

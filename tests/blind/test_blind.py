@@ -12,17 +12,18 @@ from skimage import data
 from restorekit.blind.families import Families, disc, gaussian, motion
 from restorekit.blind.spectrum import Whittle
 from restorekit.blind.stretch import Frame, Stretch
+from restorekit.files.curves import SRGB
 from restorekit.text.kernels import kernel
 
 SIGMA_Y = 0.01
 
 
-def blurred(picture: np.ndarray, kernel: np.ndarray, seed: int = 0) -> np.ndarray:
+def blurred(picture: np.ndarray, kernel: np.ndarray, seed: int = 0, sigma: float = SIGMA_Y) -> np.ndarray:
     """(1, 160, 160) of the middle, so that nothing is known beyond the border."""
     x = ndimage.convolve(picture.astype(np.float64) / 255, kernel, mode="reflect")
     top, left = ((n - 160) // 2 for n in x.shape)
     y = x[top : top + 160, left : left + 160]
-    return (y + SIGMA_Y * np.random.default_rng(seed).standard_normal(y.shape))[None]
+    return (y + sigma * np.random.default_rng(seed).standard_normal(y.shape))[None]
 
 
 PICTURES = {
@@ -142,3 +143,20 @@ def test_lines_are_told_from_other_kernels() -> None:
     assert Frame(gaussian(2)).round
     assert Frame(disc(4)).round
     assert not Frame(curved / curved.sum()).round
+
+
+@pytest.mark.parametrize("name", ["camera", "coffee"])
+def test_a_wrong_radius_is_doubted_at_96_pixels_and_a_right_one_is_not(name: str) -> None:
+    y = blurred(PICTURES[name], disc(4.0))[:, 32:128, 32:128]
+    for given, least in ((4.0, None), (3.5, 0.05), (3.0, 0.1)):
+        found = Stretch.doubting(disc(given))(y, disc(given), SIGMA_Y)
+        assert not found.theta.any() if least is None else found.theta[0] > least
+    in_light = SRGB().decode(PICTURES[name] / 255)
+    y = blurred(255 * in_light, disc(4.0), sigma=0.003)[:, 32:128, 32:128]
+    assert not Stretch.doubting(disc(4.0))(y, disc(4.0), 0.003).theta.any()
+
+
+def test_a_disc_has_an_edge_and_a_gaussian_has_none() -> None:
+    assert Frame(np.pad(disc(4.0), 3)).edged
+    for other in (gaussian(2.0), motion(15, 30), np.ones((1, 1))):
+        assert not Frame(np.pad(other, 3)).edged

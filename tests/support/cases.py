@@ -53,6 +53,7 @@ OPERATORS: dict[str, Callable[[], ops.Operator]] = {
     "blur-reflect-motion": lambda: ops.ReflectBlur((1, 12, 10), motion()),  # A+ is refused
     "blur-reflect-even": lambda: ops.ReflectBlur((2, 8, 7), peaked(2, 4)),
     "blur-free": lambda: ops.FreeBlur((1, 12, 14), peaked(5, 3)),
+    "blur-grid": lambda: ops.GridBlur.of((2, 8, 9), torch.stack([peaked(5, 3), peaked(5, 3).flip(1)]).view(2, 1, 5, 3)),
     "blur-free-even": lambda: ops.FreeBlur((2, 9, 8), peaked(2, 4)),
     "average": lambda: ops.BlockAverage((3, 8, 12), 4),
     "average-odd": lambda: ops.BlockAverage((2, 7, 10), 3),

@@ -1,0 +1,147 @@
+"""A blur of which nothing is known: its kernel from the picture, how sure it is, and what that costs the restoration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy
+import torch
+
+from restorekit.blind.families import Estimate, Families
+from restorekit.blind.spectrum import Array, Whittle
+from restorekit.blind.stretch import Frame
+from restorekit.blind.unknown import AnyKernel, FoundKernel
+from restorekit.errors import BadInput
+from restorekit.inference.likelihood import Gaussian, Likelihood
+from restorekit.tasks.observation import Observation
+
+SMALLEST = 64  # pixels a side, of a picture that may tell its kernel
+EDGES = 6.0  # deviations of the noise that a difference of neighbours must have to count as an edge
+TOLD = 0.004  # share of the pixels that must be edges
+UNSURE, UNKNOWN = 0.7, 0.3  # likeness of the kernels of two halves, below which it is doubted, and refused
+THIN, ROUND = 0.35, 0.75  # deviation across over deviation along, of kernels that may have a name
+NAMED = 8.0  # gain of ln p of a blur with a name over one of any form, from which on it is taken
+
+
+@dataclass(frozen=True, eq=False)
+class BlindKernel:
+    """A kernel that was found in a picture."""
+
+    found: FoundKernel
+    estimate: Estimate | None  # the blur with a name that is likelier; None where there is none
+
+    @property
+    def kernel(self) -> Array:
+        return self.found.kernel if self.estimate is None else self.estimate.kernel
+
+    @property
+    def text(self) -> str:
+        h, w = self.kernel.shape
+        if self.estimate is not None:
+            return self.estimate.text
+        return f"a form of its own, {h}x{w} pixels, known to {self.found.error:.0%}"
+
+    @property
+    def sure(self) -> bool:
+        """Return True where both halves of the picture tell alike kernels, or it is a blur with a name."""
+        return self.estimate is not None or self.found.alike >= UNSURE
+
+    @property
+    def doubt(self) -> str | None:
+        """Return what is to be said after all else where the picture hardly tells its kernel."""
+        if self.sure:
+            return None
+        return (
+            f"the kernel is doubtful: the two halves of the picture tell different ones (likeness {self.found.alike:.2f}); look at "
+            "OUT_kernel.png, and give the kernel where you know it, `kernel=k.png`"
+        )
+
+    def counted(self, law: Likelihood, picture: Array) -> Likelihood:
+        """Return Gaussian noise with what the error of the kernel does to the measurement added; another law as it is."""
+        if not isinstance(law, Gaussian) or self.estimate is not None:
+            return law
+        more = self._error_of(picture)
+        sigma = law.sigma
+        if isinstance(sigma, torch.Tensor):
+            return Gaussian((sigma.square() + more**2).sqrt())
+        return Gaussian(round(math.hypot(float(sigma), more), 5))
+
+    def _error_of(self, picture: Array) -> float:
+        """Return the rms of d * x, d independent errors of taps of sum 0: of x its differences to pixels about count."""
+        variance = self.found.deviation**2
+        total = float(variance.sum())
+        if total == 0:
+            return 0.0
+        grey = picture.mean(0)
+        mean = scipy.signal.fftconvolve(grey, variance / total, mode="same")
+        square = scipy.signal.fftconvolve(grey**2, variance / total, mode="same")
+        h, w = (n // 2 for n in variance.shape)
+        spread = np.maximum(square - mean**2, 0)[h : -h or None, w : -w or None]
+        return math.sqrt(total * float(spread.mean()))
+
+    def record(self) -> dict[str, Any]:
+        """Return plain numbers, for a file."""
+        named = {} if self.estimate is None else {"gain": round(self.estimate.gain, 1)}
+        return {"text": self.text, "sure": self.sure, **self.found.record(), **named}
+
+
+def blind_kernel(
+    read: Observation, sigma_y: float, told: Callable[[int], None] = lambda done: None, search: AnyKernel | None = None
+) -> BlindKernel:
+    """Find the kernel of a picture, of any form or of a blur with a name.
+
+    sigma_y: its noise, a low value where it varies. Raises `BadInput` where the picture does not tell: too small, without
+    edges above the noise, or two halves that contradict each other.
+    """
+    y, name = read.picture.pixels.astype(np.float64), read.input.label
+    if min(y.shape[1:]) < SMALLEST:
+        size = "x".join(map(str, y.shape[1:]))
+        raise _unknown(f"{name} is {size} pixels, of which nobody can say; at least {SMALLEST}x{SMALLEST} are needed")
+    seen = ~read.clipped[1].any(0) if read.response.coded else np.ones(y.shape[1:], bool)
+    if read.empty is not None:
+        seen &= ~read.empty
+    y = np.where(np.isfinite(y), y, 0.5)
+    if (share := _edges(y, seen, sigma_y)) < TOLD:
+        raise _unknown(f"{name} shows too few edges above its noise ({share:.2%} of its pixels)")
+    found = (search or AnyKernel())(y, sigma_y, seen, told)
+    simple = found.alike < UNSURE or _simple(found.kernel)
+    named = _named(y, sigma_y, found) if simple and seen.all() else None
+    if named is None and found.alike < UNKNOWN:
+        raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
+    return BlindKernel(found, named)
+
+
+def _unknown(why: str) -> BadInput:
+    return BadInput(f"the blur is not known: {why}; give its kernel, `kernel=k.png`", argument="kernel")
+
+
+def _edges(y: Array, seen: np.ndarray, sigma_y: float) -> float:
+    """Return the share of pixels that differ from one three pixels on by much more than noise does, after a mean of 3x3."""
+    grey = scipy.ndimage.uniform_filter(y.mean(0), 3)
+    away = np.maximum(np.abs(grey[3:, 3:] - grey[:-3, 3:]), np.abs(grey[3:, 3:] - grey[3:, :-3]))
+    noise = max(sigma_y, 0.002) * math.sqrt(2) / 3
+    return float(((away > EDGES * noise) & seen[3:, 3:]).mean())
+
+
+def _simple(kernel: Array) -> bool:
+    """Return True where a kernel may be a line, a disc, a Gaussian or no blur: it is thin, round or small."""
+    _, ratio = Frame(np.pad(kernel, 1)).axis
+    return ratio < THIN or ratio > ROUND or len(kernel) <= 5
+
+
+def _named(y: Array, sigma_y: float, found: FoundKernel) -> Estimate | None:
+    """Return the likeliest straight motion, defocus or Gaussian where the spectrum likes it better by far, and no blur
+    where that is as good."""
+    spectrum = Whittle(y, sigma_y)
+    begin = spectrum.start()
+
+    def cost(kernel: Array) -> float:
+        return spectrum.fit(kernel, begin, 60)[0]
+
+    named = Families()(y, sigma_y)
+    own, other = cost(found.kernel), cost(named.kernel)
+    return named if own - other > NAMED and named.gain > 0 else None
