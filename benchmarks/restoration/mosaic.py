@@ -82,6 +82,7 @@ def main() -> None:
     for r in own:
         each.append([r["noise"], r["picture"], *(float(r[v]) for v in VALUES)])
     lines.sort(key=lambda line: line[2])
+    lines = [[*line[:2], f"{line[2]:+.2f}", *line[3:]] for line in lines]
     note = (
         f"By {label}; the middle {options.side} x {options.side} pixels of six pictures of McMaster, whose light is seen by a sensor RGGB of 10 bits with "
         f"overlapping filters, with noise of gain and read {'; '.join(f'{k} {g:g} and {r:g}' for k, (g, r) in NOISES.items())}. PSNR in values of sRGB, "

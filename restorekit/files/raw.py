@@ -37,7 +37,7 @@ _LEAST_READ = 1e-6  # deviation at black, of a profile that says none, or less t
 
 @dataclass(frozen=True, eq=False)
 class Sensor:
-    """What a raw file says of the sensor and its colours.
+    """It holds what a raw file says of the sensor and its colours.
 
     pattern: of the filters from the top left of the picture as it is shown (`restorekit.operators.mosaic`). colours: (3, 3), what a red, green and blue
     filter pass of linear sRGB, white balance included: grey light of 1 gives 1 at most. black: the levels of the

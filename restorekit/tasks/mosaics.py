@@ -96,8 +96,8 @@ def mosaic_noise(
 ) -> tuple[Likelihood, Noise | None]:
     """Return the noise of a mosaic (1, H, W) of light, with a deviation for each pixel: by the profile of its file, else measured.
 
-    It is measured in the pixels of each place of the pattern by themselves, which are pictures of one colour; a wide
-    pattern leaves little of them.
+    It is measured in the values of one colour, as neighbours of others differ: of a Bayer pattern in its green, of others
+    in the pixels of each place of the pattern by themselves, of which a wide pattern leaves little.
     """
     y = torch.from_numpy(np.ascontiguousarray(light)).float()
     if sensor is not None and sensor.noise is not None:
@@ -105,10 +105,7 @@ def mosaic_noise(
         said = ", ".join(f"{gain:.3g} and {at_black**0.5:.3g}" for gain, at_black in dict.fromkeys(profile))
         notes(f"noise: by the profile of {name}, gain and deviation at black {said}; give `noise` if you know better")
     else:
-        tile = pattern_of(operator)
-        p, (height, width) = len(tile), (n // len(tile) * len(tile) for n in y.shape[1:])
-        planes = np.stack([light[0, a:height:p, b:width:p] for a in range(p) for b in range(p)])
-        found = NoiseLevel()(planes)
+        found = NoiseLevel()(*_of_one_colour(light[0], pattern_of(operator)))
         grows = found.sensor is not None and found.grows
         gain, read = (found.sensor.gain, found.sensor.read) if grows and found.sensor else (0.0, found.sigma)
         profile = ((gain, read**2),) * 3
@@ -118,6 +115,25 @@ def mosaic_noise(
         how = "assumed, a floor" if found.floor else "measured in its values, as it has no noise profile"
         notes(f"noise: of {name} {what}, {how}; give `noise` if you know better")
     return Gaussian(_deviation(y, pattern_of(operator), profile)), found
+
+
+def _of_one_colour(light: np.ndarray, tile: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return values (C, H, W) of a mosaic (H, W) whose neighbours have one colour, and where there are any, None for everywhere.
+
+    Green of a Bayer pattern lies on a grid turned by 45 degrees, with steps shorter than those of a colour's rows by the root of 2.
+    """
+    p = len(tile)
+    if p > 2:
+        height, width = (n // p * p for n in light.shape)
+        return np.stack([light[a:height:p, b:width:p] for a in range(p) for b in range(p)]), None
+    odd = int(tile[0, 0] != 1)  # of the sum of row and column, where green is
+    row, column = np.nonzero((np.add.outer(*(np.arange(n) for n in light.shape)) % 2) == odd)
+    down, across = (row + column - odd) // 2, (row - column) // 2
+    across = across - across.min()
+    told = np.zeros((1, down.max() + 1, across.max() + 1), bool)
+    turned = np.full(told.shape, light[row, column].mean(), np.float32)
+    told[0, down, across], turned[0, down, across] = True, light[row, column]
+    return turned, told
 
 
 def _deviation(y: Tensor, tile: Tensor, profile: tuple[tuple[float, float], ...]) -> Tensor:
