@@ -14,6 +14,8 @@ from torch import Tensor
 from restorekit.operators.base import Shape, SVDOperator
 from restorekit.operators.transforms import mix
 
+MOST = 2**40  # pixels of a picture
+
 
 @dataclass(frozen=True, eq=False)
 class Hadamard(SVDOperator):
@@ -36,6 +38,10 @@ class Hadamard(SVDOperator):
         where it is not given."""
         if len(size) != 2:
             raise ValueError("the size of the picture is needed, as in hadamard:size=256x256,ratio=0.25")
+        if min(size) < 1 or size[0] * size[1] > MOST:
+            raise ValueError(
+                f"size={size[0]}x{size[1]} is that of no picture; give its height and width in pixels, as 256x256"
+            )
         return (measured[0], size[0], size[1])
 
     @cached_property

@@ -45,7 +45,7 @@ class Tuned:
 
 
 class ReadySearch(NamedTuple):
-    """What a search needs, once nothing of it is to be refused. key: what was measured with, in a row of its table."""
+    """It holds what a search needs, once nothing of it is to be refused. key: what was measured with, in a row of its table."""
 
     tuning: search.Tuning
     trials: list[Trial]

@@ -181,7 +181,9 @@ def band_of(scene: Scene, source: Reads, number: int, domain: str) -> tuple[Rada
     fill = fill_of(sample)
     sample = sample if fill is None else sample[sample != fill]
     scale, offset = scene.gain(number)
-    found, said = domain_of(domain, scene.dtype, scale * sample + offset if sample.dtype.kind != "c" else sample)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a scale that no radar has
+        meant = sample if sample.dtype.kind == "c" else scale * sample + offset
+    found, said = domain_of(domain, scene.dtype, meant)
     if fill is not None:
         said = "; ".join(filter(None, [said, f"{fill:g} is taken for no data, though the file does not say so"]))
     border = border_of(scene, source, number) if scene.nodata != 0 else None  # else zeros may be either

@@ -35,7 +35,7 @@ def _extremes(picture: Picture) -> tuple[int, int]:
     if not told.size:
         return 0, round(picture.span[1])
     cold = told < 1
-    if 0 < (~cold).sum() <= max(1.0, HOT * told.size):
+    if cold.any() and 0 < (~cold).sum() <= max(1.0, HOT * told.size):
         told = told[cold]
     return round(float(told.min()) * picture.span[1]), round(float(told.max()) * picture.span[1])
 

@@ -398,13 +398,3 @@ def test_files_of_a_run_that_was_killed_are_its_own(folder: Path) -> None:
     assert not is_result(Path("in.png"))  # which it names, and which is another file
     found = CliRunner().invoke(app, ["degrade", "t.png", "in.png"])
     assert str(found.exception).startswith("in.png is there already and is no result")
-
-
-@pytest.mark.parametrize("words", ["degrade in.png none/../b.png", "train unet --data photos --out none/../run9",
-    "despeckle x.npy none/../o9.npy --solver lee", "denoise in.png --out none/../many", "sample natural-fast --out g.png --folder none/../fs",
-    "calibrate --data photos --task denoise --noise gaussian:0.1 --out none/../c9.json"])  # fmt: skip
-def test_no_folder_is_made_for_a_name_that_leads_through_it(words: str, folder: Path) -> None:
-    before = sorted(folder.rglob("*"))
-    found = CliRunner().invoke(app, words.split())
-    assert "there is no folder none; " in str(found.exception)
-    assert sorted(folder.rglob("*")) == before

@@ -140,6 +140,11 @@ class Builder:
             self._mutate_file()
         if plan == "path":
             outputs = self._mutate_path(slots, values) or outputs
+        kept = command.kept
+        for (_, kind), value in zip(slots, values):  # of many pictures some are done when another fails
+            first = Path(os.path.normpath(value or ".")).parts[0:1]
+            if command.many and kind == "folder" and first and not (self.folder / first[0]).exists():
+                kept = (*kept, first[0], f"{first[0]}/*")
         argv = [*command.name.split(), *self._joined(slots, values, command)]
         if plan == "grammar" or not self.said:
             argv = self._mutate_grammar(argv)
@@ -147,7 +152,7 @@ class Builder:
             tuple(argv),
             tuple(self.said),
             self._exact(outputs, argv),
-            command.kept,
+            kept,
             self.costly,
             command.many,
             command.waits,

@@ -22,7 +22,7 @@ SHAPE = (1, 8, 8)
 PRIOR = GaussianPrior.smooth(SHAPE)
 F64 = torch.float64
 QUICK: dict[str, dict[str, Any]] = {"exchange": {"sweeps": 3, "inner": 2}, "smc": {"particles": 4},
-         "pnpdm": {"langevin": 10, "inner": 3}, "daps": {"langevin": 10, "inner": 3}}  # fmt: skip
+         "pnpdm": {"langevin": 10, "inner": 3}, "daps": {"langevin": 10, "inner": 3}, "sitcom": {"inner": 6}}  # fmt: skip
 MASK = (torch.arange(64) % 3 > 0).to(F64).view(1, *SHAPE)
 
 

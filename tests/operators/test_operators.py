@@ -205,3 +205,9 @@ def test_check_finds_a_basis_that_is_not_orthonormal() -> None:
 
     failed = {c.name for c in ops.check(Scaled((1, 4, 4), torch.ones(1, 4, 4))) if not c.passed}
     assert {"V V' x = x", "V' V c = c"} <= failed
+
+
+@pytest.mark.parametrize("size", [(0, 0), (24, 0), (24, 2**64)])
+def test_a_size_of_no_picture_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="is that of no picture"):
+        ops.Hadamard.image_shape_for((1, 10, 1), size=size)

@@ -215,7 +215,7 @@ def test_units_of_one_scene_give_one_result(tmp_path: Path) -> None:
         run(
             tmp_path / "in.npy",
             tmp_path / "out.npy",
-            Settings(solver="hqs", steps=2, looks=4.0, block=128, domain=domain),
+            Settings(solver="hqs", prior=tiny_prior(), steps=2, looks=4.0, block=128, domain=domain),
         )
         found[domain] = back(np.load(tmp_path / "out.npy").astype(np.float64))
     for domain in forms:

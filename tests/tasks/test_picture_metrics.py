@@ -69,3 +69,8 @@ def test_a_restored_file_is_read_with_the_range_of_its_record(tmp_path: Path) ->
     notes = Notes()
     picture_metrics(tmp_path / "r.tif", tmp_path / "y_truth.tif", notes=notes)
     assert any("black to white is 0 to 65535 in" in text for text in notes.texts)
+
+
+def test_one_white_pixel_is_a_picture() -> None:
+    white = np.full((1, 1), 65535, np.uint16)  # which is no hot pixel among others
+    assert picture_metrics(white, white, names=["mae"]) == {"mae": 0.0}

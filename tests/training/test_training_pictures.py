@@ -126,6 +126,8 @@ def test_several_sources_are_one(pictures: Path, tmp_path: Path) -> None:
 def test_a_law_far_from_its_ends_stays_within_them(pictures: Path, tmp_path: Path) -> None:
     drawn = patches(Pictures.open(pictures, tmp_path / "cache").at_least(16), log_mean=1e3, wide=0.0)
     assert {drawn.item(i, False)[2] for i in range(4)} == {100.0}
+    narrow = patches(drawn.pictures, log_std=1e-320, wide=0.0)
+    assert narrow.item(0, False)[2] == pytest.approx(np.exp(-1.9))
 
 
 def test_log_intensity_takes_grey_levels_for_amplitudes(pictures: Path, tmp_path: Path) -> None:

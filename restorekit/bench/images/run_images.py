@@ -36,7 +36,7 @@ from restorekit.text.names import files_of
 
 
 class ReadyImages(NamedTuple):
-    """What a run needs, once nothing of it is to be refused."""
+    """It holds what a run needs, once nothing of it is to be refused."""
 
     cases: BenchPlan
     tasks: list[Degradation]

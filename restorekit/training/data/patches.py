@@ -106,7 +106,7 @@ class Patches:
         if law.resample is not None:
             return resampled(rng.random(), law.resample, law.sigma_min, law.sigma_max)
         normal = NormalDist(law.log_mean, law.log_std)
-        low, high = normal.cdf(np.log(law.sigma_min)), normal.cdf(np.log(law.sigma_max))
+        low, high = normal.cdf(math.log(law.sigma_min)), normal.cdf(math.log(law.sigma_max))
         share = rng.uniform(low, high)  # of a law cut off at both ends
         drawn = min(
             normal.inv_cdf(min(max(share, 1e-300), 1 - 1e-16)), math.log(law.sigma_max)
