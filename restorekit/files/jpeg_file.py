@@ -52,6 +52,15 @@ class StoredJPEG:
     exact: bool
 
     @property
+    def filled(self) -> tuple[NDArray[np.bool_], ...]:
+        """Return (rows, columns) of each component, True for blocks that reach beyond the picture: an encoder fills them as it likes."""
+        found = []
+        for levels, halved in zip(self.levels, self.sampling):
+            ends = [np.arange(1, n + 1) * _BLOCK * a > side for n, a, side in zip(levels.shape, halved, self.size)]
+            found.append(ends[0][:, None] | ends[1])
+        return tuple(found)
+
+    @property
     def binned(self) -> bool:
         """Return True where levels are integers."""
         return self.exact or min(float(s.min()) for s in self.steps) >= COARSE
@@ -80,7 +89,7 @@ class StoredJPEG:
 
     def window_shown(
         self, box: tuple[int, int, int, int], shown: tuple[int, int]
-    ) -> tuple[StoredJPEG, tuple[int, ...]]:
+    ) -> tuple[StoredJPEG, tuple[int, int, int, int]]:
         """Return (the part that holds a box of the picture as shown, (H, W) `shown`, the box within that part as shown)."""
         top, left, height, width = box
         marked = np.zeros(shown, bool)
@@ -187,8 +196,7 @@ def _from_planes(
         found = dctn(blocks - 128, axes=(2, 3), norm="ortho") / step
         levels.append(found if fine else np.rint(found).astype(np.int64))
         unsure = ((blocks <= 0) | (blocks >= 255)).any((2, 3))
-        # What fills a block beyond the picture is not known from its pixels.
-        unsure[rows - 1 :] |= more[0] > 0
+        unsure[rows - 1 :] |= more[0] > 0  # what fills a block is not known from the pixels of the picture
         unsure[:, columns - 1 :] |= more[1] > 0
         all_unsure.append(unsure)
     return StoredJPEG(size, sampling, colour, orientation, tuple(levels), steps, tuple(all_unsure), False)
@@ -205,7 +213,7 @@ def _reduced(plane: NDArray[Any], factor: int, axis: int) -> NDArray[Any]:
     count = -(-len(x) // factor)
     if factor != 2:
         starts = np.arange(0, len(x), factor)
-        means = np.add.reduceat(x, starts, axis=0) / np.diff([*starts, len(x)])[:, None]
+        means = np.add.reduceat(x, starts, axis=0) / np.diff(starts, append=len(x))[:, None]
         return np.moveaxis(means, 0, axis)
     right = np.stack([x[0::2][:count], x[1::2][:count]] if len(x) % 2 == 0 else [x[0::2], np.vstack([x[1::2], x[-1:]])])
     bands = np.tile(np.array([[1.0], [6.0], [1.0]]) / 8, (1, count))

@@ -25,6 +25,8 @@ from restorekit.text.names import noise_of, operator_of
 # Deviation of a coefficient by the rounding of pixels to components, of the mean of chroma and of the encoder's own
 # arithmetic, white = 1: benchmarks/restoration/jpeg.py measures it on the files of three encoders.
 ROUNDED = 0.4 / 255
+# The same of blocks that reach beyond the picture, which is taken to be repeated there, as libjpeg has it and others may not.
+FILLED = 4 * ROUNDED
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,9 +49,7 @@ class JPEGForward(Forward):
     def _law(self, sigma: float) -> Likelihood:
         stored, jpeg = self.stored, self._jpeg
         gains = jpeg.gains(torch.zeros(()))
-        noise = torch.cat(
-            [torch.full((n,), float((ROUNDED**2 + (g * sigma) ** 2) ** 0.5)) for n, g in zip(jpeg.sizes, gains)]
-        )
+        noise = torch.cat([_flat(np.hypot(g * sigma, _each(f, ROUNDED, FILLED))) for g, f in zip(gains, stored.filled)])
         steps = torch.cat([_flat(w) for w in stored.widths]) / 255
         if stored.binned:
             return Quantised(Gaussian(noise[None]), steps[None], self._measured())
@@ -68,6 +68,11 @@ class JPEGForward(Forward):
     def problem(self, place: torch.device, notes: Notes) -> Problem:
         """Return the problem of the coefficients; pixels without data are as they were coded."""
         return Problem(self._measured().to(place), self.operator.to(place), self.law.to(place))
+
+
+def _each(blocks: np.ndarray, usual: float, there: float) -> np.ndarray:
+    """Return (rows, columns, 8, 8), `there` in blocks (rows, columns) that are True."""
+    return np.broadcast_to(np.where(blocks, there, usual)[..., None, None], (*blocks.shape, 8, 8))
 
 
 def _flat(values: np.ndarray) -> Tensor:
@@ -120,8 +125,8 @@ def jpeg_forward(
         part = reading.part(preview)
         stored, frame = stored.window_shown(preview, shown[1:])
         reading = part
-    sides = stored.size if stored.orientation < 5 else stored.size[::-1]
-    shape = (shown[0], *sides)
+    height, width = stored.size if stored.orientation < 5 else stored.size[::-1]
+    shape = (shown[0], height, width)
     jpeg = JPEG(shape, stored.sampling, stored.colour, stored.orientation, frame)
     operator = jpeg if inner == "denoise" else _after(jpeg, inner)
     return JPEGForward(reading, operator, noise, stored=stored, sigma=float(law.sigma))

@@ -29,6 +29,7 @@ from restorekit.priors.prior import LatentPrior
 from restorekit.tasks import error_bars
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.inputs import Source
+from restorekit.tasks.jpeg_forward import JPEGForward
 from restorekit.tasks.measurement import Measured, Measurement, Progress
 from restorekit.tasks.noise_found import law_as_found
 from restorekit.tasks.observation import Observation
@@ -309,6 +310,8 @@ class Restoring(Measurement):
         refused = error_bars.refusal(prior, forward.law, self.flips, self.coarse, started, forward.impulses is not None)
         if refused is None and measured.way == "missing" and measured.clipped.any:
             refused = "they are for clipped values that are censored or measured, and these are missing"
+        if isinstance(forward, JPEGForward):
+            refused = "none are made for the bins of a JPEG"
         curve = measured.read.response.curve.name
         wanted = error_bars.conditions(
             self.op_text, forward.noise_text, measured.read.as_read, curve, measured.way, solver, steps, self.samples

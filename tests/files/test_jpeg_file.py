@@ -89,6 +89,14 @@ def test_a_window_holds_the_same_blocks_also_of_what_is_shown_turned(tmp_path: P
     assert frame == (1, 48 - 42, 30, 40)
 
 
+def test_blocks_that_reach_beyond_the_picture_are_marked(tmp_path: Path) -> None:
+    filled = read_jpeg(written(tmp_path / "y.jpg", quality=50)).filled  # 101 x 83 pixels: 12.6 x 10.4 blocks
+    assert [int(f.sum()) for f in filled] == [13 + 11 - 1, 7 + 6 - 1, 7 + 6 - 1]
+    assert bool(filled[0][-1].all() & filled[0][:, -1].all())
+    whole = written(tmp_path / "w.jpg", np.ascontiguousarray(TRUTH[:64, :80]), quality=50)
+    assert not any(f.any() for f in read_jpeg(whole).filled)
+
+
 def test_other_files_are_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"its content is PNG.*take `denoise`"):
         read_jpeg(written(tmp_path / "y.png"))

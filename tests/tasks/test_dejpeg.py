@@ -29,7 +29,7 @@ TRUTH = np.ascontiguousarray(data.astronaut()[40:105, 150:223])  # 65 x 73, an e
 QUICK: dict[str, Any] = {"prior": "natural-fast", "steps": 3}
 
 
-def written(path: Path, values: np.ndarray = TRUTH, **settings: Any) -> Path:
+def written(path: Path, values: np.ndarray = TRUTH, /, **settings: Any) -> Path:
     Image.fromarray(values).save(path, **settings)
     return path
 
@@ -71,7 +71,8 @@ def test_tables_of_one_and_whole_chroma_leave_the_values(tmp_path: Path) -> None
 def test_coefficients_of_a_picture_that_is_shown_turned_are_those_stored(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 8
-    plain, turned = (written(tmp_path / f"{n}.jpg", quality=30, **s) for n, s in (("a", {}), ("b", {"exif": exif})))
+    cases: tuple[tuple[str, dict[str, Any]], ...] = (("a", {}), ("b", {"exif": exif}))
+    plain, turned = (written(tmp_path / f"{n}.jpg", quality=30, **s) for n, s in cases)
     a, b = (restorekit.dejpeg(path, notes=Notes(), **QUICK) for path in (plain, turned))
     assert b.samples.shape[-2:] == (73, 65)
     off = a.samples[0] - b.samples[0].flip(-2).mT  # 8: shown counter-clockwise
