@@ -40,7 +40,7 @@ def _rough(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class _Smooth:
+class _Fit:
     """It fits smooth pictures x (1, C, H, W) of values to y (1, C, h, w), of which `told`, 1 or 0, says what counts."""
 
     y: Tensor
@@ -108,16 +108,17 @@ class _Smooth:
         return least
 
 
-def favours_values(y: Tensor, kernel: Tensor, curve: LightCurve, sigma: float, told: Tensor) -> float:
+def favours_values(y: Tensor, kernel: Tensor, curve: LightCurve, told: Tensor) -> float:
     """Return by how much more the values of a file explain it than their light: minus twice the difference of log
     probability per value, above 0 where values were blurred, below 0 where light was.
 
-    y: values (1, C, H, W), coded by `curve`. kernel (h, w). sigma: their noise. told: (1, C, H, W), False where a value is at a limit,
+    y: values (1, C, H, W), coded by `curve`. kernel (h, w). told: (1, C, H, W), False where a value is at a limit,
     or was not measured. A sign alone is wrong now and then where a picture is so flat that it makes no difference.
     """
     y, kernel, told = y.double(), kernel.double(), told.double()
-    level = max(sigma, LEAST)
+    a, b, c, d = (y[..., i::2, j::2][..., : y.shape[2] // 2, : y.shape[3] // 2] for i in (0, 1) for j in (0, 1))
+    level = max(float((a - b - c + d).abs().median()) / (2 * 0.6745), LEAST)  # of the finest detail
     blur = FreeBlur.of((y.shape[1], y.shape[2], y.shape[3]), kernel)
     steep = STEEP * max(float(torch.diff(y, dim=-1).square().mean().sqrt()), 2 * level)
-    fit = _Smooth(y, told, blur, level, steep)
+    fit = _Fit(y, told, blur, level, steep)
     return fit.of_light(curve) - fit.of_values()

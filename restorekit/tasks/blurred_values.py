@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from restorekit.blind.response import favours_values
-from restorekit.noise.level import estimate_sigma
 from restorekit.operators.coded import LightCurve
 from restorekit.tasks.observation import Observation
 
@@ -28,6 +27,5 @@ def simulated(read: Observation, kernel: np.ndarray, curve: LightCurve) -> bool:
     part = np.s_[:, top : top + SEEN_SIDE, left : left + SEEN_SIDE]
     if any(3 * k > n for k, n in zip(kernel.shape, values[part].shape[1:])) or told[part].mean() < LEAST_TOLD:
         return False
-    sigma = estimate_sigma(values, told)
     y, where = (torch.from_numpy(np.ascontiguousarray(x[part]))[None] for x in (values, told))
-    return favours_values(y, torch.from_numpy(kernel), curve, sigma, where) > SURELY
+    return favours_values(y, torch.from_numpy(kernel), curve, where) > SURELY

@@ -34,7 +34,7 @@ def blurred(picture: str, kernel: str, light: bool, times: float = 1.0) -> Array
 
 def evidence(y: Array, kernel: str, curve: str = "srgb") -> float:
     told = torch.from_numpy((y > 0) & (y < 1))[None]
-    return favours_values(torch.from_numpy(y)[None], torch.from_numpy(KERNELS[kernel]), CURVES[curve], 0.01, told)
+    return favours_values(torch.from_numpy(y)[None], torch.from_numpy(KERNELS[kernel]), CURVES[curve], told)
 
 
 @pytest.mark.parametrize("picture", PICTURES)
@@ -55,7 +55,7 @@ def test_a_straight_curve_makes_no_difference() -> None:
     y = blurred("chelsea", "disc", light=False)
     told = torch.ones(1, 3, 96, 96)
     kernel = torch.from_numpy(KERNELS["disc"])
-    assert favours_values(torch.from_numpy(y)[None], kernel, Linear(), 0.01, told) == pytest.approx(0, abs=2e-3)
+    assert favours_values(torch.from_numpy(y)[None], kernel, Linear(), told) == pytest.approx(0, abs=2e-3)
 
 
 def test_a_file_blurred_in_values_is_restored_in_them_and_that_is_said(tmp_path: Path) -> None:
