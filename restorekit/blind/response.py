@@ -21,6 +21,7 @@ from restorekit.operators.coded import LightCurve, decoded_by, encoded_by, slope
 from restorekit.operators.transforms import fast_length
 
 LEAST = 0.01  # noise of values that the fits allow for: less is rounding, JPEG and tone curves, of which neither knows
+FAR = 1.5  # deviations, by which blurred values are missed where the kernel is another; below 1.2 where it is right
 STEPS, ITERATIONS = 12, 60  # of Gauss-Newton, each by conjugate gradients
 DARK = 1e-3  # light below which the slope of a curve is taken as there
 CLOSE = 1e-3  # share by which a step has to improve the fit, to be followed by another
@@ -73,10 +74,12 @@ class _Fit:
             lambda v: a * back(self.told * forward(v)) + b * _rough(v), a * back(self.told * y), x, nearly, ITERATIONS, 1e-3,
         )  # fmt: skip
 
-    def of_values(self) -> float:
-        """Return what is lost where the values were blurred."""
+    def of_values(self) -> tuple[float, float]:
+        """Return what is lost where the values were blurred, and the misfit of y in deviations of the noise."""
         x = self.solved(self.blur.estimate(self.y), self.blur, self.blur.adjoint, self.y)
-        return self.lost(x, self.blur(x))
+        mean = self.blur(x)
+        missed = (self.told * (self.y - mean)).square().sum() / self.told.sum()
+        return self.lost(x, mean), float(missed.sqrt()) / self.sigma
 
     def of_light(self, curve: LightCurve) -> float:
         """Return what is lost where the light was blurred, by steps of Gauss-Newton, each as long as it helps."""
@@ -113,7 +116,8 @@ def favours_values(y: Tensor, kernel: Tensor, curve: LightCurve, told: Tensor) -
     probability per value, above 0 where values were blurred, below 0 where light was.
 
     y: values (1, C, H, W), coded by `curve`. kernel (h, w). told: (1, C, H, W), False where a value is at a limit,
-    or was not measured. A sign alone is wrong now and then where a picture is so flat that it makes no difference.
+    or was not measured. A sign alone is wrong now and then where a picture is so flat that it makes no difference. 0 where the kernel does not
+    explain the values: of another one neither fit is right, and which is better says nothing.
     """
     y, kernel, told = y.double(), kernel.double(), told.double()
     a, b, c, d = (y[..., i::2, j::2][..., : y.shape[2] // 2, : y.shape[3] // 2] for i in (0, 1) for j in (0, 1))
@@ -121,4 +125,5 @@ def favours_values(y: Tensor, kernel: Tensor, curve: LightCurve, told: Tensor) -
     blur = FreeBlur.of((y.shape[1], y.shape[2], y.shape[3]), kernel)
     steep = STEEP * max(float(torch.diff(y, dim=-1).square().mean().sqrt()), 2 * level)
     fit = _Fit(y, told, blur, level, steep)
-    return fit.of_light(curve) - fit.of_values()
+    lost, misfit = fit.of_values()
+    return 0.0 if misfit > FAR else fit.of_light(curve) - lost
