@@ -20,7 +20,9 @@ from restorekit.operators import FreeBlur, conjugate_gradients
 from restorekit.operators.coded import LightCurve, decoded_by, encoded_by, slope_by
 from restorekit.operators.transforms import fast_length
 
-LEAST = 0.01  # noise of values that the fits allow for: less is rounding, JPEG and tone curves, of which neither knows
+# Least noise of values that the fits allow for: coarse, so that rounding, JPEG and tone curves, of which neither knows, do not decide;
+# and fine, so that a smooth picture does not. Both have to say the same.
+LEAST = (0.01, 0.003)
 FAR = 1.5  # deviations, by which blurred values are missed where the kernel is another; below 1.2 where it is right
 STEPS, ITERATIONS = 12, 60  # of Gauss-Newton, each by conjugate gradients
 DARK = 1e-3  # light below which the slope of a curve is taken as there
@@ -121,9 +123,16 @@ def favours_values(y: Tensor, kernel: Tensor, curve: LightCurve, told: Tensor) -
     """
     y, kernel, told = y.double(), kernel.double(), told.double()
     a, b, c, d = (y[..., i::2, j::2][..., : y.shape[2] // 2, : y.shape[3] // 2] for i in (0, 1) for j in (0, 1))
-    level = max(float((a - b - c + d).abs().median()) / (2 * 0.6745), LEAST)  # of the finest detail
+    found = float((a - b - c + d).abs().median()) / (2 * 0.6745)  # noise, of the finest detail
     blur = FreeBlur.of((y.shape[1], y.shape[2], y.shape[3]), kernel)
-    steep = STEEP * max(float(torch.diff(y, dim=-1).square().mean().sqrt()), 2 * level)
-    fit = _Fit(y, told, blur, level, steep)
-    lost, misfit = fit.of_values()
-    return 0.0 if misfit > FAR else fit.of_light(curve) - lost
+    step = float(torch.diff(y, dim=-1).square().mean().sqrt())
+    evidence = []
+    for level in sorted({max(found, least) for least in LEAST}, reverse=True):
+        fit = _Fit(y, told, blur, level, STEEP * max(step, 2 * level))
+        lost, misfit = fit.of_values()
+        if not evidence and misfit > FAR:
+            return 0.0
+        evidence.append(fit.of_light(curve) - lost)
+        if evidence[-1] <= 0:
+            break
+    return min(evidence)
