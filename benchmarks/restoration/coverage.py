@@ -13,6 +13,7 @@ judge them. Rows are kept in coverage_rows.csv.xz; a run unpacks it to runs/cove
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import io
 import lzma
@@ -30,7 +31,7 @@ from restorekit.inference.censored import Censored
 from restorekit.priors.find import load_prior
 from restorekit.scenes.process_memory import keep_freed_memory
 from restorekit.tasks.calibration_rows import HALVES, KEYS, LEVEL, VALUES, Drawn, SplitPictures, missing, rows_of, run
-from restorekit.tasks.calibration_table import HEADER, chosen, entries, judge, table
+from restorekit.tasks.calibration_table import HEADER, chosen, entries, file_text, judge, table
 from restorekit.text.degradation import Degradation
 from restorekit.text.names import solver_of
 from restorekit.uncertainty.calibration import WHITE_LEFT_OUT, Calibration, Entry, beside
@@ -40,7 +41,10 @@ PHOTOS = "photos256-test.zip"
 CALIBRATING = f"{PHOTOS} crop 64"
 KEPT = RESULTS / "coverage_rows.csv.xz"
 WORKING = Path("runs") / "coverage_rows.csv"
-FILES = (("uint8", "linear"), ("uint8", "srgb"), ("uint16", "linear"), ("float32", "linear"))  # types, curves
+FILES = (  # types, curves, how clipped values are taken
+    ("uint8", "linear", "censored"), ("uint8", "linear", "measured"), ("uint8", "srgb", WHITE_LEFT_OUT),
+    ("uint16", "linear", "measured"), ("float32", "linear", "measured"),
+)  # fmt: skip
 TASKS = (
     "denoise@gaussian:0.05", "denoise@gaussian:0.01", "denoise@gaussian:0.1", "inpaint:mask=random:0.5@gaussian:0.02",
     "inpaint:mask=random:0.5@gaussian:0.01", "blur:kernel=gaussian:1.6@gaussian:0.02", "denoise@gaussian:0.02",
@@ -85,7 +89,7 @@ def elsewhere(drawn: Drawn, tasks: list[Degradation], rows: Rows, own: list[Entr
             parts = (
                 " ".join("-" if np.isnan(v) else f"{v:.2f}" for v in values) for values in (j.bright, j.rough, j.limits)
             )
-            file = drawn.dtype if drawn.transfer == "linear" else f"{drawn.dtype}, {drawn.transfer}"
+            file = file_text(drawn.dtype, drawn.transfer, drawn.clipped)
             lines.append([task.op, task.noise, file, data, drawn.samples, j.pictures, held, *parts, f"{j.width:.3f}"])
     return lines
 
@@ -171,17 +175,16 @@ def main() -> None:
     tables = []
     for name in sorted({row["prior"].partition("@")[0] for row in rows.rows}):
         prior, own, plain, lines = load_prior(name), [], [], []
-        for dtype, transfer in FILES:
-            of, all_tasks = (
-                replace(drawn, prior=prior, dtype=dtype, transfer=transfer),
-                [Degradation.of(t) for t in TASKS],
-            )
-            for task in all_tasks:
-                by_power = [entries(replace(of, power=power), [task], CALIBRATING, rows) for power in (None, 1.0)]
+        for dtype, transfer, clipped in FILES:
+            of = replace(drawn, prior=prior, dtype=dtype, transfer=transfer, clipped=clipped)
+            for task in (Degradation.of(t) for t in TASKS):
+                part = copy.copy(rows)  # a search of all rows for each number of samples takes minutes
+                part.rows = [row for row in rows.rows if (row["task"], row["noise"]) == (task.op, task.noise)]
+                by_power = [entries(replace(of, power=power), [task], CALIBRATING, part) for power in (None, 1.0)]
                 found = [some for some in by_power if not np.isnan(some[0].ratios[0])]
                 if found:  # rows that are older have no power
                     own += found[0]
-                    lines += elsewhere(replace(of, power=found[0][0].spread.power), [task], rows, found[0])
+                    lines += elsewhere(replace(of, power=found[0][0].spread.power), [task], part, found[0])
                 if len(found) == 2 and found[0] != found[1]:
                     plain += found[1]
         tables.append((f"{name}: intervals of {LEVEL:.0%}, on the pictures that did not calibrate", HEADER, table(own)))

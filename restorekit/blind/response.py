@@ -20,7 +20,10 @@ from restorekit.operators import FreeBlur, conjugate_gradients
 from restorekit.operators.coded import LightCurve, decoded_by, encoded_by, slope_by
 from restorekit.operators.transforms import fast_length
 
-LEAST = 0.01  # noise of values that the fits allow for: less is rounding, JPEG and tone curves, of which neither knows
+# Least noise of values that the fits allow for: coarse, so that rounding, JPEG and tone curves, of which neither knows, do not decide;
+# and fine, so that a smooth picture does not. Both have to say the same.
+LEAST = (0.01, 0.003)
+FAR = 1.5  # deviations, by which blurred values are missed where the kernel is another; below 1.2 where it is right
 STEPS, ITERATIONS = 12, 60  # of Gauss-Newton, each by conjugate gradients
 DARK = 1e-3  # light below which the slope of a curve is taken as there
 CLOSE = 1e-3  # share by which a step has to improve the fit, to be followed by another
@@ -40,7 +43,7 @@ def _rough(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class _Smooth:
+class _Fit:
     """It fits smooth pictures x (1, C, H, W) of values to y (1, C, h, w), of which `told`, 1 or 0, says what counts."""
 
     y: Tensor
@@ -73,10 +76,12 @@ class _Smooth:
             lambda v: a * back(self.told * forward(v)) + b * _rough(v), a * back(self.told * y), x, nearly, ITERATIONS, 1e-3,
         )  # fmt: skip
 
-    def of_values(self) -> float:
-        """Return what is lost where the values were blurred."""
+    def of_values(self) -> tuple[float, float]:
+        """Return what is lost where the values were blurred, and the misfit of y in deviations of the noise."""
         x = self.solved(self.blur.estimate(self.y), self.blur, self.blur.adjoint, self.y)
-        return self.lost(x, self.blur(x))
+        mean = self.blur(x)
+        missed = (self.told * (self.y - mean)).square().sum() / self.told.sum()
+        return self.lost(x, mean), float(missed.sqrt()) / self.sigma
 
     def of_light(self, curve: LightCurve) -> float:
         """Return what is lost where the light was blurred, by steps of Gauss-Newton, each as long as it helps."""
@@ -108,16 +113,26 @@ class _Smooth:
         return least
 
 
-def favours_values(y: Tensor, kernel: Tensor, curve: LightCurve, sigma: float, told: Tensor) -> float:
+def favours_values(y: Tensor, kernel: Tensor, curve: LightCurve, told: Tensor) -> float:
     """Return by how much more the values of a file explain it than their light: minus twice the difference of log
     probability per value, above 0 where values were blurred, below 0 where light was.
 
-    y: values (1, C, H, W), coded by `curve`. kernel (h, w). sigma: their noise. told: (1, C, H, W), False where a value is at a limit,
-    or was not measured. A sign alone is wrong now and then where a picture is so flat that it makes no difference.
+    y: values (1, C, H, W), coded by `curve`. kernel (h, w). told: (1, C, H, W), False where a value is at a limit,
+    or was not measured. A sign alone is wrong now and then where a picture is so flat that it makes no difference. 0 where the kernel does not
+    explain the values: of another one neither fit is right, and which is better says nothing.
     """
     y, kernel, told = y.double(), kernel.double(), told.double()
-    level = max(sigma, LEAST)
+    a, b, c, d = (y[..., i::2, j::2][..., : y.shape[2] // 2, : y.shape[3] // 2] for i in (0, 1) for j in (0, 1))
+    found = float((a - b - c + d).abs().median()) / (2 * 0.6745)  # noise, of the finest detail
     blur = FreeBlur.of((y.shape[1], y.shape[2], y.shape[3]), kernel)
-    steep = STEEP * max(float(torch.diff(y, dim=-1).square().mean().sqrt()), 2 * level)
-    fit = _Smooth(y, told, blur, level, steep)
-    return fit.of_light(curve) - fit.of_values()
+    step = float(torch.diff(y, dim=-1).square().mean().sqrt())
+    evidence = []
+    for level in sorted({max(found, least) for least in LEAST}, reverse=True):
+        fit = _Fit(y, told, blur, level, STEEP * max(step, 2 * level))
+        lost, misfit = fit.of_values()
+        if not evidence and misfit > FAR:
+            return 0.0
+        evidence.append(fit.of_light(curve) - lost)
+        if evidence[-1] <= 0:
+            break
+    return min(evidence)

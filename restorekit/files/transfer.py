@@ -49,13 +49,15 @@ _KNOWN = "auto, srgb, linear, gamma:2.2 (an exponent) or an ICC profile, FILE.ic
 class Response:
     """The curve of one file; what says so, or None; and what its metadata say that was not followed, or None.
 
-    assumed: the values were taken as linear, where others of their kind are coded.
+    assumed: the values were taken as linear, where others of their kind are coded. recorded: it is the one by which
+    the file was made.
     """
 
     curve: Curve
     doubt: str | None = None
     source: str | None = None
     assumed: bool = False
+    recorded: bool = False
 
     @property
     def coded(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a result leaves unexplained says whether it is right, without a truth: with the right operator and noise it is noise.
+"""A result is checked without a truth by what it leaves unexplained: with the right operator and noise that is noise.
 
 In deviations of the noise, z = (y - A x) / sigma. Its neighbours are independent, and its root mean square is 1 at every
 brightness, less where x follows the noise. Neighbours that share something are structure that x lost, a kernel that is off, or
@@ -25,7 +25,7 @@ LEAST = 256  # values that count, of which nothing is said below
 
 
 @dataclass(frozen=True, eq=False)
-class Residual:
+class Unexplained:
     """The residual of a picture: `deviations` (C, H, W), NaN where nothing was measured, or a value says only on which side
     its mean is.
 
@@ -45,7 +45,7 @@ class Residual:
         return {"right": right, "below": below, "misfit_dark": dark, "misfit_middle": middle, "misfit_bright": bright}
 
 
-def residual_of(problem: Problem, x: Tensor) -> Residual | None:
+def residual_of(problem: Problem, x: Tensor) -> Unexplained | None:
     """Return what a picture x (1, C, H, W) leaves of the first measurement; None where that is no picture, or its noise law does
     not say how noisy it is."""
     try:
@@ -69,7 +69,7 @@ def residual_of(problem: Problem, x: Tensor) -> Residual | None:
     dark, middle, bright = (float(values[part].square().mean().sqrt()) for part in parts)
     centred = torch.where(told, z - values.mean(), 0.0)
     right, below = (_shared(centred, told, axis) for axis in (-1, -2))
-    return Residual(torch.where(told, z, math.nan)[0].float(), right, below, (dark, middle, bright))
+    return Unexplained(torch.where(told, z, math.nan)[0].float(), right, below, (dark, middle, bright))
 
 
 def _shared(z: Tensor, told: Tensor, axis: int) -> float:

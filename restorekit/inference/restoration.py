@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.inference.residual import Residual
+from restorekit.inference.residual import Unexplained
 from restorekit.inference.solver import Step
 from restorekit.metrics import fidelity
 
@@ -46,7 +46,7 @@ class Restoration:
     source: Any = None
     trajectory: tuple[Step, ...] = ()
     estimate: Tensor | None = None
-    residual: Residual | None = None
+    residual: Unexplained | None = None
 
     @property
     def mean(self) -> Tensor:

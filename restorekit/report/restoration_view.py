@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.inference.residual import Residual
+from restorekit.inference.residual import Unexplained
 from restorekit.inference.restoration import Restoration
 from restorekit.report import panels
 from restorekit.report.panels import Panel
@@ -42,7 +42,7 @@ def _panels(restoration: Restoration) -> list[Panel]:
     )
 
 
-def _of_residual(residual: Residual) -> str:
+def _of_residual(residual: Unexplained) -> str:
     """Return the figures of a residual in words."""
     texts = ["?" if math.isnan(v) else f"{v:.2f}" for v in (*residual.misfits, residual.right, residual.below)]
     dark, middle, bright, right, below = texts

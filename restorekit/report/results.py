@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.inference.residual import Residual
+from restorekit.inference.residual import Unexplained
 from restorekit.metrics.fidelity import coverage, psnr, spread_skill, ssim
 
 
@@ -36,7 +36,7 @@ class SolverResult:
     nfe: int  # network calls per sample
     seconds: float
     settings: Mapping[str, Any] = field(default_factory=dict)
-    residual: Residual | None = None  # of the first sample
+    residual: Unexplained | None = None  # of the first sample
 
     @property
     def kind(self) -> str:

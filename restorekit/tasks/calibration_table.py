@@ -46,7 +46,7 @@ class LevelCoverage:
 def file_text(dtype: str, transfer: str, clipped: str) -> str:
     """Return a type of file, its curve of light and how its clipped values were taken, in short."""
     light = [] if transfer == "linear" else [transfer]
-    return ", ".join([dtype, *light, *([] if clipped == "measured" else [clipped])])
+    return ", ".join([dtype, *light, *([clipped] if clipped == "censored" else [])])
 
 
 def chosen(rows: Sequence[dict[str, str]], half: str, **columns: Any) -> list[dict[str, str]]:

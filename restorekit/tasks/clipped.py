@@ -56,7 +56,7 @@ def measured_alone(problem: Problem, low: Mask, high: Mask) -> tuple[Mask, Mask]
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """Where measured values y (1, C, H, W) stopped: `low` and `high`, (C, H, W), at black and at white, and the stops, numbers
+    """It says where measured values y (1, C, H, W) stopped: `low` and `high`, (C, H, W), at black and white, and the stops, numbers
     or (C, 1, 1), in the unit of y. light: the values were decoded from those of a file."""
 
     low: Mask

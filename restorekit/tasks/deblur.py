@@ -195,8 +195,9 @@ class Deblurring(Restoring):
 
     def _of_values(self, reading: Observation, given: Tensor) -> bool:
         """Return True where the file was to say what was blurred, light or values, and says the latter."""
-        asked = self.transfer == "auto" and reading.response.coded and given.numel() > 1
-        return asked and simulated(reading, given.double().numpy(), reading.response.curve)
+        response = reading.response
+        asked = self.transfer == "auto" and response.coded and not response.recorded and given.numel() > 1
+        return asked and simulated(reading, given.double().numpy(), response.curve)
 
     def _named(self) -> Tensor:
         """Return the kernel (h, w) of the setting, sum 1. Raises `BadInput` for what is none."""

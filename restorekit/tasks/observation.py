@@ -155,7 +155,8 @@ def _as_made(given: Input, asked: str) -> Response | None:
     except BadInput:
         return None
     known = curve.fits(len(given.picture.pixels))
-    return Response(curve, source=by if asked in MIXING or not isinstance(curve, Linear) else None) if known else None
+    source = by if asked in MIXING or not isinstance(curve, Linear) else None
+    return Response(curve, source=source, recorded=True) if known else None
 
 
 def _ranged(picture: Picture, given: Input, law: Likelihood | None, notes: Notes) -> Picture:

@@ -41,21 +41,23 @@ Counts = NDArray[np.integer[Any]]
 
 def _spelled(numbers: Counts) -> str:
     """Return whole numbers as text, one digit of 62 each, or after + two of them, or after - four."""
-    two, four = len(DIGITS) ** 2, len(DIGITS) ** 4
-    texts = []
-    for number in numbers.tolist():
-        if not 0 <= number < four:
-            raise ValueError(f"a count of {number} has no text")
-        size, sign = (1, "") if number < len(DIGITS) else (2, "+") if number < two else (4, "-")
-        digits = (DIGITS[number // len(DIGITS) ** i % len(DIGITS)] for i in range(size))
-        texts.append(sign + "".join(digits))
-    return "".join(texts)
+    return "".join([DIGITS[n] if n < len(DIGITS) else _long(n) for n in numbers.tolist()])
+
+
+def _long(number: int) -> str:
+    """Return a number of more than one digit as text."""
+    base = len(DIGITS)
+    if number >= base**4:
+        raise ValueError(f"a count of {number} has no text")
+    size, sign = (2, "+") if number < base**2 else (4, "-")
+    return sign + "".join(DIGITS[number // base**i % base] for i in range(size))
 
 
 def _numbers(text: str) -> Counts:
     """Return the numbers of what `_spelled` gave."""
     base, parts = len(DIGITS), _NUMBER.findall(text)
-    return np.array([sum(_VALUE[d] * base**i for i, d in enumerate(part.lstrip("+-"))) for part in parts], np.int64)
+    values = (_VALUE[p] if len(p) == 1 else sum(_VALUE[d] * base**i for i, d in enumerate(p[1:])) for p in parts)
+    return np.fromiter(values, np.int64, len(parts))
 
 
 @dataclass(frozen=True, eq=False)

@@ -119,8 +119,9 @@ def test_a_blur_that_was_simulated_in_the_values_is_told(tmp_path: Path, capsys:
     source = photograph(tmp_path / "y.png", y)
     for name, words in {"auto": (), "linear": ("--transfer", "linear")}.items():
         assert go("deblur", source, tmp_path / f"{name}.png", "--kernel", tmp_path / "k.npy", *FAST, *words) == 0
-        assert ("simulated in them; try --transfer linear" in capsys.readouterr().err) == (name == "auto")
-    assert psnr(read_picture(tmp_path / "linear.png").pixels, truth) > psnr(y, truth) + 4
+        assert ("linear by the blur, which fits these values better" in capsys.readouterr().err) == (name == "auto")
+        assert record(tmp_path / f"{name}.png")["transfer"] == "linear"
+        assert psnr(read_picture(tmp_path / f"{name}.png").pixels, truth) > psnr(y, truth) + 4
 
 
 def test_what_is_not_an_8_bit_photograph_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

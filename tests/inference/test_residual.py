@@ -14,7 +14,7 @@ import restorekit as rk
 from restorekit.inference.censored import Censored
 from restorekit.inference.likelihood import Gaussian, Poisson
 from restorekit.inference.problem import Problem
-from restorekit.inference.residual import Residual, residual_of
+from restorekit.inference.residual import Unexplained, residual_of
 from restorekit.operators import Identity, Inpaint, blur
 from restorekit.operators.matrix import Matrix
 
@@ -31,7 +31,7 @@ def noise(seed: int = 0) -> Tensor:
     return torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(seed))
 
 
-def left(problem: Problem, x: Tensor) -> Residual:
+def left(problem: Problem, x: Tensor) -> Unexplained:
     found = residual_of(problem, x)
     assert found is not None
     return found
@@ -83,7 +83,7 @@ def test_a_measurement_that_is_no_picture_has_none() -> None:
 def test_a_task_records_and_shows_it(tmp_path: Path) -> None:
     y = (picture()[0] + 0.1 * noise()[0]).clamp(0, 1).numpy().transpose(1, 2, 0)
     found = rk.denoise(np.rint(255 * y).astype(np.uint8), noise="gaussian:0.1", prior="natural-fast")
-    assert isinstance(found.residual, Residual)
+    assert isinstance(found.residual, Unexplained)
     found.save(tmp_path / "x.png")
     said = json.loads((tmp_path / "x.png.json").read_text())["residual"]
     assert said == found.residual.record()

@@ -36,6 +36,7 @@ def test_a_shipped_calibration_is_of_its_weights_of_mmps_as_it_is_and_of_the_kep
             "power": f"{entry.spread.power:g}",
             "dtype": c.dtype,
             "transfer": c.transfer,
+            "clipped": c.clipped,
             "data": entry.data,
             "solver": c.solver,
         }

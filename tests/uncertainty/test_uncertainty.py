@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,11 @@ def test_scores_are_kept_in_a_table_as_they_are() -> None:
     assert scores.within(edge).sum() == (values <= edge).sum()
     assert scores.within(edge)[3] == ((values <= edge) & (cell == 3)).sum()
     assert scores.distribution[200] == pytest.approx((values <= edge).mean())
+    many = np.zeros_like(scores.counts)
+    many[0, 0], many[3, 7], many[-1, -1] = 61, 3844, 62**3
+    assert (Scores.read(Scores(many).text).counts == many).all()
+    older = base64.b64encode(zlib.compress(many.astype("<u4").tobytes(), 9)).decode()
+    assert (Scores.read(older).counts == many).all()
 
 
 def test_intervals_are_cut_to_the_range_and_hold_still() -> None:
