@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restorekit.blind.drawn import Array
-from restorekit.blind.marginal import Scale
+from restorekit.blind.marginal import ScaledPicture
 from restorekit.blind.spectrum import Whittle
 
 RATIO = math.sqrt(0.5)  # of one scale to the next
@@ -111,7 +111,7 @@ class AnyKernel:
             small, mask = _reduced(y, seen, scale)
             level = max(sigma_y * (1.0 if scale == 1 else scale * ALIASED), LEAST_LEVEL)
             begin = torch.from_numpy(centred(kernel, 2 * half + 1)).float()
-            found = Scale(small, mask, level).kernel(begin, levels, rng)
+            found = ScaledPicture(small, mask, level).kernel(begin, levels, rng)
             kernel = self.cleaned(found.double().numpy())
             if step:
                 kernel = np.maximum(scipy.ndimage.zoom(np.pad(kernel, 1), 1 / RATIO, order=1, prefilter=False), 0)

@@ -101,9 +101,8 @@ def blind_kernel(
     if min(y.shape[1:]) < SMALLEST:
         size = "x".join(map(str, y.shape[1:]))
         raise _unknown(f"{name} is {size} pixels, of which nobody can say; at least {SMALLEST}x{SMALLEST} are needed")
-    seen = ~read.clipped[1].any(0) if read.response.coded else np.ones(y.shape[1:], bool)
-    if read.empty is not None:
-        seen &= ~read.empty
+    white = np.asarray(read.clipped[1].any(0), bool)
+    seen = ~white if read.empty is None else ~(white | read.empty)
     y = np.where(np.isfinite(y), y, 0.5)
     if (share := _edges(y, seen, sigma_y)) < TOLD:
         raise _unknown(f"{name} shows too few edges above its noise ({share:.2%} of its pixels)")
