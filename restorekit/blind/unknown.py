@@ -34,7 +34,7 @@ class FoundKernel:
     kernel: Array  # (h, w) of sum 1, its centre of mass in the middle
     deviation: Array  # (h, w), of each tap
     alike: float  # correlation of the kernels of the two halves of the picture, up to 1
-    cost: float = 0.0  # -ln p of it by the spectrum of the picture, up to a constant
+    gain: float = math.inf  # of ln p over no blur at all, by the spectrum of the picture
 
     @property
     def error(self) -> float:
@@ -44,7 +44,12 @@ class FoundKernel:
     def record(self) -> dict[str, Any]:
         """Return plain numbers, for a file."""
         h, w = self.kernel.shape
-        return {"size": [h, w], "error": round(self.error, 4), "alike": round(self.alike, 4)}
+        return {
+            "size": [h, w],
+            "error": round(self.error, 4),
+            "alike": round(self.alike, 4),
+            "gain": round(self.gain, 1),
+        }
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,8 @@ class AnyKernel:
         whole = centred(kernel, side)
         one, two = (aligned(centred(k, side), whole) for k in others)
         alike = float((one * two).sum() / (np.linalg.norm(one) * np.linalg.norm(two)))
-        return FoundKernel(whole, np.abs(one - two) / 2, alike, cost)
+        none, _ = spectrum.fit(np.ones((1, 1)), begin, FITTED)
+        return FoundKernel(whole, np.abs(one - two) / 2, alike, none - cost)
 
     def found(self, grey: Array, counts: Array, sigma_y: float, size: int = 45) -> Array:
         """Return the kernel (n, n), of at most `size` pixels a side, of a picture (H, W)."""

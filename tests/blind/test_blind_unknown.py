@@ -121,6 +121,16 @@ def test_halves_that_contradict_each_other_are_refused(monkeypatch: pytest.Monke
         blind_kernel(read, SIGMA_Y, search=SMALL)
 
 
+def test_where_no_blur_explains_the_picture_as_well_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    for gain, shape in ((2.0, (1, 1)), (40.0, (7, 7))):
+        monkeypatch.setattr(AnyKernel, "__call__", lambda *_, gain=gain: FoundKernel(bent(), bent(), 0.6, gain))
+        found = blind_kernel(read, SIGMA_Y, search=SMALL)
+        assert found.kernel.shape == shape
+        assert (found.doubt is None) == (gain < 20)
+
+
 def test_the_error_of_the_kernel_counts_as_noise() -> None:
     x = blurred()
     sure, unsure = (BlindKernel(FoundKernel(bent(), d * np.ones((7, 7)), 0.9), None) for d in (0.0, 0.005))
