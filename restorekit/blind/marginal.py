@@ -94,7 +94,7 @@ class Frames:
 
 
 @dataclass(frozen=True, eq=False)
-class Scale:
+class ScaledPicture:
     """A measurement y (H, W) at one scale, `seen` (H, W) 1 where it counts and 0 where it does not, and its noise."""
 
     y: Tensor

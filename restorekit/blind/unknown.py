@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restorekit.blind.drawn import Array
-from restorekit.blind.marginal import Scale
+from restorekit.blind.marginal import ScaledPicture
 from restorekit.blind.spectrum import Whittle
 
 RATIO = math.sqrt(0.5)  # of one scale to the next
@@ -34,7 +34,7 @@ class FoundKernel:
     kernel: Array  # (h, w) of sum 1, its centre of mass in the middle
     deviation: Array  # (h, w), of each tap
     alike: float  # correlation of the kernels of the two halves of the picture, up to 1
-    cost: float = 0.0  # -ln p of it by the spectrum of the picture, up to a constant
+    gain: float = math.inf  # of ln p over no blur at all, by the spectrum of the picture
 
     @property
     def error(self) -> float:
@@ -44,7 +44,12 @@ class FoundKernel:
     def record(self) -> dict[str, Any]:
         """Return plain numbers, for a file."""
         h, w = self.kernel.shape
-        return {"size": [h, w], "error": round(self.error, 4), "alike": round(self.alike, 4)}
+        return {
+            "size": [h, w],
+            "error": round(self.error, 4),
+            "alike": round(self.alike, 4),
+            "gain": round(self.gain, 1),
+        }
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,8 @@ class AnyKernel:
         whole = centred(kernel, side)
         one, two = (aligned(centred(k, side), whole) for k in others)
         alike = float((one * two).sum() / (np.linalg.norm(one) * np.linalg.norm(two)))
-        return FoundKernel(whole, np.abs(one - two) / 2, alike, cost)
+        none, _ = spectrum.fit(np.ones((1, 1)), begin, FITTED)
+        return FoundKernel(whole, np.abs(one - two) / 2, alike, none - cost)
 
     def found(self, grey: Array, counts: Array, sigma_y: float, size: int = 45) -> Array:
         """Return the kernel (n, n), of at most `size` pixels a side, of a picture (H, W)."""
@@ -111,7 +117,7 @@ class AnyKernel:
             small, mask = _reduced(y, seen, scale)
             level = max(sigma_y * (1.0 if scale == 1 else scale * ALIASED), LEAST_LEVEL)
             begin = torch.from_numpy(centred(kernel, 2 * half + 1)).float()
-            found = Scale(small, mask, level).kernel(begin, levels, rng)
+            found = ScaledPicture(small, mask, level).kernel(begin, levels, rng)
             kernel = self.cleaned(found.double().numpy())
             if step:
                 kernel = np.maximum(scipy.ndimage.zoom(np.pad(kernel, 1), 1 / RATIO, order=1, prefilter=False), 0)

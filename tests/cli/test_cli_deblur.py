@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy import ndimage
 from scipy.io import savemat
@@ -16,10 +17,13 @@ from skimage import data
 import restorekit
 from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import gaussian, motion
+from restorekit.blind.unknown import AnyKernel
 from restorekit.files.kernel_files import read_kernel
+from restorekit.files.kernel_grid import read_kernel_grid
 from restorekit.files.picture import sha256
 from restorekit.metrics.fidelity import psnr
 from restorekit.notes import Notes
+from restorekit.operators import GridBlur
 from tests.support.fields import go, refused
 
 FAST = ("--prior", "natural-fast", "--noise", "gaussian:0.01", "--layout", "CHW")
@@ -86,7 +90,12 @@ def test_a_wrong_length_is_corrected_and_the_kernel_written(
     for error, said in (("none", "the kernel seems to be off (1."), ("auto", "times as long")):
         words = ("--kernel", tmp_path / "k.npy", "--kernel-error", error, *FAST)
         assert go("deblur", y, tmp_path / f"{error}.npy", *words) == 0
-        assert said in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert said in err
+        if error == "none":
+            assert "WARNING: this result was made with a kernel that seems to be off" in err.splitlines()[-1]
+    assert "seems to be off" in record(tmp_path / "none.npy")["doubts"][-1]
+    assert record(tmp_path / "auto.npy")["doubts"] == []
     assert quality(tmp_path / "auto.npy", truth) > quality(tmp_path / "none.npy", truth) + 2
     found = read_kernel(tmp_path / "auto_kernel.npy")
     assert all(n % 2 and n <= m + 12 for n, m in zip(found.shape, given.shape))
@@ -184,3 +193,55 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "the input itself" in refused(
         capsys, "deblur", tmp_path / "x_kernel.npy", out, *k, "--kernel-error", "auto", "--noise", "gaussian:0.01"
     )
+
+
+def test_a_kernel_of_any_form_is_found_without_being_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("restorekit.tasks.blind_kernel.AnyKernel", partial(AnyKernel, sizes=(9,), turns=6))
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    bent = np.zeros((7, 7))
+    bent[1:6, 1], bent[5, 1:6] = 1 / 9, 1 / 9
+    y, truth = photograph(tmp_path, bent / bent.sum())
+    assert go("deblur", y, tmp_path / "x.npy", "--steps", 4, *FAST) == 0
+    assert "kernel: a form of its own" in capsys.readouterr().err
+    x = np.load(tmp_path / "x.npy").clip(0, 1)  # where it lies is not known: the kernel is centred
+    moved = [np.roll(x, (i, j), (1, 2)) for i in range(-3, 4) for j in range(-3, 4)]
+    before, after = (max(psnr(v[:, 8:-8, 8:-8], truth[:, 8:-8, 8:-8]) for v in of) for of in ([np.load(y)], moved))
+    assert after > before + 0.5
+    said = record(tmp_path / "x.npy")
+    assert said["kernel"]["given"] == "auto"
+    assert said["kernel"]["estimate"]["alike"] > 0.3
+    assert read_kernel(tmp_path / "x_kernel.npy").sum() == pytest.approx(1)
+    np.save(
+        tmp_path / "flat.npy", (0.5 + 0.01 * np.random.default_rng(0).standard_normal((1, 96, 96))).astype(np.float32)
+    )
+    assert "too few edges" in refused(capsys, "deblur", tmp_path / "flat.npy", tmp_path / "z.npy", *FAST)
+    assert not (tmp_path / "z.npy").exists()
+
+
+def test_a_folder_of_kernels_undoes_a_blur_that_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = tmp_path / "k"
+    grid.mkdir()
+    left, right = motion(9, 0), motion(9, 90)
+    for column, kernel in enumerate((left, right)):
+        np.save(grid / f"0_{column}.npy", kernel)
+    operator = GridBlur.of((3, 64, 96), torch.from_numpy(read_kernel_grid(grid)))
+    picture = (
+        data.astronaut()[20:, 160:].transpose(2, 0, 1)[:, : operator.image_shape[1], : operator.image_shape[2]] / 255
+    )
+    x = torch.from_numpy(picture).float()[None]
+    y = operator(x)[0].numpy() + 0.01 * np.random.default_rng(0).standard_normal((3, 64, 96))
+    np.save(tmp_path / "y.npy", y.astype(np.float32))
+    truth = operator.inside(x)[0].numpy()
+    assert go("deblur", tmp_path / "y.npy", tmp_path / "x.npy", "--kernel", grid, "--steps", 4, *FAST) == 0
+    assert "kernel: 1x2 of" in capsys.readouterr().err
+    assert quality(tmp_path / "x.npy", truth) > psnr(y.clip(0, 1), truth) + 3
+    said = record(tmp_path / "x.npy")
+    assert said["kernel"]["files"]["0_1.npy"] == sha256(grid / "0_1.npy")
+    words = ("--kernel", grid, "--kernel-error", "auto", *FAST)
+    assert "leave it out" in refused(capsys, "deblur", tmp_path / "y.npy", tmp_path / "z.npy", *words)
+    np.save(grid / "1_0.npy", np.zeros((3, 3)))
+    np.save(grid / "1_1.npy", left)
+    assert "all zero" in refused(capsys, "deblur", tmp_path / "y.npy", tmp_path / "z.npy", "--kernel", grid, *FAST)
+    assert not (tmp_path / "z.npy").exists()

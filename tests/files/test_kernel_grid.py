@@ -46,5 +46,5 @@ def test_what_is_no_grid_is_refused(tmp_path: Path, names: tuple[str, ...], said
 
 def test_a_kernel_of_zeros_is_refused_by_its_name(tmp_path: Path) -> None:
     np.save(tmp_path / "0_0.npy", np.zeros((3, 3)))
-    with pytest.raises(BadInput, match="0_0.npy: .*all zero"):
+    with pytest.raises(BadInput, match=r"0_0\.npy: .*all zero"):
         read_kernel_grid(tmp_path)

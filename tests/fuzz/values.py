@@ -20,7 +20,7 @@ TEXT: dict[str, tuple[str, ...]] = {
     "filter": ("boxcar", "lee:size=5", "refined-lee", "frost", "gamma-map", "none"),
     "despeckler": ("lee", "boxcar:size=3", "refined-lee", "frost:size=5", "gamma-map"),
     "learned": ("hqs", "ep", "sar-dps", "mmps", "diffpir"),
-    "kernelspec": ("@kernel", "@kernel", "gaussian:1", "motion:5:30", "disc:2", "uniform:3", "estimate"),
+    "kernelspec": ("@kernel", "@kernel", "gaussian:1", "motion:5:30", "disc:2", "uniform:3", "estimate", "auto"),
     "kernelerror": ("none", "auto", "0.1"),
     "boundary": ("auto", "free", "reflect", "circular"),
     "resizer": ("bicubic", "lanczos", "bilinear", "box", "area"),

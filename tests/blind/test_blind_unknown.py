@@ -1,0 +1,149 @@
+"""Kernels of any form, of which nothing is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy
+import torch
+from skimage import data
+
+from restorekit.blind.marginal import Frames, ScaledPicture, nonnegative, slopes, slopes_adjoint
+from restorekit.blind.unknown import AnyKernel, FoundKernel, aligned, centred, reach_of
+from restorekit.errors import BadInput
+from restorekit.inference.likelihood import Gaussian, Poisson
+from restorekit.notes import Notes
+from restorekit.tasks.blind_kernel import BlindKernel, blind_kernel
+from restorekit.tasks.observation import observe
+
+SIGMA_Y = 0.01
+SMALL = AnyKernel(sizes=(9,), turns=6)
+
+
+def bent() -> np.ndarray:
+    """A corner, which is no line, disc or Gaussian."""
+    k = np.zeros((7, 7))
+    k[1:6, 1] = 1
+    k[5, 1:6] = 1
+    return k / k.sum()
+
+
+def blurred(size: int = 96, seed: int = 0) -> np.ndarray:
+    """(1, size, size), where all of the kernel lies on the picture."""
+    x = data.camera()[60 : 60 + size + 6, 180 : 180 + size + 6] / 255
+    y = scipy.signal.fftconvolve(x, bent(), mode="valid")
+    return (y + SIGMA_Y * np.random.default_rng(seed).standard_normal(y.shape))[None]
+
+
+def likeness(found: np.ndarray, true: np.ndarray) -> float:
+    side = max(*found.shape, *true.shape)
+    a, b = centred(found, side), centred(true, side)
+    a = aligned(a, b)
+    return float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def test_the_adjoint_of_slopes() -> None:
+    x, v = (
+        torch.randn(*s, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) for s in ((6, 8), (2, 6, 8))
+    )
+    assert float((slopes(x) * v).sum()) == pytest.approx(float((x * slopes_adjoint(v)).sum()))
+
+
+def test_what_is_blurred_is_the_convolution() -> None:
+    x, k = np.random.default_rng(0).random((14, 15)), bent()[:5]
+    frames = Frames((10, 9), (5, 7))
+    y = frames.blurred(frames.spectrum(torch.from_numpy(k)) * frames.spectrum(torch.from_numpy(x)))
+    np.testing.assert_allclose(y, scipy.signal.convolve2d(x, k, mode="valid"), atol=1e-12)
+
+
+def test_taps_of_at_least_0_as_scipy_finds_them() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((30, 8)), rng.standard_normal(30)
+    expected, _ = scipy.optimize.nnls(a, b)
+    assert (expected == 0).any()
+    found = nonnegative(torch.from_numpy(a.T @ a), torch.from_numpy(a.T @ b), torch.ones(8, dtype=torch.float64), 2000)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_bent_kernel_is_found() -> None:
+    y = blurred()[0]
+    found = SMALL.found(y, np.ones_like(y), SIGMA_Y, 9)
+    assert found.sum() == pytest.approx(1)
+    assert found.min() >= 0
+    assert likeness(found, bent()) > 0.7
+    assert likeness(np.ones((1, 1)), bent()) < 0.5  # of no blur at all, for comparison
+
+
+def test_pixels_that_do_not_count_say_nothing() -> None:
+    y, k = torch.from_numpy(blurred(48)[0]).float(), torch.from_numpy(bent()).float()
+    seen, other = torch.ones_like(y), y.clone()
+    seen[10:20, 10:20] = 0
+    other[10:20, 10:20] = 5.0
+    kernels = []
+    for v in (y, other):
+        v = torch.where(seen > 0, v, 0.5)  # as `AnyKernel` fills them
+        kernels.append(ScaledPicture(v, seen, SIGMA_Y).kernel(k, [2.0, 1.0], torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(kernels[0], kernels[1])
+    spoilt = ScaledPicture(other, torch.ones_like(y), SIGMA_Y).kernel(k, [2.0, 1.0], torch.Generator().manual_seed(0))
+    assert float((spoilt - kernels[0]).abs().max()) > 0.01
+
+
+def test_noise_taps_go_and_faint_ones_that_hang_together_stay() -> None:
+    k = np.zeros((15, 15))
+    k[7, 4:8] = 1.0
+    k[7, 8:10] = 0.05  # the faint end of a line
+    k[1, 1] = 0.05  # alone
+    kept = SMALL.cleaned(k)
+    assert kept[7, 9] > 0
+    assert kept[1, 1] == 0
+    assert kept.sum() == pytest.approx(1)
+    assert reach_of(np.eye(5) / 5) == 2
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (0.5 + SIGMA_Y * np.random.default_rng(0).standard_normal((1, 96, 96)), "too few edges above its noise"),
+        (blurred()[:, :50], "at least 64x64 are needed"),
+    ],
+)
+def test_a_picture_that_does_not_tell_is_refused(picture: np.ndarray, said: str) -> None:
+    read = observe(torch.from_numpy(picture).float(), "blur", "auto", None, "linear", Notes())
+    with pytest.raises(BadInput, match="the blur is not known: .*" + said):
+        blind_kernel(read, SIGMA_Y, search=SMALL)
+
+
+def test_halves_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
+    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.1))
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    with pytest.raises(BadInput, match="nothing in common"):
+        blind_kernel(read, SIGMA_Y, search=SMALL)
+
+
+def test_where_no_blur_explains_the_picture_as_well_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    for gain, shape in ((2.0, (1, 1)), (40.0, (7, 7))):
+        monkeypatch.setattr(AnyKernel, "__call__", lambda *_, gain=gain: FoundKernel(bent(), bent(), 0.6, gain))
+        found = blind_kernel(read, SIGMA_Y, search=SMALL)
+        assert found.kernel.shape == shape
+        assert (found.doubt is None) == (gain < 20)
+
+
+def test_the_error_of_the_kernel_counts_as_noise() -> None:
+    x = blurred()
+    sure, unsure = (BlindKernel(FoundKernel(bent(), d * np.ones((7, 7)), 0.9), None) for d in (0.0, 0.005))
+    kept = sure.counted(Gaussian(0.01), x)
+    assert isinstance(kept, Gaussian)
+    assert kept.sigma == 0.01
+    counted = unsure.counted(Gaussian(0.01), x)
+    assert isinstance(counted, Gaussian)
+    draws = np.random.default_rng(0).standard_normal((40, 7, 7)) * 0.005
+    draws -= draws.mean((1, 2), keepdims=True)
+    rms = np.sqrt(np.mean([(scipy.signal.fftconvolve(x[0], d, mode="valid") ** 2).mean() for d in draws]))
+    assert float(counted.sigma) == pytest.approx(np.hypot(0.01, rms), rel=0.05)
+    counts = Poisson(100)
+    assert unsure.counted(counts, x) is counts
+    assert not BlindKernel(FoundKernel(bent(), bent(), 0.5), None).sure
+    assert sure.doubt is None
