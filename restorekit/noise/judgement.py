@@ -17,7 +17,7 @@ from restorekit.noise.pixels import Telling
 
 AGREE = 0.9  # of the level of flat blocks; a prior that finds as much confirms it
 LEAST = 0.0028  # level of grey at half size below which a prior tells nothing
-ALONE = 0.0045  # the same where flat blocks do not show noise that neighbours share
+ALONE = 0.0045  # the same where flat blocks do not show noise that neighbours share, and grey in full shows none
 SHARED = 7.5  # level of white noise that takes out what neighbours share, over the level of grey at half size
 ROUNDED = 4.0  # the same of noise that went through a coarse JPEG, which left no fine noise whatever it was
 HALVED = 1.25  # level over that of the noise, where a JPEG halved its colours
@@ -34,7 +34,7 @@ def asked(
     """Return the noise of (C, H, W) on [0, 1] as `found` by its blocks, judged by a prior, whose denoiser of so many bands
     is `for_bands`. valid, floor: as `NoiseLevel` takes them."""
     known = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
-    told = Telling(reach=(1,))(pixels, known & ~found.impulses) | (known & found.impulses)
+    told = Telling(reach=(1,))(pixels, known & ~found.impulses)
     if found.impulses.any():
         pixels = np.where(found.impulses, scipy.ndimage.median_filter(pixels, (1, 3, 3)), pixels)
     sensor = found.sensor
@@ -65,14 +65,16 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
     if seen.bands > max(found.white, floor):
         return found.white_of(found.white**2 / seen.bands, floor)
     highest = HIGHEST if found.correlated else CAREFUL
-    shared = half > (LEAST if found.correlated else ALONE) and seen.bands * seen.share < half
+    shared = half > (LEAST if found.correlated else ALONE if grey == 0 else np.inf) and seen.bands * seen.share < half
     if lost > 1.5 * half > 1.5 * LEAST:
         level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, highest)
         return replace(found.white_of(level, floor), camera=True)
     if shared and grey < 0.5 * half:
         level = min(SHARED * half, highest)
         level = float(np.sqrt(level * found.sigma)) if found.camera else level
-        return replace(found, sigma=level, correlated=True, camera=True, covariance=None, sensor=None, asked=True, floor=False)
+        return replace(
+            found, sigma=level, correlated=True, camera=True, covariance=None, sensor=None, asked=True, floor=False
+        )
     if grey > max(LEAST, 1.2 * half) and seen.bands * seen.share < 0.7 * grey:
         return found.white_of(min(HALVED * grey / seen.share, HIGHEST), floor)
     if seen.bands > AGREE * found.white and not found.correlated:
