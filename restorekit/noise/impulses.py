@@ -27,7 +27,8 @@ class Impulses:
     contrast: float = 0.1  # differs by at least this, white = 1
     most: float = 0.4
     some: float = 0.1
-    paired: float = 2.0  # of the pairs side by side that values at random have, at most
+    dense: float = 0.01  # share below which pairs are counted
+    clustered: float = 0.2  # correlation of neighbours among values at random, at most
     least: float = 0.0005  # of the picture; fewer are highlights and gaps that a clean picture has too
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Array:
@@ -99,10 +100,13 @@ class Impulses:
         return found
 
     def _at_random(self, where: Array) -> bool:
-        """Return True where no more pairs of `where` are side by side than independent ones would be."""
-        expected = float(where.mean()) ** 2 * where.size
-        pairs = max(int((where[:, 1:] & where[:, :-1]).sum()), int((where[1:] & where[:-1]).sum()))
-        return pairs <= self.paired * expected + 4 * expected**0.5 + 2
+        """Return True where neighbours are in `where` independently of each other: their correlation is small, and of few
+        values hardly two lie side by side."""
+        share = float(where.mean())
+        pairs = max(float((where[:, 1:] & where[:, :-1]).mean()), float((where[1:] & where[:-1]).mean()))
+        expected = share**2 * where.size
+        few = share < self.dense and pairs * where.size > 1.5 * expected + 4 * expected**0.5 + 2
+        return not few and pairs - share**2 <= self.clustered * share * (1 - share)
 
     def _touching(self, x: Array, rest: Array, where: Array) -> Array:
         """Return True where one of the eight neighbours of `where` is nearer to its value than half of what it stands

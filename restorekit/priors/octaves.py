@@ -37,5 +37,7 @@ class Octaves(Wrapper):
             return x.new_zeros(x.shape)
         whole = F.pad(x, (0, -width % factor, 0, -height % factor), mode="replicate")
         small = F.avg_pool2d(whole, factor)
-        change = F.interpolate(self.denoise(small, sigma) - small, scale_factor=factor, mode="bicubic", align_corners=False)
+        change = F.interpolate(
+            self.denoise(small, sigma) - small, scale_factor=factor, mode="bicubic", align_corners=False
+        )
         return change[..., :height, :width]
