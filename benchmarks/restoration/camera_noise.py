@@ -191,7 +191,7 @@ def thirds(law: Likelihood, true: Likelihood | None, x: Array) -> float:
 def _level(law: Likelihood | None, mean: float) -> float:
     if isinstance(law, PoissonGaussian):
         return math.sqrt(law.gain * mean + law.read**2)
-    return law.sigma if isinstance(law, Gaussian | Coloured) else math.nan
+    return float(law.sigma) if isinstance(law, Gaussian | Coloured) else math.nan
 
 
 def _padded(covariance: Array, shape: tuple[int, ...]) -> Array:
@@ -315,7 +315,7 @@ def main() -> None:
                 *(mean(columns[c]) for c in ("in", "out", "told", "best", "bm3d", "median")),
                 min(gains),
                 mean([v**2 for v in columns["thirds"]]) ** 0.5,
-            ]  # fmt: skip
+            ]
         )
     lines.sort(key=lambda line: _short_of(line))
     sensor = [r for r in own if math.isfinite(float(r["true_gain"]))]

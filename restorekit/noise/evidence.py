@@ -116,23 +116,22 @@ def seen_by(
 ) -> Seen:
     """Return what the prior whose denoiser of so many bands is `for_bands` finds in (C, H, W), where `told` (C, H, W).
 
-    highest: of the level of all bands, which flat blocks show. Grey levels are only looked for where all bands together
-    show less than that: noise that went through a JPEG with halved colours, or that neighbours share, is white in neither.
+    highest: level of all bands that is looked at, above what flat blocks show. Noise that went through a JPEG with halved colours,
+    or that neighbours share, is not white in all bands, and is looked for in grey and in grey at half size.
     """
     evidence = evidence or Evidence()
     weights = np.array(LUMA if len(pixels) == 3 else [1 / len(pixels)] * len(pixels))
     share = float(np.sqrt(np.square(weights).sum()))
     bands = evidence(pixels, told, for_bands(len(pixels)), highest)
     grey = np.tensordot(weights, pixels, 1)[None].astype(np.float32)
-    all_told = told.all(0, keepdims=True)
+    all_told = np.logical_and.reduce(told, keepdims=True)
     h, w = (n // 2 * 2 for n in grey.shape[1:])
-    quarters = grey[:, :h, :w].reshape(1, h // 2, 2, w // 2, 2)
-    half = replace(evidence, quantile=0.0)(
-        quarters.mean((2, 4)), all_told[:, :h, :w].reshape(1, h // 2, 2, w // 2, 2).all((2, 4)), for_bands(1), 0.05
-    )
+    quarters, told_in = (v[:, :h, :w].reshape(1, h // 2, 2, w // 2, 2) for v in (grey, all_told))
+    half_told = np.logical_and.reduce(told_in, (2, 4))
+    half = replace(evidence, quantile=0.0)(quarters.mean((2, 4)), half_told, for_bands(1), 0.05)
     fine = (
         bands
         if len(pixels) == 1
-        else evidence(grey, all_told, for_bands(1), max(3 * half, 0.01) if half == half else highest)
+        else evidence(grey, all_told, for_bands(1), max(3 * half, 0.01) if not np.isnan(half) else highest)
     )
     return Seen(bands, fine, half, share)
