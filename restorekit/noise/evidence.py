@@ -55,6 +55,8 @@ class Evidence:
     def __call__(self, pixels: Array, told: Array, denoise: Denoiser, highest: float) -> float:
         """Return the level, between `least` and about `highest`; 0 where it is below, nan where too few blocks of values that
         are `told` (C, H, W) are left."""
+        if min(pixels.shape[1:]) < self.side:
+            return float("nan")
         y, known = self._windows(pixels, told)
         weight = self._blocks(known.float().mean(1, keepdim=True)).flatten()
         blocks = weight >= self.told

@@ -59,6 +59,7 @@ def test_values_that_do_not_tell_do_not_count() -> None:
     y[:, :40] = 0
     assert Evidence()(y, told, gaussian(0.02), 0.2) == pytest.approx(before, rel=0.1)
     assert math.isnan(Evidence()(y, np.zeros(SIZE, bool), gaussian(0.02), 0.2))
+    assert math.isnan(Evidence()(y[:, :12], told[:, :12], gaussian(0.02), 0.2))
 
 
 def test_a_large_picture_is_seen_in_windows() -> None:
@@ -103,6 +104,9 @@ def test_noise_at_half_size_alone_is_shared_by_neighbours() -> None:
     rounded = judged(found, Seen(0.0, 0.0, 0.006, 0.67), 0.03, FLOOR)  # by a coarse JPEG
     assert not rounded.correlated
     assert rounded.sigma < shared.sigma
+    # A JPEG that took as much as the noise has none that is white in grey, and is no clean picture.
+    rough = judged(found_white(), Seen(0.0, 0.011, 0.0175, 0.67), 0.0228, FLOOR)
+    assert not rough.floor
     unseen = judged(found, Seen(0.0, 0.0, math.nan, 0.67), 0.0, FLOOR)
     assert unseen.correlated
 
