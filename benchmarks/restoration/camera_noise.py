@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +28,9 @@ from restorekit.files.journal import Rows
 from restorekit.files.picture import read_picture
 from restorekit.files.transfer import SRGB
 from restorekit.inference.coloured import Coloured
-from restorekit.inference.likelihood import Likelihood
+from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.inference.sensor_noise import Anscombe, PoissonGaussian
 from restorekit.metrics.fidelity import psnr
-from restorekit.noise.level import NoiseLevel
 from restorekit.notes import Notes
 from restorekit.priors.prior import Prior
 
@@ -45,10 +45,25 @@ LEVELS = (
     0.16,
 )  # of white noise, of which the best is chosen with the truth
 KEYS = ("prior", "kind", "picture")
-VALUES = ("law", "true_gain", "gain", "gain_error", "in", "out", "told", "best", "best_level", "bm3d", "median")
+VALUES = (
+    "law",
+    "true_gain",
+    "gain",
+    "gain_error",
+    "thirds",
+    "in",
+    "out",
+    "told",
+    "best",
+    "best_level",
+    "bm3d",
+    "median",
+)
+BM3D_LEVELS = (0.03, 0.05)  # for cameras, of which the best is chosen with the truth
+JUDGED = ("Canon80D", "NikonD800")  # cameras whose pairs no setting was chosen on
 parser = argparse.ArgumentParser(description="Noise as cameras and files have it.")
 parser.add_argument("--prior", default="natural")
-parser.add_argument("--pictures", type=int, default=4, help="of Kodak and of McMaster, at most")
+parser.add_argument("--pictures", type=int, default=3, help="of Kodak and of McMaster, at most")
 parser.add_argument("--pairs", type=int, default=100, help="of each camera, at most")
 parser.add_argument("--side", type=int, default=160, help="pixels, the middle of each picture; of pairs 256")
 parser.add_argument("--no-bm3d", dest="bm3d", action="store_false")
@@ -71,6 +86,10 @@ class Kind:
 
 def counts(gain: float, read: float) -> Callable[[Array, np.random.Generator], Array]:
     return lambda x, rng: gain * rng.poisson(x / gain) + read * rng.standard_normal(x.shape)
+
+
+def white(sigma: float) -> Callable[[Array, np.random.Generator], Array]:
+    return lambda x, rng: x + sigma * rng.standard_normal(x.shape)
 
 
 def grain(sigma: float, width: float) -> Callable[[Array, np.random.Generator], Array]:
@@ -107,9 +126,14 @@ def salted(share: float, sigma: float) -> Callable[[Array, np.random.Generator],
 KINDS: dict[str, Kind] = {
     "Poisson-Gaussian 0.02, 0.01": Kind(counts(0.02, 0.01), PoissonGaussian(0.02, 0.01)),
     "Poisson-Gaussian 0.005, 0.01": Kind(counts(0.005, 0.01), PoissonGaussian(0.005, 0.01)),
+    "white 0.005": Kind(white(0.005), Gaussian(0.005)),
+    "white 0.02": Kind(white(0.02), Gaussian(0.02)),
+    "white 0.05": Kind(white(0.05), Gaussian(0.05)),
     "grain of 1 pixel, 0.05": Kind(grain(0.05, 1.0), Coloured.grain(0.05, 1.0)),
     "phone-like, JPEG q85": Kind(phone(0.02, 0.01), suffix="jpg", quality=85),
     "impulses 6 %, noise 0.01": Kind(salted(0.06, 0.01), hidden=0.06),
+    "impulses 25 %, noise 0.01": Kind(salted(0.25, 0.01), hidden=0.25),
+    "white 0.03, JPEG q85": Kind(white(0.03), suffix="jpg", quality=85),
     "JPEG q15": Kind(lambda x, rng: x, suffix="jpg", quality=15),
     "JPEG q50": Kind(lambda x, rng: x, suffix="jpg", quality=50),
     "JPEG q85": Kind(lambda x, rng: x, suffix="jpg", quality=85),
@@ -136,6 +160,8 @@ def bm3d(y: Array, kind: Kind) -> Array | None:
 
     np.__dict__.setdefault("trapz", np.trapezoid)  # which the package calls for a spectrum, and NumPy 2.4 has no more
     bands = np.moveaxis(y.astype(np.float64), 0, -1)
+    if isinstance(kind.law, Gaussian):
+        return np.moveaxis(np.asarray(package.bm3d_rgb(bands, kind.law.sigma)), -1, 0)
     if isinstance(kind.law, PoissonGaussian):
         even = Anscombe(kind.law.gain, kind.law.read)
         out = np.asarray(package.bm3d_rgb(even(torch.from_numpy(bands)).numpy(), even.level))
@@ -145,6 +171,27 @@ def bm3d(y: Array, kind: Kind) -> Array | None:
         psd = np.maximum(spectrum, 1e-9)[..., None].repeat(3, 2) * y[0].size
         return np.moveaxis(np.asarray(package.bm3d_rgb(bands, psd)), -1, 0)
     return None
+
+
+def bm3d_at_best(y: Array, truth: Array) -> float:
+    """The PSNR of BM3D at the best of BM3D_LEVELS, chosen with the truth."""
+    import bm3d as package  # pyright: ignore[reportMissingImports]
+
+    bands = np.moveaxis(y.astype(np.float64), 0, -1)
+    return max(quality(np.moveaxis(np.asarray(package.bm3d_rgb(bands, s)), -1, 0), truth) for s in BM3D_LEVELS)
+
+
+def thirds(law: Likelihood, true: Likelihood | None, x: Array) -> float:
+    """The relative error of the level found in each third of brightness, root mean square; nan of what has no level."""
+    parts = np.array_split(np.sort(x, axis=None), 3)
+    found, known = ([_level(v, float(part.mean())) for part in parts] for v in (law, true))
+    return float(np.sqrt(np.mean(np.square(np.array(found) / np.array(known) - 1))))
+
+
+def _level(law: Likelihood | None, mean: float) -> float:
+    if isinstance(law, PoissonGaussian):
+        return math.sqrt(law.gain * mean + law.read**2)
+    return float(law.sigma) if isinstance(law, Gaussian | Coloured) else math.nan
 
 
 def _padded(covariance: Array, shape: tuple[int, ...]) -> Array:
@@ -206,7 +253,7 @@ def measure(rows: Rows, label: str, prior: Prior, options: argparse.Namespace) -
                     x,
                     Kind(lambda x, rng: x),
                     prior,
-                    False,
+                    options.bm3d and picture.startswith(JUDGED),
                 )
 
 
@@ -215,18 +262,26 @@ def one(
 ) -> None:
     done = restorekit.denoise(path, prior=prior, notes=Notes())
     law = str(done.source.measured.forward.noise_text)  # type: ignore[union-attr]
-    found = NoiseLevel()(y).sensor
+    found = done.source.measured.forward.found.sensor  # type: ignore[union-attr]
     true = kind.law.gain if isinstance(kind.law, PoissonGaussian) else math.nan
     gain, error = (math.nan, math.nan) if found is None else (found.gain, found.gain_error)
     out = quality(done.samples[0].numpy(), x)
     best, level = best_white(y, x, prior)
     peer = bm3d(y, kind) if with_bm3d else None
+    theirs = math.nan if peer is None else quality(peer, x)
+    theirs = bm3d_at_best(y, x) if with_bm3d and key[1] == "cameras" else theirs
     median = quality(np.asarray(ndimage.median_filter(y, (1, 3, 3))), x) if kind.hidden else math.nan
     rows.add(
-        *key, law, true, gain, error, quality(y, x), out, told(path, y, x, kind, prior), best, level,
-        math.nan if peer is None else quality(peer, x), median,
+        *key, law, true, gain, error, thirds(done.source.measured.forward.law, kind.law, x), quality(y, x), out,  # type: ignore[union-attr]
+        told(path, y, x, kind, prior), best, level, theirs, median,
     )  # fmt: skip
     print(*key[1:], law, f"{quality(y, x):.2f} -> {out:.2f}, best white {best:.2f}", flush=True)
+
+
+def _short_of(line: list[Any]) -> float:
+    """What a row is above the best that was told the truth, negative where it is below; the worst first."""
+    _, _, _, out, *others = line
+    return float(out) - max((float(v) for v in others[:4] if math.isfinite(float(v))), default=math.inf)
 
 
 def mean(values: list[float]) -> float:
@@ -244,13 +299,25 @@ def main() -> None:
     measure(rows, label, prior, options)
     own = [r for r in rows.rows if r["prior"] == label]
     lines = []
-    for kind in dict.fromkeys(r["kind"] for r in own):
-        of = [r for r in own if r["kind"] == kind]
-        columns = {c: [float(r[c]) for r in of] for c in ("in", "out", "told", "best", "bm3d", "median")}
+    groups = {kind: [r for r in own if r["kind"] == kind] for kind in dict.fromkeys(r["kind"] for r in own)}
+    pairs_of = groups.pop("cameras", [])
+    judged = [r for r in pairs_of if r["picture"].startswith(JUDGED)]
+    groups |= {"cameras, judged": judged, "cameras, tuned on": [r for r in pairs_of if r not in judged]}
+    for kind, of in groups.items():
+        if not of:
+            continue
+        columns = {c: [float(r[c]) for r in of] for c in ("in", "out", "told", "best", "bm3d", "median", "thirds")}
         gains = [a - b for a, b in zip(columns["out"], columns["in"])]
         lines.append(
-            [kind, len(of), *(mean(columns[c]) for c in ("in", "out", "told", "best", "bm3d", "median")), min(gains)]
+            [
+                kind,
+                len(of),
+                *(mean(columns[c]) for c in ("in", "out", "told", "best", "bm3d", "median")),
+                min(gains),
+                mean([v**2 for v in columns["thirds"]]) ** 0.5,
+            ]
         )
+    lines.sort(key=lambda line: _short_of(line))
     sensor = [r for r in own if math.isfinite(float(r["true_gain"]))]
     inside = [abs(float(r["gain"]) - float(r["true_gain"])) < 2 * float(r["gain_error"]) for r in sensor]
     notes = [
@@ -259,14 +326,28 @@ def main() -> None:
             "files of 8 bits, of 256 x 256 of cameras' JPEG (mean of many shots as truth). PSNR of [0, 1], means. Told: the same "
             "solver with the true law, for impulses with their places and the level. Best level: of white noise, one call, chosen "
             f"with the truth among {', '.join(map(str, LEVELS))}. BM3D: told the truth, behind Anscombe's transform for counts, with "
-            "the spectrum for grain. Median: 3x3."
+            "the spectrum for grain, of cameras at the best of "
+            f"{', '.join(map(str, BM3D_LEVELS))} by the truth. Median: 3x3. Level in thirds: relative error of the level found in each third "
+            f"of brightness, root mean square. No setting was chosen on pairs of {' and '.join(JUDGED)}; worst row first, by what it "
+            "is short of the best of the told ones."
         ),
         "" if with_bm3d else "bm3d is not installed, or was left out: its column holds what earlier runs measured.",
         f"Gains within two of their errors: {sum(inside)} of {len(inside)}." if inside else "",
     ]
-    header = ["noise", "pictures", "dB in", "out", "told", "best level", "bm3d", "median", "least gain"]
+    header = [
+        "noise",
+        "pictures",
+        "dB in",
+        "out",
+        "told",
+        "best level",
+        "bm3d",
+        "median",
+        "least gain",
+        "level in thirds",
+    ]
     of_laws = [
-        [r["kind"], r["picture"], r["law"], *(float(r[c]) for c in ("in", "out", "told", "best", "best_level"))]
+        [r["kind"], r["picture"], r["law"], *(float(r[c]) for c in ("in", "out", "told", "best", "best_level", "bm3d"))]
         for r in own
     ]
     publish(
@@ -274,7 +355,7 @@ def main() -> None:
         "Noise as cameras and files have it",
         [
             ("All", header, lines),
-            ("Each", ["noise", "picture", "law", "dB in", "out", "told", "best level", "level"], of_laws),
+            ("Each", ["noise", "picture", "law", "dB in", "out", "told", "best level", "level", "bm3d"], of_laws),
         ],
         [n for n in notes if n],
     )

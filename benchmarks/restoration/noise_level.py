@@ -1,4 +1,4 @@
-"""Noise as `denoise` measures it, beside what it is: cameras' JPEG, grain, clipped pixels, integers, impulses, clean pictures.
+"""Noise as flat blocks show it, beside what it is: cameras' JPEG, grain, clipped pixels, integers, impulses, clean pictures.
 
 python -m benchmarks.restoration.noise_level              # needs $RESTOREKIT_DATA; a run that was stopped goes on
 python -m benchmarks.restoration.noise_level --pictures 2 # of each set, at most
@@ -193,7 +193,7 @@ def cases(kinds: list[str], count: int, side: int) -> Iterator[Row]:
 
 
 def denoised(y: Array, found: Noise, denoise: Denoiser) -> Array:
-    """As `restorekit denoise` does without options."""
+    """As `restorekit denoise` did without options, before it asked the prior about the noise."""
     shape, impulses = (y.shape[0], y.shape[1], y.shape[2]), found.share > 0
     if found.floor and not impulses:
         return y
@@ -284,7 +284,7 @@ def main() -> None:
         for name, of in sets.items()
     ]  # fmt: skip
     note = (
-        f"`denoise` without options, the middle {options.side} x {options.side} pixels of each picture; PSNR of [0, 1]. Best "
+        f"What flat blocks alone show, before `denoise` asks the prior; the middle {options.side} x {options.side} pixels of each picture; PSNR of [0, 1]. Best "
         f"level: of white noise, by {label}, chosen with the truth among {', '.join(map(str, LEVELS))} and the one measured."
     )
     worst = sorted(real, key=lambda r: float(r["out"]) - float(r["in"]))

@@ -47,7 +47,7 @@ class Evidence:
     least: float = 0.002  # level, the lowest that networks here know
     step: float = 1.6  # of one level to the next
     quantile: float = 0.3  # of the blocks; 0 for the mean alone, which sees less noise
-    told: float = 0.6  # share of a block whose values must tell
+    told: float = 0.4  # share of a block whose values must tell
     few: int = 9  # blocks; of fewer nothing is said
     small: int = 128  # pixels, a side below which blocks have half the side
     probe: float = 0.1  # length of the step for the divergence, in levels
@@ -55,34 +55,39 @@ class Evidence:
     def __call__(self, pixels: Array, told: Array, denoise: Denoiser, highest: float) -> float:
         """Return the level, between `least` and about `highest`; 0 where it is below, nan where too few blocks of values that
         are `told` (C, H, W) are left."""
-        y, known = self._windows(pixels, told.all(0))
-        blocks = self._blocks(known.float()[:, None]).flatten() >= self.told
+        if min(pixels.shape[1:]) < self.side:
+            return float("nan")
+        y, known = self._windows(pixels, told)
+        weight = self._blocks(known.float().mean(1, keepdim=True)).flatten()
+        blocks = weight >= self.told
         if int(blocks.sum()) < self.few:
             return float("nan")
         count = max(2, int(np.ceil(np.log(max(highest / self.least, 1.2)) / np.log(self.step))) + 1)
         levels = self.least * self.step ** np.arange(count)
-        rows = np.array([self._derivative(y, float(s), denoise, blocks) for s in levels])
+        rows = np.stack(
+            [(self._derivative(y, float(s), denoise, known)[blocks] / weight[blocks]).numpy() for s in levels]
+        )
         of_mean = _most_likely(levels, rows.mean(1))
         return (
             min(of_mean, _most_likely(levels, np.quantile(rows, self.quantile, axis=1))) if self.quantile else of_mean
         )
 
-    def _derivative(self, y: Tensor, level: float, denoise: Denoiser, blocks: Tensor) -> Array:
-        """Return s d log p / ds of each block, divided by its number of values."""
+    def _derivative(self, y: Tensor, level: float, denoise: Denoiser, known: Tensor) -> Tensor:
+        """Return s d log p / ds by the `known` values of each block, divided by its number of values."""
         rng = torch.Generator().manual_seed(0)
         sign = (torch.rand(y.shape, generator=rng) < 0.5).to(y.dtype) * 2 - 1
         length = self.probe * level
         with torch.no_grad():
             clean, moved = denoise(torch.cat([y, y + length * sign.to(y.device)]), level).chunk(2)
         terms = ((y - clean) / level).square() + sign.to(y.device) * (moved - clean) / length - 1
-        return self._blocks(terms.mean(1, keepdim=True)).flatten().cpu()[blocks].numpy()
+        return self._blocks((terms.cpu() * known).mean(1, keepdim=True)).flatten()
 
     def _blocks(self, x: Tensor) -> Tensor:
         """Return the means of blocks."""
         return F.avg_pool2d(x, self.side if min(x.shape[-2:]) >= self.small else self.side // 2)
 
     def _windows(self, pixels: Array, told: Array) -> tuple[Tensor, Tensor]:
-        """Return windows (N, C, h, w), those of a picture in which most is told, and where it is, (N, h, w)."""
+        """Return windows (N, C, h, w), those of a picture in which most is told, and where it is, like them."""
         _, h, w = pixels.shape
         if h * w <= self.most:
             parts = [(slice(0, h // self.side * self.side), slice(0, w // self.side * self.side))]
@@ -91,10 +96,10 @@ class Evidence:
             tops, lefts = (np.linspace(0, n - s, min(4, n // s + 1)).round().astype(int) for n, s in zip((h, w), sides))
             every = [(slice(t, t + sides[0]), slice(c, c + sides[1])) for t in tops for c in lefts]
             order = np.random.default_rng(0).permutation(len(every))  # not all of one corner
-            ranked = sorted(order, key=lambda i: -round(float(told[every[i]].mean()), 1))
+            ranked = sorted(order, key=lambda i: -round(float(told[:, every[i][0], every[i][1]].mean()), 1))
             parts = [every[i] for i in ranked[: max(1, self.most // (sides[0] * sides[1]))]]
         y = np.stack([pixels[:, rows, columns] for rows, columns in parts]).astype(np.float32)
-        return torch.from_numpy(y), torch.from_numpy(np.stack([told[rows, columns] for rows, columns in parts]))
+        return torch.from_numpy(y), torch.from_numpy(np.stack([told[:, rows, columns] for rows, columns in parts]))
 
 
 def _most_likely(levels: Array, derivative: Array) -> float:
@@ -113,23 +118,22 @@ def seen_by(
 ) -> Seen:
     """Return what the prior whose denoiser of so many bands is `for_bands` finds in (C, H, W), where `told` (C, H, W).
 
-    highest: of the level of all bands, which flat blocks show. Grey levels are only looked for where all bands together
-    show less than that: noise that went through a JPEG with halved colours, or that neighbours share, is white in neither.
+    highest: level of all bands that is looked at, above what flat blocks show. Noise that went through a JPEG with halved colours,
+    or that neighbours share, is not white in all bands, and is looked for in grey and in grey at half size.
     """
     evidence = evidence or Evidence()
     weights = np.array(LUMA if len(pixels) == 3 else [1 / len(pixels)] * len(pixels))
     share = float(np.sqrt(np.square(weights).sum()))
     bands = evidence(pixels, told, for_bands(len(pixels)), highest)
     grey = np.tensordot(weights, pixels, 1)[None].astype(np.float32)
-    all_told = told.all(0, keepdims=True)
+    all_told = np.logical_and.reduce(told, keepdims=True)
     h, w = (n // 2 * 2 for n in grey.shape[1:])
-    quarters = grey[:, :h, :w].reshape(1, h // 2, 2, w // 2, 2)
-    half = replace(evidence, quantile=0.0)(
-        quarters.mean((2, 4)), all_told[:, :h, :w].reshape(1, h // 2, 2, w // 2, 2).all((2, 4)), for_bands(1), 0.05
-    )
+    quarters, told_in = (v[:, :h, :w].reshape(1, h // 2, 2, w // 2, 2) for v in (grey, all_told))
+    half_told = np.logical_and.reduce(told_in, (2, 4))
+    half = replace(evidence, quantile=0.0)(quarters.mean((2, 4)), half_told, for_bands(1), 0.05)
     fine = (
         bands
         if len(pixels) == 1
-        else evidence(grey, all_told, for_bands(1), max(3 * half, 0.01) if half == half else highest)
+        else evidence(grey, all_told, for_bands(1), max(3 * half, 0.01) if not np.isnan(half) else highest)
     )
     return Seen(bands, fine, half, share)

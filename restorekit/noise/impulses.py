@@ -27,6 +27,8 @@ class Impulses:
     contrast: float = 0.1  # differs by at least this, white = 1
     most: float = 0.4
     some: float = 0.1
+    dense: float = 0.01  # share below which pairs are counted
+    clustered: float = 0.2  # correlation of neighbours among values at random, at most
     least: float = 0.0005  # of the picture; fewer are highlights and gaps that a clean picture has too
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Array:
@@ -47,7 +49,10 @@ class Impulses:
             spread = self._spread(x, out)
             # A stroke of a letter has pixels of its own value beside it.
             out[out] = (rest[out] > self.deviations * spread) & ~self._touching(x, rest, out)
-        if impulses.mean() < self.least:
+        scattered = np.zeros_like(impulses)
+        for x, ok, out in zip(pixels, valid, scattered):
+            out |= self._scattered(x, ok)
+        if impulses.mean() < self.least and scattered.mean() < self.least:
             return np.zeros_like(impulses)
         for x, ok, out in zip(pixels, valid, impulses):
             for end in (x[ok].min(), x[ok].max()) if ok.any() else ():
@@ -60,7 +65,48 @@ class Impulses:
                     more = same & ~out & (rest > self.contrast / 2)
                     more[more] = rest[more] > self.deviations / 3 * self._spread(x, more)
                     out |= more
-        return impulses
+        return impulses | scattered
+
+    def _scattered(self, x: Array, ok: Array) -> Array:
+        """Return a bool (H, W): values that are exactly the least or the largest, and lie at random where the values around
+        them are others, whatever their share: an edge, a letter or a highlight has them side by side.
+
+        The values around are those of the square that are at neither end (as in the decision-based median of Srinivasan
+        and Ebenezer, IEEE SPL 14, 2007).
+        """
+        found = np.zeros(x.shape, bool)
+        if not ok.any():
+            return found
+        ends = (x[ok].min(), x[ok].max())
+        between = ok & (x != ends[0]) & (x != ends[1])
+        around, known = np.zeros(x.shape), np.zeros(x.shape, bool)
+        for side in (3, self.side, 2 * self.side + 1):
+            share = scipy.ndimage.uniform_filter(between.astype(np.float64), side, mode="constant")
+            total = scipy.ndimage.uniform_filter(np.where(between, x, 0).astype(np.float64), side, mode="constant")
+            enough = ~known & (share > 1.5 / side**2)
+            around[enough] = total[enough] / share[enough]
+            known |= enough
+        if not between.any():
+            return found
+        off = np.abs(x - around)
+        spread = 1.4826 * float(np.median(off[between]))
+        for end in ends:
+            same = ok & known & (x == end)
+            least = max(self.contrast, self.deviations * spread)
+            clear = same & (off > least)
+            if clear.mean() >= self.least and self._at_random(clear):
+                mostly = clear.sum() > 0.5 * same.sum()  # else as many are clipped, some near an edge
+                found |= same & (off > (least / 2 if mostly else least))
+        return found
+
+    def _at_random(self, where: Array) -> bool:
+        """Return True where neighbours are in `where` independently of each other: their correlation is small, and of few
+        values hardly two lie side by side."""
+        share = float(where.mean())
+        pairs = max(float((where[:, 1:] & where[:, :-1]).mean()), float((where[1:] & where[:-1]).mean()))
+        expected = share**2 * where.size
+        few = share < self.dense and pairs * where.size > 1.5 * expected + 4 * expected**0.5 + 2
+        return not few and pairs - share**2 <= self.clustered * share * (1 - share)
 
     def _touching(self, x: Array, rest: Array, where: Array) -> Array:
         """Return True where one of the eight neighbours of `where` is nearer to its value than half of what it stands

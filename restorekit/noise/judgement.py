@@ -1,4 +1,4 @@
-"""What flat blocks and a prior say of the noise of a picture, put together."""
+"""Flat blocks and a prior each say how noisy a picture is; this module puts both together."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from restorekit.noise.pixels import Telling
 
 AGREE = 0.9  # of the level of flat blocks; a prior that finds as much confirms it
 LEAST = 0.0028  # level of grey at half size below which a prior tells nothing
-ALONE = 0.0045  # the same where flat blocks do not show noise that neighbours share
+ALONE = 0.0045  # the same where flat blocks do not show noise that neighbours share, and grey in full shows none
 SHARED = 7.5  # level of white noise that takes out what neighbours share, over the level of grey at half size
 ROUNDED = 4.0  # the same of noise that went through a coarse JPEG, which left no fine noise whatever it was
 HALVED = 1.25  # level over that of the noise, where a JPEG halved its colours
 HIGHEST = 0.08
+ROUGH = 0.03  # the highest level of a JPEG in which flat blocks do not show noise that neighbours share
 CAREFUL = 0.02  # the highest level of what flat blocks do not show
 
 
@@ -34,11 +35,11 @@ def asked(
     """Return the noise of (C, H, W) on [0, 1] as `found` by its blocks, judged by a prior, whose denoiser of so many bands
     is `for_bands`. valid, floor: as `NoiseLevel` takes them."""
     known = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
-    told = Telling(reach=(1,))(pixels, known & ~found.impulses) | (known & found.impulses)
+    told = Telling(reach=(1,))(pixels, known & ~found.impulses)
     if found.impulses.any():
         pixels = np.where(found.impulses, scipy.ndimage.median_filter(pixels, (1, 3, 3)), pixels)
     sensor = found.sensor
-    if not (found.grows and sensor is not None and sensor.gain > 0):
+    if lost > 0 or not (found.grows and sensor is not None and sensor.gain > 0):
         return judged(found, seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor)), lost, floor)
     even = Anscombe(sensor.gain, sensor.read)
     level = Evidence()(even(torch.from_numpy(pixels)).numpy(), told, for_bands(len(pixels)), even.level)
@@ -65,9 +66,9 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
     if seen.bands > max(found.white, floor):
         return found.white_of(found.white**2 / seen.bands, floor)
     highest = HIGHEST if found.correlated else CAREFUL
-    shared = half > (LEAST if found.correlated else ALONE) and seen.bands * seen.share < half
-    if lost > 1.5 * half > 1.5 * LEAST:
-        level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, highest)
+    shared = half > (LEAST if found.correlated else ALONE if grey == 0 else np.inf) and seen.bands * seen.share < half
+    if lost > 0.5 * half > 0.5 * LEAST:
+        level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, HIGHEST if found.correlated else ROUGH)
         return replace(found.white_of(level, floor), camera=True)
     if shared and grey < 0.5 * half:
         level = min(SHARED * half, highest)

@@ -1,0 +1,143 @@
+"""The level of noise by the evidence of a prior, beside priors whose evidence is known, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from restorekit.inference.denoiser import Denoiser
+from restorekit.noise.evidence import Evidence, Seen
+from restorekit.noise.impulses import Impulses
+from restorekit.noise.judgement import asked, judged
+from restorekit.noise.level import Noise, NoiseLevel
+from tests.noise.test_noise import eight, noisy, photo
+from tests.noise.test_sensor import counts
+
+SIZE = (3, 96, 96)
+FLOOR = 0.002
+
+
+def gaussian(spread: float) -> Denoiser:
+    """The prior of independent values of N(1/2, spread^2)."""
+
+    def denoise(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        return (spread**2 * x + 0.5 * sigma**2) / (spread**2 + sigma**2)
+
+    return denoise
+
+
+def drawn(spread: float, sigma: float) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    x, noise = (rng.standard_normal(SIZE) for _ in range(2))
+    return (0.5 + spread * x + sigma * noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.03, 0.08])
+def test_the_level_is_the_most_likely_one(sigma: float) -> None:
+    """The variance of the values is spread^2 + s^2 at the level s that makes them likely."""
+    y = drawn(0.02, sigma)
+    told = np.ones(SIZE, bool)
+    likely = math.sqrt(float(np.square(y - 0.5).mean()) - 0.02**2)
+    found = Evidence(quantile=0.0, step=1.1)(y, told, gaussian(0.02), 0.2)
+    assert found == pytest.approx(likely, rel=0.02)
+    assert 0.8 * likely < Evidence()(y, told, gaussian(0.02), 0.2) < 1.01 * likely  # of a low quantile
+
+
+def test_texture_of_the_prior_is_no_noise() -> None:
+    assert Evidence(quantile=0.0)(drawn(0.05, 0.0), np.ones(SIZE, bool), gaussian(0.051), 0.2) == 0
+
+
+def test_values_that_do_not_tell_do_not_count() -> None:
+    y, told = drawn(0.02, 0.03), np.ones(SIZE, bool)
+    before = Evidence()(y, told, gaussian(0.02), 0.2)
+    told[:, :40] = False
+    y[:, :40] = 0
+    assert Evidence()(y, told, gaussian(0.02), 0.2) == pytest.approx(before, rel=0.1)
+    assert math.isnan(Evidence()(y, np.zeros(SIZE, bool), gaussian(0.02), 0.2))
+    assert math.isnan(Evidence()(y[:, :12], told[:, :12], gaussian(0.02), 0.2))
+
+
+def test_a_large_picture_is_seen_in_windows() -> None:
+    sizes = []
+
+    def denoise(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        sizes.append(x.numel() // 2 // 3)
+        return gaussian(0.02)(x, sigma)
+
+    y = np.tile(drawn(0.02, 0.03), (1, 6, 6))
+    assert Evidence()(y, np.ones(y.shape, bool), denoise, 0.1) == pytest.approx(0.03, rel=0.15)
+    assert max(sizes) <= Evidence.most
+
+
+def found_white() -> Noise:
+    return NoiseLevel()(eight(noisy(photo("coffee", 128), 0.02)))
+
+
+def test_what_the_prior_knows_for_texture_is_no_noise() -> None:
+    found = judged(found_white(), Seen(0.0, 0.0, 0.0, 0.67), 0.0, FLOOR)
+    assert found.floor
+    assert found.sigma == FLOOR
+    assert not found.correlated
+
+
+def test_a_level_that_both_find_stays() -> None:
+    found = found_white()
+    assert judged(found, Seen(0.97 * found.white, 0.013, 0.0065, 0.67), 0.0, FLOOR).sigma == found.sigma
+
+
+def test_where_the_prior_does_not_know_the_picture_both_levels_are_too_high() -> None:
+    found = found_white()
+    assert judged(found, Seen(2 * found.white, 0.0, 0.02, 0.67), 0.0, FLOOR).sigma == pytest.approx(found.white / 2)
+
+
+def test_noise_at_half_size_alone_is_shared_by_neighbours() -> None:
+    found = replace(found_white(), correlated=True)
+    shared = judged(found, Seen(0.0, 0.0, 0.006, 0.67), 0.0, FLOOR)
+    assert shared.correlated
+    assert shared.camera
+    assert 0.03 < shared.sigma < 0.06
+    rounded = judged(found, Seen(0.0, 0.0, 0.006, 0.67), 0.03, FLOOR)  # by a coarse JPEG
+    assert not rounded.correlated
+    assert rounded.sigma < shared.sigma
+    # A JPEG that took as much as the noise has none that is white in grey, and is no clean picture.
+    rough = judged(found_white(), Seen(0.0, 0.011, 0.0175, 0.67), 0.0228, FLOOR)
+    assert not rough.floor
+    unseen = judged(found, Seen(0.0, 0.0, math.nan, 0.67), 0.0, FLOOR)
+    assert unseen.correlated
+
+
+def test_gain_and_read_noise_are_scaled_by_the_evidence() -> None:
+    """Half of the level: a quarter of the gain. What is even behind the transform keeps its law."""
+    y = eight(counts(np.broadcast_to(np.linspace(0.05, 0.9, 192), (3, 192, 192)), 0.01, 0.01))
+    found = NoiseLevel()(y)
+    assert found.grows
+    assert found.sensor is not None
+    less = asked(found, y, None, lambda bands: gaussian(10.0), 0.0, FLOOR)  # to whom all of it is texture
+    assert less.sensor is not None
+    assert less.sensor.gain < 0.3 * found.sensor.gain
+    half = found.white_of(found.white / 2, FLOOR).sensor
+    assert half is not None
+    assert half.gain == pytest.approx(found.sensor.gain * (found.white / 2 / found.sensor.level) ** 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_salt_and_pepper_of_any_share_is_found(share: float) -> None:
+    rng = np.random.default_rng(0)
+    x = 0.1 + 0.8 * photo("chelsea", 128)
+    hit = rng.random(x.shape) < share
+    y = eight(np.where(hit, rng.random(x.shape) < 0.5, x))
+    found = Impulses()(y)
+    assert found[hit].mean() > 0.99
+    assert found[~hit].mean() < 0.01
+
+
+def test_letters_and_edges_are_no_impulses_though_at_the_ends() -> None:
+    """Stripes from black to white, three tenths of whose values are grey."""
+    grid = np.indices((96, 96)).sum(0) // 6 % 2
+    y = np.where(torch.rand(96, 96, generator=torch.Generator().manual_seed(0)).numpy() < 0.3, 0.5, grid)
+    assert not Impulses()(eight(y[None])).any()
