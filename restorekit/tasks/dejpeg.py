@@ -12,10 +12,10 @@ from restorekit.inference.restoration import Restoration
 from restorekit.inference.solver import Solver
 from restorekit.notes import Notes
 from restorekit.operators import Operator
+from restorekit.tasks.filling import Filling
 from restorekit.tasks.jpeg_forward import JPEGForward
 from restorekit.tasks.measurement import Measured, Progress
 from restorekit.tasks.observation import Observation
-from restorekit.tasks.restore import Filling
 from restorekit.text.jpeg_last import NAME
 
 CLEAN = "gaussian:0.001"  # noise of a picture before it was a JPEG, where nobody gave it

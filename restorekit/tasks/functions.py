@@ -32,11 +32,12 @@ from restorekit.tasks.degrade import Degraded, Degrading
 from restorekit.tasks.dejpeg import JPEGRestoring
 from restorekit.tasks.denoise import NoiseRemoval
 from restorekit.tasks.each import each_measurement
+from restorekit.tasks.filling import Filling
 from restorekit.tasks.inpaint import Inpainting
 from restorekit.tasks.inputs import Source, Span
 from restorekit.tasks.measurement import Measurement, Progress
 from restorekit.tasks.observation import Box
-from restorekit.tasks.restore import Filling, Restoring
+from restorekit.tasks.restore import Restoring
 from restorekit.tasks.sample import Sampling
 from restorekit.tasks.sample_files import draw_samples
 from restorekit.tasks.task_settings import refuse_unknown

@@ -53,7 +53,7 @@ from restorekit.tasks.mosaics import MOSAIC, mosaic_noise, mosaic_of, raw_record
 from restorekit.tasks.noise_found import ASSUMED, measured_noise, white_law
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.sample import displayed
-from restorekit.tasks.unmeasured import refuse_turned, turned_size, without_empty
+from restorekit.tasks.unmeasured import behind_mask, refuse_turned, turned_size, without_empty
 from restorekit.text.jpeg_last import NAME as JPEG
 from restorekit.text.jpeg_last import before as before_jpeg
 from restorekit.text.names import files_of, operator_of
@@ -258,7 +258,7 @@ class Measurement:
         operator = self._operator_of(reading)
         if isinstance(operator, Inpaint):
             reading = reading.left_empty((operator.mask <= 0).any(0).numpy())
-            pixels = _filled(reading.picture.pixels, operator, reading.input.label)
+            pixels = behind_mask(reading.picture.pixels, operator, reading.input.label)
             reading = reading.with_values(pixels)
             notes(f"mask: {float((operator.mask > 0).float().mean()):.1%} measured")
             if (doubt := inverted(operator.mask.numpy(), pixels)) is not None:
@@ -285,11 +285,9 @@ class Measurement:
     def _operator_of(self, reading: Observation) -> Operator:
         """Return the operator for what was read; of a raw file with its own pattern and colours."""
         shape, sensor = cast(Shape, reading.picture.pixels.shape), reading.picture.info.get(RAW)
-        return (
-            self._operator(shape)
-            if sensor is None or not isinstance(self.op, str)
-            else mosaic_of(self.op, sensor, shape)
-        )
+        if sensor is None or not isinstance(self.op, str):
+            return self._operator(shape)
+        return mosaic_of(self.op, sensor, shape)
 
     def _found_in_part(self, found: Noise | None) -> Noise | None:
         if found is None or self.preview is None:
@@ -355,16 +353,6 @@ class Measurement:
 def _part(values: np.ndarray, box: Box) -> Tensor:
     top, left, height, width = box
     return torch.from_numpy(np.ascontiguousarray(values[:, top : top + height, left : left + width]))
-
-
-def _filled(pixels: np.ndarray, operator: Inpaint, label: str) -> np.ndarray:
-    """Return the values with 0 for NaN behind the mask. Raises `BadInput` for NaN elsewhere."""
-    bad = ~np.isfinite(pixels)
-    if not bad.any():
-        return pixels
-    if count := int((bad & (operator.mask.numpy() > 0)).any(0).sum()):
-        raise BadInput(f"{label}: {count} pixels that the mask calls measured hold NaN or infinity; mask them too")
-    return np.where(bad, np.float32(0), pixels)
 
 
 def _module_of(denoise: Any) -> nn.Module | None:

@@ -367,17 +367,6 @@ class Restoring(Measurement):
         return [text]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Filling(Restoring):
-    """Find what was not measured, in a picture that mostly says nothing of its noise: `ASSUMED` is taken."""
-
-    noise: str | Likelihood | None = None
-
-    @property
-    def _own(self) -> str:
-        return ""
-
-
 def _ceiling(measured: Measured, notes: Notes) -> float | None:
     prior = measured.prior
     ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None
@@ -387,7 +376,7 @@ def _ceiling(measured: Measured, notes: Notes) -> float | None:
 
 
 def _changes(measured: Measured, samples: Tensor) -> list[str]:
-    """Return True where a denoised picture differs from the measured one by more than the noise that was found, or a
+    """Return what to say where a denoised picture differs from the measured one by more than the noise that was found, or a
     step of integers."""
     found, picture = measured.forward.found, measured.read.picture
     if found is None or not found.floor or measured.read.operation != "denoise":

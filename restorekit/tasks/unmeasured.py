@@ -84,3 +84,13 @@ def turned_size(one: Picture, other: Picture) -> str:
     a, b = (picture.info.get("orientation", 1) for picture in (one, other))
     swapped = one.pixels.shape[-2:] == other.pixels.shape[-2:][::-1] and (a, b) != (1, 1)
     return f" as viewers show them, turned by their EXIF orientations {a} and {b}" if swapped else ""
+
+
+def behind_mask(pixels: np.ndarray, operator: Inpaint, label: str) -> np.ndarray:
+    """Return the values with 0 for NaN behind the mask. Raises `BadInput` for NaN elsewhere."""
+    bad = ~np.isfinite(pixels)
+    if not bad.any():
+        return pixels
+    if count := int((bad & (operator.mask.numpy() > 0)).any(0).sum()):
+        raise BadInput(f"{label}: {count} pixels that the mask calls measured hold NaN or infinity; mask them too")
+    return np.where(bad, np.float32(0), pixels)

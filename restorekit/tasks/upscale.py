@@ -15,11 +15,11 @@ from restorekit.files import decode
 from restorekit.notes import Notes
 from restorekit.operators import Operator, Resize
 from restorekit.operators.base import Shape
+from restorekit.tasks.filling import Filling
 from restorekit.tasks.forward import Forward
 from restorekit.tasks.jpeg_forward import is_jpeg, jpeg_forward
 from restorekit.tasks.measurement import Measured
 from restorekit.tasks.observation import Observation
-from restorekit.tasks.restore import Filling
 from restorekit.text.jpeg_last import before
 
 FILTER = "bicubic"
