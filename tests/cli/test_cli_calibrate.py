@@ -168,7 +168,7 @@ def test_a_table_without_content_and_precision_is_gone_on_with_as_it_is(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, journal = tmp_path / "c.json", tmp_path / "c_rows.csv"
-    calibrated(photos, out, "--pictures", 2)
+    calibrated(photos, out, "--pictures", 2, "--clipped", "measured")
     whole = rows_of(journal).rows
     older = [name for name in whole[0] if name not in coverage.LATER]
     with journal.open("w", newline="") as f:
@@ -178,7 +178,9 @@ def test_a_table_without_content_and_precision_is_gone_on_with_as_it_is(
     begun = journal.read_text()
     capsys.readouterr()
     calibrated(photos, out, "--pictures", 2)
-    assert "told pictures apart by their names alone" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "told pictures apart by their names alone" in said
+    assert "all rows are drawn with clipped values measured" in said
     text = journal.read_text()
     assert text.startswith(begun)
     rows = rows_of(journal).rows
