@@ -302,11 +302,18 @@ def main() -> None:
     groups = {kind: [r for r in own if r["kind"] == kind] for kind in dict.fromkeys(r["kind"] for r in own)}
     pairs_of = groups.pop("cameras", [])
     judged = [r for r in pairs_of if r["picture"].startswith(JUDGED)]
-    groups |= {"cameras, judged": judged, "cameras, tuned on": [r for r in pairs_of if r not in judged]}
+    beside = [r for r in judged if math.isfinite(float(r["bm3d"]))]
+    groups |= {
+        "cameras, judged beside bm3d": beside,
+        "cameras, judged": judged,
+        "cameras, tuned on": [r for r in pairs_of if r not in judged],
+    }
     for kind, of in groups.items():
         if not of:
             continue
         columns = {c: [float(r[c]) for r in of] for c in ("in", "out", "told", "best", "bm3d", "median", "thirds")}
+        if not all(map(math.isfinite, columns["bm3d"])):  # means are of the same pictures
+            columns["bm3d"] = []
         gains = [a - b for a, b in zip(columns["out"], columns["in"])]
         lines.append(
             [

@@ -60,7 +60,7 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
     grey, half = (0.0 if np.isnan(v) else v for v in (seen.grey, seen.half))
     unseen = bool(np.isnan(seen.half))
     if found.covariance is not None and (unseen or half > 0.1 * found.grain * seen.share):
-        return replace(found, asked=True)
+        return replace(found, asked=True, sigma=min(found.sigma, HIGHEST) if lost > 0 else found.sigma)
     if found.correlated and unseen:
         return replace(found, asked=True)
     if seen.bands > max(found.white, floor):
