@@ -109,9 +109,12 @@ def test_degrade_adds_noise_alone_where_no_operator_is_named(tmp_path: Path) -> 
     assert 0.05 < float(np.std(y / np.maximum(x, 1e-3))) < 1
 
 
-def test_colorize_gives_three_bands_whose_luminance_is_the_input(tmp_path: Path) -> None:
+def test_colorize_gives_three_bands_whose_luminance_is_the_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     go("degrade", photo(tmp_path / "p.png"), tmp_path / "y.png", "--op", "grey", "--noise", "gaussian:0.005")
     go("colorize", tmp_path / "y.png", tmp_path / "out.png", "--steps", 10)
+    assert "knows no colours of objects" in capsys.readouterr().err
     y, out = read_picture(tmp_path / "y.png").pixels, read_picture(tmp_path / "out.png").pixels
     assert out.shape[0] == 3
     assert np.abs(np.tensordot([0.299, 0.587, 0.114], out, 1) - y[0]).mean() < 0.02

@@ -314,3 +314,16 @@ def test_a_missing_deepinv_is_one_line_that_says_how_to_get_it(monkeypatch: pyte
     with pytest.raises(BadInput, match=r'pip install "torch==[\d.]+" "restorekit\[deepinv\]"') as caught:
         bridge.import_deepinv()
     assert "\n" not in str(caught.value)
+
+
+def test_a_grid_of_kernels_is_deepinv_s_space_varying_blur(dinv: Any) -> None:
+    """Its `mask_first=False`, with the same kernels and weights."""
+    kernels = rand(2, 3, 3, 5)
+    ours = operators.GridBlur.of(RGB, kernels / kernels.sum((-2, -1), keepdim=True))
+    theirs = dinv.physics.blur.SpaceVaryingBlur(
+        filters=ours.kernels[None, None], multipliers=ours.weights[None, None], padding="valid", mask_first=False
+    )
+    x = rand(1, *ours.image_shape, seed=2)
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=0)
+    y = rand(1, *RGB, seed=3)
+    torch.testing.assert_close(ours.adjoint(y), theirs.A_adjoint(y), atol=1e-5, rtol=0)
