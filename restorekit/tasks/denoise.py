@@ -41,7 +41,7 @@ class NoiseRemoval(Restoring):
     strength: float = 1.0
 
     def _suited(self, source: Source) -> NoiseRemoval:
-        """Of a raw file noise is taken out and the colours filled in as one."""
+        """Return the settings for a raw file: noise is taken out and the colours filled in as one."""
         if self.op == "denoise" and isinstance(source, str | os.PathLike) and is_raw(Path(source)):
             return replace(self, op=MOSAIC)
         return self

@@ -1,4 +1,4 @@
-"""What was not measured is found, in pictures of which nobody says how noisy they are."""
+"""This module finds what was not measured, in pictures of which nobody says how noisy they are."""
 
 from __future__ import annotations
 
