@@ -60,7 +60,7 @@ VALUES = (
     "median",
 )
 BM3D_LEVELS = (0.03, 0.05)  # for cameras, of which the best is chosen with the truth
-JUDGED = ("Canon80D", "NikonD800")  # cameras whose pairs no setting was chosen on
+JUDGED = ("Canon80D", "NikonD800")  # cameras without whose pairs the shares of `Octaves` were chosen
 parser = argparse.ArgumentParser(description="Noise as cameras and files have it.")
 parser.add_argument("--prior", default="natural")
 parser.add_argument("--pictures", type=int, default=3, help="of Kodak and of McMaster, at most")
@@ -335,7 +335,7 @@ def main() -> None:
             f"with the truth among {', '.join(map(str, LEVELS))}. BM3D: told the truth, behind Anscombe's transform for counts, with "
             "the spectrum for grain, of cameras at the best of "
             f"{', '.join(map(str, BM3D_LEVELS))} by the truth. Median: 3x3. Level in thirds: relative error of the level found in each third "
-            f"of brightness, root mean square. No setting was chosen on pairs of {' and '.join(JUDGED)}; worst row first, by what it "
+            f"of brightness, root mean square. The shares of the octaves were chosen without the pairs of {' and '.join(JUDGED)}, judged here; other settings with all in sight. Worst row first, by what it "
             "is short of the best of the told ones."
         ),
         "" if with_bm3d else "bm3d is not installed, or was left out: its column holds what earlier runs measured.",
