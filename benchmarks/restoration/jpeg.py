@@ -37,7 +37,7 @@ LEVELS = (0.003, 0.006, 0.01, 0.015, 0.02, 0.03, 0.045, 0.06, 0.08, 0.11)  # of 
 QUALITIES = (10, 15, 30, 50, 75, 85, 95)
 parser = argparse.ArgumentParser(description="JPEG as files have it.")
 parser.add_argument("--prior", default="natural")
-parser.add_argument("--pictures", type=int, default=4, help="of Kodak and of McMaster")
+parser.add_argument("--pictures", type=int, default=3, help="of Kodak and of McMaster")
 parser.add_argument(
     "--side", type=int, default=107, help="pixels, the middle of each picture; 107 is no whole number of blocks"
 )
