@@ -10,25 +10,13 @@ from typing import Annotated, Any
 import typer
 
 import restorekit
+
+# isort: off
 from restorekit.cli import (
-    bench,
-    calibrate,
-    check,
-    cite,
-    compare,
-    degrade,
-    dejpeg,
-    derain,
-    despeckle,
-    fuse,
-    metrics,
-    priors,
-    restore,
-    sample,
-    solvers,
-    train,
-    tune,
-)
+    bench, calibrate, check, cite, compare, degrade, derain, despeckle, fuse, metrics, priors, restore, sample, solvers, train, tune,
+)  # fmt: skip
+
+# isort: on
 from restorekit.cli.option_files import Command, configured
 from restorekit.cli.options import UsageError
 from restorekit.cli.wording import as_options
@@ -60,8 +48,8 @@ def common(
 
 
 for command in (
-    restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize, compare.compare,
-    degrade.degrade, dejpeg.dejpeg, fuse.fuse, despeckle.despeckle, derain.derain, check.check, train.train, sample.sample, solvers.solvers,
+    restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize, restore.dejpeg,
+    compare.compare, degrade.degrade, fuse.fuse, despeckle.despeckle, derain.derain, check.check, train.train, sample.sample, solvers.solvers,
     tune.tune, calibrate.calibrate, cite.cite,
 ):  # fmt: skip
     app.command()(command)
@@ -98,12 +86,8 @@ def _usage(error: Any) -> str:
 def _stopped(arguments: list[str]) -> int:
     """Say what a Ctrl-C leaves of a command; `train` says so itself."""
     command = next((a for a in arguments if not a.startswith("-")), "")
-    kept = {
-        "bench": "what was measured is kept",
-        "tune": "what was measured is kept",
-        "calibrate": "what was drawn is kept",
-        "despeckle": "finished blocks are kept",
-    }
+    measured = "what was measured is kept"
+    kept = {"bench": measured, "tune": measured, "calibrate": "what was drawn is kept", "despeckle": "finished blocks are kept"}  # fmt: skip
     going_on = f"{kept[command]}, the same command goes on" if command in kept else "nothing was written"
     return _fail(f"stopped; {going_on}", 130)
 

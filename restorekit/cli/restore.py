@@ -9,7 +9,7 @@ import typer
 
 from restorekit.cli.batch import perform, several
 from restorekit.cli.options import ASSUMED, PICTURE, REQUIRED, ROUNDING, In, Out, shared_options
-from restorekit.text.completion import complete_operator
+from restorekit.text.completion import complete_noise, complete_operator
 
 
 @several
@@ -96,6 +96,18 @@ def upscale(ctx: typer.Context, source: In, target: Out, **settings: Any) -> Non
 def colorize(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:
     """Colours for a grey picture. restorekit colorize grey.png colour.png --samples 4"""
     from restorekit import colorize as run
+
+    perform(ctx, run, source, target, settings, _line)
+
+
+@several
+@shared_options(
+    *PICTURE,
+    noise=(Annotated[str | None, typer.Option(autocompletion=complete_noise, help="gaussian:SIGMA (white = 1), noise of the picture before it was a JPEG, which is then taken out as well; auto measures it.", show_default="none to speak of")], None),
+)  # fmt: skip
+def dejpeg(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:
+    """Take blocks, halos and smeared colours out of a JPEG, by the tables in the file. restorekit dejpeg photo.jpg photo.png"""
+    from restorekit import dejpeg as run
 
     perform(ctx, run, source, target, settings, _line)
 
