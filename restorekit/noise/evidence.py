@@ -52,9 +52,12 @@ class Evidence:
     small: int = 128  # pixels, a side below which blocks have half the side
     probe: float = 0.1  # length of the step for the divergence, in levels
 
-    def __call__(self, pixels: Array, told: Array, denoise: Denoiser, highest: float) -> float:
+    def __call__(self, pixels: Array, told: Array, denoise: Denoiser, highest: float, trusted: float = 0.0) -> float:
         """Return the level, between `least` and about `highest`; 0 where it is below, nan where too few blocks of values that
-        are `told` (C, H, W) are left."""
+        are `told` (C, H, W) are left.
+
+        trusted: up to this level the mean of the blocks is taken: noise that grows with brightness is not in all alike.
+        """
         if min(pixels.shape[1:]) < self.side:
             return float("nan")
         y, known = self._windows(pixels, told)
@@ -124,7 +127,7 @@ def seen_by(
     evidence = evidence or Evidence()
     weights = np.array(LUMA if len(pixels) == 3 else [1 / len(pixels)] * len(pixels))
     share = float(np.sqrt(np.square(weights).sum()))
-    bands = evidence(pixels, told, for_bands(len(pixels)), highest)
+    bands = evidence(pixels, told, for_bands(len(pixels)), highest, 0.4 * highest)
     grey = np.tensordot(weights, pixels, 1)[None].astype(np.float32)
     all_told = np.logical_and.reduce(told, keepdims=True)
     h, w = (n // 2 * 2 for n in grey.shape[1:])

@@ -16,6 +16,7 @@ from restorekit.noise.level import Noise
 from restorekit.noise.pixels import Telling
 
 AGREE = 0.9  # of the level of flat blocks; a prior that finds as much confirms it
+NEARLY = 0.6  # the same of a picture too small for a line of variance by brightness
 LEAST = 0.0028  # level of grey at half size below which a prior tells nothing
 ALONE = 0.0045  # the same where flat blocks do not show noise that neighbours share, and grey in full shows none
 SHARED = 7.5  # level of white noise that takes out what neighbours share, over the level of grey at half size
@@ -78,6 +79,7 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
         )
     if grey > max(LEAST, 1.2 * half) and seen.bands * seen.share < 0.7 * grey:
         return found.white_of(min(HALVED * grey / seen.share, HIGHEST), floor)
-    if seen.bands > AGREE * found.white and not found.correlated:
+    agree = AGREE if found.sensor is not None else NEARLY  # of few blocks nobody knows whether it grows with brightness
+    if seen.bands > agree * found.white and not found.correlated:
         return replace(found, asked=True)
     return found.white_of(min(seen.bands, found.white), floor)
