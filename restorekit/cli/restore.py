@@ -34,7 +34,7 @@ def restore(ctx: typer.Context, source: In, target: Out, **settings: Any) -> Non
 
 @several
 @shared_options(
-    *PICTURE,
+    *PICTURE, "transfer",
     strength=(Annotated[float, typer.Option(help="Share of what was taken out that stays out, above 0 and at most 1: 0.7 leaves some grain.")], 1.0),
 )  # fmt: skip
 def denoise(ctx: typer.Context, source: In, target: Out, **settings: Any) -> None:

@@ -57,6 +57,7 @@ CASES = [
     ("o_kernel.npy", "deblur in.png o.png --kernel o_kernel.npy --kernel-error auto"),
     ("o_kernel.png", "deblur in.png o.png --kernel o_kernel.png --kernel-error 0.1"),
     ("in.png", "colorize in.png link.png"),
+    ("in.jpg", "dejpeg in.jpg in.jpg"),
     ("in.png", "compare in.png o_in.html --op denoise"),
     ("m.png", "compare in.png o_m.html --op inpaint:mask=m.png"),
     ("t.png", "compare in.png o_t.html --op denoise --truth t.png"),
@@ -85,10 +86,7 @@ CASES = [
     ("photos/1.png", "tune --data photos --op denoise --solver diffpir --out tuned2"),
     ("k.npy", "calibrate --data photos --task blur:kernel=k.npy --noise gaussian:0.1 --out c.json"),
     ("photos/1.png", "calibrate --data photos --task denoise --noise gaussian:0.1 --out c2.json"),
-    (
-        "p.safetensors",
-        "calibrate --data photos --task denoise --noise gaussian:0.1 --prior p.safetensors --out c3.json",
-    ),
+    ("p.safetensors", "calibrate --data photos --task denoise --noise gaussian:1 --prior p.safetensors --out d.json"),
     ("o.py", "bench posterior --solver o.py:Mine --out benched"),
     ("k.npy", "bench images --data photos --op blur:kernel=k.npy@gaussian:0.02 --out benched2"),
     ("o.py", "bench peers --peer o.py:Mine --out benched3"),
@@ -102,7 +100,7 @@ LINKS = {
     "o_x.html": "x.npy", "o_y.html": "y.npy", "o_t2.html": "t.npy", "o_prior.npy": "p.safetensors",
     "o_prior.json": "p.safetensors", "run/log.csv": "c.yaml", "run2/samples/0002000.png": "photos/1.png",
     "tuned/tune.md": "k.npy", "tuned2/tune.csv": "photos/1.png", "c.json": "k.npy",
-    "c2_rows.csv": "photos/1.png", "c3.json": "p.safetensors", "benched/posterior.md": "o.py",
+    "c2_rows.csv": "photos/1.png", "d.json": "p.safetensors", "benched/posterior.md": "o.py",
     "benched2/images.md": "k.npy", "benched3/peers.csv": "o.py", "e_neighbours.png": "photos/1.png",
 }  # fmt: skip
 WRITE_NOTHING = {
@@ -126,7 +124,7 @@ def test_every_command_that_writes_is_in_the_table() -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     photo = np.random.default_rng(0).integers(1, 255, (20, 24, 3), np.uint8)
-    for name in ("in.png", "t.png"):
+    for name in ("in.png", "t.png", "in.jpg"):
         Image.fromarray(photo).save(name)
     beside = ("mean", "std", "low", "high", "truth", "mask", "kernel")
     for name in ("m.png", "o_std.tif", *(f"o_{what}.png" for what in beside)):

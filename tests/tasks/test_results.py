@@ -58,7 +58,7 @@ SHOWN = {
     "fuse": (["optical", "radar, matched", "fused"], "FusedPicture(3x120x130 in ["),
     "degrade": (["measurement", "truth"], "3x32x32 of a truth 3x32x32, blur, gaussian:0.05, seed 0"),
     "compare": (["measurement", "truth", "hqs, "], "hqs; refused: ddnm"),
-    "denoise": (["result"], "3x32x32 in ["),
+    "denoise": (["result", "residual, -3 to 3 deviations"], "3x32x32 in ["),
 }
 
 

@@ -194,9 +194,10 @@ def test_a_result_that_misses_the_measurement_is_the_last_line(
     with pytest.raises(SystemExit) as stop:
         run(["deblur", str(tmp_path / "y.tif"), str(tmp_path / "o.tif"), *words])
     assert not stop.value.code
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("restorekit: WARNING: the result misses the measurement by ")
-    assert "check --kernel, --noise and --range" in last
+    missed, last = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert missed.startswith("restorekit: WARNING: the result misses the measurement by ")
+    assert "check --kernel, --noise and --range" in missed
+    assert last.startswith("restorekit: WARNING: this result was made with a kernel that seems to be off")
 
 
 def test_reading_changes_nothing_that_was_read() -> None:
