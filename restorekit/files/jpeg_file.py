@@ -223,8 +223,3 @@ def _reduced(plane: NDArray[Any], factor: int, axis: int) -> NDArray[Any]:
         values[-1] = x[-1]
         bands[1, -1], bands[2, max(count - 2, 0)] = (3 / 4, 1 / 4) if count > 1 else (1.0, 0.0)
     return np.moveaxis(solve_banded((1, 1), bands, values), 0, axis)
-
-
-def missing_extra() -> str | None:
-    """Return what to say where jpeglib is not installed."""
-    return None if importlib.util.find_spec("jpeglib") is not None else EXTRA

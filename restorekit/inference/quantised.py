@@ -18,7 +18,7 @@ from restorekit.inference.likelihood import Gaussian
 from restorekit.inference.sited import Sited
 
 LEAST = 1e-6  # share of the information of a value that was not rounded; what says less counts as saying that
-FAR = 200.0  # deviations from a bin beyond which the density within it falls as an exponential, to 1e-5
+FAR = 200.0  # deviations from a bin beyond which the density within it falls as an exponential, to 2e-4
 NARROW = 1e-2  # deviations, the width of a bin in which it does
 
 
@@ -31,7 +31,7 @@ class Held(NamedTuple):
 
 
 def held(a: Tensor, b: Tensor) -> Held:
-    """Return the moments of a standard normal variable in [a, b], a < b of any shape; right to about 1e-5 of each.
+    """Return the moments of a standard normal variable in [a, b], a < b of any shape; right to about 2e-4 of each.
 
     In float64, which the result has too, where the device knows it. Far out they come from erfcx, which does not underflow, further
     and in narrow bins from an exponential density.

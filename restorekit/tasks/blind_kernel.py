@@ -24,7 +24,8 @@ EDGES = 6.0  # deviations of the noise that a difference of neighbours must have
 TOLD = 0.004  # share of the pixels that must be edges
 UNSURE, UNKNOWN = 0.7, 0.3  # likeness of the kernels of two halves, below which it is doubted, and refused
 THIN, ROUND = 0.35, 0.75  # deviation across over deviation along, of kernels that may have a name
-BLURRED = 20.0  # gain of ln p over no blur, below which there is none: sharp pictures win up to 7, shakes 40 and more
+BLURRED = 20.0  # gain of ln p over no blur, below which none is seen: sharp pictures win up to 7, kernels that were found 40 and more
+NONE = "none"
 NAMED = 8.0  # gain of ln p of a blur with a name over one of any form, from which on it is taken
 
 
@@ -46,18 +47,28 @@ class BlindKernel:
         h, w = self.kernel.shape
         if self.estimate is not None:
             return self.estimate.text
-        return f"a form of its own, {h}x{w} pixels, known to {self.found.error:.0%}"
+        return f"a form of its own, {h}x{w} pixels, its halves alike to {self.found.alike:.2f}, its taps off by {self.found.error:.0%}"
+
+    @property
+    def none(self) -> bool:
+        """Return True where no blur was seen: the picture is sharp, or does not tell."""
+        return self.estimate is not None and self.estimate.text.startswith(NONE)
 
     @property
     def sure(self) -> bool:
-        """Return True where both halves of the picture tell alike kernels, or it is a blur with a name."""
-        return self.estimate is not None or self.found.alike >= UNSURE
+        """Return True where both halves of the picture tell alike kernels, and one of them explains it better than no blur."""
+        return not self.none and self.found.alike >= UNSURE
 
     @property
     def doubt(self) -> str | None:
         """Return what is to be said after all else where the picture hardly tells its kernel."""
         if self.sure:
             return None
+        if self.none:
+            return (
+                "no kernel was found that explains the picture better than none: it is sharp, or its blur cannot be told; "
+                "give the kernel where you know it, `kernel=k.png`"
+            )
         return (
             f"the kernel is doubtful: the two halves of the picture tell different ones (likeness {self.found.alike:.2f}); look at "
             "OUT_kernel.png, and give the kernel where you know it, `kernel=k.png`"
@@ -111,10 +122,10 @@ def blind_kernel(
     found = (search or AnyKernel())(y, sigma_y, seen, told)
     simple = found.alike < UNSURE or _simple(found.kernel)
     named = _named(y, sigma_y, found) if simple and seen.all() else None
-    if named is None and found.gain < BLURRED:
-        named = Estimate(np.ones((1, 1)), f"none, {read.input.name} is as sharp as pictures are", 0.0)
     if named is None and found.alike < UNKNOWN:
         raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
+    if named is None and found.gain < BLURRED:
+        named = Estimate(np.ones((1, 1)), f"{NONE}, no blur is seen in {read.input.name}", 0.0)
     return BlindKernel(found, named)
 
 

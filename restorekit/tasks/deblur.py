@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import scipy
 import torch
 from torch import Tensor
 
@@ -38,7 +39,7 @@ from restorekit.text import kernels
 from restorekit.text.names import files_of
 
 BOUNDARIES = ("auto", "free", "reflect", "circular")
-FOUND = ("auto", "estimate")  # kernels that are to be found in the picture
+FEW = 0.01  # share of impulses that may be taken for what is around them while a kernel is searched for
 SEEMS_OFF = "the kernel seems to be off"
 SEEN = 24.0  # gain of ln p below which no blur is seen at all
 LEAST = 64  # pixels a side, of a picture whose spectrum says something
@@ -88,7 +89,7 @@ class Deblurring(Restoring):
     @property
     def estimated(self) -> bool:
         """Return True where the kernel is to be found in the picture."""
-        return self.kernel_text.lower() in FOUND
+        return kernels.is_searched(self.kernel)
 
     @property
     def varies(self) -> bool:
@@ -140,12 +141,24 @@ class Deblurring(Restoring):
             )
 
     def _forward(self, reading: Observation, notes: Notes) -> Forward:
-        """The noise first, by the file alone: it is needed to say what the operator is."""
+        """Return the forward model; of a kernel that is searched for, in light or in the values of the file, as it fits."""
         if self.varies:
             return self._varying(reading, notes)
-        given = None if self.estimated else self._named()
-        if given is not None and self._of_values(reading, given):
-            reading = reading.in_values(BY_THE_FIT)
+        if not self.estimated:
+            given = self._named()
+            fits = self._of_values(reading, given)
+            return self._of_kernel(reading.in_values(BY_THE_FIT) if fits else reading, given, notes)
+        heard = Notes()
+        forward = self._of_kernel(reading, None, heard)
+        if self._of_values(reading, forward.given):
+            heard = Notes()
+            forward = self._of_kernel(reading.in_values(BY_THE_FIT), None, heard)
+        for text in heard.texts:
+            notes(text)
+        return forward
+
+    def _of_kernel(self, reading: Observation, given: Tensor | None, notes: Notes) -> BlurForward:
+        """The noise first, by the file alone: it is needed to say what the operator is."""
         noise, found = self._noise(reading, None if reading.empty is None else ~reading.empty[None], notes)
         whole = Forward(reading, FreeBlur(_shape(reading), torch.ones(1, 1)), noise, found)
         level = Problem(torch.from_numpy(reading.picture.pixels)[None], whole.operator, whole.law).noise_level()
@@ -187,9 +200,13 @@ class Deblurring(Restoring):
         return Forward(reading, GridBlur.of(shape, grid), noise, found)
 
     def _blind(self, forward: Forward, level: float, notes: Notes) -> BlindKernel:
-        if forward.impulses is not None:
-            _refuse_empty("kernel=auto", forward)
-        found = blind_kernel(forward.read, level)
+        read, impulses = forward.read, forward.impulses
+        if impulses is not None:
+            if impulses.mean() > FEW:
+                _refuse_empty("kernel=auto", forward)
+            around = scipy.ndimage.median_filter(read.picture.pixels, (1, 3, 3))
+            read = read.with_values(np.where(impulses, around, read.picture.pixels))
+        found = blind_kernel(read, level)
         notes(f"kernel: {found.text}")
         return found
 
@@ -257,6 +274,12 @@ class Deblurring(Restoring):
         return [
             "this result was made with a kernel that seems to be off, and may be worse than the input; see the note on it"
         ]
+
+    def _untouched(self, measured: Measured) -> str | None:
+        """Say that a picture in which no blur is seen stays as it is: to take noise out of it was not asked for."""
+        blind = None if self.varies else _blur_of(measured).blind
+        plain = self.solver == "auto" and self.samples == 1 and not self.coarse and self.correction is None
+        return f"deblur: no blur is seen in {measured.read.input.name}" if plain and blind and blind.none else None
 
     def _corrected(self, measured: Measured, notes: Notes, progress: Progress | None) -> tuple[Measured, float]:
         correction = self.correction

@@ -33,23 +33,28 @@ class JPEGRestoring(Filling):
     def _assumed(self, reading: Observation) -> str:
         return CLEAN
 
-    def _untouched(self, measured: Measured) -> bool:
+    def _untouched(self, measured: Measured) -> str | None:
         forward = measured.forward
-        return isinstance(forward, JPEGForward) and forward.untouched and self.samples == 1 and self.noise is None
+        fine = isinstance(forward, JPEGForward) and forward.untouched and self.samples == 1 and self.noise is None
+        return (
+            "jpeg: there is nothing to gain, the tables of the file say that it lost no more than rounding"
+            if fine
+            else None
+        )
 
     def _run(
         self, measured: Measured, problem: Problem, solver: Solver, steps: int | None, notes: Notes,
         progress: Progress | None, record: bool,
     ) -> Restoration:  # fmt: skip
-        if not self._untouched(measured):
+        if (why := self._untouched(measured)) is None:
             return super()._run(measured, problem, solver, steps, notes, progress, record)
-        notes(
-            f"jpeg: there is nothing to gain, the tables of {measured.read.input.name} say that it lost no more than rounding; the result "
-            "has its values"
-        )
+        notes(f"{why}; the result has the values of {measured.read.input.name}")
         settings: dict[str, Any] = {"steps": steps, "samples": 1, "seed": self.seed, "solver": "none", "sigmas": [0.0]}
         pixels = torch.from_numpy(measured.read.picture.pixels)[None].to(problem.y)
         return Restoration(pixels if self.preview is None else problem.estimate(), 0, 0.0, settings)
+
+    def _said_of_noise(self, name: str) -> str:
+        return " of the picture before it was a JPEG, none to speak of: grain stays; `noise=auto` has it measured and taken out"
 
     @property
     def _own(self) -> str:

@@ -81,6 +81,10 @@ class NoiseRemoval(Restoring):
         ranged = self.range is not None
         return measured_noise(reading, valid, ranged, notes, lambda found: self._law(found, reading), prior.for_bands)
 
+    @property
+    def _own(self) -> str:
+        return ""
+
     def record(self) -> dict[str, Any]:
         return super().record() | {"strength": self.strength}
 

@@ -23,8 +23,8 @@ from restorekit.tasks.observation import Box, Observation
 from restorekit.text.names import noise_of, operator_of
 
 # Deviation of a coefficient by the rounding of pixels to components, of the mean of chroma and of the encoder's own
-# arithmetic, white = 1: benchmarks/restoration/jpeg.py measures it on the files of three encoders.
-ROUNDED = 0.4 / 255
+# arithmetic, in values of 0 to 255: benchmarks/restoration/jpeg.py measures it on the files of three encoders.
+ROUNDED = 0.4
 # The same of blocks that reach beyond the picture, which is taken to be repeated there, as libjpeg has it and others may not.
 FILLED = 4 * ROUNDED
 
@@ -49,11 +49,18 @@ class JPEGForward(Forward):
     def _law(self, sigma: float) -> Likelihood:
         stored, jpeg = self.stored, self._jpeg
         gains = jpeg.gains(torch.zeros(()))
-        noise = torch.cat([_flat(np.hypot(g * sigma, _each(f, ROUNDED, FILLED))) for g, f in zip(gains, stored.filled)])
-        steps = torch.cat([_flat(w) for w in stored.widths]) / 255
+        usual, there = (v / self.white for v in (ROUNDED, FILLED))
+        noise = torch.cat([_flat(np.hypot(g * sigma, _each(f, usual, there))) for g, f in zip(gains, stored.filled)])
+        steps = torch.cat([_flat(w) for w in stored.widths]) / self.white
         if stored.binned:
             return Quantised(Gaussian(noise[None]), steps[None], self._measured())
         return Gaussian((noise.square() + steps.square() / 12).sqrt()[None])
+
+    @property
+    def white(self) -> float:
+        """Return how many values of the file are 1 in the picture."""
+        black, white = self.read.picture.span
+        return white - black
 
     @property
     def _jpeg(self) -> JPEG:
@@ -62,8 +69,9 @@ class JPEGForward(Forward):
 
     def _measured(self) -> Tensor:
         parts = [_flat(v * s) for v, s in zip(self.stored.levels, self.stored.steps)]
-        y = torch.cat(parts)[None] / 255
-        return y + self._jpeg.level(y)
+        y = torch.cat(parts)[None] / self.white
+        # The level is that of 128 of 255 values, of which the picture begins at another black.
+        return y + self._jpeg.level(y) * (128 - self.read.picture.span[0]) / 128 * 255 / self.white
 
     def problem(self, place: torch.device, notes: Notes) -> Problem:
         """Return the problem of the coefficients; pixels without data are as they were coded."""

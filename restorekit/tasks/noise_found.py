@@ -25,7 +25,7 @@ ASSUMED = "gaussian:0.01"  # where a picture mostly says nothing of its noise
 Law = str | Likelihood
 BLURRED = (
     "neighbours share more than that ({0.right:.2f} to the right, {0.below:.2f} below), as texture does that was blurred, and the "
-    "noise of cameras' JPEG; if it is the latter, give `noise=gaussian:{0.sigma:.4f}`"
+    "noise of some cameras; if it is the latter, give `noise=gaussian:{0.sigma:.4f}`"
 )
 
 
@@ -52,14 +52,17 @@ def measured_noise(
     floor = max(NoiseLevel.floor, read.response.rounding(read.picture))
     coded = read.as_read.pixels if read.response.coded else None
     found, blurred = NoiseLevel(floor=floor)(read.picture.pixels, valid, coded), []
-    if read.operation in MIXING and found.correlated:
+    path = read.input.path
+    lossy = 0.0 if path is None else decode.jpeg_rounding(path)
+    # What neighbours share is blurred texture in a file that lost nothing, and in a JPEG mostly the noise of a camera.
+    mixed = read.operation in MIXING and not lossy
+    if mixed and found.correlated:
         found, blurred = found.finest(floor), [BLURRED.format(found)]
     if coded is not None:
         of_file = NoiseLevel()(coded, valid)
-        of_file = of_file.finest(NoiseLevel.floor) if of_file.correlated else of_file
+        of_file = of_file.finest(NoiseLevel.floor) if mixed and of_file.correlated else of_file
         found = found.at_least(read.response.in_light(0.0 if of_file.floor else of_file.sigma, read.picture))
-    path = read.input.path
-    lost = 0.0 if path is None else read.response.in_light(decode.jpeg_rounding(path), read.picture)
+    lost = read.response.in_light(lossy, read.picture)
     rounded = read.operation in MIXING and lost > found.sigma
     found = found.at_least(lost, floor=True) if rounded else found
     if prior is not None and coded is None:
@@ -108,7 +111,7 @@ def _of_level(text: str, found: Noise, name: str, jpeg: bool, rounded: bool) -> 
         why = f" is assumed, a floor: the rounding of a JPEG hides what noise {name} has"
         advice = "where you see some, give it, as `noise=gaussian:0.02`"
     elif found.floor:
-        why = f" is assumed, a floor: {name} shows no noise above it"
+        why = f" is assumed, a floor: none above it can be told from what {name} shows"
     elif not found.sure:
         why = f" is a guess: too little of {name} is flat to tell whether its noise is white"
     return f"{text}{why}; {advice}"

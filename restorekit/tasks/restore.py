@@ -219,10 +219,7 @@ class Restoring(Measurement):
         if self.operation == "grey":
             notes(COLOURS)
         if self.noise is None:
-            notes(
-                f"noise: {measured.forward.noise_text} is assumed; give what {read.input.name} has, as `noise=gaussian:0.05`, or `noise=auto` to "
-                "have it measured"
-            )
+            notes(f"noise: {measured.forward.noise_text} is assumed{self._said_of_noise(read.input.name)}")
         if (counted := self._counted(measured, taken, solver)) is not None:
             notes(f"`noise={measured.forward.noise_text}` counts as {counted:.3g}, the least that {name} knows")
         for line in notes_of(self.op) if isinstance(self.op, str) else ():
@@ -231,6 +228,10 @@ class Restoring(Measurement):
             notes(f"{name} takes clipped values as measured; hqs, diffpir and mmps do not")
         if bars is not None and bars.note:
             notes(bars.note)
+
+    def _said_of_noise(self, name: str) -> str:
+        """Return what to say of noise that nobody gave, after its law."""
+        return f"; give what {name} has, as `noise=gaussian:0.05`, or `noise=auto` to have it measured"
 
     def _doubts(self, measured: Measured, notes: Notes) -> None:
         """Note what in the file speaks against the settings. It may take seconds: only before long work is it looked for first."""
@@ -249,8 +250,8 @@ class Restoring(Measurement):
         progress: Progress | None, record: bool,
     ) -> Restoration:  # fmt: skip
         settings: dict[str, Any] = {"steps": steps, "samples": self.samples, "seed": self.seed}
-        if self._untouched(measured):
-            notes(f"denoise: there is nothing to take out, the result has the values of {measured.read.input.name}")
+        if (why := self._untouched(measured)) is not None:
+            notes(f"{why}, the result has the values of {measured.read.input.name}")
             return Restoration(problem.y, 0, 0.0, settings | {"solver": "none", "sigmas": [0.0]})
         label = type(solver).__name__
         if self.coarse:
@@ -318,12 +319,12 @@ class Restoring(Measurement):
         )
         return error_bars.found_for(self.calibration or "auto", self.level or 0.9, prior, wanted, refused)
 
-    def _untouched(self, measured: Measured) -> bool:
-        """Return True where no noise was found, and no solver was asked for: a network only makes such a picture
-        worse."""
+    def _untouched(self, measured: Measured) -> str | None:
+        """Say that no noise was found, and no solver asked for: a network only makes such a picture worse."""
         forward = measured.forward
         plain = self.operation == "denoise" and self.solver == "auto" and self.samples == 1 and not self.coarse
-        return plain and forward.found is not None and forward.found.floor and forward.impulses is None
+        clean = plain and forward.found is not None and forward.found.floor and forward.impulses is None
+        return "denoise: there is nothing to take out" if clean else None
 
     def _kept(self, measured: Measured) -> Tensor | None:
         """Return (C, H, W): pixels of the result that stay what was measured; None where noise is to be taken out."""

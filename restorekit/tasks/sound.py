@@ -21,7 +21,7 @@ from restorekit.priors.find import PICKLED, device_of, find, spec_of
 from restorekit.sar.domain import check_domain
 from restorekit.tasks.restore import Restoring
 from restorekit.text.grammar import own_class, split
-from restorekit.text.kernels import kernel
+from restorekit.text.kernels import is_searched, kernel
 from restorekit.text.names import OPERATIONS, noise_of, operator_of, solver_of
 
 SHAPE = (1, 64, 64)  # of a picture that there is none of, for messages about an operator
@@ -103,7 +103,7 @@ def _prior(value: Any) -> None:
 
 
 def _kernel(value: Any) -> None:
-    if isinstance(value, str | os.PathLike) and value != "estimate":
+    if isinstance(value, str | os.PathLike) and not is_searched(value) and not os.path.isdir(value):
         kernel(os.fspath(value))
 
 

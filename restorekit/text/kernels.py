@@ -16,6 +16,12 @@ from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file, kernel_notes, read_kernel
 
 NAMES = "gaussian:SIGMA, motion:LENGTH:DEGREES, disc:RADIUS, uniform:SIZE or a file (PNG, TIFF, NPY, NPZ:key, MAT:key, CSV, TXT)"
+SEARCHED = ("auto", "estimate")  # kernels that are to be found in the picture
+
+
+def is_searched(kernel: object) -> bool:
+    """Return True where a setting says that the kernel is to be found in the picture."""
+    return isinstance(kernel, str) and kernel.lower() in SEARCHED
 
 
 def _numbers(text: str, values: list[str], counts: tuple[int, ...]) -> list[float]:

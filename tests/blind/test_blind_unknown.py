@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy
 import torch
+from PIL import Image
 from skimage import data
 
+import restorekit
 from restorekit.blind.marginal import Frames, ScaledPicture, nonnegative, slopes, slopes_adjoint
 from restorekit.blind.unknown import AnyKernel, FoundKernel, aligned, centred, reach_of
 from restorekit.errors import BadInput
@@ -124,11 +128,55 @@ def test_halves_that_contradict_each_other_are_refused(monkeypatch: pytest.Monke
 def test_where_no_blur_explains_the_picture_as_well_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
     monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
-    for gain, shape in ((2.0, (1, 1)), (40.0, (7, 7))):
-        monkeypatch.setattr(AnyKernel, "__call__", lambda *_, gain=gain: FoundKernel(bent(), bent(), 0.6, gain))
+    for gain, alike, shape, said in (
+        (2.0, 0.9, (1, 1), "it is sharp, or its blur cannot be told"),
+        (-330.0, 0.5, (1, 1), "it is sharp, or its blur cannot be told"),  # a search that failed looks like that
+        (40.0, 0.6, (7, 7), "the two halves of the picture tell different ones"),
+        (40.0, 0.9, (7, 7), None),
+    ):
+        monkeypatch.setattr(
+            AnyKernel, "__call__", lambda *_, like=alike, gain=gain: FoundKernel(bent(), bent(), like, gain)
+        )
         found = blind_kernel(read, SIGMA_Y, search=SMALL)
         assert found.kernel.shape == shape
-        assert (found.doubt is None) == (gain < 20)
+        assert (found.doubt is None) == (said is None)
+        assert said is None or said in str(found.doubt)
+
+
+def test_halves_that_contradict_are_no_sharp_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.1, -330.0))
+    with pytest.raises(BadInput, match="nothing in common"):
+        blind_kernel(read, SIGMA_Y, search=SMALL)
+
+
+def test_a_picture_in_which_no_blur_is_seen_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.9, 2.0))
+    y = torch.from_numpy(blurred()).float()
+    found = restorekit.deblur(y, prior="natural-fast", noise="gaussian:0.02", notes=(notes := Notes()))
+    assert found.nfe == 0
+    torch.testing.assert_close(found.samples[0], y.to(found.samples), rtol=0, atol=1e-6)
+    assert any("no blur is seen" in text for text in notes.texts)
+    assert "its blur cannot be told" in found.notes[-1]
+
+
+def test_a_blur_of_values_is_searched_for_in_values(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    y = np.rint(255 * blurred().clip(0, 1)).astype(np.uint8)
+    Image.fromarray(y[0] if len(y) == 1 else np.moveaxis(y, 0, -1)).save(tmp_path / "y.png")
+    seen: list[bool] = []
+
+    def search(_: AnyKernel, values: np.ndarray, *__: object) -> FoundKernel:
+        seen.append(bool(np.allclose(values, y / 255, atol=1e-6)))
+        return FoundKernel(bent(), bent() / 100, 0.9, 40.0)
+
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(AnyKernel, "__call__", search)
+    monkeypatch.setattr("restorekit.tasks.deblur.simulated", lambda *_: True)
+    found = restorekit.deblur(tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes())
+    assert seen == [False, True]
+    assert any("transfer: linear" in text or "values" in text for text in found.notes)
 
 
 def test_the_error_of_the_kernel_counts_as_noise() -> None:

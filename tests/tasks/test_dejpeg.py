@@ -23,6 +23,7 @@ from restorekit.inference.quantised import Quantised
 from restorekit.metrics.fidelity import psnr
 from restorekit.notes import Notes
 from restorekit.operators import JPEG, BlockAverage, JPEGAfter
+from restorekit.tasks.dejpeg import JPEGRestoring
 from restorekit.tasks.restore import Restoring
 
 TRUTH = np.ascontiguousarray(data.astronaut()[40:105, 150:223])  # 65 x 73, an eye and hair
@@ -56,6 +57,25 @@ def test_the_command_gains_at_every_quality_and_says_how(tmp_path: Path) -> None
         if q == 15:
             assert blocks(before) > 1.5
             assert blocks(after) < 1.15
+
+
+@pytest.mark.parametrize("span", [(0, 128), (20, 255), (0, 255)])
+def test_bins_hold_the_picture_in_any_range(span: tuple[int, int], tmp_path: Path) -> None:
+    source = written(tmp_path / "y.jpg", TRUTH[:64, :64], quality=60, subsampling=0)
+    measured = JPEGRestoring(prior="natural-fast", range=span).measure(source, Notes())
+    truth = (torch.from_numpy(TRUTH[:64, :64].copy()).permute(2, 0, 1)[None].double() - span[0]) / (span[1] - span[0])
+    law = measured.forward.law
+    assert isinstance(law, Quantised)
+    off = (measured.forward.operator.to(torch.float64)(truth) - measured.plain.y).abs() - law.step.double() / 2
+    assert float(off.max()) < 8 / (span[1] - span[0])  # pixels are rounded before the DCT
+
+
+def test_a_dark_file_gains(tmp_path: Path) -> None:
+    dark = np.rint(0.08 * TRUTH).astype(np.uint8)
+    source, out = written(tmp_path / "y.jpg", dark, quality=60), tmp_path / "x.png"
+    restorekit.dejpeg(source, notes=Notes(), **QUICK).save(out)
+    before, after = (read_picture(p, (0, 255)).pixels for p in (source, out))
+    assert quality(after, dark) > quality(before, dark)
 
 
 def test_tables_of_one_and_whole_chroma_leave_the_values(tmp_path: Path) -> None:

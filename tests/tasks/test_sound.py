@@ -55,6 +55,11 @@ def test_settings_that_suit_no_picture_are_refused(task: Any, settings: dict[str
         check_settings(task, settings)
 
 
+@pytest.mark.parametrize("kernel", ["auto", "estimate", "AUTO", "gaussian:1.2"])
+def test_kernels_that_are_searched_for_are_settings(kernel: str) -> None:
+    check_settings(restorekit.deblur, {"kernel": kernel})
+
+
 def test_a_task_of_others_has_settings_of_its_own() -> None:
     def mine(source: Any, noise: str) -> None: ...
 
