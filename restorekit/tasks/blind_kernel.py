@@ -26,6 +26,7 @@ UNSURE, UNKNOWN = 0.7, 0.3  # likeness of the kernels of two halves, below which
 THIN, ROUND = 0.35, 0.75  # deviation across over deviation along, of kernels that may have a name
 BLURRED = 20.0  # gain of ln p over no blur, below which none is seen: sharp pictures win up to 7, kernels that were found 40 and more
 NONE = "none"
+SEEN = 24.0  # gain of ln p of a blur with a name, below which none is seen at all
 NAMED = 8.0  # gain of ln p of a blur with a name over one of any form, from which on it is taken
 
 
@@ -122,6 +123,9 @@ def blind_kernel(
     found = (search or AnyKernel())(y, sigma_y, seen, told)
     simple = found.alike < UNSURE or _simple(found.kernel)
     named = _named(y, sigma_y, found) if simple and seen.all() else None
+    if named is None and read.empty is None and (found.gain < BLURRED or found.alike < UNKNOWN):
+        plain = Families()(y, sigma_y)  # the search failed: of few parameters more may be seen
+        named = plain if plain.gain >= SEEN else None
     if named is None and found.alike < UNKNOWN:
         raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
     if named is None and found.gain < BLURRED:

@@ -29,7 +29,7 @@ from restorekit.notes import Notes
 from restorekit.operators import FreeBlur, GridBlur, Operator, blur
 from restorekit.operators.base import Shape
 from restorekit.operators.blur import Boundary
-from restorekit.tasks.blind_kernel import BlindKernel, blind_kernel
+from restorekit.tasks.blind_kernel import SEEN, BlindKernel, blind_kernel
 from restorekit.tasks.blurred_values import BY_THE_FIT, simulated
 from restorekit.tasks.measurement import Forward, Measured, Progress
 from restorekit.tasks.observation import Observation
@@ -41,7 +41,6 @@ from restorekit.text.names import files_of
 BOUNDARIES = ("auto", "free", "reflect", "circular")
 FEW = 0.01  # share of impulses that may be taken for what is around them while a kernel is searched for
 SEEMS_OFF = "the kernel seems to be off"
-SEEN = 24.0  # gain of ln p below which no blur is seen at all
 LEAST = 64  # pixels a side, of a picture whose spectrum says something
 SHOWN = 240  # pixels, the side of a kernel in the picture of it
 

@@ -12,6 +12,7 @@ from PIL import Image
 from skimage import data
 
 import restorekit
+from restorekit.blind.families import Estimate, Families
 from restorekit.blind.marginal import Frames, ScaledPicture, nonnegative, slopes, slopes_adjoint
 from restorekit.blind.unknown import AnyKernel, FoundKernel, aligned, centred, reach_of
 from restorekit.errors import BadInput
@@ -121,6 +122,7 @@ def test_halves_that_contradict_each_other_are_refused(monkeypatch: pytest.Monke
     read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
     monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.1))
     monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(Families, "__call__", lambda *_: Estimate(bent(), "a line", 5.0))
     with pytest.raises(BadInput, match="nothing in common"):
         blind_kernel(read, SIGMA_Y, search=SMALL)
 
@@ -128,6 +130,7 @@ def test_halves_that_contradict_each_other_are_refused(monkeypatch: pytest.Monke
 def test_where_no_blur_explains_the_picture_as_well_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
     monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(Families, "__call__", lambda *_: Estimate(bent(), "a line", 5.0))
     for gain, alike, shape, said in (
         (2.0, 0.9, (1, 1), "it is sharp, or its blur cannot be told"),
         (-330.0, 0.5, (1, 1), "it is sharp, or its blur cannot be told"),  # a search that failed looks like that
@@ -146,13 +149,23 @@ def test_where_no_blur_explains_the_picture_as_well_there_is_none(monkeypatch: p
 def test_halves_that_contradict_are_no_sharp_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
     monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(Families, "__call__", lambda *_: Estimate(bent(), "a line", 5.0))
     monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.1, -330.0))
     with pytest.raises(BadInput, match="nothing in common"):
         blind_kernel(read, SIGMA_Y, search=SMALL)
 
 
+def test_where_the_search_fails_a_straight_motion_is_still_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.9, -126.0))
+    monkeypatch.setattr(Families, "__call__", lambda *_: Estimate(bent(), "a line", 60.0))
+    assert blind_kernel(read, SIGMA_Y, search=SMALL).text == "a line"
+
+
 def test_a_picture_in_which_no_blur_is_seen_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(Families, "__call__", lambda *_: Estimate(bent(), "a line", 5.0))
     monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.9, 2.0))
     y = torch.from_numpy(blurred()).float()
     found = restorekit.deblur(y, prior="natural-fast", noise="gaussian:0.02", notes=(notes := Notes()))
@@ -172,6 +185,7 @@ def test_a_blur_of_values_is_searched_for_in_values(monkeypatch: pytest.MonkeyPa
         return FoundKernel(bent(), bent() / 100, 0.9, 40.0)
 
     monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(Families, "__call__", lambda *_: Estimate(bent(), "a line", 5.0))
     monkeypatch.setattr(AnyKernel, "__call__", search)
     monkeypatch.setattr("restorekit.tasks.deblur.simulated", lambda *_: True)
     found = restorekit.deblur(tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes())
