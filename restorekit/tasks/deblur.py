@@ -42,6 +42,7 @@ BOUNDARIES = ("auto", "free", "reflect", "circular")
 FEW = 0.01  # share of impulses that may be taken for what is around them while a kernel is searched for
 SEEMS_OFF = "the kernel seems to be off"
 LEAST = 64  # pixels a side, of a picture whose spectrum says something
+QUIETEST = 1e-6  # deviation, white 1: of a law that says less the square is 0 before long
 SHOWN = 240  # pixels, the side of a kernel in the picture of it
 
 
@@ -161,6 +162,7 @@ class Deblurring(Restoring):
         noise, found = self._noise(reading, None if reading.empty is None else ~reading.empty[None], notes)
         whole = Forward(reading, FreeBlur(_shape(reading), torch.ones(1, 1)), noise, found)
         level = Problem(torch.from_numpy(reading.picture.pixels)[None], whole.operator, whole.law).noise_level()
+        level = max(level, QUIETEST)
         began, estimate, blind = time.perf_counter(), None, None
         if self.kernel_text.lower() == "auto":
             blind = self._blind(whole, level, notes)

@@ -13,7 +13,9 @@ from restorekit.cli.main import run
 from restorekit.errors import BadInput
 from restorekit.files.nodata import empty_at
 from restorekit.files.picture import output_dtype, read_picture
+from restorekit.notes import Notes
 from restorekit.priors.find import device_of
+from restorekit.tasks.deblur import Deblurring
 
 BIG = 10**30
 
@@ -43,6 +45,12 @@ def test_one_line(words: str, said: str, tmp_path: Path, capsys: pytest.CaptureF
     assert said in lines[-1]
     assert "fault of restorekit" not in lines[-1]
     assert not target.exists()
+
+
+def test_a_law_that_leaves_no_noise_is_no_division_by_0() -> None:
+    y = np.random.default_rng(0).uniform(0.2, 0.8, (24, 24)).astype(np.float32)
+    task = Deblurring(kernel="motion:5:30", noise="gamma:1e300", prior="natural-fast")
+    assert task.measure(y, Notes()).prior.spec.name == "natural-fast"
 
 
 @pytest.mark.parametrize("name", ["meta", "nowhere", "privateuseone", "cuda:99"])
