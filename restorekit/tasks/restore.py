@@ -30,7 +30,8 @@ from restorekit.tasks import error_bars
 from restorekit.tasks.coarse import restore_from_coarse
 from restorekit.tasks.inputs import Source
 from restorekit.tasks.jpeg_forward import JPEGForward
-from restorekit.tasks.measurement import Measured, Measurement, Progress
+from restorekit.tasks.measured import Measured
+from restorekit.tasks.measurement import Measurement, Progress
 from restorekit.tasks.noise_found import law_as_found
 from restorekit.tasks.observation import Observation
 from restorekit.tasks.saving import Origin, check_names
