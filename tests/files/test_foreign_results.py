@@ -117,6 +117,25 @@ def test_what_an_earlier_run_left_beside_stays_known(folder: Path) -> None:
     assert earlier(own, [Path("o.png")])[1] == said
 
 
+def test_what_an_earlier_measurement_left_is_removed_with_it(folder: Path) -> None:
+    blurred = ["degrade", "photos/1.png", "b.png", "--camera", "still:shutter=motion:5:0"]
+    assert CliRunner().invoke(app, blurred).exit_code == 0
+    assert Path("b_kernel.npy").exists()
+    done = CliRunner().invoke(app, ["degrade", "photos/1.png", "b.png", "--noise", "gaussian:0.1"])
+    assert "b_kernel.npy: of an earlier measurement b.png, removed" in done.stderr
+    assert not Path("b_kernel.npy").exists()
+    assert "earlier" not in json.loads(Path("b.png.json").read_text())
+    photographed = ["degrade", "m.png", "b.jpg", "--camera", "phone:lens=off"]
+    for how, words in (("opened", ["--op", "blur:kernel=b_truth.png"]), ("edited", [])):
+        assert CliRunner().invoke(app, photographed).exit_code == 0
+        if how == "edited":
+            Path("b_truth.png").write_bytes(Path("in.png").read_bytes())
+        done = CliRunner().invoke(app, ["degrade", "photos/1.png", "b.jpg", *words])
+        assert done.exit_code == 0, done.exception
+        assert Path("b_truth.png").exists()
+        assert Path("b_truth.jpg").exists()
+
+
 @pytest.mark.parametrize("how", ["edited", "replaced", "link"])
 def test_a_result_that_is_another_file_now_is_kept(how: str, folder: Path) -> None:
     words = ["degrade", "in.png", "b.png"]
