@@ -5,7 +5,6 @@ python -m benchmarks.restoration.camera     # needs $RESTOREKIT_DATA/classic, op
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import zlib
 from pathlib import Path
@@ -16,10 +15,10 @@ from PIL import Image
 
 import restorekit
 from benchmarks.support.common import RESULTS, centre, classic, load_labelled, publish
+from benchmarks.support.crops import inner_psnr, options_of_crops
 from benchmarks.support.photographs import CAMERAS, Photograph, photograph
 from restorekit.files.journal import Rows
 from restorekit.files.picture import read_picture
-from restorekit.metrics.fidelity import psnr
 from restorekit.notes import Notes
 from restorekit.priors.prior import Prior
 from restorekit.text.kernels import kernel
@@ -27,16 +26,11 @@ from restorekit.text.kernels import kernel
 MARGIN = 8  # pixels of each side that do not count: demosaicing and blur know less there
 MOTION = "motion:9:30"
 TASKS = ("denoise", "deblur", "upscale")
-parser = argparse.ArgumentParser(description="Files as cameras write them.")
-parser.add_argument("--prior", default="natural")
-parser.add_argument("--pictures", type=int, default=3, help="of Kodak and of McMaster, at most")
-parser.add_argument("--side", type=int, default=160, help="pixels, the middle of each picture")
-parser.add_argument("--threads", type=int, default=1)
+parser = options_of_crops("Files as cameras write them.", 3, "Kodak and of McMaster")
 
 
 def quality(y: np.ndarray, truth: np.ndarray) -> float:
-    inside = np.s_[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    return psnr(np.ascontiguousarray(y[inside], np.float32).clip(0, 1), np.ascontiguousarray(truth[inside]))
+    return inner_psnr(y, truth, MARGIN)
 
 
 def made(task: str, camera: str, x: np.ndarray, path: Path, seed: int) -> Photograph:

@@ -5,7 +5,6 @@ python -m benchmarks.restoration.mosaic     # needs $RESTOREKIT_DATA/classic and
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import zlib
 from pathlib import Path
@@ -16,10 +15,10 @@ import torch
 
 import restorekit
 from benchmarks.support.common import RESULTS, centre, classic, load_labelled, publish
+from benchmarks.support.crops import inner_psnr, options_of_crops
 from benchmarks.support.dng import developed, mosaic, write
 from restorekit.files.curves import SRGB
 from restorekit.files.journal import Rows
-from restorekit.metrics.fidelity import psnr
 from restorekit.notes import Notes
 from restorekit.priors.prior import Prior
 
@@ -28,16 +27,11 @@ NOISES = {"little noise": (0.0008, 0.001), "noise": (0.003, 0.003), "much noise"
 PEERS = ("AHD", "DHT")
 PROFILES = ("its own", "none", "twice the gain")
 VALUES = (*PEERS, *(f"{p}, denoise" for p in PEERS), *PROFILES)
-parser = argparse.ArgumentParser(description="Raw files.")
-parser.add_argument("--prior", default="natural")
-parser.add_argument("--pictures", type=int, default=6, help="of McMaster, at most")
-parser.add_argument("--side", type=int, default=160, help="pixels, the middle of each picture")
-parser.add_argument("--threads", type=int, default=1)
+parser = options_of_crops("Raw files.", 6, "McMaster")
 
 
 def quality(y: np.ndarray, x: np.ndarray) -> float:
-    inside = np.s_[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    return psnr(np.ascontiguousarray(y[inside], np.float32).clip(0, 1), np.ascontiguousarray(x[inside]))
+    return inner_psnr(y, x, MARGIN)
 
 
 def afterwards(coded: np.ndarray, folder: Path, prior: Prior) -> np.ndarray:
