@@ -16,7 +16,7 @@ from restorekit.text.completion import complete_operator
 @shared_options(
     "seed", "range_", "transfer", "layout", "page",
     op=(Annotated[str, typer.Option(autocompletion=complete_operator, help="Forward model, as for `restore`; denoise changes nothing but by noise.")], "denoise"),
-    noise=(Annotated[str, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.")], "gaussian:0.01"),
+    noise=(Annotated[str | None, typer.Option(help="gaussian:SIGMA, poisson:COUNTS_AT_WHITE, gamma:LOOKS.", show_default="gaussian:0.01")], None),
     correlated=(Annotated[str | None, typer.Option(metavar="SWATH", help="Speckle with the grain of a Sentinel-1 swath, iw1, iw2 or iw3; with gamma noise.")], None),
     camera=(Annotated[str | None, typer.Option(metavar="NAME[:SETTINGS]", help="Photograph IN instead of --op and --noise: phone, still or off, with settings, as phone:jpeg=off,shutter=motion:15:30; also exposure, lens, vignetting, pattern, gain, read, bits, black, balance, demosaic, tone, chroma.")], None),
     clip_truth=(Annotated[bool, typer.Option("--clip-truth", help="Cut the truth at black and white, as a camera does; integers always are.")], False),

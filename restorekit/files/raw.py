@@ -41,7 +41,7 @@ class Sensor:
 
     pattern: of the filters from the top left of the picture as it is shown (`restorekit.operators.mosaic`). colours: (3, 3), what a red, green and blue
     filter pass of linear sRGB, white balance included: grey light of 1 gives 1 at most. black: the levels of the
-    four, or more, places of the black pattern, as stored; white: that of each colour. noise: (gain, variance at black) of red, green and
+    four, or more, places of the black pattern, as stored; white: that of each colour. balance: factors that make grey of grey light. noise: (gain, variance at black) of red, green and
     blue, in units of white, as the file says; None where it does not. source: what black and noise were read from.
     """
 
@@ -50,6 +50,9 @@ class Sensor:
     black: tuple[float, ...]
     white: tuple[float, ...]
     balance: tuple[float, ...]
+    as_shot: bool = (
+        True  # whether `balance` is what the camera chose, and not a stand-in for what the file does not tell
+    )
     noise: tuple[tuple[float, float], ...] | None = None
 
     def part(self, top: int, left: int) -> Sensor:
@@ -61,6 +64,7 @@ class Sensor:
         """Return what the record of a result keeps."""
         return {
             "pattern": self.pattern, "black": self.black, "white": self.white, "balance": self.balance,
+            "balance_as_shot": self.as_shot,
             "colours": self.colours.round(6).tolist(), "noise_profile": self.noise,
         }  # fmt: skip
 
@@ -173,8 +177,8 @@ def _picture(path: Path, raw: Any, tags: _Tags) -> Picture:
         tile_of(pattern)
     except ValueError as error:
         raise BadInput(f"{path}: {error}; develop it by its maker's program") from None
-    balance = _balance(raw)
-    sensor = Sensor(pattern, _colours(raw, balance), levels, white, balance, _noise(tags))
+    balance, as_shot = _balance(raw)
+    sensor = Sensor(pattern, _colours(raw, balance), levels, white, balance, as_shot, _noise(tags))
     return Picture(np.ascontiguousarray(light[None], np.float32), "uint16", FULL, info={RAW: sensor, "layout": "HWC"})
 
 
@@ -225,14 +229,15 @@ def _white(raw: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _balance(raw: Any) -> tuple[float, float, float]:
-    """Return the factors that make grey of grey light, the least of them 1: as shot, else of daylight, else none."""
-    for given in (raw.camera_whitebalance, raw.daylight_whitebalance):
+def _balance(raw: Any) -> tuple[tuple[float, float, float], bool]:
+    """Return (the factors that make grey of grey light, the least of them 1, whether they are those as shot): else they are of
+    daylight, else all 1."""
+    for given, as_shot in ((raw.camera_whitebalance, True), (raw.daylight_whitebalance, False)):
         factors = np.asarray(given[:3], np.float64)
         if np.isfinite(factors).all() and factors.min() > 0:
             red, green, blue = (factors / factors.min()).tolist()
-            return red, green, blue
-    return 1.0, 1.0, 1.0
+            return (red, green, blue), as_shot
+    return (1.0, 1.0, 1.0), False
 
 
 def _colours(raw: Any, balance: tuple[float, ...]) -> Array:

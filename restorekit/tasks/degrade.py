@@ -46,6 +46,7 @@ from restorekit.text.cameras import camera_of
 from restorekit.text.names import NO_PICTURE, files_of, noise_of, operator_of
 from restorekit.text.spelling import noise_text, operation
 
+ADDED = "gaussian:0.01"  # noise where none is given
 CAMERA = "camera"  # the operator of a photograph that nothing blurred: its noise is mixed by what followed
 
 
@@ -53,7 +54,7 @@ CAMERA = "camera"  # the operator of a photograph that nothing blurred: its nois
 class Degrading:
     """Settings of a test measurement; the call makes it.
 
-    op: the forward model. noise: a law. correlated: "iw1", "iw2" or "iw3", speckle with the grain of that Sentinel-1 swath.
+    op: the forward model. noise: a law; None adds `ADDED`, and says so. correlated: "iw1", "iw2" or "iw3", speckle with the grain of that Sentinel-1 swath.
     dtype: "uint8", "uint16" or "float32", of the files, that of the input by default; integers clip the noise. layout: axes of an NPY
     file of three, "HWC" or "CHW". page: of a TIFF of several, from 1. transfer: the curve from light to values of the files, as of `Measurement`; "linear" degrades
     values as they are. None is that, and with a camera auto.
@@ -63,7 +64,7 @@ class Degrading:
     """
 
     op: str | Operator = "denoise"
-    noise: str | Likelihood = "gaussian:0.01"
+    noise: str | Likelihood | None = None
     correlated: str | None = None
     seed: int = 0
     dtype: str | None = None
@@ -82,7 +83,7 @@ class Degrading:
         Raises `BadInput` where the settings or the file of the measurement do not fit.
         """
         notes = Notes() if notes is None else notes
-        law = self.noise if isinstance(self.noise, Likelihood) else noise_of(self.noise)
+        law = self.law if isinstance(self.law, Likelihood) else noise_of(self.law)
         grained = law if self.correlated is None else _grained(law, self.correlated)
         logarithms = isinstance(law, Gamma) and law.domain == "log"
         if out is not None:
@@ -128,13 +129,15 @@ class Degrading:
         made = Degraded(self, given, picture, values, truth, dtype, response, notes, lattice)
         if out is not None:
             made.check(Path(out))
+        if self.noise is None:
+            notes(f"noise: {ADDED} is added, as none was given; give `noise=gaussian:0.05` or another")
         return made
 
     def _photographed(self, given: Input, out: str | os.PathLike[str] | None, notes: Notes) -> Degraded:
         """Return the photograph that the camera takes of a picture."""
         camera = self.shooting
         assert camera is not None
-        own = {"op": "denoise", "noise": "gaussian:0.01", "correlated": None}
+        own = {"op": "denoise", "noise": None, "correlated": None}
         if asked := [name for name, value in own.items() if getattr(self, name) != value]:
             names = " and ".join(f"`{name}`" for name in asked)
             raise BadInput(f"a camera blurs and makes noise by its own settings; leave {names} out", argument="camera")
@@ -169,6 +172,11 @@ class Degrading:
         return made
 
     @property
+    def law(self) -> str | Likelihood:
+        """Return the noise that is added."""
+        return ADDED if self.noise is None else self.noise
+
+    @property
     def shooting(self) -> Camera | None:
         """Return the camera, None where there is none. Raises `BadInput` for a text of none."""
         return camera_of(self.camera) if isinstance(self.camera, str) else self.camera
@@ -186,7 +194,7 @@ class Degrading:
     def response(self, picture: Picture, path: Path) -> Response:
         """Return how light is coded in a file `path` of the measurement."""
         like = written_as(path, picture, self.dtype)
-        return chosen(self.transfer or "linear", operation(self.op), noise_text(self.noise), like, path)
+        return chosen(self.transfer or "linear", operation(self.op), noise_text(self.law), like, path)
 
     def read(self, source: Path | None) -> list[Path]:
         """Return the files that the settings name, and the input."""
@@ -244,7 +252,7 @@ class Degraded(Panelled):
         """Return what the record says of the noise, and of a camera."""
         camera = self.task.shooting
         if camera is None:
-            return {"noise": noise_text(self.task.noise), "correlated": self.task.correlated}
+            return {"noise": noise_text(self.task.law), "correlated": self.task.correlated}
         kept = camera.settings()
         if isinstance(self.task.camera, str):
             kept |= {"text": self.task.camera}
@@ -343,7 +351,7 @@ class Degraded(Panelled):
 
     def __repr__(self) -> str:
         size, truth = ("x".join(map(str, x.shape)) for x in (self.values, self.truth))
-        how = f"{operation(self.task.op)}, {noise_text(self.task.noise)}" if self.shot is None else "by a camera"
+        how = f"{operation(self.task.op)}, {noise_text(self.task.law)}" if self.shot is None else "by a camera"
         return f"Degraded({size} of a truth {truth}, {how}, seed {self.task.seed})"
 
 

@@ -317,7 +317,7 @@ def degrade(
     source: Source,
     op: str | Operator = "denoise",
     *,
-    noise: str | Likelihood = "gaussian:0.01",
+    noise: str | Likelihood | None = None,
     correlated: str | None = None,
     seed: int = 0,
     dtype: str | None = None,
@@ -333,7 +333,8 @@ def degrade(
     """Make a test measurement of a clean picture: `measurement` is what a task takes, `truth` what it is to find.
 
     `save(path)` writes both, and a record by which a restoration knows the curve. transfer: "linear", the default, takes the values as they are;
-    "auto" blurs photographs in light, as the command does, and so do "srgb", "gamma:2.2" and "FILE.icc".
+    "auto" blurs photographs in light, as the command does, and so do "srgb", "gamma:2.2" and "FILE.icc". noise: None adds
+    gaussian:0.01, and says so.
     camera: "phone", "still" or "off" with settings, as "phone:jpeg=off,shutter=motion:15:30", or a `Camera`, photographs the picture in the place
     of `op` and `noise`, from its light by `transfer`, "auto" by default; clip_truth: cut its truth at black and white. Raises `BadInput` where the operator, the noise, the curve or the type do not fit.
     """

@@ -42,6 +42,12 @@ class Developed(Response):
             f"raw: {name} is a mosaic {sensor.pattern} of black {min(sensor.black):g} and white {max(sensor.white):g}, red times {red:.3g} and "
             f"blue times {blue:.3g} for grey; the result is {self.output.name}"
         )
+        if not sensor.as_shot:
+            instead = "none is made" if set(sensor.balance) == {1.0} else "that of daylight is taken"
+            yield (
+                f"raw: {name} does not tell the white balance as shot, whose numbers must be above 0 (AsShotNeutral of a DNG); {instead}, "
+                "so that colours may be off: set it in the file"
+            )
 
     def encoded(self, light: np.ndarray) -> np.ndarray:
         return np.asarray(self.output.encode(light))

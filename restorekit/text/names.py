@@ -12,6 +12,7 @@ import torch
 from restorekit.citations import CITATIONS
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
+from restorekit.files.kernel_grid import kernel_grid_files, read_kernel_grid
 from restorekit.files.masks import read_mask
 from restorekit.files.overwrite import inside
 from restorekit.inference.coloured import Coloured
@@ -22,6 +23,7 @@ from restorekit.operators import (
     BlockAverage,
     FreeBlur,
     Grey,
+    GridBlur,
     Hadamard,
     Identity,
     Inpaint,
@@ -59,11 +61,29 @@ def _inpaint(measured: Shape, image: Shape | None, mask: str = "") -> Operator:
 
 
 def _blur(
-    measured: Shape, image: Shape | None, kernel: str, boundary: Literal["reflect", "circular", "free"] = "reflect"
+    measured: Shape,
+    image: Shape | None,
+    kernel: str,
+    boundary: Literal["auto", "reflect", "circular", "free"] = "auto",
 ) -> Operator:
+    """Blur with one kernel, or with the grid of them that a folder holds. boundary: auto is reflect, with a folder free."""
+    if os.path.isdir(kernel):
+        return _grid_blur(measured, image, kernel, boundary)
     k = named_kernel(kernel)
+    boundary = "reflect" if boundary == "auto" else boundary
     shape = FreeBlur.image_shape_for(measured, kernel=k) if boundary == "free" else measured
     return blur(image or shape, k, boundary)
+
+
+def _grid_blur(measured: Shape, image: Shape | None, folder: str, boundary: str) -> Operator:
+    if boundary not in ("auto", "free"):
+        raise ValueError(f"boundary={boundary} is for one kernel, and {folder} is a folder of them; leave it out")
+    grid = torch.from_numpy(read_kernel_grid(folder))
+    h, w = grid.shape[2:]
+    size = measured if image is None else (image[0], image[1] - h + 1, image[2] - w + 1)
+    if h > size[1] or w > size[2]:
+        raise ValueError(f"the kernels of {folder} are {h}x{w}, too large for the picture; crop them")
+    return GridBlur.of(size, grid)
 
 
 def _average(measured: Shape, image: Shape | None, factor: int = 2, size: Size = None) -> Operator:
@@ -251,4 +271,6 @@ def files_of(*texts: str | None) -> list[Path]:
                 paths.append(Path(value))
             elif (file := kernel_file(value)) is not None:
                 paths.append(file)
+            elif named[0] == "blur" and value not in (text, head) and os.path.isdir(value):
+                paths += kernel_grid_files(value).values()
     return list(dict.fromkeys(paths))

@@ -14,6 +14,7 @@ from restorekit.files.picture import check_writable, read_picture
 from restorekit.files.raw import RAW, is_raw, read_raw
 from restorekit.files.reading import Reading
 from restorekit.operators.mosaic import BAYER
+from restorekit.tasks.mosaics import developed
 from tests.support.raw_files import write_dng
 
 VALUES = np.random.default_rng(0).integers(0, 1024, (30, 34)).astype(np.uint16)  # LibRaw reads nothing smaller than 22
@@ -36,6 +37,19 @@ def test_black_white_pattern_and_profile_are_read_back_exactly(path: Path) -> No
     levels = np.tile(np.reshape(black, (2, 2)), (15, 17))
     expected = ((VALUES - levels) / (1000 - levels)).clip(None, 1)
     np.testing.assert_allclose(picture.pixels[0], expected, atol=1e-6)
+
+
+def test_a_white_balance_that_the_file_does_not_tell_is_said(path: Path) -> None:
+    assert read_raw(write_dng(path, VALUES)).info[RAW].as_shot
+    told = list(developed(read_raw(path), "auto", "a.dng")[1].said("a.dng"))
+    assert len(told) == 1
+    for neutral in ((0.5, 1.0, 0.0), (0.0, 0.0, 0.0)):
+        picture = read_raw(write_dng(path, VALUES, neutral=neutral))
+        assert picture.info[RAW].balance == (1.0, 1.0, 1.0)
+        assert picture.info[RAW].record()["balance_as_shot"] is False
+        _, line = developed(picture, "auto", "a.dng")[1].said("a.dng")
+        assert line.startswith("raw: a.dng does not tell the white balance as shot")
+        assert "none is made" in line
 
 
 @pytest.mark.parametrize("pattern", BAYER)
