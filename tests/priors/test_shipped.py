@@ -38,7 +38,7 @@ def test_the_card_says_what_a_user_asks(name: str) -> None:
         assert re.search(rf"^\| {row} \| \S", card, re.MULTILINE), row
     assert "## Quality" in card
     assert "## Limits" in card
-    drawn = re.search(rf"`restorekit sample {name} .*--out (docs/samples/{name}\.png)`", card)
+    drawn = re.search(rf"`restorekit sample {name} .*--out (docs/samples/{name}\.(?:png|webp))`", card)
     assert drawn
     assert (CONFIGS.parent / drawn[1]).is_file()
     for room, script in re.findall(r"`python -m benchmarks\.(\w+)\.(\w+)", card):
