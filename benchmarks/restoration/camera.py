@@ -5,6 +5,7 @@ python -m benchmarks.restoration.camera     # needs $RESTOREKIT_DATA/classic, op
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import zlib
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 
 import restorekit
 from benchmarks.support.common import RESULTS, centre, classic, load_labelled, publish
-from benchmarks.support.crops import inner_psnr, options_of_crops
+from benchmarks.support.crops import add_options, inner_psnr
 from benchmarks.support.photographs import CAMERAS, Photograph, photograph
 from restorekit.files.journal import Rows
 from restorekit.files.picture import read_picture
@@ -26,7 +27,8 @@ from restorekit.text.kernels import kernel
 MARGIN = 8  # pixels of each side that do not count: demosaicing and blur know less there
 MOTION = "motion:9:30"
 TASKS = ("denoise", "deblur", "upscale")
-parser = options_of_crops("Files as cameras write them.", 3, "Kodak and of McMaster")
+parser = argparse.ArgumentParser(description="Files as cameras write them.")
+add_options(parser, 3, "Kodak and of McMaster")
 
 
 def quality(y: np.ndarray, truth: np.ndarray) -> float:

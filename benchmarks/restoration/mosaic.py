@@ -5,6 +5,7 @@ python -m benchmarks.restoration.mosaic     # needs $RESTOREKIT_DATA/classic and
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import zlib
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 import restorekit
 from benchmarks.support.common import RESULTS, centre, classic, load_labelled, publish
-from benchmarks.support.crops import inner_psnr, options_of_crops
+from benchmarks.support.crops import add_options, inner_psnr
 from benchmarks.support.dng import developed, mosaic, write
 from restorekit.files.curves import SRGB
 from restorekit.files.journal import Rows
@@ -27,7 +28,8 @@ NOISES = {"little noise": (0.0008, 0.001), "noise": (0.003, 0.003), "much noise"
 PEERS = ("AHD", "DHT")
 PROFILES = ("its own", "none", "twice the gain")
 VALUES = (*PEERS, *(f"{p}, denoise" for p in PEERS), *PROFILES)
-parser = options_of_crops("Raw files.", 6, "McMaster")
+parser = argparse.ArgumentParser(description="Raw files.")
+add_options(parser, 6, "McMaster")
 
 
 def quality(y: np.ndarray, x: np.ndarray) -> float:

@@ -9,14 +9,12 @@ import numpy as np
 from restorekit.metrics.fidelity import psnr
 
 
-def options_of_crops(description: str, pictures: int, of: str) -> argparse.ArgumentParser:
-    """A parser of --prior, --pictures (by default `pictures` of the sets `of`), --side and --threads."""
-    parser = argparse.ArgumentParser(description=description)
+def add_options(parser: argparse.ArgumentParser, pictures: int, of: str) -> None:
+    """Add --prior, --pictures (by default `pictures` of the sets `of`), --side and --threads."""
     parser.add_argument("--prior", default="natural")
     parser.add_argument("--pictures", type=int, default=pictures, help=f"of {of}, at most")
     parser.add_argument("--side", type=int, default=160, help="pixels, the middle of each picture")
     parser.add_argument("--threads", type=int, default=1)
-    return parser
 
 
 def inner_psnr(y: np.ndarray, truth: np.ndarray, margin: int) -> float:
