@@ -308,15 +308,12 @@ class Restoring(Measurement):
     def _intervals(self, measured: Measured, solver: Solver, steps: int | None) -> FoundInterval:
         forward, prior = measured.forward, measured.prior
         started = self.start is not None or self.begin is not None
-        refused = error_bars.refusal(prior, forward.law, self.flips, self.coarse, started, forward.impulses is not None)
+        refused = error_bars.refusal(prior, forward, self.flips, self.coarse, started)
         if refused is None and measured.way == "missing" and measured.clipped.any:
             refused = "they are for clipped values that are censored or measured, and these are missing"
         if isinstance(forward, JPEGForward):
             refused = "none are made for the bins of a JPEG"
-        curve = measured.read.response.curve.name
-        wanted = error_bars.conditions(
-            self.op_text, forward.noise_text, measured.read.as_read, curve, measured.way, solver, steps, self.samples
-        )
+        wanted = error_bars.conditions(self.op_text, forward, measured.way, solver, steps, self.samples)
         return error_bars.found_for(self.calibration or "auto", self.level or 0.9, prior, wanted, refused)
 
     def _untouched(self, measured: Measured) -> str | None:
