@@ -45,7 +45,7 @@ _HOME = {
     "Gaussian": "inference.likelihood",
     "Poisson": "inference.likelihood",
     "Gamma": "inference.likelihood",
-    "Joint": "inference.likelihood",
+    "Joint": "inference.derived_laws",
     "Likelihood": "inference.likelihood",
     "restore": "tasks.solve",
     "restore_each": "tasks.solve",
@@ -77,7 +77,8 @@ if TYPE_CHECKING:
     from restorekit.files.picture import read_picture as read
     from restorekit.files.picture import write_picture as write
     from restorekit.inference.denoiser import Denoiser
-    from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Poisson
+    from restorekit.inference.derived_laws import Joint
+    from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
     from restorekit.inference.problem import Problem
     from restorekit.inference.restoration import Restoration
     from restorekit.inference.rng import Rng

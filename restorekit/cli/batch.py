@@ -151,7 +151,7 @@ def _perform_many(
     try:
         with pictures() as show:
             batch = Batch(task, settings, many.suffix, pages, many.scheduler, overwrite)
-            result = batch(many.places, folder, heard=lambda o: warn(ctx, *notes.heard(o)), progress=show)
+            result = batch(many.places, folder, notes=printed(ctx), heard=lambda o: warn(ctx, *notes.heard(o)), progress=show)  # fmt: skip
     except KeyboardInterrupt:
         raise Stopped("stopped; finished pictures are kept, the same command goes on", signal.SIGINT) from None
     warn(ctx, *notes.repeated())

@@ -15,7 +15,8 @@ from restorekit.despeckling.survey import BandStatistics
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.inference import driver
-from restorekit.inference.likelihood import Gamma, Likelihood, Tempered
+from restorekit.inference.derived_laws import Tempered
+from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
 from restorekit.priors.find import Precision, device_of, load_prior, of_pictures

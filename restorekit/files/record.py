@@ -61,6 +61,18 @@ def earlier(
     return [path.name for path in stale], {"earlier": ours} if ours else {}
 
 
+def superseded(record: Path, command: str, written: Iterable[Path]) -> list[Path]:
+    """Return the files beside `record`, one of `command`, that it lists as its own and are as it says, less those `written`.
+
+    A new run of that command has no such file; who finds one beside the new result takes it for a part of that.
+    """
+    known, made = content(record), set(written)
+    if known.get("command") != command:
+        return []
+    listed = [(record.with_name(name), digest) for name, digest in outputs_in(known).items()]
+    return [p for p, digest in listed if p not in made and p.is_file() and not p.is_symlink() and sha256(p) == digest]
+
+
 def recorded_range(path: Path) -> tuple[float, float] | None:
     """Return the values of black and white in what `degrade` or a restoration wrote, by the record beside it; else None.
 

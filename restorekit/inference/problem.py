@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput, Unsupported
-from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
+from restorekit.inference.derived_laws import Joint
+from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.inference.sited import Sited
 from restorekit.operators.base import LinearOperator, Operator, SVDOperator
 from restorekit.operators.combine import Weighted

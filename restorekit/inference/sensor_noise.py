@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorekit.inference.likelihood import Likelihood, Moved, Poisson
+from restorekit.inference.derived_laws import Moved
+from restorekit.inference.likelihood import Likelihood, Poisson
 
 NEAR = 0.05  # relative misfit below which a series stands in for a difference of near equals
 

@@ -16,7 +16,8 @@ from restorekit.errors import Unsupported
 from restorekit.inference.censored import Censored
 from restorekit.inference.coding import CodedPictures, Coding
 from restorekit.inference.denoiser import Denoiser, Latent
-from restorekit.inference.likelihood import Gaussian, Joint, Likelihood, Moved
+from restorekit.inference.derived_laws import Joint, Moved
+from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver, Step
 from restorekit.operators.base import LinearOperator, Operator

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import BadInput
-from restorekit.inference.likelihood import Gamma, Tempered
+from restorekit.inference.derived_laws import Tempered
+from restorekit.inference.likelihood import Gamma
 from restorekit.sar.speckle import SpeckleSpectrum, draw
 
 

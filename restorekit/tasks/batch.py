@@ -70,6 +70,7 @@ class BatchResult:
     folder: Path
     outcomes: tuple[PictureOutcome, ...]
     unwritten: str = ""  # why the summary could not be written; "" where it was
+    notes: tuple[str, ...] = ()  # what a reader of all results should know
 
     @property
     def summary(self) -> Path:
@@ -114,20 +115,23 @@ class Batch:
         places: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
         out: str | os.PathLike[str],
         *,
+        notes: Notes | None = None,
         heard: Callable[[PictureOutcome], None] | None = None,
         progress: Progress | None = None,
     ) -> BatchResult:
         """Treat the pictures that files, folders and globs name, and write each result into the folder `out`.
 
         A picture whose result is there, made by the same version with the same settings from the same files, is not made
-        again. One that fails is in the result with its error, and the others go on. heard: is told each outcome as it
+        again. One that fails is in the result with its error, and the others go on. Of folders and globs, files that records
+        beside them name as written beside a result, as OUT_std, are left out; notes: is told how many. heard: is told each outcome as it
         comes. progress: is told (what runs, pictures done, in all). Raises `BadInput`, before anything runs, where two
         results would have one name, one would replace an input, another run has the folder, or a setting suits no picture.
         """
         folder = Path(out)
+        notes = Notes() if notes is None else notes
         with session(Notes()), overwriting(self.overwrite):
             given = [places] if isinstance(places, str | os.PathLike) else list(places)
-            jobs = jobs_of(given, folder, self.settings, self.suffix, self.pages, partial(written_by, self.task))
+            jobs = jobs_of(given, folder, self.settings, self.suffix, self.pages, partial(written_by, self.task), notes)
             if folder.exists() and not folder.is_dir():
                 raise BadInput(f"{folder} is a file; `out` takes a folder", argument="out")
             _check_summary(folder / SUMMARY)
@@ -147,7 +151,7 @@ class Batch:
                     unwritten = _written(folder / SUMMARY, outcomes)
                 if not unwritten:
                     unwritten = _tidied(journal)
-        return BatchResult(folder, outcomes, unwritten)
+        return BatchResult(folder, outcomes, unwritten, tuple(notes.texts))
 
     def _there(self, jobs: Sequence[PictureJob], journal: Journal) -> dict[Path, PictureOutcome]:
         """Return outcomes of pictures that need not be made again, or cannot be begun."""

@@ -16,8 +16,10 @@ from typing import Any
 from restorekit.errors import BadInput
 from restorekit.files.formats import FORMATS, KNOWN, READ_ONLY
 from restorekit.files.overwrite import separate
-from restorekit.files.session import number_of
+from restorekit.files.session import is_aside, number_of
 from restorekit.files.tiff_beside import BESIDE
+from restorekit.notes import Notes
+from restorekit.tasks.batch_journal import Journal
 from restorekit.tasks.pages import readings
 
 # Settings of which a folder holds one file for each picture.
@@ -40,13 +42,16 @@ class PictureJob:
         return self.source.name + (f", page {self.own['page']}" if self.own.get("page") else "")
 
 
-def pictures_of(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def pictures_of(places: Iterable[str | os.PathLike[str]], notes: Notes | None = None) -> list[Path]:
     """Return the pictures that files, folders and globs name, each once, those of a folder or a glob by name.
 
     Of a folder they are the files in it with the suffix of a picture; folders in it are not looked into, hidden files left
-    out. A file that is named and is not there is kept: it fails by itself. Raises `BadInput` where a folder or a glob has none.
+    out, and so is, of folders and globs, what was written beside results, as OUT_std and OUT_kernel, unless they hold nothing
+    else; `notes` are told. A file that is named and is not there is kept: it fails by itself. Raises `BadInput` where a folder
+    or a glob has none.
     """
     found: dict[object, Path] = {}
+    notes = Notes() if notes is None else notes
     for place in places:
         path, text = Path(place), os.fspath(place)
         if path.is_dir():
@@ -55,10 +60,12 @@ def pictures_of(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
                 raise BadInput(
                     f"{path}: no pictures in this folder ({KNOWN}); give another, or a glob, '{path}/*/*.png'"
                 )
+            paths = _without_asides(path, paths, notes)
         elif glob.has_magic(text) and not path.exists():
             paths = [p for p in map(Path, sorted(glob.glob(text, recursive=True))) if p.is_file()]
             if not paths:
                 raise BadInput(f"{text}: no file has such a name; check the path (the working folder is {os.getcwd()})")
+            paths = _without_asides(path, paths, notes)
         else:
             paths = [path]
         for p in paths:
@@ -68,13 +75,27 @@ def pictures_of(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return list(found.values())
 
 
+def _without_asides(place: Path, paths: list[Path], notes: Notes) -> list[Path]:
+    """Return the pictures of a folder or a glob that were not written beside results; all of them where there are no others."""
+    known = {path for folder in {path.parent for path in paths} for path in Journal(folder).asides()}
+    asides = [path for path in paths if path in known or is_aside(path)]
+    if not asides or len(asides) == len(paths):
+        return paths
+    more = ", ..." if len(asides) > 3 else ""
+    notes(
+        f"{place}: {len(asides)} of {len(paths)} files were written beside results and are left out "
+        f"({', '.join(path.name for path in asides[:3])}{more}); name one to have it taken"
+    )
+    return [path for path in paths if path not in set(asides)]
+
+
 def jobs_of(
     places: Iterable[str | os.PathLike[str]], folder: Path, settings: Mapping[str, Any], suffix: str | None, pages: str | None,
-    written: Callable[[Mapping[str, Any], Path], list[Path]] = lambda _, target: [target],
+    written: Callable[[Mapping[str, Any], Path], list[Path]] = lambda _, target: [target], notes: Notes | None = None,
 ) -> list[PictureJob]:  # fmt: skip
     """Return the jobs of a batch. A result has the stem and the suffix of its picture: .png for a format that is only read, .tif for an unknown suffix.
 
-    written: (settings, OUT) -> the files that are written for OUT. Raises `BadInput` where two pictures would have one file, or
+    written: (settings, OUT) -> the files that are written for OUT. notes: as of `pictures_of`. Raises `BadInput` where two pictures would have one file, or
     one is a file that is read.
     """
     if suffix is not None and suffix.lower() not in (*FORMATS, ".html"):
@@ -84,7 +105,7 @@ def jobs_of(
             f"`out={folder}` is to be a folder, and has the name of a picture; for one picture give IN and OUT"
         )
     folders, jobs = _folders(settings), []
-    for source in pictures_of(places):
+    for source in pictures_of(places, notes):
         target = folder / (source.stem + (suffix or _suffix(source)))
         try:
             own = _companions(folders, source)

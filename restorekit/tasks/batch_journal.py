@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,10 @@ import restorekit
 from restorekit.files.digest import sha256
 from restorekit.files.picture import json_text, write_text
 from restorekit.files.session import JOURNAL
-from restorekit.tasks.batch_inputs import PictureJob
 from restorekit.tasks.identity import identity_of
+
+if TYPE_CHECKING:
+    from restorekit.tasks.batch_inputs import PictureJob
 
 NAME = JOURNAL
 

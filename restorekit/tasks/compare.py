@@ -33,7 +33,8 @@ from restorekit.report.panels import Panel, Panelled
 from restorekit.report.pictures import shrunk
 from restorekit.report.results import Comparison, Moment, Refusal, SolverResult
 from restorekit.tasks.inputs import Source, take
-from restorekit.tasks.measurement import Measured, Measurement, Progress, record_of
+from restorekit.tasks.measured import Measured
+from restorekit.tasks.measurement import Measurement, Progress, record_of
 from restorekit.tasks.saving import record_file
 from restorekit.text.names import NO_PICTURE, files_of, solver_of
 from restorekit.text.spelling import solver_text

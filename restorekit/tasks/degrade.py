@@ -27,8 +27,9 @@ from restorekit.files.picture import (
 from restorekit.files.place import Placement
 from restorekit.files.reading import Reading
 from restorekit.files.recompressed import jpeg_options
-from restorekit.files.record import earlier, head
+from restorekit.files.record import earlier, head, superseded
 from restorekit.files.record import outputs as checksums
+from restorekit.files.session import number_of
 from restorekit.files.transfer import Response, chosen, written_as
 from restorekit.inference.likelihood import Gamma, Likelihood
 from restorekit.notes import Notes
@@ -187,11 +188,14 @@ class Degrading:
         like = written_as(path, picture, self.dtype)
         return chosen(self.transfer or "linear", operation(self.op), noise_text(self.noise), like, path)
 
-    def _separate(self, source: Path | None, target: Path) -> None:
+    def read(self, source: Path | None) -> list[Path]:
+        """Return the files that the settings name, and the input."""
         op = self.op if isinstance(self.op, str) else None
         camera = self.camera if isinstance(self.camera, str) else None
-        read = files_of(op, self.transfer, camera) + ([] if source is None else [source])
-        separate(read, [target, self.truth_file(target), kernel_beside(target), record_file(target)])
+        return files_of(op, self.transfer, camera) + ([] if source is None else [source])
+
+    def _separate(self, source: Path | None, target: Path) -> None:
+        separate(self.read(source), [target, self.truth_file(target), kernel_beside(target), record_file(target)])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -269,7 +273,8 @@ class Degraded(Panelled):
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> list[Path]:
         """Write the measurement, the truth beside it as NAME_truth, of a camera that blurs its kernel as NAME_kernel.npy, and the
-        record NAME.json; returns all of them.
+        record NAME.json; returns all of them. What an earlier measurement of the name left beside it, and this one has not, is
+        removed, unless it was changed since.
 
         overwrite: whether files are replaced that are no results of restorekit. Raises `BadInput` where they are not to be, and
         as `check` does.
@@ -288,8 +293,18 @@ class Degraded(Panelled):
             if self.kernel is not None:
                 files.append(kernel_beside(target))
                 write_picture(files[-1], self.kernel[None].astype(np.float32))
-            write_json(record_file(target), self._record(target, [*files, *masks]))
+            old = self._superseded(target, [*files, *masks])
+            write_json(record_file(target), self._record(target, [*files, *masks], old))
+        for file in old:
+            file.unlink(missing_ok=True)
+        if old:
+            self.told(f"{', '.join(file.name for file in old)}: of an earlier measurement {target.name}, removed")
         return [*files, record_file(target)]
+
+    def _superseded(self, target: Path, written: list[Path]) -> list[Path]:
+        """Return what an earlier measurement of this name left beside it and nobody has changed, or opened for this one."""
+        opened = {number_of(path) for path in self.task.read(self.input.path)}
+        return [p for p in superseded(record_file(target), "degrade", written) if number_of(p) not in opened]
 
     def _written(self, target: Path) -> np.ndarray:
         """Return the values to write: of a camera's JPEG those before, as the file itself is that JPEG."""
@@ -305,7 +320,7 @@ class Degraded(Panelled):
         camera = self.task.shooting
         return camera is not None and camera.jpeg is not None and FORMATS.get(target.suffix.lower()) == "JPEG"
 
-    def _record(self, target: Path, files: list[Path]) -> dict[str, Any]:
+    def _record(self, target: Path, files: list[Path], old: list[Path]) -> dict[str, Any]:
         task = self.task
         return {
             **head(command="degrade"),
@@ -316,7 +331,7 @@ class Degraded(Panelled):
             "range": written_as(target, self.like, self.dtype).span,
             "dtype": output_dtype(target, self.like.dtype, self.dtype).name,
             "outputs": checksums(files),
-            **earlier(record_file(target), files)[1],
+            **earlier(record_file(target), [*files, *old])[1],
         }
 
     def panels(self) -> list[Panel]:

@@ -14,7 +14,8 @@ from restorekit.notes import Notes
 from restorekit.operators import Operator
 from restorekit.tasks.filling import Filling
 from restorekit.tasks.jpeg_forward import JPEGForward
-from restorekit.tasks.measurement import Measured, Progress
+from restorekit.tasks.measured import Measured
+from restorekit.tasks.measurement import Progress
 from restorekit.tasks.observation import Observation
 from restorekit.text.jpeg_last import NAME
 

@@ -22,7 +22,7 @@ from restorekit.operators import Operator
 from restorekit.priors.find import Precision, Prior, load_prior
 from restorekit.priors.octaves import Octaves
 from restorekit.tasks.inputs import Source
-from restorekit.tasks.measurement import Measured
+from restorekit.tasks.measured import Measured
 from restorekit.tasks.mosaics import MOSAIC
 from restorekit.tasks.noise_found import measured_noise
 from restorekit.tasks.observation import Observation

@@ -14,7 +14,7 @@ from restorekit.operators import Inpaint, Operator
 from restorekit.operators.base import Shape
 from restorekit.tasks.filling import Filling
 from restorekit.tasks.inputs import Source, take_mask
-from restorekit.tasks.measurement import Measured
+from restorekit.tasks.measured import Measured
 from restorekit.text.generated_masks import generated_mask
 from restorekit.text.names import files_of
 

@@ -15,14 +15,13 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.files.reading import Reading
-from restorekit.files.session import is_aside, session
+from restorekit.files.session import session
 from restorekit.files.stored import check_source
 from restorekit.metrics.fidelity import compare, known
 from restorekit.notes import Notes
 from restorekit.tasks import ranges
 from restorekit.tasks.batch import FAILED, PictureOutcome, Progress, outcome_of
 from restorekit.tasks.batch_inputs import pairs_of
-from restorekit.tasks.batch_journal import Journal
 from restorekit.tasks.inputs import Source, Span, reading_beside, take
 from restorekit.tasks.unmeasured import refuse_turned, turned_size
 
@@ -136,9 +135,7 @@ def folder_metrics(
     wanted, outcomes = known(names), list[PictureOutcome]()
     settings: dict[str, Any] = {"truth": os.fspath(truth), "names": wanted, "crop": crop, "range": range, "layout": layout, "page": page}  # fmt: skip
     with session(Notes()):
-        jobs, named = pairs_of(given, settings), {Path(place) for place in given}
-        asides = {path for folder in {job.source.parent for job in jobs} for path in Journal(folder).asides()}
-        jobs = [job for job in jobs if job.source in named or not (job.source in asides or is_aside(job.source))]
+        jobs = pairs_of(given, settings)
         for number, job in enumerate(jobs):
             if progress is not None:
                 progress(job.name, number, len(jobs))

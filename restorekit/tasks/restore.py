@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,18 +24,18 @@ from restorekit.inference.units import units_of
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
 from restorekit.priors.cascade import Cascade
-from restorekit.priors.prior import LatentPrior
-from restorekit.tasks import error_bars
+from restorekit.tasks.calibrated import with_bars
 from restorekit.tasks.coarse import restore_from_coarse
+from restorekit.tasks.doubts import ceiling_of, changes
 from restorekit.tasks.inputs import Source
-from restorekit.tasks.jpeg_forward import JPEGForward
-from restorekit.tasks.measurement import Measured, Measurement, Progress
+from restorekit.tasks.measured import Measured
+from restorekit.tasks.measurement import Measurement, Progress
 from restorekit.tasks.noise_found import law_as_found
 from restorekit.tasks.observation import Observation
 from restorekit.tasks.saving import Origin, check_names
 from restorekit.tasks.windows import counted
 from restorekit.text.names import files_of, notes_of, solver_of
-from restorekit.uncertainty.calibration import WHITE_LEFT_OUT, FoundInterval
+from restorekit.uncertainty.calibration import FoundInterval
 
 COLOURS = (
     "colours are made up: a prior of textures, as the shipped ones, knows no colours of objects; sky, skin and grass may get "
@@ -100,7 +99,7 @@ class Restoring(Measurement):
                 "`solver=mmps`",
                 argument="samples",
             )
-        measured, bars = self._with_bars(measured, solver, steps)
+        measured, bars = with_bars(self, measured, solver, steps)
         taken = measured.taken(solver)
         if self.samples > 1:
             solver.check_draws(as_seen(taken, measured.denoiser))
@@ -135,9 +134,9 @@ class Restoring(Measurement):
             "misfit": round(misfit, 3),
             "residual": None if residual is None else residual.record(),
         }
-        if (ceiling := _ceiling(measured, notes)) is not None:
+        if (ceiling := ceiling_of(measured, notes)) is not None:
             facts["codec_psnr"] = ceiling
-        doubts = [*self._misses(misfit, notes), *_changes(measured, samples), *self._last(measured, notes)]
+        doubts = [*self._misses(misfit, notes), *changes(measured, samples, MISFIT), *self._last(measured, notes)]
         facts["doubts"] = doubts
         origin = Origin(self, measured, bars, facts, notes, kept)
         samples = self._finished(samples, measured)
@@ -278,44 +277,6 @@ class Restoring(Measurement):
         picture = picture.flatten().index_copy(0, places, pixels.flatten()).view_as(picture)
         return picture.expand(self.samples, *picture.shape)
 
-    def _with_bars(
-        self, measured: Measured, solver: Solver, steps: int | None
-    ) -> tuple[Measured, FoundInterval | None]:
-        """Return (the measurement with the way in which clipped values are taken, the interval of several samples).
-
-        Where the setting leaves it open, several samples take the way of one answer, or, where error bars are calibrated
-        for another alone, that one.
-        """
-        if self.samples == 1:
-            return measured, None
-        other = WHITE_LEFT_OUT if measured.read.response.coded else "measured"
-        ways = [measured.way, *(("censored", other) if self.clipped == "auto" else ())]
-        first: FoundInterval | BadInput | None = None
-        for way in dict.fromkeys(ways):
-            one = replace(measured, way=way)
-            try:
-                bars = self._intervals(one, solver, steps)
-            except BadInput as error:  # a calibration that was asked for and fits no better
-                first = first or error
-                continue
-            if bars.record["calibration"] != "none":
-                return one, bars
-            first = first or bars
-        if isinstance(first, BadInput):
-            raise first
-        return measured, first
-
-    def _intervals(self, measured: Measured, solver: Solver, steps: int | None) -> FoundInterval:
-        forward, prior = measured.forward, measured.prior
-        started = self.start is not None or self.begin is not None
-        refused = error_bars.refusal(prior, forward, self.flips, self.coarse, started)
-        if refused is None and measured.way == "missing" and measured.clipped.any:
-            refused = "they are for clipped values that are censored or measured, and these are missing"
-        if isinstance(forward, JPEGForward):
-            refused = "none are made for the bins of a JPEG"
-        wanted = error_bars.conditions(self.op_text, forward, measured.way, solver, steps, self.samples)
-        return error_bars.found_for(self.calibration or "auto", self.level or 0.9, prior, wanted, refused)
-
     def _untouched(self, measured: Measured) -> str | None:
         """Say that no noise was found, and no solver asked for: a network only makes such a picture worse."""
         forward = measured.forward
@@ -363,30 +324,3 @@ class Restoring(Measurement):
             f"`prior={self.prior_name}` knows such pictures, or take more `steps`"
         )
         return [text]
-
-
-def _ceiling(measured: Measured, notes: Notes) -> float | None:
-    prior = measured.prior
-    ceiling = prior.codec_psnr if isinstance(prior, LatentPrior) else None
-    if ceiling is not None:
-        notes(f"training pictures of {prior.spec.name} keep {ceiling:g} dB through its codec alone")
-    return ceiling
-
-
-def _changes(measured: Measured, samples: Tensor) -> list[str]:
-    """Return what to say where a denoised picture differs from the measured one by more than the noise that was found, or a
-    step of integers."""
-    found, picture = measured.forward.found, measured.read.picture
-    if found is None or not found.floor or measured.read.operation != "denoise":
-        return []
-    step = 1 / (picture.span[1] - picture.span[0]) if picture.dtype.startswith(("int", "uint")) else 0.0
-    told = np.ones(picture.pixels.shape[1:], bool) if measured.read.empty is None else ~measured.read.empty
-    off = (samples[0].float().cpu().numpy() - measured.coded(torch.from_numpy(picture.pixels)).cpu().numpy())[:, told]
-    change, noise = float(np.sqrt(np.square(off).mean())), max(found.white, step)
-    if not noise or change <= MISFIT * noise:
-        return []
-    text = (
-        f"the result differs from {measured.read.input.name} by {change:.2g} of white, {change / noise:.1f} times the noise in "
-        "it; give `range`, the values of black and white, or `noise`"
-    )
-    return [text]

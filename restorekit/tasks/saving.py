@@ -24,7 +24,8 @@ from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.tasks import error_bars
 from restorekit.tasks.inputs import Source
-from restorekit.tasks.measurement import Measured, record_of
+from restorekit.tasks.measured import Measured
+from restorekit.tasks.measurement import record_of
 from restorekit.uncertainty.calibration import FoundInterval
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from restorekit.operators.base import Shape
 from restorekit.tasks.filling import Filling
 from restorekit.tasks.forward import Forward
 from restorekit.tasks.jpeg_forward import is_jpeg, jpeg_forward
-from restorekit.tasks.measurement import Measured
+from restorekit.tasks.measured import Measured
 from restorekit.tasks.observation import Observation
 from restorekit.text.jpeg_last import before
 

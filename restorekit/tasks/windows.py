@@ -14,7 +14,8 @@ from restorekit.inference.driver import Progress as Steps
 from restorekit.inference.solver import Step
 from restorekit.priors.prior import Prior
 from restorekit.priors.wrappers import EnsembleFlip, Tiled
-from restorekit.tasks.measurement import Measured, Progress
+from restorekit.tasks.measured import Measured
+from restorekit.tasks.measurement import Progress
 
 
 @contextmanager

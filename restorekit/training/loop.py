@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -63,13 +66,23 @@ def processes() -> Iterator[Process]:
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
-    if world > 1:
-        dist.init_process_group("nccl" if cuda else "gloo")
+    if world == 1:
+        yield Process(rank, world, device)
+        return
+    # Its functions take the group of all processes as the default of an argument: imported once that group is there, as
+    # DistributedDataParallel does, they hold it for good.
+    importlib.import_module("torch.distributed.nn.functional")
+    dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield Process(rank, world, device)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # else the wrapped model lives as long as the error
+        raise
     finally:
-        if world > 1:
-            dist.destroy_process_group()
+        # The threads of gloo end with the last reference to the group, of which the wrapped model has one. One that
+        # outlives Python and lets go of a tensor of the last step aborts the process ("terminate called ...").
+        gc.collect()
+        dist.destroy_process_group()
 
 
 def train(
@@ -110,8 +123,7 @@ def train(
             state.load(out / STATE)
         number = _run(config, state, pictures.fingerprint, out, process, quiet)
         if process.world > 1:
-            # None leaves before the last checkpoint is written: a launcher ends all processes when one of them fails,
-            # and gloo may abort a process that ends while its threads still hold the tensors of the last step.
+            # None leaves before the last checkpoint is written: a launcher ends all processes when one of them fails.
             dist.barrier()
         if number:
             raise Stopped(f"stopped at step {state.step} of {config.optim.steps}; go on with `resume`", number)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from restorekit.errors import Unsupported
 from restorekit.inference.censored import Censored
-from restorekit.inference.likelihood import Gaussian, Joint, Likelihood
+from restorekit.inference.derived_laws import Joint
+from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.inference.problem import CLEAN, Problem
 from restorekit.inference.rng import Rng
 from restorekit.inference.sited import Sited

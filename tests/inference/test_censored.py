@@ -15,8 +15,9 @@ from torch import Tensor
 
 from restorekit import operators as ops
 from restorekit.inference.censored import Censored, hazard
+from restorekit.inference.derived_laws import Moved
 from restorekit.inference.driver import restore
-from restorekit.inference.likelihood import Gaussian, Likelihood, Moved, Poisson
+from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
 from restorekit.inference.rng import Rng, streams
 from restorekit.inference.solver import Solver

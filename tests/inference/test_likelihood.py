@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import Unsupported
-from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved, Poisson, Tempered
+from restorekit.inference.derived_laws import Joint, Moved, Tempered
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 
 MEAN = torch.tensor([0.05, 0.2, 0.5, 0.9, 1.3, 2.0], dtype=torch.float64)
 Y = torch.tensor([0.10, 0.15, 0.7, 0.4, 1.5, 0.3], dtype=torch.float64)

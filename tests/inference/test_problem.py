@@ -10,8 +10,9 @@ import torch
 
 from restorekit import operators as ops
 from restorekit.errors import BadInput
+from restorekit.inference.derived_laws import Joint, Moved, Tempered
 from restorekit.inference.driver import restore
-from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved, Poisson, Tempered
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
 from restorekit.priors.analytic import GaussianPrior
 from restorekit.solvers import DiffPIR

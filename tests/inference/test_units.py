@@ -12,8 +12,9 @@ from torch import Tensor
 
 from restorekit import operators as ops
 from restorekit.errors import BadInput, Unsupported
+from restorekit.inference.derived_laws import Joint, Moved
 from restorekit.inference.driver import restore
-from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Moved
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood
 from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver, Step
 from restorekit.inference.units import Units, problem_in, units_of

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from restorekit import Gamma, Gaussian, Poisson, Problem, operators, restore
 from restorekit.errors import BadInput, Unsupported
-from restorekit.inference.likelihood import Joint
+from restorekit.inference.derived_laws import Joint
 from restorekit.interop import deepinv as bridge
 from restorekit.operators.verify import check, report
 from restorekit.priors.analytic import GaussianPrior

@@ -12,8 +12,9 @@ from restorekit import operators as ops
 from restorekit.bench.posterior.exam_pixels import speckle
 from restorekit.bench.posterior.run_exam import Size, Stream, measure
 from restorekit.errors import BadInput
+from restorekit.inference.derived_laws import Tempered
 from restorekit.inference.driver import restore
-from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson, Tempered
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver
 from restorekit.solvers import EP

@@ -17,8 +17,9 @@ from torch import Tensor
 from restorekit import operators as ops
 from restorekit.errors import Unsupported
 from restorekit.inference.censored import Censored
+from restorekit.inference.derived_laws import Joint
 from restorekit.inference.driver import restore
-from restorekit.inference.likelihood import Gamma, Gaussian, Joint, Likelihood, Poisson
+from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import Problem
 from restorekit.inference.rng import Rng, streams
 from restorekit.inference.solver import Solver

@@ -20,8 +20,9 @@ from restorekit.bench.posterior.run_exam import Size, measure
 from restorekit.cli.main import run
 from restorekit.errors import Unsupported
 from restorekit.files.picture import read_picture, write_picture
+from restorekit.inference.derived_laws import Joint
 from restorekit.inference.driver import restore
-from restorekit.inference.likelihood import Gaussian, Joint, Likelihood, Poisson
+from restorekit.inference.likelihood import Gaussian, Likelihood, Poisson
 from restorekit.inference.problem import LEAST, Problem
 from restorekit.metrics.fidelity import psnr
 from restorekit.operators.combine import Stack, compose

@@ -19,6 +19,7 @@ from restorekit.priors import find
 from restorekit.priors.find import kept_priors, load_prior
 from restorekit.tasks import batch as batch_module
 from restorekit.tasks.batch import DONE, FAILED, THERE, BatchResult
+from restorekit.tasks.batch_inputs import pictures_of
 from restorekit.tasks.deblur import Deblurring
 
 QUICK: dict[str, Any] = {"prior": "natural-fast", "steps": 1, "noise": "gaussian:0.05", "solver": "hqs"}
@@ -80,6 +81,26 @@ def test_a_failed_picture_stops_no_other(photos: Path, tmp_path: Path) -> None:
     lines = result.summary.read_text().splitlines()
     assert lines[0] == "picture,result,state,calls,seconds,misfit,notes,error"
     assert [line.split(",")[1:3] for line in lines[1:]] == [["a.png", "done"], ["", "failed"], ["c.bmp", "done"], ["", "failed"]]  # fmt: skip
+
+
+def test_files_beside_results_are_no_pictures_of_a_folder(photos: Path, tmp_path: Path) -> None:
+    (blurred := tmp_path / "blurred").mkdir()
+    for name in ("a.png", "b.png"):
+        picture(photos / name, 1, (48, 48, 3))
+        restorekit.degrade(photos / name, camera="phone:shutter=motion:5:0").save(blurred / name)
+    assert {"a_kernel.npy", "a_truth.png"} <= set(files(blurred))
+    beside = len([p for p in files(blurred) if "_" in p])
+    picture(blurred / "own_truth.png", 7)  # of no record
+    for place in (blurred, blurred / "*.[np][pn][gy]"):
+        result = DEGRADE(place, tmp_path / f"out{len(str(place))}")
+        assert states(result) == {"a.png": DONE, "b.png": DONE, "own_truth.png": DONE}
+        assert [*result.notes] == [
+            f"{place}: {beside} of {beside + 3} files were written beside results and are left out "
+            + "(a_kernel.npy, a_truth.png, b_kernel.npy, ...); name one to have it taken"
+        ]
+    named = [p.name for p in pictures_of([blurred, blurred / "a_truth.png"])]
+    assert named == ["a.png", "b.png", "own_truth.png", "a_truth.png"]
+    assert [p.name for p in pictures_of([blurred / "?_truth.png"])] == ["a_truth.png", "b_truth.png"]
 
 
 def broken(source: Path, *, out: Path, notes: Notes) -> NoReturn:

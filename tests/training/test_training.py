@@ -258,13 +258,44 @@ def test_decoding_may_take_longer_than_a_step(broken: bool, pictures: Path, conf
         assert "no pictures" in (tmp_path / "two-0").read_text()
 
 
+FAILING = """
+import os, sys
+from pathlib import Path
+from restorekit.errors import BadInput
+from restorekit.training.config import read_config
+from restorekit.training.loop import train
+
+config, pictures, out = map(Path, sys.argv[1:])
+try:
+    train(read_config(config, **{"optim.lr": 1e30, "optim.warmup": 0}), pictures, out, quiet=True)
+except BadInput as error:  # which is kept, with the frames that it came through
+    names = [Path(f"/proc/self/task/{i}/comm").read_text().strip() for i in os.listdir("/proc/self/task")]
+    Path(f"{out}-{os.environ['RANK']}").write_text(f"{error} {names}")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the threads of a process from /proc")
+def test_a_run_that_fails_leaves_no_threads_of_gloo(pictures: Path, config: Config, tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(FAILING)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [tmp_path / "worker.py", tmp_path / "tiny.yaml", pictures, tmp_path / "two"]
+    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for rank in (0, 1):
+        text = (tmp_path / f"two-{rank}").read_text()
+        assert "diverged" in text
+        assert "gloo" not in text
+
+
 def test_two_processes_train_what_one_does(pictures: Path, config: Config, tmp_path: Path) -> None:
     alone = train(changed(config, optim__steps=3), pictures, tmp_path / "one", quiet=True)
     code = (
         "import sys; from pathlib import Path; from restorekit.training.config import read_config;"
         "from restorekit.training.loop import train; config, *paths = map(Path, sys.argv[1:]);"
         "path = train(read_config(config, **{'optim.steps': 3}), *paths, quiet=True);"  # colour, colour, grey
-        "assert path.exists()"  # in both processes, of which only the first writes it
+        "assert path.exists();"  # in both processes, of which only the first writes it
+        "names = [p.read_text() for p in Path('/proc/self/task').glob('*/comm')];"  # none where there is no /proc
+        "assert not any('gloo' in name for name in names), names"  # such a thread may abort the process as it ends
     )
     (tmp_path / "worker.py").write_text(code)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
