@@ -192,9 +192,10 @@ def main() -> None:
             tables.append((f"{name}: without a power of the spread", HEADER, table(plain)))
         if lines:
             tables.append((f"{name}: larger crops and pictures of another kind, by the same calibration", OTHER, lines))
-        kept = [e for e in own if e.judged]
-        if kept:
-            Calibration(name, prior.sha256, tuple(kept), restorekit.__version__).write(beside(prior.path))
+        kept, path = [e for e in own if e.judged], beside(prior.path)
+        if kept:  # beside what `coverage_cameras` measured
+            cameras = [e for e in Calibration.read(path).entries if e.conditions.measured] if path.is_file() else []
+            Calibration(name, prior.sha256, (*kept, *cameras), restorekit.__version__).write(path)
     what = (
         f"The middle 64x64 of pictures, or what the table says, measured as files of integers or floats, {options.samples} samples of mmps. "
         "Coverage: mean over pictures ± its standard error. Thirds are of all pixels: of brightness, and of the standard deviation "

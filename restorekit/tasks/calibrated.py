@@ -47,22 +47,10 @@ def with_bars(
 def _intervals(settings: Restoring, measured: Measured, solver: Solver, steps: int | None) -> FoundInterval:
     forward, prior = measured.forward, measured.prior
     started = settings.start is not None or settings.begin is not None
-    refused = error_bars.refusal(
-        prior, forward.law, settings.flips, settings.coarse, started, forward.impulses is not None
-    )
+    refused = error_bars.refusal(prior, forward, settings.flips, settings.coarse, started)
     if refused is None and measured.way == "missing" and measured.clipped.any:
         refused = "they are for clipped values that are censored or measured, and these are missing"
     if isinstance(forward, JPEGForward):
         refused = "none are made for the bins of a JPEG"
-    curve = measured.read.response.curve.name
-    wanted = error_bars.conditions(
-        settings.op_text,
-        forward.noise_text,
-        measured.read.as_read,
-        curve,
-        measured.way,
-        solver,
-        steps,
-        settings.samples,
-    )
+    wanted = error_bars.conditions(settings.op_text, forward, measured.way, solver, steps, settings.samples)
     return error_bars.found_for(settings.calibration or "auto", settings.level or 0.9, prior, wanted, refused)

@@ -11,17 +11,20 @@ import numpy as np
 from torch import Tensor
 
 from restorekit.errors import BadInput
+from restorekit.files import decode
 from restorekit.files.atomic import named_beside
 from restorekit.files.nodata import Empty, marked_nan
 from restorekit.files.picture import Picture, output_dtype, output_span, overlay_info, write_picture
-from restorekit.inference.likelihood import Gamma, Gaussian, Likelihood
+from restorekit.inference.likelihood import Gamma, Gaussian
 from restorekit.inference.restoration import Restoration
 from restorekit.inference.solver import Solver
 from restorekit.operators import Inpaint, Operator
 from restorekit.priors.find import shipped
 from restorekit.priors.formats.checkpoint import read_spec
 from restorekit.priors.prior import LatentPrior, Prior
+from restorekit.tasks.forward import Forward
 from restorekit.uncertainty.calibration import (
+    JPEG,
     Calibration,
     Conditions,
     FoundInterval,
@@ -33,6 +36,7 @@ from restorekit.uncertainty.calibration import (
 from restorekit.uncertainty.interval import Interval
 
 Array = np.ndarray
+LOSSY = 0.1  # of the noise: where a JPEG lost more by its rounding, what is left of the noise is no longer white
 
 
 def found_for(
@@ -94,36 +98,42 @@ def _other_prior(prior: Prior, wanted: Conditions, level: float) -> str | None:
 
 
 def conditions(
-    task: str,
-    noise: str,
-    picture: Picture,
-    transfer: str,
-    clipped: str,
-    solver: Solver,
-    steps: int | None,
-    samples: int,
+    task: str, forward: Forward, clipped: str, solver: Solver, steps: int | None, samples: int
 ) -> Conditions:
     """Return the conditions under which the samples are drawn, by which a calibration is found."""
+    read, law = forward.read, forward.law
+    level = float(law.sigma) if isinstance(law, Gaussian) and not isinstance(law.sigma, Tensor) else 0.0
     return Conditions(
         task=task,
-        noise=noise,
-        dtype=picture.dtype,
-        transfer=transfer,
+        noise=forward.noise_text,
+        dtype=JPEG if _lost(forward) > LOSSY * level else read.as_read.dtype,
+        transfer=read.response.curve.name,
         clipped=clipped,
         solver=solver_key(solver, steps),
         samples=samples,
+        measured=forward.found is not None,
     )
 
 
-def refusal(prior: Prior, law: Likelihood, flips: int, coarse: bool, start: bool, impulses: bool) -> str | None:
+def _lost(forward: Forward) -> float:
+    """Return the standard deviation that a JPEG lost by its rounding, 0 for other files."""
+    path = forward.read.input.path
+    return 0.0 if path is None else decode.jpeg_rounding(path)
+
+
+def refusal(prior: Prior, forward: Forward, flips: int, coarse: bool, start: bool) -> str | None:
     """Return why no calibration holds for a run with these settings; None where one may."""
+    law = forward.law
     if isinstance(prior, LatentPrior) or (isinstance(law, Gamma) and law.domain == "log"):
         return f"prior {prior.spec.name} is none of pictures"
     if flips > 1 or coarse or start:
         return "they are for runs without `flips`, `coarse`, `start` and `begin`"
     if isinstance(law, Gaussian) and isinstance(law.sigma, Tensor) and law.sigma.numel() > 1:
         return "they are for noise that is alike in all pixels"
-    return "impulses were found" if impulses else None
+    found = forward.found
+    if found is not None and found.correlated and not _lost(forward):
+        return "they are for noise that neighbours do not share, and here they do"
+    return "impulses were found" if forward.impulses is not None else None
 
 
 def files(target: Path) -> list[Path]:

@@ -6,9 +6,10 @@
      "data": TEXT, "pictures": n, "ratios": [a number for each level, null where n is too small], "judged": {...}}]}
 
 An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Integers
-of another type are taken, with a note, where the noise is coarse and those of the file have no entry that fits. Between
-two levels of noise of one task factors are interpolated in the logarithm of the noise; the guarantee is that of the
-two.
+of another type are taken, with a note, where the noise is coarse and those of the file have no entry that fits; what was
+rounded as a JPEG is a type of its own. Between two levels of noise of one task factors are interpolated in the logarithm
+of the noise; the guarantee is that of the two. An entry of noise that was measured in each file ("measured": true) stands at both ends of
+the levels that were found.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ GRID = tuple(round(v, 2) for v in np.arange(LEVELS[0], LEVELS[1] + 0.005, 0.01))
 REACH = 1.25  # times the greatest and the least noise of a calibration: further away it says nothing
 COARSE = 0.01  # noise from which on it does not matter whether a file has 8 or 16 bits: rounding is 1 % of its variance
 SUFFIX = ".calibration.json"
+JPEG = "jpeg"  # a type of file: of integers whose noise went through the rounding of a JPEG
 WHITE_LEFT_OUT = (
     "white left out"  # next to not measured: so values at white were taken in light, before they were censored
 )
@@ -72,6 +74,7 @@ class Conditions:
     clipped: str = "measured"  # how values at black and white of integers were taken, by `tasks.clipped`
     solver: str = ""  # `solver_key`
     samples: int = 8
+    measured: bool = False  # the noise was measured in the file, and not told
 
     @property
     def operation(self) -> tuple[str, str]:
@@ -94,10 +97,12 @@ class Conditions:
     @property
     def integers(self) -> bool:
         """Return True for a file of integers."""
-        return self.dtype.startswith(("int", "uint"))
+        return self.dtype == JPEG or self.dtype.startswith(("int", "uint"))
 
     def typed_like(self, other: Conditions) -> bool:
         """Return True where both are of one type of file, or of two that make no difference at this noise."""
+        if JPEG in (self.dtype, other.dtype):  # where what is measured and what is told differ more than elsewhere
+            return (self.dtype, self.measured) == (other.dtype, other.measured)
         return self.dtype == other.dtype or (self.integers == other.integers and self.law[1] >= COARSE)
 
     def like(self, other: Conditions) -> bool:
@@ -118,7 +123,10 @@ class Conditions:
     def text(self) -> str:
         """Return the conditions in words."""
         light = "" if self.transfer == "linear" else f" in {self.transfer} light"
-        return f"{self.task.partition(':')[0]} at {self.noise}{light} of {self.dtype} files by {self.sampler[0]}"
+        measured = " as measured" if self.measured and self.dtype == JPEG else ""
+        return (
+            f"{self.task.partition(':')[0]} at {self.noise}{measured}{light} of {self.dtype} files by {self.sampler[0]}"
+        )
 
     def differs(self, other: Conditions) -> list[str]:
         """Return in words what `other`, of the same operation, has that these conditions have not, number of samples
@@ -129,7 +137,8 @@ class Conditions:
         noisy = self.law[0] != other.law[0] or not 1 / REACH <= self.law[1] / (other.law[1] or 1) <= REACH
         said = [f"at {other.noise}"] if noisy else []
         said += [f"in {other.transfer} light"] if self.transfer != other.transfer else []
-        said += [f"of {other.dtype} files"] if not self.typed_like(other) else []
+        said += [f"of {other.dtype} files"] if self.dtype != other.dtype and not self.typed_like(other) else []
+        said += ["of noise that was measured"] if other.measured and not self.measured else []
         said += [f"with `clipped={other.clipped}`"] if self.integers and self.clipped != other.clipped else []
         return said + ([f"by {name}"] if name != own else [f"with {', '.join(changed)}"] if changed else [])
 
@@ -171,13 +180,16 @@ class Entry:
         """Return the entry as JSON takes it."""
         rest = {"spread": dataclasses.asdict(self.spread), "data": self.data, "pictures": self.pictures}
         ratios = [None if math.isnan(v) else float(f"{v:.6g}") for v in self.ratios]
-        return {**dataclasses.asdict(self.conditions), **rest, "ratios": ratios, "judged": self.judged}
+        known = dataclasses.asdict(self.conditions)
+        if not self.conditions.measured:
+            del known["measured"]
+        return {**known, **rest, "ratios": ratios, "judged": self.judged}
 
     @classmethod
     def read(cls, plain: dict[str, Any]) -> Entry:
         """Return the entry of what `plain` gave. Raises ValueError, KeyError or TypeError for anything else."""
         older = "measured" if plain["transfer"] == "linear" else WHITE_LEFT_OUT
-        plain = {"clipped": older, **plain}
+        plain = {"clipped": older, "measured": False, **plain}
         conditions = Conditions(**{f.name: plain[f.name] for f in dataclasses.fields(Conditions)})
         ratios = tuple(math.nan if v is None else float(v) for v in plain["ratios"])
         if len(ratios) != len(GRID):
@@ -248,7 +260,15 @@ class Calibration:
         for c, same in rows.items():
             name, settings = c.sampler
             counts = ({e.conditions.samples for e in same}, {e.pictures for e in same})
-            of = [c.task, c.noise, c.dtype, c.transfer, c.clipped if c.integers else "-", name, settings["levels"]]
+            of = [
+                c.task,
+                f"{c.noise}, measured" if c.measured else c.noise,
+                c.dtype,
+                c.transfer,
+                c.clipped if c.integers else "-",
+                name,
+                settings["levels"],
+            ]
             lines.append(of + [", ".join(map(str, sorted(n))) for n in counts])
         return lines
 
@@ -298,9 +318,7 @@ class Calibration:
     ) -> tuple[str, list[int], list[float], list[Entry]]:
         """Return (type of file, numbers of samples, their ratios, their entries) of the type nearest to that asked for
         that fits."""
-        bits = {
-            t: abs(np.dtype(t).itemsize - np.dtype(wanted.dtype).itemsize) for t in {e.conditions.dtype for e in alike}
-        }
+        bits = {t: abs(_bytes(t) - _bytes(wanted.dtype)) for t in {e.conditions.dtype for e in alike}}
         types = sorted(bits, key=lambda t: (t != wanted.dtype, bits[t], t))
         refused: list[BadInput] = []
         for dtype in types:
@@ -336,6 +354,10 @@ class Calibration:
     def identity(entries: list[Entry]) -> str:
         """Return twelve digits that change with anything in the entries."""
         return hashlib.sha256(json.dumps([e.plain() for e in entries]).encode()).hexdigest()[:12]
+
+
+def _bytes(dtype: str) -> int:
+    return 1 if dtype == JPEG else np.dtype(dtype).itemsize
 
 
 def beside(weights: Path) -> Path:
