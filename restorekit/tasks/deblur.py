@@ -319,12 +319,14 @@ class Deblurring(Restoring):
             kernel["estimate"] = forward.blind.record()
         if found is not None:
             kernel["found"] = found.record()
-        record = {"boundary": forward.edges, "kernel": kernel}
+        record: dict[str, Any] = {"boundary": forward.edges, "kernel": kernel}
         if not self.outputs(target):
             return [], record
         given = forward.given.double().numpy()
         best = given if found is None or not found.changed else trimmed(found.kernel)
         file, picture = self.outputs(target)
+        if self.estimated or (found is not None and found.changed):
+            record["operator"] = f"blur:kernel={file.name}"  # which another run takes as it is
         write_picture(file, best[None].astype(np.float32), Picture(best[None].astype(np.float32)))
         shown = kernel_picture(*([] if found is None else [given]), best)
         write_picture(picture, shown, Picture(shown, "uint8", (0.0, 255.0)), "uint8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from restorekit.operators.combine import Compose
 from restorekit.operators.downsample import Decimate, SeparableDecimation
 from restorekit.tasks import ranges
 from restorekit.tasks.observation import Observation
+from restorekit.tasks.recorded_noise import recorded_level
 from restorekit.text.names import NO_PICTURE
 from restorekit.text.spelling import noise_text
 
@@ -64,12 +66,16 @@ def measured_noise(
     found, blurred = NoiseLevel(floor=floor)(read.picture.pixels, valid, coded), []
     path = read.input.path
     lossy = 0.0 if path is None else decode.jpeg_rounding(path)
-    if (band := _of_stop_band(read, valid, found, blur, floor, lossy > 0)) is not None:
+    recorded = recorded_level(read)
+    if recorded is not None:
+        found = found.finest(floor)  # for what else there is; the level is known
+        found = replace(found, sigma=max(recorded[0], floor), white=recorded[0], floor=recorded[0] < floor, sensor=None)
+    elif (band := _of_stop_band(read, valid, found, blur, floor, lossy > 0)) is not None:
         found = band
     else:
         found, blurred = _of_blocks(read, valid, found, lossy, floor)
         blurred += [] if blur is None or np.count_nonzero(blur[0]) < 2 else [PASSED]
-    lost = _lost(read, path, lossy)
+    lost = 0.0 if recorded is not None else _lost(read, path, lossy)
     rounded = read.operation in MIXING and lost > found.sigma
     found = found.at_least(lost, floor=True) if rounded else found
     if prior is not None and coded is None:
@@ -80,7 +86,7 @@ def measured_noise(
     narrow = ranges.hint(read.as_read) if found.floor and not ranged else None
     text = noise_text(chosen)
     for line in [
-        _of_level(text, found, read.input.name, lost > 0, rounded),
+        _of_level(text, found, read.input.name, lost > 0, rounded, None if recorded is None else recorded[1]),
         *found.notes,
         *blurred,
         *filter(None, [narrow]),
@@ -160,8 +166,11 @@ def white_law(found: Noise) -> str:
     return f"gaussian:{found.sigma:.4f}"
 
 
-def _of_level(text: str, found: Noise, name: str, jpeg: bool, rounded: bool) -> str:
-    """Return what the law is, for a person. rounded: its level is that of the rounding of a JPEG, and not of noise."""
+def _of_level(text: str, found: Noise, name: str, jpeg: bool, rounded: bool, record: str | None) -> str:
+    """Return what the law is, for a person. rounded: its level is that of the rounding of a JPEG, and not of noise. record: the
+    name of that which states it."""
+    if record is not None:
+        return f"{text}, as {name} was made by its record {record}"
     why, advice = f", measured in {name}", "give `noise` if you know better"
     if isinstance(found, BlurredNoise) and not (rounded or found.floor):
         why += " at the frequencies that the blur takes out"
