@@ -37,6 +37,9 @@ BLURRED = (
     "neighbours share more than that ({0.right:.2f} to the right, {0.below:.2f} below), as texture does that was blurred, and the "
     "noise of some cameras; if it is the latter, give `noise=gaussian:{0.sigma:.4f}`"
 )
+# Share of a picture that says nothing, and level of the rest, too little to tell its kind, from which on that is letters on paper:
+# noise of such a level leaves no paper constant.
+CONSTANT, LETTERS = 0.5, 0.1
 PASSED = "the kernel takes no frequencies out where noise could be seen alone: flat parts of the picture were asked"
 
 
@@ -126,14 +129,23 @@ def _of_blocks(
     """Return the noise as blocks show it, and what to say: what neighbours share is blurred texture in a file that lost
     nothing, and in a JPEG mostly the noise of a camera."""
     coded, blurred = read.as_read.pixels if read.response.coded else None, []
+    found = _without_letters(found, floor)
     mixed = read.operation in MIXING and not lossy
     if mixed and found.correlated:
         found, blurred = found.finest(floor), [BLURRED.format(found)]
-    if coded is not None:
-        of_file = NoiseLevel()(coded, valid)
+    # Where light tells its noise, a reading of the values, turned into light, adds the texture of bright parts alone.
+    if coded is not None and (lossy or found.floor):
+        of_file = _without_letters(NoiseLevel()(coded, valid), NoiseLevel.floor)
         of_file = of_file.finest(NoiseLevel.floor) if mixed and of_file.correlated else of_file
         found = found.at_least(read.response.in_light(0.0 if of_file.floor else of_file.sigma, read.picture))
     return found, blurred
+
+
+def _without_letters(found: Noise, floor: float) -> Noise:
+    """Return the noise, a floor where what tells of it seems to be the rims of letters on paper."""
+    if not (found.left_out > CONSTANT and not found.sure and found.white > LETTERS):
+        return found
+    return replace(found, sigma=floor, white=0.0, floor=True, correlated=False, sensor=None, covariance=None)
 
 
 def _lost(read: Observation, path: Path | None, lossy: float) -> float:
