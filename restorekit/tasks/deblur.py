@@ -16,7 +16,6 @@ from torch import Tensor
 from restorekit.blind.boundary import boundary_of
 from restorekit.blind.correction import Kernel, KernelCorrection, trimmed, with_kernel
 from restorekit.blind.families import Estimate, Families
-from restorekit.blind.stretch import Stretch
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file
 from restorekit.files.kernel_grid import kernel_grid_files, read_kernel_grid
@@ -31,6 +30,8 @@ from restorekit.operators.base import Shape
 from restorekit.operators.blur import Boundary
 from restorekit.tasks.blind_kernel import SEEN, BlindKernel, blind_kernel
 from restorekit.tasks.blurred_values import BY_THE_FIT, simulated
+from restorekit.tasks.kernel_doubt import doubt_of
+from restorekit.tasks.kernel_shown import kernel_picture, kernel_text
 from restorekit.tasks.measurement import Forward, Measured, Progress
 from restorekit.tasks.observation import Observation
 from restorekit.tasks.restore import Restoring
@@ -43,7 +44,6 @@ FEW = 0.01  # share of impulses that may be taken for what is around them while 
 SEEMS_OFF = "the kernel seems to be off"
 LEAST = 64  # pixels a side, of a picture whose spectrum says something
 QUIETEST = 1e-6  # deviation, white 1: of a law that says less the square is 0 before long
-SHOWN = 240  # pixels, the side of a kernel in the picture of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +158,10 @@ class Deblurring(Restoring):
         return forward
 
     def _of_kernel(self, reading: Observation, given: Tensor | None, notes: Notes) -> BlurForward:
-        """The noise first, by the file alone: it is needed to say what the operator is."""
-        noise, found = self._noise(reading, None if reading.empty is None else ~reading.empty[None], notes)
+        """The noise first: it is needed to say what the operator is. Of a kernel that is to be found the file alone tells."""
+        valid = None if reading.empty is None else ~reading.empty[None]
+        blur = None if given is None else (given.double().numpy(), 1)
+        noise, found = self._noise_after(blur, reading, valid, notes)
         whole = Forward(reading, FreeBlur(_shape(reading), torch.ones(1, 1)), noise, found)
         level = Problem(torch.from_numpy(reading.picture.pixels)[None], whole.operator, whole.law).noise_level()
         level = max(level, QUIETEST)
@@ -260,10 +262,8 @@ class Deblurring(Restoring):
         plain = plain and forward.impulses is None
         if self.correction is not None or self.estimated or not plain or kernel.size == 1:
             return
-        found = Stretch.doubting(kernel)(read.picture.pixels.astype(np.float64), kernel, forward.level)
-        if found.theta.any():
-            said = _said(Kernel(kernel, found).record())
-            notes(f"{SEEMS_OFF} ({said}); try `kernel_error=auto`")
+        if (said := doubt_of(read.picture.pixels.astype(np.float64), kernel, forward.level)) is not None:
+            notes(f"{SEEMS_OFF} ({said}")
 
     def _last(self, measured: Measured, notes: Notes) -> list[str]:
         """Return that the kernel is doubted: it spoils more than a restoration gains, and nothing in the result shows it."""
@@ -299,7 +299,7 @@ class Deblurring(Restoring):
                 progress("kernel", calls, correction.calls)
 
         found = correction(measured.plain, measured.denoiser, told)
-        notes(f"kernel: {_said(found.record())}")
+        notes(f"kernel: {kernel_text(found.record())}")
         plain = with_kernel(measured.plain, found.kernel) if found.changed else measured.plain
         measured = replace(measured, plain=plain, forward=replace(forward, corrected=found))
         return measured, forward.seconds + time.perf_counter() - began
@@ -319,14 +319,16 @@ class Deblurring(Restoring):
             kernel["estimate"] = forward.blind.record()
         if found is not None:
             kernel["found"] = found.record()
-        record = {"boundary": forward.edges, "kernel": kernel}
+        record: dict[str, Any] = {"boundary": forward.edges, "kernel": kernel}
         if not self.outputs(target):
             return [], record
         given = forward.given.double().numpy()
         best = given if found is None or not found.changed else trimmed(found.kernel)
         file, picture = self.outputs(target)
+        if self.estimated or (found is not None and found.changed):
+            record["operator"] = f"blur:kernel={file.name}"  # which another run takes as it is
         write_picture(file, best[None].astype(np.float32), Picture(best[None].astype(np.float32)))
-        shown = _shown(*([] if found is None else [given]), best)
+        shown = kernel_picture(*([] if found is None else [given]), best)
         write_picture(picture, shown, Picture(shown, "uint8", (0.0, 255.0)), "uint8")
         return [file, picture], record
 
@@ -364,27 +366,3 @@ def _refuse_empty(setting: str, forward: Forward) -> None:
             f"`{setting}` looks at all of the picture, and {impulses.mean():.1%} of the values of {name} are impulses; take "
             "them out first (restorekit denoise), or give the kernel and leave this out"
         )
-
-
-def _said(record: dict[str, Any]) -> str:
-    """Return what was found, for a person."""
-    said = []
-    if record["length"] != 1 or record["width"] != 1 or record["turn"] != 0:
-        said.append(
-            f"{record['length']:.3g} times as long, {record['width']:.3g} as wide, turned by {record['turn']:.2g} degrees"
-        )
-    if record.get("taps", {}).get("moved", 0) > 0.005:
-        said.append(f"single taps moved, by {record['taps']['moved']:.1%} of the kernel")
-    return "; ".join(said) or "nothing says that it is wrong"
-
-
-def _shown(*kernels: np.ndarray) -> np.ndarray:
-    """Return (1, h, w): kernels side by side, each as large as the largest, enlarged."""
-    sides = np.max([k.shape for k in kernels], 0)
-    times = max(1, SHOWN // int(max(sides)))
-    panels = []
-    for k in kernels:
-        before = (sides // 2) - np.array(k.shape) // 2
-        grown = np.pad(k / k.max(), [(b, s - n - b) for b, s, n in zip(before, sides, k.shape)])
-        panels.append(np.pad(np.kron(grown, np.ones((times, times))), 2, constant_values=0.5))
-    return np.concatenate(panels, 1)[None].astype(np.float32)

@@ -31,7 +31,7 @@ from restorekit.tasks.inputs import Source, Span
 from restorekit.tasks.jpeg_forward import jpeg_forward
 from restorekit.tasks.measured import Measured
 from restorekit.tasks.mosaics import MOSAIC, mosaic_noise, mosaic_of, raw_record
-from restorekit.tasks.noise_found import ASSUMED, measured_noise, white_law
+from restorekit.tasks.noise_found import ASSUMED, Blurred, blurred_by, measured_noise, white_law
 from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.unmeasured import behind_mask, without_empty
 from restorekit.text.jpeg_last import NAME as JPEG
@@ -122,6 +122,8 @@ class Measurement:
         valid = operator.mask.numpy() if isinstance(operator, Inpaint) else valid
         if self.noise == "auto" and isinstance(operator, Mosaic):
             noise, found = mosaic_noise(pixels, operator, reading.picture.info.get(RAW), reading.input.name, notes)
+        elif (blur := blurred_by(operator)) is not None:
+            noise, found = self._noise_after(blur, reading, valid, notes)
         else:
             noise, found = self._noise(reading, valid, notes)
         if self.preview is None:
@@ -155,11 +157,18 @@ class Measurement:
     def _noise(
         self, reading: Observation, valid: np.ndarray | None, notes: Notes
     ) -> tuple[str | Likelihood, Noise | None]:
+        return self._noise_after(None, reading, valid, notes)
+
+    def _noise_after(
+        self, blur: Blurred | None, reading: Observation, valid: np.ndarray | None, notes: Notes
+    ) -> tuple[str | Likelihood, Noise | None]:
+        """Return the noise of a measurement that went through a blur, None where that is not known."""
         if self.noise is None:
             return self._assumed(reading), None
         if self.noise != "auto":
             return self.noise, None
-        return measured_noise(reading, valid, self.range is not None, notes, lambda found: self._law(found, reading))
+        ranged = self.range is not None
+        return measured_noise(reading, valid, ranged, notes, lambda found: self._law(found, reading), blur=blur)
 
     def _law(self, found: Noise, reading: Observation) -> str | Likelihood:
         """Return the law to use for the noise that was found in `reading`."""

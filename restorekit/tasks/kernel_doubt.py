@@ -1,0 +1,31 @@
+"""A kernel that was given as right is doubted where the spectrum of the blurred picture says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy
+
+from restorekit.blind.correction import Kernel
+from restorekit.blind.spectrum import Array
+from restorekit.blind.stretch import Frame, Stretch
+from restorekit.blind.turned import turned
+from restorekit.tasks.kernel_shown import kernel_text
+
+# Pixels, deviation of what a lens and a demosaicing add to the blur that is known: a line that is wider by that is right all the same.
+SOFT = 0.7
+
+
+def doubt_of(y: Array, kernel: Array, sigma_y: float) -> str | None:
+    """Return what seems to be wrong with a kernel (h, w), and the way out, by the picture y (C, H, W) of noise `sigma_y`; None
+    where nothing does."""
+    if (way := turned(y, kernel, sigma_y)) is not None:
+        return f"it seems to lie {way[0]}); save it that way, or see whether the picture was turned"
+    found = Stretch.doubting(kernel)(y, kernel, sigma_y)
+    if not found.theta.any():
+        return None
+    frame = Frame(kernel)
+    if not frame.round or frame.edged:
+        soft = scipy.ndimage.gaussian_filter(np.pad(kernel, 3), SOFT, mode="constant")
+        if not Stretch.doubting(soft)(y, soft / soft.sum(), sigma_y).theta.any():
+            return None
+    return f"{kernel_text(Kernel(kernel, found).record())}); try `kernel_error=auto`"
