@@ -1,7 +1,9 @@
 """`deblur` without a kernel, by the protocol of Levin et al. (CVPR 2009) on other pictures, and on what breaks it.
 
-python -m benchmarks.restoration.blind             # needs $RESTOREKIT_DATA/classic; a run that was stopped goes on
-python -m benchmarks.restoration.blind --part 0/2  # every second case; the page is made by a run without --part
+python -m benchmarks.restoration.blind                        # needs $RESTOREKIT_DATA/classic; a run that was stopped goes on
+python -m benchmarks.restoration.blind --prior natural-fast   # the same kernels with a prior
+python -m benchmarks.restoration.blind --part 0/2             # every second case; the page is made by a run without --part
+python -m benchmarks.restoration.blind --time --threads 2
 
 Eight kernels, four grey crops of 255x255, blurred where all of the kernel lies on the picture. Error ratio: squared error
 of the result over that with the true kernel, same solver and noise, each after the shift that suits it best.
@@ -11,10 +13,13 @@ from __future__ import annotations
 
 import argparse
 import io
+import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,20 +29,33 @@ from scipy import ndimage, signal
 import restorekit
 from benchmarks.support.common import RESULTS, centre, classic, kernels, load_labelled, publish
 from restorekit.blind.families import disc, gaussian
+from restorekit.blind.kernel_forms import aligned, centred
+from restorekit.blind.plausible import Plausible
+from restorekit.blind.pyramid import Pyramid
 from restorekit.errors import BadInput
 from restorekit.files.curves import SRGB
 from restorekit.files.journal import Rows
+from restorekit.files.picture import write_text
+from restorekit.inference.likelihood import Gaussian
 from restorekit.notes import Notes
+from restorekit.tasks.blind_kernel import blind_kernel
+from restorekit.tasks.observation import observe
 
 Array = np.ndarray
 SIDE, NOISE, IN_LIGHT, MARGIN, FURTHEST = 255, 0.01, 0.003, 8, 6
 PICTURES = (("kodak", "kodim05"), ("kodak", "kodim09"), ("set14", "man"), ("set14", "monarch"))
 LUMA = np.array([0.299, 0.587, 0.114])
+KEY, LEAN, TURNS = ("group", "picture", "kernel"), 10.0, 60  # strength of the prior and turns of the plain solver
 parser = argparse.ArgumentParser()
-parser.add_argument("--prior", default="natural-fast")
+parser.add_argument("--prior", help="restore with this too, from the kernels that were kept, instead of searching")
+parser.add_argument(
+    "--kept", type=Path, default=Path(tempfile.gettempdir()) / "restorekit-blind", help="folder of the kernels found"
+)
+parser.add_argument("--groups", help="only groups that begin so, with commas between")
 parser.add_argument("--part", default="0/1", help="I/N: every N-th case from the I-th")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--most", type=int, default=10**6, help="cases to measure at most, before the page is made")
+parser.add_argument("--time", action="store_true", help="measure how long a search takes at 512x512, and nothing else")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,56 +140,205 @@ def error(result: Array, truth: Array) -> float:
     return min(float(((x - truth)[inner] ** 2).mean()) for x in fine)
 
 
-def measure(rows: Rows, label: str, prior: str, part: tuple[int, int], most: int) -> None:
-    for number, case in enumerate(cases()):
-        if most == 0 or number % part[1] != part[0] or rows.has(label, case.group, case.picture, case.name):
-            continue
-        most -= 1
-        y, truth = case()
-        curve = {"transfer": "srgb"} if case.in_light else {}
-        shared = {"prior": prior, "noise": f"gaussian:{case.sigma:g}", "boundary": "free", "progress": False, **curve}
-        told = restorekit.deblur(y.astype(np.float32), case.kernel, notes=Notes(), **shared)
-        best = error(told.samples[0, 0].double().numpy(), truth)
-        began, notes = time.perf_counter(), Notes()
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """What a search gave for a case, kept in a file."""
+
+    kernel: Array  # (0, 0) where the picture was refused
+    sigma: float  # with what the error of the kernel does
+    said: str
+    figures: tuple[float, ...] = ()  # alike, gain, error stated
+
+    @classmethod
+    def of(cls, case: Made, y: Array) -> Searched:
+        read = observe(
+            torch.from_numpy(y).float()[None], "blur", "auto", None, "srgb" if case.in_light else "linear", Notes()
+        )
         try:
-            found = restorekit.deblur(y.astype(np.float32), notes=notes, **shared)
-            own, said = error(found.samples[0, 0].double().numpy(), truth), found.notes
-        except BadInput as refusal:
-            own, said = error(y, truth), (str(refusal),)
-        doubt = "refused" if not notes.texts and len(said) == 1 else "doubted" if "doubtful" in said[-1] else ""
-        took = time.perf_counter() - began
-        rows.add(label, case.group, case.picture, case.name, own / best, -10 * np.log10(best), -10 * np.log10(own),
-                 -10 * np.log10(error(y, truth)), doubt, took)  # fmt: skip
-        print(case.group, case.picture, case.name, f"{own / best:.2f}", doubt, f"{took:.0f} s", flush=True)
+            found = blind_kernel(read, case.sigma)
+        except BadInput:
+            return cls(np.zeros((0, 0)), case.sigma, "refused", (0.0, 0.0, 0.0))
+        law, own = found.counted(Gaussian(case.sigma)), found.found
+        said = "none seen" if found.none else "" if found.sure else "doubted"
+        return cls(found.kernel, float(law.sigma), said, (own.alike, own.gain, own.error))  # type: ignore[attr-defined]
+
+    @property
+    def blurs(self) -> bool:
+        return self.kernel.size > 1
+
+
+def plain(case: Made, y: Array, kernel: Array, sigma: float) -> Array:
+    """Return the best picture under a prior of sparse gradients: no network, a second each. sigma: noise and what the kernel spoils."""
+    light = SRGB().decode(y) if case.in_light else y
+    result, _ = Plausible(Pyramid.of(light, np.ones_like(light)), sigma).sharp(kernel, LEAN, TURNS)
+    return SRGB().encode(result.clip(0, 1)) if case.in_light else result
+
+
+def off(found: Array, true: Array) -> float:
+    """Return |found - true| / |found| after the best shift by whole pixels."""
+    side = max(*found.shape, *true.shape) // 2 * 2 + 1
+    a = centred(found, side)
+    return float(np.linalg.norm(aligned(centred(true, side), a) - a) / np.linalg.norm(a))
+
+
+def chosen(options: argparse.Namespace, done: Callable[[Made], bool]) -> Iterator[tuple[Made, Path]]:
+    """Yield the cases of a part that are not done yet, and the file of each kernel."""
+    first, count = (int(n) for n in options.part.split("/"))
+    todo = [c for i, c in enumerate(cases()) if i % count == first and not done(c)]
+    if options.groups:
+        todo = [c for c in todo if c.group.startswith(tuple(options.groups.split(",")))]
+    options.kept.mkdir(parents=True, exist_ok=True)
+    for case in todo[: options.most]:
+        yield case, options.kept / f"{zlib.crc32(repr((case.group, case.picture, case.name)).encode()):08x}.npz"
+
+
+def search(rows: Rows, options: argparse.Namespace) -> None:
+    for case, file in chosen(options, lambda c: rows.has(c.group, c.picture, c.name)):
+        y, truth = case()
+        began, work = time.perf_counter(), time.process_time()
+        found = Searched.of(case, y)
+        took, work = time.perf_counter() - began, time.process_time() - work
+        np.savez(file, kernel=found.kernel, sigma=found.sigma, said=found.said)
+        told = error(plain(case, y, case.kernel, case.sigma), truth) if case.kernel.size > 1 else error(y, truth)
+        own = error(plain(case, y, found.kernel, found.sigma) if found.blurs else y, truth)
+        true = off(found.kernel, case.kernel) if found.blurs else 1.0
+        ratio = own / told if case.kernel.size > 1 or found.blurs else 1.0
+        rows.add(case.group, case.picture, case.name, ratio, *(-10 * np.log10(e) for e in (told, own, error(y, truth))),
+                 found.said, *found.figures, true, took, work)  # fmt: skip
+        print(
+            case.group,
+            case.picture,
+            case.name,
+            f"{ratio:.2f}",
+            found.said,
+            f"{took:.0f} s, {work:.0f} s of a core",
+            flush=True,
+        )
+
+
+def restored_error(case: Made, prior: str, kernel: Array, sigma: float) -> float:
+    """Return the error with a prior, by what `deblur` does with a kernel that it found."""
+    y, truth = case()
+    if kernel.size <= 1:
+        return error(y, truth)
+    curve = {"transfer": "srgb"} if case.in_light else {}
+    shared = {"prior": prior, "boundary": "free", "progress": False, "notes": Notes(), **curve}
+    x = restorekit.deblur(y.astype(np.float32), kernel, noise=f"gaussian:{sigma:g}", **shared)
+    return error(x.samples[0, 0].double().numpy(), truth)
+
+
+def restore(rows: Rows, options: argparse.Namespace, label: str) -> None:
+    for case, file in chosen(options, lambda c: rows.has(label, c.group, c.picture, c.name)):
+        if file.exists():
+            with np.load(file) as kept:
+                found = Searched(kept["kernel"], float(kept["sigma"]), str(kept["said"]))
+        else:
+            found = Searched.of(case, case()[0])
+        told = restored_error(case, options.prior, case.kernel, case.sigma)
+        own = restored_error(case, options.prior, found.kernel, found.sigma)
+        rows.add(
+            label,
+            case.group,
+            case.picture,
+            case.name,
+            own / told,
+            -10 * np.log10(told),
+            -10 * np.log10(own),
+            found.said,
+        )
+        print(label, case.group, case.picture, case.name, f"{own / told:.2f}", found.said, flush=True)
+
+
+def summed(rows: list[dict[str, str]]) -> list[list[Any]]:
+    """Return a line for each group: cases, worst and median ratio, shares below 2 and 3, and below 2 of those not doubted."""
+    lines = list[list[Any]]()
+    for group in dict.fromkeys(r["group"] for r in rows):
+        own = [r for r in rows if r["group"] == group]
+        ratios, sure = np.array([float(r["ratio"]) for r in own]), np.array([r["said"] == "" for r in own])
+        bad, good = ratios > 3, ratios < 2
+        lines.append([group, len(own), float(ratios.max()), float(np.median(ratios)), f"{good.mean():.0%}", f"{(ratios < 3).mean():.0%}",
+                      f"{(bad & ~sure).sum()} of {bad.sum()}", f"{(good & ~sure).sum()} of {good.sum()}"])  # fmt: skip
+    return lines
+
+
+def timed(threads: int) -> list[list[Any]]:
+    """Return a line: a search at 512x512."""
+    x = dict(classic("kodak"))["kodim05"]
+    kernel = kernels()[3][1].astype(np.float64)
+    y = signal.fftconvolve(centre(x, 512 + len(kernel) - 1).mean(0), kernel, mode="valid")
+    y += NOISE * np.random.default_rng(0).standard_normal(y.shape)
+    began, work = time.perf_counter(), time.process_time()
+    Searched.of(Made(VALUES, "kodim05", "levin09_4", y, kernel), y)
+    return [["512x512", threads, f"{time.perf_counter() - began:.0f}", f"{time.process_time() - work:.0f}"]]
 
 
 def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    label, _ = load_labelled(options.prior)
-    rows = Rows(
-        RESULTS / "blind_rows.csv", ("prior", "group", "picture", "kernel"), ("ratio", "told", "found", "input", "said", "seconds")
-    )  # fmt: skip
-    first, count = (int(n) for n in options.part.split("/"))
-    measure(rows, label, options.prior, (first, count), options.most)
-    if count > 1:
+    clock = RESULTS / "blind_time.csv"
+    if options.time:
+        write_text(clock, "\n".join(",".join(map(str, line)) for line in timed(options.threads)) + "\n")
         return
-    own = [r for r in rows.rows if r["prior"] == label]
-    summary, tables = [], []
-    for group in dict.fromkeys(r["group"] for r in own):
-        part = sorted((r for r in own if r["group"] == group), key=lambda r: -float(r["ratio"]))
-        ratios = np.array([float(r["ratio"]) for r in part])
-        summary.append([group, len(part), float(ratios.max()), float(np.median(ratios)), f"{(ratios < 2).mean():.0%}",
-                        f"{(ratios < 3).mean():.0%}"])  # fmt: skip
+    rows = Rows(RESULTS / "blind_rows.csv", KEY, ("ratio", "told", "found", "input", "said", "alike", "gain", "stated", "true", "seconds",
+                                                  "processors"))  # fmt: skip
+    restored = Rows(RESULTS / "blind_prior_rows.csv", ("prior", *KEY), ("ratio", "told", "found", "said"))
+    if options.prior:
+        restore(restored, options, load_labelled(options.prior)[0])
+    else:
+        search(rows, options)
+    if options.part != "0/1":
+        return
+    header = (
+        "rows",
+        "cases",
+        "worst ratio",
+        "median",
+        "below 2",
+        "below 3",
+        "above 3 and doubted",
+        "below 2 and doubted",
+    )
+    tables = [("Sparse gradients, all cases", header, summed(rows.rows))]
+    for label in dict.fromkeys(r["prior"] for r in restored.rows):
+        tables.append(
+            (f"{label}, the cases that were run", header, summed([r for r in restored.rows if r["prior"] == label]))
+        )
+    blurred = [r for r in rows.rows if r["said"] in ("", "doubted")]
+    within = np.mean([float(r["true"]) < 2 * float(r["stated"]) for r in blurred])
+    tables.append(
+        ("Error of the kernel", ("kernels found", "within twice the stated error"), [[len(blurred), f"{within:.0%}"]])
+    )
+    if clock.exists():
+        tables.append(
+            (
+                "Time of a search",
+                ("picture", "threads", "seconds", "seconds of cores"),
+                [clock.read_text().strip().split(",")],
+            )
+        )
+    with_prior = {tuple(r[k] for k in KEY): r["ratio"] for r in restored.rows}
+    for group in dict.fromkeys(r["group"] for r in rows.rows):
+        part = sorted((r for r in rows.rows if r["group"] == group), key=lambda r: -float(r["ratio"]))
         lines = [[r["picture"], r["kernel"], f"{float(r['ratio']):.2f}", *(f"{float(r[k]):.1f}" for k in ("input", "found", "told")),
-                  r["said"], f"{float(r['seconds']):.0f}"] for r in part]  # fmt: skip
-        header = ("picture", "kernel", "ratio", "input", "kernel found", "kernel told", "said", "seconds")
-        tables.append((f"{group}: PSNR in dB, worst first", header, lines))
-    tables.insert(0, ("", ("rows", "cases", "worst ratio", "median", "below 2", "below 3"), summary))
+                  f"{float(with_prior[own]):.2f}" if (own := tuple(r[k] for k in KEY)) in with_prior else "", r["said"],
+                  f"{float(r['processors']):.0f}"] for r in part]  # fmt: skip
+        names = (
+            "picture",
+            "kernel",
+            "ratio",
+            "input",
+            "kernel found",
+            "kernel told",
+            "ratio with a prior",
+            "said",
+            "seconds of a core",
+        )
+        tables.append((f"{group}: PSNR in dB, worst first", names, lines))
     what = (
         f"Grey crops of {SIDE}x{SIDE} from the middle of {', '.join(name for _, name in PICTURES)}; the eight kernels of Levin et al. "
-        f"2009, blurred where all of the kernel lies on the picture; noise {NOISE} in values, {IN_LIGHT} in light, told. `deblur` with "
-        f"{label}, without a kernel and with the true one, after the best shift of each. A refusal counts as the input itself."
+        f"2009, blurred where all of the kernel lies on the picture; noise {NOISE} in values, {IN_LIGHT} in light, told. Restored without "
+        "a kernel and with the true one by the same solver, after the best shift of each: sparse gradients (no network), and a prior. Where "
+        "no blur was seen, or the picture was refused, the input itself counts."
     )
     publish("blind", "Deblurring without a kernel", tables, [what])
 

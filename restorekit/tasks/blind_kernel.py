@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import scipy
 import torch
 
-from restorekit.blind.families import Estimate, Families
+from restorekit.blind.families import Estimate, Families, deviation, disc, gaussian, motion
 from restorekit.blind.spectrum import Array, Whittle
 from restorekit.blind.stretch import Frame
 from restorekit.blind.unknown import AnyKernel, FoundKernel
@@ -22,10 +22,10 @@ from restorekit.tasks.observation import Observation
 SMALLEST = 64  # pixels a side, of a picture that may tell its kernel
 EDGES = 6.0  # deviations of the noise that a difference of neighbours must have to count as an edge
 TOLD = 0.004  # share of the pixels that must be edges
-UNSURE, UNKNOWN = 0.7, 0.3  # likeness of the kernels of two halves, below which it is doubted, and refused
+UNSURE, UNKNOWN = 0.5, 0.3  # likeness of the kernels of two halves, below which it is doubted, and refused
 THIN, ROUND = 0.35, 0.75  # deviation across over deviation along, of kernels that may have a name
 BLURRED = 20.0  # gain of ln p over no blur, below which none is seen: sharp pictures win up to 7, kernels that were found 40 and more
-NONE = "none"
+DOUBTED = 30.0  # and below which a kernel is doubted
 SEEN = 24.0  # gain of ln p of a blur with a name, below which none is seen at all
 NAMED = 8.0  # gain of ln p of a blur with a name over one of any form, from which on it is taken
 
@@ -35,7 +35,8 @@ class BlindKernel:
     """A kernel that was found in a picture."""
 
     found: FoundKernel
-    estimate: Estimate | None  # the blur with a name that is likelier; None where there is none
+    estimate: Estimate | None = None  # the blur with a name that is likelier; None where there is none
+    none: bool = False  # no blur was seen: the picture is sharp, or does not tell
 
     @property
     def kernel(self) -> Array:
@@ -51,14 +52,17 @@ class BlindKernel:
         return f"a form of its own, {h}x{w} pixels, its halves alike to {self.found.alike:.2f}, its taps off by {self.found.error:.0%}"
 
     @property
-    def none(self) -> bool:
-        """Return True where no blur was seen: the picture is sharp, or does not tell."""
-        return self.estimate is not None and self.estimate.text.startswith(NONE)
+    def sure(self) -> bool:
+        """Return True where both halves of the picture tell alike kernels, which explain it better than no blur."""
+        return not (self.none or self._differ or self._weak)
 
     @property
-    def sure(self) -> bool:
-        """Return True where both halves of the picture tell alike kernels, and one of them explains it better than no blur."""
-        return not self.none and self.found.alike >= UNSURE
+    def _differ(self) -> bool:
+        return self.found.alike < UNSURE
+
+    @property
+    def _weak(self) -> bool:
+        return self.estimate is None and self.found.gain < DOUBTED
 
     @property
     def doubt(self) -> str | None:
@@ -70,42 +74,29 @@ class BlindKernel:
                 "no kernel was found that explains the picture better than none: it is sharp, or its blur cannot be told; "
                 "give the kernel where you know it, `kernel=k.png`"
             )
+        differ = f"the two halves of the picture tell different ones (likeness {self.found.alike:.2f})"
+        weak = f"it explains the picture little better than no blur (by {self.found.gain:.0f} in ln p)"
         return (
-            f"the kernel is doubtful: the two halves of the picture tell different ones (likeness {self.found.alike:.2f}); look at "
-            "OUT_kernel.png, and give the kernel where you know it, `kernel=k.png`"
+            f"the kernel is doubtful: {differ if self._differ else weak}; look at OUT_kernel.png, and give the kernel where you "
+            "know it, `kernel=k.png`"
         )
 
-    def counted(self, law: Likelihood, picture: Array) -> Likelihood:
+    def counted(self, law: Likelihood) -> Likelihood:
         """Return Gaussian noise with what the error of the kernel does to the measurement added; another law as it is."""
         if not isinstance(law, Gaussian) or self.estimate is not None:
             return law
-        more = self._error_of(picture)
+        more = self.found.misfit
         sigma = law.sigma
         if isinstance(sigma, torch.Tensor):
             return Gaussian((sigma.square() + more**2).sqrt())
         return Gaussian(round(math.hypot(float(sigma), more), 5))
-
-    def _error_of(self, picture: Array) -> float:
-        """Return the rms of d * x, d independent errors of taps of sum 0: of x its differences to pixels about count."""
-        variance = self.found.deviation**2
-        total = float(variance.sum())
-        if total == 0:
-            return 0.0
-        grey = picture.mean(0)
-        mean = scipy.signal.fftconvolve(grey, variance / total, mode="same")
-        square = scipy.signal.fftconvolve(grey**2, variance / total, mode="same")
-        h, w = (n // 2 for n in variance.shape)
-        spread = np.maximum(square - mean**2, 0)[h : -h or None, w : -w or None]
-        return math.sqrt(total * float(spread.mean()))
 
     def record(self) -> dict[str, Any]:
         """Return plain numbers, for a file."""
         return {"text": self.text, "sure": self.sure, **self.found.record()}
 
 
-def blind_kernel(
-    read: Observation, sigma_y: float, told: Callable[[int], None] = lambda done: None, search: AnyKernel | None = None
-) -> BlindKernel:
+def blind_kernel(read: Observation, sigma_y: float, search: AnyKernel | None = None) -> BlindKernel:
     """Find the kernel of a picture, of any form or of a blur with a name.
 
     sigma_y: its noise, a low value where it varies. Raises `BadInput` where the picture does not tell: too small, without
@@ -120,7 +111,7 @@ def blind_kernel(
     y = np.where(np.isfinite(y), y, 0.5)
     if (share := _edges(y, seen, sigma_y)) < TOLD:
         raise _unknown(f"{name} shows too few edges above its noise ({share:.2%} of its pixels)")
-    found = (search or AnyKernel())(y, sigma_y, seen, told)
+    found = (search or AnyKernel())(y, sigma_y, seen)
     simple = found.alike < UNSURE or _simple(found.kernel)
     named = _named(y, sigma_y, found) if simple and seen.all() else None
     if named is None and read.empty is None and (found.gain < BLURRED or found.alike < UNKNOWN):
@@ -129,8 +120,31 @@ def blind_kernel(
     if named is None and found.alike < UNKNOWN:
         raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
     if named is None and found.gain < BLURRED:
-        named = Estimate(np.ones((1, 1)), f"{NONE}, no blur is seen in {read.input.name}", 0.0)
+        return BlindKernel(
+            found, Estimate(np.ones((1, 1)), f"none, no blur is seen in {read.input.name}", 0.0), none=True
+        )
     return BlindKernel(found, named)
+
+
+@dataclass(frozen=True, eq=False)
+class _Like(Families):
+    """Blurs with a name that are about as long and wide as a kernel, and lie about as it does."""
+
+    kernel: Array = field(default_factory=lambda: np.ones((1, 1)))
+
+    def candidates(self, side: int) -> Iterator[tuple[str, Array]]:
+        (x, y), ratio = Frame(np.pad(self.kernel, 1)).axis
+        wide = max(deviation(self.kernel), 0.5)  # along each axis, on the mean
+        along = wide * math.sqrt(2 / (1 + ratio**2))
+        for share in (0.8, 1.0, 1.2):
+            for turn in (-10.0, 0.0, 10.0):
+                length, degrees = (
+                    min(share * along * math.sqrt(12), side / 3),
+                    (math.degrees(math.atan2(-y, x)) + turn) % 180,
+                )
+                yield f"motion of {length:.3g} pixels at {degrees:.3g} degrees", motion(length, degrees)
+            yield f"disc of radius {2 * share * wide:.3g}", disc(min(2 * share * wide, side / 6))
+            yield f"Gaussian of deviation {share * wide:.3g}", gaussian(min(share * wide, side / 12))
 
 
 def _unknown(why: str) -> BadInput:
@@ -158,8 +172,8 @@ def _named(y: Array, sigma_y: float, found: FoundKernel) -> Estimate | None:
     begin = spectrum.start()
 
     def cost(kernel: Array) -> float:
-        return spectrum.fit(kernel, begin, 60)[0]
+        return spectrum.fit(kernel, begin, 40)[0]
 
-    named = Families()(y, sigma_y)
+    named = _Like(kernel=found.kernel)(y, sigma_y)
     own, other = cost(found.kernel), cost(named.kernel)
     return named if own - other > NAMED and named.gain > 0 else None

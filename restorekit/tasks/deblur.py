@@ -168,7 +168,7 @@ class Deblurring(Restoring):
         began, estimate, blind = time.perf_counter(), None, None
         if self.kernel_text.lower() == "auto":
             blind = self._blind(whole, level, notes)
-            noise = blind.counted(whole.law, reading.picture.pixels)
+            noise = blind.counted(whole.law)
         else:
             estimate = self._estimate(whole, level, notes)
         if (own := blind or estimate) is not None:
