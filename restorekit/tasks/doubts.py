@@ -1,4 +1,4 @@
-"""What a result, beside what it was measured from, gives reason to doubt."""
+"""This module finds what in a result, beside what it was measured from, gives reason to doubt it."""
 
 from __future__ import annotations
 
