@@ -141,7 +141,7 @@ class StopBand:
         are too few, others, those told most first."""
         _, height, width = pixels.shape
         h, w = min(self.side, height), min(self.side, width)
-        whole = ~self._areas(~np.broadcast_to(told, pixels.shape)).any(0)
+        whole = np.asarray(~self._areas(~np.broadcast_to(told, pixels.shape)).any(0), bool)
         tops, lefts = (
             np.unique(np.linspace(0, n - s, 1 + int(np.ceil(2 * (n - s) / s))).astype(int)) for n, s in ((height, h), (width, w))
         )  # fmt: skip
@@ -231,7 +231,7 @@ class StopBand:
             if count < self.enough:
                 return None
             used = at & (expected <= order[count - 1])
-            found = np.median(power[:, used], 1) / _LN2
+            found = np.asarray(np.median(power[:, used], 1) / _LN2, np.float64)
             if order[count - 1] <= part * found.mean():
                 return found, float(used.mean())
         return None
