@@ -23,6 +23,7 @@ SLOPE = (
 RINGS = (0.02, 0.1, 0.2, 0.35, 0.5, 0.71)  # cycles per pixel, between which the power of the picture is looked at
 _LN2 = 0.6931
 SMOOTH, CLOSE, ITERATIONS = 0.03, 1e-3, 40  # of `explained`, for all of a picture, and for what is not told
+FARTHEST = (0.25, 9.0)  # of the light of a picture over that of its middle, that is believed
 FAR = 8.0  # pixels, deviation of the mean that a fit begins with
 SHARED = 0.85  # of the level below 0.35 cycles per pixel, which finer frequencies of white noise do not fall short of
 # Times the level of noise that neighbours share, of the white noise that `hqs` has to expect: chosen on files of McMaster 4 to 6 and
@@ -35,13 +36,15 @@ class BandNoise:
     """Noise as the stop band of a blur shows it.
 
     sigma: root mean square over the bands of the picture, in its unit; bands: that of each. fine: the level above 0.35 cycles per
-    pixel over that below, 1 of white noise, nan where one of the two is not told. share: of the frequencies, that were used.
+    pixel over that below, 1 of white noise, nan where one of the two is not told. share: of the frequencies, that were used. lighter: times the level that noise of photons has over all of the
+    picture, as windows see most of the middle of a block.
     """
 
     sigma: float
     bands: tuple[float, ...]
     fine: float
     share: float
+    lighter: float = 1.0
 
 
 def explained(y: Array, ok: NDArray[np.bool_], kernel: Array, weight: float) -> Array:
@@ -110,21 +113,26 @@ class StopBand:
         """
         if min(pixels.shape[1:]) < self.smallest or np.count_nonzero(kernel) < 2:
             return None
-        middles, fines, shares = [], [], []
+        middles, fines, shares, lights = [], [], [], []
         for x, ok, window in self._blocks(pixels, told):
             found = self._block(x, ok, window, kernel, factor, len(middles) < self.fitted)
             if found is not None:
                 middles.append(found[0])
                 fines.append(found[1])
                 shares.append(found[2])
+                lights.append((x * window**2).sum((1, 2)) / (window**2 * ok).sum())
         if not middles:
             return None
         power = np.mean(middles, 0)
         fine = np.array([f for f in fines if np.isfinite(f)])
         ratio = float(np.sqrt(np.median(fine))) if fine.size else float("nan")
+        ok = np.broadcast_to(told, pixels.shape)
+        light = np.nan_to_num(pixels).mean((1, 2), where=ok, dtype=np.float64)
+        lighter = np.clip(light / np.maximum(np.mean(lights, 0), 1e-6), *FARTHEST)
         return BandNoise(
-            float(np.sqrt(power.mean())), tuple(float(v) for v in np.sqrt(power)), ratio, float(np.mean(shares))
-        )
+            float(np.sqrt(power.mean())), tuple(float(v) for v in np.sqrt(power)), ratio, float(np.mean(shares)),
+            float(np.sqrt((power * lighter).mean() / max(power.mean(), 1e-300))),
+        )  # fmt: skip
 
     def _blocks(
         self, pixels: Array, told: NDArray[np.bool_]
@@ -133,7 +141,7 @@ class StopBand:
         are too few, others, those told most first."""
         _, height, width = pixels.shape
         h, w = min(self.side, height), min(self.side, width)
-        whole = ~self._areas(~np.broadcast_to(told, pixels.shape)).any(0)
+        whole = np.asarray(~self._areas(~np.broadcast_to(told, pixels.shape)).any(0), bool)
         tops, lefts = (
             np.unique(np.linspace(0, n - s, 1 + int(np.ceil(2 * (n - s) / s))).astype(int)) for n, s in ((height, h), (width, w))
         )  # fmt: skip
@@ -223,7 +231,7 @@ class StopBand:
             if count < self.enough:
                 return None
             used = at & (expected <= order[count - 1])
-            found = np.median(power[:, used], 1) / _LN2
+            found = np.asarray(np.median(power[:, used], 1) / _LN2, np.float64)
             if order[count - 1] <= part * found.mean():
                 return found, float(used.mean())
         return None
@@ -248,7 +256,10 @@ class StopBand:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BlurredNoise(Noise):
-    """The noise of a blurred picture as the stop band of its kernel showed it; `sigma` is the level to use."""
+    """The noise of a blurred picture as the stop band of its kernel showed it; `sigma` is the level to use.
+
+    That of a camera, which neighbours share, or which grows with brightness, is in proportion to the root of the light.
+    """
 
     band: BandNoise
 
@@ -257,7 +268,7 @@ class BlurredNoise(Noise):
         """Return the noise by its `band`; `found` by flat blocks says what else there is, as impulses. Noise that went through a
         JPEG is shared by neighbours, where fine frequencies do not say otherwise. Below `floor` it is none."""
         shared = band.fine < SHARED if np.isfinite(band.fine) else jpeg
-        level = (GREATER if shared else 1.0) * band.sigma
+        level = (GREATER if shared else 1.0) * (band.lighter if shared or found.grows else 1.0) * band.sigma
         said = {f.name: getattr(found, f.name) for f in fields(Noise)}
         said |= {
             "sigma": max(level, floor),
@@ -283,7 +294,7 @@ class BlurredNoise(Noise):
 
     def record(self) -> dict[str, Any]:
         """Return the figures, as JSON takes them."""
-        band = {"sigma": self.band.sigma, "share": self.band.share}
+        band = {"sigma": self.band.sigma, "share": self.band.share, "lighter": self.band.lighter}
         band |= {"fine": self.band.fine} if np.isfinite(self.band.fine) else {}
         said: dict[str, Any] = {name: float(f"{value:.4g}") for name, value in band.items()}
         return super().record() | {"stop_band": said | {"bands": [float(f"{v:.4g}") for v in self.band.bands]}}

@@ -85,7 +85,7 @@ def test_neighbours_that_share_noise_are_seen_and_the_level_is_higher() -> None:
     assert told.fine < 0.5
     level = BlurredNoise.of(NoiseLevel()(y + noise), told, False, 0.002)
     assert level.correlated
-    assert level.sigma == pytest.approx(GREATER * told.sigma)
+    assert level.sigma == pytest.approx(GREATER * told.lighter * told.sigma)
     assert "at finer ones" in level.notes[0]
     assert level.record()["stop_band"]["fine"] < 0.5
 
@@ -99,6 +99,17 @@ def test_clipped_areas_do_not_count_and_kernels_that_pass_everything_tell_nothin
     assert found(y, "gaussian:0.3") is None
     assert found(y[:, :24, :24], "disc:4") is None
     assert StopBand()(y, y < 1, np.ones((1, 1))) is None
+
+
+def test_noise_of_photons_is_that_of_all_of_the_picture_though_windows_see_its_middle() -> None:
+    light = blurred(np.clip(photograph(160), 0.02, 1), "disc:4")
+    light[:, 40:120, 40:120] *= 0.1
+    light = blurred(light, "gaussian:3")
+    noise = ndimage.gaussian_filter(np.sqrt(light) * grain(0.06, light.shape), (0, 0.6, 0.6))
+    told = found(light + noise, "disc:4")
+    assert told is not None
+    assert told.sigma < 0.8 * noise.std()
+    assert told.lighter * told.sigma == pytest.approx(noise.std(), rel=0.25)
 
 
 def test_pixels_kept_of_a_blurred_picture_fold_its_frequencies() -> None:
