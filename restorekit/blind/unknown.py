@@ -8,7 +8,6 @@ from the mean as that is from the truth. The spread of the searches of the whole
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,13 +69,7 @@ class AnyKernel:
     side: int = 320  # of the part of the picture that is looked at
     seed: int = 0
 
-    def __call__(
-        self,
-        y: Array,
-        sigma_y: float,
-        seen: NDArray[np.bool_] | None = None,
-        told: Callable[[int], None] = lambda done: None,
-    ) -> FoundKernel:
+    def __call__(self, y: Array, sigma_y: float, seen: NDArray[np.bool_] | None = None) -> FoundKernel:
         """Return the kernel for y (C, H, W) on about [0, 1]. seen: (H, W), the pixels that count, as clipped ones do not."""
         grey, counts = y.mean(0), np.ones(y.shape[1:]) if seen is None else seen.astype(np.float64)
         part = busiest(grey, counts, self.side)
@@ -88,7 +81,6 @@ class AnyKernel:
             search = SharpEdges(size, weight)
             kernel = search(picture)
             tried.append((plausible.score(kernel), kernel, search))
-            told(len(tried))
         _, kernel, search = min(tried, key=lambda t: t[0])
         mended = self.mended(picture, sigma_y, kernel)
         tried.append((plausible.score(mended), mended, search))
@@ -96,10 +88,7 @@ class AnyKernel:
         long = int(np.argmax(grey.shape))
         middle = grey.shape[long] // 2
         halves = [np.s_[:middle], np.s_[middle:]] if long == 0 else [np.s_[:, :middle], np.s_[:, middle:]]
-        others = list[Array]()
-        for half in halves:
-            others.append(search(Pyramid.of(grey[half], counts[half])))
-            told(len(tried) + len(others))
+        others = [search(Pyramid.of(grey[half], counts[half])) for half in halves]
         side = max(k.shape[0] for k in (whole, spread, *others))
         whole, spread = centred(whole, side), _framed(spread, side)
         one, two = (aligned(centred(k, side), whole) for k in others)

@@ -27,6 +27,7 @@ THIN, ROUND = 0.35, 0.75  # deviation across over deviation along, of kernels th
 BLURRED = 20.0  # gain of ln p over no blur, below which none is seen: sharp pictures win up to 7, kernels that were found 40 and more
 DOUBTED = 30.0  # and below which a kernel is doubted
 SEEN = 24.0  # gain of ln p of a blur with a name, below which none is seen at all
+ROUGH = 6.0  # that is still gained when the best of a few with a name is refined
 NAMED = 8.0  # gain of ln p of a blur with a name over one of any form, from which on it is taken
 
 
@@ -168,12 +169,11 @@ def _simple(kernel: Array) -> bool:
 def _named(y: Array, sigma_y: float, found: FoundKernel) -> Estimate | None:
     """Return the likeliest straight motion, defocus or Gaussian where the spectrum likes it better by far, and no blur
     where that is as good."""
-    spectrum = Whittle(y, sigma_y)
-    begin = spectrum.start()
-
-    def cost(kernel: Array) -> float:
-        return spectrum.fit(kernel, begin, 40)[0]
-
-    named = _Like(kernel=found.kernel)(y, sigma_y)
-    own, other = cost(found.kernel), cost(named.kernel)
+    spectrum, families = Whittle(y, sigma_y), _Like(kernel=found.kernel)
+    own, fitted = spectrum.fit(found.kernel, spectrum.start(), 40)
+    roughly = min(spectrum.fit(k, fitted, 8)[0] for _, k in families.candidates(min(spectrum.size)))
+    if own - roughly < NAMED - ROUGH:
+        return None
+    named = families(y, sigma_y)
+    other, _ = spectrum.fit(named.kernel, fitted, 40)
     return named if own - other > NAMED and named.gain > 0 else None

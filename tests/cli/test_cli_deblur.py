@@ -198,7 +198,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_kernel_of_any_form_is_found_without_being_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("restorekit.tasks.blind_kernel.AnyKernel", partial(AnyKernel, sizes=(9,), turns=6))
+    monkeypatch.setattr("restorekit.tasks.blind_kernel.AnyKernel", partial(AnyKernel, searches=((9, 0.02),)))
     monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
     bent = np.zeros((7, 7))
     bent[1:6, 1], bent[5, 1:6] = 1 / 9, 1 / 9
