@@ -44,6 +44,7 @@ class DAPS(Solver):
         "little too close together, and for linear operators mmps is better."
     )
     tunable = {"inner": (2, 10)}
+    amplifies = True
     least_steps = 25
     default_steps = 50
 

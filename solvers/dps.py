@@ -49,6 +49,7 @@ class DPS(Solver):
         "the posterior in fewer passes."
     )
     tunable = {"scale": (0.1, 2.0)}
+    amplifies = True
     gradient = True
     least_steps = 13
     default_steps = 200

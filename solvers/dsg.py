@@ -46,6 +46,7 @@ class DSG(Solver):
     when = "Take it as dps, to compare with it: the same problems at the same cost, other steps."
     tunable = {"scale": (0.1, 2.0)}
     needs = "any operator and noise law with a gradient; where gains lie far apart, enough noise"
+    amplifies = True
     gradient = True
     default_steps = 200
 

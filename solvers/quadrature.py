@@ -50,6 +50,7 @@ class Quadrature(Guided):
     )
     tunable = {"prior_std": (0.05, 0.5)}
     needs = "a linear operator; counts, speckle or another law of independent values, but not Gaussian noise"
+    amplifies = True
     gradient = True
     default_steps = 50
     least_steps = 8

@@ -47,6 +47,7 @@ class SMC(Solver):
     )
     least_noise = CLEAN
     needs = "a linear operator and Gaussian noise; a small picture"
+    amplifies = True
     gradient = True
     default_steps = 100
     least_steps = 10

@@ -18,6 +18,7 @@ from restorekit.inference.coding import Coding
 from restorekit.inference.coloured import whitened
 from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Gaussian
+from restorekit.inference.precision import in_double, in_own, step_in, widened
 from restorekit.inference.problem import Problem
 from restorekit.inference.restoration import Restoration
 from restorekit.inference.rng import JoinedRng, Rng, Streams, streams
@@ -150,6 +151,22 @@ def _restored_in(
     ]  # fmt: skip
 
 
+def _restored_in_double(
+    wide: Problem, dtype: torch.dtype, denoise: Denoiser, solver: Solver, run: _Run
+) -> list[Restoration]:
+    told = run.progress
+    inside = replace(
+        run, begin=None if run.begin is None else run.begin.to(wide.y.dtype), rng=widened(run.rng, dtype),
+        progress=told and (lambda done, total, step: told(done, total, step_in(dtype, step))),
+    )  # fmt: skip
+    return [
+        replace(
+            one, samples=one.samples.to(dtype), trajectory=tuple(step_in(dtype, step) for step in one.trajectory)
+        )
+        for one in _restored(wide, in_own(denoise, dtype, type(solver).__name__), solver, inside)
+    ]  # fmt: skip
+
+
 def _restored(problem: Problem, denoise: Denoiser | Latent, solver: Solver, run: _Run) -> list[Restoration]:
     """Return a restoration for each measurement. More than one have to be alike in all but y."""
     if run.samples > 1 and not solver.is_sampler:
@@ -169,6 +186,8 @@ def _restored(problem: Problem, denoise: Denoiser | Latent, solver: Solver, run:
     solver.check(problem)
     if run.samples > 1:
         solver.check_draws(problem)
+    if (wide := in_double(problem, solver)) is not None:
+        return _restored_in_double(wide, problem.y.dtype, denoise, solver, run)
     levels = list(run.sigmas) if run.sigmas is not None else solver.schedule(problem, run.steps)
     falls = all(a > b for a, b in zip(levels, levels[1:]))  # False for NaN too
     if len(levels) < 2 or levels[-1] != 0 or not falls or math.isinf(levels[0]):

@@ -42,6 +42,8 @@ class Solver(ABC):
     needs: ClassVar[str] = "any operator and noise law with a gradient"
     relinearises: ClassVar[bool] = False  # gains by `Coded` pictures, whose derivative it follows from step to step
     gradient: ClassVar[bool] = False  # one vector-Jacobian product per network call
+    # Lets rounding grow, so that what is given in single precision is run in double (precision.py).
+    amplifies: ClassVar[bool] = False
     default_steps: ClassVar[int] = 50
     least_noise: ClassVar[float] = 0.0  # Gaussian noise below this, in the unit of the picture, counts as this
     # Fewer levels than this are worth a warning: on small Gaussian problems the mean is more than half a posterior deviation

@@ -208,6 +208,20 @@ def test_a_library_that_is_not_there_says_how_to_get_it(monkeypatch: pytest.Monk
     assert in_exam(speckle(4, "narrow"), "e", Size(1, 19), ours("sar-dps"), 0)["spread_measured"] > 0.5
 
 
+def test_ours_take_a_number_of_levels() -> None:
+    exam = GaussianExam(OPERATORS["denoise"](), 0.1, PRIORS["stationary"]())
+    assert ours("mmps:iterations=1,steps=12").settings().endswith("steps 12")
+    assert in_exam(exam, "e", Size(1, 19), ours("mmps:iterations=1,steps=12"), 0)["forward"] == 12
+    assert "steps" not in ours("mmps").settings()
+    for text, said in (
+        ("mmps:steps=0", "at least 1"),
+        ("mmps:steps=few", "steps='few' is not a int"),
+        ("mmps:speed=1,steps=4", "unknown setting 'speed'"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            ours(text)
+
+
 def test_a_gradient_of_the_answer_alone_is_no_pass() -> None:
     passes = Passes(lambda x, sigma: 2 * x)
     x = torch.zeros(3, 1, 2, 2, requires_grad=True)

@@ -89,7 +89,7 @@ def test_every_sampler_follows_it(name: str) -> None:
     assert 0.8 < float(last.x.std(0).mean() / spread.mean()) < 1.1
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "sde", "sde1"])
+@pytest.mark.parametrize("sampler", ["ddim", "sde", "sde1", "sde2"])
 def test_a_guided_solver_is_this_denoiser_and_its_sampler(sampler: str) -> None:
     given, sigmas = problem("blur"), log_uniform(8, 10.0, 0.01)
     x = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(0), dtype=F64) * 10

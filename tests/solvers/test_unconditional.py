@@ -37,7 +37,7 @@ def variance(name: str, levels: int) -> float:
 
 
 # Variance over the exact one on 25 log-uniform levels; 40,000 draws: standard error 0.007.
-FOUND = {"ddpm": 0.757, "ddim": 0.865, "heun": 1.01, "dpm++": 1.014, "sde": 0.955, "sde1": 0.882}
+FOUND = {"ddpm": 0.757, "ddim": 0.865, "heun": 1.01, "dpm++": 1.014, "sde": 0.955, "sde1": 0.882, "sde2": 1.026}
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -67,6 +67,33 @@ def test_modes_get_their_weights(name: str) -> None:
     x = 10 * rng.normal(torch.zeros(8000, 1, 1, 1, dtype=torch.float64))
     last = list(named(name)(prior, log_uniform(60), x, rng))[-1].x
     assert float((last > 0).double().mean()) == pytest.approx(0.7, abs=0.05)  # 0.005 and the grid
+
+
+def test_a_step_follows_the_line_through_the_last_two_estimates() -> None:
+    """Where E[x0] is a line in ln u, u = 1 / sigma^2, whatever the state, d(u x) = E[x0] du is solved exactly, before it is corrected."""
+    sigmas = [2.0, 1.0, 0.4, 0.1]
+
+    class Still(Stream):
+        def normal(self, like: Tensor) -> Tensor:
+            return torch.zeros_like(like)
+
+    def line(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        return torch.full_like(x, 0.3 - 0.2 * math.log(float(sigma) ** -2))
+
+    def area(sigma: float) -> float:
+        u = sigma**-2
+        return 0.3 * u - 0.2 * (u * math.log(u) - u)
+
+    x = torch.full((1, 1, 1, 1), 1.5, dtype=torch.float64)
+    found = {name: [float(s.x) for s in named(name)(line, [*sigmas, 0.0], x, Still(0))] for name in ("sde1", "sde2")}
+    exact = [(1.5 / 4 + area(s) - area(2.0)) * s**2 for s in sigmas[1:]]
+    assert found["sde2"][1:3] == pytest.approx(exact[1:], abs=1e-12)
+    assert abs(found["sde1"][2] - exact[2]) > 0.01
+
+
+def test_on_50_levels_the_spread_is_kept() -> None:
+    off = {name: abs(variance(name, 50) - 1) for name in ("sde1", "sde2")}
+    assert off["sde2"] < 0.5 * off["sde1"]  # 0.002 and 0.027 by the recursion of a Gaussian, standard error 0.007
 
 
 def test_churn_adds_noise_and_keeps_the_variance() -> None:

@@ -16,7 +16,8 @@ from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.driver import restore
 from restorekit.inference.problem import Problem
 from restorekit.inference.solver import Solver
-from restorekit.text.grammar import build, own_class, split
+from restorekit.solvers import SOLVERS
+from restorekit.text.grammar import build, convert, own_class, split
 from restorekit.text.names import solver_of
 
 
@@ -25,6 +26,7 @@ class Ours(Peer):
     """A solver of this package as users run it: through `restore`, told the problem and the denoiser and nothing else."""
 
     solver: Solver
+    steps: int | None = None  # noise levels; None: the solver's own
 
     library = "restorekit"
     licence = "Apache-2.0"
@@ -35,13 +37,14 @@ class Ours(Peer):
 
     def settings(self, *without: str) -> str:
         own = {k: v for k, v in self.solver.settings().items() if k not in without}
+        own |= {} if self.steps is None else {"steps": self.steps}
         return ", ".join(f"{k} {v}" for k, v in own.items())
 
     def sample(self, problem: Problem, denoise: Denoiser, count: int, seed: int) -> Tensor:
         def rng(seed: int, first: int, count: int) -> Stream:
             return Stream(seed, first)
 
-        return restore(problem, denoise, self.solver, samples=count, seed=seed, rng=rng).samples
+        return restore(problem, denoise, self.solver, steps=self.steps, samples=count, seed=seed, rng=rng).samples
 
 
 PEERS: dict[str, type[Peer]] = {
@@ -71,5 +74,11 @@ def peer(text: str) -> Peer:
 
 
 def ours(text: str) -> Ours:
-    """Return one of our solvers from text, as a peer."""
-    return Ours(solver_of(text))
+    """Return one of our solvers from text, as a peer; "mmps:steps=40" is mmps on as many noise levels. Raises BadInput."""
+    name, positional, named = split(text)
+    if name not in SOLVERS or "steps" not in named:
+        return Ours(solver_of(text))
+    steps = convert(named.pop("steps"), int, f"{name}: steps")
+    if steps < 1:
+        raise BadInput(f"{text}: `steps` must be at least 1")
+    return Ours(build(SOLVERS[name], name, positional, named), steps)
