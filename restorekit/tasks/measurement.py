@@ -27,6 +27,7 @@ from restorekit.inference.sensor_noise import PoissonGaussian
 from restorekit.inference.solver import Solver
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
+from restorekit.operators import JPEG as JPEGOperator
 from restorekit.operators import Inpaint, JPEGAfter, Mosaic, Operator, Resize
 from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
@@ -366,6 +367,8 @@ def _operator_text(operator: Operator, settings: Measurement) -> str:
     """Return the operator in records: of a resizer with all that it was found to be."""
     if isinstance(operator, JPEGAfter):
         return f"{_operator_text(operator.inner, settings).removesuffix(f'|{JPEG}')}|{JPEG}"
+    if isinstance(operator, JPEGOperator):
+        return JPEG
     return operator.text if isinstance(operator, Resize) else settings.op_text
 
 
