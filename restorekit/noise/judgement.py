@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
-import scipy
 import torch
 
+from restorekit.errors import BadInput
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.sensor_noise import Anscombe
 from restorekit.noise.evidence import Evidence, Seen, seen_by
-from restorekit.noise.level import Noise
+from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.noise.pixels import Telling
+from restorekit.noise.verified import Verified
 
 AGREE = 0.9  # of the level of flat blocks; a prior that finds as much confirms it
 NEARLY = 0.6  # the same of a picture too small for a line of variance by brightness
@@ -23,6 +25,7 @@ SHARED = 7.5  # level of white noise that takes out what neighbours share, over 
 ROUNDED = 4.0  # the same of noise that went through a coarse JPEG, which left no fine noise whatever it was
 HALVED = 1.25  # level over that of the noise, where a JPEG halved its colours
 HIGHEST = 0.08
+USUAL = 0.045  # level that takes out what cameras' JPEG leave, to which one that is found in such a file is drawn
 ROUGH = 0.03  # the highest level of a JPEG in which flat blocks do not show noise that neighbours share
 CAREFUL = 0.02  # the highest level of what flat blocks do not show
 
@@ -36,15 +39,26 @@ def asked(
     """Return the noise of (C, H, W) on [0, 1] as `found` by its blocks, judged by a prior, whose denoiser of so many bands
     is `for_bands`. valid, floor: as `NoiseLevel` takes them."""
     known = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
-    told = Telling(reach=(1,))(pixels, known & ~found.impulses)
     if found.impulses.any():
-        pixels = np.where(found.impulses, scipy.ndimage.median_filter(pixels, (1, 3, 3)), pixels)
+        found, pixels = _verified(found, pixels, valid, known, for_bands(len(pixels)), floor)
+    told = Telling(reach=(1,))(pixels, known & ~found.impulses)
     sensor = found.sensor
     if lost > 0 or not (found.grows and sensor is not None and sensor.gain > 0):
         return judged(found, seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor)), lost, floor)
     even = Anscombe(sensor.gain, sensor.read)
     level = Evidence()(even(torch.from_numpy(pixels)).numpy(), told, for_bands(len(pixels)), even.level)
     return found if np.isnan(level) else found.white_of(min(1.0, level / even.level) * found.white, floor)
+
+
+def _verified(
+    found: Noise, pixels: Array, valid: Array | None, known: Array, denoise: Denoiser, floor: float
+) -> tuple[Noise, Array]:
+    """Return the noise beside the impulses that a prior confirms or adds, and the picture with them filled in."""
+    impulses, filled = Verified()(pixels, found.impulses, known, denoise, found.sigma)
+    with suppress(BadInput):  # too little would be left
+        again = NoiseLevel(floor=floor, impulses=lambda values, measured: impulses)(pixels, valid)
+        return again, filled
+    return replace(found, impulses=impulses), filled
 
 
 def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
@@ -68,6 +82,9 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
         return found.white_of(found.white**2 / seen.bands, floor)
     highest = HIGHEST if found.correlated else CAREFUL
     shared = half > (LEAST if found.correlated else ALONE if grey == 0 else np.inf) and seen.bands * seen.share < half
+    if lost > 0 and found.camera and half > LEAST:
+        level = float((USUAL * (SHARED * half * found.sigma) ** 0.5) ** 0.5)
+        return replace(found, sigma=min(level, highest), covariance=None, sensor=None, asked=True, floor=False)
     if lost > 0.5 * half > 0.5 * LEAST:
         level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, HIGHEST if found.correlated else ROUGH)
         return replace(found.white_of(level, floor), camera=True)

@@ -3,6 +3,7 @@ a prior is to be told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,7 +33,8 @@ class Noise:
     `sensor`: variance by brightness, of white noise; None where the picture does not tell. `covariance`: of grain, (2 k
     + 1, 2 k + 1) as `Coloured` takes it; None where the noise is white, or went through a JPEG. `sure`: enough of the picture told
     whether the noise is white. `rounded`: the level is that of the rounding of a JPEG, and no measurement. `camera`: the noise
-    looks like that of cameras' JPEG. `asked`: a prior was asked as well, which knows texture.
+    looks like that of cameras' JPEG. `asked`: a prior was asked as well, which knows texture. `before`: of a JPEG, the level of the
+    noise that its picture had, 0 for none, where `sigma` counts what was rounded as well.
     """
 
     sigma: float
@@ -49,6 +51,7 @@ class Noise:
     rounded: bool = False
     camera: bool = False
     asked: bool = False
+    before: float = 0.0
 
     def at_least(self, sigma: float, floor: bool = False) -> Noise:
         """Return the same with white noise of a level of `sigma` where less was found; floor: whether that is no
@@ -78,7 +81,9 @@ class Noise:
         of Kodak and McMaster of quality 15 to 95 (benchmarks/restoration/camera_noise.py).
         """
         level = 0.25 * lost**0.77
-        found = replace(self, covariance=None, sensor=None)
+        found = replace(self, covariance=None, sensor=None, before=0.0 if self.floor else self.sigma)
+        if self.correlated and self.camera and self.asked:
+            return found.at_least(level)
         if self.asked:
             both = float(np.hypot(0.0 if self.floor else self.sigma, level))
             return replace(found, sigma=both, floor=False, rounded=self.floor or level > self.sigma)
@@ -159,7 +164,7 @@ class NoiseLevel:
     """
 
     telling: Telling = field(default_factory=Telling)
-    impulses: Impulses = field(default_factory=Impulses)
+    impulses: Callable[[Array, Array], Array] = field(default_factory=Impulses)
     sensor: SensorFit = field(default_factory=SensorFit)
     correlation: Correlation = field(default_factory=Correlation)
     spectrum: GrainSpectrum = field(default_factory=GrainSpectrum)

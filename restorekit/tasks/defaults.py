@@ -37,7 +37,7 @@ JPEG_AFTER = Task("hqs:first=0.2,lambda=0.1", 16, "mmps", 50)  # what was measur
 SAMPLED = Task(
     "hqs:first=0.1", 24, "mmps", 50
 )  # resizing by a library that does not smooth: a few pixels of each block are seen
-IMPULSES = Task("hqs:first=0.1", 4, "mmps", 50)  # denoising with single values missing
+IMPULSES = Task("hqs:first=0.1", 8, "mmps", 50)  # denoising with single values missing
 COUNTS = Task("hqs:first=0.5", 8, "ep", 30)  # denoising
 SENSOR = Task("hqs", 1, "ep", 30)  # counts with read noise: one call on values whose noise is even
 GRAIN = Task("hqs:first=0.2", 8, "mmps", 50)

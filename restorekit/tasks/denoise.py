@@ -22,11 +22,15 @@ from restorekit.operators import Operator
 from restorekit.priors.find import Precision, Prior, load_prior
 from restorekit.priors.octaves import Octaves
 from restorekit.tasks.inputs import Source
+from restorekit.tasks.jpeg_forward import JPEGForward, is_jpeg, jpeg_forward
 from restorekit.tasks.measured import Measured
 from restorekit.tasks.mosaics import MOSAIC
 from restorekit.tasks.noise_found import measured_noise
 from restorekit.tasks.observation import Observation
 from restorekit.tasks.restore import Restoring
+from restorekit.text.jpeg_last import NAME as JPEG
+
+LEAST = 0.001  # noise of a picture before it was a JPEG, where none was found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +69,11 @@ class NoiseRemoval(Restoring):
         measured = Restoring.measure(loaded, source, notes)
         found, denoise = measured.forward.found, measured.denoiser
         plain = self.solver == "auto" and self.samples == 1 and not self.coarse
-        if not plain or found is None or not (found.camera and found.correlated) or isinstance(denoise, Latent):
+        if not plain or found is None or isinstance(denoise, Latent):
             return measured
+        if not (found.camera and found.correlated):
+            bins = self.preview is None and not found.share and is_jpeg(measured.read)
+            return _in_bins(measured, found, notes) if bins else measured
         notes("noise: taken out at a quarter of the size, at half and whole, in turn")
         return replace(measured, denoiser=Octaves(denoise))
 
@@ -80,6 +87,9 @@ class NoiseRemoval(Restoring):
             return super()._noise(reading, valid, notes)
         ranged = self.range is not None
         return measured_noise(reading, valid, ranged, notes, lambda found: self._law(found, reading), prior.for_bands)
+
+    def _untouched(self, measured: Measured) -> str | None:
+        return None if isinstance(measured.forward, JPEGForward) else super()._untouched(measured)
 
     @property
     def _own(self) -> str:
@@ -105,3 +115,18 @@ class NoiseRemoval(Restoring):
                 "`strength` leaves noise in one answer; `samples` are draws of the picture without it: give one of them",
                 argument="strength",
             )
+
+
+def _in_bins(measured: Measured, found: Noise, notes: Notes) -> Measured:
+    """Return the measurement of a JPEG by the bins in which its coefficients lie, with the white noise that its picture had before."""
+    read = replace(measured.read, operation=JPEG)
+    forward = jpeg_forward("denoise", read, f"gaussian:{max(found.before, LEAST):.4f}", None, notes)
+    if forward.untouched:
+        return measured
+    name = read.input.name
+    notes(
+        f"jpeg: the coefficients of {name} lie in the bins of its file, which is used; {measured.forward.noise_text} would be the "
+        "noise that takes out as much in one call of the network, as `noise` sets it"
+    )
+    forward = replace(forward, found=found)
+    return replace(measured, forward=forward, plain=forward.problem(measured.place, notes))

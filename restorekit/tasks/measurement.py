@@ -21,6 +21,7 @@ from restorekit.inference.denoiser import Denoiser, Latent
 from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
+from restorekit.operators import JPEG as JPEGOperator
 from restorekit.operators import Inpaint, JPEGAfter, Mosaic, Operator, Resize
 from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
@@ -229,6 +230,8 @@ def _operator_text(operator: Operator, settings: Measurement) -> str:
     """Return the operator in records: of a resizer with all that it was found to be."""
     if isinstance(operator, JPEGAfter):
         return f"{_operator_text(operator.inner, settings).removesuffix(f'|{JPEG}')}|{JPEG}"
+    if isinstance(operator, JPEGOperator):
+        return JPEG
     return operator.text if isinstance(operator, Resize) else settings.op_text
 
 

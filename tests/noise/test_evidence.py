@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from restorekit.inference.denoiser import Denoiser
@@ -15,6 +16,7 @@ from restorekit.noise.evidence import Evidence, Seen
 from restorekit.noise.impulses import Impulses
 from restorekit.noise.judgement import asked, judged
 from restorekit.noise.level import Noise, NoiseLevel
+from restorekit.noise.verified import Verified
 from tests.noise.test_noise import eight, noisy, photo
 from tests.noise.test_sensor import counts
 
@@ -141,3 +143,26 @@ def test_letters_and_edges_are_no_impulses_though_at_the_ends() -> None:
     grid = np.indices((96, 96)).sum(0) // 6 % 2
     y = np.where(torch.rand(96, 96, generator=torch.Generator().manual_seed(0)).numpy() < 0.3, 0.5, grid)
     assert not Impulses()(eight(y[None])).any()
+
+
+def test_a_prior_finds_impulses_that_do_not_stand_out_and_frees_highlights() -> None:
+    """Pepper in a place nearly as dark as it, and dots of white that belong to the picture."""
+    rng = np.random.default_rng(0)
+    texture = 0.03 * (np.indices((96, 96)).sum(0) % 2 * 2 - 1)
+    x = (np.linspace(0.1, 0.6, 96) + texture)[None].astype(np.float32)
+    x[:, 8::16, 80::8] = 1.0
+    hit = (rng.random(x.shape) < 0.2) & (x < 1)
+    y = eight(np.where(hit, rng.random(x.shape) < 0.5, x + 0.005 * rng.standard_normal(x.shape)))
+
+    def smooth(z: Tensor, sigma: float | Tensor, /) -> Tensor:
+        """A prior that knows the dots and the texture, and slopes otherwise."""
+        clean = torch.from_numpy(gaussian_filter(z.numpy() - texture, (0, 0, 8, 2)) + texture).to(z)
+        return torch.where(torch.from_numpy(x == 1)[None], torch.ones_like(z), clean)
+
+    before = Impulses()(y)
+    found, filled = Verified()(y, before, np.ones(y.shape, bool), smooth, 0.01)
+    assert (hit & ~before).sum() > 20  # which neighbours do not tell
+    assert (hit & ~found).sum() < 0.1 * (hit & ~before).sum()
+    assert not (found & (x == 1)).any()
+    assert np.abs(filled - x)[found & hit].max() < 0.06
+    assert np.array_equal(filled[~found], y[~found])

@@ -172,3 +172,21 @@ def test_other_inputs_and_settings_are_refused_in_one_line(tmp_path: Path) -> No
         restorekit.dejpeg(source, transfer="srgb", notes=Notes(), **QUICK)
     with pytest.raises(BadInput, match=r"OUT\.jpg"):
         restorekit.degrade(TRUTH, "blur:kernel=gaussian:1|jpeg", notes=Notes())
+
+
+def test_denoise_uses_the_bins_of_a_file_by_itself(tmp_path: Path) -> None:
+    """Beside a picture of the same values in a file that has none, and not where another way is asked for."""
+    source = written(tmp_path / "y.jpg", quality=50)
+    plain = written(tmp_path / "y.png", np.asarray(Image.open(source)))
+    settings: dict[str, Any] = {"prior": "natural-fast"}
+    done = restorekit.denoise(source, **settings)
+    done.save(tmp_path / "out.png")
+    kept = json.loads((tmp_path / "out.png.json").read_text())
+    assert kept["operator"] == "jpeg"
+    assert kept["noise_found"]["jpeg_rounding"] is True
+    assert any("bins of its file" in text for text in done.notes)
+    as_noise = restorekit.denoise(source, noise="gaussian:0.03", **settings)
+    assert quality(done.samples[0].numpy()) > quality(as_noise.samples[0].numpy()) + 0.1
+    assert quality(done.samples[0].numpy()) > quality(restorekit.denoise(plain, **settings).samples[0].numpy()) + 0.2
+    fine = written(tmp_path / "fine.jpg", quality=100, subsampling=0)
+    assert not any("bins of its file" in text for text in restorekit.denoise(fine, **settings).notes)
