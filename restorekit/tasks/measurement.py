@@ -22,7 +22,7 @@ from restorekit.inference.likelihood import Gaussian, Likelihood
 from restorekit.noise.level import Noise
 from restorekit.notes import Notes
 from restorekit.operators import JPEG as JPEGOperator
-from restorekit.operators import Inpaint, JPEGAfter, Mosaic, Operator, Resize
+from restorekit.operators import GridBlur, Inpaint, JPEGAfter, Mosaic, Operator, Resize
 from restorekit.operators.base import Shape
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.wrappers import EnsembleFlip
@@ -129,6 +129,11 @@ class Measurement:
             noise, found = self._noise(reading, valid, notes)
         if self.preview is None:
             return Forward(reading, operator, noise, found)
+        if isinstance(operator, GridBlur):
+            raise BadInput(
+                "`preview` shows a part, and the kernels of a folder are those of the whole; leave it out",
+                argument="preview",
+            )
         part = reading.part(self.preview)
         if isinstance(operator, Inpaint):
             shape = cast(Shape, part.picture.pixels.shape)

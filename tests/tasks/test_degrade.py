@@ -13,6 +13,7 @@ from restorekit.errors import BadInput
 from restorekit.files.kernel_grid import read_kernel_grid
 from restorekit.notes import Notes
 from restorekit.operators import GridBlur
+from restorekit.tasks.restore import Restoring
 from restorekit.text.names import files_of, operator_of
 
 
@@ -53,3 +54,9 @@ def test_a_folder_of_kernels_that_does_not_fit_is_refused(more: str, size: int, 
     with pytest.raises(BadInput, match=words) as caught:
         restorekit.degrade(np.ones((size, size), np.float32), f"blur:kernel={kernels}{more}")
     assert "\n" not in str(caught.value)
+
+
+def test_a_part_is_not_restored_with_the_kernels_of_the_whole(kernels: Path) -> None:
+    task = Restoring(op=f"blur:kernel={kernels}", noise="gaussian:0.01", preview=(0, 0, 8, 8))
+    with pytest.raises(BadInput, match="kernels of a folder"):
+        task(np.random.default_rng(4).random((16, 16), np.float32))
