@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 
 from restorekit.blind.correction import Kernel
-from restorekit.blind.spectrum import Array
+from restorekit.blind.spectrum import Array, Whittle
 from restorekit.blind.stretch import Frame, Stretch
 from restorekit.blind.turned import turned
 from restorekit.tasks.kernel_shown import kernel_text
@@ -23,9 +23,25 @@ def doubt_of(y: Array, kernel: Array, sigma_y: float) -> str | None:
     found = Stretch.doubting(kernel)(y, kernel, sigma_y)
     if not found.theta.any():
         return None
+    if not all(_likelier(half, kernel, found.kernel, sigma_y) for half in _halves(y)):
+        return None
     frame = Frame(kernel)
     if not frame.round or frame.edged:
         soft = scipy.ndimage.gaussian_filter(np.pad(kernel, 3), SOFT, mode="constant")
         if not Stretch.doubting(soft)(y, soft / soft.sum(), sigma_y).theta.any():
             return None
     return f"{kernel_text(Kernel(kernel, found).record())}); try `kernel_error=auto`"
+
+
+def _halves(y: Array) -> list[Array]:
+    """Return the upper, lower, left and right half of a picture (C, H, W)."""
+    h, w = (n // 2 for n in y.shape[1:])
+    return [np.ascontiguousarray(half) for half in (y[:, :h], y[:, h:], y[:, :, :w], y[:, :, w:])]
+
+
+def _likelier(y: Array, kernel: Array, changed: Array, sigma_y: float) -> bool:
+    """Return True where a part of a picture likes the changed kernel better as well: a wrong one is wrong everywhere, and a mast or
+    a shore, which no spectrum of a whole picture knows, lies in one part."""
+    part = Whittle(y, sigma_y)
+    pad = (changed.shape[0] - kernel.shape[0]) // 2
+    return part.fit(changed, part.start(), 80)[0] < part.fit(np.pad(kernel, pad), part.start(), 80)[0]
