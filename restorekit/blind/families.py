@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from restorekit.blind.spectrum import Array, Whittle
+from restorekit.blind.spectrum import SIDE, Array, Whittle
 from restorekit.blind.stretch import Stretch
 
 SHARPEST = 0.9  # pixels, of a Gaussian below which photographs differ among themselves
@@ -76,16 +76,18 @@ class Families:
 
     longest: float = 31.0  # pixels of motion; of a disc half, of a Gaussian a sixth
     turns: int = 24  # directions
+    rough: int = SIDE  # side of the windows by which candidates are compared at first
+    finalists: int = FINALISTS
 
     def __call__(self, y: Array, sigma_y: float) -> Estimate:
         """Return the likeliest kernel for y (C, H, W) on about [0, 1]."""
         picture = Whittle(np.asarray(y, np.float64), sigma_y)
         begin = picture.start()
         none, _ = picture.fit(np.ones((1, 1)), begin, 80)
-        first = [
-            (picture.fit(kernel, begin, 6)[0], text, kernel) for text, kernel in self.candidates(min(picture.size))
-        ]
-        best = sorted(first, key=lambda f: f[0])[:FINALISTS]
+        small = picture if self.rough == SIDE else Whittle(picture.y, sigma_y, self.rough)
+        start = small.start()
+        first = [(small.fit(kernel, start, 6)[0], text, kernel) for text, kernel in self.candidates(min(small.size))]
+        best = sorted(first, key=lambda f: f[0])[: self.finalists]
         cost, text, kernel = min(((picture.fit(k, begin, 80)[0], text, k) for _, text, k in best), key=lambda f: f[0])
         finer = Stretch(error=0.1, gate=0.0, gate_round=0.0, margin=2)(y, kernel, sigma_y)
         size, form, turn = finer.theta

@@ -27,7 +27,7 @@ from restorekit.operators.transforms import fast_length
 
 LEAST_EDGE = 0.05  # of the range, from one pixel to the next, from which on an edge says something
 FAINT, ISLAND = 0.05, 0.1  # of the largest tap and of the sum, below which taps are noise
-DECAY, LEAST_WEIGHT = 1.1, 1e-4  # of lambda in each turn
+DECAY, LEAST_WEIGHT = 1.6, 1e-4  # of lambda from scale to scale, and its least
 RIDGE = 2.0  # of the least squares of the kernel
 DESCENTS = 80  # steps of those
 
@@ -145,6 +145,6 @@ class SharpEdges:
                 found = torus.kernel(torus.edges(otf, weight, self.least), otf, kernel)
                 if found.max() > 0:
                     kernel = centred(without_noise(found, FAINT, FAINT, 0), n)
-                weight = max(weight / DECAY, LEAST_WEIGHT)
+                weight = max(weight * DECAY ** (-1 / self.turns), LEAST_WEIGHT)
             kernel = without_noise(kernel, FAINT, FAINT, ISLAND)
         return centred(kernel, n)

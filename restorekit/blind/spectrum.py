@@ -35,11 +35,12 @@ class Whittle:
 
     y: Array
     sigma_y: float
+    side: int = SIDE  # of a window: a smaller one is faster, and tells long kernels less
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """Return the size of a window."""
-        return min(SIDE, self.y.shape[1]), min(SIDE, self.y.shape[2])
+        return min(self.side, self.y.shape[1]), min(self.side, self.y.shape[2])
 
     @cached_property
     def periodogram(self) -> Array:

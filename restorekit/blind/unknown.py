@@ -63,8 +63,14 @@ class AnyKernel:
     Take it where the form of the blur is not known, as of a shaken hand; of a blur with a name `Families` is more exact.
     """
 
-    searches: tuple[tuple[int, float], ...] = ((17, 0.02), (31, 0.012), (31, 0.02), (31, 0.04), (45, 0.02))
-    """Pixels a side at most and weight, of `SharpEdges`."""
+    searches: tuple[SharpEdges, ...] = (
+        SharpEdges(17, 0.02),
+        SharpEdges(31, 0.012),
+        SharpEdges(31, 0.02),
+        SharpEdges(31, 0.02, turns=8),
+        SharpEdges(31, 0.04, turns=8),
+        SharpEdges(45, 0.02, turns=8),
+    )
     levels: tuple[float, ...] = (2.5, 1.84, 1.36, 1.0)  # factors by which noise counts larger when a kernel is mended
     side: int = 320  # of the part of the picture that is looked at
     seed: int = 0
@@ -77,8 +83,7 @@ class AnyKernel:
         sigma_y = max(sigma_y, LEAST_LEVEL)
         picture = Pyramid.of(grey, counts)
         plausible, tried = Plausible(picture, sigma_y), list[tuple[float, Array, SharpEdges]]()
-        for size, weight in self.searches:
-            search = SharpEdges(size, weight)
+        for search in self.searches:
             kernel = search(picture)
             tried.append((plausible.score(kernel), kernel, search))
         _, kernel, search = min(tried, key=lambda t: t[0])

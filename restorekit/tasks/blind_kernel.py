@@ -115,10 +115,12 @@ def blind_kernel(read: Observation, sigma_y: float, search: AnyKernel | None = N
     found = (search or AnyKernel())(y, sigma_y, seen)
     simple = found.alike < UNSURE or _simple(found.kernel)
     named = _named(y, sigma_y, found) if simple and seen.all() else None
-    if named is None and read.empty is None and (found.gain < BLURRED or found.alike < UNKNOWN):
-        plain = Families()(y, sigma_y)  # the search failed: of few parameters more may be seen
+    if named is None and read.empty is None and found.gain < BLURRED:
+        plain = Families(turns=18, rough=128, finalists=6)(
+            y, sigma_y
+        )  # the search failed: of few parameters more may be seen
         named = plain if plain.gain >= SEEN else None
-    if named is None and found.alike < UNKNOWN:
+    if named is None and found.alike < UNKNOWN and found.gain < BLURRED:
         raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
     if named is None and found.gain < BLURRED:
         return BlindKernel(

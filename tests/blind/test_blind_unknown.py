@@ -26,7 +26,7 @@ from restorekit.tasks.blind_kernel import BlindKernel, blind_kernel
 from restorekit.tasks.observation import observe
 
 SIGMA_Y = 0.01
-SMALL = AnyKernel(searches=((9, 0.02),), levels=(1.5, 1.0))
+SMALL = AnyKernel(searches=(SharpEdges(9),), levels=(1.5, 1.0))
 
 
 def bent() -> np.ndarray:
@@ -91,7 +91,7 @@ def test_searches_that_differ_say_that_the_kernel_may_be_off(monkeypatch: pytest
     kernels = {9: centred(bent(), 9), 11: centred(bent(), 9)}
     monkeypatch.setattr(SharpEdges, "__call__", lambda search, _: kernels[search.size])
     monkeypatch.setattr(AnyKernel, "mended", lambda *_: kernels[9])
-    search = AnyKernel(searches=((9, 0.02), (11, 0.02)))
+    search = AnyKernel(searches=(SharpEdges(9), SharpEdges(11)))
     same = search(y, SIGMA_Y)
     np.testing.assert_allclose(centred(same.kernel, 9), kernels[9], atol=1e-9)
     assert same.error < 1e-6

@@ -17,6 +17,7 @@ from skimage import data
 import restorekit
 from restorekit.blind.correction import KernelCorrection
 from restorekit.blind.families import gaussian, motion
+from restorekit.blind.sharp_edges import SharpEdges
 from restorekit.blind.unknown import AnyKernel
 from restorekit.files.kernel_files import read_kernel
 from restorekit.files.kernel_grid import read_kernel_grid
@@ -198,7 +199,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_kernel_of_any_form_is_found_without_being_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("restorekit.tasks.blind_kernel.AnyKernel", partial(AnyKernel, searches=((9, 0.02),)))
+    monkeypatch.setattr("restorekit.tasks.blind_kernel.AnyKernel", partial(AnyKernel, searches=(SharpEdges(9),)))
     monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
     bent = np.zeros((7, 7))
     bent[1:6, 1], bent[5, 1:6] = 1 / 9, 1 / 9
