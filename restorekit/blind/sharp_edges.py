@@ -147,4 +147,4 @@ class SharpEdges:
                     kernel = centred(without_noise(found, FAINT, FAINT, 0), n)
                 weight = max(weight * DECAY ** (-1 / self.turns), LEAST_WEIGHT)
             kernel = without_noise(kernel, FAINT, FAINT, ISLAND)
-        return centred(kernel, n)
+        return centred(kernel, kernel.shape[0])
