@@ -1,4 +1,4 @@
-"""What a JPEG lost by rounding its coefficients, as the coefficients themselves show."""
+"""This module tells what a JPEG lost by rounding its coefficients, as the coefficients themselves show."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from restorekit.tasks.kernel_shown import kernel_text
 
 # Pixels, deviation of what a lens and a demosaicing add to the blur that is known: a line that is wider by that is right all the same.
 SOFT = 0.7
+HALF = 64  # pixels a side of a half whose spectrum says something
 
 
 def doubt_of(y: Array, kernel: Array, sigma_y: float) -> str | None:
@@ -34,8 +35,10 @@ def doubt_of(y: Array, kernel: Array, sigma_y: float) -> str | None:
 
 
 def _halves(y: Array) -> list[Array]:
-    """Return the upper, lower, left and right half of a picture (C, H, W)."""
+    """Return the upper, lower, left and right half of a picture (C, H, W); of a small one none, as halves tell too little."""
     h, w = (n // 2 for n in y.shape[1:])
+    if min(h, w) < HALF:
+        return []
     return [np.ascontiguousarray(half) for half in (y[:, :h], y[:, h:], y[:, :, :w], y[:, :, w:])]
 
 

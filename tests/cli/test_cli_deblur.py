@@ -152,6 +152,7 @@ def test_a_kernel_that_nothing_is_known_of_is_estimated(tmp_path: Path, capsys: 
     assert "motion of 13" in capsys.readouterr().err
     assert (tmp_path / "x_kernel.npy").exists()
     assert record(tmp_path / "x.npy")["kernel"]["estimate"]["text"].startswith("motion of 13")
+    assert record(tmp_path / "x.npy")["operator"] == "blur:kernel=x_kernel.npy"
     assert quality(tmp_path / "x.npy", truth) > psnr(np.load(y).clip(0, 1), truth) + 3
     np.save(tmp_path / "sharp.npy", truth[:, :48, :48].astype(np.float32))
     assert "no straight motion" in refused(
