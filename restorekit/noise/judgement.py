@@ -25,6 +25,8 @@ SHARED = 7.5  # level of white noise that takes out what neighbours share, over 
 ROUNDED = 4.0  # the same of noise that went through a coarse JPEG, which left no fine noise whatever it was
 HALVED = 1.25  # level over that of the noise, where a JPEG halved its colours
 HIGHEST = 0.08
+CERTAIN = 0.032  # level by both, below which a clean picture looks the same to both after a JPEG of quality 85
+DOUBTED = 0.6  # share of it, of white noise, that is taken out then
 USUAL = 0.045  # level that takes out what cameras' JPEG leave, to which one that is found in such a file is drawn
 ROUGH = 0.03  # the highest level of a JPEG in which flat blocks do not show noise that neighbours share
 CAREFUL = 0.02  # the highest level of what flat blocks do not show
@@ -83,10 +85,14 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
     highest = HIGHEST if found.correlated else CAREFUL
     shared = half > (LEAST if found.correlated else ALONE if grey == 0 else np.inf) and seen.bands * seen.share < half
     if lost > 0 and found.camera and half > LEAST:
-        level = float((USUAL * (SHARED * half * found.sigma) ** 0.5) ** 0.5)
+        level = (SHARED * half * found.sigma) ** 0.5
+        if level < CERTAIN:
+            return replace(found.white_of(DOUBTED * level, floor), camera=True)
+        level = (USUAL * level) ** 0.5
         return replace(found, sigma=min(level, highest), covariance=None, sensor=None, asked=True, floor=False)
     if lost > 0.5 * half > 0.5 * LEAST:
-        level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, HIGHEST if found.correlated else ROUGH)
+        most = HIGHEST if found.correlated or found.tinted else ROUGH
+        level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, most)
         return replace(found.white_of(level, floor), camera=True)
     if shared and grey < 0.5 * half:
         level = min(SHARED * half, highest)

@@ -125,8 +125,8 @@ def _in_bins(measured: Measured, found: Noise, notes: Notes) -> Measured:
         return measured
     name = read.input.name
     notes(
-        f"jpeg: the coefficients of {name} lie in the bins of its file, which is used; {measured.forward.noise_text} would be the "
-        "noise that takes out as much in one call of the network, as `noise` sets it"
+        f"jpeg: the bins in which the coefficients of {name} lie are used, with noise of {forward.sigma:.4f} before, in several calls of "
+        f"the network; `noise={measured.forward.noise_text}` takes what was lost as noise, in one"
     )
     forward = replace(forward, found=found)
     return replace(measured, forward=forward, plain=forward.problem(measured.place, notes))
