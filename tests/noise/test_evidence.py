@@ -123,6 +123,8 @@ def test_noise_of_a_camera_in_a_jpeg_is_drawn_to_the_usual_level() -> None:
     faint = judged(camera, Seen(0.0, 0.0, 0.0029, 0.67), 0.038, FLOOR)
     assert not faint.correlated
     assert faint.sigma == pytest.approx(0.6 * (7.5 * 0.0029 * 0.045) ** 0.5)
+    coarse = judged(camera, Seen(0.0, 0.0, 0.008, 0.67), 0.076, FLOOR)
+    assert not coarse.correlated  # letters ring as strongly after such rounding
     assert clear.of_jpeg(0.038).sigma == clear.sigma  # what was rounded is in it
     assert faint.of_jpeg(0.038).before == faint.sigma < faint.of_jpeg(0.038).sigma
 
