@@ -32,6 +32,7 @@ class Shared(NamedTuple):
     colour: bool = False
     told: bool = True  # False: too few blocks to say
     stationary: bool = True  # False: as of a sensor after a curve or of JPEG, which a spectrum does not describe
+    tinted: bool = False  # strong, even and not grey: noise that a JPEG may have taken the finest part of
 
 
 class ByBrightness(NamedTuple):
@@ -80,6 +81,11 @@ class Correlation:
     vivid: float = 0.8  # the same in a single bin of brightness
     coloured: float = 1.8  # middle over high frequencies, at least, of such noise
     doubted: float = 0.6  # of the level, where a third of the bins looks like a camera's JPEG
+    strong: tuple[float, float, float] = (
+        0.02,
+        1.42,
+        0.155,
+    )  # level, unevenness at most, colour: what is no grey texture
     bins: int = 6  # of brightness
     enough: int = 2  # bins
     camera: tuple[float, float, float, float] = (
@@ -113,16 +119,19 @@ class Correlation:
         middle, high, all_of = power[:, _MIDDLE].mean(1), power[:, _HIGH].mean(1), power[:, RADIUS >= 2].mean(1)
         flattest = all_of <= np.quantile(all_of, self.flat)
         right, below = neighbours(blocks[flattest])
-        nothing = Shared(right, below, 0.0, False)
+        of_flat, of_high = middle[flattest].mean() ** 0.5, high[flattest].mean() ** 0.5
+        unevenness = float(np.quantile(middle, 0.25)) ** 0.5 / max(of_flat, 1e-6)
+        colour = _colour(coefficients[flattest][..., _MIDDLE])
+        tinted = bool(of_flat > self.strong[0] and unevenness < self.strong[1] and colour > self.strong[2])
+        nothing = Shared(right, below, 0.0, False, tinted=tinted)
         middles = coefficients[..., _MIDDLE]
         by = self._by_brightness(blocks, raw.mean((1, 2, 3)), middle, high, all_of, middles)
         if by.camera > 0:
             return Shared(right, below, by.camera, by.sure, stationary=False)
         if abs(right - below) > self.slanted:
             return nothing
-        of_flat, of_high = middle[flattest].mean() ** 0.5, high[flattest].mean() ** 0.5
         least, most, strong = self.grey
-        colour, steep = _colour(middles[flattest]), of_flat / max(of_high, 1e-6)
+        steep = of_flat / max(of_high, 1e-6)
         if (colour > self.colour and steep > self.coloured) or (colour > self.tinted[0] and steep > self.tinted[1]):
             return Shared(right, below, float(gain_of(steep, self.gain) * of_flat), False, True)
         if by.vivid > 0:
@@ -132,7 +141,7 @@ class Correlation:
         if of_flat <= 0 or (of_flat > strong and least < between_bands(blocks[flattest]) < most):
             return nothing
         quarter = float(np.quantile(middle, 0.25)) ** 0.5
-        unevenness, steepness = quarter / of_flat, of_flat / max(of_high, 1e-6)
+        steepness = of_flat / max(of_high, 1e-6)
         wanted = float(np.interp(unevenness, self.even[:2], self.steep))
         if steepness < wanted or unevenness > self.even[2]:
             return nothing

@@ -25,6 +25,10 @@ SHARED = 7.5  # level of white noise that takes out what neighbours share, over 
 ROUNDED = 4.0  # the same of noise that went through a coarse JPEG, which left no fine noise whatever it was
 HALVED = 1.25  # level over that of the noise, where a JPEG halved its colours
 HIGHEST = 0.08
+LEFT = 0.7  # noise of a camera over what the rounding of its JPEG took; less is what rounding does to edges
+PAPER = 0.5  # share of values that tell nothing, in which the rest is the ringing of letters
+CERTAIN = 0.032  # level by both, below which a clean picture looks the same to both after a JPEG of quality 85
+DOUBTED = 0.6  # share of it, of white noise, that is taken out then
 USUAL = 0.045  # level that takes out what cameras' JPEG leave, to which one that is found in such a file is drawn
 ROUGH = 0.03  # the highest level of a JPEG in which flat blocks do not show noise that neighbours share
 CAREFUL = 0.02  # the highest level of what flat blocks do not show
@@ -39,6 +43,8 @@ def asked(
     """Return the noise of (C, H, W) on [0, 1] as `found` by its blocks, judged by a prior, whose denoiser of so many bands
     is `for_bands`. valid, floor: as `NoiseLevel` takes them."""
     known = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
+    if lost > 0:  # which leaves no single value at an end: what looks so are letters
+        found = replace(found, impulses=np.zeros_like(found.impulses))
     if found.impulses.any():
         found, pixels = _verified(found, pixels, valid, known, for_bands(len(pixels)), floor)
     told = Telling(reach=(1,))(pixels, known & ~found.impulses)
@@ -70,6 +76,8 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
     halves the colours leaves it white in grey; what is seen at half size and not in full is noise that neighbours share.
     What blocks call shared and a prior does not see is texture.
     """
+    if lost > 0 and found.camera and (found.sigma <= LEFT * lost or found.left_out >= PAPER):
+        found = found.finest(floor)
     if np.isnan(seen.bands):
         return found
     grey, half = (0.0 if np.isnan(v) else v for v in (seen.grey, seen.half))
@@ -83,10 +91,14 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
     highest = HIGHEST if found.correlated else CAREFUL
     shared = half > (LEAST if found.correlated else ALONE if grey == 0 else np.inf) and seen.bands * seen.share < half
     if lost > 0 and found.camera and half > LEAST:
-        level = float((USUAL * (SHARED * half * found.sigma) ** 0.5) ** 0.5)
+        level = (SHARED * half * found.sigma) ** 0.5
+        if level < CERTAIN:
+            return replace(found.white_of(DOUBTED * level, floor), camera=True)
+        level = (USUAL * level) ** 0.5
         return replace(found, sigma=min(level, highest), covariance=None, sensor=None, asked=True, floor=False)
     if lost > 0.5 * half > 0.5 * LEAST:
-        level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, HIGHEST if found.correlated else ROUGH)
+        most = HIGHEST if found.correlated or found.tinted else ROUGH
+        level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, most)
         return replace(found.white_of(level, floor), camera=True)
     if shared and grey < 0.5 * half:
         level = min(SHARED * half, highest)

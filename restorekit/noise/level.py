@@ -34,7 +34,7 @@ class Noise:
     + 1, 2 k + 1) as `Coloured` takes it; None where the noise is white, or went through a JPEG. `sure`: enough of the picture told
     whether the noise is white. `rounded`: the level is that of the rounding of a JPEG, and no measurement. `camera`: the noise
     looks like that of cameras' JPEG. `asked`: a prior was asked as well, which knows texture. `before`: of a JPEG, the level of the
-    noise that its picture had, 0 for none, where `sigma` counts what was rounded as well.
+    noise that its picture had, 0 for none, where `sigma` counts what was rounded as well. `tinted`: flat blocks are too strong, even and coloured for texture.
     """
 
     sigma: float
@@ -52,6 +52,7 @@ class Noise:
     camera: bool = False
     asked: bool = False
     before: float = 0.0
+    tinted: bool = False
 
     def at_least(self, sigma: float, floor: bool = False) -> Noise:
         """Return the same with white noise of a level of `sigma` where less was found; floor: whether that is no
@@ -223,7 +224,7 @@ class NoiseLevel:
             covariance = self.spectrum(pixels, telling, shared.colour)
         return Noise(
             float(max(sigma, self.floor)), white, shared.right, shared.below, correlated, left_out, floor, impulses,
-            sensor, covariance, shared.told, camera=correlated and shared.camera,
+            sensor, covariance, shared.told, camera=correlated and shared.camera, tinted=shared.tinted,
         )  # fmt: skip
 
 

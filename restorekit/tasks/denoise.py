@@ -51,9 +51,12 @@ class NoiseRemoval(Restoring):
         return self
 
     def _finished(self, samples: Tensor, measured: Measured) -> Tensor:
+        y = measured.coded(torch.from_numpy(measured.read.picture.pixels)).to(samples)
+        if isinstance(measured.forward, JPEGForward):
+            # What rounding does to the mean of a picture averages out; a prior that draws it within the bins is wrong.
+            samples = samples + (y[None] - samples).mean((-2, -1), keepdim=True)
         if self.strength == 1:
             return samples
-        y = measured.coded(torch.from_numpy(measured.read.picture.pixels)).to(samples)
         mixed = torch.lerp(y[None], samples, self.strength)
         if measured.forward.impulses is None:
             return mixed
@@ -125,8 +128,8 @@ def _in_bins(measured: Measured, found: Noise, notes: Notes) -> Measured:
         return measured
     name = read.input.name
     notes(
-        f"jpeg: the coefficients of {name} lie in the bins of its file, which is used; {measured.forward.noise_text} would be the "
-        "noise that takes out as much in one call of the network, as `noise` sets it"
+        f"jpeg: the bins in which the coefficients of {name} lie are used, with noise of {forward.sigma:.4f} before, in several calls of "
+        f"the network; `noise={measured.forward.noise_text}` takes what was lost as noise, in one"
     )
     forward = replace(forward, found=found)
     return replace(measured, forward=forward, plain=forward.problem(measured.place, notes))

@@ -113,6 +113,28 @@ def test_noise_at_half_size_alone_is_shared_by_neighbours() -> None:
     assert unseen.correlated
 
 
+def test_noise_of_a_camera_in_a_jpeg_is_drawn_to_the_usual_level() -> None:
+    """Where flat blocks and the prior agree on it; where they hardly do, less is taken out, as of a clean picture."""
+    camera = replace(found_white(), sigma=0.045, white=0.001, correlated=True, camera=True, sensor=None)
+    clear = judged(camera, Seen(0.0, 0.0, 0.008, 0.67), 0.038, FLOOR)
+    assert clear.camera
+    assert clear.correlated
+    assert 0.045 < clear.sigma < (7.5 * 0.008 * 0.045) ** 0.5
+    faint = judged(camera, Seen(0.0, 0.0, 0.0029, 0.67), 0.038, FLOOR)
+    assert not faint.correlated
+    assert faint.sigma == pytest.approx(0.6 * (7.5 * 0.0029 * 0.045) ** 0.5)
+    coarse = judged(camera, Seen(0.0, 0.0, 0.008, 0.67), 0.076, FLOOR)
+    assert not coarse.correlated  # letters ring as strongly after such rounding
+    assert clear.of_jpeg(0.038).sigma == clear.sigma  # what was rounded is in it
+    assert faint.of_jpeg(0.038).before == faint.sigma < faint.of_jpeg(0.038).sigma
+
+
+@pytest.mark.parametrize("tinted", [True, False])
+def test_strong_noise_that_a_jpeg_smoothed_is_taken_for_it_where_no_texture_looks_so(tinted: bool) -> None:
+    found = judged(replace(found_white(), tinted=tinted), Seen(0.0, 0.0, 0.0215, 0.67), 0.023, FLOOR)
+    assert found.sigma == pytest.approx(0.08 if tinted else 0.03)
+
+
 def test_gain_and_read_noise_are_scaled_by_the_evidence() -> None:
     """Half of the level: a quarter of the gain. What is even behind the transform keeps its law."""
     y = eight(counts(np.broadcast_to(np.linspace(0.05, 0.9, 192), (3, 192, 192)), 0.01, 0.01))
