@@ -1,4 +1,4 @@
-"""What is done to kernels of any form: noise taken off, moved to the middle, moved onto another."""
+"""Kernels of any form are rid of noise, moved to the middle, and moved onto others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How plausible a kernel is: by the spectrum of the picture, and by the picture that it leaves when it is taken out.
+"""A kernel is plausible by the spectrum of the picture, and by the picture that it leaves when it is taken out.
 
 The spectrum (`Whittle`) integrates the picture out, but holds no phases: a kernel turned by half is the same to it. What is left with a
 wrong kernel has ripples or misses the measurement, which the best picture under a sparse prior tells; its energy alone likes no blur best.
