@@ -99,8 +99,12 @@ def test_searches_that_differ_say_that_the_kernel_may_be_off(monkeypatch: pytest
     assert same.alike == pytest.approx(1)
     assert same.gain > 20
     kernels[11] = scipy.ndimage.uniform_filter(kernels[9], 2)
-    other = search(y, SIGMA_Y)
-    assert other.error > 0.02
+    implausible = search(y, SIGMA_Y)
+    assert implausible.error < 0.02
+    monkeypatch.setattr(Plausible, "score", lambda *_: 0.0)
+    as_plausible = search(y, SIGMA_Y)
+    assert as_plausible.error > 0.1
+    assert as_plausible.misfit > 10 * implausible.misfit
 
 
 def test_a_kernel_turned_by_half_and_no_blur_are_less_plausible() -> None:
@@ -172,7 +176,7 @@ def test_a_picture_that_does_not_tell_is_refused(picture: np.ndarray, said: str)
 
 def test_halves_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
-    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.1))
+    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.1, 5.0))
     monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
     monkeypatch.setattr(Families, "__call__", lambda *_: Estimate(bent(), "a line", 5.0))
     with pytest.raises(BadInput, match="nothing in common"):
