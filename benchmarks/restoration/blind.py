@@ -42,6 +42,7 @@ from restorekit.tasks.blind_kernel import blind_kernel
 from restorekit.tasks.observation import observe
 
 Array = np.ndarray
+Table = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
 SIDE, NOISE, IN_LIGHT, MARGIN, FURTHEST = 255, 0.01, 0.003, 8, 6
 PICTURES = (("kodak", "kodim05"), ("kodak", "kodim09"), ("set14", "man"), ("set14", "monarch"))
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -169,7 +170,7 @@ class Searched:
 
 def plain(case: Made, y: Array, kernel: Array, sigma: float) -> Array:
     """Return the best picture under a prior of sparse gradients: no network, a second each. sigma: noise and what the kernel spoils."""
-    light = SRGB().decode(y) if case.in_light else y
+    light = np.asarray(SRGB().decode(y)) if case.in_light else y
     result, _ = Plausible(Pyramid.of(light, np.ones_like(light)), sigma).sharp(kernel, LEAN, TURNS)
     return SRGB().encode(result.clip(0, 1)) if case.in_light else result
 
@@ -298,7 +299,7 @@ def main() -> None:
         "above 3 and doubted",
         "below 2 and doubted",
     )
-    tables = [("Sparse gradients, all cases", header, summed(rows.rows))]
+    tables: list[Table] = [("Sparse gradients, all cases", header, summed(rows.rows))]
     for label in dict.fromkeys(r["prior"] for r in restored.rows):
         tables.append(
             (f"{label}, the cases that were run", header, summed([r for r in restored.rows if r["prior"] == label]))

@@ -26,7 +26,7 @@ def saved(path: Path, sigma: float, quality: int = 85, grain: float = 0.0) -> Pa
     if grain:
         noise = ndimage.gaussian_filter(noise, (grain, grain, 0))
     y = Image.fromarray(np.rint(255 * (x + sigma * noise / noise.std()).clip(0, 1)).astype(np.uint8))
-    y.save(path, **({"quality": quality} if path.suffix == ".jpg" else {}))
+    y.save(path, quality=quality)  # which a PNG does not ask for
     return path
 
 
