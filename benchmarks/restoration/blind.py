@@ -16,7 +16,7 @@ import io
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,8 @@ class Searched:
 def plain(case: Made, y: Array, kernel: Array, sigma: float) -> Array:
     """Return the best picture under a prior of sparse gradients: no network, a second each. sigma: noise and what the kernel spoils."""
     light = np.asarray(SRGB().decode(y)) if case.in_light else y
-    result, _ = Plausible(Pyramid.of(light, np.ones_like(light)), sigma).sharp(kernel, LEAN, TURNS)
+    values = np.asarray(light, np.float64)
+    result, _ = Plausible(Pyramid.of(values, np.ones_like(values)), sigma).sharp(kernel, LEAN, TURNS)
     return SRGB().encode(result.clip(0, 1)) if case.in_light else result
 
 

@@ -42,13 +42,13 @@ def without_noise(kernel: Array, strong: float, weak: float, island: float) -> A
     """Return a kernel of sum 1 without taps that are noise.
 
     Taps from `strong` times the largest on stay, those from `weak` times on where they hang together with such, and of all these
-    groups of at least `island` of the sum.
+    groups of at least `island` of the sum, or the largest.
     """
     large, some = (kernel >= share * kernel.max() for share in (strong, weak))
     near = scipy.ndimage.binary_dilation(large, np.ones((3, 3)), 2, mask=some | large)
     kernel = np.where(near, kernel, 0)
     groups, count = scipy.ndimage.label(kernel > 0, np.ones((3, 3)))  # type: ignore[misc]
-    mass = scipy.ndimage.sum_labels(kernel, groups, np.arange(1, count + 1))
-    small = 1 + np.flatnonzero(np.asarray(mass) < island * kernel.sum())
+    mass = np.asarray(scipy.ndimage.sum_labels(kernel, groups, np.arange(1, count + 1)))
+    small = 1 + np.flatnonzero(mass < min(island * kernel.sum(), mass.max()))
     kernel = np.where(np.isin(groups, small), 0, kernel)
     return kernel / kernel.sum()

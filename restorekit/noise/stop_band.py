@@ -75,6 +75,16 @@ def explained(y: Array, ok: NDArray[np.bool_], kernel: Array, weight: float) -> 
     return operator(x)[0].numpy()
 
 
+def _within(kernel: Array) -> Array:
+    """Return a kernel (h, w) without rows and columns of zeros around, as many at both sides of its centre, (h // 2, w // 2)."""
+    for axis in (0, 1):
+        middle = kernel.shape[axis] // 2
+        reach = int(np.abs(np.flatnonzero(kernel.any(1 - axis)) - middle).max(initial=0))
+        low, high = max(0, middle - reach), min(kernel.shape[axis], middle + reach + 1)
+        kernel = kernel[low:high] if axis == 0 else kernel[:, low:high]
+    return kernel
+
+
 @dataclass(frozen=True)
 class StopBand:
     """It measures the noise of a blurred picture (C, H, W) whose kernel is known, at frequencies that the kernel takes out.
@@ -106,12 +116,14 @@ class StopBand:
     smallest: int = 32  # pixels a side, of a picture that has a spectrum
 
     def __call__(self, pixels: Array, told: NDArray[np.bool_], kernel: Array, factor: int = 1) -> BandNoise | None:
-        """Return the noise; None where no frequencies tell, as of a sharp kernel.
+        """Return the noise; None where no frequencies tell, as of a sharp kernel, or of one larger than a block.
 
         told: (1 or C, H, W), False where values are clipped, filled or were not measured. kernel: (h, w), sum 1. factor: every so
         many pixels of the blurred picture are kept in (C, H, W).
         """
-        if min(pixels.shape[1:]) < self.smallest or np.count_nonzero(kernel) < 2:
+        kernel = _within(kernel)
+        most = factor * min(self.side, *pixels.shape[1:])
+        if min(pixels.shape[1:]) < self.smallest or np.count_nonzero(kernel) < 2 or max(kernel.shape) > most:
             return None
         middles, fines, shares, lights = [], [], [], []
         for x, ok, window in self._blocks(pixels, told):

@@ -16,7 +16,7 @@ from typing import Any
 from restorekit.errors import BadInput
 from restorekit.files.formats import FORMATS, KNOWN, READ_ONLY
 from restorekit.files.overwrite import separate
-from restorekit.files.session import is_aside, number_of
+from restorekit.files.session import content, is_aside, number_of
 from restorekit.files.tiff_beside import BESIDE
 from restorekit.notes import Notes
 from restorekit.tasks.batch_journal import Journal
@@ -46,11 +46,13 @@ def pictures_of(places: Iterable[str | os.PathLike[str]], notes: Notes | None = 
     """Return the pictures that files, folders and globs name, each once, those of a folder or a glob by name.
 
     Of a folder they are the files in it with the suffix of a picture; folders in it are not looked into, hidden files left
-    out, and so is, of folders and globs, what was written beside results, as OUT_std and OUT_kernel, unless they hold nothing
-    else; `notes` are told. A file that is named and is not there is kept: it fails by itself. Raises `BadInput` where a folder
-    or a glob has none.
+    out, and so is, of folders, globs and several files, which a shell makes of a glob, what was written beside results, as OUT_std, OUT_kernel
+    and OUT.json, unless they hold nothing else; `notes` are told. A file that is named and is not there is kept: it fails by
+    itself. Raises `BadInput` where a folder or a glob has none.
     """
-    found: dict[object, Path] = {}
+    places, found = list(places), dict[object, Path]()
+    named = [path for path in map(Path, places) if path.is_file()]
+    kept = set(_without_asides("among the files named", named, Notes() if notes is None else notes))
     notes = Notes() if notes is None else notes
     for place in places:
         path, text = Path(place), os.fspath(place)
@@ -67,7 +69,7 @@ def pictures_of(places: Iterable[str | os.PathLike[str]], notes: Notes | None = 
                 raise BadInput(f"{text}: no file has such a name; check the path (the working folder is {os.getcwd()})")
             paths = _without_asides(path, paths, notes)
         else:
-            paths = [path]
+            paths = [path] if path in kept or path not in named else []
         for p in paths:
             found.setdefault(number_of(p) or str(p), p)
     if not found:
@@ -75,16 +77,16 @@ def pictures_of(places: Iterable[str | os.PathLike[str]], notes: Notes | None = 
     return list(found.values())
 
 
-def _without_asides(place: Path, paths: list[Path], notes: Notes) -> list[Path]:
-    """Return the pictures of a folder or a glob that were not written beside results; all of them where there are no others."""
+def _without_asides(place: Path | str, paths: list[Path], notes: Notes) -> list[Path]:
+    """Return the pictures of several that were not written beside results; all of them where there are no others."""
     known = {path for folder in {path.parent for path in paths} for path in Journal(folder).asides()}
-    asides = [path for path in paths if path in known or is_aside(path)]
+    asides = [path for path in paths if path in known or is_aside(path) or _is_record(path)]
     if not asides or len(asides) == len(paths):
         return paths
     more = ", ..." if len(asides) > 3 else ""
     notes(
         f"{place}: {len(asides)} of {len(paths)} files were written beside results and are left out "
-        f"({', '.join(path.name for path in asides[:3])}{more}); name one to have it taken"
+        f"({', '.join(path.name for path in asides[:3])}{more}); name one alone to have it taken"
     )
     return [path for path in paths if path not in set(asides)]
 
@@ -158,6 +160,10 @@ def _companions(folders: Mapping[str, Path], source: Path) -> dict[str, Any]:
 
 def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in (*FORMATS, *READ_ONLY) and not path.name.startswith(".") and path.is_file()
+
+
+def _is_record(path: Path) -> bool:
+    return path.suffix == ".json" and "restorekit" in content(path)
 
 
 def _is_file(value: Any) -> bool:

@@ -12,6 +12,7 @@ import scipy
 import torch
 
 from restorekit.blind.families import Estimate, Families, deviation, disc, gaussian, motion
+from restorekit.blind.kernel_forms import reach_of
 from restorekit.blind.spectrum import Array, Whittle
 from restorekit.blind.stretch import Frame
 from restorekit.blind.unknown import AnyKernel, FoundKernel
@@ -47,10 +48,10 @@ class BlindKernel:
     @property
     def text(self) -> str:
         """Return what it is, for a person."""
-        h, w = self.kernel.shape
         if self.estimate is not None:
             return self.estimate.text
-        return f"a form of its own, {h}x{w} pixels, its halves alike to {self.found.alike:.2f}, its taps off by {self.found.error:.0%}"
+        side = 2 * reach_of(self.kernel) + 1
+        return f"a form of its own, within {side}x{side} pixels, its halves alike to {self.found.alike:.2f}, its taps off by {self.found.error:.0%}"
 
     @property
     def sure(self) -> bool:
@@ -165,7 +166,7 @@ def _edges(y: Array, seen: np.ndarray, sigma_y: float) -> float:
 def _simple(kernel: Array) -> bool:
     """Return True where a kernel may be a line, a disc, a Gaussian or no blur: it is thin, round or small."""
     _, ratio = Frame(np.pad(kernel, 1)).axis
-    return ratio < THIN or ratio > ROUND or len(kernel) <= 5
+    return ratio < THIN or ratio > ROUND or reach_of(kernel) <= 2
 
 
 def _named(y: Array, sigma_y: float, found: FoundKernel) -> Estimate | None:

@@ -75,7 +75,7 @@ class NoiseRemoval(Restoring):
         if not plain or found is None or isinstance(denoise, Latent):
             return measured
         if not (found.camera and found.correlated):
-            bins = self.preview is None and not found.share and is_jpeg(measured.read)
+            bins = self.preview is None and not found.share and is_jpeg(measured.read, notes)
             return _in_bins(measured, found, notes) if bins else measured
         notes("noise: taken out at a quarter of the size, at half and whole, in turn")
         return replace(measured, denoiser=Octaves(denoise))

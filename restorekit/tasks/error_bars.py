@@ -101,12 +101,11 @@ def conditions(
     task: str, forward: Forward, clipped: str, solver: Solver, steps: int | None, samples: int
 ) -> Conditions:
     """Return the conditions under which the samples are drawn, by which a calibration is found."""
-    read, law = forward.read, forward.law
-    level = float(law.sigma) if isinstance(law, Gaussian) and not isinstance(law.sigma, Tensor) else 0.0
+    read = forward.read
     return Conditions(
         task=task,
         noise=forward.noise_text,
-        dtype=JPEG if _lost(forward) > LOSSY * level else read.as_read.dtype,
+        dtype=_type(forward),
         transfer=read.response.curve.name,
         clipped=clipped,
         solver=solver_key(solver, steps),
@@ -115,10 +114,12 @@ def conditions(
     )
 
 
-def _lost(forward: Forward) -> float:
-    """Return the standard deviation that a JPEG lost by its rounding, 0 for other files."""
-    path = forward.read.input.path
-    return 0.0 if path is None else decode.jpeg_rounding(path)
+def _type(forward: Forward) -> str:
+    """Return the type of a file, JPEG where that lost much of the noise by its rounding."""
+    read, law = forward.read, forward.law
+    level = float(law.sigma) if isinstance(law, Gaussian) and not isinstance(law.sigma, Tensor) else 0.0
+    lost = 0.0 if read.input.path is None else decode.jpeg_rounding(read.input.path)
+    return JPEG if lost > LOSSY * level else read.as_read.dtype
 
 
 def refusal(prior: Prior, forward: Forward, flips: int, coarse: bool, start: bool) -> str | None:
@@ -131,7 +132,7 @@ def refusal(prior: Prior, forward: Forward, flips: int, coarse: bool, start: boo
     if isinstance(law, Gaussian) and isinstance(law.sigma, Tensor) and law.sigma.numel() > 1:
         return "they are for noise that is alike in all pixels"
     found = forward.found
-    if found is not None and found.correlated and not _lost(forward):
+    if found is not None and found.correlated and _type(forward) != JPEG:
         return "they are for noise that neighbours do not share, and here they do"
     return "impulses were found" if forward.impulses is not None else None
 

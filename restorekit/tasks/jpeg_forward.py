@@ -87,15 +87,23 @@ def _flat(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32)).flatten()
 
 
-def is_jpeg(reading: Observation) -> bool:
-    """Return True where the bins of a measurement can be told: of a JPEG file of grey or three colours, in its own values."""
+def is_jpeg(reading: Observation, notes: Notes | None = None) -> bool:
+    """Return True where the bins of a measurement can be told: of a JPEG file of grey or three colours, in its own values.
+
+    notes: are told where they would need the extra `jpeg`."""
     path = reading.input.path
     if path is None or reading.response.coded or content_of(path) != "JPEG":
         return False
     try:
-        return read_jpeg(path).binned
+        binned = read_jpeg(path).binned
     except BadInput:
         return False
+    if not binned and notes is not None:
+        notes(
+            f"jpeg: the bins of {reading.input.name} are finer than decoded pixels tell, and are not used; the extra `jpeg` reads "
+            "them, pip install 'restorekit[jpeg]'"
+        )
+    return binned
 
 
 def jpeg_forward(

@@ -30,6 +30,8 @@ def recorded_level(read: Observation) -> tuple[float, str] | None:
     pixels = read.picture.pixels
     if found is None or not isinstance(laws, list) or len(laws) != len(pixels):
         return None
+    if found[1].get("range") not in (None, list(read.as_read.span)):  # another white than that of the laws was given
+        return None
     try:
         variances = [_variance(str(law), band) for law, band in zip(laws, pixels)]
     except BadInput:  # a record that was changed by hand

@@ -264,3 +264,12 @@ def test_the_error_of_the_kernel_counts_as_noise() -> None:
     assert sure.doubt is None
     assert "halves" in str(BlindKernel(FoundKernel(bent(), bent(), 0.4, 60.0)).doubt)
     assert "little better than no blur" in str(BlindKernel(FoundKernel(bent(), bent(), 0.9, 25.0)).doubt)
+
+
+def test_the_largest_group_of_taps_stays_however_many_there_are() -> None:
+    scattered = np.zeros((9, 9))
+    scattered[::2, ::2] = 1.0  # 25 taps, each below a tenth of the sum
+    kept = without_noise(scattered, 0.05, 0.05, 0.1)
+    assert kept.sum() == pytest.approx(1)
+    scattered[4, 4] = 2.0
+    assert without_noise(scattered, 0.05, 0.05, 0.1)[4, 4] == 1

@@ -59,6 +59,17 @@ def test_it_reads_white_noise_of_a_blurred_picture_within_a_tenth(k: str, sigma:
     assert not np.isfinite(told.fine) or told.fine == pytest.approx(1, abs=0.15)
 
 
+def test_zeros_around_a_kernel_change_nothing_and_one_larger_than_the_picture_tells_nothing() -> None:
+    y = blurred(photograph(), "disc:4")
+    y, own = y + grain(0.01, y.shape), kernel("disc:4").double().numpy()
+    told, plain = np.ones(y.shape, bool), found(y, "disc:4")
+    framed = StopBand()(y, told, np.pad(own, 200))
+    assert plain is not None
+    assert framed is not None
+    assert framed.sigma == plain.sigma
+    assert StopBand()(y, told, np.full((129, 129), 1 / 129**2)) is None
+
+
 @pytest.mark.parametrize("k", ["motion:15:30", "motion:15:0", "disc:4", "gaussian:1", "gaussian:2", "uniform:5"])
 @pytest.mark.parametrize("what", ["photograph", "page", "stripes", "texture"])
 def test_without_noise_it_reads_the_rounding_of_light_or_nothing(k: str, what: str) -> None:
@@ -139,7 +150,7 @@ def test_tasks_that_know_the_kernel_use_it_and_say_so(tmp_path: Path) -> None:
         assert "at the frequencies that the blur takes out" in notes.texts[0]
     plain = Deblurring(kernel="gaussian:0.5").measure(path, notes := Notes()).forward
     assert not isinstance(plain.found, BlurredNoise)
-    assert any("takes no frequencies out" in text for text in notes.texts)
+    assert any("flat parts were asked" in text for text in notes.texts)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +219,9 @@ def test_the_noise_that_degrade_recorded_for_its_camera_is_followed(tmp_path: Pa
         assert forward.found.sigma == pytest.approx(times * np.mean(variances) ** 0.5, rel=1e-3)
         assert "as y." in notes.texts[0]
         assert "by its record" in notes.texts[0]
+    notes = Notes()  # another white than that of the record
+    Deblurring(kernel=str(tmp_path / "y_kernel.npy"), range=(0, 128)).measure(tmp_path / "y.png", notes)
+    assert not any("by its record" in text for text in notes.texts)
     (tmp_path / "y.png.json").unlink()
     found = Deblurring(kernel=str(tmp_path / "y_kernel.npy")).measure(tmp_path / "y.png", Notes()).forward.found
     assert isinstance(found, BlurredNoise)

@@ -96,11 +96,13 @@ def test_files_beside_results_are_no_pictures_of_a_folder(photos: Path, tmp_path
         assert states(result) == {"a.png": DONE, "b.png": DONE, "own_truth.png": DONE}
         assert [*result.notes] == [
             f"{place}: {beside} of {beside + 3} files were written beside results and are left out "
-            + "(a_kernel.npy, a_truth.png, b_kernel.npy, ...); name one to have it taken"
+            + "(a_kernel.npy, a_truth.png, b_kernel.npy, ...); name one alone to have it taken"
         ]
     named = [p.name for p in pictures_of([blurred, blurred / "a_truth.png"])]
     assert named == ["a.png", "b.png", "own_truth.png", "a_truth.png"]
     assert [p.name for p in pictures_of([blurred / "?_truth.png"])] == ["a_truth.png", "b_truth.png"]
+    expanded = [p.name for p in pictures_of(sorted(blurred.iterdir()))]  # as a shell does
+    assert expanded == ["a.png", "b.png", "own_truth.png"]
 
 
 def broken(source: Path, *, out: Path, notes: Notes) -> NoReturn:
