@@ -20,6 +20,7 @@ from restorekit.uncertainty.conformal import Scores
 MMPS = solver_key(Sampler(), None)
 SHIPPED = [path for path in (beside(weights) for weights in shipped().values()) if path.is_file()]
 ROWS = Path(__file__).parents[2] / "benchmarks" / "results" / "coverage_rows.csv.xz"
+CAMERAS = ROWS.with_name("coverage_cameras_rows.csv")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
@@ -29,7 +30,7 @@ def test_a_shipped_calibration_is_of_its_weights_of_mmps_as_it_is_and_of_the_kep
     assert {e.conditions.solver for e in known.entries} == {MMPS}
     with lzma.open(ROWS, "rt", newline="") as f:
         rows = list(csv.DictReader(f))
-    for entry in known.entries:
+    for entry in (e for e in known.entries if not e.conditions.measured):
         c = entry.conditions
         asked = {"prior": f"{known.prior}@{known.sha256[:12]}", "task": c.task, "noise": c.noise, "samples": c.samples}
         asked |= {
@@ -46,6 +47,27 @@ def test_a_shipped_calibration_is_of_its_weights_of_mmps_as_it_is_and_of_the_kep
         assert np.allclose(again.ratios, entry.ratios, rtol=1e-5, equal_nan=True)
         assert entry.judged == judge(judging, entry.ratio(0.9)).record()
         assert not {row["picture"] for row in kept} & {row["picture"] for row in judging}
+
+
+def test_what_is_shipped_for_measured_noise_is_of_the_kept_rows_of_cameras() -> None:
+    path = next(p for p in SHIPPED if p.name.startswith("natural-fast"))
+    known = Calibration.read(path)
+    measured = [e for e in known.entries if e.conditions.measured]
+    assert {(e.conditions.dtype, e.conditions.samples) for e in measured} == {("jpeg", k) for k in (2, 4, 8)}
+    with CAMERAS.open(newline="") as f:
+        rows = [r for r in csv.DictReader(f) if r["prior"] == f"{known.prior}@{known.sha256[:12]}"]
+    for entry in measured:
+        count, group = entry.conditions.samples, entry.data.partition(", ")[2]
+        of = {half: [r for r in rows if (r["group"], r["half"]) == (group, half)] for half in ("calibrate", "judge")}
+        again = Entry.of(
+            entry.conditions, entry.spread, entry.data, [Scores.read(r[f"scores{count}"]) for r in of["calibrate"]]
+        )
+        assert len(of["calibrate"]) == entry.pictures
+        assert np.allclose(again.ratios, entry.ratios, rtol=1e-5, equal_nan=True)
+        if entry.judged:
+            judging = [r | {"samples": str(count), "scores": r[f"scores{count}"]} for r in of["judge"]]
+            assert entry.judged == judge(judging, entry.ratio(0.9)).record()
+    assert sum(bool(e.judged) for e in measured) == 2  # eight samples, at both ends of the noise
 
 
 def test_the_kept_rows_are_gone_on_with(tmp_path: Path) -> None:
