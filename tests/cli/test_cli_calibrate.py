@@ -101,7 +101,9 @@ def test_what_a_prior_is_calibrated_for_is_shown_with_it(tmp_path: Path, capsys:
     card, _, table = capsys.readouterr().out.partition("## Calibrated error bars")
     assert "## Limits" in card
     assert "| denoise | gaussian:0.05 | uint8 | linear | measured | mmps | 50 |" in table
-    assert ", measured | jpeg | linear | censored | mmps | 50 | 2, 4, 8 |" in table  # noise that was measured in each file
+    assert (
+        ", measured | jpeg | linear | censored | mmps | 50 | 2, 4, 8 |" in table
+    )  # noise that was measured in each file
     weights = tmp_path / "mine.safetensors"
     weights.symlink_to(shipped()["natural-fast"])
     go("priors", "show", weights)
