@@ -1,11 +1,11 @@
 """Some solvers let rounding grow: they run in double precision, and ask the network in its own.
 
 A step whose length is a quotient of small numbers, a Langevin chain or an ancestor that is drawn by its weight carries the last
-digit of y - A x0 into the picture: in single precision two runs on the same draws end 0.002 to 0.5 of a picture apart after four
-levels, where rounding y and the answers of the network to single precision moves neither by 0.0001. So state, operator and noise
+digit of y - A x0 into the picture: two runs on the same draws, one in single precision, end apart after four levels, though
+rounding y and the answers of the network alone hardly moves either (tests/solvers/test_invariance.py). So state, operator and noise
 law are of double precision there (`Solver.amplifies`); the network costs what it did, and random numbers are those of the precision of y.
-Hundreds of levels at low noise are another matter: there `dps` and `dsg` make 0.003 of a picture and more out of the rounding of y
-itself, in double precision too, which no precision of a step can mend.
+Many levels at low noise are another matter: there `dps` and `dsg` let the rounding of y itself grow, in
+double precision too, which no precision of a step can mend.
 """
 
 from __future__ import annotations

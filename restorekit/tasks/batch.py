@@ -122,7 +122,7 @@ class Batch:
         """Treat the pictures that files, folders and globs name, and write each result into the folder `out`.
 
         A picture whose result is there, made by the same version with the same settings from the same files, is not made
-        again. One that fails is in the result with its error, and the others go on. Of folders and globs, files that records
+        again. One that fails is in the result with its error, and the others go on. Of folders, globs and several files, those that records
         beside them name as written beside a result, as OUT_std, are left out; notes: is told how many. heard: is told each outcome as it
         comes. progress: is told (what runs, pictures done, in all). Raises `BadInput`, before anything runs, where two
         results would have one name, one would replace an input, another run has the folder, or a setting suits no picture.

@@ -52,8 +52,8 @@ def pictures_of(places: Iterable[str | os.PathLike[str]], notes: Notes | None = 
     """
     places, found = list(places), dict[object, Path]()
     named = [path for path in map(Path, places) if path.is_file()]
-    kept = set(_without_asides("among the files named", named, Notes() if notes is None else notes))
     notes = Notes() if notes is None else notes
+    kept = set(_without_asides("among the files named", named, notes))
     for place in places:
         path, text = Path(place), os.fspath(place)
         if path.is_dir():
