@@ -103,6 +103,8 @@ def run(arguments: list[str] | None = None) -> None:
             keep_freed_memory()
         if "--debug" not in arguments and not sys.warnoptions:
             warnings.simplefilter("ignore")  # what other libraries say of their own: no line here is Python's
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]  # which messages advise, and who follows adds it at the end
     try:
         code = app(arguments, standalone_mode=False, prog_name="restorekit")
         if code == 130:  # what newer versions of typer make of a KeyboardInterrupt
@@ -114,7 +116,7 @@ def run(arguments: list[str] | None = None) -> None:
     except Stopped as error:
         code = _fail(as_options(str(error), _options(arguments)), error.code)
     except Exception as error:
-        if "--debug" in arguments:
+        if debug:
             raise
         ours = isinstance(error, BadInput)
         known = _options(arguments) if ours else ["--batch", "--tile", "--debug"]

@@ -21,6 +21,7 @@ ARCHIVES = (".npz", ".mat")
 KINDS = f"{KNOWN}, .npz:key, .mat:key, .csv, .txt"
 MOST = 2**24  # entries of a kernel: as many as a picture of 4096x4096 has
 LEAST_SUM = 0.01  # of a kernel, as a share of the sum of magnitudes: below it is a derivative, and no blur
+NEGATIVE = 1e-4  # share of the weight that is no rounding
 _ALIKE = 0.1  # of the largest value: what JPEG makes of grey stays below
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -87,9 +88,9 @@ def origin_in_corner(kernel: np.ndarray) -> bool:
     return bool(wraps and near < far / 4)
 
 
-def kernel_notes(name: str, kernel: Any) -> list[str]:
+def kernel_notes(name: str, kernel: Any, seen: bool = False) -> list[str]:
     """Return what a user may not expect of a kernel (h, w), as read, a line each: where its centre is taken, where its
-    weight lies."""
+    weight lies; seen: that of a blur of light, which has no negative entries."""
     kernel = np.asarray(kernel, np.float64)
     notes, shape = [], kernel.shape
     if any(n % 2 == 0 for n in shape):
@@ -105,6 +106,11 @@ def kernel_notes(name: str, kernel: Any) -> list[str]:
     if any(abs(o) > max(2.0, n / 4) for o, n in zip(off, shape)):
         notes.append(
             f"the weight of {name} lies {off[0]:+.1f} rows and {off[1]:+.1f} columns from its centre; the result is moved as far"
+        )
+    if seen and (below := float(weight[kernel < 0].sum() / weight.sum())) > NEGATIVE:
+        notes.append(
+            f"{name} has negative entries, {below:.1%} of its weight, which no lens and no shake has; unless the picture was sharpened or "
+            "resized by it, they are errors of how it was found: save np.maximum(k, 0)"
         )
     return notes
 

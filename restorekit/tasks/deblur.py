@@ -93,7 +93,6 @@ class Deblurring(Restoring):
 
     @property
     def varies(self) -> bool:
-        """Return True where the kernel is a folder of them."""
         return not self.estimated and isinstance(self.kernel, str | os.PathLike) and os.path.isdir(self.kernel)
 
     @property
@@ -187,19 +186,13 @@ class Deblurring(Restoring):
     def _varying(self, reading: Observation, notes: Notes) -> Forward:
         """Return the forward model of a folder of kernels; nothing is asked of a kernel there."""
         grid = torch.from_numpy(read_kernel_grid(self.kernel_text))
-        noise, found = self._noise(reading, None if reading.empty is None else ~reading.empty[None], notes)
-        rows, columns, h, w = grid.shape
-        notes(f"kernel: {rows}x{columns} of {h}x{w} pixels, interpolated between the middles of as many equal parts")
-        if self.preview is not None:
-            raise BadInput(
-                "`preview` shows a part, and the kernels of a folder are those of the whole; leave it out",
-                argument="preview",
-            )
-        shape = _shape(reading)
+        (rows, columns, h, w), shape = grid.shape, _shape(reading)
         if h > shape[1] or w > shape[2]:
             raise BadInput(
                 f"the kernels of {self.kernel_text} are {h}x{w}, larger than the picture; crop them", argument="kernel"
             )
+        noise, found = self._noise(reading, None if reading.empty is None else ~reading.empty[None], notes)
+        notes(f"kernel: {rows}x{columns} of {h}x{w} pixels, interpolated between the middles of as many equal parts")
         return Forward(reading, GridBlur.of(shape, grid), noise, found)
 
     def _blind(self, forward: Forward, level: float, notes: Notes) -> BlindKernel:

@@ -44,7 +44,7 @@ from restorekit.tasks.observation import MADE
 from restorekit.tasks.saving import beside, record_file
 from restorekit.text.cameras import camera_of
 from restorekit.text.names import NO_PICTURE, files_of, noise_of, operator_of
-from restorekit.text.spelling import noise_text, operation
+from restorekit.text.spelling import located, noise_text, operation
 
 ADDED = "gaussian:0.01"  # noise where none is given
 CAMERA = "camera"  # the operator of a photograph that nothing blurred: its noise is mixed by what followed
@@ -243,7 +243,7 @@ class Degraded(Panelled):
     def _made(self, kernel: str) -> dict[str, Any]:
         """Return how the measurement was made, as a restoration of it has to know. kernel: the name of its file."""
         op, curve = self.task.op, self.response.curve
-        text = op if isinstance(op, str) else operation(op)
+        text = located(op) if isinstance(op, str) else operation(op)
         if self.task.camera is not None:
             text = CAMERA if self.kernel is None else f"blur:kernel={kernel}"
         return {"operator": text, "transfer": curve.name, "curve": curve.record()}

@@ -37,8 +37,8 @@ from restorekit.tasks.observation import Box, Observation, observe
 from restorekit.tasks.unmeasured import behind_mask, without_empty
 from restorekit.text.jpeg_last import NAME as JPEG
 from restorekit.text.jpeg_last import before as before_jpeg
-from restorekit.text.names import files_of, operator_of
-from restorekit.text.spelling import operation
+from restorekit.text.names import files_of, kernel_folder, operator_of
+from restorekit.text.spelling import located, operation
 
 Progress = Callable[[str, int, int], None]  # (what runs, network calls done, in all)
 
@@ -81,6 +81,11 @@ class Measurement:
         return self.op if isinstance(self.op, str) else self.operation
 
     @property
+    def varies(self) -> bool:
+        """Return True where the blur has a grid of kernels, which are those of the whole picture."""
+        return isinstance(self.op, GridBlur) or (isinstance(self.op, str) and kernel_folder(self.op) is not None)
+
+    @property
     def prior_name(self) -> str:
         return self.prior.spec.name if isinstance(self.prior, Prior) else os.fspath(self.prior)
 
@@ -91,6 +96,11 @@ class Measurement:
 
     def measure(self, source: Source, notes: Notes) -> Measured:
         """Read the input, find the noise, and put the problem. Raises `BadInput` for what does not fit together."""
+        if self.preview is not None and self.varies:
+            raise BadInput(
+                "`preview` shows a part, and the kernels of a folder are those of the whole; leave it out",
+                argument="preview",
+            )
         how = Reading(self.layout, self.page, raw=self.operation == MOSAIC)
         reading = observe(source, self.operation, self.noise, self.range, self.transfer, notes, how)
         way = self._way(reading)
@@ -129,11 +139,6 @@ class Measurement:
             noise, found = self._noise(reading, valid, notes)
         if self.preview is None:
             return Forward(reading, operator, noise, found)
-        if isinstance(operator, GridBlur):
-            raise BadInput(
-                "`preview` shows a part, and the kernels of a folder are those of the whole; leave it out",
-                argument="preview",
-            )
         part = reading.part(self.preview)
         if isinstance(operator, Inpaint):
             shape = cast(Shape, part.picture.pixels.shape)
@@ -237,7 +242,7 @@ def _operator_text(operator: Operator, settings: Measurement) -> str:
         return f"{_operator_text(operator.inner, settings).removesuffix(f'|{JPEG}')}|{JPEG}"
     if isinstance(operator, JPEGOperator):
         return JPEG
-    return operator.text if isinstance(operator, Resize) else settings.op_text
+    return operator.text if isinstance(operator, Resize) else located(settings.op_text)
 
 
 def record_of(measured: Measured, settings: Measurement) -> dict[str, Any]:

@@ -221,7 +221,7 @@ class Restoring(Measurement):
             notes(f"noise: {measured.forward.noise_text} is assumed{self._said_of_noise(read.input.name)}")
         if (counted := self._counted(measured, taken, solver)) is not None:
             notes(f"`noise={measured.forward.noise_text}` counts as {counted:.3g}, the least that {name} knows")
-        for line in notes_of(self.op) if isinstance(self.op, str) else ():
+        for line in notes_of(self.op_text):
             notes(line)
         if taken is measured.plain and measured.problem is not measured.plain:
             notes(f"{name} takes clipped values as measured; hqs, diffpir and mmps do not")

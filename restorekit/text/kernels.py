@@ -7,6 +7,7 @@ was made for a correlation (`imfilter` of MATLAB, `filter2D` of OpenCV, `conv2d`
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from restorekit.errors import BadInput
 from restorekit.files.kernel_files import kernel_file, kernel_notes, read_kernel
+from restorekit.files.kernel_grid import kernel_grid_files
 
 NAMES = "gaussian:SIGMA, motion:LENGTH:DEGREES, disc:RADIUS, uniform:SIZE or a file (PNG, TIFF, NPY, NPZ:key, MAT:key, CSV, TXT)"
 SEARCHED = ("auto", "estimate")  # kernels that are to be found in the picture
@@ -40,10 +42,13 @@ def _odd(text: str, size: float) -> int:
     return int(size)
 
 
-def notes(text: str) -> list[str]:
-    """Return what a user may not expect of a kernel that comes from a file: where its centre is taken, where its
-    weight lies."""
-    return [] if kernel_file(text) is None else kernel_notes(text, kernel(text))
+def notes(text: str, seen: bool = True) -> list[str]:
+    """Return what a user may not expect of a kernel that comes from a file, or of the first such of a folder of them: where its
+    centre is taken, where its weight lies, and, of a blur that was `seen`, that it has negative entries."""
+    if os.path.isdir(text):
+        each = (kernel_notes(os.fspath(path), read_kernel(path), seen) for path in kernel_grid_files(text).values())
+        return next(filter(None, each), [])
+    return [] if kernel_file(text) is None else kernel_notes(text, kernel(text), seen)
 
 
 def _gaussian(sigma: float, even: bool = False) -> Tensor:

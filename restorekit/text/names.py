@@ -199,8 +199,16 @@ def notes_of(text: str) -> list[str]:
     name, positional, named = split(text.removesuffix(f"|{JPEG}"))
     if name not in ("blur", "decimate"):
         return []
-    at = positional[:1] if name == "blur" else []
-    return [line for value in (*at, *filter(None, [named.get("kernel")])) for line in kernels.notes(value)]
+    seen = name == "blur"
+    at = positional[:1] if seen else []
+    return [line for value in (*at, *filter(None, [named.get("kernel")])) for line in kernels.notes(value, seen)]
+
+
+def kernel_folder(text: str) -> Path | None:
+    """Return the folder of kernels that the operator of a text blurs with, None of any other operator."""
+    name, positional, named = split(text.removesuffix(f"|{JPEG}"))
+    value = named.get("kernel", positional[0] if positional else None) if name == "blur" else None
+    return Path(value) if value and os.path.isdir(value) else None
 
 
 def noise_of(text: str) -> Likelihood:
@@ -271,6 +279,6 @@ def files_of(*texts: str | None) -> list[Path]:
                 paths.append(Path(value))
             elif (file := kernel_file(value)) is not None:
                 paths.append(file)
-            elif named[0] == "blur" and value not in (text, head) and os.path.isdir(value):
-                paths += kernel_grid_files(value).values()
+        if (folder := kernel_folder(text)) is not None:
+            paths += kernel_grid_files(folder).values()
     return list(dict.fromkeys(paths))

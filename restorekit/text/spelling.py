@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
 from torch import Tensor
 
+from restorekit.files.kernel_files import kernel_file
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.solver import Solver
 from restorekit.operators import (
@@ -18,6 +20,7 @@ from restorekit.operators import (
     Decimate,
     FreeBlur,
     Grey,
+    GridBlur,
     Hadamard,
     Identity,
     Inpaint,
@@ -31,6 +34,9 @@ from restorekit.operators import (
     SymmetricBlur,
 )
 from restorekit.solvers import SOLVERS
+from restorekit.text.grammar import split
+from restorekit.text.jpeg_last import before
+from restorekit.text.kernels import is_searched
 from restorekit.text.names import NOISES
 
 _OPERATIONS: dict[type[Operator], str] = {
@@ -40,6 +46,7 @@ _OPERATIONS: dict[type[Operator], str] = {
     ReflectBlur: "blur",
     SymmetricBlur: "blur",
     FreeBlur: "blur",
+    GridBlur: "blur",
     BlockAverage: "average",
     Decimate: "decimate",
     CircularDecimation: "decimate",
@@ -59,6 +66,32 @@ def operation(operator: str | Operator) -> str:
     if isinstance(operator, str):
         return operator.partition(":")[0]
     return _OPERATIONS.get(type(operator), type(operator).__name__)
+
+
+def located(text: str) -> str:
+    """Return the text of an operator with the files and folders that it names, as a kernel or a mask, by their absolute paths.
+
+    So a record finds them from wherever it is read. A path that the grammar cannot hold, with a comma or an equals sign, is
+    left as it was given.
+    """
+    body, bar, last = text.rpartition("|") if before(text) is not None else (text, "", "")
+    name, positional, named = split(body)
+    if name.endswith(".py"):
+        return f"{os.path.abspath(name)}{text[len(name) :]}" if os.path.isfile(name) else text
+    told = [
+        *(positional[:1] if name in ("blur", "inpaint") else []),
+        *(named.get(key, "") for key in ("kernel", "mask")),
+    ]
+    whole = {value: os.path.abspath(value) for value in told if value and _is_there(value)}
+    settings = [whole.get(value, value) for value in positional]
+    settings += [f"{key}={whole.get(value, value)}" for key, value in named.items()]
+    found = f"{name}:{','.join(settings)}"
+    again = name, settings[: len(positional)], {key: whole.get(value, value) for key, value in named.items()}
+    return f"{found}{bar}{last}" if whole and split(found) == again else text
+
+
+def _is_there(value: str) -> bool:
+    return not is_searched(value) and (os.path.exists(value) or kernel_file(value) is not None)
 
 
 def noise_text(law: str | Likelihood) -> str:

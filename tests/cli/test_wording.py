@@ -50,8 +50,9 @@ def test_what_nobody_foresaw_is_one_line(monkeypatch, capsys, error: Exception) 
     assert stopped.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"restorekit: {FAULT} ({type(error).__name__}")
-    with pytest.raises(type(error)):
-        run(["--debug", "cite"])
+    for words in (["--debug", "cite"], ["cite", "--debug"]):  # as the line advises, and where who follows it puts it
+        with pytest.raises(type(error)):
+            run(words)
 
 
 def test_notes_come_once_and_at_once() -> None:
