@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from benchmarks.support.classical import bm3d, nlm, tuned, tv
-from benchmarks.support.common import CLASSIC, RESULTS, centre, grey, load_labelled, picture_set, publish
+from benchmarks.support.common import CLASSIC, centre, grey, load_labelled, picture_set, publish
+from benchmarks.support.packed_rows import pack, unpacked
 from restorekit.files.journal import Rows
 from restorekit.metrics.fidelity import psnr, ssim
 
@@ -90,9 +91,7 @@ def main() -> None:
     parser.add_argument("--no-bm3d", action="store_true")
     args = parser.parse_args()
     variant = ("-grey" if args.grey else "") + (f"-crop{args.crop}" if args.crop else "")
-    rows = Rows(
-        RESULTS / f"denoise{variant}_rows.csv", ("set", "picture", "sigma", "method"), ("psnr", "ssim", "seconds")
-    )
+    rows = unpacked(f"denoise{variant}_rows", ("set", "picture", "sigma", "method"), ("psnr", "ssim", "seconds"))
     methods = classical_methods(not args.no_bm3d)
     for name in args.prior:
         label, prior = load_labelled(name)
@@ -105,6 +104,7 @@ def main() -> None:
         measure(rows, name, pictures, methods, slow)
         rows.reload()
         report(rows, variant)
+        pack(f"denoise{variant}_rows")
 
 
 def report(rows: Rows, variant: str) -> None:

@@ -1,8 +1,9 @@
 """Every solver against exact posteriors: the table that docs/solvers.md, docs/decisions and `restorekit solvers` quote.
 
-The rows are those of `restorekit bench posterior` and lie in results/posterior.csv, from which a killed run goes on; results/posterior.md
-is made of them, and the rows of the Gaussian problems at four noises go into the package, for `restorekit solvers`. A row is measured
-again where a setting has changed; where only code has, `--again dps --again speckle-1` takes the rows of a solver or problem out first.
+The rows are those of `restorekit bench posterior` and lie in results/posterior.csv.xz; a run unpacks them to runs/posterior.csv, from
+which a killed run goes on; results/posterior.md is made of them, and what `restorekit solvers` shows of the Gaussian problems at four
+noises goes into the package. A row is measured again where a setting has changed; where only code has, `--again dps --again speckle-1`
+takes the rows of a solver or problem out first.
 
 python -m benchmarks.restoration.posterior [--part "all solvers"]
 """
@@ -14,13 +15,16 @@ import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from benchmarks.support.common import HERE, RESULTS, machine, progress
+from benchmarks.support.packed_rows import WORKING, pack, unpacked, working
 from restorekit.bench.posterior.exam_table import CONTROL, EXACT, KEYS, VALUES, current, run
 from restorekit.bench.posterior.exams import LEVELS, QUICK
 from restorekit.bench.posterior.run_exam import FEW, FEWEST, FULL
+from restorekit.bench.posterior.shipped import SHIPPED
 from restorekit.files.picture import write_text
 from restorekit.report.text_tables import markdown
 from restorekit.solvers import SOLVERS
@@ -47,8 +51,7 @@ class Part:
 
     def __call__(self) -> None:
         priors = ("stationary", "random") if self.problems[0] in GAUSSIAN else None
-        run(self.solvers, self.problems, self.steps, not self.full, 0, RESULTS, priors, self.sigmas, progress)
-        (RESULTS / "posterior.tex").unlink()
+        run(self.solvers, self.problems, self.steps, not self.full, 0, WORKING, priors, self.sigmas, progress)
 
 
 PARTS = {
@@ -153,7 +156,7 @@ COLUMNS = (
 HEAD = f"""# Samplers against exact posteriors
 
 `python -m benchmarks.restoration.posterior` (`restorekit bench posterior` for one solver or cell), on: {{where}}; the machine had other work.
-Every figure with its standard error, bias, ranks and times: `posterior.csv`. Worst first.
+Every figure with its standard error, bias, ranks and times: `posterior.csv.xz`. Worst first.
 
 {FEW.draws} measurements of {FEW.samples} samples each (`smc`, `exchange`: {FEWEST.draws} of {FEWEST.samples}; where it says so {FULL.draws} of {FULL.samples}).
 *Passes*: pictures through the denoiser per sample, forward and backward. *Spread*: standard deviation over the exact one. *Coverage*: exact
@@ -185,15 +188,21 @@ def page(rows: Sequence[Row]) -> str:
 
 
 def read() -> list[Row]:
-    with (RESULTS / "posterior.csv").open(encoding="utf-8", newline="") as f:
-        return list(csv.DictReader(f))
+    return unpacked("posterior", KEYS, VALUES).rows
 
 
-def write(path: object, rows: Sequence[Row]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as f:  # type: ignore[call-overload]
-        table = csv.DictWriter(f, (*KEYS, *VALUES), lineterminator="\n")
+def write(path: Path, rows: Sequence[Row], columns: Sequence[str] = (*KEYS, *VALUES)) -> None:
+    with path.open("w", encoding="utf-8", newline="") as f:
+        table = csv.DictWriter(f, columns, extrasaction="ignore", lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
+
+
+def shipped(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows from which the package says how close each solver is."""
+    levels = {f"{s:g}" for s in QUICK}
+    some = [r for r in rows if r["size"] == "quick" and r["problem"] in GAUSSIAN and r["sigma_y"] in levels]
+    return [r for r in some if ":" not in r["solver"] and not r["refused"]]
 
 
 def main() -> None:
@@ -204,20 +213,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.again:
-        write(RESULTS / "posterior.csv", [r for r in read() if not {r["solver"], r["problem"]} & set(options.again)])
+        write(working("posterior"), [r for r in read() if not {r["solver"], r["problem"]} & set(options.again)])
+        pack("posterior")
     for name in () if options.page else options.part or PARTS:
         PARTS[name]()
     kept = [r for r in read() if r["solver"] in (EXACT, CONTROL) or current(r, {})]
-    write(RESULTS / "posterior.csv", kept)
-    shipped = {f"{s:g}" for s in QUICK}
-    write(
-        PACKAGE,
-        [
-            r
-            for r in kept
-            if r["size"] == "quick" and r["problem"] in GAUSSIAN and r["sigma_y"] in shipped and ":" not in r["solver"]
-        ],
-    )
+    write(working("posterior"), kept)
+    pack("posterior")
+    write(PACKAGE, shipped(kept), SHIPPED)
     write_text(RESULTS / "posterior.md", page(kept))
 
 
