@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import restorekit
+from restorekit.errors import BadInput
 from restorekit.files.atomic import content_of
 from restorekit.files.datasets import is_dataset, source_digest
 from restorekit.files.digest import sha256
+from restorekit.files.overwrite import may_overwrite
 from restorekit.files.session import content, files_in, is_result, opened, outputs_in, records_of
 
 
@@ -71,6 +73,26 @@ def superseded(record: Path, command: str, written: Iterable[Path]) -> list[Path
         return []
     listed = [(record.with_name(name), digest) for name, digest in outputs_in(known).items()]
     return [p for p, digest in listed if p not in made and p.is_file() and not p.is_symlink() and sha256(p) == digest]
+
+
+def refuse_of_another(record: Path, written: Iterable[Path]) -> None:
+    """Raise BadInput where a file of `written`, which belongs to the result of `record`, is one that another result beside it
+    has, as the record of that says, unless it may be replaced: OUT.jpg and OUT.png both have an OUT_truth.png."""
+    if may_overwrite():
+        return
+    for path in written:
+        for place, known in records_of(path):
+            other = place.with_suffix("")
+            if place != record and other.exists() and outputs_in(known).get(path.name) == _digest(path):
+                raise BadInput(
+                    f"{path} belongs to {other.name}, and would be replaced; give OUT another name than {record.with_suffix('').name}, or "
+                    "`overwrite` to replace it",
+                    argument="overwrite",
+                )
+
+
+def _digest(path: Path) -> str:
+    return sha256(path) if path.is_file() else ""
 
 
 def recorded_range(path: Path) -> tuple[float, float] | None:

@@ -27,7 +27,7 @@ from restorekit.files.picture import (
 from restorekit.files.place import Placement
 from restorekit.files.reading import Reading
 from restorekit.files.recompressed import jpeg_options
-from restorekit.files.record import earlier, head, superseded
+from restorekit.files.record import earlier, head, refuse_of_another, superseded
 from restorekit.files.record import outputs as checksums
 from restorekit.files.session import number_of
 from restorekit.files.transfer import Response, chosen, written_as
@@ -203,7 +203,9 @@ class Degrading:
         return files_of(op, self.transfer, camera) + ([] if source is None else [source])
 
     def _separate(self, source: Path | None, target: Path) -> None:
+        own = [self.truth_file(target), *([kernel_beside(target)] if self.blurs else [])]
         separate(self.read(source), [target, self.truth_file(target), kernel_beside(target), record_file(target)])
+        refuse_of_another(record_file(target), own)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

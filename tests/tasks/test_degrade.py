@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import restorekit
 from restorekit.errors import BadInput
@@ -15,6 +16,7 @@ from restorekit.notes import Notes
 from restorekit.operators import GridBlur
 from restorekit.tasks.restore import Restoring
 from restorekit.text.names import files_of, operator_of
+from tests.support.fields import go, refused
 
 
 @pytest.fixture
@@ -60,3 +62,22 @@ def test_a_part_is_not_restored_with_the_kernels_of_the_whole(kernels: Path) -> 
     task = Restoring(op=f"blur:kernel={kernels}", noise="gaussian:0.01", preview=(0, 0, 8, 8))
     with pytest.raises(BadInput, match="kernels of a folder"):
         task(np.random.default_rng(4).random((16, 16), np.float32))
+
+
+def test_two_measurements_of_one_stem_do_not_share_a_truth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.random.default_rng(2).integers(0, 255, (48, 48, 3), np.uint8)).save("x.png")
+    assert go("degrade", "x.png", "a.jpg", "--camera", "phone") == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    said = refused(capsys, "degrade", "x.png", "a.png", "--camera", "still")
+    assert said.splitlines()[-1].endswith(
+        "a_truth.png belongs to a.jpg, and would be replaced; give OUT another name than a.png, or --overwrite to replace it"
+    )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert go("degrade", "x.png", "a.jpg", "--camera", "still") == 0  # its own
+    assert go("degrade", "x.png", "b.png", "--camera", "still") == 0
+    (tmp_path / "a.jpg").unlink()  # a truth of nothing
+    assert go("degrade", "x.png", "a.png", "--camera", "still") == 0
+    assert go("degrade", "x.png", "a.jpg", "--camera", "phone", "--overwrite") == 0
