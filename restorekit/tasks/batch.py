@@ -24,11 +24,12 @@ from restorekit.files.session import session
 from restorekit.notes import Notes
 from restorekit.priors.find import kept_priors
 from restorekit.scenes.execute import on_cluster
-from restorekit.tasks.batch_inputs import PictureJob, jobs_of
+from restorekit.tasks.batch_inputs import COMPANIONS, PictureJob, jobs_of
 from restorekit.tasks.batch_journal import Journal, digests, key_of
 from restorekit.tasks.sound import check_settings
 from restorekit.tasks.written import written_by
 from restorekit.text.names import files_of
+from restorekit.text.spelling import located
 
 SUMMARY = "summary.csv"
 COLUMNS = ("picture", "result", "state", "calls", "seconds", "misfit", "notes", "error")
@@ -268,9 +269,13 @@ def _away(job: PictureJob) -> PictureJob:
 def _absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with the whole path of every file and folder here that they name."""
 
-    def whole(value: Any) -> Any:
+    def whole(name: str, value: Any) -> Any:
         if isinstance(value, Path):
             return value.absolute()
+        if isinstance(value, str) and name in COMPANIONS and os.path.isdir(value):  # a word, but of a folder
+            return os.path.abspath(value)
+        if isinstance(value, str) and name == "op":
+            value = located(value)
         if not isinstance(value, str) or not ("." in value or os.sep in value):  # a word, such as the name of a prior
             return value
         if os.path.exists(value):
@@ -279,7 +284,7 @@ def _absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
             value = value.replace(str(file), os.path.abspath(file))
         return value
 
-    return {name: whole(value) for name, value in settings.items()}
+    return {name: whole(name, value) for name, value in settings.items()}
 
 
 def _lost(job: PictureJob, error: BaseException) -> PictureOutcome:

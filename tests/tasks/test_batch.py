@@ -305,6 +305,25 @@ def test_a_picture_whose_worker_died_is_a_failed_one(
     assert result.failed[0].error.startswith("no worker of the cluster gave an answer (RuntimeError: it died)")
 
 
+def test_a_worker_elsewhere_finds_a_folder_of_kernels(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(_: str, work: Any, jobs: Any) -> Any:
+        with monkeypatch.context() as there:
+            there.chdir("/")
+            yield from [(job, work(job)) for job in jobs]
+
+    monkeypatch.chdir(tmp_path)
+    Path("grid").mkdir()
+    for name in ("0_0", "0_1"):
+        np.save(f"grid/{name}.npy", np.ones((3, 3)))
+    monkeypatch.setattr(batch_module, "on_cluster", elsewhere)
+    result = Batch(restorekit.degrade, {"op": "blur:kernel=grid"}, scheduler="tcp://nowhere:1")(["photos"], "out")
+    assert set(states(result).values()) == {DONE}
+    whole = batch_module._absolute({"kernel": "grid", "op": "blur:kernel=grid", "prior": "grid"})
+    assert whole == {"kernel": f"{tmp_path}/grid", "op": f"blur:kernel={tmp_path}/grid", "prior": "grid"}
+
+
 def test_priors_are_kept_within_a_block_and_loaded_again_when_their_file_changed(tmp_path: Path) -> None:
     copy = tmp_path / "own.safetensors"
     copy.write_bytes(find.shipped()["natural-fast"].read_bytes())
