@@ -311,14 +311,17 @@ def test_a_worker_elsewhere_finds_a_folder_of_kernels(
     def elsewhere(_: str, work: Any, jobs: Any) -> Any:
         with monkeypatch.context() as there:
             there.chdir("/")
-            yield from [(job, work(job)) for job in jobs]
+            answers = [(job, work(job)) for job in jobs]
+        return iter(answers)
 
     monkeypatch.chdir(tmp_path)
     Path("grid").mkdir()
     for name in ("0_0", "0_1"):
         np.save(f"grid/{name}.npy", np.ones((3, 3)))
     monkeypatch.setattr(batch_module, "on_cluster", elsewhere)
-    result = Batch(restorekit.degrade, {"op": "blur:kernel=grid"}, scheduler="tcp://nowhere:1")(["photos"], "out")
+    result = Batch(restorekit.degrade, {"op": "blur:kernel=grid"}, scheduler="tcp://nowhere:1")(
+        ["photos"], tmp_path / "out"
+    )
     assert set(states(result).values()) == {DONE}
     whole = batch_module._absolute({"kernel": "grid", "op": "blur:kernel=grid", "prior": "grid"})
     assert whole == {"kernel": f"{tmp_path}/grid", "op": f"blur:kernel={tmp_path}/grid", "prior": "grid"}
