@@ -36,6 +36,7 @@ from restorekit.cli.wording import command_of
     report=(Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with pictures, the ratio, and figures with what each should be.")], None),
     restart=(Annotated[bool, typer.Option("--restart", help="Throw away the unfinished work of an earlier run with other settings.")], False),
     interop_snap=(Annotated[bool, typer.Option("--interop-snap", help="Without the predictor that some older readers of GeoTIFF do not know.")], False),
+    product=(Annotated[str | None, typer.Option("--product", metavar="WORD,WORD,…", help="What to take of a product of a radar satellite: a quantity (sigma0, beta0, gamma0, dn), a polarisation, a dataset.")], None),
     network=(NetworkOpt, False),
 )  # fmt: skip
 def despeckle(
@@ -59,7 +60,9 @@ def despeckle(
     pages = [] if report is None else [report]
     if isinstance(source, Path):
         separate([container(source), *files_of(settings["solver"], settings["prior"])], [target], pages)
-    settings |= {"reading": Reading(settings.pop("layout"), network=settings.pop("network"))}
+    settings |= {
+        "reading": Reading(settings.pop("layout"), network=settings.pop("network"), product=settings.pop("product"))
+    }
     began = time.perf_counter()
 
     def line(result: Any, _: Path, files: list[Path]) -> str:

@@ -34,7 +34,7 @@ from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
 from restorekit.files.scene import Scene
 from restorekit.priors.find import find
-from restorekit.products.opening import scene_as
+from restorekit.products.opening import product_digest, scene_as
 from restorekit.sar.known import known_product
 from restorekit.sar.looks import CLOSEST
 from restorekit.scenes.blend import BlendedScene, Form, magnitude
@@ -136,6 +136,8 @@ class DespecklePlan:
     @property
     def _digest(self) -> str:
         """Return the SHA-256 of the files, or of the values of an array."""
+        if self.scene.product is not None and self.scene.reading.parts is None:
+            return product_digest(self.scene.path, self.scene.reading)
         if self.scene.pixels is None:
             return source_digest(self.scene.path, self.scene.reading)
         return hashlib.sha256(np.ascontiguousarray(self.scene.pixels).tobytes()).hexdigest()

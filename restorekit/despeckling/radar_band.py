@@ -173,6 +173,7 @@ def _band(scene: Scene, source: Reads, sample: Sample, domain: str, why: str) ->
     said = "; ".join(filter(None, [why, said]))
     if sample.fill is not None:
         said = "; ".join(filter(None, [said, f"{sample.fill:g} is taken for no data, though the file does not say so"]))
-    known = scene.nodata == 0 or scene.product is not None  # else zeros may be either
-    border = None if known else border_of(scene, source, sample.number)
+    border = (
+        border_of(scene, source, sample.number) if scene.framed and scene.nodata != 0 else None
+    )  # else zeros may be either
     return RadarBand(sample.number, found, scale, offset, border, sample.fill), said

@@ -72,6 +72,7 @@ class Scene:
     reading: Reading = PLAINLY
     pixels: NDArray[Any] | None = None  # (C, H, W) of a scene in memory, which is no file
     product: OwnReader | None = None
+    framed: bool = True  # whether zeros that reach in from the border may be no data, where no value says so
 
     @contextmanager
     def opened(self) -> Iterator[Reads]:

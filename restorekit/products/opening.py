@@ -3,6 +3,7 @@ as a file of bands."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 from restorekit.errors import BadInput
 from restorekit.files import scene as files
 from restorekit.files.bands import Raster, import_rasterio
+from restorekit.files.digest import sha256
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import Scene
 from restorekit.products.complex_pair import ComplexPair, pixels_of_parts
 from restorekit.products.product import Product
+from restorekit.products.sicd import Sicd, is_sicd
 from restorekit.sar import halves
 from restorekit.sar.domain import PARTS
 
@@ -29,7 +32,21 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
         pair = ComplexPair.of(base, reading.parts, reading.pairs)
         like = None if base.raster is None else pair.raster(base.raster)
         return Scene(path, pair.count, base.height, base.width, "complex64", like, reading, product=pair)
-    return files.scene_of(path, reading)
+    product = product_at(path, reading)
+    return files.scene_of(path, reading) if product is None else scene_of_product(product, reading)
+
+
+def product_at(path: Path, reading: Reading) -> Product | None:
+    """Return the product that a file or folder is, None where it is none whose reader is here."""
+    if path.is_file():
+        start = start_of(path)
+        if start.startswith((b"NITF", b"NSIF")) and is_sicd(path):
+            return Sicd(path, reading.product or "")
+    if reading.product is not None:
+        raise BadInput(
+            f"{path}: `product={reading.product}` is for products of radar satellites, and this is none that is known; leave it out"
+        )
+    return None
 
 
 def scene_as(source: Path | Scene, domain: str, reading: Reading, bands: Sequence[int] | None = None) -> Scene:
@@ -73,11 +90,17 @@ def _named(scene: Scene, pairs: tuple[int, ...]) -> bool:
     return scene.raster is not None and halves.pairs_of(told) == pairs
 
 
+def start_of(path: Path) -> bytes:
+    """Return the first bytes of a file, by which its kind is told."""
+    with open(path, "rb") as handle:
+        return handle.read(16)
+
+
 def scene_of_product(product: Product, reading: Reading) -> Scene:
     """Return the scene that a product is, with its place on the map and the names of its bands."""
     return Scene(
         product.path, product.count, product.height, product.width, product.dtype, _raster(product, reading), reading,
-        product=product,
+        product=product, framed=getattr(product, "framed", False),
     )  # fmt: skip
 
 
@@ -95,3 +118,12 @@ def _raster(product: Product, reading: Reading) -> Raster:
 
 def _crs(crs: Any) -> Any:
     return import_rasterio().crs.CRS.from_user_input(crs)
+
+
+def product_digest(path: Path, reading: Reading) -> str:
+    """Return 64 hex digits that change where anything does of a product, a file or a folder of files, or of what is taken
+    of it, and not where its name does."""
+    digest = hashlib.sha256(f"product={reading.product}".encode())
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path)}:{sha256(file)}\n".encode())
+    return digest.hexdigest()

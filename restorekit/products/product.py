@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 
 
@@ -94,3 +96,9 @@ class Product(Protocol):
     def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return (h, w) of a band, from 1, and True where it was measured. Raises BadInput where the file is damaged."""
         ...
+
+
+def needs(module: str, path: Path, what: str) -> None:
+    """Raise BadInput, with the extra that has it, where a library is missing that reads a kind of product."""
+    if importlib.util.find_spec(module) is None:
+        raise BadInput(f'{path.name} is {what}, and its reader needs {module}; pip install "restorekit[sar]"')

@@ -131,6 +131,16 @@ def make_moved(folder: Path) -> None:
     write_picture(folder / "k.png", motion(11, 30)[None] / motion(11, 30).max())
 
 
+def make_products(folder: Path) -> None:
+    """umbra.nitf, a SICD."""
+    import rasterio
+
+    from tests.support.sicd_files import write_sicd
+
+    with rasterio.open(folder / "slc.tif") as d:
+        write_sicd(folder / "umbra.nitf", d.read(1))
+
+
 def make_halves(folder: Path) -> None:
     """iq.tif, real and imaginary part of slc.tif, polar.tif, its magnitude and phase, stretched.png, the dB of scene.tif in bytes."""
     import imageio.v3 as imageio
