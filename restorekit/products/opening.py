@@ -16,6 +16,8 @@ from restorekit.files.digest import sha256
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import Scene
 from restorekit.products.complex_pair import ComplexPair, pixels_of_parts
+from restorekit.products.containers import HDF5, is_zarr
+from restorekit.products.gridded import Gridded, holds_nisar
 from restorekit.products.product import Product
 from restorekit.products.sicd import Sicd, is_sicd
 from restorekit.sar import halves
@@ -37,16 +39,33 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
 
 
 def product_at(path: Path, reading: Reading) -> Product | None:
-    """Return the product that a file or folder is, None where it is none whose reader is here."""
+    """Return the product that a file or folder is, None where it is none whose reader is here. Raises BadInput for folders
+    that are none, and for words about a product where there is none."""
+    words = tuple(w.strip() for w in (reading.product or "").split(",") if w.strip())
+    if path.is_dir():
+        if is_zarr(path):
+            return Gridded(path, words)
+        raise BadInput(f"{path} is a folder, and none of Zarr; give a file, or OUT by `out` for many")
     if path.is_file():
         start = start_of(path)
         if start.startswith((b"NITF", b"NSIF")) and is_sicd(path):
-            return Sicd(path, reading.product or "")
-    if reading.product is not None:
+            return Sicd(path, ",".join(words))
+        if start.startswith(HDF5) and (words or _is_nisar(path)):
+            return Gridded(path, words)
+    if words:
         raise BadInput(
-            f"{path}: `product={reading.product}` is for products of radar satellites, and this is none that is known; leave it out"
+            f"{path}: `product={reading.product}` is for products of radar satellites, HDF5 and Zarr, and this is none of them; leave it out",
+            argument="product",
         )
     return None
+
+
+def _is_nisar(path: Path) -> bool:
+    """Return True for HDF5 of NISAR; what cannot be read is left to GDAL, and its words."""
+    try:
+        return holds_nisar(path)
+    except BadInput:
+        return False
 
 
 def scene_as(source: Path | Scene, domain: str, reading: Reading, bands: Sequence[int] | None = None) -> Scene:
@@ -111,7 +130,7 @@ def _raster(product: Product, reading: Reading) -> Raster:
         path=product.path, count=n, height=product.height, width=product.width, dtype=product.dtype, nodata=float("nan"),
         crs=crs, transform=product.transform, gcps=tuple(product.gcps), gcps_crs=gcps_crs, rpcs=None,
         descriptions=tuple(b.name or None for b in product.bands), units=tuple(b.unit or None for b in product.bands),
-        scales=(1.0,) * n, offsets=(0.0,) * n, colorinterp=(), tags={}, band_tags=({},) * n, block=(0, 0), masked=False,
+        scales=(1.0,) * n, offsets=(0.0,) * n, colorinterp=(), tags={}, band_tags=getattr(product, "tags", ({},) * n), block=(0, 0), masked=False,
         alpha=(), reading=reading,
     )  # fmt: skip
 

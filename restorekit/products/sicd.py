@@ -148,7 +148,7 @@ class Sicd:
             raise
         except Exception as error:  # noqa: BLE001 (of lxml and sarkit, by several names)
             raise BadInput(
-                f"{self.path}: a SICD whose header cannot be read ({one_line(str(error))}); get a fresh copy"
+                f"{self.path}: a SICD whose header cannot be read ({one_line(error)}); get a fresh copy"
             ) from None
 
     @property
@@ -218,7 +218,7 @@ class Sicd:
             raw = np.concatenate([part for s in h.segments for part in _rows(self.path, s, h, window)])
         except (OSError, ValueError) as error:
             raise BadInput(
-                f"{self.path}: damaged at rows {window.top} and below ({one_line(str(error))}); copy it again"
+                f"{self.path}: damaged at rows {window.top} and below ({one_line(error)}); copy it again"
             ) from None
         z = complex_of(raw, h.table)
         if self.unit != "dn":

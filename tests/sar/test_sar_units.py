@@ -197,7 +197,7 @@ def test_the_spread_tells_logarithms_from_amplitudes(picture: str, looks: float,
     """On pictures by which the limit was not chosen (that was on camera, moon, brick and coins)."""
     g = getattr(skimage.data, picture)()
     g = (g if g.ndim == 2 else g.mean(2))[:300, :300] / 255
-    y = (0.02 + 0.5 * g**2) * draw(g.shape, looks, swath and SWATHS[swath], np.random.default_rng(0))
+    y = (0.02 + 0.5 * g**2) * draw(g.shape, looks, SWATHS[swath] if swath else None, np.random.default_rng(0))
     there = np.ones(y.shape, np.bool_)
     for values in (y, np.sqrt(y), np.rint(1000 * np.sqrt(y))):
         assert (slope := spread_slope([(values, there)])) is None or slope > 0.6

@@ -132,13 +132,20 @@ def make_moved(folder: Path) -> None:
 
 
 def make_products(folder: Path) -> None:
-    """umbra.nitf, a SICD."""
+    """umbra.nitf, a SICD, gcov.h5, a product of NISAR, and cube.zarr."""
+    import h5py
     import rasterio
+    import zarr
 
     from tests.support.sicd_files import write_sicd
 
     with rasterio.open(folder / "slc.tif") as d:
-        write_sicd(folder / "umbra.nitf", d.read(1))
+        z = d.read(1)
+    write_sicd(folder / "umbra.nitf", z)
+    with h5py.File(folder / "gcov.h5", "w") as f:
+        f["science/LSAR/GCOV/grids/frequencyA/HVHV"] = abs(z) ** 2
+    cube = zarr.open_group(folder / "cube.zarr", mode="w").create_array("vv", shape=z.shape, dtype="float32")
+    cube[...] = abs(z) ** 2
 
 
 def make_halves(folder: Path) -> None:
