@@ -48,6 +48,7 @@ class _Channel:
     annotation: Annotation
     calibration: VectorTable
     noise: NoiseTable | None
+    subtracts: bool  # noise comes off: asked for, of power, and neither done by the processor nor in a scale of its own
 
     @cached_property
     def joined(self) -> JoinedImage:
@@ -113,14 +114,14 @@ class Sentinel1:
         safe = self._safe
         annotation = annotation_of(safe.read(files.names["annotation"]))
         noise = noise_table(safe.read(files.names["noise"])) if "noise" in files.names else None
-        if noise is None and self.noise and not annotation.complex and not annotation.noise_removed:
+        subtracts = self.noise and self._scaled and not annotation.complex and not annotation.noise_removed
+        if subtracts and noise is None:
             raise BadInput(
                 f"{safe.root} holds no thermal noise of {files.stem}; get the product again, or give `noise=False`",
                 argument="noise",
             )
-        return _Channel(
-            files, annotation, calibration_table(safe.read(files.names["calibration"]), self.quantity), noise
-        )
+        calibration = calibration_table(safe.read(files.names["calibration"]), self.quantity)
+        return _Channel(files, annotation, calibration, noise, subtracts)
 
     @property
     def _first(self) -> Annotation:
@@ -146,9 +147,13 @@ class Sentinel1:
         """Return "float32" for GRD, "complex64" for SLC."""
         return "complex64" if self._first.complex else "float32"
 
-    @cached_property
+    @property
     def bands(self) -> tuple[BandFacts, ...]:
         """Return the facts of each polarisation."""
+        return self._bands
+
+    @cached_property
+    def _bands(self) -> tuple[BandFacts, ...]:
         facts = []
         for c in self._channels:
             looks = image_looks(c.annotation)
@@ -173,9 +178,13 @@ class Sentinel1:
         """Return None: places are given by `gcps`."""
         return
 
-    @cached_property
+    @property
     def gcps(self) -> tuple[Any, ...]:
         """Return the grid of places of the annotation: row, column, longitude, latitude, height above the ellipsoid in m."""
+        return self._gcps
+
+    @cached_property
+    def _gcps(self) -> tuple[Any, ...]:
         control = import_rasterio().control
         joined = self._channels[0].joined
         return tuple(
@@ -183,20 +192,18 @@ class Sentinel1:
             for n, p in enumerate(self._first.points, 1)
         )
 
-    @cached_property
+    @property
     def gcps_crs(self) -> Any:
         """Return WGS 84 (EPSG:4326), None where there are no points."""
         return import_rasterio().crs.CRS.from_epsg(4326) if self._first.points else None
 
     @property
-    def _subtracts(self) -> bool:
-        """Return True where noise comes off: asked for, of power, and not done nor written in another scale."""
-        before = 0 < self._version < NOISE_SCALED
-        return self.noise and not self._first.complex and not self._first.noise_removed and not before
+    def said(self) -> tuple[str, ...]:
+        """Return sentences: what was calibrated to what, which noise was subtracted, its mean, bursts and looks."""
+        return self._said
 
     @cached_property
-    def said(self) -> tuple[str, ...]:
-        """Return sentences: what was calibrated to what, which noise was subtracted, its mean, looks and grain."""
+    def _said(self) -> tuple[str, ...]:
         a = self._first
         names = ", ".join(b.name for b in self.bands)
         power = "complex values over A" if a.complex else "|DN|^2 over A^2"
@@ -218,27 +225,27 @@ class Sentinel1:
         return tuple(found)
 
     def _said_of_noise(self) -> str:
-        a = self._first
         levels = [
-            mean_noise(c.noise, c.calibration, c.annotation.lines, c.annotation.samples)
+            f"{c.files.polarisation} {10 * math.log10(level):.1f} dB"
             for c in self._channels
-            if c.noise is not None
+            if c.noise is not None and self._scaled
+            if (level := mean_noise(c.noise, c.calibration, c.annotation.lines, c.annotation.samples)) > 0
         ]
-        what = "NESZ" if self.quantity == "sigma0" else "noise"
-        level = ", ".join(f"{10 * math.log10(v):.1f} dB" for v in levels if v > 0)
-        mean = f" Its mean ({what}) is {level}." if level and self._scaled else ""
-        if a.noise_removed:
+        what = "noise-equivalent sigma0" if self.quantity == "sigma0" else "noise"
+        mean = f"; the mean {what} is {', '.join(levels)}." if levels else "."
+        if self._first.noise_removed:
             return "Thermal noise was subtracted by the processor, and is not subtracted again."
-        if self._subtracts:
-            return f"Thermal noise is subtracted, and power below 0 is kept.{mean}"
-        if a.complex:
-            return f"Thermal noise is a power, and is not subtracted from complex values.{mean}"
+        if self._channels[0].subtracts:
+            return f"Thermal noise is subtracted, and power below 0 is kept{mean}"
+        if self._first.complex:
+            return f"Thermal noise is a power, and is not subtracted from complex values{mean}"
         if self.noise:
             return f"Thermal noise before IPF {NOISE_SCALED:.2f} is in a scale of its own, and is not subtracted."
-        return f"Thermal noise is not subtracted.{mean}"
+        return f"Thermal noise is not subtracted{mean}"
 
     @property
     def _scaled(self) -> bool:
+        """Return True where noise is in units of |DN|^2."""
         return not 0 < self._version < NOISE_SCALED
 
     def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -309,6 +316,6 @@ class Sentinel1Reader:
             return np.where(valid, dn / a, 0).astype(np.complex64), valid
         valid = dn > 0
         power = np.square(dn.astype(np.float64))
-        if self.product._subtracts and channel.noise is not None:
+        if channel.subtracts and channel.noise is not None:
             power -= channel.noise.at(lines, samples)
         return np.where(valid, power / a**2, 0).astype(np.float32), valid

@@ -131,7 +131,7 @@ def annotation_of(root: Node) -> Annotation:
         noise_removed=processing.text("thermalNoiseCorrectionPerformed").lower() == "true",
         swaths=_swaths(root, processing, samples),
         points=tuple(_point(p) for p in root.all("geolocationGrid/geolocationGridPointList/geolocationGridPoint")),
-        bursts=_bursts(root, lines, samples),
+        bursts=_bursts(root, lines, samples, interval),
     )
 
 
@@ -165,7 +165,7 @@ def _point(node: Node) -> GridPoint:
     return GridPoint(node.time("azimuthTime"), *(node.number(name) for name in names))
 
 
-def _bursts(root: Node, lines: int, samples: int) -> Bursts | None:
+def _bursts(root: Node, lines: int, samples: int, interval: float) -> Bursts | None:
     timing = root.at("swathTiming")
     found = timing.all("burstList/burst")
     if not found:
@@ -174,9 +174,9 @@ def _bursts(root: Node, lines: int, samples: int) -> Bursts | None:
     if each < 1 or each * len(found) != lines:
         raise root.damaged(f"{len(found)} bursts of {each} lines are not the {lines} lines of its image")
     starts = np.array([b.time("azimuthTime") for b in found], np.int64)
-    if (np.diff(starts) <= 0).any():
+    if (np.diff(starts) <= 0).any() or (starts[-1] - starts[0]) * NANO / interval > MOST:
         raise root.damaged("its bursts do not follow each other in time")
-    first, last = ([b.array(name).astype(np.int64) for b in found] for name in ("firstValidSample", "lastValidSample"))
+    first, last = ([b.array(name) for b in found] for name in ("firstValidSample", "lastValidSample"))
     if any(len(v) != each or v.min() < -1 or v.max() >= samples for v in (*first, *last)):
         raise root.damaged(f"its bursts do not say which of {samples} samples are valid in each of {each} lines")
-    return Bursts(each, starts, np.stack(first), np.stack(last))
+    return Bursts(each, starts, np.stack(first).astype(np.int64), np.stack(last).astype(np.int64))

@@ -25,6 +25,7 @@ from restorekit.files.datasets import member, members
 LARGEST = 2**26  # bytes of an annotation; those of 25 minutes have some 20 million
 MANIFEST = "manifest.safe"
 ZIP = "/vsizip/"
+_TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?")
 _NAME = re.compile(
     r"(?P<place>measurement/|annotation/|annotation/calibration/)(?P<prefix>|calibration-|noise-)"
     r"(?P<stem>s1[a-z]-(?P<swath>[a-z]+\d*)-(?P<type>[a-z]+)-(?P<polarisation>[hv]{2})-[\dt]+-[\dt]+-\d+-[\da-f]+-\d+)"
@@ -80,8 +81,9 @@ class Node:
 
     def array(self, path: str) -> NDArray[np.float64]:
         """Return the numbers (n,) at a path, which are separated by blanks. Raises BadInput where there are none."""
+        text = self.text(path)
         try:
-            values = np.array(self.text(path).split(), np.float64)
+            values = np.array(text.split(), np.float64)
         except ValueError:
             raise self.damaged(f"{path} holds something else than numbers") from None
         if not np.isfinite(values).all():
@@ -90,22 +92,27 @@ class Node:
 
     def time(self, path: str) -> int:
         """Return the time (UTC) at a path, in nanoseconds of 1970. Raises BadInput where there is none."""
+        text = self.text(path)
         try:
-            return int(np.datetime64(self.text(path), "ns").astype(np.int64))
+            if _TIME.fullmatch(text):
+                return int(np.datetime64(text, "ns").astype(np.int64))
         except ValueError:
-            raise self.damaged(f"{path} is no time") from None
+            pass
+        raise self.damaged(f"{path} is no time")
 
 
 def parsed(data: bytes, file: str) -> Node:
     """Return the root of an XML file. Raises BadInput for what is too large, no UTF-8, no XML, or declares types.
 
     Without a declaration of types (DTD) XML names no entities, hence no other files and no text that grows without end.
-    The text is decoded here, so that no declaration of an encoding hides one.
+    The text is decoded here, and has no zeros, so that no other encoding hides one.
     """
     if len(data) > LARGEST:
         raise BadInput(f"{file} has more than {LARGEST >> 20} MB, which is no annotation; get the product again")
     try:
         text = data.decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("it holds zeros")
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise BadInput(f"{file} declares types or entities, which no Sentinel-1 product does; it is not read")
         return Node(ElementTree.fromstring(text), file)
@@ -171,12 +178,13 @@ class Safe:
         """Return the images that have an annotation or a measurement, equal polarisations first, then by name."""
         found: dict[str, ImageFiles] = {}
         for name in self.names:
-            if (match := _NAME.fullmatch(name)) is None or (
-                kind := _KINDS.get((match["place"], match["prefix"]))
-            ) is None:
+            match = _NAME.fullmatch(name)
+            kind = match and _KINDS.get((match["place"], match["prefix"]))
+            if not match or not kind:
                 continue
-            facts = (match[key].upper() for key in ("swath", "type", "polarisation"))
-            found.setdefault(match["stem"], ImageFiles(match["stem"], *facts)).names[kind] = name
+            swath, type_, polarisation = (match[key].upper() for key in ("swath", "type", "polarisation"))
+            files = ImageFiles(match["stem"], swath, type_, polarisation)
+            found.setdefault(match["stem"], files).names[kind] = name
         images = [i for i in found.values() if {"annotation", "measurement"} & set(i.names)]
         return tuple(sorted(images, key=lambda i: (i.polarisation[0] != i.polarisation[1], i.stem)))
 

@@ -22,7 +22,7 @@ CALIBRATED = ("sigmaNought", "betaNought", "gamma", "dn")
 IW1 = ("IW1", (0.70, 14.1e6, 5, 3500262.0), (0.70, 327.0, 1, 0.0))
 IW2 = ("IW2", (0.73, 12.1e6, 5, 3050938.0), (0.75, 313.0, 1, 0.0))
 IW3 = ("IW3", (0.75, 10.7e6, 5, 2678569.0), (0.75, 314.0, 1, 0.0))
-IW1_SLC = ("IW1", (0.70, 56.5e6, 1, 0.0), (0.70, 327.0, 1, 0.0))
+IW1_SLC = ("IW1", (0.75, 56.5e6, 1, 0.0), (0.70, 327.0, 1, 0.0))
 Axis = tuple[float, float, int, float]  # coefficient of the window, bandwidth and overlap of a look (Hz), looks between
 
 
