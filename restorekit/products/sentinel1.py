@@ -254,15 +254,19 @@ class Sentinel1:
         Only that window of the TIFF is read. 0 stands where nothing was measured: where a GRD has DN 0, and outside of the
         valid samples of bursts. Raises BadInput where the file is damaged. For many windows, `opened` is faster.
         """
-        with self.opened() as reader:
+        with self.opened(band) as reader:
             return reader.read(window, band)
 
     @contextmanager
-    def opened(self) -> Iterator[Sentinel1Reader]:
-        """Yield the product with its TIFFs open. Raises BadInput for those of another size than the annotation says."""
+    def opened(self, *bands: int) -> Iterator[Sentinel1Reader]:
+        """Yield the product with the TIFFs of some bands open, from 1; of all where none is named.
+
+        Raises BadInput for those of another size than the annotation says.
+        """
         with ExitStack() as stack:
-            datasets = []
-            for c in self._channels:
+            datasets = {}
+            for band in bands or range(1, self.count + 1):
+                c = self._channels[band - 1]
                 path = self._safe.raster(c.files.names["measurement"])
                 dataset = stack.enter_context(dataset_of(path))
                 if (dataset.height, dataset.width) != (c.annotation.lines, c.annotation.samples):
@@ -270,8 +274,8 @@ class Sentinel1:
                         f"{path} has {dataset.height}x{dataset.width} pixels, and its annotation says {c.annotation.lines}x"
                         f"{c.annotation.samples}; get the product again"
                     )
-                datasets.append(dataset)
-            yield Sentinel1Reader(self, tuple(datasets))
+                datasets[band] = dataset
+            yield Sentinel1Reader(self, datasets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,7 +283,7 @@ class Sentinel1Reader:
     """An open product. `read` gives calibrated pixels and where they were measured."""
 
     product: Sentinel1
-    datasets: tuple[Any, ...]
+    datasets: dict[int, Any]  # of rasterio, by band
 
     def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return (h, w) of a polarisation, from 1, and True where it was measured, as `Sentinel1.read`.
@@ -303,7 +307,7 @@ class Sentinel1Reader:
         """Return the calibrated pixels of one burst, or of an image without any."""
         at = Window(piece.line, left, piece.last - piece.first, width)
         try:
-            dn = self.datasets[band - 1].read(1, window=at.of_rasterio)
+            dn = self.datasets[band].read(1, window=at.of_rasterio)
         except Exception as error:  # noqa: BLE001 (of GDAL, by several names)
             raise BadInput(
                 f"{self.product.path}: {channel.files.names['measurement']} is damaged at lines {at.top} and below "

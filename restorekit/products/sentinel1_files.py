@@ -189,18 +189,19 @@ class Safe:
         return tuple(sorted(images, key=lambda i: (i.polarisation[0] != i.polarisation[1], i.stem)))
 
     def of_swath(self, swath: str | None) -> list[ImageFiles]:
-        """Return the images of a swath, one of each polarisation; None: of the only swath there is.
+        """Return the images of a swath, one of each polarisation; None: of the only swath there is a measurement of.
 
         Raises BadInput where there is none, where there are several swaths, and where a polarisation is there twice.
         """
         swaths = sorted({i.swath for i in self.images})
+        measured = sorted({i.swath for i in self.images if "measurement" in i.names}) or swaths
         if not swaths:
             raise BadInput(f"{self.root} holds no image of Sentinel-1; get the product again, whole")
-        if swath is None and len(swaths) > 1:
+        if swath is None and len(measured) > 1:
             raise BadInput(
-                f"{self.root} holds the swaths {', '.join(swaths)}; give `swath={swaths[0]}`", argument="swath"
+                f"{self.root} holds the swaths {', '.join(measured)}; give `swath={measured[0]}`", argument="swath"
             )
-        chosen = swaths[0] if swath is None else swath.upper()
+        chosen = measured[0] if swath is None else swath.upper()
         if chosen not in swaths:
             raise BadInput(f"{self.root} holds no swath {swath}; it has {', '.join(swaths)}", argument="swath")
         images = [i for i in self.images if i.swath == chosen]

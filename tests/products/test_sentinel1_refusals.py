@@ -146,6 +146,8 @@ def test_a_product_of_several_swaths_asks_for_one(tmp_path: Path) -> None:
     root = write_safe(tmp_path, [bursts(), replace(bursts(), swath="IW2")])
     with pytest.raises(BadInput, match="holds the swaths IW1, IW2; give `swath=IW1`"):
         Sentinel1(root)
+    only(root, "measurement/*iw1*").unlink()  # and the one that was copied is meant
+    assert "IW2 VV" in Sentinel1(root).said[0]
     root = write_safe(tmp_path / "wave", [replace(bursts(), swath="WV1"), replace(bursts(), swath="WV1")])
     with pytest.raises(BadInput, match="several images of WV1, as wave mode does"):
         Sentinel1(root)
@@ -244,7 +246,7 @@ def test_whatever_happens_to_the_text_the_answer_is_one_line_or_pixels(tmp_path:
     texts = {p: p.read_bytes() for p in (*root.glob("annotation/**/*.xml"), root / "manifest.safe")}
     window = Window(0, 0, HEIGHT - 1, WIDTH)
     refused: list[str] = []
-    for _ in range(120):
+    for _ in range(80):
         path = list(texts)[rng.integers(len(texts))]
         data = bytearray(texts[path])
         for at in rng.integers(len(data), size=rng.integers(1, 6)):
@@ -258,5 +260,5 @@ def test_whatever_happens_to_the_text_the_answer_is_one_line_or_pixels(tmp_path:
         except BadInput as error:
             refused.append(str(error))
         path.write_bytes(texts[path])
-    assert len(refused) > 20
+    assert len(refused) > 15
     assert [line for line in refused if "\n" in line] == []
