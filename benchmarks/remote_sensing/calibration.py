@@ -10,6 +10,7 @@ python -m benchmarks.remote_sensing.calibration [NAME.SAFE ...]
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import tempfile
 import warnings
@@ -110,8 +111,7 @@ def power(product: Sentinel1, rows: NDArray[np.int64]) -> Array:
 
 def noise_of_peer(root: Path, group: str, lines: Array, samples: Array) -> Array | None:
     """Noise (n, m) as xarray-sentinel has it, the table across the track times the one along it that it keeps; None where it reads none."""
-    import xarray as xr
-
+    xr = importlib.import_module("xarray")
     try:
         across, along = (
             xr.open_dataset(root, engine="sentinel-1", group=f"{group}/noise_{axis}") for axis in ("range", "azimuth")
@@ -140,9 +140,7 @@ def noises(safe: Safe, files: ImageFiles, lines: Array, samples: Array, group: s
 
 
 def compared(root: Path, name: str, every: int) -> Iterator[list[object]]:
-    import xarray as xr
-    import xarray_sentinel
-
+    xr, peer = (importlib.import_module(name) for name in ("xarray", "xarray_sentinel"))
     safe = safe_of(root)
     for files in safe.images:
         if not {"annotation", "measurement", "calibration"} <= set(files.names):
@@ -157,7 +155,7 @@ def compared(root: Path, name: str, every: int) -> Iterator[list[object]]:
         table = xr.open_dataset(root, engine="sentinel-1", group=f"{group}/calibration")
         worst = []
         for quantity, tag in QUANTITIES.items():
-            theirs = xarray_sentinel.calibrate_intensity(image.isel(line=lines), table[tag]).values
+            theirs = peer.calibrate_intensity(image.isel(line=lines), table[tag]).values
             product = Sentinel1(root, files.polarisation, quantity, files.swath, noise=False)
             worst.append(decibels(power(product, rows), theirs))
         if np.isnan(worst).all():

@@ -124,6 +124,16 @@ class Sentinel1:
         return _Channel(files, annotation, calibration, noise, subtracts)
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Return the files that are read, measurements first; of a product in an archive, the archive alone."""
+        safe = self._safe
+        if safe.zipped:
+            return (safe.root,)
+        kinds = ("measurement", "annotation", "calibration", "noise")
+        names = [c.files.names[kind] for kind in kinds for c in self._channels if kind in c.files.names]
+        return tuple(safe.root / name for name in (*names, MANIFEST))
+
+    @property
     def _first(self) -> Annotation:
         return self._channels[0].annotation
 

@@ -124,6 +124,10 @@ def test_it_is_the_same_from_everywhere(product: Path, tmp_path: Path) -> None:
     inside = Path(f"/vsizip/{archive}/{product.name}")
     for path in (product / "manifest.safe", archive, inside, inside / "manifest.safe", cog):
         np.testing.assert_array_equal(Sentinel1(path).read(WHOLE, 2)[0], values, str(path))
+    assert Sentinel1(archive).files == (archive,)
+    files = Sentinel1(product, polarisation="VV").files
+    assert [f.is_file() for f in files] == [True] * 5
+    assert files[0].parent.name == "measurement"
 
 
 def test_windows_are_parts_of_the_whole_and_workers_read_the_same(product: Path) -> None:

@@ -75,6 +75,15 @@ def test_every_row_is_from_the_burst_in_the_middle_of_which_it_lies(tmp_path: Pa
     assert "3 bursts of 20 lines are joined by their azimuth times to 47." in product.said
 
 
+def test_bursts_of_one_scene_give_the_scene_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    scene = rng.integers(-99, 100, (HEIGHT, WIDTH)) + 1j * rng.integers(-99, 100, (HEIGHT, WIDTH))
+    stacked = np.concatenate([scene[k : k + LINES] for k in STARTS])
+    values, valid = Sentinel1(write_safe(tmp_path, [slc(pixels=stacked)])).read(Window(0, 0, HEIGHT, WIDTH), 1)
+    np.testing.assert_allclose(values[valid], scene[valid] / 2)
+    assert valid.sum() == 42 * 10
+
+
 def test_windows_across_seams_are_parts_of_the_whole(tmp_path: Path) -> None:
     product = Sentinel1(write_safe(tmp_path, [slc()]))
     values, valid = product.read(Window(0, 0, HEIGHT, WIDTH), 1)
@@ -166,17 +175,20 @@ def test_calibration_of_bursts_is_that_of_xarray_sentinel(tmp_path: Path) -> Non
     xr = pytest.importorskip("xarray")
     rng = np.random.default_rng(0)
     pixels = np.rint(300 * (rng.standard_normal((60, WIDTH)) + 1j * rng.standard_normal((60, WIDTH))))
-    levels = [dict.fromkeys(CALIBRATED, (310.0 + k, 330.0 + 2 * k, 300.0)) for k in range(3)]
-    table = [SafeVector(k, (0, 5, 11), v) for k, v in zip((-5, 25, 65), levels)]
-    root = write_safe(tmp_path, [slc(pixels=pixels, calibration=table)])
+    vectors = [
+        SafeVector(line, (0, 5, 11), dict.fromkeys(CALIBRATED, (310.0 + k, 330.0 + 2 * k, 300.0)))
+        for k, line in enumerate((-5, 25, 65))
+    ]
+    root = write_safe(tmp_path, [slc(pixels=pixels, calibration=vectors)])
     ours, valid = Sentinel1(root).read(Window(0, 0, HEIGHT, WIDTH), 1)
     table = xr.open_dataset(root, engine="sentinel-1", group="IW1/VV/calibration")
     rows, columns = np.nonzero(valid & (np.abs(ours) > 0))
+    lines = np.array([source(row) for row in range(HEIGHT)])[rows]
     for number in range(3):
         one = xr.open_dataset(root, engine="sentinel-1", group=f"IW1/VV/{number}")
         dn = one.measurement.swap_dims(azimuth_time="line", slant_range_time="pixel")
         theirs = peer.calibrate_intensity(dn, table.sigmaNought).values
-        mine = [source(r) // LINES == number for r in rows]
-        at = [source(r) % LINES for r in rows[mine]], columns[mine]
+        mine = lines // LINES == number
+        at = lines[mine] % LINES, columns[mine]
         difference = 10 * np.log10(np.abs(ours[rows[mine], columns[mine]]) ** 2 / theirs[at])
         assert np.abs(difference).max() < 0.01

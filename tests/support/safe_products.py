@@ -7,8 +7,8 @@ of a product of interferometric wide mode.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class SafeVector:
 
     line: int
     pixels: Sequence[int]
-    values: dict[str, Sequence[float]]
+    values: Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,6 @@ class SafeImage:
     old_noise: bool = False  # the layout before IPF 2.90
     noise_removed: bool = False
     lines_said: int | None = None
-    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def complex(self) -> bool:
