@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
 from restorekit.sar import halves
-from restorekit.sar.domain import PARTS, Domain, domain_of, fill_of, stretch
+from restorekit.sar.domain import DOMAINS, PARTS, Domain, domain_of, fill_of, stretch
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.units import Sample, no_brightness, stretched, units_of
 
@@ -169,7 +169,12 @@ def _band(scene: Scene, source: Reads, sample: Sample, domain: str, why: str) ->
         domain, (scale, offset) = "db", stretched(sample, levels)
     with np.errstate(over="ignore", invalid="ignore"):  # of a scale that no radar has
         values = sample.values
-        found, said = domain_of(domain, scene.dtype, values if values.dtype.kind == "c" else scale * values + offset)
+        meant = values if values.dtype.kind == "c" else scale * values + offset
+    if scene.product is not None and sample.told == domain:  # which knows what it is, however much is below its noise
+        found, below = DOMAINS[domain], 0.0 if meant.dtype.kind == "c" else float((meant < 0).mean())
+        said = f"{below:.2%} of the values are below 0, and count as no signal" if below and not found.signed else ""
+    else:
+        found, said = domain_of(domain, scene.dtype, meant)
     said = "; ".join(filter(None, [why, said]))
     if sample.fill is not None:
         said = "; ".join(filter(None, [said, f"{sample.fill:g} is taken for no data, though the file does not say so"]))

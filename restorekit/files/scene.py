@@ -4,7 +4,7 @@ numbers they hold."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,7 +78,9 @@ class Scene:
     def opened(self) -> Iterator[Reads]:
         """Yield the scene open, to be read by windows."""
         if self.product is not None:
-            yield OfProduct(self.product)
+            opened_once = getattr(self.product, "opened", None)  # of those that cost much to open
+            with nullcontext(self.product) if opened_once is None else opened_once() as reader:
+                yield OfProduct(reader)
         elif self.raster is not None:
             with opened(self.raster) as reader:
                 yield reader

@@ -4,6 +4,7 @@ as a file of bands."""
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,24 @@ from typing import Any
 from restorekit.errors import BadInput
 from restorekit.files import scene as files
 from restorekit.files.bands import Raster, import_rasterio
+from restorekit.files.datasets import members
 from restorekit.files.digest import sha256
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.scene import Scene
+from restorekit.files.scene import OwnReader, Scene
 from restorekit.products.complex_pair import ComplexPair, pixels_of_parts
 from restorekit.products.containers import HDF5, is_zarr
 from restorekit.products.gridded import Gridded, holds_nisar
 from restorekit.products.product import Product
+from restorekit.products.sentinel1 import POLARISATIONS, Sentinel1
+from restorekit.products.sentinel1_files import MANIFEST
+from restorekit.products.sentinel1_tables import QUANTITIES
 from restorekit.products.sicd import Sicd, is_sicd
 from restorekit.sar import halves
 from restorekit.sar.domain import PARTS
+
+WORDS = {
+    "polarisation": "|".join(POLARISATIONS), "quantity": "|".join(QUANTITIES), "swath": r"(iw|ew|s|wv)\d?", "noise": "noisy",
+}  # fmt: skip
 
 
 def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
@@ -42,10 +51,14 @@ def product_at(path: Path, reading: Reading) -> Product | None:
     """Return the product that a file or folder is, None where it is none whose reader is here. Raises BadInput for folders
     that are none, and for words about a product where there is none."""
     words = tuple(w.strip() for w in (reading.product or "").split(",") if w.strip())
+    if _is_safe(path):
+        return sentinel1(path, words)
     if path.is_dir():
         if is_zarr(path):
             return Gridded(path, words)
-        raise BadInput(f"{path} is a folder, and none of Zarr; give a file, or OUT by `out` for many")
+        raise BadInput(
+            f"{path} is a folder, and none of a SAFE or of Zarr; give a file, or a folder for the results by `out`"
+        )
     if path.is_file():
         start = start_of(path)
         if start.startswith((b"NITF", b"NSIF")) and is_sicd(path):
@@ -58,6 +71,37 @@ def product_at(path: Path, reading: Reading) -> Product | None:
             argument="product",
         )
     return None
+
+
+def sentinel1(path: Path, words: Sequence[str]) -> Sentinel1:
+    """Return a product of Sentinel-1 of which words say what to take: a polarisation, a quantity, a swath, "noisy" for power
+    with its noise. Raises BadInput for other words."""
+    taken: dict[str, Any] = {}
+    for word in words:
+        key = next((k for k, pattern in WORDS.items() if re.fullmatch(pattern, word, re.IGNORECASE)), None)
+        if key is None or key in taken:
+            raise BadInput(
+                f"{path}: `product={','.join(words)}` is not understood; give a polarisation (VV), one of {', '.join(QUANTITIES)}, a swath (IW1), "
+                "and noisy for power with its thermal noise",
+                argument="product",
+            )
+        taken[key] = False if key == "noise" else word.lower() if key == "quantity" else word.upper()
+    try:
+        return Sentinel1(path, **taken)
+    except BadInput as error:  # whose settings are words of one option here
+        said = re.sub(r"`(?:polarisation|swath|quantity)=(\w+)`", r"`product=\1`", str(error)).replace(
+            "`noise=False`", "`product=noisy`"
+        )
+        raise BadInput(said, argument=error.argument and "product") from None
+
+
+def _is_safe(path: Path) -> bool:
+    """Return True for a SAFE: the folder, its manifest.safe, or a zip archive of it."""
+    if path.is_dir():
+        return (path / MANIFEST).is_file()
+    if not path.is_file() or path.name == MANIFEST:
+        return path.is_file()
+    return start_of(path).startswith(b"PK\x03\x04") and any(n.endswith(f"/{MANIFEST}") for n in members(path, "zip"))
 
 
 def _is_nisar(path: Path) -> bool:
@@ -139,10 +183,13 @@ def _crs(crs: Any) -> Any:
     return import_rasterio().crs.CRS.from_user_input(crs)
 
 
-def product_digest(path: Path, reading: Reading) -> str:
-    """Return 64 hex digits that change where anything does of a product, a file or a folder of files, or of what is taken
-    of it, and not where its name does."""
+def product_digest(product: OwnReader, path: Path, reading: Reading) -> str:
+    """Return 64 hex digits that change where anything does that is read of a product, or what is taken of it, and not where
+    its name does."""
+    every = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files: Sequence[Path] = getattr(product, "files", every)
     digest = hashlib.sha256(f"product={reading.product}".encode())
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(path)}:{sha256(file)}\n".encode())
+    for file in files:
+        name = file.name if len(files) > 1 else ""
+        digest.update(f"{name}:{sha256(file)}\n".encode())
     return digest.hexdigest()

@@ -132,16 +132,26 @@ def make_moved(folder: Path) -> None:
 
 
 def make_products(folder: Path) -> None:
-    """umbra.nitf, a SICD, gcov.h5, a product of NISAR, and cube.zarr."""
+    """S1.SAFE, a GRD, umbra.nitf, a SICD, gcov.h5, a product of NISAR, and cube.zarr."""
     import h5py
+    import numpy as np
     import rasterio
     import zarr
 
+    from tests.support.safe_products import SafeImage, SafeVector, flat_calibration, write_safe
     from tests.support.sicd_files import write_sicd
 
     with rasterio.open(folder / "slc.tif") as d:
         z = d.read(1)
     write_sicd(folder / "umbra.nitf", z)
+    dn, (h, w) = np.rint(1000 * abs(z)).astype(np.uint16), z.shape
+    image = SafeImage(
+        dn,
+        calibration=flat_calibration(h, w),
+        noise=[SafeVector(0, (0, w - 1), {"noise": (0.0, 0.0)})],
+        merged=[("IW1", 0, w - 1)],
+    )
+    write_safe(folder, [image]).rename(folder / "S1.SAFE")
     with h5py.File(folder / "gcov.h5", "w") as f:
         f["science/LSAR/GCOV/grids/frequencyA/HVHV"] = abs(z) ** 2
     cube = zarr.open_group(folder / "cube.zarr", mode="w").create_array("vv", shape=z.shape, dtype="float32")
