@@ -217,9 +217,9 @@ class Gridded:
         )
 
 
-def holds_nisar(path: Path) -> bool:
-    """Return True for HDF5 that is laid out as a product of NISAR."""
-    return any(NISAR.fullmatch(name) for name in entries(path))
+def holds_nisar(arrays: Mapping[str, Entry]) -> bool:
+    """Return True for arrays that are laid out as a product of NISAR."""
+    return any(NISAR.fullmatch(name) for name in arrays)
 
 
 def _called(grids: Sequence[Entry], word: str) -> list[Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from restorekit.files.digest import sha256
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import OwnReader, Scene
 from restorekit.products.complex_pair import ComplexPair, pixels_of_parts
-from restorekit.products.containers import HDF5, is_zarr
+from restorekit.products.containers import HDF5, Entry, entries, is_zarr
 from restorekit.products.gridded import Gridded, holds_nisar
 from restorekit.products.product import Product
 from restorekit.products.sentinel1 import POLARISATIONS, Sentinel1
 from restorekit.products.sentinel1_files import MANIFEST
 from restorekit.products.sentinel1_tables import QUANTITIES
 from restorekit.products.sicd import Sicd, is_sicd
+from restorekit.products.tagged import IceyeComplex, Tagged, factor_of, is_iceye
 from restorekit.sar import halves
 from restorekit.sar.domain import PARTS
 
@@ -44,7 +45,25 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
         like = None if base.raster is None else pair.raster(base.raster)
         return Scene(path, pair.count, base.height, base.width, "complex64", like, reading, product=pair)
     product = product_at(path, reading)
-    return files.scene_of(path, reading) if product is None else scene_of_product(product, reading)
+    if product is not None:
+        return scene_of_product(product, reading)
+    scene = files.scene_of(path, reading)
+    factor = factor_of(scene)
+    if reading.product not in (None, "dn") and (factor is None or reading.product != factor.quantity):
+        there = (
+            "this is none of them"
+            if factor is None
+            else f"its tags know {factor.quantity}, and dn, the numbers of the file"
+        )
+        raise BadInput(
+            f"{path}: `product={reading.product}` is for products of radar satellites, HDF5 and Zarr, and {there}; leave it out",
+            argument="product",
+        )
+    if factor is None or reading.product == "dn":
+        return scene
+    tagged = Tagged(scene, factor)
+    like = None if scene.raster is None else tagged.raster(scene.raster)
+    return replace(scene, dtype=tagged.dtype, raster=like, product=tagged, framed=scene.nodata is None)
 
 
 def product_at(path: Path, reading: Reading) -> Product | None:
@@ -63,14 +82,21 @@ def product_at(path: Path, reading: Reading) -> Product | None:
         start = start_of(path)
         if start.startswith((b"NITF", b"NSIF")) and is_sicd(path):
             return Sicd(path, ",".join(words))
-        if start.startswith(HDF5) and (words or _is_nisar(path)):
-            return Gridded(path, words)
-    if words:
-        raise BadInput(
-            f"{path}: `product={reading.product}` is for products of radar satellites, HDF5 and Zarr, and this is none of them; leave it out",
-            argument="product",
-        )
+        if start.startswith(HDF5):
+            known = _arrays(path)
+            if is_iceye(known) and not set(words) & set(known):
+                return IceyeComplex(path, ",".join(words))
+            if words or holds_nisar(known):
+                return Gridded(path, words)
     return None
+
+
+def _arrays(path: Path) -> Mapping[str, Entry]:
+    """Return the arrays of HDF5; {} of what cannot be read, which is left to GDAL and its words."""
+    try:
+        return entries(path)
+    except BadInput:
+        return {}
 
 
 def sentinel1(path: Path, words: Sequence[str]) -> Sentinel1:
@@ -102,14 +128,6 @@ def _is_safe(path: Path) -> bool:
     if not path.is_file() or path.name == MANIFEST:
         return path.is_file()
     return start_of(path).startswith(b"PK\x03\x04") and any(n.endswith(f"/{MANIFEST}") for n in members(path, "zip"))
-
-
-def _is_nisar(path: Path) -> bool:
-    """Return True for HDF5 of NISAR; what cannot be read is left to GDAL, and its words."""
-    try:
-        return holds_nisar(path)
-    except BadInput:
-        return False
 
 
 def scene_as(source: Path | Scene, domain: str, reading: Reading, bands: Sequence[int] | None = None) -> Scene:
