@@ -16,14 +16,14 @@ from restorekit.cli.wording import command_of
 @several
 @shared_options(
     "steps", "seed", "device", "layout",
-    domain=(Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; auto says what it takes them for.")], "auto"),
+    domain=(Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; db:LO,HI, stretched to bytes; real,imaginary or amplitude,phase, in two bands; auto takes what the file says, and says so.")], "auto"),
     looks=(Annotated[str, typer.Option(help="Looks of the speckle; auto measures them where the scene is flat.")], "auto"),
     solver=(Annotated[str, typer.Option("--solver", help="ep, sar-dps, paper, hqs, mmps or another of `restorekit solvers`; or a filter: boxcar, lee, refined-lee, frost, gamma-map, as lee:size=9.")], "ep"),
     bands=(Annotated[str | None, typer.Option(metavar="N,N,…", help="Bands to treat, from 1; others stay as they are, as one of incidence angles should. Default: all.")], None),
     samples=(Annotated[int | None, typer.Option(min=1, help="Posterior samples; more than one give their mean in linear power, and OUT_std. Default: 4, or the one answer of a filter or an optimiser.")], None),
     decorrelate=(Annotated[str, typer.Option(help="What to do about speckle whose grain is larger than a pixel: auto, whiten, subsample, none.")], "auto"),
     targets=(Annotated[str, typer.Option(metavar="auto|off|RATE", help="Pixels that cannot be speckle of their surroundings are kept as measured; RATE: false alarms per pixel, auto is 1e-5.")], "auto"),
-    grain=(Annotated[str | None, typer.Option(metavar="RHO_ROW,RHO_COL", help="Correlation of the intensity of speckle with the next row and column, 0 to 0.95, where it is known. Default: measured where the scene is flat.")], None),
+    grain=(Annotated[str | None, typer.Option(metavar="RHO_ROW,RHO_COL|NAME", help="Correlation of the intensity of speckle with the next row and column, 0 to 0.95, or the name of a product, as sentinel-1-iw-grd, whose looks are taken too; help lists them. Default: of the product, or measured where the scene is flat.")], None),
     preview=(Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Restore that part alone: the same values as the whole would have there.")], None),
     prior=(Annotated[str, typer.Option(help="A prior of log-intensities: sar, or a checkpoint; for `paper` one of pictures. Default: sar, natural.")], "auto"),
     precision=(Annotated[str, typer.Option(help="fp32, auto or bf16 for the network; bf16 is faster, with coarser rounding.")], "fp32"),
@@ -36,6 +36,7 @@ from restorekit.cli.wording import command_of
     report=(Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with pictures, the ratio, and figures with what each should be.")], None),
     restart=(Annotated[bool, typer.Option("--restart", help="Throw away the unfinished work of an earlier run with other settings.")], False),
     interop_snap=(Annotated[bool, typer.Option("--interop-snap", help="Without the predictor that some older readers of GeoTIFF do not know.")], False),
+    product=(Annotated[str | None, typer.Option("--product", metavar="WORD,WORD,…", help="What to take of a product of a radar satellite: a quantity (sigma0, beta0, gamma0, dn), a polarisation, a dataset.")], None),
     network=(NetworkOpt, False),
 )  # fmt: skip
 def despeckle(
@@ -59,7 +60,9 @@ def despeckle(
     pages = [] if report is None else [report]
     if isinstance(source, Path):
         separate([container(source), *files_of(settings["solver"], settings["prior"])], [target], pages)
-    settings |= {"reading": Reading(settings.pop("layout"), network=settings.pop("network"))}
+    settings |= {
+        "reading": Reading(settings.pop("layout"), network=settings.pop("network"), product=settings.pop("product"))
+    }
     began = time.perf_counter()
 
     def line(result: Any, _: Path, files: list[Path]) -> str:

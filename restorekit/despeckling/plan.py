@@ -7,7 +7,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 import restorekit
 from restorekit.despeckling.block import BlockDespeckling, draw_layer
+from restorekit.despeckling.first_look import looked_at
 from restorekit.despeckling.methods import PosteriorMethod
-from restorekit.despeckling.settings import DECORRELATE, SIDE, Settings
-from restorekit.despeckling.survey import BandStatistics, RadarBand, band_of, survey
+from restorekit.despeckling.radar_band import RadarBand
+from restorekit.despeckling.settings import DECORRELATE, Settings
+from restorekit.despeckling.survey import BandStatistics
 from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside, together
 from restorekit.files.bands import Window
@@ -30,8 +32,10 @@ from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_json
 from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
-from restorekit.files.scene import Reads, Scene, scene_of
+from restorekit.files.scene import Scene
 from restorekit.priors.find import find
+from restorekit.products.opening import product_digest, scene_as
+from restorekit.sar.known import known_product
 from restorekit.sar.looks import CLOSEST
 from restorekit.scenes.blend import BlendedScene, Form, magnitude
 from restorekit.scenes.block_store import BlockStore, Key, MemoryStore, Store, opened
@@ -39,15 +43,6 @@ from restorekit.scenes.execute import Executor, Serial
 from restorekit.scenes.operation import BlockJob
 from restorekit.scenes.outputs import TIFF, Output, form_of, losses
 from restorekit.text.names import files_of
-
-MANY = 12.0  # looks from which on it is asked whether they are amplitudes
-SPECKLED = 60.0  # looks from which on they are not believed
-
-DONE = {
-    "temper": "the likelihood is given less weight for it",
-    "subsample": "every other pixel is taken, four times",
-    "whiten": "whitened",
-}
 
 Progress = Callable[[int, int], None]  # (blocks done, blocks in all)
 
@@ -124,15 +119,25 @@ class DespecklePlan:
         return {
             "restorekit": restorekit.__version__, "input": self._digest, "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, PosteriorMethod) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
-            "decorrelate": s.decorrelate, "grain": s.grain and list(s.grain), "targets": None if s.targets is None else asdict(s.targets),
+            "decorrelate": s.decorrelate, "grain": s.grain if s.grain is None or isinstance(s.grain, str) else list(s.grain), **self._of_product, "targets": None if s.targets is None else asdict(s.targets),
             "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median} | _correlation(f)
                       for n, (b, f) in self.bands.items()},
         }  # fmt: skip
 
     @property
+    def _of_product(self) -> dict[str, Any]:
+        """Return what was done to the numbers of a product, and the looks and grain that came with it, for the record."""
+        product, grain = self.scene.product, self.settings.grain
+        named = known_product(grain) if isinstance(grain, str) else None
+        found: dict[str, Any] = {} if product is None else {"product": list(product.said)}
+        return found if named is None else found | {"grain_of_name": list(named.grain), "grain_source": named.source}
+
+    @property
     def _digest(self) -> str:
         """Return the SHA-256 of the files, or of the values of an array."""
+        if self.scene.product is not None and self.scene.reading.parts is None:
+            return product_digest(self.scene.product, self.scene.path, self.scene.reading)
         if self.scene.pixels is None:
             return source_digest(self.scene.path, self.scene.reading)
         return hashlib.sha256(np.ascontiguousarray(self.scene.pixels).tobytes()).hexdigest()
@@ -275,17 +280,16 @@ def plan(source: Path | Scene, target: Path | None, settings: Settings, preview:
     source: a file, or a scene in memory. target: None where the result stays in memory. preview: the part to restore.
     """
     # Workers may be elsewhere in the same file system.
-    scene = source if isinstance(source, Scene) else scene_of(absolute(source), settings.reading)
+    where = source if isinstance(source, Scene) else absolute(source)
+    scene = scene_as(where, settings.domain, settings.reading, settings.bands)
+    if scene.product is not None and scene.reading.parts is not None:  # which took the bands that were asked for
+        settings = replace(settings, bands=None)
     _check(scene, settings, preview)
     result = DespecklePlan(scene, target, settings, {}, [], preview)
     if target is not None:
         result.check(target)
         result.said.extend(losses(scene, target))
-    _refuse_bands(scene, settings)
-    with scene.opened() as reader:
-        for number in scene.bands:
-            if (statistics := _looked_at(scene, reader, number, settings, result.said)) is not None:
-                result.bands[number] = statistics
+    result.bands.update(looked_at(scene, settings, result.said.append))
     if not result.bands:
         result.said.append("nothing was measured anywhere: the file is copied")
     return result
@@ -298,76 +302,13 @@ def _check(scene: Scene, settings: Settings, preview: Window | None) -> None:
         raise BadInput(
             f"`looks={settings.looks:g}` must be above 0; 1 for single-look data, about 4.4 for Sentinel-1 GRD"
         )
-    if settings.grain is not None and not all(0 <= rho <= CLOSEST for rho in settings.grain):
+    if isinstance(settings.grain, str):
+        known_product(settings.grain)
+    elif settings.grain is not None and not all(0 <= rho <= CLOSEST for rho in settings.grain):
         raise BadInput(
             f"`grain={settings.grain[0]:g},{settings.grain[1]:g}`: correlations of intensity with the next row and the next "
-            f"column lie between 0 and {CLOSEST:g}; 0,0 for independent pixels, about 0.65,0.6 for Sentinel-1 IW GRD"
+            f"column lie between 0 and {CLOSEST:g}; 0,0 for independent pixels, `grain=sentinel-1-iw-grd` for Sentinel-1 IW GRD"
         )
     if settings.decorrelate not in DECORRELATE:
         raise BadInput(f"unknown `decorrelate` {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
     _ = settings.method  # refuses settings that the solver does not have
-
-
-def _refuse_bands(scene: Scene, settings: Settings) -> None:
-    if unknown := set(settings.bands or ()) - set(scene.bands):
-        raise BadInput(f"`bands={min(unknown)}`: {scene.path.name} has {', '.join(map(str, scene.bands))}")
-
-
-def _looked_at(
-    scene: Scene, reader: Reads, number: int, settings: Settings, said: list[str]
-) -> tuple[RadarBand, BandStatistics] | None:
-    """Return what was measured of a band, None where there is nothing to restore; `said` is told either way."""
-    if settings.bands is not None and number not in settings.bands:
-        said.append(f"band {number}: not asked for, it stays as it is")
-        return None
-    if not _anything(scene, reader, number):
-        said.append(f"band {number}: no measured pixel, it stays as it is")
-        return None
-    band, words = band_of(scene, reader, number, settings.domain)
-    facts = survey(scene, reader, band, settings.looks, settings.remedy, settings.grain)
-    if facts is None:
-        said.append(f"band {number}: no pixel above 0, it stays as it is")
-        return None
-    if settings.looks is None and facts.looks > SPECKLED:
-        raise BadInput(
-            f"band {number}: {facts.looks:.0f} looks measured, hardly any speckle, as where the unit is another or a "
-            "value is fill; check `domain` and the nodata value, or give `looks`"
-        )
-    lines = (words, _looks(facts, settings), _many(band, facts, settings))
-    said.extend(f"band {number}: {line}" for line in lines if line)
-    return band, facts
-
-
-def _anything(scene: Scene, reader: Reads, band: int) -> bool:
-    strips = (
-        Window(i, 0, min(SIDE[PosteriorMethod], scene.height - i), scene.width)
-        for i in range(0, scene.height, SIDE[PosteriorMethod])
-    )
-    return any(reader.read(strip, band)[1].any() for strip in strips)
-
-
-def _many(band: RadarBand, facts: BandStatistics, settings: Settings) -> str:
-    """Return what to say where floats may be amplitudes, whose looks are a quarter of those as intensities; "" else."""
-    guessed = settings.domain == "auto" and band.domain.name == "intensity"
-    if not guessed or facts.measured is None or facts.measured.looks < MANY:
-        return ""
-    n = facts.measured.looks
-    return (
-        f"{n:.0f} looks are many for intensities; if they are amplitudes, of {n / 4:.1f} looks, give `domain=amplitude`"
-    )
-
-
-def _looks(facts: BandStatistics, settings: Settings) -> str:
-    given = "" if settings.grain is None else ", the correlation as given"
-    if facts.measured is None:
-        return f"looks {facts.looks:g} as given; no flat window to check them in{given}"
-    done = f"; {DONE[facts.remedy]}" if facts.remedy != "none" else ""
-    if facts.remedy in ("subsample", "whiten"):
-        done += f": looks {facts.looks:.2f}, {facts.looks / facts.kappa:.2f} effective"
-    if facts.measured.textured:
-        given = "; give `grain=ROW,COLUMN` where it is known"
-    if settings.looks is None:
-        return str(facts.measured) + given + done
-    ratio = settings.looks / facts.measured.looks
-    far = "" if abs(math.log(ratio)) < math.log(2) else ", far from what was measured; `looks=auto` takes that"
-    return f"looks {settings.looks:g} as given{far}; measured: {facts.measured}{given}{done}"

@@ -8,6 +8,7 @@ from functools import cached_property
 from restorekit.despeckling.methods import Classical, PosteriorMethod, method_of
 from restorekit.errors import BadInput
 from restorekit.files.reading import PLAINLY, Reading
+from restorekit.sar.known import known_product
 from restorekit.sar.looks import Grain
 from restorekit.sar.targets import Targets
 from restorekit.scenes.grid import Grid
@@ -15,6 +16,16 @@ from restorekit.scenes.grid import Grid
 SIDE = {Classical: 1024, PosteriorMethod: 512}  # of the squares of the grid, pixels
 FADE = 32
 DECORRELATE = ("auto", "whiten", "subsample", "none")
+
+
+@dataclass(frozen=True)
+class KnownSpeckle:
+    """It holds looks and grain where they are known, None where they are to be measured, and by what, in words."""
+
+    looks: float | None
+    looks_by: str
+    grain: Grain | None
+    grain_by: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +45,8 @@ class Settings:
     targets: Targets | None = field(
         default_factory=Targets
     )  # point targets are kept as measured; None: are treated like all else
-    grain: Grain | None = None  # correlation of intensity with the next row, the next column; None: measured
+    # Correlation of intensity with the next row, the next column, or a name of `restorekit.sar.known`, whose looks count where none are given; None: that of the product, else measured.
+    grain: Grain | str | None = None
     device: str = "auto"
     precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
     block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
@@ -57,6 +69,17 @@ class Settings:
             if not unused:
                 raise BadInput(f"{self.solver} is a filter, without samples, steps or a prior; leave out `{setting}`")
         return method
+
+    def speckle(self, looks: float | None = None, grain: Grain | None = None) -> KnownSpeckle:
+        """Return what is known of the speckle: what the settings give or the product that `grain` names has, else `looks` and
+        `grain`, of the product itself. Raises BadInput for an unknown name."""
+        named = known_product(self.grain) if isinstance(self.grain, str) else None
+        given, by = ("as given", "of the product") if named is None else ("as given", f"of {self.grain}")
+        if named is not None:
+            looks, grain = named.looks, named.grain
+        elif self.grain is not None and not isinstance(self.grain, str):
+            return KnownSpeckle(self.looks or looks, given if self.looks else by, self.grain, given)
+        return KnownSpeckle(self.looks or looks, given if self.looks else by, grain, by)
 
     @property
     def text(self) -> str:

@@ -126,18 +126,24 @@ def looks(text: str | None, argument: str = "looks") -> float | None:
     return found
 
 
-def grain(text: str | None, argument: str = "grain") -> tuple[float, float] | None:
-    """Return (down, across): the correlation of intensity with the next row and the next column.
+def grain(text: str | None, argument: str = "grain") -> tuple[float, float] | str | None:
+    """Return (down, across): the correlation of intensity with the next row and the next column; or the name of a product
+    of which it is known.
 
-    >>> grain("0.65,0.6")
-    (0.65, 0.6)
+    >>> grain("0.65,0.6"), grain("Sentinel-1-IW-GRD")
+    ((0.65, 0.6), 'sentinel-1-iw-grd')
     """
+    from restorekit.sar.known import known_product
+
     if text is None:
         return None
+    if any(c.isalpha() for c in text) and "," not in text:
+        known_product(text)
+        return text.lower()
     try:
         down, across = (float(v) for v in text.split(","))
     except ValueError:
-        advice = "RHO_ROW,RHO_COL, the correlation of intensity with the next row and the next column, as 0.65,0.6"
+        advice = "RHO_ROW,RHO_COL, the correlation of intensity with the next row and the next column, as 0.65,0.6, or the name of a product"
         raise _refused(text, argument, advice) from None
     return down, across
 

@@ -9,7 +9,8 @@ import pytest
 
 from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.errors import BadInput
-from restorekit.sar.speckle import draw, swath
+from restorekit.sar.known import KNOWN
+from restorekit.sar.speckle import SpeckleSpectrum, draw, swath
 
 IW1 = swath("iw1").lag_one
 
@@ -63,3 +64,34 @@ def test_a_grain_needs_no_flat_place(tmp_path: Path) -> None:
 def test_correlations_that_cannot_be_are_refused(grain: tuple[float, float], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"`grain=.* lie between 0 and 0.95; .*Sentinel-1"):
         planned(tmp_path, town(), looks=4.0, grain=grain)
+
+
+def test_the_name_of_a_product_gives_looks_and_grain(tmp_path: Path) -> None:
+    for side in (96, 60):  # the same whatever the crop
+        made = planned(tmp_path, town(side), grain="sentinel-1-iw-grd")
+        facts = made.bands[1][1]
+        assert (facts.looks, facts.grain) == (4.4, (0.64, 0.62))
+        assert "looks 4.4 of sentinel-1-iw-grd" in made.said[-1]
+    record = made.identity
+    assert (record["grain"], record["grain_of_name"]) == ("sentinel-1-iw-grd", [0.64, 0.62])
+    assert "ESA" in record["grain_source"]
+    given = planned(tmp_path, town(), looks=3.0, grain="sentinel-1-iw-grd")
+    assert given.bands[1][1].looks == 3.0
+    assert "looks 3 as given" in given.said[-1]
+    assert "the correlation of sentinel-1-iw-grd (0.64,0.62)" in given.said[-1] or given.bands[1][1].measured.textured  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["help", "sentinel-1-ew-grd"])
+def test_other_names_list_those_that_are_known(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"sentinel-1-iw-grd 0.64,0.62 \(4.4 looks\).*sentinel-1-iw3-slc") as refused:
+        planned(tmp_path, town(), grain=name)
+    assert refused.value.argument == "grain"
+
+
+def test_the_numbers_of_the_table_are_those_of_the_spectra() -> None:
+    """Intensity correlation of a Hamming window of 0.70 (azimuth of IW1) and of the published bandwidths."""
+    iw1 = SpeckleSpectrum(64.345 / 56.5, 486.486 / 327, 0.70).lag_one[0], swath("iw1").lag_one[1]
+    assert KNOWN["sentinel-1-iw1-slc"].grain == pytest.approx(iw1, abs=0.006)
+    for name, bandwidths in (("iw2", (48.3, 313)), ("iw3", (42.79, 314))):
+        expected = SpeckleSpectrum(64.345 / bandwidths[0], 486.486 / bandwidths[1]).lag_one
+        assert KNOWN[f"sentinel-1-{name}-slc"].grain == pytest.approx(expected, abs=0.006)

@@ -131,8 +131,36 @@ def make_moved(folder: Path) -> None:
     write_picture(folder / "k.png", motion(11, 30)[None] / motion(11, 30).max())
 
 
+def make_products(folder: Path) -> None:
+    """S1.SAFE, a GRD, umbra.nitf, a SICD, gcov.h5, a product of NISAR, and cube.zarr."""
+    import h5py
+    import numpy as np
+    import rasterio
+    import zarr
+
+    from tests.support.safe_products import SafeImage, SafeVector, flat_calibration, write_safe
+    from tests.support.sicd_files import write_sicd
+
+    with rasterio.open(folder / "slc.tif") as d:
+        z = d.read(1)
+    write_sicd(folder / "umbra.nitf", z)
+    dn, (h, w) = np.rint(1000 * abs(z)).astype(np.uint16), z.shape
+    image = SafeImage(
+        dn,
+        calibration=flat_calibration(h, w),
+        noise=[SafeVector(0, (0, w - 1), {"noise": (0.0, 0.0)})],
+        merged=[("IW1", 0, w - 1)],
+    )
+    write_safe(folder, [image]).rename(folder / "S1.SAFE")
+    with h5py.File(folder / "gcov.h5", "w") as f:
+        f["science/LSAR/GCOV/grids/frequencyA/HVHV"] = abs(z) ** 2
+    cube = zarr.open_group(folder / "cube.zarr", mode="w").create_array("vv", shape=z.shape, dtype="float32")
+    cube[...] = abs(z) ** 2
+
+
 def make_halves(folder: Path) -> None:
-    """iq.tif, real and imaginary part of slc.tif."""
+    """iq.tif, real and imaginary part of slc.tif, polar.tif, its magnitude and phase, stretched.png, the dB of scene.tif in bytes."""
+    import imageio.v3 as imageio
     import numpy as np
     import rasterio
 
@@ -140,3 +168,8 @@ def make_halves(folder: Path) -> None:
         z, keep = d.read(1), {k: d.profile[k] for k in ("height", "width", "crs", "transform")}
     with rasterio.open(folder / "iq.tif", "w", driver="GTiff", count=2, dtype="float32", **keep) as out:
         out.write(np.stack([z.real, z.imag]).astype(np.float32))
+    with rasterio.open(folder / "polar.tif", "w", driver="GTiff", count=2, dtype="float32", **keep) as out:
+        out.write(np.stack([np.abs(z), np.angle(z)]).astype(np.float32))
+    with rasterio.open(folder / "scene.tif") as d:
+        decibel = d.read(1)
+    imageio.imwrite(folder / "stretched.png", np.rint((decibel + 25) / 25 * 255).clip(0, 255).astype(np.uint8))

@@ -7,7 +7,7 @@ from restorekit.text.values import box, grain, looks, numbers, shape, size, span
 
 WRONG = [
     (numbers, "0"), (numbers, "1,x"), (numbers, ""), (span, "1"), (span, "2,1"), (span, "nan,1"), (size, "0x4"), (size, "4x4x4"),
-    (size, "-4"), (size, "9" * 5000), (numbers, "9" * 5000), (shape, "3x8x-1"), (shape, "3x8"), (looks, "0"), (looks, "inf"), (looks, "many"), (grain, "0.5"), (grain, "a,b"),
+    (size, "-4"), (size, "9" * 5000), (numbers, "9" * 5000), (shape, "3x8x-1"), (shape, "3x8"), (looks, "0"), (looks, "inf"), (looks, "many"), (grain, "0.5"), (grain, "a,b"), (grain, "0.5,0.6,0.7"),
 ]  # fmt: skip
 
 

@@ -1,0 +1,251 @@
+"""Arrays of a container as the bands of a scene: NISAR by its layout, other HDF5, netCDF and Zarr by names.
+
+NISAR (JPL D-102274 and D-105010, product specifications of GSLC and GCOV): `science/LSAR/GCOV/grids/frequencyA/HHHH` holds gamma0 as power, `GSLC/.../HH`
+complex values, which may be pairs of floats of 16 bits; `mask` is 0 or 255 where nothing was measured, and numberOfLooks counts samples.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.errors import BadInput
+from restorekit.files.bands import Window
+from restorekit.products.containers import Entry, entries, read
+from restorekit.products.place import place
+from restorekit.products.product import BandFacts
+from restorekit.sar.names import words_of
+
+NISAR = re.compile(r"science/[LS]SAR/(GCOV|GSLC|RSLC|SLC)/(?:grids|swaths)/(frequency[AB])/([HVLR]{2}|[HV]{4})")
+POLARISATION = re.compile(r"(^|[^a-z])(vv|vh|hh|hv)([^a-z]|$)")
+SHOWN = 8
+LEAST = 16  # rows and columns of a picture
+MOST = 64  # pictures of an array of three dimensions
+
+
+@dataclass(frozen=True, eq=False)
+class Gridded:
+    """Arrays of HDF5 or Zarr, of one size, as bands.
+
+    words: what to take, names of arrays, their last parts or polarisations, "frequencyB"; () for all polarisations of a product, or the
+    one array that there is.
+    """
+
+    path: Path
+    words: tuple[str, ...] = ()
+
+    gcps = ()
+    gcps_crs = None
+
+    @cached_property
+    def entries(self) -> Mapping[str, Entry]:
+        """Return the arrays of the container, by path."""
+        return entries(self.path)
+
+    @cached_property
+    def chosen(self) -> tuple[tuple[Entry, int | None], ...]:
+        """Return the bands: an array, and which of its pictures where it has several. Raises BadInput where the choice is open."""
+        found = self._nisar() if self._nisar() else self._named()
+        shapes = {(e.shape[-2:], e.complex) for e in found}
+        if len(shapes) > 1:
+            sizes = ", ".join(f"{e.name} {e.shape}{' complex' if e.complex else ''}" for e in found[:SHOWN])
+            raise BadInput(
+                f"{self.path}: arrays of one size and kind are read together, and these differ: {sizes}; give one by `product`",
+                argument="product",
+            )
+        return tuple((e, i) for e in found for i in _pictures(e))
+
+    @property
+    def count(self) -> int:
+        """Return the number of bands."""
+        return len(self.chosen)
+
+    @property
+    def height(self) -> int:
+        """Return the number of rows."""
+        return self.chosen[0][0].shape[-2]
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns."""
+        return self.chosen[0][0].shape[-1]
+
+    @property
+    def dtype(self) -> str:
+        """Return complex64, float32, or the type of whole numbers without a scale."""
+        first = self.chosen[0][0]
+        if first.complex:
+            return "complex64"
+        plain = all(e.dtype.kind in "iu" and e.dtype == first.dtype and _gain(e) == (1.0, 0.0) for e, _ in self.chosen)
+        return first.dtype.newbyteorder("=").name if plain and first.dtype.itemsize <= 4 else "float32"
+
+    @property
+    def bands(self) -> tuple[BandFacts, ...]:
+        """Return the names, and the domain of products of a known layout."""
+        return tuple(self._facts(e, i) for e, i in self.chosen)
+
+    @property
+    def tags(self) -> tuple[dict[str, dict[str, str]], ...]:
+        """Return what attributes say of each band."""
+        keys = ("long_name", "standard_name", "description")
+        return tuple({"": {k: e.text(k) for k in keys if e.text(k)}} for e, _ in self.chosen)
+
+    @cached_property
+    def placed(self) -> tuple[Any, Any]:
+        """Return (coordinate system, transform), None for what the container does not say."""
+        return place(self.path, self.chosen[0][0], self.entries)
+
+    @property
+    def crs(self) -> Any:
+        """Return the coordinate system."""
+        return self.placed[0]
+
+    @property
+    def transform(self) -> Any:
+        """Return the affine transform."""
+        return self.placed[1]
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Return which arrays were taken, and what a known product says of them."""
+        first, kind = self.chosen[0][0], "Zarr" if self.path.is_dir() else "HDF5"
+        if (match := NISAR.fullmatch(first.name)) is None:
+            return (f"{kind}: {', '.join(dict.fromkeys(e.name or self.path.name for e, _ in self.chosen))}",)
+        said = [f"NISAR {match[1]}, {match[2]}: {', '.join(e.own for e, _ in self.chosen)}"]
+        said.append("calibrated to gamma0 by its maker" if match[1] == "GCOV" else "complex values as they are")
+        if f"{first.group}/numberOfLooks" in self.entries:
+            said.append("numberOfLooks of the product counts samples, which know of each other: looks are measured")
+        return tuple(said)
+
+    def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return (h, w) of a band, from 1, times its scale, and True where it is finite, no fill, and not masked."""
+        entry, picture = self.chosen[band - 1]
+        lead = (0 if picture is None else picture,) if len(entry.shape) == 3 else ()
+        raw = read(self.path, entry.name, (*lead, *window.slices))
+        valid = np.isfinite(raw)
+        for key in ("_FillValue", "missing_value"):
+            fill = entry.attributes.get(key)
+            if (
+                fill is not None
+                and np.size(fill) == 1
+                and np.asarray(fill).dtype.kind in "iuf"
+                and raw.dtype.kind != "c"
+            ):
+                valid &= raw != np.asarray(fill).astype(raw.dtype).reshape(())[()]
+        if (mask := self._mask(entry)) is not None:
+            seen = read(self.path, mask, window.slices)
+            valid &= (seen != 0) & (seen != 255)
+        scale, offset = _gain(entry)
+        if raw.dtype.kind != "c" and (scale, offset) != (1.0, 0.0):
+            raw = scale * raw.astype(np.float64) + offset
+        return raw.astype(self.dtype), valid
+
+    def _facts(self, entry: Entry, picture: int | None) -> BandFacts:
+        match = NISAR.fullmatch(entry.name)
+        if match is not None:
+            return (
+                BandFacts(match[3], "complex", 1.0)
+                if entry.complex
+                else BandFacts(match[3], "intensity", unit="gamma0")
+            )
+        name = (entry.own or self.path.stem) + ("" if picture is None else f"[{picture}]")
+        return BandFacts(name, "complex" if entry.complex else "", unit=entry.text("units", "unit"))
+
+    def _mask(self, entry: Entry) -> str | None:
+        mask = self.entries.get(f"{entry.group}/mask")
+        return mask.name if mask is not None and NISAR.fullmatch(entry.name) and mask.shape == entry.shape else None
+
+    def _nisar(self) -> list[Entry]:
+        """Return the arrays of NISAR that are asked for: of the first frequency, all powers or all polarisations."""
+        found = {e: m for e in self.entries.values() if len(e.shape) == 2 and (m := NISAR.fullmatch(e.name))}
+        found = {
+            e: m
+            for e, m in found.items()
+            if m[1] != "GCOV" or m[3][:2] == m[3][2:] or m[3] in self.words or e.name in self.words
+        }
+        if not found:
+            return []
+        frequency = next(
+            (w for w in self.words if w in ("frequencyA", "frequencyB")), min(m[2] for m in found.values())
+        )
+        words = [w for w in self.words if not w.startswith("frequency")]
+        kept = [
+            e
+            for e, m in found.items()
+            if (m[2] == frequency or e.name in words) and (not words or {e.name, e.own, m[3][:2]} & set(words))
+        ]
+        if not kept or len(words) > len({w for w in words for e in kept if w in (e.name, e.own, e.own[:2])}):
+            raise self._unknown(list(found))
+        return kept
+
+    def _named(self) -> list[Entry]:
+        """Return the arrays by the names that are given, or all polarisations, or the only one."""
+        grids = [
+            e for e in self.entries.values() if e.numbers and len(e.shape) in (2, 3) and min(e.shape[-2:]) >= LEAST
+        ]
+        grids = [e for e in grids if len(e.shape) == 2 or e.shape[0] <= MOST]
+        if not grids:
+            raise BadInput(f"{self.path} holds no array of two dimensions that may be a picture; give a file that does")
+        if self.words:
+            found = [e for w in self.words for e in _called(grids, w)]
+            if len({e.name for e in found}) < len(self.words):
+                raise self._unknown(grids)
+            return list(dict.fromkeys(found))
+        if len(grids) == 1:
+            return grids
+        polarised = [e for e in grids if POLARISATION.search(re.sub(r"_", " ", e.own.lower()))]
+        return polarised if polarised and _alike(polarised) else self._open(grids)
+
+    def _open(self, grids: Sequence[Entry]) -> list[Entry]:
+        raise BadInput(
+            f"{self.path} holds {len(grids)} arrays; say which by `product`, several of one size between commas: {_listed(grids)}",
+            argument="product",
+        )
+
+    def _unknown(self, grids: Sequence[Entry]) -> BadInput:
+        return BadInput(
+            f"{self.path}: `product={','.join(self.words)}` is not in it; there are {_listed(grids)}",
+            argument="product",
+        )
+
+
+def holds_nisar(arrays: Mapping[str, Entry]) -> bool:
+    """Return True for arrays that are laid out as a product of NISAR."""
+    return any(NISAR.fullmatch(name) for name in arrays)
+
+
+def _called(grids: Sequence[Entry], word: str) -> list[Entry]:
+    """Return arrays by their path or, where that is none's, by its last part or a word of that."""
+    word = word.strip("/")
+    for fits in (lambda e: e.name == word, lambda e: e.own == word, lambda e: word.lower() in words_of(e.own)):
+        if found := [e for e in grids if fits(e)]:
+            return found if _alike(found) else found[:1]
+    return []
+
+
+def _alike(found: Sequence[Entry]) -> bool:
+    return len({(e.group, e.shape, e.complex) for e in found}) == 1
+
+
+def _listed(grids: Sequence[Entry]) -> str:
+    some = ", ".join(shlex.quote(e.name) for e in grids[:SHOWN])
+    return some + (f" ... {shlex.quote(grids[-1].name)}" if len(grids) > SHOWN else "")
+
+
+def _pictures(entry: Entry) -> list[int | None]:
+    return [None] if len(entry.shape) == 2 or entry.shape[0] == 1 else list(range(entry.shape[0]))
+
+
+def _gain(entry: Entry) -> tuple[float, float]:
+    """Return (scale, offset) by the CF conventions, section 8.1."""
+    values = (entry.attributes.get(key, default) for key, default in (("scale_factor", 1.0), ("add_offset", 0.0)))
+    scale, offset = (float(np.ravel(v)[0]) for v in values)
+    return scale, offset
