@@ -23,6 +23,7 @@ from restorekit.cli.wording import command_of
     samples=(Annotated[int | None, typer.Option(min=1, help="Posterior samples; more than one give their mean in linear power, and OUT_std. Default: 4, or the one answer of a filter or an optimiser.")], None),
     decorrelate=(Annotated[str, typer.Option(help="What to do about speckle whose grain is larger than a pixel: auto, whiten, subsample, none.")], "auto"),
     targets=(Annotated[str, typer.Option(metavar="auto|off|RATE", help="Pixels that cannot be speckle of their surroundings are kept as measured; RATE: false alarms per pixel, auto is 1e-5.")], "auto"),
+    structure=(Annotated[str, typer.Option(metavar="auto|off|RATE", help="Lines and small fields that the ratio image shows are given back to what a solver restored; RATE: false alarms per pixel, auto is 3e-5.")], "auto"),
     grain=(Annotated[str | None, typer.Option(metavar="RHO_ROW,RHO_COL", help="Correlation of the intensity of speckle with the next row and column, 0 to 0.95, where it is known. Default: measured where the scene is flat.")], None),
     preview=(Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Restore that part alone: the same values as the whole would have there.")], None),
     prior=(Annotated[str, typer.Option(help="A prior of log-intensities: sar, or a checkpoint; for `paper` one of pictures. Default: sar, natural.")], "auto"),

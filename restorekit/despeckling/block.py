@@ -11,6 +11,7 @@ from restorekit.despeckling.methods import BlockMethod, SpeckledBlock
 from restorekit.despeckling.survey import BandStatistics, RadarBand
 from restorekit.files.bands import Window
 from restorekit.sar.looks import Array, Mask
+from restorekit.sar.structure import RatioTest
 from restorekit.sar.targets import Detector, clutter
 from restorekit.scenes.block_store import Layers
 from restorekit.scenes.operation import BlockPixels, Square
@@ -23,12 +24,13 @@ class BlockDespeckling:
     """Despeckle one block of a band.
 
     Layers: "mean", intensities over the median of the band; "std", of several samples, in the numbers of the file; "kept",
-    a mask of point targets, which stay as measured. They are 0 where there is no signal, but for pixels `alone` in one.
+    a mask of point targets, which stay as measured; "returned", a mask of structure that is given back. They are 0 where there is no signal, but for pixels `alone` in one.
     """
 
     bands: dict[int, tuple[RadarBand, BandStatistics]]  # by number, from 1
     method: BlockMethod
     detectors: dict[int, Detector] = field(default_factory=dict)  # of point targets, by band; without one none are kept
+    structure: dict[int, RatioTest] = field(default_factory=dict)  # by band; without one nothing is given back
     keep_draws: bool = False  # layers "draw1", "draw2" ... too, like "mean"
 
     @property
@@ -52,7 +54,8 @@ class BlockDespeckling:
             factor = np.sqrt(cleared / np.where(targets, intensity, 1.0))
             raw = np.where(targets, np.where(targets, raw, 0) * factor, raw)
         speckled = SpeckledBlock(block.seen, block.band, raw, cleared, signal, facts, targets)
-        draws = self.method(speckled)[(slice(None), *inner)]
+        draws, returned = self._with_structure(self.method(speckled), speckled)
+        draws, returned = draws[(slice(None), *inner)], returned[inner]
         known = (signal | alone(there, signal))[inner]
         draws = np.where(known, draws, 0.0)
         kept, intensity = targets[inner], intensity[inner]
@@ -65,7 +68,8 @@ class BlockDespeckling:
                 draw_layer(i): (np.where(kept, intensity, x) / facts.median).astype(np.float32)
                 for i, x in enumerate(draws)
             }
-        return layers | ({"kept": kept} if kept.any() else {})
+        masks = {"kept": kept, "returned": returned & known & ~kept}
+        return layers | {name: mask for name, mask in masks.items() if mask.any()}
 
     def numbers(self, square: Square, layer: str) -> tuple[Array, Mask] | None:
         """Return a layer in the numbers of the file, and where something was measured.
@@ -80,6 +84,21 @@ class BlockDespeckling:
         if layer == "std":
             return intensity, signal | (there & (square.blended("mean") > 0))
         return band.numbers(np.where(intensity > 0, intensity * facts.median, facts.floor)), there
+
+    def _with_structure(self, draws: Array, block: SpeckledBlock) -> tuple[Array, Mask]:
+        """Return the draws (N, h, w) with what left all of them, and where that is (h, w).
+
+        How much is given back is as uncertain as a mean over so many looks, so each draw gets another share of it.
+        """
+        test = self.structure.get(block.band)
+        if test is None:
+            return draws, np.zeros(block.signal.shape, np.bool_)
+        x = np.maximum(draws.mean(0), 1e-30)
+        found = test(np.where(block.measured, block.intensity / x, 1.0), block.measured)
+        z = scipy.special.ndtri((np.arange(len(draws)) + 0.5) / len(draws))
+        z = z / z.std(ddof=1) if len(draws) > 1 else z
+        shares = np.exp(found.deviation * z[:, None, None])
+        return draws * found.factor * shares / shares.mean(0), found.mask
 
     def _targets(self, block: BlockPixels, intensity: Array, signal: Mask) -> tuple[Mask, Array]:
         """Return point targets (h, w) of `block.seen` and the level of clutter there; intensity and signal are of

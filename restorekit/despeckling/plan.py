@@ -80,7 +80,10 @@ class DespecklePlan:
             detectors = {
                 number: targets.fitted(facts.detected, facts.grain) for number, (_, facts) in self.bands.items()
             }
-        operation = BlockDespeckling(self.bands, self.settings.method, detectors, self.keep_draws)
+        tests = {}
+        if (structure := self.settings.structure) is not None and self.settings.learned:
+            tests = {number: structure.fitted(facts.detected, facts.grain) for number, (_, facts) in self.bands.items()}
+        operation = BlockDespeckling(self.bands, self.settings.method, detectors, tests, self.keep_draws)
         where = self.scene if self.scene.pixels is not None else self.scene.path
         return BlockJob(where, grid, tuple(self.bands), operation, threads, self.scene.reading)
 
@@ -125,6 +128,7 @@ class DespecklePlan:
             "restorekit": restorekit.__version__, "input": self._digest, "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, PosteriorMethod) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
             "decorrelate": s.decorrelate, "grain": s.grain and list(s.grain), "targets": None if s.targets is None else asdict(s.targets),
+            "structure": None if s.structure is None or not s.learned else asdict(s.structure),
             "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median} | _correlation(f)
                       for n, (b, f) in self.bands.items()},
@@ -198,14 +202,21 @@ class DespecklePlan:
             if progress is not None:
                 progress(len(done), len(self.keys))
         scene = BlendedScene(self.job, store, self.preview)
-        for number, count in self.targets_kept(scene).items():
-            if count and say is not None:
-                say(f"band {number}: {self._kept(count)}")
+        for mask, said in (("kept", self._kept), ("returned", self._returned)):
+            for number, count in self.pixels(scene, mask).items():
+                if count and say is not None:
+                    say(f"band {number}: {said(count)}")
         return scene
 
-    def targets_kept(self, scene: BlendedScene) -> dict[int, int]:
-        """Return the number of pixels of point targets by band."""
-        return {} if self.settings.targets is None else {number: scene.count(number, "kept") for number in self.bands}
+    def pixels(self, scene: BlendedScene, mask: str) -> dict[int, int]:
+        """Return the number of pixels of a mask by band: of point targets, "kept", or of structure, "returned"."""
+        return {number: scene.count(number, mask) for number in self.bands} if mask in self._masks else {}
+
+    @property
+    def _masks(self) -> list[str]:
+        s = self.settings
+        asked = {"kept": s.targets is not None, "returned": s.structure is not None and s.learned}
+        return [name for name, there in asked.items() if there]
 
     def save(self, scene: BlendedScene, target: Path, snap: bool = False) -> list[Path]:
         """Write a result of `in_memory` and return the paths. Raises BadInput where `target` cannot hold it."""
@@ -244,10 +255,18 @@ class DespecklePlan:
         rate = self.settings.targets.false_alarms
         return f"{what} cannot be speckle of {whose} surroundings (false alarms: {rate:g} per pixel); kept as measured"
 
+    def _returned(self, count: int) -> str:
+        assert self.settings.structure is not None
+        what = "1 pixel lies" if count == 1 else f"{count} pixels lie"
+        rate = self.settings.structure.false_alarms
+        return f"{what} on lines or small fields that {self.settings.text} took for speckle; given back (false alarms: {rate:g} per pixel)"
+
     def _write(self, outputs: list[Output], scene: BlendedScene, folder: Path) -> None:
         # No date: the same work gives the same bytes.
-        kept = {str(number): count for number, count in self.targets_kept(scene).items()}
-        record = self.identity | {"targets_kept": kept}
+        kept, returned = (
+            {str(number): count for number, count in self.pixels(scene, mask).items()} for mask in ("kept", "returned")
+        )
+        record = self.identity | {"targets_kept": kept, "structure_returned": returned}
         tags = {PROVENANCE: json.dumps(record), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
         with together():
             for output in outputs:

@@ -9,6 +9,7 @@ from restorekit.despeckling.methods import Classical, PosteriorMethod, method_of
 from restorekit.errors import BadInput
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.sar.looks import Grain
+from restorekit.sar.structure import Structure
 from restorekit.sar.targets import Targets
 from restorekit.scenes.grid import Grid
 
@@ -34,6 +35,9 @@ class Settings:
     targets: Targets | None = field(
         default_factory=Targets
     )  # point targets are kept as measured; None: are treated like all else
+    structure: Structure | None = field(
+        default_factory=Structure
+    )  # lines and small fields that a solver took for speckle are given back; None: are not; of filters they are not either
     grain: Grain | None = None  # correlation of intensity with the next row, the next column; None: measured
     device: str = "auto"
     precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
