@@ -16,7 +16,7 @@ from restorekit.cli.wording import command_of
 @several
 @shared_options(
     "steps", "seed", "device", "layout",
-    domain=(Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; auto says what it takes them for.")], "auto"),
+    domain=(Annotated[str, typer.Option(help="What the values are: intensity, amplitude, db, complex; db:LO,HI, stretched to bytes; real,imaginary or amplitude,phase, in two bands; auto takes what the file says, and says so.")], "auto"),
     looks=(Annotated[str, typer.Option(help="Looks of the speckle; auto measures them where the scene is flat.")], "auto"),
     solver=(Annotated[str, typer.Option("--solver", help="ep, sar-dps, paper, hqs, mmps or another of `restorekit solvers`; or a filter: boxcar, lee, refined-lee, frost, gamma-map, as lee:size=9.")], "ep"),
     bands=(Annotated[str | None, typer.Option(metavar="N,N,…", help="Bands to treat, from 1; others stay as they are, as one of incidence angles should. Default: all.")], None),

@@ -74,7 +74,7 @@ def sar(
     measured: Annotated[Path, typer.Argument(metavar="MEASURED", help="The scene as measured: GeoTIFF, NPY, PNG.", show_default=False)],
     restored: Annotated[Path, typer.Argument(metavar="RESTORED", help="Despeckled, of the same size and unit; of complex data an intensity.", show_default=False)],
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="The scene without speckle, in the unit of RESTORED: PSNR, SSIM, bias and more are added.")] = None,
-    domain: Annotated[str, typer.Option(help="Unit of the files: intensity, amplitude, db, complex; auto guesses from MEASURED and says so.")] = "auto",
+    domain: Annotated[str, typer.Option(help="Unit of the files: intensity, amplitude, db, complex, db:LO,HI (stretched); auto takes what MEASURED says, and says so.")] = "auto",
     looks: Annotated[str, typer.Option(help="Looks of MEASURED; auto measures them where it is flat.")] = "auto",
     window: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Pixels of a flat part, for ENL and C_x.")] = None,
     target: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Pixels of a bright target, for TCR.")] = None,

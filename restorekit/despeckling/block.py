@@ -8,7 +8,8 @@ import numpy as np
 import scipy
 
 from restorekit.despeckling.methods import BlockMethod, SpeckledBlock
-from restorekit.despeckling.survey import BandStatistics, RadarBand
+from restorekit.despeckling.radar_band import RadarBand
+from restorekit.despeckling.survey import BandStatistics
 from restorekit.files.bands import Window
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.structure import RatioTest

@@ -6,7 +6,7 @@ import numpy as np
 
 from restorekit.despeckling.methods import PosteriorMethod
 from restorekit.despeckling.plan import DespecklePlan, beside
-from restorekit.despeckling.survey import RadarBand
+from restorekit.despeckling.radar_band import RadarBand
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import scene_of

@@ -7,7 +7,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 import restorekit
 from restorekit.despeckling.block import BlockDespeckling, draw_layer
 from restorekit.despeckling.methods import PosteriorMethod
+from restorekit.despeckling.radar_band import RadarBand, bands_of, not_bright
 from restorekit.despeckling.settings import DECORRELATE, SIDE, Settings
-from restorekit.despeckling.survey import BandStatistics, RadarBand, band_of, survey
+from restorekit.despeckling.survey import BandStatistics, survey
 from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside, together
 from restorekit.files.bands import Window
@@ -30,8 +31,10 @@ from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_json
 from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
-from restorekit.files.scene import Reads, Scene, scene_of
+from restorekit.files.scene import Reads, Scene
 from restorekit.priors.find import find
+from restorekit.products.opening import scene_as
+from restorekit.sar.domain import STRETCHED
 from restorekit.sar.looks import CLOSEST
 from restorekit.scenes.blend import BlendedScene, Form, magnitude
 from restorekit.scenes.block_store import BlockStore, Key, MemoryStore, Store, opened
@@ -294,17 +297,23 @@ def plan(source: Path | Scene, target: Path | None, settings: Settings, preview:
     source: a file, or a scene in memory. target: None where the result stays in memory. preview: the part to restore.
     """
     # Workers may be elsewhere in the same file system.
-    scene = source if isinstance(source, Scene) else scene_of(absolute(source), settings.reading)
+    where = source if isinstance(source, Scene) else absolute(source)
+    scene = scene_as(where, settings.domain, settings.reading, settings.bands)
+    if scene.product is not None and scene.reading.parts is not None:  # which took the bands that were asked for
+        settings = replace(settings, bands=None)
     _check(scene, settings, preview)
     result = DespecklePlan(scene, target, settings, {}, [], preview)
     if target is not None:
         result.check(target)
         result.said.extend(losses(scene, target))
+    if scene.product is not None:
+        result.said.extend(scene.product.said)
     _refuse_bands(scene, settings)
     with scene.opened() as reader:
-        for number in scene.bands:
-            if (statistics := _looked_at(scene, reader, number, settings, result.said)) is not None:
-                result.bands[number] = statistics
+        there = [number for number in scene.bands if _wanted(scene, reader, number, settings, result.said)]
+        for number, (band, words) in bands_of(scene, reader, there, settings.domain).items():
+            if (facts := _looked_at(scene, reader, band, words, settings, result.said)) is not None:
+                result.bands[number] = band, facts
     if not result.bands:
         result.said.append("nothing was measured anywhere: the file is copied")
     return result
@@ -330,31 +339,47 @@ def _check(scene: Scene, settings: Settings, preview: Window | None) -> None:
 def _refuse_bands(scene: Scene, settings: Settings) -> None:
     if unknown := set(settings.bands or ()) - set(scene.bands):
         raise BadInput(f"`bands={min(unknown)}`: {scene.path.name} has {', '.join(map(str, scene.bands))}")
+    if settings.bands is not None and settings.domain != "auto":
+        return  # whoever says which bands and in which unit knows better than their names
+    others = not_bright(scene, settings.bands or scene.bands)
+    if others:
+        number, what = next(iter(others.items()))
+        left = ",".join(str(n) for n in scene.bands if n not in others)
+        way = f"leave it out by `bands={left}`" if left else "give the bands of intensities that it was made of"
+        raise BadInput(
+            f"band {number} is {what}, and no brightness that speckle multiplies; {way}, or say its unit by `domain` and `bands`",
+            argument="bands",
+        )
+
+
+def _wanted(scene: Scene, reader: Reads, number: int, settings: Settings, said: list[str]) -> bool:
+    """Return whether a band is to be restored and holds anything; `said` is told where not."""
+    if settings.bands is not None and number not in settings.bands:
+        said.append(f"band {number}: not asked for, it stays as it is")
+    elif not _anything(scene, reader, number):
+        said.append(f"band {number}: no measured pixel, it stays as it is")
+    else:
+        return True
+    return False
 
 
 def _looked_at(
-    scene: Scene, reader: Reads, number: int, settings: Settings, said: list[str]
-) -> tuple[RadarBand, BandStatistics] | None:
+    scene: Scene, reader: Reads, band: RadarBand, words: str, settings: Settings, said: list[str]
+) -> BandStatistics | None:
     """Return what was measured of a band, None where there is nothing to restore; `said` is told either way."""
-    if settings.bands is not None and number not in settings.bands:
-        said.append(f"band {number}: not asked for, it stays as it is")
-        return None
-    if not _anything(scene, reader, number):
-        said.append(f"band {number}: no measured pixel, it stays as it is")
-        return None
-    band, words = band_of(scene, reader, number, settings.domain)
+    number = band.number
     facts = survey(scene, reader, band, settings.looks, settings.remedy, settings.grain)
     if facts is None:
         said.append(f"band {number}: no pixel above 0, it stays as it is")
         return None
     if settings.looks is None and facts.looks > SPECKLED:
         raise BadInput(
-            f"band {number}: {facts.looks:.0f} looks measured, hardly any speckle, as where the unit is another or a "
-            "value is fill; check `domain` and the nodata value, or give `looks`"
+            f"band {number}: {facts.looks:.0f} looks measured, hardly any speckle, as where values are dB (`domain=db`), the unit is "
+            "another or a value is fill; check `domain` and the nodata value, or give `looks`"
         )
     lines = (words, _looks(facts, settings), _many(band, facts, settings))
     said.extend(f"band {number}: {line}" for line in lines if line)
-    return band, facts
+    return facts
 
 
 def _anything(scene: Scene, reader: Reads, band: int) -> bool:
@@ -366,14 +391,17 @@ def _anything(scene: Scene, reader: Reads, band: int) -> bool:
 
 
 def _many(band: RadarBand, facts: BandStatistics, settings: Settings) -> str:
-    """Return what to say where floats may be amplitudes, whose looks are a quarter of those as intensities; "" else."""
-    guessed = settings.domain == "auto" and band.domain.name == "intensity"
-    if not guessed or facts.measured is None or facts.measured.looks < MANY:
+    """Return what to say where looks are many for the unit that was guessed: floats may be amplitudes, whose looks are a
+    quarter of those as intensities, and whole numbers dB that were stretched; "" else."""
+    if settings.domain != "auto" or facts.measured is None or facts.measured.looks < MANY:
         return ""
     n = facts.measured.looks
-    return (
-        f"{n:.0f} looks are many for intensities; if they are amplitudes, of {n / 4:.1f} looks, give `domain=amplitude`"
-    )
+    if band.domain.name == "intensity":
+        way = f"if they are amplitudes, of {n / 4:.1f} looks, give `domain=amplitude`, if dB `domain=db`"
+        return f"{n:.0f} looks are many for intensities; {way}"
+    if band.domain.name == "amplitude":
+        return f"{n:.0f} looks are many for amplitudes; if they are dB that were stretched, give `domain={STRETCHED}`"
+    return ""
 
 
 def _looks(facts: BandStatistics, settings: Settings) -> str:

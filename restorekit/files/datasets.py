@@ -232,6 +232,7 @@ def source_digest(path: Path, reading: Reading = PLAINLY) -> str:
     parts = [*found.values()]
     parts += [f"{named.kind}:{named.inside}"] if named.kind and not (named.packed or named.web) else []
     parts += [f"layout={reading.layout}"] if reading.layout is not None else []
+    parts += [f"{reading.parts}={reading.pairs}"] if reading.parts is not None else []
     return parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -24,13 +24,18 @@ class Reading:
 
     layout: "HWC" or "CHW", the axes of an NPY file of three; None is (H, W, C), and refuses what has more bands than
     rows. page: of a TIFF of several pictures, from 1; None refuses such a file. network: whether an address
-    (https://..., /vsicurl/...) may be opened. raw: whether a camera's raw file is read, as the mosaic that it is.
+    (https://..., /vsicurl/...) may be opened. raw: whether a camera's raw file is read, as the mosaic that it is. product:
+    what is taken of a product, words between commas, as "VV,gamma0". parts: of complex numbers that two bands hold,
+    "real,imaginary" or "amplitude,phase", and pairs: the numbers of those bands, one after the other.
     """
 
     layout: str | None = None
     page: int | None = None
     network: bool = False
     raw: bool = False
+    product: str | None = None
+    parts: str | None = None
+    pairs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.layout not in (None, *LAYOUTS):

@@ -3,7 +3,7 @@ numbers they hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,9 +35,33 @@ class Reads(Protocol):
         ...
 
 
+class Described(Protocol):
+    """A band of a product has a name, a domain of its numbers, and looks and grain where the product says them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def looks(self) -> float | None: ...
+    @property
+    def grain(self) -> tuple[float, float] | None: ...
+
+
+class OwnReader(Protocol):
+    """A reader of a product knows more of it than a file of bands says (`restorekit.products.product.Product`)."""
+
+    @property
+    def bands(self) -> Sequence[Described]: ...
+    @property
+    def said(self) -> tuple[str, ...]: ...
+    def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A file of bands of one size and type. `raster` is all that a georeferenced file says; None for others."""
+    """A file of bands of one size and type. `raster` is all that a georeferenced file says; None for others. `product`
+    reads what is no plain file of bands."""
 
     path: Path
     count: int
@@ -47,11 +71,14 @@ class Scene:
     raster: Raster | None = None
     reading: Reading = PLAINLY
     pixels: NDArray[Any] | None = None  # (C, H, W) of a scene in memory, which is no file
+    product: OwnReader | None = None
 
     @contextmanager
     def opened(self) -> Iterator[Reads]:
         """Yield the scene open, to be read by windows."""
-        if self.raster is not None:
+        if self.product is not None:
+            yield OfProduct(self.product)
+        elif self.raster is not None:
             with opened(self.raster) as reader:
                 yield reader
         else:
@@ -97,6 +124,21 @@ class OfArray:
         """Return (h, w) of a band, from 1, and True where it is finite."""
         x = np.asarray(self.pixels[band - 1][window.slices])
         return x, np.isfinite(x)
+
+    def mask(self, window: Window) -> NDArray[np.bool_]:
+        return np.ones((window.height, window.width), np.bool_)
+
+
+@dataclass(frozen=True, eq=False)
+class OfProduct:
+    """An open scene whose windows a reader of a product gives."""
+
+    product: OwnReader
+
+    def read(self, window: Window, band: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return (h, w) of a band, from 1, and True where it was measured and is finite."""
+        x, valid = self.product.read(window, band)
+        return x, valid & np.isfinite(x)
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
         return np.ones((window.height, window.width), np.bool_)

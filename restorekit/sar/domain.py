@@ -66,10 +66,36 @@ DOMAINS = {
 }  # fmt: skip
 
 
+PARTS = ("real,imaginary", "amplitude,phase")  # of complex numbers, in two bands
+STRETCHED = "db:LO,HI"
+WHITE = {"uint8": 255, "uint16": 65535}  # the number that stands for HI
+
+
 def check_domain(name: str) -> None:
-    """Raise BadInput for a name that is no domain and not `auto`."""
-    if name not in (*DOMAINS, "auto"):
-        raise BadInput(f"unknown domain {name!r}; known: {', '.join(DOMAINS)}, auto")
+    """Raise BadInput for a name that is no domain, no pair of parts, no range of dB and not `auto`."""
+    if name not in (*DOMAINS, *PARTS, "auto") and stretch(name) is None:
+        raise BadInput(f"unknown domain {name!r}; known: {', '.join(DOMAINS)}, {STRETCHED}, {', '.join(PARTS)}, auto")
+
+
+def stretch(name: str) -> tuple[float, float] | None:
+    """Return the dB that 0 and white stand for, of `db:LO,HI`; None for other domains. Raises BadInput for no range.
+
+    >>> stretch("db:-25,0")
+    (-25.0, 0.0)
+    """
+    kind, colon, text = name.partition(":")
+    if kind != "db" or not colon:
+        return None
+    try:
+        low, high = (float(v) for v in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not -200 <= low < high <= 200:
+        raise BadInput(
+            f"`domain={name}`: two levels in dB, the lower one first, of which 0 and the largest number stand for, as `domain=db:-25,0`",
+            argument="domain",
+        )
+    return low, high
 
 
 def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]:
@@ -79,9 +105,11 @@ def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]
     Raises BadInput where what was said cannot be: logarithms given as intensities, real numbers as complex ones.
     """
     is_complex = dtype.startswith("complex")
-    check_domain(name)
+    if name not in (*DOMAINS, "auto"):
+        check_domain(name)
+        raise BadInput(f"`domain={name}` is for despeckle and metrics sar; write the scene in another unit first")
     if name == "auto":
-        guess, why = _guess(dtype, sample)
+        guess, why = guessed(dtype, sample)
         return DOMAINS[guess], f"domain: {guess}, as {why}; give `domain` if that is wrong"
     if is_complex != (name == "complex"):
         raise BadInput(
@@ -117,11 +145,13 @@ def fill_of(sample: NDArray[Any]) -> float | None:
 def _check_decibels(sample: NDArray[Any]) -> None:
     if sample.size and (far := float(np.quantile(np.abs(sample), 0.9))) > 200:
         raise BadInput(
-            f"values as {far:.0f} are no dB; of numbers in a smaller unit give the band its scale, as gdal_edit.py -scale 0.01"
+            f"values as {far:.0f} are no dB; of numbers in a smaller unit give the band its scale, as gdal_edit.py -scale 0.01, of "
+            f"bytes that are stretched `domain={STRETCHED}`"
         )
 
 
-def _guess(dtype: str, sample: NDArray[Any]) -> tuple[str, str]:
+def guessed(dtype: str, sample: NDArray[Any]) -> tuple[str, str]:
+    """Return the name of a domain that values may have, and why. Raises BadInput where they may have several."""
     if dtype.startswith("complex"):
         return "complex", "the values are complex"
     if dtype.startswith(("uint", "int")) and not (sample.size and (sample < 0).any()):

@@ -9,7 +9,7 @@ symmetric around 0 everywhere, of one variance, and know nothing of each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,26 @@ class Band:
     description: str | None = None
     bytes: bool = False
     bands_first: bool = False  # of an array in an NPY file
+    paired: bool = False  # whether who reads it takes two bands as parts of complex numbers
+    unit: str | None = None
 
     @property
     def subcategory(self) -> str:
         """Return I, Q, M, P, or something else."""
         return next((t["NITF_ISUBCAT"].strip() for t in self.tags.values() if "NITF_ISUBCAT" in t), "")
+
+    @property
+    def part(self) -> str:
+        """Return I or Q where the file says that the band is a real or an imaginary part, "" else."""
+        halves = {"real part": "I", "imaginary part": "Q"}
+        unit = {"real": "I", "imaginary": "Q", "imag": "Q"}.get((self.unit or "").strip().lower(), "")
+        return self.subcategory if self.subcategory in ("I", "Q") else unit or halves.get(self.named, "")
+
+    @property
+    def called(self) -> str:
+        """Return the name of both parts: i_IW1_VV and q_IW1_VV are called iw1_vv."""
+        name = (self.description or "").strip().lower()
+        return re.sub(r"^(i|q)_|^(real|re|imaginary|imag|im)$", "", name)
 
     @property
     def named(self) -> str:
@@ -93,6 +108,10 @@ class Band:
         said = f"band {self.number} is the {half} of complex numbers ({why}), and no brightness; "
         if a < 1:
             return f"{said}put it together with the other half first, {'r * np.exp(1j * p)' if polar else 'x + 1j * y'}"
+        if self.paired:
+            alone = f"; `bands={a}` with `domain=amplitude` takes the magnitude alone" if polar else ""
+            parts = "amplitude,phase" if polar else "real,imaginary"
+            return f"{said}`domain={parts}` with `bands={a},{b}` reads both as one complex band{alone}"
         array = self.path.suffix.lower() == ".npy"
         at = "d[{}]" if self.bands_first else "d[...,{}]"
         one, two = (at.format(n - 1) if array else f"d.read({n})" for n in (a, b))
@@ -104,12 +123,29 @@ class Band:
         return f'{said}make real and imaginary one complex band: python -c "{code}", and take {target}{alone}'
 
 
-def told(path: Path, number: int, dtype: str, raster: Any = None, layout: str | None = None) -> Band:
+def told(
+    path: Path, number: int, dtype: str, raster: Any = None, layout: str | None = None, paired: bool = False
+) -> Band:
     """Return what a file says of a band, from 1; `source` may be a raster (`restorekit.files.bands.Raster`) or an
-    array of a `layout`."""
+    array of a `layout`. paired: whether who reads it takes two bands as parts of complex numbers."""
     if raster is None:
-        return Band(path, number, {}, None, dtype == "uint8", layout == "CHW")
-    return Band(path, number, raster.band_tags[number - 1], raster.descriptions[number - 1], dtype == "uint8")
+        return Band(path, number, {}, None, dtype == "uint8", layout == "CHW", paired)
+    tags, name, unit = (x[number - 1] for x in (raster.band_tags, raster.descriptions, raster.units))
+    return Band(path, number, tags, name, dtype == "uint8", paired=paired, unit=unit)
+
+
+def pairs_of(bands: Sequence[Band]) -> tuple[int, ...]:
+    """Return the numbers of real and imaginary part, one pair after the other, of bands that a file calls so, all of them:
+    by NITF_ISUBCAT, by their unit, or by names that are alike but for it; () where some are something else."""
+    left, found = list(bands), list[int]()
+    while left:
+        first = left.pop(0)
+        match = next((b for b in left if {b.part, first.part} == {"I", "Q"} and b.called == first.called), None)
+        if match is None:
+            return ()
+        left.remove(match)
+        found += (first.number, match.number) if first.part == "I" else (match.number, first.number)
+    return tuple(found)
 
 
 def _some(x: Values) -> Values:

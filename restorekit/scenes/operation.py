@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from restorekit.files.bands import Window
 from restorekit.files.datasets import container
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.scene import Reads, Scene, scene_of
+from restorekit.files.scene import Reads, Scene
+from restorekit.products.opening import scene_of
 from restorekit.scenes.block_store import Key, Layers
 from restorekit.scenes.grid import Grid
 
@@ -122,6 +123,6 @@ def _scene(path: Path, changed: int, reading: Reading) -> Scene:
 
 
 def _changed(path: Path) -> int:
-    """Return when the file was changed last; 0 of an address."""
+    """Return when the file or folder was changed last; 0 of an address."""
     file = container(path)
-    return file.stat().st_mtime_ns if file.is_file() else 0
+    return file.stat().st_mtime_ns if file.exists() else 0

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import restorekit
-from restorekit.despeckling.survey import RadarBand, band_of
+from restorekit.despeckling.radar_band import RadarBand, bands_of, not_bright
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster
 from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_text
-from restorekit.files.scene import Scene, scene_in_memory, scene_of
+from restorekit.files.reading import PLAINLY
+from restorekit.files.scene import Scene, scene_in_memory
 from restorekit.fusion.common_grid import differences, placed
 from restorekit.notes import Notes
+from restorekit.products.opening import scene_as
 from restorekit.report.despeckled import BandPage, render
 from restorekit.sar.assessment import Assessment, Box, Wanted, assess
 from restorekit.sar.looks import Array, Mask
@@ -70,9 +72,8 @@ class SpeckleAssessment:
         sources = [s for s in (measured, restored, truth) if s is not None]
         if report is not None:
             separate([container(Path(s)) for s in sources if isinstance(s, str | os.PathLike)], [report])
-        scenes = [
-            _scene(s, name) for s, name in zip(sources, ("the measured scene", "the restored scene", "the truth"))
-        ]
+        names = ("the measured scene", "the restored scene", "the truth")
+        scenes = [_scene(s, name, self.domain if i == 0 else "") for i, (s, name) in enumerate(zip(sources, names))]
         _check_sizes(scenes)
         units, found, shown = list[str](), list[tuple[str, Assessment]](), list[BandPage]()
         for band in _bands(scenes, self.domain, units, notes):
@@ -127,10 +128,10 @@ class AssessedScene:
         return [*facts, ("judged by", f"restorekit {restorekit.__version__}")]
 
 
-def _scene(source: RadarSource, name: str) -> Scene:
-    if isinstance(source, str | os.PathLike):
-        return scene_of(Path(source))
-    return scene_in_memory(bands_first(source)[0], name)
+def _scene(source: RadarSource, name: str, domain: str) -> Scene:
+    """Return a scene; domain: of what was measured, which may be parts of complex numbers, "" of others."""
+    path = isinstance(source, str | os.PathLike)
+    return scene_as(Path(source) if path else scene_in_memory(bands_first(source)[0], name), domain, PLAINLY)  # type: ignore[arg-type]
 
 
 def _check_sizes(scenes: list[Scene]) -> None:
@@ -151,21 +152,34 @@ def _bands(scenes: list[Scene], domain: str, units: list[str], notes: Notes) -> 
     """Yield the intensities of each band; `units` gets its unit."""
     first = scenes[0]
     names = ("",) * first.count if first.raster is None else first.raster.descriptions
-    for i, number in enumerate(first.bands):
-        parts, wanted = list[tuple[Array, Mask, Mask]](), domain
-        for scene in scenes:
-            read, note = _read(scene, scene.bands[i], wanted)
-            if scene is first:
-                units.append(read.domain.name)
-                # All are in the unit of what was measured, and intensities where that is complex.
-                wanted = "intensity" if read.domain.name == "complex" else read.domain.name
+    read = list[dict[int, RadarBand]]()
+    others = not_bright(first, first.bands) if domain == "auto" else {}
+    for number, what in others.items():
+        notes(f"band {number} is {what}, and is left out")
+    kept = [i for i, number in enumerate(first.bands) if number not in others]
+    if not kept:
+        raise BadInput(f"{first.path}: no band is a brightness; say what they are by `domain`")
+    for scene in scenes:
+        if scene is first:
+            found = _read(scene, [scene.bands[i] for i in kept], domain)
+            units.extend(band.domain.name for band, _ in found.values())
+            for _, note in found.values():
                 if note:
                     notes(note)
+        else:  # all are in the unit of what was measured, and intensities where that is complex
+            same = ["intensity" if u == "complex" else u if domain == "auto" else domain for u in units]
+            found = dict(item for i, unit in zip(kept, same) for item in _read(scene, [scene.bands[i]], unit).items())
+        read.append({number: band for number, (band, _) in found.items()})
+    for i in kept:
+        parts = list[tuple[Array, Mask, Mask]]()
+        for scene, bands in zip(scenes, read):
             with scene.opened() as source:
-                parts.append(read.read(source, scene.whole)[1:])
+                parts.append(bands[scene.bands[i]].read(source, scene.whole)[1:])
         valid = np.logical_and.reduce([parts[0][2], *(there for _, there, _ in parts[1:])])
         y, x, *truth = (np.where(valid, intensity, 0.0) for intensity, _, _ in parts)
-        yield BandIntensities(names[number - 1] or f"band {number}", y, x, truth[0] if truth else None, valid)
+        yield BandIntensities(
+            names[first.bands[i] - 1] or f"band {first.bands[i]}", y, x, truth[0] if truth else None, valid
+        )
 
 
 def _apart(one: Raster | None, other: Raster | None) -> list[str]:
@@ -175,11 +189,11 @@ def _apart(one: Raster | None, other: Raster | None) -> list[str]:
     return differences(one, other)
 
 
-def _read(scene: Scene, number: int, domain: str) -> tuple[RadarBand, str]:
-    """Return how to read a band, and what is to be said about it. Raises BadInput that names the file."""
+def _read(scene: Scene, numbers: list[int], domain: str) -> dict[int, tuple[RadarBand, str]]:
+    """Return how to read bands, and what is to be said about each. Raises BadInput that names the file."""
     with scene.opened() as source:
         try:
-            return band_of(scene, source, number, domain)
+            return bands_of(scene, source, numbers, domain)
         except BadInput as error:
             raise BadInput(f"{scene.path}: {error}") from None
 

@@ -132,7 +132,8 @@ def make_moved(folder: Path) -> None:
 
 
 def make_halves(folder: Path) -> None:
-    """iq.tif, real and imaginary part of slc.tif."""
+    """iq.tif, real and imaginary part of slc.tif, polar.tif, its magnitude and phase, stretched.png, the dB of scene.tif in bytes."""
+    import imageio.v3 as imageio
     import numpy as np
     import rasterio
 
@@ -140,3 +141,8 @@ def make_halves(folder: Path) -> None:
         z, keep = d.read(1), {k: d.profile[k] for k in ("height", "width", "crs", "transform")}
     with rasterio.open(folder / "iq.tif", "w", driver="GTiff", count=2, dtype="float32", **keep) as out:
         out.write(np.stack([z.real, z.imag]).astype(np.float32))
+    with rasterio.open(folder / "polar.tif", "w", driver="GTiff", count=2, dtype="float32", **keep) as out:
+        out.write(np.stack([np.abs(z), np.angle(z)]).astype(np.float32))
+    with rasterio.open(folder / "scene.tif") as d:
+        decibel = d.read(1)
+    imageio.imwrite(folder / "stretched.png", np.rint((decibel + 25) / 25 * 255).clip(0, 255).astype(np.uint8))

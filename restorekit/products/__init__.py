@@ -1,0 +1,1 @@
+"""Products of radar satellites are read as their makers describe them: unit, calibration, noise, looks, grain and place."""
