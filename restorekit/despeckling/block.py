@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy
 
+from restorekit.despeckling.kept import MASK, values, with_structure
 from restorekit.despeckling.methods import BlockMethod, SpeckledBlock
 from restorekit.despeckling.radar_band import RadarBand
 from restorekit.despeckling.survey import BandStatistics
@@ -55,7 +56,7 @@ class BlockDespeckling:
             factor = np.sqrt(cleared / np.where(targets, intensity, 1.0))
             raw = np.where(targets, np.where(targets, raw, 0) * factor, raw)
         speckled = SpeckledBlock(block.seen, block.band, raw, cleared, signal, facts, targets)
-        draws, returned = self._with_structure(self.method(speckled), speckled)
+        draws, returned = with_structure(self.structure.get(block.band), self.method(speckled), speckled)
         draws, returned = draws[(slice(None), *inner)], returned[inner]
         known = (signal | alone(there, signal))[inner]
         draws = np.where(known, draws, 0.0)
@@ -81,25 +82,12 @@ class BlockDespeckling:
         _, _, there, signal = band.interpret(square.values, square.valid, square.window)
         if not there.any():
             return None
+        if layer == MASK:
+            return values(square), there
         intensity = square.blended(layer)
         if layer == "std":
             return intensity, signal | (there & (square.blended("mean") > 0))
         return band.numbers(np.where(intensity > 0, intensity * facts.median, facts.floor)), there
-
-    def _with_structure(self, draws: Array, block: SpeckledBlock) -> tuple[Array, Mask]:
-        """Return the draws (N, h, w) with what left all of them, and where that is (h, w).
-
-        How much is given back is as uncertain as a mean over so many looks, so each draw gets another share of it.
-        """
-        test = self.structure.get(block.band)
-        if test is None:
-            return draws, np.zeros(block.signal.shape, np.bool_)
-        x = np.maximum(draws.mean(0), 1e-30)
-        found = test(np.where(block.measured, block.intensity / x, 1.0), block.measured)
-        z = scipy.special.ndtri((np.arange(len(draws)) + 0.5) / len(draws))
-        z = z / z.std(ddof=1) if len(draws) > 1 else z
-        shares = np.exp(found.deviation * z[:, None, None])
-        return draws * found.factor * shares / shares.mean(0), found.mask
 
     def _targets(self, block: BlockPixels, intensity: Array, signal: Mask) -> tuple[Mask, Array]:
         """Return point targets (h, w) of `block.seen` and the level of clutter there; intensity and signal are of

@@ -37,7 +37,8 @@ class Settings:
     )  # point targets are kept as measured; None: are treated like all else
     structure: Structure | None = field(
         default_factory=Structure
-    )  # lines and small fields that a solver took for speckle are given back; None: are not; of filters they are not either
+    )  # lines and small fields that a solver took for speckle are given back; None, and of filters and `paper`: are not
+    mask: bool = False  # OUT_mask too: 1 where a target was kept, 2 where structure was given back, 0 elsewhere
     grain: Grain | None = None  # correlation of intensity with the next row, the next column; None: measured
     device: str = "auto"
     precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
@@ -76,6 +77,11 @@ class Settings:
     def learned(self) -> bool:
         """Return True where a prior is used."""
         return isinstance(self.method, PosteriorMethod)
+
+    @property
+    def structured(self) -> bool:
+        """Return True where structure is given back: not by what is taken as it was published."""
+        return isinstance(self.method, PosteriorMethod) and not self.method.linear
 
     @property
     def remedy(self) -> str:

@@ -72,7 +72,7 @@ def bars(lengths: Sequence[float], widths: Sequence[float], squares: Sequence[fl
 class Structure:
     """Settings of the test of the ratio image (benchmarks/remote_sensing/lines.py)."""
 
-    false_alarms: float = 3e-5  # bars and squares per pixel of flat speckle
+    false_alarms: float = 1e-5  # bars and squares per pixel of flat speckle
     beside: float = 1e-3  # the same beside one that was given back, as a line goes on
     lengths: tuple[float, ...] = (9.0, 15.0, 25.0, 41.0)  # of bars, pixels
     widths: tuple[float, ...] = (1.0, 2.0, 3.0)
@@ -207,6 +207,7 @@ def _flat(settings: Structure, looks: float, grain: Grain) -> RatioTest:
     tops = np.sort(evidence[evidence >= scipy.ndimage.maximum_filter(evidence, APART)])[::-1][:TAIL]
     slope = float((tops - tops[-1]).mean())
     sure, beside = (
-        float(tops[-1]) + slope * math.log(TAIL / (rate * ratio.size)) for rate in (settings.false_alarms, settings.beside)
+        float(tops[-1]) + slope * math.log(TAIL / (rate * ratio.size))
+        for rate in (settings.false_alarms, settings.beside)
     )
     return replace(test, threshold=sure, beside=beside)

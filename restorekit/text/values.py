@@ -182,5 +182,5 @@ def structure(text: str, argument: str = "structure") -> Structure | None:
     try:
         return Structure(false_alarms=float(text))
     except ValueError:
-        advice = f"auto, off, or a false-alarm rate per pixel up to {Structure.beside:g}, as 3e-5"
+        advice = f"auto, off, or a false-alarm rate per pixel up to {Structure.beside:g}, as 1e-5"
         raise _refused(text, argument, advice) from None
