@@ -109,7 +109,9 @@ def test_what_does_not_count_is_left_alone_and_units_do_not_matter() -> None:
     valid[:, 150:] = False
     x = np.full(ALL.shape, 1.0)
     found = fitted(4.0)(np.where(valid, y / x, np.nan), valid)
-    assert np.isfinite(found.factor).all() and not found.mask[:, 150:].any() and found.mask[:, 60:62].mean() > 0.8
+    assert np.isfinite(found.factor).all()
+    assert not found.mask[:, 150:].any()
+    assert found.mask[:, 60:62].mean() > 0.8
     again = fitted(4.0)(np.where(valid, (1e-3 * y) / (1e-3 * x), np.nan), valid)
     assert np.abs(again.factor - found.factor).max() < 1e-5
 
@@ -132,16 +134,20 @@ def test_the_command_gives_back_counts_and_marks(
     assert "given back" not in capsys.readouterr().err
     run("despeckle", "in.tif", "out.tif", *common, "--mask", "--report", "page.html")
     said = capsys.readouterr().err
-    assert "took for speckle, as the ratio image shows" in said and "kept as measured" in said
+    assert "took for speckle, as the ratio image shows" in said
+    assert "kept as measured" in said
     mask, x, off = (read_tiff(tmp_path / name)[0] for name in ("out_mask.tif", "out.tif", "off.tif"))
     record = json.loads((tmp_path / "out.tif.json").read_text())
-    assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 1, 2}
+    assert mask.dtype == np.uint8
+    assert set(np.unique(mask)) == {0, 1, 2}
     assert record["structure_returned"] == {"1": int((mask == 2).sum())}
-    assert record["targets_kept"] == {"1": int((mask == 1).sum())} and mask[30, 20] == 1
+    assert record["targets_kept"] == {"1": int((mask == 1).sum())}
+    assert mask[30, 20] == 1
     assert np.array_equal(x[mask == 0], off[mask == 0])
     assert x[on].mean() < off[on].mean()
     page = (tmp_path / "page.html").read_text()
-    assert "structure that the solver took for speckle, given back" in page and "pixels given back" in page
+    assert "structure that the solver took for speckle, given back" in page
+    assert "pixels given back" in page
 
 
 @pytest.mark.parametrize("value", ["0", "nan", "1", "often"])
@@ -167,10 +173,12 @@ def test_draws_differ_by_what_a_mean_over_the_line_leaves_open() -> None:
     test = fitted(4.0)
     draws, returned = with_structure(test, np.stack([lost] * 4), block)
     found = test(y / lost, ALL)
-    assert np.array_equal(returned, found.mask) and returned.any()
+    assert np.array_equal(returned, found.mask)
+    assert returned.any()
     assert np.allclose(draws.mean(0), lost * found.factor)
     relative = draws.std(0, ddof=1) / draws.mean(0)
-    assert np.allclose(relative[returned], found.deviation[returned], rtol=0.1) and not relative[~returned].any()
+    assert np.allclose(relative[returned], found.deviation[returned], rtol=0.1)
+    assert not relative[~returned].any()
 
 
 def test_a_mask_that_was_not_asked_for_is_refused() -> None:
