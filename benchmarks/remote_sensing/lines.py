@@ -61,6 +61,11 @@ def contrast(x: Array, share: Array) -> float:
     return float(10 * np.log10(x[far & ~near].mean() / x[on].mean()))
 
 
+def blocks(y: Array, looks: int) -> Array:
+    """BM3D of the logarithm."""
+    return of_logarithm(lambda u: bm3d(u[None], sd(looks))[0], looks)(y)
+
+
 def run(rows: Rows, scenes: int) -> None:
     for kind, fields in grounds(scenes).items():
         for (looks, grain), width in [(s, w) for s in SPECKLE for w in WIDTHS]:
@@ -79,7 +84,7 @@ def run(rows: Rows, scenes: int) -> None:
                     "truth": truth, "measured": y, "hqs, nothing given back": x,
                     "hqs": x * Structure().fitted(looks, lag_one)(y / x, everywhere(y)).factor,
                     "Lee 7": Lee(looks, 7)(y, everywhere(y)),
-                    "BM3D of the log": of_logarithm(lambda u, s=sd(looks): bm3d(u[None], s)[0], looks)(y),
+                    "BM3D of the log": blocks(y, looks),
                 }  # fmt: skip
                 for method, z in found.items():
                     rows.add(*key, method, contrast(z, share), psnr(amplitude(z), amplitude(truth)))
