@@ -4,7 +4,7 @@ Rivers of one and three pixels, 6 dB under what lies beside them, wind over a fl
 restores, and with what is given back; beside it Lee's filter and BM3D of the logarithm, which know the looks. The scenes were
 not used to choose the settings of the test.
 
-python -m benchmarks.remote_sensing.lines [--scenes 3]
+python -m benchmarks.remote_sensing.lines [--scenes 2]
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def tabulated(rows: Rows, column: str, methods: Sequence[str]) -> list[list[obje
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=3, help="of each kind")
+    parser.add_argument("--scenes", type=int, default=2, help="of each kind")
     args = parser.parse_args()
     rows = Rows(
         RESULTS / "lines_rows.csv", ("scene", "looks", "grain", "width", "number", "method"), ("contrast", "psnr")

@@ -28,6 +28,7 @@ SIMULATED = 512  # side of the simulated field, pixels
 TAIL = 200  # largest values of a simulated field, whose logarithm of the likelihood ratio falls off exponentially
 MOST = 8.0  # of a ratio: what is brighter belongs to point targets, not to a line
 LEAST = 0.05  # factor
+TURNS = 12  # directions in which a line may go on
 APART = 5  # pixels between the largest values of the evidence
 
 
@@ -73,7 +74,7 @@ class Structure:
     """Settings of the test of the ratio image (benchmarks/remote_sensing/lines.py)."""
 
     false_alarms: float = 1e-5  # bars and squares per pixel of flat speckle
-    beside: float = 1e-3  # the same beside one that was given back, as a line goes on
+    beside: float = 1e-2  # the same where a line would go on that was given back in part
     lengths: tuple[float, ...] = (9.0, 15.0, 25.0, 41.0)  # of bars, pixels
     widths: tuple[float, ...] = (1.0, 2.0, 3.0)
     squares: tuple[float, ...] = (3.0, 5.0, 9.0)
@@ -123,11 +124,11 @@ class RatioTest:
         ratio = np.where(valid, np.minimum(ratio, MOST), 1.0).astype(np.float32)
         factor, deviation = np.ones_like(ratio), np.zeros_like(ratio)
         sure = self.as_it_is(ratio)
-        near = np.zeros(ratio.shape, np.bool_)
+        near = np.zeros((2, TURNS, *ratio.shape), np.bool_)  # where a bright or dark line in a direction goes on
         for _ in range(self.settings.rounds):
             evidence, which, means = self.evidence(ratio / factor, sure)
             taken = np.zeros(ratio.shape, np.bool_)
-            for i, j in self._peaks(evidence, near):
+            for i, j in self._peaks(evidence, which, means, near):
                 k = int(which[i, j])
                 whole = self.shapes[k].weights
                 at, part = _common((int(i), int(j)), len(whole), ratio.shape)
@@ -139,9 +140,9 @@ class RatioTest:
                 factor[at] *= np.maximum(1 + (m - 1) * w, LEAST)
                 deviation[at] = np.maximum(deviation[at], (w > 0) / math.sqrt(self.looks * sure[k]))
                 taken[at] |= w > 0
+                _go_on(near[int(m < 1)], (int(i), int(j)), self.shapes[k])
             if not taken.any():
                 break
-            near |= scipy.ndimage.binary_dilation(taken, iterations=3)
         deviation[~valid], factor[~valid] = 0, 1
         return Returned(factor, deviation)
 
@@ -180,11 +181,30 @@ class RatioTest:
         kernel = scipy.fft.rfft2(shape.weights[::-1, ::-1] / shape.weights.sum(), size)
         return 1 + scipy.fft.irfft2(spectrum * kernel, size)[half : half + of[0], half : half + of[1]]
 
-    def _peaks(self, evidence: Small, near: Mask) -> NDArray[np.intp]:
+    def _peaks(self, evidence: Small, which: NDArray[np.int32], means: Small, near: Mask) -> NDArray[np.intp]:
         """Return (N, 2), where the evidence is largest and enough, the most first."""
         top = evidence >= scipy.ndimage.maximum_filter(evidence, APART)
-        found = np.argwhere(top & (evidence > np.where(near, self.beside, self.threshold)))
+        turns = np.array([_turn(shape) for shape in self.shapes])[which]
+        found = np.argwhere(top & (evidence > self.beside))
+        i, j = found.T
+        aligned = near[(means[i, j] < 1).astype(int), turns[i, j], i, j] & (turns[i, j] >= 0)
+        found = found[(evidence[i, j] > self.threshold) | aligned]
         return found[np.argsort(-evidence[tuple(found.T)], kind="stable")]
+
+
+def _go_on(near: Mask, centre: tuple[int, int], shape: Bar) -> None:
+    """Mark in `near` (TURNS, h, w) where a line would go on that a bar is a part of."""
+    if (turn := _turn(shape)) < 0:
+        return
+    longer = Bar(3 * shape.length, shape.width + 4, shape.angle).weights > 0
+    at, part = _common(centre, len(longer), near.shape[1:])
+    for k in (turn - 1, turn, turn + 1):
+        near[(k % TURNS, *at)] |= longer[part]
+
+
+def _turn(shape: Bar) -> int:
+    """Return the direction of a bar as a whole number of TURNS, -1 of a square."""
+    return -1 if shape.length == shape.width else round(TURNS * shape.angle / math.pi) % TURNS
 
 
 def _common(centre: tuple[int, int], n: int, shape: tuple[int, ...]) -> tuple[Slices, Slices]:
