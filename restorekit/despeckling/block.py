@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy
 
+from restorekit.despeckling.kept import MASK, values, with_structure
 from restorekit.despeckling.methods import BlockMethod, SpeckledBlock
 from restorekit.despeckling.radar_band import RadarBand
 from restorekit.despeckling.survey import BandStatistics
 from restorekit.files.bands import Window
 from restorekit.sar.looks import Array, Mask
+from restorekit.sar.structure import RatioTest
 from restorekit.sar.targets import Detector, clutter
 from restorekit.scenes.block_store import Layers
 from restorekit.scenes.operation import BlockPixels, Square
@@ -24,12 +26,13 @@ class BlockDespeckling:
     """Despeckle one block of a band.
 
     Layers: "mean", intensities over the median of the band; "std", of several samples, in the numbers of the file; "kept",
-    a mask of point targets, which stay as measured. They are 0 where there is no signal, but for pixels `alone` in one.
+    a mask of point targets, which stay as measured; "returned", a mask of structure that is given back. They are 0 where there is no signal, but for pixels `alone` in one.
     """
 
     bands: dict[int, tuple[RadarBand, BandStatistics]]  # by number, from 1
     method: BlockMethod
     detectors: dict[int, Detector] = field(default_factory=dict)  # of point targets, by band; without one none are kept
+    structure: dict[int, RatioTest] = field(default_factory=dict)  # by band; without one nothing is given back
     keep_draws: bool = False  # layers "draw1", "draw2" ... too, like "mean"
 
     @property
@@ -53,7 +56,8 @@ class BlockDespeckling:
             factor = np.sqrt(cleared / np.where(targets, intensity, 1.0))
             raw = np.where(targets, np.where(targets, raw, 0) * factor, raw)
         speckled = SpeckledBlock(block.seen, block.band, raw, cleared, signal, facts, targets)
-        draws = self.method(speckled)[(slice(None), *inner)]
+        draws, returned = with_structure(self.structure.get(block.band), self.method(speckled), speckled)
+        draws, returned = draws[(slice(None), *inner)], returned[inner]
         known = (signal | alone(there, signal))[inner]
         draws = np.where(known, draws, 0.0)
         kept, intensity = targets[inner], intensity[inner]
@@ -66,7 +70,8 @@ class BlockDespeckling:
                 draw_layer(i): (np.where(kept, intensity, x) / facts.median).astype(np.float32)
                 for i, x in enumerate(draws)
             }
-        return layers | ({"kept": kept} if kept.any() else {})
+        masks = {"kept": kept, "returned": returned & known & ~kept}
+        return layers | {name: mask for name, mask in masks.items() if mask.any()}
 
     def numbers(self, square: Square, layer: str) -> tuple[Array, Mask] | None:
         """Return a layer in the numbers of the file, and where something was measured.
@@ -77,6 +82,8 @@ class BlockDespeckling:
         _, _, there, signal = band.interpret(square.values, square.valid, square.window)
         if not there.any():
             return None
+        if layer == MASK:
+            return values(square), there
         intensity = square.blended(layer)
         if layer == "std":
             return intensity, signal | (there & (square.blended("mean") > 0))

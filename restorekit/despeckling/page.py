@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
+from restorekit.despeckling.kept import MASK
 from restorekit.despeckling.methods import PosteriorMethod
 from restorekit.despeckling.plan import DespecklePlan, beside
 from restorekit.despeckling.radar_band import RadarBand
 from restorekit.errors import BadInput
+from restorekit.files.atomic import named_beside
 from restorekit.files.bands import Window
 from restorekit.files.scene import scene_of
 from restorekit.report.despeckled import BandPage, render
@@ -35,6 +39,7 @@ def page_of(plan: DespecklePlan, command: str) -> str:
     )
     facts = [
         ("scene", f"{where}{part.height} x {part.width} pixels"), ("solver", s.text),
+        *_counts(plan),
         *([("prior", s.method.prior), ("samples", str(s.draws)), ("seed", str(s.seed))] if isinstance(s.method, PosteriorMethod) else []),
     ]  # fmt: skip
     return render(bands, name=plan.scene.path.name, facts=facts, command=command)
@@ -46,6 +51,7 @@ def _band_page(plan: DespecklePlan, number: int, there: Window, at: Window) -> B
         _, y, _, signal = read.read(source, there)
     x = read.back(_written(plan, number, at, "mean"))
     std = _written(plan, number, at, "std") if plan.settings.draws > 1 else None
+    mask = _written(plan, number, at, MASK).astype(np.uint8) if plan.settings.mask else None
     descriptions = () if plan.scene.raster is None else plan.scene.raster.descriptions
     name = (descriptions[number - 1] if descriptions else None) or f"band {number}"
     # After whitening the looks of the facts are those of another grid.
@@ -53,7 +59,15 @@ def _band_page(plan: DespecklePlan, number: int, there: Window, at: Window) -> B
         facts.looks if facts.remedy not in ("whiten", "subsample") or facts.measured is None else facts.measured.looks
     )
     assessment = assess(y, np.where(signal, x, 0.0), signal, Wanted(looks))
-    return BandPage(name, y, np.where(signal, x, 0.0), signal, assessment, std, unit_of(read))
+    return BandPage(name, y, np.where(signal, x, 0.0), signal, assessment, std, unit_of(read), mask)
+
+
+def _counts(plan: DespecklePlan) -> list[tuple[str, str]]:
+    """Return how many pixels were not left to the solver, as the record has it."""
+    assert plan.target is not None
+    record = json.loads(named_beside(plan.target, plan.target.name + ".json").read_text())
+    names = (("targets_kept", "pixels kept as measured"), ("structure_returned", "pixels given back"))
+    return [(name, str(sum(record[key].values()))) for key, name in names if record.get(key)]
 
 
 def _written(plan: DespecklePlan, number: int, at: Window, layer: str) -> Array:

@@ -7,7 +7,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import restorekit
+from restorekit.despeckling import kept
 from restorekit.despeckling.block import BlockDespeckling, draw_layer
 from restorekit.despeckling.first_look import looked_at
 from restorekit.despeckling.methods import PosteriorMethod
@@ -41,7 +42,7 @@ from restorekit.scenes.blend import BlendedScene, Form, magnitude
 from restorekit.scenes.block_store import BlockStore, Key, MemoryStore, Store, opened
 from restorekit.scenes.execute import Executor, Serial
 from restorekit.scenes.operation import BlockJob
-from restorekit.scenes.outputs import TIFF, Output, form_of, losses
+from restorekit.scenes.outputs import TIFF, Output, form_of, kind_of, losses
 from restorekit.text.names import files_of
 
 Progress = Callable[[int, int], None]  # (blocks done, blocks in all)
@@ -70,19 +71,18 @@ class DespecklePlan:
         """Return everything that a worker needs."""
         grid = self.settings.grid(self.scene.height, self.scene.width)
         threads = 1 if len(grid) * len(self.bands) > 1 else None
-        detectors = {}
-        if (targets := self.settings.targets) is not None:
-            detectors = {
-                number: targets.fitted(facts.detected, facts.grain) for number, (_, facts) in self.bands.items()
-            }
-        operation = BlockDespeckling(self.bands, self.settings.method, detectors, self.keep_draws)
+        of_bands = {number: facts for number, (_, facts) in self.bands.items()}
+        operation = BlockDespeckling(
+            self.bands, self.settings.method, kept.detectors(self.settings, of_bands), kept.ratio_tests(self.settings, of_bands),
+            self.keep_draws,
+        )  # fmt: skip
         where = self.scene if self.scene.pixels is not None else self.scene.path
         return BlockJob(where, grid, tuple(self.bands), operation, threads, self.scene.reading)
 
     @property
     def layers(self) -> list[str]:
-        """Return the names of the results: mean, and std for several samples."""
-        return ["mean", "std"] if self.settings.draws > 1 else ["mean"]
+        """Return the names of the results: mean, std for several samples, and the mask where it is asked for."""
+        return ["mean", *(["std"] if self.settings.draws > 1 else []), *([kept.MASK] if self.settings.mask else [])]
 
     @property
     def drawn(self) -> list[str]:
@@ -91,13 +91,12 @@ class DespecklePlan:
 
     def outputs(self, target: Path, snap: bool = False) -> list[Output]:
         """Return the files to write at `target` and beside it. Raises BadInput for what they cannot hold."""
-        paths = {"mean": target, "std": beside(target, "std")}
-        forms = {
-            layer: form_of(self.scene, paths[layer], layer == "std", self.settings.keep_dtype) for layer in self.layers
-        }
-        return [
-            Output(paths[layer], layer, form, not self._signed, snap, layer == "std") for layer, form in forms.items()
-        ]
+        found = []
+        for layer in self.layers:
+            path = target if layer == "mean" else beside(target, layer)
+            form = form_of(self.scene, path, kind_of(layer), self.settings.keep_dtype)
+            found.append(Output(path, layer, form, kind_of(layer), not self._signed, snap))
+        return found
 
     @property
     def _signed(self) -> bool:
@@ -119,7 +118,7 @@ class DespecklePlan:
         return {
             "restorekit": restorekit.__version__, "input": self._digest, "solver": s.text,
             **of_prior, "steps": s.method.steps if isinstance(s.method, PosteriorMethod) else None, "samples": s.draws, "seed": s.seed, "domain": s.domain,
-            "decorrelate": s.decorrelate, "grain": s.grain if s.grain is None or isinstance(s.grain, str) else list(s.grain), **self._of_product, "targets": None if s.targets is None else asdict(s.targets),
+            "decorrelate": s.decorrelate, "grain": s.grain if s.grain is None or isinstance(s.grain, str) else list(s.grain), **self._of_product, **kept.identity(s),
             "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median} | _correlation(f)
                       for n, (b, f) in self.bands.items()},
@@ -203,14 +202,14 @@ class DespecklePlan:
             if progress is not None:
                 progress(len(done), len(self.keys))
         scene = BlendedScene(self.job, store, self.preview)
-        for number, count in self.targets_kept(scene).items():
-            if count and say is not None:
-                say(f"band {number}: {self._kept(count)}")
+        for text in self.counted.said(scene) if say is not None else ():
+            say(text)
         return scene
 
-    def targets_kept(self, scene: BlendedScene) -> dict[int, int]:
-        """Return the number of pixels of point targets by band."""
-        return {} if self.settings.targets is None else {number: scene.count(number, "kept") for number in self.bands}
+    @property
+    def counted(self) -> kept.Counted:
+        """Return what counts the pixels that were not left to the solver."""
+        return kept.Counted(self.settings, tuple(self.bands))
 
     def save(self, scene: BlendedScene, target: Path, snap: bool = False) -> list[Path]:
         """Write a result of `in_memory` and return the paths. Raises BadInput where `target` cannot hold it."""
@@ -228,7 +227,7 @@ class DespecklePlan:
             for number in range(1, self.scene.count + 1):
                 if number in self.bands:
                     out[number - 1] = scene.array(source, number, layer, form)
-                elif layer != "std":
+                elif kind_of(layer) == "value":
                     raw, valid = source.read(part, number)
                     out[number - 1] = np.where(valid, magnitude(raw), np.nan)
         return out
@@ -243,22 +242,15 @@ class DespecklePlan:
         """Return all files that are written for OUT, their record last."""
         return [*(output.target for output in self.outputs(target)), named_beside(target, target.name + ".json")]
 
-    def _kept(self, count: int) -> str:
-        assert self.settings.targets is not None
-        what, whose = ("1 pixel", "its") if count == 1 else (f"{count} pixels", "their")
-        rate = self.settings.targets.false_alarms
-        return f"{what} cannot be speckle of {whose} surroundings (false alarms: {rate:g} per pixel); kept as measured"
-
     def _write(self, outputs: list[Output], scene: BlendedScene, folder: Path) -> None:
         # No date: the same work gives the same bytes.
-        kept = {str(number): count for number, count in self.targets_kept(scene).items()}
-        record = self.identity | {"targets_kept": kept}
+        record = self.identity | self.counted.record(scene)
         tags = {PROVENANCE: json.dumps(record), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
         with together():
             for output in outputs:
                 output.write(self.scene, scene, folder, tags)
             *written, own = self._files(target := outputs[0].target)
-            _, of_stale = earlier(own, written, [beside(target, "std")])
+            _, of_stale = earlier(own, written, [beside(target, "std"), beside(target, kept.MASK)])
             write_json(own, head(command="despeckle") | record | of_stale | {"outputs": checksums(written)})
 
 

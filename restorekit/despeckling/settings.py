@@ -10,6 +10,7 @@ from restorekit.errors import BadInput
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.sar.known import known_product
 from restorekit.sar.looks import Grain
+from restorekit.sar.structure import Structure
 from restorekit.sar.targets import Targets
 from restorekit.scenes.grid import Grid
 
@@ -45,6 +46,10 @@ class Settings:
     targets: Targets | None = field(
         default_factory=Targets
     )  # point targets are kept as measured; None: are treated like all else
+    structure: Structure | None = field(
+        default_factory=Structure
+    )  # lines and small fields that a solver took for speckle are given back; None, and of filters and `paper`: are not
+    mask: bool = False  # OUT_mask too: 1 where a target was kept, 2 where structure was given back, 0 elsewhere
     # Correlation of intensity with the next row, the next column, or a name of `restorekit.sar.known`, whose looks count where none are given; None: that of the product, else measured.
     grain: Grain | str | None = None
     device: str = "auto"
@@ -95,6 +100,11 @@ class Settings:
     def learned(self) -> bool:
         """Return True where a prior is used."""
         return isinstance(self.method, PosteriorMethod)
+
+    @property
+    def structured(self) -> bool:
+        """Return True where structure is given back: not by what is taken as it was published."""
+        return isinstance(self.method, PosteriorMethod) and not self.method.linear
 
     @property
     def remedy(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restorekit.report import template
 from restorekit.report.density import density
@@ -32,6 +33,7 @@ class BandPage:
     assessment: Assessment
     std: Array | None = None
     std_of: str = "intensity"
+    mask: NDArray[np.uint8] | None = None  # 1 where a target was kept, 2 where structure was given back
 
 
 def page(
@@ -128,6 +130,15 @@ def _pictures(b: BandPage) -> list[PageFigure]:
         )
         for title, text, a in texts
     ]  # fmt: skip
+    if b.mask is not None:
+        shown_mask = np.clip((amplitudes[1] - low) / span, 0, 1) * np.where(there, 0.7, 0)
+        marks = [block_mean((b.mask == value).astype(np.float64), b.valid, k)[0] > 0 for value in (1, 2)]
+        coloured = np.stack([np.where(marks[0] | marks[1], 0.0, shown_mask)] * 3)
+        coloured[0][marks[0]], coloured[1][marks[0]] = 1.0, 0.35
+        coloured[1][marks[1]], coloured[2][marks[1]] = 0.75, 1.0
+        text = " · orange: point targets, as measured; blue: structure that the solver took for speckle, given back"
+        uri = picture_uri(coloured)
+        figures.append(PageFigure(uri, f"{b.name}, kept and given back", (w, h), "Kept", text, name="Kept", lazy=False))
     if b.std is not None:
         std, _ = block_mean(b.std, b.valid, k)
         end = round_up(float(np.percentile(std[there], 99.5)))

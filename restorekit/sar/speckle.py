@@ -19,6 +19,8 @@ from restorekit.errors import BadInput
 
 Array = NDArray[np.floating]
 LENGTH = 4096  # of the axis on which correlations are computed
+DENSEST = 4.0  # oversampling up to which a grain is looked for
+SLIGHTEST = 0.1  # correlation of neighbours up to which they are taken for independent
 MARGIN = 32  # pixels of a drawn field that are thrown away, where its two ends would know of each other
 
 
@@ -62,6 +64,24 @@ class SpeckleSpectrum:
         white = rng.standard_normal((h, w)) + 1j * rng.standard_normal((h, w))
         shape = self.window(h, self.azimuth)[:, None] * self.window(w, self.range)
         return (np.fft.ifft2(np.fft.fft2(white) * shape) / math.sqrt(2))[:height, :width]
+
+
+def spectrum_of(grain: tuple[float, float]) -> SpeckleSpectrum | None:
+    """Return the spectrum whose intensities have the correlation `grain` with the next row and column; None where that
+    is next to nothing."""
+    if max(grain) <= SLIGHTEST:
+        return None
+    rows, columns = (_oversampling(rho) for rho in grain)
+    return SpeckleSpectrum(columns, rows)
+
+
+def _oversampling(rho: float) -> float:
+    """Return the oversampling of a spectrum whose intensities of neighbours have the correlation rho."""
+    low, high = 1.0, DENSEST
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if SpeckleSpectrum(middle, 1).lag_one[1] < rho else (low, middle)
+    return high
 
 
 # Bandwidths of the swaths of Sentinel-1 interferometric wide mode (range, azimuth).

@@ -23,12 +23,11 @@ import scipy
 from numpy.typing import NDArray
 
 from restorekit.sar.looks import Array, Mask
-from restorekit.sar.speckle import SpeckleSpectrum, draw
+from restorekit.sar.speckle import draw, spectrum_of
 
 Small = NDArray[np.float32]
 Slices = tuple[slice, ...]
 SIMULATED = 224  # side of the simulated field, pixels
-DENSEST = 4.0  # oversampling up to which a grain is looked for
 STEPS = 512  # of a logarithm: sums over windows are of whole numbers, exact however a scene is cut into blocks
 WIDEST = 24  # half the side of the squares in which the clutter around a target is measured, pixels
 EIGHT = np.ones((3, 3), np.bool_)  # a pixel and its neighbours
@@ -182,7 +181,7 @@ def _flat(settings: Targets, looks: float, grain: tuple[float, float]) -> tuple[
     """Return a test without thresholds, and quantiles of m exp(k s) in simulated speckle of a flat scene."""
     reach = max(_reach(rho) for rho in grain)
     detector = Detector(settings, settings.guard + reach, 2 if reach > 1 else 1)
-    spectrum = None if reach == 0 else SpeckleSpectrum(_oversampling(grain[1]), _oversampling(grain[0]))
+    spectrum = spectrum_of(grain)
     side = SIMULATED + 2 * detector.halo
     x = draw((side, side), looks, spectrum, np.random.default_rng(0)).astype(np.float32)
     there, inner = np.ones(x.shape, np.bool_), (slice(detector.halo, -detector.halo),) * 2
@@ -206,15 +205,6 @@ def _reach(rho: float) -> int:
     """Return how many pixels beside one have speckle correlated with its own by more than 0.1, where neighbours are by
     rho."""
     return 0 if rho <= 0.1 else math.ceil(math.sqrt(math.log(0.1) / math.log(rho))) - 1
-
-
-def _oversampling(rho: float) -> float:
-    """Return the oversampling of a spectrum whose intensities of neighbours have the correlation rho."""
-    low, high = 1.0, DENSEST
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (middle, high) if SpeckleSpectrum(middle, 1).lag_one[1] < rho else (low, middle)
-    return high
 
 
 def _median(x: Small, there: Mask, taps: Sequence[tuple[int, int]]) -> tuple[Small, Mask]:

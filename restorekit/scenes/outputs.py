@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,21 +24,31 @@ TIFF = (".tif", ".tiff")
 Squares = Callable[[int], Iterator[tuple[Window, NDArray[Any] | None]]]  # of a band, from 1
 
 
-def form_of(scene: Scene, target: Path, spread: bool, keep_dtype: bool) -> Form:
-    """Return type and nodata value of a file that is to be written. Raises BadInput for a kind of file that cannot hold it.
+Kind = Literal["value", "deviation", "mask"]
+NOWHERE = 255  # in a mask, where nothing was measured
 
-    spread: whether it holds deviations of values: float32, with the scale of the values and no offset.
-    """
+
+def kind_of(layer: str) -> Kind:
+    """Return what a layer holds: values, deviations of values (float32, with their scale and no offset), or whole
+    numbers of its own."""
+    kinds: dict[str, Kind] = {"std": "deviation", "mask": "mask"}
+    return kinds.get(layer, "value")
+
+
+def form_of(scene: Scene, target: Path, kind: Kind, keep_dtype: bool) -> Form:
+    """Return type and nodata value of a file that is to be written. Raises BadInput for a kind of file that cannot hold it."""
     suffix = target.suffix.lower()
     if suffix in PICTURES:
-        if scene.dtype not in ("uint8", "uint16") or spread:
+        if scene.dtype not in ("uint8", "uint16") or kind != "value":
             raise BadInput(f"{target}: a picture holds whole numbers, the result is float32; write .tif or .npy")
         check_writable(target, scene.count, False, scene.dtype)
         return Form(scene.dtype, None)
     if suffix not in (*TIFF, ".npy"):
         raise BadInput(f"{target}: unknown file type {suffix!r}; known: .tif, .npy, and pictures of pictures")
     check_target(target)
-    if spread:
+    if kind == "mask":
+        return Form("uint8", NOWHERE)
+    if kind == "deviation":
         return Form("float32", math.nan)
     dtype = scene.dtype if keep_dtype and not scene.complex else "float32"
     nodata = scene.nodata
@@ -62,9 +72,9 @@ class Output:
     target: Path
     layer: str
     form: Form
-    power: bool  # whether means of its values mean something
+    kind: Kind = "value"
+    power: bool = True  # whether means of its values mean something
     snap: bool = False  # for older readers
-    spread: bool = False  # of deviations, see `form_of`
 
     def write(self, scene: Scene, result: BlendedScene, folder: Path, tags: Mapping[str, str]) -> None:
         """Write the file, whole or not at all; `folder`, on the same disk, is for what is not finished."""
@@ -111,8 +121,10 @@ class Output:
         self, scene: Scene, part_of: Window, bands: list[int], squares: Squares, folder: Path, tags: Mapping[str, str]
     ) -> None:
         like = (scene.raster or plain(scene)).part(part_of)
-        if self.spread:  # a difference of values has their scale, and no offset
+        if self.kind != "value":  # a difference of values has their scale, and no offset
             like = replace(like, offsets=(0.0,) * like.count)
+        if self.kind == "mask":
+            like = replace(like, scales=(1.0,) * like.count, units=(None,) * like.count)
         part = folder / f"{self.target.name}.tif"
         with raster.writing(part, like, dtype=self.form.dtype, nodata=self.form.nodata) as writer:
             for band in range(1, scene.count + 1):
@@ -124,7 +136,13 @@ class Output:
                     for window, seen in _tiles(part_of):
                         writer.write_mask(window, source.mask(seen))
         raster.add_tags(part, tags)
-        raster.finish(part, self.target, side=like.tile or raster.BLOCK, predictor=not self.snap, power=self.power)
+        raster.finish(
+            part,
+            self.target,
+            side=like.tile or raster.BLOCK,
+            predictor=not self.snap,
+            power=self.power and self.kind != "mask",
+        )
 
     def _untouched(self, scene: Scene, part_of: Window, band: int) -> Iterator[tuple[Window, NDArray[Any]]]:
         """Yield windows of a band that was not treated, with their values: transparency, one without a signal, or one that was not asked for."""
@@ -132,7 +150,10 @@ class Output:
             for window, seen in _tiles(part_of):
                 raw, there = source.read(seen, band)
                 values = nothing(raw, self.form)
-                known = there & (not self.spread or band not in scene.bands)
+                if self.kind == "mask":
+                    yield window, np.where(there, 0, self.form.nodata or 0).astype(self.form.dtype)
+                    continue
+                known = there & (self.kind == "value" or band not in scene.bands)
                 yield window, np.where(known, magnitude(raw).astype(self.form.dtype), values)
 
 

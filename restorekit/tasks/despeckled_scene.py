@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restorekit.despeckling.cost import calls_of
+from restorekit.despeckling.kept import MASK
 from restorekit.despeckling.page import judged, middle
 from restorekit.despeckling.plan import DespecklePlan, beside
 from restorekit.errors import BadInput
@@ -85,6 +86,14 @@ class DespeckledScene(Panelled, Restoration):
         if "std" not in self.plan.layers:
             raise BadInput("one answer has no deviation; take several `samples` of a solver that draws them")
         return self._layer("std")
+
+    @property
+    def mask(self) -> Tensor:
+        """Return (C, H, W): 1 where a point target was kept as measured, 2 where structure was given back, else 0; NaN where
+        nothing was measured. Raises `BadInput` where it was not asked for."""
+        if MASK not in self.plan.layers:
+            raise BadInput("the mask was not asked for; take `mask=True`")
+        return self._layer(MASK)
 
     def coverage(self, truth: Tensor | np.ndarray | str | os.PathLike[str], level: float = 0.9) -> float:
         """Return the share of the values of `truth` inside the interval of `level` that `mean` and `std` predict.
@@ -194,7 +203,8 @@ def _whole(scene: Scene) -> NDArray[np.float32]:
 
 
 def note_stale(plan: DespecklePlan, target: Path, notes: Notes) -> None:
-    """Note a PATH_std that an earlier run left beside a result of one answer."""
-    stale = beside(target, "std")
-    if "std" not in plan.layers and stale.exists():
-        notes(f"{stale} is of an earlier run, not of this one")
+    """Note what an earlier run left beside a result that has no such file."""
+    for layer in ("std", MASK):
+        stale = beside(target, layer)
+        if layer not in plan.layers and stale.exists():
+            notes(f"{stale} is of an earlier run, not of this one")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from restorekit.errors import BadInput
 
 if TYPE_CHECKING:
+    from restorekit.sar.structure import Structure
     from restorekit.sar.targets import Targets
 
 
@@ -175,4 +176,17 @@ def targets(text: str, argument: str = "targets") -> Targets | None:
         return Targets(false_alarms=float(text))
     except ValueError:
         advice = f"auto, off, or a false-alarm rate per pixel up to {Targets.beside:g}, as 1e-5"
+        raise _refused(text, argument, advice) from None
+
+
+def structure(text: str, argument: str = "structure") -> Structure | None:
+    """Return the test of the ratio image: "auto", None for "off", or that of a rate of false alarms per pixel."""
+    from restorekit.sar.structure import Structure
+
+    if text in ("auto", "off"):
+        return Structure() if text == "auto" else None
+    try:
+        return Structure(false_alarms=float(text))
+    except ValueError:
+        advice = f"auto, off, or a false-alarm rate per pixel up to {Structure.beside:g}, as 1e-5"
         raise _refused(text, argument, advice) from None

@@ -1,0 +1,233 @@
+"""Structure that a despeckler took for speckle is seen in the ratio image, and given back.
+
+Where x is what lies under the speckle, the ratio y / x has the mean 1 and the variance 1 / L everywhere. Its mean over a
+bar or a small square of n pixels follows, nearly, a gamma law of L n / kappa looks, kappa being the sum of the correlations
+of speckle inside of it (the number of looks of a mean: Oliver and Quegan, Understanding Synthetic Aperture Radar Images,
+1998, 4.5). A mean that is too far from 1 for that law says that a line, or a small field, left the picture: x is multiplied
+there. The best first, and the rest against what was given back (matching pursuit: Mallat and Zhang, IEEE TSP 41, 1993),
+until nothing is left that chance does not explain at a stated rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from restorekit.sar.looks import Array, Grain, Mask
+from restorekit.sar.speckle import draw, spectrum_of
+
+Small = NDArray[np.float32]
+Slices = tuple[slice, ...]
+SIMULATED = 512  # side of the simulated field, pixels
+TAIL = 200  # largest values of a simulated field, whose logarithm of the likelihood ratio falls off exponentially
+MOST = 8.0  # of a ratio: what is brighter belongs to point targets, not to a line
+LEAST = 0.05  # factor
+TURNS = 12  # directions in which a line may go on
+APART = 5  # pixels between the largest values of the evidence
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar has a length, a width, pixels, and an angle from the row, radians; it is a square where both are equal."""
+
+    length: float
+    width: float
+    angle: float = 0.0
+
+    @cached_property
+    def weights(self) -> Small:
+        """Return the share of each pixel (n, n) that the bar covers, n odd."""
+        half, fine = math.ceil(math.hypot(self.length, self.width) / 2), 5
+        at = (np.arange((2 * half + 1) * fine) + 0.5) / fine - half - 0.5
+        down, right = np.meshgrid(at, at, indexing="ij")
+        along = right * math.cos(self.angle) + down * math.sin(self.angle)
+        across = down * math.cos(self.angle) - right * math.sin(self.angle)
+        held = (np.abs(along) < self.length / 2) & (np.abs(across) < self.width / 2)
+        return held.reshape(2 * half + 1, fine, 2 * half + 1, fine).mean((1, 3)).astype(np.float32)
+
+    def independent(self, grain: Grain) -> float:
+        """Return how many independent pixels have a mean as sure as that over the bar, under speckle of a grain."""
+        w, k = self.weights.astype(np.float64), np.arange(-8, 9)
+        down, across = (np.where(k == 0, 1.0, np.maximum(rho, 1e-9) ** (k**2.0)) for rho in grain)
+        smooth = scipy.signal.convolve(np.pad(w, 8), np.outer(down, across), mode="valid")
+        return float(w.sum() ** 2 / (w * smooth).sum())
+
+
+def bars(lengths: Sequence[float], widths: Sequence[float], squares: Sequence[float]) -> tuple[Bar, ...]:
+    """Return squares, and bars in as many directions as their length tells apart."""
+    found = [Bar(side, side) for side in squares]
+    for length in lengths:
+        for width in widths:
+            turns = max(4, round(math.pi * length / (2 * width + 1)))
+            found += [Bar(length, width, math.pi * k / turns) for k in range(turns)]
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Settings of the test of the ratio image (benchmarks/remote_sensing/lines.py)."""
+
+    false_alarms: float = 1e-5  # bars and squares per pixel of flat speckle
+    beside: float = 1e-2  # the same where a line would go on that was given back in part
+    lengths: tuple[float, ...] = (9.0, 15.0, 25.0, 41.0)  # of bars, pixels
+    widths: tuple[float, ...] = (1.0, 2.0, 3.0)
+    squares: tuple[float, ...] = (3.0, 5.0, 9.0)
+    overlap: float = 0.2  # share of a bar that others of its round may hold
+    rounds: int = 12
+
+    def __post_init__(self) -> None:
+        if not 0 < self.false_alarms <= self.beside < 0.5:
+            raise ValueError(f"false_alarms={self.false_alarms:g} must be above 0 and at most beside={self.beside:g}")
+
+    def fitted(self, looks: float, grain: Grain = (0.0, 0.0)) -> RatioTest:
+        """Return the test for speckle of `looks` looks whose intensity has the correlation `grain` with the next row
+        and column."""
+        # The thresholds change slowly: simulated for a few looks and grains alone.
+        near = 2 ** (round(4 * math.log2(looks)) / 4)
+        down, across = (round(20 * min(max(float(rho), 0.0), 0.9)) / 20 for rho in grain)
+        return replace(_flat(self, near, (down, across)), looks=looks)
+
+
+@dataclass(frozen=True, eq=False)
+class Returned:
+    """What was given back: `factor` (h, w) of the restored intensity, and its relative standard deviation; 1 and 0
+    where nothing was."""
+
+    factor: Small
+    deviation: Small
+
+    @property
+    def mask(self) -> Mask:
+        """Return where something was given back, (h, w)."""
+        return self.deviation > 0
+
+
+@dataclass(frozen=True, eq=False)
+class RatioTest:
+    """The test with its thresholds, whose call takes the ratio (h, w) of measured and restored intensity, and where it
+    counts, and says what is to be given back."""
+
+    settings: Structure
+    looks: float
+    shapes: tuple[Bar, ...]
+    independent: tuple[float, ...]  # pixels of each shape
+    threshold: float = math.inf  # of ln p(mean | its own mean) - ln p(mean | 1)
+    beside: float = math.inf  # the same beside what was given back
+
+    def __call__(self, ratio: Array, valid: Mask) -> Returned:
+        ratio = np.where(valid, np.minimum(ratio, MOST), 1.0).astype(np.float32)
+        factor, deviation = np.ones_like(ratio), np.zeros_like(ratio)
+        sure = self.as_it_is(ratio)
+        near = np.zeros((2, TURNS, *ratio.shape), np.bool_)  # where a bright or dark line in a direction goes on
+        for _ in range(self.settings.rounds):
+            evidence, which, means = self.evidence(ratio / factor, sure)
+            taken = np.zeros(ratio.shape, np.bool_)
+            for i, j in self._peaks(evidence, which, means, near):
+                k = int(which[i, j])
+                whole = self.shapes[k].weights
+                at, part = _common((int(i), int(j)), len(whole), ratio.shape)
+                w = whole[part]
+                if float(w[taken[at]].sum()) > self.settings.overlap * float(w.sum()):
+                    continue
+                # The mean over a bar that covers pixels in part is less far from 1 than they are.
+                m = 1 + (float(means[i, j]) - 1) * float(whole.sum()) / float((whole**2).sum())
+                factor[at] *= np.maximum(1 + (m - 1) * w, LEAST)
+                deviation[at] = np.maximum(deviation[at], (w > 0) / math.sqrt(self.looks * sure[k]))
+                taken[at] |= w > 0
+                _go_on(near[int(m < 1)], (int(i), int(j)), self.shapes[k])
+            if not taken.any():
+                break
+        deviation[~valid], factor[~valid] = 0, 1
+        return Returned(factor, deviation)
+
+    def as_it_is(self, ratio: Small) -> tuple[float, ...]:
+        """Return the independent pixels of each shape, fewer where the mean over it varies more than speckle does: the
+        looks or the grain are off, or texture was lost everywhere, which is no line."""
+        found = []
+        spectrum, size = self._spectrum(ratio)
+        for shape, independent in zip(self.shapes, self.independent, strict=True):
+            m = self._mean(shape, spectrum, size, ratio.shape)[::4, ::4]
+            spread = 1.4826 * float(np.median(np.abs(m - np.median(m))))
+            found.append(min(independent, 1 / (self.looks * max(spread, 1e-6) ** 2)))
+        return tuple(found)
+
+    def evidence(self, ratio: Small, independent: Sequence[float]) -> tuple[Small, NDArray[np.int32], Small]:
+        """Return (evidence, number, mean), each (h, w), of the shape around each pixel that says most."""
+        best, means = np.zeros(ratio.shape, np.float32), np.ones(ratio.shape, np.float32)
+        which = np.zeros(ratio.shape, np.int32)
+        spectrum, size = self._spectrum(ratio)
+        for k, (shape, pixels) in enumerate(zip(self.shapes, independent, strict=True)):
+            m = np.maximum(self._mean(shape, spectrum, size, ratio.shape), 1e-3)
+            found = (self.looks * pixels) * (m - 1 - np.log(m))
+            better = found > best
+            best[better], which[better], means[better] = found[better], k, m[better]
+        return best, which, means
+
+    def _spectrum(self, ratio: Small) -> tuple[NDArray[np.complexfloating], tuple[int, int]]:
+        margin = max(len(shape.weights) for shape in self.shapes)
+        h, w = (scipy.fft.next_fast_len(k + margin, real=True) for k in ratio.shape)
+        return scipy.fft.rfft2(ratio - 1, (h, w)), (h, w)
+
+    @staticmethod
+    def _mean(shape: Bar, spectrum: NDArray[np.complexfloating], size: tuple[int, int], of: tuple[int, ...]) -> Small:
+        """Return the weighted mean of the ratio around each pixel; beyond the border it is 1."""
+        half = len(shape.weights) // 2
+        kernel = scipy.fft.rfft2(shape.weights[::-1, ::-1] / shape.weights.sum(), size)
+        return 1 + scipy.fft.irfft2(spectrum * kernel, size)[half : half + of[0], half : half + of[1]]
+
+    def _peaks(self, evidence: Small, which: NDArray[np.int32], means: Small, near: Mask) -> NDArray[np.intp]:
+        """Return (N, 2), where the evidence is largest and enough, the most first."""
+        top = evidence >= scipy.ndimage.maximum_filter(evidence, APART)
+        turns = np.array([_turn(shape) for shape in self.shapes])[which]
+        found = np.argwhere(top & (evidence > self.beside))
+        i, j = found.T
+        aligned = near[(means[i, j] < 1).astype(int), turns[i, j], i, j] & (turns[i, j] >= 0)
+        found = found[(evidence[i, j] > self.threshold) | aligned]
+        return found[np.argsort(-evidence[tuple(found.T)], kind="stable")]
+
+
+def _go_on(near: Mask, centre: tuple[int, int], shape: Bar) -> None:
+    """Mark in `near` (TURNS, h, w) where a line would go on that a bar is a part of."""
+    if (turn := _turn(shape)) < 0:
+        return
+    longer = Bar(3 * shape.length, shape.width + 4, shape.angle).weights > 0
+    at, part = _common(centre, len(longer), near.shape[1:])
+    for k in (turn - 1, turn, turn + 1):
+        near[(k % TURNS, *at)] |= longer[part]
+
+
+def _turn(shape: Bar) -> int:
+    """Return the direction of a bar as a whole number of TURNS, -1 of a square."""
+    return -1 if shape.length == shape.width else round(TURNS * shape.angle / math.pi) % TURNS
+
+
+def _common(centre: tuple[int, int], n: int, shape: tuple[int, ...]) -> tuple[Slices, Slices]:
+    """Return where a square of n pixels around `centre` lies in a picture, and what of the square that is."""
+    at, part = [], []
+    for c, size in zip(centre, shape, strict=True):
+        low, high = max(c - n // 2, 0), min(c + n // 2 + 1, size)
+        at.append(slice(low, high))
+        part.append(slice(low - c + n // 2, high - c + n // 2))
+    return tuple(at), tuple(part)
+
+
+@lru_cache(maxsize=64)
+def _flat(settings: Structure, looks: float, grain: Grain) -> RatioTest:
+    """Return the test with thresholds that simulated speckle of a flat scene passes at the stated rates."""
+    shapes = bars(settings.lengths, settings.widths, settings.squares)
+    test = RatioTest(settings, looks, shapes, tuple(shape.independent(grain) for shape in shapes))
+    ratio = draw((SIMULATED, SIMULATED), looks, spectrum_of(grain), np.random.default_rng(0)).astype(np.float32)
+    evidence, _, _ = test.evidence(np.minimum(ratio, MOST), test.independent)
+    tops = np.sort(evidence[evidence >= scipy.ndimage.maximum_filter(evidence, APART)])[::-1][:TAIL]
+    slope = float((tops - tops[-1]).mean())
+    sure, beside = (
+        float(tops[-1]) + slope * math.log(TAIL / (rate * ratio.size))
+        for rate in (settings.false_alarms, settings.beside)
+    )
+    return replace(test, threshold=sure, beside=beside)
