@@ -51,29 +51,57 @@ class Evidence:
     few: int = 9  # blocks; of fewer nothing is said
     small: int = 128  # pixels, a side below which blocks have half the side
     probe: float = 0.1  # length of the step for the divergence, in levels
+    groups: int = 8  # of brightness, at most
+    group: int = 6  # blocks of one, at least
 
-    def __call__(self, pixels: Array, told: Array, denoise: Denoiser, highest: float, trusted: float = 0.0) -> float:
+    def __call__(self, pixels: Array, told: Array, denoise: Denoiser, highest: float) -> float:
         """Return the level, between `least` and about `highest`; 0 where it is below, nan where too few blocks of values that
-        are `told` (C, H, W) are left.
-
-        trusted: up to this level the mean of the blocks is taken: noise that grows with brightness is not in all alike.
-        """
-        if min(pixels.shape[1:]) < self.side:
+        are `told` (C, H, W) are left."""
+        found = self._by_block(pixels, told, denoise, highest, self.least)
+        if found is None:
             return float("nan")
-        y, known = self._windows(pixels, told)
-        weight = self._blocks(known.float().mean(1, keepdim=True)).flatten()
-        blocks = weight >= self.told
-        if int(blocks.sum()) < self.few:
-            return float("nan")
-        count = max(2, int(np.ceil(np.log(max(highest / self.least, 1.2)) / np.log(self.step))) + 1)
-        levels = self.least * self.step ** np.arange(count)
-        rows = np.stack(
-            [(self._derivative(y, float(s), denoise, known)[blocks] / weight[blocks]).numpy() for s in levels]
-        )
+        levels, rows, _ = found
         of_mean = _most_likely(levels, rows.mean(1))
         return (
             min(of_mean, _most_likely(levels, np.quantile(rows, self.quantile, axis=1))) if self.quantile else of_mean
         )
+
+    def by_brightness(
+        self, pixels: Array, told: Array, denoise: Denoiser, highest: float, lowest: float
+    ) -> tuple[Array, Array]:
+        """Return (brightness, level), both (K,), of groups of blocks from dark to bright, each as likely as the prior finds it by
+        itself: noise that grows with brightness is white in none of a picture, and nearly so in each. K is 0 where too few tell.
+
+        highest, lowest: levels between which is looked."""
+        found = self._by_block(pixels, told, denoise, highest, max(lowest, self.least))
+        if found is None:
+            return np.empty(0), np.empty(0)
+        levels, rows, means = found
+        count = max(1, min(self.groups, len(means) // self.group))
+        parts = np.array_split(np.argsort(means, kind="stable"), count)
+        return (
+            np.array([means[part].mean() for part in parts], np.float64),
+            np.array([_most_likely(levels, rows[:, part].mean(1)) for part in parts]),
+        )
+
+    def _by_block(
+        self, pixels: Array, told: Array, denoise: Denoiser, highest: float, lowest: float
+    ) -> tuple[Array, Array, Array] | None:
+        """Return (levels, s d log p / ds of each level and block, brightness of each block); None where too few blocks tell."""
+        if min(pixels.shape[1:]) < self.side:
+            return None
+        y, known = self._windows(pixels, told)
+        weight = self._blocks(known.float().mean(1, keepdim=True)).flatten()
+        blocks = weight >= self.told
+        if int(blocks.sum()) < self.few:
+            return None
+        count = max(2, int(np.ceil(np.log(max(highest / lowest, 1.2)) / np.log(self.step))) + 1)
+        levels = lowest * self.step ** np.arange(count)
+        rows = np.stack(
+            [(self._derivative(y, float(s), denoise, known)[blocks] / weight[blocks]).numpy() for s in levels]
+        )
+        light = self._blocks((y * known).mean(1, keepdim=True)).flatten()[blocks] / weight[blocks]
+        return levels, rows, light.numpy()
 
     def _derivative(self, y: Tensor, level: float, denoise: Denoiser, known: Tensor) -> Tensor:
         """Return s d log p / ds by the `known` values of each block, divided by its number of values."""
@@ -127,7 +155,7 @@ def seen_by(
     evidence = evidence or Evidence()
     weights = np.array(LUMA if len(pixels) == 3 else [1 / len(pixels)] * len(pixels))
     share = float(np.sqrt(np.square(weights).sum()))
-    bands = evidence(pixels, told, for_bands(len(pixels)), highest, 0.4 * highest)
+    bands = evidence(pixels, told, for_bands(len(pixels)), highest)
     grey = np.tensordot(weights, pixels, 1)[None].astype(np.float32)
     all_told = np.logical_and.reduce(told, keepdims=True)
     h, w = (n // 2 * 2 for n in grey.shape[1:])

@@ -7,14 +7,14 @@ from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from restorekit.errors import BadInput
 from restorekit.inference.denoiser import Denoiser
-from restorekit.inference.sensor_noise import Anscombe
 from restorekit.noise.evidence import Evidence, Seen, seen_by
+from restorekit.noise.jpeg_spectrum import BeforeJPEG
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.noise.pixels import Telling
+from restorekit.noise.sensor import SensorFit
 from restorekit.noise.verified import Verified
 
 AGREE = 0.9  # of the level of flat blocks; a prior that finds as much confirms it
@@ -25,6 +25,7 @@ SHARED = 7.5  # level of white noise that takes out what neighbours share, over 
 ROUNDED = 4.0  # the same of noise that went through a coarse JPEG, which left no fine noise whatever it was
 HALVED = 1.25  # level over that of the noise, where a JPEG halved its colours
 HIGHEST = 0.08
+MOST = 0.16  # the same of white noise that the coefficients of a JPEG show
 LEFT = 0.7  # noise of a camera over what the rounding of its JPEG took; less is what rounding does to edges
 PAPER = 0.5  # share of values that tell nothing, in which the rest is the ringing of letters
 CERTAIN = 0.032  # level by both, below which a clean picture looks the same to both after a JPEG of quality 85
@@ -32,16 +33,26 @@ DOUBTED = 0.6  # share of it, of white noise, that is taken out then
 USUAL = 0.045  # level that takes out what cameras' JPEG leave, to which one that is found in such a file is drawn
 ROUGH = 0.03  # the highest level of a JPEG in which flat blocks do not show noise that neighbours share
 CAREFUL = 0.02  # the highest level of what flat blocks do not show
+LEFT_OF_COLOUR = 1.1  # level over that of white noise before a JPEG that halved its colours, whose noise is coarse then
+STRONG = 0.01  # level of white noise from which on it is told by brightness
+WIDE = 6.0  # by which the noise of dark parts may be less than that of all
+CONFIRMED = 0.5  # of the level that the coefficients of a JPEG show, which a prior must find
 
 
 Array = np.ndarray
 
 
 def asked(
-    found: Noise, pixels: Array, valid: Array | None, for_bands: Callable[[int], Denoiser], lost: float, floor: float
+    found: Noise,
+    pixels: Array,
+    valid: Array | None,
+    for_bands: Callable[[int], Denoiser],
+    lost: float,
+    floor: float,
+    before: BeforeJPEG | None = None,
 ) -> Noise:
     """Return the noise of (C, H, W) on [0, 1] as `found` by its blocks, judged by a prior, whose denoiser of so many bands
-    is `for_bands`. valid, floor: as `NoiseLevel` takes them."""
+    is `for_bands`. valid, floor: as `NoiseLevel` takes them. lost, before: of a JPEG, see `judged`."""
     known = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
     if lost > 0:  # which leaves no single value at an end: what looks so are letters
         found = replace(found, impulses=np.zeros_like(found.impulses))
@@ -50,10 +61,32 @@ def asked(
     told = Telling(reach=(1,))(pixels, known & ~found.impulses)
     sensor = found.sensor
     if lost > 0 or not (found.grows and sensor is not None and sensor.gain > 0):
-        return judged(found, seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor)), lost, floor)
-    even = Anscombe(sensor.gain, sensor.read)
-    level = Evidence()(even(torch.from_numpy(pixels)).numpy(), told, for_bands(len(pixels)), even.level)
-    return found if np.isnan(level) else found.white_of(min(1.0, level / even.level) * found.white, floor)
+        seen = seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor))
+        result = judged(found, seen, lost, floor, before)
+        if lost > 0 or result.correlated or result.camera or result.floor or found.white < STRONG:
+            return result
+        return by_brightness(found, pixels, told, for_bands, result)
+    return by_brightness(found, pixels, told, for_bands)
+
+
+def by_brightness(
+    found: Noise, pixels: Array, told: Array, for_bands: Callable[[int], Denoiser], even: Noise | None = None
+) -> Noise:
+    """Return the white noise of (C, H, W) as a prior sees it from dark to bright.
+
+    even: what was judged of all of it, where blocks show no noise that grows. Of a picture that the prior does not know, that level
+    is used, which is less than is measured. Where too little of the picture tells, it is what was found before.
+    """
+    brightness, seen = Evidence().by_brightness(
+        pixels, told, for_bands(len(pixels)), 2.5 * found.white, found.white / WIDE
+    )
+    if found.sensor is None or not len(seen):
+        return found if even is None else even
+    sensor = SensorFit().agreed(found.sensor, brightness, seen)
+    measured = replace(found, sensor=sensor, sigma=sensor.level, white=sensor.level, correlated=False, covariance=None)
+    unknown = even is not None and even.sigma < found.white and not sensor.grows
+    unknown &= float(np.median(seen)) > found.white
+    return replace(measured, asked=True, sigma=even.sigma if even is not None and unknown else sensor.level)
 
 
 def _verified(
@@ -67,14 +100,16 @@ def _verified(
     return replace(found, impulses=impulses), filled
 
 
-def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
-    """Return the noise by what flat blocks show, `found`, and a prior, `seen`. lost: what the rounding of a JPEG took.
+def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJPEG | None = None) -> Noise:
+    """Return the noise by what flat blocks show, `found`, and a prior, `seen`. lost: what the rounding of a JPEG took. before:
+    what its coefficients show.
 
     Texture only adds to the level of flat blocks, and what a prior does not know to its own, so that the lesser is nearer.
     Where the prior finds more, it does not know the picture, and both are too high: the level is as far below that of the
     blocks as that of the prior is above it. White noise is white in all bands, in grey and at half size; a JPEG that
     halves the colours leaves it white in grey; what is seen at half size and not in full is noise that neighbours share.
-    What blocks call shared and a prior does not see is texture.
+    What blocks call shared and a prior does not see is texture. White noise before a JPEG is seen in luma, by its coefficients and
+    by the prior at half size, where the mean of four pixels has half of it; texture adds to either, so that the lesser is taken.
     """
     if lost > 0 and found.camera and (found.sigma <= LEFT * lost or found.left_out >= PAPER):
         found = found.finest(floor)
@@ -82,6 +117,9 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float) -> Noise:
         return found
     grey, half = (0.0 if np.isnan(v) else v for v in (seen.grey, seen.half))
     unseen = bool(np.isnan(seen.half))
+    if lost > 0 and before is not None and before.white and 2 * half > CONFIRMED * before.finest:
+        level = (LEFT_OF_COLOUR if before.halved else 1.0) * min(before.finest, 2 * half) / seen.share
+        return replace(found.white_of(min(level, MOST), floor), white_before=True)
     if found.covariance is not None and (unseen or half > 0.1 * found.grain * seen.share):
         return replace(found, asked=True, sigma=min(found.sigma, HIGHEST) if lost > 0 else found.sigma)
     if found.correlated and unseen:

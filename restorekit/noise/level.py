@@ -27,7 +27,7 @@ class Noise:
     """The noise of a picture (C, H, W), white = 1, as it was measured.
 
     `sigma` is the level to use: that of white noise which a denoiser must expect to take this noise out. `white` is the
-    reading of the finest detail, which is `sigma` where the noise is white. `right` and `below`: correlation with the
+    reading of the finest detail, which is `sigma` where the noise is white, but of a picture that the prior does not know. `right` and `below`: correlation with the
     neighbours, as far as flat blocks of 8x8 pixels show it. `left_out`: share of the measured values that say nothing
     of noise. `floor`: the noise is below what can be told, and `sigma` is no measurement. `impulses`: (C, H, W) bool.
     `sensor`: variance by brightness, of white noise; None where the picture does not tell. `covariance`: of grain, (2 k
@@ -35,6 +35,7 @@ class Noise:
     whether the noise is white. `rounded`: the level is that of the rounding of a JPEG, and no measurement. `camera`: the noise
     looks like that of cameras' JPEG. `asked`: a prior was asked as well, which knows texture. `before`: of a JPEG, the level of the
     noise that its picture had, 0 for none, where `sigma` counts what was rounded as well. `tinted`: flat blocks are too strong, even and coloured for texture.
+    `white_before`: of a JPEG, its coefficients show white noise.
     """
 
     sigma: float
@@ -53,6 +54,7 @@ class Noise:
     asked: bool = False
     before: float = 0.0
     tinted: bool = False
+    white_before: bool = False
 
     def at_least(self, sigma: float, floor: bool = False) -> Noise:
         """Return the same with white noise of a level of `sigma` where less was found; floor: whether that is no
@@ -122,6 +124,10 @@ class Noise:
             said.append(
                 f"noise grows with brightness: variance {s.gain:.3g} +- {s.gain_error:.1g} of the mean and {s.read:.2g}^2, "
                 f"deviation {dark:.4f} in the dark (0.1) and {bright:.4f} in the bright (0.9)"
+            )
+        if self.asked and not self.correlated and self.white > 1.05 * self.sigma:
+            said.append(
+                f"it measures {self.white:.4f}, and less is taken out: the prior takes texture of this picture for noise"
             )
         if self.left_out > 0.01:
             said.append(

@@ -17,6 +17,7 @@ from restorekit.inference.coloured import Coloured
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Likelihood
 from restorekit.noise.jpeg_loss import jpeg_loss
+from restorekit.noise.jpeg_spectrum import BeforeJPEG, JPEGSpectrum
 from restorekit.noise.judgement import asked
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.noise.stop_band import BlurredNoise, StopBand
@@ -82,7 +83,7 @@ def measured_noise(
     rounded = read.operation in MIXING and lost > found.sigma
     found = found.at_least(lost, floor=True) if rounded else found
     if prior is not None and coded is None:
-        found = asked(found, read.picture.pixels, valid, prior, lost, floor)
+        found = asked(found, read.picture.pixels, valid, prior, lost, floor, _before(path) if lossy else None)
     if read.operation == "denoise" and lost > 0:
         found = found.of_jpeg(lost)
     chosen = law(found)
@@ -161,6 +162,16 @@ def _lost(read: Observation, path: Path | None, lossy: float) -> float:
         )  # of few blocks the coefficients tell too much
     except BadInput:  # of a kind whose coefficients are not read
         return most
+
+
+def _before(path: Path | None) -> BeforeJPEG | None:
+    """Return what the coefficients of a JPEG show of its noise; None where they are not read."""
+    if path is None:
+        return None
+    try:
+        return JPEGSpectrum()(read_jpeg(path))
+    except BadInput:
+        return None
 
 
 def law_as_found(found: Noise, masked: bool) -> Law:

@@ -188,3 +188,31 @@ def test_a_prior_finds_impulses_that_do_not_stand_out_and_frees_highlights() -> 
     assert not (found & (x == 1)).any()
     assert np.abs(filled - x)[found & hit].max() < 0.06
     assert np.array_equal(filled[~found], y[~found])
+
+
+def test_the_level_is_told_from_dark_to_bright() -> None:
+    """The prior knows a ramp of brightness, and independent values around it."""
+    ramp = torch.linspace(0.1, 0.9, SIZE[-1]).expand(SIZE)
+
+    def denoise(x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        return (0.1**2 * x + sigma**2 * ramp) / (0.1**2 + sigma**2)
+
+    rng = np.random.default_rng(0)
+    x, noise = (rng.standard_normal(SIZE) for _ in range(2))
+    true = np.sqrt(0.01 * ramp.numpy())
+    y = (ramp.numpy() + 0.1 * x + true * noise).astype(np.float32)
+    brightness, levels = Evidence().by_brightness(y, np.ones(SIZE, bool), denoise, 0.3, 0.01)
+    assert len(brightness) == len(levels) >= 4
+    assert (np.diff(brightness) > 0).all()
+    assert levels == pytest.approx(np.sqrt(0.01 * brightness), rel=0.2)
+    nothing = Evidence().by_brightness(y[:, :24, :24], np.ones((3, 24, 24), bool), denoise, 0.3, 0.01)
+    assert [len(part) for part in nothing] == [0, 0]
+
+
+def test_of_a_picture_that_the_prior_does_not_know_less_is_taken_out_than_is_measured() -> None:
+    y = eight(noisy(photo("coffee", 96), 0.03))
+    found = NoiseLevel()(y)
+    doubted = asked(found, y, None, lambda bands: gaussian(0.0), 0.0, FLOOR)  # to whom all that is seen is noise
+    assert doubted.white == pytest.approx(found.white, rel=0.15)
+    assert doubted.sigma < 0.7 * doubted.white
+    assert any("less is taken out: the prior takes texture" in note for note in doubted.notes)

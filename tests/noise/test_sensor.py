@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from restorekit.noise.blocks import jpeg_grid
 from restorekit.noise.level import NoiseLevel
-from restorekit.noise.sensor import SensorFit
+from restorekit.noise.sensor import SensorFit, SensorNoise
 from tests.noise.test_noise import PHOTOS, eight, jpeg, noisy, photo
 
 SIZE = (3, 192, 192)
@@ -117,3 +117,37 @@ def test_a_gradient_is_no_noise() -> None:
     found = SensorFit()(ramp + 0.01 * np.random.default_rng(0).standard_normal(SIZE), ALL)
     assert found is not None
     assert found.level == pytest.approx(0.01, rel=0.05)
+
+
+def of_blocks(deviations: np.ndarray, grows: bool) -> SensorNoise:
+    return SensorNoise(0.0, 0.02, 1e-4, 1e-4, 0.02, grows, BRIGHTNESS, deviations)
+
+
+BRIGHTNESS = np.linspace(0.1, 0.9, 8)
+
+
+def test_texture_that_a_prior_knows_is_no_gain() -> None:
+    fooled = of_blocks(np.where(BRIGHTNESS > 0.5, 0.03, 0.02), grows=True)
+    found = SensorFit().agreed(fooled, BRIGHTNESS, np.full(8, 0.0203))
+    assert not found.grows
+    assert found.level == pytest.approx(0.0203, rel=1e-3)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_gain_is_found_from_dark_to_bright_with_an_error_that_holds_it(shown: bool) -> None:
+    rng = np.random.default_rng(0)
+    seen = np.sqrt(0.005 * BRIGHTNESS + 0.01**2) * (1 + 0.03 * rng.standard_normal(8))
+    found = SensorFit().agreed(of_blocks(1.3 * seen, shown), BRIGHTNESS, seen)
+    assert found.grows
+    assert abs(found.gain - 0.005) < 2 * found.gain_error < 0.005
+    assert abs(found.read**2 - 0.01**2) < 2 * found.floor_error
+    assert found.at(np.array([0.1, 0.9])) == pytest.approx(np.sqrt(0.005 * np.array([0.1, 0.9]) + 1e-4), rel=0.1)
+
+
+def test_of_a_picture_that_the_prior_does_not_know_flat_blocks_tell() -> None:
+    deviations = np.sqrt(0.005 * BRIGHTNESS + 0.01**2)
+    sure = of_blocks(deviations, grows=True)
+    assert SensorFit().agreed(sure, BRIGHTNESS, 1.4 * deviations) is sure
+    even = SensorFit().agreed(of_blocks(np.full(8, 0.02), False), BRIGHTNESS, np.linspace(0.026, 0.04, 8))
+    assert not even.grows
+    assert even.level == pytest.approx(0.02, rel=1e-6)
