@@ -38,13 +38,19 @@ from restorekit.files.journal import Rows
 from restorekit.files.picture import write_text
 from restorekit.inference.likelihood import Gaussian
 from restorekit.notes import Notes
-from restorekit.tasks.blind_kernel import blind_kernel
+from restorekit.tasks.blind_kernel import blind_kernel, with_misfit
 from restorekit.tasks.observation import observe
 
 Array = np.ndarray
 Table = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
 SIDE, NOISE, IN_LIGHT, MARGIN, FURTHEST = 255, 0.01, 0.003, 8, 6
 PICTURES = (("kodak", "kodim05"), ("kodak", "kodim09"), ("set14", "man"), ("set14", "monarch"))
+FRESH = (
+    ("kodak", "kodim06"),
+    ("kodak", "kodim11"),
+    ("set14", "lenna"),
+    ("mcmaster", "4"),
+)  # on which nothing was ever tried
 LUMA = np.array([0.299, 0.587, 0.114])
 KEY, LEAN, TURNS = ("group", "picture", "kernel"), 10.0, 60  # strength of the prior and turns of the plain solver
 parser = argparse.ArgumentParser()
@@ -75,7 +81,7 @@ class Made:
 
     @property
     def in_light(self) -> bool:
-        return self.group != VALUES and not self.group.startswith("breaks")
+        return self.group.startswith("light")
 
     def __call__(self) -> tuple[Array, Array]:
         """(measurement, truth), in the values of the file where the blur was made in light."""
@@ -97,28 +103,34 @@ class Made:
         return np.rint(255 * SRGB().encode(y.clip(0, 1))) / 255, SRGB().encode(truth)
 
 
-VALUES, LIGHT = "values", "light, 8 bits"
+VALUES, LIGHT, OTHERS = "values", "light, 8 bits", ", fresh crops"
+
+
+def crops(pictures: Sequence[tuple[str, str]]) -> list[tuple[str, Array]]:
+    """Return (name, grey crop from the middle) of pictures by folder and name."""
+    out = []
+    for folder, name in pictures:
+        x = dict(classic(folder))[name]
+        x = np.tensordot(LUMA, x, 1) if len(x) == 3 else x[0]
+        out.append((name, centre(x[None].astype(np.float64), SIDE)[0]))
+    return out
 
 
 def cases() -> Iterator[Made]:
-    grey = []
-    for folder, name in PICTURES:
-        x = dict(classic(folder))[name]
-        x = np.tensordot(LUMA, x, 1) if len(x) == 3 else x[0]
-        grey.append((name, centre(x[None].astype(np.float64), SIDE)[0]))
-    for group in (VALUES, LIGHT):
+    known, fresh = crops(PICTURES), crops(FRESH)
+    for group, grey in ((VALUES, known), (VALUES + OTHERS, fresh), (LIGHT, known), (LIGHT + OTHERS, fresh)):
         pairs = [(p, k) for k in range(8) for p in range(4)]
         for p, k in sorted(pairs, key=lambda pair: (sum(pair) % 2, pair[1])):
             name, x = grey[p]
             label, kernel = kernels()[k]
             kernel = kernel.astype(np.float64)
-            if group == VALUES:
-                yield Made(VALUES, name, label, x, kernel)
+            if group.startswith(VALUES):
+                yield Made(group, name, label, x, kernel)
             else:
-                yield Made(LIGHT, name, label, SRGB().decode(x), kernel, IN_LIGHT)
+                yield Made(group, name, label, SRGB().decode(x), kernel, IN_LIGHT)
     own = [k.astype(np.float64) for _, k in kernels()]
     turned = [np.pad(ndimage.rotate(own[0], a, reshape=False, order=1).clip(0), 2) for a in (0, 25)]
-    for name, x in grey[:2]:
+    for name, x in known[:2]:
         yield Made("breaks: defocus", name, "disc of radius 6", x, disc(6.0))
         yield Made("breaks: Gaussian", name, "gaussian of 2.5", x, gaussian(2.5))
         yield Made("breaks: no blur", name, "none", x, np.ones((1, 1)))
@@ -136,8 +148,10 @@ def error(result: Array, truth: Array) -> float:
         for i in range(-FURTHEST, FURTHEST + 1) for j in range(-FURTHEST, FURTHEST + 1)
     }  # fmt: skip
     i, j = min(whole, key=lambda at: whole[at])
-    parts = np.arange(-0.75, 0.76, 0.25)
-    fine = [ndimage.shift(result, (i + a, j + b), order=3, mode="nearest") for a in parts for b in parts]
+    parts, splines = np.arange(-0.75, 0.76, 0.25), ndimage.spline_filter(result, 3, mode="nearest")
+    fine = [
+        ndimage.shift(splines, (i + a, j + b), order=3, mode="nearest", prefilter=False) for a in parts for b in parts
+    ]
     return min(float(((x - truth)[inner] ** 2).mean()) for x in fine)
 
 
@@ -159,7 +173,7 @@ class Searched:
             found = blind_kernel(read, case.sigma)
         except BadInput:
             return cls(np.zeros((0, 0)), case.sigma, "refused", (0.0, 0.0, 0.0))
-        law, own = found.counted(Gaussian(case.sigma)), found.found
+        law, own = with_misfit(Gaussian(case.sigma), found.misfit), found.found
         said = "none seen" if found.none else "" if found.sure else "doubted"
         return cls(found.kernel, float(law.sigma), said, (own.alike, own.gain, own.error))  # type: ignore[attr-defined]
 

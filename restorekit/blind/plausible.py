@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from restorekit.blind.marginal import Frames
+from restorekit.blind.frames import Frames
 from restorekit.blind.pyramid import Pyramid
 from restorekit.blind.spectrum import Array, Whittle
 
@@ -21,9 +21,7 @@ POWER, SLOPE = 0.8, 0.03  # of the prior |grad x|^POWER, and the slope at which 
 STRENGTH = 30.0  # of the prior, in variances of the noise
 TURNS = 40  # of the alternating directions
 PENALTY, PENALTY_SLOPES = 0.3, 40.0  # of these, the second in strengths of the prior
-TEMPERATURE = (
-    200.0  # energy of a pixel's mean in ln p: neither are pixels independent, nor is this prior that of pictures
-)
+TEMPERATURE = 40.0  # energy of a pixel's mean in ln p: as much as tells a kernel from itself turned; more likes kernels that are too short
 
 
 @dataclass(frozen=True, eq=False)

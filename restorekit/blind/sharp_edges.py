@@ -85,7 +85,7 @@ class _Torus:
             g, beta = self.back(self.slope * x), 2 * beta
         return torch.where((g**2).sum(0) < least**2, torch.zeros(()), g)
 
-    def kernel(self, g: Tensor, otf: Tensor, first: Array) -> Array:
+    def kernel(self, g: Tensor, otf: Tensor, first: Array, ridge: float = RIDGE) -> Array:
         """Return the kernel (n, n) of at least 0 that makes the gradient of the picture of g; near the edges `otf` holds."""
         n, (h, w) = self.n, self.grid
         near = self.slope * self.measured - otf * torch.fft.rfft2(g * (1 - self.inner))
@@ -94,7 +94,7 @@ class _Torus:
         lags, side = self.back((inside.abs() ** 2).sum(0)), fast_length(2 * n)
         at, placed = torch.arange(1 - n, n), torch.zeros(side, side, dtype=torch.float64)
         placed[(at % side)[:, None], at % side] = lags[(at % h)[:, None], at % w].double()
-        return _least_squares(torch.fft.rfft2(placed), right, torch.from_numpy(first), RIDGE).numpy()
+        return _least_squares(torch.fft.rfft2(placed), right, torch.from_numpy(first), ridge).numpy()
 
 
 def _least_squares(known: Tensor, right: Tensor, first: Tensor, ridge: float) -> Tensor:
@@ -129,6 +129,7 @@ class SharpEdges:
     weight: float = 0.02
     turns: int = 5  # at each scale
     least: float = LEAST_EDGE
+    ridge: float = RIDGE
 
     def __call__(self, pyramid: Pyramid) -> Array:
         """Return the kernel (n, n) of sum 1, its centre of mass in the middle."""
@@ -142,7 +143,7 @@ class SharpEdges:
             kernel, torus = centred(kernel, n), _Torus(*pyramid.at(RATIO**step), n)
             for _ in range(self.turns):
                 otf = torus.otf(kernel)
-                found = torus.kernel(torus.edges(otf, weight, self.least), otf, kernel)
+                found = torus.kernel(torus.edges(otf, weight, self.least), otf, kernel, self.ridge)
                 if found.max() > 0:
                     kernel = centred(without_noise(found, FAINT, FAINT, 0), n)
                 weight = max(weight * DECAY ** (-1 / self.turns), LEAST_WEIGHT)

@@ -1,5 +1,5 @@
-"""A kernel of which nothing is known, of any form: several searches by sharp edges, the most plausible mended with the picture
-integrated out, and the mean of those that are about as plausible.
+"""A kernel of which nothing is known, of any form: several searches by sharp edges, of which the mean of the most plausible ones is
+taken. The power spectrum, with the picture integrated out, says which those are.
 
 What the picture tells is measured by asking its two halves, each by itself: of two of them that are alike sure, either is as far
 from the mean as that is from the truth. The spread of the searches of the whole comes on top.
@@ -13,20 +13,18 @@ from typing import Any
 
 import numpy as np
 import scipy
-import torch
 from numpy.typing import NDArray
 
 from restorekit.blind.drawn import Array
 from restorekit.blind.kernel_forms import aligned, centred, mass_centre, reach_of, without_noise
-from restorekit.blind.marginal import ScaledPicture
 from restorekit.blind.plausible import Plausible
 from restorekit.blind.pyramid import Pyramid, busiest
 from restorekit.blind.sharp_edges import SharpEdges
 
 LEAST_LEVEL = 0.003  # noise below which no picture is like the model
-STRONG, WEAK, ISLAND = 0.1, 0.03, 0.02  # of the largest tap and of the sum, of what is noise in a mended kernel
+WEAK, ISLAND = 0.03, 0.02  # of the largest tap and of the sum, of what is noise in a mean of kernels
 SOFT = 1.0  # pixels, by which taps of two kernels may be apart and still be alike
-CLOSE = 5.0  # ln p by which a kernel may be less plausible and count e times less in the mean
+CLOSE = 2.0  # ln p by which a kernel may be less plausible and count e times less in the mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +35,7 @@ class FoundKernel:
     deviation: Array  # (h, w), of each tap
     alike: float  # correlation of the kernels of the two halves of the picture, up to 1
     gain: float = math.inf  # of ln p over no blur at all, by the spectrum of the picture
-    misfit: float = 0.0  # rms of what the error of the kernel does to the measurement
+    misfit: float = 0.0  # what the error of the kernel does to the measurement, as the level of white noise with as rough neighbours
 
     @property
     def error(self) -> float:
@@ -65,15 +63,13 @@ class AnyKernel:
 
     searches: tuple[SharpEdges, ...] = (
         SharpEdges(17, 0.02),
-        SharpEdges(31, 0.012),
-        SharpEdges(31, 0.02),
         SharpEdges(31, 0.02, turns=8),
+        SharpEdges(31, 0.02, turns=8, ridge=20.0),
+        SharpEdges(31, 0.02, turns=8, least=0.03),
         SharpEdges(31, 0.04, turns=8),
         SharpEdges(45, 0.02, turns=8),
     )
-    levels: tuple[float, ...] = (2.5, 1.84, 1.36, 1.0)  # factors by which noise counts larger when a kernel is mended
     side: int = 320  # of the part of the picture that is looked at
-    seed: int = 0
 
     def __call__(self, y: Array, sigma_y: float, seen: NDArray[np.bool_] | None = None) -> FoundKernel:
         """Return the kernel for y (C, H, W) on about [0, 1]. seen: (H, W), the pixels that count, as clipped ones do not."""
@@ -86,9 +82,7 @@ class AnyKernel:
         for search in self.searches:
             kernel = search(picture)
             tried.append((plausible.score(kernel), kernel, search))
-        _, kernel, search = min(tried, key=lambda t: t[0])
-        mended = self.mended(picture, sigma_y, kernel)
-        tried.append((plausible.score(mended), mended, search))
+        _, _, search = min(tried, key=lambda t: t[0])
         whole, spread = _mean([(score, k) for score, k, _ in tried])
         long = int(np.argmax(grey.shape))
         middle = grey.shape[long] // 2
@@ -104,18 +98,9 @@ class AnyKernel:
         sharp, _ = plausible.sharp(whole)
         spoilt = scipy.signal.fftconvolve(sharp - sharp.mean(), off, mode="valid")
         more = float(np.linalg.norm(spread) / max(np.linalg.norm(off), 1e-12))
-        misfit = float(np.sqrt((spoilt**2).mean() * (1 + more**2)))
+        misfit = as_white(spoilt) * math.hypot(1, more)
         gain = plausible.spectral(np.ones((1, 1))) - plausible.spectral(whole)
         return FoundKernel(whole, np.hypot(off, spread), alike, gain, misfit)
-
-    def mended(self, picture: Pyramid, sigma_y: float, kernel: Array) -> Array:
-        """Return the likeliest kernel with the picture integrated out, from one that is nearly right."""
-        n = 2 * reach_of(kernel) + 5
-        begin = torch.from_numpy(centred(kernel, n)).float()
-        rng = torch.Generator().manual_seed(self.seed)
-        found = ScaledPicture(picture.y, picture.seen, sigma_y).kernel(begin, list(self.levels), rng)
-        kernel = without_noise(found.double().numpy(), STRONG, WEAK, ISLAND)
-        return centred(kernel, 2 * reach_of(kernel) + 1)
 
 
 def _mean(scored: list[tuple[float, Array]]) -> tuple[Array, Array]:
@@ -131,6 +116,11 @@ def _mean(scored: list[tuple[float, Array]]) -> tuple[Array, Array]:
     (i, j), (a, b) = mass_centre(kernel), (side // 2, side // 2)
     spread = np.roll(spread, (a - round(i), b - round(j)), (0, 1))
     return centred(kernel, 2 * reach_of(kernel) + 1), spread
+
+
+def as_white(errors: Array) -> float:
+    """Return the deviation of the white noise whose neighbours differ by as much as those of smooth errors (H, W)."""
+    return math.sqrt(sum(float((np.diff(errors, axis=axis) ** 2).mean()) for axis in (0, 1)) / 4)
 
 
 def _framed(values: Array, side: int) -> Array:

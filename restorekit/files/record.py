@@ -112,9 +112,9 @@ def recorded_range(path: Path) -> tuple[float, float] | None:
     return None
 
 
-def record_beside(path: Path, command: str) -> tuple[str, dict[str, Any]] | None:
+def record_beside(path: Path, command: str | None) -> tuple[str, dict[str, Any]] | None:
     """Return (the name, the content) of the record of `command` beside a file, where one has the checksum of the file as it
-    is now; else None."""
+    is now; else None. None: of a restoration, whose record names its operator and no command."""
     for place, known in records_of(path):
         if known.get("command") == command and outputs_in(known).get(path.name) == sha256(path):
             opened(place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from restorekit.blind.spectrum import Array, Whittle
 from restorekit.blind.stretch import Frame
 from restorekit.blind.unknown import AnyKernel, FoundKernel
 from restorekit.errors import BadInput
-from restorekit.inference.likelihood import Gaussian, Likelihood
+from restorekit.files.record import record_beside
+from restorekit.inference.likelihood import Gaussian
 from restorekit.tasks.observation import Observation
 
 SMALLEST = 64  # pixels a side, of a picture that may tell its kernel
@@ -83,19 +85,35 @@ class BlindKernel:
             "know it, `kernel=k.png`"
         )
 
-    def counted(self, law: Likelihood) -> Likelihood:
-        """Return Gaussian noise with what the error of the kernel does to the measurement added; another law as it is."""
-        if not isinstance(law, Gaussian) or self.estimate is not None:
-            return law
-        more = self.found.misfit
-        sigma = law.sigma
-        if isinstance(sigma, torch.Tensor):
-            return Gaussian((sigma.square() + more**2).sqrt())
-        return Gaussian(round(math.hypot(float(sigma), more), 5))
+    @property
+    def misfit(self) -> float:
+        """Return what the error of the kernel does to the measurement, as a deviation of white noise; 0 of a blur with a name."""
+        return 0.0 if self.estimate is not None else self.found.misfit
 
     def record(self) -> dict[str, Any]:
         """Return plain numbers, for a file."""
-        return {"text": self.text, "sure": self.sure, **self.found.record()}
+        return {"text": self.text, "sure": self.sure, "named": self.estimate is not None, **self.found.record()}
+
+
+def with_misfit(law: Gaussian, misfit: float) -> Gaussian:
+    """Return Gaussian noise with what a wrong kernel does to the measurement added, a deviation on [0, 1]."""
+    if isinstance(law.sigma, torch.Tensor):
+        return Gaussian((law.sigma.square() + misfit**2).sqrt())
+    return Gaussian(round(math.hypot(float(law.sigma), misfit), 5))
+
+
+def recorded_misfit(kernel: Path) -> tuple[str, float] | None:
+    """Return (the name of the record, what the error of a kernel does to a measurement) of a kernel that a run found; None of another.
+
+    It is that of the picture where the kernel was found; of another picture it holds about.
+    """
+    record = record_beside(kernel, None)
+    about: Any = None if record is None else record[1].get("kernel")
+    found: Any = about.get("estimate") if isinstance(about, dict) else None
+    misfit: Any = found.get("misfit") if isinstance(found, dict) and not found.get("named", False) else None
+    if record is None or isinstance(misfit, bool) or not isinstance(misfit, int | float) or not 0 < misfit < 1:
+        return None
+    return record[0], float(misfit)
 
 
 def blind_kernel(read: Observation, sigma_y: float, search: AnyKernel | None = None) -> BlindKernel:

@@ -28,7 +28,7 @@ from restorekit.notes import Notes
 from restorekit.operators import FreeBlur, GridBlur, Operator, blur
 from restorekit.operators.base import Shape
 from restorekit.operators.blur import Boundary
-from restorekit.tasks.blind_kernel import SEEN, BlindKernel, blind_kernel
+from restorekit.tasks.blind_kernel import SEEN, BlindKernel, blind_kernel, recorded_misfit, with_misfit
 from restorekit.tasks.blurred_values import BY_THE_FIT, simulated
 from restorekit.tasks.kernel_doubt import doubt_of
 from restorekit.tasks.kernel_shown import kernel_picture, kernel_text
@@ -38,6 +38,7 @@ from restorekit.tasks.restore import Restoring
 from restorekit.tasks.saving import beside
 from restorekit.text import kernels
 from restorekit.text.names import files_of
+from restorekit.text.spelling import noise_text
 
 BOUNDARIES = ("auto", "free", "reflect", "circular")
 FEW = 0.01  # share of impulses that may be taken for what is around them while a kernel is searched for
@@ -164,12 +165,18 @@ class Deblurring(Restoring):
         whole = Forward(reading, FreeBlur(_shape(reading), torch.ones(1, 1)), noise, found)
         level = Problem(torch.from_numpy(reading.picture.pixels)[None], whole.operator, whole.law).noise_level()
         level = max(level, QUIETEST)
-        began, estimate, blind = time.perf_counter(), None, None
+        began, estimate, blind, misfit = time.perf_counter(), None, None, 0.0
         if self.kernel_text.lower() == "auto":
             blind = self._blind(whole, level, notes)
-            noise = blind.counted(whole.law)
-        else:
+            misfit = blind.misfit
+        elif self.estimated:
             estimate = self._estimate(whole, level, notes)
+        elif (file := kernel_file(self.kernel_text)) is not None and (known := recorded_misfit(file)) is not None:
+            name, misfit = known
+            notes(f"kernel: found by an earlier run, and as far off as {name} says")
+        if misfit and isinstance(whole.law, Gaussian):
+            noise = with_misfit(whole.law, misfit)
+            notes(f"noise: {noise_text(noise)}, with what the error of the kernel does to the picture")
         if (own := blind or estimate) is not None:
             given = torch.from_numpy(np.ascontiguousarray(own.kernel)).float()
         assert given is not None
@@ -204,6 +211,8 @@ class Deblurring(Restoring):
             read = read.with_values(np.where(impulses, around, read.picture.pixels))
         found = blind_kernel(read, level)
         notes(f"kernel: {found.text}")
+        if not found.none:
+            notes("place: nobody can tell where the scene lay before the shake, so the result may lie a few pixels off")
         return found
 
     def _of_values(self, reading: Observation, given: Tensor) -> bool:
@@ -223,9 +232,7 @@ class Deblurring(Restoring):
             raise BadInput("the kernel is 0 everywhere; give one of sum 1", argument="kernel")
         return (values / values.sum()).float()
 
-    def _estimate(self, forward: Forward, level: float, notes: Notes) -> Estimate | None:
-        if not self.estimated:
-            return None
+    def _estimate(self, forward: Forward, level: float, notes: Notes) -> Estimate:
         _refuse_empty("kernel=estimate", forward)
         found = Families()(forward.read.picture.pixels.astype(np.float64), level)
         if found.gain < SEEN:
