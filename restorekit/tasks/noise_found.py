@@ -81,7 +81,9 @@ def measured_noise(
         found = band
     else:
         found, blurred = _of_blocks(read, valid, found, lossy, floor)
-        blurred += [] if blur is None or np.count_nonzero(blur[0]) < 2 else [PASSED]
+        if blur is not None and np.count_nonzero(blur[0]) > 1:
+            blurred += [PASSED]
+            found = _at_most(read, valid, found, blur, floor) if not lossy else found
     lost = 0.0 if recorded is not None else _lost(read, path, lossy)
     rounded = read.operation in MIXING and lost > found.sigma
     found = found.at_least(lost, floor=True) if rounded else found
@@ -120,11 +122,25 @@ def _of_stop_band(
     """Return the noise at the frequencies that a blur takes out; None where there are none, or it is not known."""
     if blur is None:
         return None
+    band = StopBand()(read.picture.pixels, _told(read, valid, found), *blur)
+    return None if band is None else BlurredNoise.of(found, band, jpeg, floor)
+
+
+def _at_most(read: Observation, valid: np.ndarray | None, found: Noise, blur: Blurred, floor: float) -> Noise:
+    """Return the noise of flat blocks, no more than is left where a blur passes least of the picture."""
+    if blur[1] > 1 or found.correlated or found.floor:
+        return found
+    most = StopBand().most(read.picture.pixels, _told(read, valid, found), blur[0])
+    if most >= found.white:
+        return found
+    return replace(found, sigma=max(most, floor), white=most, floor=most < floor, sensor=None)
+
+
+def _told(read: Observation, valid: np.ndarray | None, found: Noise) -> np.ndarray:
+    """Return (C, H, W): values that are neither clipped nor impulses, and were measured."""
     black, white = read.clipped
     told = ~(black | white | found.impulses)
-    told = told if valid is None else told & (np.broadcast_to(valid, told.shape) > 0.5)
-    band = StopBand()(read.picture.pixels, told, *blur)
-    return None if band is None else BlurredNoise.of(found, band, jpeg, floor)
+    return told if valid is None else told & (np.broadcast_to(valid, told.shape) > 0.5)
 
 
 def _of_blocks(
