@@ -29,6 +29,7 @@ class Impulses:
     some: float = 0.1
     dense: float = 0.01  # share below which pairs are counted
     clustered: float = 0.2  # correlation of neighbours among values at random, at most
+    tail: float = 1.0  # share of the values around impulses of an end on the way to it, of which more are noise cut off
     least: float = 0.0005  # of the picture; fewer are highlights and gaps that a clean picture has too
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Array:
@@ -65,7 +66,33 @@ class Impulses:
                     more = same & ~out & (rest > self.contrast / 2)
                     more[more] = rest[more] > self.deviations / 3 * self._spread(x, more)
                     out |= more
-        return impulses | scattered
+        found = impulses | scattered
+        for x, ok, out in zip(pixels, valid, found):
+            if self.tail < 1 and out.any():
+                out &= ~self._cut_off(x, ok, out)
+        return found if found.mean() >= self.least else np.zeros_like(found)
+
+    def _cut_off(self, x: Array, ok: Array, found: Array) -> Array:
+        """Return those of `found` (H, W) at an end where noise was cut off: many values around them lie between it and the picture.
+
+        Noise that is strong in dark parts, as that of light coded by sRGB, is cut off at black here and there. Its tail is there
+        too, which an impulse has not: values more than half the way from the mean around to the end. Dark texture has such values as
+        well, so that `tail` is for what was blurred.
+        """
+        gone = np.zeros_like(found)
+        ends = (float(x[ok].min()), float(x[ok].max()))
+        free = ok & ~found & (x > ends[0]) & (x < ends[1])
+        share = scipy.ndimage.uniform_filter(free.astype(np.float64), self.side)
+        around = scipy.ndimage.uniform_filter(np.where(free, x, 0.0), self.side) / np.maximum(share, 1e-9)
+        for end in ends:
+            at = found & (np.abs(x - end) <= self.near)
+            if not at.any():
+                continue
+            tail = free & (np.abs(x - end) < np.abs(around - end) / 2)
+            beside = scipy.ndimage.uniform_filter(tail.astype(np.float64), self.side)[at].sum()
+            if beside > self.tail * max(float(share[at].sum()), 1e-9):
+                gone |= at
+        return gone
 
     def _scattered(self, x: Array, ok: Array) -> Array:
         """Return a bool (H, W): values that are exactly the least or the largest, and lie at random where the values around

@@ -146,6 +146,23 @@ class StopBand:
             float(np.sqrt((power * lighter).mean() / max(power.mean(), 1e-300))),
         )  # fmt: skip
 
+    def most(self, pixels: Array, told: NDArray[np.bool_], kernel: Array) -> float:
+        """Return a level that white noise of (C, H, W) does not exceed, inf where no block is told throughout.
+
+        Where too little is taken out for `__call__`, the frequencies at which least of the picture is expected hold the noise and
+        more: the median of their power bounds it.
+        """
+        bounds = []
+        for x, ok, window in self._blocks(pixels, told) if min(pixels.shape[1:]) >= self.smallest else ():
+            if not ok.all():
+                continue
+            f = np.hypot(np.fft.fftfreq(window.shape[0])[:, None], np.fft.fftfreq(window.shape[1]))
+            expected = self._leaked(self._picture(*window.shape, kernel, 1), window)
+            at = f >= self.usual[0] / 2
+            least = np.argsort(expected[at])[: max(self.enough, int(at.sum()) // 16)]
+            bounds.append(float(np.median(self._power(x, window)[:, at][:, least]) / _LN2))
+        return float(np.sqrt(np.median(bounds))) if bounds else float("inf")
+
     def _blocks(
         self, pixels: Array, told: NDArray[np.bool_]
     ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]]:

@@ -16,6 +16,7 @@ from restorekit.files.transfer import MIXING
 from restorekit.inference.coloured import Coloured
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Likelihood
+from restorekit.noise.impulses import Impulses
 from restorekit.noise.jpeg_loss import jpeg_loss
 from restorekit.noise.jpeg_spectrum import BeforeJPEG, JPEGSpectrum
 from restorekit.noise.judgement import asked
@@ -41,6 +42,7 @@ BLURRED = (
 # Share of a picture that says nothing, and level of the rest, too little to tell its kind, from which on that is letters on paper:
 # noise of such a level leaves no paper constant.
 CONSTANT, LETTERS = 0.5, 0.1
+TAIL = 0.06  # of `Impulses`, of values coded from light, whose noise is cut off at black
 PASSED = "nothing of the picture shows its noise alone where the kernel takes frequencies out: flat parts were asked"
 
 
@@ -67,7 +69,8 @@ def measured_noise(
         )
     floor = max(NoiseLevel.floor, read.response.rounding(read.picture))
     coded = read.as_read.pixels if read.response.coded else None
-    found, blurred = NoiseLevel(floor=floor)(read.picture.pixels, valid, coded), []
+    impulses = Impulses() if coded is None else Impulses(tail=TAIL)
+    found, blurred = NoiseLevel(floor=floor, impulses=impulses)(read.picture.pixels, valid, coded), []
     path = read.input.path
     lossy = 0.0 if path is None else decode.jpeg_rounding(path)
     recorded = recorded_level(read)
@@ -78,7 +81,9 @@ def measured_noise(
         found = band
     else:
         found, blurred = _of_blocks(read, valid, found, lossy, floor)
-        blurred += [] if blur is None or np.count_nonzero(blur[0]) < 2 else [PASSED]
+        if blur is not None and np.count_nonzero(blur[0]) > 1:
+            blurred += [PASSED]
+            found = _at_most(read, valid, found, blur, floor) if not lossy else found
     lost = 0.0 if recorded is not None else _lost(read, path, lossy)
     rounded = read.operation in MIXING and lost > found.sigma
     found = found.at_least(lost, floor=True) if rounded else found
@@ -117,11 +122,25 @@ def _of_stop_band(
     """Return the noise at the frequencies that a blur takes out; None where there are none, or it is not known."""
     if blur is None:
         return None
+    band = StopBand()(read.picture.pixels, _told(read, valid, found), *blur)
+    return None if band is None else BlurredNoise.of(found, band, jpeg, floor)
+
+
+def _at_most(read: Observation, valid: np.ndarray | None, found: Noise, blur: Blurred, floor: float) -> Noise:
+    """Return the noise of flat blocks, no more than is left where a blur passes least of the picture."""
+    if blur[1] > 1 or found.correlated or found.floor:
+        return found
+    most = StopBand().most(read.picture.pixels, _told(read, valid, found), blur[0])
+    if most >= found.white:
+        return found
+    return replace(found, sigma=max(most, floor), white=most, floor=most < floor, sensor=None)
+
+
+def _told(read: Observation, valid: np.ndarray | None, found: Noise) -> np.ndarray:
+    """Return (C, H, W): values that are neither clipped nor impulses, and were measured."""
     black, white = read.clipped
     told = ~(black | white | found.impulses)
-    told = told if valid is None else told & (np.broadcast_to(valid, told.shape) > 0.5)
-    band = StopBand()(read.picture.pixels, told, *blur)
-    return None if band is None else BlurredNoise.of(found, band, jpeg, floor)
+    return told if valid is None else told & (np.broadcast_to(valid, told.shape) > 0.5)
 
 
 def _of_blocks(

@@ -202,3 +202,16 @@ def test_dark_areas_of_light_are_no_pile_at_black() -> None:
     light = SRGB().decode(codes).astype(np.float32)
     assert NoiseLevel(floor=0.0)(light, coded=codes.astype(np.float32)).left_out < 0.1
     assert NoiseLevel(floor=0.0)(light).left_out > 0.5  # where it is judged by light
+
+
+@pytest.mark.parametrize("name", ["coffee", "astronaut"])
+def test_noise_of_light_that_black_cuts_off_is_no_impulse(name: str) -> None:
+    """Of a blurred picture: what is an impulse is found beside it."""
+    light = ndimage.gaussian_filter(SRGB().decode(photo(name)), (0, 1.6, 1.6))
+    rng = np.random.default_rng(0)
+    y = eight(SRGB().encode((light + 0.01 * rng.standard_normal(light.shape)).clip(0, 1)))
+    assert Impulses()(y).mean() > 0.004
+    assert not Impulses(tail=0.06)(y).any()
+    hit = rng.random(y.shape) < 0.02
+    salted = np.where(hit, rng.random(y.shape) < 0.5, eight(SRGB().encode(light.clip(0, 1)))).astype(np.float32)
+    assert Impulses(tail=0.06)(salted)[hit].mean() > 0.9

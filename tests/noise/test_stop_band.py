@@ -23,6 +23,7 @@ from restorekit.tasks.deblur import Deblurring
 from restorekit.tasks.restore import Restoring
 from restorekit.text.kernels import kernel
 from restorekit.text.names import operator_of
+from tests.noise.test_noise import photo
 
 Array = np.ndarray
 CURVE = SRGB()
@@ -225,3 +226,16 @@ def test_the_noise_that_degrade_recorded_for_its_camera_is_followed(tmp_path: Pa
     (tmp_path / "y.png.json").unlink()
     found = Deblurring(kernel=str(tmp_path / "y_kernel.npy")).measure(tmp_path / "y.png", Notes()).forward.found
     assert isinstance(found, BlurredNoise)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+def test_where_a_blur_takes_out_little_its_weakest_frequencies_bound_the_noise(name: str) -> None:
+    """Flat blocks call the texture of a slightly blurred picture noise of .003 and more."""
+    k = kernel("gaussian:0.8").numpy()
+    clean = np.stack([ndimage.convolve(v, k, mode="wrap") for v in photo(name)])[:, 8:-8, 8:-8]
+    told = np.ones(clean.shape, bool)
+    assert StopBand()(clean, told, k) is None
+    assert StopBand().most(clean, told, k) < 0.001
+    y = clean + 0.01 * np.random.default_rng(0).standard_normal(clean.shape)
+    assert StopBand().most(y, told, k) == pytest.approx(0.01, rel=0.15)
+    assert StopBand().most(y, ~told, k) == np.inf
