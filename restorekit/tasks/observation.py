@@ -128,9 +128,14 @@ def observe(
         raise BadInput(
             f"{where} is {height}x{width} pixels; at least {SMALLEST}x{SMALLEST} are needed to restore anything"
         )
-    if float(np.ptp(picture.pixels)) == 0:
-        level = float(picture.pixels.flat[0])
-        raise BadInput(f"{where} is constant (every value is {level:g}): there is nothing to restore; check the file")
+    if float(np.ptp(picture.pixels, axis=(1, 2)).max()) == 0:
+        levels = dict.fromkeys(f"{float(v):.3g}" for v in picture.pixels[:, 0, 0])
+        what = (
+            f"every value is {next(iter(levels))}"
+            if len(levels) == 1
+            else f"its bands are {', '.join(levels)} everywhere"
+        )
+        raise BadInput(f"{where} is constant ({what}): there is nothing to restore; check the file")
     spelled = "auto" if noise is None else noise_text(noise)
     if RAW in picture.info:
         picture, developing = developed(picture, transfer, given.name)

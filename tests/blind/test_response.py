@@ -16,9 +16,9 @@ from restorekit.blind.families import disc, motion
 from restorekit.blind.response import favours_values
 from restorekit.files.curves import CURVES, SRGB, Linear
 from restorekit.notes import Notes
-from restorekit.tasks.blurred_values import SURELY
 
 Array = np.ndarray
+SURELY = 0.01
 KERNELS = {"disc": disc(3.0), "motion": motion(11.0, 30.0)}
 PICTURES = {"chelsea": data.chelsea()[60:170, 90:200], "coffee": data.coffee()[150:260, 200:310]}
 
