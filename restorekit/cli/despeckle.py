@@ -37,6 +37,7 @@ from restorekit.cli.wording import command_of
     block=(Annotated[int | None, typer.Option(min=64, help="Side of the blocks, pixels, faded into each other; part of the result. Default 512, filters 1024.")], None),
     report=(Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with pictures, the ratio, and figures with what each should be.")], None),
     restart=(Annotated[bool, typer.Option("--restart", help="Throw away the unfinished work of an earlier run with other settings.")], False),
+    stac=(Annotated[str | None, typer.Option("--stac", metavar="TIME|auto", help="A STAC item beside OUT, OUT_stac.json: of that time of measurement, as 2026-01-02T03:04:05Z; auto reads it in the name of IN or its tags.")], None),
     interop_snap=(Annotated[bool, typer.Option("--interop-snap", help="Without the predictor that some older readers of GeoTIFF do not know.")], False),
     product=(Annotated[str | None, typer.Option("--product", metavar="WORD,WORD,…", help="What to take of a product of a radar satellite: a quantity (sigma0, beta0, gamma0, dn), a polarisation, a dataset.")], None),
     network=(NetworkOpt, False),
@@ -57,8 +58,7 @@ def despeckle(
     from restorekit.tasks.despeckle import despeckle as run
     from restorekit.text.names import files_of
 
-    report = settings.pop("report")
-    check_report(source, report)
+    check_report(source, report := settings.pop("report"))
     pages = [] if report is None else [report]
     if isinstance(source, Path):
         separate([container(source), *files_of(settings["solver"], settings["prior"])], [target], pages)

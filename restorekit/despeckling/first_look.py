@@ -12,6 +12,7 @@ from restorekit.despeckling.survey import BandStatistics, survey
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
+from restorekit.products.opening import safe_around
 from restorekit.sar.domain import STRETCHED
 
 MANY = 12.0  # looks from which on it is asked whether they are amplitudes
@@ -32,6 +33,8 @@ def looked_at(
     if scene.product is not None:
         for sentence in scene.product.said:
             say(sentence)
+    elif (safe := safe_around(scene.path)) is not None:
+        say(f"the numbers of a measurement as they are, neither calibrated nor less their noise; give {safe} for that")
     _refuse_bands(scene, settings)
     found: dict[int, tuple[RadarBand, BandStatistics]] = {}
     with scene.opened() as reader:
@@ -82,7 +85,7 @@ def _measured(
         return None
     if known.looks is None and facts.looks > SPECKLED:
         raise BadInput(
-            f"band {number}: {facts.looks:.0f} looks measured, hardly any speckle, as where values are dB (`domain=db`), the unit is "
+            f"band {number}: {facts.looks:.0f} looks measured, hardly any speckle, as where values are dB (`domain=db`, stretched `domain=db:LO,HI`), the unit is "
             "another or a value is fill; check `domain` and the nodata value, or give `looks`"
         )
     lines = (words, _looks(facts, known), _many(band, facts, settings))

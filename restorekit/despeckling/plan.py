@@ -22,6 +22,7 @@ from restorekit.despeckling.first_look import looked_at
 from restorekit.despeckling.methods import PosteriorMethod
 from restorekit.despeckling.radar_band import RadarBand
 from restorekit.despeckling.settings import DECORRELATE, Settings
+from restorekit.despeckling.stac import check_item, item, item_path
 from restorekit.despeckling.survey import BandStatistics
 from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside, together
@@ -173,7 +174,7 @@ class DespecklePlan:
             scene = self._treated(store, executor, tile, progress, say)
             self._write(outputs, scene, store.folder)
             store.drop()
-        return [output.target for output in outputs]
+        return self._results(outputs)
 
     def in_memory(
         self,
@@ -217,7 +218,7 @@ class DespecklePlan:
         outputs = self.outputs(target, snap)
         with tempfile.TemporaryDirectory(prefix=f".{target.name[:40]}.", dir=target.parent) as folder:
             self._write(outputs, scene, Path(folder))
-        return [output.target for output in outputs]
+        return self._results(outputs)
 
     def array(self, scene: BlendedScene, layer: str = "mean") -> NDArray[np.float32]:
         """Return a layer (C, H, W) float32, in the numbers of the file; NaN where nothing was measured."""
@@ -236,11 +237,19 @@ class DespecklePlan:
         """Raise BadInput where a file to write would replace one that is read, or cannot hold the result."""
         named = files_of(self.settings.solver, self.settings.prior)
         inputs = named if self.scene.pixels is not None else [container(self.scene.path), *named]
+        if self.settings.stac is not None:
+            check_item(self.scene, target, self.settings.stac)
         separate(inputs, self._files(target))
 
     def _files(self, target: Path) -> list[Path]:
         """Return all files that are written for OUT, their record last."""
-        return [*(output.target for output in self.outputs(target)), named_beside(target, target.name + ".json")]
+        results = self._results(self.outputs(target))
+        return [*results, named_beside(target, target.name + ".json")]
+
+    def _results(self, outputs: list[Output]) -> list[Path]:
+        """Return the files of a result: of its layers, and a STAC item where one is asked for."""
+        beside_them = [] if self.settings.stac is None else [item_path(outputs[0].target)]
+        return [*(output.target for output in outputs), *beside_them]
 
     def _write(self, outputs: list[Output], scene: BlendedScene, folder: Path) -> None:
         # No date: the same work gives the same bytes.
@@ -249,6 +258,8 @@ class DespecklePlan:
         with together():
             for output in outputs:
                 output.write(self.scene, scene, folder, tags)
+            if self.settings.stac is not None:
+                write_json(item_path(outputs[0].target), item(self.scene, self.preview, outputs, self.settings.stac))
             *written, own = self._files(target := outputs[0].target)
             _, of_stale = earlier(own, written, [beside(target, "std"), beside(target, kept.MASK)])
             write_json(own, head(command="despeckle") | record | of_stale | {"outputs": checksums(written)})

@@ -56,6 +56,7 @@ class Settings:
     precision: str = "fp32"  # bf16 is faster; its rounding spoils f(k y) = k f(y)
     block: int | None = None  # side of the squares of the grid; None: 512, and 1024 for filters
     keep_dtype: bool = False
+    stac: str | None = None  # a STAC item beside OUT, of this time of measurement, or "auto"
     reading: Reading = PLAINLY  # what is stated of the file: its axes, and whether it may be an address
 
     @cached_property

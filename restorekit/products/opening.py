@@ -130,6 +130,12 @@ def _is_safe(path: Path) -> bool:
     return start_of(path).startswith(b"PK\x03\x04") and any(n.endswith(f"/{MANIFEST}") for n in members(path, "zip"))
 
 
+def safe_around(path: Path) -> Path | None:
+    """Return the SAFE folder whose measurement a file is, which is then read without what the folder says of it; None for others."""
+    around = path.parent.parent
+    return around if path.parent.name == "measurement" and (around / MANIFEST).is_file() else None
+
+
 def scene_as(source: Path | Scene, domain: str, reading: Reading, bands: Sequence[int] | None = None) -> Scene:
     """Return a scene as a domain says that it is read: two of its bands as parts of complex numbers, where `domain` is one
     of `PARTS`, or where it is "auto" and the file calls all its bands, or `bands` of them, such parts.

@@ -187,12 +187,12 @@ def _check_spread(sample: Sample, guess: str) -> None:
         return
     white = WHITE.get(sample.dtype)
     way = (
-        f"of dB that are stretched to 0..{white} `domain={STRETCHED}`, as `domain=db:-25,0`"
+        f"dB that were stretched to 0..{white}, give the levels of both as `domain=db:-25,0`"
         if white
-        else "of dB `domain=db`"
+        else "dB, give `domain=db`"
     )
     raise BadInput(
         f"band {sample.number}: values are spread alike at every level, as logarithms (dB) are, and not more where they are larger, as "
-        f"speckle of {guess} is; give {way}, or `domain={guess}` if they are that",
+        f"speckle of {guess} is; if they are {way}, and `domain={guess}` if they are that",
         argument="domain",
     )

@@ -126,6 +126,11 @@ def test_an_archive_its_manifest_and_its_folder_are_the_same(safe: Path, tmp_pat
         np.testing.assert_array_equal(other, pictures[0])
 
 
+def test_a_measurement_alone_says_that_it_is_not_calibrated(safe: Path, tmp_path: Path) -> None:
+    result = plan(next(safe.glob("measurement/*-vv-*")), tmp_path / "out.tif", Settings(solver="lee"))
+    assert any(s.endswith(f"neither calibrated nor less their noise; give {safe} for that") for s in result.said)
+
+
 def test_an_slc_is_complex(tmp_path: Path) -> None:
     result = made(write_safe(tmp_path, [slc()]))
     assert result.bands[1][0].domain.name == "complex"

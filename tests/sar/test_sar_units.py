@@ -172,7 +172,10 @@ def test_stretched_decibels_come_back_as_they_went_in(dtype: str, white: float, 
 def test_stretched_decibels_are_not_taken_for_amplitudes(dtype: str, looks: float, tmp_path: Path) -> None:
     white = np.iinfo(dtype).max
     pixels = np.rint(((decibels(intensity(looks)) + 35) / 40).clip(0, 1) * white).astype(dtype)
-    with pytest.raises(BadInput, match=rf"spread alike at every level, as logarithms.*0..{white} `domain=db:LO,HI`"):
+    with pytest.raises(
+        BadInput,
+        match=rf"spread alike at every level, as logarithms.*0..{white}, give the levels of both as `domain=db:-25,0`",
+    ):
         made(written(tmp_path / "in.tif", pixels))
 
 
