@@ -83,7 +83,8 @@ class Mosaic(SVDOperator):
         """Return the shape of RGB pictures. Raises ValueError for a measurement of more than one band."""
         if measured[0] != 1:
             raise ValueError(
-                f"a mosaic has one value at each pixel, and the measurement {measured[0]} bands; it was demosaiced before"
+                f"a mosaic has one value at each pixel, and the measurement {measured[0]} bands; it was demosaiced before, give the raw "
+                "file, or take another operator, as denoise"
             )
         return (3, *measured[1:])
 

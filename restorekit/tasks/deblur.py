@@ -30,7 +30,7 @@ from restorekit.operators.base import Shape
 from restorekit.operators.blur import Boundary
 from restorekit.tasks.blind_kernel import SEEN, BlindKernel, blind_kernel, recorded_misfit, with_misfit
 from restorekit.tasks.blurred_values import BY_THE_FIT, simulated
-from restorekit.tasks.kernel_doubt import doubt_of
+from restorekit.tasks.kernel_doubt import doubt_of, is_plain
 from restorekit.tasks.kernel_shown import kernel_picture, kernel_text
 from restorekit.tasks.measurement import Forward, Measured, Progress
 from restorekit.tasks.observation import Observation
@@ -165,6 +165,13 @@ class Deblurring(Restoring):
         whole = Forward(reading, FreeBlur(_shape(reading), torch.ones(1, 1)), noise, found)
         level = Problem(torch.from_numpy(reading.picture.pixels)[None], whole.operator, whole.law).noise_level()
         level = max(level, QUIETEST)
+        searched = self.estimated and reading.empty is None
+        if searched and is_plain(reading.picture.pixels.astype(np.float64), level):
+            raise BadInput(
+                f"the blur is not known: {reading.input.label} shows no texture, nothing but a gradient and noise; give its kernel, "
+                "`kernel=k.png`",
+                argument="kernel",
+            )
         began, estimate, blind, misfit = time.perf_counter(), None, None, 0.0
         if self.kernel_text.lower() == "auto":
             blind = self._blind(whole, level, notes)

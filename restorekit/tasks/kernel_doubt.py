@@ -13,7 +13,21 @@ from restorekit.tasks.kernel_shown import kernel_text
 
 # Pixels, deviation of what a lens and a demosaicing add to the blur that is known: a line that is wider by that is right all the same.
 SOFT = 0.7
+SOME = 128  # pixels a side that show whether there is more than a gradient
+DEGREE = 4  # of the polynomial that a gradient is, in light too
+PLAIN = 2.0  # deviations of the noise, that a picture without texture stays within
 HALF = 64  # pixels a side of a half whose spectrum says something
+
+
+def is_plain(y: Array, sigma_y: float) -> bool:
+    """Return True where a picture y (C, H, W) shows nothing but a gradient and noise `sigma_y`: whatever its blur was, it has left
+    no trace."""
+    y = y[:, :: max(1, y.shape[1] // SOME), :: max(1, y.shape[2] // SOME)]
+    i, j = (np.linspace(-1, 1, n) for n in y.shape[1:])
+    smooth = np.stack([np.outer(i**a, j**b).ravel() for a in range(DEGREE + 1) for b in range(DEGREE + 1 - a)], 1)
+    bands = y.reshape(len(y), -1).T
+    left = bands - smooth @ np.linalg.lstsq(smooth, bands, rcond=None)[0]
+    return float(np.sqrt(np.mean(left**2))) < PLAIN * sigma_y
 
 
 def doubt_of(y: Array, kernel: Array, sigma_y: float) -> str | None:

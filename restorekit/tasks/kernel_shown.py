@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+TURNED = 0.05  # degrees, that are worth a word
 SIDE = 240  # pixels, the side of a kernel in the picture of it
 
 
@@ -13,9 +14,8 @@ def kernel_text(record: dict[str, Any]) -> str:
     """Return what was found, for a person."""
     said = []
     if record["length"] != 1 or record["width"] != 1 or record["turn"] != 0:
-        said.append(
-            f"{record['length']:.3g} times as long, {record['width']:.3g} as wide, turned by {record['turn']:.2g} degrees"
-        )
+        turned = f", turned by {record['turn']:.2g} degrees" if abs(record["turn"]) >= TURNED else ""
+        said.append(f"{record['length']:.3g} times as long, {record['width']:.3g} as wide{turned}")
     if record.get("taps", {}).get("moved", 0) > 0.005:
         said.append(f"single taps moved, by {record['taps']['moved']:.1%} of the kernel")
     return "; ".join(said) or "nothing says that it is wrong"

@@ -26,6 +26,7 @@ from restorekit.notes import Notes
 from restorekit.priors.cascade import Cascade
 from restorekit.tasks.calibrated import with_bars
 from restorekit.tasks.coarse import restore_from_coarse
+from restorekit.tasks.decoded_jpeg import note_of
 from restorekit.tasks.doubts import ceiling_of, changes
 from restorekit.tasks.inputs import Source
 from restorekit.tasks.measured import Measured
@@ -222,6 +223,8 @@ class Restoring(Measurement):
         if (counted := self._counted(measured, taken, solver)) is not None:
             notes(f"`noise={measured.forward.noise_text}` counts as {counted:.3g}, the least that {name} knows")
         for line in notes_of(self.op_text):
+            notes(line)
+        if self.operation in ("denoise", "resize") and (line := note_of(read)) is not None:
             notes(line)
         if taken is measured.plain and measured.problem is not measured.plain:
             notes(f"{name} takes clipped values as measured; hqs, diffpir and mmps do not")

@@ -71,6 +71,17 @@ def saved(d: Path, array: np.ndarray) -> Path:
     return d / "in.npy"
 
 
+def one_colour(d: Path) -> Path:
+    Image.new("RGB", (24, 20), (20, 100, 200)).save(d / "c.png")
+    return d / "c.png"
+
+
+def gradient(d: Path) -> Path:
+    row = np.linspace(40, 200, 96).astype(np.uint8)
+    Image.fromarray(np.tile(row[None, :, None], (80, 1, 3))).save(d / "r.png")
+    return d / "r.png"
+
+
 def text(d: Path, name: str, content: str) -> Path:
     (d / name).write_text(content)
     return d / name
@@ -123,6 +134,11 @@ CASES: dict[str, tuple[Made, str]] = {
     "nan": (lambda d: restore(d, source=saved(d, NAN)), "NaN"),
     "out of range": (lambda d: restore(d, source=saved(d, GREY * np.arange(20, dtype=np.float32))), "--range"),
     "all zero": (lambda d: restore(d, source=saved(d, GREY * 0)), "constant"),
+    **{
+        f"a gradient, {how}": (lambda d, how=how: ["deblur", str(gradient(d)), str(d / "out.png"), "--kernel", how], "shows no texture")
+        for how in ("auto", "estimate")
+    },
+    "one colour": (lambda d: restore(d, source=one_colour(d)), "constant (its bands are 0.0784, 0.392, 0.784 everywhere)"),
     "1x1 picture": (lambda d: restore(d, source=picture(d / "one.png", 1, 1)), "1x1"),
     "wrong kernel name": (lambda d: restore(d, op="blur:kernel=nope"), "gaussian:SIGMA"),
     "missing kernel file": (lambda d: restore(d, op="blur:kernel=nope.npy"), "nope.npy"),
