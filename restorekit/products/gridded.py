@@ -27,6 +27,7 @@ from restorekit.sar.names import words_of
 NISAR = re.compile(r"science/[LS]SAR/(GCOV|GSLC|RSLC|SLC)/(?:grids|swaths)/(frequency[AB])/([HVLR]{2}|[HV]{4})")
 POLARISATION = re.compile(r"(^|[^a-z])(vv|vh|hh|hv)([^a-z]|$)")
 SHOWN = 8
+MEASURED = "measurements"  # group of EOPF, beside conditions and quality
 LEAST = 16  # rows and columns of a picture
 MOST = 64  # pictures of an array of three dimensions
 
@@ -118,7 +119,10 @@ class Gridded:
         """Return which arrays were taken, and what a known product says of them."""
         first, kind = self.chosen[0][0], "Zarr" if self.path.is_dir() else "HDF5"
         if (match := NISAR.fullmatch(first.name)) is None:
-            return (f"{kind}: {', '.join(dict.fromkeys(e.name or self.path.name for e, _ in self.chosen))}",)
+            names = f"{kind}: {', '.join(dict.fromkeys(e.name or self.path.name for e, _ in self.chosen))}"
+            if not first.group.endswith(MEASURED):
+                return (names,)
+            return names, "numbers as they are stored: calibration and noise beside them are not applied"
         said = [f"NISAR {match[1]}, {match[2]}: {', '.join(e.own for e, _ in self.chosen)}"]
         said.append("calibrated to gamma0 by its maker" if match[1] == "GCOV" else "complex values as they are")
         if f"{first.group}/numberOfLooks" in self.entries:
@@ -156,7 +160,12 @@ class Gridded:
                 if entry.complex
                 else BandFacts(match[3], "intensity", unit="gamma0")
             )
-        name = (entry.own or self.path.stem) + ("" if picture is None else f"[{picture}]")
+        found = (
+            POLARISATION.search(re.sub(r"[_/]", " ", entry.group.lower())) if entry.group.endswith(MEASURED) else None
+        )
+        name = (found[2].upper() if found else entry.own or self.path.stem) + (
+            "" if picture is None else f"[{picture}]"
+        )
         return BandFacts(name, "complex" if entry.complex else "", unit=entry.text("units", "unit"))
 
     def _mask(self, entry: Entry) -> str | None:
@@ -201,6 +210,9 @@ class Gridded:
             return list(dict.fromkeys(found))
         if len(grids) == 1:
             return grids
+        measured = [e for e in grids if e.group.rpartition("/")[2] == MEASURED]
+        if measured and len({(e.own, e.shape, e.dtype) for e in measured}) == 1:
+            return measured
         polarised = [e for e in grids if POLARISATION.search(re.sub(r"_", " ", e.own.lower()))]
         return polarised if polarised and _alike(polarised) else self._open(grids)
 
@@ -236,8 +248,9 @@ def _alike(found: Sequence[Entry]) -> bool:
 
 
 def _listed(grids: Sequence[Entry]) -> str:
-    some = ", ".join(shlex.quote(e.name) for e in grids[:SHOWN])
-    return some + (f" ... {shlex.quote(grids[-1].name)}" if len(grids) > SHOWN else "")
+    """Return the names of arrays, the largest first."""
+    names = [shlex.quote(e.name) for e in sorted(grids, key=lambda e: -int(np.prod(e.shape)))]
+    return ", ".join(names[:SHOWN]) + (f" ... {names[-1]}" if len(names) > SHOWN else "")
 
 
 def _pictures(entry: Entry) -> list[int | None]:
