@@ -113,7 +113,7 @@ def sentinel1(path: Path, words: Sequence[str]) -> Sentinel1:
             )
         taken[key] = False if key == "noise" else word.lower() if key == "quantity" else word.upper()
     try:
-        return Sentinel1(path, **taken)
+        return Sentinel1(path, **taken, noise_later=True)  # speckle is on the sum
     except BadInput as error:  # whose settings are words of one option here
         said = re.sub(r"`(?:polarisation|swath|quantity)=(\w+)`", r"`product=\1`", str(error)).replace(
             "`noise=False`", "`product=noisy`"
