@@ -27,6 +27,7 @@ from restorekit.sar.names import words_of
 NISAR = re.compile(r"science/[LS]SAR/(GCOV|GSLC|RSLC|SLC)/(?:grids|swaths)/(frequency[AB])/([HVLR]{2}|[HV]{4})")
 POLARISATION = re.compile(r"(^|[^a-z])(vv|vh|hh|hv)([^a-z]|$)")
 SHOWN = 8
+FREQUENCIES = ("frequencyA", "frequencyB")
 MEASURED = "measurements"  # group of EOPF, beside conditions and quality
 LEAST = 16  # rows and columns of a picture
 MOST = 64  # pictures of an array of three dimensions
@@ -54,7 +55,7 @@ class Gridded:
     @cached_property
     def chosen(self) -> tuple[tuple[Entry, int | None], ...]:
         """Return the bands: an array, and which of its pictures where it has several. Raises BadInput where the choice is open."""
-        found = self._nisar() if self._nisar() else self._named()
+        found = self._nisar() or self._named()
         shapes = {(e.shape[-2:], e.complex) for e in found}
         if len(shapes) > 1:
             sizes = ", ".join(f"{e.name} {e.shape}{' complex' if e.complex else ''}" for e in found[:SHOWN])
@@ -173,27 +174,22 @@ class Gridded:
         return mask.name if mask is not None and NISAR.fullmatch(entry.name) and mask.shape == entry.shape else None
 
     def _nisar(self) -> list[Entry]:
-        """Return the arrays of NISAR that are asked for: of the first frequency, all powers or all polarisations."""
-        found = {e: m for e in self.entries.values() if len(e.shape) == 2 and (m := NISAR.fullmatch(e.name))}
-        found = {
-            e: m
-            for e, m in found.items()
-            if m[1] != "GCOV" or m[3][:2] == m[3][2:] or m[3] in self.words or e.name in self.words
-        }
-        if not found:
+        """Return the arrays of NISAR that are asked for; without words all powers, or all polarisations, of the first
+        frequency. [] of what is no product of NISAR."""
+        layers = [(e, m) for e in self.entries.values() if len(e.shape) == 2 and (m := NISAR.fullmatch(e.name))]
+        if not layers:
             return []
-        frequency = next(
-            (w for w in self.words if w in ("frequencyA", "frequencyB")), min(m[2] for m in found.values())
-        )
-        words = [w for w in self.words if not w.startswith("frequency")]
-        kept = [
-            e
-            for e, m in found.items()
-            if (m[2] == frequency or e.name in words) and (not words or {e.name, e.own, m[3][:2]} & set(words))
-        ]
-        if not kept or len(words) > len({w for w in words for e in kept if w in (e.name, e.own, e.own[:2])}):
-            raise self._unknown(list(found))
-        return kept
+        frequency = next((w for w in self.words if w in FREQUENCIES), min(m[2] for _, m in layers))
+        there = [(e, m[3]) for e, m in layers if m[2] == frequency]
+        kept: list[Entry] = []
+        for word in [w.strip("/") for w in self.words if w not in FREQUENCIES] or [""]:
+            found = [e for e, _ in layers if e.name == word]
+            found = found or [e for e, term in there if _brightness(term) and word in ("", term, term[:2])]
+            found = found or [e for e, term in there if term == word]  # of GCOV the product of two polarisations
+            if not found:
+                raise self._unknown([e for e, _ in layers])
+            kept += found
+        return list(dict.fromkeys(kept))
 
     def _named(self) -> list[Entry]:
         """Return the arrays by the names that are given, or all polarisations, or the only one."""
@@ -232,6 +228,11 @@ class Gridded:
 def holds_nisar(arrays: Mapping[str, Entry]) -> bool:
     """Return True for arrays that are laid out as a product of NISAR."""
     return any(NISAR.fullmatch(name) for name in arrays)
+
+
+def _brightness(term: str) -> bool:
+    """Return True for HH and HHHH, False for HHHV, a product of two polarisations."""
+    return len(term) == 2 or term[:2] == term[2:]
 
 
 def _called(grids: Sequence[Entry], word: str) -> list[Entry]:

@@ -279,3 +279,6 @@ def test_an_array_of_two_parts(tmp_path: Path) -> None:
     result = restorekit.despeckle(z, solver="lee", domain="real,imaginary")
     assert result.mean.shape == (1, 96, 96)
     assert float(result.mean.mean()) == pytest.approx(2, rel=0.1)
+    three = np.stack([z[..., 0], np.full((96, 96), 7, np.float32), z[..., 1]], -1)
+    again = restorekit.despeckle(three, solver="lee", domain="real,imaginary", bands=(1, 3))
+    np.testing.assert_array_equal(again.mean.numpy(), result.mean.numpy())
