@@ -48,8 +48,10 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
     if product is not None:
         return scene_of_product(product, reading)
     scene = files.scene_of(path, reading)
+    if reading.product == "dn":
+        return scene
     factor = factor_of(scene)
-    if reading.product not in (None, "dn") and (factor is None or reading.product != factor.quantity):
+    if reading.product is not None and (factor is None or reading.product != factor.quantity):
         there = (
             "this is none of them"
             if factor is None
@@ -59,7 +61,7 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
             f"{path}: `product={reading.product}` is for products of radar satellites, HDF5 and Zarr, and {there}; leave it out",
             argument="product",
         )
-    if factor is None or reading.product == "dn":
+    if factor is None:
         return scene
     tagged = Tagged(scene, factor)
     like = None if scene.raster is None else tagged.raster(scene.raster)
