@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
-from restorekit.products.containers import Entry, entries, read
-from restorekit.products.place import place
+from restorekit.products.containers import StoredArray, entries, read
+from restorekit.products.grid_place import place
 from restorekit.products.product import BandFacts
-from restorekit.sar.names import words_of
+from restorekit.sar.band_names import words_of
 
 NISAR = re.compile(r"science/[LS]SAR/(GCOV|GSLC|RSLC|SLC)/(?:grids|swaths)/(frequency[AB])/([HVLR]{2}|[HV]{4})")
 POLARISATION = re.compile(r"(^|[^a-z])(vv|vh|hh|hv)([^a-z]|$)")
@@ -48,12 +48,12 @@ class Gridded:
     gcps_crs = None
 
     @cached_property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, StoredArray]:
         """Return the arrays of the container, by path."""
         return entries(self.path)
 
     @cached_property
-    def chosen(self) -> tuple[tuple[Entry, int | None], ...]:
+    def chosen(self) -> tuple[tuple[StoredArray, int | None], ...]:
         """Return the bands: an array, and which of its pictures where it has several. Raises BadInput where the choice is open."""
         found = self._nisar() or self._named()
         shapes = {(e.shape[-2:], e.complex) for e in found}
@@ -153,7 +153,7 @@ class Gridded:
             raw = scale * raw.astype(np.float64) + offset
         return raw.astype(self.dtype), valid
 
-    def _facts(self, entry: Entry, picture: int | None) -> BandFacts:
+    def _facts(self, entry: StoredArray, picture: int | None) -> BandFacts:
         match = NISAR.fullmatch(entry.name)
         if match is not None:
             return (
@@ -169,11 +169,11 @@ class Gridded:
         )
         return BandFacts(name, "complex" if entry.complex else "", unit=entry.text("units", "unit"))
 
-    def _mask(self, entry: Entry) -> str | None:
+    def _mask(self, entry: StoredArray) -> str | None:
         mask = self.entries.get(f"{entry.group}/mask")
         return mask.name if mask is not None and NISAR.fullmatch(entry.name) and mask.shape == entry.shape else None
 
-    def _nisar(self) -> list[Entry]:
+    def _nisar(self) -> list[StoredArray]:
         """Return the arrays of NISAR that are asked for; without words all powers, or all polarisations, of the first
         frequency. [] of what is no product of NISAR."""
         layers = [(e, m) for e in self.entries.values() if len(e.shape) == 2 and (m := NISAR.fullmatch(e.name))]
@@ -181,7 +181,7 @@ class Gridded:
             return []
         frequency = next((w for w in self.words if w in FREQUENCIES), min(m[2] for _, m in layers))
         there = [(e, m[3]) for e, m in layers if m[2] == frequency]
-        kept: list[Entry] = []
+        kept: list[StoredArray] = []
         for word in [w.strip("/") for w in self.words if w not in FREQUENCIES] or [""]:
             found = [e for e, _ in layers if e.name == word]
             found = found or [e for e, term in there if _brightness(term) and word in ("", term, term[:2])]
@@ -191,7 +191,7 @@ class Gridded:
             kept += found
         return list(dict.fromkeys(kept))
 
-    def _named(self) -> list[Entry]:
+    def _named(self) -> list[StoredArray]:
         """Return the arrays by the names that are given, or all polarisations, or the only one."""
         grids = [
             e for e in self.entries.values() if e.numbers and len(e.shape) in (2, 3) and min(e.shape[-2:]) >= LEAST
@@ -212,20 +212,20 @@ class Gridded:
         polarised = [e for e in grids if POLARISATION.search(re.sub(r"_", " ", e.own.lower()))]
         return polarised if polarised and _alike(polarised) else self._open(grids)
 
-    def _open(self, grids: Sequence[Entry]) -> list[Entry]:
+    def _open(self, grids: Sequence[StoredArray]) -> list[StoredArray]:
         raise BadInput(
             f"{self.path} holds {len(grids)} arrays; say which by `product`, several of one size between commas: {_listed(grids)}",
             argument="product",
         )
 
-    def _unknown(self, grids: Sequence[Entry]) -> BadInput:
+    def _unknown(self, grids: Sequence[StoredArray]) -> BadInput:
         return BadInput(
             f"{self.path}: `product={','.join(self.words)}` is not in it; there are {_listed(grids)}",
             argument="product",
         )
 
 
-def holds_nisar(arrays: Mapping[str, Entry]) -> bool:
+def holds_nisar(arrays: Mapping[str, StoredArray]) -> bool:
     """Return True for arrays that are laid out as a product of NISAR."""
     return any(NISAR.fullmatch(name) for name in arrays)
 
@@ -235,7 +235,7 @@ def _brightness(term: str) -> bool:
     return len(term) == 2 or term[:2] == term[2:]
 
 
-def _called(grids: Sequence[Entry], word: str) -> list[Entry]:
+def _called(grids: Sequence[StoredArray], word: str) -> list[StoredArray]:
     """Return arrays by their path or, where that is none's, by its last part or a word of that."""
     word = word.strip("/")
     for fits in (lambda e: e.name == word, lambda e: e.own == word, lambda e: word.lower() in words_of(e.own)):
@@ -244,21 +244,21 @@ def _called(grids: Sequence[Entry], word: str) -> list[Entry]:
     return []
 
 
-def _alike(found: Sequence[Entry]) -> bool:
+def _alike(found: Sequence[StoredArray]) -> bool:
     return len({(e.group, e.shape, e.complex) for e in found}) == 1
 
 
-def _listed(grids: Sequence[Entry]) -> str:
+def _listed(grids: Sequence[StoredArray]) -> str:
     """Return the names of arrays, the largest first."""
     names = [shlex.quote(e.name) for e in sorted(grids, key=lambda e: -int(np.prod(e.shape)))]
     return ", ".join(names[:SHOWN]) + (f" ... {names[-1]}" if len(names) > SHOWN else "")
 
 
-def _pictures(entry: Entry) -> list[int | None]:
+def _pictures(entry: StoredArray) -> list[int | None]:
     return [None] if len(entry.shape) == 2 or entry.shape[0] == 1 else list(range(entry.shape[0]))
 
 
-def _gain(entry: Entry) -> tuple[float, float]:
+def _gain(entry: StoredArray) -> tuple[float, float]:
     """Return (scale, offset) by the CF conventions, section 8.1."""
     values = (entry.attributes.get(key, default) for key, default in (("scale_factor", 1.0), ("add_offset", 0.0)))
     scale, offset = (float(np.ravel(v)[0]) for v in values)

@@ -18,7 +18,7 @@ from restorekit.files.digest import sha256
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import OwnReader, Scene
 from restorekit.products.complex_pair import ComplexPair, pixels_of_parts
-from restorekit.products.containers import HDF5, Entry, entries, is_zarr
+from restorekit.products.containers import HDF5, StoredArray, entries, is_zarr
 from restorekit.products.gridded import Gridded, holds_nisar
 from restorekit.products.product import Product
 from restorekit.products.sentinel1 import POLARISATIONS, Sentinel1
@@ -93,7 +93,7 @@ def product_at(path: Path, reading: Reading) -> Product | None:
     return None
 
 
-def _arrays(path: Path) -> Mapping[str, Entry]:
+def _arrays(path: Path) -> Mapping[str, StoredArray]:
     """Return the arrays of HDF5; {} of what cannot be read, which is left to GDAL and its words."""
     try:
         return entries(path)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster, Window
 from restorekit.files.scene import Scene
-from restorekit.products.containers import Entry, entries, read
+from restorekit.products.containers import StoredArray, entries, read
 from restorekit.products.product import BandFacts
 
 NOUGHT = {"sigma_nought": "sigma0", "beta_nought": "beta0", "gamma_nought": "gamma0"}
@@ -190,7 +190,7 @@ class IceyeComplex:
             )
 
     @cached_property
-    def arrays(self) -> Mapping[str, Entry]:
+    def arrays(self) -> Mapping[str, StoredArray]:
         """Return the arrays of the file."""
         return entries(self.path)
 
@@ -233,6 +233,6 @@ class IceyeComplex:
         return z, np.isfinite(z)
 
 
-def is_iceye(names: Mapping[str, Entry]) -> bool:
+def is_iceye(names: Mapping[str, StoredArray]) -> bool:
     """Return True for arrays of a complex product of ICEYE."""
     return all(name in names for name in ICEYE_PARTS)

@@ -14,8 +14,8 @@ rasterio = pytest.importorskip("rasterio")
 
 from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.errors import BadInput
+from restorekit.sar.band_names import told_by
 from restorekit.sar.logarithms import spread_slope
-from restorekit.sar.names import told_by
 from restorekit.sar.speckle import SWATHS, draw
 from restorekit.tasks.judge import SpeckleAssessment
 from tests.support.scenes import write_tiff
