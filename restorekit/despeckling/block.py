@@ -87,7 +87,7 @@ class BlockDespeckling:
         intensity = square.blended(layer)
         if layer == "std":
             return intensity, signal | (there & (square.blended("mean") > 0))
-        return band.numbers(np.where(intensity > 0, intensity * facts.median, facts.floor)), there
+        return band.numbers(np.where(intensity > 0, intensity * facts.median, facts.floor), square.window), there
 
     def _targets(self, block: BlockPixels, intensity: Array, signal: Mask) -> tuple[Mask, Array]:
         """Return point targets (h, w) of `block.seen` and the level of clutter there; intensity and signal are of

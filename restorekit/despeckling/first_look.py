@@ -48,6 +48,12 @@ def looked_at(
 def _refuse_bands(scene: Scene, settings: Settings) -> None:
     if unknown := set(settings.bands or ()) - set(scene.bands):
         raise BadInput(f"`bands={min(unknown)}`: {scene.path.name} has {', '.join(map(str, scene.bands))}")
+    if settings.bands is not None and hasattr(scene.product, "noise_at"):
+        raise BadInput(
+            f"{scene.path.name}: its noise comes off what is restored, and not off bands that stay as they are; take one polarisation by "
+            "`product=VV` in place of `bands`",
+            argument="bands",
+        )
     if settings.bands is not None and settings.domain != "auto":
         return  # whoever says which bands and in which unit knows better than their names
     others = not_bright(scene, settings.bands or scene.bands)

@@ -49,7 +49,7 @@ def _band_page(plan: DespecklePlan, number: int, there: Window, at: Window) -> B
     read, facts = plan.bands[number]
     with plan.scene.opened() as source:
         _, y, _, signal = read.read(source, there)
-    x = read.back(_written(plan, number, at, "mean"))
+    x = read.back(_written(plan, number, at, "mean"), there)
     std = _written(plan, number, at, "std") if plan.settings.draws > 1 else None
     mask = _written(plan, number, at, MASK).astype(np.uint8) if plan.settings.mask else None
     descriptions = () if plan.scene.raster is None else plan.scene.raster.descriptions

@@ -37,6 +37,7 @@ from restorekit.files.record import outputs as checksums
 from restorekit.files.scene import Scene
 from restorekit.priors.find import find
 from restorekit.products.opening import product_digest, scene_as
+from restorekit.sar.domain import PARTS
 from restorekit.sar.known import known_product
 from restorekit.sar.looks import CLOSEST
 from restorekit.scenes.blend import BlendedScene, Form, magnitude
@@ -285,7 +286,7 @@ def plan(source: Path | Scene, target: Path | None, settings: Settings, preview:
     # Workers may be elsewhere in the same file system.
     where = source if isinstance(source, Scene) else absolute(source)
     scene = scene_as(where, settings.domain, settings.reading, settings.bands)
-    if scene.product is not None and scene.reading.parts is not None:  # which took the bands that were asked for
+    if settings.domain in PARTS or scene.reading.parts is not None:  # which took the bands that were asked for
         settings = replace(settings, bands=None)
     _check(scene, settings, preview)
     result = DespecklePlan(scene, target, settings, {}, [], preview)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
 from restorekit.sar import halves
+from restorekit.sar.band_units import Sample, no_brightness, stretched, units_of
 from restorekit.sar.domain import DOMAINS, PARTS, Domain, domain_of, fill_of, stretch
 from restorekit.sar.looks import Array, Mask
-from restorekit.sar.units import Sample, no_brightness, stretched, units_of
 
 SIDE = 240  # of a window that is looked at, pixels: ten windows in which looks are measured
 MOST = 8  # windows per axis
@@ -59,6 +59,19 @@ def border_of(scene: Scene, source: Reads, band: int) -> Border:
 
 
 @dataclass(frozen=True, eq=False)
+class ThermalNoise:
+    """The thermal noise of a band of a product, whose power is in what is read: speckle is on the sum."""
+
+    product: Any  # with `noise_at`
+    number: int
+
+    def __call__(self, window: Window) -> Array | float:
+        """Return (h, w) of the noise in a window, in the unit of the intensity; 0 where none is to come off."""
+        noise = self.product.noise_at(window, self.number)
+        return 0.0 if noise is None else noise
+
+
+@dataclass(frozen=True, eq=False)
 class RadarBand:
     """It reads the numbers of a band as intensities. `border` is None where the file itself says what was not
     measured."""
@@ -69,6 +82,7 @@ class RadarBand:
     offset: float
     border: Border | None
     fill: float | None = None  # a number of no measurement that the file does not name
+    noise: ThermalNoise | None = None  # that comes off what is restored
 
     def read(self, source: Reads, window: Window) -> tuple[NDArray[Any], Array, Mask, Mask]:
         """Read a window and return what `interpret` does."""
@@ -98,19 +112,22 @@ class RadarBand:
                 signal &= values > 0
         return raw, np.where(signal, intensity, 0.0), there, signal
 
-    def numbers(self, intensity: Array) -> Array:
-        """Return what the file would hold for intensities."""
+    def numbers(self, intensity: Array, window: Window | None = None) -> Array:
+        """Return what the file would hold for intensities; of a window, without the noise there."""
+        if self.noise is not None and window is not None:
+            intensity = intensity - self.noise(window)
         return (self.domain.value(intensity) - self.offset) / self.scale
 
     def deviation(self, intensity: Array, looks: float) -> Array:
         """Return the standard deviation of `numbers` under speckle of mean `intensity`."""
         return self.domain.deviation(intensity, looks) / abs(self.scale)
 
-    def back(self, numbers: Array) -> Array:
-        """Return the intensities of `numbers`; those of complex data are intensities already."""
+    def back(self, numbers: Array, window: Window | None = None) -> Array:
+        """Return the intensities of `numbers`, of a window with the noise there; those of complex data are intensities already."""
         if self.domain.name == "complex":
             return numbers
-        return self.domain.intensity(self.scale * numbers + self.offset)
+        intensity = self.domain.intensity(self.scale * numbers + self.offset)
+        return intensity if self.noise is None or window is None else intensity + self.noise(window)
 
 
 def windows(height: int, width: int, side: int = SIDE, most: int = MOST) -> list[Window]:
@@ -181,4 +198,6 @@ def _band(scene: Scene, source: Reads, sample: Sample, domain: str, why: str) ->
     border = (
         border_of(scene, source, sample.number) if scene.framed and scene.nodata != 0 else None
     )  # else zeros may be either
-    return RadarBand(sample.number, found, scale, offset, border, sample.fill), said
+    own = scene.product is not None and sample.told == domain and hasattr(scene.product, "noise_at")
+    noise = ThermalNoise(scene.product, sample.number) if own else None
+    return RadarBand(sample.number, found, scale, offset, border, sample.fill, noise), said

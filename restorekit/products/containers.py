@@ -31,7 +31,7 @@ DEEPEST = 24  # groups in groups
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class StoredArray:
     """An array of a container: its path in it, shape, type, attributes, and the names of its dimensions."""
 
     name: str
@@ -74,7 +74,7 @@ def is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in ZARR)
 
 
-def entries(path: Path) -> dict[str, Entry]:
+def entries(path: Path) -> dict[str, StoredArray]:
     """Return the arrays of a container by their paths. Raises BadInput for a damaged one, and for what points elsewhere."""
     try:
         with _opened(path) as root:
@@ -131,10 +131,10 @@ def _opened(path: Path) -> Iterator[Any]:
         yield file
 
 
-def _hdf5_entries(root: Any) -> Iterator[Entry]:
+def _hdf5_entries(root: Any) -> Iterator[StoredArray]:
     import h5py
 
-    def walk(group: Any, prefix: str, depth: int) -> Iterator[Entry]:
+    def walk(group: Any, prefix: str, depth: int) -> Iterator[StoredArray]:
         for name in group:
             if group.get(name, getclass=True, getlink=True) is not h5py.HardLink or depth > DEEPEST:
                 continue
@@ -142,7 +142,7 @@ def _hdf5_entries(root: Any) -> Iterator[Entry]:
             if isinstance(item, h5py.Group):
                 yield from walk(item, f"{where}/", depth + 1)
             elif isinstance(item, h5py.Dataset) and item.shape is not None:
-                yield Entry(where, item.shape, item.dtype, dict(_attributes(item)), _dimensions(item))
+                yield StoredArray(where, item.shape, item.dtype, dict(_attributes(item)), _dimensions(item))
 
     yield from walk(root, "", 0)
 
@@ -164,7 +164,7 @@ def _dimensions(item: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _zarr_entries(path: Path, root: Any) -> Iterator[Entry]:
+def _zarr_entries(path: Path, root: Any) -> Iterator[StoredArray]:
     import zarr
 
     for where in sorted({p.parent for name in ("zarr.json", ".zarray") for p in path.rglob(name)}):
@@ -177,7 +177,7 @@ def _zarr_entries(path: Path, root: Any) -> Iterator[Entry]:
         if isinstance(array, zarr.Array):
             attributes = dict(array.attrs)
             given: Any = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS") or ()
-            yield Entry(name, array.shape, np.dtype(array.dtype), attributes, tuple(str(d or "") for d in given))
+            yield StoredArray(name, array.shape, np.dtype(array.dtype), attributes, tuple(str(d or "") for d in given))
 
 
 def _is_array(folder: Path) -> bool:

@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
-from restorekit.products.containers import Entry, entries, read
-from restorekit.products.place import place
+from restorekit.products.containers import StoredArray, entries, read
+from restorekit.products.grid_place import place
 from restorekit.products.product import BandFacts
-from restorekit.sar.names import words_of
+from restorekit.sar.band_names import words_of
 
 NISAR = re.compile(r"science/[LS]SAR/(GCOV|GSLC|RSLC|SLC)/(?:grids|swaths)/(frequency[AB])/([HVLR]{2}|[HV]{4})")
 POLARISATION = re.compile(r"(^|[^a-z])(vv|vh|hh|hv)([^a-z]|$)")
 SHOWN = 8
+FREQUENCIES = ("frequencyA", "frequencyB")
+MEASURED = "measurements"  # group of EOPF, beside conditions and quality
 LEAST = 16  # rows and columns of a picture
 MOST = 64  # pictures of an array of three dimensions
 
@@ -46,14 +48,14 @@ class Gridded:
     gcps_crs = None
 
     @cached_property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, StoredArray]:
         """Return the arrays of the container, by path."""
         return entries(self.path)
 
     @cached_property
-    def chosen(self) -> tuple[tuple[Entry, int | None], ...]:
+    def chosen(self) -> tuple[tuple[StoredArray, int | None], ...]:
         """Return the bands: an array, and which of its pictures where it has several. Raises BadInput where the choice is open."""
-        found = self._nisar() if self._nisar() else self._named()
+        found = self._nisar() or self._named()
         shapes = {(e.shape[-2:], e.complex) for e in found}
         if len(shapes) > 1:
             sizes = ", ".join(f"{e.name} {e.shape}{' complex' if e.complex else ''}" for e in found[:SHOWN])
@@ -118,7 +120,10 @@ class Gridded:
         """Return which arrays were taken, and what a known product says of them."""
         first, kind = self.chosen[0][0], "Zarr" if self.path.is_dir() else "HDF5"
         if (match := NISAR.fullmatch(first.name)) is None:
-            return (f"{kind}: {', '.join(dict.fromkeys(e.name or self.path.name for e, _ in self.chosen))}",)
+            names = f"{kind}: {', '.join(dict.fromkeys(e.name or self.path.name for e, _ in self.chosen))}"
+            if not first.group.endswith(MEASURED):
+                return (names,)
+            return names, "numbers as they are stored: calibration and noise beside them are not applied"
         said = [f"NISAR {match[1]}, {match[2]}: {', '.join(e.own for e, _ in self.chosen)}"]
         said.append("calibrated to gamma0 by its maker" if match[1] == "GCOV" else "complex values as they are")
         if f"{first.group}/numberOfLooks" in self.entries:
@@ -148,7 +153,7 @@ class Gridded:
             raw = scale * raw.astype(np.float64) + offset
         return raw.astype(self.dtype), valid
 
-    def _facts(self, entry: Entry, picture: int | None) -> BandFacts:
+    def _facts(self, entry: StoredArray, picture: int | None) -> BandFacts:
         match = NISAR.fullmatch(entry.name)
         if match is not None:
             return (
@@ -156,37 +161,37 @@ class Gridded:
                 if entry.complex
                 else BandFacts(match[3], "intensity", unit="gamma0")
             )
-        name = (entry.own or self.path.stem) + ("" if picture is None else f"[{picture}]")
+        found = (
+            POLARISATION.search(re.sub(r"[_/]", " ", entry.group.lower())) if entry.group.endswith(MEASURED) else None
+        )
+        name = (found[2].upper() if found else entry.own or self.path.stem) + (
+            "" if picture is None else f"[{picture}]"
+        )
         return BandFacts(name, "complex" if entry.complex else "", unit=entry.text("units", "unit"))
 
-    def _mask(self, entry: Entry) -> str | None:
+    def _mask(self, entry: StoredArray) -> str | None:
         mask = self.entries.get(f"{entry.group}/mask")
         return mask.name if mask is not None and NISAR.fullmatch(entry.name) and mask.shape == entry.shape else None
 
-    def _nisar(self) -> list[Entry]:
-        """Return the arrays of NISAR that are asked for: of the first frequency, all powers or all polarisations."""
-        found = {e: m for e in self.entries.values() if len(e.shape) == 2 and (m := NISAR.fullmatch(e.name))}
-        found = {
-            e: m
-            for e, m in found.items()
-            if m[1] != "GCOV" or m[3][:2] == m[3][2:] or m[3] in self.words or e.name in self.words
-        }
-        if not found:
+    def _nisar(self) -> list[StoredArray]:
+        """Return the arrays of NISAR that are asked for; without words all powers, or all polarisations, of the first
+        frequency. [] of what is no product of NISAR."""
+        layers = [(e, m) for e in self.entries.values() if len(e.shape) == 2 and (m := NISAR.fullmatch(e.name))]
+        if not layers:
             return []
-        frequency = next(
-            (w for w in self.words if w in ("frequencyA", "frequencyB")), min(m[2] for m in found.values())
-        )
-        words = [w for w in self.words if not w.startswith("frequency")]
-        kept = [
-            e
-            for e, m in found.items()
-            if (m[2] == frequency or e.name in words) and (not words or {e.name, e.own, m[3][:2]} & set(words))
-        ]
-        if not kept or len(words) > len({w for w in words for e in kept if w in (e.name, e.own, e.own[:2])}):
-            raise self._unknown(list(found))
-        return kept
+        frequency = next((w for w in self.words if w in FREQUENCIES), min(m[2] for _, m in layers))
+        there = [(e, m[3]) for e, m in layers if m[2] == frequency]
+        kept: list[StoredArray] = []
+        for word in [w.strip("/") for w in self.words if w not in FREQUENCIES] or [""]:
+            found = [e for e, _ in layers if e.name == word]
+            found = found or [e for e, term in there if _brightness(term) and word in ("", term, term[:2])]
+            found = found or [e for e, term in there if term == word]  # of GCOV the product of two polarisations
+            if not found:
+                raise self._unknown([e for e, _ in layers])
+            kept += found
+        return list(dict.fromkeys(kept))
 
-    def _named(self) -> list[Entry]:
+    def _named(self) -> list[StoredArray]:
         """Return the arrays by the names that are given, or all polarisations, or the only one."""
         grids = [
             e for e in self.entries.values() if e.numbers and len(e.shape) in (2, 3) and min(e.shape[-2:]) >= LEAST
@@ -201,28 +206,36 @@ class Gridded:
             return list(dict.fromkeys(found))
         if len(grids) == 1:
             return grids
+        measured = [e for e in grids if e.group.rpartition("/")[2] == MEASURED]
+        if measured and len({(e.own, e.shape, e.dtype) for e in measured}) == 1:
+            return measured
         polarised = [e for e in grids if POLARISATION.search(re.sub(r"_", " ", e.own.lower()))]
         return polarised if polarised and _alike(polarised) else self._open(grids)
 
-    def _open(self, grids: Sequence[Entry]) -> list[Entry]:
+    def _open(self, grids: Sequence[StoredArray]) -> list[StoredArray]:
         raise BadInput(
             f"{self.path} holds {len(grids)} arrays; say which by `product`, several of one size between commas: {_listed(grids)}",
             argument="product",
         )
 
-    def _unknown(self, grids: Sequence[Entry]) -> BadInput:
+    def _unknown(self, grids: Sequence[StoredArray]) -> BadInput:
         return BadInput(
             f"{self.path}: `product={','.join(self.words)}` is not in it; there are {_listed(grids)}",
             argument="product",
         )
 
 
-def holds_nisar(arrays: Mapping[str, Entry]) -> bool:
+def holds_nisar(arrays: Mapping[str, StoredArray]) -> bool:
     """Return True for arrays that are laid out as a product of NISAR."""
     return any(NISAR.fullmatch(name) for name in arrays)
 
 
-def _called(grids: Sequence[Entry], word: str) -> list[Entry]:
+def _brightness(term: str) -> bool:
+    """Return True for HH and HHHH, False for HHHV, a product of two polarisations."""
+    return len(term) == 2 or term[:2] == term[2:]
+
+
+def _called(grids: Sequence[StoredArray], word: str) -> list[StoredArray]:
     """Return arrays by their path or, where that is none's, by its last part or a word of that."""
     word = word.strip("/")
     for fits in (lambda e: e.name == word, lambda e: e.own == word, lambda e: word.lower() in words_of(e.own)):
@@ -231,20 +244,21 @@ def _called(grids: Sequence[Entry], word: str) -> list[Entry]:
     return []
 
 
-def _alike(found: Sequence[Entry]) -> bool:
+def _alike(found: Sequence[StoredArray]) -> bool:
     return len({(e.group, e.shape, e.complex) for e in found}) == 1
 
 
-def _listed(grids: Sequence[Entry]) -> str:
-    some = ", ".join(shlex.quote(e.name) for e in grids[:SHOWN])
-    return some + (f" ... {shlex.quote(grids[-1].name)}" if len(grids) > SHOWN else "")
+def _listed(grids: Sequence[StoredArray]) -> str:
+    """Return the names of arrays, the largest first."""
+    names = [shlex.quote(e.name) for e in sorted(grids, key=lambda e: -int(np.prod(e.shape)))]
+    return ", ".join(names[:SHOWN]) + (f" ... {names[-1]}" if len(names) > SHOWN else "")
 
 
-def _pictures(entry: Entry) -> list[int | None]:
+def _pictures(entry: StoredArray) -> list[int | None]:
     return [None] if len(entry.shape) == 2 or entry.shape[0] == 1 else list(range(entry.shape[0]))
 
 
-def _gain(entry: Entry) -> tuple[float, float]:
+def _gain(entry: StoredArray) -> tuple[float, float]:
     """Return (scale, offset) by the CF conventions, section 8.1."""
     values = (entry.attributes.get(key, default) for key, default in (("scale_factor", 1.0), ("add_offset", 0.0)))
     scale, offset = (float(np.ravel(v)[0]) for v in values)

@@ -18,7 +18,7 @@ from restorekit.files.digest import sha256
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import OwnReader, Scene
 from restorekit.products.complex_pair import ComplexPair, pixels_of_parts
-from restorekit.products.containers import HDF5, Entry, entries, is_zarr
+from restorekit.products.containers import HDF5, StoredArray, entries, is_zarr
 from restorekit.products.gridded import Gridded, holds_nisar
 from restorekit.products.product import Product
 from restorekit.products.sentinel1 import POLARISATIONS, Sentinel1
@@ -48,8 +48,10 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
     if product is not None:
         return scene_of_product(product, reading)
     scene = files.scene_of(path, reading)
+    if reading.product == "dn":
+        return scene
     factor = factor_of(scene)
-    if reading.product not in (None, "dn") and (factor is None or reading.product != factor.quantity):
+    if reading.product is not None and (factor is None or reading.product != factor.quantity):
         there = (
             "this is none of them"
             if factor is None
@@ -59,7 +61,7 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
             f"{path}: `product={reading.product}` is for products of radar satellites, HDF5 and Zarr, and {there}; leave it out",
             argument="product",
         )
-    if factor is None or reading.product == "dn":
+    if factor is None:
         return scene
     tagged = Tagged(scene, factor)
     like = None if scene.raster is None else tagged.raster(scene.raster)
@@ -91,7 +93,7 @@ def product_at(path: Path, reading: Reading) -> Product | None:
     return None
 
 
-def _arrays(path: Path) -> Mapping[str, Entry]:
+def _arrays(path: Path) -> Mapping[str, StoredArray]:
     """Return the arrays of HDF5; {} of what cannot be read, which is left to GDAL and its words."""
     try:
         return entries(path)
@@ -113,7 +115,7 @@ def sentinel1(path: Path, words: Sequence[str]) -> Sentinel1:
             )
         taken[key] = False if key == "noise" else word.lower() if key == "quantity" else word.upper()
     try:
-        return Sentinel1(path, **taken)
+        return Sentinel1(path, **taken, noise_later=True)  # speckle is on the sum
     except BadInput as error:  # whose settings are words of one option here
         said = re.sub(r"`(?:polarisation|swath|quantity)=(\w+)`", r"`product=\1`", str(error)).replace(
             "`noise=False`", "`product=noisy`"

@@ -63,7 +63,9 @@ class Sentinel1:
     products are read faster from a folder. polarisation: "VV" and the like; None takes all that are there. quantity:
     "sigma0", "beta0", "gamma0", or "dn" for digital numbers. swath: "IW1" and the like, which a product of several needs.
     noise: whether thermal noise is subtracted from power; power below 0 is kept, as a mean over an area is right only with
-    it. It is never subtracted from complex values, for it is a power, nor where the processor has done that.
+    it. It is never subtracted from complex values, for it is a power, nor where the processor has done that. noise_later: `read`
+    leaves it in, for what is made of the power, and `noise_at` says what is to be subtracted from that: power with its noise has
+    the law of speckle, and without it has none.
 
     Raises BadInput, when it is made, for what is no such product, lacks a file, or is damaged.
     """
@@ -73,6 +75,7 @@ class Sentinel1:
     quantity: str = "sigma0"
     swath: str | None = None
     noise: bool = True
+    noise_later: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -245,6 +248,8 @@ class Sentinel1:
         mean = f"; the mean {what} is {', '.join(levels)}." if levels else "."
         if self._first.noise_removed:
             return "Thermal noise was subtracted by the processor, and is not subtracted again."
+        if self._channels[0].subtracts and self.noise_later:
+            return f"Thermal noise is subtracted from what is made of the power{mean}"
         if self._channels[0].subtracts:
             return f"Thermal noise is subtracted, and power below 0 is kept{mean}"
         if self._first.complex:
@@ -266,6 +271,15 @@ class Sentinel1:
         """
         with self.opened(band) as reader:
             return reader.read(window, band)
+
+    def noise_at(self, window: Window, band: int) -> NDArray[np.float64] | None:
+        """Return (h, w) of the thermal noise of a polarisation, from 1, in the unit of its power; None where none is subtracted."""
+        channel = self._channels[band - 1]
+        if not channel.subtracts or channel.noise is None:
+            return None
+        lines = np.arange(window.top, window.top + window.height, dtype=float)
+        samples = np.arange(window.left, window.left + window.width, dtype=float)
+        return channel.noise.at(lines, samples) / channel.calibration.at(lines, samples) ** 2
 
     @contextmanager
     def opened(self, *bands: int) -> Iterator[Sentinel1Reader]:
@@ -330,6 +344,6 @@ class Sentinel1Reader:
             return np.where(valid, dn / a, 0).astype(np.complex64), valid
         valid = dn > 0
         power = np.square(dn.astype(np.float64))
-        if channel.subtracts and channel.noise is not None:
+        if channel.subtracts and channel.noise is not None and not self.product.noise_later:
             power -= channel.noise.at(lines, samples)
         return np.where(valid, power / a**2, 0).astype(np.float32), valid

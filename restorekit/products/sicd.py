@@ -1,6 +1,6 @@
 """SICD, complex images of many sensors in a NITF: pixel types, amplitude tables, scale factors, place and grain.
 
-NGA.STND.0024-1 (design and implementation description): ImageData, Grid, Radiometric, GeoData. Polynomials are of metres from the scene
+NGA.STND.0024-1, volumes 1 and 2: ImageData, Grid, Radiometric, GeoData. Polynomials are of metres from the scene
 centre point (SCP), sum over i, j of c[i, j] row^i col^j. GDAL opens such a file as two real bands.
 """
 
@@ -56,7 +56,7 @@ def _xml(handle: BinaryIO, subheader: bool = False) -> bytes:
 
 
 @dataclass(frozen=True)
-class Axis:
+class GridAxis:
     """An axis of the grid: metres between pixels, cycles per metre of the band, its weights over that or None."""
 
     spacing: float
@@ -89,7 +89,7 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
-class Header:
+class SicdHeader:
     """It holds what the XML of a SICD says."""
 
     rows: int
@@ -100,7 +100,7 @@ class Header:
     table: NDArray[np.float64] | None  # amplitudes of 256 numbers
     first: tuple[int, int]  # row and column of the whole image, of this one's first pixel
     centre: tuple[int, int]  # of the SCP in the whole image
-    axes: tuple[Axis, Axis]
+    axes: tuple[GridAxis, GridAxis]
     scales: dict[str, NDArray[np.float64]]  # polynomials by quantity
     noise: float | None  # dB at the SCP, where it is absolute
     polarisation: str
@@ -139,7 +139,7 @@ class Sicd:
             )
 
     @cached_property
-    def header(self) -> Header:
+    def header(self) -> SicdHeader:
         """Return what the XML says. Raises BadInput for a damaged one."""
         needs("sarkit", self.path, "a SICD")
         try:
@@ -242,7 +242,7 @@ def complex_of(raw: NDArray[Any], table: NDArray[np.float64] | None = None) -> N
     return (amplitude * np.exp(2j * np.pi / 256 * raw["phase"])).astype(np.complex64)
 
 
-def _rows(path: Path, segment: Segment, header: Header, window: Window) -> Iterator[NDArray[Any]]:
+def _rows(path: Path, segment: Segment, header: SicdHeader, window: Window) -> Iterator[NDArray[Any]]:
     """Yield what a segment holds of a window, nothing where it holds none."""
     first, last = max(window.top, segment.top), min(window.top + window.height, segment.top + segment.rows)
     if first < last:
@@ -267,7 +267,7 @@ def _segments(path: Path, reader: Any, rows: int) -> tuple[Segment, ...]:
     return tuple(found)
 
 
-def _header(path: Path) -> Header:
+def _header(path: Path) -> SicdHeader:
     import lxml.etree
     import sarkit.sicd
 
@@ -294,7 +294,7 @@ def _header(path: Path) -> Header:
     if tree.findtext("{*}Radiometric/{*}NoiseLevel/{*}NoiseLevelType") == "ABSOLUTE":
         noise = float(np.ravel(load("{*}Radiometric/{*}NoiseLevel/{*}NoisePoly"))[0])
     corners = load("{*}GeoData/{*}ImageCorners")
-    return Header(
+    return SicdHeader(
         rows=load("{*}ImageData/{*}NumRows"), columns=load("{*}ImageData/{*}NumCols"), pixels=pixels,
         kind=sarkit.sicd.PIXEL_TYPES[pixels]["dtype"].newbyteorder(">"), segments=segments,
         table=None if table is None else np.asarray(table, np.float64),
@@ -307,10 +307,10 @@ def _header(path: Path) -> Header:
     )  # fmt: skip
 
 
-def _axis(tree: Any, load: Any, name: str) -> Axis:
+def _axis(tree: Any, load: Any, name: str) -> GridAxis:
     weights = load(f"{{*}}Grid/{{*}}{name}/{{*}}WgtFunct")
     uniform = (tree.findtext(f"{{*}}Grid/{{*}}{name}/{{*}}WgtType/{{*}}WindowName") or "").upper() == "UNIFORM"
-    return Axis(
+    return GridAxis(
         float(load(f"{{*}}Grid/{{*}}{name}/{{*}}SS")), float(load(f"{{*}}Grid/{{*}}{name}/{{*}}ImpRespBW") or 0),
         tuple(float(w) for w in weights) if weights is not None else (1.0,) if uniform else None,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster, Window
 from restorekit.files.scene import Scene
-from restorekit.products.containers import Entry, entries, read
+from restorekit.products.containers import StoredArray, entries, read
 from restorekit.products.product import BandFacts
 
 NOUGHT = {"sigma_nought": "sigma0", "beta_nought": "beta0", "gamma_nought": "gamma0"}
@@ -45,7 +45,7 @@ class Factor:
 
 def factor_of(scene: Scene) -> Factor | None:
     """Return how the numbers of a GeoTIFF are calibrated by its tags, None where they do not say. Raises BadInput where they are mapped in a
-    way that is not known, so that they are no amplitudes."""
+    way that is not known, or hold a phase, so that they are no amplitudes."""
     if scene.raster is None:
         return None
     said = dict(_said(scene.raster.tags))
@@ -56,6 +56,13 @@ def factor_of(scene: Scene) -> Factor | None:
     factor = _number(said.get("calibration_factor"))
     if factor is None or "iceye" not in f"{_words(said)} {scene.path.name.lower()}":
         return None
+    kinds = (str(said.get(key, "")).upper() for key in ("sar:product_type", "product_type", "product_level"))
+    if not scene.complex and any(kind.startswith("SLC") for kind in kinds):
+        raise BadInput(
+            f"{scene.path}: amplitude and phase of a complex product of ICEYE in a GeoTIFF, which is not read; take its HDF5 or SICD, or "
+            "`product=dn` for the numbers of the file",
+            argument="product",
+        )
     return Factor("ICEYE", "beta0" if scene.complex else "sigma0", *_mapped(scene.path, said, factor**0.5))
 
 
@@ -183,7 +190,7 @@ class IceyeComplex:
             )
 
     @cached_property
-    def arrays(self) -> Mapping[str, Entry]:
+    def arrays(self) -> Mapping[str, StoredArray]:
         """Return the arrays of the file."""
         return entries(self.path)
 
@@ -226,6 +233,6 @@ class IceyeComplex:
         return z, np.isfinite(z)
 
 
-def is_iceye(names: Mapping[str, Entry]) -> bool:
+def is_iceye(names: Mapping[str, StoredArray]) -> bool:
     """Return True for arrays of a complex product of ICEYE."""
     return all(name in names for name in ICEYE_PARTS)

@@ -17,7 +17,7 @@ FEW = 64  # cells, of which nothing is told
 RATIO = 1.3  # of the means at the ends of the range, below which no slope is told
 CUT = 0.05  # share of a cell that may be at the least or the largest value, which are cut off
 UNSURE = 0.2  # standard error of a slope from which on none is told
-FLAT = 0.4  # slope below which values are taken for logarithms
+FLAT = 0.3  # slope below which values are taken for logarithms
 BINS = 6  # of levels
 
 

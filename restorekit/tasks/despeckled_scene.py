@@ -156,7 +156,7 @@ class DespeckledScene(Panelled, Restoration):
         there = Window(part.top + at.top, part.left + at.left, at.height, at.width)
         with self.plan.scene.opened() as source:
             _, measured, _, signal = band.read(source, there)
-        restored = band.back(self._window("mean", number, there))
+        restored = band.back(self._window("mean", number, there), there)
         amplitudes = [np.sqrt(np.where(signal, x, np.nan)) for x in (measured, restored)]
         low, high = (float(v) for v in np.nanpercentile(amplitudes[0], (1, 99))) if signal.any() else (0.0, 1.0)
         shown = "" if (at.height, at.width) == (part.height, part.width) else f", the middle {at.height} x {at.width}"

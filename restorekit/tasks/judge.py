@@ -175,6 +175,8 @@ def _bands(scenes: list[Scene], domain: str, units: list[str], notes: Notes) -> 
         for scene, bands in zip(scenes, read):
             with scene.opened() as source:
                 parts.append(bands[scene.bands[i]].read(source, scene.whole)[1:])
+        if (noise := read[0][first.bands[i]].noise) is not None:  # which is not in what was restored
+            parts[1:] = [(x + noise(first.whole), there, signal) for x, there, signal in parts[1:]]
         valid = np.logical_and.reduce([parts[0][2], *(there for _, there, _ in parts[1:])])
         y, x, *truth = (np.where(valid, intensity, 0.0) for intensity, _, _ in parts)
         yield BandIntensities(

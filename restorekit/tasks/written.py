@@ -10,6 +10,7 @@ from typing import Any
 
 from restorekit.despeckling import plan
 from restorekit.despeckling.settings import Settings
+from restorekit.despeckling.stac import item_path
 from restorekit.errors import BadInput
 from restorekit.tasks.degrade import Degrading, kernel_beside
 from restorekit.tasks.restore import Restoring
@@ -46,7 +47,7 @@ def _asides(name: str, given: Mapping[str, Any], target: Path) -> list[Path]:
         return [beside(target, "mask", ".png"), *base, *bars]
     if name in ("despeckle", "Despeckling"):
         known = inspect.signature(Settings).parameters
-        return (
-            [plan.beside(target, "std")] if Settings(**{k: v for k, v in given.items() if k in known}).draws > 1 else []
-        )
+        chosen = Settings(**{k: v for k, v in given.items() if k in known})
+        bars = [plan.beside(target, "std")] if chosen.draws > 1 else []
+        return [*bars, *([] if chosen.stac is None else [item_path(target)])]
     return []

@@ -58,7 +58,7 @@ def test_the_tables_of_operators_and_noise_name_what_there_is() -> None:
 
 def test_the_page_on_despeckling_names_every_choice() -> None:
     """Filters, executors and remedies that there are, and no solver that there is not."""
-    from restorekit.despeckling.plan import DECORRELATE, SIDE, Settings
+    from restorekit.despeckling.settings import DECORRELATE, SIDE, Settings
     from restorekit.sar.filters import FILTERS
     from restorekit.scenes.execute import EXECUTORS
 

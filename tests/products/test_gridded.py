@@ -231,6 +231,26 @@ def test_zarr_with_coordinates(version: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(values(result.scene, 1, Window(30, 30, 20, 20))[0], power(1)[30:50, 30:50])
 
 
+def test_measurements_of_eopf_are_named_after_their_polarisation(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    root = zarr.open_group(tmp_path / "S01SIWGRD.zarr", mode="w", zarr_format=2)
+    dn = {p: np.rint(1000 * np.sqrt(power(k))).astype(np.uint16) for k, p in enumerate(("VH", "VV"))}
+    for polarisation, x in dn.items():
+        for name, values_of in (
+            (f"S01_{polarisation}/measurements/grd", x),
+            (f"S01_{polarisation}/quality/noise/lut", np.ones((30, 40), np.float32)),
+        ):
+            array = root.create_array(name, shape=values_of.shape, dtype=values_of.dtype)
+            array[...] = values_of
+            array.attrs["_ARRAY_DIMENSIONS"] = ["azimuth_time", "ground_range"]
+    result = made(tmp_path / "S01SIWGRD.zarr")
+    assert result.scene.raster is not None
+    assert result.scene.raster.descriptions == ("VH", "VV")
+    assert [b.domain.name for b, _ in result.bands.values()] == ["amplitude", "amplitude"]
+    assert result.said[1] == "numbers as they are stored: calibration and noise beside them are not applied"
+    np.testing.assert_array_equal(values(result.scene, 2)[0], dn["VV"])
+
+
 def test_zarr_whose_codec_runs_code_is_refused_before_it_is_opened(tmp_path: Path) -> None:
     path = zarr_store(tmp_path / "in.zarr", {"vv": power()}, 2)
     told = json.loads((path / "vv/.zarray").read_text())

@@ -104,6 +104,17 @@ def test_amplitudes_that_were_mapped_are_mapped_back(tmp_path: Path) -> None:
         made(tagged(tmp_path / "log.tif", dn.astype(np.float32), {"ICEYE_PROPERTIES": json.dumps(said)}))
 
 
+def test_amplitude_and_phase_of_iceye_are_no_two_brightnesses(tmp_path: Path) -> None:
+    said = {"iceye:calibration_factor": 4e-7, "constellation": "ICEYE", "sar:product_type": "SLC-COG"}
+    dn = np.rint(np.sqrt(POWER / 4e-7)).astype(np.uint16)
+    path = tagged(tmp_path / "in.tif", np.stack([dn, dn]), {"ICEYE_PROPERTIES": json.dumps(said)})
+    with pytest.raises(
+        BadInput, match=r"amplitude and phase of a complex product.*take its HDF5 or SICD, or `product=dn`"
+    ):
+        values(path)
+    np.testing.assert_array_equal(values(path, "dn")[0], dn)
+
+
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
 def test_iceye_complex_in_hdf5(dtype: str, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from restorekit.files.bands import import_rasterio
-from restorekit.products.containers import Entry, read
+from restorekit.products.containers import StoredArray, read
 
 AXES = (
     ("y", "x"),
@@ -23,7 +23,7 @@ MAPPINGS = ("projection", "spatial_ref", "crs", "grid_mapping")
 UNEVEN = 1e-2  # of a step, by which the distances of coordinates may differ
 
 
-def coordinates(entry: Entry, every: Mapping[str, Entry]) -> tuple[Entry, Entry] | None:
+def coordinates(entry: StoredArray, every: Mapping[str, StoredArray]) -> tuple[StoredArray, StoredArray] | None:
     """Return the coordinates of rows and columns: those that the dimensions of an array name, or of usual names, in its
     group or one around it."""
     height, width = entry.shape[-2:]
@@ -36,7 +36,7 @@ def coordinates(entry: Entry, every: Mapping[str, Entry]) -> tuple[Entry, Entry]
     return None
 
 
-def place(path: Path, entry: Entry, every: Mapping[str, Entry]) -> tuple[Any, Any]:
+def place(path: Path, entry: StoredArray, every: Mapping[str, StoredArray]) -> tuple[Any, Any]:
     """Return (coordinate system, affine transform) of an array; None for what is not said, or where steps are uneven."""
     found = coordinates(entry, every)
     if found is None or min(entry.shape[-2:]) < 2:
@@ -50,7 +50,7 @@ def place(path: Path, entry: Entry, every: Mapping[str, Entry]) -> tuple[Any, An
     return _crs(path, entry, every, found[0].own), transform
 
 
-def _crs(path: Path, entry: Entry, every: Mapping[str, Entry], rows: str) -> Any:
+def _crs(path: Path, entry: StoredArray, every: Mapping[str, StoredArray], rows: str) -> Any:
     kind: Any = import_rasterio().crs.CRS
     wanted = entry.text("grid_mapping").split(":")[0]
     for group in _around(entry):
@@ -72,7 +72,7 @@ def _crs(path: Path, entry: Entry, every: Mapping[str, Entry], rows: str) -> Any
     return kind.from_epsg(4326) if rows in ("lat", "latitude") else None
 
 
-def _around(entry: Entry) -> list[str]:
+def _around(entry: StoredArray) -> list[str]:
     """Return the group of an array, and those around it up to the root."""
     parts = entry.group.split("/") if entry.group else []
     return ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
+from restorekit.sar.band_names import told_of
 from restorekit.sar.domain import STRETCHED, WHITE, guessed
 from restorekit.sar.logarithms import FLAT, spread_slope
 from restorekit.sar.looks import Mask
-from restorekit.sar.names import told_of
 
 WHOLE = 100.0  # whole numbers above which are no dB
 
