@@ -8,6 +8,7 @@ import numpy as np
 import scipy
 
 Array = np.ndarray
+CUT_OFF = 0.06  # `Impulses.tail` that leaves out noise which is cut off at an end
 
 
 @dataclass(frozen=True)

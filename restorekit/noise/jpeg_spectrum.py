@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from restorekit.files.jpeg_file import StoredJPEG
 from restorekit.noise.blocks import RADIUS, SIDE
@@ -105,7 +105,7 @@ def _likelihood(levels: NDArray[np.integer[Any]], step: float) -> Array:
     """Return the logarithm of the probability of `levels` (N,), at most _MOST and not negative, for each of _DEVIATIONS."""
     counts = np.bincount(levels, minlength=_MOST + 1)
     k, scaled = np.arange(_MOST + 1), step / _DEVIATIONS[:, None]
-    outside = 2 * ndtr(-(k - 0.5) * scaled)  # |k| or more
+    outside = 2 * scipy.special.ndtr(-(k - 0.5) * scaled)  # |k| or more
     share = outside - np.concatenate([outside[:, 1:], np.zeros((len(scaled), 1))], 1)
     share[:, 0] = 1 - outside[:, 1]
     return np.log(np.maximum(share, 1e-12)) @ counts

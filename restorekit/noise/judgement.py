@@ -11,6 +11,7 @@ import numpy as np
 from restorekit.errors import BadInput
 from restorekit.inference.denoiser import Denoiser
 from restorekit.noise.evidence import Evidence, Seen, seen_by
+from restorekit.noise.impulses import CUT_OFF, Impulses
 from restorekit.noise.jpeg_spectrum import BeforeJPEG
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.noise.pixels import Telling
@@ -36,6 +37,7 @@ CAREFUL = 0.02  # the highest level of what flat blocks do not show
 LEFT_OF_COLOUR = 1.1  # level over that of white noise before a JPEG that halved its colours, whose noise is coarse then
 STRONG = 0.01  # level of white noise from which on it is told by brightness
 WIDE = 6.0  # by which the noise of dark parts may be less than that of all
+RARE = 0.01  # share of impulses, below which they may be noise that was cut off
 CONFIRMED = 0.5  # of the level that the coefficients of a JPEG show, which a prior must find
 
 
@@ -56,6 +58,8 @@ def asked(
     known = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
     if lost > 0:  # which leaves no single value at an end: what looks so are letters
         found = replace(found, impulses=np.zeros_like(found.impulses))
+    if 0 < found.share < RARE and not Impulses(tail=CUT_OFF)(pixels, known).any():  # noise that black cuts off
+        found = NoiseLevel(floor=floor, impulses=lambda values, measured: np.zeros_like(measured))(pixels, valid)
     if found.impulses.any():
         found, pixels = _verified(found, pixels, valid, known, for_bands(len(pixels)), floor)
     told = Telling(reach=(1,))(pixels, known & ~found.impulses)
@@ -83,10 +87,13 @@ def by_brightness(
     if found.sensor is None or not len(seen):
         return found if even is None else even
     sensor = SensorFit().agreed(found.sensor, brightness, seen)
-    measured = replace(found, sensor=sensor, sigma=sensor.level, white=sensor.level, correlated=False, covariance=None)
-    unknown = even is not None and even.sigma < found.white and not sensor.grows
-    unknown &= float(np.median(seen)) > found.white
-    return replace(measured, asked=True, sigma=even.sigma if even is not None and unknown else sensor.level)
+    measured = replace(
+        found, sensor=sensor, sigma=sensor.level, white=sensor.level, correlated=False, covariance=None, asked=True
+    )
+    if even is None or sensor.grows or even.sigma >= sensor.level:
+        return measured
+    unknown = float(np.median(seen)) > found.white
+    return replace(measured, sigma=even.sigma, white=sensor.level if unknown else even.sigma)
 
 
 def _verified(

@@ -55,12 +55,13 @@ def chosen(rows: Sequence[dict[str, str]], half: str, **columns: Any) -> list[di
     return [row for row in rows if all(row[k] == v for k, v in wanted.items())]
 
 
-def judge(rows: list[dict[str, str]], ratio: float) -> LevelCoverage:
-    """Judge intervals of `ratio` sqrt(1 + 1/K) spreads on pictures; BadInput where there are none."""
+def judge(rows: list[dict[str, str]], ratio: float | Sequence[float]) -> LevelCoverage:
+    """Judge intervals of `ratio` sqrt(1 + 1/K) spreads on pictures, one of all or each its own; BadInput where there are none."""
     if not rows:
         raise BadInput("no picture judges; give more pictures, or a larger `pictures`")
     scores = [Scores.read(row["scores"]) for row in rows]
-    inside = np.stack([s.within(ratio) for s in scores])
+    ratios = np.broadcast_to(ratio, len(rows))
+    inside = np.stack([s.within(float(r)) for s, r in zip(scores, ratios)])
     of = np.stack([s.counts.sum(1) for s in scores])
     shares = inside.sum(1) / of.sum(1)
     cells, all_cells = (counts.sum(0).reshape(KINDS) for counts in (inside, of))
@@ -71,7 +72,7 @@ def judge(rows: list[dict[str, str]], ratio: float) -> LevelCoverage:
         )
     error = float(shares.std(ddof=1) / len(shares) ** 0.5) if len(shares) > 1 else float("nan")
     count = int(rows[0]["samples"])
-    width = 2 * ratio * (1 + 1 / count) ** 0.5 * float(np.mean([float(r["spread"]) for r in rows]))
+    width = 2 * (1 + 1 / count) ** 0.5 * float(np.mean([float(r["spread"]) * by for r, by in zip(rows, ratios)]))
     plain = float(np.mean([float(r["plain"]) for r in rows]))
     return LevelCoverage(len(rows), float(shares.mean()), error, bright, rough, kinds, limits, width, plain)
 

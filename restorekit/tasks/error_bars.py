@@ -101,16 +101,17 @@ def conditions(
     task: str, forward: Forward, clipped: str, solver: Solver, steps: int | None, samples: int
 ) -> Conditions:
     """Return the conditions under which the samples are drawn, by which a calibration is found."""
-    read = forward.read
+    read, found, dtype = forward.read, forward.found, _type(forward)
     return Conditions(
         task=task,
         noise=forward.noise_text,
-        dtype=_type(forward),
+        dtype=dtype,
         transfer=read.response.curve.name,
         clipped=clipped,
         solver=solver_key(solver, steps),
         samples=samples,
-        measured=forward.found is not None,
+        measured=found is not None,
+        shared=found is not None and dtype == JPEG and not found.white_before,
     )
 
 

@@ -16,7 +16,7 @@ from restorekit.files.transfer import MIXING
 from restorekit.inference.coloured import Coloured
 from restorekit.inference.denoiser import Denoiser
 from restorekit.inference.likelihood import Likelihood
-from restorekit.noise.impulses import Impulses
+from restorekit.noise.impulses import CUT_OFF, Impulses
 from restorekit.noise.jpeg_loss import jpeg_loss
 from restorekit.noise.jpeg_spectrum import BeforeJPEG, JPEGSpectrum
 from restorekit.noise.judgement import asked
@@ -42,7 +42,6 @@ BLURRED = (
 # Share of a picture that says nothing, and level of the rest, too little to tell its kind, from which on that is letters on paper:
 # noise of such a level leaves no paper constant.
 CONSTANT, LETTERS = 0.5, 0.1
-TAIL = 0.06  # of `Impulses`, of values coded from light, whose noise is cut off at black
 PASSED = "nothing of the picture shows its noise alone where the kernel takes frequencies out: flat parts were asked"
 
 
@@ -69,7 +68,7 @@ def measured_noise(
         )
     floor = max(NoiseLevel.floor, read.response.rounding(read.picture))
     coded = read.as_read.pixels if read.response.coded else None
-    impulses = Impulses() if coded is None else Impulses(tail=TAIL)
+    impulses = Impulses() if coded is None else Impulses(tail=CUT_OFF)  # whose noise is strong at black
     found, blurred = NoiseLevel(floor=floor, impulses=impulses)(read.picture.pixels, valid, coded), []
     path = read.input.path
     lossy = 0.0 if path is None else decode.jpeg_rounding(path)

@@ -7,7 +7,8 @@
 
 An entry holds for its solver with all settings and its number of levels, a type of file, and a curve of light. Integers
 of another type are taken, with a note, where the noise is coarse and those of the file have no entry that fits; what was
-rounded as a JPEG is a type of its own. Between two levels of noise of one task factors are interpolated in the logarithm
+rounded as a JPEG is a type of its own, and of noise that was measured there are two kinds: white before that rounding, and
+shared by neighbours ("shared": true), as that of cameras. Between two levels of noise of one task factors are interpolated in the logarithm
 of the noise; the guarantee is that of the two. An entry of noise that was measured in each file ("measured": true) stands at both ends of
 the levels that were found.
 """
@@ -75,6 +76,7 @@ class Conditions:
     solver: str = ""  # `solver_key`
     samples: int = 8
     measured: bool = False  # the noise was measured in the file, and not told
+    shared: bool = False  # of a JPEG, measured: it is not white before its rounding, as that of cameras
 
     @property
     def operation(self) -> tuple[str, str]:
@@ -102,7 +104,7 @@ class Conditions:
     def typed_like(self, other: Conditions) -> bool:
         """Return True where both are of one type of file, or of two that make no difference at this noise."""
         if JPEG in (self.dtype, other.dtype):  # where what is measured and what is told differ more than elsewhere
-            return (self.dtype, self.measured) == (other.dtype, other.measured)
+            return (self.dtype, self.measured, self.shared) == (other.dtype, other.measured, other.shared)
         return self.dtype == other.dtype or (self.integers == other.integers and self.law[1] >= COARSE)
 
     def like(self, other: Conditions) -> bool:
@@ -124,6 +126,7 @@ class Conditions:
         """Return the conditions in words."""
         light = "" if self.transfer == "linear" else f" in {self.transfer} light"
         measured = " as measured" if self.measured and self.dtype == JPEG else ""
+        measured += ", shared by neighbours," if self.shared else ""
         return (
             f"{self.task.partition(':')[0]} at {self.noise}{measured}{light} of {self.dtype} files by {self.sampler[0]}"
         )
@@ -139,6 +142,11 @@ class Conditions:
         said += [f"in {other.transfer} light"] if self.transfer != other.transfer else []
         said += [f"of {other.dtype} files"] if self.dtype != other.dtype and not self.typed_like(other) else []
         said += ["of noise that was measured"] if other.measured and not self.measured else []
+        said += (
+            [f"of noise that neighbours {'share' if other.shared else 'do not share'}"]
+            if other.shared != self.shared
+            else []
+        )
         said += [f"with `clipped={other.clipped}`"] if self.integers and self.clipped != other.clipped else []
         return said + ([f"by {name}"] if name != own else [f"with {', '.join(changed)}"] if changed else [])
 
@@ -181,15 +189,16 @@ class Entry:
         rest = {"spread": dataclasses.asdict(self.spread), "data": self.data, "pictures": self.pictures}
         ratios = [None if math.isnan(v) else float(f"{v:.6g}") for v in self.ratios]
         known = dataclasses.asdict(self.conditions)
-        if not self.conditions.measured:
-            del known["measured"]
+        for name in ("measured", "shared"):
+            if not known[name]:
+                del known[name]
         return {**known, **rest, "ratios": ratios, "judged": self.judged}
 
     @classmethod
     def read(cls, plain: dict[str, Any]) -> Entry:
         """Return the entry of what `plain` gave. Raises ValueError, KeyError or TypeError for anything else."""
         older = "measured" if plain["transfer"] == "linear" else WHITE_LEFT_OUT
-        plain = {"clipped": older, "measured": False, **plain}
+        plain = {"clipped": older, "measured": False, "shared": False, **plain}
         conditions = Conditions(**{f.name: plain[f.name] for f in dataclasses.fields(Conditions)})
         ratios = tuple(math.nan if v is None else float(v) for v in plain["ratios"])
         if len(ratios) != len(GRID):
@@ -262,7 +271,7 @@ class Calibration:
             counts = ({e.conditions.samples for e in same}, {e.pictures for e in same})
             of = [
                 c.task,
-                f"{c.noise}, measured" if c.measured else c.noise,
+                f"{c.noise}, measured{', shared by neighbours' if c.shared else ''}" if c.measured else c.noise,
                 c.dtype,
                 c.transfer,
                 c.clipped if c.integers else "-",

@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from restorekit.files.transfer import SRGB
 from restorekit.inference.denoiser import Denoiser
 from restorekit.noise.evidence import Evidence, Seen
 from restorekit.noise.impulses import Impulses
@@ -216,3 +218,16 @@ def test_of_a_picture_that_the_prior_does_not_know_less_is_taken_out_than_is_mea
     assert doubted.white == pytest.approx(found.white, rel=0.15)
     assert doubted.sigma < 0.7 * doubted.white
     assert any("less is taken out: the prior takes texture" in note for note in doubted.notes)
+
+
+def test_noise_that_black_cuts_off_is_no_impulse_to_the_prior_either() -> None:
+    light = ndimage.gaussian_filter(SRGB().decode(photo("coffee")), (0, 1.6, 1.6))
+    rng = np.random.default_rng(0)
+    y = eight(SRGB().encode((light + 0.01 * rng.standard_normal(light.shape)).clip(0, 1)))
+    found = NoiseLevel()(y)
+    assert 0 < found.share < 0.01
+    assert not asked(found, y, None, lambda bands: gaussian(0.2), 0.0, FLOOR).share
+    hit = rng.random(y.shape) < 0.005
+    salted = np.where(hit, rng.random(y.shape) < 0.5, eight(photo("coffee"))).astype(np.float32)
+    kept = asked(NoiseLevel()(salted), salted, None, lambda bands: gaussian(0.2), 0.0, FLOOR)
+    assert kept.share > 0.003

@@ -44,3 +44,22 @@ def test_a_calibration_of_measured_noise_is_read_as_it_was_written(tmp_path: Pat
     made = calibration().joined([Entry.of(c, LOCAL, "made", [Scores.of(np.full(50, 1.0))] * 30)])
     made.write(tmp_path / "p.calibration.json")
     assert Calibration.read(tmp_path / "p.calibration.json") == made
+
+
+def test_noise_that_neighbours_share_has_factors_of_its_own(tmp_path: Path) -> None:
+    def entry(shared: bool, noise: float) -> Entry:
+        c = replace(wanted(noise), dtype="jpeg", measured=True, shared=shared)
+        return Entry.of(c, LOCAL, "made", [Scores.of(np.full(50, (2 + 3 * shared) * 0.999))] * 30)
+
+    made = calibration().joined([entry(shared, noise) for shared in (False, True) for noise in (0.02, 0.08)])
+    made.write(tmp_path / "p.calibration.json")
+    known = Calibration.read(tmp_path / "p.calibration.json")
+    assert known == made
+    for shared in (False, True):
+        asked = replace(wanted(0.04), dtype="jpeg", measured=True, shared=shared)
+        factor = known.find(asked, "0" * 64, 0.9).interval.factor
+        assert factor * student(0.9, 8) == pytest.approx(2 + 3 * shared, rel=0.03)
+    assert sum("shared by neighbours" in row[1] for row in known.table()) == 2
+    white = calibration().joined([entry(False, 0.02), entry(False, 0.08)])
+    with pytest.raises(Uncalibrated, match=r"shared by neighbours.*nearest is .*of noise that neighbours do not share"):
+        white.find(replace(wanted(0.04), dtype="jpeg", measured=True, shared=True), "0" * 64, 0.9)

@@ -20,7 +20,7 @@ from restorekit.uncertainty.conformal import Scores
 MMPS = solver_key(Sampler(), None)
 SHIPPED = [path for path in (beside(weights) for weights in shipped().values()) if path.is_file()]
 ROWS = Path(__file__).parents[2] / "benchmarks" / "results" / "coverage_rows.csv.xz"
-CAMERAS = ROWS.with_name("coverage_cameras_rows.csv")
+CAMERAS = ROWS.with_name("coverage_cameras_rows.csv.xz")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
@@ -53,12 +53,18 @@ def test_what_is_shipped_for_measured_noise_is_of_the_kept_rows_of_cameras() -> 
     path = next(p for p in SHIPPED if p.name.startswith("natural-fast"))
     known = Calibration.read(path)
     measured = [e for e in known.entries if e.conditions.measured]
-    assert {(e.conditions.dtype, e.conditions.samples) for e in measured} == {("jpeg", k) for k in (2, 4, 8)}
-    with CAMERAS.open(newline="") as f:
+    kinds = {(e.conditions.dtype, e.conditions.shared, e.conditions.samples) for e in measured}
+    assert kinds == {("jpeg", shared, k) for shared in (False, True) for k in (2, 4, 8)}
+    with lzma.open(CAMERAS, "rt", newline="") as f:
         rows = [r for r in csv.DictReader(f) if r["prior"] == f"{known.prior}@{known.sha256[:12]}"]
     for entry in measured:
-        count, group = entry.conditions.samples, entry.data.partition(", ")[2]
-        of = {half: [r for r in rows if (r["group"], r["half"]) == (group, half)] for half in ("calibrate", "judge")}
+        count, group = entry.conditions.samples, entry.data.split(", ")[1]
+        kind = {"shared": int(entry.conditions.shared)}
+        of = {half: chosen(rows, half, group=group, **kind) for half in ("calibrate", "judge")}
+        if not entry.conditions.shared:
+            more = chosen(rows, "calibrate", group="JPEG of white noise", **kind)
+            assert not {r["picture"] for r in more} & {r["picture"] for r in of["calibrate"]}
+            of["calibrate"] += more
         again = Entry.of(
             entry.conditions, entry.spread, entry.data, [Scores.read(r[f"scores{count}"]) for r in of["calibrate"]]
         )
@@ -67,7 +73,7 @@ def test_what_is_shipped_for_measured_noise_is_of_the_kept_rows_of_cameras() -> 
         if entry.judged:
             judging = [r | {"samples": str(count), "scores": r[f"scores{count}"]} for r in of["judge"]]
             assert entry.judged == judge(judging, entry.ratio(0.9)).record()
-    assert sum(bool(e.judged) for e in measured) == 2  # eight samples, at both ends of the noise
+    assert sum(bool(e.judged) for e in measured) == 4  # eight samples, of both kinds, at both ends of the noise
 
 
 def test_the_kept_rows_are_gone_on_with(tmp_path: Path) -> None:
