@@ -15,6 +15,7 @@ import torch
 from restorekit.blind.families import Estimate, Families, deviation, disc, gaussian, motion
 from restorekit.blind.kernel_forms import reach_of
 from restorekit.blind.spectrum import Array, Whittle
+from restorekit.blind.steepness import steepness
 from restorekit.blind.stretch import Frame
 from restorekit.blind.unknown import AnyKernel, FoundKernel
 from restorekit.errors import BadInput
@@ -31,6 +32,7 @@ BLURRED = 20.0  # gain of ln p over no blur, below which none is seen: sharp pic
 DOUBTED = 30.0  # and below which a kernel is doubted
 SEEN = 24.0  # gain of ln p of a blur with a name, below which none is seen at all
 ROUGH = 6.0  # that is still gained when the best of a few with a name is refined
+TOO_STEEP = 0.7  # of the steepest that a kernel allows: a picture above is sharp; blurred ones reach 0.4 of it, sharp ones more than 1
 NAMED = 8.0  # gain of ln p of a blur with a name over one of any form, from which on it is taken
 
 
@@ -141,7 +143,8 @@ def blind_kernel(read: Observation, sigma_y: float, search: AnyKernel | None = N
         named = plain if plain.gain >= SEEN else None
     if named is None and found.alike < UNKNOWN and found.gain < BLURRED:
         raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
-    if named is None and found.gain < BLURRED:
+    steep = steepness(y, found.kernel, sigma_y, seen) > TOO_STEEP
+    if named is None and (found.gain < BLURRED or steep):
         return BlindKernel(
             found, Estimate(np.ones((1, 1)), f"none, no blur is seen in {read.input.name}", 0.0), none=True
         )
