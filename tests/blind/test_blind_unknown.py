@@ -251,7 +251,9 @@ def test_the_error_of_the_kernel_counts_as_noise() -> None:
     assert BlindKernel(own, Estimate(bent(), "a line", 60.0)).misfit == 0
     assert BlindKernel(own).doubt is None
     assert "halves" in str(BlindKernel(FoundKernel(bent(), bent(), 0.4, 60.0)).doubt)
-    assert "little better than no blur" in str(BlindKernel(FoundKernel(bent(), bent(), 0.9, 25.0)).doubt)
+    assert BlindKernel(FoundKernel(bent(), bent(), 0.65, 60.0)).doubt is None
+    assert "halves" in str(BlindKernel(FoundKernel(bent(), bent(), 0.65, 60.0), small=True).doubt)
+    assert "little better than no blur" in str(BlindKernel(FoundKernel(bent(), bent(), 0.9, 35.0)).doubt)
 
 
 def test_a_found_kernel_that_is_given_again_is_as_far_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
