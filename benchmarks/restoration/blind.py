@@ -351,7 +351,8 @@ def main() -> None:
         )
         tables.append((f"{group}: PSNR in dB, worst first", names, lines))
     what = (
-        f"Grey crops of {SIDE}x{SIDE} from the middle of {', '.join(name for _, name in PICTURES)}; the eight kernels of Levin et al. "
+        f"Grey crops of {SIDE}x{SIDE} from the middle of {', '.join(name for _, name in PICTURES)}; fresh crops, chosen by name "
+        f"before any was looked at: {', '.join(name for _, name in FRESH)}. The eight kernels of Levin et al. "
         f"2009, blurred where all of the kernel lies on the picture; noise {NOISE} in values, {IN_LIGHT} in light, told. Restored without "
         "a kernel and with the true one by the same solver, after the best shift of each: sparse gradients (no network), and a prior. Where "
         "no blur was seen, or the picture was refused, the input itself counts."

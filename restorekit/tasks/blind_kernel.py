@@ -15,6 +15,7 @@ import torch
 from restorekit.blind.families import Estimate, Families, deviation, disc, gaussian, motion
 from restorekit.blind.kernel_forms import reach_of
 from restorekit.blind.spectrum import Array, Whittle
+from restorekit.blind.steepness import steepness
 from restorekit.blind.stretch import Frame
 from restorekit.blind.unknown import AnyKernel, FoundKernel
 from restorekit.errors import BadInput
@@ -28,9 +29,11 @@ TOLD = 0.004  # share of the pixels that must be edges
 UNSURE, UNKNOWN = 0.5, 0.3  # likeness of the kernels of two halves, below which it is doubted, and refused
 THIN, ROUND = 0.35, 0.75  # deviation across over deviation along, of kernels that may have a name
 BLURRED = 20.0  # gain of ln p over no blur, below which none is seen: sharp pictures win up to 7, kernels that were found 40 and more
-DOUBTED = 30.0  # and below which a kernel is doubted
+DOUBTED = 40.0  # and below which a kernel is doubted
+SMALL, UNSURE_SMALL = 160, 0.7  # pixels a side, below which halves tell so little that they must be more alike
 SEEN = 24.0  # gain of ln p of a blur with a name, below which none is seen at all
 ROUGH = 6.0  # that is still gained when the best of a few with a name is refined
+TOO_STEEP = 0.7  # of the steepest that a kernel allows: a picture above is sharp; blurred ones reach 0.4 of it, sharp ones more than 1
 NAMED = 8.0  # gain of ln p of a blur with a name over one of any form, from which on it is taken
 
 
@@ -41,6 +44,7 @@ class BlindKernel:
     found: FoundKernel
     estimate: Estimate | None = None  # the blur with a name that is likelier; None where there is none
     none: bool = False  # no blur was seen: the picture is sharp, or does not tell
+    small: bool = False  # the picture is less than SMALL pixels wide or high
 
     @property
     def kernel(self) -> Array:
@@ -62,7 +66,7 @@ class BlindKernel:
 
     @property
     def _differ(self) -> bool:
-        return self.found.alike < UNSURE
+        return self.found.alike < (UNSURE_SMALL if self.small else UNSURE)
 
     @property
     def _weak(self) -> bool:
@@ -141,11 +145,12 @@ def blind_kernel(read: Observation, sigma_y: float, search: AnyKernel | None = N
         named = plain if plain.gain >= SEEN else None
     if named is None and found.alike < UNKNOWN and found.gain < BLURRED:
         raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
-    if named is None and found.gain < BLURRED:
+    steep = steepness(y, found.kernel, sigma_y, seen) > TOO_STEEP
+    if named is None and (found.gain < BLURRED or steep):
         return BlindKernel(
             found, Estimate(np.ones((1, 1)), f"none, no blur is seen in {read.input.name}", 0.0), none=True
         )
-    return BlindKernel(found, named)
+    return BlindKernel(found, named, small=min(y.shape[1:]) < SMALL)
 
 
 @dataclass(frozen=True, eq=False)

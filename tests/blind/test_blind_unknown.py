@@ -17,6 +17,7 @@ from restorekit.blind.kernel_forms import aligned, centred, reach_of, without_no
 from restorekit.blind.plausible import Plausible
 from restorekit.blind.pyramid import Pyramid
 from restorekit.blind.sharp_edges import SharpEdges
+from restorekit.blind.steepness import steepness
 from restorekit.blind.unknown import AnyKernel, FoundKernel, as_white
 from restorekit.errors import BadInput
 from restorekit.inference.likelihood import Gaussian
@@ -150,6 +151,21 @@ def test_a_picture_that_does_not_tell_is_refused(picture: np.ndarray, said: str)
         blind_kernel(read, SIGMA_Y, search=SMALL)
 
 
+def test_a_page_of_text_is_too_steep_to_be_blurred(monkeypatch: pytest.MonkeyPatch) -> None:
+    page, kernel = data.page()[:120, :200] / 255, centred(np.pad(bent(), 12), 31)
+    seen = np.ones(page.shape, bool)
+    wide = scipy.ndimage.gaussian_filter(kernel, 2)
+    soft = scipy.signal.fftconvolve(np.pad(page, 15, mode="edge"), wide, mode="valid")
+    assert steepness(page[None], wide, SIGMA_Y, seen) > 1.5
+    assert steepness(soft[None], wide, SIGMA_Y, seen) < 0.5
+    assert steepness(page[None], wide, SIGMA_Y, ~seen) == 0
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(wide, wide / 10, 0.98, 60.0))
+    for values, none in ((page, True), (soft, False)):
+        read = observe(torch.from_numpy(values[None]).float(), "blur", "auto", None, "linear", Notes())
+        assert blind_kernel(read, SIGMA_Y, search=SMALL).none == none
+
+
 def test_halves_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
     monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.1, 5.0))
@@ -235,7 +251,9 @@ def test_the_error_of_the_kernel_counts_as_noise() -> None:
     assert BlindKernel(own, Estimate(bent(), "a line", 60.0)).misfit == 0
     assert BlindKernel(own).doubt is None
     assert "halves" in str(BlindKernel(FoundKernel(bent(), bent(), 0.4, 60.0)).doubt)
-    assert "little better than no blur" in str(BlindKernel(FoundKernel(bent(), bent(), 0.9, 25.0)).doubt)
+    assert BlindKernel(FoundKernel(bent(), bent(), 0.65, 60.0)).doubt is None
+    assert "halves" in str(BlindKernel(FoundKernel(bent(), bent(), 0.65, 60.0), small=True).doubt)
+    assert "little better than no blur" in str(BlindKernel(FoundKernel(bent(), bent(), 0.9, 35.0)).doubt)
 
 
 def test_a_found_kernel_that_is_given_again_is_as_far_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
