@@ -79,7 +79,12 @@ def test_pages_are_read_as_meant() -> None:
     scripts = {script for page, script, _ in CASES if page == PAGES[0]}
     assert {"denoise", "restore", "peers", "speckle"} <= scripts
     assert {"speckle", "generation"} <= {script for page, script, _ in CASES if page not in PAGES[:4]}
-    assert {script for page, script, _ in CASES if page == PAGES[1]} == {"lines", "sentinel", "speckle_draws", "targets"}
+    assert {script for page, script, _ in CASES if page == PAGES[1]} == {
+        "lines",
+        "sentinel",
+        "speckle_draws",
+        "targets",
+    }
     assert {script for page, script, _ in CASES if page == PAGES[2]} == {"derain"}
     assert {script for page, script, _ in CASES if page == PAGES[3]} == {"blind", "kernel_error", "linear_light"}
     assert known(["34.15", "0.943"], "denoise")
