@@ -59,17 +59,15 @@ def despeckle(
     from restorekit.text.names import files_of
 
     check_report(source, report := settings.pop("report"))
-    pages = [] if report is None else [report]
+    pages = [report] if report else []
     if isinstance(source, Path):
         separate([container(source), *files_of(settings["solver"], settings["prior"])], [target], pages)
-    settings |= {
-        "reading": Reading(settings.pop("layout"), network=settings.pop("network"), product=settings.pop("product"))
-    }
+    layout, network, product = (settings.pop(name) for name in ("layout", "network", "product"))
+    settings["reading"] = Reading(layout, network=network, product=product)
     began = time.perf_counter()
 
     def line(result: Any, _: Path, files: list[Path]) -> str:
-        seconds = time.perf_counter() - began
         written = [p for p in pages if result.save_page(p, command_of(ctx))]
-        return f"{', '.join(map(str, [*files, *written]))}  ({seconds:.1f} s)"
+        return f"{', '.join(map(str, [*files, *written]))}  ({time.perf_counter() - began:.1f} s)"
 
     perform(ctx, run, source, target, settings, line, unit="blocks")

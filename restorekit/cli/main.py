@@ -103,8 +103,7 @@ def run(arguments: list[str] | None = None) -> None:
             keep_freed_memory()
         if "--debug" not in arguments and not sys.warnoptions:
             warnings.simplefilter("ignore")  # what other libraries say of their own: no line here is Python's
-    debug = "--debug" in arguments
-    arguments = [a for a in arguments if a != "--debug"]  # which messages advise, and who follows adds it at the end
+    debug, arguments = "--debug" in arguments, [a for a in arguments if a != "--debug"]  # added at the end, as advised
     try:
         code = app(arguments, standalone_mode=False, prog_name="restorekit")
         if code == 130:  # what newer versions of typer make of a KeyboardInterrupt
