@@ -64,13 +64,16 @@ def asked(
         found, pixels = _verified(found, pixels, valid, known, for_bands(len(pixels)), floor)
     told = Telling(reach=(1,))(pixels, known & ~found.impulses)
     sensor = found.sensor
-    if lost > 0 or not (found.grows and sensor is not None and sensor.gain > 0):
-        seen = seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor))
-        result = judged(found, seen, lost, floor, before)
-        if lost > 0 or result.correlated or result.camera or result.floor or found.white < STRONG:
+    if lost == 0 and found.grows and sensor is not None and sensor.gain > 0:
+        result = by_brightness(found, pixels, told, for_bands)
+        if result.grows or result is found:
             return result
-        return by_brightness(found, pixels, told, for_bands, result)
-    return by_brightness(found, pixels, told, for_bands)
+        found = replace(found, sensor=replace(sensor, grows=False))  # texture of bright parts
+    seen = seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor))
+    result = judged(found, seen, lost, floor, before)
+    if lost > 0 or result.correlated or result.camera or result.sigma < STRONG:
+        return result
+    return by_brightness(found, pixels, told, for_bands, result)
 
 
 def by_brightness(
