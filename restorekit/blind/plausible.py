@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from restorekit.blind.frames import Frames
+from restorekit.blind.marginal import Frames
 from restorekit.blind.pyramid import Pyramid
 from restorekit.blind.spectrum import Array, Whittle
 

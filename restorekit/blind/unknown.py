@@ -1,5 +1,5 @@
 """A kernel of which nothing is known, of any form: several searches by sharp edges, of which the mean of the most plausible ones is
-taken. The power spectrum, with the picture integrated out, says which those are.
+taken; of a small picture the best is mended too. The power spectrum, with the picture integrated out, says which those are.
 
 What the picture tells is measured by asking its two halves, each by itself: of two of them that are alike sure, either is as far
 from the mean as that is from the truth. The spread of the searches of the whole comes on top.
@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 import scipy
+import torch
 from numpy.typing import NDArray
 
 from restorekit.blind.drawn import Array
 from restorekit.blind.kernel_forms import aligned, centred, mass_centre, reach_of, without_noise
+from restorekit.blind.marginal import ScaledPicture
 from restorekit.blind.plausible import Plausible
 from restorekit.blind.pyramid import Pyramid, busiest
 from restorekit.blind.sharp_edges import SharpEdges
 
 LEAST_LEVEL = 0.003  # noise below which no picture is like the model
-WEAK, ISLAND = 0.03, 0.02  # of the largest tap and of the sum, of what is noise in a mean of kernels
+STRONG, WEAK, ISLAND = 0.1, 0.03, 0.02  # of the largest tap and of the sum, of what is noise in a kernel
 SOFT = 1.0  # pixels, by which taps of two kernels may be apart and still be alike
 CLOSE = 2.0  # ln p by which a kernel may be less plausible and count e times less in the mean
 
@@ -70,19 +72,26 @@ class AnyKernel:
         SharpEdges(45, 0.02, turns=8),
     )
     side: int = 320  # of the part of the picture that is looked at
+    # Pixels, a side below which edges are few, and the best kernel is mended with the picture integrated out.
+    small: int = 160
+    levels: tuple[float, ...] = (2.5, 1.84, 1.36, 1.0)  # factors by which noise counts larger for that
+    seed: int = 0
 
     def __call__(self, y: Array, sigma_y: float, seen: NDArray[np.bool_] | None = None) -> FoundKernel:
         """Return the kernel for y (C, H, W) on about [0, 1]. seen: (H, W), the pixels that count, as clipped ones do not."""
         grey, counts = y.mean(0), np.ones(y.shape[1:]) if seen is None else seen.astype(np.float64)
         part = busiest(grey, counts, self.side)
-        grey, counts = np.where(counts > 0, grey, np.median(grey))[part], counts[part]
+        grey, counts = np.where(counts > 0, grey, np.median(grey[counts > 0]))[part], counts[part]
         sigma_y = max(sigma_y, LEAST_LEVEL)
         picture = Pyramid.of(grey, counts)
         plausible, tried = Plausible(picture, sigma_y), list[tuple[float, Array, SharpEdges]]()
         for search in self.searches:
             kernel = search(picture)
             tried.append((plausible.score(kernel), kernel, search))
-        _, _, search = min(tried, key=lambda t: t[0])
+        _, kernel, search = min(tried, key=lambda t: t[0])
+        if small := min(grey.shape) < self.small:
+            mended = self.mended(picture, sigma_y, kernel)
+            tried.append((plausible.score(mended), mended, search))
         whole, spread = _mean([(score, k) for score, k, _ in tried])
         long = int(np.argmax(grey.shape))
         middle = grey.shape[long] // 2
@@ -98,9 +107,19 @@ class AnyKernel:
         sharp, _ = plausible.sharp(whole)
         spoilt = scipy.signal.fftconvolve(sharp - sharp.mean(), off, mode="valid")
         more = float(np.linalg.norm(spread) / max(np.linalg.norm(off), 1e-12))
-        misfit = as_white(spoilt) * math.hypot(1, more)
+        # Halves of a small picture err alike, so that what they differ by counts whole.
+        misfit = (float(np.sqrt((spoilt**2).mean())) if small else as_white(spoilt)) * math.hypot(1, more)
         gain = plausible.spectral(np.ones((1, 1))) - plausible.spectral(whole)
         return FoundKernel(whole, np.hypot(off, spread), alike, gain, misfit)
+
+    def mended(self, picture: Pyramid, sigma_y: float, kernel: Array) -> Array:
+        """Return the likeliest kernel with the picture integrated out, from one that is nearly right."""
+        n = 2 * reach_of(kernel) + 5
+        begin = torch.from_numpy(centred(kernel, n)).float()
+        rng = torch.Generator().manual_seed(self.seed)
+        found = ScaledPicture(picture.y, picture.seen, sigma_y).kernel(begin, list(self.levels), rng)
+        kernel = without_noise(found.double().numpy(), STRONG, WEAK, ISLAND)
+        return centred(kernel, 2 * reach_of(kernel) + 1)
 
 
 def _mean(scored: list[tuple[float, Array]]) -> tuple[Array, Array]:

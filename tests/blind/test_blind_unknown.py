@@ -14,6 +14,7 @@ from skimage import data
 import restorekit
 from restorekit.blind.families import Estimate, Families
 from restorekit.blind.kernel_forms import aligned, centred, reach_of, without_noise
+from restorekit.blind.marginal import Frames, nonnegative, slopes, slopes_adjoint
 from restorekit.blind.plausible import Plausible
 from restorekit.blind.pyramid import Pyramid
 from restorekit.blind.sharp_edges import SharpEdges
@@ -26,7 +27,7 @@ from restorekit.tasks.blind_kernel import BlindKernel, blind_kernel, with_misfit
 from restorekit.tasks.observation import observe
 
 SIGMA_Y = 0.01
-SMALL = AnyKernel(searches=(SharpEdges(9),))
+SMALL = AnyKernel(searches=(SharpEdges(9),), levels=(1.5, 1.0))
 
 
 def bent() -> np.ndarray:
@@ -51,19 +52,46 @@ def likeness(found: np.ndarray, true: np.ndarray) -> float:
     return float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-def test_a_bent_kernel_is_found_by_edges_alone() -> None:
+def test_the_adjoint_of_slopes() -> None:
+    x, v = (
+        torch.randn(*s, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) for s in ((6, 8), (2, 6, 8))
+    )
+    assert float((slopes(x) * v).sum()) == pytest.approx(float((x * slopes_adjoint(v)).sum()))
+
+
+def test_what_is_blurred_is_the_convolution() -> None:
+    x, k = np.random.default_rng(0).random((14, 15)), bent()[:5]
+    frames = Frames((10, 9), (5, 7))
+    y = frames.blurred(frames.spectrum(torch.from_numpy(k)) * frames.spectrum(torch.from_numpy(x)))
+    np.testing.assert_allclose(y, scipy.signal.convolve2d(x, k, mode="valid"), atol=1e-12)
+
+
+def test_taps_of_at_least_0_as_scipy_finds_them() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((30, 8)), rng.standard_normal(30)
+    expected, _ = scipy.optimize.nnls(a, b)
+    assert (expected == 0).any()
+    found = nonnegative(torch.from_numpy(a.T @ a), torch.from_numpy(a.T @ b), torch.ones(8, dtype=torch.float64), 2000)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_bent_kernel_is_found_by_edges_alone_and_mended() -> None:
     picture = Pyramid.of(blurred()[0], np.ones((96, 96)))
     found = SharpEdges(9)(picture)
     assert found.sum() == pytest.approx(1)
     assert found.min() >= 0
     assert likeness(found, bent()) > 0.75
     assert likeness(np.ones((1, 1)), bent()) < 0.5  # of no blur at all, for comparison
+    mended = SMALL.mended(picture, SIGMA_Y, found)
+    assert mended.sum() == pytest.approx(1)
+    assert likeness(mended, bent()) > 0.75
 
 
 def test_searches_that_differ_say_that_the_kernel_may_be_off(monkeypatch: pytest.MonkeyPatch) -> None:
     y = blurred()
     kernels = {9: centred(bent(), 9), 11: centred(bent(), 9)}
     monkeypatch.setattr(SharpEdges, "__call__", lambda search, _: kernels[search.size])
+    monkeypatch.setattr(AnyKernel, "mended", lambda *_: kernels[9])
     search = AnyKernel(searches=(SharpEdges(9), SharpEdges(11)))
     same = search(y, SIGMA_Y)
     np.testing.assert_allclose(centred(same.kernel, 9), kernels[9], atol=1e-9)
