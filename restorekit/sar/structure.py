@@ -106,8 +106,8 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class Returned:
-    """What was given back: `factor` (h, w) of the restored intensity, and its relative standard deviation; 1 and 0
-    where nothing was."""
+    """It says what is given back: `factor` (h, w) of the restored intensity, and its relative standard deviation; 1 and
+    0 where nothing is."""
 
     factor: Small
     deviation: Small
