@@ -37,7 +37,7 @@ def ratio_tests(settings: Settings, bands: dict[int, BandStatistics]) -> dict[in
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
+class KeptPixels:
     """It counts the pixels of both masks in a scene whose blocks are finished."""
 
     settings: Settings

@@ -209,9 +209,9 @@ class DespecklePlan:
         return scene
 
     @property
-    def counted(self) -> kept.Counted:
+    def counted(self) -> kept.KeptPixels:
         """Return what counts the pixels that were not left to the solver."""
-        return kept.Counted(self.settings, tuple(self.bands))
+        return kept.KeptPixels(self.settings, tuple(self.bands))
 
     def save(self, scene: BlendedScene, target: Path, snap: bool = False) -> list[Path]:
         """Write a result of `in_memory` and return the paths. Raises BadInput where `target` cannot hold it."""

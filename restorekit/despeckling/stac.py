@@ -25,6 +25,13 @@ EXTENSIONS = [
 STAMP = re.compile(r"(?<!\d)(20\d\d)(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(?!\d)")
 KEYS = ("start_datetime", "end_datetime", "datetime", "acquisition_start_utc", "acquisition_end_utc", "collect_start")
 
+TITLES = {
+    "value": "despeckled",
+    "deviation": "standard deviation of the samples",
+    "mask": "1 where a point target was kept, 2 where structure was given back",
+}
+ROLES = {"value": "data", "deviation": "uncertainty", "mask": "metadata"}
+
 
 def item_path(target: Path) -> Path:
     """Return the path of the item beside a result."""
@@ -82,7 +89,7 @@ def item(scene: Scene, part: Window | None, outputs: Sequence[Output], asked: st
         "properties": {**when, "proj:epsg": _epsg(raster), "proj:shape": [height, width], **_transform(raster),
                        "processing:software": {"restorekit": restorekit.__version__}},
         "links": [],
-        "assets": {output.layer if output.spread else "data": _asset(output, scene, raster) for output in outputs},
+        "assets": {output.layer if output.kind != "value" else "data": _asset(output, scene, raster) for output in outputs},
     }  # fmt: skip
     return found if where is None else found | {"bbox": where[1]}
 
@@ -99,12 +106,12 @@ def _asset(output: Output, scene: Scene, raster: Raster | None) -> dict[str, Any
             "name": name,
         }
         bands.append({key: value for key, value in told.items() if value is not None})
-    title = "standard deviation of the samples" if output.spread else "despeckled"
+    title = TITLES[output.kind]
     return {
         "href": f"./{output.target.name}",
         "type": COG,
         "title": title,
-        "roles": ["uncertainty" if output.spread else "data"],
+        "roles": [ROLES[output.kind]],
         "raster:bands": bands,
     }
 

@@ -29,6 +29,7 @@ TAIL = 200  # largest values of a simulated field, whose logarithm of the likeli
 MOST = 8.0  # of a ratio: what is brighter belongs to point targets, not to a line
 LEAST = 0.05  # factor
 TURNS = 12  # directions in which a line may go on
+SUPPORT = 0.5  # of the mean of a bar that the rest has without any third of it
 APART = 5  # pixels between the largest values of the evidence
 
 
@@ -50,6 +51,16 @@ class Bar:
         across = down * math.cos(self.angle) - right * math.sin(self.angle)
         held = (np.abs(along) < self.length / 2) & (np.abs(across) < self.width / 2)
         return held.reshape(2 * half + 1, fine, 2 * half + 1, fine).mean((1, 3)).astype(np.float32)
+
+    @cached_property
+    def thirds(self) -> tuple[NDArray[np.int8], ...]:
+        """Return for each pixel (n, n) which third of the length it lies in, 0 to 2, and of a square that of its height
+        too."""
+        half = len(self.weights) // 2
+        down, right = np.mgrid[-half : half + 1, -half : half + 1]
+        along = right * math.cos(self.angle) + down * math.sin(self.angle)
+        axes = (along, down) if self.length == self.width else (along,)
+        return tuple(np.digitize(axis, (-self.length / 6, self.length / 6)).astype(np.int8) for axis in axes)
 
     def independent(self, grain: Grain) -> float:
         """Return how many independent pixels have a mean as sure as that over the bar, under speckle of a grain."""
@@ -78,7 +89,6 @@ class Structure:
     lengths: tuple[float, ...] = (9.0, 15.0, 25.0, 41.0)  # of bars, pixels
     widths: tuple[float, ...] = (1.0, 2.0, 3.0)
     squares: tuple[float, ...] = (3.0, 5.0, 9.0)
-    overlap: float = 0.2  # share of a bar that others of its round may hold
     rounds: int = 12
 
     def __post_init__(self) -> None:
@@ -96,8 +106,8 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class Returned:
-    """What was given back: `factor` (h, w) of the restored intensity, and its relative standard deviation; 1 and 0
-    where nothing was."""
+    """It says what is given back: `factor` (h, w) of the restored intensity, and its relative standard deviation; 1 and
+    0 where nothing is."""
 
     factor: Small
     deviation: Small
@@ -126,18 +136,27 @@ class RatioTest:
         sure = self.as_it_is(ratio)
         near = np.zeros((2, TURNS, *ratio.shape), np.bool_)  # where a bright or dark line in a direction goes on
         for _ in range(self.settings.rounds):
-            evidence, which, means = self.evidence(ratio / factor, sure)
+            evidence, which, means = self.evidence(self._left(ratio, factor), sure)
             taken = np.zeros(ratio.shape, np.bool_)
             for i, j in self._peaks(evidence, which, means, near):
                 k = int(which[i, j])
                 whole = self.shapes[k].weights
                 at, part = _common((int(i), int(j)), len(whole), ratio.shape)
                 w = whole[part]
-                if float(w[taken[at]].sum()) > self.settings.overlap * float(w.sum()):
+                # Again, as what was given back in this round may explain it.
+                left = self._left(ratio[at], factor[at])
+                mean = max(1 + float((w * (left - 1)).sum() / whole.sum()), 1e-3)
+                if self.looks * sure[k] * (mean - 1 - math.log(mean)) < self.beside or (mean < 1) != (means[i, j] < 1):
+                    continue
+                if not _everywhere(left, w, [t[part] for t in self.shapes[k].thirds]):
                     continue
                 # The mean over a bar that covers pixels in part is less far from 1 than they are.
-                m = 1 + (float(means[i, j]) - 1) * float(whole.sum()) / float((whole**2).sum())
-                factor[at] *= np.maximum(1 + (m - 1) * w, LEAST)
+                m = 1 + (mean - 1) * float(whole.sum()) / float((whole**2).sum())
+                given = factor[at] * np.maximum(1 + (m - 1) * w, LEAST)
+                # Of what was measured in the bar no more is given back than its mean, however many bars lie over each other.
+                bound = min(max(float((w * ratio[at]).sum() / w.sum()), LEAST), MOST)
+                bound = 1 + (bound - 1) * w
+                factor[at] = np.where(m < 1, np.maximum(given, np.minimum(factor[at], bound)), np.minimum(given, np.maximum(factor[at], bound)))
                 deviation[at] = np.maximum(deviation[at], (w > 0) / math.sqrt(self.looks * sure[k]))
                 taken[at] |= w > 0
                 _go_on(near[int(m < 1)], (int(i), int(j)), self.shapes[k])
@@ -145,6 +164,13 @@ class RatioTest:
                 break
         deviation[~valid], factor[~valid] = 0, 1
         return Returned(factor, deviation)
+
+    def _left(self, ratio: Small, factor: Small) -> Small:
+        """Return the ratio to what was given back. Beyond one deviation of speckle it is cut off there on the other side: the
+        edge of a line is not covered as its middle is, and what is left of it must not draw lines across."""
+        left, one = ratio / factor, 1 / math.sqrt(self.looks)
+        left = np.where(factor < 1, np.minimum(left, 1 + one), left)
+        return np.where(factor > 1, np.maximum(left, max(1 - one, 0.0)), left).astype(np.float32)
 
     def as_it_is(self, ratio: Small) -> tuple[float, ...]:
         """Return the independent pixels of each shape, fewer where the mean over it varies more than speckle does: the
@@ -190,6 +216,19 @@ class RatioTest:
         aligned = near[(means[i, j] < 1).astype(int), turns[i, j], i, j] & (turns[i, j] >= 0)
         found = found[(evidence[i, j] > self.threshold) | aligned]
         return found[np.argsort(-evidence[tuple(found.T)], kind="stable")]
+
+
+def _everywhere(left: Small, weights: Small, thirds: Sequence[NDArray[np.int8]]) -> bool:
+    """Return whether a bar without the third that says most still says half as much: what crosses a line has it in
+    one."""
+    off = weights * (left - 1)
+    mean = float(off.sum() / weights.sum())
+    for third in thirds:
+        parts = [third != k for k in range(3)]
+        rest = [float(off[p].sum() / max(weights[p].sum(), 1e-6)) for p in parts]
+        if min(r / mean for r in rest) < SUPPORT:
+            return False
+    return True
 
 
 def _go_on(near: Mask, centre: tuple[int, int], shape: Bar) -> None:
