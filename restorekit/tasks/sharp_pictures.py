@@ -29,6 +29,7 @@ SHARPER = 0.53  # s over the slope that smooth pictures are given
 # Steps, each with its own weights, and the share by which one has to improve the fit: a fit that ends too early decides by where it began.
 STEPS, ENOUGH = 40, 1e-4
 ITERATIONS, CLOSE = 150, 3e-4  # of conjugate gradients, and where they end
+LEAST_SAID = 0.02  # of a value, below which both are as good, and a camera blurs light
 NEAR = 0.5  # of the way between the two, by which a file may be off the one whose values were blurred
 Fitted = tuple[Tensor, float, float]  # x, what is lost, and the misfit of y in deviations of the noise
 Forward = Callable[[Tensor], Tensor]
@@ -138,7 +139,7 @@ def sharp_pictures_say_values(y: Tensor, kernel: Tensor, curve: LightCurve, told
     if misfit > FAR:
         return False
     light, least, _ = fit.of_light(curve)
-    if (said := least - lost) <= 0:
+    if (said := least - lost) < LEAST_SAID:
         return False
     added = noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype)
     if_values, if_light = (
