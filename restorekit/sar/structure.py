@@ -156,7 +156,11 @@ class RatioTest:
                 # Of what was measured in the bar no more is given back than its mean, however many bars lie over each other.
                 bound = min(max(float((w * ratio[at]).sum() / w.sum()), LEAST), MOST)
                 bound = 1 + (bound - 1) * w
-                factor[at] = np.where(m < 1, np.maximum(given, np.minimum(factor[at], bound)), np.minimum(given, np.maximum(factor[at], bound)))
+                factor[at] = np.where(
+                    m < 1,
+                    np.maximum(given, np.minimum(factor[at], bound)),
+                    np.minimum(given, np.maximum(factor[at], bound)),
+                )
                 deviation[at] = np.maximum(deviation[at], (w > 0) / math.sqrt(self.looks * sure[k]))
                 taken[at] |= w > 0
                 _go_on(near[int(m < 1)], (int(i), int(j)), self.shapes[k])

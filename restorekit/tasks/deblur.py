@@ -231,6 +231,10 @@ class Deblurring(Restoring):
     def _named(self) -> Tensor:
         """Return the kernel (h, w) of the setting, sum 1. Raises `BadInput` for what is none."""
         if isinstance(self.kernel, str | os.PathLike):
+            file = kernel_file(self.kernel_text)
+            if file is not None and file.suffix == ".png" and recorded_misfit(file) is not None:
+                file = file.with_suffix(".npy")  # OUT_kernel.png is an enlarged drawing of it
+                return kernels.kernel(os.fspath(file) if file.is_file() else self.kernel_text)
             return kernels.kernel(self.kernel_text)
         values = torch.as_tensor(self.kernel, dtype=torch.float64).detach().cpu()
         if values.ndim != 2 or not values.numel() or not bool(torch.isfinite(values).all()) or float(values.min()) < 0:
