@@ -299,7 +299,9 @@ def test_a_found_kernel_that_is_given_again_is_as_far_off(monkeypatch: pytest.Mo
     assert counted in again.notes
     assert any("found by an earlier run" in text for text in again.notes)
     torch.testing.assert_close(again.samples, first.samples)
-    drawn = restorekit.deblur(tmp_path / "y.npy", kernel=tmp_path / "x_kernel.png", notes=Notes(), **told)  # is enlarged
+    drawn = restorekit.deblur(
+        tmp_path / "y.npy", kernel=tmp_path / "x_kernel.png", notes=Notes(), **told
+    )  # is enlarged
     torch.testing.assert_close(drawn.samples, first.samples)
     np.save(kernel, np.load(kernel) * 2)  # another file, of which the record knows nothing
     assert counted not in restorekit.deblur(tmp_path / "y.npy", kernel=kernel, notes=Notes(), **told).notes
