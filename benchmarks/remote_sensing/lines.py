@@ -57,7 +57,7 @@ def contrast(x: Array, share: Array) -> float:
     """Level beside the rivers over that in them, dB."""
     held = share > 0
     on = share > 0.99 if (share > 0.99).sum() > 50 else share > 0.6
-    near, far = (ndimage.binary_dilation(held, iterations=n) for n in (3, 8))
+    near, far = (np.asarray(ndimage.binary_dilation(held, iterations=n), np.bool_) for n in (3, 8))
     return float(10 * np.log10(x[far & ~near].mean() / x[on].mean()))
 
 

@@ -204,8 +204,9 @@ class DespecklePlan:
             if progress is not None:
                 progress(len(done), len(self.keys))
         scene = BlendedScene(self.job, store, self.preview)
-        for text in self.counted.said(scene) if say is not None else ():
-            say(text)
+        if say is not None:
+            for text in self.counted.said(scene):
+                say(text)
         return scene
 
     @property

@@ -156,8 +156,9 @@ class StopBand:
         for x, ok, window in self._blocks(pixels, told) if min(pixels.shape[1:]) >= self.smallest else ():
             if not ok.all():
                 continue
-            f = np.hypot(np.fft.fftfreq(window.shape[0])[:, None], np.fft.fftfreq(window.shape[1]))
-            expected = self._leaked(self._picture(*window.shape, kernel, 1), window)
+            h, w = window.shape
+            f = np.hypot(np.fft.fftfreq(h)[:, None], np.fft.fftfreq(w))
+            expected = self._leaked(self._picture(h, w, kernel, 1), window)
             at = f >= self.usual[0] / 2
             least = np.argsort(expected[at])[: max(self.enough, int(at.sum()) // 16)]
             bounds.append(float(np.median(self._power(x, window)[:, at][:, least]) / _LN2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ SHARE = float(np.sqrt(np.square(LUMA).sum()))  # deviation of luma over that of 
 FLOOR = 0.002
 
 
-def stored(x: np.ndarray, folder: Path, quality: int, **settings: int) -> StoredJPEG:
+def stored(x: np.ndarray, folder: Path, quality: int, **settings: Any) -> StoredJPEG:
     pixels = (eight(x) * 255).round().astype(np.uint8).transpose(1, 2, 0)
     Image.fromarray(pixels).save(folder / "y.jpg", quality=quality, **settings)
     return read_jpeg(folder / "y.jpg")

@@ -101,8 +101,8 @@ def test_the_journal_keeps_blocks_and_a_part_is_written_as_a_file(tmp_path: Path
         for key, layers in Serial()(job, [job.keys[1:]]):
             store.put(key, layers)
         scene = scene_of(path)
-        form = form_of(scene, tmp_path / "out.tif", False, False)
-        Output(tmp_path / "out.tif", "mean", form, True).write(
+        form = form_of(scene, tmp_path / "out.tif", "value", False)
+        Output(tmp_path / "out.tif", "mean", form).write(
             scene, BlendedScene(job, store, part), tmp_path / "work", {"MADE_BY": "a test"}
         )
     np.testing.assert_allclose(read_tiff(tmp_path / "out.tif"), whole(pixels())[:, 20:60, 30:80], rtol=1e-6)
