@@ -125,15 +125,15 @@ def test_what_an_earlier_measurement_left_is_removed_with_it(folder: Path) -> No
     assert "b_kernel.npy: of an earlier measurement b.png, removed" in done.stderr
     assert not Path("b_kernel.npy").exists()
     assert "earlier" not in json.loads(Path("b.png.json").read_text())
-    photographed = ["degrade", "m.png", "b.jpg", "--camera", "phone:lens=off"]
-    for how, words in (("opened", ["--op", "blur:kernel=b_truth.png"]), ("edited", [])):
+    photographed = ["degrade", "m.png", "c.jpg", "--camera", "phone:lens=off"]
+    for how, words in (("opened", ["--op", "blur:kernel=c_truth.png"]), ("edited", [])):
         assert CliRunner().invoke(app, photographed).exit_code == 0
         if how == "edited":
-            Path("b_truth.png").write_bytes(Path("in.png").read_bytes())
-        done = CliRunner().invoke(app, ["degrade", "photos/1.png", "b.jpg", *words])
+            Path("c_truth.png").write_bytes(Path("in.png").read_bytes())
+        done = CliRunner().invoke(app, ["degrade", "photos/1.png", "c.jpg", *words])
         assert done.exit_code == 0, done.exception
-        assert Path("b_truth.png").exists()
-        assert Path("b_truth.jpg").exists()
+        assert Path("c_truth.png").exists()
+        assert Path("c_truth.jpg").exists()
 
 
 @pytest.mark.parametrize("how", ["edited", "replaced", "link"])

@@ -237,7 +237,7 @@ MANY = {"overwrite", "ctx", "places", "folder", "suffix"}  # pictures
             cli_despeckle.despeckle,
             Despeckling,
             {"looks": None},
-            MANY | {"report", "targets", "layout", "network", "product", "reading"},
+            MANY | {"report", "targets", "structure", "layout", "network", "product", "reading"},
         ),
         (cli_fuse.fuse, Fusing, {"looks": None}, MANY | {"scheduler", "sar"}),
     ],
