@@ -170,11 +170,11 @@ class RatioTest:
         return Returned(factor, deviation)
 
     def _left(self, ratio: Small, factor: Small) -> Small:
-        """Return the ratio to what was given back. Beyond one deviation of speckle it is cut off there on the other side: the
-        edge of a line is not covered as its middle is, and what is left of it must not draw lines across."""
-        left, one = ratio / factor, 1 / math.sqrt(self.looks)
-        left = np.where(factor < 1, np.minimum(left, 1 + one), left)
-        return np.where(factor > 1, np.maximum(left, max(1 - one, 0.0)), left).astype(np.float32)
+        """Return the ratio to what was given back, there within one deviation of speckle: the edge of a line is not covered
+        as its middle is, and what is left of it must not draw lines across."""
+        one = 1 / math.sqrt(self.looks)
+        left = ratio / factor
+        return np.where(factor != 1, np.clip(left, max(1 - one, 0.0), 1 + one), left).astype(np.float32)
 
     def as_it_is(self, ratio: Small) -> tuple[float, ...]:
         """Return the independent pixels of each shape, fewer where the mean over it varies more than speckle does: the
@@ -239,10 +239,9 @@ def _go_on(near: Mask, centre: tuple[int, int], shape: Bar) -> None:
     """Mark in `near` (TURNS, h, w) where a line would go on that a bar is a part of."""
     if (turn := _turn(shape)) < 0:
         return
-    longer = Bar(3 * shape.length, shape.width + 4, shape.angle).weights > 0
+    longer = Bar(3 * shape.length, shape.width + 2, shape.angle).weights > 0
     at, part = _common(centre, len(longer), near.shape[1:])
-    for k in (turn - 1, turn, turn + 1):
-        near[(k % TURNS, *at)] |= longer[part]
+    near[(turn, *at)] |= longer[part]
 
 
 def _turn(shape: Bar) -> int:
