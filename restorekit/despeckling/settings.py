@@ -71,9 +71,12 @@ class Settings:
             ("samples", self.samples in (None, 1)),
             ("steps", self.steps is None),
             ("prior", self.prior == "auto"),
+            ("structure", self.structure in (None, Structure())),
         ):
             if not unused:
-                raise BadInput(f"{self.solver} is a filter, without samples, steps or a prior; leave out `{setting}`")
+                raise BadInput(
+                    f"{self.solver} is a filter, without samples, steps, a prior or structure to give back; leave out `{setting}`"
+                )
         return method
 
     def speckle(self, looks: float | None = None, grain: Grain | None = None) -> KnownSpeckle:

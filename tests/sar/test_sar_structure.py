@@ -194,6 +194,11 @@ def test_draws_differ_by_what_a_mean_over_the_line_leaves_open() -> None:
     assert not relative[~returned].any()
 
 
+def test_a_filter_gives_nothing_back_and_says_so() -> None:
+    with pytest.raises(BadInput, match="leave out `structure`"):
+        despeckle(sea(4.0)[:64, :64], solver="lee", domain="intensity", structure=Structure(false_alarms=1e-4))
+
+
 def test_a_mask_that_was_not_asked_for_is_refused() -> None:
     with pytest.warns(), pytest.raises(BadInput, match="mask=True"):
         _ = despeckle(sea(4.0)[:64, :64], solver="lee", domain="intensity").mask
