@@ -109,7 +109,7 @@ def train(
         if process.rank == 0:
             stack.enter_context(alone(out))
             _header(config, out, resume)  # again: a run may have ended since
-        _decode(source, out, header.data if header else None, process)
+        _decode(source, out, header.data if header else None, process, config.data.arrays)
         pictures = Pictures.cached(out / "cache").at_least(config.data.crop, config.data.shrink)
         if process.rank == 0:
             pictures.tell_small()
@@ -164,14 +164,14 @@ def _header(config: Config, out: Path, resume: bool) -> Header | None:
     return header
 
 
-def _decode(source: Path | Sequence[Path], out: Path, expected: str | None, process: Process) -> None:
+def _decode(source: Path | Sequence[Path], out: Path, expected: str | None, process: Process, arrays: bool) -> None:
     """Let the first process fill the cache of `out`, for hours where there is much to decode; the others wait for it.
 
     They wait in a group of their own: the timeout of the other one, minutes, is for steps, and is to find what hangs there.
     """
     waiting: Any = dist.new_group(backend="gloo", timeout=DECODING) if process.world > 1 else None
     if process.rank == 0:
-        Pictures.open(source, out / "cache", expected)
+        Pictures.open(source, out / "cache", expected, arrays=arrays)
     if waiting is not None:
         try:
             dist.barrier(waiting)
