@@ -26,6 +26,8 @@ from restorekit.priors.formats.checkpoint import PriorSpec, read_spec
 from restorekit.training.config import FILLED_IN, Config, Data, NoiseLevels, Optim, Run
 from restorekit.training.loop import STATE, train
 
+DRAWS = PosteriorMethod("ep", samples=1)
+JUDGE = Predictive()
 PATIENCE = 2  # rounds without a gain, after which nothing more is expected
 Show = Callable[[str, int, int], None]  # (what is counted, done, in all)
 
@@ -58,8 +60,8 @@ class Rounds:
     steps: int = 300
     rate: float = 2e-4
     seed: int = 0
-    draws: PosteriorMethod = PosteriorMethod("ep", samples=1)
-    score: Predictive = Predictive()
+    draws: PosteriorMethod = DRAWS
+    score: Predictive = JUDGE
     show: Show | None = None
 
     def folder(self, number: int) -> Path:

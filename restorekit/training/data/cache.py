@@ -7,7 +7,7 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,13 +21,13 @@ from restorekit.files.formats import FORMATS
 from restorekit.files.session import opened
 from restorekit.training.data.decoding import log_array, rgb8
 
-SUFFIXES = FORMATS.keys() - {".npy"}
+SUFFIXES = frozenset(FORMATS.keys() - {".npy"})
 ARRAYS = frozenset({".npy"})  # of logarithms of intensities
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def _paths(source: Path, suffixes: Set[str] = SUFFIXES) -> list[tuple[str, Path]]:
+def _paths(source: Path, suffixes: frozenset[str] = SUFFIXES) -> list[tuple[str, Path]]:
     """Return name and path of what is read: the pictures of a folder in the order of their names, or the zip itself."""
     if source.is_dir():
         found = (p for p in source.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
@@ -37,7 +37,7 @@ def _paths(source: Path, suffixes: Set[str] = SUFFIXES) -> list[tuple[str, Path]
     raise BadInput(f"{source} is neither a folder nor a zip of pictures ({', '.join(sorted(suffixes))})")
 
 
-def files(source: Path, limit: int | None = None, suffixes: Set[str] = SUFFIXES) -> Iterator[tuple[str, bytes]]:
+def files(source: Path, limit: int | None = None, suffixes: frozenset[str] = SUFFIXES) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the pictures of a folder or zip in the order of their names; `limit`: so many, spread evenly.
 
     BadInput for a zip that is damaged or wants a password.
@@ -64,7 +64,7 @@ def _spread(items: Sequence[T], limit: int | None) -> Sequence[T]:
     return [items[i * len(items) // limit] for i in range(limit)]
 
 
-def _stamp(sources: Sequence[Path], suffixes: Set[str] = SUFFIXES) -> str:
+def _stamp(sources: Sequence[Path], suffixes: frozenset[str] = SUFFIXES) -> str:
     """Return the SHA-256 over the places of `sources` and the names, sizes and times of their files; reads none of them.
 
     Unequal where nothing but a place or a time changed, which costs a decoding. Equal in spite of a change only
@@ -120,7 +120,7 @@ def told(items: Sequence[str]) -> str:
     return "; ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
 
 
-def _usable(sources: Sequence[Path], count: int, broken: list[str], suffixes: Set[str]) -> None:
+def _usable(sources: Sequence[Path], count: int, broken: list[str], suffixes: frozenset[str]) -> None:
     where = ", ".join(map(str, sources))
     if not count and broken:
         raise BadInput(f"none of the {len(broken)} pictures in {where} can be read; the first: {broken[0]}")
