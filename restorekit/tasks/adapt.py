@@ -35,7 +35,7 @@ PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
-class Adapted:
+class AdaptedPrior:
     """The result of an adaptation. path: the prior, for `prior=`. rounds: what each brought. taught, judged: tiles."""
 
     path: Path
@@ -65,7 +65,7 @@ class Adapting(AdaptationSettings):
 
     def __call__(
         self, out: PathLike, *, resume: bool = False, notes: Notes | None = None, progress: Show | None = None
-    ) -> Adapted:
+    ) -> AdaptedPrior:
         """Adapt `prior` to `scenes`, files that `despeckle` takes, into the folder `out`: the prior, a record, and a folder of each
         round.
 
@@ -102,7 +102,7 @@ class Adapting(AdaptationSettings):
             _copied(rounds.best(done), folder / PRIOR)
         if not any(outcome.kept for outcome in done):
             notes("no round foretold the tiles set apart better: the prior is the one that it began with")
-        return Adapted(folder / PRIOR, tuple(done), len(teach), len(judge), tuple(notes.texts))
+        return AdaptedPrior(folder / PRIOR, tuple(done), len(teach), len(judge), tuple(notes.texts))
 
     def _tiles(self, paths: Sequence[Path], notes: Notes) -> list[SpeckledTile]:
         looks = None if self.looks in (None, "auto") else float(self.looks)  # type: ignore[arg-type]
@@ -180,10 +180,10 @@ def adapt(
     notes: Notes | None = None,
     progress: Show | None = None,
     **settings: Any,
-) -> Adapted:
+) -> AdaptedPrior:
     """Adapt a prior of radar scenes to your own, without any that is free of speckle; settings are those of `Adapting`.
 
-    Returns an `Adapted`, whose `path` is what `prior=` of `despeckle` takes. Raises `BadInput` with the way out.
+    Returns an `AdaptedPrior`, whose `path` is what `prior=` of `despeckle` takes. Raises `BadInput` with the way out.
 
         restorekit.adapt(["scene1.tif", "scene2.tif"], out="runs/mine", looks=4.4)
     """

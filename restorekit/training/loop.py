@@ -171,7 +171,7 @@ def _decode(source: Path | Sequence[Path], out: Path, expected: str | None, proc
     """
     waiting: Any = dist.new_group(backend="gloo", timeout=DECODING) if process.world > 1 else None
     if process.rank == 0:
-        Pictures.open(source, out / "cache", expected, arrays=arrays)
+        Pictures.open(source, out / "cache", expected, arrays)
     if waiting is not None:
         try:
             dist.barrier(waiting)

@@ -171,9 +171,7 @@ class Pictures:
         return found.view(np.float32).reshape(h, w, 1) if self.arrays else found.reshape(h, w, 3)
 
     @staticmethod
-    def open(
-        source: Path | Sequence[Path], cache: Path, expected: str | None = None, *, arrays: bool = False
-    ) -> Pictures:
+    def open(source: Path | Sequence[Path], cache: Path, expected: str | None = None, arrays: bool = False) -> Pictures:
         """Decode one or several folders or zips into the folder `cache`, or use what an earlier call left there if
         nothing has changed since. Files that cannot be read are skipped and told of.
 
