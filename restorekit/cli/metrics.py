@@ -76,6 +76,8 @@ def sar(
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="The scene without speckle, in the unit of RESTORED: PSNR, SSIM, bias and more are added.")] = None,
     domain: Annotated[str, typer.Option(help="Unit of the files: intensity, amplitude, db, complex, db:LO,HI (stretched); auto takes what MEASURED says, and says so.")] = "auto",
     looks: Annotated[str, typer.Option(help="Looks of MEASURED; auto measures them where it is flat.")] = "auto",
+    bands: Annotated[str | None, typer.Option(metavar="N,N,…", help="Bands of MEASURED, from 1; with --domain real,imaginary these two. Default: all.")] = None,
+    product: Annotated[str | None, typer.Option(metavar="WORD,WORD,…", help="What is taken of MEASURED, a product of a radar satellite, as for `despeckle`.")] = None,
     window: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Pixels of a flat part, for ENL and C_x.")] = None,
     target: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Pixels of a bright target, for TCR.")] = None,
     as_json: Json = False,
@@ -93,7 +95,11 @@ def sar(
 
     if report is not None:
         check_page(report)
-    task = SpeckleAssessment(**values({"domain": domain, "looks": looks, "window": window, "target": target}))
+    task = SpeckleAssessment(
+        **values(
+            {"domain": domain, "looks": looks, "bands": bands, "product": product, "window": window, "target": target}
+        )
+    )
     result = task(measured, restored, truth, report=report, notes=printed(ctx))
     print(as_options(json_text(result.plain()) if as_json else str(result), options_of(ctx)))
     if report is not None:
