@@ -36,6 +36,7 @@ class BandIntensities(NamedTuple):
     measured: Array
     restored: Array
     truth: Array | None
+    by: Array | None
     valid: Mask
 
 
@@ -62,34 +63,38 @@ class SpeckleAssessment:
         restored: RadarSource,
         truth: RadarSource | None = None,
         *,
+        by: RadarSource | None = None,
         report: Path | None = None,
         notes: Notes | None = None,
     ) -> AssessedScene:
         """Judge `restored` by `measured`, and by `truth` where there is one: files, arrays (H, W) or (H, W, C), or tensors.
+
+        by: a scene of the same place in the same unit whose speckle is another, as the result of another polarisation or date, or of
+        the other half of the looks (`restorekit.sar.splitting`): levels are sorted from dark to bright by it, and not by `restored`.
 
         report: where a page will be saved, so that one which cannot be is refused first; without it no pictures are kept.
         Raises `BadInput` where the sizes, the places on the map or the values do not fit.
         """
         notes = Notes() if notes is None else notes
         wanted = Wanted(self.looks, self.window, self.target)
-        sources = [s for s in (measured, restored, truth) if s is not None]
+        given = {"the measured scene": measured, "the restored scene": restored, "the truth": truth, "the levels": by}
+        sources = {name: s for name, s in given.items() if s is not None}
         if report is not None:
-            separate([container(Path(s)) for s in sources if isinstance(s, str | os.PathLike)], [report])
-        names = ("the measured scene", "the restored scene", "the truth")
-        scenes = [
-            self._scene(s, name) if i == 0 else _scene(s, name) for i, (s, name) in enumerate(zip(sources, names))
-        ]
+            separate([container(Path(s)) for s in sources.values() if isinstance(s, str | os.PathLike)], [report])
+        scenes = [self._scene(s, name) if s is measured else _scene(s, name) for name, s in sources.items()]
         numbers = self._numbers(scenes)
         units, found, shown = list[str](), list[tuple[str, Assessment]](), list[BandPage]()
-        for band in _bands(scenes, numbers, self.domain, units, notes):
+        for band in _bands(scenes, numbers, self.domain, units, notes, [*sources]):
             try:
-                assessment = assess(band.measured, band.restored, band.valid, wanted, band.truth)
+                assessment = assess(band.measured, band.restored, band.valid, wanted, band.truth, band.by)
             except BadInput as error:
                 raise BadInput(f"{scenes[0].path}, {band.name}: {error}") from None
             found.append((band.name, assessment))
             if report is not None:
                 shown.append(BandPage(band.name, band.measured, band.restored, band.valid, assessment))
-        return AssessedScene(scenes, found, units[0], notes, shown)
+        return AssessedScene(
+            scenes, found, units[0], notes, shown, tuple(name.removeprefix("the ") for name in sources)
+        )
 
     def _scene(self, source: RadarSource, name: str) -> Scene:
         """Return what was measured, of which two bands may be parts of complex numbers."""
@@ -116,11 +121,12 @@ class SpeckleAssessment:
 class AssessedScene:
     """Figures of a despeckled scene, (name, assessment) of each band, and the unit that its files were taken to have."""
 
-    scenes: list[Scene]  # measured, restored, and the truth where there is one
+    scenes: list[Scene]  # measured, restored, and the truth and the levels where they are given
     bands: list[tuple[str, Assessment]]
     domain: str
     told: Notes
     shown: list[BandPage]
+    names: tuple[str, ...]  # what each of the scenes is
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -147,8 +153,7 @@ class AssessedScene:
     def _facts(self) -> list[tuple[str, str]]:
         first = self.scenes[0]
         bands, h, w = len(first.bands), first.height, first.width
-        names = ("measured", "restored", "truth")
-        facts = [(name, s.path.name) for name, s in zip(names, self.scenes)]
+        facts = [(name.removesuffix(" scene"), s.path.name) for name, s in zip(self.names, self.scenes)]
         facts += [("size", f"{w} × {h}, {bands} band{'s' if bands > 1 else ''}"), ("unit", self.domain)]
         return [*facts, ("judged by", f"restorekit {restorekit.__version__}")]
 
@@ -181,7 +186,7 @@ def _check_sizes(scenes: list[Scene], numbers: list[list[int]]) -> None:
 
 
 def _bands(
-    scenes: list[Scene], numbers: list[list[int]], domain: str, units: list[str], notes: Notes
+    scenes: list[Scene], numbers: list[list[int]], domain: str, units: list[str], notes: Notes, names_of: list[str]
 ) -> Iterator[BandIntensities]:
     """Yield the intensities of each band of `numbers`; `units` gets its unit."""
     first, chosen = scenes[0], numbers[0]
@@ -212,8 +217,11 @@ def _bands(
         if (noise := read[0][chosen[i]].noise) is not None:  # which is not in what was restored
             parts[1:] = [(x + noise(first.whole), there, signal) for x, there, signal in parts[1:]]
         valid = np.logical_and.reduce([parts[0][2], *(there for _, there, _ in parts[1:])])
-        y, x, *truth = (np.where(valid, intensity, 0.0) for intensity, _, _ in parts)
-        yield BandIntensities(names[chosen[i] - 1] or f"band {chosen[i]}", y, x, truth[0] if truth else None, valid)
+        kinds = {kind: np.where(valid, intensity, 0.0) for kind, (intensity, _, _) in zip(names_of, parts)}
+        y, x, truth, by = (kinds.get(f"the {what}") for what in ("measured scene", "restored scene", "truth", "levels"))
+        assert y is not None
+        assert x is not None
+        yield BandIntensities(names[chosen[i] - 1] or f"band {chosen[i]}", y, x, truth, by, valid)
 
 
 def _apart(one: Raster | None, other: Raster | None) -> list[str]:
@@ -237,4 +245,15 @@ def _text(name: str, a: Assessment) -> str:
     lines = [f"{name}: {known if a.measured is not None else f'looks {a.looks:g}, {known}'}"]
     wide = max(len(f.title) for f in a.figures)
     lines += [f"  {f.title:{wide}}  {f.text:>8}  should be {f.should}" for f in a.figures]
+    lines += [
+        f"  cells of {b.side}, tenths dark to bright, dB: {_signed(b.bias)}  (se {_plain(b.error)})" for b in a.levels
+    ]
     return "\n".join([*lines, *(f"  note: {n}" for n in a.notes)])
+
+
+def _signed(values: tuple[float, ...]) -> str:
+    return " ".join(f"{v:+.2f}" for v in values)
+
+
+def _plain(values: tuple[float, ...]) -> str:
+    return " ".join(f"{v:.2f}" for v in values)
