@@ -26,7 +26,7 @@ from restorekit.priors.formats.checkpoint import PriorSpec, read_spec
 from restorekit.training.config import FILLED_IN, Config, Data, NoiseLevels, Optim, Run
 from restorekit.training.loop import STATE, train
 
-DRAWS = PosteriorMethod("ep", samples=1)
+DRAWS = PosteriorMethod("ep", steps=16, samples=1)  # half of its levels: a draw teaches, nobody looks at it
 JUDGE = Predictive()
 PATIENCE = 2  # rounds without a gain, after which nothing more is expected
 Show = Callable[[str, int, int], None]  # (what is counted, done, in all)
@@ -48,7 +48,7 @@ class Outcome:
 class Rounds:
     """Settings of an adaptation; the call yields the outcome of every round, after which `best` is the prior so far.
 
-    draws: the sampler. tiles: drawn in a round. steps, rate: of its training. judged: tiles that judge, at most.
+    draws: the sampler. tiles: drawn in a round. steps, rate: of its training. side: of a tile, pixels. judged: tiles that judge, at most.
     """
 
     prior: Path  # that is adapted
@@ -59,6 +59,7 @@ class Rounds:
     tiles: int = 192
     steps: int = 300
     rate: float = 2e-4
+    side: int = 64
     seed: int = 0
     draws: PosteriorMethod = DRAWS
     score: Predictive = JUDGE
@@ -120,23 +121,17 @@ class Rounds:
         run = self.folder(number) / "run"
         if self.show is not None:
             self.show(f"round {number}, training", 0, self.steps)
-        train(
-            self._config(prior, number), self.folder(number) / "draws", run, resume=(run / STATE).exists(), quiet=True
-        )
+        train(self.config(prior, number), self.folder(number) / "draws", run, resume=(run / STATE).exists(), quiet=True)
 
-    def _config(self, prior: Path, number: int) -> Config:
+    def config(self, prior: Path, number: int) -> Config:
         """Return the configuration of a round: the network and the noise levels of the prior, on the draws."""
         spec = read_spec(prior)
         return Config(
             name=spec.name, licence=spec.licence, description=f"{spec.name}, adapted to scenes", init=str(prior),
-            domain="log-intensity", model=model_of(spec), data=Data(crop=self._crop, arrays=True, contrast=0.0),
+            domain="log-intensity", model=model_of(spec), data=Data(crop=self.side, arrays=True, contrast=0.0),
             noise=noise_of(spec), run=Run(seed=self.seed + number, sample_every=10**9, checkpoint_every=60.0),
             optim=Optim(steps=self.steps, lr=self.rate, warmup=min(20, self.steps), ema=0.99),
         )  # fmt: skip
-
-    @property
-    def _crop(self) -> int:
-        return self.teach[0].intensity.shape[0]
 
 
 def model_of(spec: PriorSpec) -> Any:

@@ -20,6 +20,7 @@ from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
 from restorekit.sar.looks import Array
+from restorekit.sar.splitting import split as halves_of
 
 APART = 6  # one tile of so many judges
 LEAST = 12  # tiles of which a prior can be taught and judged
@@ -44,24 +45,16 @@ class SpeckledTile:
         """Return two measurements of the tile that are independent under the speckle, and the looks of each.
 
         Of two dates each is one. Of complex data they are real and imaginary part (Dalsasso, Denis and Tupin, TGRS 2022,
-        "As if by magic", section III). Of gamma speckle of L looks they are 2 b y and 2 (1 - b) y with b from
-        Beta(L/2, L/2): independent gamma variables of L/2 looks each, for a sum of such gives back both y and b (Lukacs,
-        1955). The same split whenever it is asked for.
+        "As if by magic", section III). Else they are those of
+        `restorekit.sar.splitting`, the same ones whenever they are asked for.
         """
         if self.second is not None:
             return self.intensity, self.second, self.looks, self.other_looks
         if self.parts is not None:
             return *self.parts, 0.5, 0.5
-        half = self.looks / 2
         key = int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "little")
-        share = np.random.default_rng(key).beta(half, half, self.intensity.shape)
-        least = np.finfo(np.float64).tiny  # a share of 0 would have no logarithm
-        return (
-            2 * np.maximum(share, least) * self.intensity,
-            2 * np.maximum(1 - share, least) * self.intensity,
-            half,
-            half,
-        )
+        y, z = halves_of(self.intensity, self.looks, None, np.random.default_rng(key))
+        return _positive(y), _positive(z), self.looks / 2, self.looks / 2
 
     @property
     def united(self) -> tuple[Array, float]:

@@ -91,7 +91,17 @@ class Adapting(AdaptationSettings):
                 _copied(prior, kept)
             done = [Outcome(**outcome) for outcome in record.get("rounds", [])]
             rounds = Rounds(
-                kept, folder, teach, judge, self.rounds, self.tiles, self.steps, self.rate, self.seed, show=progress
+                kept,
+                folder,
+                teach,
+                judge,
+                self.rounds,
+                self.tiles,
+                self.steps,
+                self.rate,
+                self.side,
+                self.seed,
+                show=progress,
             )
             rounds = _on_device(rounds, self.device)
             _write(folder, identity, done)
