@@ -208,6 +208,12 @@ class Run(Section):
     checkpoint_every: float = Field(default=300.0, gt=0, description="seconds")
     sample_every: int = Field(default=2000, ge=1, description="steps")
     log_every: int = Field(default=50, ge=1, description="steps")
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="processes that make the batches ahead, for a GPU; 0: made between the steps",
+    )
 
 
 class Config(Section):
