@@ -70,6 +70,10 @@ class AnyKernel:
         SharpEdges(31, 0.02, turns=8, least=0.03),
         SharpEdges(31, 0.04, turns=8),
         SharpEdges(45, 0.02, turns=8),
+        # of pictures with few and faint edges, as those of light are, and with little noise
+        SharpEdges(31, 0.005, turns=8, least=0.015),
+        SharpEdges(31, 0.02, turns=16, least=0.02),
+        SharpEdges(21, 0.005, turns=8, least=0.03),
     )
     side: int = 320  # of the part of the picture that is looked at
     # Pixels, a side below which edges are few, and the best kernel is mended with the picture integrated out.

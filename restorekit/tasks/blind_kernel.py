@@ -57,7 +57,10 @@ class BlindKernel:
         if self.estimate is not None:
             return self.estimate.text
         side = 2 * reach_of(self.kernel) + 1
-        return f"a form of its own, within {side}x{side} pixels, its halves alike to {self.found.alike:.2f}, its taps off by {self.found.error:.0%}"
+        return (
+            f"a form of its own, within {side}x{side} pixels; two halves of the picture, each by itself, tell it alike to "
+            f"{self.found.alike:.2f} (1: the same), and what it may be off counts as noise"
+        )
 
     @property
     def sure(self) -> bool:

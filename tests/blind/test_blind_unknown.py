@@ -21,6 +21,7 @@ from restorekit.blind.sharp_edges import SharpEdges
 from restorekit.blind.steepness import steepness
 from restorekit.blind.unknown import AnyKernel, FoundKernel, as_white
 from restorekit.errors import BadInput
+from restorekit.files.overwrite import overwriting
 from restorekit.inference.likelihood import Gaussian
 from restorekit.notes import Notes
 from restorekit.tasks.blind_kernel import BlindKernel, blind_kernel, with_misfit
@@ -194,6 +195,16 @@ def test_a_page_of_text_is_too_steep_to_be_blurred(monkeypatch: pytest.MonkeyPat
         assert blind_kernel(read, SIGMA_Y, search=SMALL).none == none
 
 
+def test_edges_along_a_motion_stay_steep() -> None:
+    page, kernel = data.page()[:120, :200] / 255, np.full((3, 7), 1 / 21)  # found a little wider across than it is
+    kernel[[0, 2]] /= 3
+    kernel /= kernel.sum()
+    seen = np.ones((120, 194), bool)
+    along = scipy.signal.fftconvolve(page, np.full((1, 7), 1 / 7), mode="valid")
+    assert steepness(along[None], kernel, SIGMA_Y, seen) < 0.7
+    assert steepness(page[None, :, 3:-3], kernel, SIGMA_Y, seen) > 1.5
+
+
 def test_halves_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
     monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.1, 5.0))
@@ -267,6 +278,11 @@ def test_a_blur_of_values_is_searched_for_in_values(monkeypatch: pytest.MonkeyPa
     found = restorekit.deblur(tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes())
     assert seen == [False, True]
     assert any("transfer: linear" in text or "values" in text for text in found.notes)
+    gains = iter([60.0, -330.0])  # in light, and in values, where nothing is found
+    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent() / 100, 0.9, next(gains)))
+    found = restorekit.deblur(tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes())
+    assert not any("no blur is seen" in text for text in found.notes)
+    assert found.nfe > 0
 
 
 def test_the_error_of_the_kernel_counts_as_noise() -> None:
@@ -291,6 +307,9 @@ def test_a_found_kernel_that_is_given_again_is_as_far_off(monkeypatch: pytest.Mo
     told = {"prior": "natural-fast", "noise": "gaussian:0.01", "steps": 2}
     first = restorekit.deblur(tmp_path / "y.npy", notes=Notes(), **told)
     first.save(tmp_path / "x.npy")
+    with overwriting(False), pytest.raises(BadInput, match=r"x_kernel\.npy belongs to x\.npy, and would be replaced"):
+        restorekit.deblur(tmp_path / "y.npy", notes=Notes(), out=tmp_path / "x.tif", **told)
+    assert "alike to 0.90" in BlindKernel(found).text
     counted = "noise: gaussian:0.01118, with what the error of the kernel does to the picture"
     assert counted in first.notes
     assert any("may lie a few pixels off" in text for text in first.notes)
