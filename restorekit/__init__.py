@@ -33,6 +33,7 @@ _HOME = {
     "Batch": "tasks.batch",
     "derain": "tasks.derain",
     "despeckle": "tasks.despeckle",
+    "despeckle_dates": "tasks.dates",
     "fuse": "tasks.fuse",
     # problems and solvers
     "Problem": "inference.problem",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from restorekit.solvers.conditional_denoiser import Conditional
     from restorekit.tasks.batch import Batch
     from restorekit.tasks.calibrate import calibrate
+    from restorekit.tasks.dates import despeckle_dates
     from restorekit.tasks.derain import derain
     from restorekit.tasks.despeckle import despeckle
     from restorekit.tasks.functions import colorize, compare, deblur, degrade, dejpeg, denoise, inpaint, sample, upscale
@@ -127,6 +129,7 @@ __all__ = [
     "denoise",
     "derain",
     "despeckle",
+    "despeckle_dates",
     "fuse",
     "inpaint",
     "list_priors",
