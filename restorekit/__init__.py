@@ -34,6 +34,7 @@ _HOME = {
     "derain": "tasks.derain",
     "despeckle": "tasks.despeckle",
     "despeckle_dates": "tasks.dates",
+    "change": "tasks.change",
     "fuse": "tasks.fuse",
     # problems and solvers
     "Problem": "inference.problem",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from restorekit.solvers.conditional_denoiser import Conditional
     from restorekit.tasks.batch import Batch
     from restorekit.tasks.calibrate import calibrate
+    from restorekit.tasks.change import change
     from restorekit.tasks.dates import despeckle_dates
     from restorekit.tasks.derain import derain
     from restorekit.tasks.despeckle import despeckle
@@ -120,6 +122,7 @@ __all__ = [
     "Step",
     "Unsupported",
     "calibrate",
+    "change",
     "colorize",
     "compare",
     "coverage",

@@ -21,8 +21,8 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene
-from restorekit.sar.changes import Changes
 from restorekit.sar.between_dates import Levels, levels
+from restorekit.sar.changes import Changes
 from restorekit.sar.looks import Grain, kappa_of_grain
 from restorekit.scenes.blend import BlendedScene
 from restorekit.scenes.block_store import BlockStore, Key, Layers, MemoryStore, Store, opened

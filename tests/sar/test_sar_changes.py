@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from restorekit.sar.changes import Changes
 from restorekit.sar.between_dates import levels, shift_of
+from restorekit.sar.changes import Changes
 from restorekit.sar.speckle import draw, spectrum_of
 
 
