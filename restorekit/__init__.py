@@ -34,6 +34,8 @@ _HOME = {
     "derain": "tasks.derain",
     "despeckle": "tasks.despeckle",
     "adapt": "tasks.adapt",
+    "despeckle_dates": "tasks.dates",
+    "change": "tasks.change",
     "fuse": "tasks.fuse",
     # problems and solvers
     "Problem": "inference.problem",
@@ -93,6 +95,8 @@ if TYPE_CHECKING:
     from restorekit.tasks.adapt import adapt
     from restorekit.tasks.batch import Batch
     from restorekit.tasks.calibrate import calibrate
+    from restorekit.tasks.change import change
+    from restorekit.tasks.dates import despeckle_dates
     from restorekit.tasks.derain import derain
     from restorekit.tasks.despeckle import despeckle
     from restorekit.tasks.functions import colorize, compare, deblur, degrade, dejpeg, denoise, inpaint, sample, upscale
@@ -121,6 +125,7 @@ __all__ = [
     "Unsupported",
     "adapt",
     "calibrate",
+    "change",
     "colorize",
     "compare",
     "coverage",
@@ -130,6 +135,7 @@ __all__ = [
     "denoise",
     "derain",
     "despeckle",
+    "despeckle_dates",
     "fuse",
     "inpaint",
     "list_priors",

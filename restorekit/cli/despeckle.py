@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from restorekit.cli.batch import check_report, perform, several
-from restorekit.cli.options import NetworkOpt, shared_options
-from restorekit.cli.wording import command_of
+from restorekit.cli.batch import Many, check_report, perform, several
+from restorekit.cli.options import CHECKED, NetworkOpt, shared_options, values
+from restorekit.cli.wording import command_of, printed, say
 
 
 @several
@@ -26,6 +27,9 @@ from restorekit.cli.wording import command_of
     structure=(Annotated[str, typer.Option(metavar="auto|off|RATE", help="Lines and small fields that the ratio image shows are given back to what a solver restored; RATE: false alarms per pixel, auto is 1e-5.")], "auto"),
     grain=(Annotated[str | None, typer.Option(metavar="RHO_ROW,RHO_COL|NAME", help="Correlation of the intensity of speckle with the next row and column, 0 to 0.95, or the name of a product, as sentinel-1-iw-grd, whose looks are taken too; help lists them. Default: of the product, or measured where the scene is flat.")], None),
     mask=(Annotated[bool, typer.Option("--mask", help="Write OUT_mask too: 1 where a target was kept, 2 where structure was given back, 0 elsewhere.")], False),
+    joint=(Annotated[bool, typer.Option("--joint", help="IN are dates of one place, or the bands of one file are: they are restored together, with the looks of all where nothing changes. Several IN need --out FOLDER.")], False),
+    joint_by=(Annotated[str, typer.Option(metavar="change|ratio", help="With --joint: a date differs from the mean of all where it changed, or its ratio to the mean is restored.")], "change"),
+    changes=(Annotated[str, typer.Option(metavar="auto|RATE", help="With --joint: share of the pixels of a date without a change that are called changed; auto is 3e-3.")], "auto"),
     preview=(Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Restore that part alone: the same values as the whole would have there.")], None),
     prior=(Annotated[str, typer.Option(help="A prior of log-intensities: sar, or a checkpoint; for `paper` one of pictures. Default: sar, natural.")], "auto"),
     precision=(Annotated[str, typer.Option(help="fp32, auto or bf16 for the network; bf16 is faster, with coarser rounding.")], "fp32"),
@@ -51,7 +55,10 @@ def despeckle(
     """Take the speckle out of a radar scene; what came with the file comes back with it. An interrupted run goes on when repeated.
 
     restorekit despeckle in.tif out.tif --looks 4.4 --solver hqs
+
+    restorekit despeckle may.tif june.tif july.tif --joint --out restored
     """
+    from restorekit.errors import BadInput
     from restorekit.files.datasets import container
     from restorekit.files.overwrite import separate
     from restorekit.files.reading import Reading
@@ -64,10 +71,38 @@ def despeckle(
         separate([container(source), *files_of(settings["solver"], settings["prior"])], [target], pages)
     layout, network, product = (settings.pop(name) for name in ("layout", "network", "product"))
     settings["reading"] = Reading(layout, network=network, product=product)
+    joint, of_dates = settings.pop("joint"), {name: settings.pop(name) for name in ("joint_by", "changes")}
+    if not joint and list(of_dates.values()) != ["change", "auto"]:
+        raise BadInput("`joint_by` and `changes` are for several dates, with `joint`", argument="joint")
     began = time.perf_counter()
 
     def line(result: Any, _: Path, files: list[Path]) -> str:
         written = [p for p in pages if result.save_page(p, command_of(ctx))]
         return f"{', '.join(map(str, [*files, *written]))}  ({time.perf_counter() - began:.1f} s)"
 
+    if joint:
+        return together(ctx, source, target, settings | of_dates, line)
     perform(ctx, run, source, target, settings, line, unit="blocks")
+    return None
+
+
+def together(
+    ctx: typer.Context, source: Path | Many, target: Path, settings: dict[str, Any], line: Callable[[Any, Path, list[Path]], str]
+) -> None:  # fmt: skip
+    """Restore dates together: the inputs of `Many` into the folder `target`, or the bands of one file."""
+    from restorekit.files.overwrite import overwriting
+    from restorekit.report.progress import phases
+    from restorekit.tasks.dates import dates_of, despeckle_dates
+    from restorekit.tasks.sound import check_settings
+
+    settings = values(settings)
+    overwrite = settings.pop("overwrite")
+    if CHECKED in ctx.meta:
+        return check_settings(despeckle_dates, settings)
+    places = dates_of(source.places) if isinstance(source, Many) else [source]
+    suffix = source.suffix if isinstance(source, Many) else None
+    with overwriting(overwrite), phases("blocks") as show:
+        results = despeckle_dates(places, target, suffix=suffix, notes=printed(ctx), progress=show, **settings)
+    for result in results:
+        say(line(result, target, list(result.files)))
+    return None

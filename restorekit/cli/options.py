@@ -13,7 +13,7 @@ import typer
 
 from restorekit.cli.wording import as_options
 from restorekit.text.completion import complete_noise, complete_prior, complete_solver
-from restorekit.text.values import box, grain, level, levels, looks, numbers, size, span, structure, targets
+from restorekit.text.values import box, changes, grain, level, levels, looks, numbers, size, span, structure, targets
 
 In = Annotated[Path, typer.Argument(metavar="IN", help="Measured picture: PNG, JPEG, TIFF, NPY.", show_default=False)]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Restored picture; its suffix is its format.", show_default=False)]  # fmt: skip
@@ -63,7 +63,7 @@ _SHARED = _PICTURE | {
     "threads": (Threads, None),
     "scheduler": (Scheduler, None),
 }  # fmt: skip
-_READ = {"bands": numbers, "grain": grain, "looks": looks, "preview": box, "range": span, "sigma": level, "sigmas": levels,
+_READ = {"bands": numbers, "changes": changes, "grain": grain, "looks": looks, "preview": box, "range": span, "sigma": level, "sigmas": levels,
          "size": size, "target": box, "targets": targets, "structure": structure, "window": box}  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class BlockDespeckling:
         kept, intensity = targets[inner], intensity[inner]
         layers: Layers = {"mean": (np.where(kept, intensity, draws.mean(0)) / facts.median).astype(np.float32)}
         if len(draws) > 1:
-            std = _spread(band, draws, known)
+            std = spread(band, draws, known)
             layers["std"] = np.where(kept, band.deviation(intensity, facts.detected), std).astype(np.float32)
         if len(draws) > 1 and self.keep_draws:
             layers |= {
@@ -119,8 +119,8 @@ def draw_layer(index: int) -> str:
     return f"draw{index + 1}"
 
 
-def _spread(band: RadarBand, draws: Array, known: Mask) -> np.ndarray:
-    """Return the deviation of the draws in the numbers of the file."""
+def spread(band: RadarBand, draws: Array, known: Mask) -> np.ndarray:
+    """Return the deviation (h, w) of draws (N, h, w) of the intensity in the numbers of the file, 0 where it is not known."""
     values = band.numbers(np.where(known, draws, 1.0))
     return np.where(known, values.std(0, ddof=1), 0.0).astype(np.float32)
 

@@ -1,4 +1,5 @@
-"""Some pixels are not left to the solver alone: point targets stay as measured, and structure is given back."""
+"""Some pixels are not left to the solver alone: point targets stay as measured, structure is given back, and of several dates
+what changed is told apart."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from restorekit.sar.targets import Detector
 from restorekit.scenes.blend import BlendedScene
 from restorekit.scenes.operation import Array, Square
 
-KEPT, RETURNED = "kept", "returned"  # masks among the layers of a block
-VALUES = {KEPT: 1, RETURNED: 2}  # of the pixels of OUT_mask; all others are 0
+KEPT, RETURNED, CHANGED = "kept", "returned", "changed"  # masks among the layers of a block
+VALUES = {KEPT: 1, RETURNED: 2, CHANGED: 3}  # of the pixels of OUT_mask; all others are 0
 MASK = "mask"  # the layer of these
 
 
@@ -38,27 +39,33 @@ def ratio_tests(settings: Settings, bands: dict[int, BandStatistics]) -> dict[in
 
 @dataclass(frozen=True, eq=False)
 class KeptPixels:
-    """It counts the pixels of both masks in a scene whose blocks are finished."""
+    """It counts the pixels of the masks in a scene whose blocks are finished."""
 
     settings: Settings
     bands: tuple[int, ...]  # from 1
+    changes: float | None = None  # rate of false alarms of the test for changes between dates; None without one
 
     def pixels(self, scene: BlendedScene, mask: str) -> dict[int, int]:
         """Return the number of pixels of a mask by band; {} where it was not asked for."""
         s = self.settings
-        asked = s.targets is not None if mask == KEPT else s.structure is not None and s.structured
-        return {number: scene.count(number, mask) for number in self.bands} if asked else {}
+        asked = {
+            KEPT: s.targets is not None, RETURNED: s.structure is not None and s.structured, CHANGED: self.changes is not None,
+        }  # fmt: skip
+        return {number: scene.count(number, mask) for number in self.bands} if asked[mask] else {}
 
     def said(self, scene: BlendedScene) -> list[str]:
         """Return what is to be said of them."""
-        texts = {KEPT: self._kept, RETURNED: self._returned}
+        texts = {KEPT: self._kept, RETURNED: self._returned, CHANGED: self._changed}
         found = ((texts[mask], self.pixels(scene, mask)) for mask in VALUES)
         return [f"band {number}: {text(n)}" for text, counts in found for number, n in counts.items() if n]
 
     def record(self, scene: BlendedScene) -> dict[str, Any]:
         """Return the numbers for the record."""
-        kept, returned = ({str(number): count for number, count in self.pixels(scene, mask).items()} for mask in VALUES)
-        return {"targets_kept": kept, "structure_returned": returned}
+        kept, returned, changed = (
+            {str(number): count for number, count in self.pixels(scene, mask).items()} for mask in VALUES
+        )
+        found: dict[str, Any] = {"targets_kept": kept, "structure_returned": returned}
+        return found if self.changes is None else found | {"changed": changed}
 
     def _kept(self, count: int) -> str:
         assert self.settings.targets is not None
@@ -74,6 +81,10 @@ class KeptPixels:
             f"{what} on lines or small fields that {solver} took for speckle, as the ratio image shows (false alarms: "
             f"{rate:g} per pixel); given back"
         )
+
+    def _changed(self, count: int) -> str:
+        what = "1 pixel differs" if count == 1 else f"{count} pixels differ"
+        return f"{what} from the other dates by more than speckle (false alarms: {self.changes:g} of all pixels); change kept"
 
 
 def with_structure(test: RatioTest | None, draws: Array, block: SpeckledBlock) -> tuple[Array, Mask]:
@@ -104,5 +115,7 @@ def identity(settings: Settings) -> dict[str, Any]:
 
 def values(square: Square) -> Array:
     """Return `VALUES` of a square, (h, w); where blocks are faded into each other the one that weighs more counts."""
-    kept, returned = (square.blended(mask) > 0.5 for mask in VALUES)
-    return np.where(kept, VALUES[KEPT], np.where(returned, VALUES[RETURNED], 0)).astype(np.float64)
+    out = np.zeros((square.window.height, square.window.width))
+    for mask in reversed(VALUES):
+        out = np.where(square.blended(mask) > 0.5, VALUES[mask], out)
+    return out

@@ -61,6 +61,7 @@ class DespecklePlan:
     said: list[str] = field(default_factory=list)  # to be printed: what was guessed or measured
     preview: Window | None = None  # the part to restore; None: all of it
     keep_draws: bool = False  # beside their mean and deviation
+    joint: dict[str, Any] | None = None  # of other dates that the result depends on, for the record
 
     @cached_property
     def keys(self) -> list[Key]:
@@ -80,6 +81,11 @@ class DespecklePlan:
         )  # fmt: skip
         where = self.scene if self.scene.pixels is not None else self.scene.path
         return BlockJob(where, grid, tuple(self.bands), operation, threads, self.scene.reading)
+
+    @property
+    def timed(self) -> BlockJob:
+        """Return the blocks by which a run is timed beforehand."""
+        return self.job
 
     @property
     def layers(self) -> list[str]:
@@ -124,6 +130,7 @@ class DespecklePlan:
             "precision": s.precision, "keep_dtype": s.keep_dtype, "block": grid.side, "halo": grid.halo, "fade": grid.fade,
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median} | _correlation(f)
                       for n, (b, f) in self.bands.items()},
+            **({} if self.joint is None else {"joint": self.joint}),
         }  # fmt: skip
 
     @property
@@ -173,9 +180,9 @@ class DespecklePlan:
         outputs = self.outputs(self.target, snap)
         with opened(self.folder, self.identity, restart=restart) as store:
             scene = self._treated(store, executor, tile, progress, say)
-            self._write(outputs, scene, store.folder)
+            self.write(outputs, scene, store.folder)
             store.drop()
-        return self._results(outputs)
+        return self.results(outputs)
 
     def in_memory(
         self,
@@ -212,15 +219,16 @@ class DespecklePlan:
     @property
     def counted(self) -> kept.KeptPixels:
         """Return what counts the pixels that were not left to the solver."""
-        return kept.KeptPixels(self.settings, tuple(self.bands))
+        test = None if self.joint is None else self.joint.get("changes")
+        return kept.KeptPixels(self.settings, tuple(self.bands), None if test is None else test["false_alarms"])
 
     def save(self, scene: BlendedScene, target: Path, snap: bool = False) -> list[Path]:
         """Write a result of `in_memory` and return the paths. Raises BadInput where `target` cannot hold it."""
         self.check(target)
         outputs = self.outputs(target, snap)
         with tempfile.TemporaryDirectory(prefix=f".{target.name[:40]}.", dir=target.parent) as folder:
-            self._write(outputs, scene, Path(folder))
-        return self._results(outputs)
+            self.write(outputs, scene, Path(folder))
+        return self.results(outputs)
 
     def array(self, scene: BlendedScene, layer: str = "mean") -> NDArray[np.float32]:
         """Return a layer (C, H, W) float32, in the numbers of the file; NaN where nothing was measured."""
@@ -245,15 +253,16 @@ class DespecklePlan:
 
     def _files(self, target: Path) -> list[Path]:
         """Return all files that are written for OUT, their record last."""
-        results = self._results(self.outputs(target))
+        results = self.results(self.outputs(target))
         return [*results, named_beside(target, target.name + ".json")]
 
-    def _results(self, outputs: list[Output]) -> list[Path]:
+    def results(self, outputs: list[Output]) -> list[Path]:
         """Return the files of a result: of its layers, and a STAC item where one is asked for."""
         beside_them = [] if self.settings.stac is None else [item_path(outputs[0].target)]
         return [*(output.target for output in outputs), *beside_them]
 
-    def _write(self, outputs: list[Output], scene: BlendedScene, folder: Path) -> None:
+    def write(self, outputs: list[Output], scene: BlendedScene, folder: Path) -> None:
+        """Write the files of a treated scene, all or none; `folder` is for what is not finished."""
         # No date: the same work gives the same bytes.
         record = self.identity | self.counted.record(scene)
         tags = {PROVENANCE: json.dumps(record), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}

@@ -14,6 +14,7 @@ import numpy as np
 from restorekit.despeckling.cost import Cost, cost
 from restorekit.despeckling.plan import DespecklePlan, plan
 from restorekit.despeckling.settings import Settings
+from restorekit.despeckling.stack import StackPlan
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene, scene_in_memory
 from restorekit.notes import Notes
@@ -73,21 +74,21 @@ class Despeckling(Settings):
         preview = None if self.preview is None else Window(*self.preview)
         if self.executor != "auto":
             executor_of(self.executor, self.workers, self.scheduler)  # refused before the scene is looked at
-        made = plan(_scene(source), target, self, preview)
+        made = plan(scene_in(source), target, self, preview)
         if target is None:
             made = replace(made, keep_draws=True)
         for text in made.said:
             notes(text)
         run: dict[str, Any] = {"tile": self.tile, "say": notes}
         run["progress"] = None if progress is None else lambda done, total: progress("blocks", done, total)
-        executor = self._executor(made, notes)
+        executor = self.chosen_executor(made, notes)
         if target is None:
             return DespeckledScene(made, notes, time.perf_counter() - began, scene=made.in_memory(executor, **run))
         files = made.run(executor, restart=self.restart, snap=self.interop_snap, **run)
         note_stale(made, target, notes)
         return DespeckledScene(made, notes, time.perf_counter() - began, files=tuple(files))
 
-    def _executor(self, made: DespecklePlan, notes: Notes) -> Executor:
+    def chosen_executor(self, made: DespecklePlan | StackPlan, notes: Notes) -> Executor:
         """Return who treats the blocks; who hears the notes is told how long that will take."""
         workers = self.workers or os.cpu_count() or 1
         name = self.executor
@@ -99,7 +100,7 @@ class Despeckling(Settings):
         there = 0 if self.restart or made.target is None else len(made.finished())
         if there:
             _tell(notes, f"{there} of {len(made.keys)} blocks are there, of a run that was interrupted")
-        each, count = cost(made.job), len(made.keys) - there
+        each, count = cost(made.timed), len(made.keys) - there
         seconds = each.seconds * count
         if self.executor == "auto" and name == "serial" and count > 1 and seconds > LONG:
             name, chosen = "processes", executor_of("processes", workers, None)
@@ -133,7 +134,8 @@ def despeckle(
     return result
 
 
-def _scene(source: RadarSource) -> Path | Scene:
+def scene_in(source: RadarSource) -> Path | Scene:
+    """Return the path of a file, or an array or tensor as a scene in memory."""
     if isinstance(source, str | os.PathLike):
         return Path(source)
     return scene_in_memory(bands_first(source)[0], "the scene")
@@ -145,13 +147,13 @@ def _tell(notes: Notes, text: str) -> None:
         notes.heard(text)
 
 
-def _eta(each: Cost, made: DespecklePlan, count: int, workers: int, name: str) -> str:
+def _eta(each: Cost, made: DespecklePlan | StackPlan, count: int, workers: int, name: str) -> str:
     seconds = each.seconds * count / workers
     calls = f", {each.calls} network calls each" if each.calls else ""
     kind = f"{workers} process{'es' if workers > 1 else ''}"
     long = seconds > 600 and each.calls > 20
     hint = "; `preview=TOP,LEFT,HEIGHT,WIDTH` tries a part, `solver=hqs` is fast" if long else ""
-    return f"{count} block{'s' * (count != 1)} of {made.job.grid.side} pixels{calls}: about {_time(seconds)} with {kind} ({name}){hint}"
+    return f"{count} block{'s' * (count != 1)} of {made.timed.grid.side} pixels{calls}: about {_time(seconds)} with {kind} ({name}){hint}"
 
 
 def _time(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from restorekit.errors import BadInput
 
 if TYPE_CHECKING:
+    from restorekit.sar.changes import Changes
     from restorekit.sar.structure import Structure
     from restorekit.sar.targets import Targets
 
@@ -189,4 +190,17 @@ def structure(text: str, argument: str = "structure") -> Structure | None:
         return Structure(false_alarms=float(text))
     except ValueError:
         advice = f"auto, off, or a false-alarm rate per pixel up to {Structure.beside:g}, as 1e-5"
+        raise _refused(text, argument, advice) from None
+
+
+def changes(text: str, argument: str = "changes") -> Changes:
+    """Return the test for changes between dates: "auto", or that of a share of the pixels that are falsely called changed."""
+    from restorekit.sar.changes import Changes
+
+    if text == "auto":
+        return Changes()
+    try:
+        return Changes(false_alarms=float(text))
+    except ValueError:
+        advice = "auto, or the share of pixels without a change that are called changed, up to 0.1, as 1e-3"
         raise _refused(text, argument, advice) from None

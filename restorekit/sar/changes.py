@@ -1,0 +1,323 @@
+"""Dates of one place are compared pixel by pixel: what changed is told from speckle at a stated rate of false alarms.
+
+Where nothing changes, y_t / (sum of all dates) follows a beta law whatever lies under the speckle: with L_t looks of date t
+and M of all dates, q = L_t y_t / sum_u L_u y_u is Beta(L_t, M - L_t), of mean q0 = L_t / M and variance q0 (1 - q0) / (M + 1).
+So texture, edges and targets that stay raise no alarm. The mean of q over a square of n pixels is compared with q0 by
+n (M + 1) KL(q || q0), which is the likelihood ratio of a beta law of n times the looks (Conradsen, Nielsen, Schou, Skriver, IEEE
+TGRS 41, 2003, test whole windows by the determinants of their means; the ratio of two dates: Rignot, van Zyl, IEEE TGRS 31,
+1993). Squares of several sizes are tested, each date against all others and all dates before one against the rest; the best
+first, and what is left against what was found (matching pursuit: Mallat and Zhang, IEEE TSP 41, 1993). The factor of a change
+is the most likely one under the law of q within its square.
+
+Thresholds are those of simulated speckle. A change whose evidence e is near its threshold t counts with the probability
+1 / (1 + exp(t - e)), by which its factor is weighted, and the doubt is in its deviation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from restorekit.sar.looks import Array, Grain, Mask
+from restorekit.sar.speckle import draw, spectrum_of
+from restorekit.sar.structure import Bar
+
+SIMULATED = 448  # side of the simulated field, pixels
+TAIL = 60  # largest values of a simulated field, whose evidence falls off exponentially
+APART = 3  # pixels between the largest values of the evidence
+STEPS = 1 << 20  # of q: sums over windows are of whole numbers, exact however a scene is cut into blocks
+COUNTED = 25  # pixels from which on larger squares have no larger share of the false alarms
+ALIKE = 9  # side from which on squares have one threshold: their means are normal
+MOVED = 2  # pixels by which an edge of a square may be moved to fit a change
+GAIN = 1.0  # of evidence, for which it is
+SOFT = 1.5  # below the threshold down to which a change counts with less than a half
+FARTHEST = math.log(1e4)  # of the factor of a change
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Settings of the test for changes between dates."""
+
+    false_alarms: float = 3e-3  # share of the pixels of a date without a change that are called changed
+    sides: tuple[int, ...] = (1, 3, 5, 9, 17, 33)  # of squares, pixels, odd
+    rounds: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.false_alarms <= 0.1:
+            raise ValueError(f"false_alarms={self.false_alarms:g} must be above 0 and at most 0.1")
+        if not self.sides or any(side < 1 or side % 2 == 0 for side in self.sides) or self.rounds < 1:
+            raise ValueError("sides must be odd, rounds 1 or more")
+
+    @property
+    def halo(self) -> int:
+        """Return how many pixels away what is found around a pixel depends on, nearly."""
+        return 2 * max(self.sides)
+
+    def fitted(self, looks: Sequence[float], grain: Grain = (0.0, 0.0), dispersion: float = 1.0) -> ChangeTest:
+        """Return the test for dates with so many looks each and one grain, the correlation of intensity with the next row and
+        column. dispersion: the variance of q over that of the law, where it was measured."""
+        down, across = (round(20 * min(max(float(rho), 0.0), 0.9)) / 20 for rho in grain)
+        one, every = float(np.median(looks)), float(sum(looks))
+        count = len(looks)
+        near, rest, half = (2 ** (round(2 * math.log2(n)) / 2) for n in (one, every - one, every / 2))
+        independent = tuple(Bar(side, side).independent((down, across)) for side in self.sides)
+        down_across = (down, across)
+        if count < 4:
+            single = step = _thresholds(self.sides, independent, near, rest, down_across, self.false_alarms)
+        else:  # a date is one of the changed dates of half of all steps; each kind has half of the false alarms
+            single = _thresholds(self.sides, independent, near, rest, down_across, self.false_alarms / 2)
+            step = _thresholds(self.sides, independent, half, half, down_across, self.false_alarms / (count - 3))
+        thresholds = single, step
+        return ChangeTest(self, tuple(map(float, looks)), independent, thresholds, max(dispersion, 0.05))
+
+
+@dataclass(frozen=True, eq=False)
+class Changed:
+    """It says how dates differ from the mean of all: `factor` (T, h, w) of each, its relative standard deviation, and the
+    mask of what is called changed."""
+
+    factor: Array
+    deviation: Array
+    mask: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class ChangeTest:
+    """The test with its thresholds, whose call takes intensities y (T, h, w) of T dates and where they are measured."""
+
+    settings: Changes
+    looks: tuple[float, ...]  # of each date
+    independent: tuple[float, ...]  # pixels of each size of square
+    thresholds: tuple[
+        tuple[float, ...], tuple[float, ...]
+    ]  # of the evidence of each size, of a date and of a step in time
+    dispersion: float = 1.0
+
+    @property
+    def singles(self) -> int:
+        """Return how many of `groups` are single dates."""
+        return 1 if len(self.looks) == 2 else len(self.looks)
+
+    @property
+    def groups(self) -> list[Mask]:
+        """Return the sets of dates (T,) that are each tested against all others."""
+        count = len(self.looks)
+        singles = [np.arange(count) == t for t in range(self.singles)]
+        return singles + [np.arange(count) < k for k in range(2, count - 1)]
+
+    def __call__(self, y: Array, valid: Mask) -> Changed:
+        state = _State(self, np.where(valid, y, 0.0), valid)
+        for _ in range(self.settings.rounds):
+            best, which = state.evidence()
+            top = (best > -SOFT) & (best >= scipy.ndimage.maximum_filter(best, APART))
+            found = np.argwhere(top)
+            taken = 0
+            for i, j in found[np.argsort(-best[tuple(found.T)], kind="stable")]:
+                taken += state.take(int(i), int(j), int(which[i, j]))
+            if not taken:
+                break
+        return Changed(np.exp(state.log_factor), np.sqrt(state.variance), state.mask & valid)
+
+
+@dataclass(eq=False)
+class _State:
+    """It holds what was found so far: `clean` are intensities without the changes that were found."""
+
+    test: ChangeTest
+    clean: Array  # (T, h, w), 0 where not valid
+    valid: Mask
+    log_factor: Array = field(init=False)
+    variance: Array = field(init=False)
+    mask: Mask = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log_factor, self.variance = np.zeros_like(self.clean), np.zeros_like(self.clean)
+        self.mask = np.zeros(self.clean.shape, np.bool_)
+        self.weight = np.asarray(self.test.looks)[:, None, None] * self.valid  # looks where measured
+
+    def evidence(self) -> tuple[Array, NDArray[np.int32]]:
+        """Return (evidence beyond the threshold, number of group and size), each (h, w), of the best of all."""
+        test, sides = self.test, self.test.settings.sides
+        best, which = np.full(self.clean.shape[1:], -np.inf), np.zeros(self.clean.shape[1:], np.int32)
+        power = self.clean * self.weight
+        every, looks = power.sum(0), self.weight.sum(0)
+        whole = bool(self.valid.all())
+        for g, group in enumerate(test.groups):
+            own = self.weight[group].sum(0)
+            there = (own > 0) & (looks > own) & (every > 0)
+            q = np.where(there, power[group].sum(0) / np.where(there, every, 1), 0.0)
+            of_q = _Sums(q)
+            of_law = None if whole else _Sums(np.where(there, own / np.where(there, looks, 1), 0.0))
+            of_looks = None if whole else _Sums(there * looks / sum(test.looks))
+            count = None if whole else _Sums(there.astype(np.float64))
+            for k, (side, independent, threshold) in enumerate(
+                zip(sides, test.independent, test.thresholds[g >= test.singles], strict=True)
+            ):
+                n = side * side if count is None else np.maximum(count.over(side), 1e-9)
+                if of_law is None or of_looks is None:
+                    law, total = sum(np.asarray(test.looks)[group]) / sum(test.looks), sum(test.looks)
+                    share = _Sums.inside(q.shape, side) / side**2
+                else:
+                    law, total = of_law.over(side) / n, sum(test.looks) * of_looks.over(side) / n
+                    share = n / side**2
+                mean = of_q.over(side) / (n if of_law is not None else _Sums.inside(q.shape, side))
+                found = independent * share * (total + 1) / test.dispersion * _divergence(mean, law) - threshold
+                better = found > best
+                best[better], which[better] = found[better], g * len(sides) + k
+        return best, which
+
+    def take(self, i: int, j: int, which: int) -> bool:
+        """Take a change around (i, j) if what is left of it is still one; return whether it was taken."""
+        test = self.test
+        g, k = divmod(which, len(test.settings.sides))
+        group, side = test.groups[g], test.settings.sides[k]
+        at = self._fitted(i, j, group, side)
+        own, looks, q, there = self._q(at, group)
+        if not there.any():
+            return False
+        q, m, own = q[there], looks[there], own[there]
+        share = len(q) * test.independent[k] / side**2  # independent pixels
+        law, total = float((own / m).mean()), float(m.mean())
+        e = share * (total + 1) / test.dispersion * float(_divergence(np.asarray(q.mean()), law))
+        e -= test.thresholds[g >= test.singles][k]
+        if e < -SOFT:
+            return False
+        u, information = _most_likely(q, own, m)
+        p = 1 / (1 + math.exp(-max(min(e, 30.0), -30.0)))
+        v = test.dispersion * len(q) / share / information
+        here, others = (np.ix_(np.flatnonzero(dates), *map(_range, at)) for dates in (group, ~group))
+        f = 1 - p + p * math.exp(u)
+        doubt = p * (1 - p) * ((math.exp(u) - 1) / f) ** 2
+        self.log_factor[here] += there * math.log(f)
+        self.variance[here] += there * (p * v * (1 - law) ** 2 + doubt)
+        self.variance[others] += there * (p * v + p * (1 - p) * u * u) * law**2
+        self.clean[here] *= np.where(there, math.exp(-u), 1.0)
+        if p >= 0.5:
+            self.mask[here] |= there
+            if len(test.looks) == 2:
+                self.mask[others] |= there
+        return True
+
+    def _q(self, at: tuple[slice, slice], group: Mask) -> tuple[Array, Array, Array, Mask]:
+        """Return (looks of the group, looks of all, q, where it is known), each (h, w) of a part."""
+        weight, clean = self.weight[(slice(None), *at)], self.clean[(slice(None), *at)]
+        own, looks = weight[group].sum(0), weight.sum(0)
+        every = (weight * clean).sum(0)
+        there = (own > 0) & (looks > own) & (every > 0)
+        q = np.where(there, (weight[group] * clean[group]).sum(0) / np.where(there, every, 1), 0.0)
+        return own, looks, q, there
+
+    def _fitted(self, i: int, j: int, group: Mask, side: int) -> tuple[slice, slice]:
+        """Return the rectangle near the square around (i, j) whose evidence is largest: its edges are moved by a pixel as
+        long as that gains one."""
+        half, (h, w) = side // 2, self.clean.shape[1:]
+        edges = [max(i - half, 0), min(i + half + 1, h), max(j - half, 0), min(j + half + 1, w)]
+        if side == 1:
+            return slice(*edges[:2]), slice(*edges[2:])
+        top, left = max(edges[0] - MOVED, 0), max(edges[2] - MOVED, 0)
+        around = slice(top, min(edges[1] + MOVED, h)), slice(left, min(edges[3] + MOVED, w))
+        own, looks, q, there = self._q(around, group)
+        law = np.where(there, own / np.where(there, looks, 1), 0.0)
+        sums = [np.pad(x.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for x in (q, law, there * (looks + 1.0))]
+        high = around[0].stop, around[1].stop
+
+        def evidence(e: list[int]) -> float:
+            a, b, c, d = e[0] - top, e[1] - top, e[2] - left, e[3] - left
+            of_q, of_law, n = (float(s[b, d] - s[a, d] - s[b, c] + s[a, c]) for s in sums)
+            pixels = max((b - a) * (d - c), 1)
+            return n * float(_divergence(np.asarray(of_q / pixels), of_law / pixels))
+
+        best = evidence(edges)
+        for _ in range(2 * MOVED):
+            moved = [[x + by if m == n else x for n, x in enumerate(edges)] for m in range(4) for by in (-1, 1)]
+            allowed = [e for e in moved if e[0] >= top and e[1] <= high[0] and e[2] >= left and e[3] <= high[1] and e[1] - e[0] > half and e[3] - e[2] > half]  # fmt: skip
+            value, edges_next = max((evidence(e), e) for e in allowed)
+            if value < best + GAIN * self.test.dispersion:
+                break
+            best, edges = value, edges_next
+        return slice(*edges[:2]), slice(*edges[2:])
+
+
+def _range(part: slice) -> NDArray[np.intp]:
+    return np.arange(part.start, part.stop)
+
+
+class _Sums:
+    """Sums of x (h, w), 0 to 1, over squares; beyond the border there is nothing."""
+
+    def __init__(self, x: Array):
+        total = np.cumsum(np.cumsum(np.rint(x * STEPS).astype(np.int64), 0), 1)
+        self.total = np.pad(total, ((1, 0), (1, 0)))
+
+    def over(self, side: int) -> Array:
+        """Return the sums (h, w) over squares of `side` pixels around each."""
+        (top, bottom), (left, right) = (_ends(n - 1, side) for n in self.total.shape)
+        rows = self.total[bottom] - self.total[top]
+        return (rows[:, right] - rows[:, left]) / STEPS
+
+    @staticmethod
+    def inside(shape: tuple[int, ...], side: int) -> Array:
+        """Return how many pixels of the square around each lie inside of (h, w)."""
+        (top, bottom), (left, right) = (_ends(n, side) for n in shape)
+        return np.multiply.outer(bottom - top, right - left).astype(np.float64)
+
+
+def _ends(n: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    at = np.arange(n)
+    return np.maximum(at - side // 2, 0), np.minimum(at + side // 2 + 1, n)
+
+
+def _divergence(q: Array, law: Array | float) -> Array:
+    """Return the Kullback-Leibler divergence of two choices of probability q from those of `law`."""
+    q = np.clip(q, 1e-9, 1 - 1e-9)
+    law = np.clip(law, 1e-9, 1 - 1e-9)
+    return q * np.log(q / law) + (1 - q) * np.log((1 - q) / (1 - law))
+
+
+def _most_likely(q: Array, own: Array, looks: Array) -> tuple[float, float]:
+    """Return (u, information): exp(u) is the factor of a change under which q (N,) is most likely, where `own` looks of
+    `looks` are changed, and 1 / information the variance of u."""
+    q = np.clip(q, 1e-9, 1 - 1e-9)
+    odds = np.log(q) - np.log1p(-q)
+    u = 0.0
+    for _ in range(12):
+        w = scipy.special.expit(odds - u)
+        slope = float((looks * w * (1 - w)).sum())
+        step = float((looks * w).sum() - own.sum()) / max(slope, 1e-9)
+        u += min(max(step, -1.0), 1.0)
+        if abs(step) < 1e-3:
+            break
+    u = min(max(u, -FARTHEST), FARTHEST)
+    expected = float((own * (1 - own / looks) * looks / (looks + 1)).sum())
+    return u, max(expected, 1e-9)
+
+
+@lru_cache(maxsize=32)
+def _thresholds(
+    sides: tuple[int, ...], independent: tuple[float, ...], looks: float, rest: float, grain: Grain, rate: float
+) -> tuple[float, ...]:
+    """Return for each size the evidence that simulated speckle reaches so seldom that its squares cover its share of `rate`."""
+    rng, spectrum, shape = np.random.default_rng(0), spectrum_of(grain), (SIMULATED, SIMULATED)
+    one, others = (draw(shape, n if n < 9 else n + 0.1, spectrum, rng) for n in (looks, rest))
+    q = looks * one / (looks * one + rest * others)
+    sums, law = _Sums(q), looks / (looks + rest)
+    pixels = [min(side * side, COUNTED) ** 2 for side in sides]  # of small squares a false one is far off
+    found = []
+    for side, n, counted in zip(sides, independent, pixels, strict=True):
+        if side > ALIKE and found:
+            found.append(found[-1])
+            continue
+        inner = (slice(side // 2, SIMULATED - side // 2),) * 2
+        e = n * (looks + rest + 1) * _divergence(sums.over(side)[inner] / side**2, law)
+        tops = np.sort(e[e >= scipy.ndimage.maximum_filter(e, max(APART, side))])[::-1]
+        tops = tops[: min(TAIL, len(tops) // 2)]
+        wanted = rate * counted / sum(pixels) / side**2  # such squares per pixel
+        slope = max(float((tops - tops[-1]).mean()), 1.0)  # that of a normal mean, or more
+        found.append(float(tops[-1]) + slope * math.log(len(tops) / (wanted * e.size)))
+    return tuple(found)
