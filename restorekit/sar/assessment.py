@@ -103,7 +103,7 @@ def _looks(y: Array, valid: Mask, *, needed: bool) -> tuple[Looks | None, Window
 def _ratio(pair: quality.Pair, looks: float) -> list[Figure]:
     return [
         Figure("moi", "MoI, mean restored / mean measured", pair.mean_of_image, "1", 1.0),
-        Figure("mor", "MoR, mean of measured / restored", pair.mean_of_ratio, "1", 1.0),
+        Figure("mor", "MoR, mean of measured / restored", pair.mean_of_ratio, "1; below by what restored follows its own speckle", 1.0),
         Figure(
             "vor", "VoR, variance of measured / restored", pair.variance_of_ratio,
             f"{1 / looks:.3f} = 1 / looks; below: speckle is left, above: structure is lost", 1 / looks,
