@@ -39,6 +39,7 @@ STRONG = 0.01  # level of white noise from which on it is told by brightness
 WIDE = 6.0  # by which the noise of dark parts may be less than that of all
 RARE = 0.01  # share of impulses, below which they may be noise that was cut off
 EVEN = 0.48  # `Seen.even` from which on what is seen at half size is noise, which is everywhere
+SURELY = 0.6  # the same of one band, which shows no colour, and where flat blocks do not show it shared by neighbours
 COLOURED = 0.95  # `Seen.colour` from which on it is as well: filters of a sensor have noise of their own
 VIVID = 1.2  # the same, beyond what clean pictures of many colours and no flat parts have
 SLANTED = 0.3  # difference of the correlations with the right and with the lower neighbour, from which on it is lines
@@ -130,7 +131,7 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     if lost > 0 and found.camera and (found.sigma <= LEFT * lost or found.left_out >= PAPER):
         found = found.finest(floor)
     if np.isnan(seen.bands):
-        return found
+        return found.nothing(floor) if lost > 0 and found.left_out >= PAPER else found
     grey, half = (0.0 if np.isnan(v) else v for v in (seen.grey, seen.half))
     unseen = bool(np.isnan(seen.half))
     if lost > 0 and before is not None and before.white and 2 * half > CONFIRMED * before.finest:
@@ -163,7 +164,7 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
         return replace(
             found, sigma=level, correlated=True, camera=True, covariance=None, sensor=None, asked=True, floor=False
         )
-    if grey > max(LEAST, 1.2 * texture) and seen.bands * seen.share < 0.7 * grey:
+    if not (unseen and lost > 0) and grey > max(LEAST, 1.2 * texture) and seen.bands * seen.share < 0.7 * grey:
         return found.white_of(min(HALVED * grey / seen.share, HIGHEST), floor)
     agree = AGREE if found.sensor is not None else NEARLY  # of few blocks nobody knows whether it grows with brightness
     if seen.bands > agree * found.white and not found.correlated:
@@ -178,4 +179,5 @@ def _noise(found: Noise, seen: Seen) -> bool:
     if seen.half > 0.9 * HALF:  # a picture that it does not know
         return seen.colour >= VIVID
     grain = found.covariance is not None and np.isnan(seen.colour)  # of one band, which shows no colour
-    return seen.even >= EVEN or seen.colour >= COLOURED or grain
+    both = found.correlated and not np.isnan(seen.colour)
+    return seen.even >= (EVEN if both else SURELY) or seen.colour >= COLOURED or grain
