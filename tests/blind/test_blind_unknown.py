@@ -109,6 +109,22 @@ def test_searches_that_differ_say_that_the_kernel_may_be_off(monkeypatch: pytest
     assert as_plausible.misfit > 10 * implausible.misfit
 
 
+def test_faint_edges_are_asked_where_there_is_little_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def search(of: SharpEdges, _: Pyramid) -> np.ndarray:
+        asked.append(of.least)
+        return centred(bent(), 9)
+
+    monkeypatch.setattr(SharpEdges, "__call__", search)
+    monkeypatch.setattr(AnyKernel, "mended", lambda *_: centred(bent(), 9))
+    both = AnyKernel(searches=(SharpEdges(9),), faint=(SharpEdges(9, least=0.015),))
+    for sigma_y, faint in ((0.003, True), (0.01, False)):
+        asked.clear()
+        both(blurred(), sigma_y)
+        assert (0.015 in asked) == faint
+
+
 def test_pixels_that_do_not_count_say_nothing() -> None:
     y = blurred()
     seen, other = np.ones(y.shape[1:], bool), y.copy()
@@ -201,7 +217,7 @@ def test_edges_along_a_motion_stay_steep() -> None:
     kernel /= kernel.sum()
     seen = np.ones((120, 194), bool)
     along = scipy.signal.fftconvolve(page, np.full((1, 7), 1 / 7), mode="valid")
-    assert steepness(along[None], kernel, SIGMA_Y, seen) < 0.7
+    assert steepness(along[None], kernel, SIGMA_Y, seen) < 1
     assert steepness(page[None, :, 3:-3], kernel, SIGMA_Y, seen) > 1.5
 
 
@@ -231,6 +247,16 @@ def test_where_no_blur_explains_the_picture_as_well_there_is_none(monkeypatch: p
         assert found.kernel.shape == shape
         assert (found.doubt is None) == (said is None)
         assert said is None or said in str(found.doubt)
+
+
+def test_a_kernel_as_narrow_as_photographs_differ_by_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sharp photographs kernels with one large tap are found, which explain them far better than none."""
+    read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    soft = np.pad([[0.0, 0.1, 0.05], [0.15, 0.4, 0.15], [0.05, 0.1, 0.0]], 2)
+    for kernel, none in ((soft, True), (bent(), False)):
+        monkeypatch.setattr(AnyKernel, "__call__", lambda *_, k=kernel: FoundKernel(k, k / 10, 0.9, 140.0))
+        assert blind_kernel(read, SIGMA_Y, search=SMALL).none == none
 
 
 def test_halves_that_contradict_are_no_sharp_picture(monkeypatch: pytest.MonkeyPatch) -> None:
