@@ -58,7 +58,7 @@ def speckled(x: Array, kind: str, *key: object, count: int = DATES) -> Array:
     return np.stack([draw(shape, looks, spectrum_of(grain), rng) for _ in range(count)]) * x
 
 
-def fields() -> tuple[Array, Array, Array]:
+def fields() -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
     """Levels of fields, where they are flat, and where their edges are."""
     x = np.full((SIDE, SIDE), 0.1)
     x[:, SIDE // 2 :] = 0.4
@@ -73,7 +73,7 @@ def fields() -> tuple[Array, Array, Array]:
     return x, inner & ~near, inner & edge
 
 
-def enl(found: Array, truth: Array, flat: Array) -> float:
+def enl(found: Array, truth: Array, flat: NDArray[np.bool_]) -> float:
     """Equivalent looks of flat parts: of each level, weighted by pixels in the variance."""
     ratio = found / truth
     variance = [
@@ -136,7 +136,7 @@ def corners() -> list[tuple[int, int]]:
     return [(9 + 18 * a, 9 + 18 * b) for a in range(10) for b in range(10)]
 
 
-def changed(decibels: float) -> tuple[Array, Array]:
+def changed(decibels: float) -> tuple[Array, NDArray[np.bool_]]:
     """Truth of all dates, and where the fifth one changed."""
     x = np.full((DATES, SIDE, SIDE), 0.1)
     at = np.zeros((SIDE, SIDE), np.bool_)
