@@ -98,7 +98,7 @@ class MeasuredPair:
         signal = np.stack([there for *_, there in read])
         looks = [self.plan.plans[n].bands[b][1].detected for n, b in slots]
         test = self.plan.together.changes.fitted(looks, self.plan.grain(band), level.dispersion)
-        known = signal.all(0)
+        known: Mask = np.logical_and.reduce(signal)
         log_ratio, deviation, changed = _compared(test, y, known, self.plan.grain(band))
         return BlockChange(log_ratio + math.log(level.gains[1] / level.gains[0]), deviation, changed, known)
 
@@ -123,7 +123,7 @@ def _compared(test: ChangeTest, y: Array, known: Mask, grain: tuple[float, float
     # Of a ratio both parts of a change are known together.
     change = found.deviation.sum(0)
     log_ratio = np.log(found.factor[1]) - np.log(found.factor[0]) - u
-    return log_ratio, np.sqrt(around + change**2), found.mask.any(0)
+    return log_ratio, np.sqrt(around + change**2), np.logical_or.reduce(found.mask)
 
 
 @dataclass(frozen=True, eq=False)

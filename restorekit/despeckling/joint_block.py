@@ -176,7 +176,7 @@ def _shares(count: int, deviation: Array) -> Array:
     return shares / shares.mean(0)
 
 
-def _spread_by(draws: NDArray[np.float64], deviation: Array) -> NDArray[np.float64]:
+def _spread_by(draws: Array, deviation: Array) -> Array:
     """Return draws (N, h, w) with the same mean, and with `deviation` in addition, which is independent of theirs."""
     if len(draws) == 1 or not deviation.any():
         return draws

@@ -34,8 +34,10 @@ APART = 3  # pixels between the largest values of the evidence
 STEPS = 1 << 20  # of q: sums over windows are of whole numbers, exact however a scene is cut into blocks
 COUNTED = 25  # pixels from which on larger squares have no larger share of the false alarms
 ALIKE = 9  # side from which on squares have one threshold: their means are normal
-MOVED = 2  # pixels by which an edge of a square may be moved to fit a change
-GAIN = 1.0  # of evidence, for which it is
+MOVED = 2  # pixels by which an edge of a square may be moved outwards to fit a change
+LEAST = 3  # pixels that are left of a side where edges are moved inwards
+GAIN = 1.0  # of evidence, for which they are
+CHOSEN = 1.5  # times the variance of a change whose place and size are chosen by the same data
 SOFT = 1.5  # below the threshold down to which a change counts with less than a half
 FARTHEST = math.log(1e4)  # of the factor of a change
 
@@ -177,20 +179,18 @@ class _State:
         test = self.test
         g, k = divmod(which, len(test.settings.sides))
         group, side = test.groups[g], test.settings.sides[k]
-        at = self._fitted(i, j, group, side)
-        own, looks, q, there = self._q(at, group)
-        if not there.any():
-            return False
-        q, m, own = q[there], looks[there], own[there]
-        share = len(q) * test.independent[k] / side**2  # independent pixels
-        law, total = float((own / m).mean()), float(m.mean())
-        e = share * (total + 1) / test.dispersion * float(_divergence(np.asarray(q.mean()), law))
-        e -= test.thresholds[g >= test.singles][k]
+        half, (h, w) = side // 2, self.clean.shape[1:]
+        square = slice(max(i - half, 0), min(i + half + 1, h)), slice(max(j - half, 0), min(j + half + 1, w))
+        e = self._left(square, group, test.independent[k] / side**2) - test.thresholds[g >= test.singles][k]
         if e < -SOFT:
             return False
+        at = self._fitted(square, group)
+        own, looks, q, there = self._q(at, group)
+        q, m, own = q[there], looks[there], own[there]
+        share, law = len(q) * test.independent[k] / side**2, float((own / m).mean())  # independent pixels
         u, information = _most_likely(q, own, m)
         p = 1 / (1 + math.exp(-max(min(e, 30.0), -30.0)))
-        v = test.dispersion * len(q) / share / information
+        v = CHOSEN * test.dispersion * len(q) / share / information
         here, others = (np.ix_(np.flatnonzero(dates), *map(_range, at)) for dates in (group, ~group))
         f = 1 - p + p * math.exp(u)
         doubt = p * (1 - p) * ((math.exp(u) - 1) / f) ** 2
@@ -213,13 +213,23 @@ class _State:
         q = np.where(there, (weight[group] * clean[group]).sum(0) / np.where(there, every, 1), 0.0)
         return own, looks, q, there
 
-    def _fitted(self, i: int, j: int, group: Mask, side: int) -> tuple[slice, slice]:
-        """Return the rectangle near the square around (i, j) whose evidence is largest: its edges are moved by a pixel as
-        long as that gains one."""
-        half, (h, w) = side // 2, self.clean.shape[1:]
-        edges = [max(i - half, 0), min(i + half + 1, h), max(j - half, 0), min(j + half + 1, w)]
-        if side == 1:
-            return slice(*edges[:2]), slice(*edges[2:])
+    def _left(self, at: tuple[slice, slice], group: Mask, share: float) -> float:
+        """Return the evidence of what is left in a square; share: of its pixels that are independent."""
+        own, looks, q, there = self._q(at, group)
+        if not there.any():
+            return -math.inf
+        law, total = float((own[there] / looks[there]).mean()), float(looks[there].mean())
+        found = float(_divergence(np.asarray(q[there].mean()), law))
+        return share * float(there.sum()) * (total + 1) / self.test.dispersion * found
+
+    def _fitted(self, square: tuple[slice, slice], group: Mask) -> tuple[slice, slice]:
+        """Return the rectangle near a square whose evidence is largest: its edges are moved, first by much, as long as that gains
+        evidence."""
+        h, w = self.clean.shape[1:]
+        edges = [square[0].start, square[0].stop, square[1].start, square[1].stop]
+        half = min(edges[1] - edges[0], edges[3] - edges[2]) // 2
+        if half == 0:
+            return square
         top, left = max(edges[0] - MOVED, 0), max(edges[2] - MOVED, 0)
         around = slice(top, min(edges[1] + MOVED, h)), slice(left, min(edges[3] + MOVED, w))
         own, looks, q, there = self._q(around, group)
@@ -233,14 +243,18 @@ class _State:
             pixels = max((b - a) * (d - c), 1)
             return n * float(_divergence(np.asarray(of_q / pixels), of_law / pixels))
 
-        best = evidence(edges)
-        for _ in range(2 * MOVED):
-            moved = [[x + by if m == n else x for n, x in enumerate(edges)] for m in range(4) for by in (-1, 1)]
-            allowed = [e for e in moved if e[0] >= top and e[1] <= high[0] and e[2] >= left and e[3] <= high[1] and e[1] - e[0] > half and e[3] - e[2] > half]  # fmt: skip
-            value, edges_next = max((evidence(e), e) for e in allowed)
+        def allowed(e: list[int]) -> bool:
+            inside = e[0] >= top and e[1] <= high[0] and e[2] >= left and e[3] <= high[1]
+            return inside and min(e[1] - e[0], e[3] - e[2]) >= least
+
+        best, step, least = evidence(edges), max(half // 2, 1), min(half + 1, LEAST)
+        while step:
+            moved = [[x + by if m == n else x for n, x in enumerate(edges)] for m in range(4) for by in (-step, step)]
+            value, edges_next = max(((evidence(e), e) for e in moved if allowed(e)), default=(best, edges))
             if value < best + GAIN * self.test.dispersion:
-                break
-            best, edges = value, edges_next
+                step //= 2
+            else:
+                best, edges = value, edges_next
         return slice(*edges[:2]), slice(*edges[2:])
 
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 from restorekit.errors import BadInput
 from restorekit.scenes.block_store import Key, Layers
-from restorekit.scenes.operation import BlockJob
+from restorekit.scenes.operation import Job
 from restorekit.scenes.process_memory import keep_freed_memory
 from restorekit.text.terminal import one_line
 
@@ -38,7 +38,7 @@ Item = TypeVar("Item")
 class Executor(Protocol):
     """An executor treats the blocks of a job."""
 
-    def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
         """Yield the blocks of all tasks, in any order."""
         ...
 
@@ -56,7 +56,7 @@ def threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_task(job: BlockJob, keys: Sequence[Key]) -> list[Finished]:
+def run_task(job: Job, keys: Sequence[Key]) -> list[Finished]:
     """Treat some blocks in this process and return them with their keys."""
     with threads(job.threads):
         return [(key, job(key)) for key in keys]
@@ -66,16 +66,16 @@ def run_task(job: BlockJob, keys: Sequence[Key]) -> list[Finished]:
 class Serial:
     """This process."""
 
-    def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
         for keys in tasks:
             for key in keys:
                 yield from run_task(job, [key])
 
 
-_job: BlockJob | None = None  # of a worker process, which is given it once
+_job: Job | None = None  # of a worker process, which is given it once
 
 
-def _begin(job: BlockJob) -> None:
+def _begin(job: Job) -> None:
     global _job
     _job = job
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: here it ends it, without a word
@@ -93,7 +93,7 @@ class Processes:
 
     workers: int
 
-    def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
         context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch may hang
         with ProcessPoolExecutor(self.workers, context, _begin, (job,)) as pool:
             waiting = {pool.submit(_task, keys) for keys in tasks}
@@ -121,7 +121,7 @@ class Dask:
     workers: int
     address: str | None = None
 
-    def __call__(self, job: BlockJob, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
+    def __call__(self, job: Job, tasks: Sequence[Sequence[Key]]) -> Iterator[Finished]:
         with dask_client(self.address, self.workers) as client:
             from distributed import as_completed as completed
 

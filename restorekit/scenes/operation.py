@@ -82,6 +82,19 @@ class Operation(Protocol):
         ...
 
 
+class Job(Protocol):
+    """What is done to every block of one scene or of several; picklable."""
+
+    @property
+    def threads(self) -> int | None:
+        """Return the threads of torch; None for as it stands."""
+        ...
+
+    def __call__(self, key: Key) -> Layers:
+        """Treat one block and return its layers."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class BlockJob:
     """An operation on the bands of a scene, block by block: all that a worker needs, picklable.

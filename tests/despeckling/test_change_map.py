@@ -1,0 +1,104 @@
+"""Maps of change between two dates: in dB, with intervals that hold, in the place of the dates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from restorekit import change
+from restorekit.cli.main import run as command
+from restorekit.errors import BadInput
+from restorekit.notes import Notes
+from tests.support.scenes import read_tiff, write_tiff
+
+
+def dates(side: int = 170, looks: float = 4.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(the first, the second, the ratio of what lies under them in dB)."""
+    rng = np.random.default_rng(seed)
+    texture = np.exp(3 * gaussian_filter(rng.normal(0, 1, (side, side)), 1.5))
+    truth = np.zeros((side, side))
+    truth[30:60, 30:60], truth[100:110, 90:150] = 5.0, -6.0
+    a, b = (texture * rng.gamma(looks, 1 / looks, texture.shape) for _ in range(2))
+    return a, b * 10 ** (truth / 10), truth
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        command([str(a) for a in arguments])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_intervals_hold_under_texture_and_changes_are_found() -> None:
+    a, b, truth = dates()
+    found = change(a, b, looks=4.0, grain=(0.0, 0.0), notes=Notes())
+    middle, low, high, mask = (x[0] for x in (found.change, found.low, found.high, found.changed))
+    inside = (low <= truth) & (truth <= high)
+    still = truth == 0
+    assert 0.85 < inside[still].mean() < 0.97
+    assert inside[34:56, 34:56].mean() > 0.8
+    assert mask[truth != 0].mean() > 0.9
+    assert float(middle[34:56, 34:56].mean()) == pytest.approx(5, abs=0.5)
+    assert float(middle[102:108, 95:145].mean()) == pytest.approx(-6, abs=0.7)
+    far = gaussian_filter((truth != 0).astype(float), 3) < 1e-3
+    assert mask[far].mean() < 0.005
+
+
+def test_the_command_writes_a_map_in_the_place_of_the_dates(tmp_path: Path) -> None:
+    import rasterio
+
+    a, b, _ = dates()
+    b[:20] = -9999
+    sources = [write_tiff(tmp_path / f"{n}.tif", x.astype(np.float32), nodata=-9999.0) for n, x in (("a", a), ("b", b))]
+    assert run("change", *sources, tmp_path / "c.tif", "--looks", 4, "--grain", "0,0") == 0
+    with rasterio.open(sources[0]) as one, rasterio.open(tmp_path / "c.tif") as d:
+        assert (one.crs, one.transform) == (d.crs, d.transform)
+        assert d.descriptions == ("change", "low", "high", "changed")
+        assert d.units[:3] == ("dB", "dB", "dB")
+        middle, low, high, mask = d.read()
+    assert np.isnan(middle[:20]).all()
+    assert np.isfinite(middle[20:]).all()
+    assert (low[20:] < high[20:]).all()
+    assert mask[34:56, 34:56].mean() > 0.9
+    record = json.loads((tmp_path / "c.tif.json").read_text())
+    assert record["command"] == "change"
+    assert record["changed"] == int(np.nansum(mask))
+    arrays = change(a, np.where(b < 0, np.nan, b), looks=4.0, grain=(0.0, 0.0), notes=Notes())
+    assert np.allclose(arrays.change[0], middle, equal_nan=True, atol=1e-3)
+
+
+def test_despeckled_dates_are_compared_by_their_error_bars(tmp_path: Path) -> None:
+    from restorekit.files.picture import write_json
+    from restorekit.files.record import head, outputs
+
+    truth = np.zeros((40, 40), np.float32)
+    truth[10:20, 10:20] = 3.0
+    for name, level in (("a", 0.0), ("b", 1.0)):
+        # dB, whose deviation is 0.5 dB.
+        paths = [
+            write_tiff(tmp_path / f"{name}.tif", truth * level - 10),
+            write_tiff(tmp_path / f"{name}_std.tif", truth * 0 + 0.5),
+        ]
+        write_json(tmp_path / f"{name}.tif.json", head(command="despeckle") | {"bands": {"1": {"domain": "db"}}, "outputs": outputs(paths)})  # fmt: skip
+    assert run("change", tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "c.tif", "--changes", "1e-3") == 0
+    middle, low, high, mask = read_tiff(tmp_path / "c.tif")
+    assert middle == pytest.approx(truth, abs=1e-4)
+    assert high - low == pytest.approx(2 * 1.645 * 0.5 * 2**0.5 + 0 * truth, abs=1e-2)
+    assert np.array_equal(mask > 0, truth > 2.5)  # 3.29 deviations of 0.71 dB are 2.33 dB
+    (tmp_path / "b_std.tif").unlink()
+    with pytest.raises(BadInput, match=r"b\.tif has no b_std\.tif, its error bar"):
+        change(tmp_path / "a.tif", tmp_path / "b.tif", notes=Notes())
+
+
+def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path: Path) -> None:
+    a, b, _ = dates()
+    with pytest.raises(BadInput, match=r"date 2 lies 2\.\d px down and \d\.\d px \w+ of date 1"):
+        change(a, np.roll(b, 2, 0), looks=4.0, grain=(0.0, 0.0), notes=Notes())
+    with pytest.raises(BadInput, match=r"pixels: 160 x 170, and not 170 x 170"):
+        change(a, b[:160], looks=4.0, notes=Notes())
+    with pytest.raises(BadInput, match=r"a map of change is a GeoTIFF; write \.tif"):
+        change(a, b, tmp_path / "c.png", notes=Notes())
