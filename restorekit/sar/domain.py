@@ -124,7 +124,7 @@ def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]
             f"`domain={name}`, but {below:.0%} of the values are below 0, as those of dB are; give `domain=db`, or, of real and "
             "imaginary parts, put them together first, x + 1j * y"
         )
-    return DOMAINS[name], below_zero(below)
+    return DOMAINS[name], "" if DOMAINS[name].signed else below_zero(below)
 
 
 def below_zero(share: float) -> str:

@@ -105,6 +105,7 @@ def test_power_less_its_noise_is_taken_and_what_is_below_0_stays(tmp_path: Path)
     decibels = geotiff(tmp_path / "db.tif", (10 * np.log10(power())).astype(np.float32))
     with pytest.raises(BadInput, match="are below 0, as those of dB are"):
         made(decibels, domain="intensity")
+    assert not any("no signal" in text for domain in ("auto", "db") for text in made(decibels, domain=domain).said)
 
 
 def test_a_refusal_of_many_looks_says_the_unit_and_by_what(tmp_path: Path) -> None:

@@ -119,9 +119,8 @@ def test_metrics_sar_takes_a_scene_to_sort_by(tmp_path: Path) -> None:
         result = SpeckleAssessment(looks=4)(*paths, by=tmp_path / "by.npy" if given else None)
         told[given] = result.plain()["bands"][0]
         assert ("sorted by the result" in str(result)) == (not given)
-    expected = level_bias(
-        *(np.load(p).astype(float) for p in paths), truth > 0, 4, np.load(tmp_path / "by.npy").astype(float)
-    )
+    y, x, by = (np.load(tmp_path / f"{name}.npy").astype(np.float64) for name in ("y", "x", "by"))
+    expected = level_bias(y, x, truth > 0, 4, by)
     assert expected is not None
     assert told[True]["level_bias"]["4"]["bias"] == pytest.approx(list(expected.bias))
     assert told[False]["level_bias"]["4"] != told[True]["level_bias"]["4"]
