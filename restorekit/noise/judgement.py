@@ -45,7 +45,7 @@ EVEN = 0.48  # `Seen.even` from which on what is seen at half size is noise, whi
 SURELY = 0.6  # the same of one band, which shows no colour, and where flat blocks do not show it shared by neighbours
 COLOURED = 0.95  # `Seen.colour` from which on it is as well: filters of a sensor have noise of their own
 VIVID = 1.2  # the same, beyond what clean pictures of many colours and no flat parts have
-SLANTED = 0.3  # difference of the correlations with the right and with the lower neighbour, from which on it is lines
+SLANTED = 0.4  # difference of the correlations with the right and with the lower neighbour, from which on it is lines
 NEIGHBOURS = 0.15  # correlation with either, at least, of noise that they share
 PLAINLY = 0.008  # level of grey at half size, from which on coloured noise is one that neighbours share, whatever flat blocks show
 CONFIRMED = 0.5  # of the level that the coefficients of a JPEG show, which a prior must find
@@ -81,7 +81,9 @@ def asked(
         found = replace(found, sensor=replace(sensor, grows=False))  # texture of bright parts
     seen = seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor))
     result = judged(found, seen, lost, floor, before)
-    if lost > 0 or result.correlated or result.camera or result.sigma < STRONG:
+    unknown = seen.bands > found.white  # of which less is taken out, and as much is measured
+    strong = max(result.sigma, found.white if unknown else 0.0) >= STRONG
+    if lost > 0 or result.correlated or result.camera or not strong:
         return result
     return by_brightness(found, pixels, told, for_bands, result)
 
@@ -103,10 +105,11 @@ def by_brightness(
     measured = replace(
         found, sensor=sensor, sigma=sensor.level, white=sensor.level, correlated=False, covariance=None, asked=True
     )
-    if even is None or sensor.grows or even.sigma >= sensor.level:
-        return measured
     unknown = float(np.median(seen)) > found.white
-    return replace(measured, sigma=even.sigma, white=sensor.level if unknown else even.sigma)
+    if even is None or (sensor.grows and not unknown) or even.sigma >= sensor.level:
+        return measured
+    white, sensor = (sensor.level, replace(sensor, grows=False)) if unknown else (even.sigma, sensor)
+    return replace(measured, sigma=even.sigma, white=white, sensor=sensor, floor=even.floor)
 
 
 def _verified(
@@ -134,15 +137,17 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     """
     if lost > 0 and found.camera and (found.sigma <= LEFT * lost or found.left_out >= PAPER):
         found = found.finest(floor)
+    if lost > 0 and found.left_out >= PAPER and not found.sure and np.isnan(seen.half):
+        return found.nothing(floor)  # letters on paper
     if np.isnan(seen.bands):
-        return found.nothing(floor) if lost > 0 and found.left_out >= PAPER else found
+        return found
     grey, half = (0.0 if np.isnan(v) else v for v in (seen.grey, seen.half))
     unseen = bool(np.isnan(seen.half))
     if lost > 0 and before is not None and before.white and 2 * half > CONFIRMED * before.finest:
         level = (LEFT_OF_COLOUR if before.halved else 1.0) * min(before.finest, 2 * half) / seen.share
         return replace(found.white_of(min(level, MOST), floor), white_before=True)
     texture, vivid = half, seen.colour >= VIVID and abs(found.right - found.below) < SLANTED
-    half = half if unseen or _noise(found, seen) else 0.0
+    half = half if unseen or _noise(found, seen, lost) else 0.0
     if found.covariance is not None and (unseen or half > 0.1 * found.grain * seen.share):
         return replace(found, asked=True, sigma=min(found.sigma, HIGHEST) if lost > 0 else found.sigma)
     if found.correlated and unseen:
@@ -176,12 +181,12 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     return found.white_of(min(seen.bands, found.white), floor)
 
 
-def _noise(found: Noise, seen: Seen) -> bool:
+def _noise(found: Noise, seen: Seen, lost: float) -> bool:
     """Return True where what a prior sees at half size is noise that neighbours share, and no structure."""
     if abs(found.right - found.below) > SLANTED or min(found.right, found.below) < NEIGHBOURS:
         return False
     if seen.half > 0.9 * HALF:  # a picture that it does not know
         return seen.colour >= VIVID
     grain = found.covariance is not None and np.isnan(seen.colour)  # of one band, which shows no colour
-    both = found.correlated and not np.isnan(seen.colour)
+    both = (found.correlated or lost > 0) and not np.isnan(seen.colour)  # a JPEG leaves flat blocks little to show
     return seen.even >= (EVEN if both else SURELY) or seen.colour >= COLOURED or grain

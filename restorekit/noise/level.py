@@ -138,7 +138,9 @@ class Noise:
                 f"{self.left_out:.0%} of the values are at or near clipped, filled or constant ones, and left out"
             )
         if self.share > 0:
-            said.append(f"{self.share:.2%} of the values are impulses (salt and pepper, hot or dead pixels)")
+            said.append(
+                f"{self.share:.2%} of the values are impulses (salt and pepper, hot or dead pixels, values at random)"
+            )
         return said
 
     @property

@@ -126,7 +126,7 @@ def test_strong_coloured_noise_in_a_fine_jpeg_is_found() -> None:
 
 def test_of_letters_on_paper_in_a_jpeg_nothing_is_told() -> None:
     """Where the prior has too few blocks, what flat parts read is the ringing of edges."""
-    letters = replace(shared(), sigma=0.3, white=0.3, correlated=False, camera=False, left_out=0.7)
+    letters = replace(shared(), sigma=0.3, white=0.3, correlated=False, camera=False, left_out=0.7, sure=False)
     unseen = Seen(math.nan, math.nan, math.nan, 0.67)
     assert judged(letters, unseen, 0.03, FLOOR).floor
     assert judged(letters, unseen, 0.0, FLOOR).sigma == 0.3
