@@ -48,7 +48,7 @@ class Changes:
 
     false_alarms: float = 3e-3  # share of the pixels of a date without a change that are called changed
     sides: tuple[int, ...] = (1, 3, 5, 9, 17, 33)  # of squares, pixels, odd
-    rounds: int = 4
+    rounds: int = 8
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarms <= 0.1:
