@@ -154,13 +154,18 @@ class StackPlan:
 
     def grain(self, group: int) -> Grain:
         """Return the correlation of intensity with the next row and column: as it is known of the product or given, else
-        that of the dates against each other, which texture does not change."""
+        that of the dates against each other, which texture does not change, the mean of all bands of the same files."""
         number, band = self.groups[group][0]
         product = self.plans[number].scene.product
         own = None if product is None else product.bands[band - 1]
         settings = self.plans[number].settings
         known = settings.speckle() if own is None else settings.speckle(own.looks, own.grain)
-        return self.levels[group].grain if known.grain is None else known.grain
+        if known.grain is not None:
+            return known.grain
+        # Polarisations of one file have one grain.
+        alike = list(self.levels.values()) if len(self.plans) > 1 else [self.levels[group]]
+        down, across = (float(np.mean(axis)) for axis in zip(*(level.grain for level in alike), strict=True))
+        return down, across
 
     def _facts(self, group: int) -> list[BandStatistics]:
         return [self.plans[number].bands[band][1] for number, band in self.groups[group]]
