@@ -292,11 +292,11 @@ def main() -> None:
     of_times = Rows(RESULTS / "dates_times_rows.csv", ("solver", "way"), ("cpu", "wall", "megabytes"))
     every = of_edges, of_changes, of_breaks, of_alarms, of_times
     edges(of_edges)
-    alarms(of_alarms)
     if not args.fast:
         changes(of_changes)
     times(of_times, ("lee", "hqs"))
     breaking(of_breaks)
+    alarms(of_alarms)
     tables(*every)
 
 
