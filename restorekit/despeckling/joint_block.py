@@ -1,7 +1,8 @@
 """Dates of one place are despeckled together, block by block.
 
 The logarithm of the intensity of date t is that of a mean image, of the level of the date, and of a change, which is rare in
-space: ln x_t = ln m + ln g_t + ln f_t. Speckle is independent from date to date, so the mean of y_t / (g_t f_t), weighted by
+space: ln x_t = ln m + ln g_t + ln f_t, where g_t is one number or, where levels
+drift from place to place, a smooth image. Speckle is independent from date to date, so the mean of y_t / (g_t f_t), weighted by
 looks, has the looks of all dates together; the prior restores that mean once. f_t is found by a test for changes whose rate of false
 alarms is stated (`restorekit.sar.changes`) and is 1 elsewhere. `ratio` is the way of RABASAR in its place (Zhao, Deledalle,
 Denis, Maitre, Nicolas, Tupin, IEEE TGRS 57, 2019): the mean of all dates restored, each date over it restored as an image
@@ -21,6 +22,7 @@ from restorekit.despeckling.block import BlockDespeckling, alone, draw_layer, sp
 from restorekit.despeckling.kept import CHANGED, with_structure
 from restorekit.despeckling.methods import BlockMethod, SpeckledBlock
 from restorekit.despeckling.survey import BandStatistics
+from restorekit.sar.between_dates import drift
 from restorekit.sar.changes import ChangeTest
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.structure import RatioTest
@@ -54,6 +56,7 @@ class JointDespeckling:
     changes: ChangeTest | None  # None: the ratio of each date to the mean is restored
     detector: Detector | None = None  # of point targets of the mean
     structure: RatioTest | None = None  # of the mean
+    drifting: bool = False  # whether levels are compared around each pixel, not as a whole
     margin: int = 0
     keep_draws: bool = False
 
@@ -66,13 +69,16 @@ class JointDespeckling:
         if not signal.any():
             return [{} for _ in blocks]
         looks = np.array([self._facts(t).detected for t in range(len(blocks))])
+        local = drift(y, signal, looks) if self.drifting else np.ones_like(y)
+        y = y / local
         factor, change = np.ones_like(y), np.zeros_like(y)
         changed = np.zeros(y.shape, np.bool_)
         if self.changes is not None:
             result = self.changes(y, signal)
             factor, change, changed = result.factor, result.deviation, result.mask
         at = seen.inside(window)
-        y, signal, factor, change, changed = (a[(slice(None), *at)] for a in (y, signal, factor, change, changed))
+        every = (y, signal, factor, change, changed, local)
+        y, signal, factor, change, changed, local = (a[(slice(None), *at)] for a in every)
         weight = looks[:, None, None] * signal
         of_all = weight.sum(0)
         mean = (weight * y / factor).sum(0) / np.maximum(of_all, 1e-9)
@@ -84,7 +90,7 @@ class JointDespeckling:
                 x = self._ratio(t, y[t], signal[t], x, block)
             x = _spread_by(x, deviation)
             masks = {"returned": returned, CHANGED: changed[t]}
-            layers.append(self._layers(t, block, found[t], x * self.gains[t], stable, masks))
+            layers.append(self._layers(t, block, found[t], x * (self.gains[t] * local[t]), stable, masks))
         return layers
 
     def _facts(self, t: int) -> BandStatistics:

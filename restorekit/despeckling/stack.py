@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene
-from restorekit.sar.between_dates import Levels, levels
+from restorekit.sar.between_dates import REACHES, SCALE, Levels, levels
 from restorekit.sar.changes import Changes
 from restorekit.sar.looks import Grain, kappa_of_grain
 from restorekit.scenes.blend import BlendedScene
@@ -153,13 +154,18 @@ class StackPlan:
 
     def grain(self, group: int) -> Grain:
         """Return the correlation of intensity with the next row and column: as it is known of the product or given, else
-        that of the dates against each other, which texture does not change."""
+        that of the dates against each other, which texture does not change, the mean of all bands of the same files."""
         number, band = self.groups[group][0]
         product = self.plans[number].scene.product
         own = None if product is None else product.bands[band - 1]
         settings = self.plans[number].settings
         known = settings.speckle() if own is None else settings.speckle(own.looks, own.grain)
-        return self.levels[group].grain if known.grain is None else known.grain
+        if known.grain is not None:
+            return known.grain
+        # Polarisations of one file have one grain.
+        alike = list(self.levels.values()) if len(self.plans) > 1 else [self.levels[group]]
+        down, across = (float(np.mean(axis)) for axis in zip(*(level.grain for level in alike), strict=True))
+        return down, across
 
     def _facts(self, group: int) -> list[BandStatistics]:
         return [self.plans[number].bands[band][1] for number, band in self.groups[group]]
@@ -179,10 +185,11 @@ class StackPlan:
         if self.together.by == "change":
             changes = self.together.changes.fitted(looks, grain, level.dispersion)
         halos = [0 if detector is None else detector.halo, 0 if changes is None else changes.settings.halo]
+        halos[1] += math.ceil(SCALE * REACHES) if level.drift else 0
         return JointDespeckling(
             singles, tuple(band for _, band in slots), level.gains, settings.method, facts, changes, detector,
             None if structure is None else structure.fitted(facts.looks, grain),
-            max(*halos, *(single.margin for single in singles)), self.keep_draws,
+            level.drift, max(*halos, *(single.margin for single in singles)), self.keep_draws,
         )  # fmt: skip
 
     @property
@@ -337,6 +344,10 @@ def _levels_told(level: Levels, names: Sequence[str], looks: Sequence[float], he
     said[-1] += (
         f"; correlation of their differences with the next row {level.grain[0]:.2f}, column {level.grain[1]:.2f}"
     )
+    if level.drift:
+        said.append(
+            f"{head}levels of the dates drift from place to place; what is smooth of that is taken out before dates are compared, and put back"
+        )
     if level.dispersion > 1.3:
         said.append(
             f"{head}dates differ {level.dispersion:.1f} times as much as speckle explains, everywhere; smaller changes are not told from that"

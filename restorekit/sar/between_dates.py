@@ -17,12 +17,15 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from restorekit.sar.looks import CLOSEST, Array, Grain, Mask
+from restorekit.sar.looks import CLOSEST, Array, Grain, Mask, kappa_of_grain
 
 CELL = 16  # side of the squares in which levels are compared, pixels
 REACH = 24  # pixels of a shift that is looked for
 SMOOTH = 2.0  # frequencies over which coherence is averaged
 LEAST = 0.15  # coherence, squared, that is more than chance over so many
+DRIFTING = 2.0  # variance of levels of cells over that of speckle from which on they drift
+SCALE = 12.0  # pixels, standard deviation of the weights with which levels are averaged
+REACHES = 2.5  # such deviations
 TILE = 112  # side of the windows of the spectra, pixels
 GROUPS = 8  # of windows, each of which is left out in turn to see how sure a shift is
 UNSURE = 0.5  # pixels, error of a shift where windows are too few to tell
@@ -131,6 +134,7 @@ class Levels:
     gains: tuple[float, ...]
     dispersion: float
     correlation: float = 0.0  # of the intensity of two dates, 0 where it is slight
+    drift: bool = False  # whether levels change from place to place on most of the scene, more than speckle explains
     grain: Grain = (0.0, 0.0)  # correlation of q with the next row and column: that of speckle, whatever the texture
 
     def looks(self, looks: Sequence[float]) -> float:
@@ -167,7 +171,36 @@ def levels(parts: Sequence[tuple[Array, Mask]], looks: Sequence[float]) -> Level
     )
     grain = min(max(down, 0.0), CLOSEST), min(max(right, 0.0), CLOSEST)
     dispersion = float(np.median(ratio))
-    return Levels(tuple(float(g) for g in gains), dispersion, _correlation(1 - dispersion, float(np.median(n))), grain)
+    means = q.mean(2)
+    spread = (1.4826 * np.median(np.abs(means - np.median(means, 0)), 0)) ** 2
+    chance = law * (1 - law) / (n.sum() + 1) * max(dispersion, 0.2) * kappa_of_grain(grain) / CELL**2
+    drifting = float(np.median(spread / chance.ravel())) > DRIFTING
+    correlation = _correlation(1 - dispersion, float(np.median(n)))
+    return Levels(tuple(float(g) for g in gains), dispersion, correlation, drifting, grain)
+
+
+def drift(y: Array, valid: Mask, looks: Sequence[float]) -> Array:
+    """Return how the level of each date, (T, h, w), differs from the mean of all around each pixel, over which change that is not
+    smooth counts little.
+
+    With q = L_t y_t / sum_u L_u y_u and q0 = L_t / M it is 1 + (mean of q / q0 - 1) (M + 1) / M, the score of the law of q
+    (`restorekit.sar.changes`), taken out and measured again.
+    """
+    n = np.asarray(looks, np.float64)[:, None, None] * valid
+    power, total = n * np.where(valid, y, 0.0), n.sum(0)
+    every, known = np.maximum(total, 1e-9), valid.any(0)
+
+    def around(x: Array) -> Array:
+        return scipy.ndimage.gaussian_filter(x, SCALE, mode="constant", truncate=REACHES)
+
+    out, weight = np.zeros(y.shape), [np.maximum(around(v.astype(np.float64)), 1e-6) for v in valid]
+    for _ in range(3):
+        level = power / np.exp(out)
+        q = level / np.where(known, np.maximum(level.sum(0), 1e-300), 1.0)
+        for t, there in enumerate(valid):
+            excess = np.where(there, q[t] * every / np.maximum(n[t], 1e-9) - 1, 0.0)
+            out[t] += np.log1p(np.clip(around(excess) / weight[t] * (every + 1) / every, -0.8, 4.0))
+    return np.exp(out)
 
 
 def _correlation(of_logs: float, looks: float) -> float:

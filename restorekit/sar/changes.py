@@ -34,7 +34,7 @@ APART = 3  # pixels between the largest values of the evidence
 STEPS = 1 << 20  # of q: sums over windows are of whole numbers, exact however a scene is cut into blocks
 COUNTED = 25  # pixels from which on larger squares have no larger share of the false alarms
 ALIKE = 9  # side from which on squares have one threshold: their means are normal
-MOVED = 2  # pixels by which an edge of a square may be moved outwards to fit a change
+MOVED = 2  # pixels by which an edge of a square may at least be moved outwards to fit a change
 LEAST = 3  # pixels that are left of a side where edges are moved inwards
 GAIN = 1.0  # of evidence, for which they are
 CHOSEN = 1.5  # times the variance of a change whose place and size are chosen by the same data
@@ -48,7 +48,7 @@ class Changes:
 
     false_alarms: float = 3e-3  # share of the pixels of a date without a change that are called changed
     sides: tuple[int, ...] = (1, 3, 5, 9, 17, 33)  # of squares, pixels, odd
-    rounds: int = 4
+    rounds: int = 8
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarms <= 0.1:
@@ -230,8 +230,9 @@ class _State:
         half = min(edges[1] - edges[0], edges[3] - edges[2]) // 2
         if half == 0:
             return square
-        top, left = max(edges[0] - MOVED, 0), max(edges[2] - MOVED, 0)
-        around = slice(top, min(edges[1] + MOVED, h)), slice(left, min(edges[3] + MOVED, w))
+        out = max(MOVED, half // 2)
+        top, left = max(edges[0] - out, 0), max(edges[2] - out, 0)
+        around = slice(top, min(edges[1] + out, h)), slice(left, min(edges[3] + out, w))
         own, looks, q, there = self._q(around, group)
         law = np.where(there, own / np.where(there, looks, 1), 0.0)
         sums = [np.pad(x.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for x in (q, law, there * (looks + 1.0))]

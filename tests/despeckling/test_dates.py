@@ -187,3 +187,18 @@ def test_dates_of_other_looks_and_levels_are_told(tmp_path: Path) -> None:
     found = together(dates, notes=notes)
     assert any("levels of the dates as a whole, dB" in text and "+2.0" in text for text in notes.texts)
     assert float(found[2].mean.mean() / found[0].mean.mean()) == pytest.approx(2, rel=0.03)
+
+
+def test_a_part_of_a_wide_scene_needs_the_blocks_of_that_part_alone(tmp_path: Path) -> None:
+    rng, shape = np.random.default_rng(5), (64, 20_000)
+    dates = [rng.gamma(4, 1 / 4, shape).astype(np.float32) for _ in range(2)]
+    dates[1][20:40, 15_000:15_030] *= 10
+    sources = [str(s) for s in files(tmp_path / "in", dates)]
+    settings = {"looks": 4.0, "grain": GRAIN, "domain": "intensity", "solver": "boxcar", "targets": None, "mask": True}
+    found = together(sources, preview=(0, 14_950, 64, 120), block=256, out=tmp_path / "out", **settings)
+    made = found[1].plan
+    assert len([key for key in made.keys if key[0] == 1]) == 1
+    mask = read_tiff(tmp_path / "out" / "d1_mask.tif")[0]
+    assert mask.shape == (64, 120)
+    assert (mask[24:36, 55:75] == 3).all()
+    assert (mask[:, :40] == 3).mean() < 0.05

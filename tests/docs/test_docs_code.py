@@ -29,13 +29,14 @@ LANGUAGES = {"sh", "python", "text", ""}
 # Files beside those that most pages use.
 MAKERS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "docs/tasks/despeckle.md": (page_files.make_scenes, page_files.make_halves, page_files.make_products),
+    "docs/tasks/dates.md": (page_files.make_dates,),
     "docs/tasks/derain.md": (page_files.make_rain,),
     "docs/tasks/deblur.md": (page_files.make_moved,),
     "docs/tasks/raw.md": (page_files.make_raw,),
     "docs/tasks/many.md": (page_files.make_files, page_files.make_many),
 }
 RAW = {"docs/tasks/raw.md"}
-GEO = {"docs/tasks/despeckle.md", "docs/tasks/fuse.md", "README.md"}
+GEO = {"docs/tasks/dates.md", "docs/tasks/despeckle.md", "docs/tasks/fuse.md", "README.md"}
 # Too long even on small files; their options are read here, and that they run is tested elsewhere.
 ELSEWHERE = {
     "docs/training.md": "tests/priors/test_published.py",

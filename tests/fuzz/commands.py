@@ -166,7 +166,7 @@ class Builder:
         words, slots = shlex.split(command.given), []
         while words:
             first = words.pop(0)
-            alone = first in ("--network", "--no-exams") and (not words or words[0].startswith("--"))
+            alone = first in ("--network", "--no-exams", "--joint") and (not words or words[0].startswith("--"))
             slots.append((first, ALONE if alone else words.pop(0)) if first.startswith("--") else ("", first))
         more = shlex.split(command.some)
         pairs = list(zip(more[::2], more[1::2]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from restorekit.sar.between_dates import levels, shift_of
+from restorekit.sar.between_dates import drift, levels, shift_of
 from restorekit.sar.changes import Changes
 from restorekit.sar.speckle import draw, spectrum_of
 
@@ -129,3 +129,19 @@ def test_dates_that_share_their_speckle_count_less() -> None:
     found = levels([(y, everywhere(y))], [1.0] * 5)
     assert found.correlation == pytest.approx(rho, abs=0.12)
     assert found.looks([1.0] * 5) < 5 / (1 + 4 * 0.35)
+
+
+def test_levels_that_drift_are_told_and_measured() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    wave = gaussian_filter(np.random.default_rng(8).normal(0, 1, (4, 192, 192)), (0, 20, 20))
+    wave = np.exp(0.3 * wave / wave.std())
+    wave /= np.exp(np.log(wave).mean(0))
+    y = dates(4, 4.0, side=192, seed=9) * scene(192)
+    assert not levels([(y, everywhere(y))], [4.0] * 4).drift
+    assert levels([(y * wave, everywhere(y))], [4.0] * 4).drift
+    found = drift(y * wave, everywhere(y), [4.0] * 4)
+    assert np.std(np.log(found / wave)[:, 20:-20, 20:-20]) < 0.4 * np.std(np.log(wave))
+    # Sparse change is not taken for drift.
+    y[1, 60:70, 60:70] *= 4
+    assert not levels([(y, everywhere(y))], [4.0] * 4).drift

@@ -173,3 +173,19 @@ def make_halves(folder: Path) -> None:
     with rasterio.open(folder / "scene.tif") as d:
         decibel = d.read(1)
     imageio.imwrite(folder / "stretched.png", np.rint((decibel + 25) / 25 * 255).clip(0, 255).astype(np.uint8))
+
+
+def make_dates(folder: Path, side: int = 72) -> None:
+    """may.tif, june.tif and july.tif, intensities of one place, and stack.tif, whose bands are dates."""
+    import numpy as np
+    import rasterio
+
+    rng = np.random.default_rng(0)
+    truth = np.where(np.arange(side) < side // 2, 0.02, 0.1) * np.ones((side, side))
+    dates = [(truth * rng.gamma(4, 1 / 4, truth.shape)).astype(np.float32) for _ in range(3)]
+    for name, x in (*zip(("may", "june", "july"), (y[None] for y in dates)), ("stack", np.stack(dates))):
+        with rasterio.open(
+            folder / f"{name}.tif", "w", driver="GTiff", height=side, width=side, count=len(x), dtype="float32", crs="EPSG:32631",
+            transform=rasterio.Affine(10, 0, 5e5, 0, -10, 6e6),
+        ) as d:  # fmt: skip
+            d.write(x)
