@@ -2,9 +2,9 @@
 what a whole Sentinel-1 scene costs.
 
 Needs $RESTOREKIT_DATA/sar. The first band of every tile that has data, whole, by filters and `hqs`; the middle 256x256 of two
-tiles, and the single-look scene, by `sar-dps` and `paper` too.
+tiles, and the single-look scene, with `--slow` by `sar-dps` and `paper` too.
 
-python -m benchmarks.remote_sensing.sentinel [--samples 4] [--pictures FOLDER]
+python -m benchmarks.remote_sensing.sentinel [--slow] [--samples 4] [--pictures FOLDER]
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from restorekit.sar.level_bias import level_bias
 
 Array = NDArray[np.floating]
 FAST = ("boxcar", "lee", "refined-lee", "gamma-map", "hqs")
-SLOW = (*FAST, "sar-dps", "paper")
+SLOW = ("sar-dps", "paper")  # of crops and the single-look scene, where they are asked for
 CROPS = ("Ghana_53713", "India_900498")
 FIGURES = ("enl_flat", "moi", "mor", "vor", "dh", "r")
 HALF = ("half_vor", "bright_moi")  # of the homogeneous half; of the brightest tenth of cells
@@ -213,19 +213,21 @@ def priced(found: dict[str, tuple[Settings, Cost, int]]) -> tuple[list[list[obje
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=4, help="of sar-dps")
+    parser.add_argument("--slow", action="store_true", help="sar-dps and paper too, on crops and the single-look scene")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="do all again, and write pictures there")
     args = parser.parse_args()
     if not (DATA / "sar").is_dir():
         raise SystemExit("no scenes; set RESTOREKIT_DATA to the folder that holds sar/")
     found = tiles()
     one = np.load(DATA / "sar" / "singlelook_amplitude.npy")
+    methods = (*FAST, *(SLOW if args.slow else ()))
     crops = {name: middle(found[name]) for name in CROPS}
     keys = ("kind", "picture", "method", "samples")
     rows = Rows(RESULTS / "sentinel_rows.csv", keys, ("looks", "kappa", "before", *FIGURES, *HALF))
-    jobs = {"tiles": (found, FAST, "db"), "crops": (crops, SLOW, "db"),
-            "single look": ({"single look": one}, SLOW, "amplitude")}  # fmt: skip
-    for kind, (pictures, methods, domain) in jobs.items():
-        treat(rows, kind, pictures, [settings(m, args.samples, domain) for m in methods], args.pictures)
+    jobs = {"tiles": (found, FAST, "db"), "crops": (crops, methods, "db"),
+            "single look": ({"single look": one}, methods, "amplitude")}  # fmt: skip
+    for kind, (pictures, named, domain) in jobs.items():
+        treat(rows, kind, pictures, [settings(m, args.samples, domain) for m in named], args.pictures)
 
     def of(kind: str) -> list[dict[str, str]]:
         return [r for r in rows.rows if r["kind"] == kind and r["samples"] in ("1", str(args.samples))]
@@ -249,7 +251,7 @@ def main() -> None:
 def notes(samples: int, rows: list[dict[str, str]]) -> list[str]:
     kappa = [float(r["kappa"]) for r in rows]
     return [
-        f"First band (VV) of tiles that hold data, in dB, as `restorekit despeckle` treats them: looks measured, default settings, correlated speckle as --decorrelate auto has it (sum of correlations kappa {min(kappa):.1f} to {max(kappa):.1f}); `sar-dps` with the mean of {samples} samples in linear power, `paper` with one. There is no truth: ENL is that of the flattest windows of the measured tile, MoI mean restored / mean measured, MoR and VoR mean and variance of measured / restored (wanted: 1 and 1 / looks), dh and r structure in the ratio, in % and between pixels so far apart that they share no grain, and its looks and mean in flat windows (wanted: 0). VoR, flat half: of the half of the cells of 16x16 pixels that vary least (one half of a cell chooses, the other counts), as whole tiles hold structure that no filter may keep; MoI, brightest: of the brightest tenth of cells of 64x64. A result follows some of its own speckle, which makes its MoR and VoR lower: see `held_out.md`.",
+        f"First band (VV) of tiles that hold data, in dB, as `restorekit despeckle` treats them: looks measured, default settings, correlated speckle as --decorrelate auto has it (sum of correlations kappa {min(kappa):.1f} to {max(kappa):.1f}); `sar-dps`, where it is asked for, with the mean of {samples} samples in linear power, `paper` with one. There is no truth: ENL is that of the flattest windows of the measured tile, MoI mean restored / mean measured, MoR and VoR mean and variance of measured / restored (wanted: 1 and 1 / looks), dh and r structure in the ratio, in % and between pixels so far apart that they share no grain, and its looks and mean in flat windows (wanted: 0). VoR, flat half: of the half of the cells of 16x16 pixels that vary least (one half of a cell chooses, the other counts), as whole tiles hold structure that no filter may keep; MoI, brightest: of the brightest tenth of cells of 64x64. A result follows some of its own speckle, which makes its MoR and VoR lower: see `held_out.md`.",
         "ENL alone says nothing of what is lost beside flat windows, and a small dh is had by changing little: read them with VoR, which is below 1 / looks where speckle is left.",
         f"Cost, timed on 2026-11-22 and kept: seconds of one whole block by `restorekit.despeckling.cost.cost`, one call timed and multiplied, the least of {TIMES} times; a block is computed with a margin on each side (seen), which is thrown away; reading and writing are left out. The machine is shared with other work, so seconds are right within about a third. Calls are of one picture of the size seen; `sar-dps`, `paper`, `mmps` and `dps` need products with the derivative of the network too, which are in the seconds and not in the number of calls.",
         f"Scene: one of its two bands, all blocks full of data. {PROCESSES} processes: half the time of one, which assumes that they do not slow each other down. No GPU was measured: the last column is the rate at which calls of a block, one at a time and with the products where the solver needs them, would have to be done for one hour per band.",

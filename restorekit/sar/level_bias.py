@@ -1,4 +1,4 @@
-"""How far the restored level of a scene is from the measured one, from dark to bright, with standard errors.
+"""The restored level of a scene is compared with the measured one, from dark to bright, with standard errors.
 
 Cells of a size are sorted by a level into tenths; the bias of a tenth is 10 lg(mean restored / mean measured). What they are sorted by
 must not know of the speckle that they are judged by. Sorted by a result of the same measurement, cells whose speckle happened to

@@ -127,5 +127,7 @@ def test_metrics_sar_takes_a_scene_to_sort_by(tmp_path: Path) -> None:
     assert {"level_1", "level_4", "level_16"} <= set(told[True]["figures"])
     page = tmp_path / "page.html"
     go("metrics", "sar", *paths, "--by", tmp_path / "by.npy", "--looks", 4, "--report", page)
-    assert "dark to bright" in page.read_text()
+    assert "by tenths of the scene, dark to bright" in page.read_text()
+    bias, error = (told[True]["level_bias"]["4"][k][9] for k in ("bias", "error"))
+    assert f"{bias:+.2f} ± {error:.2f}" in page.read_text()
     assert "by.npy" in page.read_text()
