@@ -81,13 +81,13 @@ class OpenScene:
         return 2 if self.facts.remedy == "subsample" else 1
 
     def tiles(self) -> Iterator[SpeckledTile]:
-        """Yield the tiles that are measured everywhere, in the order of the rows."""
+        """Yield the tiles that are measured everywhere and have speckle, in the order of the rows."""
         reach = self.reach
         with self.scene.opened() as source:
             for top in range(0, self.scene.height - reach[0] + 1, reach[0]):
                 for left in range(0, self.scene.width - reach[1] + 1, reach[1]):
                     tile = self.tile(source, Window(top, left, *reach))
-                    if tile is not None:
+                    if tile is not None and speckled(tile.intensity, tile.looks):
                         yield tile
 
     @property
@@ -182,6 +182,11 @@ def _place(tile: SpeckledTile) -> str:
     return tile.name.split("_", 2)[2]
 
 
+def speckled(y: Array, looks: float, share: float = 0.25) -> bool:
+    """Return True where the logarithm of a tile varies by at least a share of trigamma(L), the variance of speckle alone."""
+    return float(np.log(y).var()) >= share * float(polygamma(1, looks))
+
+
 def unchanged(y: Array, z: Array, looks: float, other: float, errors: float = 3.0) -> bool:
     """Return True where two tiles are speckle over the same scene.
 
@@ -199,7 +204,7 @@ def split(tiles: Sequence[SpeckledTile]) -> tuple[list[SpeckledTile], list[Speck
     """Return the tiles that teach, and every sixth, which judges. Raises BadInput where there are too few."""
     if len(tiles) < LEAST:
         raise BadInput(
-            f"{len(tiles)} tiles are measured everywhere, {LEAST} are needed; give more scenes, or a smaller `side`"
+            f"{len(tiles)} tiles are measured everywhere and have speckle, {LEAST} are needed; give more scenes, or a smaller `side`"
         )
     teach = [tile for i, tile in enumerate(tiles) if i % APART]
     return teach, [tile for i, tile in enumerate(tiles) if not i % APART]

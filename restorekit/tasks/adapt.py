@@ -86,7 +86,8 @@ class Adapting(AdaptationSettings):
         identity = self._identity(kept if resume and kept.exists() else prior, paths, len(tiles))
         _refuse_other(record, identity, folder)
         with alone(folder):
-            _record(folder, resume)  # again: a run may have begun since
+            record = _record(folder, resume)  # again: a run may have begun, or ended, since
+            _refuse_other(record, identity, folder)
             if not kept.exists():
                 _copied(prior, kept)
             done = [Outcome(**outcome) for outcome in record.get("rounds", [])]
@@ -126,8 +127,9 @@ class Adapting(AdaptationSettings):
         """Return all that must be the same for a run to be gone on with; rounds may be more."""
         settings = {k: v for k, v in asdict(self).items() if k not in ("prior", "scenes", "rounds", "device")}
         return {
-            "restorekit": restorekit.__version__, "prior_sha256": sha256(prior), "tiles_found": tiles,
-            "scenes": {path.name: source_digest(path, Settings().reading) for path in paths}, "settings": settings,
+            "restorekit": restorekit.__version__, "prior_sha256": sha256(prior),
+            "scenes": [[path.name, source_digest(path, Settings().reading)] for path in paths], "settings": settings,
+            "tiles_found": tiles,
         }  # fmt: skip
 
 

@@ -196,6 +196,9 @@ def test_the_command_writes_a_prior_that_despeckles(
     )
     other = refused(capsys, "adapt", prior, scene, "--out", out, "--resume", *settings[:-2], "--judge", 7)
     assert "the settings are not those that the run" in other
+    np.save(tmp_path / "more.npy", np.load(scene)[::-1])
+    two = [tmp_path / "more.npy", scene]
+    assert "the scenes are not those" in refused(capsys, "adapt", prior, *two, "--out", out, "--resume", *settings)
 
 
 def test_what_cannot_be_adapted_is_refused_before_anything_is_written(
