@@ -297,7 +297,12 @@ def main() -> None:
         return
     rows = Rows(RESULTS / "blind_rows.csv", KEY, ("ratio", "told", "found", "input", "said", "alike", "gain", "stated", "true", "seconds",
                                                   "processors"))  # fmt: skip
-    restored = Rows(RESULTS / "blind_prior_rows.csv", ("prior", *KEY), ("ratio", "told", "found", "said"))
+    with_priors = RESULTS / "blind_prior_rows.csv"
+    restored = Rows(
+        with_priors if options.prior or with_priors.exists() else None,
+        ("prior", *KEY),
+        ("ratio", "told", "found", "said"),
+    )
     if options.prior:
         restore(restored, options, load_labelled(options.prior)[0])
     else:

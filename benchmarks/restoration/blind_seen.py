@@ -59,14 +59,15 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Yield sharp and blurred pictures in turn: other pictures are sharp than those that are blurred, where there are enough."""
+    """Yield sharp and blurred pictures of both sets in turn: of development others are sharp than are blurred, of those that judge the same."""
     judged = [(name, x) for folder, count in FOLDERS for name, x in classic(folder, count)]
-    for group, pictures in ((DEVELOPMENT, archive("photos256-test.zip", 2 * EACH)), (JUDGED, judged)):
-        for i in range(EACH):
-            length, degrees = LENGTHS[i % len(LENGTHS)], DIRECTIONS[i // len(LENGTHS)]
+    sets = ((DEVELOPMENT, archive("photos256-test.zip", 2 * EACH)), (JUDGED, judged))
+    for i in range(EACH):
+        length, degrees = LENGTHS[i % len(LENGTHS)], DIRECTIONS[i % len(DIRECTIONS)]
+        for group, pictures in sets:
+            other = pictures[(i + EACH) % len(pictures)]
             yield Case(group, *_grey(pictures[i]), "sharp")
-            text = f"motion of {length} at {degrees} degrees"
-            yield Case(group, *_grey(pictures[(i + EACH) % len(pictures)]), text, length, degrees)
+            yield Case(group, *_grey(other), f"motion of {length} at {degrees} degrees", length, degrees)
 
 
 def _grey(picture: tuple[str, Array]) -> tuple[str, Any]:

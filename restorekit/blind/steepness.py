@@ -25,7 +25,7 @@ def steepness(y: Array, kernel: Array, sigma_y: float, seen: NDArray[np.bool_]) 
     """Return how steep y (C, H, W) on about [0, 1] is, as a share of the steepest that a kernel (h, w) of sum 1 allows.
 
     Above 1 the picture cannot have been blurred with it. seen: (H, W), the pixels that count; 0 where they are few.
-    Take it for a kernel that was found: of 36 pictures that were blurred it was 0.05 to 0.39, of sharp ones above 1.
+    Take it for a kernel that was found: edges of full contrast along a motion come near 1, sharp ones lie above, but for soft pictures.
     """
     grey = y.mean(0)
     if not seen.any():
