@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit.inference.denoiser import Denoiser
-from restorekit.noise.colour import LUMA, NoiseColour
+from restorekit.noise.noise_colour import LUMA, NoiseColour
 
 Array = np.ndarray
 HALF = 0.05  # level of grey at half size up to which is looked; a picture that reads as much is one that no prior knows

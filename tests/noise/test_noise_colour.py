@@ -11,10 +11,10 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from restorekit.noise.colour import NoiseColour
 from restorekit.noise.evidence import Evidence, Seen
 from restorekit.noise.judgement import judged
 from restorekit.noise.level import Noise
+from restorekit.noise.noise_colour import NoiseColour
 
 FLOOR = 0.002
 SIZE = (3, 96, 96)
