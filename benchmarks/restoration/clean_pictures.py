@@ -146,7 +146,7 @@ def main() -> None:
         ),
         (
             "Limits were chosen on corners and other crops of these sets, Kodak 5 to 12, McMaster 3 to 6, letters, stripes and halftones of other sizes, and on the pairs of "
-            "Canon5D2, Canon600D and Sony; but that one band shows no colour, and has to be more even, was added with text in sight."
+            "Canon5D2, Canon600D and Sony; but that one band shows no colour, and has to be more even, was added with text in sight, and that neighbours have to share it with baboon."
         ),
     ]
     head = ["file", "pictures", "unchanged", "below", "worst", "dB in", "out", "change"]
