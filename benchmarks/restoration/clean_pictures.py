@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage
@@ -122,7 +123,9 @@ def main() -> None:
         return str(done.source.measured.forward.noise_text), done.samples[0].numpy()  # type: ignore[union-attr]
 
     measure(rows, label, options, denoised)
-    own = [r | {"in": float(r["in"]), "out": float(r["out"])} for r in rows.rows if r["prior"] == label]
+    own: list[dict[str, Any]] = [
+        r | {"in": float(r["in"]), "out": float(r["out"])} for r in rows.rows if r["prior"] == label
+    ]
     table, each = [], []
     for kind in KINDS:
         of = [r for r in own if r["kind"] == kind]
@@ -143,7 +146,7 @@ def main() -> None:
         ),
         (
             "Limits were chosen on corners and other crops of these sets, Kodak 5 to 12, McMaster 3 to 6, letters, stripes and halftones of other sizes, and on the pairs of "
-            "Canon5D2, Canon600D and Sony; but that one band shows no colour, and has to be more even, was added with text in sight."
+            "Canon5D2, Canon600D and Sony; but that one band shows no colour, and has to be more even, was added with text in sight, and that neighbours have to share it with baboon."
         ),
     ]
     head = ["file", "pictures", "unchanged", "below", "worst", "dB in", "out", "change"]

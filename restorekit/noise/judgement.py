@@ -183,7 +183,8 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
 
 def _noise(found: Noise, seen: Seen, lost: float) -> bool:
     """Return True where what a prior sees at half size is noise that neighbours share, and no structure."""
-    if abs(found.right - found.below) > SLANTED or min(found.right, found.below) < NEIGHBOURS:
+    apart = lost == 0 and min(found.right, found.below) < NEIGHBOURS  # of a JPEG flat blocks have lost what they shared
+    if abs(found.right - found.below) > SLANTED or apart:
         return False
     if seen.half > 0.9 * HALF:  # a picture that it does not know
         return seen.colour >= VIVID

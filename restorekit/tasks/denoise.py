@@ -18,7 +18,7 @@ from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.units import units_of
 from restorekit.noise.judgement import PAPER
 from restorekit.noise.level import Noise
-from restorekit.noise.residue import LUMA
+from restorekit.noise.noise_colour import LUMA
 from restorekit.notes import Notes
 from restorekit.operators import Operator
 from restorekit.priors.find import Precision, Prior, load_prior

@@ -16,7 +16,7 @@ _BLUE, _RED = 0.5 / (1 - LUMA[2]), 0.5 / (1 - LUMA[0])  # of the differences to 
 
 
 @dataclass(frozen=True)
-class Residue:
+class NoiseColour:
     """It finds how coloured what a prior takes out of a picture is, for noise that every filter of a sensor has by itself.
 
     Take it where flat blocks and levels leave open whether what neighbours share is noise: stripes, letters, grass and stone have

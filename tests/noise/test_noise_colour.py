@@ -14,7 +14,7 @@ from torch import Tensor
 from restorekit.noise.evidence import Evidence, Seen
 from restorekit.noise.judgement import judged
 from restorekit.noise.level import Noise
-from restorekit.noise.residue import Residue
+from restorekit.noise.noise_colour import NoiseColour
 
 FLOOR = 0.002
 SIZE = (3, 96, 96)
@@ -45,18 +45,18 @@ def grain(tint: tuple[float, float, float] | None) -> np.ndarray:
 
 def test_noise_that_bands_have_by_themselves_is_coloured() -> None:
     """Of three independent bands of deviation s, luma has 0.669 s, both differences together 0.97 s beside what luma explains."""
-    own = Residue()(torch.from_numpy(grain(None))[None], smooth)
+    own = NoiseColour()(torch.from_numpy(grain(None))[None], smooth)
     assert 1.2 < own < 1.8
-    assert Residue()(torch.from_numpy(grain((1.0, 1.0, 1.0)))[None], smooth) < 1e-3
+    assert NoiseColour()(torch.from_numpy(grain((1.0, 1.0, 1.0)))[None], smooth) < 1e-3
 
 
 def test_texture_of_one_tint_has_no_colour_of_its_own() -> None:
-    assert Residue()(torch.from_numpy(grain((1.0, 0.7, 0.4)))[None], smooth) < 1e-3
+    assert NoiseColour()(torch.from_numpy(grain((1.0, 0.7, 0.4)))[None], smooth) < 1e-3
 
 
 def test_few_pixels_or_one_band_show_no_colour() -> None:
-    assert math.isnan(Residue()(torch.zeros(1, 3, 12, 12), smooth))
-    assert math.isnan(Residue()(torch.zeros(1, 1, 96, 96), smooth))
+    assert math.isnan(NoiseColour()(torch.zeros(1, 3, 12, 12), smooth))
+    assert math.isnan(NoiseColour()(torch.zeros(1, 1, 96, 96), smooth))
 
 
 def test_noise_is_in_every_block_and_stripes_are_not() -> None:
