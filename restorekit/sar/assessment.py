@@ -54,10 +54,15 @@ class Assessment:
             "looks_measured": None if speckle is None else speckle.looks,
             "correlation": None if speckle is None else {"lag_one": list(speckle.lag_one), "kappa": speckle.kappa},
             "figures": {f.key: f.value for f in self.figures},
-            "level_bias": {str(b.side): {"bias": list(b.bias), "error": list(b.error)} for b in self.levels},
+            "level_bias": {str(b.side): {"bias": _known(b.bias), "error": _known(b.error)} for b in self.levels},
             "should_be": {f.key: f.should for f in self.figures},
             "notes": list(self.notes),
         }
+
+
+def _known(values: Sequence[float]) -> list[float | None]:
+    """Return the values for a file, None for those that could not be had."""
+    return [v if math.isfinite(v) else None for v in values]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +124,11 @@ def _levels(levels: Sequence[LevelBias], *, own: bool) -> list[Figure]:
         cells = "pixels" if b.side == 1 else f"cells of {b.side}x{b.side}"
         should = f"0 within 0.15 dB or two standard errors, {2 * error:.2f}; {len(b.beyond())} of 10 are not"
         # An average over so many pixels hardly has speckle of its own.
-        doubt = "; sorted by the result, which follows the speckle: see `by`" if own and b.side < SIDES[-2] else ""
+        doubt = (
+            "; sorted by the result, which follows the speckle: better by a scene of other speckle"
+            if own and b.side < SIDES[-2]
+            else ""
+        )
         figures.append(
             Figure(f"level_{b.side}", f"bias, tenth {tenth} of {cells} dark to bright, dB", bias, should + doubt, 0.0)
         )
