@@ -79,6 +79,14 @@ class BlindKernel:
         return self.estimate is None and self.found.gain < DOUBTED
 
     @property
+    def doubted_twice(self) -> bool:
+        """Return True where neither the halves nor the whole say much for it, as of sharp stripes.
+
+        In all rows of `benchmarks/restoration/blind.py`, whose pictures are blurred, one of them does.
+        """
+        return self._differ and self._weak
+
+    @property
     def doubt(self) -> str | None:
         """Return what is to be said after all else where the picture hardly tells its kernel."""
         if self.sure:
@@ -153,11 +161,12 @@ def blind_kernel(read: Observation, sigma_y: float, search: AnyKernel | None = N
         raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
     steep = steepness(y, found.kernel, sigma_y, seen) > TOO_STEEP
     narrow = deviation(found.kernel) < NARROW
-    if named is None and (found.gain < BLURRED or steep or narrow):
+    own = BlindKernel(found, named, small=min(y.shape[1:]) < SMALL)
+    if named is None and (found.gain < BLURRED or steep or narrow or own.doubted_twice):
         return BlindKernel(
             found, Estimate(np.ones((1, 1)), f"none, no blur is seen in {read.input.name}", 0.0), none=True
         )
-    return BlindKernel(found, named, small=min(y.shape[1:]) < SMALL)
+    return own
 
 
 @dataclass(frozen=True, eq=False)
