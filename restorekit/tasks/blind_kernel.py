@@ -48,6 +48,9 @@ class BlindKernel:
     estimate: Estimate | None = None  # the blur with a name that is likelier; None where there is none
     none: bool = False  # no blur was seen: the picture is sharp, or does not tell
     small: bool = False  # the picture is less than SMALL pixels wide or high
+    light_tells_more: bool = (
+        False  # it was found in the values of a file, and explains them less well than another does their light
+    )
 
     @property
     def kernel(self) -> Array:
@@ -68,7 +71,7 @@ class BlindKernel:
     @property
     def sure(self) -> bool:
         """Return True where both halves of the picture tell alike kernels, which explain it better than no blur."""
-        return not (self.none or self._differ or self._weak)
+        return not (self.none or self._differ or self._weak or self.light_tells_more)
 
     @property
     def _differ(self) -> bool:
@@ -98,8 +101,10 @@ class BlindKernel:
             )
         differ = f"the two halves of the picture tell different ones (likeness {self.found.alike:.2f})"
         weak = f"it explains the picture little better than no blur (by {self.found.gain:.0f} in ln p)"
+        light = "the light of the picture tells another, and better; `transfer=srgb` takes that"
+        why = differ if self._differ else weak if self._weak else light
         return (
-            f"the kernel is doubtful: {differ if self._differ else weak}; look at OUT_kernel.png, and give the kernel where you "
+            f"the kernel is doubtful: {why}; look at OUT_kernel.png, and give the kernel where you "
             "know it, `kernel=k.png`"
         )
 

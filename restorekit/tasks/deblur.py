@@ -157,6 +157,9 @@ class Deblurring(Restoring):
             # one that values do not show is none.
             shown = of_values.blind is None or not of_values.blind.none
             if shown or forward.blind is None or not forward.blind.sure:
+                light, blind = forward.blind, of_values.blind
+                if light is not None and blind is not None and light.found.gain > blind.found.gain and not blind.none:
+                    of_values = replace(of_values, blind=replace(blind, light_tells_more=True))
                 forward, heard = of_values, more
         for text in heard.texts:
             notes(text)
