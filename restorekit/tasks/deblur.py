@@ -153,8 +153,13 @@ class Deblurring(Restoring):
         if self._of_values(reading, forward.given):
             more = Notes()
             of_values = self._of_kernel(reading.in_values(BY_THE_FIT), None, more)
-            # A kernel that is nearly right may say that values were blurred; if that were so, they would show one too.
-            if of_values.blind is None or not of_values.blind.none:
+            # A sure kernel that is nearly right may say that values were blurred; if that were so, they would show one too. A doubted
+            # one that values do not show is none.
+            shown = of_values.blind is None or not of_values.blind.none
+            if shown or forward.blind is None or not forward.blind.sure:
+                light, blind = forward.blind, of_values.blind
+                if light is not None and blind is not None and light.found.gain > blind.found.gain and not blind.none:
+                    of_values = replace(of_values, blind=replace(blind, light_tells_more=True))
                 forward, heard = of_values, more
         for text in heard.texts:
             notes(text)

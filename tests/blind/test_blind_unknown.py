@@ -236,6 +236,8 @@ def test_where_no_blur_explains_the_picture_as_well_there_is_none(monkeypatch: p
         (2.0, 0.9, (1, 1), "it is sharp, or its blur cannot be told"),
         (-330.0, 0.5, (1, 1), "it is sharp, or its blur cannot be told"),  # a search that failed looks like that
         (40.0, 0.45, (7, 7), "the two halves of the picture tell different ones"),
+        (35.0, 0.9, (7, 7), "little better than no blur"),
+        (35.0, 0.45, (1, 1), "it is sharp, or its blur cannot be told"),  # nothing speaks for it, as of sharp stripes
         (40.0, 0.9, (7, 7), None),
     ):
         monkeypatch.setattr(
@@ -302,11 +304,26 @@ def test_a_blur_of_values_is_searched_for_in_values(monkeypatch: pytest.MonkeyPa
     found = restorekit.deblur(tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes())
     assert seen == [False, True]
     assert any("transfer: linear" in text or "values" in text for text in found.notes)
-    gains = iter([60.0, -330.0])  # in light, and in values, where nothing is found
-    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent() / 100, 0.9, next(gains)))
-    found = restorekit.deblur(tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes())
-    assert not any("no blur is seen" in text for text in found.notes)
-    assert found.nfe > 0
+    for light, doubted in (
+        (61.0, True),
+        (59.0, False),
+    ):  # what one of the values explains less well than one of light is doubted
+        gains = iter([light, 60.0])
+        monkeypatch.setattr(AnyKernel, "__call__", lambda *_, g=gains: FoundKernel(bent(), bent() / 100, 0.9, next(g)))
+        found = restorekit.deblur(
+            tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes()
+        )
+        assert any("the light of the picture tells another" in text for text in found.notes) == doubted
+    for alike, kept in ((0.9, True), (0.45, False)):  # a kernel of light stays where its halves are alike
+        gains = iter([60.0, -330.0])  # in light, and in values, where nothing is found
+        monkeypatch.setattr(
+            AnyKernel, "__call__", lambda *_, a=alike, g=gains: FoundKernel(bent(), bent() / 100, a, next(g))
+        )
+        found = restorekit.deblur(
+            tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes()
+        )
+        assert any("no blur is seen" in text for text in found.notes) != kept
+        assert (found.nfe > 0) == kept
 
 
 def test_the_error_of_the_kernel_counts_as_noise() -> None:
