@@ -159,7 +159,7 @@ def changes(rows: Rows) -> None:
             x, at = changed(decibels)
             dates = speckled(x, kind, "changes", decibels)
             for rate in (3e-3, 3e-2) if kind == "1 look" and decibels > 0 else (3e-3,):
-                if rows.has(kind, decibels, rate):
+                if rows.has(kind, f"{decibels:g}", rate):
                     continue
                 found = together(
                     dates, kind, solver="ep", steps=STEPS, samples=4, mask=True, targets=None, structure=None,
@@ -176,7 +176,7 @@ def changes(rows: Rows) -> None:
                 other = found[0].mean[0].numpy()
                 flat = float(other[8:-8, 8:-8].mean() ** 2 / other[8:-8, 8:-8].var())
                 rows.add(
-                    kind, decibels, rate, float(np.mean(level)), float(np.std(level) / 10), float(marked[at].mean()), held, rest,
+                    kind, f"{decibels:g}", rate, float(np.mean(level)), float(np.std(level) / 10), float(marked[at].mean()), held, rest,
                     flat,
                 )  # fmt: skip
                 print(kind, decibels, rate, flush=True)
