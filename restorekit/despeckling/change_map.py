@@ -52,7 +52,7 @@ class BlockChange:
     known: Mask
 
 
-class Pair(Protocol):
+class DatePair(Protocol):
     """Two dates that are compared block by block, band by band (`bands`, from 1)."""
 
     @property
@@ -210,7 +210,7 @@ def restored_pair(first: Path, second: Path, rate: float) -> RestoredPair | None
     return RestoredPair(scenes, deviations, (one, other), rate)
 
 
-def blocks(pair: Pair, band: int) -> Iterator[tuple[Window, BlockChange]]:
+def blocks(pair: DatePair, band: int) -> Iterator[tuple[Window, BlockChange]]:
     """Yield the change of a band block by block, each with the window that it is of."""
     scene = pair.scene
     grid = Grid(scene.height, scene.width, SIDE, 0, 0)

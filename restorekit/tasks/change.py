@@ -1,4 +1,4 @@
-"""What changed between two dates of one place: a map in dB with its error bar, and a mask at a stated rate of false alarms."""
+"""A map says what changed between two dates of one place, in dB with its error bar, and masks it at a stated rate of false alarms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from restorekit.despeckling.change_map import (
     WIDTH,
     BlockChange,
     MeasuredPair,
-    Pair,
+    DatePair,
     blocks,
     restored_pair,
 )
@@ -57,7 +57,7 @@ class Changing:
     shift: float = 0.3
     reading: Reading = PLAINLY
 
-    def pair(self, first: RadarSource, second: RadarSource, notes: Notes) -> Pair:
+    def pair(self, first: RadarSource, second: RadarSource, notes: Notes) -> DatePair:
         """Look at both dates. Raises `BadInput` for dates of another grid, or that lie beside each other."""
         if isinstance(first, str | os.PathLike) and isinstance(second, str | os.PathLike):
             found = restored_pair(Path(first), Path(second), self.changes.false_alarms)
@@ -82,7 +82,7 @@ def _named(scene: Path | Scene, name: str) -> Path | Scene:
 
 @dataclass(frozen=True, eq=False)
 class ChangeMap:
-    """What changed from a first date to a second: `change`, `low` and `high` (C, H, W) float32 in dB, the ratio of what lies under the speckle and its 90 % interval,
+    """It holds what changed from a first date to a second: `change`, `low` and `high` (C, H, W) float32 in dB, the ratio of what lies under the speckle and its 90 % interval,
     NaN where one of them was not measured; `changed` (C, H, W) where that is none of chance. They are read from `files` where those were written."""
 
     files: tuple[Path, ...]
@@ -170,7 +170,7 @@ def record_of(target: Path) -> Path:
     return named_beside(target, target.name + ".json")
 
 
-def _written(pair: Pair, counted: dict[str, int]) -> Iterator[tuple[int, Window, NDArray[np.float32]]]:
+def _written(pair: DatePair, counted: dict[str, int]) -> Iterator[tuple[int, Window, NDArray[np.float32]]]:
     """Yield (number of the band from 1, window, values) of a map, and count its pixels."""
     for n, band in enumerate(pair.bands):
         for window, block in blocks(pair, band):
@@ -185,7 +185,7 @@ def _bands(block: BlockChange) -> tuple[NDArray[np.floating], ...]:
     return middle, middle - width, middle + width, block.changed.astype(np.float64)
 
 
-def _to_file(pair: Pair, target: Path, task: Changing, counted: dict[str, int]) -> tuple[Path, ...]:
+def _to_file(pair: DatePair, target: Path, task: Changing, counted: dict[str, int]) -> tuple[Path, ...]:
     scene = pair.scene
     like = _raster(scene, pair.bands)
     with tempfile.TemporaryDirectory(prefix=f".{target.name[:40]}.", dir=target.parent) as folder, together():
