@@ -19,8 +19,8 @@ from restorekit.despeckling.change_map import (
     RESULTS,
     WIDTH,
     BlockChange,
-    MeasuredPair,
     DatePair,
+    MeasuredPair,
     blocks,
     restored_pair,
 )
