@@ -69,7 +69,7 @@ class JointDespeckling:
         if not signal.any():
             return [{} for _ in blocks]
         looks = np.array([self._facts(t).detected for t in range(len(blocks))])
-        local = drift(y, signal, looks) if self.drifting else np.ones_like(y)
+        local = drift(y, signal, looks.tolist()) if self.drifting else np.ones_like(y)
         y = y / local
         factor, change = np.ones_like(y), np.zeros_like(y)
         changed = np.zeros(y.shape, np.bool_)
