@@ -33,6 +33,7 @@ _HOME = {
     "Batch": "tasks.batch",
     "derain": "tasks.derain",
     "despeckle": "tasks.despeckle",
+    "adapt": "tasks.adapt",
     "despeckle_dates": "tasks.dates",
     "change": "tasks.change",
     "fuse": "tasks.fuse",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from restorekit.priors.find import shipped as list_priors
     from restorekit.priors.prior import Prior
     from restorekit.solvers.conditional_denoiser import Conditional
+    from restorekit.tasks.adapt import adapt
     from restorekit.tasks.batch import Batch
     from restorekit.tasks.calibrate import calibrate
     from restorekit.tasks.change import change
@@ -121,6 +123,7 @@ __all__ = [
     "Solver",
     "Step",
     "Unsupported",
+    "adapt",
     "calibrate",
     "change",
     "colorize",

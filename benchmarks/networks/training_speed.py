@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.support.common import DATA, need_data, publish
+from restorekit.training.batches import Steps
 from restorekit.training.config import read_config
 from restorekit.training.data.cache import Pictures
-from restorekit.training.loop import Process, _batch, _begin, _descend
+from restorekit.training.loop import Process, _begin, _descend, _placed
 from restorekit.training.objectives.by_model import objective_of
 from restorekit.training.watch import RunMonitor
 
@@ -41,12 +42,17 @@ def measured(name: str, sources: list[Path], turns: int, folder: Path) -> tuple[
     process = Process(0, 1, torch.device("cpu"))
     pictures = Pictures.open(sources, folder / "cache").at_least(config.data.crop)
     states = [_begin(config, objective_of(config, pictures, ""), process.device) for _ in range(2)]
-    fixed = _batch(config, states[1].objective, 0, process)
+    fixed = _placed(Steps(states[1].objective, config.optim.batch, 0, 1)[0], process.device)
     with RunMonitor(config, folder, 0, 0.0, active=True, quiet=True) as watch:
 
         def ours() -> None:
             state = states[0]
-            loss, norm = _descend(config, state, state.objective, _batch(config, state.objective, 0, process))
+            loss, norm = _descend(
+                config,
+                state,
+                state.objective,
+                _placed(Steps(state.objective, config.optim.batch, 0, 1)[0], process.device),
+            )
             watch.step(state.step, loss, norm, 0.0)
 
         def bare() -> None:

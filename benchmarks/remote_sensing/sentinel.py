@@ -2,9 +2,9 @@
 what a whole Sentinel-1 scene costs.
 
 Needs $RESTOREKIT_DATA/sar. The first band of every tile that has data, whole, by filters and `hqs`; the middle 256x256 of two
-tiles, and the single-look scene, by `sar-dps` and `paper` too.
+tiles, and the single-look scene, with `--slow` by `sar-dps` and `paper` too.
 
-python -m benchmarks.remote_sensing.sentinel [--samples 4] [--pictures FOLDER]
+python -m benchmarks.remote_sensing.sentinel [--slow] [--samples 4] [--pictures FOLDER]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,18 +25,34 @@ from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.files.journal import Rows
 from restorekit.files.picture import write_picture
 from restorekit.sar.assessment import Wanted, assess
+from restorekit.sar.level_bias import level_bias
 
 Array = NDArray[np.floating]
 FAST = ("boxcar", "lee", "refined-lee", "gamma-map", "hqs")
-SLOW = (*FAST, "sar-dps", "paper")
+SLOW = ("sar-dps", "paper")  # of crops and the single-look scene, where they are asked for
 CROPS = ("Ghana_53713", "India_900498")
 FIGURES = ("enl_flat", "moi", "mor", "vor", "dh", "r")
+HALF = ("half_vor", "bright_moi")  # of the homogeneous half; of the brightest tenth of cells
+CELL = 16  # pixels, side of the cells whose homogeneous half counts
 SCENE = (16700, 25000)  # rows, columns of a Sentinel-1 GRD scene, interferometric wide mode
 PROCESSES = 2
 MOR = (0.98, 1.02)
 PRICED = (*FAST, "diffpir", "sar-dps", "paper", "mmps", "dps")
 TIMES = 4  # that a block is timed; the least counts: in the first the network sets itself up for the size
-HEADER = ("looks", "ENL before", "ENL after", "gain", "MoI", "MoR", "VoR", "1 / looks", "dh", "r")
+HEADER = (
+    "looks",
+    "ENL before",
+    "ENL after",
+    "gain",
+    "MoI",
+    "MoR",
+    "VoR",
+    "1 / looks",
+    "dh",
+    "r",
+    "VoR, flat half",
+    "MoI, brightest",
+)
 
 
 def tiles() -> dict[str, Array]:
@@ -88,11 +105,30 @@ def treat(rows: Rows, kind: str, pictures: dict[str, Array], how: Sequence[Setti
             panels.append(out)
             if not rows.has(kind, name, s.solver, s.samples):
                 rows.add(
-                    kind, name, s.solver, s.samples, facts.looks, facts.kappa, before["enl_flat"], *(after[k] for k in FIGURES)
+                    kind, name, s.solver, s.samples, facts.looks, facts.kappa, before["enl_flat"], *(after[k] for k in FIGURES),
+                    *half(y, out, signal),
                 )  # fmt: skip
         if folder is not None:
             show(folder / f"{name} {x.shape[0]}.png", panels)
         print(kind, name, flush=True)
+
+
+def half(y: Array, x: Array, signal: NDArray[np.bool_]) -> tuple[float, float]:
+    """VoR of the half of the cells of 16x16 that vary least, and MoI of the brightest tenth of cells of 64x64. The upper half of a cell
+    says how much it varies, and the lower one counts, as speckle that varies little by chance would be chosen else."""
+    h, w = (n // CELL for n in y.shape)
+
+    def cells_of(a: NDArray[Any]) -> NDArray[Any]:
+        return a[: h * CELL, : w * CELL].reshape(h, CELL, w, CELL).swapaxes(1, 2).reshape(h * w, CELL, CELL)
+
+    measured, found, there = cells_of(y), cells_of(x), cells_of(signal).all((1, 2))
+    chooses, counts = slice(None, CELL // 2), slice(CELL // 2, None)
+    upper = measured[:, chooses]
+    spread = np.where(there, upper.std((1, 2)) / np.maximum(upper.mean((1, 2)), 1e-30), np.inf)
+    kept = np.argsort(spread, kind="stable")[: int(there.sum()) // 2]
+    bright = level_bias(y, x, signal, 64)
+    vor = float((measured[kept][:, counts] / found[kept][:, counts]).var())
+    return vor, float("nan") if bright is None else 10 ** (bright.bias[-1] / 10)
 
 
 def show(path: Path, panels: Sequence[Array]) -> None:
@@ -105,12 +141,15 @@ def show(path: Path, panels: Sequence[Array]) -> None:
 def line(r: dict[str, str]) -> list[float]:
     looks, before, after = (float(r[k]) for k in ("looks", "before", "enl_flat"))
     return [looks, before, after, after / before, *(float(r[k]) for k in ("moi", "mor", "vor")), 1 / looks,
-            float(r["dh"]), float(r["r"])]  # fmt: skip
+            float(r["dh"]), float(r["r"]), float(r["half_vor"]), float(r["bright_moi"])]  # fmt: skip
 
 
 def cells(values: Sequence[float] | Array) -> list[object]:
     """Ratios to three decimals, by which they are judged."""
-    return [f"{v:.3f}" if name in ("MoI", "MoR") else float(v) for name, v in zip(HEADER, values, strict=True)]
+    return [
+        f"{v:.3f}" if name.startswith("Mo") or "VoR," in name else float(v)
+        for name, v in zip(HEADER, values, strict=True)
+    ]
 
 
 def label(r: dict[str, str]) -> str:
@@ -174,19 +213,21 @@ def priced(found: dict[str, tuple[Settings, Cost, int]]) -> tuple[list[list[obje
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=4, help="of sar-dps")
+    parser.add_argument("--slow", action="store_true", help="sar-dps and paper too, on crops and the single-look scene")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="do all again, and write pictures there")
     args = parser.parse_args()
     if not (DATA / "sar").is_dir():
         raise SystemExit("no scenes; set RESTOREKIT_DATA to the folder that holds sar/")
     found = tiles()
     one = np.load(DATA / "sar" / "singlelook_amplitude.npy")
+    methods = (*FAST, *(SLOW if args.slow else ()))
     crops = {name: middle(found[name]) for name in CROPS}
     keys = ("kind", "picture", "method", "samples")
-    rows = Rows(RESULTS / "sentinel_rows.csv", keys, ("looks", "kappa", "before", *FIGURES))
-    jobs = {"tiles": (found, FAST, "db"), "crops": (crops, SLOW, "db"),
-            "single look": ({"single look": one}, SLOW, "amplitude")}  # fmt: skip
-    for kind, (pictures, methods, domain) in jobs.items():
-        treat(rows, kind, pictures, [settings(m, args.samples, domain) for m in methods], args.pictures)
+    rows = Rows(RESULTS / "sentinel_rows.csv", keys, ("looks", "kappa", "before", *FIGURES, *HALF))
+    jobs = {"tiles": (found, FAST, "db"), "crops": (crops, methods, "db"),
+            "single look": ({"single look": one}, methods, "amplitude")}  # fmt: skip
+    for kind, (pictures, named, domain) in jobs.items():
+        treat(rows, kind, pictures, [settings(m, args.samples, domain) for m in named], args.pictures)
 
     def of(kind: str) -> list[dict[str, str]]:
         return [r for r in rows.rows if r["kind"] == kind and r["samples"] in ("1", str(args.samples))]
@@ -210,9 +251,9 @@ def main() -> None:
 def notes(samples: int, rows: list[dict[str, str]]) -> list[str]:
     kappa = [float(r["kappa"]) for r in rows]
     return [
-        f"First band (VV) of tiles that hold data, in dB, as `restorekit despeckle` treats them: looks measured, default settings, correlated speckle as --decorrelate auto has it (sum of correlations kappa {min(kappa):.1f} to {max(kappa):.1f}); `sar-dps` with the mean of {samples} samples in linear power, `paper` with one. There is no truth: ENL is that of the flattest windows of the measured tile, MoI mean restored / mean measured, MoR and VoR mean and variance of measured / restored (wanted: 1 and 1 / looks), dh and r structure in the ratio, in % and between pixels so far apart that they share no grain, and its looks and mean in flat windows (wanted: 0).",
+        f"First band (VV) of tiles that hold data, in dB, as `restorekit despeckle` treats them: looks measured, default settings, correlated speckle as --decorrelate auto has it (sum of correlations kappa {min(kappa):.1f} to {max(kappa):.1f}); `sar-dps`, where it is asked for, with the mean of {samples} samples in linear power, `paper` with one. There is no truth: ENL is that of the flattest windows of the measured tile, MoI mean restored / mean measured, MoR and VoR mean and variance of measured / restored (wanted: 1 and 1 / looks), dh and r structure in the ratio, in % and between pixels so far apart that they share no grain, and its looks and mean in flat windows (wanted: 0). VoR, flat half: of the half of the cells of 16x16 pixels that vary least (one half of a cell chooses, the other counts), as whole tiles hold structure that no filter may keep; MoI, brightest: of the brightest tenth of cells of 64x64. A result follows some of its own speckle, which makes its MoR and VoR lower: see `held_out.md`.",
         "ENL alone says nothing of what is lost beside flat windows, and a small dh is had by changing little: read them with VoR, which is below 1 / looks where speckle is left.",
-        f"Cost: seconds of one whole block by `restorekit.despeckling.cost.cost`, one call timed and multiplied, the least of {TIMES} times; a block is computed with a margin on each side (seen), which is thrown away; reading and writing are left out. The machine is shared with other work, so seconds are right within about a third. Calls are of one picture of the size seen; `sar-dps`, `paper`, `mmps` and `dps` need products with the derivative of the network too, which are in the seconds and not in the number of calls.",
+        f"Cost, timed on 2026-11-22 and kept: seconds of one whole block by `restorekit.despeckling.cost.cost`, one call timed and multiplied, the least of {TIMES} times; a block is computed with a margin on each side (seen), which is thrown away; reading and writing are left out. The machine is shared with other work, so seconds are right within about a third. Calls are of one picture of the size seen; `sar-dps`, `paper`, `mmps` and `dps` need products with the derivative of the network too, which are in the seconds and not in the number of calls.",
         f"Scene: one of its two bands, all blocks full of data. {PROCESSES} processes: half the time of one, which assumes that they do not slow each other down. No GPU was measured: the last column is the rate at which calls of a block, one at a time and with the products where the solver needs them, would have to be done for one hour per band.",
     ]
 

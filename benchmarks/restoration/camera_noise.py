@@ -142,7 +142,7 @@ KINDS: dict[str, Kind] = {
 
 def written(path: Path, y: Array, quality: int) -> Array:
     """Write 8 bits, and return them as they are read."""
-    codes = (y.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    codes = (y.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0).squeeze()
     if path.suffix == ".jpg":
         Image.fromarray(codes).save(path, quality=quality)
     else:

@@ -71,6 +71,13 @@ class AnyKernel:
         SharpEdges(31, 0.04, turns=8),
         SharpEdges(45, 0.02, turns=8),
     )
+    # Of pictures with little noise too, as 8-bit files of light are: edges that are faint stand out there, and may be all there are.
+    faint: tuple[SharpEdges, ...] = (
+        SharpEdges(31, 0.005, turns=8, least=0.015),
+        SharpEdges(31, 0.02, turns=16, least=0.02),
+        SharpEdges(21, 0.005, turns=8, least=0.03),
+    )
+    quiet: float = 0.005  # noise below which these are made
     side: int = 320  # of the part of the picture that is looked at
     # Pixels, a side below which edges are few, and the best kernel is mended with the picture integrated out.
     small: int = 160
@@ -85,7 +92,7 @@ class AnyKernel:
         sigma_y = max(sigma_y, LEAST_LEVEL)
         picture = Pyramid.of(grey, counts)
         plausible, tried = Plausible(picture, sigma_y), list[tuple[float, Array, SharpEdges]]()
-        for search in self.searches:
+        for search in self.searches + (self.faint if sigma_y < self.quiet else ()):
             kernel = search(picture)
             tried.append((plausible.score(kernel), kernel, search))
         _, kernel, search = min(tried, key=lambda t: t[0])

@@ -23,6 +23,7 @@ PAIR: dict[str, tuple[Any, Any]] = {
     "looks": (Annotated[str, typer.Option(help="Looks of SAR; auto measures them.")], "auto"),
     "match": (Annotated[str, typer.Option("--match", help="SAR gets the moments, or the histogram, of the luminance.")], "moments"),
     "range_": (Range, None),
+    "product": (Annotated[str | None, typer.Option(metavar="WORD,WORD,…", help="What is taken of SAR, a product of a radar satellite, as for `despeckle`.", show_default=False)], None),
     "sar_page": (Annotated[int | None, typer.Option(min=1, help="Page of SAR, a TIFF of several, from 1.", show_default=False)], None),
 }  # fmt: skip
 

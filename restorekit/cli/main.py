@@ -13,7 +13,7 @@ import restorekit
 
 # isort: off
 from restorekit.cli import (
-    bench, calibrate, change, check, cite, compare, degrade, derain, despeckle, fuse, metrics, priors, restore, sample, solvers, train, tune,
+    adapt, bench, calibrate, change, check, cite, compare, degrade, derain, despeckle, fuse, metrics, priors, restore, sample, solvers, train, tune,
 )  # fmt: skip
 
 # isort: on
@@ -50,7 +50,7 @@ def common(
 for command in (
     restore.restore, restore.denoise, restore.inpaint, restore.deblur, restore.upscale, restore.colorize, restore.dejpeg,
     compare.compare, degrade.degrade, fuse.fuse, despeckle.despeckle, derain.derain, check.check, train.train, sample.sample, solvers.solvers,
-    tune.tune, calibrate.calibrate, cite.cite, change.change,
+    tune.tune, calibrate.calibrate, adapt.adapt, change.change, cite.cite,
 ):  # fmt: skip
     app.command()(command)
 for name, commands in {"metrics": metrics.app, "priors": priors.app, "bench": bench.app}.items():

@@ -74,8 +74,11 @@ def sar(
     measured: Annotated[Path, typer.Argument(metavar="MEASURED", help="The scene as measured: GeoTIFF, NPY, PNG.", show_default=False)],
     restored: Annotated[Path, typer.Argument(metavar="RESTORED", help="Despeckled, of the same size and unit; of complex data an intensity.", show_default=False)],
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="The scene without speckle, in the unit of RESTORED: PSNR, SSIM, bias and more are added.")] = None,
+    by: Annotated[Path | None, typer.Option(metavar="FILE", help="A scene of the place with other speckle, as another polarisation or date: levels are sorted by it, and not by RESTORED.")] = None,
     domain: Annotated[str, typer.Option(help="Unit of the files: intensity, amplitude, db, complex, db:LO,HI (stretched); auto takes what MEASURED says, and says so.")] = "auto",
     looks: Annotated[str, typer.Option(help="Looks of MEASURED; auto measures them where it is flat.")] = "auto",
+    bands: Annotated[str | None, typer.Option(metavar="N,N,…", help="Bands of MEASURED, from 1; with --domain real,imaginary these two. Default: all.")] = None,
+    product: Annotated[str | None, typer.Option(metavar="WORD,WORD,…", help="What is taken of MEASURED, a product of a radar satellite, as for `despeckle`.")] = None,
     window: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Pixels of a flat part, for ENL and C_x.")] = None,
     target: Annotated[str | None, typer.Option(metavar="TOP,LEFT,HEIGHT,WIDTH", help="Pixels of a bright target, for TCR.")] = None,
     as_json: Json = False,
@@ -93,8 +96,12 @@ def sar(
 
     if report is not None:
         check_page(report)
-    task = SpeckleAssessment(**values({"domain": domain, "looks": looks, "window": window, "target": target}))
-    result = task(measured, restored, truth, report=report, notes=printed(ctx))
+    task = SpeckleAssessment(
+        **values(
+            {"domain": domain, "looks": looks, "bands": bands, "product": product, "window": window, "target": target}
+        )
+    )
+    result = task(measured, restored, truth, by=by, report=report, notes=printed(ctx))
     print(as_options(json_text(result.plain()) if as_json else str(result), options_of(ctx)))
     if report is not None:
         (page,) = result.save(report, command_of(ctx))

@@ -76,7 +76,8 @@ class BlockDespeckling:
     def numbers(self, square: Square, layer: str) -> tuple[Array, Mask] | None:
         """Return a layer in the numbers of the file, and where something was measured.
 
-        Pixels without a signal, of which the blocks say nothing, have the floor of the band, and no deviation.
+        Pixels without a signal, of which the blocks say nothing, have the floor of the band, and no deviation; those below 0, of
+        a power less its noise, stay as they are, so that a mean over an area keeps what they take from it.
         """
         band, facts = self.bands[square.band]
         _, _, there, signal = band.interpret(square.values, square.valid, square.window)
@@ -87,7 +88,9 @@ class BlockDespeckling:
         intensity = square.blended(layer)
         if layer == "std":
             return intensity, signal | (there & (square.blended("mean") > 0))
-        return band.numbers(np.where(intensity > 0, intensity * facts.median, facts.floor), square.window), there
+        numbers = band.numbers(np.where(intensity > 0, intensity * facts.median, facts.floor), square.window)
+        stays = band.negative(square.values, there) & ~(intensity > 0)
+        return np.where(stays, square.values, numbers) if stays.any() else numbers, there
 
     def _targets(self, block: BlockPixels, intensity: Array, signal: Mask) -> tuple[Mask, Array]:
         """Return point targets (h, w) of `block.seen` and the level of clutter there; intensity and signal are of

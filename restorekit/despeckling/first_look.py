@@ -91,13 +91,25 @@ def _measured(
         return None
     if known.looks is None and facts.looks > SPECKLED:
         raise BadInput(
-            f"band {number}: {facts.looks:.0f} looks measured, hardly any speckle, as where values are dB (`domain=db`, stretched `domain=db:LO,HI`), the unit is "
-            "another or a value is fill; check `domain` and the nodata value, or give `looks`"
+            f"band {number}: {facts.looks:.0f} looks measured of values taken for {_taken(band, words)}, hardly any speckle, as where {_else(band)} or a "
+            "value is fill; check `domain` and the nodata value, or give `looks`"
         )
     lines = (words, _looks(facts, known), _many(band, facts, settings))
     for line in filter(None, lines):
         say(f"band {number}: {line}")
     return facts
+
+
+def _taken(band: RadarBand, words: str) -> str:
+    """Return the unit that a band was taken to have, and by what."""
+    why = words.removeprefix(f"domain: {band.domain.name}, ").partition(";")[0]
+    return band.domain.name + (f" ({why})" if words.startswith("domain: ") else ", as `domain` says")
+
+
+def _else(band: RadarBand) -> str:
+    if band.domain.name == "db":
+        return "the unit is another (`domain=intensity`, `domain=amplitude`), the speckle was taken out"
+    return "values are dB (`domain=db`, stretched `domain=db:LO,HI`), the unit is another"
 
 
 def _anything(scene: Scene, reader: Reads, band: int) -> bool:

@@ -144,8 +144,8 @@ class DespecklePlan:
     @property
     def _digest(self) -> str:
         """Return the SHA-256 of the files, or of the values of an array."""
-        if self.scene.product is not None and self.scene.reading.parts is None:
-            return product_digest(self.scene.product, self.scene.path, self.scene.reading)
+        if (digest := product_digest(self.scene)) is not None:
+            return digest
         if self.scene.pixels is None:
             return source_digest(self.scene.path, self.scene.reading)
         return hashlib.sha256(np.ascontiguousarray(self.scene.pixels).tobytes()).hexdigest()

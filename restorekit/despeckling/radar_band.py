@@ -13,7 +13,7 @@ from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
 from restorekit.sar import halves
 from restorekit.sar.band_units import Sample, no_brightness, stretched, units_of
-from restorekit.sar.domain import DOMAINS, PARTS, Domain, domain_of, fill_of, stretch
+from restorekit.sar.domain import DOMAINS, PARTS, Domain, below_zero, domain_of, fill_of, stretch
 from restorekit.sar.looks import Array, Mask
 
 SIDE = 240  # of a window that is looked at, pixels: ten windows in which looks are measured
@@ -112,6 +112,13 @@ class RadarBand:
                 signal &= values > 0
         return raw, np.where(signal, intensity, 0.0), there, signal
 
+    def negative(self, raw: NDArray[Any], there: Mask) -> Mask:
+        """Return where measured numbers (h, w) of the file mean an intensity or an amplitude below 0; nowhere of dB and complex ones."""
+        if self.domain.signed or raw.dtype.kind != "f":
+            return np.zeros_like(there)
+        with np.errstate(invalid="ignore"):
+            return there & (self.scale * raw + self.offset < 0)
+
     def numbers(self, intensity: Array, window: Window | None = None) -> Array:
         """Return what the file would hold for intensities; of a window, without the noise there."""
         if self.noise is not None and window is not None:
@@ -189,7 +196,7 @@ def _band(scene: Scene, source: Reads, sample: Sample, domain: str, why: str) ->
         meant = values if values.dtype.kind == "c" else scale * values + offset
     if scene.product is not None and sample.told == domain:  # which knows what it is, however much is below its noise
         found, below = DOMAINS[domain], 0.0 if meant.dtype.kind == "c" else float((meant < 0).mean())
-        said = f"{below:.2%} of the values are below 0, and count as no signal" if below and not found.signed else ""
+        said = "" if found.signed else below_zero(below)
     else:
         found, said = domain_of(domain, scene.dtype, meant)
     said = "; ".join(filter(None, [why, said]))

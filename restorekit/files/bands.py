@@ -260,6 +260,10 @@ def describe(path: Path, reading: Reading = PLAINLY) -> Raster:
             raise BadInput(unreadable(path, error)) from None
 
 
+class SeveralDatasets(BadInput):
+    """A container holds several datasets, of which GDAL takes none by itself."""
+
+
 def _check_single(path: Path, d: Any) -> None:
     """Raise BadInput for a container without a raster of its own, and for a TIFF of several pages, of which GDAL takes the first."""
     inside = d.subdatasets
@@ -273,7 +277,7 @@ def _check_single(path: Path, d: Any) -> None:
     names = [name.partition(":")[0].upper() + name[name.index(":") :] for name in names]
     some = ", ".join(map(shlex.quote, names[:SHOWN])) + (f" ... {shlex.quote(names[-1])}" if len(names) > SHOWN else "")
     what = "pages" if d.count else "datasets"
-    raise BadInput(f"{path} holds {len(inside)} {what}; give one of them in its place: {some}")
+    raise SeveralDatasets(f"{path} holds {len(inside)} {what}; give one of them in its place: {some}")
 
 
 def _described(path: Path, d: Any) -> Raster:

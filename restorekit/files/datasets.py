@@ -27,6 +27,7 @@ from restorekit.files.stored import check_source
 _FILE_FIRST = ("NETCDF", "HDF5")
 _NUMBER_FIRST = ("GTIFF_DIR", "NITF_IM")
 _ARCHIVES = ("zip", "tar")
+MANIFEST = "manifest.safe"  # of a product, a folder of files
 _PREFIX = re.compile(rf"({'|'.join((*_FILE_FIRST, *_NUMBER_FIRST))}):(.+)", re.IGNORECASE | re.DOTALL)
 _ARCHIVED = re.compile(rf"/vsi({'|'.join(_ARCHIVES)})/(.+)", re.DOTALL)
 REMOTE = re.compile(
@@ -120,6 +121,8 @@ def _archived(path: Path, kind: str, rest: str) -> Dataset:
 
 def _checked(path: Path, made: Dataset) -> Dataset:
     names = members(made.file, made.kind)
+    if made.inside not in names and f"{made.inside}/{MANIFEST}" in names:
+        return made  # a product of several files, whose own reader opens them
     if made.inside not in names:
         some = ", ".join(f"/vsi{made.kind}/{typed(made.file)}/{n}" for n in names[:8])
         raise BadInput(f"{path}: the archive has no such file; give one of {some or 'another'}")
@@ -131,6 +134,16 @@ def _checked(path: Path, made: Dataset) -> Dataset:
                         f"{path}: {beside} beside it is no TIFF, as a mask or overviews have to be; unpack it"
                     )
     return made
+
+
+def archived_folder(path: Path) -> Dataset | None:
+    """Return where a name leads that is a product's folder in an archive, None for other names."""
+    match = _ARCHIVED.fullmatch(str(path))
+    try:
+        made = None if match is None else _archived(path, match[1].lower(), match[2])
+    except BadInput:
+        return None
+    return None if made is None or made.inside in members(made.file, made.kind) else made
 
 
 def members(file: Path, kind: str) -> list[str]:

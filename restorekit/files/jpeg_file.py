@@ -71,6 +71,13 @@ class StoredJPEG:
         return all(float(s.max()) == 1 for s in self.steps) and set(self.sampling) == {(1, 1)}
 
     @property
+    def colourless(self) -> bool:
+        """Return True for three components of which both of chroma are 0 throughout: a grey picture, written as one of colours."""
+        return (
+            self.colour == "ycc" and len(self.levels) == 3 and not any(np.abs(v).max() >= 0.5 for v in self.levels[1:])
+        )
+
+    @property
     def widths(self) -> tuple[NDArray[Any], ...]:
         """Return the width of each bin, like `levels`, in values of 0 to 255."""
         return tuple(s * np.where(u, UNSURE, 1.0)[..., None, None] for s, u in zip(self.steps, self.unsure))

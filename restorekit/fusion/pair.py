@@ -12,8 +12,9 @@ import scipy
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.files.bands import Window, describe
+from restorekit.files.bands import Raster, Window, describe
 from restorekit.files.picture import check_span
+from restorekit.files.scene import Scene
 from restorekit.fusion import common_grid as grid
 from restorekit.fusion import pair_files as files
 from restorekit.fusion.exchanged import refuse_exchanged
@@ -22,13 +23,14 @@ from restorekit.fusion.prepare import check_match, despeckled, logarithm, matche
 from restorekit.fusion.registration import Match, Registration
 from restorekit.notes import Notes
 from restorekit.sar import halves
-from restorekit.sar.domain import domain_of, fill_of
+from restorekit.sar.band_units import Sample, no_brightness, units_of
+from restorekit.sar.domain import Domain, domain_of, fill_of
 from restorekit.sar.looks import measure
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Despeckler = Callable[[Array, Mask, float], Array]  # intensity (H, W), valid, looks
-Source = Path | files.Bands  # a file, or bands in memory
+Source = Path | files.Bands | Scene  # a file, bands in memory, or a product
 SMALLEST = 16  # pixels a side
 SURE = 1.2  # times the least significance: what a plain filter must show of a shift for the pair to be refused by it
 
@@ -176,17 +178,17 @@ class Pairing:
         self, optical: files.Bands, source: Source, notes: Notes
     ) -> tuple[Array, Mask, Path, dict[str, Any]]:
         """Return intensities on the grid of the optical picture, where they are valid, the file, and a record."""
-        path = source.path if isinstance(source, files.Bands) else source
+        path = _path(source)
         if isinstance(source, files.Bands) or files.is_plain(path):
             radar, window, apart = files.read(source, [self.sar_band]), None, []
         else:
-            raster, target = describe(path), optical.raster
+            raster, target = _raster(source), optical.raster
             on_a_map = target is not None and target.referenced and raster.referenced
             apart = grid.differences(target, raster) if target is not None and on_a_map else []
             window = None
             if apart and self.align and target is not None and grid.placed(target):
                 window = grid.part_for(raster, target)
-            radar = files.read(path, [self.sar_band], raster, window)
+            radar = files.read(source, [self.sar_band], raster, window)
         if apart and not self.align:
             raise BadInput(
                 f"{optical.path} and {path} do not share a grid ({'; '.join(apart)}); `align` resamples the radar picture"
@@ -200,8 +202,9 @@ class Pairing:
         fill = fill_of(radar.values[0][valid])
         if fill is not None:
             valid = valid & (radar.values[0] != fill)
-        self._check_half(source, radar, values, valid, window)
-        domain, said = domain_of(self.domain, radar.dtype, values[valid])
+        if not radar.domain:
+            self._check_half(source, radar, values, valid, window)
+        domain, said = self._domain(radar, values, valid)
         if fill is not None:
             said = "; ".join(filter(None, [said, f"{fill:g} is taken for no data, though the file does not say so"]))
         measured = valid if domain.signed or domain.name == "complex" else valid & (values > 0)
@@ -222,6 +225,27 @@ class Pairing:
             record["aligned"] = {"differed": apart, "resampling": how}
             notes(f"{path.name} resampled to the grid of {optical.path.name} ({how}, in power): {'; '.join(apart)}")
         return intensity, valid, path, record
+
+    def _domain(self, radar: files.Bands, values: NDArray[Any], valid: Mask) -> tuple[Domain, str]:
+        """Return the unit of the radar band and what to say of it: what a product or the file says goes before a guess."""
+        asked, n, raster = self.domain, self.sar_band, radar.raster
+        if asked == "auto" and radar.domain:
+            asked = radar.domain
+        if asked != "auto":
+            return domain_of(asked, radar.dtype, values[valid])
+        if other := no_brightness(radar.path, [n], raster):
+            raise BadInput(
+                f"{radar.path}: band {n} is {other[n]}, and no brightness; give another `sar_band`, or say its unit by `domain`",
+                argument="sar_band",
+            )
+        gain = (1.0, 0.0) if raster is None else (raster.scales[n - 1], raster.offsets[n - 1])
+        try:
+            sample = Sample.of_file(radar.path, n, radar.dtype, [(radar.values[0], valid)], gain, raster)
+            name, why = units_of([sample], asked)[n]
+            domain, said = domain_of(name, radar.dtype, values[valid])
+        except BadInput as error:
+            raise BadInput(f"{radar.path}: {error}", argument=error.argument) from None
+        return domain, "; ".join(filter(None, [why, said]))
 
     def _check_half(
         self, source: Source, radar: files.Bands, values: NDArray[Any], valid: Mask, window: Window | None
@@ -244,8 +268,7 @@ class Pairing:
         self, optical: files.Bands, seen: tuple[Array, Mask], source: Source, radar: tuple[Array, Mask], notes: Notes
     ) -> None:
         """Raise BadInput, or note it, where the optical picture looks like the radar picture and the other way about."""
-        path = source.path if isinstance(source, files.Bands) else source
-        raster = None if isinstance(source, files.Bands) or files.is_plain(path) else describe(path)
+        raster = None if isinstance(source, files.Bands) or files.is_plain(_path(source)) else _raster(source)
         first = None if raster is None else range(1, 1 + min(3, raster.count))
         corner = None if raster is None else Window(0, 0, min(raster.height, 512), min(raster.width, 512))
         bands = files.read(source, first, raster, corner)
@@ -284,6 +307,15 @@ class Pairing:
                 )
             notes(f"{why}; taken from their places on the map")
         return match
+
+
+def _path(source: Source) -> Path:
+    return source if isinstance(source, Path) else source.path
+
+
+def _raster(source: Source) -> Raster:
+    """Return the metadata of a file or a product."""
+    return source.raster if isinstance(source, Scene) and source.raster is not None else describe(_path(source))
 
 
 def _shifted(pair: ReadPair, found: Match) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +21,16 @@ from restorekit.files.geotiff import BLOCK, PROVENANCE, add_tags, as_type, finis
 from restorekit.files.nodata import off_nodata
 from restorekit.files.picture import Picture, check_writable, read_picture, write_picture
 from restorekit.files.reading import PLAINLY, Reading
+from restorekit.files.scene import Scene
 from restorekit.files.temporary import name_beside
+from restorekit.notes import Notes
+from restorekit.products.opening import scene_of
 
 
 @dataclass(frozen=True, eq=False)
 class Bands:
-    """Bands hold values (C, H, W) in the numbers and the type of the file, valid (C, H, W), and the file they are of."""
+    """Bands hold values (C, H, W) in the numbers and the type of the file, valid (C, H, W), and the file they are of; domain: of
+    `restorekit.sar.domain`, where a product says it."""
 
     path: Path
     values: NDArray[Any]
@@ -33,6 +38,7 @@ class Bands:
     dtype: str
     raster: Raster | None = None
     picture: Picture | None = None
+    domain: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,24 +74,45 @@ def page_named(path: Path, page: int | None) -> Path:
     return Path(inside[page - 1]) if inside else path
 
 
+def product_of(path: str | os.PathLike[str], reading: Reading, notes: Notes) -> Scene | None:
+    """Return the scene of a product that has a reader of its own, None of other files; `notes` are told what it is.
+
+    Raises BadInput where words of a product are given of a file that is none.
+    """
+    if reading.page is not None or is_plain(Path(path)):
+        if reading.product is not None:
+            raise BadInput(
+                "`product` is of a product of a radar satellite, HDF5 or Zarr; leave it out", argument="product"
+            )
+        return None
+    scene = scene_of(Path(path), reading)
+    if scene.product is None:
+        return None
+    for sentence in scene.product.said:
+        notes(sentence)
+    return scene
+
+
 def whole(raster: Raster) -> Window:
     """Return all of a raster."""
     return Window(0, 0, raster.height, raster.width)
 
 
 def read(
-    source: Path | Bands,
+    source: Path | Bands | Scene,
     bands: Sequence[int] | None = None,
     raster: Raster | None = None,
     window: Window | None = None,
     reading: Reading = PLAINLY,
 ) -> Bands:
-    """Return bands of a file, or of some that are in memory; `bands` count from 1, None for all. reading: of a picture or an NPY.
+    """Return bands of a file, of a product, or of some that are in memory; `bands` count from 1, None for all. reading: of a picture or an NPY.
 
     Raises BadInput for what cannot be read, and for a band that is not there.
     """
     if isinstance(source, Bands):
         return source.select(bands)
+    if isinstance(source, Scene):
+        return _read_scene(source, bands, window)
     path = source
     if is_plain(path):
         return _read_picture(path, bands, reading)
@@ -95,6 +122,16 @@ def read(
         pixels = [reader.read(window or whole(raster), n) for n in numbers]
     values, valid = (np.stack(part) for part in zip(*pixels))
     return Bands(path, values, valid, raster.dtype, raster)
+
+
+def _read_scene(scene: Scene, bands: Sequence[int] | None, window: Window | None) -> Bands:
+    """Return bands of a product, as its own reader gives them."""
+    numbers = _numbers(scene.path, scene.count, bands)
+    with scene.opened() as source:
+        pixels = [source.read(window or scene.whole, n) for n in numbers]
+    values, valid = (np.stack(part) for part in zip(*pixels))
+    domain = "" if scene.product is None else scene.product.bands[numbers[0] - 1].domain
+    return Bands(scene.path, values, valid, scene.dtype, scene.raster, domain=domain)
 
 
 def _read_picture(path: Path, bands: Sequence[int] | None, reading: Reading) -> Bands:

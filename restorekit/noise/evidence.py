@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,19 +13,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit.inference.denoiser import Denoiser
+from restorekit.noise.residue import LUMA, Residue
 
 Array = np.ndarray
-LUMA = (0.299, 0.587, 0.114)
+HALF = 0.05  # level of grey at half size up to which is looked; a picture that reads as much is one that no prior knows
 
 
 class Seen(NamedTuple):
     """Levels of white noise at which the prior finds a picture most likely: of all bands, of its grey picture, and of that
-    at half size. `share`: level of grey over that of a band, of white noise that bands have independently."""
+    at half size. `share`: level of grey over that of a band, of white noise that bands have independently.
+
+    `even`: at half size, level of the fifth of the blocks that show least over that of the middle one, 1 for noise that is
+    everywhere; 0 where the prior knows nothing of the picture. `colour`: as `Residue` sees it, nan for one band."""
 
     bands: float
     grey: float
     half: float
     share: float
+    even: float = 1.0
+    colour: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,20 @@ class Evidence:
             min(of_mean, _most_likely(levels, np.quantile(rows, self.quantile, axis=1))) if self.quantile else of_mean
         )
 
+    def evenness(self, pixels: Array, told: Array, denoise: Denoiser, highest: float) -> tuple[float, float]:
+        """Return (level by the mean of the blocks, level of the fifth of them that shows least over that of the middle one).
+
+        The level is nan where too few blocks tell, and the second 1. Noise is in every block; stripes, letters and texture are
+        not. The second is 0 where the middle block reads as much as `highest`: the prior does not know such a picture.
+        """
+        found = self._by_block(pixels, told, denoise, highest, self.least)
+        if found is None:
+            return math.nan, 1.0
+        levels, rows, _ = found
+        few, middle = (_most_likely(levels, np.quantile(rows, q, axis=1)) for q in (0.2, 0.5))
+        known = 0 < middle < 0.9 * highest
+        return _most_likely(levels, rows.mean(1)), few / middle if known else 0.0
+
     def by_brightness(
         self, pixels: Array, told: Array, denoise: Denoiser, highest: float, lowest: float
     ) -> tuple[Array, Array]:
@@ -90,7 +111,7 @@ class Evidence:
         """Return (levels, s d log p / ds of each level and block, brightness of each block); None where too few blocks tell."""
         if min(pixels.shape[1:]) < self.side:
             return None
-        y, known = self._windows(pixels, told)
+        y, known = self.windows(pixels, told)
         weight = self._blocks(known.float().mean(1, keepdim=True)).flatten()
         blocks = weight >= self.told
         if int(blocks.sum()) < self.few:
@@ -117,7 +138,7 @@ class Evidence:
         """Return the means of blocks."""
         return F.avg_pool2d(x, self.side if min(x.shape[-2:]) >= self.small else self.side // 2)
 
-    def _windows(self, pixels: Array, told: Array) -> tuple[Tensor, Tensor]:
+    def windows(self, pixels: Array, told: Array) -> tuple[Tensor, Tensor]:
         """Return windows (N, C, h, w), those of a picture in which most is told, and where it is, like them."""
         _, h, w = pixels.shape
         if h * w <= self.most:
@@ -161,10 +182,11 @@ def seen_by(
     h, w = (n // 2 * 2 for n in grey.shape[1:])
     quarters, told_in = (v[:, :h, :w].reshape(1, h // 2, 2, w // 2, 2) for v in (grey, all_told))
     half_told = np.logical_and.reduce(told_in, (2, 4))
-    half = replace(evidence, quantile=0.0)(quarters.mean((2, 4)), half_told, for_bands(1), 0.05)
+    half, even = evidence.evenness(quarters.mean((2, 4)), half_told, for_bands(1), HALF)
     fine = (
         bands
         if len(pixels) == 1
         else evidence(grey, all_told, for_bands(1), max(3 * half, 0.01) if not np.isnan(half) else highest)
     )
-    return Seen(bands, fine, half, share)
+    colour = Residue()(evidence.windows(pixels, told)[0], for_bands(len(pixels))) if len(pixels) == 3 else math.nan
+    return Seen(bands, fine, half, share, even, colour)

@@ -1,11 +1,14 @@
-"""Impulses are salt and pepper, hot and dead pixels, whose values say nothing of the picture."""
+"""Impulses are salt and pepper, hot and dead pixels, and values at random, which say nothing of the picture."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy
+
+from restorekit.noise.random_impulses import RandomImpulses
 
 Array = np.ndarray
 CUT_OFF = 0.06  # `Impulses.tail` that leaves out noise which is cut off at an end
@@ -19,7 +22,7 @@ class Impulses:
     A value is an impulse where it differs from the median of its 3x3 by more than `deviations`, both of the other
     values around it and of the picture's noise, and is within `near` of the least or the largest value of its band.
     Where that holds for a share `most` of the values that are exactly that end, the others are impulses too, but in
-    clipped areas; for a share `some`, those that differ by a third of the deviations.
+    clipped areas; for a share `some`, those that differ by a third of the deviations. Impulses of any value are `of_any_value`.
     """
 
     deviations: float = 6.0
@@ -31,12 +34,20 @@ class Impulses:
     dense: float = 0.01  # share below which pairs are counted
     clustered: float = 0.2  # correlation of neighbours among values at random, at most
     tail: float = 1.0  # share of the values around impulses of an end on the way to it, of which more are noise cut off
+    of_any_value: Callable[[Array, Array], Array] = field(default_factory=RandomImpulses)
+    more: float = 2.0  # times as many as at the ends, from which on those of any value count
     least: float = 0.0005  # of the picture; fewer are highlights and gaps that a clean picture has too
 
     def __call__(self, pixels: Array, valid: Array | None = None) -> Array:
         """Return where impulses are, bool (C, H, W); nowhere where there are too few. valid (1 or C, H, W): values
         that were measured at all."""
         valid = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
+        found = self._at_ends(pixels, valid)
+        anywhere = self.of_any_value(pixels, valid)
+        return found | anywhere if anywhere.mean() > self.more * found.mean() else found
+
+    def _at_ends(self, pixels: Array, valid: Array) -> Array:
+        """Return those at the ends of the range."""
         impulses = np.zeros(pixels.shape, bool)
         if min(pixels.shape[1:]) < self.side:
             return impulses

@@ -67,6 +67,10 @@ class Noise:
         level = {"sigma": max(self.white, floor), "floor": self.white < floor}
         return replace(self, **level, correlated=False, covariance=None, camera=False)
 
+    def nothing(self, floor: float) -> Noise:
+        """Return the same with no noise that could be told."""
+        return replace(self.finest(floor), sigma=floor, white=0.0, floor=True, sensor=None)
+
     def white_of(self, level: float, floor: float) -> Noise:
         """Return the same with white noise of this level, that of a sensor in proportion; below `floor` it is none."""
         sensor = self.sensor
@@ -134,7 +138,9 @@ class Noise:
                 f"{self.left_out:.0%} of the values are at or near clipped, filled or constant ones, and left out"
             )
         if self.share > 0:
-            said.append(f"{self.share:.2%} of the values are impulses (salt and pepper, hot or dead pixels)")
+            said.append(
+                f"{self.share:.2%} of the values are impulses (salt and pepper, hot or dead pixels, values at random)"
+            )
         return said
 
     @property

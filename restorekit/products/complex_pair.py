@@ -63,7 +63,7 @@ class ComplexPair:
     @property
     def _names(self) -> list[str]:
         names = [""] * self.base.count if self.base.raster is None else self.base.raster.descriptions
-        return [re.sub(r"^i_", "", names[n - 1] or "", flags=re.IGNORECASE) for n in self.pairs[::2]]
+        return [re.sub(r"^i_|^(i|re|real)$", "", names[n - 1] or "", flags=re.IGNORECASE) for n in self.pairs[::2]]
 
     @property
     def said(self) -> tuple[str, ...]:

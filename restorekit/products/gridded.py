@@ -20,15 +20,17 @@ from numpy.typing import NDArray
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.products.containers import StoredArray, entries, read
+from restorekit.products.eopf import MEASURED, TABLES, table_of
 from restorekit.products.grid_place import place
 from restorekit.products.product import BandFacts
+from restorekit.products.sentinel1_tables import VectorTable
+from restorekit.sar import halves
 from restorekit.sar.band_names import words_of
 
 NISAR = re.compile(r"science/[LS]SAR/(GCOV|GSLC|RSLC|SLC)/(?:grids|swaths)/(frequency[AB])/([HVLR]{2}|[HV]{4})")
 POLARISATION = re.compile(r"(^|[^a-z])(vv|vh|hh|hv)([^a-z]|$)")
 SHOWN = 8
 FREQUENCIES = ("frequencyA", "frequencyB")
-MEASURED = "measurements"  # group of EOPF, beside conditions and quality
 LEAST = 16  # rows and columns of a picture
 MOST = 64  # pictures of an array of three dimensions
 
@@ -38,7 +40,7 @@ class Gridded:
     """Arrays of HDF5 or Zarr, of one size, as bands.
 
     words: what to take, names of arrays, their last parts or polarisations, "frequencyB"; () for all polarisations of a product, or the
-    one array that there is.
+    one array that there is. Of EOPF also the quantity, sigma0 (without a word), beta0, gamma0, or dn for the numbers as they are.
     """
 
     path: Path
@@ -86,6 +88,8 @@ class Gridded:
         first = self.chosen[0][0]
         if first.complex:
             return "complex64"
+        if self._calibrated:
+            return "float32"
         plain = all(e.dtype.kind in "iu" and e.dtype == first.dtype and _gain(e) == (1.0, 0.0) for e, _ in self.chosen)
         return first.dtype.newbyteorder("=").name if plain and first.dtype.itemsize <= 4 else "float32"
 
@@ -123,7 +127,14 @@ class Gridded:
             names = f"{kind}: {', '.join(dict.fromkeys(e.name or self.path.name for e, _ in self.chosen))}"
             if not first.group.endswith(MEASURED):
                 return (names,)
-            return names, "numbers as they are stored: calibration and noise beside them are not applied"
+            if not self._calibrated:
+                return names, "numbers as they are stored: calibration and noise beside them are not applied"
+            power = "complex values over A" if first.complex else "|DN|^2 over A^2"
+            table = TABLES[self._quantity]
+            return (
+                names,
+                f"{self._quantity}: {power}, A of quality/calibration/{table}; thermal noise is not subtracted",
+            )
         said = [f"NISAR {match[1]}, {match[2]}: {', '.join(e.own for e, _ in self.chosen)}"]
         said.append("calibrated to gamma0 by its maker" if match[1] == "GCOV" else "complex values as they are")
         if f"{first.group}/numberOfLooks" in self.entries:
@@ -151,7 +162,25 @@ class Gridded:
         scale, offset = _gain(entry)
         if raw.dtype.kind != "c" and (scale, offset) != (1.0, 0.0):
             raw = scale * raw.astype(np.float64) + offset
-        return raw.astype(self.dtype), valid
+        table = self._tables[band - 1] if self._calibrated else None
+        if table is None:
+            return raw.astype(self.dtype), valid
+        a = table.at(*(np.arange(s.start, s.stop, dtype=np.float64) for s in window.slices))
+        wide = raw / a if raw.dtype.kind == "c" else (raw / a) ** 2
+        return wide.astype(self.dtype), valid & (raw != 0)  # 0: nothing was measured
+
+    @property
+    def _quantity(self) -> str:
+        return next((w for w in self.words if w in TABLES), "sigma0")
+
+    @cached_property
+    def _tables(self) -> tuple[VectorTable | None, ...]:
+        """Return the calibration of each band, None of what is not calibrated."""
+        return tuple(table_of(self.path, e, self.entries, self._quantity) for e, _ in self.chosen)
+
+    @property
+    def _calibrated(self) -> bool:
+        return all(table is not None for table in self._tables)
 
     def _facts(self, entry: StoredArray, picture: int | None) -> BandFacts:
         match = NISAR.fullmatch(entry.name)
@@ -167,6 +196,9 @@ class Gridded:
         name = (found[2].upper() if found else entry.own or self.path.stem) + (
             "" if picture is None else f"[{picture}]"
         )
+        if self._calibrated:
+            kind: tuple[str, float | None] = ("complex", 1.0) if entry.complex else ("intensity", None)
+            return BandFacts(name, *kind, unit=self._quantity)
         return BandFacts(name, "complex" if entry.complex else "", unit=entry.text("units", "unit"))
 
     def _mask(self, entry: StoredArray) -> str | None:
@@ -188,6 +220,7 @@ class Gridded:
             found = found or [e for e, term in there if term == word]  # of GCOV the product of two polarisations
             if not found:
                 raise self._unknown([e for e, _ in layers])
+            _refuse_covariance(self.path, found, [term for _, term in there if _brightness(term)])
             kept += found
         return list(dict.fromkeys(kept))
 
@@ -199,18 +232,30 @@ class Gridded:
         grids = [e for e in grids if len(e.shape) == 2 or e.shape[0] <= MOST]
         if not grids:
             raise BadInput(f"{self.path} holds no array of two dimensions that may be a picture; give a file that does")
-        if self.words:
-            found = [e for w in self.words for e in _called(grids, w)]
-            if len({e.name for e in found}) < len(self.words):
+        measured = [e for e in grids if e.group.rpartition("/")[2] == MEASURED]
+        words = [w for w in self.words if not measured or w not in TABLES]
+        if words:
+            found = [e for w in words for e in _called(grids, w) or _polarised(measured, w)]
+            if len({e.name for e in found}) < len(words):
                 raise self._unknown(grids)
             return list(dict.fromkeys(found))
         if len(grids) == 1:
             return grids
-        measured = [e for e in grids if e.group.rpartition("/")[2] == MEASURED]
         if measured and len({(e.own, e.shape, e.dtype) for e in measured}) == 1:
             return measured
-        polarised = [e for e in grids if POLARISATION.search(re.sub(r"_", " ", e.own.lower()))]
-        return polarised if polarised and _alike(polarised) else self._open(grids)
+        if parts := self._parts(grids):
+            return parts
+        named = [(e, POLARISATION.search(re.sub(r"_", " ", e.own.lower()))) for e in grids]
+        polarised = {match[2]: e for e, match in named if match is not None}
+        once = len(polarised) == sum(match is not None for _, match in named)  # else several quantities are there
+        return list(polarised.values()) if polarised and once and _alike([*polarised.values()]) else self._open(grids)
+
+    def _parts(self, grids: Sequence[StoredArray]) -> list[StoredArray]:
+        """Return the arrays that are called real and imaginary parts, [] where not all of these are pairs."""
+        told = [(e, halves.Band(self.path, n, {}, e.own, unit=e.text("units", "unit"))) for n, e in enumerate(grids)]
+        both = [(e, t) for e, t in told if t.part]
+        found = [e for e, _ in both]
+        return found if found and _alike(found) and halves.pairs_of([t for _, t in both]) else []
 
     def _open(self, grids: Sequence[StoredArray]) -> list[StoredArray]:
         raise BadInput(
@@ -230,6 +275,18 @@ def holds_nisar(arrays: Mapping[str, StoredArray]) -> bool:
     return any(NISAR.fullmatch(name) for name in arrays)
 
 
+def _refuse_covariance(path: Path, found: Sequence[StoredArray], bright: Sequence[str]) -> None:
+    """Raise BadInput for a term of the covariance of two polarisations, which has another law than speckle of a brightness."""
+    for entry in found:
+        match = NISAR.fullmatch(entry.name)
+        if match is not None and match[1] == "GCOV" and not _brightness(match[3]):
+            raise BadInput(
+                f"{path}: {entry.own} is the covariance of {match[3][:2]} and {match[3][2:]}, complex and no brightness that speckle multiplies; "
+                f"give those of one polarisation by `product`: {', '.join(bright) or 'this file holds none'}",
+                argument="product",
+            )
+
+
 def _brightness(term: str) -> bool:
     """Return True for HH and HHHH, False for HHHV, a product of two polarisations."""
     return len(term) == 2 or term[:2] == term[2:]
@@ -242,6 +299,12 @@ def _called(grids: Sequence[StoredArray], word: str) -> list[StoredArray]:
         if found := [e for e in grids if fits(e)]:
             return found if _alike(found) else found[:1]
     return []
+
+
+def _polarised(measured: Sequence[StoredArray], word: str) -> list[StoredArray]:
+    """Return the arrays of measurements of EOPF whose product is called after a polarisation."""
+    found = [(e, POLARISATION.search(re.sub(r"[_/]", " ", e.group.lower()))) for e in measured]
+    return [e for e, match in found if match is not None and match[2] == word.lower()]
 
 
 def _alike(found: Sequence[StoredArray]) -> bool:

@@ -12,17 +12,17 @@ from typing import Any
 
 from restorekit.errors import BadInput
 from restorekit.files import scene as files
-from restorekit.files.bands import Raster, import_rasterio
-from restorekit.files.datasets import members
+from restorekit.files.bands import Raster, SeveralDatasets, import_rasterio
+from restorekit.files.datasets import archived_folder, members
 from restorekit.files.digest import sha256
 from restorekit.files.reading import PLAINLY, Reading
-from restorekit.files.scene import OwnReader, Scene
+from restorekit.files.scene import Scene
 from restorekit.products.complex_pair import ComplexPair, pixels_of_parts
 from restorekit.products.containers import HDF5, StoredArray, entries, is_zarr
 from restorekit.products.gridded import Gridded, holds_nisar
 from restorekit.products.product import Product
 from restorekit.products.sentinel1 import POLARISATIONS, Sentinel1
-from restorekit.products.sentinel1_files import MANIFEST
+from restorekit.products.sentinel1_files import MANIFEST, ZIP
 from restorekit.products.sentinel1_tables import QUANTITIES
 from restorekit.products.sicd import Sicd, is_sicd
 from restorekit.products.tagged import IceyeComplex, Tagged, factor_of, is_iceye
@@ -47,7 +47,12 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
     product = product_at(path, reading)
     if product is not None:
         return scene_of_product(product, reading)
-    scene = files.scene_of(path, reading)
+    try:
+        scene = files.scene_of(path, reading)
+    except SeveralDatasets:
+        if not path.is_file() or not start_of(path).startswith(HDF5) or not _arrays(path):
+            raise
+        return scene_of_product(Gridded(path), reading)  # its own words name them, and those that are one measurement
     if reading.product == "dn":
         return scene
     factor = factor_of(scene)
@@ -123,8 +128,15 @@ def sentinel1(path: Path, words: Sequence[str]) -> Sentinel1:
         raise BadInput(said, argument=error.argument and "product") from None
 
 
+def is_product_folder(path: Path) -> bool:
+    """Return True for a folder that is one product: a SAFE, or a Zarr group or array."""
+    return path.is_dir() and ((path / MANIFEST).is_file() or is_zarr(path))
+
+
 def _is_safe(path: Path) -> bool:
-    """Return True for a SAFE: the folder, its manifest.safe, or a zip archive of it."""
+    """Return True for a SAFE: the folder, its manifest.safe, a zip archive of it, or the folder in one."""
+    if str(path).startswith(ZIP) and not path.exists():
+        return archived_folder(path) is not None
     if path.is_dir():
         return (path / MANIFEST).is_file()
     if not path.is_file() or path.name == MANIFEST:
@@ -147,15 +159,20 @@ def scene_as(source: Path | Scene, domain: str, reading: Reading, bands: Sequenc
     scene = source if isinstance(source, Scene) else scene_of(source, reading)
     if domain in PARTS:
         return _parts(scene, domain, tuple(bands or scene.bands))
-    if domain != "auto" or scene.product is not None or scene.raster is None or scene.complex:
+    if domain != "auto" or _known(scene) or scene.raster is None or scene.complex:
         return scene
     told = [halves.told(scene.path, n, scene.dtype, scene.raster) for n in bands or scene.bands if n in scene.bands]
     pairs = halves.pairs_of(told)
     return _parts(scene, PARTS[0], pairs) if pairs else scene
 
 
+def _known(scene: Scene) -> bool:
+    """Return True where a product itself says what its bands are; arrays of a container alone do not."""
+    return scene.product is not None and any(band.domain for band in scene.product.bands)
+
+
 def _parts(scene: Scene, parts: str, pairs: tuple[int, ...]) -> Scene:
-    if scene.product is not None or scene.complex:
+    if _known(scene) or scene.complex:
         raise BadInput(
             f"{scene.path.name}: `domain={parts}` is of two bands of real numbers, and it holds {scene.dtype}; leave `domain` out"
         )
@@ -209,12 +226,20 @@ def _crs(crs: Any) -> Any:
     return import_rasterio().crs.CRS.from_user_input(crs)
 
 
-def product_digest(product: OwnReader, path: Path, reading: Reading) -> str:
+def product_digest(scene: Scene) -> str | None:
     """Return 64 hex digits that change where anything does that is read of a product, or what is taken of it, and not where
-    its name does."""
+    its name does; None of a scene that no reader of a product reads."""
+    reading, product = scene.reading, scene.product
+    if isinstance(product, ComplexPair):
+        product = product.base.product
+    if product is None:
+        return None
+    path = scene.path
     every = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     files: Sequence[Path] = getattr(product, "files", every)
     digest = hashlib.sha256(f"product={reading.product}".encode())
+    if reading.parts is not None:
+        digest.update(f"{reading.parts}={reading.pairs}".encode())
     for file in files:
         name = file.name if len(files) > 1 else ""
         digest.update(f"{name}:{sha256(file)}\n".encode())

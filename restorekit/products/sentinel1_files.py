@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.files.datasets import member, members
+from restorekit.files.datasets import MANIFEST, member, members
 
 LARGEST = 2**26  # bytes of an annotation; those of 25 minutes have some 20 million
-MANIFEST = "manifest.safe"
 ZIP = "/vsizip/"
 _TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?")
 _NAME = re.compile(
@@ -239,6 +238,8 @@ def safe_of(path: Path) -> Safe:
     Raises BadInput for what is none of these.
     """
     text = str(path)
+    if (braced := re.fullmatch(re.escape(ZIP) + r"\{([^}]+)\}/?(.*)", text)) is not None and Path(braced[1]).is_file():
+        return _zipped(Path(braced[1]), braced[2])
     if text.startswith(ZIP):
         parts = Path(text.removeprefix(ZIP)).parts
         if not Path(*parts).is_absolute() and not Path(*parts[:1]).exists():

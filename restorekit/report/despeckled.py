@@ -84,8 +84,20 @@ def _part(b: BandPage, *, alone: bool) -> dict[str, Any]:
     return {
         "title": "" if alone else b.name, "figures": _pictures(b), "speckle": speckle, "notes": b.assessment.notes,
         "table": PageTable(columns, rows, f"Figures of {b.name}"), 
-        "histogram": density(ratio[:: max(1, ratio.size // DRAWN)], looks),
+        "levels": _levels(b), "histogram": density(ratio[:: max(1, ratio.size // DRAWN)], looks),
     }  # fmt: skip
+
+
+def _levels(b: BandPage) -> PageTable | None:
+    """Return the bias of each tenth, with its standard error, for each size of cells; None without any."""
+    if not b.assessment.levels:
+        return None
+    columns = [TableColumn("cells", digits=None), *(TableColumn(str(n), digits=None) for n in range(1, 11))]
+    rows = [
+        TableRow([f"{bias.side}x{bias.side}", *(f"{v:+.2f} ± {e:.2f}" for v, e in zip(bias.bias, bias.error))])
+        for bias in b.assessment.levels
+    ]
+    return PageTable(columns, rows, f"Levels of {b.name}")
 
 
 def block_mean(x: Array, valid: Mask, k: int) -> tuple[Array, Mask]:

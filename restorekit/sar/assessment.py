@@ -11,6 +11,7 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.sar import quality
+from restorekit.sar.level_bias import SIDES, LevelBias, level_bias
 from restorekit.sar.looks import Array, Looks, Mask, Windows, flattest, measure, windows
 
 Box = tuple[int, int, int, int]  # top, left, height, width
@@ -43,6 +44,7 @@ class Assessment:
     measured: Looks | None
     figures: tuple[Figure, ...]
     notes: tuple[str, ...] = field(default=())
+    levels: tuple[LevelBias, ...] = ()  # the bias from dark to bright, over cells of several sizes
 
     def plain(self) -> dict[str, Any]:
         """Return numbers, and what they should be, for a file."""
@@ -52,6 +54,7 @@ class Assessment:
             "looks_measured": None if speckle is None else speckle.looks,
             "correlation": None if speckle is None else {"lag_one": list(speckle.lag_one), "kappa": speckle.kappa},
             "figures": {f.key: f.value for f in self.figures},
+            "level_bias": {str(b.side): {"bias": list(b.bias), "error": list(b.error)} for b in self.levels},
             "should_be": {f.key: f.should for f in self.figures},
             "notes": list(self.notes),
         }
@@ -67,9 +70,11 @@ class Wanted:
     target: Box | None = None
 
 
-def assess(measured: Array, restored: Array, valid: Mask, wanted: Wanted, truth: Array | None = None) -> Assessment:
+def assess(
+    measured: Array, restored: Array, valid: Mask, wanted: Wanted, truth: Array | None = None, by: Array | None = None
+) -> Assessment:
     """Return the figures of restored intensities (H, W) against measured ones, over the pixels of `valid`, and against
-    a truth if any.
+    a truth if any. by: (H, W), a level with speckle of its own, by which the scene is sorted from dark to bright; None for `restored`.
 
     Raises BadInput where nothing is valid, a window lies outside, or looks cannot be measured.
     """
@@ -80,8 +85,10 @@ def assess(measured: Array, restored: Array, valid: Mask, wanted: Wanted, truth:
     pair = quality.Pair(measured, restored, valid)
     figures = [*_ratio(pair, looks), *_flat(pair, flat, wanted.window), *_structure(pair, flat, speckle)]
     figures += [*_edges(pair, looks, truth), *_target(pair, wanted.target)]
+    levels = tuple(b for side in SIDES if (b := level_bias(measured, restored, valid, side, by)) is not None)
+    figures += _levels(levels, own=by is None)
     figures += _errors(quality.errors(restored, truth, valid)) if truth is not None else []
-    return Assessment(looks, speckle, tuple(figures), tuple(_notes(pair, speckle)))
+    return Assessment(looks, speckle, tuple(figures), tuple(_notes(pair, speckle)), levels)
 
 
 def _looks(y: Array, valid: Mask, *, needed: bool) -> tuple[Looks | None, Windows | None]:
@@ -96,12 +103,27 @@ def _looks(y: Array, valid: Mask, *, needed: bool) -> tuple[Looks | None, Window
 def _ratio(pair: quality.Pair, looks: float) -> list[Figure]:
     return [
         Figure("moi", "MoI, mean restored / mean measured", pair.mean_of_image, "1", 1.0),
-        Figure("mor", "MoR, mean of measured / restored", pair.mean_of_ratio, "1", 1.0),
+        Figure("mor", "MoR, mean of measured / restored", pair.mean_of_ratio, "1; below by what restored follows its own speckle", 1.0),
         Figure(
             "vor", "VoR, variance of measured / restored", pair.variance_of_ratio,
             f"{1 / looks:.3f} = 1 / looks; below: speckle is left, above: structure is lost", 1 / looks,
         ),
     ]  # fmt: skip
+
+
+def _levels(levels: Sequence[LevelBias], *, own: bool) -> list[Figure]:
+    """Return the largest bias of a tenth of the scene for each size of cells."""
+    figures = []
+    for b in levels:
+        tenth, bias, error = b.worst
+        cells = "pixels" if b.side == 1 else f"cells of {b.side}x{b.side}"
+        should = f"0 within 0.15 dB or two standard errors, {2 * error:.2f}; {len(b.beyond())} of 10 are not"
+        # An average over so many pixels hardly has speckle of its own.
+        doubt = "; sorted by the result, which follows the speckle: see `by`" if own and b.side < SIDES[-2] else ""
+        figures.append(
+            Figure(f"level_{b.side}", f"bias, tenth {tenth} of {cells} dark to bright, dB", bias, should + doubt, 0.0)
+        )
+    return figures
 
 
 def _flat(pair: quality.Pair, flat: Windows | None, window: Box | None) -> list[Figure]:

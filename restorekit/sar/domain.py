@@ -18,6 +18,7 @@ from restorekit.errors import BadInput
 from restorekit.sar.looks import Array
 
 LN10 = math.log(10)
+LESS = 0.05  # share of values below 0 from which on what is left is too bright
 FILLS = (-9999.0, -32768.0, -32767.0, -99999.0, -999.0, float(np.finfo(np.float32).min))
 
 
@@ -118,14 +119,26 @@ def domain_of(name: str, dtype: str, sample: NDArray[Any]) -> tuple[Domain, str]
     below = 0.0 if is_complex or not sample.size else float((sample < 0).mean())
     if DOMAINS[name].signed:
         _check_decibels(sample)
-    elif below > 0.5:
+    elif below > 0.5 and _size_of_decibels(sample):
         raise BadInput(
             f"`domain={name}`, but {below:.0%} of the values are below 0, as those of dB are; give `domain=db`, or, of real and "
             "imaginary parts, put them together first, x + 1j * y"
         )
-    elif below > 0:
-        return DOMAINS[name], f"{below:.2%} of the values are below 0, and count as no signal"
-    return DOMAINS[name], ""
+    return DOMAINS[name], "" if DOMAINS[name].signed else below_zero(below)
+
+
+def below_zero(share: float) -> str:
+    """Return what to say of the share of values below 0 of an intensity or an amplitude, "" for none.
+
+    >>> below_zero(0.015)
+    '1.50% of the values are below 0, and count as no signal'
+    """
+    if not share:
+        return ""
+    said = f"{share:.2%} of the values are below 0, and count as no signal"
+    if share <= LESS:
+        return said
+    return f"{said}: less their noise, they have no law of speckle, so that those above 0 come out too bright and the others stay; take the power with its noise where it can be had"
 
 
 def fill_of(sample: NDArray[Any]) -> float | None:
@@ -140,6 +153,11 @@ def fill_of(sample: NDArray[Any]) -> float | None:
         if here.sum() > 1 and rest.size and float(rest.min()) > 0.2 * fill:
             return fill
     return None
+
+
+def _size_of_decibels(sample: NDArray[Any]) -> bool:
+    """Return True for values (N,) of the size that dB have, from 1 to 200: powers less their noise are far below that, or far above."""
+    return bool(sample.size) and 1 <= float(np.quantile(np.abs(sample), 0.9)) <= 200
 
 
 def _check_decibels(sample: NDArray[Any]) -> None:
@@ -164,5 +182,11 @@ def guessed(dtype: str, sample: NDArray[Any]) -> tuple[str, str]:
         )
     if below > 0.5:
         _check_decibels(sample)
+        if not _size_of_decibels(sample):
+            raise BadInput(
+                f"{below:.0%} of the values are below 0, and all are so small as dB of a scene are not: intensities less their noise; give "
+                "`domain=intensity`, or `domain=db`",
+                argument="domain",
+            )
         return "db", "values are below 0"
     return "intensity", "no value is below 0"

@@ -57,13 +57,15 @@ class Band:
         """Return I or Q where the file says that the band is a real or an imaginary part, "" else."""
         halves = {"real part": "I", "imaginary part": "Q"}
         unit = {"real": "I", "imaginary": "Q", "imag": "Q"}.get((self.unit or "").strip().lower(), "")
-        return self.subcategory if self.subcategory in ("I", "Q") else unit or halves.get(self.named, "")
+        letter = (self.description or "").strip().upper()  # counts only where both are there, as I may be an intensity
+        letter = letter if letter in ("I", "Q") else ""
+        return self.subcategory if self.subcategory in ("I", "Q") else unit or halves.get(self.named, "") or letter
 
     @property
     def called(self) -> str:
         """Return the name of both parts: i_IW1_VV and q_IW1_VV are called iw1_vv."""
         name = (self.description or "").strip().lower()
-        return re.sub(r"^(i|q)_|^(real|re|imaginary|imag|im)$", "", name)
+        return re.sub(r"^(i|q)_|^(real|re|imaginary|imag|im|i|q)$", "", name)
 
     @property
     def named(self) -> str:

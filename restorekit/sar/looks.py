@@ -26,6 +26,7 @@ MOSTLY = 0.5  # share of the variance that is texture, from which on that of the
 FAR = 6.0  # lag from which on speckle has no correlation, pixels
 REPEATED = 0.05  # share of a window, of one value
 TEXTURED = "no flat place: these correlations are of texture too, which makes them larger than those of the speckle"
+TELLS = 0.045  # relative error: ten draws range over three of it, 14 %
 DISAGREE = 0.3  # relative difference of two estimates from which on they are told apart aloud
 
 
@@ -96,6 +97,12 @@ class Looks:
     kappa: float  # sum of the correlations over all lags
     reach: int = 1  # lag from which on pixels, along rows and columns, are independent
     textured: bool = False  # texture could not be told from grain, and some of it is in the correlations
+    error: float = 0.0  # relative standard error of the looks, by how far the windows differ
+
+    @property
+    def tells(self) -> bool:
+        """Return True where the looks are known well enough that those of ten crops of one product lie within 15 %."""
+        return self.error <= TELLS and self.agree and not self.textured
 
     @property
     def effective(self) -> float:
@@ -110,7 +117,8 @@ class Looks:
     def __str__(self) -> str:
         """Return the line to print, whatever is done with the figures."""
         rows, columns = self.lag_one
-        text = f"looks {self.looks:.2f} (moments: {self.by_moments:.2f}) in {self.count} flat windows; correlation with the next "
+        known = f", known to {100 * self.error:.0f} %" if self.error > TELLS else ""
+        text = f"looks {self.looks:.2f} (moments: {self.by_moments:.2f}) in {self.count} flat windows{known}; correlation with the next "
         text += f"row {rows:.2f}, column {columns:.2f}; {self.effective:.2f} looks effective"
         if self.textured:
             text += f"; {TEXTURED}"
@@ -153,9 +161,26 @@ def measure(
     variance, moments = (float(np.median(x.var((1, 2)))) * free for x in (np.log(parts), parts))
     if looks is None:
         variance, moments = variance * (1 - share), moments * (1 - share)
+    found = trigamma_inverse(variance)
     return Looks(
-        trigamma_inverse(variance), min(1 / max(moments, 1e-30), MOST), len(parts), lag_one, kappa, reach, textured
+        found, min(1 / max(moments, 1e-30), MOST), len(parts), lag_one, kappa, reach, textured,
+        _error(np.log(parts).var((1, 2)), found, n / _alike(lag_one)),
     )  # fmt: skip
+
+
+def _error(each: Array, looks: float, independent: float) -> float:
+    """Return the relative standard error of looks, of the variances (N,) of logarithms whose median they are of, each of so many
+    independent values: by how far the variances differ, and at least as far as those of speckle alone do."""
+    variance, fourth = (float(scipy.special.polygamma(k, looks)) for k in (1, 3))
+    of_speckle = math.sqrt((2 + fourth / variance**2) / independent)
+    spread = 1.4826 * float(np.median(np.abs(each / np.median(each) - 1)))
+    error = 1.2533 * max(spread, of_speckle) / math.sqrt(len(each)) * variance  # 1.25 times that of a mean
+    return (trigamma_inverse(max(variance - error, 1e-9)) - trigamma_inverse(variance + error)) / (2 * looks)
+
+
+def _alike(grain: Grain) -> float:
+    """Return by how many times fewer values than pixels a variance knows: the sum of the squares of the correlations."""
+    return grain_of(grain[0] ** 2) * grain_of(grain[1] ** 2)
 
 
 def _bounded(correlation: float) -> float:

@@ -62,7 +62,7 @@ class Pair:
 
     @property
     def mean_of_ratio(self) -> float:
-        """Return MoR, the mean of the ratio: 1 for a perfect filter."""
+        """Return MoR, the mean of the ratio: 1 for a perfect filter, below by what a filter follows the speckle itself."""
         return float(self.ratio[self.valid].mean())
 
     @property

@@ -15,14 +15,14 @@ class Level:
     """It corrects the level around every pixel by c = sum w y x^-p / sum w x^(1-p), w Gaussian: an answer x to
     intensities y becomes c x.
 
-    p = 1 makes the mean of the ratio y / x one (MoR), p = 0 keeps the mean intensity (MoI); no factor does both, as an
-    answer is flatter than what lies under the speckle. The default lies between the two
-    (benchmarks/remote_sensing/sentinel.py). Values of y above `most` times x count as that, so that one bright target
+    p = 0 keeps the mean intensity (MoI), p = 1 makes the mean of the ratio y / x one (MoR). A posterior mean has the mean of what
+    was measured, and so it has in all pixels of one level; its MoR is below 1, as it follows some of its own speckle, and is 1
+    against a measurement of other speckle (`restorekit.sar.splitting`; benchmarks/remote_sensing/held_out.py). Hence the default. Values of y above `most` times x count as that, so that one bright target
     does not lift all that lies around it.
     """
 
     sigma: float = 32.0  # of the weights, pixels
-    power: float = 2 / 3
+    power: float = 0.0
     most: float = 10.0
 
     def __call__(self, y: Array, x: Array, signal: Mask) -> Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy
@@ -57,6 +58,15 @@ class SpeckleSpectrum:
         """Return the sum of the correlations of intensity over all lags: by so much fewer looks has the mean over a
         large window."""
         return float((self._axis(self.azimuth) ** 2).sum() * (self._axis(self.range) ** 2).sum())
+
+    def correlation(self, height: int, width: int) -> Array:
+        """Return the correlation of intensities by lag down and to the right, of a field with a margin that is to be cut off:
+        (height + MARGIN, width + MARGIN), in the order of the FFT."""
+        down, across = (
+            np.abs(np.fft.ifft(self.window(n + MARGIN, over) ** 2)) ** 2
+            for n, over in ((height, self.azimuth), (width, self.range))
+        )
+        return down[:, None] * across
 
     def field(self, height: int, width: int, rng: np.random.Generator) -> NDArray[np.complexfloating]:
         """Draw (H, W) complex circular Gaussian numbers, E|z|^2 = 1, with this spectrum."""
@@ -109,30 +119,23 @@ def draw(shape: tuple[int, int], looks: float, spectrum: SpeckleSpectrum | None,
     if looks == round(looks):
         fields = (np.abs(spectrum.field(*shape, rng)) ** 2 for _ in range(round(looks)))
         return np.add.reduce(list(fields)) / looks
-    normal = _gaussian(spectrum, shape, looks, rng)
+    normal = correlated_normal(spectrum.correlation(*shape), scipy.stats.gamma(looks), shape, rng)
     return scipy.stats.gamma.ppf(scipy.special.ndtr(normal), looks, scale=1 / looks)
 
 
-def _gaussian(spectrum: SpeckleSpectrum, shape: tuple[int, int], looks: float, rng: np.random.Generator) -> Array:
-    """Draw standard normal numbers so correlated that their gamma quantiles have the correlation |rho|^2 of
-    intensities."""
-    h, w = (n + MARGIN for n in shape)
-    down, across = (
-        np.abs(np.fft.ifft(spectrum.window(n, over) ** 2)) ** 2
-        for n, over in ((h, spectrum.azimuth), (w, spectrum.range))
-    )
-    power = np.fft.fft2(_before_quantiles(down[:, None] * across, looks)).real.clip(min=0)
-    white = np.fft.fft2(rng.standard_normal((h, w)))
+def correlated_normal(correlation: Array, law: Any, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Draw standard normal numbers (H, W) so correlated that their quantiles in `law`, a distribution of scipy, have
+    `correlation`, as `SpeckleSpectrum.correlation` returns it, 0 to 1."""
+    power = np.fft.fft2(_before_quantiles(correlation, law)).real.clip(min=0)
+    white = np.fft.fft2(rng.standard_normal(correlation.shape))
     return np.fft.ifft2(white * np.sqrt(power / power.mean())).real[: shape[0], : shape[1]]
 
 
-def _before_quantiles(correlation: Array, looks: float) -> Array:
-    """Return the correlation of normal numbers whose gamma quantiles have `correlation`, 0 to 1: sum c_k^2 r^k, c_k
+def _before_quantiles(correlation: Array, law: Any) -> Array:
+    """Return the correlation of normal numbers whose quantiles in `law` have `correlation`, 0 to 1: sum c_k^2 r^k, c_k
     Hermite coefficients."""
     z, weight = np.polynomial.hermite_e.hermegauss(96)
-    quantile = np.where(
-        z < 0, scipy.stats.gamma.ppf(scipy.special.ndtr(z), looks), scipy.stats.gamma.isf(scipy.special.ndtr(-z), looks)
-    )
+    quantile = np.where(z < 0, law.ppf(scipy.special.ndtr(z)), law.isf(scipy.special.ndtr(-z)))
     orders = np.arange(1, 24)
     c = [float((weight * quantile * scipy.special.eval_hermitenorm(int(k), z)).sum()) for k in orders]
     power = np.square(c) / scipy.special.factorial(orders)

@@ -67,13 +67,17 @@ class Whitening:
 
     def __call__(self, z: Complex) -> Array:
         """Return intensities (h', w') of white speckle with the mean of |z|^2, z (h, w)."""
+        return np.abs(self.white(z)) ** 2
+
+    def white(self, z: Complex) -> Complex:
+        """Return complex pixels (h', w') of white speckle, whose real and imaginary parts know nothing of each other."""
         h, w = z.shape
         shift = np.exp(-2j * np.pi * (self.down.centre * np.arange(h)[:, None] + self.across.centre * np.arange(w)))
         spectrum = np.fft.fftshift(np.fft.fft2(z * shift))
         m, n = self.down.size(h), self.across.size(w)
         top, left = h // 2 - m // 2, w // 2 - n // 2
         inner = spectrum[top : top + m, left : left + n] * self.down.gains(h)[:, None] * self.across.gains(w)
-        return np.abs(np.fft.ifft2(np.fft.ifftshift(inner))) ** 2 * (m * n / (h * w))
+        return np.fft.ifft2(np.fft.ifftshift(inner)) * np.sqrt(m * n / (h * w))
 
     def coarse(self, mask: Mask) -> Mask:
         """Return a mask on the coarse grid, true where all that is near is."""

@@ -132,7 +132,16 @@ class Batch:
         notes = Notes() if notes is None else notes
         with session(Notes()), overwriting(self.overwrite):
             given = [places] if isinstance(places, str | os.PathLike) else list(places)
-            jobs = jobs_of(given, folder, self.settings, self.suffix, self.pages, partial(written_by, self.task), notes)
+            jobs = jobs_of(
+                given,
+                folder,
+                self.settings,
+                self.suffix,
+                self.pages,
+                partial(written_by, self.task),
+                notes,
+                self._products,
+            )
             if folder.exists() and not folder.is_dir():
                 raise BadInput(f"{folder} is a file; `out` takes a folder", argument="out")
             _check_summary(folder / SUMMARY)
@@ -153,6 +162,12 @@ class Batch:
                 if not unwritten:
                     unwritten = _tidied(journal)
         return BatchResult(folder, outcomes, unwritten, tuple(notes.texts))
+
+    @property
+    def _products(self) -> bool:
+        """Return True for the task that opens products of radar satellites, of which some are folders."""
+        kind = getattr(self.task, "settings_class", self.task)
+        return getattr(kind, "__name__", "") in ("despeckle", "Despeckling")
 
     def _there(self, jobs: Sequence[PictureJob], journal: Journal) -> dict[Path, PictureOutcome]:
         """Return outcomes of pictures that need not be made again, or cannot be begun."""
@@ -223,7 +238,7 @@ def outcome_of(
         return PictureOutcome(
             job, DONE, getattr(result, "nfe", None), getattr(result, "seconds", None) or time.perf_counter() - began,
             getattr(getattr(result, "source", None), "facts", {}).get("misfit"), tuple(notes.texts),
-            tuple(text for text in texts_of(result) if text not in notes.texts), read=digests(files.read),
+            tuple(text for text in texts_of(result) if text not in notes.texts), read=digests([*files.read, *([job.source] if job.source.is_dir() else [])]),
             written={os.path.relpath(path, os.path.realpath(job.target.parent)): made[path] for path in made},
             scores=dict(getattr(result, "scores", {})),
         )  # fmt: skip

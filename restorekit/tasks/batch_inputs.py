@@ -19,6 +19,7 @@ from restorekit.files.overwrite import separate
 from restorekit.files.session import content, is_aside, number_of
 from restorekit.files.tiff_beside import BESIDE
 from restorekit.notes import Notes
+from restorekit.products.opening import is_product_folder
 from restorekit.tasks.batch_journal import Journal
 from restorekit.tasks.pages import readings
 
@@ -42,13 +43,16 @@ class PictureJob:
         return self.source.name + (f", page {self.own['page']}" if self.own.get("page") else "")
 
 
-def pictures_of(places: Iterable[str | os.PathLike[str]], notes: Notes | None = None) -> list[Path]:
+def pictures_of(
+    places: Iterable[str | os.PathLike[str]], notes: Notes | None = None, *, products: bool = False
+) -> list[Path]:
     """Return the pictures that files, folders and globs name, each once, those of a folder or a glob by name.
 
     Of a folder they are the files in it with the suffix of a picture; folders in it are not looked into, hidden files left
     out, and so is, of folders, globs and several files, which a shell makes of a glob, what was written beside results, as OUT_std, OUT_kernel
     and OUT.json, unless they hold nothing else; `notes` are told. A file that is named and is not there is kept: it fails by
-    itself. Raises `BadInput` where a folder or a glob has none.
+    itself. products: whether a folder that is one product of a radar satellite, a SAFE or Zarr, is a picture too. Raises
+    `BadInput` where a folder or a glob has none.
     """
     places, found = list(places), dict[object, Path]()
     named = [path for path in map(Path, places) if path.is_file()]
@@ -56,15 +60,18 @@ def pictures_of(places: Iterable[str | os.PathLike[str]], notes: Notes | None = 
     kept = set(_without_asides("among the files named", named, notes))
     for place in places:
         path, text = Path(place), os.fspath(place)
-        if path.is_dir():
-            paths = sorted(p for p in path.iterdir() if _is_picture(p))
+        if products and is_product_folder(path):
+            paths = [path]
+        elif path.is_dir():
+            paths = sorted(p for p in path.iterdir() if _is_picture(p) or (products and is_product_folder(p)))
             if not paths:
                 raise BadInput(
                     f"{path}: no pictures in this folder ({KNOWN}); give another, or a glob, '{path}/*/*.png'"
                 )
             paths = _without_asides(path, paths, notes)
         elif glob.has_magic(text) and not path.exists():
-            paths = [p for p in map(Path, sorted(glob.glob(text, recursive=True))) if p.is_file()]
+            paths = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
+            paths = [p for p in paths if p.is_file() or (products and is_product_folder(p))]
             if not paths:
                 raise BadInput(f"{text}: no file has such a name; check the path (the working folder is {os.getcwd()})")
             paths = _without_asides(path, paths, notes)
@@ -94,10 +101,11 @@ def _without_asides(place: Path | str, paths: list[Path], notes: Notes) -> list[
 def jobs_of(
     places: Iterable[str | os.PathLike[str]], folder: Path, settings: Mapping[str, Any], suffix: str | None, pages: str | None,
     written: Callable[[Mapping[str, Any], Path], list[Path]] = lambda _, target: [target], notes: Notes | None = None,
+    products: bool = False,
 ) -> list[PictureJob]:  # fmt: skip
     """Return the jobs of a batch. A result has the stem and the suffix of its picture: .png for a format that is only read, .tif for an unknown suffix.
 
-    written: (settings, OUT) -> the files that are written for OUT. notes: as of `pictures_of`. Raises `BadInput` where two pictures would have one file, or
+    written: (settings, OUT) -> the files that are written for OUT. notes, products: as of `pictures_of`. Raises `BadInput` where two pictures would have one file, or
     one is a file that is read.
     """
     if suffix is not None and suffix.lower() not in (*FORMATS, ".html"):
@@ -107,7 +115,7 @@ def jobs_of(
             f"`out={folder}` is to be a folder, and has the name of a picture; for one picture give IN and OUT"
         )
     folders, jobs = _folders(settings), []
-    for source in pictures_of(places, notes):
+    for source in pictures_of(places, notes, products=products):
         target = folder / (source.stem + (suffix or _suffix(source)))
         try:
             own = _companions(folders, source)

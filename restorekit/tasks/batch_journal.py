@@ -5,6 +5,7 @@ missing or changed.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -99,10 +100,20 @@ def digests(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def _digest(path: str) -> str:
+    if os.path.isdir(path):
+        return _folder_digest(path)
     if not os.path.isfile(path):
         return ""
     state = os.stat(path)
     return _digest_of(path, state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+def _folder_digest(path: str) -> str:
+    """Return a checksum of all files in a folder that is one product."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in Path(path).rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path)}:{_digest(str(file))}\n".encode())
+    return digest.hexdigest()
 
 
 @functools.lru_cache(maxsize=64)  # a prior is read once for all pictures

@@ -33,7 +33,10 @@ DOUBTED = 40.0  # and below which a kernel is doubted
 SMALL, UNSURE_SMALL = 160, 0.7  # pixels a side, below which halves tell so little that they must be more alike
 SEEN = 24.0  # gain of ln p of a blur with a name, below which none is seen at all
 ROUGH = 6.0  # that is still gained when the best of a few with a name is refined
-TOO_STEEP = 0.7  # of the steepest that a kernel allows: a picture above is sharp; blurred ones reach 0.4 of it, sharp ones more than 1
+TOO_STEEP = 1.0  # of the steepest that a kernel allows: a picture above is sharp; edges of full contrast along a motion reach 0.9
+# Pixels, deviation of a kernel of any form below which it may be how photographs differ among themselves: of sharp ones 0.6 to 1.2, of a motion of
+# 7 pixels 1.4, of the smallest shake of Levin et al. 1.8.
+NARROW = 1.25
 NAMED = 8.0  # gain of ln p of a blur with a name over one of any form, from which on it is taken
 
 
@@ -57,7 +60,10 @@ class BlindKernel:
         if self.estimate is not None:
             return self.estimate.text
         side = 2 * reach_of(self.kernel) + 1
-        return f"a form of its own, within {side}x{side} pixels, its halves alike to {self.found.alike:.2f}, its taps off by {self.found.error:.0%}"
+        return (
+            f"a form of its own, within {side}x{side} pixels; two halves of the picture, each by itself, tell it alike to "
+            f"{self.found.alike:.2f} (1: the same), and what it may be off counts as noise"
+        )
 
     @property
     def sure(self) -> bool:
@@ -146,7 +152,8 @@ def blind_kernel(read: Observation, sigma_y: float, search: AnyKernel | None = N
     if named is None and found.alike < UNKNOWN and found.gain < BLURRED:
         raise _unknown(f"two halves of {name} tell kernels that have nothing in common (likeness {found.alike:.2f})")
     steep = steepness(y, found.kernel, sigma_y, seen) > TOO_STEEP
-    if named is None and (found.gain < BLURRED or steep):
+    narrow = deviation(found.kernel) < NARROW
+    if named is None and (found.gain < BLURRED or steep or narrow):
         return BlindKernel(
             found, Estimate(np.ones((1, 1)), f"none, no blur is seen in {read.input.name}", 0.0), none=True
         )

@@ -151,8 +151,11 @@ class Deblurring(Restoring):
         heard = Notes()
         forward = self._of_kernel(reading, None, heard)
         if self._of_values(reading, forward.given):
-            heard = Notes()
-            forward = self._of_kernel(reading.in_values(BY_THE_FIT), None, heard)
+            more = Notes()
+            of_values = self._of_kernel(reading.in_values(BY_THE_FIT), None, more)
+            # A kernel that is nearly right may say that values were blurred; if that were so, they would show one too.
+            if of_values.blind is None or not of_values.blind.none:
+                forward, heard = of_values, more
         for text in heard.texts:
             notes(text)
         return forward
@@ -271,6 +274,8 @@ class Deblurring(Restoring):
         kernel, size = forward.given.double().numpy(), read.picture.pixels.shape[1:]
         plain = isinstance(forward.law, Gaussian) and read.empty is None and min(size) >= LEAST
         plain = plain and forward.impulses is None
+        # The error of one that a run has found counts as noise already.
+        plain = plain and ((file := kernel_file(self.kernel_text)) is None or recorded_misfit(file) is None)
         if self.correction is not None or self.estimated or not plain or kernel.size == 1:
             return
         if (said := doubt_of(read.picture.pixels.astype(np.float64), kernel, forward.level)) is not None:

@@ -16,7 +16,9 @@ from restorekit.files.raw import is_raw
 from restorekit.inference.denoiser import Latent
 from restorekit.inference.likelihood import Likelihood
 from restorekit.inference.units import units_of
+from restorekit.noise.judgement import PAPER
 from restorekit.noise.level import Noise
+from restorekit.noise.residue import LUMA
 from restorekit.notes import Notes
 from restorekit.operators import Operator
 from restorekit.priors.find import Precision, Prior, load_prior
@@ -30,6 +32,7 @@ from restorekit.tasks.observation import Observation
 from restorekit.tasks.restore import Restoring
 from restorekit.text.jpeg_last import NAME as JPEG
 
+WHITE = 255.0  # of the values of a JPEG, where nobody gave another range
 LEAST = 0.001  # noise of a picture before it was a JPEG, where none was found
 
 
@@ -53,6 +56,12 @@ class NoiseRemoval(Restoring):
     def _finished(self, samples: Tensor, measured: Measured) -> Tensor:
         y = measured.coded(torch.from_numpy(measured.read.picture.pixels)).to(samples)
         if isinstance(measured.forward, JPEGForward):
+            if (
+                measured.forward.stored.colourless
+            ):  # of whose fine colours the file says nothing, and a prior makes some up
+                samples = _grey(samples)
+            if measured.forward.white == WHITE:
+                samples = samples.clamp(0, 1)  # as it will be written, before its mean is told
             # What rounding does to the mean of a picture averages out; a prior that draws it within the bins is wrong.
             samples = samples + (y[None] - samples).mean((-2, -1), keepdim=True)
         if self.strength == 1:
@@ -71,8 +80,7 @@ class NoiseRemoval(Restoring):
             loaded = replace(self, prior=prior)
         measured = Restoring.measure(loaded, source, notes)
         found, denoise = measured.forward.found, measured.denoiser
-        plain = self.solver == "auto" and self.samples == 1 and not self.coarse
-        if not plain or found is None or isinstance(denoise, Latent):
+        if not self._one or found is None or isinstance(denoise, Latent) or _blank(found):
             return measured
         if not (found.camera and found.correlated):
             bins = self.preview is None and not found.share and is_jpeg(measured.read, notes)
@@ -92,7 +100,16 @@ class NoiseRemoval(Restoring):
         return measured_noise(reading, valid, ranged, notes, lambda found: self._law(found, reading), prior.for_bands)
 
     def _untouched(self, measured: Measured) -> str | None:
-        return None if isinstance(measured.forward, JPEGForward) else super()._untouched(measured)
+        if isinstance(measured.forward, JPEGForward):
+            return None
+        if measured.forward.impulses is None and _blank(measured.forward.found) and self._one:
+            return "denoise: most of the picture is constant, and what is left are edges, of which nothing tells noise"
+        return super()._untouched(measured)
+
+    @property
+    def _one(self) -> bool:
+        """Return True where one answer is asked for, of no certain solver."""
+        return self.solver == "auto" and self.samples == 1 and not self.coarse
 
     @property
     def _own(self) -> str:
@@ -133,3 +150,14 @@ def _in_bins(measured: Measured, found: Noise, notes: Notes) -> Measured:
     )
     forward = replace(forward, found=found)
     return replace(measured, forward=forward, plain=forward.problem(measured.place, notes))
+
+
+def _blank(found: Noise | None) -> bool:
+    """Return True where most of a JPEG is constant, as paper is, and the rest tells of no noise: letters, that a prior only smooths."""
+    return found is not None and found.rounded and not found.asked and found.left_out >= PAPER
+
+
+def _grey(samples: Tensor) -> Tensor:
+    """Return samples (N, 3, H, W) with their luma in every band."""
+    luma = (samples * samples.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    return luma.expand_as(samples)

@@ -25,6 +25,7 @@ from restorekit.files.picture import Picture, write_json
 from restorekit.files.reading import Reading
 from restorekit.files.record import earlier, head
 from restorekit.files.record import outputs as checksums
+from restorekit.files.scene import Scene
 from restorekit.fusion import pair_files as inputs
 from restorekit.fusion.joint import Diffusion, Map, solver_of
 from restorekit.fusion.luminance import limits, recoloured
@@ -37,6 +38,7 @@ from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
+from restorekit.products.opening import product_digest, scene_of
 from restorekit.report.panels import Panel, Panelled
 from restorekit.report.progress import watched
 from restorekit.tasks.each import each_measurement
@@ -69,7 +71,7 @@ class Fusing:
     `restorekit.sar.filters`, or "hqs" or "sar-dps" with the prior of `restorekit.despeckle`. looks: of the radar picture,
     measured by default. match: "moments" or "histogram" of the luminance. range: values of black and white of the optical one.
     layout: axes of NPY files of three, "HWC" or "CHW". page, sar_page: of a TIFF of several that is the optical or the radar picture,
-    from 1.
+    from 1. product: what is taken of a radar picture that is a product of a radar satellite, HDF5 or Zarr, as "VV,gamma0".
     """
 
     solver: str = "map"
@@ -90,6 +92,7 @@ class Fusing:
     layout: str | None = None
     page: int | None = None
     sar_page: int | None = None
+    product: str | None = None
 
     def __call__(
         self,
@@ -130,11 +133,12 @@ class Fusing:
         if prior is not None:
             of_prior = {"name": prior.spec.name, "sha256": prior.sha256}
             network = {"prior": of_prior, "precision": prior.precision, "tile": prior.tile}
+        of_radar = Reading(self.layout, self.sar_page, product=self.product)
         record = {
             **head(command="fuse"),
             "input": {
                 "optical": _identity(optical) | Reading(self.layout, self.page).record(),
-                "sar": _identity(sar) | Reading(self.layout, self.sar_page).record(),
+                "sar": _identity(sar, of_radar) | of_radar.record(),
             },
             "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": self.seed, **pair.record,
             **network, "nfe": nfe, "device": str(device_of(self.device)), **said,
@@ -152,7 +156,13 @@ class Fusing:
     def read(self, pairing: Pairing, optical: Source, sar: Source, notes: Notes) -> ReadPair:
         """Return both pictures on one grid, as measured. Raises BadInput where they are no pair."""
         optical_bands = _bands(optical, "optical", Reading(self.layout, self.page))
-        return pairing.read(optical_bands, _bands(sar, "radar", Reading(self.layout, self.sar_page)), notes)
+        return pairing.read(optical_bands, self._radar(sar, notes), notes)
+
+    def _radar(self, sar: Source, notes: Notes) -> Path | inputs.Bands | Scene:
+        """Return the radar picture: a product by its own reader, all else as it comes."""
+        reading = Reading(self.layout, self.sar_page, product=self.product)
+        product = inputs.product_of(sar, reading, notes) if isinstance(sar, str | os.PathLike) else None
+        return _bands(sar, "radar", reading) if product is None else product
 
     def pairing(self, notes: Notes) -> Pairing:
         """Return how the pair is made ready. Raises BadInput for settings that cannot be."""
@@ -345,8 +355,10 @@ def _paths(optical: Source, sar: Source) -> dict[str, Path | None]:
     return {name: Path(s) if isinstance(s, str | os.PathLike) else None for name, s in named.items()}
 
 
-def _identity(source: Source) -> dict[str, Any]:
+def _identity(source: Source, reading: Reading | None = None) -> dict[str, Any]:
     if isinstance(source, str | os.PathLike):
+        if Path(source).is_dir():  # of a product
+            return {"path": str(source), "sha256": product_digest(scene_of(Path(source), reading or Reading()))}
         return identity_of(Path(source))
     return identity_of(None, source.pixels if isinstance(source, Picture) else bands_first(source)[0])
 

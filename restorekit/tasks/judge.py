@@ -17,7 +17,7 @@ from restorekit.files.bands import Raster
 from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import write_text
-from restorekit.files.reading import PLAINLY
+from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import Scene, scene_in_memory
 from restorekit.fusion.common_grid import differences, placed
 from restorekit.notes import Notes
@@ -36,6 +36,7 @@ class BandIntensities(NamedTuple):
     measured: Array
     restored: Array
     truth: Array | None
+    by: Array | None
     valid: Mask
 
 
@@ -45,10 +46,13 @@ class SpeckleAssessment:
 
     domain: unit of the files, "intensity", "amplitude", "db", "complex", or "auto". looks: of what was measured, by default
     measured where it is flat. window, target: (top, left, height, width) of a flat part, for ENL and C_x, and of a bright
-    target, for TCR.
+    target, for TCR. bands: of what was measured, from 1, by default all; those of a restored scene, or a truth, of as many bands as
+    these are taken in their order. product: what is taken of a product of a radar satellite that was measured, as "VV,gamma0".
     """
 
     domain: str = "auto"
+    bands: tuple[int, ...] | None = None
+    product: str | None = None
     looks: float | None = None
     window: Box | None = None
     target: Box | None = None
@@ -59,43 +63,70 @@ class SpeckleAssessment:
         restored: RadarSource,
         truth: RadarSource | None = None,
         *,
+        by: RadarSource | None = None,
         report: Path | None = None,
         notes: Notes | None = None,
     ) -> AssessedScene:
         """Judge `restored` by `measured`, and by `truth` where there is one: files, arrays (H, W) or (H, W, C), or tensors.
+
+        by: a scene of the same place in the same unit whose speckle is another, as the result of another polarisation or date, or of
+        the other half of the looks (`restorekit.sar.splitting`): levels are sorted from dark to bright by it, and not by `restored`.
 
         report: where a page will be saved, so that one which cannot be is refused first; without it no pictures are kept.
         Raises `BadInput` where the sizes, the places on the map or the values do not fit.
         """
         notes = Notes() if notes is None else notes
         wanted = Wanted(self.looks, self.window, self.target)
-        sources = [s for s in (measured, restored, truth) if s is not None]
+        given = {"the measured scene": measured, "the restored scene": restored, "the truth": truth, "the levels": by}
+        sources = {name: s for name, s in given.items() if s is not None}
         if report is not None:
-            separate([container(Path(s)) for s in sources if isinstance(s, str | os.PathLike)], [report])
-        names = ("the measured scene", "the restored scene", "the truth")
-        scenes = [_scene(s, name, self.domain if i == 0 else "") for i, (s, name) in enumerate(zip(sources, names))]
-        _check_sizes(scenes)
+            separate([container(Path(s)) for s in sources.values() if isinstance(s, str | os.PathLike)], [report])
+        scenes = [self._scene(s, name) if s is measured else _scene(s, name) for name, s in sources.items()]
+        numbers = self._numbers(scenes)
         units, found, shown = list[str](), list[tuple[str, Assessment]](), list[BandPage]()
-        for band in _bands(scenes, self.domain, units, notes):
+        for band in _bands(scenes, numbers, self.domain, units, notes, [*sources]):
             try:
-                assessment = assess(band.measured, band.restored, band.valid, wanted, band.truth)
+                assessment = assess(band.measured, band.restored, band.valid, wanted, band.truth, band.by)
             except BadInput as error:
                 raise BadInput(f"{scenes[0].path}, {band.name}: {error}") from None
             found.append((band.name, assessment))
             if report is not None:
                 shown.append(BandPage(band.name, band.measured, band.restored, band.valid, assessment))
-        return AssessedScene(scenes, found, units[0], notes, shown)
+        return AssessedScene(
+            scenes, found, units[0], notes, shown, tuple(name.removeprefix("the ") for name in sources)
+        )
+
+    def _scene(self, source: RadarSource, name: str) -> Scene:
+        """Return what was measured, of which two bands may be parts of complex numbers."""
+        return _scene(source, name, self.domain, Reading(product=self.product), self.bands)
+
+    def _numbers(self, scenes: list[Scene]) -> list[list[int]]:
+        """Return the bands that are compared, of each scene. Raises BadInput where the scenes do not fit."""
+        first, *others = scenes
+        pair = first.reading.parts is not None
+        chosen = list(first.bands if pair or self.bands is None else self.bands)
+        if unknown := set(chosen) - set(first.bands):
+            raise BadInput(
+                f"`bands={min(unknown)}`: {first.path.name} has {', '.join(map(str, first.bands))}", argument="bands"
+            )
+        found = [chosen]
+        for scene in others:
+            same = len(scene.bands) == len(first.bands)  # `despeckle` leaves bands that were not asked for as they are
+            found.append([scene.bands[first.bands.index(n)] for n in chosen] if same else list(scene.bands))
+        _check_sizes(scenes, found)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
 class AssessedScene:
     """Figures of a despeckled scene, (name, assessment) of each band, and the unit that its files were taken to have."""
 
-    scenes: list[Scene]  # measured, restored, and the truth where there is one
+    scenes: list[Scene]  # measured, restored, and the truth and the levels where they are given
     bands: list[tuple[str, Assessment]]
     domain: str
     told: Notes
     shown: list[BandPage]
+    names: tuple[str, ...]  # what each of the scenes is
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -122,66 +153,75 @@ class AssessedScene:
     def _facts(self) -> list[tuple[str, str]]:
         first = self.scenes[0]
         bands, h, w = len(first.bands), first.height, first.width
-        names = ("measured", "restored", "truth")
-        facts = [(name, s.path.name) for name, s in zip(names, self.scenes)]
+        facts = [(name.removesuffix(" scene"), s.path.name) for name, s in zip(self.names, self.scenes)]
         facts += [("size", f"{w} × {h}, {bands} band{'s' if bands > 1 else ''}"), ("unit", self.domain)]
         return [*facts, ("judged by", f"restorekit {restorekit.__version__}")]
 
 
-def _scene(source: RadarSource, name: str, domain: str) -> Scene:
-    """Return a scene; domain: of what was measured, which may be parts of complex numbers, "" of others."""
+def _scene(
+    source: RadarSource, name: str, domain: str = "", reading: Reading = PLAINLY, bands: tuple[int, ...] | None = None
+) -> Scene:
+    """Return a scene; domain, bands: of what was measured, which may be parts of complex numbers, "" and None of others."""
     path = isinstance(source, str | os.PathLike)
-    return scene_as(Path(source) if path else scene_in_memory(bands_first(source)[0], name), domain, PLAINLY)  # type: ignore[arg-type]
+    made = Path(source) if path else scene_in_memory(bands_first(source)[0], name)  # type: ignore[arg-type]
+    return scene_as(made, domain, reading, bands)
 
 
-def _check_sizes(scenes: list[Scene]) -> None:
+def _check_sizes(scenes: list[Scene], numbers: list[list[int]]) -> None:
     """Raise BadInput where the scenes are of different sizes or places."""
-    first, *others = ((len(s.bands), s.height, s.width) for s in scenes)
+    first, *others = ((len(n), s.height, s.width) for s, n in zip(scenes, numbers))
     name = scenes[0].path
     for scene, shape in zip(scenes[1:], others):
         if shape != first:
             a, b = ("x".join(map(str, v)) for v in (first, shape))
-            raise BadInput(f"{name} is {a}, {scene.path} is {b} (bands x height x width); give files of one size")
+            some = "; of some bands give `bands`" if shape[1:] == first[1:] else ""
+            raise BadInput(
+                f"{name} is {a}, {scene.path} is {b} (bands x height x width); give files of one size{some}",
+                argument="bands" if some else None,
+            )
         if why := _apart(scenes[0].raster, scene.raster):
             raise BadInput(
                 f"{name} and {scene.path} do not lie on each other ({'; '.join(why)}); give files of one scene"
             )
 
 
-def _bands(scenes: list[Scene], domain: str, units: list[str], notes: Notes) -> Iterator[BandIntensities]:
-    """Yield the intensities of each band; `units` gets its unit."""
-    first = scenes[0]
+def _bands(
+    scenes: list[Scene], numbers: list[list[int]], domain: str, units: list[str], notes: Notes, names_of: list[str]
+) -> Iterator[BandIntensities]:
+    """Yield the intensities of each band of `numbers`; `units` gets its unit."""
+    first, chosen = scenes[0], numbers[0]
     names = ("",) * first.count if first.raster is None else first.raster.descriptions
     read = list[dict[int, RadarBand]]()
-    others = not_bright(first, first.bands) if domain == "auto" else {}
+    others = not_bright(first, chosen) if domain == "auto" else {}
     for number, what in others.items():
         notes(f"band {number} is {what}, and is left out")
-    kept = [i for i, number in enumerate(first.bands) if number not in others]
+    kept = [i for i, number in enumerate(chosen) if number not in others]
     if not kept:
         raise BadInput(f"{first.path}: no band is a brightness; say what they are by `domain`")
-    for scene in scenes:
+    for scene, own in zip(scenes, numbers):
         if scene is first:
-            found = _read(scene, [scene.bands[i] for i in kept], domain)
+            found = _read(scene, [own[i] for i in kept], domain)
             units.extend(band.domain.name for band, _ in found.values())
             for _, note in found.values():
                 if note:
                     notes(note)
         else:  # all are in the unit of what was measured, and intensities where that is complex
             same = ["intensity" if u == "complex" else u if domain == "auto" else domain for u in units]
-            found = dict(item for i, unit in zip(kept, same) for item in _read(scene, [scene.bands[i]], unit).items())
+            found = dict(item for i, unit in zip(kept, same) for item in _read(scene, [own[i]], unit).items())
         read.append({number: band for number, (band, _) in found.items()})
     for i in kept:
         parts = list[tuple[Array, Mask, Mask]]()
-        for scene, bands in zip(scenes, read):
+        for scene, own, bands in zip(scenes, numbers, read):
             with scene.opened() as source:
-                parts.append(bands[scene.bands[i]].read(source, scene.whole)[1:])
-        if (noise := read[0][first.bands[i]].noise) is not None:  # which is not in what was restored
+                parts.append(bands[own[i]].read(source, scene.whole)[1:])
+        if (noise := read[0][chosen[i]].noise) is not None:  # which is not in what was restored
             parts[1:] = [(x + noise(first.whole), there, signal) for x, there, signal in parts[1:]]
         valid = np.logical_and.reduce([parts[0][2], *(there for _, there, _ in parts[1:])])
-        y, x, *truth = (np.where(valid, intensity, 0.0) for intensity, _, _ in parts)
-        yield BandIntensities(
-            names[first.bands[i] - 1] or f"band {first.bands[i]}", y, x, truth[0] if truth else None, valid
-        )
+        kinds = {kind: np.where(valid, intensity, 0.0) for kind, (intensity, _, _) in zip(names_of, parts)}
+        y, x, truth, by = (kinds.get(f"the {what}") for what in ("measured scene", "restored scene", "truth", "levels"))
+        assert y is not None
+        assert x is not None
+        yield BandIntensities(names[chosen[i] - 1] or f"band {chosen[i]}", y, x, truth, by, valid)
 
 
 def _apart(one: Raster | None, other: Raster | None) -> list[str]:
@@ -205,4 +245,15 @@ def _text(name: str, a: Assessment) -> str:
     lines = [f"{name}: {known if a.measured is not None else f'looks {a.looks:g}, {known}'}"]
     wide = max(len(f.title) for f in a.figures)
     lines += [f"  {f.title:{wide}}  {f.text:>8}  should be {f.should}" for f in a.figures]
+    lines += [
+        f"  cells of {b.side}, tenths dark to bright, dB: {_signed(b.bias)}  (se {_plain(b.error)})" for b in a.levels
+    ]
     return "\n".join([*lines, *(f"  note: {n}" for n in a.notes)])
+
+
+def _signed(values: tuple[float, ...]) -> str:
+    return " ".join(f"{v:+.2f}" for v in values)
+
+
+def _plain(values: tuple[float, ...]) -> str:
+    return " ".join(f"{v:.2f}" for v in values)

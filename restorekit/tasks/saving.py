@@ -17,7 +17,7 @@ from restorekit.files.nodata import parts_of
 from restorekit.files.overwrite import refuse_foreign, separate
 from restorekit.files.picture import Picture, check_writable, losses, regridded, write_json, write_picture
 from restorekit.files.place import Placement
-from restorekit.files.record import earlier, head
+from restorekit.files.record import earlier, head, refuse_of_another
 from restorekit.files.record import outputs as checksums
 from restorekit.files.transfer import written_as
 from restorekit.inference.restoration import Restoration
@@ -49,8 +49,9 @@ def outputs(task: Restoring, target: Path) -> list[Path]:
 
 
 def check_names(task: Restoring, source: Path | None, target: Path) -> None:
-    """Raise `BadInput` where a file that is written is one that is read."""
+    """Raise `BadInput` where a file that is written is one that is read, or one beside OUT belongs to another result."""
     separate(task.opened() + ([] if source is None else [source]), outputs(task, target))
+    refuse_of_another(record_file(target), task.outputs(target))
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,6 +46,24 @@ class CalibrationSettings:
     precision: str = "auto"
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdaptationSettings:
+    """Settings of an adaptation of a prior to radar scenes."""
+
+    domain: Annotated[str, Choice("What the values are: intensity, amplitude, db, complex; auto takes what the file says.")] = "auto"  # fmt: skip
+    looks: Annotated[str, Choice("Looks of the speckle of every scene; auto measures them where a scene is flat.")] = "auto"  # fmt: skip
+    grain: Annotated[str | None, Choice("As of `despeckle`: correlation with the next row and column, or the name of a product.", form="RHO_ROW,RHO_COL|NAME")] = None  # fmt: skip
+    pairs: Annotated[bool, Choice("Scenes are pairs of dates of a place, one after the other, that lie on each other.")] = False  # fmt: skip
+    rounds: Annotated[int, Choice("At most so many; it ends before where two brought nothing.", least=1, most=1000)] = 6
+    tiles: Annotated[int, Choice("Tiles that are drawn anew in a round.", least=4)] = 192
+    steps: Annotated[int, Choice("Steps of training in a round, 16 patches each.", least=1)] = 300
+    rate: Annotated[float, Choice("Learning rate.", least=0)] = 2e-4
+    side: Annotated[int, Choice("Of a tile, pixels.", least=32, most=512)] = 64
+    judge: Annotated[int, Choice("Of the tiles set apart so many judge, at most.", least=6)] = 64
+    seed: int = 0
+    device: str = "auto"
+
+
 def refuse_unknown(names: Iterable[str], known: Collection[str], what: str) -> None:
     """Raise BadInput for a name that is no setting of a task, `what`, with the one that was meant, or those there are."""
     for name in names:

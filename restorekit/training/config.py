@@ -113,6 +113,10 @@ class Data(Section):
     grey_every: int = Field(
         default=4, ge=0, description="every n-th batch is grey (luminance), for networks that take 1 band; 0 = never"
     )
+    arrays: bool = Field(
+        default=False,
+        description="log-intensity: the pictures are NPY files (H, W) of logarithms of intensities, floats",
+    )
     gain: float = Field(default=0.5, ge=0, le=50, description="log-intensity: std of a random offset of each patch")
     contrast: float = Field(
         default=0.2, ge=0, le=5, description="log-intensity: std of ln of a random factor about its mean"
@@ -204,6 +208,12 @@ class Run(Section):
     checkpoint_every: float = Field(default=300.0, gt=0, description="seconds")
     sample_every: int = Field(default=2000, ge=1, description="steps")
     log_every: int = Field(default=50, ge=1, description="steps")
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="processes that make the batches ahead, for a GPU; 0: made between the steps",
+    )
 
 
 class Config(Section):
@@ -234,6 +244,8 @@ class Config(Section):
             raise ValueError(f"data.crop={crop} must be a multiple of {multiple} for this network, as {near}")
         if self.domain == "log-intensity" and self.model.bands != (1,):
             raise ValueError("domain=log-intensity is for one band; set model.bands=[1]")
+        if self.data.arrays and self.domain != "log-intensity":
+            raise ValueError("data.arrays are logarithms of intensities; set domain=log-intensity, or leave it out")
         if self.data.labels and not isinstance(self.model, PISDMConfig | FFTDModel):
             raise ValueError("data.labels needs a network that knows classes; use model.kind=pisdm or fftd")
         if self.cascade and (not isinstance(self.model, PISDMConfig) or crop % self.cascade.factor):

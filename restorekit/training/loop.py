@@ -26,6 +26,7 @@ from restorekit.files.overwrite import inside, separate
 from restorekit.priors.networks.scan_orders import keep_apart
 from restorekit.text.names import files_of
 from restorekit.training import named_files as inputs
+from restorekit.training.batches import batches
 from restorekit.training.config import Config
 from restorekit.training.data.cache import Pictures
 from restorekit.training.objectives.by_model import objective_of
@@ -109,7 +110,7 @@ def train(
         if process.rank == 0:
             stack.enter_context(alone(out))
             _header(config, out, resume)  # again: a run may have ended since
-        _decode(source, out, header.data if header else None, process)
+        _decode(source, out, header.data if header else None, process, config.data.arrays)
         pictures = Pictures.cached(out / "cache").at_least(config.data.crop, config.data.shrink)
         if process.rank == 0:
             pictures.tell_small()
@@ -164,14 +165,14 @@ def _header(config: Config, out: Path, resume: bool) -> Header | None:
     return header
 
 
-def _decode(source: Path | Sequence[Path], out: Path, expected: str | None, process: Process) -> None:
+def _decode(source: Path | Sequence[Path], out: Path, expected: str | None, process: Process, arrays: bool) -> None:
     """Let the first process fill the cache of `out`, for hours where there is much to decode; the others wait for it.
 
     They wait in a group of their own: the timeout of the other one, minutes, is for steps, and is to find what hangs there.
     """
     waiting: Any = dist.new_group(backend="gloo", timeout=DECODING) if process.world > 1 else None
     if process.rank == 0:
-        Pictures.open(source, out / "cache", expected)
+        Pictures.open(source, out / "cache", expected, arrays)
     if waiting is not None:
         try:
             dist.barrier(waiting)
@@ -212,8 +213,8 @@ def _run(config: Config, state: State, data: str, out: Path, process: Process, q
                 _save(config, state, data, out, process.world)
 
         saved = time.monotonic()
-        while state.step < config.optim.steps and not number:
-            loss, norm = _descend(config, state, model, _batch(config, objective, state.step, process))
+        for batch in batches(config, objective, state.step, process.rank, process.world):
+            loss, norm = _descend(config, state, model, _placed(batch, process.device))
             state.step += 1
             watch.step(state.step, loss, norm, learning_rate(config, state.step - 1))
             if first and state.step % config.run.sample_every == 0:
@@ -222,6 +223,8 @@ def _run(config: Config, state: State, data: str, out: Path, process: Process, q
                 checkpoint()
                 saved = time.monotonic()
             number = signals.agreed(process.device)
+            if number:
+                break
         checkpoint()
     return number if state.step < config.optim.steps else 0
 
@@ -247,11 +250,10 @@ def _begin(config: Config, objective: Objective, device: torch.device) -> State:
     return State(objective, {k: v.detach().clone() for k, v in objective.kept.state_dict().items()}, optimizer)
 
 
-def _batch(config: Config, objective: Objective, step: int, process: Process) -> list[Tensor]:
-    """Return the share of this process in the batch of a step."""
-    share = config.optim.batch // process.world
-    batch = (t.to(process.device) for t in objective.batch(step, process.rank * share, share))
-    return [t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for t in batch]
+def _placed(batch: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Return a batch where it is needed, pictures with their channels last."""
+    placed = (t.to(device, non_blocking=True) for t in batch)
+    return [t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for t in placed]
 
 
 def _descend(config: Config, state: State, model: nn.Module, batch: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from restorekit.training.config import Config
 from restorekit.training.objectives.objective import Objective
 
 # What --resume may change: how far the run goes, and what only a person who watches it sees.
-CHANGEABLE = {"optim.steps", "run.checkpoint_every", "run.sample_every", "run.log_every"}
+CHANGEABLE = {"optim.steps", "run.checkpoint_every", "run.sample_every", "run.log_every", "run.workers"}
 
 
 def _settings(config: Config) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from restorekit.blind.sharp_edges import SharpEdges
 from restorekit.blind.steepness import steepness
 from restorekit.blind.unknown import AnyKernel, FoundKernel, as_white
 from restorekit.errors import BadInput
+from restorekit.files.overwrite import overwriting
 from restorekit.inference.likelihood import Gaussian
 from restorekit.notes import Notes
 from restorekit.tasks.blind_kernel import BlindKernel, blind_kernel, with_misfit
@@ -106,6 +107,22 @@ def test_searches_that_differ_say_that_the_kernel_may_be_off(monkeypatch: pytest
     as_plausible = search(y, SIGMA_Y)
     assert as_plausible.error > 0.1
     assert as_plausible.misfit > 10 * implausible.misfit
+
+
+def test_faint_edges_are_asked_where_there_is_little_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def search(of: SharpEdges, _: Pyramid) -> np.ndarray:
+        asked.append(of.least)
+        return centred(bent(), 9)
+
+    monkeypatch.setattr(SharpEdges, "__call__", search)
+    monkeypatch.setattr(AnyKernel, "mended", lambda *_: centred(bent(), 9))
+    both = AnyKernel(searches=(SharpEdges(9),), faint=(SharpEdges(9, least=0.015),))
+    for sigma_y, faint in ((0.003, True), (0.01, False)):
+        asked.clear()
+        both(blurred(), sigma_y)
+        assert (0.015 in asked) == faint
 
 
 def test_pixels_that_do_not_count_say_nothing() -> None:
@@ -194,6 +211,14 @@ def test_a_page_of_text_is_too_steep_to_be_blurred(monkeypatch: pytest.MonkeyPat
         assert blind_kernel(read, SIGMA_Y, search=SMALL).none == none
 
 
+def test_edges_along_a_motion_stay_steep() -> None:
+    page, kernel = data.page()[:120, :200] / 255, np.full((3, 7), 1 / 21)  # found wider across than it is
+    seen = np.ones((120, 194), bool)
+    along = scipy.signal.fftconvolve(page, np.full((1, 7), 1 / 7), mode="valid")
+    assert steepness(along[None], kernel, SIGMA_Y, seen) < 1
+    assert steepness(page[None, :, 3:-3], kernel, SIGMA_Y, seen) > 1.5
+
+
 def test_halves_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
     monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent(), 0.1, 5.0))
@@ -220,6 +245,16 @@ def test_where_no_blur_explains_the_picture_as_well_there_is_none(monkeypatch: p
         assert found.kernel.shape == shape
         assert (found.doubt is None) == (said is None)
         assert said is None or said in str(found.doubt)
+
+
+def test_a_kernel_as_narrow_as_photographs_differ_by_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sharp photographs kernels with one large tap are found, which explain them far better than none."""
+    read = observe(torch.from_numpy(blurred()).float(), "blur", "auto", None, "linear", Notes())
+    monkeypatch.setattr("restorekit.tasks.blind_kernel._named", lambda *_: None)
+    soft = np.pad([[0.0, 0.1, 0.05], [0.15, 0.4, 0.15], [0.05, 0.1, 0.0]], 2)
+    for kernel, none in ((soft, True), (bent(), False)):
+        monkeypatch.setattr(AnyKernel, "__call__", lambda *_, k=kernel: FoundKernel(k, k / 10, 0.9, 140.0))
+        assert blind_kernel(read, SIGMA_Y, search=SMALL).none == none
 
 
 def test_halves_that_contradict_are_no_sharp_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +302,11 @@ def test_a_blur_of_values_is_searched_for_in_values(monkeypatch: pytest.MonkeyPa
     found = restorekit.deblur(tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes())
     assert seen == [False, True]
     assert any("transfer: linear" in text or "values" in text for text in found.notes)
+    gains = iter([60.0, -330.0])  # in light, and in values, where nothing is found
+    monkeypatch.setattr(AnyKernel, "__call__", lambda *_: FoundKernel(bent(), bent() / 100, 0.9, next(gains)))
+    found = restorekit.deblur(tmp_path / "y.png", prior="natural-fast", noise="gaussian:0.02", steps=2, notes=Notes())
+    assert not any("no blur is seen" in text for text in found.notes)
+    assert found.nfe > 0
 
 
 def test_the_error_of_the_kernel_counts_as_noise() -> None:
@@ -291,6 +331,9 @@ def test_a_found_kernel_that_is_given_again_is_as_far_off(monkeypatch: pytest.Mo
     told = {"prior": "natural-fast", "noise": "gaussian:0.01", "steps": 2}
     first = restorekit.deblur(tmp_path / "y.npy", notes=Notes(), **told)
     first.save(tmp_path / "x.npy")
+    with overwriting(False), pytest.raises(BadInput, match=r"x_kernel\.npy belongs to x\.npy, and would be replaced"):
+        restorekit.deblur(tmp_path / "y.npy", notes=Notes(), out=tmp_path / "x.tif", **told)
+    assert "alike to 0.90" in BlindKernel(found).text
     counted = "noise: gaussian:0.01118, with what the error of the kernel does to the picture"
     assert counted in first.notes
     assert any("may lie a few pixels off" in text for text in first.notes)

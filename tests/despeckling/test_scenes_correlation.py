@@ -9,7 +9,7 @@ import pytest
 
 from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.errors import BadInput
-from restorekit.sar.known import KNOWN
+from restorekit.sar.known import KNOWN, grain_of_resolution
 from restorekit.sar.speckle import SpeckleSpectrum, draw, swath
 
 IW1 = swath("iw1").lag_one
@@ -95,3 +95,22 @@ def test_the_numbers_of_the_table_are_those_of_the_spectra() -> None:
     for name, bandwidths in (("iw2", (48.3, 313)), ("iw3", (42.79, 314))):
         expected = SpeckleSpectrum(64.345 / bandwidths[0], 486.486 / bandwidths[1]).lag_one
         assert KNOWN[f"sentinel-1-{name}-slc"].grain == pytest.approx(expected, abs=0.006)
+
+
+RESOLUTIONS = {  # metres along and across the track, and spacing of rows and columns, by the product definition of ESA
+    "iw-grd": (22, 20, 10, 10), "ew-grdh": (50, 50, 25, 25), "ew-grdm": (87, 93, 40, 40), "sm-grdh": (23, 23, 10, 10),
+    "iw1-slc": (22, 2.7, 14.1, 2.33), "iw2-slc": (22, 3.1, 14.1, 2.33), "iw3-slc": (22, 3.5, 14.1, 2.33),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RESOLUTIONS)
+def test_resolution_and_spacing_give_the_grain_that_spectra_give(name: str) -> None:
+    down, across, rows, columns = RESOLUTIONS[name]
+    found = grain_of_resolution(down / rows, across / columns)
+    assert KNOWN[f"sentinel-1-{name}"].grain == pytest.approx(found, abs=0.04 if "iw" in name else 0.006)
+
+
+def test_a_resolution_below_a_pixel_leaves_them_independent() -> None:
+    assert grain_of_resolution(0.9, 1.0) == (0.0, 0.0)
+    with pytest.raises(BadInput, match="of 0 x 2 pixels cannot be"):
+        grain_of_resolution(0, 2)

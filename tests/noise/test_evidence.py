@@ -96,7 +96,9 @@ def test_a_level_that_both_find_stays() -> None:
 
 def test_where_the_prior_does_not_know_the_picture_both_levels_are_too_high() -> None:
     found = found_white()
-    assert judged(found, Seen(2 * found.white, 0.0, 0.02, 0.67), 0.0, FLOOR).sigma == pytest.approx(found.white / 2)
+    assert judged(found, Seen(1.5 * found.white, 0.0, 0.02, 0.67), 0.0, FLOOR).sigma == pytest.approx(
+        found.white / 1.5**4
+    )
 
 
 def test_noise_at_half_size_alone_is_shared_by_neighbours() -> None:

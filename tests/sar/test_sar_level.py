@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from restorekit.sar.level_bias import level_bias
 from restorekit.sar.radiometry import Level
 
 
@@ -29,15 +30,26 @@ def test_a_power_of_one_sets_the_mean_of_the_ratio_and_none_the_mean() -> None:
     assert moi == pytest.approx(1, abs=0.01)
 
 
-def test_the_default_is_between_them() -> None:
+def test_of_a_posterior_mean_the_default_keeps_both_against_other_speckle() -> None:
+    """Under an inverse gamma law of levels the posterior mean of one pixel is known: (a b + L y) / (a + L)."""
     rng = np.random.default_rng(1)
-    log = rng.normal(0, 1, (160, 160))
-    y, x, signal = np.exp(log) * rng.gamma(4, 0.25, log.shape), np.exp(0.8 * log), np.ones(log.shape, np.bool_)
-    mean, default, ratio = (
-        ratios(y, x * c(y, x, signal), signal) for c in (Level(power=0.0), Level(), Level(power=1.0))
-    )
-    assert mean[0] < default[0] < ratio[0]
-    assert mean[1] > default[1] > ratio[1]
+    looks, a, shape = 3.0, 4.0, (400, 400)
+    truth = a / rng.gamma(a + 1, 1, shape)
+    y, other = (truth * rng.gamma(looks, 1 / looks, shape) for _ in range(2))
+    exact = (a + looks * y) / (a + looks)
+    everywhere = np.ones(shape, np.bool_)
+    x = 0.9 * exact * Level()(y, 0.9 * exact, everywhere)
+    mor, moi = ratios(y, x, everywhere)
+    assert moi == pytest.approx(1, abs=0.01)
+    assert mor < 0.95  # of its own speckle
+    assert ratios(other, x, everywhere) == pytest.approx((1, 1), abs=0.01)
+    found = level_bias(other, x, everywhere)
+    assert found is not None
+    assert np.abs(found.bias).max() < 0.1
+    tilted = level_bias(y, x, everywhere)
+    assert tilted is not None
+    assert tilted.bias[0] > 1
+    assert tilted.bias[-1] < -1
 
 
 def test_levels_are_found_where_they_are() -> None:

@@ -226,3 +226,23 @@ def test_a_grain_that_is_given_is_taken() -> None:
     assert found.kappa == pytest.approx(swath("iw1").kappa, rel=0.02)  # of a Gaussian point spread
     assert found.reach == 2
     assert not found.textured
+
+
+@pytest.mark.parametrize("name", [None, "iw2"])
+def test_looks_say_how_well_they_are_known(name: str | None) -> None:
+    spectrum, rng = None if name is None else swath(name), np.random.default_rng(3)
+    found = [measure(y, whole(y)) for y in (draw((160, 160), 1, spectrum, rng) for _ in range(16))]
+    stated, spread = np.mean([m.error for m in found]), np.std([m.looks for m in found])
+    assert 0.75 * spread < stated < 2 * spread
+    told = [m.looks for m in found if m.tells]
+    assert len(told) > 12
+    assert max(told) / min(told) < 1.15
+    assert all(("known to" in str(m)) != m.tells for m in found)
+
+
+def test_a_crop_whose_windows_differ_says_that_it_cannot_tell() -> None:
+    rng = np.random.default_rng(4)
+    rough = np.exp(0.5 * ndimage.gaussian_filter(rng.standard_normal((160, 160)), 1.5) / 0.19 * np.linspace(0, 1, 160))
+    found = measure(y := rough * draw((160, 160), 4, None, rng), whole(y))
+    assert not found.tells
+    assert "known to" in str(found)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 from typer.testing import CliRunner
 
@@ -190,3 +190,21 @@ def test_denoise_uses_the_bins_of_a_file_by_itself(tmp_path: Path) -> None:
     assert quality(done.samples[0].numpy()) > quality(restorekit.denoise(plain, **settings).samples[0].numpy()) + 0.2
     fine = written(tmp_path / "fine.jpg", quality=100, subsampling=0)
     assert not any(text.startswith("jpeg: the bins") for text in restorekit.denoise(fine, **settings).notes)
+
+
+def test_denoise_leaves_letters_on_paper_and_makes_up_no_colours(tmp_path: Path) -> None:
+    """Of a grey file with halved chroma nothing tells fine colours; of letters on paper nothing tells noise."""
+    image = Image.new("RGB", (96, 96), "white")
+    for row in range(2, 96, 15):
+        ImageDraw.Draw(image).text((3, row), "The quick brown fox", fill="black", font=ImageFont.load_default(12))
+    page = np.asarray(image)
+    source = written(tmp_path / "page.jpg", page, quality=95)
+    done = restorekit.denoise(source, prior="natural-fast")
+    assert np.array_equal(done.samples[0].numpy(), read_picture(source).pixels)
+    assert any(text.startswith("denoise: most of the picture is constant") for text in done.notes)
+    grey = np.repeat(np.asarray(Image.fromarray(TRUTH).convert("L"))[..., None], 3, 2)
+    found = (
+        restorekit.denoise(written(tmp_path / "grey.jpg", grey, quality=60), prior="natural-fast").samples[0].numpy()
+    )
+    assert np.ptp(found, axis=0).max() < 1e-5
+    assert quality(found, grey) > quality(read_picture(tmp_path / "grey.jpg").pixels, grey) + 0.3

@@ -1,4 +1,4 @@
-"""Pictures from folders and zips, decoded once into one uint8 cache that all processes share."""
+"""Pictures from folders and zips, decoded once into one cache of bytes that all processes share."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import atomic, check_name, together
 from restorekit.files.formats import FORMATS
 from restorekit.files.session import opened
-from restorekit.training.data.decoding import rgb8
+from restorekit.training.data.decoding import log_array, rgb8
 
-SUFFIXES = FORMATS.keys() - {".npy"}
+SUFFIXES = frozenset(FORMATS.keys() - {".npy"})
+ARRAYS = frozenset({".npy"})  # of logarithms of intensities
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def _paths(source: Path) -> list[tuple[str, Path]]:
+def _paths(source: Path, suffixes: frozenset[str] = SUFFIXES) -> list[tuple[str, Path]]:
     """Return name and path of what is read: the pictures of a folder in the order of their names, or the zip itself."""
     if source.is_dir():
-        found = (p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        found = (p for p in source.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         return sorted((p.relative_to(source).as_posix(), p) for p in found)
     if zipfile.is_zipfile(source):
         return [(source.name, source)]
-    raise BadInput(f"{source} is neither a folder nor a zip of pictures ({', '.join(sorted(SUFFIXES))})")
+    raise BadInput(f"{source} is neither a folder nor a zip of pictures ({', '.join(sorted(suffixes))})")
 
 
-def files(source: Path, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+def files(source: Path, limit: int | None = None, suffixes: frozenset[str] = SUFFIXES) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the pictures of a folder or zip in the order of their names; `limit`: so many, spread evenly.
 
     BadInput for a zip that is damaged or wants a password.
     """
-    paths = _paths(source)
+    paths = _paths(source, suffixes)
     if source.is_dir():
         for name, path in _spread(paths, limit):
             opened(path)
@@ -50,7 +51,7 @@ def files(source: Path, limit: int | None = None) -> Iterator[tuple[str, bytes]]
     opened(source)
     try:
         with zipfile.ZipFile(source) as z:
-            for name in _spread(sorted(n for n in z.namelist() if Path(n).suffix.lower() in SUFFIXES), limit):
+            for name in _spread(sorted(n for n in z.namelist() if Path(n).suffix.lower() in suffixes), limit):
                 yield name, z.read(name)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise BadInput(f"{source}: a zip that cannot be read ({error}); pack it again, without a password") from None
@@ -63,13 +64,13 @@ def _spread(items: Sequence[T], limit: int | None) -> Sequence[T]:
     return [items[i * len(items) // limit] for i in range(limit)]
 
 
-def _stamp(sources: Sequence[Path]) -> str:
+def _stamp(sources: Sequence[Path], suffixes: frozenset[str] = SUFFIXES) -> str:
     """Return the SHA-256 over the places of `sources` and the names, sizes and times of their files; reads none of them.
 
     Unequal where nothing but a place or a time changed, which costs a decoding. Equal in spite of a change only
     where a file was rewritten in place with its size and its time of modification kept.
     """
-    stats = [(name, path.stat()) for source in sources for name, path in _paths(source)]
+    stats = [(name, path.stat()) for source in sources for name, path in _paths(source, suffixes)]
     files = [(name, s.st_size, s.st_mtime_ns) for name, s in stats]
     places = [str(source.resolve()) for source in sources]
     return hashlib.sha256(json.dumps([places, files]).encode()).hexdigest()
@@ -83,21 +84,22 @@ def _index(cache: Path) -> dict[str, Any]:
         return {}
 
 
-def _decode(sources: Sequence[Path], cache: Path, expected: str | None) -> None:
+def _decode(sources: Sequence[Path], cache: Path, expected: str | None, arrays: bool) -> None:
     """Fill `cache` from `sources`. Until all is decoded and found to be as expected, an earlier content stays."""
-    stamp = _stamp(sources)  # before the reading: files that change meanwhile show at the next call
+    suffixes = ARRAYS if arrays else SUFFIXES
+    stamp = _stamp(sources, suffixes)  # before the reading: files that change meanwhile show at the next call
     cache.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     shapes: list[tuple[int, int]] = []
     names: list[str] = []
     broken: list[str] = []
-    for name in (name for source in sources for name, _ in _paths(source)):
+    for name in (name for source in sources for name, _ in _paths(source, suffixes)):
         check_name(name)
     with together():  # the index last: never an old one beside new pixels
         with atomic(cache / "pictures.u8") as out:
-            for name, raw in (file for source in sources for file in files(source)):
+            for name, raw in (file for source in sources for file in files(source, suffixes=suffixes)):
                 try:
-                    picture = rgb8(name, raw)
+                    picture = log_array(raw) if arrays else rgb8(name, raw)
                 except ValueError as error:
                     broken.append(f"{name}: {error}")
                     continue
@@ -105,9 +107,10 @@ def _decode(sources: Sequence[Path], cache: Path, expected: str | None) -> None:
                 shapes.append(picture.shape[:2])
                 names.append(name)
                 out.write(picture.tobytes())
-        _usable(sources, len(shapes), broken)
+        _usable(sources, len(shapes), broken, suffixes)
         _expect(sources, digest.hexdigest(), expected)
         meta = {"shapes": shapes, "names": names, "broken": broken, "sha256": digest.hexdigest(), "stamp": stamp}
+        meta |= {"arrays": True} if arrays else {}
         with atomic(cache / "pictures.json") as out:
             out.write(json.dumps(meta).encode())
 
@@ -117,12 +120,12 @@ def told(items: Sequence[str]) -> str:
     return "; ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
 
 
-def _usable(sources: Sequence[Path], count: int, broken: list[str]) -> None:
+def _usable(sources: Sequence[Path], count: int, broken: list[str], suffixes: frozenset[str]) -> None:
     where = ", ".join(map(str, sources))
     if not count and broken:
         raise BadInput(f"none of the {len(broken)} pictures in {where} can be read; the first: {broken[0]}")
     if not count:
-        raise BadInput(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {where}")
+        raise BadInput(f"no pictures ({', '.join(sorted(suffixes))}) in {where}")
     if broken:
         log.warning("%d of %d pictures skipped: %s", len(broken), count + len(broken), told(broken))
 
@@ -135,9 +138,17 @@ def _expect(sources: Sequence[Path], fingerprint: str, expected: str | None) -> 
         )
 
 
+def _depth(arrays: bool) -> int:
+    """Return the bytes of a pixel."""
+    return 4 if arrays else 3
+
+
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """RGB pictures of any sizes, behind one memory-mapped uint8 file that all processes share."""
+    """RGB pictures of any sizes, behind one memory-mapped file that all processes share.
+
+    arrays: they are logarithms of intensities, float32 of one band, and no colours.
+    """
 
     pixels: NDArray[np.uint8]
     shapes: NDArray[np.int64]  # (N, 2) height, width
@@ -148,24 +159,29 @@ class Pictures:
     small: tuple[str, ...] = ()  # names of what `at_least` left out
     side: int = 0  # which is smaller than this, pixels
     leading: bool = False  # how `some` chooses
+    arrays: bool = False
 
     def __len__(self) -> int:
         return len(self.shapes)
 
-    def __getitem__(self, i: int) -> NDArray[np.uint8]:
+    def __getitem__(self, i: int) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """Return (H, W, 3) of 8 bits, of arrays (H, W, 1) of float32."""
         h, w = self.shapes[i]
-        return self.pixels[self.offsets[i] : self.offsets[i] + h * w * 3].reshape(h, w, 3)
+        found = self.pixels[self.offsets[i] : self.offsets[i] + h * w * _depth(self.arrays)]
+        return found.view(np.float32).reshape(h, w, 1) if self.arrays else found.reshape(h, w, 3)
 
     @staticmethod
-    def open(source: Path | Sequence[Path], cache: Path, expected: str | None = None) -> Pictures:
+    def open(source: Path | Sequence[Path], cache: Path, expected: str | None = None, arrays: bool = False) -> Pictures:
         """Decode one or several folders or zips into the folder `cache`, or use what an earlier call left there if
         nothing has changed since. Files that cannot be read are skipped and told of.
 
         Refuses, with the cache as it was, pictures whose fingerprint is not the `expected` one.
         """
         sources = [source] if isinstance(source, Path) else list(source)
-        if _index(cache).get("stamp") != _stamp(sources):
-            _decode(sources, cache, expected)
+        index = _index(cache)
+        same = index.get("stamp") == _stamp(sources, ARRAYS if arrays else SUFFIXES)
+        if not same or index.get("arrays", False) != arrays:
+            _decode(sources, cache, expected, arrays)
         pictures = Pictures.cached(cache)
         _expect(sources, pictures.fingerprint, expected)
         return pictures
@@ -175,9 +191,11 @@ class Pictures:
         """Return the pictures that `open` left in `cache`, in this process or another."""
         meta = json.loads((cache / "pictures.json").read_text())
         shapes = np.array(meta["shapes"], np.int64)
-        offsets = np.concatenate([[0], np.cumsum(shapes.prod(1) * 3)[:-1]])
+        arrays = meta.get("arrays", False)
+        offsets = np.concatenate([[0], np.cumsum(shapes.prod(1) * _depth(arrays))[:-1]])
         pixels = np.memmap(cache / "pictures.u8", np.uint8, "r")
-        return Pictures(pixels, shapes, offsets, meta["sha256"], tuple(meta["names"]), tuple(meta["broken"]))
+        about = meta["sha256"], tuple(meta["names"]), tuple(meta["broken"])
+        return Pictures(pixels, shapes, offsets, *about, arrays=arrays)
 
     def at_least(self, crop: int, shrink: int = 1) -> Pictures:
         """Return only the pictures that a crop fits into when they are reduced by `shrink`."""

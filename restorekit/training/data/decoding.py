@@ -7,6 +7,7 @@ orientation is not applied, other than in `restorekit.files.picture`: nothing is
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,22 @@ def rgb8(name: str, raw: bytes) -> NDArray[np.uint8]:
         raise ValueError(str(error).removeprefix(f"{Path(name)}: ")) from None
     except Exception as error:  # noqa: BLE001 (whatever a decoder raises)
         raise ValueError(formats.damage(error) if held else "no picture, it does not begin as one") from None
+
+
+def log_array(raw: bytes) -> NDArray[np.float32]:
+    """Return the content of an NPY file as logarithms of intensities (H, W).
+
+    ValueError with the reason where it is none of two axes, or holds numbers that are not finite.
+    """
+    try:
+        x = np.load(io.BytesIO(raw), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(formats.damage(error)) from None
+    if x.ndim != 2 or x.dtype.kind != "f" or not x.size:
+        raise ValueError(f"{x.dtype} of shape {x.shape} is no array (H, W) of floats")
+    if not np.isfinite(x).all():
+        raise ValueError("it holds numbers that are not finite; cut out what was measured everywhere")
+    return np.ascontiguousarray(x, np.float32)
 
 
 def _pillow(path: Path, raw: bytes, kinds: tuple[str, ...]) -> NDArray[np.uint8]:

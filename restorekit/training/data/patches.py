@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,12 +61,12 @@ class Patches:
         if self.data.flips:
             turn, flip = int(rng.integers(4)), bool(rng.integers(2))
             patch = np.rot90(patch[:, ::-1] if flip else patch, turn)
-        x0 = patch.astype(np.float32) / 255
+        x0 = patch.astype(np.float32) if self.pictures.arrays else patch.astype(np.float32) / 255
         if shrink > 1:
             x0 = x0.reshape(self.data.crop, shrink, self.data.crop, shrink, -1).mean((1, 3))
-        x0 = (x0 @ LUMA)[None] if grey else x0.transpose(2, 0, 1)
+        x0 = (x0 @ LUMA)[None] if grey and not self.pictures.arrays else x0.transpose(2, 0, 1)
         if self.domain == "log-intensity":
-            x0 = log_intensity(x0, rng.random(x0.shape, np.float32))
+            x0 = x0 if self.pictures.arrays else log_intensity(x0, rng.random(x0.shape, np.float32))
             contrast, gain = np.exp(rng.normal(0, self.data.contrast)), rng.normal(0, self.data.gain)
             x0 = (contrast * (x0 - x0.mean()) + x0.mean() + gain).astype(np.float32)
         sigma = self._sigma(rng)
@@ -84,8 +85,8 @@ class Patches:
         """Return (N,) pixels of the pictures up to and with each."""
         return np.cumsum(self.pictures.shapes.prod(1))
 
-    def _crop(self, rng: np.random.Generator, picture: NDArray[np.uint8], crop: int) -> NDArray[np.uint8]:
-        """Return (crop, crop, 3) out of (H, W, 3), reduced by up to `zoom` where there is room for that."""
+    def _crop(self, rng: np.random.Generator, picture: NDArray[Any], crop: int) -> NDArray[Any]:
+        """Return (crop, crop, C) out of (H, W, C), reduced by up to `zoom` where there is room for that."""
         side = crop
         if self.data.zoom > 1:
             side = min(round(crop * self.data.zoom ** rng.random()), *picture.shape[:2])
@@ -93,7 +94,9 @@ class Patches:
         patch = picture[top : top + side, left : left + side]
         if side == crop:
             return patch
-        return np.asarray(Image.fromarray(patch).resize((crop, crop), Image.Resampling.BICUBIC))  # without aliasing
+        flat = patch[..., 0] if self.pictures.arrays else patch
+        small = np.asarray(Image.fromarray(flat).resize((crop, crop), Image.Resampling.BICUBIC))  # without aliasing
+        return small.reshape(crop, crop, -1)
 
     def further(self, index: int) -> np.random.Generator:
         """Return the stream that an objective draws from itself for item `index`: further on in that of its patch."""

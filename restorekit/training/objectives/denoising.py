@@ -40,6 +40,10 @@ class DenoiserObjective(Objective):
     def __init__(self, config: Config, pictures: Pictures, data: str, measured: dict[str, float] | None = None):
         """data: what the card calls the pictures; measured: see `Objective`."""
         super().__init__(measured)
+        if config.init and "mean" not in self.measured:
+            # Weights answer for the mean and spread that they were trained with: others would change what they compute.
+            begun = loaded("init", config.init)[1]
+            self.measured |= {"mean": begun.mean, "sigma_data": begun.sigma_data}
         pictures = pictures.at_least(config.data.crop, config.data.shrink)
         labels = Labels.of(pictures.names, config.data.labels)
         self.config = config
