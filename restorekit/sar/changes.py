@@ -7,7 +7,8 @@ n (M + 1) KL(q || q0), which is the likelihood ratio of a beta law of n times th
 TGRS 41, 2003, test whole windows by the determinants of their means; the ratio of two dates: Rignot, van Zyl, IEEE TGRS 31,
 1993). Squares of several sizes are tested, each date against all others and all dates before one against the rest; the best
 first, and what is left against what was found (matching pursuit: Mallat and Zhang, IEEE TSP 41, 1993). The factor of a change
-is the most likely one under the law of q within its square.
+is the most likely one under the law of q within its square. Only pixels of a square that passes are called changed, and of these
+none whose own neighbours say that they did not.
 
 Thresholds are those of simulated speckle. A change whose evidence e is near its threshold t counts with the probability
 1 / (1 + exp(t - e)), by which its factor is weighted, and the doubt is in its deviation.
@@ -28,14 +29,18 @@ from restorekit.sar.looks import Array, Grain, Mask
 from restorekit.sar.speckle import draw, spectrum_of
 from restorekit.sar.structure import Bar
 
-SIMULATED = 448  # side of the simulated field, pixels
-TAIL = 60  # largest values of a simulated field, whose evidence falls off exponentially
+SIMULATED = 448  # side of a simulated field, pixels
+FIELDS = 4
+TAIL = 240  # largest values of the simulated fields, whose evidence falls off exponentially
 APART = 3  # pixels between the largest values of the evidence
 STEPS = 1 << 20  # of q: sums over windows are of whole numbers, exact however a scene is cut into blocks
 COUNTED = 25  # pixels from which on larger squares have no larger share of the false alarms
 ALIKE = 9  # side from which on squares have one threshold: their means are normal
-MOVED = 2  # pixels by which an edge of a square may at least be moved outwards to fit a change
+CLOSE = 5  # side of the squares in which pixels of a change are looked at once more
+UNLIKE = 2.0  # evidence there that they did not change, from which on they are no part of it
 LEAST = 3  # pixels that are left of a side where edges are moved inwards
+PARTED = 6  # pixels of a side from which on its halves are looked at
+EVEN = 0.25  # of the change of the whole that each part must show
 GAIN = 1.0  # of evidence, for which they are
 CHOSEN = 1.5  # times the variance of a change whose place and size are chosen by the same data
 SOFT = 1.5  # below the threshold down to which a change counts with less than a half
@@ -76,17 +81,18 @@ class Changes:
             single = _thresholds(self.sides, independent, near, rest, down_across, self.false_alarms / 2)
             step = _thresholds(self.sides, independent, half, half, down_across, self.false_alarms / (count - 3))
         thresholds = single, step
-        return ChangeTest(self, tuple(map(float, looks)), independent, thresholds, max(dispersion, 0.05))
+        return ChangeTest(self, tuple(map(float, looks)), independent, thresholds, max(dispersion, 0.05), down_across)
 
 
 @dataclass(frozen=True, eq=False)
 class Changed:
-    """It says how dates differ from the mean of all: `factor` (T, h, w) of each, its relative standard deviation, and the
-    mask of what is called changed."""
+    """It says how dates differ from the mean of all: `factor` (T, h, w) of each, its relative standard deviation, the mask of
+    what is called changed, and `apart`: what is so near a change, or so nearly one, that the other dates say nothing of it."""
 
     factor: Array
     deviation: Array
     mask: Mask
+    apart: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +106,7 @@ class ChangeTest:
         tuple[float, ...], tuple[float, ...]
     ]  # of the evidence of each size, of a date and of a step in time
     dispersion: float = 1.0
+    grain: Grain = (0.0, 0.0)
 
     @property
     def singles(self) -> int:
@@ -124,7 +131,8 @@ class ChangeTest:
                 taken += state.take(int(i), int(j), int(which[i, j]))
             if not taken:
                 break
-        return Changed(np.exp(state.log_factor), np.sqrt(state.variance), state.mask & valid)
+        mask = state.mask & valid & state.likely(y)
+        return Changed(np.exp(state.log_factor), np.sqrt(state.variance), mask, state.apart & valid)
 
 
 @dataclass(eq=False)
@@ -137,10 +145,11 @@ class _State:
     log_factor: Array = field(init=False)
     variance: Array = field(init=False)
     mask: Mask = field(init=False)
+    apart: Mask = field(init=False)
 
     def __post_init__(self) -> None:
         self.log_factor, self.variance = np.zeros_like(self.clean), np.zeros_like(self.clean)
-        self.mask = np.zeros(self.clean.shape, np.bool_)
+        self.mask, self.apart = np.zeros((2, *self.clean.shape), np.bool_)
         self.weight = np.asarray(self.test.looks)[:, None, None] * self.valid  # looks where measured
 
     def evidence(self) -> tuple[Array, NDArray[np.int32]]:
@@ -186,6 +195,8 @@ class _State:
             return False
         at = self._fitted(square, group)
         own, looks, q, there = self._q(at, group)
+        if not _even(q, np.where(there, own / np.where(there, looks, 1), 0.0), there):
+            return False
         q, m, own = q[there], looks[there], own[there]
         share, law = len(q) * test.independent[k] / side**2, float((own / m).mean())  # independent pixels
         u, information = _most_likely(q, own, m)
@@ -198,11 +209,35 @@ class _State:
         self.variance[here] += there * (p * v * (1 - law) ** 2 + doubt)
         self.variance[others] += there * (p * v + p * (1 - p) * u * u) * law**2
         self.clean[here] *= np.where(there, math.exp(-u), 1.0)
+        rim = side if p >= 0.5 else 0
+        near = tuple(slice(max(s.start - rim, 0), s.stop + rim) for s in square)
+        dates = np.ones(len(group), np.bool_) if len(test.looks) == 2 else group
+        self.apart[(dates, *near)] = True
         if p >= 0.5:
-            self.mask[here] |= there
-            if len(test.looks) == 2:
-                self.mask[others] |= there
+            self.mask[(dates, *at)] |= there
         return True
+
+    def likely(self, y: Array) -> Mask:
+        """Return where (T, h, w) the factors that were found are not less likely than none, in small squares around each pixel:
+        rectangles hold corners that did not change."""
+        found = np.ones(self.mask.shape, np.bool_)
+        power = self.weight * np.where(self.valid, y, 0.0) / np.exp(self.log_factor)
+        every, looks = power.sum(0), self.weight.sum(0)
+        share = Bar(CLOSE, CLOSE).independent(self.test.grain) / CLOSE**2 / self.test.dispersion
+        for t in np.flatnonzero(self.mask.any((1, 2))):
+            others, own = every - power[t], self.weight[t]
+            there = self.mask[t] & (own > 0) & (others > 0) & (power[t] > 0)
+            odds = np.where(there, np.log(np.where(there, power[t] / np.where(there, others, 1.0), 1.0)), 0.0)
+            gain = np.zeros(there.shape)
+            for sign, u in (
+                (1, 0.0),
+                (-1, self.log_factor[t]),
+            ):  # the odds as they are with the change taken out, and with it
+                w = odds + u
+                gain += sign * (own * scipy.special.log_expit(w) + (looks - own) * scipy.special.log_expit(-w))
+            total = share * CLOSE**2 * scipy.ndimage.uniform_filter(np.where(there, gain, 0.0), CLOSE, mode="constant")
+            found[t] = total > -UNLIKE
+        return found.all(0, keepdims=True) if len(self.test.looks) == 2 else found
 
     def _q(self, at: tuple[slice, slice], group: Mask) -> tuple[Array, Array, Array, Mask]:
         """Return (looks of the group, looks of all, q, where it is known), each (h, w) of a part."""
@@ -223,20 +258,16 @@ class _State:
         return share * float(there.sum()) * (total + 1) / self.test.dispersion * found
 
     def _fitted(self, square: tuple[slice, slice], group: Mask) -> tuple[slice, slice]:
-        """Return the rectangle near a square whose evidence is largest: its edges are moved, first by much, as long as that gains
-        evidence."""
-        h, w = self.clean.shape[1:]
+        """Return the rectangle within a square whose evidence is largest: its edges are moved inwards, first by much, as long as
+        that gains evidence. What does not pass with its square is never called changed."""
         edges = [square[0].start, square[0].stop, square[1].start, square[1].stop]
         half = min(edges[1] - edges[0], edges[3] - edges[2]) // 2
         if half == 0:
             return square
-        out = max(MOVED, half // 2)
-        top, left = max(edges[0] - out, 0), max(edges[2] - out, 0)
-        around = slice(top, min(edges[1] + out, h)), slice(left, min(edges[3] + out, w))
-        own, looks, q, there = self._q(around, group)
+        top, bottom, left, right = edges
+        own, looks, q, there = self._q(square, group)
         law = np.where(there, own / np.where(there, looks, 1), 0.0)
         sums = [np.pad(x.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for x in (q, law, there * (looks + 1.0))]
-        high = around[0].stop, around[1].stop
 
         def evidence(e: list[int]) -> float:
             a, b, c, d = e[0] - top, e[1] - top, e[2] - left, e[3] - left
@@ -245,7 +276,7 @@ class _State:
             return n * float(_divergence(np.asarray(of_q / pixels), of_law / pixels))
 
         def allowed(e: list[int]) -> bool:
-            inside = e[0] >= top and e[1] <= high[0] and e[2] >= left and e[3] <= high[1]
+            inside = e[0] >= top and e[1] <= bottom and e[2] >= left and e[3] <= right
             return inside and min(e[1] - e[0], e[3] - e[2]) >= least
 
         best, step, least = evidence(edges), max(half // 2, 1), min(half + 1, LEAST)
@@ -257,6 +288,20 @@ class _State:
             else:
                 best, edges = value, edges_next
         return slice(*edges[:2]), slice(*edges[2:])
+
+
+def _even(q: Array, law: Array, there: Mask) -> bool:
+    """Return whether each quarter of a rectangle (half, of a narrow one) shows its share of the change: what is left of another
+    change beyond its edge is at that edge alone."""
+    away = np.where(there, q - law, 0.0)
+    whole = away.sum() / max(int(there.sum()), 1)
+    for rows in np.array_split(np.arange(len(q)), 2 if len(q) >= PARTED else 1):
+        for columns in np.array_split(np.arange(q.shape[1]), 2 if q.shape[1] >= PARTED else 1):
+            part = np.ix_(rows, columns)
+            count = int(there[part].sum())
+            if count and away[part].sum() / count / whole < EVEN:
+                return False
+    return True
 
 
 def _range(part: slice) -> NDArray[np.intp]:
@@ -319,20 +364,27 @@ def _thresholds(
 ) -> tuple[float, ...]:
     """Return for each size the evidence that simulated speckle reaches so seldom that its squares cover its share of `rate`."""
     rng, spectrum, shape = np.random.default_rng(0), spectrum_of(grain), (SIMULATED, SIMULATED)
-    one, others = (draw(shape, n if n < 9 else n + 0.1, spectrum, rng) for n in (looks, rest))
-    q = looks * one / (looks * one + rest * others)
-    sums, law = _Sums(q), looks / (looks + rest)
+    law, fields = looks / (looks + rest), []
+    for _ in range(FIELDS):
+        one, others = (draw(shape, n if n < 9 else n + 0.1, spectrum, rng) for n in (looks, rest))
+        fields.append(_Sums(looks * one / (looks * one + rest * others)))
     pixels = [min(side * side, COUNTED) ** 2 for side in sides]  # of small squares a false one is far off
     found = []
     for side, n, counted in zip(sides, independent, pixels, strict=True):
         if side > ALIKE and found:
             found.append(found[-1])
             continue
-        inner = (slice(side // 2, SIMULATED - side // 2),) * 2
-        e = n * (looks + rest + 1) * _divergence(sums.over(side)[inner] / side**2, law)
-        tops = np.sort(e[e >= scipy.ndimage.maximum_filter(e, max(APART, side))])[::-1]
+        inner, every, size = (slice(side // 2, SIMULATED - side // 2),) * 2, [], 0
+        for sums in fields:
+            e = n * (looks + rest + 1) * _divergence(sums.over(side)[inner] / side**2, law)
+            every.append(e[e >= scipy.ndimage.maximum_filter(e, max(APART, side))])
+            size += e.size
+        tops = np.sort(np.concatenate(every))[::-1]
         tops = tops[: min(TAIL, len(tops) // 2)]
         wanted = rate * counted / sum(pixels) / side**2  # such squares per pixel
-        slope = max(float((tops - tops[-1]).mean()), 1.0)  # that of a normal mean, or more
-        found.append(float(tops[-1]) + slope * math.log(len(tops) / (wanted * e.size)))
+        if wanted * size < len(tops):
+            slope = max(float((tops - tops[-1]).mean()), 1.0)  # that of a normal mean, or more
+            found.append(float(tops[-1]) + slope * math.log(len(tops) / (wanted * size)))
+        else:
+            found.append(float(tops[-1]))
     return tuple(found)
