@@ -10,8 +10,8 @@ first, and what is left against what was found (matching pursuit: Mallat and Zha
 is the most likely one under the law of q within its square. Only pixels of a square that passes are called changed, and of these
 none whose own neighbours say that they did not.
 
-Thresholds are those of simulated speckle. A change whose evidence e is near its threshold t counts with the probability
-1 / (1 + exp(t - e)), by which its factor is weighted, and the doubt is in its deviation.
+Thresholds are those of simulated speckle. What is called a change has its most likely factor; what comes near the threshold t with
+the evidence e counts with the probability 1 / (1 + exp(t - e)), by which its factor is weighted, and the doubt is in its deviation.
 """
 
 from __future__ import annotations
@@ -19,23 +19,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from restorekit.errors import BadInput
+from restorekit.sar.change_evidence import APART, Sums, divergence, thresholds_of
 from restorekit.sar.looks import Array, Grain, Mask
-from restorekit.sar.speckle import draw, spectrum_of
 from restorekit.sar.structure import Bar
 
-SIMULATED = 448  # side of a simulated field, pixels
-FIELDS = 4
-TAIL = 240  # largest values of the simulated fields, whose evidence falls off exponentially
-APART = 3  # pixels between the largest values of the evidence
-STEPS = 1 << 20  # of q: sums over windows are of whole numbers, exact however a scene is cut into blocks
-COUNTED = 25  # pixels from which on larger squares have no larger share of the false alarms
-ALIKE = 9  # side from which on squares have one threshold: their means are normal
 CLOSE = 5  # side of the squares in which pixels of a change are looked at once more
 UNLIKE = 2.0  # evidence there that they did not change, from which on they are no part of it
 LEAST = 3  # pixels that are left of a side where edges are moved inwards
@@ -76,12 +69,26 @@ class Changes:
         independent = tuple(Bar(side, side).independent((down, across)) for side in self.sides)
         down_across = (down, across)
         if count < 4:
-            single = step = _thresholds(self.sides, independent, near, rest, down_across, self.false_alarms)
+            single = step = thresholds_of(self.sides, independent, near, rest, down_across, self.false_alarms)
         else:  # a date is one of the changed dates of half of all steps; each kind has half of the false alarms
-            single = _thresholds(self.sides, independent, near, rest, down_across, self.false_alarms / 2)
-            step = _thresholds(self.sides, independent, half, half, down_across, self.false_alarms / (count - 3))
+            single = thresholds_of(self.sides, independent, near, rest, down_across, self.false_alarms / 2)
+            step = thresholds_of(self.sides, independent, half, half, down_across, self.false_alarms / (count - 3))
         thresholds = single, step
         return ChangeTest(self, tuple(map(float, looks)), independent, thresholds, max(dispersion, 0.05), down_across)
+
+
+def changes_of(given: Changes | float | str | None) -> Changes:
+    """Return the test that is given, by itself or as its rate of false alarms; the default for None. Raises BadInput for what is
+    no rate."""
+    if isinstance(given, Changes):
+        return given
+    try:
+        return Changes() if given is None or given == "auto" else Changes(false_alarms=float(given))
+    except (ValueError, TypeError):
+        raise BadInput(
+            f"`changes={given}`: give the share of pixels without a change that are called changed, up to 0.1, as 1e-3, or auto",
+            argument="changes",
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,22 +170,22 @@ class _State:
             own = self.weight[group].sum(0)
             there = (own > 0) & (looks > own) & (every > 0)
             q = np.where(there, power[group].sum(0) / np.where(there, every, 1), 0.0)
-            of_q = _Sums(q)
-            of_law = None if whole else _Sums(np.where(there, own / np.where(there, looks, 1), 0.0))
-            of_looks = None if whole else _Sums(there * looks / sum(test.looks))
-            count = None if whole else _Sums(there.astype(np.float64))
+            of_q = Sums(q)
+            of_law = None if whole else Sums(np.where(there, own / np.where(there, looks, 1), 0.0))
+            of_looks = None if whole else Sums(there * looks / sum(test.looks))
+            count = None if whole else Sums(there.astype(np.float64))
             for k, (side, independent, threshold) in enumerate(
                 zip(sides, test.independent, test.thresholds[g >= test.singles], strict=True)
             ):
                 n = side * side if count is None else np.maximum(count.over(side), 1e-9)
                 if of_law is None or of_looks is None:
                     law, total = sum(np.asarray(test.looks)[group]) / sum(test.looks), sum(test.looks)
-                    share = _Sums.inside(q.shape, side) / side**2
+                    share = Sums.inside(q.shape, side) / side**2
                 else:
                     law, total = of_law.over(side) / n, sum(test.looks) * of_looks.over(side) / n
                     share = n / side**2
-                mean = of_q.over(side) / (n if of_law is not None else _Sums.inside(q.shape, side))
-                found = independent * share * (total + 1) / test.dispersion * _divergence(mean, law) - threshold
+                mean = of_q.over(side) / (n if of_law is not None else Sums.inside(q.shape, side))
+                found = independent * share * (total + 1) / test.dispersion * divergence(mean, law) - threshold
                 better = found > best
                 best[better], which[better] = found[better], g * len(sides) + k
         return best, which
@@ -200,7 +207,7 @@ class _State:
         q, m, own = q[there], looks[there], own[there]
         share, law = len(q) * test.independent[k] / side**2, float((own / m).mean())  # independent pixels
         u, information = _most_likely(q, own, m)
-        p = 1 / (1 + math.exp(-max(min(e, 30.0), -30.0)))
+        p = 1.0 if e >= 0 else 1 / (1 + math.exp(-e))
         v = CHOSEN * test.dispersion * len(q) / share / information
         here, others = (np.ix_(np.flatnonzero(dates), *map(_range, at)) for dates in (group, ~group))
         f = 1 - p + p * math.exp(u)
@@ -254,7 +261,7 @@ class _State:
         if not there.any():
             return -math.inf
         law, total = float((own[there] / looks[there]).mean()), float(looks[there].mean())
-        found = float(_divergence(np.asarray(q[there].mean()), law))
+        found = float(divergence(np.asarray(q[there].mean()), law))
         return share * float(there.sum()) * (total + 1) / self.test.dispersion * found
 
     def _fitted(self, square: tuple[slice, slice], group: Mask) -> tuple[slice, slice]:
@@ -273,7 +280,7 @@ class _State:
             a, b, c, d = e[0] - top, e[1] - top, e[2] - left, e[3] - left
             of_q, of_law, n = (float(s[b, d] - s[a, d] - s[b, c] + s[a, c]) for s in sums)
             pixels = max((b - a) * (d - c), 1)
-            return n * float(_divergence(np.asarray(of_q / pixels), of_law / pixels))
+            return n * float(divergence(np.asarray(of_q / pixels), of_law / pixels))
 
         def allowed(e: list[int]) -> bool:
             inside = e[0] >= top and e[1] <= bottom and e[2] >= left and e[3] <= right
@@ -308,38 +315,6 @@ def _range(part: slice) -> NDArray[np.intp]:
     return np.arange(part.start, part.stop)
 
 
-class _Sums:
-    """Sums of x (h, w), 0 to 1, over squares; beyond the border there is nothing."""
-
-    def __init__(self, x: Array):
-        total = np.cumsum(np.cumsum(np.rint(x * STEPS).astype(np.int64), 0), 1)
-        self.total = np.pad(total, ((1, 0), (1, 0)))
-
-    def over(self, side: int) -> Array:
-        """Return the sums (h, w) over squares of `side` pixels around each."""
-        (top, bottom), (left, right) = (_ends(n - 1, side) for n in self.total.shape)
-        rows = self.total[bottom] - self.total[top]
-        return (rows[:, right] - rows[:, left]) / STEPS
-
-    @staticmethod
-    def inside(shape: tuple[int, ...], side: int) -> Array:
-        """Return how many pixels of the square around each lie inside of (h, w)."""
-        (top, bottom), (left, right) = (_ends(n, side) for n in shape)
-        return np.multiply.outer(bottom - top, right - left).astype(np.float64)
-
-
-def _ends(n: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    at = np.arange(n)
-    return np.maximum(at - side // 2, 0), np.minimum(at + side // 2 + 1, n)
-
-
-def _divergence(q: Array, law: Array | float) -> Array:
-    """Return the Kullback-Leibler divergence of two choices of probability q from those of `law`."""
-    q = np.clip(q, 1e-9, 1 - 1e-9)
-    law = np.clip(law, 1e-9, 1 - 1e-9)
-    return q * np.log(q / law) + (1 - q) * np.log((1 - q) / (1 - law))
-
-
 def _most_likely(q: Array, own: Array, looks: Array) -> tuple[float, float]:
     """Return (u, information): exp(u) is the factor of a change under which q (N,) is most likely, where `own` looks of
     `looks` are changed, and 1 / information the variance of u."""
@@ -356,35 +331,3 @@ def _most_likely(q: Array, own: Array, looks: Array) -> tuple[float, float]:
     u = min(max(u, -FARTHEST), FARTHEST)
     expected = float((own * (1 - own / looks) * looks / (looks + 1)).sum())
     return u, max(expected, 1e-9)
-
-
-@lru_cache(maxsize=32)
-def _thresholds(
-    sides: tuple[int, ...], independent: tuple[float, ...], looks: float, rest: float, grain: Grain, rate: float
-) -> tuple[float, ...]:
-    """Return for each size the evidence that simulated speckle reaches so seldom that its squares cover its share of `rate`."""
-    rng, spectrum, shape = np.random.default_rng(0), spectrum_of(grain), (SIMULATED, SIMULATED)
-    law, fields = looks / (looks + rest), []
-    for _ in range(FIELDS):
-        one, others = (draw(shape, n if n < 9 else n + 0.1, spectrum, rng) for n in (looks, rest))
-        fields.append(_Sums(looks * one / (looks * one + rest * others)))
-    pixels = [min(side * side, COUNTED) ** 2 for side in sides]  # of small squares a false one is far off
-    found = []
-    for side, n, counted in zip(sides, independent, pixels, strict=True):
-        if side > ALIKE and found:
-            found.append(found[-1])
-            continue
-        inner, every, size = (slice(side // 2, SIMULATED - side // 2),) * 2, [], 0
-        for sums in fields:
-            e = n * (looks + rest + 1) * _divergence(sums.over(side)[inner] / side**2, law)
-            every.append(e[e >= scipy.ndimage.maximum_filter(e, max(APART, side))])
-            size += e.size
-        tops = np.sort(np.concatenate(every))[::-1]
-        tops = tops[: min(TAIL, len(tops) // 2)]
-        wanted = rate * counted / sum(pixels) / side**2  # such squares per pixel
-        if wanted * size < len(tops):
-            slope = max(float((tops - tops[-1]).mean()), 1.0)  # that of a normal mean, or more
-            found.append(float(tops[-1]) + slope * math.log(len(tops) / (wanted * size)))
-        else:
-            found.append(float(tops[-1]))
-    return tuple(found)

@@ -168,7 +168,7 @@ def test_another_grid_is_refused_in_one_line(change: dict[str, Any], said: str, 
     with pytest.raises(BadInput) as error:
         together([str(s) for s in sources], out=tmp_path / "out")
     assert said in str(error.value)
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_date_that_is_off_by_a_pixel_is_refused_with_the_shift() -> None:
@@ -186,6 +186,17 @@ def test_one_size_and_more_than_one_date_are_needed() -> None:
         together(dates[:1])
     with pytest.raises(BadInput, match="`joint_by=mean` is unknown; known: change, ratio"):
         together(dates, joint_by="mean")
+
+
+def test_what_is_no_other_date_is_refused_by_name(tmp_path: Path) -> None:
+    dates = measured(3)
+    with pytest.raises(BadInput, match="date 1 and date 3 hold the same numbers"):
+        together([dates[0], dates[1], dates[0]])
+    with pytest.raises(BadInput, match="date 2: nothing that can be a radar intensity was measured in this date"):
+        together([dates[0], np.zeros_like(dates[1]), dates[2]])
+    with pytest.raises(BadInput, match="`changes=lots`: give the share of pixels"):
+        together(dates, changes="lots")
+    assert together(dates, changes="1e-4", grain="0,0")[0].mean.shape == (1, 120, 120)
 
 
 def test_dates_of_other_looks_and_levels_are_told(tmp_path: Path) -> None:
