@@ -94,9 +94,39 @@ def test_despeckled_dates_are_compared_by_their_error_bars(tmp_path: Path) -> No
     assert middle == pytest.approx(truth, abs=1e-4)
     assert high - low == pytest.approx(2 * 1.645 * 0.5 * 2**0.5 + 0 * truth, abs=1e-2)
     assert np.array_equal(mask > 0, truth > 2.5)  # 3.29 deviations of 0.71 dB are 2.33 dB
+    with pytest.raises(BadInput, match="`looks` is for dates as measured, and both were despeckled"):
+        change(tmp_path / "a.tif", tmp_path / "b.tif", looks=4.0, notes=Notes())
     (tmp_path / "b_std.tif").unlink()
     with pytest.raises(BadInput, match=r"b\.tif has no b_std\.tif, its error bar"):
         change(tmp_path / "a.tif", tmp_path / "b.tif", notes=Notes())
+
+
+def test_restored_dates_that_lie_beside_each_other_are_refused(tmp_path: Path) -> None:
+    from restorekit.files.picture import write_json
+    from restorekit.files.record import head, outputs
+
+    texture = gaussian_filter(np.random.default_rng(0).normal(0, 1, (170, 170)), 1.5) * 10
+    for name, moved in (("a", 0), ("b", 4)):
+        level = np.roll(texture, moved, 1) + np.random.default_rng(moved).normal(0, 0.3, texture.shape)
+        paths = [
+            write_tiff(tmp_path / f"{name}{end}.tif", x.astype(np.float32))
+            for end, x in (("", level), ("_std", 0 * level + 0.3))
+        ]
+        write_json(tmp_path / f"{name}.tif.json", head(command="despeckle") | {"bands": {"1": {"domain": "db"}}, "outputs": outputs(paths)})  # fmt: skip
+    with pytest.raises(BadInput, match=r"b\.tif lies 0\.0 px \w+ and [34]\.\d px right of a\.tif"):
+        change(tmp_path / "a.tif", tmp_path / "b.tif", notes=Notes())
+
+
+def test_bands_in_another_order_are_refused(tmp_path: Path) -> None:
+    import rasterio
+
+    a, b, _ = dates(64)
+    for name, order in (("a", ("VV", "VH")), ("b", ("VH", "VV"))):
+        write_tiff(tmp_path / f"{name}.tif", np.stack([a, b]).astype(np.float32))
+        with rasterio.open(tmp_path / f"{name}.tif", "r+") as d:
+            d.descriptions = order
+    with pytest.raises(BadInput, match=r"the bands of b\.tif are VH, VV, those of a\.tif VV, VH"):
+        change(tmp_path / "a.tif", tmp_path / "b.tif", looks=4.0, notes=Notes())
 
 
 def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path: Path) -> None:
