@@ -31,6 +31,7 @@ from restorekit.sar.targets import Detector, clutter
 from restorekit.scenes.block_store import Layers
 from restorekit.scenes.operation import BlockPixels
 
+LEVEL = 0.3  # relative error of the level of a small field that one date by itself has
 FADED = 3  # pixels over which a date by itself goes over into that of all
 FEWER = (1.0, 0.7, 0.45, 0.25, 0.12)  # shares of all looks, where dates are missing: each is restored by itself
 
@@ -91,16 +92,19 @@ class JointDespeckling:
             x = draws if self.changes is not None else self._ratio(t, y[t], signal[t], draws, block)
             masks = {"returned": returned, CHANGED: changed[t]}
             own = self._layers(t, block, found[t], x * (self.gains[t] * local[t]), stable, masks)
-            inner = block.kept.inside(seen)
-            layers.append(own if not own else self._apart(t, block, own, apart[t], inner))
+            layers.append(own if not own else self._apart(t, block, own, apart[t], y[t] * (self.gains[t] * local[t])))
         return layers
 
-    def _apart(self, t: int, block: BlockPixels, joint: Layers, apart: Mask, inner: tuple[slice, slice]) -> Layers:
-        """Return the layers of date t as it has them by itself where it is apart from the others (h, w), of all dates beyond."""
+    def _apart(self, t: int, block: BlockPixels, joint: Layers, apart: Mask, measured: Array) -> Layers:
+        """Return the layers of date t as it has them by itself where it is apart from the others (h, w), of all dates beyond.
+        measured: its intensity (h, w)."""
+        inner = block.kept.inside(block.seen)
         weight = np.clip(1 - scipy.ndimage.distance_transform_edt(~apart) / (FADED + 1), 0, 1) if apart.any() else None
         if weight is None or not (weight := weight[inner]).any():
             return joint
         single, here = self.dates[t](block), apart[inner]
+        if CHANGED in joint:
+            single = self._levelled(t, single, joint[CHANGED] & here, measured[inner])
         mixed: Layers = {}
         for name in {**joint, **single}:
             one, other = (layers.get(name, np.zeros(here.shape, np.bool_)) for layers in (joint, single))
@@ -111,6 +115,27 @@ class JointDespeckling:
             else:
                 mixed[name] = ((1 - weight) * one + weight * other).astype(np.float32)
         return mixed
+
+    def _levelled(self, t: int, single: Layers, changed: Mask, measured: Array) -> Layers:
+        """Return layers of date t by itself with the level of each change as it was measured: a small field that one date
+        does not tell from speckle is known to be there. The mean of n pixels of L looks is known to 1 / sqrt(n L)."""
+        if "mean" not in single or not changed.any():
+            return single
+        facts = self._facts(t)
+        at, count = scipy.ndimage.label(changed, np.ones((3, 3)))
+        numbers = np.arange(1, count + 1)
+        own = scipy.ndimage.sum(single["mean"], at, numbers)
+        level = scipy.ndimage.sum(measured / facts.median, at, numbers) / np.maximum(own, 1e-30)
+        variance = self.facts.kappa / (facts.detected * scipy.ndimage.sum(changed, at, numbers))
+        known = LEVEL**2 / (LEVEL**2 + variance)
+        factor = np.append(1.0, np.exp(known * np.log(np.maximum(level, 1e-30))))[at]
+        found = {name: x if x.dtype == np.bool_ else (x * factor).astype(np.float32) for name, x in single.items()}
+        if "std" in single:
+            band = self.dates[t].bands[self.numbers[t]][0]
+            least = band.deviation(found["mean"] * facts.median, 1.0) * np.sqrt(np.append(0.0, variance))[at]
+            std = np.where(changed & (band.domain.name == "db"), single["std"], found["std"])
+            found["std"] = np.maximum(std, np.where(changed, least, 0.0)).astype(np.float32)
+        return found
 
     def _facts(self, t: int) -> BandStatistics:
         return self.dates[t].bands[self.numbers[t]][1]
