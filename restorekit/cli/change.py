@@ -23,6 +23,7 @@ def change(
     first: Annotated[Path, typer.Argument(metavar="A", help="The first date: as measured, or despeckled with samples.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help="The second date, on the same grid.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A GeoTIFF of four bands for each of the dates: change, low and high (a 90 % interval) in dB, and 1 where that is none of chance.", show_default=False)],
+    absolute: Annotated[bool, typer.Option("--absolute", help="Compare the levels of the dates as a whole too; without it change is relative to their ratio, which is said.")] = False,
     overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:  # fmt: skip
@@ -37,5 +38,5 @@ def change(
     if settings["changes"] == "auto":
         given.pop("changes")
     with overwriting(overwrite):
-        result = run(first, second, target, notes=printed(ctx), **given)
+        result = run(first, second, target, notes=printed(ctx), absolute=absolute, **given)
     say(", ".join(map(str, result.files)))

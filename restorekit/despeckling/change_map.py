@@ -11,18 +11,19 @@ cancel in that, so intervals are then too wide.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy
 
 from restorekit.despeckling.plan import beside
-from restorekit.despeckling.radar_band import RadarBand, bands_of
-from restorekit.despeckling.same_place import same_place
+from restorekit.despeckling.radar_band import SIDE as SEEN
+from restorekit.despeckling.radar_band import RadarBand, bands_of, windows
+from restorekit.despeckling.same_place import LOOKED_AT, check_names, check_shifts, same_place
 from restorekit.despeckling.stack import StackPlan
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
@@ -35,6 +36,7 @@ from restorekit.sar.structure import Bar
 from restorekit.scenes.grid import Grid
 
 WINDOW = 9  # side of the squares over which what is no change is averaged, pixels
+ENDS = 5  # side of the squares in which a change may end elsewhere than at its rectangle
 SIDE = 512  # of the blocks, pixels
 WIDTH = float(scipy.special.ndtri(0.95))  # of a 90 % interval, standard deviations on each side
 DECIBEL = 10 / math.log(10)  # of a natural logarithm
@@ -52,7 +54,7 @@ class BlockChange:
     known: Mask
 
 
-class Pair(Protocol):
+class DatePair(Protocol):
     """Two dates that are compared block by block, band by band (`bands`, from 1)."""
 
     @property
@@ -61,6 +63,8 @@ class Pair(Protocol):
     def bands(self) -> tuple[int, ...]: ...
     @property
     def margin(self) -> int: ...
+    @property
+    def facts(self) -> dict[str, Any]: ...
     def opened(self, files: ExitStack) -> list[Reads]: ...
     def __call__(self, sources: list[Reads], band: int, window: Window) -> BlockChange: ...
 
@@ -86,6 +90,19 @@ class MeasuredPair:
         """Return the pixels around a block that it depends on."""
         return self.plan.together.changes.halo + WINDOW // 2
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what is known of each band, for the record."""
+        bands = {}
+        for group, slots in self.plan.groups.items():
+            level, facts = self.plan.levels[group], [self.plan.plans[n].bands[b][1] for n, b in slots]
+            decibels = DECIBEL * math.log(level.gains[1] / level.gains[0])
+            bands[str(group)] = {
+                "looks": [f.detected for f in facts], "grain": list(self.plan.grain(group)), "level_db": decibels,
+                "dispersion": level.dispersion,
+            }  # fmt: skip
+        return {"bands": bands}
+
     def opened(self, files: ExitStack) -> list[Reads]:
         """Return both dates, open for as long as `files` is."""
         return [files.enter_context(made.scene.opened()) for made in self.plan.plans]
@@ -100,7 +117,7 @@ class MeasuredPair:
         test = self.plan.together.changes.fitted(looks, self.plan.grain(band), level.dispersion)
         known: Mask = np.logical_and.reduce(signal)
         log_ratio, deviation, changed = _compared(test, y, known, self.plan.grain(band))
-        return BlockChange(log_ratio + math.log(level.gains[1] / level.gains[0]), deviation, changed, known)
+        return BlockChange(log_ratio, deviation, changed, known)
 
 
 def _compared(test: ChangeTest, y: Array, known: Mask, grain: tuple[float, float]) -> tuple[Array, Array, Mask]:
@@ -122,8 +139,11 @@ def _compared(test: ChangeTest, y: Array, known: Mask, grain: tuple[float, float
     around = test.dispersion * (every + 1) / (every**2 * law * (1 - law) * n)
     # Of a ratio both parts of a change are known together.
     change = found.deviation.sum(0)
-    log_ratio = np.log(found.factor[1]) - np.log(found.factor[0]) - u
-    return log_ratio, np.sqrt(around + change**2), np.logical_or.reduce(found.mask)
+    steps = np.log(found.factor[1]) - np.log(found.factor[0])
+    # Where a change ends is known to a few pixels.
+    ends = scipy.ndimage.uniform_filter(steps**2, ENDS) - scipy.ndimage.uniform_filter(steps, ENDS) ** 2
+    deviation = np.sqrt(around + change**2 + np.maximum(ends, 0))
+    return steps - u, deviation, np.logical_or.reduce(found.mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +165,22 @@ class RestoredPair:
     def bands(self) -> tuple[int, ...]:
         """Return the bands."""
         return tuple(self.read[0])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what is known, for the record."""
+        return {"restored": True}
+
+    def check_shift(self, most: float, say: Callable[[str], None]) -> None:
+        """Raise BadInput where the dates lie beside each other by more than `most` pixels; `say` is told of what is less."""
+        parts, number = [], self.bands[0]
+        with ExitStack() as files:
+            sources = [files.enter_context(scene.opened()) for scene in self.scenes]
+            every = windows(self.scene.height, self.scene.width, SEEN, 4)
+            for window in every[:: max(1, len(every) // LOOKED_AT)]:
+                read = [self.read[k][number].read(sources[k], window) for k in range(2)]
+                parts.append((np.stack([x for _, x, _, _ in read]), np.stack([there for *_, there in read])))
+        check_shifts(parts, [scene.path.name for scene in self.scenes], most, say)
 
     def opened(self, files: ExitStack) -> list[Reads]:
         """Return both dates and the deviations of both, open for as long as `files` is."""
@@ -194,6 +230,7 @@ def restored_pair(first: Path, second: Path, rate: float) -> RestoredPair | None
             )
     scenes = scene_of(first), scene_of(second)
     same_place(scenes)
+    check_names(scenes)
     deviations = scene_of(beside(first, "std")), scene_of(beside(second, "std"))
     read = []
     for scene, record in zip(scenes, records, strict=True):
@@ -210,7 +247,7 @@ def restored_pair(first: Path, second: Path, rate: float) -> RestoredPair | None
     return RestoredPair(scenes, deviations, (one, other), rate)
 
 
-def blocks(pair: Pair, band: int) -> Iterator[tuple[Window, BlockChange]]:
+def blocks(pair: DatePair, band: int) -> Iterator[tuple[Window, BlockChange]]:
     """Yield the change of a band block by block, each with the window that it is of."""
     scene = pair.scene
     grid = Grid(scene.height, scene.width, SIDE, 0, 0)

@@ -4,7 +4,8 @@ The logarithm of the intensity of date t is that of a mean image, of the level o
 space: ln x_t = ln m + ln g_t + ln f_t, where g_t is one number or, where levels
 drift from place to place, a smooth image. Speckle is independent from date to date, so the mean of y_t / (g_t f_t), weighted by
 looks, has the looks of all dates together; the prior restores that mean once. f_t is found by a test for changes whose rate of false
-alarms is stated (`restorekit.sar.changes`) and is 1 elsewhere. `ratio` is the way of RABASAR in its place (Zhao, Deledalle,
+alarms is stated (`restorekit.sar.changes`) and is 1 elsewhere; where it is not, and as far around as the square that found it is wide,
+the date is despeckled by itself, has its own error bar, and takes no part in the mean. `ratio` is the way of RABASAR in its place (Zhao, Deledalle,
 Denis, Maitre, Nicolas, Tupin, IEEE TGRS 57, 2019): the mean of all dates restored, each date over it restored as an image
 of its own, and multiplied back.
 """
@@ -30,6 +31,8 @@ from restorekit.sar.targets import Detector, clutter
 from restorekit.scenes.block_store import Layers
 from restorekit.scenes.operation import BlockPixels
 
+LEVEL = 0.3  # relative error of the level of a small field that one date by itself has
+FADED = 3  # pixels over which a date by itself goes over into that of all
 FEWER = (1.0, 0.7, 0.45, 0.25, 0.12)  # shares of all looks, where dates are missing: each is restored by itself
 
 
@@ -69,29 +72,70 @@ class JointDespeckling:
         if not signal.any():
             return [{} for _ in blocks]
         looks = np.array([self._facts(t).detected for t in range(len(blocks))])
-        local = drift(y, signal, looks) if self.drifting else np.ones_like(y)
+        local = drift(y, signal, looks.tolist()) if self.drifting else np.ones_like(y)
         y = y / local
-        factor, change = np.ones_like(y), np.zeros_like(y)
-        changed = np.zeros(y.shape, np.bool_)
+        factor, (changed, apart) = np.ones_like(y), np.zeros((2, *y.shape), np.bool_)
         if self.changes is not None:
             result = self.changes(y, signal)
-            factor, change, changed = result.factor, result.deviation, result.mask
+            factor, changed, apart = result.factor, result.mask, result.apart
         at = seen.inside(window)
-        every = (y, signal, factor, change, changed, local)
-        y, signal, factor, change, changed, local = (a[(slice(None), *at)] for a in every)
+        every = (y, signal, factor, changed, apart, local)
+        y, signal, factor, changed, apart, local = (a[(slice(None), *at)] for a in every)
         weight = looks[:, None, None] * signal
+        together = weight * ~apart
+        weight = np.where(together.any(0), together, weight)  # of two dates both changed
         of_all = weight.sum(0)
         mean = (weight * y / factor).sum(0) / np.maximum(of_all, 1e-9)
         draws, stable, returned = self._mean(mean, of_all / looks.sum(), blocks[0])
         layers = []
         for t, block in enumerate(blocks):
-            x, deviation = draws * factor[t], change[t]
-            if self.changes is None:
-                x = self._ratio(t, y[t], signal[t], x, block)
-            x = _spread_by(x, deviation)
+            x = draws if self.changes is not None else self._ratio(t, y[t], signal[t], draws, block)
             masks = {"returned": returned, CHANGED: changed[t]}
-            layers.append(self._layers(t, block, found[t], x * (self.gains[t] * local[t]), stable, masks))
+            own = self._layers(t, block, found[t], x * (self.gains[t] * local[t]), stable, masks)
+            layers.append(own if not own else self._apart(t, block, own, apart[t], y[t] * (self.gains[t] * local[t])))
         return layers
+
+    def _apart(self, t: int, block: BlockPixels, joint: Layers, apart: Mask, measured: Array) -> Layers:
+        """Return the layers of date t as it has them by itself where it is apart from the others (h, w), of all dates beyond.
+        measured: its intensity (h, w)."""
+        inner = block.kept.inside(block.seen)
+        weight = np.clip(1 - scipy.ndimage.distance_transform_edt(~apart) / (FADED + 1), 0, 1) if apart.any() else None
+        if weight is None or not (weight := weight[inner]).any():
+            return joint
+        single, here = self.dates[t](block), apart[inner]
+        if CHANGED in joint:
+            single = self._levelled(t, single, joint[CHANGED] & here, measured[inner])
+        mixed: Layers = {}
+        for name in {**joint, **single}:
+            one, other = (layers.get(name, np.zeros(here.shape, np.bool_)) for layers in (joint, single))
+            if name == CHANGED:
+                mixed[name] = one
+            elif one.dtype == np.bool_:
+                mixed[name] = np.where(here, other, one)
+            else:
+                mixed[name] = ((1 - weight) * one + weight * other).astype(np.float32)
+        return mixed
+
+    def _levelled(self, t: int, single: Layers, changed: Mask, measured: Array) -> Layers:
+        """Return layers of date t by itself with the level of each change as it was measured: a small field that one date
+        does not tell from speckle is known to be there. The mean of n pixels of L looks is known to 1 / sqrt(n L)."""
+        if "mean" not in single or not changed.any():
+            return single
+        facts = self._facts(t)
+        at, count = scipy.ndimage.label(changed, np.ones((3, 3)))
+        numbers = np.arange(1, count + 1)
+        own = scipy.ndimage.sum(single["mean"], at, numbers)
+        level = scipy.ndimage.sum(measured / facts.median, at, numbers) / np.maximum(own, 1e-30)
+        variance = self.facts.kappa / (facts.detected * scipy.ndimage.sum(changed, at, numbers))
+        known = LEVEL**2 / (LEVEL**2 + variance)
+        factor = np.append(1.0, np.exp(known * np.log(np.maximum(level, 1e-30))))[at]
+        found = {name: x if x.dtype == np.bool_ else (x * factor).astype(np.float32) for name, x in single.items()}
+        if "std" in single:
+            band = self.dates[t].bands[self.numbers[t]][0]
+            least = band.deviation(found["mean"] * facts.median, 1.0) * np.sqrt(np.append(0.0, variance))[at]
+            std = np.where(changed & (band.domain.name == "db"), single["std"], found["std"])
+            found["std"] = np.maximum(std, np.where(changed, least, 0.0)).astype(np.float32)
+        return found
 
     def _facts(self, t: int) -> BandStatistics:
         return self.dates[t].bands[self.numbers[t]][1]
@@ -124,7 +168,7 @@ class JointDespeckling:
             here = signal & (share > least + 1e-6) & ((share <= part + 1e-6) | (k == 0))
             if not here.any():
                 continue
-            looks = self.facts.looks * float(share[here].min())
+            looks = self.facts.looks * float(share[here].mean())
             facts = replace(self.facts, looks=looks)
             speckled = SpeckledBlock(block.seen, block.band, cleared, cleared, signal, facts, stable)
             test = None if self.structure is None else replace(self.structure, looks=looks)
@@ -180,12 +224,3 @@ def _shares(count: int, deviation: Array) -> Array:
     # Of a normal logarithm, whose variance is ln(1 + deviation^2).
     shares = np.exp(np.sqrt(np.log1p(deviation**2)) * (z / z.std(ddof=1))[:, None, None])
     return shares / shares.mean(0)
-
-
-def _spread_by(draws: Array, deviation: Array) -> Array:
-    """Return draws (N, h, w) with the same mean, and with `deviation` in addition, which is independent of theirs."""
-    if len(draws) == 1 or not deviation.any():
-        return draws
-    own = draws.std(0, ddof=1) / np.maximum(draws.mean(0), 1e-30)
-    wider = np.where(deviation > 0, _shares(len(draws), np.hypot(own, deviation)) * draws.mean(0), draws)
-    return wider

@@ -16,7 +16,7 @@ from restorekit.sar.between_dates import Shift, shift_of
 from restorekit.sar.looks import Array, Mask
 
 SAID = 0.1  # pixels of a shift that is said
-SURE = 1.5  # standard errors by which it must be more than is tolerated
+SURE = 3.0  # standard errors that it must be, so that it is none of chance
 LOOKED_AT = 16  # windows in which dates are compared
 Slot = tuple[int, int]  # (number of the file from 0, band from 1) of a date
 
@@ -38,8 +38,8 @@ def same_place(scenes: Sequence[Scene]) -> None:
 
 def _elsewhere(first: Scene, other: Scene, what: str) -> BadInput:
     return BadInput(
-        f"{other.path.name} lies on another grid than {first.path.name} ({what}); dates are restored together on one: resample "
-        "them to it first"
+        f"{other.path.name} lies on another grid than {first.path.name} ({what}); dates are compared pixel by pixel: "
+        "resample them to one grid first"
     )
 
 
@@ -101,13 +101,43 @@ def check_shifts(
             mean = np.exp(logs.sum(0) / np.maximum(count, 1))
             pairs.append((mean, y[t], there[t] & (count > 0)))
         found.append((name, shift_of(pairs)))
-    name, worst = max(found, key=lambda pair: pair[1].distance - SURE * pair[1].error)
-    if worst.distance - SURE * worst.error > most:
+    sure = [pair for pair in found if pair[1].distance > SURE * pair[1].error]
+    name, worst = max(sure, key=lambda pair: pair[1].distance, default=found[0])
+    if sure and worst.distance > most:
         whom = names[0] if len(names) == 2 else "the other dates"
         raise BadInput(
-            f"{name} lies {worst} of {whom} (± {worst.error:.2f}); dates are restored together where they lie on each other within {most:g} "
-            "px: co-register them first"
+            f"{name} lies {worst} of {whom} (± {worst.error:.2f}); dates have to lie on each other within {most:g} px: "
+            "co-register them first"
         )
-    for name, shift in found:
-        if shift.distance - SURE * shift.error > SAID:
-            say(f"{name}: lies {shift} of the other dates; edges are blurred by that")
+    for name, shift in sure:
+        if shift.distance > SAID:
+            say(f"{name}: lies {shift} of the other dates (± {shift.error:.2f}); edges are blurred by that")
+
+
+def check_different(parts: Sequence[tuple[Array, Mask]], names: Sequence[str]) -> None:
+    """Raise BadInput where two dates hold the same numbers."""
+    for t, name in enumerate(names):
+        for s in range(t):
+            both = [there[s] & there[t] for _, there in parts]
+            if any(b.any() for b in both) and all(
+                np.array_equal(y[s][b], y[t][b]) for (y, _), b in zip(parts, both, strict=True)
+            ):
+                raise BadInput(
+                    f"{names[s]} and {name} hold the same numbers: they are one date, or hold no speckle; give each date once"
+                )
+
+
+def check_names(scenes: Sequence[Scene]) -> None:
+    """Raise BadInput where bands of the same names stand in another order than in the first file."""
+    first = _band_names(scenes[0])
+    for other in scenes[1:]:
+        names = _band_names(other)
+        if names != first and sorted(names) == sorted(first):
+            raise BadInput(
+                f"the bands of {other.path.name} are {', '.join(names)}, those of {scenes[0].path.name} {', '.join(first)}; bands of one "
+                "number are taken together: write them in one order first"
+            )
+
+
+def _band_names(scene: Scene) -> list[str]:
+    return [] if scene.raster is None else [str(name or "") for name in scene.raster.descriptions]

@@ -13,6 +13,7 @@ from restorekit.sar.looks import Grain
 from restorekit.sar.structure import Structure
 from restorekit.sar.targets import Targets
 from restorekit.scenes.grid import Grid
+from restorekit.text.values import grain as grain_of
 
 SIDE = {Classical: 1024, PosteriorMethod: 512}  # of the squares of the grid, pixels
 FADE = 32
@@ -58,6 +59,10 @@ class Settings:
     keep_dtype: bool = False
     stac: str | None = None  # a STAC item beside OUT, of this time of measurement, or "auto"
     reading: Reading = PLAINLY  # what is stated of the file: its axes, and whether it may be an address
+
+    def __post_init__(self) -> None:
+        if isinstance(self.grain, str) and "," in self.grain:
+            object.__setattr__(self, "grain", grain_of(self.grain))
 
     @cached_property
     def method(self) -> Classical | PosteriorMethod:

@@ -15,7 +15,7 @@ import numpy as np
 from restorekit.despeckling.block import BlockDespeckling
 from restorekit.despeckling.joint_block import JointDespeckling
 from restorekit.despeckling.plan import DespecklePlan, plan
-from restorekit.despeckling.same_place import Slot, check_shifts, intensities, same_place
+from restorekit.despeckling.same_place import Slot, check_different, check_names, check_shifts, intensities, same_place
 from restorekit.despeckling.settings import Settings
 from restorekit.despeckling.survey import CORRELATED, BandStatistics
 from restorekit.errors import BadInput
@@ -297,6 +297,9 @@ def stack(
     made = [plan(source, target, settings, preview) for source, target in zip(sources, targets, strict=True)]
     said = _told(made)
     same_place([one.scene for one in made])
+    check_names([one.scene for one in made])
+    if empty := [one.scene.path.name for one in made if not one.bands]:
+        raise BadInput(f"{empty[0]}: nothing that can be a radar intensity was measured in this date; leave it out")
     if len(made) == 1:
         slots = [(0, band) for band in made[0].bands]
         groups = {1: tuple(slots)} if slots else {}
@@ -314,6 +317,7 @@ def stack(
     for group, slots in groups.items():
         who = names if len(made) == 1 else [names[number] for number, _ in slots]
         parts = intensities(made, slots)
+        check_different(parts, who)
         check_shifts(parts, who, joint.shift, said.append)
         looks = [made[number].bands[band][1].detected for number, band in slots]
         found[group] = levels(parts, looks)

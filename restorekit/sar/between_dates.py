@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from restorekit.sar.looks import CLOSEST, Array, Grain, Mask, kappa_of_grain
 
+NOTHING = 1e-14  # variance of q that is none but rounding
 CELL = 16  # side of the squares in which levels are compared, pixels
 REACH = 24  # pixels of a shift that is looked for
 SMOOTH = 2.0  # frequencies over which coherence is averaged
@@ -165,6 +166,8 @@ def levels(parts: Sequence[tuple[Array, Mask]], looks: Sequence[float]) -> Level
     ratio = q.var(2, ddof=1) / (law * (1 - law) / (n.sum() + 1))
     around = (q - q.mean(2, keepdims=True)).reshape(-1, CELL, CELL)
     power = float((around**2).mean())
+    if power < NOTHING:
+        return Levels(tuple(float(g) for g in gains), 0.0)
     down, right = (
         float((a * b).mean()) / power
         for a, b in ((around[:, 1:], around[:, :-1]), (around[:, :, 1:], around[:, :, :-1]))

@@ -7,10 +7,11 @@ n (M + 1) KL(q || q0), which is the likelihood ratio of a beta law of n times th
 TGRS 41, 2003, test whole windows by the determinants of their means; the ratio of two dates: Rignot, van Zyl, IEEE TGRS 31,
 1993). Squares of several sizes are tested, each date against all others and all dates before one against the rest; the best
 first, and what is left against what was found (matching pursuit: Mallat and Zhang, IEEE TSP 41, 1993). The factor of a change
-is the most likely one under the law of q within its square.
+is the most likely one under the law of q within its square. Only pixels of a square that passes are called changed, and of these
+none whose own neighbours say that they did not.
 
-Thresholds are those of simulated speckle. A change whose evidence e is near its threshold t counts with the probability
-1 / (1 + exp(t - e)), by which its factor is weighted, and the doubt is in its deviation.
+Thresholds are those of simulated speckle. What is called a change has its most likely factor; what comes near the threshold t with
+the evidence e counts with the probability 1 / (1 + exp(t - e)), by which its factor is weighted, and the doubt is in its deviation.
 """
 
 from __future__ import annotations
@@ -18,24 +19,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from restorekit.errors import BadInput
+from restorekit.sar.change_evidence import APART, Sums, divergence, thresholds_of
 from restorekit.sar.looks import Array, Grain, Mask
-from restorekit.sar.speckle import draw, spectrum_of
 from restorekit.sar.structure import Bar
 
-SIMULATED = 448  # side of the simulated field, pixels
-TAIL = 60  # largest values of a simulated field, whose evidence falls off exponentially
-APART = 3  # pixels between the largest values of the evidence
-STEPS = 1 << 20  # of q: sums over windows are of whole numbers, exact however a scene is cut into blocks
-COUNTED = 25  # pixels from which on larger squares have no larger share of the false alarms
-ALIKE = 9  # side from which on squares have one threshold: their means are normal
-MOVED = 2  # pixels by which an edge of a square may at least be moved outwards to fit a change
+CLOSE = 5  # side of the squares in which pixels of a change are looked at once more
+UNLIKE = 2.0  # evidence there that they did not change, from which on they are no part of it
 LEAST = 3  # pixels that are left of a side where edges are moved inwards
+PARTED = 6  # pixels of a side from which on its halves are looked at
+EVEN = 0.25  # of the change of the whole that each part must show
 GAIN = 1.0  # of evidence, for which they are
 CHOSEN = 1.5  # times the variance of a change whose place and size are chosen by the same data
 SOFT = 1.5  # below the threshold down to which a change counts with less than a half
@@ -71,22 +69,37 @@ class Changes:
         independent = tuple(Bar(side, side).independent((down, across)) for side in self.sides)
         down_across = (down, across)
         if count < 4:
-            single = step = _thresholds(self.sides, independent, near, rest, down_across, self.false_alarms)
+            single = step = thresholds_of(self.sides, independent, near, rest, down_across, self.false_alarms)
         else:  # a date is one of the changed dates of half of all steps; each kind has half of the false alarms
-            single = _thresholds(self.sides, independent, near, rest, down_across, self.false_alarms / 2)
-            step = _thresholds(self.sides, independent, half, half, down_across, self.false_alarms / (count - 3))
+            single = thresholds_of(self.sides, independent, near, rest, down_across, self.false_alarms / 2)
+            step = thresholds_of(self.sides, independent, half, half, down_across, self.false_alarms / (count - 3))
         thresholds = single, step
-        return ChangeTest(self, tuple(map(float, looks)), independent, thresholds, max(dispersion, 0.05))
+        return ChangeTest(self, tuple(map(float, looks)), independent, thresholds, max(dispersion, 0.05), down_across)
+
+
+def changes_of(given: Changes | float | str | None) -> Changes:
+    """Return the test that is given, by itself or as its rate of false alarms; the default for None. Raises BadInput for what is
+    no rate."""
+    if isinstance(given, Changes):
+        return given
+    try:
+        return Changes() if given is None or given == "auto" else Changes(false_alarms=float(given))
+    except (ValueError, TypeError):
+        raise BadInput(
+            f"`changes={given}`: give the share of pixels without a change that are called changed, up to 0.1, as 1e-3, or auto",
+            argument="changes",
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)
 class Changed:
-    """It says how dates differ from the mean of all: `factor` (T, h, w) of each, its relative standard deviation, and the
-    mask of what is called changed."""
+    """It says how dates differ from the mean of all: `factor` (T, h, w) of each, its relative standard deviation, the mask of
+    what is called changed, and `apart`: what is so near a change, or so nearly one, that the other dates say nothing of it."""
 
     factor: Array
     deviation: Array
     mask: Mask
+    apart: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +113,7 @@ class ChangeTest:
         tuple[float, ...], tuple[float, ...]
     ]  # of the evidence of each size, of a date and of a step in time
     dispersion: float = 1.0
+    grain: Grain = (0.0, 0.0)
 
     @property
     def singles(self) -> int:
@@ -124,7 +138,8 @@ class ChangeTest:
                 taken += state.take(int(i), int(j), int(which[i, j]))
             if not taken:
                 break
-        return Changed(np.exp(state.log_factor), np.sqrt(state.variance), state.mask & valid)
+        mask = state.mask & valid & state.likely(y)
+        return Changed(np.exp(state.log_factor), np.sqrt(state.variance), mask, state.apart & valid)
 
 
 @dataclass(eq=False)
@@ -137,10 +152,11 @@ class _State:
     log_factor: Array = field(init=False)
     variance: Array = field(init=False)
     mask: Mask = field(init=False)
+    apart: Mask = field(init=False)
 
     def __post_init__(self) -> None:
         self.log_factor, self.variance = np.zeros_like(self.clean), np.zeros_like(self.clean)
-        self.mask = np.zeros(self.clean.shape, np.bool_)
+        self.mask, self.apart = np.zeros((2, *self.clean.shape), np.bool_)
         self.weight = np.asarray(self.test.looks)[:, None, None] * self.valid  # looks where measured
 
     def evidence(self) -> tuple[Array, NDArray[np.int32]]:
@@ -154,22 +170,22 @@ class _State:
             own = self.weight[group].sum(0)
             there = (own > 0) & (looks > own) & (every > 0)
             q = np.where(there, power[group].sum(0) / np.where(there, every, 1), 0.0)
-            of_q = _Sums(q)
-            of_law = None if whole else _Sums(np.where(there, own / np.where(there, looks, 1), 0.0))
-            of_looks = None if whole else _Sums(there * looks / sum(test.looks))
-            count = None if whole else _Sums(there.astype(np.float64))
+            of_q = Sums(q)
+            of_law = None if whole else Sums(np.where(there, own / np.where(there, looks, 1), 0.0))
+            of_looks = None if whole else Sums(there * looks / sum(test.looks))
+            count = None if whole else Sums(there.astype(np.float64))
             for k, (side, independent, threshold) in enumerate(
                 zip(sides, test.independent, test.thresholds[g >= test.singles], strict=True)
             ):
                 n = side * side if count is None else np.maximum(count.over(side), 1e-9)
                 if of_law is None or of_looks is None:
                     law, total = sum(np.asarray(test.looks)[group]) / sum(test.looks), sum(test.looks)
-                    share = _Sums.inside(q.shape, side) / side**2
+                    share = Sums.inside(q.shape, side) / side**2
                 else:
                     law, total = of_law.over(side) / n, sum(test.looks) * of_looks.over(side) / n
                     share = n / side**2
-                mean = of_q.over(side) / (n if of_law is not None else _Sums.inside(q.shape, side))
-                found = independent * share * (total + 1) / test.dispersion * _divergence(mean, law) - threshold
+                mean = of_q.over(side) / (n if of_law is not None else Sums.inside(q.shape, side))
+                found = independent * share * (total + 1) / test.dispersion * divergence(mean, law) - threshold
                 better = found > best
                 best[better], which[better] = found[better], g * len(sides) + k
         return best, which
@@ -186,10 +202,12 @@ class _State:
             return False
         at = self._fitted(square, group)
         own, looks, q, there = self._q(at, group)
+        if not _even(q, np.where(there, own / np.where(there, looks, 1), 0.0), there):
+            return False
         q, m, own = q[there], looks[there], own[there]
         share, law = len(q) * test.independent[k] / side**2, float((own / m).mean())  # independent pixels
         u, information = _most_likely(q, own, m)
-        p = 1 / (1 + math.exp(-max(min(e, 30.0), -30.0)))
+        p = 1.0 if e >= 0 else 1 / (1 + math.exp(-e))
         v = CHOSEN * test.dispersion * len(q) / share / information
         here, others = (np.ix_(np.flatnonzero(dates), *map(_range, at)) for dates in (group, ~group))
         f = 1 - p + p * math.exp(u)
@@ -198,11 +216,35 @@ class _State:
         self.variance[here] += there * (p * v * (1 - law) ** 2 + doubt)
         self.variance[others] += there * (p * v + p * (1 - p) * u * u) * law**2
         self.clean[here] *= np.where(there, math.exp(-u), 1.0)
+        rim = side if p >= 0.5 else 0
+        near = tuple(slice(max(s.start - rim, 0), s.stop + rim) for s in square)
+        dates = np.ones(len(group), np.bool_) if len(test.looks) == 2 else group
+        self.apart[(dates, *near)] = True
         if p >= 0.5:
-            self.mask[here] |= there
-            if len(test.looks) == 2:
-                self.mask[others] |= there
+            self.mask[(dates, *at)] |= there
         return True
+
+    def likely(self, y: Array) -> Mask:
+        """Return where (T, h, w) the factors that were found are not less likely than none, in small squares around each pixel:
+        rectangles hold corners that did not change."""
+        found = np.ones(self.mask.shape, np.bool_)
+        power = self.weight * np.where(self.valid, y, 0.0) / np.exp(self.log_factor)
+        every, looks = power.sum(0), self.weight.sum(0)
+        share = Bar(CLOSE, CLOSE).independent(self.test.grain) / CLOSE**2 / self.test.dispersion
+        for t in np.flatnonzero(self.mask.any((1, 2))):
+            others, own = every - power[t], self.weight[t]
+            there = self.mask[t] & (own > 0) & (others > 0) & (power[t] > 0)
+            odds = np.where(there, np.log(np.where(there, power[t] / np.where(there, others, 1.0), 1.0)), 0.0)
+            gain = np.zeros(there.shape)
+            for sign, u in (
+                (1, 0.0),
+                (-1, self.log_factor[t]),
+            ):  # the odds as they are with the change taken out, and with it
+                w = odds + u
+                gain += sign * (own * scipy.special.log_expit(w) + (looks - own) * scipy.special.log_expit(-w))
+            total = share * CLOSE**2 * scipy.ndimage.uniform_filter(np.where(there, gain, 0.0), CLOSE, mode="constant")
+            found[t] = total > -UNLIKE
+        return found.all(0, keepdims=True) if len(self.test.looks) == 2 else found
 
     def _q(self, at: tuple[slice, slice], group: Mask) -> tuple[Array, Array, Array, Mask]:
         """Return (looks of the group, looks of all, q, where it is known), each (h, w) of a part."""
@@ -219,33 +261,29 @@ class _State:
         if not there.any():
             return -math.inf
         law, total = float((own[there] / looks[there]).mean()), float(looks[there].mean())
-        found = float(_divergence(np.asarray(q[there].mean()), law))
+        found = float(divergence(np.asarray(q[there].mean()), law))
         return share * float(there.sum()) * (total + 1) / self.test.dispersion * found
 
     def _fitted(self, square: tuple[slice, slice], group: Mask) -> tuple[slice, slice]:
-        """Return the rectangle near a square whose evidence is largest: its edges are moved, first by much, as long as that gains
-        evidence."""
-        h, w = self.clean.shape[1:]
+        """Return the rectangle within a square whose evidence is largest: its edges are moved inwards, first by much, as long as
+        that gains evidence. What does not pass with its square is never called changed."""
         edges = [square[0].start, square[0].stop, square[1].start, square[1].stop]
         half = min(edges[1] - edges[0], edges[3] - edges[2]) // 2
         if half == 0:
             return square
-        out = max(MOVED, half // 2)
-        top, left = max(edges[0] - out, 0), max(edges[2] - out, 0)
-        around = slice(top, min(edges[1] + out, h)), slice(left, min(edges[3] + out, w))
-        own, looks, q, there = self._q(around, group)
+        top, bottom, left, right = edges
+        own, looks, q, there = self._q(square, group)
         law = np.where(there, own / np.where(there, looks, 1), 0.0)
         sums = [np.pad(x.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for x in (q, law, there * (looks + 1.0))]
-        high = around[0].stop, around[1].stop
 
         def evidence(e: list[int]) -> float:
             a, b, c, d = e[0] - top, e[1] - top, e[2] - left, e[3] - left
             of_q, of_law, n = (float(s[b, d] - s[a, d] - s[b, c] + s[a, c]) for s in sums)
             pixels = max((b - a) * (d - c), 1)
-            return n * float(_divergence(np.asarray(of_q / pixels), of_law / pixels))
+            return n * float(divergence(np.asarray(of_q / pixels), of_law / pixels))
 
         def allowed(e: list[int]) -> bool:
-            inside = e[0] >= top and e[1] <= high[0] and e[2] >= left and e[3] <= high[1]
+            inside = e[0] >= top and e[1] <= bottom and e[2] >= left and e[3] <= right
             return inside and min(e[1] - e[0], e[3] - e[2]) >= least
 
         best, step, least = evidence(edges), max(half // 2, 1), min(half + 1, LEAST)
@@ -259,40 +297,22 @@ class _State:
         return slice(*edges[:2]), slice(*edges[2:])
 
 
+def _even(q: Array, law: Array, there: Mask) -> bool:
+    """Return whether each quarter of a rectangle (half, of a narrow one) shows its share of the change: what is left of another
+    change beyond its edge is at that edge alone."""
+    away = np.where(there, q - law, 0.0)
+    whole = away.sum() / max(int(there.sum()), 1)
+    for rows in np.array_split(np.arange(len(q)), 2 if len(q) >= PARTED else 1):
+        for columns in np.array_split(np.arange(q.shape[1]), 2 if q.shape[1] >= PARTED else 1):
+            part = np.ix_(rows, columns)
+            count = int(there[part].sum())
+            if count and away[part].sum() / count / whole < EVEN:
+                return False
+    return True
+
+
 def _range(part: slice) -> NDArray[np.intp]:
     return np.arange(part.start, part.stop)
-
-
-class _Sums:
-    """Sums of x (h, w), 0 to 1, over squares; beyond the border there is nothing."""
-
-    def __init__(self, x: Array):
-        total = np.cumsum(np.cumsum(np.rint(x * STEPS).astype(np.int64), 0), 1)
-        self.total = np.pad(total, ((1, 0), (1, 0)))
-
-    def over(self, side: int) -> Array:
-        """Return the sums (h, w) over squares of `side` pixels around each."""
-        (top, bottom), (left, right) = (_ends(n - 1, side) for n in self.total.shape)
-        rows = self.total[bottom] - self.total[top]
-        return (rows[:, right] - rows[:, left]) / STEPS
-
-    @staticmethod
-    def inside(shape: tuple[int, ...], side: int) -> Array:
-        """Return how many pixels of the square around each lie inside of (h, w)."""
-        (top, bottom), (left, right) = (_ends(n, side) for n in shape)
-        return np.multiply.outer(bottom - top, right - left).astype(np.float64)
-
-
-def _ends(n: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    at = np.arange(n)
-    return np.maximum(at - side // 2, 0), np.minimum(at + side // 2 + 1, n)
-
-
-def _divergence(q: Array, law: Array | float) -> Array:
-    """Return the Kullback-Leibler divergence of two choices of probability q from those of `law`."""
-    q = np.clip(q, 1e-9, 1 - 1e-9)
-    law = np.clip(law, 1e-9, 1 - 1e-9)
-    return q * np.log(q / law) + (1 - q) * np.log((1 - q) / (1 - law))
 
 
 def _most_likely(q: Array, own: Array, looks: Array) -> tuple[float, float]:
@@ -311,28 +331,3 @@ def _most_likely(q: Array, own: Array, looks: Array) -> tuple[float, float]:
     u = min(max(u, -FARTHEST), FARTHEST)
     expected = float((own * (1 - own / looks) * looks / (looks + 1)).sum())
     return u, max(expected, 1e-9)
-
-
-@lru_cache(maxsize=32)
-def _thresholds(
-    sides: tuple[int, ...], independent: tuple[float, ...], looks: float, rest: float, grain: Grain, rate: float
-) -> tuple[float, ...]:
-    """Return for each size the evidence that simulated speckle reaches so seldom that its squares cover its share of `rate`."""
-    rng, spectrum, shape = np.random.default_rng(0), spectrum_of(grain), (SIMULATED, SIMULATED)
-    one, others = (draw(shape, n if n < 9 else n + 0.1, spectrum, rng) for n in (looks, rest))
-    q = looks * one / (looks * one + rest * others)
-    sums, law = _Sums(q), looks / (looks + rest)
-    pixels = [min(side * side, COUNTED) ** 2 for side in sides]  # of small squares a false one is far off
-    found = []
-    for side, n, counted in zip(sides, independent, pixels, strict=True):
-        if side > ALIKE and found:
-            found.append(found[-1])
-            continue
-        inner = (slice(side // 2, SIMULATED - side // 2),) * 2
-        e = n * (looks + rest + 1) * _divergence(sums.over(side)[inner] / side**2, law)
-        tops = np.sort(e[e >= scipy.ndimage.maximum_filter(e, max(APART, side))])[::-1]
-        tops = tops[: min(TAIL, len(tops) // 2)]
-        wanted = rate * counted / sum(pixels) / side**2  # such squares per pixel
-        slope = max(float((tops - tops[-1]).mean()), 1.0)  # that of a normal mean, or more
-        found.append(float(tops[-1]) + slope * math.log(len(tops) / (wanted * e.size)))
-    return tuple(found)

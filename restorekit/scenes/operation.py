@@ -83,7 +83,7 @@ class Operation(Protocol):
 
 
 class Job(Protocol):
-    """What is done to every block of one scene or of several; picklable."""
+    """A job is done to every block of one scene, or of several; it is picklable."""
 
     @property
     def threads(self) -> int | None:

@@ -1,8 +1,9 @@
-"""What changed between two dates of one place: a map in dB with its error bar, and a mask at a stated rate of false alarms."""
+"""A map says what changed between two dates of one place, in dB with its error bar, and masks it at a stated rate of false alarms."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from restorekit.despeckling.change_map import (
     RESULTS,
     WIDTH,
     BlockChange,
+    DatePair,
     MeasuredPair,
-    Pair,
     blocks,
     restored_pair,
 )
@@ -36,34 +37,49 @@ from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.record import head, outputs
 from restorekit.files.scene import Scene
 from restorekit.notes import Notes
-from restorekit.sar.changes import Changes
+from restorekit.sar.changes import Changes, changes_of
 from restorekit.sar.looks import Grain
 from restorekit.scenes.outputs import TIFF, plain
 from restorekit.tasks.despeckle import RadarSource, scene_in
 from restorekit.tasks.task_settings import refuse_unknown
 
+RATE = 1e-3  # of false alarms, by default
+SLIGHT = 0.05  # of the logarithm of the levels of two dates that is not worth saying
+
 
 @dataclass(frozen=True, kw_only=True)
 class Changing:
     """Settings of a comparison of two dates. domain, looks, grain, bands, reading: of the dates as measured, as those of
-    `restorekit.despeckle`; changes: the test, with its rate of false alarms; shift: pixels by which one date may lie beside
+    `restorekit.despeckle`; changes: the test, with its rate of false alarms; absolute: levels of the dates as a whole are compared
+    too, and not taken out of both map and mask; shift: pixels by which one date may lie beside
     the other."""
 
     domain: str = "auto"
     looks: float | None = None
     grain: Grain | str | None = None
     bands: tuple[int, ...] | None = None
-    changes: Changes = field(default_factory=lambda: Changes(false_alarms=1e-3))
+    changes: Changes = field(default_factory=lambda: Changes(false_alarms=RATE))
+    absolute: bool = False
     shift: float = 0.3
     reading: Reading = PLAINLY
 
-    def pair(self, first: RadarSource, second: RadarSource, notes: Notes) -> Pair:
+    def __post_init__(self) -> None:
+        given = Changes(false_alarms=RATE) if self.changes in (None, "auto") else self.changes
+        object.__setattr__(self, "changes", changes_of(given))
+
+    def pair(self, first: RadarSource, second: RadarSource, notes: Notes) -> DatePair:
         """Look at both dates. Raises `BadInput` for dates of another grid, or that lie beside each other."""
         if isinstance(first, str | os.PathLike) and isinstance(second, str | os.PathLike):
             found = restored_pair(Path(first), Path(second), self.changes.false_alarms)
             if found is not None:
+                for name in ("domain", "looks", "grain", "bands"):
+                    if getattr(self, name) not in (None, "auto"):
+                        raise BadInput(
+                            f"`{name}` is for dates as measured, and both were despeckled; leave it out", argument=name
+                        )
+                found.check_shift(self.shift, notes)
                 notes(
-                    "both dates were despeckled: what they have in common is in the error bar of each, so intervals are rather too wide"
+                    "both dates were despeckled: levels are compared as they are; what they have in common is in the error bar of each, so intervals are rather too wide"
                 )
                 return found
         settings = Settings(
@@ -72,7 +88,13 @@ class Changing:
         scenes = [_named(scene_in(source), f"date {n}") for n, source in enumerate((first, second), 1)]
         made = stack(scenes, [None, None], settings, Together(changes=self.changes, shift=self.shift))
         for text in made.said:
-            notes(text.replace("2 dates restored together: their mean has", "2 dates compared: their mean has"))
+            if not (self.absolute and "taken out before" in text):
+                notes(text.replace("2 dates restored together: their mean has", "2 dates compared: their mean has"))
+        if self.absolute:
+            one = {group: replace(level, gains=(1.0, 1.0)) for group, level in made.levels.items()}
+            made = replace(made, levels=one)
+        elif any(abs(math.log(level.gains[1] / level.gains[0])) > SLIGHT for level in made.levels.values()):
+            notes("changes are relative to the level of the dates as a whole; `absolute` compares that too")
         return MeasuredPair(made)
 
 
@@ -82,7 +104,7 @@ def _named(scene: Path | Scene, name: str) -> Path | Scene:
 
 @dataclass(frozen=True, eq=False)
 class ChangeMap:
-    """What changed from a first date to a second: `change`, `low` and `high` (C, H, W) float32 in dB, the ratio of what lies under the speckle and its 90 % interval,
+    """It holds what changed from a first date to a second: `change`, `low` and `high` (C, H, W) float32 in dB, the ratio of what lies under the speckle and its 90 % interval,
     NaN where one of them was not measured; `changed` (C, H, W) where that is none of chance. They are read from `files` where those were written."""
 
     files: tuple[Path, ...]
@@ -154,7 +176,7 @@ def change(
             values[(number - 1, *window.slices)] = block
         files: tuple[Path, ...] = ()
     else:
-        values, files = None, _to_file(pair, target, task, counted)
+        values, files = None, _to_file(pair, target, task, counted, {"first": first, "second": second})
     share = counted["changed"] / max(counted["known"], 1)
     told(
         f"{counted['changed']} of {counted['known']} pixels changed ({100 * share:.2g} %; false alarms: "
@@ -170,7 +192,7 @@ def record_of(target: Path) -> Path:
     return named_beside(target, target.name + ".json")
 
 
-def _written(pair: Pair, counted: dict[str, int]) -> Iterator[tuple[int, Window, NDArray[np.float32]]]:
+def _written(pair: DatePair, counted: dict[str, int]) -> Iterator[tuple[int, Window, NDArray[np.float32]]]:
     """Yield (number of the band from 1, window, values) of a map, and count its pixels."""
     for n, band in enumerate(pair.bands):
         for window, block in blocks(pair, band):
@@ -185,7 +207,9 @@ def _bands(block: BlockChange) -> tuple[NDArray[np.floating], ...]:
     return middle, middle - width, middle + width, block.changed.astype(np.float64)
 
 
-def _to_file(pair: Pair, target: Path, task: Changing, counted: dict[str, int]) -> tuple[Path, ...]:
+def _to_file(
+    pair: DatePair, target: Path, task: Changing, counted: dict[str, int], sources: dict[str, RadarSource]
+) -> tuple[Path, ...]:
     scene = pair.scene
     like = _raster(scene, pair.bands)
     with tempfile.TemporaryDirectory(prefix=f".{target.name[:40]}.", dir=target.parent) as folder, together():
@@ -198,11 +222,13 @@ def _to_file(pair: Pair, target: Path, task: Changing, counted: dict[str, int]) 
             "interval": 0.9,
             "changed": counted["changed"],
             "known": counted["known"],
+            **pair.facts,
         }
+        paths = {name: Path(s) for name, s in sources.items() if isinstance(s, str | os.PathLike)}
         tags = {geotiff.PROVENANCE: json.dumps(facts), "TIFFTAG_SOFTWARE": f"restorekit {restorekit.__version__}"}
         geotiff.add_tags(work, tags)
         geotiff.finish(work, target, side=like.tile or geotiff.BLOCK, power=False)
-        write_json(record_of(target), head(command="change") | facts | {"outputs": outputs([target])})
+        write_json(record_of(target), head(paths or None, command="change") | facts | {"outputs": outputs([target])})
     return (target,)
 
 

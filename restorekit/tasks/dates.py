@@ -17,7 +17,7 @@ from restorekit.files.overwrite import separate
 from restorekit.files.scene import Scene
 from restorekit.notes import Notes
 from restorekit.report.progress import watched
-from restorekit.sar.changes import Changes
+from restorekit.sar.changes import Changes, changes_of
 from restorekit.scenes.execute import executor_of
 from restorekit.tasks.batch_inputs import jobs_of
 from restorekit.tasks.despeckle import Despeckling, Progress, RadarSource, scene_in
@@ -33,6 +33,10 @@ class DespecklingDates(Despeckling):
 
     joint_by: Way = "change"
     changes: Changes = field(default_factory=Changes)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "changes", changes_of(self.changes))
 
     def dates(
         self,
@@ -121,11 +125,18 @@ def despeckle_dates(
     task = DespecklingDates(**settings)
     places: Sequence[RadarSource] = sources if isinstance(sources, list | tuple) else [sources]  # type: ignore[list-item]
     targets = None
+    missing = [] if out is None else [folder for folder in (Path(out), *Path(out).parents) if not folder.exists()]
     if out is not None:
         one_file = len(places) == 1 and Path(out).suffix != ""
         targets = [Path(out)] if one_file else _in_folder(places, Path(out), suffix, told)
-    with watched(progress, "blocks") as shown:
-        results = task.dates(places, targets, notes=told, progress=shown)
+    try:
+        with watched(progress, "blocks") as shown:
+            results = task.dates(places, targets, notes=told, progress=shown)
+    except BadInput:
+        for folder in missing:  # made for results that there are none of
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
     if notes is None:
         told.warn(stacklevel=3)
     return results

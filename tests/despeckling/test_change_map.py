@@ -44,6 +44,9 @@ def test_intervals_hold_under_texture_and_changes_are_found() -> None:
     assert mask[truth != 0].mean() > 0.9
     assert float(middle[34:56, 34:56].mean()) == pytest.approx(5, abs=0.5)
     assert float(middle[102:108, 95:145].mean()) == pytest.approx(-6, abs=0.7)
+    assert inside[truth != 0].mean() > 0.8
+    # What is called a change has an interval without 0.
+    assert ((low <= 0) & (high >= 0))[mask].mean() < 0.1
     far = gaussian_filter((truth != 0).astype(float), 3) < 1e-3
     assert mask[far].mean() < 0.005
 
@@ -65,6 +68,8 @@ def test_the_command_writes_a_map_in_the_place_of_the_dates(tmp_path: Path) -> N
     assert (low[20:] < high[20:]).all()
     assert mask[34:56, 34:56].mean() > 0.9
     record = json.loads((tmp_path / "c.tif.json").read_text())
+    assert set(record["input"]) == {"first", "second"}
+    assert record["bands"]["1"]["looks"] == [4.0, 4.0]
     assert record["command"] == "change"
     assert record["changed"] == int(np.nansum(mask))
     arrays = change(a, np.where(b < 0, np.nan, b), looks=4.0, grain=(0.0, 0.0), notes=Notes())
@@ -89,9 +94,39 @@ def test_despeckled_dates_are_compared_by_their_error_bars(tmp_path: Path) -> No
     assert middle == pytest.approx(truth, abs=1e-4)
     assert high - low == pytest.approx(2 * 1.645 * 0.5 * 2**0.5 + 0 * truth, abs=1e-2)
     assert np.array_equal(mask > 0, truth > 2.5)  # 3.29 deviations of 0.71 dB are 2.33 dB
+    with pytest.raises(BadInput, match="`looks` is for dates as measured, and both were despeckled"):
+        change(tmp_path / "a.tif", tmp_path / "b.tif", looks=4.0, notes=Notes())
     (tmp_path / "b_std.tif").unlink()
     with pytest.raises(BadInput, match=r"b\.tif has no b_std\.tif, its error bar"):
         change(tmp_path / "a.tif", tmp_path / "b.tif", notes=Notes())
+
+
+def test_restored_dates_that_lie_beside_each_other_are_refused(tmp_path: Path) -> None:
+    from restorekit.files.picture import write_json
+    from restorekit.files.record import head, outputs
+
+    texture = gaussian_filter(np.random.default_rng(0).normal(0, 1, (170, 170)), 1.5) * 10
+    for name, moved in (("a", 0), ("b", 4)):
+        level = np.roll(texture, moved, 1) + np.random.default_rng(moved).normal(0, 0.3, texture.shape)
+        paths = [
+            write_tiff(tmp_path / f"{name}{end}.tif", x.astype(np.float32))
+            for end, x in (("", level), ("_std", 0 * level + 0.3))
+        ]
+        write_json(tmp_path / f"{name}.tif.json", head(command="despeckle") | {"bands": {"1": {"domain": "db"}}, "outputs": outputs(paths)})  # fmt: skip
+    with pytest.raises(BadInput, match=r"b\.tif lies 0\.0 px \w+ and [34]\.\d px right of a\.tif"):
+        change(tmp_path / "a.tif", tmp_path / "b.tif", notes=Notes())
+
+
+def test_bands_in_another_order_are_refused(tmp_path: Path) -> None:
+    import rasterio
+
+    a, b, _ = dates(64)
+    for name, order in (("a", ("VV", "VH")), ("b", ("VH", "VV"))):
+        write_tiff(tmp_path / f"{name}.tif", np.stack([a, b]).astype(np.float32))
+        with rasterio.open(tmp_path / f"{name}.tif", "r+") as d:
+            d.descriptions = order
+    with pytest.raises(BadInput, match=r"the bands of b\.tif are VH, VV, those of a\.tif VV, VH"):
+        change(tmp_path / "a.tif", tmp_path / "b.tif", looks=4.0, notes=Notes())
 
 
 def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -102,3 +137,22 @@ def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path: Path) -> None:
         change(a, b[:160], looks=4.0, notes=Notes())
     with pytest.raises(BadInput, match=r"a map of change is a GeoTIFF; write \.tif"):
         change(a, b, tmp_path / "c.png", notes=Notes())
+
+
+def test_map_and_mask_have_one_reference() -> None:
+    a, b, truth = dates()
+    kept: dict[str, object] = {"looks": 4.0, "grain": "0,0", "changes": 1e-3}
+    notes = Notes()
+    relative, plain = change(a, 2 * b, notes=notes, **kept), change(a, b, notes=Notes(), **kept)
+    assert any("relative to the level of the dates as a whole" in text for text in notes.texts)
+    assert np.allclose(relative.change, plain.change, atol=0.02)
+    absolute = change(a, 2 * b, notes=Notes(), absolute=True, **kept)
+    still = truth == 0
+    assert float(np.median(absolute.change[0][still])) == pytest.approx(3.0, abs=0.3)
+    assert absolute.changed[0][still].mean() > 0.9
+
+
+def test_a_date_twice_is_refused() -> None:
+    a, _, _ = dates()
+    with pytest.raises(BadInput, match="date 1 and date 2 hold the same numbers"):
+        change(a, a, looks=4.0, grain="0,0", notes=Notes())
