@@ -29,6 +29,7 @@ from restorekit.products.tagged import IceyeComplex, Tagged, factor_of, is_iceye
 from restorekit.sar import halves
 from restorekit.sar.domain import PARTS
 
+NITF = (b"NITF", b"NSIF")
 WORDS = {
     "polarisation": "|".join(POLARISATIONS), "quantity": "|".join(QUANTITIES), "swath": r"(iw|ew|s|wv)\d?", "noise": "noisy",
 }  # fmt: skip
@@ -89,7 +90,7 @@ def product_at(path: Path, reading: Reading) -> Product | None:
         )
     if path.is_file():
         start = start_of(path)
-        if start.startswith((b"NITF", b"NSIF")) and is_sicd(path):
+        if start.startswith(NITF) and is_sicd(path):
             return Sicd(path, ",".join(words))
         if start.startswith(HDF5):
             known = _arrays(path)
@@ -147,9 +148,17 @@ def sentinel1(path: Path, words: Sequence[str]) -> Sentinel1:
         raise BadInput(said, argument=error.argument and "product") from None
 
 
-def is_product_folder(path: Path) -> bool:
-    """Return True for a folder that is one product: a SAFE, or a Zarr group or array."""
-    return path.is_dir() and ((path / MANIFEST).is_file() or is_zarr(path))
+def is_product(path: Path) -> bool:
+    """Return True for a folder that is one product, a SAFE or Zarr, and for a file that begins as one: HDF5, netCDF, NITF, a SAFE in a zip."""
+    if path.is_dir():
+        return (path / MANIFEST).is_file() or is_zarr(path)
+    if not path.is_file():
+        return False
+    try:
+        start = start_of(path)
+        return is_container(start) or start.startswith(NITF) or _is_safe(path)
+    except (OSError, BadInput):  # which no other file of its folder is to suffer from
+        return False
 
 
 def _is_safe(path: Path) -> bool:
