@@ -133,3 +133,24 @@ def test_netcdf_3_of_several_arrays_is_chosen_from(tmp_path: Path) -> None:
 
 def test_a_word_said_twice_is_one(tmp_path: Path) -> None:
     assert scene_of(netcdf4(tmp_path / "in.nc", power()[None]), Reading(product="VV, VV")).count == 1
+
+
+@pytest.mark.parametrize("damage", ["text", "nan", "uneven"])
+def test_coordinates_that_are_none_give_no_place(tmp_path: Path, damage: str) -> None:
+    y = {"text": np.array([b"a"] * SHAPE[0]), "nan": np.where(Y[3] == Y, np.nan, Y), "uneven": (Y - Y[-1]) ** 2}[damage]
+    x = power()
+    with h5py.File(tmp_path / "in.h5", "w") as f:
+        f["VV"], f["y"], f["x"] = x, y, X
+        f["VV"].attrs["proj:epsg"] = "no number"
+    for product in (None, "VV"):
+        scene = scene_of(tmp_path / "in.h5", Reading(product=product))
+        assert scene.raster is not None
+        assert scene.raster.transform is None
+        with scene.opened() as source:
+            np.testing.assert_array_equal(source.read(scene.whole, 1)[0], x)
+    with h5py.File(tmp_path / "in.h5", "a") as f:
+        del f["y"]
+        f["y"] = Y
+    raster = scene_of(tmp_path / "in.h5").raster
+    assert raster is not None
+    assert (raster.crs, raster.transform.to_gdal()) == (None, (500_000, 10, 0, 5_000_000, 0, -10))
