@@ -75,7 +75,7 @@ def main() -> None:
     )
     publish("crops", "Looks and grain of ten crops of one product", [("Worst first", head, [cells for _, cells in rows])], [
         (f"{COUNT} squares at random of each scene, their looks and grain from pixels alone. A crop can tell where the looks are known to 4.5 %, both ways of measuring them agree and "
-        "texture is told from grain; others say so in the line that is printed. The tiles were resampled to a map, which changes looks and grain from place to place."),
+        "texture is told from grain; others say so in the line that is printed. The tiles were resampled to a map, which changes looks and grain from place to place. That ten crops which can tell lie within 15 % of each other is shown for drawn speckle of one look alone: no other scene has ten."),
     ])  # fmt: skip
 
 

@@ -76,8 +76,7 @@ def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
     with gdal_unheard(), rasterio.Env(**shut):
         try:
             with quiet(), unplaced():
-                # `rasterio.open` takes one driver alone.
-                dataset = rasterio.io.DatasetReader(named.gdal, driver=list(drivers))
+                dataset = _as_stored(rasterio, named.gdal, list(drivers))
         except Exception as error:  # noqa: BLE001 (of GDAL, by several names)
             there = named.file if named.kind == "" else None
             said = unreadable(path, error) if there or named.web else _no_dataset(path, named.file, error)
@@ -86,6 +85,19 @@ def dataset_of(path: Path, reading: Reading = PLAINLY) -> Iterator[Any]:
             opened_result(named.file)
             report_opened(*dataset.files)  # masks, overviews and the like beside it
             yield dataset
+
+
+def _as_stored(rasterio: Any, name: str, drivers: list[str]) -> Any:
+    """Return an open dataset whose rows come in the order of the file where nothing says which is the northernmost.
+
+    Of netCDF whose coordinates it does not know GDAL takes the first row for the southernmost, and turns it.
+    """
+    dataset = rasterio.io.DatasetReader(name, driver=drivers)  # `rasterio.open` takes one driver alone
+    if dataset.driver != "netCDF" or not dataset.count or not dataset.transform.is_identity:
+        return dataset
+    dataset.close()
+    with rasterio.Env(GDAL_NETCDF_BOTTOMUP="NO"):
+        return rasterio.io.DatasetReader(name, driver=drivers)
 
 
 def unreadable(path: Path, error: BaseException) -> str:

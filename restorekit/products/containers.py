@@ -1,4 +1,4 @@
-"""Arrays in a container, HDF5 (netCDF 4 too) or Zarr, with their attributes and dimensions, by name.
+"""Arrays in a container, HDF5 (netCDF 4 too), netCDF 3 or Zarr, with their attributes and dimensions, by name.
 
 Only what lies in the container itself is seen: links of HDF5 to other files are left out, and datasets whose bytes lie elsewhere are
 refused. Of Zarr, arrays are read whose codecs unpack numbers alone (one of its codecs runs code).
@@ -22,6 +22,7 @@ from restorekit.files.atomic import one_line
 from restorekit.products.product import needs
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
+NETCDF3 = (b"CDF\x01", b"CDF\x02")  # with offsets of 32 and of 64 bits
 ZARR = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 CODECS = {
     "bytes", "blosc", "gzip", "zlib", "zstd", "lz4", "bz2", "lzma", "transpose", "sharding_indexed", "crc32c", "crc32", "adler32", "fletcher32",
@@ -74,16 +75,33 @@ def is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in ZARR)
 
 
+def is_container(start: bytes) -> bool:
+    """Return True for the first bytes of HDF5 or netCDF 3."""
+    return start.startswith((HDF5, *NETCDF3))
+
+
+def kind_of(path: Path) -> str:
+    """Return what a container is called: Zarr, netCDF 3 or HDF5."""
+    return "Zarr" if path.is_dir() else "netCDF 3" if _is_netcdf3(path) else "HDF5"
+
+
+def _is_netcdf3(path: Path) -> bool:
+    with open(path, "rb") as handle:
+        return handle.read(4) in NETCDF3
+
+
 def entries(path: Path) -> dict[str, StoredArray]:
     """Return the arrays of a container by their paths. Raises BadInput for a damaged one, and for what points elsewhere."""
     try:
         with _opened(path) as root:
-            found = list(_zarr_entries(path, root) if path.is_dir() else _hdf5_entries(root))
+            if path.is_dir():
+                found = list(_zarr_entries(path, root))
+            else:
+                found = list(_netcdf3_entries(root) if _is_netcdf3(path) else _hdf5_entries(root))
     except BadInput:
         raise
-    except Exception as error:  # noqa: BLE001 (of h5py and zarr, by several names)
-        kind = "Zarr" if path.is_dir() else "HDF5"
-        raise BadInput(f"{path}: {kind} that cannot be read ({one_line(error)}); get a fresh copy") from None
+    except Exception as error:  # noqa: BLE001 (of h5py, scipy and zarr, by several names)
+        raise BadInput(f"{path}: {kind_of(path)} that cannot be read ({one_line(error)}); get a fresh copy") from None
     return {entry.name: entry for entry in found}
 
 
@@ -91,10 +109,12 @@ def read(path: Path, name: str, at: tuple[slice | int, ...]) -> NDArray[Any]:
     """Return a part of an array; stored pairs as complex64. Raises BadInput where it is damaged."""
     try:
         with _opened(path) as root:
+            if path.is_file() and _is_netcdf3(path):
+                return np.array(root.variables[name][at])  # a copy, as the file is mapped, and closed before it is used
             return joined(np.asarray(root[name][at] if name or not path.is_dir() else root[at]))
     except BadInput:
         raise
-    except Exception as error:  # noqa: BLE001 (of h5py and zarr, by several names)
+    except Exception as error:  # noqa: BLE001 (of h5py, scipy and zarr, by several names)
         raise BadInput(f"{path}: {name} is damaged ({one_line(error)}); copy it again") from None
 
 
@@ -122,6 +142,12 @@ def _opened(path: Path) -> Iterator[Any]:
 
         yield zarr.open(LocalStore(path, read_only=True), mode="r", use_consolidated=False)
         return
+    if _is_netcdf3(path):
+        from scipy.io import netcdf_file
+
+        with netcdf_file(path, "r", mmap=True, maskandscale=False) as file:
+            yield file
+        return
     needs("h5py", path, "HDF5")
     import h5py
 
@@ -129,6 +155,11 @@ def _opened(path: Path) -> Iterator[Any]:
         raise BadInput(f"{path} is HDF5 with datasets in other files, which are not read; {drivers.way_out(path)}")
     with h5py.File(path, "r") as file:
         yield file
+
+
+def _netcdf3_entries(root: Any) -> Iterator[StoredArray]:
+    for name, v in root.variables.items():
+        yield StoredArray(name, tuple(v.shape), np.dtype(v.data.dtype), dict(v._attributes), tuple(v.dimensions))
 
 
 def _hdf5_entries(root: Any) -> Iterator[StoredArray]:

@@ -31,7 +31,9 @@ def coordinates(entry: StoredArray, every: Mapping[str, StoredArray]) -> tuple[S
     for group in _around(entry):
         for y, x in (*named, *AXES):
             rows, columns = every.get(_in(group, y)), every.get(_in(group, x))
-            if rows is not None and columns is not None and (rows.shape, columns.shape) == ((height,), (width,)):
+            if rows is None or columns is None or (rows.shape, columns.shape) != ((height,), (width,)):
+                continue
+            if rows.numbers and columns.numbers and not (rows.complex or columns.complex):
                 return rows, columns
     return None
 
@@ -44,7 +46,7 @@ def place(path: Path, entry: StoredArray, every: Mapping[str, StoredArray]) -> t
     y, x = (np.asarray(read(path, c.name, (slice(None),)), np.float64) for c in found)
     steps = [float(v[-1] - v[0]) / (len(v) - 1) for v in (y, x)]
     for v, step in zip((y, x), steps):
-        if not step or float(np.abs(np.diff(v) - step).max()) > UNEVEN * abs(step):
+        if not step or not float(np.abs(np.diff(v) - step).max()) <= UNEVEN * abs(step):  # NaN neither
             return None, None
     transform = import_rasterio().Affine(steps[1], 0.0, x[0] - steps[1] / 2, 0.0, steps[0], y[0] - steps[0] / 2)
     return _crs(path, entry, every, found[0].own), transform
@@ -62,14 +64,20 @@ def _crs(path: Path, entry: StoredArray, every: Mapping[str, StoredArray], rows:
             if mapping.shape == () and mapping.dtype.kind in "iu":
                 texts.append(str(int(read(path, mapping.name, ()))))
             for text in filter(None, texts):
-                try:
-                    return kind.from_user_input(int(text) if text.isdecimal() else text)
-                except Exception:  # noqa: BLE001, S112 (of PROJ, by several names)
-                    continue
+                if (found := _understood(text)) is not None:
+                    return found
     code = entry.text("proj:epsg", "proj:code")
-    if code:
-        return kind.from_user_input(int(code) if code.isdecimal() else code)
+    if code and (found := _understood(code)) is not None:
+        return found
     return kind.from_epsg(4326) if rows in ("lat", "latitude") else None
+
+
+def _understood(text: str) -> Any:
+    """Return the coordinate system that a number of EPSG or a text names, None where PROJ knows none."""
+    try:
+        return import_rasterio().crs.CRS.from_user_input(int(text) if text.isdecimal() else text)
+    except Exception:  # noqa: BLE001 (of PROJ, by several names)
+        return None
 
 
 def _around(entry: StoredArray) -> list[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
-from restorekit.products.containers import StoredArray, entries, read
+from restorekit.products.containers import StoredArray, entries, kind_of, read
 from restorekit.products.eopf import MEASURED, TABLES, table_of
 from restorekit.products.grid_place import place
 from restorekit.products.product import BandFacts
@@ -37,7 +37,7 @@ MOST = 64  # pictures of an array of three dimensions
 
 @dataclass(frozen=True, eq=False)
 class Gridded:
-    """Arrays of HDF5 or Zarr, of one size, as bands.
+    """Arrays of HDF5, netCDF 3 or Zarr, of one size, as bands.
 
     words: what to take, names of arrays, their last parts or polarisations, "frequencyB"; () for all polarisations of a product, or the
     one array that there is. Of EOPF also the quantity, sigma0 (without a word), beta0, gamma0, or dn for the numbers as they are.
@@ -122,7 +122,7 @@ class Gridded:
     @property
     def said(self) -> tuple[str, ...]:
         """Return which arrays were taken, and what a known product says of them."""
-        first, kind = self.chosen[0][0], "Zarr" if self.path.is_dir() else "HDF5"
+        first, kind = self.chosen[0][0], kind_of(self.path)
         if (match := NISAR.fullmatch(first.name)) is None:
             names = f"{kind}: {', '.join(dict.fromkeys(e.name or self.path.name for e, _ in self.chosen))}"
             if not first.group.endswith(MEASURED):

@@ -18,7 +18,7 @@ from restorekit.files.digest import sha256
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.scene import Scene
 from restorekit.products.complex_pair import ComplexPair, pixels_of_parts
-from restorekit.products.containers import HDF5, StoredArray, entries, is_zarr
+from restorekit.products.containers import HDF5, StoredArray, entries, is_container, is_zarr
 from restorekit.products.gridded import Gridded, holds_nisar
 from restorekit.products.product import Product
 from restorekit.products.sentinel1 import POLARISATIONS, Sentinel1
@@ -29,6 +29,7 @@ from restorekit.products.tagged import IceyeComplex, Tagged, factor_of, is_iceye
 from restorekit.sar import halves
 from restorekit.sar.domain import PARTS
 
+NITF = (b"NITF", b"NSIF")
 WORDS = {
     "polarisation": "|".join(POLARISATIONS), "quantity": "|".join(QUANTITIES), "swath": r"(iw|ew|s|wv)\d?", "noise": "noisy",
 }  # fmt: skip
@@ -50,9 +51,11 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
     try:
         scene = files.scene_of(path, reading)
     except SeveralDatasets:
-        if not path.is_file() or not start_of(path).startswith(HDF5) or not _arrays(path):
+        if not path.is_file() or not is_container(start_of(path)) or not _arrays(path):
             raise
         return scene_of_product(Gridded(path), reading)  # its own words name them, and those that are one measurement
+    if (placed := _placed_by_coordinates(scene)) is not None:
+        return scene_of_product(placed, reading)
     if reading.product == "dn":
         return scene
     factor = factor_of(scene)
@@ -76,7 +79,7 @@ def scene_of(path: Path, reading: Reading = PLAINLY) -> Scene:
 def product_at(path: Path, reading: Reading) -> Product | None:
     """Return the product that a file or folder is, None where it is none whose reader is here. Raises BadInput for folders
     that are none, and for words about a product where there is none."""
-    words = tuple(w.strip() for w in (reading.product or "").split(",") if w.strip())
+    words = tuple(dict.fromkeys(w.strip() for w in (reading.product or "").split(",") if w.strip()))
     if _is_safe(path):
         return sentinel1(path, words)
     if path.is_dir():
@@ -87,7 +90,7 @@ def product_at(path: Path, reading: Reading) -> Product | None:
         )
     if path.is_file():
         start = start_of(path)
-        if start.startswith((b"NITF", b"NSIF")) and is_sicd(path):
+        if start.startswith(NITF) and is_sicd(path):
             return Sicd(path, ",".join(words))
         if start.startswith(HDF5):
             known = _arrays(path)
@@ -95,11 +98,28 @@ def product_at(path: Path, reading: Reading) -> Product | None:
                 return IceyeComplex(path, ",".join(words))
             if words or holds_nisar(known):
                 return Gridded(path, words)
+        elif words and is_container(start):
+            return Gridded(path, words)
     return None
 
 
+def _placed_by_coordinates(scene: Scene) -> Gridded | None:
+    """Return the arrays of HDF5 or netCDF whose coordinates give the place that GDAL, which wants them described, did not find."""
+    path, raster = scene.path, scene.raster
+    if raster is None or raster.transform or raster.gcps or raster.rpcs or not path.is_file():
+        return None
+    if not is_container(start_of(path)):
+        return None
+    gridded = Gridded(path)
+    try:
+        same = (gridded.count, gridded.height, gridded.width) == (scene.count, scene.height, scene.width)
+        return gridded if same and gridded.transform is not None else None
+    except BadInput:  # several could be meant, of which GDAL knew one, or their reader is not installed
+        return None
+
+
 def _arrays(path: Path) -> Mapping[str, StoredArray]:
-    """Return the arrays of HDF5; {} of what cannot be read, which is left to GDAL and its words."""
+    """Return the arrays of HDF5 or netCDF 3; {} of what cannot be read, which is left to GDAL and its words."""
     try:
         return entries(path)
     except BadInput:
@@ -128,9 +148,17 @@ def sentinel1(path: Path, words: Sequence[str]) -> Sentinel1:
         raise BadInput(said, argument=error.argument and "product") from None
 
 
-def is_product_folder(path: Path) -> bool:
-    """Return True for a folder that is one product: a SAFE, or a Zarr group or array."""
-    return path.is_dir() and ((path / MANIFEST).is_file() or is_zarr(path))
+def is_product(path: Path) -> bool:
+    """Return True for a folder that is one product, a SAFE or Zarr, and for a file that begins as one: HDF5, netCDF, NITF, a SAFE in a zip."""
+    if path.is_dir():
+        return (path / MANIFEST).is_file() or is_zarr(path)
+    if not path.is_file():
+        return False
+    try:
+        start = start_of(path)
+        return is_container(start) or start.startswith(NITF) or _is_safe(path)
+    except (OSError, BadInput):  # which no other file of its folder is to suffer from
+        return False
 
 
 def _is_safe(path: Path) -> bool:

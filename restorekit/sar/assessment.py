@@ -11,7 +11,7 @@ import numpy as np
 
 from restorekit.errors import BadInput
 from restorekit.sar import quality
-from restorekit.sar.level_bias import SIDES, LevelBias, level_bias
+from restorekit.sar.level_bias import SIDES, LevelBias, check_speckle, level_bias, shift_of
 from restorekit.sar.looks import Array, Looks, Mask, Windows, flattest, measure, windows
 
 Box = tuple[int, int, int, int]  # top, left, height, width
@@ -81,10 +81,12 @@ def assess(
     """Return the figures of restored intensities (H, W) against measured ones, over the pixels of `valid`, and against
     a truth if any. by: (H, W), a level with speckle of its own, by which the scene is sorted from dark to bright; None for `restored`.
 
-    Raises BadInput where nothing is valid, a window lies outside, or looks cannot be measured.
+    Raises BadInput where nothing is valid, a window lies outside, looks cannot be measured, or `by` is one of the two.
     """
     if not (measured[valid] > 0).any():
         raise BadInput("no pixel holds a value above 0 in all files: nothing to compare")
+    if by is not None:
+        check_speckle(by, {"the measured scene": measured, "the restored scene": restored}, valid)
     speckle, flat = _looks(measured, valid, needed=wanted.looks is None)
     looks = speckle.looks if wanted.looks is None and speckle is not None else wanted.looks or 1.0
     pair = quality.Pair(measured, restored, valid)
@@ -93,7 +95,7 @@ def assess(
     levels = tuple(b for side in SIDES if (b := level_bias(measured, restored, valid, side, by)) is not None)
     figures += _levels(levels, own=by is None)
     figures += _errors(quality.errors(restored, truth, valid)) if truth is not None else []
-    return Assessment(looks, speckle, tuple(figures), tuple(_notes(pair, speckle)), levels)
+    return Assessment(looks, speckle, tuple(figures), tuple(_notes(pair, speckle, by)), levels)
 
 
 def _looks(y: Array, valid: Mask, *, needed: bool) -> tuple[Looks | None, Windows | None]:
@@ -230,7 +232,7 @@ def _errors(e: quality.Errors) -> list[Figure]:
     ]
 
 
-def _notes(pair: quality.Pair, found: Looks | None) -> Sequence[str]:
+def _notes(pair: quality.Pair, found: Looks | None, by: Array | None) -> Sequence[str]:
     notes = [] if found is None or (found.agree and not found.textured) else [str(found)]
     if found is None:
         notes.append("no window is flat enough to measure looks in: figures of flat windows are left out")
@@ -239,4 +241,8 @@ def _notes(pair: quality.Pair, found: Looks | None) -> Sequence[str]:
     ratio = pair.mean_of_ratio
     if not 0.1 < ratio < 10 and math.isfinite(ratio):
         notes.append(f"measured / restored is {ratio:.3g} on average: are both in one unit? see `domain`")
+    if by is not None and (moved := shift_of(by, pair.restored, pair.valid)) is not None:
+        notes.append(
+            f"`by` lies on the restored scene better when it is moved by {moved[0]:+d} rows and {moved[1]:+d} columns: tenths are then less sharp; is it of the same grid?"
+        )
     return notes

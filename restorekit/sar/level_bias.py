@@ -12,12 +12,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from restorekit.errors import BadInput
 from restorekit.sar.looks import Array, Mask
 
 SIDES = (1, 4, 16, 64)  # of cells, pixels
 TENTHS = 10
 GROUP = 32  # pixels, side of the squares that errors are estimated from: wider than the grain of any product
+SAME = 1e-3  # relative rounding of a scene that is a function of another
+SHIFTS = 3  # pixels by which a level may lie off
+CUT = 1024  # side of the part that a shift is looked for in, pixels
 LEAST = 4  # groups of a tenth without which it has no error
 
 
@@ -62,6 +67,55 @@ def level_bias(
     found = [_ratio(y[there][part], x[there][part], group[part]) for part in np.array_split(order, TENTHS)]
     bias, error = zip(*found)
     return LevelBias(side, bias, error)
+
+
+def check_speckle(level: Array, others: dict[str, Array], valid: Mask) -> None:
+    """Raise BadInput where a level (H, W), by which scenes would be sorted, is one of these by name, in its unit or another: its
+    speckle is then theirs, which moves dark and bright tenths by up to several dB."""
+    for name, other in others.items():
+        both = valid & (level > 0) & (other > 0)
+        a, b = level[both], other[both]
+        if a.size < 2 or a.max() == a.min() or b.max() <= (1 + SAME) * b.min():  # of which one has no speckle
+            continue
+        rising = b[np.lexsort((b, a))]
+        if (rising[1:] >= (1 - SAME) * rising[:-1]).all():
+            raise BadInput(
+                f"`by` is {name} itself, or a function of it, and has its speckle; give a scene of another polarisation, date or half of the looks, "
+                "or leave `by` out",
+                argument="by",
+            )
+
+
+def shift_of(level: Array, restored: Array, valid: Mask) -> tuple[int, int] | None:
+    """Return by how many rows and columns a level (H, W) should be moved to lie on `restored`, each at most `SHIFTS`; None where it
+    lies on it best as it is, or no shift is clearly better.
+
+    The logarithms' differences between neighbours are correlated, whose peak is sharp. A shift is clear that is better by three times
+    what chance makes of a correlation of so many pixels, ten of which may know of each other.
+    """
+    top, left = (max(0, (n - CUT) // 2) for n in valid.shape)
+    part = (slice(top, top + CUT), slice(left, left + CUT))
+    there = valid[part] & (level[part] > 0) & (restored[part] > 0)
+    if there.sum() < 1000 or min(there.shape) <= 4 * SHIFTS:
+        return None
+    steps = [_steps(x[part], there) for x in (level, restored)]
+    norm = math.sqrt(math.prod(float((np.abs(s) ** 2).sum()) for s in steps))
+    if not norm:
+        return None
+    a, b = (np.fft.fft2(s, [n + SHIFTS for n in s.shape]) for s in steps)
+    found = np.fft.ifft2(np.conj(a) * b).real / norm
+    near = range(-SHIFTS, SHIFTS + 1)
+    best = max(((i, j) for i in near for j in near), key=lambda at: float(found[at]))
+    clear = found[best] - found[0, 0] > 3 * math.sqrt(10 / float(there.sum()))
+    return best if clear else None
+
+
+def _steps(x: Array, there: Mask) -> NDArray[np.complexfloating]:
+    """Return the differences of ln x to the next row, real, and the next column, imaginary; 0 where either is not there."""
+    logs = np.log(np.where(there, x, 1.0))
+    inside = there[:-1, :-1] & there[1:, :-1] & there[:-1, 1:]
+    down, across = (np.where(inside, d, 0.0) for d in (logs[1:, :-1] - logs[:-1, :-1], logs[:-1, 1:] - logs[:-1, :-1]))
+    return down + 1j * across
 
 
 def _sums(x: Array | Mask, side: int) -> Array:

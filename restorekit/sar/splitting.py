@@ -6,7 +6,10 @@ the correlation rho, those of B have to be too: the halves of two pixels are unc
 
     E[y_p y_q] (1/4 - c) = 1/4 E[y_p] E[y_q],    c = cov(B_p, B_q) = rho / (4 (L + rho)),
 
-and each half then has the correlation rho of y. B is drawn as a Gaussian field that is led through the quantiles of its law.
+and each half then has the correlation rho of y. B is drawn as a Gaussian field that is led through the quantiles of its law. That comes
+short where looks are few and the grain is coarse, as no such field has quantiles so correlated at all lags: at 1 look and a grain of
+(0.65, 0.59) a half has a correlation of 0.034 with the next row of the other, and its own is 0.032 too low; at 4.4 looks both are 0.007 or less
+(fields of 768 x 768, standard error 0.002). Halves of the same pixel are uncorrelated in all cases.
 """
 
 from __future__ import annotations

@@ -24,14 +24,13 @@ from restorekit.files.session import session
 from restorekit.notes import Notes
 from restorekit.priors.find import kept_priors
 from restorekit.scenes.execute import on_cluster
-from restorekit.tasks.batch_inputs import COMPANIONS, PictureJob, jobs_of
+from restorekit.tasks.batch_inputs import COMPANIONS, SUMMARY, PictureJob, jobs_of
 from restorekit.tasks.batch_journal import Journal, digests, key_of
 from restorekit.tasks.sound import check_settings
 from restorekit.tasks.written import written_by
 from restorekit.text.names import files_of
 from restorekit.text.spelling import located
 
-SUMMARY = "summary.csv"
 COLUMNS = ("picture", "result", "state", "calls", "seconds", "misfit", "notes", "error")
 DONE, THERE, FAILED = "done", "there already", "failed"
 Progress = Callable[[str, float, int], None]  # (what runs, pictures done, in all)

@@ -19,10 +19,11 @@ from restorekit.files.overwrite import separate
 from restorekit.files.session import content, is_aside, number_of
 from restorekit.files.tiff_beside import BESIDE
 from restorekit.notes import Notes
-from restorekit.products.opening import is_product_folder
+from restorekit.products.opening import is_product
 from restorekit.tasks.batch_journal import Journal
 from restorekit.tasks.pages import readings
 
+SUMMARY = "summary.csv"  # the table of a batch
 # Settings of which a folder holds one file for each picture.
 COMPANIONS = ("mask", "kernel", "derained", "rain", "truth", "begin", "sar")
 
@@ -51,8 +52,8 @@ def pictures_of(
     Of a folder they are the files in it with the suffix of a picture; folders in it are not looked into, hidden files left
     out, and so is, of folders, globs and several files, which a shell makes of a glob, what was written beside results, as OUT_std, OUT_kernel
     and OUT.json, unless they hold nothing else; `notes` are told. A file that is named and is not there is kept: it fails by
-    itself. products: whether a folder that is one product of a radar satellite, a SAFE or Zarr, is a picture too. Raises
-    `BadInput` where a folder or a glob has none.
+    itself. products: whether what is one product of a radar satellite, a SAFE, Zarr, HDF5, netCDF or NITF, is a picture too, whatever its
+    suffix; `notes` are then told of the other files of a folder. Raises `BadInput` where a folder or a glob has none.
     """
     places, found = list(places), dict[object, Path]()
     named = [path for path in map(Path, places) if path.is_file()]
@@ -60,10 +61,13 @@ def pictures_of(
     kept = set(_without_asides("among the files named", named, notes))
     for place in places:
         path, text = Path(place), os.fspath(place)
-        if products and is_product_folder(path):
+        if products and path.is_dir() and is_product(path):
             paths = [path]
         elif path.is_dir():
-            paths = sorted(p for p in path.iterdir() if _is_picture(p) or (products and is_product_folder(p)))
+            inside = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+            paths = [p for p in inside if _is_picture(p) or (products and is_product(p))]
+            if products:
+                _tell_others(path, [p for p in inside if p not in set(paths)], notes)
             if not paths:
                 raise BadInput(
                     f"{path}: no pictures in this folder ({KNOWN}); give another, or a glob, '{path}/*/*.png'"
@@ -71,7 +75,7 @@ def pictures_of(
             paths = _without_asides(path, paths, notes)
         elif glob.has_magic(text) and not path.exists():
             paths = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
-            paths = [p for p in paths if p.is_file() or (products and is_product_folder(p))]
+            paths = [p for p in paths if p.is_file() or (products and is_product(p))]
             if not paths:
                 raise BadInput(f"{text}: no file has such a name; check the path (the working folder is {os.getcwd()})")
             paths = _without_asides(path, paths, notes)
@@ -82,6 +86,17 @@ def pictures_of(
     if not found:
         raise BadInput("no pictures were given; name files, folders or globs")
     return list(found.values())
+
+
+def _tell_others(folder: Path, others: list[Path], notes: Notes) -> None:
+    """Tell of files that may have been meant: of no suffix of those that lie beside pictures, and no table of a batch."""
+    others = [p for p in others if p.is_file() and p.suffix.lower() not in BESIDE and p.name != SUMMARY]
+    if others:
+        more = ", ..." if len(others) > 3 else ""
+        notes(
+            f"{folder}: of the files, {len(others)} are neither pictures nor products by their suffix or content, and are left out "
+            f"({', '.join(p.name for p in others[:3])}{more}); name one, or give a glob, to have it taken"
+        )
 
 
 def _without_asides(place: Path | str, paths: list[Path], notes: Notes) -> list[Path]:

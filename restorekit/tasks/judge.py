@@ -88,7 +88,7 @@ class SpeckleAssessment:
             try:
                 assessment = assess(band.measured, band.restored, band.valid, wanted, band.truth, band.by)
             except BadInput as error:
-                raise BadInput(f"{scenes[0].path}, {band.name}: {error}") from None
+                raise BadInput(f"{scenes[0].path}, {band.name}: {error}", argument=error.argument) from None
             found.append((band.name, assessment))
             if report is not None:
                 shown.append(BandPage(band.name, band.measured, band.restored, band.valid, assessment))
@@ -207,7 +207,11 @@ def _bands(
                     notes(note)
         else:  # all are in the unit of what was measured, and intensities where that is complex
             same = ["intensity" if u == "complex" else u if domain == "auto" else domain for u in units]
-            found = dict(item for i, unit in zip(kept, same) for item in _read(scene, [own[i]], unit).items())
+            try:
+                found = dict(item for i, unit in zip(kept, same) for item in _read(scene, [own[i]], unit).items())
+            except BadInput as error:
+                unit = " or ".join(dict.fromkeys(same))
+                raise BadInput(f"{error}; all files are to be in the unit of {first.path.name}, {unit}") from None
         read.append({number: band for number, (band, _) in found.items()})
     for i in kept:
         parts = list[tuple[Array, Mask, Mask]]()

@@ -173,7 +173,7 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small, two = tif(tmp_path / "s.tif", f[:50].astype("f4")), tif(tmp_path / "2.tif", f.astype("f4"), f.astype("f4"))
     empty = tif(tmp_path / "n.tif", np.full(y.shape, np.nan, "f4"))
     logs, wave = tif(tmp_path / "d.tif", db(y)), tif(tmp_path / "z.tif", y.astype("c8"))
-    tiny = tif(tmp_path / "t.tif", y[:20, :20].astype("f4"))
+    tiny, flat = tif(tmp_path / "t.tif", y[:20, :20].astype("f4")), tif(tmp_path / "c.tif", np.full_like(y, 2, "f4"))
     for words, *arguments in [
         ("one size", a, small), ("one size", a, two), ("one size", a, b, "--truth", small),
         ("above 0 in all", a, empty), ("a number above 0", a, b, "--looks", "many"), ("a number above 0", a, b, "--looks", "0"),
@@ -181,7 +181,7 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("does not lie", a, b, "--window", "90,0,20,20"), ("known: intensity, amplitude, db, complex", a, b, "--domain", "power"),
         ("give --domain db", logs, b, "--domain", "intensity"), ("d.tif", a, logs), ("--domain complex", wave, b, "--domain", "db"),
         ("z.tif", a, wave), ("give --looks", tiny, tiny), ("q.html", a, b, "--report", tmp_path / "q.txt"),
-        ("missing.npy", a, tmp_path / "missing.npy"), ("missing.tif", a, tmp_path / "missing.tif"),
+        ("a constant, fill or a limit, and no speckle", flat, flat), ("missing.npy", a, tmp_path / "missing.npy"), ("missing.tif", a, tmp_path / "missing.tif"),
     ]:  # fmt: skip
         assert words in fails(capsys, "metrics", "sar", *arguments), words
     assert not (tmp_path / "q.txt").exists()
