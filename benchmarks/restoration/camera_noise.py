@@ -201,7 +201,7 @@ def thirds(law: Likelihood, true: Likelihood | None, x: Array) -> float:
 
 def measured(found: Noise | None, law: Likelihood) -> Likelihood:
     """The law that was measured, which is not that used where less is taken out of a picture than it shows."""
-    if found is None or not isinstance(law, Gaussian) or found.correlated or found.floor:
+    if found is None or not isinstance(law, Gaussian) or found.correlated or (found.floor and found.white < law.sigma):
         return law
     return Gaussian(found.white)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from restorekit.inference.denoiser import Denoiser
 from restorekit.noise.noise_colour import LUMA, NoiseColour
+from restorekit.noise.periodic import Periodic
 
 Array = np.ndarray
 HALF = 0.05  # level of grey at half size up to which is looked; a picture that reads as much is one that no prior knows
@@ -24,7 +25,8 @@ class Seen(NamedTuple):
     at half size. `share`: level of grey over that of a band, of white noise that bands have independently.
 
     `even`: at half size, level of the fifth of the blocks that show least over that of the middle one, 1 for noise that is
-    everywhere; 0 where the prior knows nothing of the picture. `colour`: as `NoiseColour` sees it, nan for one band."""
+    everywhere; 0 where the prior knows nothing of the picture. `colour`: as `NoiseColour` sees it, nan for one band. `lines`: as `Periodic`
+    sees it."""
 
     bands: float
     grey: float
@@ -32,6 +34,7 @@ class Seen(NamedTuple):
     share: float
     even: float = 1.0
     colour: float = math.nan
+    lines: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -189,4 +192,4 @@ def seen_by(
         else evidence(grey, all_told, for_bands(1), max(3 * half, 0.01) if not np.isnan(half) else highest)
     )
     colour = NoiseColour()(evidence.windows(pixels, told)[0], for_bands(len(pixels))) if len(pixels) == 3 else math.nan
-    return Seen(bands, fine, half, share, even, colour)
+    return Seen(bands, fine, half, share, even, colour, Periodic()(grey[0]))

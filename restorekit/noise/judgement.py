@@ -14,6 +14,7 @@ from restorekit.noise.evidence import HALF, Evidence, Seen, seen_by
 from restorekit.noise.impulses import CUT_OFF, Impulses
 from restorekit.noise.jpeg_spectrum import BeforeJPEG
 from restorekit.noise.level import Noise, NoiseLevel
+from restorekit.noise.periodic import Periodic
 from restorekit.noise.pixels import Telling
 from restorekit.noise.sensor import SensorFit
 from restorekit.noise.verified import Verified
@@ -43,11 +44,18 @@ RARE = 0.01  # share of impulses, below which they may be noise that was cut off
 UNKNOWN = 4
 EVEN = 0.48  # `Seen.even` from which on what is seen at half size is noise, which is everywhere
 SURELY = 0.6  # the same of one band, which shows no colour, and where flat blocks do not show it shared by neighbours
-COLOURED = 0.95  # `Seen.colour` from which on it is as well: filters of a sensor have noise of their own
-VIVID = 1.2  # the same, beyond what clean pictures of many colours and no flat parts have
+COLOURED = (
+    0.95  # `Seen.colour` from which on it is as well, if blocks agree: filters of a sensor have noise of their own
+)
+VIVID = (
+    1.2  # the same where flat blocks do not show it shared by neighbours; some clean pictures of many colours have more
+)
+SCREEN = 0.6  # `Seen.lines` from which on what a prior does not know is a screen of print or a weave
 SLANTED = 0.4  # difference of the correlations with the right and with the lower neighbour, from which on it is lines
 NEIGHBOURS = 0.15  # correlation with either, at least, of noise that they share
-PLAINLY = 0.008  # level of grey at half size, from which on coloured noise is one that neighbours share, whatever flat blocks show
+PLAINLY = (
+    0.008  # level of grey at half size, from which on coloured noise is one that neighbours share, whatever blocks show
+)
 CONFIRMED = 0.5  # of the level that the coefficients of a JPEG show, which a prior must find
 
 
@@ -68,7 +76,8 @@ def asked(
     known = np.ones(pixels.shape, bool) if valid is None else np.broadcast_to(valid, pixels.shape) > 0.5
     if lost > 0:  # which leaves no single value at an end: what looks so are letters
         found = replace(found, impulses=np.zeros_like(found.impulses))
-    if 0 < found.share < RARE and not Impulses(tail=CUT_OFF)(pixels, known).any():  # noise that black cuts off
+    rare = 0 < found.share < RARE
+    if rare and (_dots(found, pixels) or not Impulses(tail=CUT_OFF)(pixels, known).any()):  # noise that black cuts off
         found = NoiseLevel(floor=floor, impulses=lambda values, measured: np.zeros_like(measured))(pixels, valid)
     if found.impulses.any():
         found, pixels = _verified(found, pixels, valid, known, for_bands(len(pixels)), floor)
@@ -86,6 +95,12 @@ def asked(
     if lost > 0 or result.correlated or result.camera or not strong:
         return result
     return by_brightness(found, pixels, told, for_bands, result)
+
+
+def _dots(found: Noise, pixels: Array) -> bool:
+    """Return True where what looks like impulses, none of them at 0 or 1, are dots of a screen of print."""
+    values = pixels[found.impulses]
+    return float(values.min()) > 0 and float(values.max()) < 1 and Periodic()(pixels.mean(0)) >= SCREEN
 
 
 def by_brightness(
@@ -143,7 +158,8 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
         return found
     grey, half = (0.0 if np.isnan(v) else v for v in (seen.grey, seen.half))
     unseen = bool(np.isnan(seen.half))
-    if lost > 0 and before is not None and before.white and 2 * half > CONFIRMED * before.finest:
+    screen = _unknown(seen) and seen.lines >= SCREEN  # whose lines are no noise, white or shared
+    if not screen and lost > 0 and before is not None and before.white and 2 * half > CONFIRMED * before.finest:
         level = (LEFT_OF_COLOUR if before.halved else 1.0) * min(before.finest, 2 * half) / seen.share
         return replace(found.white_of(min(level, MOST), floor), white_before=True)
     texture, vivid = half, seen.colour >= VIVID and abs(found.right - found.below) < SLANTED
@@ -153,8 +169,16 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     if found.correlated and unseen:
         return replace(found, asked=True)
     if seen.bands > max(found.white, floor):
-        return found.white_of(found.white * (found.white / seen.bands) ** UNKNOWN, floor)
-    highest = HIGHEST if found.correlated or vivid else CAREFUL
+        known = found.white / seen.bands
+        less = found.white_of(found.white * known**UNKNOWN, floor)
+        return replace(less, white=found.white * known)
+    if lost == 0 and seen.even == 0 and seen.lines >= SCREEN and not found.correlated:
+        level = min(
+            seen.bands, found.white
+        )  # of white noise, which grey has as well; what it has not is colour of a weave
+        less = found.white_of(level * min(1.0, grey / seen.share / level) ** UNKNOWN if level else 0.0, floor)
+        return replace(less, white=level)
+    highest = HIGHEST if found.correlated or (vivid and (lost > 0 or seen.even >= EVEN)) else CAREFUL
     least = LEAST if found.correlated else ALONE if grey == 0 else PLAINLY if vivid else np.inf
     shared = half > least and seen.bands * seen.share < half
     if lost > 0 and found.camera and half > LEAST:
@@ -173,7 +197,11 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
         return replace(
             found, sigma=level, correlated=True, camera=True, covariance=None, sensor=None, asked=True, floor=False
         )
-    if not (unseen and lost > 0) and grey > max(LEAST, 1.2 * texture) and seen.bands * seen.share < 0.7 * grey:
+    if (
+        not (screen or (unseen and lost > 0))
+        and grey > max(LEAST, 1.2 * texture)
+        and seen.bands * seen.share < 0.7 * grey
+    ):
         return found.white_of(min(HALVED * grey / seen.share, HIGHEST), floor)
     agree = AGREE if found.sensor is not None else NEARLY  # of few blocks nobody knows whether it grows with brightness
     if seen.bands > agree * found.white and not found.correlated:
@@ -186,8 +214,14 @@ def _noise(found: Noise, seen: Seen, lost: float) -> bool:
     apart = lost == 0 and min(found.right, found.below) < NEIGHBOURS  # of a JPEG flat blocks have lost what they shared
     if abs(found.right - found.below) > SLANTED or apart:
         return False
-    if seen.half > 0.9 * HALF:  # a picture that it does not know
-        return seen.colour >= VIVID
+    if _unknown(seen):
+        return seen.colour >= VIVID and seen.lines < SCREEN
     grain = found.covariance is not None and np.isnan(seen.colour)  # of one band, which shows no colour
     both = (found.correlated or lost > 0) and not np.isnan(seen.colour)  # a JPEG leaves flat blocks little to show
-    return seen.even >= (EVEN if both else SURELY) or seen.colour >= COLOURED or grain
+    coloured = seen.colour >= COLOURED if found.correlated else seen.colour >= VIVID and seen.half > PLAINLY
+    return seen.even >= (EVEN if both else SURELY) or coloured or grain
+
+
+def _unknown(seen: Seen) -> bool:
+    """Return True where the prior reads about the most that is looked at: it does not know the picture."""
+    return seen.half > 0.9 * HALF
