@@ -1,4 +1,4 @@
-"""How large the evidence of a change grows by speckle alone: sums over squares, and thresholds from simulated fields."""
+"""Evidence of a change by speckle alone is measured here: sums over squares, and thresholds from simulated fields."""
 
 from __future__ import annotations
 
