@@ -172,7 +172,8 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
         known = found.white / seen.bands
         less = found.white_of(found.white * known**UNKNOWN, floor)
         return replace(less, white=found.white * known)
-    if lost == 0 and seen.even == 0 and seen.lines >= SCREEN and not found.correlated:
+    weave = seen.even == 0 and seen.lines >= SCREEN and seen.bands * seen.share > LEAST  # of less grey tells nothing
+    if lost == 0 and weave and not found.correlated:
         level = min(
             seen.bands, found.white
         )  # of white noise, which grey has as well; what it has not is colour of a weave
