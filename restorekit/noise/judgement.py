@@ -90,8 +90,7 @@ def asked(
         found = replace(found, sensor=replace(sensor, grows=False))  # texture of bright parts
     seen = seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor))
     result = judged(found, seen, lost, floor, before)
-    unknown = seen.bands > found.white  # of which less is taken out, and as much is measured
-    strong = max(result.sigma, found.white if unknown else 0.0) >= STRONG
+    strong = max(result.sigma, result.white) >= STRONG  # taken out or measured
     if lost > 0 or result.correlated or result.camera or not strong:
         return result
     return by_brightness(found, pixels, told, for_bands, result)
