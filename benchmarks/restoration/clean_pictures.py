@@ -146,7 +146,7 @@ def main() -> None:
         ),
         (
             "Limits were chosen on corners and other crops of these sets, Kodak 5 to 12, McMaster 3 to 6, letters, stripes and halftones of other sizes, and on the pairs of "
-            "Canon5D2, Canon600D and Sony; but that one band shows no colour, and has to be more even, was added with text in sight, and that neighbours have to share it with baboon."
+            "Canon5D2, Canon600D and Sony; but that one band shows no colour, and has to be more even, was added with text in sight, that neighbours have to share it with baboon, and that a JPEG of letters on paper is left as it is with letters; lines of the spectrum were chosen on other crops of barbara and comic, and on a halftone and a weave made otherwise, but that weak ones are left to the prior was added with stripes in sight."
         ),
     ]
     head = ["file", "pictures", "unchanged", "below", "worst", "dB in", "out", "change"]

@@ -90,8 +90,7 @@ def asked(
         found = replace(found, sensor=replace(sensor, grows=False))  # texture of bright parts
     seen = seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor))
     result = judged(found, seen, lost, floor, before)
-    unknown = seen.bands > found.white  # of which less is taken out, and as much is measured
-    strong = max(result.sigma, found.white if unknown else 0.0) >= STRONG
+    strong = max(result.sigma, result.white) >= STRONG  # taken out or measured
     if lost > 0 or result.correlated or result.camera or not strong:
         return result
     return by_brightness(found, pixels, told, for_bands, result)
@@ -172,7 +171,8 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
         known = found.white / seen.bands
         less = found.white_of(found.white * known**UNKNOWN, floor)
         return replace(less, white=found.white * known)
-    if lost == 0 and seen.even == 0 and seen.lines >= SCREEN and not found.correlated:
+    weave = seen.even == 0 and seen.lines >= SCREEN and seen.bands * seen.share > LEAST  # of less grey tells nothing
+    if lost == 0 and weave and not found.correlated:
         level = min(
             seen.bands, found.white
         )  # of white noise, which grey has as well; what it has not is colour of a weave

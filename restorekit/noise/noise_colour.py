@@ -1,4 +1,4 @@
-"""What a prior takes out of a picture has a colour: that of noise is another in each place, that of texture is not."""
+"""Noise has another colour in each place, where texture has that of its surroundings: what a prior takes out of a picture shows it."""
 
 from __future__ import annotations
 

@@ -69,6 +69,7 @@ def test_a_weave_of_colours_keeps_them() -> None:
     assert found.floor
     assert found.white == 0.0107
     assert judged(unsure(0.0203), seen._replace(lines=0.1), 0.0, FLOOR).sigma == 0.0107
+    assert judged(unsure(0.0203), seen._replace(bands=0.0036, grey=0.0), 0.0, FLOOR).sigma == 0.0036  # grey is too weak
     assert judged(unsure(0.0203), seen._replace(bands=0.01, grey=0.00669), 0.0, FLOOR).sigma == pytest.approx(0.01)
 
 
