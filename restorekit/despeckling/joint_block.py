@@ -74,13 +74,14 @@ class JointDespeckling:
         looks = np.array([self._facts(t).detected for t in range(len(blocks))])
         local = drift(y, signal, looks.tolist()) if self.drifting else np.ones_like(y)
         y = y / local
-        factor, (changed, apart) = np.ones_like(y), np.zeros((2, *y.shape), np.bool_)
+        factor = np.ones_like(y)
+        changed, apart = (np.zeros(y.shape, np.bool_) for _ in range(2))
         if self.changes is not None:
             result = self.changes(y, signal)
             factor, changed, apart = result.factor, result.mask, result.apart
         at = seen.inside(window)
-        every = (y, signal, factor, changed, apart, local)
-        y, signal, factor, changed, apart, local = (a[(slice(None), *at)] for a in every)
+        y, factor, local = (a[(slice(None), *at)] for a in (y, factor, local))
+        signal, changed, apart = (a[(slice(None), *at)] for a in (signal, changed, apart))
         weight = looks[:, None, None] * signal
         together = weight * ~apart
         weight = np.where(together.any(0), together, weight)  # of two dates both changed

@@ -156,7 +156,7 @@ class _State:
 
     def __post_init__(self) -> None:
         self.log_factor, self.variance = np.zeros_like(self.clean), np.zeros_like(self.clean)
-        self.mask, self.apart = np.zeros((2, *self.clean.shape), np.bool_)
+        self.mask, self.apart = (np.zeros(self.clean.shape, np.bool_) for _ in range(2))
         self.weight = np.asarray(self.test.looks)[:, None, None] * self.valid  # looks where measured
 
     def evidence(self) -> tuple[Array, NDArray[np.int32]]:
@@ -244,7 +244,7 @@ class _State:
                 gain += sign * (own * scipy.special.log_expit(w) + (looks - own) * scipy.special.log_expit(-w))
             total = share * CLOSE**2 * scipy.ndimage.uniform_filter(np.where(there, gain, 0.0), CLOSE, mode="constant")
             found[t] = total > -UNLIKE
-        return found.all(0, keepdims=True) if len(self.test.looks) == 2 else found
+        return np.asarray(found.all(0))[None] if len(self.test.looks) == 2 else found
 
     def _q(self, at: tuple[slice, slice], group: Mask) -> tuple[Array, Array, Array, Mask]:
         """Return (looks of the group, looks of all, q, where it is known), each (h, w) of a part."""

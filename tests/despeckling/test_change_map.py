@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_map_and_mask_have_one_reference() -> None:
     a, b, truth = dates()
-    kept: dict[str, object] = {"looks": 4.0, "grain": "0,0", "changes": 1e-3}
+    kept: dict[str, Any] = {"looks": 4.0, "grain": "0,0", "changes": 1e-3}
     notes = Notes()
     relative, plain = change(a, 2 * b, notes=notes, **kept), change(a, b, notes=Notes(), **kept)
     assert any("relative to the level of the dates as a whole" in text for text in notes.texts)
