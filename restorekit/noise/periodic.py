@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 Array = np.ndarray
 
@@ -35,5 +35,5 @@ class Periodic:
         power = np.square(np.abs(np.fft.fft2(even * window))).mean((0, 1))
         at = np.fft.fftfreq(self.side)
         fine = np.hypot(at[:, None], at) >= self.lowest
-        lines = fine & (power > self.contrast * ndimage.median_filter(power, self.around, mode="wrap"))
+        lines = fine & (power > self.contrast * scipy.ndimage.median_filter(power, self.around, mode="wrap"))
         return float(power[lines].sum() / max(power[fine].sum(), 1e-12))
