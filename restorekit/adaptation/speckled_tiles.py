@@ -19,10 +19,13 @@ from restorekit.despeckling.survey import BandStatistics
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
+from restorekit.sar.between_dates import shift_of
 from restorekit.sar.looks import Array
 from restorekit.sar.splitting import split as halves_of
 
 APART = 6  # one tile of so many judges
+MIDDLE = 448  # side of what dates are compared in, pixels
+LARGEST = 0.3  # pixels that dates may lie beside each other
 LEAST = 12  # tiles of which a prior can be taught and judged
 
 
@@ -166,6 +169,7 @@ def paired(scenes: Sequence[OpenScene]) -> list[SpeckledTile]:
             raise BadInput(
                 f"{first.scene.path.name} and {second.scene.path.name} are no pair: sizes or grain differ; resample one to the other"
             )
+        _check_pair(first, second)
         others = {_place(tile): tile for tile in second.tiles()}
         for tile in first.tiles():
             other = others.get(_place(tile))
@@ -176,6 +180,21 @@ def paired(scenes: Sequence[OpenScene]) -> list[SpeckledTile]:
             "`pairs`: no tile is the same at both dates; check that they lie on each other, or leave `pairs` out"
         )
     return found
+
+
+def _check_pair(first: OpenScene, second: OpenScene) -> None:
+    """Raise BadInput for two dates that are one, or that lie beside each other, by what the middle of both holds."""
+    height, width = (min(n, MIDDLE) for n in (first.scene.height, first.scene.width))
+    window = Window((first.scene.height - height) // 2, (first.scene.width - width) // 2, height, width)
+    with first.scene.opened() as one, second.scene.opened() as two:
+        _, y, _, there = first.band.read(one, window)
+        _, z, _, also = second.band.read(two, window)
+    names = f"{first.scene.path.name} and {second.scene.path.name}"
+    if np.array_equal(y, z):
+        raise BadInput(f"{names} are the same measurement, and no pair; give two dates, or leave `pairs` out")
+    shift = shift_of([(y, z, there & also)])
+    if shift.distance > max(LARGEST, 3 * shift.error):
+        raise BadInput(f"{names} are no pair: the second lies {shift}; resample it to the first")
 
 
 def _place(tile: SpeckledTile) -> str:

@@ -92,6 +92,14 @@ def test_dates_that_changed_are_left_out(tmp_path: Path) -> None:
     assert tiles[0].united[1] == 8
     assert np.allclose(tiles[0].united[0], (tiles[0].halves()[0] + tiles[0].halves()[1]) / 2)
     assert not unchanged(truth[:32, :32], np.roll(truth, 16, 1)[:32, :32], 4, 4)
+    np.save(tmp_path / "beside.npy", np.roll(np.load(names[1]), (2, 1), (0, 1)))
+    for other, words in (
+        ("a", "are the same measurement"),
+        ("beside", r"the second lies [12]\.\d px down and [01]\.\d px right"),
+    ):
+        both = [names[0], tmp_path / f"{other}.npy"]
+        with pytest.raises(BadInput, match=words):
+            paired(opened_scenes(both, Settings(looks=4.0, grain=(0.0, 0.0), solver="hqs"), 32, lambda _: None))
     with pytest.raises(BadInput, match="two dates of every place"):
         paired(opened_scenes(names[:1], Settings(looks=4.0, grain=(0.0, 0.0), solver="hqs"), 32, lambda _: None))
 
