@@ -80,6 +80,7 @@ class Adapting(AdaptationSettings):
         separate([prior, *paths], [folder / PRIOR, folder / RECORD])
         kept = folder / "began.safetensors"
         record = _record(folder, resume)
+        _refuse_twice(paths)
         tiles = self._tiles(paths, notes)
         teach, judge = split(tiles)
         judge = _spread(judge, self.judge)
@@ -136,6 +137,15 @@ class Adapting(AdaptationSettings):
 def _on_device(rounds: Rounds, device: str) -> Rounds:
     score = Predictive(replace(rounds.score.method, device=device))
     return replace(rounds, draws=replace(rounds.draws, device=device), score=score)
+
+
+def _refuse_twice(paths: Sequence[Path]) -> None:
+    """Raise BadInput for scenes that are the same: what one teaches, the other would judge."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        first = found.setdefault(source_digest(path, Settings().reading), path)
+        if first is not path:
+            raise BadInput(f"{path} holds what {first} does: give every scene once")
 
 
 def _spread(tiles: list[SpeckledTile], most: int) -> list[SpeckledTile]:

@@ -217,6 +217,7 @@ def test_what_cannot_be_adapted_is_refused_before_anything_is_written(
     assert "12 are needed; give more scenes, or a smaller --side" in refused(
         capsys, "adapt", prior, scene, "--out", out, "--looks", 4, "--grain", "0,0"
     )
+    assert "give every scene once" in refused(capsys, "adapt", prior, scene, scene, "--out", out)
     assert "more than the scene has" in refused(
         capsys, "adapt", prior, scene, "--out", out, "--looks", 4, "--grain", "0,0", "--side", 256
     )
