@@ -73,11 +73,11 @@ class Adapting(AdaptationSettings):
         written, where they are others, and for what `despeckle` refuses.
         """
         notes, folder, prior = Notes() if notes is None else notes, Path(out), find(str(self.prior))
-        model_of(read_spec(prior))
         paths = [Path(scene) for scene in self.scenes]
         if not paths:
             raise BadInput("no scene is given; name one or more that `despeckle` takes")
         separate([prior, *paths], [folder / PRIOR, folder / RECORD])
+        model_of(read_spec(prior))
         kept = folder / "began.safetensors"
         record = _record(folder, resume)
         _refuse_twice(paths)

@@ -292,7 +292,7 @@ def test_fill_that_the_file_does_not_name_is_no_measurement(fill: float, tmp_pat
     ("values", "domain", "words"),
     [
         (np.rint(100 * db()).astype(np.int16), "auto", "are no dB; .* -scale 0.01"),
-        (np.maximum(db(), 20 + db().max()), "db", "no square|hardly any speckle"),
+        (np.maximum(db(), 20 + db().max()), "db", "one value repeats itself|hardly any speckle"),
         (10 ** (db() / 10) - 0.02, "auto", "give `domain=db` or `domain=intensity`"),
         (db(), "intensity", "give `domain=db`"),
         (10 ** (db() / 10), "db", "hardly any speckle"),

@@ -20,6 +20,7 @@ LINKS = {
     "tuned/tune.md": "k.npy", "tuned2/tune.csv": "photos/1.png", "c.json": "k.npy",
     "c2_rows.csv": "photos/1.png", "d.json": "p.safetensors", "benched/posterior.md": "o.py",
     "benched2/images.md": "k.npy", "benched3/peers.csv": "o.py", "e_neighbours.png": "photos/1.png",
+    "adapted/prior.safetensors": "p.safetensors", "adapted2/adaptation.json": "x.npy", "o_c.tif": "x.npy", "o_d.tif.json": "y.npy",
 }  # fmt: skip
 
 
@@ -47,6 +48,8 @@ def write_opened_files() -> None:
         "benched",
         "benched2",
         "benched3",
+        "adapted",
+        "adapted2",
     ):
         Path(name).mkdir(parents=True)
     Image.fromarray(photo.repeat(8, 0).repeat(8, 1)).save("photos/1.png")
