@@ -61,15 +61,7 @@ class BlockDespeckling:
         known = (signal | alone(there, signal))[inner]
         draws = np.where(known, draws, 0.0)
         kept, intensity = targets[inner], intensity[inner]
-        layers: Layers = {"mean": (np.where(kept, intensity, draws.mean(0)) / facts.median).astype(np.float32)}
-        if len(draws) > 1:
-            std = spread(band, draws, known)
-            layers["std"] = np.where(kept, band.deviation(intensity, facts.detected), std).astype(np.float32)
-        if len(draws) > 1 and self.keep_draws:
-            layers |= {
-                draw_layer(i): (np.where(kept, intensity, x) / facts.median).astype(np.float32)
-                for i, x in enumerate(draws)
-            }
+        layers = layers_of(band, facts, draws, known, np.where(kept, intensity, np.nan), keep_draws=self.keep_draws)
         masks = {"kept": kept, "returned": returned & known & ~kept}
         return layers | {name: mask for name, mask in masks.items() if mask.any()}
 
@@ -112,6 +104,26 @@ class BlockDespeckling:
         if not targets[inner].any():
             return nothing > 0, nothing
         return targets[inner], clutter(intensity, signal & ~targets, facts.median)[inner]
+
+
+def layers_of(
+    band: RadarBand, facts: BandStatistics, draws: Array, known: Mask, measured: Array, *, keep_draws: bool
+) -> Layers:
+    """Return the layers "mean", and of several draws "std" and, where asked for, each draw; draws are (N, h, w) intensities.
+
+    measured: (h, w), the intensity of pixels that stay as measured, with the deviation of speckle; NaN for all others.
+    """
+    kept = ~np.isnan(measured)
+    layers: Layers = {"mean": (np.where(kept, measured, draws.mean(0)) / facts.median).astype(np.float32)}
+    if len(draws) > 1:
+        std = spread(band, draws, known)
+        of_speckle = band.deviation(np.where(kept, measured, 1.0), facts.detected)
+        layers["std"] = np.where(kept, of_speckle, std).astype(np.float32)
+    if len(draws) > 1 and keep_draws:
+        layers |= {
+            draw_layer(i): (np.where(kept, measured, x) / facts.median).astype(np.float32) for i, x in enumerate(draws)
+        }
+    return layers
 
 
 def draw_layer(index: int) -> str:

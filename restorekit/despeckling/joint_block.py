@@ -19,7 +19,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from restorekit.despeckling.block import BlockDespeckling, alone, draw_layer, spread
+from restorekit.despeckling.block import BlockDespeckling, alone, layers_of
 from restorekit.despeckling.kept import CHANGED, with_structure
 from restorekit.despeckling.methods import BlockMethod, SpeckledBlock
 from restorekit.despeckling.survey import BandStatistics
@@ -203,15 +203,8 @@ class JointDespeckling:
         known = (signal | alone(there, signal))[inner]
         kept, intensity = date.targets[of_window], date.measured[of_window]
         draws = np.where(known, x[(slice(None), *inner)], 0.0)
-        layers: Layers = {"mean": (np.where(kept, intensity, draws.mean(0)) / facts.median).astype(np.float32)}
-        if len(draws) > 1:
-            std = spread(band, draws, known)
-            layers["std"] = np.where(kept, band.deviation(intensity, facts.detected), std).astype(np.float32)
-        if len(draws) > 1 and self.keep_draws:
-            layers |= {
-                draw_layer(i): (np.where(kept, intensity, d) / facts.median).astype(np.float32)
-                for i, d in enumerate(draws)
-            }
+        measured = np.where(kept, intensity, np.nan)
+        layers = layers_of(band, facts, draws, known, measured, keep_draws=self.keep_draws)
         found = {"kept": (kept | stable[inner]) & known}
         found |= {name: mask[inner] & known & ~found["kept"] for name, mask in masks.items()}
         return layers | {name: mask for name, mask in found.items() if mask.any()}
