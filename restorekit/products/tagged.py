@@ -22,6 +22,7 @@ from restorekit.files.bands import Raster, Window
 from restorekit.files.scene import Scene
 from restorekit.products.containers import StoredArray, entries, read
 from restorekit.products.product import BandFacts
+from restorekit.products.tagged_speckle import ICEYE, iceye_grain, number, stated_grain, stated_looks
 
 NOUGHT = {"sigma_nought": "sigma0", "beta_nought": "beta0", "gamma_nought": "gamma0"}
 ICEYE_PARTS = ("s_i", "s_q")
@@ -35,6 +36,8 @@ class Factor:
     quantity: str
     scale: float
     power: float = 1.0
+    looks: float | None = None  # of the speckle of detected images
+    grain: tuple[float, float] | None = None  # correlation of intensity with the next row, the next column
 
     @property
     def said(self) -> str:
@@ -49,11 +52,11 @@ def factor_of(scene: Scene) -> Factor | None:
     if scene.raster is None:
         return None
     said = dict(_said(scene.raster.tags))
-    scale = _number(said.get("scale_factor"))
+    scale = number(said.get("scale_factor"))
     quantity = NOUGHT.get(str(said.get("radiometry", "")).lower())
     if scale is not None and quantity is not None and "capella" in _words(said):
-        return Factor("Capella", quantity, scale)
-    factor = _number(said.get("calibration_factor"))
+        return Factor("Capella", quantity, scale, **_speckle(said, scene.complex))
+    factor = number(said.get("calibration_factor"))
     if factor is None or "iceye" not in f"{_words(said)} {scene.path.name.lower()}":
         return None
     kinds = (str(said.get(key, "")).upper() for key in ("sar:product_type", "product_type", "product_level"))
@@ -63,7 +66,11 @@ def factor_of(scene: Scene) -> Factor | None:
             "`product=dn` for the numbers of the file",
             argument="product",
         )
-    return Factor("ICEYE", "beta0" if scene.complex else "sigma0", *_mapped(scene.path, said, factor**0.5))
+    return Factor("ICEYE", "beta0" if scene.complex else "sigma0", *_mapped(scene.path, said, factor**0.5), **_speckle(said, scene.complex))
+
+
+def _speckle(said: Mapping[str, Any], complex_values: bool) -> dict[str, Any]:
+    return {"looks": None if complex_values else stated_looks(said), "grain": stated_grain(said, complex_values)}
 
 
 def _mapped(path: Path, said: Mapping[str, Any], scale: float) -> tuple[float, float]:
@@ -71,7 +78,7 @@ def _mapped(path: Path, said: Mapping[str, Any], scale: float) -> tuple[float, f
     if not isinstance(mapping, dict):
         return scale, 1.0
     parameters = mapping.get("parameters") or {}
-    exponent, inner = _number(parameters.get("exponent")), _number(parameters.get("scale", 1))
+    exponent, inner = number(parameters.get("exponent")), number(parameters.get("scale", 1))
     if mapping.get("function") == "power" and exponent is not None and inner is not None:
         return scale / inner, 1 / exponent
     raise BadInput(
@@ -103,15 +110,6 @@ def _short(key: str) -> str:
     return key.lower().removeprefix("iceye:").removeprefix("iceye_")
 
 
-def _number(value: Any) -> float | None:
-    """Return a finite number above 0, None for all else."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if 0 < found < float("inf") else None
-
-
 def _words(said: Mapping[str, Any]) -> str:
     keys = ("platform", "constellation", "satellite_name", "satellite", "product_name", "product_file")
     return " ".join(str(said.get(key, "")) for key in keys).lower()
@@ -133,10 +131,10 @@ class Tagged:
 
     @property
     def bands(self) -> tuple[BandFacts, ...]:
-        """Return the bands, complex ones of one look."""
+        """Return the bands, complex ones of one look, with looks and grain as tags state them."""
         names = ("",) * self.base.count if self.base.raster is None else self.base.raster.descriptions
-        kind: tuple[str, float | None] = ("complex", 1.0) if self.base.complex else ("intensity", None)
-        return tuple(BandFacts(name or "", *kind, unit=self.factor.quantity) for name in names)
+        kind = ("complex", 1.0) if self.base.complex else ("intensity", self.factor.looks)
+        return tuple(BandFacts(name or "", *kind, self.factor.grain, self.factor.quantity) for name in names)
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -209,16 +207,24 @@ class IceyeComplex:
         """Return the calibration factor, None without one or where the numbers of the file are asked for."""
         if self.quantity == "dn" or "calibration_factor" not in self.arrays:
             return None
-        return _number(np.ravel(read(self.path, "calibration_factor", ()))[0])
+        return number(np.ravel(read(self.path, "calibration_factor", ()))[0])
 
     @property
     def bands(self) -> tuple[BandFacts, ...]:
-        """Return the band, of one look."""
-        name = ""
-        if "polarization" in self.arrays:
-            text = np.ravel(read(self.path, "polarization", ()))[0]
-            name = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-        return (BandFacts(name, "complex", 1.0, unit="beta0" if self.factor else ""),)
+        """Return the band, of one look and of the grain of its bandwidths."""
+        said = {
+            name: self._scalar(name)
+            for name in (*ICEYE, "window_function_range", "window_function_azimuth", "number_of_range_samples", "number_of_azimuth_samples", "polarization")
+            if name in self.arrays
+        }
+        grain = iceye_grain(said, self.height, self.width)
+        unit = "beta0" if self.factor else ""
+        return (BandFacts(str(said.get("polarization", "")), "complex", 1.0, grain, unit),)
+
+    def _scalar(self, name: str) -> Any:
+        found = np.ravel(read(self.path, name, ()))
+        value = found[0] if found.size else ""
+        return value.decode(errors="replace") if isinstance(value, bytes) else value
 
     @property
     def said(self) -> tuple[str, ...]:

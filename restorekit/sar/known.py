@@ -11,8 +11,8 @@ Extra wide mode and stripmap: resolution over spacing of the same document, 50 x
 azimuth), as a response of that width to half its power under a Hamming window of 0.75 (`grain_of_resolution`). For the seven products above
 the same figures (20 x 22 m at 10 m; 2.7, 3.1, 3.5 x 22 m at 2.33 x 14.1 m) give what spectra give, to within 0.04.
 
-Products are left out whose numbers could not be had from a document or a file: ICEYE, Capella, Umbra, NISAR GCOV.
-A SICD says them itself (`restorekit.products.sicd`).
+Products are left out whose numbers could not be had from a document or a file: Umbra's GEC and NISAR GCOV. A SICD says them
+itself (`restorekit.products.sicd`), and so do tags of ICEYE and Capella (`restorekit.products.tagged_speckle`).
 """
 
 from __future__ import annotations

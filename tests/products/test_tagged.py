@@ -16,6 +16,7 @@ from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.errors import BadInput
 from restorekit.files.reading import Reading
 from restorekit.products.opening import scene_of
+from restorekit.sar.known import grain_of_resolution
 from restorekit.sar.speckle import draw
 from tests.support.scenes import write_tiff
 
@@ -153,3 +154,51 @@ def test_tags_that_say_nothing_change_nothing(text: str, tmp_path: Path) -> None
         {"TIFFTAG_IMAGEDESCRIPTION": text, "CALIBRATION_FACTOR": "2"},
     )
     assert made(path).bands[1][0].domain.name == "amplitude"
+
+
+def stated(tmp_path: Path, x: NDArray[Any], tags: dict[str, Any], said: dict[str, Any]) -> tuple[float | None, Any]:
+    path = tagged(tmp_path / "in.tif", x, {"ICEYE_PROPERTIES": json.dumps(tags | said)})
+    facts = scene_of(path, Reading()).product.bands[0]
+    return facts.looks, facts.grain
+
+
+def test_iceye_states_looks_and_grain_by_resolution_and_spacing(tmp_path: Path) -> None:
+    tags = {"iceye:calibration_factor": 4e-7, "constellation": "ICEYE", "sar:looks_range": 1, "sar:looks_azimuth": 4}
+    tags |= {"sar:resolution_range": 1.0, "sar:resolution_azimuth": 1.0, "sar:pixel_spacing_azimuth": 0.5}
+    dn = np.rint(np.sqrt(POWER / 4e-7)).astype(np.uint16)
+    looks, grain = stated(tmp_path, dn, tags, {"sar:pixel_spacing_range": 0.5})
+    assert looks == 4
+    # without a window the response is a sinc, 0.886 of the inverse of its band wide: neighbours correlate as sinc^2
+    assert grain == pytest.approx((np.sinc(0.886 / 2) ** 2,) * 2, abs=5e-3)
+    assert stated(tmp_path, dn, tags, {"sar:looks_equivalent_number": 3.6})[0] == 3.6
+    assert stated(tmp_path, dn, tags, {"sar:pixel_spacing_range": 1.0})[1] is None  # which is which is not known
+    assert stated(tmp_path, dn, tags, {"sar:pixel_spacing_range": 0.01})[1] is None  # cannot be
+    assert stated(tmp_path, dn, tags, {})[1] is None
+
+
+def test_capella_complex_states_its_grain_along_rows_and_columns(tmp_path: Path) -> None:
+    z = (300 * np.random.default_rng(1).normal(size=(64, 64, 2))).astype(np.float32).view(np.complex64)[..., 0]
+    said = json.loads(json.dumps(CAPELLA))
+    said["collect"]["image"] |= {"azimuth_resolution": 0.5, "pixel_spacing_row": 0.2, "range_resolution": 0.4}
+    said["collect"]["image"] |= {"pixel_spacing_column": 0.3, "ground_range_resolution": 0.9, "range_looks": 1}
+    path = tagged(tmp_path / "in.tif", z, {"TIFFTAG_IMAGEDESCRIPTION": json.dumps(said)})
+    facts = scene_of(path, Reading()).product.bands[0]
+    assert (facts.looks, facts.grain) == (1.0, pytest.approx(grain_of_resolution(2.5, 4 / 3), abs=1e-3))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_iceye_complex_states_its_grain_by_bandwidths(turned: bool, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "ICEYE_X7_SLC_SM.h5"
+    with h5py.File(path, "w") as f:
+        f["s_i"], f["s_q"] = np.random.default_rng(1).normal(size=(2, 90, 80)).astype(np.float32)
+        f["range_sampling_rate"], f["chirp_bandwidth"] = 1.5e8, 1e8
+        f["azimuth_time_interval"], f["total_processed_bandwidth_azimuth"] = 1 / 4000, 2000.0
+        f["number_of_azimuth_samples"], f["number_of_range_samples"] = (80, 90) if turned else (90, 80)
+        f["window_function_range"] = b"NONE"
+    along, across = np.sinc(1 / 2) ** 2, np.sinc(1 / 1.5) ** 2
+    grain = scene_of(path, Reading()).product.bands[0].grain
+    assert grain == pytest.approx((across, along) if turned else (along, across), abs=2e-3)
+    with h5py.File(path, "r+") as f:
+        f["window_function_azimuth"] = b"TAYLOR"
+    assert scene_of(path, Reading()).product.bands[0].grain is None
