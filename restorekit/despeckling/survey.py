@@ -17,6 +17,7 @@ from restorekit.despeckling.radar_band import MOST, SIDE, RadarBand, windows
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
+from restorekit.sar.coherence import coherent_grain
 from restorekit.sar.looks import Array, Grain, Looks, Mask, kappa_of_grain, measure
 from restorekit.sar.whiten import Whitening, whitening_of
 
@@ -70,8 +71,8 @@ def survey(
     """Measure a band; None where no pixel is above 0.
 
     decorrelate: auto whitens correlated complex data, and gives correlated detected data less weight. grain: the
-    correlation of neighbours where it is known, instead of that which is measured. Raises BadInput where looks are to
-    be measured and cannot be, or for a remedy that the data do not allow.
+    correlation of neighbours where it is known, instead of that which is measured, of complex data by their phases. Raises
+    BadInput where looks are to be measured and cannot be, or for a remedy that the data do not allow.
     """
     samples = _sample(source, band, windows(scene.height, scene.width))
     if not samples:  # a scene that is empty nearly everywhere: look at all of it
@@ -81,6 +82,8 @@ def survey(
     if not samples:
         return None
     middle = float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in samples])))
+    if grain is None and band.domain.name == "complex":
+        grain = coherent_grain((z, signal) for z, _, signal in samples)
     measured = _measured([(y, signal) for _, y, signal in samples], looks, grain)
     kappa = _kappa(measured, grain)
     remedy = _remedy(decorrelate, band, None if measured is None and grain is None else kappa)

@@ -66,7 +66,12 @@ def factor_of(scene: Scene) -> Factor | None:
             "`product=dn` for the numbers of the file",
             argument="product",
         )
-    return Factor("ICEYE", "beta0" if scene.complex else "sigma0", *_mapped(scene.path, said, factor**0.5), **_speckle(said, scene.complex))
+    return Factor(
+        "ICEYE",
+        "beta0" if scene.complex else "sigma0",
+        *_mapped(scene.path, said, factor**0.5),
+        **_speckle(said, scene.complex),
+    )
 
 
 def _speckle(said: Mapping[str, Any], complex_values: bool) -> dict[str, Any]:
@@ -214,7 +219,14 @@ class IceyeComplex:
         """Return the band, of one look and of the grain of its bandwidths."""
         said = {
             name: self._scalar(name)
-            for name in (*ICEYE, "window_function_range", "window_function_azimuth", "number_of_range_samples", "number_of_azimuth_samples", "polarization")
+            for name in (
+                *ICEYE,
+                "window_function_range",
+                "window_function_azimuth",
+                "number_of_range_samples",
+                "number_of_azimuth_samples",
+                "polarization",
+            )
             if name in self.arrays
         }
         grain = iceye_grain(said, self.height, self.width)
