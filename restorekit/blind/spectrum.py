@@ -25,6 +25,11 @@ def _hann(n: int) -> Array:
     return w / np.sqrt(np.mean(w**2))
 
 
+def _even_transform(half: Array, width: int) -> Array:
+    """Return the transform of a real spectrum that is the same at f and -f, which is one too; of both half of the columns."""
+    return scipy.fft.irfft2(half, (half.shape[0], width), norm="forward")[:, : half.shape[1]]
+
+
 @dataclass(frozen=True, eq=False)
 class Whittle:
     """The likelihood of kernels for a picture y (C, H, W) on about [0, 1], given the deviation of its noise.
@@ -62,11 +67,16 @@ class Whittle:
 
     @cached_property
     def _basis(self) -> Array:
-        """Return the basis (7, h, w) of ln S."""
+        """Return the basis (7, h, w // 2 + 1) of ln S, the same at f and -f."""
         fy, fx = np.fft.fftfreq(self.size[0])[:, None], np.fft.fftfreq(self.size[1])[None]
         log = 0.5 * np.log(fy**2 + fx**2 + (0.5 / max(self.size)) ** 2) + 1.5
         angle = np.arctan2(fy, fx)
-        return np.stack([np.ones_like(log), -log, log**2, *(f(n * angle) for n in (2, 4) for f in (np.cos, np.sin))])
+        basis = np.stack([np.ones_like(log), -log, log**2, *(f(n * angle) for n in (2, 4) for f in (np.cos, np.sin))])
+        return self._half((basis + basis[:, -np.arange(self.size[0])][:, :, -np.arange(self.size[1])]) / 2)
+
+    def _half(self, spectrum: Array) -> Array:
+        """Return the frequencies (..., h, w // 2 + 1) of a spectrum (..., h, w) that a real picture is told by."""
+        return np.ascontiguousarray(spectrum[..., : self.size[1] // 2 + 1])
 
     @cached_property
     def _weights(self) -> Array:
@@ -87,18 +97,35 @@ class Whittle:
         first[0] = np.log(np.average(self.periodogram, weights=self._weights)) - 1
         return first
 
+    @cached_property
+    def _halves(self) -> tuple[Array, Array, Array, Array]:
+        """Return periodogram, weights, leak, and how many frequencies each stands for, of half of the plane."""
+        columns = np.arange(self.size[1] // 2 + 1)
+        twice = np.where((columns == 0) | (2 * columns == self.size[1]), 1.0, 2.0)
+        return (*(self._half(a) for a in (self.periodogram, self._weights, self._leak.real)), twice)
+
     def fit(self, kernel: Array, first: Array, iterations: int = 8) -> tuple[float, Array]:
-        """Return (-ln p(y | kernel) up to a constant, parameters of ln S): the least over these, from `first`."""
-        power = np.abs(np.fft.fft2(kernel, self.size)) ** 2
+        """Return (-ln p(y | kernel) up to a constant, parameters of ln S): the least over these, from `first`.
+
+        All spectra are the same at f and -f, so that half of them is computed.
+        """
+        power = np.abs(scipy.fft.rfft2(kernel, self.size)) ** 2
+        periodogram, weights, leak, twice = self._halves
+        basis = self._basis.reshape(len(self._basis), -1)
+
+        leak = leak / (self.size[0] * self.size[1])
+
+        def leaked(half: Array) -> Array:
+            return _even_transform(_even_transform(half, self.size[1]) * leak, self.size[1])
 
         def cost(p: Array) -> tuple[float, Array]:
-            blurred = power * np.exp(np.clip(np.tensordot(p, self._basis, 1), -60, 60))
-            expected = np.maximum(self.leaked(blurred), 0) + self.sigma_y**2 + 1e-12
-            ratio = self.periodogram / expected
-            slope = self.leaked(self._weights * (1 - ratio) / expected) * blurred  # the window is symmetric
+            blurred = power * np.exp(np.clip(p @ basis, -60, 60)).reshape(power.shape)
+            expected = np.maximum(leaked(blurred), 0) + self.sigma_y**2 + 1e-12
+            ratio = periodogram / expected
+            slope = leaked(weights * (1 - ratio) / expected) * blurred * twice  # the window is symmetric
             away = (p - self._typical) / self._spread
-            value = (self._weights * (np.log(expected) + ratio)).sum() + 0.5 * (away**2).sum()
-            return float(value), (slope * self._basis).sum((1, 2)) + away / self._spread
+            value = (weights * twice * (np.log(expected) + ratio)).sum() + 0.5 * (away**2).sum()
+            return float(value), basis @ slope.ravel() + away / self._spread
 
         found = scipy.optimize.minimize(cost, first, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
         return float(found.fun), found.x

@@ -160,3 +160,23 @@ def test_a_disc_has_an_edge_and_a_gaussian_has_none() -> None:
     assert Frame(np.pad(disc(4.0), 3)).edged
     for other in (gaussian(2.0), motion(15, 30), np.ones((1, 1))):
         assert not Frame(np.pad(other, 3)).edged
+
+
+@pytest.mark.parametrize("shape", [(21, 30), (24, 17)])
+def test_half_of_the_frequencies_tell_what_all_do(shape: tuple[int, int]) -> None:
+    """-ln p of Whittle, summed over the whole plane."""
+    y = np.random.default_rng(0).normal(size=(1, *shape))
+    kernel, picture = np.array([[0.2, 0.5, 0.3]]), Whittle(y, 0.1)
+    cost, p = picture.fit(kernel, picture.start(), 3)
+    fy, fx = (np.fft.fftfreq(n) for n in shape)
+    log = 0.5 * np.log(fy[:, None] ** 2 + fx**2 + (0.5 / max(shape)) ** 2) + 1.5
+    angle = np.arctan2(fy[:, None], fx)
+    harmonics = sum(
+        p[3 + i] * f(n * angle) for i, (n, f) in enumerate((n, f) for n in (2, 4) for f in (np.cos, np.sin))
+    )
+    s = p[0] - p[1] * log + p[2] * log**2 + harmonics
+    s = (s + np.roll(s[::-1, ::-1], 1, (0, 1))) / 2
+    expected = picture.leaked(np.abs(np.fft.fft2(kernel, shape)) ** 2 * np.exp(s)).clip(0) + 0.01
+    away = (p - picture._typical) / picture._spread
+    whole = (picture._weights * (np.log(expected) + picture.periodogram / expected)).sum() + (away**2).sum() / 2
+    assert cost == pytest.approx(whole, rel=1e-9)
