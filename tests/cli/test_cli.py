@@ -295,7 +295,7 @@ def test_error_bars_of_an_earlier_run_are_pointed_at(tmp_path: Path, capsys: pyt
 
 def test_poisson_and_gamma_with_dps(tmp_path: Path) -> None:
     for noise, steps in (("poisson:30", 30), ("gamma:4", 100)):
-        y = measure(tmp_path, "denoise", noise, size=(40, 36))
+        y = measure(tmp_path, "denoise", noise, size=(32, 24))
         told = ("--op", "denoise", "--noise", noise, "--solver", "dps", "--steps", steps, "--samples", 2)
         go("restore", y, tmp_path / "out.tif", *told)
         assert gain(tmp_path, tmp_path / "out_mean.tif", y) > 3  # one draw: 2.9 to 5.9 by its seed and the rounding
@@ -309,7 +309,7 @@ def stop(*args: object, **kwargs: object) -> None:
 def test_an_interrupt_leaves_nothing_half_written(
     first: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    y = measure(tmp_path, "denoise")
+    y = measure(tmp_path, "denoise", size=(32, 24))
     before = set(tmp_path.iterdir())
     monkeypatch.setattr("restorekit.solvers.diffpir.HQS.__call__", stop)
     with pytest.raises(SystemExit) as ended:

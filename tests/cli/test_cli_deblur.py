@@ -89,7 +89,7 @@ def test_a_wrong_length_is_corrected_and_the_kernel_written(
     y, truth = photograph(tmp_path, true, 112)
     np.save(tmp_path / "k.npy", given)
     for error, said in (("none", "the kernel seems to be off (1."), ("auto", "times as long")):
-        words = ("--kernel", tmp_path / "k.npy", "--kernel-error", error, *FAST)
+        words = ("--kernel", tmp_path / "k.npy", "--kernel-error", error, "--steps", 4, *FAST)
         assert go("deblur", y, tmp_path / f"{error}.npy", *words) == 0
         err = capsys.readouterr().err
         assert said in err
@@ -114,7 +114,7 @@ def test_a_wrong_length_is_corrected_and_the_kernel_written(
     assert min(shown.shape) > 100
     assert not (tmp_path / "none_kernel.npy").exists()
     # The kernel that was found is one to deblur with.
-    assert go("deblur", y, tmp_path / "again.npy", "--kernel", tmp_path / "auto_kernel.npy", *FAST) == 0
+    assert go("deblur", y, tmp_path / "again.npy", "--kernel", tmp_path / "auto_kernel.npy", "--steps", 4, *FAST) == 0
     assert quality(tmp_path / "again.npy", truth) == pytest.approx(quality(tmp_path / "auto.npy", truth), abs=0.05)
     assert "seems to be off" not in capsys.readouterr().err
     # Nor is it written over, and what is in the way is said before the work.
@@ -148,7 +148,7 @@ def test_that_the_kernel_seems_off_is_said_before_long_work(
 
 def test_a_kernel_that_nothing_is_known_of_is_estimated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     y, truth = photograph(tmp_path, motion(13, 30), 96)
-    assert go("deblur", y, tmp_path / "x.npy", "--kernel", "estimate", *FAST) == 0
+    assert go("deblur", y, tmp_path / "x.npy", "--kernel", "estimate", "--steps", 3, *FAST) == 0
     assert "motion of 13" in capsys.readouterr().err
     assert (tmp_path / "x_kernel.npy").exists()
     assert record(tmp_path / "x.npy")["kernel"]["estimate"]["text"].startswith("motion of 13")

@@ -113,10 +113,10 @@ def test_strong_decay_neither_overflows_nor_hides_what_is_near(fall: float) -> N
 
 
 def test_gradients_by_differences_and_gradients_of_gradients() -> None:
-    args = [t.requires_grad_() for t in inputs((2, 7, 4, 2, 2, 3, 3))]
-    assert torch.autograd.gradcheck(scan(3), args)
-    assert torch.autograd.gradgradcheck(scan(3), args)
-    assert torch.autograd.gradcheck(lambda *t: scan(3)(*t[:5], None, None), args[:5])
+    args = [t.requires_grad_() for t in inputs((1, 5, 2, 2, 2, 2, 2))]  # groups, states, and a chunk that is cut
+    assert torch.autograd.gradcheck(scan(2), args)
+    assert torch.autograd.gradgradcheck(scan(2), args)
+    assert torch.autograd.gradcheck(lambda *t: scan(2)(*t[:5], None, None), args[:5])
 
 
 def test_a_scan_can_be_cut_and_gone_on_with() -> None:
