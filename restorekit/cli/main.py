@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 import warnings
@@ -66,9 +67,15 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+@functools.cache
+def _command() -> Any:
+    """Return all commands as they are parsed. Putting them together takes longer than most refusals."""
+    return typer.main.get_command(app)
+
+
 def _options(arguments: list[str]) -> set[str]:
     """All options of the command that the arguments name, as "--noise"."""
-    command: Any = typer.main.get_command(app)
+    command = _command()
     for name in arguments:
         if name in getattr(command, "commands", {}):
             command = command.commands[name]
@@ -105,7 +112,7 @@ def run(arguments: list[str] | None = None) -> None:
             warnings.simplefilter("ignore")  # what other libraries say of their own: no line here is Python's
     debug, arguments = "--debug" in arguments, [a for a in arguments if a != "--debug"]  # added at the end, as advised
     try:
-        code = app(arguments, standalone_mode=False, prog_name="restorekit")
+        code = _command()(arguments, standalone_mode=False, prog_name="restorekit")
         if code == 130:  # what newer versions of typer make of a KeyboardInterrupt
             code = _stopped(arguments)
     except UsageError as error:
