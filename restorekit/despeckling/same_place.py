@@ -9,6 +9,7 @@ import numpy as np
 
 from restorekit.despeckling.plan import DespecklePlan
 from restorekit.despeckling.radar_band import MOST, SIDE, windows
+from restorekit.despeckling.shared_blocks import Slot
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster
 from restorekit.files.scene import Reads, Scene
@@ -18,7 +19,6 @@ from restorekit.sar.looks import Array, Mask
 SAID = 0.1  # pixels of a shift that is said
 SURE = 3.0  # standard errors that it must be, so that it is none of chance
 LOOKED_AT = 16  # windows in which dates are compared
-Slot = tuple[int, int]  # (number of the file from 0, band from 1) of a date
 
 
 def same_place(scenes: Sequence[Scene]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +14,9 @@ import numpy as np
 from restorekit.despeckling.block import BlockDespeckling
 from restorekit.despeckling.joint_block import JointDespeckling
 from restorekit.despeckling.plan import DespecklePlan, plan
-from restorekit.despeckling.same_place import Slot, check_different, check_names, check_shifts, intensities, same_place
+from restorekit.despeckling.same_place import check_different, check_names, check_shifts, intensities, same_place
 from restorekit.despeckling.settings import Settings
+from restorekit.despeckling.shared_blocks import DateStore, JointJob, Slot
 from restorekit.despeckling.survey import CORRELATED, BandStatistics
 from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside
@@ -26,10 +26,9 @@ from restorekit.sar.between_dates import REACHES, SCALE, Levels, levels
 from restorekit.sar.changes import Changes
 from restorekit.sar.looks import Grain, kappa_of_grain
 from restorekit.scenes.blend import BlendedScene
-from restorekit.scenes.block_store import BlockStore, Key, Layers, MemoryStore, Store, opened
+from restorekit.scenes.block_store import BlockStore, Key, MemoryStore, Store, opened
 from restorekit.scenes.execute import Executor, Serial
-from restorekit.scenes.grid import Grid
-from restorekit.scenes.operation import BlockJob, BlockPixels
+from restorekit.scenes.operation import BlockJob
 
 Way = Literal["change", "ratio"]
 WAYS = get_args(Way)
@@ -49,59 +48,6 @@ class Together:
     def __post_init__(self) -> None:
         if self.by not in WAYS:
             raise BadInput(f"`joint_by={self.by}` is unknown; known: {', '.join(WAYS)}", argument="joint_by")
-
-
-@dataclass(frozen=True, eq=False)
-class JointJob:
-    """Blocks of all dates: all that a worker needs, picklable."""
-
-    jobs: tuple[BlockJob, ...]  # of each file
-    groups: dict[int, tuple[Slot, ...]]  # dates of what is restored together, by its number from 1
-    operations: dict[int, JointDespeckling]
-    grid: Grid
-    threads: int | None = 1
-
-    def __call__(self, key: Key) -> Layers:
-        """Treat one block of all dates of a group and return their layers, each named by its date (`layer_of`)."""
-        group, i, j = key
-        operation, seen, kept = self.operations[group], self.grid.seen(i, j), self.grid.kept(i, j)
-        window = seen.padded(operation.margin, self.grid.height, self.grid.width)
-        blocks = []
-        with ExitStack() as files:
-            sources = [files.enter_context(job.opened()) for job in self.jobs]
-            for number, band in self.groups[group]:
-                values, valid = sources[number].read(window, band)
-                blocks.append(BlockPixels(band, window, seen, kept, values, valid))
-        return {layer_of(t, name): x for t, found in enumerate(operation(blocks)) for name, x in found.items()}
-
-
-def layer_of(date: int, name: str) -> str:
-    """Return the name of a layer of a date, from 0, among those of all."""
-    return f"{date}_{name}"
-
-
-@dataclass(frozen=True, eq=False)
-class DateStore:
-    """The finished blocks of one file among those of a stack, which are not put there."""
-
-    store: BlockStore
-    slots: dict[int, tuple[int, int]]  # (group, date) of each band
-
-    def put(self, key: Key, layers: Layers) -> None:
-        """Refuse: blocks come of all dates at once."""
-        raise NotImplementedError
-
-    def get(self, key: Key) -> Layers | None:
-        """Return the layers of a block of a band, None where it is not finished."""
-        group, date = self.slots[key[0]]
-        found = self.store.get((group, *key[1:]))
-        prefix = layer_of(date, "")
-        return None if found is None else {k[len(prefix) :]: x for k, x in found.items() if k.startswith(prefix)}
-
-    def finished(self) -> set[Key]:
-        """Return the blocks that are kept."""
-        of_group = self.store.finished()
-        return {(band, i, j) for band, (group, _) in self.slots.items() for g, i, j in of_group if g == group}
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,6 +240,8 @@ def stack(
         raise BadInput(
             "`solver=paper` takes pictures, one date at a time; take ep or hqs for several", argument="solver"
         )
+    if len(sources) == 1:  # its bands are dates
+        settings = replace(settings, polarisations="apart")
     made = [plan(source, target, settings, preview) for source, target in zip(sources, targets, strict=True)]
     said = _told(made)
     same_place([one.scene for one in made])
