@@ -148,7 +148,8 @@ def _refuse_bands(scene: Scene, settings: Settings) -> None:
 def _wanted(scene: Scene, reader: Reads, number: int, settings: Settings, say: Callable[[str], None]) -> bool:
     """Return whether a band is to be restored and holds anything; `say` is told where not."""
     if settings.bands is not None and number not in settings.bands:
-        say(f"band {number}: not asked for, it stays as it is")
+        if not settings.covariance:
+            say(f"band {number}: not asked for, it stays as it is")
     elif not _anything(scene, reader, number):
         say(f"band {number}: no measured pixel, it stays as it is")
     else:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import restorekit
 from restorekit.despeckling import kept
 from restorekit.despeckling.block import BlockDespeckling, draw_layer
+from restorekit.despeckling.covariance_bands import CovarianceBands, as_covariance
 from restorekit.despeckling.first_look import Polarised, looked_at
 from restorekit.despeckling.methods import PosteriorMethod
 from restorekit.despeckling.polarised_block import Alone, PolarisedDespeckling
@@ -65,6 +66,7 @@ class DespecklePlan:
     keep_draws: bool = False  # beside their mean and deviation
     joint: dict[str, Any] | None = None  # of other dates that the result depends on, for the record
     polarised: Polarised | None = None  # bands that are restored as one
+    covariance: CovarianceBands | None = None  # of which the intensities are restored, and C12 follows from them
 
     @cached_property
     def keys(self) -> list[Key]:
@@ -164,6 +166,7 @@ class DespecklePlan:
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median} | _correlation(f)
                       for n, (b, f) in self.bands.items()},
             **({} if self.joint is None else {"joint": self.joint}),
+            **({} if self.covariance is None else {"covariance": asdict(self.covariance)}),
             **({} if self.polarised is None or self.joint is not None else {"polarisations": asdict(self.polarised)}),
         }  # fmt: skip
 
@@ -244,7 +247,8 @@ class DespecklePlan:
             done.add(key)
             if progress is not None:
                 progress(len(done), len(self.keys))
-        scene = BlendedScene(self.job, self._of_bands(store), self.preview)
+        derived = {} if self.covariance is None else dict.fromkeys(self.covariance.parts, self.covariance)
+        scene = BlendedScene(self.job, self._of_bands(store), self.preview, derived)
         if say is not None:
             for text in self.counted.said(scene):
                 say(text)
@@ -270,7 +274,7 @@ class DespecklePlan:
         out = np.full((self.scene.count, part.height, part.width), np.nan, np.float32)
         with self.scene.opened() as source:
             for number in range(1, self.scene.count + 1):
-                if number in self.bands:
+                if number in self.bands or (number in scene.derived and kind_of(layer) == "value"):
                     out[number - 1] = scene.array(source, number, layer, form)
                 elif kind_of(layer) == "value":
                     raw, valid = source.read(part, number)
@@ -337,6 +341,9 @@ def plan(source: Path | Scene, target: Path | None, settings: Settings, preview:
     if target is not None:
         result.check(target)
         result.said.extend(losses(scene, target))
+    if settings.covariance:
+        settings, bands = as_covariance(scene, settings, result.said.append)
+        result = replace(result, settings=settings, covariance=bands)
     found, polarised = looked_at(scene, settings, result.said.append)
     result = replace(result, bands=found, polarised=polarised)
     if not result.bands:

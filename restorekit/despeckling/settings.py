@@ -54,6 +54,9 @@ class Settings:
     # "auto": a like- and a cross-polarised band, by their names, are one date with one set of looks, one grain and one map of structure;
     # "together": all bands are; "apart": each band is restored by itself.
     polarisations: str = "auto"
+    covariance: bool = (
+        False  # bands are C11, C22 and the real and imaginary part of C12, by their names or in this order
+    )
     mask: bool = False  # OUT_mask too: 1 where a target was kept, 2 where structure was given back, 0 elsewhere
     # Correlation of intensity with the next row, the next column, or a name of `restorekit.sar.known`, whose looks count where none are given; None: that of the product, else measured.
     grain: Grain | str | None = None
