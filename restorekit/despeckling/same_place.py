@@ -86,8 +86,9 @@ def _opened(one: DespecklePlan) -> AbstractContextManager[Reads]:
 
 def check_shifts(
     parts: Sequence[tuple[Array, Mask]], names: Sequence[str], most: float, say: Callable[[str], None]
-) -> None:
-    """Raise BadInput where a date lies beside the others by more than `most` pixels; `say` is told of what is less."""
+) -> dict[str, Shift]:
+    """Return the shift of each date against the others, of two that of the second. Raises BadInput where one is more than `most`
+    pixels; `say` is told of what is less."""
     found: list[tuple[str, Shift]] = []
     for t, name in enumerate(names):
         if len(names) == 2 and t == 0:
@@ -112,6 +113,7 @@ def check_shifts(
     for name, shift in sure:
         if shift.distance > SAID:
             say(f"{name}: lies {shift} of the other dates (± {shift.error:.2f}); edges are blurred by that")
+    return dict(found)
 
 
 def check_different(parts: Sequence[tuple[Array, Mask]], names: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene
-from restorekit.sar.between_dates import REACHES, SCALE, Levels, levels
+from restorekit.sar.between_dates import REACHES, SCALE, Levels, Shift, levels
 from restorekit.sar.changes import Changes
 from restorekit.sar.looks import Grain, kappa_of_grain
 from restorekit.scenes.blend import BlendedScene
@@ -61,6 +61,7 @@ class StackPlan:
     said: list[str]
     preview: Window | None = None
     keep_draws: bool = False
+    shifts: dict[int, dict[str, Shift]] = field(default_factory=dict)  # of the dates of each group, by name
 
     @cached_property
     def job(self) -> JointJob:
@@ -262,15 +263,16 @@ def stack(
             argument="joint",
         )
     found: dict[int, Levels] = {}
+    shifts: dict[int, dict[str, Shift]] = {}
     for group, slots in groups.items():
         who = names if len(made) == 1 else [names[number] for number, _ in slots]
         parts = intensities(made, slots)
         check_different(parts, who)
-        check_shifts(parts, who, joint.shift, said.append)
+        shifts[group] = check_shifts(parts, who, joint.shift, said.append)
         looks = [made[number].bands[band][1].detected for number, band in slots]
         found[group] = levels(parts, looks)
         said.extend(_levels_told(found[group], who, looks, "" if len(groups) == 1 else f"band {group}: "))
-    return StackPlan(tuple(made), joint, groups, found, said, preview)
+    return StackPlan(tuple(made), joint, groups, found, said, preview, shifts=shifts)
 
 
 def _told(made: Sequence[DespecklePlan]) -> list[str]:
