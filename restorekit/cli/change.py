@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from restorekit.cli.options import Overwrite, shared_options, values
-from restorekit.cli.wording import printed, say
+from restorekit.cli.wording import command_of, printed, say
 
 
 @shared_options(
@@ -24,6 +24,7 @@ def change(
     second: Annotated[Path, typer.Argument(metavar="B", help="The second date, on the same grid.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A GeoTIFF of four bands for each of the dates: change, low and high (a 90 % interval) in dB, and 1 where that is none of chance.", show_default=False)],
     absolute: Annotated[bool, typer.Option("--absolute", help="Compare the levels of the dates as a whole too; without it change is relative to their ratio, which is said.")] = False,
+    report: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="A page with the map, the width of its intervals, the mask, and what was checked.")] = None,
     overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:  # fmt: skip
@@ -31,12 +32,17 @@ def change(
 
     restorekit change may.tif june.tif change.tif --looks 4.4
     """
-    from restorekit.files.overwrite import overwriting
+    from restorekit.cli.batch import check_report
+    from restorekit.files.overwrite import overwriting, separate
     from restorekit.tasks.change import change as run
 
     given = values(settings)
     if settings["changes"] == "auto":
         given.pop("changes")
     with overwriting(overwrite):
+        check_report(first, report)
+        separate([first, second], [target], [report] if report else [])
         result = run(first, second, target, notes=printed(ctx), absolute=absolute, **given)
-    say(", ".join(map(str, result.files)))
+        if report is not None:
+            result.save_page(report, command_of(ctx))
+    say(", ".join(map(str, [*result.files, *([report] if report else [])])))

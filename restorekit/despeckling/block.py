@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import scipy
+from numpy.typing import NDArray
 
 from restorekit.despeckling.kept import MASK, values, with_structure
 from restorekit.despeckling.methods import BlockMethod, SpeckledBlock
@@ -19,6 +21,20 @@ from restorekit.scenes.block_store import Layers
 from restorekit.scenes.operation import BlockPixels, Square
 
 NEIGHBOURS = 6  # with a signal, that make what they surround one of them
+
+
+@dataclass(frozen=True, eq=False)
+class ReadBlock:
+    """A block of a band as it is read: numbers of the file, intensities, where measured and where above 0, each (h, w) of
+    `block.window`, and its point targets, (h, w) of `around`."""
+
+    block: BlockPixels
+    raw: NDArray[Any]
+    intensity: Array
+    there: Mask
+    signal: Mask
+    around: Window
+    targets: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,25 +58,52 @@ class BlockDespeckling:
 
     def __call__(self, block: BlockPixels) -> Layers:
         """Return the layers of a block, (h, w) float32 of `block.kept`; {} where it has no signal."""
-        band, facts = self.bands[block.band]
-        every = band.interpret(block.values, block.valid, block.window)
-        at = block.seen.inside(block.window)
-        raw, intensity = np.ascontiguousarray(every[0][at]), np.ascontiguousarray(every[1][at])
-        there, signal = np.ascontiguousarray(every[2][at]), np.ascontiguousarray(every[3][at])
-        inner = block.kept.inside(block.seen)
-        if not signal[inner].any():
+        if (read := self.read(block)) is None:
             return {}
-        targets, level = self._targets(block, every[1], every[3])
+        speckled = self.cleared(read)
+        draws, returned = with_structure(self.structure.get(block.band), self.method(speckled), speckled)
+        return self.layers(read, speckled, draws, returned)
+
+    def read(self, block: BlockPixels) -> ReadBlock | None:
+        """Return a block as intensities, with its point targets; None where it has no signal."""
+        every = self.bands[block.band][0].interpret(block.values, block.valid, block.window)
+        signal = every[3][block.kept.inside(block.window)]
+        if not signal.any():
+            return None
+        around, targets = self._targets(block, every[1], every[3])
+        return ReadBlock(block, *every, around, targets)
+
+    def cleared(self, read: ReadBlock) -> SpeckledBlock:
+        """Return what a method takes, the level of clutter in the place of point targets. That and the targets are the same for
+        a pixel whatever the block that it is seen in."""
+        block, (_, facts) = read.block, self.bands[read.block.band]
+        at, part, inner = (
+            block.seen.inside(block.window),
+            read.around.inside(block.window),
+            block.seen.inside(read.around),
+        )
+        raw, intensity = np.ascontiguousarray(read.raw[at]), np.ascontiguousarray(read.intensity[at])
+        signal, targets = np.ascontiguousarray(read.signal[at]), read.targets[inner]
+        level = np.zeros(targets.shape)
+        if targets.any():
+            of_part = np.ascontiguousarray(read.intensity[part]), np.ascontiguousarray(read.signal[part])
+            level = clutter(of_part[0], of_part[1] & ~read.targets, facts.median)[inner]
         cleared = np.where(targets, level, intensity)
         if raw.dtype.kind == "c":
             factor = np.sqrt(cleared / np.where(targets, intensity, 1.0))
             raw = np.where(targets, np.where(targets, raw, 0) * factor, raw)
-        speckled = SpeckledBlock(block.seen, block.band, raw, cleared, signal, facts, targets)
-        draws, returned = with_structure(self.structure.get(block.band), self.method(speckled), speckled)
+        return SpeckledBlock(block.seen, block.band, raw, cleared, signal, facts, targets)
+
+    def layers(self, read: ReadBlock, speckled: SpeckledBlock, draws: Array, returned: Mask) -> Layers:
+        """Return the layers of draws (N, h, w) of `block.seen`, of which `returned` were given back."""
+        block, (band, facts) = read.block, self.bands[read.block.band]
+        inner, of_window = block.kept.inside(block.seen), block.kept.inside(block.window)
+        there, signal = np.ascontiguousarray(read.there[block.seen.inside(block.window)]), speckled.signal
         draws, returned = draws[(slice(None), *inner)], returned[inner]
         known = (signal | alone(there, signal))[inner]
         draws = np.where(known, draws, 0.0)
-        kept, intensity = targets[inner], intensity[inner]
+        assert speckled.targets is not None
+        kept, intensity = speckled.targets[inner], read.intensity[of_window]
         layers = layers_of(band, facts, draws, known, np.where(kept, intensity, np.nan), keep_draws=self.keep_draws)
         masks = {"kept": kept, "returned": returned & known & ~kept}
         return layers | {name: mask for name, mask in masks.items() if mask.any()}
@@ -84,26 +127,19 @@ class BlockDespeckling:
         stays = band.negative(square.values, there) & ~(intensity > 0)
         return np.where(stays, square.values, numbers) if stays.any() else numbers, there
 
-    def _targets(self, block: BlockPixels, intensity: Array, signal: Mask) -> tuple[Mask, Array]:
-        """Return point targets (h, w) of `block.seen` and the level of clutter there; intensity and signal are of
-        `block.window`.
-
-        They are the same for a pixel whatever the block that it is seen in.
-        """
+    def _targets(self, block: BlockPixels, intensity: Array, signal: Mask) -> tuple[Window, Mask]:
+        """Return a window around `block.seen` and point targets (h, w) in it; intensity and signal are of `block.window`."""
         detector, (_, facts), seen = self.detectors.get(block.band), self.bands[block.band], block.seen
-        nothing = np.zeros((seen.height, seen.width))
         if detector is None:
-            return nothing > 0, nothing
+            return seen, np.zeros((seen.height, seen.width), np.bool_)
         halo = detector.halo
         reach = Window(seen.top - halo, seen.left - halo, seen.height + 2 * halo, seen.width + 2 * halo)
         around = reach.common(block.window)
         assert around is not None
-        part, inner = around.inside(block.window), seen.inside(around)
-        intensity, signal = np.ascontiguousarray(intensity[part]), np.ascontiguousarray(signal[part])
-        targets = detector(intensity / facts.median, signal)
-        if not targets[inner].any():
-            return nothing > 0, nothing
-        return targets[inner], clutter(intensity, signal & ~targets, facts.median)[inner]
+        part = around.inside(block.window)
+        return around, detector(
+            np.ascontiguousarray(intensity[part]) / facts.median, np.ascontiguousarray(signal[part])
+        )
 
 
 def layers_of(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ from restorekit.files.bands import Window
 from restorekit.files.record import record_beside
 from restorekit.files.scene import Reads, Scene
 from restorekit.products.opening import scene_of
+from restorekit.sar.between_dates import Shift
 from restorekit.sar.changes import ChangeTest
 from restorekit.sar.looks import Array, Mask
 from restorekit.sar.structure import Bar
@@ -99,7 +100,7 @@ class MeasuredPair:
             decibels = DECIBEL * math.log(level.gains[1] / level.gains[0])
             bands[str(group)] = {
                 "looks": [f.detected for f in facts], "grain": list(self.plan.grain(group)), "level_db": decibels,
-                "dispersion": level.dispersion,
+                "dispersion": level.dispersion, "shift": _shift(next(iter(self.plan.shifts[group].values()))),
             }  # fmt: skip
         return {"bands": bands}
 
@@ -146,6 +147,13 @@ def _compared(test: ChangeTest, y: Array, known: Mask, grain: tuple[float, float
     return steps - u, deviation, np.logical_or.reduce(found.mask)
 
 
+def _shift(shift: Shift) -> dict[str, float] | None:
+    """Return the shift of the second date and its error in pixels, for the record; None where the scene tells none."""
+    if not shift.distance:
+        return None
+    return {"down": round(shift.down, 3), "right": round(shift.right, 3), "error": round(shift.error, 3)}
+
+
 @dataclass(frozen=True, eq=False)
 class RestoredPair:
     """Two dates that were despeckled, with their OUT_std. rate: of pixels that are falsely called changed."""
@@ -155,6 +163,7 @@ class RestoredPair:
     read: tuple[dict[int, RadarBand], dict[int, RadarBand]]
     rate: float
     margin: int = 0
+    shift: Shift | None = None  # of the second, where it was looked for
 
     @property
     def scene(self) -> Scene:
@@ -169,10 +178,11 @@ class RestoredPair:
     @property
     def facts(self) -> dict[str, Any]:
         """Return what is known, for the record."""
-        return {"restored": True}
+        return {"restored": True, "shift": None if self.shift is None else _shift(self.shift)}
 
-    def check_shift(self, most: float, say: Callable[[str], None]) -> None:
-        """Raise BadInput where the dates lie beside each other by more than `most` pixels; `say` is told of what is less."""
+    def with_shift(self, most: float, say: Callable[[str], None]) -> RestoredPair:
+        """Return the pair with its shift. Raises BadInput where the dates lie beside each other by more than `most` pixels; `say` is
+        told of what is less."""
         parts, number = [], self.bands[0]
         with ExitStack() as files:
             sources = [files.enter_context(scene.opened()) for scene in self.scenes]
@@ -180,7 +190,8 @@ class RestoredPair:
             for window in every[:: max(1, len(every) // LOOKED_AT)]:
                 read = [self.read[k][number].read(sources[k], window) for k in range(2)]
                 parts.append((np.stack([x for _, x, _, _ in read]), np.stack([there for *_, there in read])))
-        check_shifts(parts, [scene.path.name for scene in self.scenes], most, say)
+        found = check_shifts(parts, [scene.path.name for scene in self.scenes], most, say)
+        return replace(self, shift=next(iter(found.values())))
 
     def opened(self, files: ExitStack) -> list[Reads]:
         """Return both dates and the deviations of both, open for as long as `files` is."""

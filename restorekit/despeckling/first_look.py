@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from restorekit.despeckling.methods import PosteriorMethod
 from restorekit.despeckling.radar_band import RadarBand, bands_of, not_bright
 from restorekit.despeckling.settings import SIDE, KnownSpeckle, Settings
-from restorekit.despeckling.survey import BandStatistics, survey
+from restorekit.despeckling.survey import BandStatistics, survey, survey_together
 from restorekit.errors import BadInput
 from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
 from restorekit.products.opening import safe_around
 from restorekit.sar.domain import STRETCHED
+from restorekit.sar.polarisations import Components, one_of_each, polarisation_of
 
 MANY = 12.0  # looks from which on it is asked whether they are amplitudes
 SPECKLED = 60.0  # looks from which on they are not believed
@@ -25,24 +27,100 @@ DONE = {
 }
 
 
-def looked_at(
-    scene: Scene, settings: Settings, say: Callable[[str], None]
-) -> dict[int, tuple[RadarBand, BandStatistics]]:
-    """Return by number the bands that are to be restored, and what was measured of them; `say` is told what was guessed or
-    measured, and of bands that stay as they are. Raises BadInput for what is not to be despeckled."""
+Found = dict[int, tuple[RadarBand, BandStatistics]]
+
+
+@dataclass(frozen=True)
+class Polarised:
+    """Bands that are polarisations of one date, by number, and the components of their logarithms."""
+
+    numbers: tuple[int, ...]
+    components: Components
+
+
+def looked_at(scene: Scene, settings: Settings, say: Callable[[str], None]) -> tuple[Found, Polarised | None]:
+    """Return by number the bands that are to be restored with what was measured of them, and which are restored as one; `say` is
+    told what was guessed or measured, and of bands that stay as they are. Raises BadInput for what is not to be despeckled."""
     if scene.product is not None:
         for sentence in scene.product.said:
             say(sentence)
     elif (safe := safe_around(scene.path)) is not None:
         say(f"the numbers of a measurement as they are, neither calibrated nor less their noise; give {safe} for that")
     _refuse_bands(scene, settings)
-    found: dict[int, tuple[RadarBand, BandStatistics]] = {}
+    found: Found = {}
+    polarised: Polarised | None = None
     with scene.opened() as reader:
         there = [number for number in scene.bands if _wanted(scene, reader, number, settings, say)]
-        for number, (band, words) in bands_of(scene, reader, there, settings.domain).items():
+        read = bands_of(scene, reader, there, settings.domain)
+        numbers = _polarisations(scene, settings, list(read))
+        if (
+            numbers
+            and (made := _measured_together(scene, reader, [read[n] for n in numbers], settings, say)) is not None
+        ):
+            facts_of, components = made
+            polarised = Polarised(tuple(numbers), components)
+            found = {number: (read[number][0], facts) for number, facts in facts_of.items()}
+        for number, (band, words) in read.items():
+            if number in found:
+                continue
             if (facts := _measured(scene, reader, band, words, settings, say)) is not None:
                 found[number] = band, facts
-    return found
+    return dict(sorted(found.items())), polarised
+
+
+def _polarisations(scene: Scene, settings: Settings, numbers: Sequence[int]) -> list[int]:
+    """Return the bands of `numbers` that are restored as one; [] where each is by itself."""
+    if settings.polarisations == "apart" or len(numbers) < 2:
+        return []
+    if settings.polarisations == "together":
+        return list(numbers)
+    of = {number: polarisation_of(_name(scene, number) or "") for number in numbers}
+    named = [number for number, polarisation in of.items() if polarisation is not None]
+    return named if one_of_each([of[number] for number in named]) else []
+
+
+def _name(scene: Scene, number: int) -> str | None:
+    if scene.product is not None:
+        return scene.product.bands[number - 1].name
+    return None if scene.raster is None else scene.raster.descriptions[number - 1]
+
+
+def _known(scene: Scene, settings: Settings, number: int) -> KnownSpeckle:
+    own = None if scene.product is None else scene.product.bands[number - 1]
+    return settings.speckle() if own is None else settings.speckle(own.looks, own.grain)
+
+
+def _measured_together(
+    scene: Scene, reader: Reads, read: Sequence[tuple[RadarBand, str]], settings: Settings, say: Callable[[str], None]
+) -> tuple[dict[int, BandStatistics], Components] | None:
+    """Return what was measured of polarisations of one date, None where they are not to be taken as one; `say` is told."""
+    bands = [band for band, _ in read]
+    known = [_known(scene, settings, band.number) for band in bands]
+    if any((k.looks, k.grain) != (known[0].looks, known[0].grain) for k in known):
+        say("polarisations of other looks or another grain, by the product: each is restored by itself")
+        return None
+    made = survey_together(scene, reader, bands, known[0].looks, settings.remedy, known[0].grain)
+    if made is None:
+        return None
+    facts = made[0][bands[0].number]
+    _check_speckled(facts, known[0], *read[0])
+    for band, words in read:
+        if words:
+            say(f"band {band.number}: {words}")
+    names = ", ".join(_name(scene, band.number) or str(band.number) for band in bands)
+    which = " and ".join(str(band.number) for band in bands)
+    say(f"bands {which} ({names}): polarisations of one date; {_looks(facts, known[0])}")
+    if many := _many(bands[0], facts, settings):
+        say(f"bands {which}: {many}")
+    return made
+
+
+def _check_speckled(facts: BandStatistics, known: KnownSpeckle, band: RadarBand, words: str) -> None:
+    if known.looks is None and facts.looks > SPECKLED:
+        raise BadInput(
+            f"band {band.number}: {facts.looks:.0f} looks measured of values taken for {_taken(band, words)}, hardly any speckle, as where {_else(band)} or a "
+            "value is fill; check `domain` and the nodata value, or give `looks`"
+        )
 
 
 def _refuse_bands(scene: Scene, settings: Settings) -> None:
@@ -70,7 +148,8 @@ def _refuse_bands(scene: Scene, settings: Settings) -> None:
 def _wanted(scene: Scene, reader: Reads, number: int, settings: Settings, say: Callable[[str], None]) -> bool:
     """Return whether a band is to be restored and holds anything; `say` is told where not."""
     if settings.bands is not None and number not in settings.bands:
-        say(f"band {number}: not asked for, it stays as it is")
+        if not settings.covariance:
+            say(f"band {number}: not asked for, it stays as it is")
     elif not _anything(scene, reader, number):
         say(f"band {number}: no measured pixel, it stays as it is")
     else:
@@ -83,17 +162,12 @@ def _measured(
 ) -> BandStatistics | None:
     """Return what was measured of a band, None where there is nothing to restore; `say` is told either way."""
     number = band.number
-    own = None if scene.product is None else scene.product.bands[number - 1]
-    known = settings.speckle() if own is None else settings.speckle(own.looks, own.grain)
+    known = _known(scene, settings, number)
     facts = survey(scene, reader, band, known.looks, settings.remedy, known.grain)
     if facts is None:
         say(f"band {number}: no pixel above 0, it stays as it is")
         return None
-    if known.looks is None and facts.looks > SPECKLED:
-        raise BadInput(
-            f"band {number}: {facts.looks:.0f} looks measured of values taken for {_taken(band, words)}, hardly any speckle, as where {_else(band)} or a "
-            "value is fill; check `domain` and the nodata value, or give `looks`"
-        )
+    _check_speckled(facts, known, band, words)
     lines = (words, _looks(facts, known), _many(band, facts, settings))
     for line in filter(None, lines):
         say(f"band {number}: {line}")

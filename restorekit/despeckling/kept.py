@@ -3,7 +3,8 @@ what changed is told apart."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,15 @@ VALUES = {KEPT: 1, RETURNED: 2, CHANGED: 3}  # of the pixels of OUT_mask; all ot
 MASK = "mask"  # the layer of these
 
 
-def detectors(settings: Settings, bands: dict[int, BandStatistics]) -> dict[int, Detector]:
-    """Return the test for point targets of each band."""
+def detectors(settings: Settings, bands: dict[int, BandStatistics], shared: int = 1) -> dict[int, Detector]:
+    """Return the test for point targets of each band; shared: bands that share one rate of false alarms, as what is a target in
+    one of them is one in all."""
     if settings.targets is None:
         return {}
-    return {number: settings.targets.fitted(facts.detected, facts.grain) for number, facts in bands.items()}
+    targets = settings.targets
+    if shared > 1:
+        targets = replace(targets, false_alarms=targets.false_alarms / shared)
+    return {number: targets.fitted(facts.detected, facts.grain) for number, facts in bands.items()}
 
 
 def ratio_tests(settings: Settings, bands: dict[int, BandStatistics]) -> dict[int, RatioTest]:
@@ -93,15 +98,28 @@ def with_structure(test: RatioTest | None, draws: Array, block: SpeckledBlock) -
     How much is given back is as uncertain as a mean over so many looks, so each draw gets another share of it, their mean
     being 1.
     """
+    return with_structure_of_all(test, [draws], [block])[0]
+
+
+def with_structure_of_all(
+    test: RatioTest | None, draws: Sequence[Array], blocks: Sequence[SpeckledBlock]
+) -> list[tuple[Array, Mask]]:
+    """Return what `with_structure` does for each polarisation of a block, by one test of all of them."""
     if test is None:
-        return draws, np.zeros(block.signal.shape, np.bool_)
-    x = np.maximum(draws.mean(0), 1e-30)
-    found = test(np.where(block.measured, block.intensity / x, 1.0), block.measured)
-    if len(draws) == 1:
-        return draws * found.factor, found.mask
-    z = scipy.special.ndtri((np.arange(len(draws)) + 0.5) / len(draws))
-    shares = np.exp(found.deviation * (z / z.std(ddof=1))[:, None, None])
-    return draws * found.factor * shares / shares.mean(0), found.mask
+        return [(x, np.zeros(block.signal.shape, np.bool_)) for x, block in zip(draws, blocks, strict=True)]
+    measured = np.stack([block.measured for block in blocks])
+    means = [np.maximum(x.mean(0), 1e-30) for x in draws]
+    ratio = np.stack([block.intensity / mean for block, mean in zip(blocks, means, strict=True)])
+    found = test(np.where(measured, ratio, 1.0), measured)
+    out = []
+    for x, factor, deviation in zip(draws, found.factor, found.deviation, strict=True):
+        if len(x) > 1:
+            z = scipy.special.ndtri((np.arange(len(x)) + 0.5) / len(x))
+            shares = np.exp(deviation * (z / z.std(ddof=1))[:, None, None])
+            out.append((x * factor * shares / shares.mean(0), deviation > 0))
+        else:
+            out.append((x * factor, deviation > 0))
+    return out
 
 
 def identity(settings: Settings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
@@ -21,8 +22,10 @@ from restorekit.inference.problem import Problem
 from restorekit.operators import Identity
 from restorekit.priors.find import Precision, device_of, load_prior, of_pictures
 from restorekit.priors.prior import Prior
+from restorekit.priors.rotated import Rotated
 from restorekit.sar.filters import FILTERS
 from restorekit.sar.looks import Array, Mask
+from restorekit.sar.polarisations import Components
 from restorekit.sar.radiometry import Level
 from restorekit.scenes.field_noise import SceneRng
 from restorekit.text.grammar import build, split
@@ -135,41 +138,71 @@ class PosteriorMethod:
         return _prior(self.prior, self.device, self.precision, None if side > WHOLE else WHOLE, self.linear)
 
     def __call__(self, block: SpeckledBlock) -> NDArray[np.float64]:
-        facts, at = block.facts, block.window
+        return self.together([block])[0]
+
+    def together(
+        self, blocks: Sequence[SpeckledBlock], components: Components | None = None
+    ) -> list[NDArray[np.float64]]:
+        """Return the draws of polarisations of one block, whose speckle has the same looks and grain, restored as one picture
+        under the prior of their `components`."""
+        facts, at = blocks[0].facts, blocks[0].window
         law = self.law(facts)
         if facts.remedy == "whiten":
-            assert facts.whitening is not None
-            y = facts.whitening(np.where(block.signal, block.raw, 0))
-            corner = Window(facts.whitening.down.size(at.top), facts.whitening.across.size(at.left), *y.shape)
-            found = self._solved(y, facts.whitening.coarse(block.signal) & (y > 0), law, corner, block)
-            return np.stack([np.exp(facts.whitening.fine(np.log(x), at.height, at.width)) for x in found])
+            whitening = facts.whitening
+            assert whitening is not None
+            ys = [whitening(np.where(block.signal, block.raw, 0)) for block in blocks]
+            signals = [whitening.coarse(block.signal) & (y > 0) for block, y in zip(blocks, ys, strict=True)]
+            corner = Window(whitening.down.size(at.top), whitening.across.size(at.left), *ys[0].shape)
+            found = self._solved(ys, signals, law, corner, blocks, components)
+            return [np.stack([np.exp(whitening.fine(np.log(x), at.height, at.width)) for x in of]) for of in found]
         if facts.remedy != "subsample":
-            return self._solved(block.intensity, block.measured, law, at, block)
-        out = np.empty((self.draws, at.height, at.width))
+            ys, signals = [block.intensity for block in blocks], [block.measured for block in blocks]
+            return self._solved(ys, signals, law, at, blocks, components)
+        out = [np.empty((self.draws, at.height, at.width)) for _ in blocks]
         for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            y, signal = block.intensity[a::2, b::2], block.measured[a::2, b::2]
-            if y.size:  # the noise of all four is that of the coarse grid
-                part = Window(at.top // 2, at.left // 2, *y.shape)
-                out[:, a::2, b::2] = self._solved(y, signal, law, part, block)
+            ys = [block.intensity[a::2, b::2] for block in blocks]
+            signals = [block.measured[a::2, b::2] for block in blocks]
+            if ys[0].size:  # the noise of all four is that of the coarse grid
+                part = Window(at.top // 2, at.left // 2, *ys[0].shape)
+                for x, found_part in zip(out, self._solved(ys, signals, law, part, blocks, components), strict=True):
+                    x[:, a::2, b::2] = found_part
         return out
 
-    def _solved(self, y: Array, signal: Mask, law: Likelihood, at: Window, block: SpeckledBlock) -> NDArray[np.float64]:
-        """Return (draws, h, w) intensities under y (h, w); `at` is where on the grid of the noise it lies."""
-        prior, device, unit = self.network(max(y.shape)), device_of(self.device), block.facts.median
+    def _solved(
+        self, ys: Sequence[Array], signals: Sequence[Mask], law: Likelihood, at: Window, blocks: Sequence[SpeckledBlock],
+        components: Components | None,
+    ) -> list[NDArray[np.float64]]:  # fmt: skip
+        """Return (draws, h, w) intensities under each y (h, w); `at` is where on the grid of the noise they lie."""
+        size = ys[0].shape
+        prior, device = self.network(max(size)), device_of(self.device)
+        units = [block.facts.median for block in blocks]
+        numbers = [self._number(y, signal, unit, prior) for y, signal, unit in zip(ys, signals, units, strict=True)]
+        there = None if all(signal.all() for signal in signals) else _picture(np.stack(signals), device)
+        problem = Problem(_picture(np.stack(numbers), device), Identity((len(ys), *size)), law, there)
+        denoise = prior.for_bands(1)
+        if len(ys) > 1:
+            assert components is not None
+            denoise = Rotated(denoise, components.axes, components.gains)
+        found = driver.restore(
+            problem, denoise, solver_of(self.text), steps=self.steps, samples=self.draws, seed=self.seed,
+            batch=1, rng=lambda seed, first, count: SceneRng(seed, range(first, first + count), at, blocks[0].band),
+        )  # fmt: skip
+        draws = found.samples.double().cpu().numpy()
+        out = []
+        for band, (y, signal, unit) in enumerate(zip(ys, signals, units, strict=True)):
+            x = draws[:, band]
+            if self.linear:
+                out.append(np.maximum(x, 1e-4) * unit / MIDDLE)
+            else:
+                x = np.exp(x - self._mean(prior)) * unit
+                out.append(x * Level()(y, x.mean(0), signal))
+        return out
+
+    def _number(self, y: Array, signal: Mask, unit: float, prior: Prior) -> Array:
+        """Return intensities y (h, w) in the numbers of the prior, and its middle where there is no signal."""
         with np.errstate(divide="ignore"):
             u = y / unit * MIDDLE if self.linear else np.log(y / unit) + self._mean(prior)
-        u = np.where(signal, u, MIDDLE if self.linear else self._mean(prior))
-        there = None if signal.all() else _picture(signal, device)
-        problem = Problem(_picture(u, device), Identity((1, *y.shape)), law, there)
-        found = driver.restore(
-            problem, prior.for_bands(1), solver_of(self.text), steps=self.steps, samples=self.draws, seed=self.seed,
-            batch=1, rng=lambda seed, first, count: SceneRng(seed, range(first, first + count), at, block.band),
-        )  # fmt: skip
-        x = found.samples[:, 0].double().cpu().numpy()
-        if self.linear:
-            return np.maximum(x, 1e-4) * unit / MIDDLE
-        x = np.exp(x - self._mean(prior)) * unit
-        return x * Level()(y, x.mean(0), signal)
+        return np.where(signal, u, MIDDLE if self.linear else self._mean(prior))
 
     @staticmethod
     def _mean(prior: Prior) -> float:
@@ -201,7 +234,17 @@ class PosteriorMethod:
 
 
 def _picture(x: NDArray[np.generic], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None].to(device)
+    return torch.from_numpy(np.ascontiguousarray(x, np.float32))[None].to(device)
+
+
+def despeckled_together(
+    method: BlockMethod, blocks: Sequence[SpeckledBlock], components: Components | None
+) -> list[NDArray[np.float64]]:
+    """Return the draws (N, h, w) of each polarisation of one block: under one prior of their components, or each by itself where
+    a method knows none."""
+    if isinstance(method, PosteriorMethod) and not method.linear and components is not None:
+        return method.together(blocks, components)
+    return [method(block) for block in blocks]
 
 
 def method_of(text: str, diffusion: PosteriorMethod) -> Classical | PosteriorMethod:

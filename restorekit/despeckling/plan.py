@@ -7,7 +7,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 import restorekit
 from restorekit.despeckling import kept
 from restorekit.despeckling.block import BlockDespeckling, draw_layer
-from restorekit.despeckling.first_look import looked_at
+from restorekit.despeckling.covariance_bands import CovarianceBands, as_covariance
+from restorekit.despeckling.first_look import Polarised, looked_at
 from restorekit.despeckling.methods import PosteriorMethod
+from restorekit.despeckling.polarised_block import Alone, PolarisedDespeckling
 from restorekit.despeckling.radar_band import RadarBand
-from restorekit.despeckling.settings import DECORRELATE, Settings
+from restorekit.despeckling.settings import DECORRELATE, POLARISATIONS, Settings
+from restorekit.despeckling.shared_blocks import DateStore, JointJob
 from restorekit.despeckling.stac import check_item, item, item_path
 from restorekit.despeckling.survey import BandStatistics
 from restorekit.errors import BadInput
@@ -62,12 +65,44 @@ class DespecklePlan:
     preview: Window | None = None  # the part to restore; None: all of it
     keep_draws: bool = False  # beside their mean and deviation
     joint: dict[str, Any] | None = None  # of other dates that the result depends on, for the record
+    polarised: Polarised | None = None  # bands that are restored as one
+    covariance: CovarianceBands | None = None  # of which the intensities are restored, and C12 follows from them
 
     @cached_property
     def keys(self) -> list[Key]:
-        """Return the blocks that count for what is asked."""
+        """Return the blocks that count for what is asked; those of polarisations that are restored as one are named by the first."""
         grid, part = self.job.grid, self.preview
-        return [(band, i, j) for band in self.bands for i, j in grid if part is None or grid.kept(i, j).common(part)]
+        return [(group, i, j) for group in self.groups for i, j in grid if part is None or grid.kept(i, j).common(part)]
+
+    @property
+    def groups(self) -> dict[int, tuple[int, ...]]:
+        """Return the bands that are restored together, by the first of them."""
+        one = () if self.polarised is None else self.polarised.numbers
+        return {number: one if number in one else (number,) for number in self.bands if number not in one[1:]}
+
+    @cached_property
+    def work(self) -> BlockJob | JointJob:
+        """Return what is done to the blocks: to those of `job`, or to all polarisations of one at once."""
+        if self.polarised is None:
+            return self.job
+        single, count = self.job.operation, len(self.polarised.numbers)
+        assert isinstance(single, BlockDespeckling)
+        of_bands = {number: self.bands[number][1] for number in self.polarised.numbers}
+        together = replace(single, detectors=kept.detectors(self.settings, of_bands, count))
+        facts = of_bands[self.polarised.numbers[0]]
+        test = self.settings.structure if self.settings.structured else None
+        fitted = None if test is None else test.fitted(facts.detected, facts.grain, count)
+        joined = PolarisedDespeckling(together, self.polarised.components, fitted)
+        operations = {g: Alone(single) if len(numbers) == 1 else joined for g, numbers in self.groups.items()}
+        slots = {group: tuple((0, number) for number in numbers) for group, numbers in self.groups.items()}
+        return JointJob((self.job,), slots, operations, self.job.grid, 1 if len(self.keys) > 1 else None)
+
+    def _of_bands(self, store: BlockStore) -> BlockStore:
+        """Return the finished blocks band by band."""
+        if self.polarised is None:
+            return store
+        slots = {number: (g, t) for g, numbers in self.groups.items() for t, number in enumerate(numbers)}
+        return DateStore(store, slots)
 
     @cached_property
     def job(self) -> BlockJob:
@@ -131,6 +166,8 @@ class DespecklePlan:
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median} | _correlation(f)
                       for n, (b, f) in self.bands.items()},
             **({} if self.joint is None else {"joint": self.joint}),
+            **({} if self.covariance is None else {"covariance": asdict(self.covariance)}),
+            **({} if self.polarised is None or self.joint is not None else {"polarisations": asdict(self.polarised)}),
         }  # fmt: skip
 
     @property
@@ -205,12 +242,13 @@ class DespecklePlan:
     ) -> BlendedScene:
         done = store.finished() & set(self.keys)
         tasks = self.tasks([k for k in self.keys if k not in done], tile)
-        for key, layers in (executor or Serial())(self.job, tasks):
+        for key, layers in (executor or Serial())(self.work, tasks):
             store.put(key, layers)
             done.add(key)
             if progress is not None:
                 progress(len(done), len(self.keys))
-        scene = BlendedScene(self.job, store, self.preview)
+        derived = {} if self.covariance is None else dict.fromkeys(self.covariance.parts, self.covariance)
+        scene = BlendedScene(self.job, self._of_bands(store), self.preview, derived)
         if say is not None:
             for text in self.counted.said(scene):
                 say(text)
@@ -236,7 +274,7 @@ class DespecklePlan:
         out = np.full((self.scene.count, part.height, part.width), np.nan, np.float32)
         with self.scene.opened() as source:
             for number in range(1, self.scene.count + 1):
-                if number in self.bands:
+                if number in self.bands or (number in scene.derived and kind_of(layer) == "value"):
                     out[number - 1] = scene.array(source, number, layer, form)
                 elif kind_of(layer) == "value":
                     raw, valid = source.read(part, number)
@@ -303,7 +341,11 @@ def plan(source: Path | Scene, target: Path | None, settings: Settings, preview:
     if target is not None:
         result.check(target)
         result.said.extend(losses(scene, target))
-    result.bands.update(looked_at(scene, settings, result.said.append))
+    if settings.covariance:
+        settings, bands = as_covariance(scene, settings, result.said.append)
+        result = replace(result, settings=settings, covariance=bands)
+    found, polarised = looked_at(scene, settings, result.said.append)
+    result = replace(result, bands=found, polarised=polarised)
     if not result.bands:
         result.said.append("nothing was measured anywhere: the file is copied")
     return result
@@ -325,4 +367,9 @@ def _check(scene: Scene, settings: Settings, preview: Window | None) -> None:
         )
     if settings.decorrelate not in DECORRELATE:
         raise BadInput(f"unknown `decorrelate` {settings.decorrelate!r}; known: {', '.join(DECORRELATE)}")
+    if settings.polarisations not in POLARISATIONS:
+        raise BadInput(
+            f"unknown `polarisations` {settings.polarisations!r}; known: {', '.join(POLARISATIONS)}",
+            argument="polarisations",
+        )
     _ = settings.method  # refuses settings that the solver does not have

@@ -9,6 +9,7 @@ import numpy as np
 
 from restorekit.despeckling.plan import DespecklePlan
 from restorekit.despeckling.radar_band import MOST, SIDE, windows
+from restorekit.despeckling.shared_blocks import Slot
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster
 from restorekit.files.scene import Reads, Scene
@@ -18,7 +19,6 @@ from restorekit.sar.looks import Array, Mask
 SAID = 0.1  # pixels of a shift that is said
 SURE = 3.0  # standard errors that it must be, so that it is none of chance
 LOOKED_AT = 16  # windows in which dates are compared
-Slot = tuple[int, int]  # (number of the file from 0, band from 1) of a date
 
 
 def same_place(scenes: Sequence[Scene]) -> None:
@@ -86,8 +86,9 @@ def _opened(one: DespecklePlan) -> AbstractContextManager[Reads]:
 
 def check_shifts(
     parts: Sequence[tuple[Array, Mask]], names: Sequence[str], most: float, say: Callable[[str], None]
-) -> None:
-    """Raise BadInput where a date lies beside the others by more than `most` pixels; `say` is told of what is less."""
+) -> dict[str, Shift]:
+    """Return the shift of each date against the others, of two that of the second. Raises BadInput where one is more than `most`
+    pixels; `say` is told of what is less."""
     found: list[tuple[str, Shift]] = []
     for t, name in enumerate(names):
         if len(names) == 2 and t == 0:
@@ -112,6 +113,7 @@ def check_shifts(
     for name, shift in sure:
         if shift.distance > SAID:
             say(f"{name}: lies {shift} of the other dates (± {shift.error:.2f}); edges are blurred by that")
+    return dict(found)
 
 
 def check_different(parts: Sequence[tuple[Array, Mask]], names: Sequence[str]) -> None:

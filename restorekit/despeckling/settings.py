@@ -18,6 +18,7 @@ from restorekit.text.values import grain as grain_of
 SIDE = {Classical: 1024, PosteriorMethod: 512}  # of the squares of the grid, pixels
 FADE = 32
 DECORRELATE = ("auto", "whiten", "subsample", "none")
+POLARISATIONS = ("auto", "together", "apart")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Settings:
     structure: Structure | None = field(
         default_factory=Structure
     )  # lines and small fields that a solver took for speckle are given back; None, and of filters and `paper`: are not
+    # "auto": a like- and a cross-polarised band, by their names, are one date with one set of looks, one grain and one map of structure;
+    # "together": all bands are; "apart": each band is restored by itself.
+    polarisations: str = "auto"
+    covariance: bool = (
+        False  # bands are C11, C22 and the real and imaginary part of C12, by their names or in this order
+    )
     mask: bool = False  # OUT_mask too: 1 where a target was kept, 2 where structure was given back, 0 elsewhere
     # Correlation of intensity with the next row, the next column, or a name of `restorekit.sar.known`, whose looks count where none are given; None: that of the product, else measured.
     grain: Grain | str | None = None

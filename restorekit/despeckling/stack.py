@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,21 +14,21 @@ import numpy as np
 from restorekit.despeckling.block import BlockDespeckling
 from restorekit.despeckling.joint_block import JointDespeckling
 from restorekit.despeckling.plan import DespecklePlan, plan
-from restorekit.despeckling.same_place import Slot, check_different, check_names, check_shifts, intensities, same_place
+from restorekit.despeckling.same_place import check_different, check_names, check_shifts, intensities, same_place
 from restorekit.despeckling.settings import Settings
+from restorekit.despeckling.shared_blocks import DateStore, JointJob, Slot
 from restorekit.despeckling.survey import CORRELATED, BandStatistics
 from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene
-from restorekit.sar.between_dates import REACHES, SCALE, Levels, levels
+from restorekit.sar.between_dates import REACHES, SCALE, Levels, Shift, levels
 from restorekit.sar.changes import Changes
 from restorekit.sar.looks import Grain, kappa_of_grain
 from restorekit.scenes.blend import BlendedScene
-from restorekit.scenes.block_store import BlockStore, Key, Layers, MemoryStore, Store, opened
+from restorekit.scenes.block_store import BlockStore, Key, MemoryStore, Store, opened
 from restorekit.scenes.execute import Executor, Serial
-from restorekit.scenes.grid import Grid
-from restorekit.scenes.operation import BlockJob, BlockPixels
+from restorekit.scenes.operation import BlockJob
 
 Way = Literal["change", "ratio"]
 WAYS = get_args(Way)
@@ -52,59 +51,6 @@ class Together:
 
 
 @dataclass(frozen=True, eq=False)
-class JointJob:
-    """Blocks of all dates: all that a worker needs, picklable."""
-
-    jobs: tuple[BlockJob, ...]  # of each file
-    groups: dict[int, tuple[Slot, ...]]  # dates of what is restored together, by its number from 1
-    operations: dict[int, JointDespeckling]
-    grid: Grid
-    threads: int | None = 1
-
-    def __call__(self, key: Key) -> Layers:
-        """Treat one block of all dates of a group and return their layers, each named by its date (`layer_of`)."""
-        group, i, j = key
-        operation, seen, kept = self.operations[group], self.grid.seen(i, j), self.grid.kept(i, j)
-        window = seen.padded(operation.margin, self.grid.height, self.grid.width)
-        blocks = []
-        with ExitStack() as files:
-            sources = [files.enter_context(job.opened()) for job in self.jobs]
-            for number, band in self.groups[group]:
-                values, valid = sources[number].read(window, band)
-                blocks.append(BlockPixels(band, window, seen, kept, values, valid))
-        return {layer_of(t, name): x for t, found in enumerate(operation(blocks)) for name, x in found.items()}
-
-
-def layer_of(date: int, name: str) -> str:
-    """Return the name of a layer of a date, from 0, among those of all."""
-    return f"{date}_{name}"
-
-
-@dataclass(frozen=True, eq=False)
-class DateStore:
-    """The finished blocks of one file among those of a stack, which are not put there."""
-
-    store: BlockStore
-    slots: dict[int, tuple[int, int]]  # (group, date) of each band
-
-    def put(self, key: Key, layers: Layers) -> None:
-        """Refuse: blocks come of all dates at once."""
-        raise NotImplementedError
-
-    def get(self, key: Key) -> Layers | None:
-        """Return the layers of a block of a band, None where it is not finished."""
-        group, date = self.slots[key[0]]
-        found = self.store.get((group, *key[1:]))
-        prefix = layer_of(date, "")
-        return None if found is None else {k[len(prefix) :]: x for k, x in found.items() if k.startswith(prefix)}
-
-    def finished(self) -> set[Key]:
-        """Return the blocks that are kept."""
-        of_group = self.store.finished()
-        return {(band, i, j) for band, (group, _) in self.slots.items() for g, i, j in of_group if g == group}
-
-
-@dataclass(frozen=True, eq=False)
 class StackPlan:
     """A stack that was looked at. plans: of each file by itself; groups: dates restored together; levels: of each group."""
 
@@ -115,6 +61,7 @@ class StackPlan:
     said: list[str]
     preview: Window | None = None
     keep_draws: bool = False
+    shifts: dict[int, dict[str, Shift]] = field(default_factory=dict)  # of the dates of each group, by name
 
     @cached_property
     def job(self) -> JointJob:
@@ -294,6 +241,8 @@ def stack(
         raise BadInput(
             "`solver=paper` takes pictures, one date at a time; take ep or hqs for several", argument="solver"
         )
+    if len(sources) == 1:  # its bands are dates
+        settings = replace(settings, polarisations="apart")
     made = [plan(source, target, settings, preview) for source, target in zip(sources, targets, strict=True)]
     said = _told(made)
     same_place([one.scene for one in made])
@@ -314,15 +263,16 @@ def stack(
             argument="joint",
         )
     found: dict[int, Levels] = {}
+    shifts: dict[int, dict[str, Shift]] = {}
     for group, slots in groups.items():
         who = names if len(made) == 1 else [names[number] for number, _ in slots]
         parts = intensities(made, slots)
         check_different(parts, who)
-        check_shifts(parts, who, joint.shift, said.append)
+        shifts[group] = check_shifts(parts, who, joint.shift, said.append)
         looks = [made[number].bands[band][1].detected for number, band in slots]
         found[group] = levels(parts, looks)
         said.extend(_levels_told(found[group], who, looks, "" if len(groups) == 1 else f"band {group}: "))
-    return StackPlan(tuple(made), joint, groups, found, said, preview)
+    return StackPlan(tuple(made), joint, groups, found, said, preview, shifts=shifts)
 
 
 def _told(made: Sequence[DespecklePlan]) -> list[str]:

@@ -6,8 +6,8 @@ that large scenes cost no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
 from restorekit.sar.coherence import coherent_grain
 from restorekit.sar.looks import Array, Grain, Looks, Mask, kappa_of_grain, measure
+from restorekit.sar.polarisations import Components, components_of
 from restorekit.sar.whiten import Whitening, whitening_of
 
+LOOKED_AT = 16  # windows in which components of polarisations are measured
 CORRELATED = 1.15  # sum of correlations from which on something is done about them
 
 
@@ -81,7 +83,46 @@ def survey(
         samples = _sample(source, band, every, enough=MOST**2)
     if not samples:
         return None
-    middle = float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in samples])))
+    return _statistics(scene, band, samples, _middle(samples), looks, decorrelate, grain)
+
+
+def survey_together(
+    scene: Scene,
+    source: Reads,
+    bands: Sequence[RadarBand],
+    looks: float | None,
+    decorrelate: str = "auto",
+    grain: Grain | None = None,
+) -> tuple[dict[int, BandStatistics], Components] | None:
+    """Measure polarisations of one date, which have one set of looks and one grain; return what holds for each, by number, and the
+    principal components of their logarithms. None where one of them has no pixel above 0 in the windows that are looked at.
+
+    The flattest windows of all bands are those in which looks are measured. Raises BadInput as `survey` does.
+    """
+    every = windows(scene.height, scene.width)
+    samples = [_sample(source, band, every) for band in bands]
+    if not all(samples):
+        return None
+    middles = [_middle(of_band) for of_band in samples]
+    of_all = [sample for of_band in samples for sample in of_band]
+    common = _statistics(scene, bands[0], of_all, middles[0], looks, decorrelate, grain)
+    facts = {band.number: replace(common, middle=middle) for band, middle in zip(bands, middles, strict=True)}
+    parts = []
+    for window in every[:: max(1, len(every) // LOOKED_AT)]:
+        read = [band.read(source, window) for band in bands]
+        parts.append((np.stack([y for _, y, _, _ in read]), np.logical_and.reduce([signal for *_, signal in read])))
+    if sum(int(there.sum()) for _, there in parts) < SIDE:
+        return None
+    return facts, components_of(parts, common.detected)
+
+
+def _middle(samples: Sampled) -> float:
+    return float(np.median(np.concatenate([np.log(y[signal]) for _, y, signal in samples])))
+
+
+def _statistics(
+    scene: Scene, band: RadarBand, samples: Sampled, middle: float, looks: float | None, decorrelate: str, grain: Grain | None
+) -> BandStatistics:  # fmt: skip
     if grain is None and band.domain.name == "complex":
         grain = coherent_grain((z, signal) for z, _, signal in samples)
     measured = _measured([(y, signal) for _, y, signal in samples], looks, grain)

@@ -95,33 +95,37 @@ class Structure:
         if not 0 < self.false_alarms <= self.beside < 0.5:
             raise ValueError(f"false_alarms={self.false_alarms:g} must be above 0 and at most beside={self.beside:g}")
 
-    def fitted(self, looks: float, grain: Grain = (0.0, 0.0)) -> RatioTest:
+    def fitted(self, looks: float, grain: Grain = (0.0, 0.0), bands: int = 1) -> RatioTest:
         """Return the test for speckle of `looks` looks whose intensity has the correlation `grain` with the next row
-        and column."""
+        and column; bands: how many polarisations, whose speckle is independent, are tested as one."""
         # The thresholds change slowly: simulated for a few looks and grains alone.
         near = 2 ** (round(4 * math.log2(looks)) / 4)
         down, across = (round(20 * min(max(float(rho), 0.0), 0.9)) / 20 for rho in grain)
-        return replace(_flat(self, near, (down, across)), looks=looks)
+        return replace(_flat(self, near, (down, across), bands), looks=looks)
 
 
 @dataclass(frozen=True, eq=False)
 class Returned:
-    """It says what is given back: `factor` (h, w) of the restored intensity, and its relative standard deviation; 1 and
-    0 where nothing is."""
+    """It says what is given back: `factor` of the restored intensity, and its relative standard deviation; 1 and
+    0 where nothing is. Both are (h, w), or (C, h, w) of several polarisations."""
 
     factor: Small
     deviation: Small
 
     @property
     def mask(self) -> Mask:
-        """Return where something was given back, (h, w)."""
+        """Return where something was given back, of the shape of `deviation`."""
         return self.deviation > 0
 
 
 @dataclass(frozen=True, eq=False)
 class RatioTest:
     """The test with its thresholds, whose call takes the ratio (h, w) of measured and restored intensity, and where it
-    counts, and says what is to be given back."""
+    counts, and says what is to be given back.
+
+    Of C polarisations (C, h, w) the logarithms of the likelihood ratios are added up, as their speckle is independent: what
+    passes is given back in all of them, in each as much as its own mean says, so that no line or edge is in one of them alone.
+    """
 
     settings: Structure
     looks: float
@@ -131,39 +135,36 @@ class RatioTest:
     beside: float = math.inf  # the same beside what was given back
 
     def __call__(self, ratio: Array, valid: Mask) -> Returned:
+        if ratio.ndim == 2:
+            found = self(ratio[None], valid[None])
+            return Returned(found.factor[0], found.deviation[0])
         ratio = np.where(valid, np.minimum(ratio, MOST), 1.0).astype(np.float32)
         factor, deviation = np.ones_like(ratio), np.zeros_like(ratio)
         sure = self.as_it_is(ratio)
-        near = np.zeros((2, TURNS, *ratio.shape), np.bool_)  # where a bright or dark line in a direction goes on
+        near = np.zeros((2, TURNS, *ratio.shape[1:]), np.bool_)  # where a bright or dark line in a direction goes on
         for _ in range(self.settings.rounds):
             evidence, which, means = self.evidence(self._left(ratio, factor), sure)
-            taken = np.zeros(ratio.shape, np.bool_)
+            taken = np.zeros(ratio.shape[1:], np.bool_)
             for i, j in self._peaks(evidence, which, means, near):
                 k = int(which[i, j])
                 whole = self.shapes[k].weights
-                at, part = _common((int(i), int(j)), len(whole), ratio.shape)
-                w = whole[part]
+                at, part = _common((int(i), int(j)), len(whole), ratio.shape[1:])
+                w, at = whole[part], (slice(None), *at)
                 # Again, as what was given back in this round may explain it.
                 left = self._left(ratio[at], factor[at])
-                mean = max(1 + float((w * (left - 1)).sum() / whole.sum()), 1e-3)
-                if self.looks * sure[k] * (mean - 1 - math.log(mean)) < self.beside or (mean < 1) != (means[i, j] < 1):
+                mean = [max(1 + float((w * (x - 1)).sum() / whole.sum()), 1e-3) for x in left]
+                says = [self.looks * n * (m - 1 - math.log(m)) for n, m in zip(sure[k], mean, strict=True)]
+                most = int(np.argmax(says))
+                if sum(says) < self.beside or (mean[most] < 1) != (means[i, j] < 1):
                     continue
-                if not _everywhere(left, w, [t[part] for t in self.shapes[k].thirds]):
+                if not _everywhere(left[most], w, [t[part] for t in self.shapes[k].thirds]):
                     continue
-                # The mean over a bar that covers pixels in part is less far from 1 than they are.
-                m = 1 + (mean - 1) * float(whole.sum()) / float((whole**2).sum())
-                given = factor[at] * np.maximum(1 + (m - 1) * w, LEAST)
-                # Of what was measured in the bar no more is given back than its mean, however many bars lie over each other.
-                bound = min(max(float((w * ratio[at]).sum() / w.sum()), LEAST), MOST)
-                bound = 1 + (bound - 1) * w
-                factor[at] = np.where(
-                    m < 1,
-                    np.maximum(given, np.minimum(factor[at], bound)),
-                    np.minimum(given, np.maximum(factor[at], bound)),
-                )
-                deviation[at] = np.maximum(deviation[at], (w > 0) / math.sqrt(self.looks * sure[k]))
-                taken[at] |= w > 0
-                _go_on(near[int(m < 1)], (int(i), int(j)), self.shapes[k])
+                for band, (m, n) in enumerate(zip(mean, sure[k], strict=True)):
+                    here = (band, *at[1:])
+                    factor[here] = _given_back(factor[here], ratio[here], m, whole, w)
+                    deviation[here] = np.maximum(deviation[here], (w > 0) / math.sqrt(self.looks * n))
+                taken[at[1:]] |= w > 0
+                _go_on(near[int(mean[most] < 1)], (int(i), int(j)), self.shapes[k])
             if not taken.any():
                 break
         deviation[~valid], factor[~valid] = 0, 1
@@ -176,27 +177,33 @@ class RatioTest:
         left = ratio / factor
         return np.where(factor != 1, np.clip(left, max(1 - one, 0.0), 1 + one), left).astype(np.float32)
 
-    def as_it_is(self, ratio: Small) -> tuple[float, ...]:
-        """Return the independent pixels of each shape, fewer where the mean over it varies more than speckle does: the
-        looks or the grain are off, or texture was lost everywhere, which is no line."""
-        found = []
-        spectrum, size = self._spectrum(ratio)
+    def as_it_is(self, ratio: Small) -> list[list[float]]:
+        """Return the independent pixels of each shape, for each band of `ratio` (C, h, w), fewer where the mean over it varies
+        more than speckle does: the looks or the grain are off, or texture was lost everywhere, which is no line."""
+        found: list[list[float]] = []
+        spectra = [self._spectrum(x) for x in ratio]
         for shape, independent in zip(self.shapes, self.independent, strict=True):
-            m = self._mean(shape, spectrum, size, ratio.shape)[::4, ::4]
-            spread = 1.4826 * float(np.median(np.abs(m - np.median(m))))
-            found.append(min(independent, 1 / (self.looks * max(spread, 1e-6) ** 2)))
-        return tuple(found)
+            found.append([])
+            for spectrum, size in spectra:
+                m = self._mean(shape, spectrum, size, ratio.shape[1:])[::4, ::4]
+                spread = 1.4826 * float(np.median(np.abs(m - np.median(m))))
+                found[-1].append(min(independent, 1 / (self.looks * max(spread, 1e-6) ** 2)))
+        return found
 
-    def evidence(self, ratio: Small, independent: Sequence[float]) -> tuple[Small, NDArray[np.int32], Small]:
-        """Return (evidence, number, mean), each (h, w), of the shape around each pixel that says most."""
-        best, means = np.zeros(ratio.shape, np.float32), np.ones(ratio.shape, np.float32)
-        which = np.zeros(ratio.shape, np.int32)
-        spectrum, size = self._spectrum(ratio)
+    def evidence(self, ratio: Small, independent: Sequence[Sequence[float]]) -> tuple[Small, NDArray[np.int32], Small]:
+        """Return (evidence, number, mean), each (h, w), of the shape around each pixel that says most, the evidence of all bands
+        of `ratio` (C, h, w) together, and the mean in the band that says most. independent: as of `as_it_is`."""
+        size = ratio.shape[1:]
+        best, means, which = np.zeros(size, np.float32), np.ones(size, np.float32), np.zeros(size, np.int32)
+        spectra = [self._spectrum(x) for x in ratio]
         for k, (shape, pixels) in enumerate(zip(self.shapes, independent, strict=True)):
-            m = np.maximum(self._mean(shape, spectrum, size, ratio.shape), 1e-3)
-            found = (self.looks * pixels) * (m - 1 - np.log(m))
-            better = found > best
-            best[better], which[better], means[better] = found[better], k, m[better]
+            total, most, leading = np.zeros(size, np.float32), np.full(size, -1, np.float32), np.ones(size, np.float32)
+            for (spectrum, padded), n in zip(spectra, pixels, strict=True):
+                m = np.maximum(self._mean(shape, spectrum, padded, size), 1e-3)
+                found = (self.looks * n) * (m - 1 - np.log(m))
+                total, leading, most = total + found, np.where(found > most, m, leading), np.maximum(most, found)
+            better = total > best
+            best[better], which[better], means[better] = total[better], k, leading[better]
         return best, which, means
 
     def _spectrum(self, ratio: Small) -> tuple[NDArray[np.complexfloating], tuple[int, int]]:
@@ -220,6 +227,20 @@ class RatioTest:
         aligned = near[(means[i, j] < 1).astype(int), turns[i, j], i, j] & (turns[i, j] >= 0)
         found = found[(evidence[i, j] > self.threshold) | aligned]
         return found[np.argsort(-evidence[tuple(found.T)], kind="stable")]
+
+
+def _given_back(factor: Small, ratio: Small, mean: float, whole: Small, w: Small) -> Small:
+    """Return the factor (h, w) of a band with a bar of weights w given back, over which what is left has that mean; whole: the
+    weights of the bar beyond the border too."""
+    # The mean over a bar that covers pixels in part is less far from 1 than they are.
+    m = 1 + (mean - 1) * float(whole.sum()) / float((whole**2).sum())
+    given = factor * np.maximum(1 + (m - 1) * w, LEAST)
+    # Of what was measured in the bar no more is given back than its mean, however many bars lie over each other.
+    bound = min(max(float((w * ratio).sum() / w.sum()), LEAST), MOST)
+    bounds = 1 + (bound - 1) * w
+    if m < 1:
+        return np.maximum(given, np.minimum(factor, bounds))
+    return np.minimum(given, np.maximum(factor, bounds))
 
 
 def _everywhere(left: Small, weights: Small, thirds: Sequence[NDArray[np.int8]]) -> bool:
@@ -260,16 +281,17 @@ def _common(centre: tuple[int, int], n: int, shape: tuple[int, ...]) -> tuple[Sl
 
 
 @lru_cache(maxsize=64)
-def _flat(settings: Structure, looks: float, grain: Grain) -> RatioTest:
+def _flat(settings: Structure, looks: float, grain: Grain, bands: int) -> RatioTest:
     """Return the test with thresholds that simulated speckle of a flat scene passes at the stated rates."""
     shapes = bars(settings.lengths, settings.widths, settings.squares)
     test = RatioTest(settings, looks, shapes, tuple(shape.independent(grain) for shape in shapes))
-    ratio = draw((SIMULATED, SIMULATED), looks, spectrum_of(grain), np.random.default_rng(0)).astype(np.float32)
-    evidence, _, _ = test.evidence(np.minimum(ratio, MOST), test.independent)
+    rng, size = np.random.default_rng(0), (SIMULATED, SIMULATED)
+    ratio = np.stack([draw(size, looks, spectrum_of(grain), rng).astype(np.float32) for _ in range(bands)])
+    evidence, _, _ = test.evidence(np.minimum(ratio, MOST), [[n] * bands for n in test.independent])
     tops = np.sort(evidence[evidence >= scipy.ndimage.maximum_filter(evidence, APART)])[::-1][:TAIL]
     slope = float((tops - tops[-1]).mean())
     sure, beside = (
-        float(tops[-1]) + slope * math.log(TAIL / (rate * ratio.size))
+        float(tops[-1]) + slope * math.log(TAIL / (rate * evidence.size))
         for rate in (settings.false_alarms, settings.beside)
     )
     return replace(test, threshold=sure, beside=beside)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -64,6 +64,9 @@ class Form:
     nodata: float | None
 
 
+Derived = Callable[["BlendedScene", Reads, int, str, Window], tuple[Array, NDArray[np.bool_]]]
+
+
 @dataclass(frozen=True, eq=False)
 class BlendedScene:
     """A scene whose blocks are all finished."""
@@ -71,6 +74,8 @@ class BlendedScene:
     job: BlockJob
     store: BlockStore
     part: Window | None = None  # of the scene, where not all of it was treated
+    # Of bands that follow from finished ones: (scene, source, band, layer, window) -> (numbers, where they are known), each (h, w).
+    derived: Mapping[int, Derived] = field(default_factory=dict)
 
     def _cores(self) -> Iterator[tuple[tuple[int, int], Window]]:
         """Yield every block and its square, as far as that was asked for."""
@@ -96,6 +101,10 @@ class BlendedScene:
         for at, core in self._cores():
             raw, valid = source.read(core, band)
             empty = nothing(raw, form)
+            if band in self.derived:
+                numbers, known = self.derived[band](self, source, band, layer, core)
+                yield core, np.where(known, off_nodata(as_type(numbers, form.dtype), form.nodata, known), empty)
+                continue
             square = Square(band, core, raw, valid, partial(blended, grid, blocks, at, core))
             found = self.job.operation.numbers(square, layer)
             if found is None:

@@ -79,6 +79,7 @@ class Output:
     def write(self, scene: Scene, result: BlendedScene, folder: Path, tags: Mapping[str, str]) -> None:
         """Write the file, whole or not at all; `folder`, on the same disk, is for what is not finished."""
         bands, part_of = list(result.job.bands), result.part or scene.whole
+        bands += list(result.derived) if self.kind == "value" else []
 
         def squares(band: int) -> Iterator[tuple[Window, NDArray[Any] | None]]:
             with scene.opened() as source:

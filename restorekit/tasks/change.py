@@ -25,6 +25,7 @@ from restorekit.despeckling.change_map import (
     blocks,
     restored_pair,
 )
+from restorekit.despeckling.page import middle
 from restorekit.despeckling.settings import Settings
 from restorekit.despeckling.stack import Together, stack
 from restorekit.errors import BadInput
@@ -32,11 +33,12 @@ from restorekit.files import geotiff
 from restorekit.files.atomic import check_target, named_beside, together
 from restorekit.files.bands import Raster, Window
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import write_json
+from restorekit.files.picture import write_json, write_text
 from restorekit.files.reading import PLAINLY, Reading
 from restorekit.files.record import head, outputs
 from restorekit.files.scene import Scene
 from restorekit.notes import Notes
+from restorekit.report.changed import BandChange, render
 from restorekit.sar.changes import Changes, changes_of
 from restorekit.sar.looks import Grain
 from restorekit.scenes.outputs import TIFF, plain
@@ -77,7 +79,7 @@ class Changing:
                         raise BadInput(
                             f"`{name}` is for dates as measured, and both were despeckled; leave it out", argument=name
                         )
-                found.check_shift(self.shift, notes)
+                found = found.with_shift(self.shift, notes)
                 notes(
                     "both dates were despeckled: levels are compared as they are; what they have in common is in the error bar of each, so intervals are rather too wide"
                 )
@@ -112,6 +114,21 @@ class ChangeMap:
     known: int  # pixels that were measured in both
     notes: tuple[str, ...]
     values: NDArray[np.float32] | None = None  # (4 C, H, W), of a map that was not written
+    names: tuple[str, str] = ("first", "second")  # of the dates
+    facts: dict[str, Any] = field(
+        default_factory=dict
+    )  # what is known of the dates and of the test, as the record has it
+
+    def _middle(self) -> NDArray[np.float32]:
+        """Return all bands (4 C, h, w) of the middle of the map."""
+        if self.values is not None:
+            return self.values[(slice(None), *middle(*self.values.shape[1:]).slices)]
+        from restorekit.products.opening import scene_of
+
+        scene = scene_of(self.files[0])
+        with scene.opened() as source:
+            at = middle(scene.height, scene.width)
+            return np.stack([source.read(at, n)[0] for n in range(1, scene.count + 1)])
 
     def _part(self, name: str) -> NDArray[np.float32]:
         values = self.values
@@ -122,6 +139,11 @@ class ChangeMap:
             with scene.opened() as source:
                 values = np.stack([source.read(scene.whole, n)[0] for n in range(1, scene.count + 1)])
         return values[RESULTS.index(name) :: len(RESULTS)]
+
+    def save_page(self, path: Path, command: str | None = None) -> None:
+        """Write a page with the map, its intervals, the mask, and what was checked before; `command` stands on it. Of a large map
+        the middle is shown."""
+        write_text(path, page_of(self, command))
 
     @property
     def change(self) -> NDArray[np.float32]:
@@ -184,7 +206,44 @@ def change(
     )
     if notes is None:
         told.warn(stacklevel=3)
-    return ChangeMap(files, counted["changed"], counted["known"], tuple(told.texts), values)
+    facts = {"false_alarms": task.changes.false_alarms, "most_shift": task.shift, **pair.facts}
+    names = _date_name(first, "first"), _date_name(second, "second")
+    return ChangeMap(files, counted["changed"], counted["known"], tuple(told.texts), values, names, facts)
+
+
+def _date_name(source: RadarSource, otherwise: str) -> str:
+    return Path(source).name if isinstance(source, str | os.PathLike) else otherwise
+
+
+def page_of(found: ChangeMap, command: str | None = None) -> str:
+    """Return the page of a map of change."""
+    parts = found._middle()
+    of_bands = list(found.facts.get("bands", {}).items()) or [("", {})] * (len(parts) // len(RESULTS))
+    pages = []
+    for n, (number, known) in enumerate(of_bands):
+        change, low, high, changed = parts[len(RESULTS) * n : len(RESULTS) * (n + 1)]
+        shift = known.get("shift", found.facts.get("shift"))
+        facts = [("shift of the second date", _shift_told(shift, found.facts["most_shift"]))]
+        if "looks" in known:
+            facts += [
+                ("looks", ", ".join(f"{looks:.2f}" for looks in known["looks"])),
+                ("level of the second date as a whole", f"{known['level_db']:+.2f} dB"),
+            ]
+        name = f"band {number}" if number else f"band {n + 1}"
+        pages.append(BandChange(name, change, low, high, np.nan_to_num(changed) > 0.5, facts))
+    first, second = found.names
+    head_ = [
+        ("first date", first),
+        ("second date", second),
+        ("false alarms", f"{found.facts['false_alarms']:g} of all pixels without a change"),
+    ]
+    return render(pages, name=f"{first} to {second}", facts=head_, command=command, notes=found.notes)
+
+
+def _shift_told(shift: dict[str, float] | None, most: float) -> str:
+    if shift is None:
+        return "none that the scene tells"
+    return f"{shift['down']:+.2f} px down, {shift['right']:+.2f} px right (± {shift['error']:.2f}; refused beyond {most:g})"
 
 
 def record_of(target: Path) -> Path:

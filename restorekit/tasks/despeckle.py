@@ -101,6 +101,9 @@ class Despeckling(Settings):
         if there:
             _tell(notes, f"{there} of {len(made.keys)} blocks are there, of a run that was interrupted")
         each, count = cost(made.timed), len(made.keys) - there
+        if isinstance(made, DespecklePlan):
+            most = max(len(numbers) for numbers in made.groups.values())
+            each = replace(each, seconds=most * each.seconds, calls=most * each.calls)
         seconds = each.seconds * count
         if self.executor == "auto" and name == "serial" and count > 1 and seconds > LONG:
             name, chosen = "processes", executor_of("processes", workers, None)

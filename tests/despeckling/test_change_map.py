@@ -14,6 +14,7 @@ from restorekit import change
 from restorekit.cli.main import run as command
 from restorekit.errors import BadInput
 from restorekit.notes import Notes
+from restorekit.report.changed import diverging
 from tests.support.scenes import read_tiff, write_tiff
 
 
@@ -157,3 +158,31 @@ def test_a_date_twice_is_refused() -> None:
     a, _, _ = dates()
     with pytest.raises(BadInput, match="date 1 and date 2 hold the same numbers"):
         change(a, a, looks=4.0, grain="0,0", notes=Notes())
+
+
+def test_the_page_shows_the_map_and_what_was_checked(tmp_path: Path) -> None:
+    a, b, _ = dates(100)
+    sources = [write_tiff(tmp_path / f"{n}.tif", x.astype(np.float32)) for n, x in (("may", a), ("june", b))]
+    line = ("change", *sources, tmp_path / "c.tif", "--looks", 4, "--grain", "0,0", "--report", tmp_path / "c.html")
+    assert run(*line) == 0
+    page = (tmp_path / "c.html").read_text()
+    record = json.loads((tmp_path / "c.tif.json").read_text())
+    assert page.count("<img") == 3
+    assert "may.tif" in page
+    assert f"{record['changed']} of {record['known']} pixels" in page
+    assert "refused beyond 0.3" in page
+    assert record["bands"]["1"]["shift"]["error"] > 0
+    # The dates are no place for a page.
+    kept = sources[0].read_bytes()
+    assert run("change", *sources, tmp_path / "d.tif", "--looks", 4, "--report", sources[0]) != 0
+    assert sources[0].read_bytes() == kept
+    assert not (tmp_path / "d.tif").exists()
+
+
+def test_a_change_is_white_where_there_is_none_and_as_dark_on_both_sides() -> None:
+    shown = diverging(np.array([[-2.0, -1.0, 0.0, 1.0, 0.3]]), np.array([[True, True, True, True, False]]))[:, 0]
+    assert np.array_equal(shown[:, 0], shown[:, 1])
+    assert shown[:, 2].tolist() == [1, 1, 1]
+    assert shown[2, 1] > shown[0, 1]
+    assert shown[0, 3] > shown[2, 3]
+    assert shown[:, 4].tolist() == [0.5, 0.5, 0.5]

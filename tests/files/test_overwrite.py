@@ -73,6 +73,7 @@ CASES = [
     ("x.npy", "adapt sar y.npy x.npy --out adapted2"),
     ("x.npy", "change x.npy y.npy o_c.tif"),
     ("y.npy", "change x.npy y.npy o_d.tif"),
+    ("y.npy", "change x.npy y.npy o_e.tif --report o_y.html"),
     ("k.npy", "calibrate --data photos --task blur:kernel=k.npy --noise gaussian:0.1 --out c.json"),
     ("photos/1.png", "calibrate --data photos --task denoise --noise gaussian:0.1 --out c2.json"),
     ("p.safetensors", "calibrate --data photos --task denoise --noise gaussian:1 --prior p.safetensors --out d.json"),

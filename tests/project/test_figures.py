@@ -81,6 +81,7 @@ def test_pages_are_read_as_meant() -> None:
     assert {"speckle", "generation"} <= {script for page, script, _ in CASES if page not in PAGES[:4]}
     assert {script for page, script, _ in CASES if page == PAGES[1]} == {
         "lines",
+        "polarisations",
         "sentinel",
         "speckle_draws",
         "targets",

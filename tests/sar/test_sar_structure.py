@@ -72,7 +72,7 @@ def test_flat_speckle_passes_at_the_stated_rate(looks: float, grain: str | None)
     )
     found = 0
     for seed in range(2, 6):
-        evidence, _, _ = often.evidence(np.minimum(sea(looks, grain, seed), 8), often.independent)
+        evidence, _, _ = often.evidence(np.minimum(sea(looks, grain, seed), 8)[None], [[n] for n in often.independent])
         found += int(((evidence >= scipy.ndimage.maximum_filter(evidence, 5)) & (evidence > often.threshold)).sum())
     assert 0.6 < found / (4 * ALL.size * 1e-3) < 1.5
     marked = fitted(looks, grain)(sea(looks, grain), ALL).mask.mean()
@@ -112,7 +112,7 @@ def test_looks_that_are_said_too_high_do_not_make_structure() -> None:
     ratio = sea(1.0)
     assert fitted(4.0)(ratio, ALL).mask.mean() < 0.01
     naive = fitted(4.0)
-    evidence, _, _ = naive.evidence(np.minimum(ratio, 8), naive.independent)
+    evidence, _, _ = naive.evidence(np.minimum(ratio, 8)[None], [[n] for n in naive.independent])
     assert (evidence > naive.threshold).mean() > 0.05
 
 

@@ -1,0 +1,105 @@
+"""A scene of the covariance of two polarisations: bands C11, C22, and the real and the imaginary part of C12.
+
+C11 and C22 are restored as the intensities that they are, C12 by one average of the whole matrix with weights of both
+(`restorekit.sar.covariance`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from restorekit.despeckling.radar_band import windows
+from restorekit.despeckling.settings import Settings
+from restorekit.errors import BadInput
+from restorekit.files.bands import Window
+from restorekit.files.scene import Reads, Scene
+from restorekit.sar.covariance import OffDiagonal
+from restorekit.sar.looks import Array, Mask
+from restorekit.scenes.blend import BlendedScene, Form
+
+NAMES = (re.compile(r"c11"), re.compile(r"c22"), re.compile(r"c12_?re(al)?"), re.compile(r"c12_?im(ag)?"))
+SHARED = 0.1  # squared coherence from which on the speckle of two polarisations is too much alike to be taken for independent
+CELL = 24  # side of the squares in which that is measured, pixels
+
+
+@dataclass(frozen=True)
+class CovarianceBands:
+    """Numbers of the bands, from 1: of C11 and C22, and of the real and the imaginary part of C12."""
+
+    diagonal: tuple[int, int]
+    parts: tuple[int, int]
+    average: OffDiagonal = field(default_factory=OffDiagonal)
+
+    def __call__(self, scene: BlendedScene, source: Reads, band: int, layer: str, at: Window) -> tuple[Array, Mask]:
+        """Return the restored real or imaginary part of C12 (h, w) in a window of a scene whose C11 and C22 are finished, and where
+        it is known."""
+        grid = scene.job.grid
+        around = at.padded(self.average.radius, grid.height, grid.width)
+        inner = at.inside(around)
+        read = [source.read(around, number) for number in (*self.diagonal, *self.parts)]
+        x = [
+            replace(scene, part=around, derived={}).array(source, n, layer, Form("float64", np.nan))
+            for n in self.diagonal
+        ]
+        valid = np.logical_and.reduce([there & np.isfinite(c) for c, there in read])
+        valid &= np.logical_and.reduce([np.isfinite(one) & (one > 0) for one in x])
+        c11, c22, real, imaginary = (np.where(valid, c, 0).astype(np.float64) for c, _ in read)
+        found = self.average(c11, c22, real + 1j * imaginary, x[0], x[1], valid)[inner]
+        return found.real if band == self.parts[0] else found.imag, valid[inner]
+
+
+def covariance_bands(scene: Scene) -> CovarianceBands:
+    """Return the bands of a scene by their names (C11, C22, C12_re, C12_im), or in this order where there are four without such
+    names. Raises BadInput for other bands, and for complex or whole numbers."""
+    names = [""] * scene.count if scene.raster is None else [(name or "").lower() for name in scene.raster.descriptions]
+    found = [[n for n, name in enumerate(names, 1) if pattern.fullmatch(name)] for pattern in NAMES]
+    if not all(len(numbers) == 1 for numbers in found):
+        if scene.count != len(NAMES) or any(found):
+            raise BadInput(
+                f"{scene.path.name}: a covariance has four bands, C11, C22, C12_re and C12_im by their names or in this order; it has {scene.count}",
+                argument="covariance",
+            )
+        found = [[n] for n in range(1, len(NAMES) + 1)]
+    if not scene.dtype.startswith("float"):
+        raise BadInput(
+            f"{scene.path.name}: a covariance is of floats, with the real and the imaginary part of C12 as bands of their own, and not of {scene.dtype}",
+            argument="covariance",
+        )
+    one, two, real, imaginary = (numbers[0] for numbers in found)
+    return CovarianceBands((one, two), (real, imaginary))
+
+
+def as_covariance(scene: Scene, settings: Settings, say: Callable[[str], None]) -> tuple[Settings, CovarianceBands]:
+    """Return the settings for the intensities of a covariance, and its bands; `say` is told whether its intensities are restored
+    together. Raises BadInput for settings of another unit or of some bands."""
+    for name, unused in (("domain", settings.domain in ("auto", "intensity")), ("bands", settings.bands is None)):
+        if not unused:
+            raise BadInput(f"`covariance` says what the bands are; leave out `{name}`", argument=name)
+    bands = covariance_bands(scene)
+    way = settings.polarisations
+    if way == "auto":
+        squared = _coherence(scene, bands)
+        way = "together" if squared <= SHARED else "apart"
+        independent = "independent enough" if way == "together" else "not independent"
+        say(f"squared coherence of C11 and C22 {squared:.2f}: their speckle is {independent}; they are restored {way}")
+    return replace(settings, domain="intensity", bands=bands.diagonal, polarisations=way), bands
+
+
+def _coherence(scene: Scene, bands: CovarianceBands) -> float:
+    """Return the median over squares of the squared coherence, of windows spread over the scene; 0 where nothing is known."""
+    found = []
+    with scene.opened() as source:
+        for window in windows(scene.height, scene.width, most=4):
+            read = [source.read(window, n) for n in (*bands.diagonal, *bands.parts)]
+            valid = np.logical_and.reduce([there & np.isfinite(c) for c, there in read])
+            values = [np.where(valid, c, 0).astype(np.float64) for c, _ in read]
+            for i in range(0, window.height - CELL + 1, CELL):
+                for j in range(0, window.width - CELL + 1, CELL):
+                    one, two, real, imaginary = (float(v[i : i + CELL, j : j + CELL].sum()) for v in values)
+                    if one > 0 and two > 0:
+                        found.append((real**2 + imaginary**2) / (one * two))
+    return float(np.median(found)) if found else 0.0
