@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -18,32 +17,28 @@ from numpy.typing import NDArray
 from restorekit.despeckling.arrays import despeckled as despeckled_by_prior
 from restorekit.despeckling.settings import Settings
 from restorekit.errors import BadInput
-from restorekit.files.atomic import check_target, together
+from restorekit.files.atomic import check_target
 from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import Picture, write_json
+from restorekit.files.picture import Picture
 from restorekit.files.reading import Reading
-from restorekit.files.record import earlier, head
-from restorekit.files.record import outputs as checksums
+from restorekit.files.record import head
 from restorekit.files.scene import Scene
 from restorekit.fusion import pair_files as inputs
 from restorekit.fusion.joint import Diffusion, Map, solver_of
-from restorekit.fusion.luminance import limits, recoloured
 from restorekit.fusion.pair import Despeckler, FusionPair, Pairing, ReadPair
 from restorekit.fusion.prepare import DESPECKLERS, despeckled
-from restorekit.fusion.scores import evaluate
 from restorekit.fusion.selection import Sources
 from restorekit.inference.driver import streams
-from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.products.opening import product_digest, scene_of
-from restorekit.report.panels import Panel, Panelled
 from restorekit.report.progress import watched
 from restorekit.tasks.each import each_measurement
+from restorekit.tasks.fused_picture import FusedOrigin, FusedPicture, in_place, measured, words_of
 from restorekit.tasks.identity import identity_of
-from restorekit.tasks.inputs import Source, Span, bands_first, reading_beside
+from restorekit.tasks.inputs import Source, Span, bands_first
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.saving import record_file
 from restorekit.tasks.task_settings import refuse_unknown
@@ -126,8 +121,8 @@ class Fusing:
         prepared = time.monotonic() - began
         told = None if progress is None else partial(progress, self.solver.partition(":")[0])
         fused, nfe = self._fused(Prepared(pair, chosen, prior), told)
-        pixels, said = _in_place(pair, fused)
-        for text in _words(said):
+        pixels, said = in_place(pair, fused)
+        for text in words_of(said):
             notes(text)
         network: dict[str, Any] = {"prior": None}
         if prior is not None:
@@ -155,14 +150,14 @@ class Fusing:
 
     def read(self, pairing: Pairing, optical: Source, sar: Source, notes: Notes) -> ReadPair:
         """Return both pictures on one grid, as measured. Raises BadInput where they are no pair."""
-        optical_bands = _bands(optical, "optical", Reading(self.layout, self.page))
+        optical_bands = bands_of(optical, "optical", Reading(self.layout, self.page))
         return pairing.read(optical_bands, self._radar(sar, notes), notes)
 
     def _radar(self, sar: Source, notes: Notes) -> Path | inputs.Bands | Scene:
         """Return the radar picture: a product by its own reader, all else as it comes."""
         reading = Reading(self.layout, self.sar_page, product=self.product)
         product = inputs.product_of(sar, reading, notes) if isinstance(sar, str | os.PathLike) else None
-        return _bands(sar, "radar", reading) if product is None else product
+        return bands_of(sar, "radar", reading) if product is None else product
 
     def pairing(self, notes: Notes) -> Pairing:
         """Return how the pair is made ready. Raises BadInput for settings that cannot be."""
@@ -219,66 +214,6 @@ class Fusing:
         check_target(record_file(target))
 
 
-@dataclass(frozen=True, eq=False)
-class FusedOrigin:
-    """The origin of a fused picture: it writes the files of the command, in the type and with the metadata of the
-    optical picture.
-    """
-
-    task: Fusing
-    pair: FusionPair
-    pixels: NDArray[Any]  # (C, H, W), all bands, in the type and unit of the optical picture
-    record: dict[str, Any]
-    files: dict[str, Path | None]  # the sources
-    notes: Notes
-
-    def save(self, fused: FusedPicture, path: str | os.PathLike[str]) -> list[Path]:
-        """Write OUT and OUT.json, both or none; returns the files.
-
-        Raises `BadInput` where OUT cannot hold the picture, would replace a source, or the disk refuses.
-        """
-        target = Path(path)
-        self.task._separate(self.files, target)
-        inputs.check_bands_writable(target, self.pair.optical)
-        with together():
-            line = json.dumps(self.record, ensure_ascii=False)
-            for text in inputs.write(target, self.pixels, self.pair.optical, line):
-                self.notes(text)
-            record = self.record | {"metrics": fused.metrics, "seconds": round(fused.seconds, 2)}
-            record |= {"outputs": checksums([target]), **earlier(record_file(target), [target])[1]}
-            write_json(record_file(target), record)
-        return [target, record_file(target)]
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class FusedPicture(Panelled, Restoration):
-    """A fused picture, a `Restoration` of one answer: samples (1, C, H, W), all bands of the optical picture, 0 its black and 1 its white, NaN where that
-    holds no data.
-
-    pixels: (C, H, W) in the type and unit of the optical picture. metrics: what it kept of both, by name. prepared: seconds that the
-    radar picture took, of `seconds`.
-    """
-
-    pixels: NDArray[Any]
-    metrics: dict[str, Any]
-    prepared: float
-
-    def panels(self) -> list[Panel]:
-        """Return the optical picture, the radar picture as it was matched, and the fused one, black where either is not valid."""
-        pair, (low, high) = self.source.pair, self.source.pair.span
-        bands = [n - 1 for n in pair.bands]
-        optical, fused = ((np.where(pair.valid, x, low) - low) / (high - low) for x in (pair.seen, self.pixels[bands]))
-        radar = np.where(pair.valid, pair.radar, 0.0)[None]
-        return [Panel("optical", optical), Panel("radar, matched", radar), Panel("fused", fused)]
-
-
-class FusionMetrics(NamedTuple):
-    """Metrics of a fused picture by name, and the pair that it was compared with."""
-
-    metrics: dict[str, Any]
-    pair: FusionPair
-
-
 @each_measurement
 def fuse(
     optical: Source,
@@ -308,48 +243,6 @@ def fuse(
     return result
 
 
-def fusion_metrics(
-    optical: Source, sar: Source, fused: Source, *, notes: Notes | None = None, **settings: Any
-) -> FusionMetrics:
-    """Compare a fused picture with its sources, the radar picture made ready as `fuse` does; settings are those of `Fusing`.
-
-    Raises `BadInput` where `fused` has another size or type than the optical picture. Without `notes` each note is raised as a
-    `RestorekitNote` warning.
-    """
-    told = Notes() if notes is None else notes
-    task = Fusing(**{"trust_grid": True, **settings})
-    pairing = task.pairing(told)
-    read = task.read(pairing, optical, sar, told)
-    found, own = (
-        inputs.read(_bands(fused, "fused", reading_beside(fused, Reading(task.layout, task.page)))),
-        read.optical,
-    )
-    if found.size != own.size:
-        raise BadInput(
-            f"{found.path} is {found.size[0]}x{found.size[1]} pixels and {own.path} {own.size[0]}x{own.size[1]}; compare "
-            "pictures of one size"
-        )
-    if found.dtype != own.dtype:
-        raise BadInput(f"{found.path} holds {found.dtype} and {own.path} {own.dtype}; their numbers are not the same")
-    values = found.values if len(found.values) == 1 else found.select(read.bands).values
-    pair = pairing.matched(read, told)
-    if notes is None:
-        told.warn()
-    return FusionMetrics(measured(pair, values), pair)
-
-
-def measured(pair: FusionPair, bands: NDArray[Any]) -> dict[str, Any]:
-    """Return the metrics of fused values (C, H, W) in the numbers of the optical file, over the rectangle that holds all
-    pixels valid in both pictures; those in it that are not are made alike in all three."""
-    rows, columns = (np.flatnonzero(pair.valid.any(axis)) for axis in (1, 0))
-    inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    there = pair.valid[inside]
-    fused = pair.grey(np.where(pair.valid, bands.astype(np.float64), 0.0))
-    middle = float(np.median(pair.luminance[pair.valid]))
-    three = (np.where(there, x[inside], middle) for x in (pair.luminance, pair.radar, fused))
-    return {**evaluate(*three), "filled": round(1 - float(there.mean()), 6)}
-
-
 def _paths(optical: Source, sar: Source) -> dict[str, Path | None]:
     named = {"optical": optical, "sar": sar}
     return {name: Path(s) if isinstance(s, str | os.PathLike) else None for name, s in named.items()}
@@ -363,7 +256,7 @@ def _identity(source: Source, reading: Reading | None = None) -> dict[str, Any]:
     return identity_of(None, source.pixels if isinstance(source, Picture) else bands_first(source)[0])
 
 
-def _bands(source: Source, name: str, reading: Reading) -> Path | inputs.Bands:
+def bands_of(source: Source, name: str, reading: Reading) -> Path | inputs.Bands:
     """Return the path of a file or of its page, or the bands of what is none, or has a layout."""
     if isinstance(source, str | os.PathLike):
         path = inputs.page_named(Path(source), reading.page)
@@ -371,25 +264,3 @@ def _bands(source: Source, name: str, reading: Reading) -> Path | inputs.Bands:
     if isinstance(source, Picture):
         return inputs.of_picture(source, Path(f"the {name} picture"))
     return inputs.of_values(bands_first(source)[0], f"the {name} picture")
-
-
-def _in_place(pair: FusionPair, fused: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Return all bands of the optical file (C, H, W) in its type, those that are seen with the fused luminance."""
-    low, high = pair.span
-    seen = np.where(pair.valid, pair.seen, 0.0)
-    least, most = limits(pair.optical.dtype, seen)
-    moved, paler = recoloured(seen, fused * (high - low) + low, least, most)
-    values = pair.optical.values.copy().astype(np.float64)
-    for n, x in zip(pair.bands, moved):
-        values[n - 1] = np.where(pair.valid, x, values[n - 1])
-    copied = [n for n in range(1, len(values) + 1) if n not in pair.bands]
-    return inputs.stored(values, pair.optical), {"paler": paler, "bands_copied": copied}
-
-
-def _words(said: dict[str, Any]) -> list[str]:
-    notes = []
-    if said["paler"]:
-        notes.append(f"{said['paler']} pixels lost colour, as their new luminance leaves less room for it")
-    if said["bands_copied"]:
-        notes.append(f"bands {', '.join(map(str, said['bands_copied']))} are copied as they were")
-    return notes
