@@ -22,12 +22,14 @@ from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
 from restorekit.files.picture import Picture
 from restorekit.files.reading import Reading
-from restorekit.files.record import head
+from restorekit.files.record import head, refuse_of_another
 from restorekit.files.scene import Scene
 from restorekit.fusion import pair_files as inputs
+from restorekit.fusion.cloud_source import CloudSource
 from restorekit.fusion.joint import Diffusion, Map, solver_of
 from restorekit.fusion.pair import Despeckler, FusionPair, Pairing, ReadPair
 from restorekit.fusion.prepare import DESPECKLERS, despeckled
+from restorekit.fusion.purposes import Purpose, purpose_of
 from restorekit.fusion.selection import Sources
 from restorekit.inference.driver import streams
 from restorekit.notes import Notes
@@ -67,6 +69,10 @@ class Fusing:
     measured by default. match: "moments" or "histogram" of the luminance. range: values of black and white of the optical one.
     layout: axes of NPY files of three, "HWC" or "CHW". page, sar_page: of a TIFF of several that is the optical or the radar picture,
     from 1. product: what is taken of a radar picture that is a product of a radar satellite, HDF5 or Zarr, as "VV,gamma0".
+    purpose: "eye", the optical picture with fine details of the radar picture, or "interpretation", all of its contrasts that speckle
+    does not explain, linear in decibels. cloud: "auto", "band:4" of the optical picture, from 1, or a file; cloud_classes: what its values
+    are, "mask", "scl", "qa60" or numbers; cloud shows the radar picture. added: whether OUT_added, the result less the optical picture, is
+    written; for interpretation it always is.
     """
 
     solver: str = "map"
@@ -88,6 +94,10 @@ class Fusing:
     page: int | None = None
     sar_page: int | None = None
     product: str | None = None
+    purpose: str = "eye"
+    cloud: str | None = None
+    cloud_classes: str | None = None
+    added: bool = False
 
     def __call__(
         self,
@@ -107,7 +117,11 @@ class Fusing:
         named = _paths(optical, sar)
         if out is not None:
             self._separate(named, Path(out))
-        chosen, pairing = solver_of(self.solver), self.pairing(notes)
+        chosen, purpose, pairing = solver_of(self.solver), purpose_of(self.purpose), self.pairing(notes)
+        if not purpose.selects and self.solver != Fusing.solver:
+            raise BadInput(
+                f"`purpose={self.purpose}` adds what the radar picture shows and asks no solver; leave `solver` out", argument="solver"
+            )
         prior = self._prior(chosen)
         began = time.monotonic()
         read = self.read(pairing, optical, sar, notes)
@@ -120,8 +134,8 @@ class Fusing:
         pair = pairing.matched(read, notes)
         prepared = time.monotonic() - began
         told = None if progress is None else partial(progress, self.solver.partition(":")[0])
-        fused, nfe = self._fused(Prepared(pair, chosen, prior), told)
-        pixels, said = in_place(pair, fused)
+        fused, weight, nfe = self._fused(Prepared(pair, chosen, prior), purpose, told)
+        pixels, said = in_place(pair, purpose, fused, weight)
         for text in words_of(said):
             notes(text)
         network: dict[str, Any] = {"prior": None}
@@ -135,15 +149,15 @@ class Fusing:
                 "optical": _identity(optical) | Reading(self.layout, self.page).record(),
                 "sar": _identity(sar, of_radar) | of_radar.record(),
             },
-            "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": self.seed, **pair.record,
-            **network, "nfe": nfe, "device": str(device_of(self.device)), **said,
+            "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)} if purpose.selects else None, "seed": self.seed, "purpose": self.purpose, **pair.record,
+            **self._of_added(pair), **network, "nfe": nfe, "device": str(device_of(self.device)), **said,
         }  # fmt: skip
         metrics = measured(pair, pixels[[n - 1 for n in pair.bands]])
         low, high = pair.span
         grey = np.where(pair.optical.valid, (pixels.astype(np.float64) - low) / (high - low), np.nan)
         return FusedPicture(
             samples=torch.from_numpy(grey.astype(np.float32))[None],
-            nfe=nfe, seconds=time.monotonic() - began, settings=record["solver"] | {"solver": record["solver"]["name"]},
+            nfe=nfe, seconds=time.monotonic() - began, settings=_settings(record["solver"]),
             notes=tuple(notes.texts), source=FusedOrigin(self, pair, pixels, record, named, notes),
             pixels=pixels, metrics=metrics, prepared=prepared,
         )  # fmt: skip
@@ -170,7 +184,7 @@ class Fusing:
         return Pairing(
             despeckle=self._with_prior(notes) if self._learned else filtered, despeckler=self.despeckle, looks=self.looks,
             align=self.align, trust_grid=self.trust_grid, bands=self.bands, sar_band=self.sar_band, domain=self.domain,
-            match=self.match, span=self.range,
+            match=self.match, span=self.range, cloud=CloudSource(self.cloud, self.cloud_classes),
         )  # fmt: skip
 
     @property
@@ -194,24 +208,54 @@ class Fusing:
             raise BadInput(f"`prior={self.prior}` is one of latents; take one of pictures, such as natural")
         return prior
 
-    def _fused(self, ready: Prepared, progress: Any) -> tuple[NDArray[np.float64], int]:
-        """Return the fused luminance (H, W), that of the optical picture where either is not valid, and the network calls."""
+    def _fused(
+        self, ready: Prepared, purpose: Purpose, progress: Any
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating], int]:
+        """Return the fused luminance (H, W), the weight that the radar picture has in it, and the network calls."""
         pair, place = ready.pair, device_of(self.device)
+        calls = 0
 
         def tensor(x: Any) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None].to(place)
 
-        sources = Sources(*map(tensor, (pair.luminance, pair.radar, pair.valid_optical, pair.valid_radar)))
-        denoise: Any = None if ready.prior is None else ready.prior.for_bands(1)
-        found = ready.solver.fuse(sources, denoise, streams(self.seed, 0, 1), progress)
-        f = found.picture[0, 0].double().cpu().numpy()
-        return np.where(pair.valid, f, pair.luminance), found.nfe
+        def selected(optical: Any, radar: Any, weight: Any) -> NDArray[np.floating]:
+            nonlocal calls
+            sources = Sources(*map(tensor, (optical, radar, pair.valid_optical * (1 - weight), weight)))
+            denoise: Any = None if ready.prior is None else ready.prior.for_bands(1)
+            found = ready.solver.fuse(sources, denoise, streams(self.seed, 0, 1), progress)
+            calls += found.nfe
+            return found.picture[0, 0].double().cpu().numpy()
+
+        fused, weight = purpose(pair, selected)
+        return np.where(pair.valid, fused, pair.luminance), weight, calls
 
     def _separate(self, named: dict[str, Path | None], target: Path) -> None:
         """Raise BadInput where a file that is written is one that is read, or cannot be put there."""
-        read = [container(path) for path in named.values() if path is not None]
-        separate([*read, *files_of(self.solver, self.despeckle, self.prior)], [target, record_file(target)])
-        check_target(record_file(target))
+        read = [container(path) for path in (*named.values(), CloudSource(self.cloud).path) if path is not None]
+        written = [target, *self.asides(target), record_file(target)]
+        separate([*read, *files_of(self.solver, self.despeckle, self.prior)], written)
+        refuse_of_another(record_file(target), written[1:-1])
+        for path in written[1:]:
+            check_target(path)
+
+    def _of_added(self, pair: FusionPair) -> dict[str, Any]:
+        """Return what the record says of OUT_added: its unit, and for interpretation how much luminance a decibel is."""
+        if not self.writes_added:
+            return {}
+        gain = pair.record["luminance_per_db"] if self.purpose == "interpretation" else None
+        low, high = pair.span
+        more = {} if gain is None else {"luminance_per_db": gain * (high - low)}
+        return {"added": {"unit": f"numbers of {pair.optical.path.name}", "is": "OUT - OPTICAL", **more}}
+
+    @property
+    def writes_added(self) -> bool:
+        """Return whether OUT_added is written."""
+        return self.added or self.purpose == "interpretation"
+
+    def asides(self, target: Path) -> list[Path]:
+        """Return what is written beside OUT, the record aside."""
+        chosen = {"added": self.writes_added, "cloud": self.cloud is not None}
+        return [inputs.aside(target, what) for what, wanted in chosen.items() if wanted]
 
 
 @each_measurement
@@ -241,6 +285,10 @@ def fuse(
     if notes is None:
         told.warn(stacklevel=4)
     return result
+
+
+def _settings(solver: dict[str, Any] | None) -> dict[str, Any]:
+    return {"solver": None} if solver is None else solver | {"solver": solver["name"]}
 
 
 def _paths(optical: Source, sar: Source) -> dict[str, Path | None]:
