@@ -40,7 +40,8 @@ class CloudSource:
         CloudClasses(self.classes)
         if self.where is None:
             raise BadInput(
-                "`cloud_classes` says what the values of `cloud` are, a band or a file; give that too", argument="cloud_classes"
+                "`cloud_classes` says what the values of `cloud` are, a band or a file; give that too",
+                argument="cloud_classes",
             )
         if self.where == AUTO:
             raise BadInput("`cloud=auto` knows no classes; leave `cloud_classes` out", argument="cloud_classes")
@@ -85,7 +86,9 @@ class CloudSource:
                 )
             return optical.values[int(number) - 1].astype(np.float64), f"band {number} of {optical.path.name}"
         raster = None if files.is_plain(path) else describe(path)
-        on_a_map = raster is not None and optical.raster is not None and grid.placed(raster) and grid.placed(optical.raster)
+        on_a_map = (
+            raster is not None and optical.raster is not None and grid.placed(raster) and grid.placed(optical.raster)
+        )
         if raster is not None and optical.raster is not None and on_a_map and grid.differences(optical.raster, raster):
             return grid.labels_on(raster, optical.raster), path.name
         bands = files.read(path, [1], raster)

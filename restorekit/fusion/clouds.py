@@ -49,11 +49,15 @@ class CloudClasses:
                 )
             return known & (whole != 0)
         if (found < 0).any() or (found != np.rint(found)).any():
-            raise BadInput(f"{where} has values such as {found[0]:g}, and classes are whole numbers of 0 or more; give a mask")
+            raise BadInput(
+                f"{where} has values such as {found[0]:g}, and classes are whole numbers of 0 or more; give a mask"
+            )
         if self.names == "qa60":
             return known & ((whole.astype(np.int64) & QA60) > 0)
         if self.names == "scl" and found[-1] > 11:
-            raise BadInput(f"{where} has the value {found[-1]:g}, and the classes of Sentinel-2 (scl) end at 11; say by `cloud_classes` what it is")
+            raise BadInput(
+                f"{where} has the value {found[-1]:g}, and the classes of Sentinel-2 (scl) end at 11; say by `cloud_classes` what it is"
+            )
         chosen = SCL if self.names == "scl" else [int(n) for n in self.names.split(",")]
         return known & np.isin(whole, chosen)
 

@@ -318,7 +318,9 @@ class Pairing:
         except BadInput:
             if not told:
                 raise
-            notes("the speckle of the radar picture could not be measured, and is taken to be independent from pixel to pixel")
+            notes(
+                "the speckle of the radar picture could not be measured, and is taken to be independent from pixel to pixel"
+            )
             return self.looks or 1.0, (self.looks or 1.0, (0.0, 0.0))
         if told:
             return self.looks or 1.0, (self.looks or found.looks, found.lag_one)

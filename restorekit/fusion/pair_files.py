@@ -212,8 +212,8 @@ def aside(target: Path, what: str) -> Path:
 
 def difference(pixels: NDArray[Any], like: Bands) -> NDArray[Any]:
     """Return pixels (C, H, W) less those of `like` in a type that holds it: the next signed integers, or the type of floats."""
-    kind = np.dtype({"uint8": "int16", "int8": "int16", "uint16": "int32", "int16": "int32"}.get(like.dtype, like.dtype))
-    kind = kind if kind.kind == "f" or kind.itemsize <= 4 and like.dtype not in ("uint32", "int32") else np.dtype("float64")
+    wider = {"uint8": "int16", "int8": "int16", "uint16": "int32", "int16": "int32"}
+    kind = np.dtype(wider.get(like.dtype, like.dtype if np.dtype(like.dtype).kind == "f" else "float64"))
     wide = np.float64 if kind.kind == "f" else np.int64
     with np.errstate(invalid="ignore"):  # of NaN, which are no data
         return (pixels.astype(wide) - like.values.astype(wide)).astype(kind)

@@ -120,7 +120,8 @@ class Fusing:
         chosen, purpose, pairing = solver_of(self.solver), purpose_of(self.purpose), self.pairing(notes)
         if not purpose.selects and self.solver != Fusing.solver:
             raise BadInput(
-                f"`purpose={self.purpose}` adds what the radar picture shows and asks no solver; leave `solver` out", argument="solver"
+                f"`purpose={self.purpose}` adds what the radar picture shows and asks no solver; leave `solver` out",
+                argument="solver",
             )
         prior = self._prior(chosen)
         began = time.monotonic()

@@ -105,7 +105,9 @@ def measured(pair: FusionPair, bands: NDArray[Any]) -> dict[str, Any]:
     return {**evaluate(*three), "filled": round(1 - float(there.mean()), 6)}
 
 
-def in_place(pair: FusionPair, purpose: Purpose, fused: NDArray[Any], weight: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+def in_place(
+    pair: FusionPair, purpose: Purpose, fused: NDArray[Any], weight: NDArray[Any]
+) -> tuple[NDArray[Any], dict[str, Any]]:
     """Return all bands of the optical file (C, H, W) in its type, those that are seen with the fused luminance where the radar
     picture has weight (H, W), and a record."""
     low, high = pair.span
@@ -117,7 +119,12 @@ def in_place(pair: FusionPair, purpose: Purpose, fused: NDArray[Any], weight: ND
         values[n - 1] = np.where(touched, x, values[n - 1])
     copied = [n for n in range(1, len(values) + 1) if n not in pair.bands]
     share = float(touched[pair.clear].mean())
-    said = {"limited": limited, "bands_copied": copied, "shown": round(share, 6), "unfilled": int((pair.cloud & ~pair.valid_radar).sum())}
+    said = {
+        "limited": limited,
+        "bands_copied": copied,
+        "shown": round(share, 6),
+        "unfilled": int((pair.cloud & ~pair.valid_radar).sum()),
+    }
     return inputs.stored(values, pair.optical), said
 
 
