@@ -1,6 +1,6 @@
 """What a radar picture shows, put into an optical one: fused.png holds both, the mean of them, and what `fuse` makes of them.
 
-python examples/fuse_pair.py [OPTICAL SAR] [--solver diffusion]
+python examples/fuse_pair.py [OPTICAL SAR] [--for eye] [--solver diffusion]
 
 Without files: a pair of Sentinel tiles where $RESTOREKIT_DATA has one, else fields that are made up, whose optical and radar
 brightness have nothing to do with each other.
@@ -52,6 +52,7 @@ def panels(pair: FusionPair, fused: np.ndarray) -> list[np.ndarray]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="OPTICAL and SAR")
+    parser.add_argument("--for", dest="purpose", default="interpretation", help="or eye, which alone asks a solver")
     parser.add_argument("--solver", default="map")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +61,20 @@ if __name__ == "__main__":
         domain = "amplitude" if sar.suffix == ".npy" else "auto"
         out = Path(folder) / f"out{optical.suffix}"
         try:
-            run(["fuse", str(optical), str(sar), str(out), "--solver", arguments.solver, "--domain", domain])
+            run(
+                [
+                    "fuse",
+                    str(optical),
+                    str(sar),
+                    str(out),
+                    "--for",
+                    arguments.purpose,
+                    "--solver",
+                    arguments.solver,
+                    "--domain",
+                    domain,
+                ]
+            )
         except SystemExit as stop:
             if stop.code:
                 raise

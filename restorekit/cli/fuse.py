@@ -32,6 +32,10 @@ PAIR: dict[str, tuple[Any, Any]] = {
 @shared_options(
     *PAIR, "prior", "seed", "device", "tile", "precision", "layout", "pages", **PAIR,
     solver=(Annotated[str, typer.Option(help="map: no network. diffusion: with the prior. Settings as map:a=0.5,c=2.")], "map"),
+    purpose=(Annotated[str, typer.Option("--for", "--purpose", metavar="PURPOSE", help="eye: the optical picture with fine details of SAR. interpretation: all of SAR that speckle does not explain, linear in dB.")], "eye"),
+    cloud=(Annotated[str | None, typer.Option(metavar="auto|band:N|FILE", help="Clouds of OPTICAL, where SAR is shown: found by brightness, a band of OPTICAL, or a file.", show_default=False)], None),
+    cloud_classes=(Annotated[str | None, typer.Option(metavar="mask|scl|qa60|N,N,…", help="What the values of --cloud are. Default: a mask, 0 clear.", show_default=False)], None),
+    added=(Annotated[bool, typer.Option("--added", help="Write OUT_added, OUT less OPTICAL; --for interpretation always does.")], False),
     trust_grid=(Annotated[bool, typer.Option("--trust-grid", help="Go on where the pictures do not show that they lie on each other.")], False),
 )  # fmt: skip
 def fuse(

@@ -121,7 +121,7 @@ def fusion(
     """Compare FUSED with its sources, SAR made ready as `fuse` does. restorekit metrics fusion optical.tif sar.tif fused.tif"""
     from restorekit.files.picture import json_text
     from restorekit.fusion.scores import listed
-    from restorekit.tasks.fuse import fusion_metrics
+    from restorekit.tasks.fusion_metrics import fusion_metrics
 
     figures, pair = fusion_metrics(optical, sar, fused, notes=printed(ctx), **values(settings))
     if as_json:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
 from restorekit.files.bands import Raster, Window, import_rasterio
-from restorekit.fusion.pair_files import whole
+from restorekit.fusion.pair_files import read, whole
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -113,6 +113,27 @@ def aligned(intensity: Array, valid: Mask, window: Window, radar: Raster, optica
     if not there.any():
         raise BadInput(f"{radar.path} and {optical.path} do not overlap on the map; give a pair of one place")
     return np.where(there, out, 0.0).astype(np.float64), there, how.name
+
+
+def labels_on(labels: Raster, optical: Raster) -> Array:
+    """Return the first band of `labels` (H, W) on the grid of `optical`, the nearest of each, NaN where there is none.
+
+    Raises BadInput where the two do not overlap on the map, or `optical` has no place there.
+    """
+    if not placed(optical):
+        raise BadInput(f"{optical.path} has no place on the map, and {labels.path} is of another grid; resample it")
+    import_rasterio()
+    from rasterio.warp import Resampling, reproject
+
+    window = part_for(labels, optical)
+    bands = read(labels.path, [1], labels, window)
+    out = np.full((optical.height, optical.width), np.nan, np.float64)
+    reproject(
+        np.where(bands.valid[0], bands.values[0], np.nan).astype(np.float64), out, src_transform=labels.part(window).transform,
+        src_crs=labels.crs, src_nodata=np.nan, dst_nodata=np.nan, dst_transform=optical.transform, dst_crs=optical.crs,
+        resampling=Resampling.nearest,
+    )  # fmt: skip
+    return out
 
 
 def _bounds(transform: Any, w: int, h: int) -> dict[str, float]:

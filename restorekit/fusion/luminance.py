@@ -15,6 +15,25 @@ def luminance(bands: Array) -> Array:
     return np.tensordot(weights, bands, 1)
 
 
+FEW_STEPS = 4  # levels of integers, below which the ratio of bands is mostly rounding
+
+
+def brightened(bands: Array, fused: Array, low: float, high: float, whole: bool = False) -> tuple[Array, int]:
+    """Return `bands` (C, H, W) with the luminance `fused` (H, W), their ratios kept: all bands are multiplied by the same.
+
+    Where a band would leave low .. high the luminance gives way, and the colour does not; the second result is the number of such
+    pixels. What has no ratio, a black pixel, one with values below 0, and of `whole` numbers one of less than four levels, moves
+    by `recoloured`.
+    """
+    old, most = luminance(bands), bands.max(0)
+    ratio = (bands.min(0) >= 0) & (old > 0) & (most >= (FEW_STEPS if whole else 0)) & (fused >= 0)
+    wanted = np.divide(fused, old, out=np.ones_like(old), where=ratio)
+    room = np.divide(high, most, out=np.full_like(old, np.inf), where=ratio & (most > 0))
+    factor = np.minimum(wanted, np.maximum(room, 1.0))
+    added, _ = recoloured(bands, fused, low, high)
+    return np.where(ratio, factor * bands, added), int((ratio & (factor < wanted - 1e-6)).sum())
+
+
 def recoloured(bands: Array, fused: Array, low: float, high: float) -> tuple[Array, int]:
     """Return `bands` (C, H, W) with the luminance `fused` (H, W), Cb and Cr kept: all bands move by the same.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +18,17 @@ from restorekit.files.picture import check_span
 from restorekit.files.scene import Scene
 from restorekit.fusion import common_grid as grid
 from restorekit.fusion import pair_files as files
+from restorekit.fusion.beyond_speckle import BeyondSpeckle, with_signal
+from restorekit.fusion.cloud_source import CloudSource
 from restorekit.fusion.exchanged import refuse_exchanged
 from restorekit.fusion.luminance import luminance
-from restorekit.fusion.prepare import check_match, despeckled, logarithm, matched
+from restorekit.fusion.prepare import check_match, despeckled, logarithm, matched, moments
 from restorekit.fusion.registration import Match, Registration
 from restorekit.notes import Notes
 from restorekit.sar import halves
 from restorekit.sar.band_units import Sample, no_brightness, units_of
 from restorekit.sar.domain import Domain, domain_of, fill_of
-from restorekit.sar.looks import measure
+from restorekit.sar.looks import Grain, measure
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -49,11 +52,25 @@ class FusionPair:
     valid_radar: Mask
     record: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    cloud: Mask = field(kw_only=True)  # where clouds hide the ground
+    signal: Mask = field(kw_only=True)  # where the radar picture is a measurement, and no limit of its numbers
+    weights: list[Array] = field(kw_only=True)  # of each scale of details of the radar picture, 0 to 1, fine to coarse
+    sigmas: tuple[float, ...] = field(kw_only=True)  # of the Gaussians between these scales, pixels
 
     @property
     def valid(self) -> Mask:
         """Return where both are valid, (H, W)."""
         return self.valid_optical & self.valid_radar
+
+    @property
+    def clear(self) -> Mask:
+        """Return where both are valid and show the ground, (H, W)."""
+        return self.valid & ~self.cloud
+
+    @property
+    def clouded(self) -> Mask:
+        """Return where the radar picture alone shows the ground, (H, W)."""
+        return self.valid & self.cloud
 
     @property
     def seen(self) -> Array:
@@ -80,11 +97,18 @@ class ReadPair:
     radar_path: Path
     looks: float
     record: dict[str, Any]
+    cloud: Mask
+    speckle: tuple[float, Grain]  # looks, and the correlation with the next row and column
 
     @property
     def valid(self) -> Mask:
         """Return where both are valid, (H, W)."""
         return self.valid_optical & self.valid_radar
+
+    @property
+    def shown(self) -> Mask:
+        """Return where the optical picture shows the ground, (H, W)."""
+        return self.valid_optical & ~self.cloud
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +131,8 @@ class Pairing:
     match: str = "moments"
     span: tuple[float, float] | None = None
     registration: Registration = field(default_factory=Registration)
+    cloud: CloudSource = field(default_factory=CloudSource)
+    beyond_speckle: BeyondSpeckle = field(default_factory=BeyondSpeckle)
 
     def __call__(self, optical: Source, radar: Source, notes: Notes | None = None) -> FusionPair:
         notes = Notes() if notes is None else notes
@@ -129,26 +155,35 @@ class Pairing:
         intensity, valid_r, path, record = self._intensity(optical, radar_source, notes)
         if not (valid_o & valid_r).any():
             raise BadInput(f"{optical.path} and {path} have no valid pixel in common")
+        cloud, record["cloud"] = self.cloud(optical, bands, (values - span[0]) / (span[1] - span[0]), valid_o, notes)
+        if not (valid_o & valid_r & ~cloud).any():
+            raise BadInput(
+                f"{optical.path} is cloud wherever {path} has data, and nothing says how bright the radar picture is to be; give another `cloud`",
+                argument="cloud",
+            )
         self._refuse_exchanged(optical, (values.mean(0), valid_o), radar_source, (intensity, valid_r), notes)
-        looks = self._looks(intensity, valid_r, notes)
-        return ReadPair(optical, bands, span, y, valid_o, intensity, valid_r, path, looks, record)
+        looks, speckle = self._looks(intensity, valid_r, notes)
+        return ReadPair(optical, bands, span, y, valid_o, intensity, valid_r, path, looks, record, cloud, speckle)
 
     def matched(self, pair: ReadPair, notes: Notes) -> FusionPair:
         """Despeckle the radar picture and give it the grey levels of the luminance. Raises BadInput where the two are shifted."""
-        y, valid_r, valid = pair.luminance, pair.valid_radar, pair.valid
+        y, valid_r, valid, clear = pair.luminance, pair.valid_radar, pair.valid, pair.valid & pair.shown
         smooth = logarithm(self.despeckle(pair.intensity, valid_r, pair.looks), valid_r)
         match = self._registered(pair, smooth, notes)
-        radar = np.where(valid_r, matched(smooth, y, valid, self.match), y)
+        gain = moments(smooth, y, clear)[0] * math.log(10) / 10 if self.match == "moments" else None
+        radar = np.where(valid_r, matched(smooth, y, clear, self.match), y)
         record = pair.record | {
             "bands": list(pair.bands), "span": list(pair.span), "looks": pair.looks, "despeckle": self.despeckler,
-            "match": self.match,
+            "match": self.match, "luminance_per_db": gain,
             "shift": {"down": match.down, "right": match.right, "scale": match.scale,
                       "significance": round(match.significance, 1)},
             "valid": round(float(valid.mean()), 6),
         }  # fmt: skip
         return FusionPair(
-            pair.optical, pair.bands, pair.span, y, radar, pair.valid_optical, valid_r, record, tuple(notes.texts)
-        )
+            pair.optical, pair.bands, pair.span, y, radar, pair.valid_optical, valid_r, record, tuple(notes.texts), cloud=pair.cloud,
+            signal=with_signal(pair.intensity, valid_r), weights=self.beyond_speckle(pair.intensity, valid_r, *pair.speckle),
+            sigmas=self.beyond_speckle.sigmas,
+        )  # fmt: skip
 
     def _bands(self, optical: files.Bands) -> tuple[int, ...]:
         count = len(optical.values)
@@ -275,24 +310,34 @@ class Pairing:
         if said := refuse_exchanged(optical, *seen, bands, *radar, self.domain != "auto"):
             notes(said)
 
-    def _looks(self, intensity: Array, valid: Mask, notes: Notes) -> float:
-        if self.looks is not None or self.despeckler == "none":
-            return self.looks or 1.0
-        found = measure(intensity, valid)
+    def _looks(self, intensity: Array, valid: Mask, notes: Notes) -> tuple[float, tuple[float, Grain]]:
+        """Return the looks for the despeckler, and looks and grain of the speckle that the picture has."""
+        told = self.looks is not None or self.despeckler == "none"
+        try:
+            found = measure(intensity, valid, looks=self.looks)
+        except BadInput:
+            if not told:
+                raise
+            notes(
+                "the speckle of the radar picture could not be measured, and is taken to be independent from pixel to pixel"
+            )
+            return self.looks or 1.0, (self.looks or 1.0, (0.0, 0.0))
+        if told:
+            return self.looks or 1.0, (self.looks or found.looks, found.lag_one)
         notes(str(found))
-        return found.looks
+        return found.looks, (found.looks, found.lag_one)
 
     def refuse_shifted(self, pair: ReadPair) -> None:
         """Raise BadInput where a plain filter is enough to see that the pictures do not lie on each other."""
         if self.trust_grid:
             return
         quick = logarithm(despeckled("lee", pair.intensity, pair.valid_radar, pair.looks), pair.valid_radar)
-        found = self.registration(pair.luminance, quick, (pair.valid_optical, pair.valid_radar))
+        found = self.registration(pair.luminance, quick, (pair.shown, pair.valid_radar))
         if self.registration.aligned(found) is False and found.significance >= SURE * self.registration.least:
             raise BadInput(_shifted(pair, found))
 
     def _registered(self, pair: ReadPair, smooth: Array, notes: Notes) -> Match:
-        match = self.registration(pair.luminance, smooth, (pair.valid_optical, pair.valid_radar))
+        match = self.registration(pair.luminance, smooth, (pair.shown, pair.valid_radar))
         verdict, optical = self.registration.aligned(match), pair.optical
         if verdict is False:
             if not self.trust_grid:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.errors import BadInput
-from restorekit.files.atomic import check_target
+from restorekit.files.atomic import check_target, named_beside
 from restorekit.files.bands import Raster, Window, dataset_of, describe, opened
 from restorekit.files.datasets import is_dataset
 from restorekit.files.dtype import rounded
@@ -197,19 +197,72 @@ def write(target: Path, pixels: NDArray[Any], like: Bands, provenance: str) -> l
     raster = like.raster
     if raster is None or target.suffix.lower() not in RASTERS:
         return _write_picture(target, pixels, like)
+    masked = None
+    if raster.masked and not raster.alpha:
+        with opened(raster) as source:
+            masked = source.mask(whole(raster))
+    _write_raster(target, pixels, raster, provenance, masked)
+    return []
+
+
+def aside(target: Path, what: str) -> Path:
+    """Return the path of a raster of its own kind beside OUT: OUT_what.tif, or .npy beside an NPY file."""
+    return named_beside(target, f"{target.stem}_{what}{'.npy' if target.suffix.lower() == '.npy' else '.tif'}")
+
+
+def difference(pixels: NDArray[Any], like: Bands) -> NDArray[Any]:
+    """Return pixels (C, H, W) less those of `like` in a type that holds it: the next signed integers, or the type of floats."""
+    wider = {"uint8": "int16", "int8": "int16", "uint16": "int32", "int16": "int32"}
+    kind = np.dtype(wider.get(like.dtype, like.dtype if np.dtype(like.dtype).kind == "f" else "float64"))
+    wide = np.float64 if kind.kind == "f" else np.int64
+    with np.errstate(invalid="ignore"):  # of NaN, which are no data
+        return (pixels.astype(wide) - like.values.astype(wide)).astype(kind)
+
+
+def write_difference(target: Path, added: NDArray[Any], like: Bands, provenance: str) -> None:
+    """Write what was added (C, H, W) on the grid of `like`; pixels that are not valid there hold no data, 0 where the file cannot
+    say so."""
+    raster, kind = like.raster, added.dtype
+    if raster is None:
+        values = np.where(like.valid, added, 0).astype(np.float64)
+        write_picture(target, values, Picture(values, kind.name, (0.0, 1.0)))
+        return
+    nodata = float("nan") if kind.kind == "f" else float(np.iinfo(kind).min)
+    values = np.where(like.valid, added, kind.type(nodata))
+    names = tuple(f"{text or f'band {n}'}, added" for n, text in enumerate(raster.descriptions, 1))
+    of_it = replace(
+        raster, dtype=kind.name, nodata=nodata, descriptions=names, offsets=(0.0,) * raster.count, colorinterp=(), masked=False, alpha=(),
+    )  # fmt: skip
+    _write_raster(target, values, of_it, provenance)
+
+
+def write_mask(target: Path, mask: NDArray[np.bool_], like: Bands, name: str, provenance: str) -> None:
+    """Write a mask (H, W) as bytes of 0 and 1 on the grid of `like`."""
+    values, raster = mask[None].astype(np.uint8), like.raster
+    if raster is None:
+        write_picture(target, values / 255.0, Picture(values, "uint8", (0.0, 255.0)))
+        return
+    of_it = replace(
+        raster, count=1, dtype="uint8", nodata=None, descriptions=(name,), units=(None,), scales=(1.0,), offsets=(0.0,), colorinterp=(),
+        band_tags=({},), masked=False, alpha=(),
+    )  # fmt: skip
+    _write_raster(target, values, of_it, provenance)
+
+
+def _write_raster(
+    target: Path, pixels: NDArray[Any], raster: Raster, provenance: str, mask: NDArray[np.bool_] | None = None
+) -> None:
     work = name_beside(target.with_suffix(".tif"), "tmp")
     try:
-        with writing(work, raster, dtype=like.dtype, nodata=raster.nodata) as writer:
+        with writing(work, raster, dtype=raster.dtype, nodata=raster.nodata) as writer:
             for band, x in enumerate(pixels, 1):
                 writer.write(whole(raster), band, x)
-            if raster.masked and not raster.alpha:
-                with opened(raster) as source:
-                    writer.write_mask(whole(raster), source.mask(whole(raster)))
+            if mask is not None:
+                writer.write_mask(whole(raster), mask)
         add_tags(work, {PROVENANCE: provenance})
         finish(work, target, side=raster.tile or BLOCK)
     finally:
         work.unlink(missing_ok=True)
-    return []
 
 
 def _stored(

@@ -42,20 +42,26 @@ def logarithm(intensity: Array, valid: Mask) -> Array:
     return np.log(np.where(valid, np.maximum(intensity, floor), floor))
 
 
+def moments(radar: Array, luminance: Array, valid: Mask) -> tuple[float, float]:
+    """Return (gain, offset) by which radar (H, W) gets the mean and the standard deviation of `luminance`, each of values held
+    within their 1 % and 99 % quantiles, so that a few do not count for all."""
+    x, y = (np.clip(v[valid], *np.quantile(v[valid], (0.01, 0.99))) for v in (radar, luminance))
+    gain = float(y.std()) / max(float(x.std()), 1e-12)
+    return gain, float(y.mean()) - gain * float(x.mean())
+
+
 def matched(radar: Array, luminance: Array, valid: Mask, how: str = "moments", levels: int = 1024) -> Array:
     """Return radar (H, W) with the grey levels of `luminance`, by pixels valid in both.
 
-    moments: mean and standard deviation of one become those of the other (of values held within their 1 % and 99 %
-    quantiles, so that a few do not count for all); contrasts keep their proportions. The result is held within the
+    moments: mean and standard deviation of one become those of the other; contrasts keep their proportions. The result is held within the
     values that `luminance` has. histogram: the quantiles do, `levels` of them; where one picture has few levels for
     what the other has many, what is left of speckle is stretched with the rest.
     """
     check_match(how)
     x, y = radar[valid], luminance[valid]
     if how == "moments":
-        x, inner = (np.clip(v, *np.quantile(v, (0.01, 0.99))) for v in (x, y))
-        moved = (radar - x.mean()) * (inner.std() / max(float(x.std()), 1e-12)) + inner.mean()
-        return np.clip(moved, y.min(), y.max())
+        gain, offset = moments(radar, luminance, valid)
+        return np.clip(gain * radar + offset, y.min(), y.max())
     shares = np.linspace(0, 1, levels)
     at, first = np.unique(np.quantile(x, shares), return_index=True)
     last = np.append(first[1:], levels) - 1  # values that many pixels share take the middle of their quantiles

@@ -97,7 +97,7 @@ class Batch:
     """Settings of a task for many pictures; the call treats them.
 
     task: a function such as `restorekit.denoise`, or a class of settings such as `Restoring`. settings: what it takes. Of
-    mask, kernel, derained, rain, truth, begin and sar a folder holds one file for each picture, by its stem; a file is for
+    mask, kernel, derained, rain, truth, begin, sar and cloud a folder holds one file for each picture, by its stem; a file is for
     all. suffix: of the results, ".png"; by default that of each picture. pages: of files of several, as "1,4-6" or "all".
     scheduler: address of a dask cluster, whose workers see the same folders; it is trusted, and runs code. overwrite: whether files
     in the folder are replaced that are no results of restorekit.

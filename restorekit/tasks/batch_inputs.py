@@ -25,7 +25,7 @@ from restorekit.tasks.pages import readings
 
 SUMMARY = "summary.csv"  # the table of a batch
 # Settings of which a folder holds one file for each picture.
-COMPANIONS = ("mask", "kernel", "derained", "rain", "truth", "begin", "sar")
+COMPANIONS = ("mask", "kernel", "derained", "rain", "truth", "begin", "sar", "cloud")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -18,32 +17,30 @@ from numpy.typing import NDArray
 from restorekit.despeckling.arrays import despeckled as despeckled_by_prior
 from restorekit.despeckling.settings import Settings
 from restorekit.errors import BadInput
-from restorekit.files.atomic import check_target, together
+from restorekit.files.atomic import check_target
 from restorekit.files.datasets import container
 from restorekit.files.overwrite import separate
-from restorekit.files.picture import Picture, write_json
+from restorekit.files.picture import Picture
 from restorekit.files.reading import Reading
-from restorekit.files.record import earlier, head
-from restorekit.files.record import outputs as checksums
+from restorekit.files.record import head, refuse_of_another
 from restorekit.files.scene import Scene
 from restorekit.fusion import pair_files as inputs
+from restorekit.fusion.cloud_source import CloudSource
 from restorekit.fusion.joint import Diffusion, Map, solver_of
-from restorekit.fusion.luminance import limits, recoloured
 from restorekit.fusion.pair import Despeckler, FusionPair, Pairing, ReadPair
 from restorekit.fusion.prepare import DESPECKLERS, despeckled
-from restorekit.fusion.scores import evaluate
+from restorekit.fusion.purposes import Purpose, purpose_of
 from restorekit.fusion.selection import Sources
 from restorekit.inference.driver import streams
-from restorekit.inference.restoration import Restoration
 from restorekit.notes import Notes
 from restorekit.priors.find import Precision, Prior, device_of, load_prior, of_pictures
 from restorekit.priors.prior import LatentPrior
 from restorekit.products.opening import product_digest, scene_of
-from restorekit.report.panels import Panel, Panelled
 from restorekit.report.progress import watched
 from restorekit.tasks.each import each_measurement
+from restorekit.tasks.fused_picture import FusedOrigin, FusedPicture, in_place, measured, words_of
 from restorekit.tasks.identity import identity_of
-from restorekit.tasks.inputs import Source, Span, bands_first, reading_beside
+from restorekit.tasks.inputs import Source, Span, bands_first
 from restorekit.tasks.measurement import Progress
 from restorekit.tasks.saving import record_file
 from restorekit.tasks.task_settings import refuse_unknown
@@ -72,6 +69,10 @@ class Fusing:
     measured by default. match: "moments" or "histogram" of the luminance. range: values of black and white of the optical one.
     layout: axes of NPY files of three, "HWC" or "CHW". page, sar_page: of a TIFF of several that is the optical or the radar picture,
     from 1. product: what is taken of a radar picture that is a product of a radar satellite, HDF5 or Zarr, as "VV,gamma0".
+    purpose: "eye", the optical picture with fine details of the radar picture, or "interpretation", all of its contrasts that speckle
+    does not explain, linear in decibels. cloud: "auto", "band:4" of the optical picture, from 1, or a file; cloud_classes: what its values
+    are, "mask", "scl", "qa60" or numbers; cloud shows the radar picture. added: whether OUT_added, the result less the optical picture, is
+    written; for interpretation it always is.
     """
 
     solver: str = "map"
@@ -93,6 +94,10 @@ class Fusing:
     page: int | None = None
     sar_page: int | None = None
     product: str | None = None
+    purpose: str = "eye"
+    cloud: str | None = None
+    cloud_classes: str | None = None
+    added: bool = False
 
     def __call__(
         self,
@@ -112,7 +117,12 @@ class Fusing:
         named = _paths(optical, sar)
         if out is not None:
             self._separate(named, Path(out))
-        chosen, pairing = solver_of(self.solver), self.pairing(notes)
+        chosen, purpose, pairing = solver_of(self.solver), purpose_of(self.purpose), self.pairing(notes)
+        if not purpose.selects and self.solver != Fusing.solver:
+            raise BadInput(
+                f"`purpose={self.purpose}` adds what the radar picture shows and asks no solver; leave `solver` out",
+                argument="solver",
+            )
         prior = self._prior(chosen)
         began = time.monotonic()
         read = self.read(pairing, optical, sar, notes)
@@ -125,9 +135,9 @@ class Fusing:
         pair = pairing.matched(read, notes)
         prepared = time.monotonic() - began
         told = None if progress is None else partial(progress, self.solver.partition(":")[0])
-        fused, nfe = self._fused(Prepared(pair, chosen, prior), told)
-        pixels, said = _in_place(pair, fused)
-        for text in _words(said):
+        fused, weight, nfe = self._fused(Prepared(pair, chosen, prior), purpose, told)
+        pixels, said = in_place(pair, purpose, fused, weight)
+        for text in words_of(said):
             notes(text)
         network: dict[str, Any] = {"prior": None}
         if prior is not None:
@@ -140,29 +150,29 @@ class Fusing:
                 "optical": _identity(optical) | Reading(self.layout, self.page).record(),
                 "sar": _identity(sar, of_radar) | of_radar.record(),
             },
-            "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)}, "seed": self.seed, **pair.record,
-            **network, "nfe": nfe, "device": str(device_of(self.device)), **said,
+            "solver": {"name": type(chosen).__name__, **dataclasses.asdict(chosen)} if purpose.selects else None, "seed": self.seed, "purpose": self.purpose, **pair.record,
+            **self._of_added(pair), **network, "nfe": nfe, "device": str(device_of(self.device)), **said,
         }  # fmt: skip
         metrics = measured(pair, pixels[[n - 1 for n in pair.bands]])
         low, high = pair.span
         grey = np.where(pair.optical.valid, (pixels.astype(np.float64) - low) / (high - low), np.nan)
         return FusedPicture(
             samples=torch.from_numpy(grey.astype(np.float32))[None],
-            nfe=nfe, seconds=time.monotonic() - began, settings=record["solver"] | {"solver": record["solver"]["name"]},
+            nfe=nfe, seconds=time.monotonic() - began, settings=_settings(record["solver"]),
             notes=tuple(notes.texts), source=FusedOrigin(self, pair, pixels, record, named, notes),
             pixels=pixels, metrics=metrics, prepared=prepared,
         )  # fmt: skip
 
     def read(self, pairing: Pairing, optical: Source, sar: Source, notes: Notes) -> ReadPair:
         """Return both pictures on one grid, as measured. Raises BadInput where they are no pair."""
-        optical_bands = _bands(optical, "optical", Reading(self.layout, self.page))
+        optical_bands = bands_of(optical, "optical", Reading(self.layout, self.page))
         return pairing.read(optical_bands, self._radar(sar, notes), notes)
 
     def _radar(self, sar: Source, notes: Notes) -> Path | inputs.Bands | Scene:
         """Return the radar picture: a product by its own reader, all else as it comes."""
         reading = Reading(self.layout, self.sar_page, product=self.product)
         product = inputs.product_of(sar, reading, notes) if isinstance(sar, str | os.PathLike) else None
-        return _bands(sar, "radar", reading) if product is None else product
+        return bands_of(sar, "radar", reading) if product is None else product
 
     def pairing(self, notes: Notes) -> Pairing:
         """Return how the pair is made ready. Raises BadInput for settings that cannot be."""
@@ -175,7 +185,7 @@ class Fusing:
         return Pairing(
             despeckle=self._with_prior(notes) if self._learned else filtered, despeckler=self.despeckle, looks=self.looks,
             align=self.align, trust_grid=self.trust_grid, bands=self.bands, sar_band=self.sar_band, domain=self.domain,
-            match=self.match, span=self.range,
+            match=self.match, span=self.range, cloud=CloudSource(self.cloud, self.cloud_classes),
         )  # fmt: skip
 
     @property
@@ -199,84 +209,54 @@ class Fusing:
             raise BadInput(f"`prior={self.prior}` is one of latents; take one of pictures, such as natural")
         return prior
 
-    def _fused(self, ready: Prepared, progress: Any) -> tuple[NDArray[np.float64], int]:
-        """Return the fused luminance (H, W), that of the optical picture where either is not valid, and the network calls."""
+    def _fused(
+        self, ready: Prepared, purpose: Purpose, progress: Any
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating], int]:
+        """Return the fused luminance (H, W), the weight that the radar picture has in it, and the network calls."""
         pair, place = ready.pair, device_of(self.device)
+        calls = 0
 
         def tensor(x: Any) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None].to(place)
 
-        sources = Sources(*map(tensor, (pair.luminance, pair.radar, pair.valid_optical, pair.valid_radar)))
-        denoise: Any = None if ready.prior is None else ready.prior.for_bands(1)
-        found = ready.solver.fuse(sources, denoise, streams(self.seed, 0, 1), progress)
-        f = found.picture[0, 0].double().cpu().numpy()
-        return np.where(pair.valid, f, pair.luminance), found.nfe
+        def selected(optical: Any, radar: Any, weight: Any) -> NDArray[np.floating]:
+            nonlocal calls
+            sources = Sources(*map(tensor, (optical, radar, pair.valid_optical * (1 - weight), weight)))
+            denoise: Any = None if ready.prior is None else ready.prior.for_bands(1)
+            found = ready.solver.fuse(sources, denoise, streams(self.seed, 0, 1), progress)
+            calls += found.nfe
+            return found.picture[0, 0].double().cpu().numpy()
+
+        fused, weight = purpose(pair, selected)
+        return np.where(pair.valid, fused, pair.luminance), weight, calls
 
     def _separate(self, named: dict[str, Path | None], target: Path) -> None:
         """Raise BadInput where a file that is written is one that is read, or cannot be put there."""
-        read = [container(path) for path in named.values() if path is not None]
-        separate([*read, *files_of(self.solver, self.despeckle, self.prior)], [target, record_file(target)])
-        check_target(record_file(target))
+        read = [container(path) for path in (*named.values(), CloudSource(self.cloud).path) if path is not None]
+        written = [target, *self.asides(target), record_file(target)]
+        separate([*read, *files_of(self.solver, self.despeckle, self.prior)], written)
+        refuse_of_another(record_file(target), written[1:-1])
+        for path in written[1:]:
+            check_target(path)
 
+    def _of_added(self, pair: FusionPair) -> dict[str, Any]:
+        """Return what the record says of OUT_added: its unit, and for interpretation how much luminance a decibel is."""
+        if not self.writes_added:
+            return {}
+        gain = pair.record["luminance_per_db"] if self.purpose == "interpretation" else None
+        low, high = pair.span
+        more = {} if gain is None else {"luminance_per_db": gain * (high - low)}
+        return {"added": {"unit": f"numbers of {pair.optical.path.name}", "is": "OUT - OPTICAL", **more}}
 
-@dataclass(frozen=True, eq=False)
-class FusedOrigin:
-    """The origin of a fused picture: it writes the files of the command, in the type and with the metadata of the
-    optical picture.
-    """
+    @property
+    def writes_added(self) -> bool:
+        """Return whether OUT_added is written."""
+        return self.added or self.purpose == "interpretation"
 
-    task: Fusing
-    pair: FusionPair
-    pixels: NDArray[Any]  # (C, H, W), all bands, in the type and unit of the optical picture
-    record: dict[str, Any]
-    files: dict[str, Path | None]  # the sources
-    notes: Notes
-
-    def save(self, fused: FusedPicture, path: str | os.PathLike[str]) -> list[Path]:
-        """Write OUT and OUT.json, both or none; returns the files.
-
-        Raises `BadInput` where OUT cannot hold the picture, would replace a source, or the disk refuses.
-        """
-        target = Path(path)
-        self.task._separate(self.files, target)
-        inputs.check_bands_writable(target, self.pair.optical)
-        with together():
-            line = json.dumps(self.record, ensure_ascii=False)
-            for text in inputs.write(target, self.pixels, self.pair.optical, line):
-                self.notes(text)
-            record = self.record | {"metrics": fused.metrics, "seconds": round(fused.seconds, 2)}
-            record |= {"outputs": checksums([target]), **earlier(record_file(target), [target])[1]}
-            write_json(record_file(target), record)
-        return [target, record_file(target)]
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class FusedPicture(Panelled, Restoration):
-    """A fused picture, a `Restoration` of one answer: samples (1, C, H, W), all bands of the optical picture, 0 its black and 1 its white, NaN where that
-    holds no data.
-
-    pixels: (C, H, W) in the type and unit of the optical picture. metrics: what it kept of both, by name. prepared: seconds that the
-    radar picture took, of `seconds`.
-    """
-
-    pixels: NDArray[Any]
-    metrics: dict[str, Any]
-    prepared: float
-
-    def panels(self) -> list[Panel]:
-        """Return the optical picture, the radar picture as it was matched, and the fused one, black where either is not valid."""
-        pair, (low, high) = self.source.pair, self.source.pair.span
-        bands = [n - 1 for n in pair.bands]
-        optical, fused = ((np.where(pair.valid, x, low) - low) / (high - low) for x in (pair.seen, self.pixels[bands]))
-        radar = np.where(pair.valid, pair.radar, 0.0)[None]
-        return [Panel("optical", optical), Panel("radar, matched", radar), Panel("fused", fused)]
-
-
-class FusionMetrics(NamedTuple):
-    """Metrics of a fused picture by name, and the pair that it was compared with."""
-
-    metrics: dict[str, Any]
-    pair: FusionPair
+    def asides(self, target: Path) -> list[Path]:
+        """Return what is written beside OUT, the record aside."""
+        chosen = {"added": self.writes_added, "cloud": self.cloud is not None}
+        return [inputs.aside(target, what) for what, wanted in chosen.items() if wanted]
 
 
 @each_measurement
@@ -308,46 +288,8 @@ def fuse(
     return result
 
 
-def fusion_metrics(
-    optical: Source, sar: Source, fused: Source, *, notes: Notes | None = None, **settings: Any
-) -> FusionMetrics:
-    """Compare a fused picture with its sources, the radar picture made ready as `fuse` does; settings are those of `Fusing`.
-
-    Raises `BadInput` where `fused` has another size or type than the optical picture. Without `notes` each note is raised as a
-    `RestorekitNote` warning.
-    """
-    told = Notes() if notes is None else notes
-    task = Fusing(**{"trust_grid": True, **settings})
-    pairing = task.pairing(told)
-    read = task.read(pairing, optical, sar, told)
-    found, own = (
-        inputs.read(_bands(fused, "fused", reading_beside(fused, Reading(task.layout, task.page)))),
-        read.optical,
-    )
-    if found.size != own.size:
-        raise BadInput(
-            f"{found.path} is {found.size[0]}x{found.size[1]} pixels and {own.path} {own.size[0]}x{own.size[1]}; compare "
-            "pictures of one size"
-        )
-    if found.dtype != own.dtype:
-        raise BadInput(f"{found.path} holds {found.dtype} and {own.path} {own.dtype}; their numbers are not the same")
-    values = found.values if len(found.values) == 1 else found.select(read.bands).values
-    pair = pairing.matched(read, told)
-    if notes is None:
-        told.warn()
-    return FusionMetrics(measured(pair, values), pair)
-
-
-def measured(pair: FusionPair, bands: NDArray[Any]) -> dict[str, Any]:
-    """Return the metrics of fused values (C, H, W) in the numbers of the optical file, over the rectangle that holds all
-    pixels valid in both pictures; those in it that are not are made alike in all three."""
-    rows, columns = (np.flatnonzero(pair.valid.any(axis)) for axis in (1, 0))
-    inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    there = pair.valid[inside]
-    fused = pair.grey(np.where(pair.valid, bands.astype(np.float64), 0.0))
-    middle = float(np.median(pair.luminance[pair.valid]))
-    three = (np.where(there, x[inside], middle) for x in (pair.luminance, pair.radar, fused))
-    return {**evaluate(*three), "filled": round(1 - float(there.mean()), 6)}
+def _settings(solver: dict[str, Any] | None) -> dict[str, Any]:
+    return {"solver": None} if solver is None else solver | {"solver": solver["name"]}
 
 
 def _paths(optical: Source, sar: Source) -> dict[str, Path | None]:
@@ -363,7 +305,7 @@ def _identity(source: Source, reading: Reading | None = None) -> dict[str, Any]:
     return identity_of(None, source.pixels if isinstance(source, Picture) else bands_first(source)[0])
 
 
-def _bands(source: Source, name: str, reading: Reading) -> Path | inputs.Bands:
+def bands_of(source: Source, name: str, reading: Reading) -> Path | inputs.Bands:
     """Return the path of a file or of its page, or the bands of what is none, or has a layout."""
     if isinstance(source, str | os.PathLike):
         path = inputs.page_named(Path(source), reading.page)
@@ -371,25 +313,3 @@ def _bands(source: Source, name: str, reading: Reading) -> Path | inputs.Bands:
     if isinstance(source, Picture):
         return inputs.of_picture(source, Path(f"the {name} picture"))
     return inputs.of_values(bands_first(source)[0], f"the {name} picture")
-
-
-def _in_place(pair: FusionPair, fused: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Return all bands of the optical file (C, H, W) in its type, those that are seen with the fused luminance."""
-    low, high = pair.span
-    seen = np.where(pair.valid, pair.seen, 0.0)
-    least, most = limits(pair.optical.dtype, seen)
-    moved, paler = recoloured(seen, fused * (high - low) + low, least, most)
-    values = pair.optical.values.copy().astype(np.float64)
-    for n, x in zip(pair.bands, moved):
-        values[n - 1] = np.where(pair.valid, x, values[n - 1])
-    copied = [n for n in range(1, len(values) + 1) if n not in pair.bands]
-    return inputs.stored(values, pair.optical), {"paler": paler, "bands_copied": copied}
-
-
-def _words(said: dict[str, Any]) -> list[str]:
-    notes = []
-    if said["paler"]:
-        notes.append(f"{said['paler']} pixels lost colour, as their new luminance leaves less room for it")
-    if said["bands_copied"]:
-        notes.append(f"bands {', '.join(map(str, said['bands_copied']))} are copied as they were")
-    return notes

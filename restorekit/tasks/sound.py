@@ -13,8 +13,10 @@ from restorekit.errors import BadInput
 from restorekit.files.picture import check_span
 from restorekit.files.reading import Reading
 from restorekit.files.transfer import CURVES
+from restorekit.fusion.clouds import CloudClasses
 from restorekit.fusion.joint import solver_of as fusion_solver
 from restorekit.fusion.prepare import check_match
+from restorekit.fusion.purposes import purpose_of
 from restorekit.inference.likelihood import Likelihood
 from restorekit.operators import Operator
 from restorekit.priors.find import PICKLED, device_of, find, spec_of
@@ -69,7 +71,7 @@ def checks_of(name: str) -> dict[str, Callable[[Any], object]]:
         "samples": _positive, "steps": _positive, "domain": check_domain, "match": check_match,
     }  # fmt: skip
     if name == "fuse":
-        return checks | {"solver": fusion_solver}
+        return checks | {"solver": fusion_solver, "purpose": purpose_of, "cloud_classes": CloudClasses}
     if name in OWN_SOLVERS:
         return checks | {"solver": lambda text: name != "derain" or text == "paper" or solver_of(text)}
     return checks | {"solver": _solver, "solvers": each(_solver)}

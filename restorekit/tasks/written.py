@@ -13,6 +13,7 @@ from restorekit.despeckling.settings import Settings
 from restorekit.despeckling.stac import item_path
 from restorekit.errors import BadInput
 from restorekit.tasks.degrade import Degrading, kernel_beside
+from restorekit.tasks.fuse import Fusing
 from restorekit.tasks.restore import Restoring
 from restorekit.tasks.saving import beside, outputs, record_file
 
@@ -45,6 +46,9 @@ def _asides(name: str, given: Mapping[str, Any], target: Path) -> list[Path]:
         several = given.get("samples", 1 if "solver" in given else 2) > 1
         bars = [beside(target, "std", suffix) for suffix in (".tif", ".png")] if several else []
         return [beside(target, "mask", ".png"), *base, *bars]
+    if name in ("fuse", "Fusing"):
+        known = inspect.signature(Fusing).parameters
+        return Fusing(**{k: v for k, v in given.items() if k in known}).asides(target)
     if name in ("despeckle", "Despeckling"):
         known = inspect.signature(Settings).parameters
         chosen = Settings(**{k: v for k, v in given.items() if k in known})

@@ -30,7 +30,7 @@ def write_opened_files() -> None:
     for name in ("in.png", "t.png", "in.jpg"):
         Image.fromarray(photo).save(name)
     beside = ("mean", "std", "low", "high", "truth", "mask", "kernel")
-    for name in ("m.png", "o_std.tif", *(f"o_{what}.png" for what in beside)):
+    for name in ("m.png", "o_std.tif", "o_cloud.tif", "o_added.tif", *(f"o_{what}.png" for what in beside)):
         Image.fromarray(np.tile(np.array([[0, 255]], np.uint8), (20, 12))).save(name)
     for name in ("k.npy", "o_kernel.npy"):
         np.save(name, np.ones((3, 3), np.float32))

@@ -14,7 +14,7 @@ import tifffile
 
 import restorekit
 from restorekit.notes import Notes
-from restorekit.tasks.fuse import fusion_metrics
+from restorekit.tasks.fusion_metrics import fusion_metrics
 from restorekit.tasks.picture_metrics import picture_metrics
 from tests.cli.test_cli_derain import pair as rainy_pair
 from tests.support.fields import go, pictures, refused

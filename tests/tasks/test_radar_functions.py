@@ -23,7 +23,8 @@ from restorekit.files.picture import read_picture
 from restorekit.notes import Notes, RestorekitNote
 from restorekit.tasks.derain import Deraining
 from restorekit.tasks.despeckle import Despeckling
-from restorekit.tasks.fuse import Fusing, fusion_metrics
+from restorekit.tasks.fuse import Fusing
+from restorekit.tasks.fusion_metrics import fusion_metrics
 from restorekit.tasks.judge import SpeckleAssessment
 from restorekit.tasks.picture_metrics import picture_metrics
 from tests.cli.test_cli_derain import pair as rainy_pair

@@ -1,0 +1,95 @@
+"""What a radar picture is shown for decides what of it is shown, and how.
+
+For the eye the optical picture stays what it is, and gets fine details that speckle does not explain, each where it is the
+stronger one. For interpretation all that speckle does not explain is added as it is, linear in decibels, whatever the optical
+picture shows there. Under cloud, where the optical picture shows nothing, both show the radar picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from restorekit.errors import BadInput
+from restorekit.fusion.beyond_speckle import details, smoothed
+from restorekit.fusion.clouds import spread
+from restorekit.fusion.pair import FusionPair
+
+Array = NDArray[np.floating]
+Select = Callable[[Array, Array, Array], Array]  # (optical, radar, weight of radar) -> fused, all (H, W)
+SEAM = 2.0  # pixels: a Gaussian over what the levels at the edge of a cloud are taken from
+TAIL = 0.1  # of a weight: what is less is none
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """Settings of what is shown of a radar picture; the call makes the fused luminance."""
+
+    scales: int | None  # of `BeyondSpeckle`, so many from the finest; None for all
+    selects: bool  # whether a solver decides between both pictures, or all is added
+    natural: bool  # whether clouds get the levels and the colours of what is around them, or stay grey
+
+    def __call__(self, pair: FusionPair, select: Select) -> tuple[Array, Array]:
+        """Return the fused luminance (H, W), that of the optical picture where the weight is 0, and the weight, 0 to 1.
+
+        select: fuses the optical luminance with a radar picture of the same level, which has this weight, and the optical one the
+        rest of 1.
+        """
+        bands = details(pair.radar, pair.signal, pair.sigmas, whole=True)
+        y = np.where(pair.clouded, self.under_cloud(pair, bands), pair.luminance)
+        chosen = pair.weights[: self.scales]
+        weight = np.where(pair.clear, np.max(chosen, axis=0), 0.0)
+        low, high = float(y[pair.valid].min()), float(y[pair.valid].max())
+        shown = sum((w * x for w, x in zip(chosen, bands)), np.zeros_like(y))
+        radar = np.where(pair.clear, np.clip(y + shown, low, high), y)
+        if not self.selects:
+            return radar, np.where(pair.clouded, 1.0, weight)
+        if not weight.any():
+            return y, np.where(pair.clouded, 1.0, 0.0)
+        # Beyond its reach the solver changes nothing, not even by what it is short of its minimum.
+        near = np.where(pair.clear, np.clip(2 * scipy.ndimage.gaussian_filter(weight, SEAM) - TAIL, 0, 1), 0.0)
+        fused = y + near * (select(y, radar, weight) - y)
+        return np.clip(fused, low, high), np.where(pair.clouded, 1.0, near)
+
+    def under_cloud(self, pair: FusionPair, bands: list[Array]) -> Array:
+        """Return the luminance (H, W) that stands under clouds: the radar picture without what may be speckle."""
+        if not pair.clouded.any():
+            return pair.luminance
+        coarse = smoothed(pair.radar, pair.signal, pair.sigmas[-1])
+        radar = coarse + sum((w * x for w, x in zip(pair.weights, bands)), np.zeros_like(coarse))
+        if not self.natural:
+            return np.clip(radar, *_ends(pair))
+        away = smoothed(pair.luminance - radar, pair.clear, SEAM)
+        return np.clip(radar + spread(np.where(pair.clear, away, 0.0), pair.clear), *_ends(pair))
+
+    def colours(self, pair: FusionPair) -> Array:
+        """Return the bands that are seen (C, H, W), whose colours the result has: under clouds those around, or none."""
+        seen = np.where(pair.valid_optical, pair.seen, 0.0)
+        if not pair.clouded.any() or len(seen) == 1:
+            return seen
+        if not self.natural:
+            return np.where(pair.clouded, 1.0, seen)
+        around = np.stack([smoothed(x, pair.clear, SEAM) for x in seen])
+        return np.where(pair.clouded, spread(np.where(pair.clear, around, 0.0), pair.clear), seen)
+
+
+def _ends(pair: FusionPair) -> tuple[float, float]:
+    known = pair.luminance[pair.clear]
+    return float(known.min()), float(known.max())
+
+
+PURPOSES = {
+    "eye": Purpose(scales=2, selects=True, natural=True),
+    "interpretation": Purpose(scales=None, selects=False, natural=False),
+}
+
+
+def purpose_of(name: str) -> Purpose:
+    """Return a purpose by its name. Raises BadInput that lists the known ones."""
+    if name not in PURPOSES:
+        raise BadInput(f"unknown `purpose` {name!r}; known: {', '.join(PURPOSES)}", argument="purpose")
+    return PURPOSES[name]
