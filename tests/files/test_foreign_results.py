@@ -127,7 +127,7 @@ def test_what_an_earlier_measurement_left_is_removed_with_it(folder: Path) -> No
     assert "earlier" not in json.loads(Path("b.png.json").read_text())
     own = Path("c.jpg.json")
     for how, words in (("untouched", []), ("opened", ["--op", "blur:kernel=c_truth.jpg"]), ("edited", [])):
-        assert CliRunner().invoke(app, ["degrade", "photos/1.png", "c.jpg"]).exit_code == 0
+        assert CliRunner().invoke(app, ["degrade", "m.png", "c.jpg"]).exit_code == 0
         Path("c_truth.jpg").write_bytes(Path("c.jpg").read_bytes())  # of a version that wrote truths so
         record = json.loads(own.read_text())
         record["outputs"]["c_truth.jpg"] = sha256("c_truth.jpg") if how != "edited" else "another"
