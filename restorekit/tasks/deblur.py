@@ -22,13 +22,12 @@ from restorekit.files.kernel_grid import kernel_grid_files, read_kernel_grid
 from restorekit.files.picture import Picture, sha256, write_picture
 from restorekit.inference.denoiser import Latent
 from restorekit.inference.likelihood import Gaussian
-from restorekit.inference.problem import Problem
 from restorekit.inference.units import units_of
 from restorekit.notes import Notes
 from restorekit.operators import FreeBlur, GridBlur, Operator, blur
 from restorekit.operators.base import Shape
 from restorekit.operators.blur import Boundary
-from restorekit.tasks.blind_kernel import SEEN, BlindKernel, blind_kernel, recorded_misfit, with_misfit
+from restorekit.tasks.blind_kernel import SEEN, BlindKernel, blind_kernel, light_tells_it, recorded_misfit, with_misfit
 from restorekit.tasks.blurred_values import BY_THE_FIT, simulated
 from restorekit.tasks.kernel_doubt import doubt_of, is_plain
 from restorekit.tasks.kernel_shown import kernel_picture, kernel_text
@@ -153,11 +152,8 @@ class Deblurring(Restoring):
         if self._of_values(reading, forward.given):
             more = Notes()
             of_values = self._of_kernel(reading.in_values(BY_THE_FIT), None, more)
-            # A sure kernel that is nearly right may say that values were blurred; if that were so, they would show one too. A doubted
-            # one that values do not show is none.
-            shown = of_values.blind is None or not of_values.blind.none
-            if shown or forward.blind is None or not forward.blind.sure:
-                light, blind = forward.blind, of_values.blind
+            light, blind = forward.blind, of_values.blind
+            if light is None or blind is None or not light_tells_it(light, blind):
                 if light is not None and blind is not None and light.found.gain > blind.found.gain and not blind.none:
                     of_values = replace(of_values, blind=replace(blind, light_tells_more=True))
                 forward, heard = of_values, more
@@ -171,8 +167,7 @@ class Deblurring(Restoring):
         blur = None if given is None else (given.double().numpy(), 1)
         noise, found = self._noise_after(blur, reading, valid, notes)
         whole = Forward(reading, FreeBlur(_shape(reading), torch.ones(1, 1)), noise, found)
-        level = Problem(torch.from_numpy(reading.picture.pixels)[None], whole.operator, whole.law).noise_level()
-        level = max(level, QUIETEST)
+        level = max(whole.noise_level, QUIETEST)
         searched = self.estimated and reading.empty is None
         if searched and is_plain(reading.picture.pixels.astype(np.float64), level):
             raise BadInput(
@@ -189,10 +184,13 @@ class Deblurring(Restoring):
         elif (file := kernel_file(self.kernel_text)) is not None and (known := recorded_misfit(file)) is not None:
             name, misfit = known
             notes(f"kernel: found by an earlier run, and as far off as {name} says")
+        if (own := blind or estimate) is not None and not (blind and blind.none):
+            whole = self._noise_again(whole, own.kernel, valid, notes)
+            noise, found = whole.noise, whole.found
         if misfit and isinstance(whole.law, Gaussian):
             noise = with_misfit(whole.law, misfit)
             notes(f"noise: {noise_text(noise)}, with what the error of the kernel does to the picture")
-        if (own := blind or estimate) is not None:
+        if own is not None:
             given = torch.from_numpy(np.ascontiguousarray(own.kernel)).float()
         assert given is not None
         seconds = time.perf_counter() - began if self.estimated else 0.0
@@ -204,6 +202,17 @@ class Deblurring(Restoring):
         return BlurForward(
             reading, operator, noise, found, given=given, edges=edges, level=level, estimate=estimate, blind=blind, seconds=seconds
         )  # fmt: skip
+
+    def _noise_again(self, whole: Forward, kernel: np.ndarray, valid: np.ndarray | None, notes: Notes) -> Forward:
+        """Return the same with the noise where a kernel that was found takes the picture out, if that is more: a wrong one leaves some of it."""
+        if self.noise != "auto":
+            return whole
+        noise, found = self._noise_after((kernel, 1), whole.read, valid, Notes())
+        again = replace(whole, noise=noise, found=found)
+        if again.noise_level <= whole.noise_level:
+            return whole
+        notes(f"noise: {noise_text(noise)} where the kernel that was found takes the picture out, more than before")
+        return again
 
     def _varying(self, reading: Observation, notes: Notes) -> Forward:
         """Return the forward model of a folder of kernels; nothing is asked of a kernel there."""

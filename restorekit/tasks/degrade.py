@@ -183,7 +183,7 @@ class Degrading:
 
     def truth_file(self, target: Path) -> Path:
         """Return the path of the truth that is written beside a measurement."""
-        return truth_beside(target, self.camera is not None)
+        return truth_beside(target)
 
     @property
     def blurs(self) -> bool:
@@ -357,9 +357,9 @@ class Degraded(Panelled):
         return f"Degraded({size} of a truth {truth}, {how}, seed {self.task.seed})"
 
 
-def truth_beside(target: Path, camera: bool) -> Path:
-    """Return the path of the truth, OUT_truth; that of a photograph is not to lose by JPEG."""
-    return beside(target, "truth", ".png" if camera and FORMATS.get(target.suffix.lower()) in LOSSY else None)
+def truth_beside(target: Path) -> Path:
+    """Return the path of the truth, OUT_truth: of the format of OUT, and PNG where that would lose some of it, as JPEG does."""
+    return beside(target, "truth", ".png" if FORMATS.get(target.suffix.lower()) in LOSSY else None)
 
 
 def kernel_beside(target: Path) -> Path:

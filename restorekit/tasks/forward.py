@@ -38,6 +38,11 @@ class Forward:
         return noise_text(self.noise)
 
     @property
+    def noise_level(self) -> float:
+        """Return the deviation of the noise, a low value of it where it varies."""
+        return Problem(torch.from_numpy(self.read.picture.pixels)[None], self.operator, self.law).noise_level()
+
+    @property
     def impulses(self) -> np.ndarray | None:
         """Return (C, H, W): where values are impulses and no measurements; None where there are none, or the noise was given."""
         return None if self.found is None or not self.found.share else self.found.impulses

@@ -24,7 +24,7 @@ from restorekit.errors import BadInput
 from restorekit.files.overwrite import overwriting
 from restorekit.inference.likelihood import Gaussian
 from restorekit.notes import Notes
-from restorekit.tasks.blind_kernel import BlindKernel, blind_kernel, with_misfit
+from restorekit.tasks.blind_kernel import BlindKernel, blind_kernel, light_tells_it, with_misfit
 from restorekit.tasks.observation import observe
 
 SIGMA_Y = 0.01
@@ -324,6 +324,28 @@ def test_a_blur_of_values_is_searched_for_in_values(monkeypatch: pytest.MonkeyPa
         )
         assert any("no blur is seen" in text for text in found.notes) != kept
         assert (found.nfe > 0) == kept
+
+
+@pytest.mark.parametrize(
+    ("light", "values", "taken"),
+    [
+        ((355.0, 0.9), (269.0, 0.9), True),  # sharp stripes, whose values pictures explain better
+        ((355.0, 0.45), (66.0, 0.7), True),  # doubted, and still the likelier one
+        ((304.0, 0.64), (298.0, 0.66), False),  # values that were blurred: about as likely
+        ((61.0, 0.9), (180.0, 0.9), False),
+        ((60.0, 0.9), None, True),
+        ((60.0, 0.45), None, False),
+        (None, (66.0, 0.7), False),
+    ],
+)
+def test_light_is_kept_where_it_tells_its_kernel_surely(
+    light: tuple[float, float] | None, values: tuple[float, float] | None, taken: bool
+) -> None:
+    def found(what: tuple[float, float] | None) -> BlindKernel:
+        gain, alike = what or (400.0, 0.9)
+        return BlindKernel(FoundKernel(bent(), bent() / 100, alike, gain), none=what is None)
+
+    assert light_tells_it(found(light), found(values)) == taken
 
 
 def test_the_error_of_the_kernel_counts_as_noise() -> None:

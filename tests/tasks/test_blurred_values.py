@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,11 @@ from restorekit.blind.response import favours_values
 from restorekit.files.curves import SRGB
 from restorekit.files.picture import Picture
 from restorekit.files.transfer import Response, at_limits
+from restorekit.notes import Notes
+from restorekit.operators import FreeBlur
 from restorekit.tasks.blurred_values import SUSPECTED, simulated
+from restorekit.tasks.deblur import Deblurring
+from restorekit.tasks.forward import Forward
 from restorekit.tasks.inputs import take
 from restorekit.tasks.observation import Observation
 
@@ -56,3 +62,17 @@ def test_a_smooth_picture_alone_would_be_wrong() -> None:
 def test_another_kernel_says_nothing() -> None:
     y, _ = file_of("cat", light=False)
     assert not simulated(read(y), np.ones((9, 9)) / 81, SRGB())
+
+
+def test_noise_is_measured_again_by_a_kernel_that_was_found_and_the_larger_taken() -> None:
+    """The stop band of a wrong kernel holds some of the picture, that of a right one noise alone."""
+    y, kernel = file_of("cat", light=True)
+    task, notes = Deblurring(), Notes()
+    flat = Forward(read(y), FreeBlur(y.shape, torch.ones(1, 1)), "gaussian:0.002")
+    right, wrong = (task._noise_again(flat, k, None, notes).noise_level for k in (kernel, motion(9.0, 110.0)))
+    assert right < 0.006 < 2 * right < wrong
+    assert len(notes.texts) == 2
+    loud = replace(flat, noise="gaussian:0.2")
+    assert task._noise_again(loud, kernel, None, notes) is loud
+    told = Deblurring(noise="gaussian:0.001")
+    assert told._noise_again(flat, kernel, None, notes) is flat

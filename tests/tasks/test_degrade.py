@@ -11,6 +11,7 @@ from PIL import Image
 
 import restorekit
 from restorekit.errors import BadInput
+from restorekit.files.formats import FORMATS, LOSSY
 from restorekit.files.kernel_grid import read_kernel_grid
 from restorekit.notes import Notes
 from restorekit.operators import GridBlur
@@ -62,6 +63,15 @@ def test_a_part_is_not_restored_with_the_kernels_of_the_whole(kernels: Path) -> 
     task = Restoring(op=f"blur:kernel={kernels}", noise="gaussian:0.01", preview=(0, 0, 8, 8))
     with pytest.raises(BadInput, match="kernels of a folder"):
         task(np.random.default_rng(4).random((16, 16), np.float32))
+
+
+@pytest.mark.parametrize("name", [f"y{suffix}" for suffix, kind in FORMATS.items() if kind in LOSSY] + ["y.webp"])
+def test_a_truth_loses_nothing_by_the_format_of_its_measurement(name: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(3).integers(0, 256, (24, 32, 3), np.uint8)
+    Image.fromarray(x).save(tmp_path / "x.png")
+    files = restorekit.degrade(tmp_path / "x.png", noise="gaussian:0.05").save(tmp_path / name)
+    assert files[0] == tmp_path / name
+    np.testing.assert_array_equal(np.asarray(Image.open(files[1])), x)
 
 
 def test_two_measurements_of_one_stem_do_not_share_a_truth(
