@@ -43,6 +43,7 @@ RARE = 0.01  # share of impulses, below which they may be noise that was cut off
 # (barbara, flowers, baboon) with white noise of 0.005, 0.02 and 0.05.
 UNKNOWN = 4
 EVEN = 0.48  # `Seen.even` from which on what is seen at half size is noise, which is everywhere
+EVERYWHERE = 0.64  # the same of a JPEG, beyond which no clean one was seen: noise of a camera, whatever flat blocks have left of it
 SURELY = 0.6  # the same of one band, which shows no colour, and where flat blocks do not show it shared by neighbours
 COLOURED = (
     0.95  # `Seen.colour` from which on it is as well, if blocks agree: filters of a sensor have noise of their own
@@ -147,9 +148,11 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     halves the colours leaves it white in grey; what is seen at half size and not in full is noise that neighbours share.
     What blocks call shared and a prior does not see is texture; what it sees at half size is noise only where it is everywhere in
     the picture, or of a colour of its own: stripes, letters and grass are neither. White noise before a JPEG is seen in luma, by its coefficients and
-    by the prior at half size, where the mean of four pixels has half of it; texture adds to either, so that the lesser is taken.
+    by the prior at half size, where the mean of four pixels has half of it; texture adds to either, so that the lesser is taken. Noise of
+    a camera that the coefficients show in every block is that beyond doubt, however little the rounding left of it in flat blocks.
     """
-    if lost > 0 and found.camera and (found.sigma <= LEFT * lost or found.left_out >= PAPER):
+    even = lost > 0 and found.left_out < PAPER and seen.half > LEAST and _everywhere(seen, before)
+    if lost > 0 and found.camera and not even and (found.sigma <= LEFT * lost or found.left_out >= PAPER):
         found = found.finest(floor)
     if lost > 0 and found.left_out >= PAPER and not found.sure and np.isnan(seen.half):
         return found.nothing(floor)  # letters on paper
@@ -162,7 +165,7 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
         level = (LEFT_OF_COLOUR if before.halved else 1.0) * min(before.finest, 2 * half) / seen.share
         return replace(found.white_of(min(level, MOST), floor), white_before=True)
     texture, vivid = half, seen.colour >= VIVID and abs(found.right - found.below) < SLANTED
-    half = half if unseen or _noise(found, seen, lost) else 0.0
+    half = half if unseen or _noise(found, seen, lost) or (even and not screen) else 0.0
     if found.covariance is not None and (unseen or half > 0.1 * found.grain * seen.share):
         return replace(found, asked=True, sigma=min(found.sigma, HIGHEST) if lost > 0 else found.sigma)
     if found.correlated and unseen:
@@ -181,12 +184,14 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     highest = HIGHEST if found.correlated or (vivid and (lost > 0 or seen.even >= EVEN)) else CAREFUL
     least = LEAST if found.correlated else ALONE if grey == 0 else PLAINLY if vivid else np.inf
     shared = half > least and seen.bands * seen.share < half
-    if lost > 0 and found.camera and half > LEAST:
-        level = (SHARED * half * found.sigma) ** 0.5
-        if level < CERTAIN:
+    if (even or (lost > 0 and found.camera)) and half > LEAST:
+        level = (SHARED * half * found.sigma) ** 0.5 if found.camera else SHARED * half
+        if level < CERTAIN and not even:
             return replace(found.white_of(DOUBTED * level, floor), camera=True)
-        level = (USUAL * level) ** 0.5
-        return replace(found, sigma=min(level, highest), covariance=None, sensor=None, asked=True, floor=False)
+        level = min((USUAL * level) ** 0.5, HIGHEST if even else highest)
+        return replace(
+            found, sigma=level, correlated=True, camera=True, covariance=None, sensor=None, asked=True, floor=False
+        )
     if lost > 0.5 * half > 0.5 * LEAST:
         most = HIGHEST if found.correlated or found.tinted else ROUGH
         level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, most)
@@ -207,6 +212,15 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     if seen.bands > agree * found.white and not found.correlated:
         return replace(found, asked=True)
     return found.white_of(min(seen.bands, found.white), floor)
+
+
+def _everywhere(seen: Seen, before: BeforeJPEG | None) -> bool:
+    """Return True where the coefficients of a JPEG, or a prior, show noise that neighbours share in every part of the picture."""
+    if (
+        before is None or before.white or _unknown(seen) or seen.grey > 0
+    ):  # what is fine as well is better taken out in the bins
+        return False
+    return before.shared or (seen.even >= EVERYWHERE and not np.isnan(seen.colour))
 
 
 def _noise(found: Noise, seen: Seen, lost: float) -> bool:
