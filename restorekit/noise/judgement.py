@@ -16,6 +16,7 @@ from restorekit.noise.jpeg_spectrum import BeforeJPEG
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.noise.periodic import Periodic
 from restorekit.noise.pixels import Telling
+from restorekit.noise.quiet import QuietBlocks
 from restorekit.noise.sensor import SensorFit
 from restorekit.noise.verified import Verified
 
@@ -58,6 +59,7 @@ PLAINLY = (
     0.008  # level of grey at half size, from which on coloured noise is one that neighbours share, whatever blocks show
 )
 CONFIRMED = 0.5  # of the level that the coefficients of a JPEG show, which a prior must find
+QUIET = 0.6  # of a level, below which `QuietBlocks` refute it; of white noise they have 0.95 and more, of photons 0.74
 
 
 Array = np.ndarray
@@ -92,9 +94,17 @@ def asked(
     seen = seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor))
     result = judged(found, seen, lost, floor, before)
     strong = max(result.sigma, result.white) >= STRONG  # taken out or measured
-    if lost > 0 or result.correlated or result.camera or not strong:
+    if lost > 0 or result.correlated or result.camera:
         return result
-    return by_brightness(found, pixels, told, for_bands, result)
+    result = by_brightness(found, pixels, told, for_bands, result) if strong else result
+    return result if result.grows else _at_most(result, QuietBlocks()(pixels, told), floor)
+
+
+def _at_most(result: Noise, most: float, floor: float) -> Noise:
+    """Return white noise that is not in every block as no more than the blocks that show least have; texture adds to that as well."""
+    if result.floor or most >= QUIET * result.sigma:
+        return result
+    return replace(result.white_of(most**2 / result.sigma, floor), white=most)
 
 
 def _dots(found: Noise, pixels: Array) -> bool:
