@@ -219,16 +219,18 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     ):
         return found.white_of(min(HALVED * grey / seen.share, HIGHEST), floor)
     agree = AGREE if found.sensor is not None else NEARLY  # of few blocks nobody knows whether it grows with brightness
-    if seen.bands > agree * found.white and not found.correlated:
-        return replace(found, asked=True)
-    return found.white_of(min(seen.bands, found.white), floor)
+    known = seen.bands > agree * found.white and not found.correlated
+    result = replace(found, asked=True) if known else found.white_of(min(seen.bands, found.white), floor)
+    if lost == 0 or before is None or before.white or result.floor:
+        return result
+    # Coefficients do not show it white, as those of fine texture do not.
+    return replace(result.white_of(DOUBTED * result.sigma, floor), white=result.white)
 
 
 def _everywhere(seen: Seen, before: BeforeJPEG | None) -> bool:
     """Return True where the coefficients of a JPEG, or a prior, show noise that neighbours share in every part of the picture."""
-    if (
-        before is None or before.white or _unknown(seen) or seen.grey > 0
-    ):  # what is fine as well is better taken out in the bins
+    fine = seen.grey > 0  # which is better taken out in the bins
+    if before is None or before.white or _unknown(seen) or fine:
         return False
     return before.shared or (seen.even >= EVERYWHERE and not np.isnan(seen.colour))
 

@@ -102,3 +102,13 @@ def test_noise_in_every_block_is_a_cameras_though_flat_blocks_have_lost_it() -> 
         assert not judged(quantised, seen._replace(half=level), 0.038, FLOOR, other).correlated
     by_prior = judged(quantised, seen._replace(even=0.7), 0.038, FLOOR, replace(before, even=np.nan))
     assert by_prior.sigma == kept.sigma  # as a prior sees it in every part
+
+
+def test_white_noise_that_coefficients_do_not_show_is_doubted() -> None:
+    """Grass in a fine JPEG: flat blocks and a prior agree on it, and coarse coefficients are stronger than fine ones."""
+    found = replace(NoiseLevel()(eight(noisy(photo(), 0.02))), sigma=0.02, white=0.02, correlated=False, sensor=None)
+    seen, before = Seen(0.0195, 0.0195, 0.02, 1.0, 0.4), BeforeJPEG((0.12, 0.07, 0.06, 0.045, 0.035, 0.03))
+    less = judged(found, seen, 0.0076, FLOOR, before)
+    assert less.sigma == pytest.approx(0.012)
+    assert any("less is taken out" in note for note in less.notes)
+    assert judged(found, seen, 0.0, FLOOR, before).sigma == 0.02
