@@ -16,6 +16,7 @@ from restorekit.noise.jpeg_spectrum import BeforeJPEG
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.noise.periodic import Periodic
 from restorekit.noise.pixels import Telling
+from restorekit.noise.quiet import QuietBlocks
 from restorekit.noise.sensor import SensorFit
 from restorekit.noise.verified import Verified
 
@@ -43,6 +44,7 @@ RARE = 0.01  # share of impulses, below which they may be noise that was cut off
 # (barbara, flowers, baboon) with white noise of 0.005, 0.02 and 0.05.
 UNKNOWN = 4
 EVEN = 0.48  # `Seen.even` from which on what is seen at half size is noise, which is everywhere
+EVERYWHERE = 0.64  # the same of a JPEG, beyond which no clean one was seen: noise of a camera, whatever flat blocks have left of it
 SURELY = 0.6  # the same of one band, which shows no colour, and where flat blocks do not show it shared by neighbours
 COLOURED = (
     0.95  # `Seen.colour` from which on it is as well, if blocks agree: filters of a sensor have noise of their own
@@ -57,6 +59,7 @@ PLAINLY = (
     0.008  # level of grey at half size, from which on coloured noise is one that neighbours share, whatever blocks show
 )
 CONFIRMED = 0.5  # of the level that the coefficients of a JPEG show, which a prior must find
+QUIET = 0.6  # of a level, below which `QuietBlocks` refute it; of white noise they have 0.95 and more, of photons 0.74
 
 
 Array = np.ndarray
@@ -91,9 +94,17 @@ def asked(
     seen = seen_by(pixels, told, for_bands, 2.5 * max(found.white, floor))
     result = judged(found, seen, lost, floor, before)
     strong = max(result.sigma, result.white) >= STRONG  # taken out or measured
-    if lost > 0 or result.correlated or result.camera or not strong:
+    if lost > 0 or result.correlated or result.camera:
         return result
-    return by_brightness(found, pixels, told, for_bands, result)
+    result = by_brightness(found, pixels, told, for_bands, result) if strong else result
+    return result if result.grows else _at_most(result, QuietBlocks()(pixels, told), floor)
+
+
+def _at_most(result: Noise, most: float, floor: float) -> Noise:
+    """Return white noise that is not in every block as no more than the blocks that show least have; texture adds to that as well."""
+    if result.floor or most >= QUIET * result.sigma:
+        return result
+    return replace(result.white_of(most**2 / result.sigma, floor), white=most)
 
 
 def _dots(found: Noise, pixels: Array) -> bool:
@@ -147,9 +158,11 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     halves the colours leaves it white in grey; what is seen at half size and not in full is noise that neighbours share.
     What blocks call shared and a prior does not see is texture; what it sees at half size is noise only where it is everywhere in
     the picture, or of a colour of its own: stripes, letters and grass are neither. White noise before a JPEG is seen in luma, by its coefficients and
-    by the prior at half size, where the mean of four pixels has half of it; texture adds to either, so that the lesser is taken.
+    by the prior at half size, where the mean of four pixels has half of it; texture adds to either, so that the lesser is taken. Noise of
+    a camera that the coefficients show in every block is that beyond doubt, however little the rounding left of it in flat blocks.
     """
-    if lost > 0 and found.camera and (found.sigma <= LEFT * lost or found.left_out >= PAPER):
+    even = lost > 0 and found.left_out < PAPER and seen.half > LEAST and _everywhere(seen, before)
+    if lost > 0 and found.camera and not even and (found.sigma <= LEFT * lost or found.left_out >= PAPER):
         found = found.finest(floor)
     if lost > 0 and found.left_out >= PAPER and not found.sure and np.isnan(seen.half):
         return found.nothing(floor)  # letters on paper
@@ -162,7 +175,7 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
         level = (LEFT_OF_COLOUR if before.halved else 1.0) * min(before.finest, 2 * half) / seen.share
         return replace(found.white_of(min(level, MOST), floor), white_before=True)
     texture, vivid = half, seen.colour >= VIVID and abs(found.right - found.below) < SLANTED
-    half = half if unseen or _noise(found, seen, lost) else 0.0
+    half = half if unseen or _noise(found, seen, lost) or (even and not screen) else 0.0
     if found.covariance is not None and (unseen or half > 0.1 * found.grain * seen.share):
         return replace(found, asked=True, sigma=min(found.sigma, HIGHEST) if lost > 0 else found.sigma)
     if found.correlated and unseen:
@@ -181,12 +194,14 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     highest = HIGHEST if found.correlated or (vivid and (lost > 0 or seen.even >= EVEN)) else CAREFUL
     least = LEAST if found.correlated else ALONE if grey == 0 else PLAINLY if vivid else np.inf
     shared = half > least and seen.bands * seen.share < half
-    if lost > 0 and found.camera and half > LEAST:
-        level = (SHARED * half * found.sigma) ** 0.5
-        if level < CERTAIN:
+    if (even or (lost > 0 and found.camera)) and half > LEAST:
+        level = (SHARED * half * found.sigma) ** 0.5 if found.camera else SHARED * half
+        if level < CERTAIN and not even:
             return replace(found.white_of(DOUBTED * level, floor), camera=True)
-        level = (USUAL * level) ** 0.5
-        return replace(found, sigma=min(level, highest), covariance=None, sensor=None, asked=True, floor=False)
+        level = min((USUAL * level) ** 0.5, HIGHEST if even else highest)
+        return replace(
+            found, sigma=level, correlated=True, camera=True, covariance=None, sensor=None, asked=True, floor=False
+        )
     if lost > 0.5 * half > 0.5 * LEAST:
         most = HIGHEST if found.correlated or found.tinted else ROUGH
         level = min(ROUNDED * float(half**2 - LEAST**2) ** 0.5, most)
@@ -204,9 +219,20 @@ def judged(found: Noise, seen: Seen, lost: float, floor: float, before: BeforeJP
     ):
         return found.white_of(min(HALVED * grey / seen.share, HIGHEST), floor)
     agree = AGREE if found.sensor is not None else NEARLY  # of few blocks nobody knows whether it grows with brightness
-    if seen.bands > agree * found.white and not found.correlated:
-        return replace(found, asked=True)
-    return found.white_of(min(seen.bands, found.white), floor)
+    known = seen.bands > agree * found.white and not found.correlated
+    result = replace(found, asked=True) if known else found.white_of(min(seen.bands, found.white), floor)
+    if lost == 0 or before is None or before.white or result.floor:
+        return result
+    # Coefficients do not show it white, as those of fine texture do not.
+    return replace(result.white_of(DOUBTED * result.sigma, floor), white=result.white)
+
+
+def _everywhere(seen: Seen, before: BeforeJPEG | None) -> bool:
+    """Return True where the coefficients of a JPEG, or a prior, show noise that neighbours share in every part of the picture."""
+    fine = seen.grey > 0  # which is better taken out in the bins
+    if before is None or before.white or _unknown(seen) or fine:
+        return False
+    return before.shared or (seen.even >= EVERYWHERE and not np.isnan(seen.colour))
 
 
 def _noise(found: Noise, seen: Seen, lost: float) -> bool:

@@ -73,3 +73,42 @@ def test_the_level_is_the_lesser_of_what_coefficients_and_a_prior_show() -> None
     for unlike in (replace(before, rings=(0.05, 0.04, 0.03, 0.02, 0.02, 0.01)), None):
         assert not judged(found, Seen(0.0, 0.0, 0.03, SHARE), 0.03, FLOOR, unlike).white_before
     assert not judged(found, Seen(0.0, 0.0, 0.01, SHARE), 0.03, FLOOR, before).white_before  # texture to the prior
+
+
+def test_noise_that_neighbours_share_is_as_strong_in_half_of_the_blocks_as_in_the_flattest(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.linspace(0.2, 0.8, 256), (3, 256, 256))
+    z = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((1, 256, 256)), (0, 1, 1))
+    noise = 0.015 * z / z.std()
+    camera, clean = (JPEGSpectrum()(stored(x, tmp_path, 85)) for x in (ramp + noise, photo("coffee")))
+    texture = JPEGSpectrum()(stored(ramp + noise * np.linspace(0, 3, 256)[:, None], tmp_path, 85))
+    assert camera is not None
+    assert clean is not None
+    assert texture is not None
+    assert camera.shared
+    assert camera.even == pytest.approx(1.0, abs=0.1)
+    assert not clean.shared
+    assert not texture.shared
+    assert not replace(camera, rings=(0.06, 0.05, 0.04, 0.03, 0.02, 0.01)).shared  # rough texture
+
+
+def test_noise_in_every_block_is_a_cameras_though_flat_blocks_have_lost_it() -> None:
+    quantised = replace(NoiseLevel()(eight(noisy(photo(), 0.03))), sigma=0.02, white=0.001, sensor=None)
+    seen, before = Seen(0.0, 0.0, 0.004, SHARE, 0.3, 0.4), BeforeJPEG((0.015, 0.01, *[np.nan] * 4), True, 1.1)
+    kept = judged(quantised, seen, 0.038, FLOOR, before)
+    assert kept.correlated
+    assert kept.camera
+    assert 0.03 < kept.sigma < 0.045
+    for other, level in ((replace(before, even=1.5), 0.004), (before, 0.002)):
+        assert not judged(quantised, seen._replace(half=level), 0.038, FLOOR, other).correlated
+    by_prior = judged(quantised, seen._replace(even=0.7), 0.038, FLOOR, replace(before, even=np.nan))
+    assert by_prior.sigma == kept.sigma  # as a prior sees it in every part
+
+
+def test_white_noise_that_coefficients_do_not_show_is_doubted() -> None:
+    """Grass in a fine JPEG: flat blocks and a prior agree on it, and coarse coefficients are stronger than fine ones."""
+    found = replace(NoiseLevel()(eight(noisy(photo(), 0.02))), sigma=0.02, white=0.02, correlated=False, sensor=None)
+    seen, before = Seen(0.0195, 0.0195, 0.02, 1.0, 0.4), BeforeJPEG((0.12, 0.07, 0.06, 0.045, 0.035, 0.03))
+    less = judged(found, seen, 0.0076, FLOOR, before)
+    assert less.sigma == pytest.approx(0.012)
+    assert any("less is taken out" in note for note in less.notes)
+    assert judged(found, seen, 0.0, FLOOR, before).sigma == 0.02
