@@ -2,6 +2,7 @@
 
 python -m benchmarks.restoration.blind                        # needs $RESTOREKIT_DATA/classic; a run that was stopped goes on
 python -m benchmarks.restoration.blind --prior natural-fast   # the same kernels with a prior
+python -m benchmarks.restoration.blind --groups breaks,"light of" --most 8   # eight more rows of these
 python -m benchmarks.restoration.blind --part 0/2             # every second case; the page is made by a run without --part
 python -m benchmarks.restoration.blind --time --threads 2
 
@@ -51,6 +52,11 @@ FRESH = (
     ("set14", "lenna"),
     ("mcmaster", "4"),
 )  # on which nothing was ever tried
+LARGE = (
+    ("urban", "img_001_SRF_4_HR"),
+    ("urban", "img_006_SRF_4_HR"),
+    ("set14", "barbara"),
+)  # of at least 538 pixels a side
 LUMA = np.array([0.299, 0.587, 0.114])
 KEY, LEAN, TURNS = ("group", "picture", "kernel"), 10.0, 60  # strength of the prior and turns of the plain solver
 parser = argparse.ArgumentParser()
@@ -104,15 +110,16 @@ class Made:
 
 
 VALUES, LIGHT, OTHERS = "values", "light, 8 bits", ", fresh crops"
+LARGER, LARGE_SIDE = "light of 512x512, 8 bits", 512
 
 
-def crops(pictures: Sequence[tuple[str, str]]) -> list[tuple[str, Array]]:
-    """Return (name, grey crop from the middle) of pictures by folder and name."""
+def crops(pictures: Sequence[tuple[str, str]], side: int = SIDE) -> list[tuple[str, Array]]:
+    """Return (name, grey crop of `side` from the middle) of pictures by folder and name."""
     out = []
     for folder, name in pictures:
         x = dict(classic(folder))[name]
         x = np.tensordot(LUMA, x, 1) if len(x) == 3 else x[0]
-        out.append((name, centre(x[None].astype(np.float64), SIDE)[0]))
+        out.append((name, centre(x[None].astype(np.float64), side)[0]))
     return out
 
 
@@ -129,6 +136,9 @@ def cases() -> Iterator[Made]:
             else:
                 yield Made(group, name, label, SRGB().decode(x), kernel, IN_LIGHT)
     own = [k.astype(np.float64) for _, k in kernels()]
+    for k in (3, 0):
+        for name, x in crops(LARGE, LARGE_SIDE + len(own[k]) - 1):
+            yield Made(LARGER, name, kernels()[k][0], SRGB().decode(x), own[k], IN_LIGHT)
     turned = [np.pad(ndimage.rotate(own[0], a, reshape=False, order=1).clip(0), 2) for a in (0, 25)]
     for name, x in known[:2]:
         yield Made("breaks: defocus", name, "disc of radius 6", x, disc(6.0))
@@ -357,7 +367,7 @@ def main() -> None:
         tables.append((f"{group}: PSNR in dB, worst first", names, lines))
     what = (
         f"Grey crops of {SIDE}x{SIDE} from the middle of {', '.join(name for _, name in PICTURES)}; fresh crops, chosen by name "
-        f"before any was looked at: {', '.join(name for _, name in FRESH)}. The eight kernels of Levin et al. "
+        f"before any was looked at: {', '.join(name for _, name in FRESH)}; larger ones: {', '.join(name for _, name in LARGE)}. The eight kernels of Levin et al. "
         f"2009, blurred where all of the kernel lies on the picture; noise {NOISE} in values, {IN_LIGHT} in light, told. Restored without "
         "a kernel and with the true one by the same solver, after the best shift of each: sparse gradients (no network), and a prior. Where "
         "no blur was seen, or the picture was refused, the input itself counts."

@@ -55,6 +55,7 @@ class BlindKernel:
     light_tells_more: bool = (
         False  # it was found in the values of a file, and explains them less well than another does their light
     )
+    values_fit: bool = False  # it was found in light, and pictures explain the values of the file better by it
 
     @property
     def kernel(self) -> Array:
@@ -75,7 +76,7 @@ class BlindKernel:
     @property
     def sure(self) -> bool:
         """Return True where both halves of the picture tell alike kernels, which explain it better than no blur."""
-        return not (self.none or self._differ or self._weak or self.light_tells_more)
+        return not (self.none or self._differ or self._weak or self.light_tells_more or self.values_fit)
 
     @property
     def _differ(self) -> bool:
@@ -106,7 +107,10 @@ class BlindKernel:
         differ = f"the two halves of the picture tell different ones (likeness {self.found.alike:.2f})"
         weak = f"it explains the picture little better than no blur (by {self.found.gain:.0f} in ln p)"
         light = "the light of the picture tells another, and better; `transfer=srgb` takes that"
-        why = differ if self._differ else weak if self._weak else light
+        values = (
+            "by it pictures explain the values of the file better than its light, whose spectrum tells it all the same"
+        )
+        why = differ if self._differ else weak if self._weak else values if self.values_fit else light
         return (
             f"the kernel is doubtful, and the result may be worse than the input: {why}; look at OUT_kernel.png, and give the kernel "
             "where you know it, `kernel=k.png`"

@@ -157,6 +157,8 @@ class Deblurring(Restoring):
                 if light is not None and blind is not None and light.found.gain > blind.found.gain and not blind.none:
                     of_values = replace(of_values, blind=replace(blind, light_tells_more=True))
                 forward, heard = of_values, more
+            elif not blind.none:
+                forward = replace(forward, blind=replace(light, values_fit=True))
         for text in heard.texts:
             notes(text)
         return forward

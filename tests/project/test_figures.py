@@ -87,7 +87,12 @@ def test_pages_are_read_as_meant() -> None:
         "targets",
     }
     assert {script for page, script, _ in CASES if page == PAGES[2]} == {"derain"}
-    assert {script for page, script, _ in CASES if page == PAGES[3]} == {"blind", "kernel_error", "linear_light"}
+    assert {script for page, script, _ in CASES if page == PAGES[3]} == {
+        "blind",
+        "blind_seen",
+        "kernel_error",
+        "linear_light",
+    }
     assert known(["34.15", "0.943"], "denoise")
     assert not known(["0.943", "34.15"], "denoise")
     assert not known(["34.15", "0.944"], "denoise")
