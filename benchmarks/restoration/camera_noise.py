@@ -359,7 +359,7 @@ def main() -> None:
             f"with the truth among {', '.join(map(str, LEVELS))}. BM3D: told the truth, behind Anscombe's transform for counts, with "
             "the spectrum for grain, of cameras at the best of "
             f"{', '.join(map(str, BM3D_LEVELS))} by the truth. Median: 3x3. Level in thirds: relative error of the level measured in each third "
-            f"of brightness, root mean square. What treats cameras and JPEG was chosen without the pairs of {' and '.join(JUDGED)}, judged here, and on other pictures of Kodak and McMaster; what earlier runs chose for white noise, with all in sight; the law by brightness on ten others, but "
+            f"of brightness, root mean square. What treats cameras and JPEG was chosen without the pairs of {' and '.join(JUDGED)}, judged here, and on other pictures of Kodak and McMaster, but that a prior alone tells noise that is everywhere was added with flower 1 and plant 3 of NikonD800 in sight; what earlier runs chose for white noise, with all in sight; the law by brightness on ten others, but "
             "that blocks alone tell of a picture that the prior does not know was added with McMaster 1 in sight, and noise cut off at black with 2. Worst row first, by what it "
             "is short of the best of the told ones."
         ),
