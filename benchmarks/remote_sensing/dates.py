@@ -1,8 +1,8 @@
 """Several dates restored together, on stacks whose truth is known: `restorekit despeckle --joint` beside one date by itself.
 
-Four tables. Eight dates of fields with edges: equivalent looks of flat parts, error at the edges. A hundred changes of 5x5 pixels and
+Eight dates of fields with edges: equivalent looks of flat parts, error at the edges. A hundred changes of 5x5 pixels and
 3 dB in one of eight dates: bias, how many are found, how often error bars hold. What breaks it: levels that drift everywhere, a date
-half a pixel beside the others, dates that share their speckle, a grain that is not known. False alarms of the test for changes. Last, time and memory of
+half a pixel beside the others, dates that share their speckle, a grain that is not known. False alarms of the test for changes, under speckle of another simulator too, and lines. Last, time and memory of
 512x512 pixels of eight dates. The rate of false alarms and the sizes of squares were chosen on flat speckle of other seeds.
 
 python -m benchmarks.remote_sensing.dates [--fast]
@@ -48,6 +48,9 @@ RATIO = [
     ("hqs", "1 look"),
     ("lee", "Sentinel-1 GRD, 4.4 looks"),
 ]  # which `ratio` is tried on
+SPREAD = 0.7  # deviation of the point-spread function of other speckle, pixels
+OTHER = "4 looks, Gaussian grain by scipy"
+LOOKS_OF_LINES = 4.0
 FIELDS = 16  # of speckle in which false alarms are counted
 EDGE = 3  # pixels on each side of an edge
 
@@ -61,6 +64,16 @@ def speckled(x: Array, kind: str, *key: object, count: int = DATES) -> Array:
     looks, grain = KINDS[kind]
     rng, shape = rng_of(kind, *key), (SIDE, SIDE)
     return np.stack([draw(shape, looks, spectrum_of(grain), rng) for _ in range(count)]) * x
+
+
+def otherwise(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Speckle of 4 looks that is drawn by nothing of the package: squared magnitudes of complex numbers under a Gaussian
+    point-spread function (`scipy.ndimage`), which gives intensities the correlation exp(-1 / (2 sigma^2)) with the next pixel."""
+    looks = []
+    for _ in range(4):
+        z = [ndimage.gaussian_filter(rng.standard_normal(shape), SPREAD, mode="wrap") for _ in range(2)]
+        looks.append((z[0] ** 2 + z[1] ** 2) / (2 * np.mean(z[0] ** 2)))
+    return np.mean(looks, axis=0)
 
 
 def fields() -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
@@ -221,18 +234,54 @@ def breaking(rows: Rows) -> None:
 
 
 def alarms(rows: Rows) -> None:
-    for kind, (looks, grain) in KINDS.items():
+    correlation = math.exp(-1 / (2 * SPREAD**2))
+    for kind, (looks, grain) in {**KINDS, OTHER: (4.0, (correlation, correlation))}.items():
         for count in (2, DATES):
-            for rate in (3e-3,) if KINDS[kind][0] < 4 else (1e-2, 3e-3):
+            for rate in (3e-3,) if looks < 4 or kind == OTHER else (1e-2, 3e-3):
                 if rows.has(kind, count, rate):
                     continue
                 test, shares = Changes(false_alarms=rate).fitted([looks] * count, grain), []
                 texture = np.exp(rng_of("texture").normal(0, 1, (SIDE, SIDE)))
                 for k in range(FIELDS):
-                    y = speckled(texture, kind, "alarms", k, count=count)
+                    if kind == OTHER:
+                        rng = rng_of(kind, "alarms", k)
+                        y = np.stack([otherwise(texture.shape, rng) for _ in range(count)]) * texture
+                    else:
+                        y = speckled(texture, kind, "alarms", k, count=count)
                     shares.append(float(test(y, np.ones(y.shape, np.bool_)).mask.mean()))
                 rows.add(kind, count, rate, float(np.mean(shares)), float(np.std(shares, ddof=1) / math.sqrt(FIELDS)))
         print("alarms", kind, flush=True)
+
+
+LINES = {  # (rows down for each column to the right, width)
+    "along a row, 2 pixels": (0.0, 2), "along a row, 1 pixel": (0.0, 1), "at 45 degrees, 2 pixels": (1.0, 2),
+    "at 20 degrees, 2 pixels": (math.tan(math.radians(20)), 2),
+}  # fmt: skip
+
+
+def lines(rows: Rows) -> None:
+    """Lines that are there on one of eight dates, under texture that stays, by the test alone."""
+    i, j = np.indices((SIDE, SIDE))
+    test = Changes().fitted([LOOKS_OF_LINES] * DATES)
+    for name, (slope, width) in LINES.items():
+        away = (i - 12.5 - slope * (j - 20)) / math.hypot(1, slope) if slope else i - 60.5 + 0.5 * (width % 2)
+        on = (np.abs(away) < width / 2) & (j > 20) & (j < 170)
+        far = ndimage.minimum_filter(~on, 9)
+        for decibels in (3.0, 5.0):
+            if rows.has(name, f"{decibels:g}"):
+                continue
+            found, level, beside = [], [], []
+            for k in range(4):
+                rng = rng_of("lines", name, decibels, k)
+                texture = np.exp(rng.normal(0, 1, (SIDE, SIDE)))
+                y = rng.gamma(LOOKS_OF_LINES, 1 / LOOKS_OF_LINES, (DATES, SIDE, SIDE)) * texture
+                y[3][on] *= 10 ** (decibels / 10)
+                result = test(y, np.ones(y.shape, np.bool_))
+                found.append(float(result.mask[3][on].mean()))
+                level.append(float(10 * np.log10(result.factor[3][on]).mean()) - decibels)
+                beside.append(float(result.mask[3][far].mean()))
+            rows.add(name, f"{decibels:g}", *(float(np.mean(x)) for x in (found, level, beside)))
+        print("line", name, flush=True)
 
 
 def times(rows: Rows, solvers: tuple[str, ...]) -> None:
@@ -284,17 +333,19 @@ def main() -> None:
     of_breaks = Rows(RESULTS / "dates_breaks_rows.csv", ("case",), ("one", "joint", "enl_one", "enl_joint", "alarms"))
     of_alarms = Rows(RESULTS / "dates_alarms_rows.csv", ("speckle", "dates", "rate"), ("share", "error"))
     of_times = Rows(RESULTS / "dates_times_rows.csv", ("solver", "way"), ("cpu", "wall", "megabytes"))
-    every = of_edges, of_changes, of_breaks, of_alarms, of_times
+    of_lines = Rows(RESULTS / "dates_lines_rows.csv", ("line", "change"), ("found", "bias", "false"))
+    every = of_edges, of_changes, of_breaks, of_alarms, of_times, of_lines
     edges(of_edges)
     if not args.fast:
         changes(of_changes)
     times(of_times, ("lee", "hqs"))
     breaking(of_breaks)
     alarms(of_alarms)
+    lines(of_lines)
     tables(*every)
 
 
-def tables(of_edges: Rows, of_changes: Rows, of_breaks: Rows, of_alarms: Rows, of_times: Rows) -> None:
+def tables(of_edges: Rows, of_changes: Rows, of_breaks: Rows, of_alarms: Rows, of_times: Rows, of_lines: Rows) -> None:
     alone = {(r["speckle"], r["solver"]): float(r["enl"]) for r in of_edges.rows if r["way"] == "one date"}
     gain = sorted(
         ([r["speckle"], r["solver"], r["way"], number(r["enl"], ".0f"), f"{float(r['enl']) / alone[r['speckle'], r['solver']]:.1f}",
@@ -316,6 +367,10 @@ def tables(of_edges: Rows, of_changes: Rows, of_breaks: Rows, of_alarms: Rows, o
             ("Pixels that are falsely called changed, under texture that stays", ("speckle", "dates", "stated", "measured"),
              [[r["speckle"], r["dates"], r["rate"], f"{float(r['share']):.4f} ± {float(r['error']):.4f}"]
               for r in sorted(of_alarms.rows, key=lambda r: -float(r["share"]) / float(r["rate"]))]),
+            ("Lines that are there on one of eight dates, 4 looks, by the test alone, least found first",
+             ("line", "change, dB", "pixels found", "bias, dB", "falsely called changed, 5 pixels away or more"),
+             [[r["line"], "+" + r["change"], number(r["found"]), number(r["bias"], "+.2f"), number(r["false"], ".4f")]
+              for r in sorted(of_lines.rows, key=lambda r: float(r["found"]))]),
             ("512x512 pixels, the command, one thread", ("solver", "", "CPU s", "wall s", "MB at most"),
              [[r["solver"], f"{DATES} dates, joint" if r["way"] == "joint" else r["way"], number(r["cpu"], ".0f"), number(r["wall"], ".0f"), number(r["megabytes"], ".0f")] for r in of_times.rows]),
         ],

@@ -21,23 +21,26 @@ COUNTED = 25  # pixels from which on larger squares have no larger share of the 
 ALIKE = 9  # side from which on squares have one threshold: their means are normal
 
 
+Shape = tuple[int, int]  # rows and columns of a rectangle, pixels, odd
+
+
 class Sums:
-    """Sums of x (h, w), 0 to 1, over squares; beyond the border there is nothing."""
+    """Sums of x (h, w), 0 to 1, over rectangles; beyond the border there is nothing."""
 
     def __init__(self, x: Array):
         total = np.cumsum(np.cumsum(np.rint(x * STEPS).astype(np.int64), 0), 1)
         self.total = np.pad(total, ((1, 0), (1, 0)))
 
-    def over(self, side: int) -> Array:
-        """Return the sums (h, w) over squares of `side` pixels around each."""
-        (top, bottom), (left, right) = (_ends(n - 1, side) for n in self.total.shape)
+    def over(self, shape: Shape) -> Array:
+        """Return the sums (h, w) over rectangles of `shape` around each pixel."""
+        (top, bottom), (left, right) = (_ends(n - 1, side) for n, side in zip(self.total.shape, shape, strict=True))
         rows = self.total[bottom] - self.total[top]
         return (rows[:, right] - rows[:, left]) / STEPS
 
     @staticmethod
-    def inside(shape: tuple[int, ...], side: int) -> Array:
-        """Return how many pixels of the square around each lie inside of (h, w)."""
-        (top, bottom), (left, right) = (_ends(n, side) for n in shape)
+    def inside(size: tuple[int, ...], shape: Shape) -> Array:
+        """Return how many pixels of the rectangle of `shape` around each lie inside of (h, w)."""
+        (top, bottom), (left, right) = (_ends(n, side) for n, side in zip(size, shape, strict=True))
         return np.multiply.outer(bottom - top, right - left).astype(np.float64)
 
 
@@ -55,31 +58,31 @@ def divergence(q: Array, law: Array | float) -> Array:
 
 @lru_cache(maxsize=32)
 def thresholds_of(
-    sides: tuple[int, ...], independent: tuple[float, ...], looks: float, rest: float, grain: Grain, rate: float
+    shapes: tuple[Shape, ...], independent: tuple[float, ...], looks: float, rest: float, grain: Grain, rate: float
 ) -> tuple[float, ...]:
-    """Return for each size the evidence that simulated speckle reaches so seldom that its squares cover its share of `rate`."""
-    rng, spectrum, shape = np.random.default_rng(0), spectrum_of(grain), (SIMULATED, SIMULATED)
+    """Return for each shape the evidence that simulated speckle reaches so seldom that its rectangles cover its share of `rate`."""
+    rng, spectrum, size = np.random.default_rng(0), spectrum_of(grain), (SIMULATED, SIMULATED)
     law, fields = looks / (looks + rest), []
     for _ in range(FIELDS):
-        one, others = (draw(shape, n if n < 9 else n + 0.1, spectrum, rng) for n in (looks, rest))
+        one, others = (draw(size, n if n < 9 else n + 0.1, spectrum, rng) for n in (looks, rest))
         fields.append(Sums(looks * one / (looks * one + rest * others)))
-    pixels = [min(side * side, COUNTED) ** 2 for side in sides]  # of small squares a false one is far off
+    pixels = [min(rows * columns, COUNTED) ** 2 for rows, columns in shapes]  # of small ones a false one is far off
     found = []
-    for side, n, counted in zip(sides, independent, pixels, strict=True):
-        if side > ALIKE and found:
+    for shape, n, counted in zip(shapes, independent, pixels, strict=True):
+        if min(shape) > ALIKE and found:
             found.append(found[-1])
             continue
-        inner, every, size = (slice(side // 2, SIMULATED - side // 2),) * 2, [], 0
+        inner, every, count = tuple(slice(side // 2, SIMULATED - side // 2) for side in shape), [], 0
         for sums in fields:
-            e = n * (looks + rest + 1) * divergence(sums.over(side)[inner] / side**2, law)
-            every.append(e[e >= scipy.ndimage.maximum_filter(e, max(APART, side))])
-            size += e.size
+            e = n * (looks + rest + 1) * divergence(sums.over(shape)[inner] / math.prod(shape), law)
+            every.append(e[e >= scipy.ndimage.maximum_filter(e, tuple(max(APART, side) for side in shape))])
+            count += e.size
         tops = np.sort(np.concatenate(every))[::-1]
         tops = tops[: min(TAIL, len(tops) // 2)]
-        wanted = rate * counted / sum(pixels) / side**2  # such squares per pixel
-        if wanted * size < len(tops):
+        wanted = rate * counted / sum(pixels) / math.prod(shape)  # such rectangles per pixel
+        if wanted * count < len(tops):
             slope = max(float((tops - tops[-1]).mean()), 1.0)  # that of a normal mean, or more
-            found.append(float(tops[-1]) + slope * math.log(len(tops) / (wanted * size)))
+            found.append(float(tops[-1]) + slope * math.log(len(tops) / (wanted * count)))
         else:
             found.append(float(tops[-1]))
     return tuple(found)

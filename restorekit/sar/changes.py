@@ -5,7 +5,7 @@ and M of all dates, q = L_t y_t / sum_u L_u y_u is Beta(L_t, M - L_t), of mean q
 So texture, edges and targets that stay raise no alarm. The mean of q over a square of n pixels is compared with q0 by
 n (M + 1) KL(q || q0), which is the likelihood ratio of a beta law of n times the looks (Conradsen, Nielsen, Schou, Skriver, IEEE
 TGRS 41, 2003, test whole windows by the determinants of their means; the ratio of two dates: Rignot, van Zyl, IEEE TGRS 31,
-1993). Squares of several sizes are tested, each date against all others and all dates before one against the rest; the best
+1993). Squares of several sizes, and bars along rows and columns for lines, are tested, each date against all others and all dates before one against the rest; the best
 first, and what is left against what was found (matching pursuit: Mallat and Zhang, IEEE TSP 41, 1993). The factor of a change
 is the most likely one under the law of q within its square. Only pixels of a square that passes are called changed, and of these
 none whose own neighbours say that they did not.
@@ -46,18 +46,25 @@ class Changes:
 
     false_alarms: float = 3e-3  # share of the pixels of a date without a change that are called changed
     sides: tuple[int, ...] = (1, 3, 5, 9, 17, 33)  # of squares, pixels, odd
+    bars: tuple[tuple[int, int], ...] = ((1, 15), (15, 1), (3, 21), (21, 3))  # rows and columns of bars, pixels, odd
     rounds: int = 8
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarms <= 0.1:
             raise ValueError(f"false_alarms={self.false_alarms:g} must be above 0 and at most 0.1")
-        if not self.sides or any(side < 1 or side % 2 == 0 for side in self.sides) or self.rounds < 1:
-            raise ValueError("sides must be odd, rounds 1 or more")
+        every = [side for shape in self.shapes for side in shape]
+        if not self.sides or any(side < 1 or side % 2 == 0 for side in every) or self.rounds < 1:
+            raise ValueError("sides and bars must be odd, rounds 1 or more")
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Return rows and columns of all rectangles that are tested, squares first, then bars."""
+        return (*((side, side) for side in self.sides), *self.bars)
 
     @property
     def halo(self) -> int:
         """Return how many pixels away what is found around a pixel depends on, nearly."""
-        return 2 * max(self.sides)
+        return 2 * max(side for shape in self.shapes for side in shape)
 
     def fitted(self, looks: Sequence[float], grain: Grain = (0.0, 0.0), dispersion: float = 1.0) -> ChangeTest:
         """Return the test for dates with so many looks each and one grain, the correlation of intensity with the next row and
@@ -66,13 +73,14 @@ class Changes:
         one, every = float(np.median(looks)), float(sum(looks))
         count = len(looks)
         near, rest, half = (2 ** (round(2 * math.log2(n)) / 2) for n in (one, every - one, every / 2))
-        independent = tuple(Bar(side, side).independent((down, across)) for side in self.sides)
+        shapes = self.shapes
+        independent = tuple(Bar(columns, rows).independent((down, across)) for rows, columns in shapes)
         down_across = (down, across)
         if count < 4:
-            single = step = thresholds_of(self.sides, independent, near, rest, down_across, self.false_alarms)
+            single = step = thresholds_of(shapes, independent, near, rest, down_across, self.false_alarms)
         else:  # a date is one of the changed dates of half of all steps; each kind has half of the false alarms
-            single = thresholds_of(self.sides, independent, near, rest, down_across, self.false_alarms / 2)
-            step = thresholds_of(self.sides, independent, half, half, down_across, self.false_alarms / (count - 3))
+            single = thresholds_of(shapes, independent, near, rest, down_across, self.false_alarms / 2)
+            step = thresholds_of(shapes, independent, half, half, down_across, self.false_alarms / (count - 3))
         thresholds = single, step
         return ChangeTest(self, tuple(map(float, looks)), independent, thresholds, max(dispersion, 0.05), down_across)
 
@@ -108,10 +116,10 @@ class ChangeTest:
 
     settings: Changes
     looks: tuple[float, ...]  # of each date
-    independent: tuple[float, ...]  # pixels of each size of square
+    independent: tuple[float, ...]  # pixels of each shape
     thresholds: tuple[
         tuple[float, ...], tuple[float, ...]
-    ]  # of the evidence of each size, of a date and of a step in time
+    ]  # of the evidence of each shape, of a date and of a step in time
     dispersion: float = 1.0
     grain: Grain = (0.0, 0.0)
 
@@ -160,8 +168,8 @@ class _State:
         self.weight = np.asarray(self.test.looks)[:, None, None] * self.valid  # looks where measured
 
     def evidence(self) -> tuple[Array, NDArray[np.int32]]:
-        """Return (evidence beyond the threshold, number of group and size), each (h, w), of the best of all."""
-        test, sides = self.test, self.test.settings.sides
+        """Return (evidence beyond the threshold, number of group and shape), each (h, w), of the best of all."""
+        test, shapes = self.test, self.test.settings.shapes
         best, which = np.full(self.clean.shape[1:], -np.inf), np.zeros(self.clean.shape[1:], np.int32)
         power = self.clean * self.weight
         every, looks = power.sum(0), self.weight.sum(0)
@@ -174,30 +182,31 @@ class _State:
             of_law = None if whole else Sums(np.where(there, own / np.where(there, looks, 1), 0.0))
             of_looks = None if whole else Sums(there * looks / sum(test.looks))
             count = None if whole else Sums(there.astype(np.float64))
-            for k, (side, independent, threshold) in enumerate(
-                zip(sides, test.independent, test.thresholds[g >= test.singles], strict=True)
+            for k, (shape, independent, threshold) in enumerate(
+                zip(shapes, test.independent, test.thresholds[g >= test.singles], strict=True)
             ):
-                n = side * side if count is None else np.maximum(count.over(side), 1e-9)
+                pixels = math.prod(shape)
+                n = pixels if count is None else np.maximum(count.over(shape), 1e-9)
                 if of_law is None or of_looks is None:
                     law, total = sum(np.asarray(test.looks)[group]) / sum(test.looks), sum(test.looks)
-                    share = Sums.inside(q.shape, side) / side**2
+                    share = Sums.inside(q.shape, shape) / pixels
                 else:
-                    law, total = of_law.over(side) / n, sum(test.looks) * of_looks.over(side) / n
-                    share = n / side**2
-                mean = of_q.over(side) / (n if of_law is not None else Sums.inside(q.shape, side))
+                    law, total = of_law.over(shape) / n, sum(test.looks) * of_looks.over(shape) / n
+                    share = n / pixels
+                mean = of_q.over(shape) / (n if of_law is not None else Sums.inside(q.shape, shape))
                 found = independent * share * (total + 1) / test.dispersion * divergence(mean, law) - threshold
                 better = found > best
-                best[better], which[better] = found[better], g * len(sides) + k
+                best[better], which[better] = found[better], g * len(shapes) + k
         return best, which
 
     def take(self, i: int, j: int, which: int) -> bool:
         """Take a change around (i, j) if what is left of it is still one; return whether it was taken."""
         test = self.test
-        g, k = divmod(which, len(test.settings.sides))
-        group, side = test.groups[g], test.settings.sides[k]
-        half, (h, w) = side // 2, self.clean.shape[1:]
-        square = slice(max(i - half, 0), min(i + half + 1, h)), slice(max(j - half, 0), min(j + half + 1, w))
-        e = self._left(square, group, test.independent[k] / side**2) - test.thresholds[g >= test.singles][k]
+        g, k = divmod(which, len(test.settings.shapes))
+        group, shape = test.groups[g], test.settings.shapes[k]
+        (rows, columns), (h, w), pixels = (side // 2 for side in shape), self.clean.shape[1:], math.prod(shape)
+        square = slice(max(i - rows, 0), min(i + rows + 1, h)), slice(max(j - columns, 0), min(j + columns + 1, w))
+        e = self._left(square, group, test.independent[k] / pixels) - test.thresholds[g >= test.singles][k]
         if e < -SOFT:
             return False
         at = self._fitted(square, group)
@@ -205,7 +214,7 @@ class _State:
         if not _even(q, np.where(there, own / np.where(there, looks, 1), 0.0), there):
             return False
         q, m, own = q[there], looks[there], own[there]
-        share, law = len(q) * test.independent[k] / side**2, float((own / m).mean())  # independent pixels
+        share, law = len(q) * test.independent[k] / pixels, float((own / m).mean())  # independent pixels
         u, information = _most_likely(q, own, m)
         p = 1.0 if e >= 0 else 1 / (1 + math.exp(-e))
         v = CHOSEN * test.dispersion * len(q) / share / information
@@ -216,7 +225,7 @@ class _State:
         self.variance[here] += there * (p * v * (1 - law) ** 2 + doubt)
         self.variance[others] += there * (p * v + p * (1 - p) * u * u) * law**2
         self.clean[here] *= np.where(there, math.exp(-u), 1.0)
-        rim = side if p >= 0.5 else 0
+        rim = min(shape) if p >= 0.5 else 0
         near = tuple(slice(max(s.start - rim, 0), s.stop + rim) for s in square)
         dates = np.ones(len(group), np.bool_) if len(test.looks) == 2 else group
         self.apart[(dates, *near)] = True

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from restorekit.sar.between_dates import drift, levels, shift_of
+from restorekit.sar.change_evidence import Sums
 from restorekit.sar.changes import Changes
 from restorekit.sar.speckle import draw, spectrum_of
 
@@ -28,14 +29,33 @@ def everywhere(y: np.ndarray) -> np.ndarray:
 def test_false_alarms_have_the_stated_rate(
     count: int, looks: float, grain: tuple[float, float], rate: float, fields: int
 ) -> None:
-    test = Changes(false_alarms=rate).fitted([looks] * count, grain)
+    # A false square of 33 pixels is so rare, and so large, that these fields do not tell its rate.
+    test = Changes(false_alarms=rate, sides=(1, 3, 5, 9)).fitted([looks] * count, grain)
     shares = [
         test(y := dates(count, looks, seed=seed, grain=grain), everywhere(y)).mask.mean() for seed in range(fields)
     ]
-    # Squares of up to 1089 of 25600 pixels: within two standard errors of these fields.
+    # Shapes overlap, so that one stretch of speckle often passes as several of them, and the rate is an upper bound that is nearly reached.
     error = np.std(shares, ddof=1) / fields**0.5
-    assert abs(float(np.mean(shares)) - rate) < 2 * error + 0.1 * rate
-    assert 0 < np.mean(shares) < 2.5 * rate
+    assert np.mean(shares) < 1.1 * rate + 2 * error
+    assert np.mean(shares) > 0.5 * rate
+
+
+def test_a_line_of_two_pixels_is_found_by_bars_and_hardly_by_squares() -> None:
+    y, on = dates(8, 4.0, side=96, seed=4), np.zeros((96, 96), np.bool_)
+    on[10:85, 40:42] = True
+    y[2][on] *= 2
+    found = [Changes(bars=bars).fitted([4.0] * 8)(y, everywhere(y)).mask[2] for bars in (Changes().bars, ())]
+    assert found[0][on].mean() > 0.75
+    assert found[0][on].mean() > found[1][on].mean() + 0.2
+    assert found[0][:, :35].mean() < 0.02
+
+
+def test_sums_over_rectangles_are_those_of_their_pixels() -> None:
+    x = np.random.default_rng(0).random((9, 12))
+    found = Sums(x).over((3, 5))
+    assert found[4, 6] == pytest.approx(x[3:6, 4:9].sum(), abs=1e-4)
+    assert found[0, 11] == pytest.approx(x[:2, 9:].sum(), abs=1e-4)
+    assert Sums.inside(x.shape, (3, 5))[0, 11] == 6
 
 
 def test_ground_around_changes_is_not_called_changed() -> None:
