@@ -1,4 +1,4 @@
-"""What a radar picture is shown for decides what of it is shown, and how.
+"""The purpose of a fusion decides what of a radar picture is shown, and how.
 
 For the eye the optical picture stays what it is, and gets fine details that speckle does not explain, each where it is the
 stronger one. For interpretation all that speckle does not explain is added as it is, linear in decibels, whatever the optical
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from restorekit.errors import BadInput
 from restorekit.fusion.beyond_speckle import details, smoothed
 from restorekit.fusion.clouds import spread
-from restorekit.fusion.pair import FusionPair
+
+if TYPE_CHECKING:
+    from restorekit.fusion.pair import FusionPair
 
 Array = NDArray[np.floating]
 Select = Callable[[Array, Array, Array], Array]  # (optical, radar, weight of radar) -> fused, all (H, W)
