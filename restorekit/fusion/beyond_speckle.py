@@ -1,4 +1,4 @@
-"""Where a radar picture shows structure that speckle does not explain, scale by scale.
+"""A test says where a radar picture shows structure that speckle does not explain, scale by scale.
 
 The measured intensity is split into details, differences of two Gaussians: of the logarithms of their means for what is brighter,
 as a point is no more than a trace in a mean of logarithms, of the means of logarithms for what is darker, where it is the other way

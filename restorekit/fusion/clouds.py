@@ -1,4 +1,4 @@
-"""Where clouds hide the ground in an optical picture: a mask, a band of classes, or a plain test of brightness."""
+"""A mask, a band of classes, or a plain test of brightness says where clouds hide the ground in an optical picture."""
 
 from __future__ import annotations
 

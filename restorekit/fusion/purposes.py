@@ -1,4 +1,4 @@
-"""What a radar picture is shown for decides what of it is shown, and how.
+"""The purpose of a fusion decides what of a radar picture is shown, and how.
 
 For the eye the optical picture stays what it is, and gets fine details that speckle does not explain, each where it is the
 stronger one. For interpretation all that speckle does not explain is added as it is, linear in decibels, whatever the optical
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from restorekit.errors import BadInput
 from restorekit.fusion.beyond_speckle import details, smoothed
 from restorekit.fusion.clouds import spread
-from restorekit.fusion.pair import FusionPair
+
+if TYPE_CHECKING:
+    from restorekit.fusion.pair import FusionPair
 
 Array = NDArray[np.floating]
 Select = Callable[[Array, Array, Array], Array]  # (optical, radar, weight of radar) -> fused, all (H, W)
@@ -56,15 +59,26 @@ class Purpose:
         return np.clip(fused, low, high), np.where(pair.clouded, 1.0, near)
 
     def under_cloud(self, pair: FusionPair, bands: list[Array]) -> Array:
-        """Return the luminance (H, W) that stands under clouds: the radar picture without what may be speckle."""
+        """Return the luminance (H, W) that stands under clouds, from the radar picture without what may be speckle: that as it was
+        matched, or as much of it as goes with the luminance where it is clear, continued from what is around."""
         if not pair.clouded.any():
             return pair.luminance
         coarse = smoothed(pair.radar, pair.signal, pair.sigmas[-1])
         radar = coarse + sum((w * x for w, x in zip(pair.weights, bands)), np.zeros_like(coarse))
         if not self.natural:
             return np.clip(radar, *_ends(pair))
+        radar = radar * self.told(pair, radar)[0]
         away = smoothed(pair.luminance - radar, pair.clear, SEAM)
         return np.clip(radar + spread(np.where(pair.clear, away, 0.0), pair.clear), *_ends(pair))
+
+    def told(self, pair: FusionPair, radar: Array) -> tuple[float, float]:
+        """Return the slope of the clear luminance over a radar picture (H, W), and the share of its variance that this explains:
+        what is bright in one may be dark in the other, or have nothing to do with it."""
+        x, y = (smoothed(v, pair.clear, SEAM)[pair.clear] for v in (radar, pair.luminance))
+        x, y = x - x.mean(), y - y.mean()
+        power, both = float(np.square(x).sum()), float((x * y).sum())
+        share = both**2 / max(power * float(np.square(y).sum()), 1e-30)
+        return both / max(power, 1e-30), share
 
     def colours(self, pair: FusionPair) -> Array:
         """Return the bands that are seen (C, H, W), whose colours the result has: under clouds those around, or none."""

@@ -13,7 +13,6 @@ from restorekit.despeckling.settings import Settings
 from restorekit.despeckling.stac import item_path
 from restorekit.errors import BadInput
 from restorekit.tasks.degrade import Degrading, kernel_beside
-from restorekit.tasks.fuse import Fusing
 from restorekit.tasks.restore import Restoring
 from restorekit.tasks.saving import beside, outputs, record_file
 
@@ -47,6 +46,8 @@ def _asides(name: str, given: Mapping[str, Any], target: Path) -> list[Path]:
         bars = [beside(target, "std", suffix) for suffix in (".tif", ".png")] if several else []
         return [beside(target, "mask", ".png"), *base, *bars]
     if name in ("fuse", "Fusing"):
+        from restorekit.tasks.fuse import Fusing  # only here, as it needs what other commands do not
+
         known = inspect.signature(Fusing).parameters
         return Fusing(**{k: v for k, v in given.items() if k in known}).asides(target)
     if name in ("despeckle", "Despeckling"):

@@ -116,6 +116,17 @@ def test_how_bright_a_cloud_is_changes_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*found)
 
 
+def test_under_cloud_for_the_eye_dark_echoes_are_bright_where_they_are_so_elsewhere(tmp_path: Path) -> None:
+    grey = 0.5 - 0.12 * np.log(SMALL.intensity / np.exp(-1.5))  # bright where the radar picture is dark
+    rgb = np.where(CLOUD, 255, np.rint(255 * grey.clip(0, 1))).astype(np.uint8)[None]
+    optical = write_raster(tmp_path / "optical.tif", rgb)
+    sar = write_raster(tmp_path / "sar.tif", decibels(SMALL.speckled(looks=20)))
+    mask = write_raster(tmp_path / "mask.tif", CLOUD.astype(np.uint8)[None])
+    assert go("fuse", optical, sar, tmp_path / "out.tif", "--cloud", mask, *LEE) == 0
+    under = read(tmp_path / "out.tif")[0][CLOUD]
+    assert np.corrcoef(under, grey[CLOUD])[0, 1] > 0.6
+
+
 def test_classes_of_twice_the_pixel_are_brought_to_the_grid(tmp_path: Path) -> None:
     optical, sar = cloudy(tmp_path)
     coarse = rasterio.Affine(20, 0, 500000, 0, -20, 5200000)
