@@ -16,6 +16,8 @@ from restorekit.despeckling.plan import DespecklePlan, Settings, plan
 from restorekit.errors import BadInput
 from restorekit.files.reading import Reading
 from restorekit.products.opening import scene_of
+from restorekit.products.product import BandFacts
+from restorekit.products.tagged import IceyeComplex, Tagged
 from restorekit.sar.known import grain_of_resolution
 from restorekit.sar.speckle import draw
 from tests.support.scenes import write_tiff
@@ -156,9 +158,15 @@ def test_tags_that_say_nothing_change_nothing(text: str, tmp_path: Path) -> None
     assert made(path).bands[1][0].domain.name == "amplitude"
 
 
+def band(path: Path) -> BandFacts:
+    product = scene_of(path, Reading()).product
+    assert isinstance(product, Tagged | IceyeComplex)
+    return product.bands[0]
+
+
 def stated(tmp_path: Path, x: NDArray[Any], tags: dict[str, Any], said: dict[str, Any]) -> tuple[float | None, Any]:
     path = tagged(tmp_path / "in.tif", x, {"ICEYE_PROPERTIES": json.dumps(tags | said)})
-    facts = scene_of(path, Reading()).product.bands[0]
+    facts = band(path)
     return facts.looks, facts.grain
 
 
@@ -182,7 +190,7 @@ def test_capella_complex_states_its_grain_along_rows_and_columns(tmp_path: Path)
     said["collect"]["image"] |= {"azimuth_resolution": 0.5, "pixel_spacing_row": 0.2, "range_resolution": 0.4}
     said["collect"]["image"] |= {"pixel_spacing_column": 0.3, "ground_range_resolution": 0.9, "range_looks": 1}
     path = tagged(tmp_path / "in.tif", z, {"TIFFTAG_IMAGEDESCRIPTION": json.dumps(said)})
-    facts = scene_of(path, Reading()).product.bands[0]
+    facts = band(path)
     assert (facts.looks, facts.grain) == (1.0, pytest.approx(grain_of_resolution(2.5, 4 / 3), abs=1e-3))
 
 
@@ -197,8 +205,8 @@ def test_iceye_complex_states_its_grain_by_bandwidths(turned: bool, tmp_path: Pa
         f["number_of_azimuth_samples"], f["number_of_range_samples"] = (80, 90) if turned else (90, 80)
         f["window_function_range"] = b"NONE"
     along, across = np.sinc(1 / 2) ** 2, np.sinc(1 / 1.5) ** 2
-    grain = scene_of(path, Reading()).product.bands[0].grain
+    grain = band(path).grain
     assert grain == pytest.approx((across, along) if turned else (along, across), abs=2e-3)
     with h5py.File(path, "r+") as f:
         f["window_function_azimuth"] = b"TAYLOR"
-    assert scene_of(path, Reading()).product.bands[0].grain is None
+    assert band(path).grain is None

@@ -15,7 +15,8 @@ WHOLE = np.ones(TRUTH.shape, bool)
 
 @pytest.mark.parametrize("oversampling", [(1.0, 1.0), (1.2, 1.0), (1.14, 1.49), (2.0, 1.6)])
 def test_grain_of_textured_scenes_with_a_doppler_centroid(oversampling: tuple[float, float]) -> None:
-    spectrum = SpeckleSpectrum(*oversampling, 1.0 if oversampling == (1.0, 1.0) else 0.75)
+    across, along = oversampling
+    spectrum = SpeckleSpectrum(across, along, 1.0 if oversampling == (1.0, 1.0) else 0.75)
     z = spectrum.field(*TRUTH.shape, RNG) * np.sqrt(TRUTH)
     z[100, 100] = 1e4  # a target
     z *= np.exp(0.7j * np.arange(240) + 0.3j * np.arange(240)[:, None])
