@@ -232,6 +232,11 @@ def stack(
 ) -> StackPlan:
     """Look at the dates, several files or one whose bands they are, and return what is to be done. Raises BadInput for what a
     single scene is refused for, and for dates that do not lie on each other, with the shift that was found."""
+    if settings.covariance:
+        raise BadInput(
+            "`covariance` is of one date: C12 of several is not restored; leave out `joint`, and dates are restored one by one",
+            argument="covariance",
+        )
     if settings.decorrelate in ("whiten", "subsample"):
         raise BadInput(
             f"`decorrelate={settings.decorrelate}` is for one date; several are restored with auto or none, complex ones by their intensities",
