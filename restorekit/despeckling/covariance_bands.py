@@ -20,6 +20,7 @@ from restorekit.files.scene import Reads, Scene
 from restorekit.sar.band_names import told_of
 from restorekit.sar.covariance import OffDiagonal, semidefinite
 from restorekit.sar.looks import Array, Mask
+from restorekit.sar.polarisations import SHARED
 from restorekit.scenes.blend import BlendedScene, Form
 
 NAMES = (re.compile(r"c11"), re.compile(r"c22"), re.compile(r"c12_?re(al)?"), re.compile(r"c12_?im(ag)?"))
@@ -27,7 +28,6 @@ WORDS = ("C11", "C22", "C12_re", "C12_im")
 TO_POWER = "convert it to power first (10 ** (dB / 10), amplitude ** 2)"
 UNITS = {"db": "in dB", "amplitude": "an amplitude"}  # that are no power
 FEW = 1e-3  # share of pixels whose matrix may be none of a covariance
-SHARED = 0.1  # squared coherence from which on the speckle of two polarisations is too much alike to be taken for independent
 CELL = 24  # side of the squares in which that is measured, pixels
 
 
