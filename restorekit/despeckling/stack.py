@@ -22,6 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene
+from restorekit.products.opening import scene_as
 from restorekit.sar.between_dates import REACHES, SCALE, Levels, Shift, levels
 from restorekit.sar.changes import Changes
 from restorekit.sar.looks import Grain, kappa_of_grain
@@ -248,10 +249,11 @@ def stack(
         )
     if len(sources) == 1:  # its bands are dates
         settings = replace(settings, polarisations="apart")
+    scenes = [scene_as(source, settings.domain, settings.reading, settings.bands) for source in sources]
+    same_place(scenes)
+    check_names(scenes)
     made = [plan(source, target, settings, preview) for source, target in zip(sources, targets, strict=True)]
     said = _told(made)
-    same_place([one.scene for one in made])
-    check_names([one.scene for one in made])
     if empty := [one.scene.path.name for one in made if not one.bands]:
         raise BadInput(f"{empty[0]}: nothing that can be a radar intensity was measured in this date; leave it out")
     if len(made) == 1:
