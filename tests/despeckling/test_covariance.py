@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,13 @@ def test_the_command_writes_all_four_bands(tmp_path: Path) -> None:
     assert eigenvalues(written[:, 6:, 6:]).min() >= 0
     assert np.array_equal(result.mean.numpy(), written, equal_nan=True)
     assert any("squared coherence" in text and "apart" in text for text in notes.texts)
+    record = json.loads((tmp_path / "o.tif.json").read_text())["covariance"]
+    assert record["restored"] == "apart"
+    assert record["squared"] == pytest.approx(0.25, abs=0.1)
+    assert result.save_page(tmp_path / "o.html", "despeckle")
+    assert (
+        f"squared coherence of C11 and C22 {record['squared']:.2f}; restored apart" in (tmp_path / "o.html").read_text()
+    )
     part = despeckle(path, solver="lee", looks=4.0, covariance=True, preview=(20, 10, 16, 24), notes=Notes())
     assert np.array_equal(part.mean.numpy(), written[:, 20:36, 10:34])
 

@@ -154,6 +154,8 @@ def test_together_restores_every_block_once_and_keeps_targets_of_one_band_in_bot
     record = json.loads((tmp_path / "o.tif.json").read_text())
     assert record["polarisations"]["numbers"] == [1, 2]
     assert record["targets_kept"]["1"] == record["targets_kept"]["2"] >= 1
+    result.save_page(tmp_path / "o.html", "despeckle")
+    assert "VV and VH restored together, 4.00 looks" in (tmp_path / "o.html").read_text()
     x = result.mean.numpy()
     assert x[:, 30, 30] == pytest.approx(y[:, 30, 30], rel=1e-5)
     assert np.isfinite(x).all()
