@@ -15,9 +15,10 @@ from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
 from restorekit.products.opening import safe_around
 from restorekit.sar.domain import STRETCHED
-from restorekit.sar.polarisations import Components, one_of_each, polarisation_of
+from restorekit.sar.polarisations import SHARED, Components, one_of_each, polarisation_of
 
 MANY = 12.0  # looks from which on it is asked whether they are amplitudes
+SURE = 2.0  # standard errors by which the correlation of speckle is above what is none
 SPECKLED = 60.0  # looks from which on they are not believed
 
 DONE = {
@@ -32,10 +33,12 @@ Found = dict[int, tuple[RadarBand, BandStatistics]]
 
 @dataclass(frozen=True)
 class Polarised:
-    """Bands that are polarisations of one date, by number, and the components of their logarithms."""
+    """Bands that are polarisations of one date, by number, the components of their logarithms, and the correlation of their speckle
+    as it was measured."""
 
     numbers: tuple[int, ...]
     components: Components
+    correlation: float = 0.0
 
 
 def looked_at(scene: Scene, settings: Settings, say: Callable[[str], None]) -> tuple[Found, Polarised | None]:
@@ -57,8 +60,8 @@ def looked_at(scene: Scene, settings: Settings, say: Callable[[str], None]) -> t
             numbers
             and (made := _measured_together(scene, reader, [read[n] for n in numbers], settings, say)) is not None
         ):
-            facts_of, components = made
-            polarised = Polarised(tuple(numbers), components)
+            facts_of, components, alike = made
+            polarised = Polarised(tuple(numbers), components, alike[0])
             found = {number: (read[number][0], facts) for number, facts in facts_of.items()}
         for number, (band, words) in read.items():
             if number in found:
@@ -92,7 +95,7 @@ def _known(scene: Scene, settings: Settings, number: int) -> KnownSpeckle:
 
 def _measured_together(
     scene: Scene, reader: Reads, read: Sequence[tuple[RadarBand, str]], settings: Settings, say: Callable[[str], None]
-) -> tuple[dict[int, BandStatistics], Components] | None:
+) -> tuple[dict[int, BandStatistics], Components, tuple[float, float]] | None:
     """Return what was measured of polarisations of one date, None where they are not to be taken as one; `say` is told."""
     bands = [band for band, _ in read]
     known = [_known(scene, settings, band.number) for band in bands]
@@ -102,17 +105,28 @@ def _measured_together(
     made = survey_together(scene, reader, bands, known[0].looks, settings.remedy, known[0].grain)
     if made is None:
         return None
+    alike, error = made[2]
+    if settings.polarisations == "auto" and alike - SURE * error > SHARED:
+        say(
+            f"{_these(scene, bands)}: their speckle has a correlation of {alike:.2f} (± {error:.2f}), and is not independent; each is restored by itself "
+            "(`polarisations=together` if that is of the scene)"
+        )
+        return None
     facts = made[0][bands[0].number]
     _check_speckled(facts, known[0], *read[0])
     for band, words in read:
         if words:
             say(f"band {band.number}: {words}")
-    names = ", ".join(_name(scene, band.number) or str(band.number) for band in bands)
     which = " and ".join(str(band.number) for band in bands)
-    say(f"bands {which} ({names}): polarisations of one date; {_looks(facts, known[0])}")
+    say(f"{_these(scene, bands)}: polarisations of one date; {_looks(facts, known[0])}")
     if many := _many(bands[0], facts, settings):
         say(f"bands {which}: {many}")
     return made
+
+
+def _these(scene: Scene, bands: Sequence[RadarBand]) -> str:
+    names = ", ".join(_name(scene, band.number) or str(band.number) for band in bands)
+    return f"bands {' and '.join(str(band.number) for band in bands)} ({names})"
 
 
 def _check_speckled(facts: BandStatistics, known: KnownSpeckle, band: RadarBand, words: str) -> None:

@@ -39,6 +39,7 @@ def page_of(plan: DespecklePlan, command: str) -> str:
     )
     facts = [
         ("scene", f"{where}{part.height} x {part.width} pixels"), ("solver", s.text),
+        *_of_polarisations(plan),
         *_counts(plan),
         *([("prior", s.method.prior), ("samples", str(s.draws)), ("seed", str(s.seed))] if isinstance(s.method, PosteriorMethod) else []),
     ]  # fmt: skip
@@ -60,6 +61,26 @@ def _band_page(plan: DespecklePlan, number: int, there: Window, at: Window) -> B
     )
     assessment = assess(y, np.where(signal, x, 0.0), signal, Wanted(looks))
     return BandPage(name, y, np.where(signal, x, 0.0), signal, assessment, std, unit_of(read), mask)
+
+
+def _of_polarisations(plan: DespecklePlan) -> list[tuple[str, str]]:
+    """Return which bands are restored together, with what looks, and what a covariance is known by."""
+    found, one, of = [], plan.polarised, plan.covariance
+    if of is not None:
+        found.append(
+            ("covariance", f"squared coherence of C11 and C22 {of.squared:.2f}; restored {plan.settings.polarisations}")
+        )
+    if one is not None:
+        names = () if plan.scene.raster is None else plan.scene.raster.descriptions
+        which = " and ".join((names[n - 1] if names else None) or f"band {n}" for n in one.numbers)
+        facts = plan.bands[one.numbers[0]][1]
+        found.append(
+            (
+                "polarisations",
+                f"{which} restored together, {facts.detected:.2f} looks; correlation of their speckle {one.correlation:.2f}",
+            )
+        )
+    return found
 
 
 def _counts(plan: DespecklePlan) -> list[tuple[str, str]]:

@@ -166,7 +166,7 @@ class DespecklePlan:
             "bands": {str(n): {"domain": b.domain.name, "looks": f.looks, "kappa": f.kappa, "median": f.median} | _correlation(f)
                       for n, (b, f) in self.bands.items()},
             **({} if self.joint is None else {"joint": self.joint}),
-            **({} if self.covariance is None else {"covariance": asdict(self.covariance)}),
+            **({} if self.covariance is None else {"covariance": asdict(self.covariance) | {"restored": s.polarisations}}),
             **({} if self.polarised is None or self.joint is not None else {"polarisations": asdict(self.polarised)}),
         }  # fmt: skip
 

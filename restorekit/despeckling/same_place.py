@@ -15,6 +15,7 @@ from restorekit.files.bands import Raster
 from restorekit.files.scene import Reads, Scene
 from restorekit.sar.between_dates import Shift, shift_of
 from restorekit.sar.looks import Array, Mask
+from restorekit.sar.polarisations import polarisation_of
 
 SAID = 0.1  # pixels of a shift that is said
 SURE = 3.0  # standard errors that it must be, so that it is none of chance
@@ -130,7 +131,7 @@ def check_different(parts: Sequence[tuple[Array, Mask]], names: Sequence[str]) -
 
 
 def check_names(scenes: Sequence[Scene]) -> None:
-    """Raise BadInput where bands of the same names stand in another order than in the first file."""
+    """Raise BadInput where bands of the same names stand in another order than in the first file, or are of another polarisation."""
     first = _band_names(scenes[0])
     for other in scenes[1:]:
         names = _band_names(other)
@@ -139,7 +140,16 @@ def check_names(scenes: Sequence[Scene]) -> None:
                 f"the bands of {other.path.name} are {', '.join(names)}, those of {scenes[0].path.name} {', '.join(first)}; bands of one "
                 "number are taken together: write them in one order first"
             )
+        for number, (own, its) in enumerate(zip(first, names, strict=False), 1):
+            known = polarisation_of(own), polarisation_of(its)
+            if None not in known and known[0] != known[1]:
+                raise BadInput(
+                    f"band {number} of {other.path.name} is {its}, and of {scenes[0].path.name} {own}; dates of one polarisation are compared: "
+                    "give the same of both, or name the bands after what they hold if the names are wrong"
+                )
 
 
 def _band_names(scene: Scene) -> list[str]:
+    if scene.product is not None:
+        return [band.name for band in scene.product.bands]
     return [] if scene.raster is None else [str(name or "") for name in scene.raster.descriptions]

@@ -22,6 +22,7 @@ from restorekit.errors import BadInput
 from restorekit.files.atomic import named_beside
 from restorekit.files.bands import Window
 from restorekit.files.scene import Scene
+from restorekit.products.opening import scene_as
 from restorekit.sar.between_dates import REACHES, SCALE, Levels, Shift, levels
 from restorekit.sar.changes import Changes
 from restorekit.sar.looks import Grain, kappa_of_grain
@@ -232,6 +233,11 @@ def stack(
 ) -> StackPlan:
     """Look at the dates, several files or one whose bands they are, and return what is to be done. Raises BadInput for what a
     single scene is refused for, and for dates that do not lie on each other, with the shift that was found."""
+    if settings.covariance:
+        raise BadInput(
+            "`covariance` is of one date: C12 of several is not restored; leave out `joint`, and dates are restored one by one",
+            argument="covariance",
+        )
     if settings.decorrelate in ("whiten", "subsample"):
         raise BadInput(
             f"`decorrelate={settings.decorrelate}` is for one date; several are restored with auto or none, complex ones by their intensities",
@@ -243,10 +249,11 @@ def stack(
         )
     if len(sources) == 1:  # its bands are dates
         settings = replace(settings, polarisations="apart")
+    scenes = [scene_as(source, settings.domain, settings.reading, settings.bands) for source in sources]
+    same_place(scenes)
+    check_names(scenes)
     made = [plan(source, target, settings, preview) for source, target in zip(sources, targets, strict=True)]
     said = _told(made)
-    same_place([one.scene for one in made])
-    check_names([one.scene for one in made])
     if empty := [one.scene.path.name for one in made if not one.bands]:
         raise BadInput(f"{empty[0]}: nothing that can be a radar intensity was measured in this date; leave it out")
     if len(made) == 1:

@@ -19,7 +19,7 @@ from restorekit.files.bands import Window
 from restorekit.files.scene import Reads, Scene
 from restorekit.sar.coherence import coherent_grain
 from restorekit.sar.looks import Array, Grain, Looks, Mask, kappa_of_grain, measure
-from restorekit.sar.polarisations import Components, components_of
+from restorekit.sar.polarisations import Components, components_of, speckle_correlation
 from restorekit.sar.whiten import Whitening, whitening_of
 
 LOOKED_AT = 16  # windows in which components of polarisations are measured
@@ -93,9 +93,9 @@ def survey_together(
     looks: float | None,
     decorrelate: str = "auto",
     grain: Grain | None = None,
-) -> tuple[dict[int, BandStatistics], Components] | None:
-    """Measure polarisations of one date, which have one set of looks and one grain; return what holds for each, by number, and the
-    principal components of their logarithms. None where one of them has no pixel above 0 in the windows that are looked at.
+) -> tuple[dict[int, BandStatistics], Components, tuple[float, float]] | None:
+    """Measure polarisations of one date, which have one set of looks and one grain; return what holds for each, by number, the
+    principal components of their logarithms, and the largest correlation of the speckle of two, with its standard error. None where one of them has no pixel above 0 in the windows that are looked at.
 
     The flattest windows of all bands are those in which looks are measured. Raises BadInput as `survey` does.
     """
@@ -113,7 +113,13 @@ def survey_together(
         parts.append((np.stack([y for _, y, _, _ in read]), np.logical_and.reduce([signal for *_, signal in read])))
     if sum(int(there.sum()) for _, there in parts) < SIDE:
         return None
-    return facts, components_of(parts, common.detected)
+    reach = 1 if common.measured is None else common.measured.reach
+    each = [_stacked([(y[k], there) for y, there in parts]) for k in range(len(bands))]
+    valid = each[0][1]
+    alike = max(
+        speckle_correlation(one[0], other[0], valid, reach) for k, one in enumerate(each) for other in each[k + 1 :]
+    )
+    return facts, components_of(parts, common.detected), alike
 
 
 def _middle(samples: Sampled) -> float:

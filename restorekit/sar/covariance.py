@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from restorekit.sar.looks import Array, Mask
 
 Complex = NDArray[np.complexfloating]
+ROUNDED = 1e-3  # by which |C12|^2 may be above C11 C22, of matrices of one look whose numbers were rounded
 BELOW = 1 - 2.0**-20  # by which a coherence of 1 is less, so that rounding to float32 leaves the matrix positive
 
 
@@ -51,6 +52,13 @@ class OffDiagonal:
         coherence = np.where(span > 0, sums[2] / np.where(span > 0, span, 1.0), 0)
         coherence = coherence * (BELOW / np.maximum(np.abs(coherence), 1.0))
         return np.where(valid, coherence * np.sqrt(x11 * x22), 0)
+
+
+def semidefinite(c11: Array, c22: Array, real: Array, imaginary: Array) -> Mask:
+    """Return where matrices of C11, C22 and the parts of C12, each (h, w), are positive semidefinite but for rounding: no power is
+    below 0, and |C12|^2 is at most C11 C22."""
+    bound = np.maximum(c11, 0) * np.maximum(c22, 0)
+    return (c11 >= 0) & (c22 >= 0) & (real**2 + imaginary**2 <= (1 + ROUNDED) * bound)
 
 
 def _overlap(shape: tuple[int, ...], down: int, right: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -23,6 +23,7 @@ LEAST, MOST = 0.05, 1000.0  # looks that are searched
 SLIGHT = 0.05  # correlation that is not told from texture
 CLOSEST = 0.95  # correlation of neighbours that a grain may have
 MOSTLY = 0.5  # share of the variance that is texture, from which on that of the speckle is a guess
+PATCHES = 0.75  # share of neighbours of one value, of constants beside each other
 FAR = 6.0  # lag from which on speckle has no correlation, pixels
 REPEATED = 0.05  # share of a window, of one value
 TEXTURED = "no flat place: these correlations are of texture too, which makes them larger than those of the speckle"
@@ -63,7 +64,7 @@ def windows(y: Array, valid: Mask, side: int = 24) -> Windows:
     ]
     if not whole:
         raise BadInput(f"no square of {side}x{side} valid pixels above 0 to measure looks in; give `looks`")
-    corners = [(i, j) for i, j in whole if not filled(y[i : i + side, j : j + side])]
+    corners = [(i, j) for i, j in whole if not filled(own := y[i : i + side, j : j + side]) and not in_patches(own)]
     if not corners:
         raise BadInput(
             f"in all squares of {side}x{side} valid pixels one value repeats itself, a constant, fill or a limit, and no speckle: no looks can be "
@@ -80,6 +81,14 @@ def filled(y: Array) -> bool:
     """
     values, counts = np.unique(y, return_counts=True)
     return bool(counts.max() > (REPEATED if len(values) > 0.5 * y.size else 0.5) * y.size)
+
+
+def in_patches(y: Array) -> bool:
+    """Return True where most pixels of the upper or of the lower half have the value of their neighbour: constants beside each
+    other, without speckle."""
+    same = y[:, 1:] == y[:, :-1]
+    half = len(y) // 2
+    return bool(max(same[:half].mean(), same[half:].mean()) > PATCHES)
 
 
 def flattest(y: Array, where: Windows, share: float = 0.03, least: int = 8) -> Windows:

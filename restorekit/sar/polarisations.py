@@ -16,10 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from restorekit.sar.looks import Array, Mask
+from restorekit.errors import BadInput
+from restorekit.sar.looks import Array, Mask, flattest, windows
 
 POLARISATION = re.compile(r"(?<![a-z])(vv|vh|hv|hh)(?:\1)?(?![a-z])")  # VV and, of a covariance, VVVV
 LIKE, CROSS = {"vv", "hh"}, {"vh", "hv"}
+SHARED = 0.1  # correlation of intensities, which is the squared coherence, from which on speckle is not taken for independent
+FARTHEST = 5  # lag of the differences by which it is measured, pixels, at most
 STRONGEST = 2.0  # times as much contrast as it has, for the prior, of a component that has little
 LEAST = 1e-3  # variance of a component, below which it is that of none
 
@@ -37,6 +40,33 @@ def polarisation_of(name: str) -> str | None:
 def one_of_each(polarisations: Sequence[str | None]) -> bool:
     """Return True for two bands of which one is like-polarised and one cross-polarised: their speckle is independent."""
     return len(polarisations) == 2 and {p in LIKE for p in polarisations if p in LIKE | CROSS} == {True, False}
+
+
+def speckle_correlation(one: Array, other: Array, valid: Mask, reach: int) -> tuple[float, float]:
+    """Return the correlation of the speckle of two intensities (h, w) and its standard error, (0, 0) where no window tells it.
+
+    It is that of second differences of pixels `reach` apart, from which on speckle is independent, so that texture, which is smoother, counts
+    for little; the median over the flattest windows. Of circular Gaussian numbers it is the squared coherence.
+    """
+    both = one * other
+    try:
+        where = flattest(both, windows(both, valid))
+    except BadInput:
+        return 0.0, 0.0
+    lag = min(max(reach, 1), FARTHEST)
+    found = []
+    for a, b in zip(where.of(one), where.of(other), strict=True):
+        bends = [np.concatenate([_bend(x, lag).ravel(), _bend(x.T, lag).ravel()]) for x in (a, b)]
+        size = float(np.sqrt((bends[0] ** 2).mean() * (bends[1] ** 2).mean()))
+        if size > 0:
+            found.append(float((bends[0] * bends[1]).mean()) / size)
+    if not found:
+        return 0.0, 0.0
+    return float(np.median(found)), 1.25 * float(np.std(found)) / len(found) ** 0.5  # a median errs by a quarter more
+
+
+def _bend(x: Array, lag: int) -> Array:
+    return x[2 * lag :] - 2 * x[lag:-lag] + x[: -2 * lag]
 
 
 @dataclass(frozen=True)

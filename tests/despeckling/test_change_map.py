@@ -186,3 +186,16 @@ def test_a_change_is_white_where_there_is_none_and_as_dark_on_both_sides() -> No
     assert shown[2, 1] > shown[0, 1]
     assert shown[0, 3] > shown[2, 3]
     assert shown[:, 4].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_dates_of_two_polarisations_or_sizes_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    import rasterio
+
+    paths = []
+    for name, side in (("VV", 40), ("VH", 40), ("VV", 32)):
+        paths.append(write_tiff(tmp_path / f"{name}{side}.tif", np.ones((1, side, side), np.float32)))
+        with rasterio.open(paths[-1], "r+") as d:
+            d.descriptions = (name,)
+    for other, word in ((paths[1], "is VH, and of VV40.tif VV"), (paths[2], "32 x 32")):
+        with pytest.raises(BadInput, match=word):
+            change(paths[0], other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from restorekit import despeckle
 from restorekit.despeckling.covariance_bands import covariance_bands
+from restorekit.despeckling.settings import Settings
+from restorekit.despeckling.stack import Together, stack
 from restorekit.errors import BadInput
-from restorekit.files.scene import scene_in_memory
+from restorekit.files.scene import scene_in_memory, scene_of
 from restorekit.notes import Notes
 from restorekit.sar.covariance import OffDiagonal
 from tests.support.scenes import read_tiff, write_tiff
@@ -91,13 +94,49 @@ def test_the_command_writes_all_four_bands(tmp_path: Path) -> None:
     assert eigenvalues(written[:, 6:, 6:]).min() >= 0
     assert np.array_equal(result.mean.numpy(), written, equal_nan=True)
     assert any("squared coherence" in text and "apart" in text for text in notes.texts)
+    record = json.loads((tmp_path / "o.tif.json").read_text())["covariance"]
+    assert record["restored"] == "apart"
+    assert record["squared"] == pytest.approx(0.25, abs=0.1)
+    assert result.save_page(tmp_path / "o.html", "despeckle")
+    assert (
+        f"squared coherence of C11 and C22 {record['squared']:.2f}; restored apart" in (tmp_path / "o.html").read_text()
+    )
     part = despeckle(path, solver="lee", looks=4.0, covariance=True, preview=(20, 10, 16, 24), notes=Notes())
     assert np.array_equal(part.mean.numpy(), written[:, 20:36, 10:34])
 
 
-def test_what_is_no_covariance_is_refused() -> None:
+def test_what_is_no_covariance_is_refused(tmp_path: Path) -> None:
     for y, word in ((np.ones((3, 8, 8), np.float32), "four bands"), (np.ones((4, 8, 8), np.uint16), "floats")):
         with pytest.raises(BadInput, match=word):
             covariance_bands(scene_in_memory(y, "scene"))
-    with pytest.raises(BadInput, match="domain"):
-        restored(wishart((32, 32), 4, 0.0), domain="db")
+    import rasterio
+
+    path = write_tiff(tmp_path / "c.tif", np.ones((4, 8, 8), np.float32))
+    with rasterio.open(path, "r+") as d:
+        d.descriptions = ("C11", "C22", "C13_re", "c12_imag")
+    with pytest.raises(BadInput, match="C12_re is none; band 3 is called C13_re"):
+        covariance_bands(scene_of(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda y: y[[0, 2, 3, 1]], "band 2, C22, is below 0 .* in this order"),
+        (lambda y: y * np.array([1, 1, 2, 2])[:, None, None], "which no covariance has"),
+        (lambda y: np.concatenate([10 * np.log10(y[:2]) - 20, y[2:]]), "in dB, convert it to power"),
+    ],
+)
+def test_matrices_that_are_no_covariances_are_refused(change: Any, word: str) -> None:
+    with pytest.raises(BadInput, match=word):
+        restored(change(wishart((32, 32), 4, 0.8j)))
+
+
+def test_a_unit_or_dates_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    y = wishart((32, 32), 4, 0.0)
+    with pytest.raises(BadInput, match="convert it to power"):
+        restored(y, domain="db")
+    with pytest.raises(BadInput, match="in dB by the name of the file"):
+        despeckle(write_tiff(tmp_path / "c_db.tif", y.astype(np.float32)), solver="lee", covariance=True, notes=Notes())
+    settings = Settings(solver="lee", looks=4.0, grain=(0.0, 0.0), covariance=True)
+    with pytest.raises(BadInput, match="of one date"):
+        stack([scene_in_memory(y, f"d{n}") for n in range(2)], [None, None], settings, Together())

@@ -246,3 +246,12 @@ def test_a_crop_whose_windows_differ_says_that_it_cannot_tell() -> None:
     found = measure(y := rough * draw((160, 160), 4, None, rng), whole(y))
     assert not found.tells
     assert "known to" in str(found)
+
+
+@pytest.mark.parametrize("looks", [None, 4.0])
+def test_constants_beside_each_other_are_no_speckle(looks: float | None) -> None:
+    y = np.kron(np.random.default_rng(0).random((6, 6)), np.ones((17, 17)))
+    with pytest.raises(BadInput, match="no speckle"):
+        measure(y, np.ones(y.shape, np.bool_), looks=looks)
+    y[:, 48:] = np.random.default_rng(1).gamma(4, 1 / 4, (102, 54))
+    assert measure(y, np.ones(y.shape, np.bool_)).looks == pytest.approx(4, rel=0.25)
