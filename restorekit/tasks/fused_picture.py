@@ -111,7 +111,8 @@ def in_place(
     """Return all bands of the optical file (C, H, W) in its type, those that are seen with the fused luminance where the radar
     picture has weight (H, W), and a record."""
     low, high = pair.span
-    least, most = limits(pair.optical.dtype, np.where(pair.valid, pair.seen, 0.0))
+    linear = not purpose.selects
+    least, most = limits(pair.optical.dtype, np.where(pair.valid, pair.seen, 0.0), linear)
     whole = np.dtype(pair.optical.dtype).kind in "iu"
     moved, limited = brightened(purpose.colours(pair), fused * (high - low) + low, least, most, whole)
     values, touched = pair.optical.values.copy().astype(np.float64), pair.valid & (weight > 0)
@@ -120,7 +121,8 @@ def in_place(
     copied = [n for n in range(1, len(values) + 1) if n not in pair.bands]
     share = float(touched[pair.clear].mean())
     said = {
-        "limited": limited,
+        "linear": linear,
+        "limited": int((limited & touched).sum()),
         "bands_copied": copied,
         "shown": round(share, 6),
         "unfilled": int((pair.cloud & ~pair.valid_radar).sum()),
@@ -128,10 +130,12 @@ def in_place(
     return inputs.stored(values, pair.optical), said
 
 
-def words_of(said: dict[str, Any]) -> list[str]:
+def words_of(said: dict[str, Any], dtype: str) -> list[str]:
     """Return notes on what was done to the pixels."""
     notes = [f"radar is shown in {said['shown']:.1%} of the clear pixels, where speckle does not explain it"]
-    if said["limited"]:
+    if said["limited"] and said["linear"]:
+        notes.append(f"{said['limited']} pixels are held at an end of {dtype}, and are not linear in decibels")
+    elif said["limited"]:
         notes.append(f"{said['limited']} pixels are as bright as their colour can be, and not brighter")
     if said["bands_copied"]:
         notes.append(f"bands {', '.join(map(str, said['bands_copied']))} are copied as they were")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from restorekit.notes import Notes
 from restorekit.tasks.fuse import fuse
@@ -44,7 +45,10 @@ def test_the_result_is_the_optical_picture_and_what_was_added(dtype: str, tmp_pa
     assert (added[:, there] > 0).any()
     assert (added[:, there] < 0).any()
     back = values.astype(np.float64) + added
-    np.testing.assert_allclose(back[:, there], out[:, there], rtol=np.finfo("float32").eps if dtype == "float32" else 0)
+    step = float(np.finfo("float32").eps) if dtype == "float32" else 0.0  # of the largest number that is added
+    np.testing.assert_allclose(
+        back[:, there], out[:, there], rtol=step, atol=step * float(np.abs(added[:, there]).max())
+    )
     record = json.loads((tmp_path / "out.tif.json").read_text())
     assert record["added"]["is"] == "OUT - OPTICAL"
     assert record["added"]["luminance_per_db"] > 0
@@ -70,6 +74,44 @@ def test_for_interpretation_a_decibel_is_the_same_luminance_everywhere(tmp_path:
     assert up.min() > 5
     assert down.max() < -5
     assert up[0] == pytest.approx(up[1], rel=0.3)
+
+
+@pytest.mark.parametrize(("dtype", "white", "held"), [("float32", 1.0, False), ("uint8", 255.0, True)])
+def test_for_interpretation_a_strong_line_is_linear_in_decibels_or_it_is_said(
+    dtype: str, white: float, held: bool
+) -> None:
+    """A smooth surface with one line of 12 dB, without speckle to explain it: what is added is its decibels times the record's."""
+    db = np.zeros((64, 64))
+    db[:, 30:34] = 12.0
+    grey = (white * (0.85 + 0.1 * np.sin(np.indices(db.shape).sum(0) / 9))).astype(dtype)[..., None]
+    power = 0.1 * 10 ** (db / 10) * np.random.default_rng(0).gamma(900, 1 / 900, db.shape)
+    notes = Notes()
+    result = fuse(
+        grey, power[..., None].astype(np.float32), purpose="interpretation", despeckle="none", looks=900.0, domain="intensity",
+        trust_grid=True, range=(0, white), notes=notes,
+    )  # fmt: skip
+    record = result.source.record
+    change = (result.pixels[0].astype(np.float64) - grey[..., 0]) / record["added"]["luminance_per_db"]
+    shown = float(np.mean(change[:, 30:34]) - np.mean(change[:, [22, 23, 40, 41]]))
+    assert (record["limited"] > 0) is held
+    assert any("not linear in decibels" in text for text in notes.texts) is held
+    assert shown < 11 if held else shown == pytest.approx(12, rel=0.05)
+
+
+def test_for_interpretation_flat_ground_beside_an_edge_stays_flat() -> None:
+    db = np.zeros((96, 96))
+    db[:, 48:] = 6.0
+    power = 10 ** (db / 10) * np.random.default_rng(0).gamma(4, 1 / 4, db.shape)
+    grey = (0.5 + 0.1 * np.sin(np.indices(db.shape).sum(0) / 9)).astype(np.float32)[..., None]
+    result = fuse(
+        grey, power[..., None].astype(np.float32), purpose="interpretation", despeckle="boxcar", looks=4.0, domain="intensity",
+        trust_grid=True, range=(0, 1), notes=Notes(),
+    )  # fmt: skip
+    change = (result.pixels[0].astype(np.float64) - grey[..., 0]) / result.source.record["added"]["luminance_per_db"]
+    want = db - gaussian_filter(db, 32.0)
+    away = np.s_[8:-8, 60:88]
+    assert np.sqrt(np.mean((change - want)[away] ** 2)) < 0.5
+    assert np.std(change[away].mean(0) - want[away].mean(0)) < 0.3
 
 
 def test_pictures_and_arrays_have_what_was_added_beside_them(tmp_path: Path) -> None:
