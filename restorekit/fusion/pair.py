@@ -19,7 +19,7 @@ from restorekit.files.scene import Scene
 from restorekit.fusion import common_grid as grid
 from restorekit.fusion import pair_files as files
 from restorekit.fusion.beyond_speckle import BeyondSpeckle, with_signal
-from restorekit.fusion.cloud_source import CloudSource
+from restorekit.fusion.cloud_source import CloudSource, white_of
 from restorekit.fusion.exchanged import refuse_exchanged
 from restorekit.fusion.luminance import luminance
 from restorekit.fusion.prepare import check_match, despeckled, logarithm, matched, moments
@@ -156,7 +156,8 @@ class Pairing:
         intensity, valid_r, path, record = self._intensity(optical, radar_source, notes)
         if not (valid_o & valid_r).any():
             raise BadInput(f"{optical.path} and {path} have no valid pixel in common")
-        cloud, record["cloud"] = self.cloud(optical, bands, (values - span[0]) / (span[1] - span[0]), valid_o, notes)
+        white = white_of(optical, bands, self.span)
+        cloud, record["cloud"] = self.cloud(optical, bands, values, valid_o, white, notes)
         if not (valid_o & valid_r & ~cloud).any():
             raise BadInput(
                 f"{optical.path} is cloud wherever {path} has data, and nothing says how bright the radar picture is to be; give another `cloud`",

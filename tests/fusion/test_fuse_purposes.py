@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from restorekit.fusion.cloud_source import white_of
+from restorekit.fusion.pair_files import read as bands_of
 from restorekit.notes import Notes
 from restorekit.tasks.fuse import fuse
 from tests.support.fields import PLACE, decibels, eight, go, pictures, rasters, read, refused, write_raster
@@ -187,13 +189,63 @@ def test_clouds_are_found_by_brightness_and_that_is_said(tmp_path: Path, capsys:
     assert found.mean() < 1.5 * CLOUD.mean()
     said = capsys.readouterr().err
     assert "by brightness alone" in said
-    assert "is cloud; the radar picture stands there" in said
+    assert "% of optical.tif is cloud" in said
+    assert "colours and level are made up" in said
+    under = json.loads((tmp_path / "out.tif.json").read_text())["under_cloud"]
+    assert under["colours"] == "made up"
+    assert 0 <= under["told"] <= 1
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_how_bright_white_is_must_be_known_to_find_clouds(
+    dtype: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dark scene whose brightest field is grey is no cloud, as quantiles of the scene would say."""
+    place = PLACE.cut(0, 0, 48, 40)
+    optical = write_raster(tmp_path / "optical.tif", (1800 * place.rgb).astype(dtype))
+    sar = write_raster(tmp_path / "sar.tif", decibels(place.speckled()))
+    words = ("fuse", optical, sar, tmp_path / "out.tif", "--cloud", "auto", *LEE)
+    assert "give --range, such as 0,10000" in refused(capsys, *words)
+    assert not list(tmp_path.glob("out*"))
+    assert go(*words, "--range", "0,10000") == 0
+    assert not read(tmp_path / "out_cloud.tif").any()
+
+
+def test_the_scale_of_the_file_says_how_bright_white_is(tmp_path: Path) -> None:
+    values = np.full((1, 40, 40), 2000, np.uint16)
+    optical = write_raster(tmp_path / "optical.tif", values)
+    with rasterio.open(optical, "r+") as d:
+        d.scales, d.offsets = (1e-4,), (-0.1,)
+    assert white_of(bands_of(optical), [1], None) == pytest.approx((1000, 11000))
+    assert white_of(bands_of(optical), [1], (0, 9)) == (0, 9)
+    assert white_of(bands_of(write_raster(tmp_path / "plain.tif", values)), [1], None) is None
+
+
+def test_where_the_mask_says_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    optical, sar = cloudy(tmp_path)
+    small = write_raster(tmp_path / "small.tif", CLOUD[None, :50].astype(np.uint8))
+    assert go("fuse", optical, sar, tmp_path / "out.tif", "--cloud", small, *LEE) == 0
+    assert "small.tif says nothing for 50.0% of optical.tif, which is taken to be clear" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out.tif.json").read_text())["cloud"]["unknown"] == 0.5
+    empty = write_raster(tmp_path / "empty.tif", np.full((1, *CLOUD.shape), 9, np.uint8), nodata=9)
+    words = ("fuse", optical, sar, tmp_path / "none.tif", "--cloud", empty, *LEE)
+    assert "empty.tif has no value at any valid pixel" in refused(capsys, *words)
+
+
+def test_the_last_line_names_what_was_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    optical, sar = cloudy(tmp_path, bands=4)
+    words = ("--cloud", "band:4", "--cloud-classes", "scl", "--for", "interpretation", *LEE)
+    assert go("fuse", optical, sar, tmp_path / "out.tif", *words) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert "(0 network calls" in line
+    assert "out_added.tif, out_cloud.tif, and .json" in line
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--for", "beauty"], "known: eye, interpretation"),
+        (["--for", "beauty"], "unknown --for 'beauty'; known: eye, interpretation"),
+        (["--cloud", "band"], "as --cloud band:4"),
         (["--for", "interpretation", "--solver", "diffusion"], "asks no solver; leave --solver out"),
         (["--cloud", "none.tif"], "none.tif"),
         (["--cloud", "band:9"], "has 4 band(s)"),
