@@ -32,7 +32,7 @@ def white_of(optical: files.Bands, bands: Sequence[int], span: Span) -> Span:
     if optical.dtype == "uint8":
         return 0.0, 255.0
     if optical.picture is not None:
-        return (0.0, 65535.0) if optical.dtype == "uint16" and optical.path.suffix.lower() != ".npy" else None
+        return optical.picture.span if optical.dtype == "uint16" and optical.path.suffix.lower() != ".npy" else None
     if optical.raster is None:
         return None
     scales = {(optical.raster.scales[n - 1], optical.raster.offsets[n - 1]) for n in bands}
