@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from benchmarks.support.common import DATA, centre, need_data, publish
 from restorekit.fusion import pair_files as files
-from restorekit.fusion.beyond_speckle import details, smoothed
+from restorekit.fusion.beyond_speckle import smoothed
 from restorekit.fusion.cloud_source import CloudSource
 from restorekit.fusion.clouds import CloudTest, spread
 from restorekit.fusion.luminance import luminance
@@ -110,10 +110,7 @@ def filled() -> list[list[Any]]:
                 )  # fmt: skip
                 pair = make(optical, radar)
                 low, high = pair.span
-                under = {
-                    k: p.under_cloud(pair, details(pair.radar, pair.signal, pair.sigmas, whole=True))
-                    for k, p in PURPOSES.items()
-                }
+                under = {k: p.under_cloud(pair) for k, p in PURPOSES.items()}
                 if not turned:
                     around = smoothed(pair.luminance, pair.clear, 2.0)
                     under["what is around alone"] = spread(np.where(pair.clear, around, 0.0), pair.clear)

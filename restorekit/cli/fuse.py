@@ -49,8 +49,10 @@ def fuse(
     from restorekit.fusion.joint import solver_of
     from restorekit.tasks.fuse import fuse as run
 
-    def line(result: Any, out: Path, _: list[Path]) -> str:
+    def line(result: Any, out: Path, files: list[Path]) -> str:
         seconds = f"{result.seconds:.1f} s, of them {result.prepared:.1f} s for the radar picture"
-        return f"{out}  ({settings['solver'].partition(':')[0]}, {result.nfe} network calls, {seconds}, and .json)"
+        solver = "" if result.settings["solver"] is None else f"{settings['solver'].partition(':')[0]}, "
+        beside = "".join(f"{path.name}, " for path in files[1:-1])
+        return f"{out}  ({solver}{result.nfe} network calls, {seconds}, {beside}and .json)"
 
     perform(ctx, run, optical, out, {"sar": sar} | settings, line, unit=solver_of(settings["solver"]).unit)

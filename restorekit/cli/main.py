@@ -20,7 +20,7 @@ from restorekit.cli import (
 # isort: on
 from restorekit.cli.option_files import Command, configured
 from restorekit.cli.options import UsageError
-from restorekit.cli.wording import as_options
+from restorekit.cli.wording import as_options, spellings
 from restorekit.errors import BadInput, Stopped, unforeseen
 from restorekit.files.session import session
 from restorekit.notes import Notes
@@ -73,13 +73,13 @@ def _command() -> Any:
     return typer.main.get_command(app)
 
 
-def _options(arguments: list[str]) -> set[str]:
-    """All options of the command that the arguments name, as "--noise"."""
+def _options(arguments: list[str]) -> dict[str, str]:
+    """All options of the command that the arguments name, as "--noise", each spelling with the one to show."""
     command = _command()
     for name in arguments:
         if name in getattr(command, "commands", {}):
             command = command.commands[name]
-    return {option for parameter in command.params for option in parameter.opts}
+    return spellings(command)
 
 
 def _usage(error: Any) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import typer
 
@@ -24,7 +25,7 @@ def say(text: str) -> None:
 def as_options(message: str, options: Collection[str]) -> str:
     """The message with every setting in backticks, `noise=auto`, as the option that it is, --noise auto.
 
-    options: those of the command that ran, as "--noise". Names of others stay as they are.
+    options: those of the command that ran, as "--noise", or of each spelling the one to show. Names of others stay as they are.
 
     >>> as_options("give `noise=gaussian:0.05`, see `fit`", ["--noise"])
     'give --noise gaussian:0.05, see `fit`'
@@ -35,14 +36,24 @@ def as_options(message: str, options: Collection[str]) -> str:
         found = f"--{name.rstrip('_').replace('_', '-')}"
         if found not in options:
             return match.group(0)
-        return found if value is None else f"{found} {value}"
+        shown = options[found] if isinstance(options, Mapping) else found
+        return shown if value is None else f"{shown} {value}"
 
     return _NAMED.sub(option, message)
 
 
-def options_of(context: typer.Context) -> list[str]:
-    """The options of the command that runs, as "--noise"."""
-    return [option for parameter in context.command.params for option in parameter.opts]
+def spellings(command: Any) -> dict[str, str]:
+    """The options of a command, as "--noise", each spelling with the first long one of its own, which messages show."""
+    shown = {}
+    for parameter in command.params:
+        long = [option for option in parameter.opts if option.startswith("--")]
+        shown |= dict.fromkeys(parameter.opts, (long or parameter.opts)[0])
+    return shown
+
+
+def options_of(context: typer.Context) -> dict[str, str]:
+    """The options of the command that runs, as `spellings`."""
+    return spellings(context.command)
 
 
 def command_of(context: typer.Context) -> str:

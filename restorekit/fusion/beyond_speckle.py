@@ -23,6 +23,7 @@ Mask = NDArray[np.bool_]
 SIMULATED = 512  # side of the simulated field, pixels
 FLOOR = 0.001  # share of the pixels that count as no darker than each other
 SHARED = 0.002  # of the pixels, from which on the least value is a limit
+NARROW = 2  # scales, from the finest: what is bright at these counts for no background of what is dark at them
 MARGIN = 96  # pixels of its border that do not count: the field ends there
 
 
@@ -44,11 +45,20 @@ def details(x: Array, valid: Mask, sigmas: tuple[float, ...], whole: bool = Fals
     return [fine - coarse for fine, coarse in zip(levels, levels[1:])]
 
 
-def _brighter_and_darker(intensity: Array, valid: Mask, sigmas: tuple[float, ...]) -> list[tuple[Array, Array]]:
-    """Return for each scale the details (H, W) by which to tell what is brighter, and those for what is darker."""
+def _brighter(intensity: Array, valid: Mask, sigmas: tuple[float, ...]) -> list[Array]:
+    """Return for each scale the details (H, W) by which to tell what is brighter."""
     powers = [np.log(np.maximum(smoothed(intensity, valid, s), 1e-30)) for s in sigmas]
-    brighter = [fine - coarse for fine, coarse in zip(powers, powers[1:])]
-    return list(zip(brighter, details(np.log(np.maximum(intensity, 1e-30)), valid, sigmas)))
+    return [fine - coarse for fine, coarse in zip(powers, powers[1:])]
+
+
+def _darker(intensity: Array, valid: Mask, sigmas: tuple[float, ...], bright: Mask | None = None) -> list[Array]:
+    """Return for each scale the details (H, W) by which to tell what is darker than what is around and not `bright`."""
+    y = np.log(np.maximum(intensity, 1e-30))
+    if bright is None or not bright.any():
+        return details(y, valid, sigmas)
+    # Beside a bright line all is darker than a mean that holds the line; that is no dark place.
+    plain = details(np.where(bright, 0.0, y), valid & ~bright, sigmas[: NARROW + 1])
+    return [np.where(bright, 0.0, x) for x in plain] + details(y, valid, sigmas[NARROW:])
 
 
 def with_signal(intensity: Array, valid: Mask) -> Mask:
@@ -90,8 +100,10 @@ class BeyondSpeckle:
         rows, columns = (round(20 * min(max(float(rho), 0.0), 0.9)) / 20 for rho in grain)
         weights = []
         levels = _levels(self, near, (rows, columns))
-        for (brighter, darker), (low, high) in zip(_brighter_and_darker(y, there, self.sigmas), levels):
-            ratio = np.maximum(brighter / high, darker / low)
+        brighter = [x / high for x, (_, high) in zip(_brighter(y, there, self.sigmas), levels)]
+        bright = np.asarray(np.max(brighter[:NARROW], axis=0) > 1)
+        darker = [x / low for x, (low, _) in zip(_darker(y, there, self.sigmas, bright), levels)]
+        for ratio in map(np.maximum, brighter, darker):
             weights.append(np.where(valid, np.clip((ratio - 1) / (self.sure - 1), 0, 1), 0.0))
         return weights
 
@@ -105,7 +117,7 @@ def _levels(settings: BeyondSpeckle, looks: float, grain: Grain) -> list[tuple[f
     everywhere, half = np.ones(y.shape, np.bool_), settings.false_alarms / 2
     inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
     found = []
-    for brighter, darker in _brighter_and_darker(y, everywhere, settings.sigmas):
+    for brighter, darker in zip(*(f(y, everywhere, settings.sigmas) for f in (_brighter, _darker))):
         sure = float(scipy.stats.norm.isf(half))
         high = max(float(np.quantile(brighter[inner], 1 - half)), sure * float(brighter[inner].std()))
         found.append((min(float(np.quantile(darker[inner], half)), -sure * float(darker[inner].std())), high))

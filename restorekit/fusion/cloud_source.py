@@ -21,6 +21,23 @@ Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 AUTO = "auto"
 BAND = "band:"
+Span = tuple[float, float] | None
+
+
+def white_of(optical: files.Bands, bands: Sequence[int], span: Span) -> Span:
+    """Return the values (black, white) of an optical picture that are known and not guessed: `span` as it was given, those of 8 bits, of
+    a picture of 16, and reflectances 0 and 1 by the scale that the file says. None where nothing says them."""
+    if span is not None:
+        return span
+    if optical.dtype == "uint8":
+        return 0.0, 255.0
+    if optical.picture is not None:
+        return optical.picture.span if optical.dtype == "uint16" and optical.path.suffix.lower() != ".npy" else None
+    if optical.raster is None:
+        return None
+    scales = {(optical.raster.scales[n - 1], optical.raster.offsets[n - 1]) for n in bands}
+    scale, offset = scales.pop()
+    return None if scales or (scale, offset) == (1.0, 0.0) or scale <= 0 else (-offset / scale, (1 - offset) / scale)
 
 
 @dataclass(frozen=True)
@@ -53,27 +70,48 @@ class CloudSource:
         return None if no_file else Path(str(self.where))
 
     def __call__(
-        self, optical: files.Bands, fused: Sequence[int], grey: Array, valid: Mask, notes: Notes
+        self, optical: files.Bands, fused: Sequence[int], values: Array, valid: Mask, white: Span, notes: Notes
     ) -> tuple[Mask, dict[str, Any] | None]:
-        """Return where clouds hide the ground, (H, W), and a record. grey: the bands that are `fused`, black 0 and white 1."""
+        """Return where clouds hide the ground, (H, W), and a record. values: those of the bands that are `fused`; white: what of them
+        are black and white, None where nothing says it. Raises BadInput for a mask that says nothing, and for a test without `white`."""
         if self.where is None:
             return np.zeros(optical.size, np.bool_), None
+        unknown = 0.0
         if self.where == AUTO:
-            found = self.test(grey, valid)
+            if white is None:
+                raise BadInput(
+                    f"`cloud=auto` asks how bright white is, and {optical.path}, {optical.dtype}, does not say; give `range`, such as "
+                    "0,10000 for reflectance times 10000, or a mask",
+                    argument="cloud",
+                )
+            found = self.test((values - white[0]) / (white[1] - white[0]), valid)
             notes(
                 "clouds are told by brightness alone: snow, sand and large roofs are taken for them, thin ones and shadows are not; "
                 "OUT_cloud shows what was taken"
             )
         else:
-            found = CloudClasses(self.classes or "mask")(*self._values(optical, fused)) & valid
+            classes, name = self._values(optical, fused)
+            unknown = float(np.mean(~np.isfinite(classes[valid])))
+            if unknown == 1:
+                raise BadInput(
+                    f"{name} has no value at any valid pixel of {optical.path}; give a mask of its place",
+                    argument="cloud",
+                )
+            if unknown:
+                notes(f"{name} says nothing for {unknown:.1%} of {optical.path.name}, which is taken to be clear")
+            found = CloudClasses(self.classes or "mask")(classes, name) & valid
         share = float(found[valid].mean())
-        said = "; the radar picture stands there" if found.any() else ""
-        notes(f"{share:.1%} of {optical.path.name} is cloud{said}")
-        return found, {"from": self.where, "classes": self.classes, "share": round(share, 6)}
+        notes(f"{share:.1%} of {optical.path.name} is cloud")
+        record = {"from": self.where, "classes": self.classes, "share": round(share, 6), "unknown": round(unknown, 6)}
+        return found, record
 
     def _values(self, optical: files.Bands, fused: Sequence[int]) -> tuple[Array, str]:
         """Return the values (H, W) on the grid of the optical picture, NaN where they say nothing, and what to call them."""
         path = self.path
+        if str(self.where) == BAND[:-1] and path is not None and not path.exists():
+            raise BadInput(
+                f"`cloud={self.where}`: say which band of {optical.path} it is, as `cloud={BAND}4`", argument="cloud"
+            )
         if path is None:
             number, count = str(self.where)[len(BAND) :], len(optical.values)
             if not number.isdecimal() or not 1 <= int(number) <= count:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+Mask = NDArray[np.bool_]
 BT601 = np.array([0.299, 0.587, 0.114])
 
 
@@ -18,20 +19,22 @@ def luminance(bands: Array) -> Array:
 FEW_STEPS = 4  # levels of integers, below which the ratio of bands is mostly rounding
 
 
-def brightened(bands: Array, fused: Array, low: float, high: float, whole: bool = False) -> tuple[Array, int]:
+def brightened(bands: Array, fused: Array, low: float, high: float, whole: bool = False) -> tuple[Array, Mask]:
     """Return `bands` (C, H, W) with the luminance `fused` (H, W), their ratios kept: all bands are multiplied by the same.
 
-    Where a band would leave low .. high the luminance gives way, and the colour does not; the second result is the number of such
-    pixels. What has no ratio, a black pixel, one with values below 0, and of `whole` numbers one of less than four levels, moves
-    by `recoloured`.
+    Where a band would leave low .. high the luminance gives way, and the colour does not; the second result is where it gave way,
+    (H, W). What has no ratio, a black pixel, one with values below 0, and of `whole` numbers one of less than four levels, moves
+    by `recoloured`. Below 0 there is no colour.
     """
     old, most = luminance(bands), bands.max(0)
-    ratio = (bands.min(0) >= 0) & (old > 0) & (most >= (FEW_STEPS if whole else 0)) & (fused >= 0)
+    coloured = (bands.min(0) >= 0) & (old > 0) & (most >= (FEW_STEPS if whole else 0))
+    ratio = coloured & (fused >= 0)
     wanted = np.divide(fused, old, out=np.ones_like(old), where=ratio)
     room = np.divide(high, most, out=np.full_like(old, np.inf), where=ratio & (most > 0))
     factor = np.minimum(wanted, np.maximum(room, 1.0))
-    added, _ = recoloured(bands, fused, low, high)
-    return np.where(ratio, factor * bands, added), int((ratio & (factor < wanted - 1e-6)).sum())
+    added, _ = recoloured(np.where(coloured, 0.0, bands), fused, low, high)
+    out = np.where(ratio, factor * bands, added)
+    return out, ~np.isclose(luminance(out), fused, rtol=1e-6, atol=1e-9)
 
 
 def recoloured(bands: Array, fused: Array, low: float, high: float) -> tuple[Array, int]:
@@ -50,8 +53,9 @@ def recoloured(bands: Array, fused: Array, low: float, high: float) -> tuple[Arr
     return f + share * colour, int((share < 1 - 1e-6).sum())
 
 
-def limits(dtype: str, bands: Array) -> tuple[float, float]:
-    """Return the values that a result may take: those of the type, and none below 0 where `bands` have none."""
+def limits(dtype: str, bands: Array, linear: bool = False) -> tuple[float, float]:
+    """Return the values that a result may take: those of the type, and none below 0 where `bands` have none, unless it is to be
+    linear in what is added."""
     kind = np.dtype(dtype)
     low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (-np.inf, np.inf)
-    return (0.0 if bands.min() >= 0 else float(low)), float(high)
+    return (0.0 if bands.min() >= 0 and not linear else float(low)), float(high)

@@ -19,7 +19,7 @@ from restorekit.files.scene import Scene
 from restorekit.fusion import common_grid as grid
 from restorekit.fusion import pair_files as files
 from restorekit.fusion.beyond_speckle import BeyondSpeckle, with_signal
-from restorekit.fusion.cloud_source import CloudSource
+from restorekit.fusion.cloud_source import CloudSource, white_of
 from restorekit.fusion.exchanged import refuse_exchanged
 from restorekit.fusion.luminance import luminance
 from restorekit.fusion.prepare import check_match, despeckled, logarithm, matched, moments
@@ -52,6 +52,7 @@ class FusionPair:
     valid_radar: Mask
     record: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    linear: Array = field(kw_only=True)  # the radar picture, not held within the values of the luminance
     cloud: Mask = field(kw_only=True)  # where clouds hide the ground
     signal: Mask = field(kw_only=True)  # where the radar picture is a measurement, and no limit of its numbers
     weights: list[Array] = field(kw_only=True)  # of each scale of details of the radar picture, 0 to 1, fine to coarse
@@ -155,7 +156,8 @@ class Pairing:
         intensity, valid_r, path, record = self._intensity(optical, radar_source, notes)
         if not (valid_o & valid_r).any():
             raise BadInput(f"{optical.path} and {path} have no valid pixel in common")
-        cloud, record["cloud"] = self.cloud(optical, bands, (values - span[0]) / (span[1] - span[0]), valid_o, notes)
+        white = white_of(optical, bands, self.span)
+        cloud, record["cloud"] = self.cloud(optical, bands, values, valid_o, white, notes)
         if not (valid_o & valid_r & ~cloud).any():
             raise BadInput(
                 f"{optical.path} is cloud wherever {path} has data, and nothing says how bright the radar picture is to be; give another `cloud`",
@@ -170,8 +172,11 @@ class Pairing:
         y, valid_r, valid, clear = pair.luminance, pair.valid_radar, pair.valid, pair.valid & pair.shown
         smooth = logarithm(self.despeckle(pair.intensity, valid_r, pair.looks), valid_r)
         match = self._registered(pair, smooth, notes)
-        gain = moments(smooth, y, clear)[0] * math.log(10) / 10 if self.match == "moments" else None
-        radar = np.where(valid_r, matched(smooth, y, clear, self.match), y)
+        radar = linear = np.where(valid_r, matched(smooth, y, clear, self.match), y)
+        gain = None
+        if self.match == "moments":
+            slope, offset = moments(smooth, y, clear)
+            gain, linear = slope * math.log(10) / 10, np.where(valid_r, slope * smooth + offset, y)
         record = pair.record | {
             "bands": list(pair.bands), "span": list(pair.span), "looks": pair.looks, "despeckle": self.despeckler,
             "match": self.match, "luminance_per_db": gain,
@@ -180,7 +185,7 @@ class Pairing:
             "valid": round(float(valid.mean()), 6),
         }  # fmt: skip
         return FusionPair(
-            pair.optical, pair.bands, pair.span, y, radar, pair.valid_optical, valid_r, record, tuple(notes.texts), cloud=pair.cloud,
+            pair.optical, pair.bands, pair.span, y, radar, pair.valid_optical, valid_r, record, tuple(notes.texts), cloud=pair.cloud, linear=linear,
             signal=with_signal(pair.intensity, valid_r), weights=self.beyond_speckle(pair.intensity, valid_r, *pair.speckle),
             sigmas=self.beyond_speckle.sigmas,
         )  # fmt: skip

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 Select = Callable[[Array, Array, Array], Array]  # (optical, radar, weight of radar) -> fused, all (H, W)
 SEAM = 2.0  # pixels: a Gaussian over what the levels at the edge of a cloud are taken from
+REACH = 1.5  # times the finer Gaussian of a scale: a Gaussian over its weights
+FULL = 4.0  # times the mean weight under that: all is shown where a quarter is significant
 TAIL = 0.1  # of a weight: what is less is none
 
 
@@ -42,31 +44,43 @@ class Purpose:
         select: fuses the optical luminance with a radar picture of the same level, which has this weight, and the optical one the
         rest of 1.
         """
+        if not self.selects:
+            return self._added(pair)
         bands = details(pair.radar, pair.signal, pair.sigmas, whole=True)
-        y = np.where(pair.clouded, self.under_cloud(pair, bands), pair.luminance)
+        y = np.where(pair.clouded, self.under_cloud(pair), pair.luminance)
         chosen = pair.weights[: self.scales]
         weight = np.where(pair.clear, np.max(chosen, axis=0), 0.0)
-        low, high = float(y[pair.valid].min()), float(y[pair.valid].max())
-        shown = sum((w * x for w, x in zip(chosen, bands)), np.zeros_like(y))
-        radar = np.where(pair.clear, np.clip(y + shown, low, high), y)
-        if not self.selects:
-            return radar, np.where(pair.clouded, 1.0, weight)
         if not weight.any():
             return y, np.where(pair.clouded, 1.0, 0.0)
+        low, high = float(y[pair.valid].min()), float(y[pair.valid].max())
+        radar = np.where(pair.clear, np.clip(y + _sum(chosen, bands), low, high), y)
         # Beyond its reach the solver changes nothing, not even by what it is short of its minimum.
         near = np.where(pair.clear, np.clip(2 * scipy.ndimage.gaussian_filter(weight, SEAM) - TAIL, 0, 1), 0.0)
         fused = y + near * (select(y, radar, weight) - y)
         return np.clip(fused, low, high), np.where(pair.clouded, 1.0, near)
 
-    def under_cloud(self, pair: FusionPair, bands: list[Array]) -> Array:
+    def _added(self, pair: FusionPair) -> tuple[Array, Array]:
+        """Return the luminance with all that the radar picture shows added, held by no limit, and the weight."""
+        weights = grown(pair)[: self.scales]
+        shown = _sum(weights, details(pair.linear, pair.signal, pair.sigmas, whole=True))
+        fused = np.where(pair.clear, pair.luminance + shown, pair.luminance)
+        weight = np.where(pair.clear, np.max(weights, axis=0), 0.0)
+        return np.where(pair.clouded, self.under_cloud(pair), fused), np.where(pair.clouded, 1.0, weight)
+
+    def composed(self, pair: FusionPair) -> Array:
+        """Return the radar picture (H, W) without what may be speckle, as it was matched."""
+        radar = pair.radar if self.natural else pair.linear
+        bands = details(radar, pair.signal, pair.sigmas, whole=True)
+        return smoothed(radar, pair.signal, pair.sigmas[-1]) + _sum(grown(pair), bands)
+
+    def under_cloud(self, pair: FusionPair) -> Array:
         """Return the luminance (H, W) that stands under clouds, from the radar picture without what may be speckle: that as it was
         matched, or as much of it as goes with the luminance where it is clear, continued from what is around."""
         if not pair.clouded.any():
             return pair.luminance
-        coarse = smoothed(pair.radar, pair.signal, pair.sigmas[-1])
-        radar = coarse + sum((w * x for w, x in zip(pair.weights, bands)), np.zeros_like(coarse))
+        radar = self.composed(pair)
         if not self.natural:
-            return np.clip(radar, *_ends(pair))
+            return radar
         radar = radar * self.told(pair, radar)[0]
         away = smoothed(pair.luminance - radar, pair.clear, SEAM)
         return np.clip(radar + spread(np.where(pair.clear, away, 0.0), pair.clear), *_ends(pair))
@@ -89,6 +103,20 @@ class Purpose:
             return np.where(pair.clouded, 1.0, seen)
         around = np.stack([smoothed(x, pair.clear, SEAM) for x in seen])
         return np.where(pair.clouded, spread(np.where(pair.clear, around, 0.0), pair.clear), seen)
+
+
+def grown(pair: FusionPair) -> list[Array]:
+    """Return the weights (H, W) of each scale spread smoothly around what is significant, as far as details of that scale reach.
+
+    A detail swings to both sides of what makes it: taken only where it is large, it leaves outlines and lobes of its own in flat
+    ground around. What is alone, as chance is, gets less by this.
+    """
+    wide = [smoothed(w, pair.valid_radar, REACH * s) for w, s in zip(pair.weights, pair.sigmas)]
+    return [np.where(pair.valid_radar, np.clip(FULL * w - TAIL, 0, 1), 0.0) for w in wide]
+
+
+def _sum(weights: list[Array], bands: list[Array]) -> Array:
+    return sum((w * x for w, x in zip(weights, bands)), np.zeros_like(bands[0]))
 
 
 def _ends(pair: FusionPair) -> tuple[float, float]:

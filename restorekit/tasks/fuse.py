@@ -137,7 +137,7 @@ class Fusing:
         told = None if progress is None else partial(progress, self.solver.partition(":")[0])
         fused, weight, nfe = self._fused(Prepared(pair, chosen, prior), purpose, told)
         pixels, said = in_place(pair, purpose, fused, weight)
-        for text in words_of(said):
+        for text in words_of(said, pair.optical.dtype):
             notes(text)
         network: dict[str, Any] = {"prior": None}
         if prior is not None:

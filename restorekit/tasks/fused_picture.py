@@ -28,6 +28,11 @@ from restorekit.tasks.saving import record_file
 if TYPE_CHECKING:
     from restorekit.tasks.fuse import Fusing
 
+UNDER_CLOUD = {  # by where its colours are from
+    "grey": "under cloud stands the radar picture alone, grey",
+    "made up": "under cloud colours and level are made up, continued from around it, with as much of the radar picture as goes with the "
+    "clear luminance, {told:.1%} of its variance; `purpose=interpretation` shows that picture, grey",
+}
 ASIDES = ("added", "cloud")  # what may lie beside OUT
 
 
@@ -111,7 +116,8 @@ def in_place(
     """Return all bands of the optical file (C, H, W) in its type, those that are seen with the fused luminance where the radar
     picture has weight (H, W), and a record."""
     low, high = pair.span
-    least, most = limits(pair.optical.dtype, np.where(pair.valid, pair.seen, 0.0))
+    linear = not purpose.selects
+    least, most = limits(pair.optical.dtype, np.where(pair.valid, pair.seen, 0.0), linear)
     whole = np.dtype(pair.optical.dtype).kind in "iu"
     moved, limited = brightened(purpose.colours(pair), fused * (high - low) + low, least, most, whole)
     values, touched = pair.optical.values.copy().astype(np.float64), pair.valid & (weight > 0)
@@ -120,21 +126,36 @@ def in_place(
     copied = [n for n in range(1, len(values) + 1) if n not in pair.bands]
     share = float(touched[pair.clear].mean())
     said = {
-        "limited": limited,
+        "linear": linear,
+        "limited": int((limited & touched).sum()),
         "bands_copied": copied,
         "shown": round(share, 6),
         "unfilled": int((pair.cloud & ~pair.valid_radar).sum()),
     }
+    if pair.clouded.any():
+        said["under_cloud"] = {
+            "pixels": int(pair.clouded.sum()),
+            "colours": "grey",
+            "luminance_per_db": pair.record["luminance_per_db"],
+        }
+        if purpose.natural:
+            slope, told = purpose.told(pair, purpose.composed(pair))
+            per_db = None if (gain := pair.record["luminance_per_db"]) is None else slope * gain
+            said["under_cloud"] |= {"colours": "made up", "luminance_per_db": per_db, "told": round(told, 4)}
     return inputs.stored(values, pair.optical), said
 
 
-def words_of(said: dict[str, Any]) -> list[str]:
+def words_of(said: dict[str, Any], dtype: str) -> list[str]:
     """Return notes on what was done to the pixels."""
     notes = [f"radar is shown in {said['shown']:.1%} of the clear pixels, where speckle does not explain it"]
-    if said["limited"]:
+    if said["limited"] and said["linear"]:
+        notes.append(f"{said['limited']} pixels are held at an end of {dtype}, and are not linear in decibels")
+    elif said["limited"]:
         notes.append(f"{said['limited']} pixels are as bright as their colour can be, and not brighter")
     if said["bands_copied"]:
         notes.append(f"bands {', '.join(map(str, said['bands_copied']))} are copied as they were")
+    if under := said.get("under_cloud"):
+        notes.append(UNDER_CLOUD[under["colours"]].format(told=under.get("told")))
     if said["unfilled"]:
         notes.append(f"{said['unfilled']} pixels stay cloud, as the radar picture has no data there")
     return notes

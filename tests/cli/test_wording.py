@@ -14,6 +14,7 @@ from restorekit.text.terminal import one_line
 def test_settings_read_as_options() -> None:
     text = "`range_=0,4095` or `max_steps`; `x` of `noise`"
     assert as_options(text, ["--range", "--max-steps"]) == "--range 0,4095 or --max-steps; `x` of `noise`"
+    assert as_options("`purpose=eye`", {"--for": "--for", "--purpose": "--for"}) == "--for eye"
 
 
 def test_only_options_of_the_command_that_ran(monkeypatch, capsys) -> None:

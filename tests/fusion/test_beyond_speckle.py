@@ -42,6 +42,14 @@ def test_a_bright_point_and_a_dark_field_pass_and_what_is_around_them_does_not()
     assert weight[60:80, 20:140].mean() < 0.05
 
 
+def test_beside_a_bright_line_nothing_is_dark() -> None:
+    y = speckle(4.0, GRAIN, 4)
+    y[:, 78:81] *= 30.0
+    weight = np.max(TEST(y, WHOLE, 4.0, GRAIN), axis=0)
+    assert weight[:, 79].mean() > 0.9
+    assert (weight[:, [73, 74, 84, 85]] > 0).mean() < 0.1
+
+
 def test_one_unit_or_another_makes_no_difference() -> None:
     y = speckle(4.0, GRAIN, 5)
     for one, other in zip(TEST(y, WHOLE, 4.0, GRAIN), TEST(1e4 * y, WHOLE, 4.0, GRAIN)):

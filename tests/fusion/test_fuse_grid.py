@@ -14,6 +14,8 @@ from tests.support.fields import PLACE, WHOLE, decibels, fields, go, pictures, r
 
 rasterio = pytest.importorskip("rasterio")
 
+LEE = ("--despeckle", "lee")
+
 
 def other_grid(d: Path, **profile: Any) -> Path:
     return write_raster(d / "other.tif", decibels(WHOLE.speckled()), **profile)
@@ -45,7 +47,7 @@ def test_align_brings_the_radar_picture_to_the_optical_grid_in_power(tmp_path: P
     origin = rasterio.Affine(5, 0, 500000 - 320, 0, -5, 5200000 + 320)
     optical, _ = rasters(tmp_path)
     sar = write_raster(tmp_path / "fine.tif", decibels(speckled), transform=origin)
-    assert go("fuse", optical, sar, tmp_path / "out.tif", "--align") == 0
+    assert go("fuse", optical, sar, tmp_path / "out.tif", "--align", *LEE) == 0
     record = json.loads((tmp_path / "out.tif.json").read_text())
     assert record["aligned"]["resampling"] == "average"
     assert (record["shift"]["down"], record["shift"]["right"], record["valid"]) == (0, 0, 1)
@@ -96,7 +98,7 @@ def test_ground_control_points_place_a_radar_picture_too(tmp_path: Path, capsys:
     ) as d:
         d.write(read(sar))
     assert "control points" in refused(capsys, "fuse", optical, tmp_path / "gcp.tif", tmp_path / "out.tif")
-    assert go("fuse", optical, tmp_path / "gcp.tif", tmp_path / "out.tif", "--align") == 0
+    assert go("fuse", optical, tmp_path / "gcp.tif", tmp_path / "out.tif", "--align", *LEE) == 0
     shift = json.loads((tmp_path / "out.tif.json").read_text())["shift"]
     assert (shift["down"], shift["right"]) == (0, 0)
 
@@ -111,10 +113,10 @@ def test_pictures_that_do_not_lie_on_each_other_are_refused_with_the_shift(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     optical, sar = rasters(tmp_path, radar=WHOLE.cut(32 - 12, 32 + 7, 120, 130))
-    line = refused(capsys, "fuse", optical, sar, tmp_path / "out.tif")
+    line = refused(capsys, "fuse", optical, sar, tmp_path / "out.tif", *LEE)
     assert re.search(r"lies 1[123] px down and [678] px left", line)
     assert "--trust-grid" in line
-    assert go("fuse", optical, sar, tmp_path / "out.tif", "--trust-grid") == 0
+    assert go("fuse", optical, sar, tmp_path / "out.tif", "--trust-grid", *LEE) == 0
     assert "fused as they are" in capsys.readouterr().err
 
 
@@ -123,7 +125,7 @@ def test_without_a_map_the_pictures_must_show_that_they_belong_together(
 ) -> None:
     strangers = fields(120, 130, 80, seed=7)
     optical, sar = pictures(tmp_path, radar=strangers)
-    assert "nothing in" in refused(capsys, "fuse", optical, sar, tmp_path / "out.png")
+    assert "nothing in" in refused(capsys, "fuse", optical, sar, tmp_path / "out.png", *LEE)
     optical, sar = rasters(tmp_path, radar=strangers)
-    assert go("fuse", optical, sar, tmp_path / "out.tif") == 0  # on a map: said, not refused
+    assert go("fuse", optical, sar, tmp_path / "out.tif", *LEE) == 0  # on a map: said, not refused
     assert "taken from their places on the map" in capsys.readouterr().err

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
+from restorekit.fusion.cloud_source import white_of
+from restorekit.fusion.pair_files import read as bands_of
 from restorekit.notes import Notes
 from restorekit.tasks.fuse import fuse
 from tests.support.fields import PLACE, decibels, eight, go, pictures, rasters, read, refused, write_raster
@@ -44,7 +47,10 @@ def test_the_result_is_the_optical_picture_and_what_was_added(dtype: str, tmp_pa
     assert (added[:, there] > 0).any()
     assert (added[:, there] < 0).any()
     back = values.astype(np.float64) + added
-    np.testing.assert_allclose(back[:, there], out[:, there], rtol=np.finfo("float32").eps if dtype == "float32" else 0)
+    step = float(np.finfo("float32").eps) if dtype == "float32" else 0.0  # of the largest number that is added
+    np.testing.assert_allclose(
+        back[:, there], out[:, there], rtol=step, atol=step * float(np.abs(added[:, there]).max())
+    )
     record = json.loads((tmp_path / "out.tif.json").read_text())
     assert record["added"]["is"] == "OUT - OPTICAL"
     assert record["added"]["luminance_per_db"] > 0
@@ -70,6 +76,44 @@ def test_for_interpretation_a_decibel_is_the_same_luminance_everywhere(tmp_path:
     assert up.min() > 5
     assert down.max() < -5
     assert up[0] == pytest.approx(up[1], rel=0.3)
+
+
+@pytest.mark.parametrize(("dtype", "white", "held"), [("float32", 1.0, False), ("uint8", 255.0, True)])
+def test_for_interpretation_a_strong_line_is_linear_in_decibels_or_it_is_said(
+    dtype: str, white: float, held: bool
+) -> None:
+    """A smooth surface with one line of 12 dB, without speckle to explain it: what is added is its decibels times the record's."""
+    db = np.zeros((64, 64))
+    db[:, 30:34] = 12.0
+    grey = (white * (0.85 + 0.1 * np.sin(np.indices(db.shape).sum(0) / 9))).astype(dtype)[..., None]
+    power = 0.1 * 10 ** (db / 10) * np.random.default_rng(0).gamma(900, 1 / 900, db.shape)
+    notes = Notes()
+    result = fuse(
+        grey, power[..., None].astype(np.float32), purpose="interpretation", despeckle="none", looks=900.0, domain="intensity",
+        trust_grid=True, range=(0, white), notes=notes,
+    )  # fmt: skip
+    record = result.source.record
+    change = (result.pixels[0].astype(np.float64) - grey[..., 0]) / record["added"]["luminance_per_db"]
+    shown = float(np.mean(change[:, 30:34]) - np.mean(change[:, [22, 23, 40, 41]]))
+    assert (record["limited"] > 0) is held
+    assert any("not linear in decibels" in text for text in notes.texts) is held
+    assert shown < 11 if held else shown == pytest.approx(12, rel=0.05)
+
+
+def test_for_interpretation_flat_ground_beside_an_edge_stays_flat() -> None:
+    db = np.zeros((96, 96))
+    db[:, 48:] = 6.0
+    power = 10 ** (db / 10) * np.random.default_rng(0).gamma(4, 1 / 4, db.shape)
+    grey = (0.5 + 0.1 * np.sin(np.indices(db.shape).sum(0) / 9)).astype(np.float32)[..., None]
+    result = fuse(
+        grey, power[..., None].astype(np.float32), purpose="interpretation", despeckle="boxcar", looks=4.0, domain="intensity",
+        trust_grid=True, range=(0, 1), notes=Notes(),
+    )  # fmt: skip
+    change = (result.pixels[0].astype(np.float64) - grey[..., 0]) / result.source.record["added"]["luminance_per_db"]
+    want = db - gaussian_filter(db, 32.0)
+    away = np.s_[8:-8, 60:88]
+    assert np.sqrt(np.mean((change - want)[away] ** 2)) < 0.5
+    assert np.std(change[away].mean(0) - want[away].mean(0)) < 0.3
 
 
 def test_pictures_and_arrays_have_what_was_added_beside_them(tmp_path: Path) -> None:
@@ -145,13 +189,63 @@ def test_clouds_are_found_by_brightness_and_that_is_said(tmp_path: Path, capsys:
     assert found.mean() < 1.5 * CLOUD.mean()
     said = capsys.readouterr().err
     assert "by brightness alone" in said
-    assert "is cloud; the radar picture stands there" in said
+    assert "% of optical.tif is cloud" in said
+    assert "colours and level are made up" in said
+    under = json.loads((tmp_path / "out.tif.json").read_text())["under_cloud"]
+    assert under["colours"] == "made up"
+    assert 0 <= under["told"] <= 1
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_how_bright_white_is_must_be_known_to_find_clouds(
+    dtype: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dark scene whose brightest field is grey is no cloud, as quantiles of the scene would say."""
+    place = PLACE.cut(0, 0, 48, 40)
+    optical = write_raster(tmp_path / "optical.tif", (1800 * place.rgb).astype(dtype))
+    sar = write_raster(tmp_path / "sar.tif", decibels(place.speckled()))
+    words = ("fuse", optical, sar, tmp_path / "out.tif", "--cloud", "auto", *LEE)
+    assert "give --range, such as 0,10000" in refused(capsys, *words)
+    assert not list(tmp_path.glob("out*"))
+    assert go(*words, "--range", "0,10000") == 0
+    assert not read(tmp_path / "out_cloud.tif").any()
+
+
+def test_the_scale_of_the_file_says_how_bright_white_is(tmp_path: Path) -> None:
+    values = np.full((1, 40, 40), 2000, np.uint16)
+    optical = write_raster(tmp_path / "optical.tif", values)
+    with rasterio.open(optical, "r+") as d:
+        d.scales, d.offsets = (1e-4,), (-0.1,)
+    assert white_of(bands_of(optical), [1], None) == pytest.approx((1000, 11000))
+    assert white_of(bands_of(optical), [1], (0, 9)) == (0, 9)
+    assert white_of(bands_of(write_raster(tmp_path / "plain.tif", values)), [1], None) is None
+
+
+def test_where_the_mask_says_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    optical, sar = cloudy(tmp_path)
+    small = write_raster(tmp_path / "small.tif", CLOUD[None, :50].astype(np.uint8))
+    assert go("fuse", optical, sar, tmp_path / "out.tif", "--cloud", small, *LEE) == 0
+    assert "small.tif says nothing for 50.0% of optical.tif, which is taken to be clear" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out.tif.json").read_text())["cloud"]["unknown"] == 0.5
+    empty = write_raster(tmp_path / "empty.tif", np.full((1, *CLOUD.shape), 9, np.uint8), nodata=9)
+    words = ("fuse", optical, sar, tmp_path / "none.tif", "--cloud", empty, *LEE)
+    assert "empty.tif has no value at any valid pixel" in refused(capsys, *words)
+
+
+def test_the_last_line_names_what_was_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    optical, sar = cloudy(tmp_path, bands=4)
+    words = ("--cloud", "band:4", "--cloud-classes", "scl", "--for", "interpretation", *LEE)
+    assert go("fuse", optical, sar, tmp_path / "out.tif", *words) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert "(0 network calls" in line
+    assert "out_added.tif, out_cloud.tif, and .json" in line
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--for", "beauty"], "known: eye, interpretation"),
+        (["--for", "beauty"], "unknown --for 'beauty'; known: eye, interpretation"),
+        (["--cloud", "band"], "as --cloud band:4"),
         (["--for", "interpretation", "--solver", "diffusion"], "asks no solver; leave --solver out"),
         (["--cloud", "none.tif"], "none.tif"),
         (["--cloud", "band:9"], "has 4 band(s)"),

@@ -215,7 +215,7 @@ def test_without_fresh_noise_the_exact_prior_of_a_picture_gives_the_minimum_for_
     # A prior that knows one picture answers it at every level, so the last level decides alone.
     o, r = tensors()
     sources, truth = Sources(o, r), 0.5 * (o + r)
-    solver = Diffusion(steps=5, zeta=0.0, iterations=50, final=1500)
+    solver = Diffusion(steps=2, zeta=0.0, iterations=10, final=1500)
     found = solver.fuse(sources, lambda x, sigma: truth, Rng([0])).picture
     exact, _ = replace(Map(), c=solver.c, iterations=1500)(truth, sources)
     assert float(solver.objective(found, truth, sources)) == pytest.approx(
