@@ -21,7 +21,7 @@ def test_only_options_of_the_command_that_ran(monkeypatch, capsys) -> None:
     def refuse(*_, **__) -> None:
         raise BadInput("no `op=blur`, `noise` or `solver=dps`", argument="op")
 
-    monkeypatch.setattr("typer.Typer.__call__", refuse)
+    monkeypatch.setattr("typer.core.TyperGroup.__call__", refuse)
     for arguments, said in (
         (["restore", "a.png", "b.png"], "no --op blur, --noise or --solver dps"),
         (["denoise", "a.png", "b.png"], "no `op=blur`, --noise or --solver dps"),
@@ -45,7 +45,7 @@ def test_what_nobody_foresaw_is_one_line(monkeypatch, capsys, error: Exception) 
     def fail(*_, **__) -> None:
         raise error
 
-    monkeypatch.setattr("typer.Typer.__call__", fail)
+    monkeypatch.setattr("typer.core.TyperGroup.__call__", fail)
     with pytest.raises(SystemExit) as stopped:
         run(["cite"])
     assert stopped.value.code == 1
@@ -70,7 +70,7 @@ def test_notes_come_once_and_at_once() -> None:
 
 @pytest.mark.parametrize(("options", "raised"), [([], 0), (["--debug"], 1)])
 def test_what_other_libraries_warn_of_is_printed_with_debug_alone(monkeypatch, options: list[str], raised: int) -> None:
-    monkeypatch.setattr("typer.Typer.__call__", lambda *_, **__: warnings.warn("of a library", stacklevel=1))
+    monkeypatch.setattr("typer.core.TyperGroup.__call__", lambda *_, **__: warnings.warn("of a library", stacklevel=1))
     monkeypatch.setattr("sys.argv", ["restorekit", "bench", *options])
     monkeypatch.setattr("sys.warnoptions", [])
     with warnings.catch_warnings(record=True) as heard:
