@@ -82,7 +82,9 @@ def rates(seen: list[np.ndarray], test: CloudTest, cover: float) -> tuple[float,
         found = test(clouded(rgb, opacity, rng) if cover else rgb, np.ones(opacity.shape, bool))
         hit += int((found & (opacity >= THICK)).sum())
         thick += int((opacity >= THICK).sum())
-        away = ~ndimage.binary_dilation(opacity > THIN, iterations=test.grown + 1)  # beyond the margin that it adds
+        away = np.logical_not(
+            ndimage.binary_dilation(opacity > THIN, iterations=test.grown + 1)
+        )  # beyond the margin that it adds
         false += int((found & away).sum())
         clear += int(away.sum())
         count += opacity.size

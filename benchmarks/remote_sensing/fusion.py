@@ -67,8 +67,8 @@ def pairs(size: int | None) -> Iterator[tuple[str, files.Bands, files.Bands, str
             "db",
         )
     for n in (1, 2):
-        two = (cut(folder / f"mosaics/pair{n}_{kind}.jpg", size) for kind in ("Optical", "SAR"))
-        yield f"mosaic {n}, {'whole' if size is None else f'the middle {size}x{size}'}", *two, "amplitude"
+        optical, sar = (cut(folder / f"mosaics/pair{n}_{kind}.jpg", size) for kind in ("Optical", "SAR"))
+        yield f"mosaic {n}, {'whole' if size is None else f'the middle {size}x{size}'}", optical, sar, "amplitude"
 
 
 def run(
@@ -132,13 +132,13 @@ def known(pair: FusionPair, result: Result, where: dict[str, np.ndarray]) -> lis
     """(rms change where nothing is planted, levels; share changed there by more than 2; change of chromaticity; of
     each kind the contrast that appears, levels, with the sign that it should have)"""
     change = luminance(result.colours) - luminance(pair.seen)
-    near = ndimage.binary_dilation(np.any(list(where.values()), axis=0), iterations=8)
+    far = np.logical_not(ndimage.binary_dilation(np.any(list(where.values()), axis=0), iterations=8))
     shares = [x / np.maximum(x.sum(0), 1.0) for x in (pair.seen, result.colours)]
     bright = pair.seen.max(0) >= 16  # else rounding to whole levels is most of it
     colour = float(np.abs(shares[0] - shares[1]).sum(0)[bright].mean())
-    found = [float(np.sqrt(np.square(change[~near]).mean())), float(100 * (np.abs(change[~near]) > 2).mean()), colour]
+    found = [float(np.sqrt(np.square(change[far]).mean())), float(100 * (np.abs(change[far]) > 2).mean()), colour]
     for mask, (_, db) in zip(where.values(), PLANTED.values()):
-        ring = ndimage.binary_dilation(mask, iterations=12) & ~ndimage.binary_dilation(mask, iterations=3)
+        ring = np.logical_xor(*(ndimage.binary_dilation(mask, iterations=n) for n in (12, 3)))
         found.append(float(np.sign(db)) * float(change[mask].mean() - change[ring].mean()))
     return found
 

@@ -102,7 +102,7 @@ class Whittle:
         """Return periodogram, weights, leak, and how many frequencies each stands for, of half of the plane."""
         columns = np.arange(self.size[1] // 2 + 1)
         twice = np.where((columns == 0) | (2 * columns == self.size[1]), 1.0, 2.0)
-        return (*(self._half(a) for a in (self.periodogram, self._weights, self._leak.real)), twice)
+        return self._half(self.periodogram), self._half(self._weights), self._half(self._leak.real), twice
 
     def fit(self, kernel: Array, first: Array, iterations: int = 8) -> tuple[float, Array]:
         """Return (-ln p(y | kernel) up to a constant, parameters of ln S): the least over these, from `first`.

@@ -89,7 +89,8 @@ class CloudTest:
         if not count:
             return np.zeros(valid.shape, np.bool_)
         number = np.arange(1, count + 1)
-        steps = scipy.ndimage.median(np.hypot(*np.gradient(y)), regions, number)
+        down, right = np.gradient(y)
+        steps = scipy.ndimage.median(np.hypot(down, right), regions, number)
         kept = number[(np.bincount(regions.ravel())[1:] >= self.area) & (np.asarray(steps) <= self.rough)]
         return valid & scipy.ndimage.binary_dilation(np.isin(regions, kept), _disk(self.grown))
 

@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from restorekit import despeckle, despeckle_dates
 from restorekit.cli.main import run as command
+from restorekit.despeckling.joint_block import JointDespeckling
 from restorekit.despeckling.methods import SpeckledBlock
 from restorekit.despeckling.settings import Settings
 from restorekit.despeckling.stack import Together, stack
@@ -94,6 +95,7 @@ def test_a_changed_date_is_never_worse_than_by_itself_and_its_error_bar_is_its_o
     settings = Settings(looks=4.0, grain=GRAIN, domain="intensity", solver="hqs", targets=None, structure=None)
     made = stack(scenes, [None] * 6, settings, Together()).job
     joint = made.operations[1]
+    assert isinstance(joint, JointDespeckling)
     singles = tuple(replace(date, method=Four()) for date in joint.dates)
     jobs = tuple(replace(job, operation=date) for job, date in zip(made.jobs, singles, strict=True))
     job = replace(made, jobs=jobs, operations={1: replace(joint, method=Four(), dates=singles)})
