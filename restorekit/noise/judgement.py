@@ -16,7 +16,7 @@ from restorekit.noise.jpeg_spectrum import BeforeJPEG
 from restorekit.noise.level import Noise, NoiseLevel
 from restorekit.noise.periodic import Periodic
 from restorekit.noise.pixels import Telling
-from restorekit.noise.quiet import QuietBlocks
+from restorekit.noise.quiet_blocks import QuietBlocks
 from restorekit.noise.sensor import SensorFit
 from restorekit.noise.verified import Verified
 

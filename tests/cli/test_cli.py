@@ -322,7 +322,7 @@ def test_an_interrupt_leaves_nothing_half_written(
 def test_an_interrupted_search_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("restorekit.cli.main.app", stop)  # as older versions of typer let it through
+    monkeypatch.setattr("restorekit.cli.main._command", lambda: stop)  # as older versions of typer let it through
     with pytest.raises(SystemExit) as ended:
         run(["--debug", "tune", "restore"])
     assert ended.value.code == 130

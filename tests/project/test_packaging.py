@@ -7,7 +7,6 @@ import json
 import os
 import pkgutil
 import re
-import resource
 import subprocess
 import sys
 import zipfile
@@ -137,16 +136,22 @@ def test_start_of_a_command_imports_nothing_that_only_others_need(tmp_path: Path
     _child("-c", START, cwd=tmp_path, path=ROOT)
 
 
+HELP = """
+import atexit, runpy, sys
+atexit.register(lambda: print(len(sys.modules), *sorted(name for name in sys.modules if "." not in name)))
+sys.argv = ["restorekit", "--help"]
+runpy.run_module(MODULE, run_name="__main__")
+"""
+
+
 @pytest.mark.parametrize("module", ["restorekit", "restorekit.cli.main"])
-def test_help_takes_less_than_half_a_second(module: str) -> None:
-    _child("-m", module, "--help")  # the first call may have to compile
-    spent = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert "Usage" in _child("-m", module, "--help").stdout
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 0.5, f"CPU seconds of --help: {spent}"
+def test_help_imports_little(module: str) -> None:
+    """Which is what its time is, on any machine: 394 modules, none of those that compute or open files."""
+    printed = _child("-c", HELP.replace("MODULE", repr(module))).stdout
+    assert "Usage" in printed
+    count, *names = printed.splitlines()[-1].split()
+    assert int(count) < 450
+    assert not {"torch", "numpy", "scipy", "PIL", "rasterio", "skimage", "deepinv"} & set(names)
 
 
 LOOK = """

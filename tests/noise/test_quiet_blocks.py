@@ -9,7 +9,7 @@ import pytest
 
 from restorekit.noise.judgement import QUIET, asked
 from restorekit.noise.level import NoiseLevel
-from restorekit.noise.quiet import QuietBlocks
+from restorekit.noise.quiet_blocks import QuietBlocks
 from tests.noise.test_evidence import FLOOR, gaussian
 from tests.noise.test_noise import eight
 
