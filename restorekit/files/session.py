@@ -212,6 +212,8 @@ def is_aside(path: Path) -> bool:
 
 def records_of(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return the records beside a file that may speak of it, with what they hold."""
+    if not path.name:  # "." and "/" are no pictures
+        return []
     of = path.with_suffix("") if path.suffix == ".msk" else path  # a mask is a file of the picture that it is of
     stem, mark, _ = of.stem.rpartition("_")
     names = [path.name, of.name] + ([f"{stem}{suffix}" for suffix in (of.suffix, *SUFFIXES)] if mark and stem else [])

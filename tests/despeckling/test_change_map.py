@@ -199,3 +199,18 @@ def test_dates_of_two_polarisations_or_sizes_are_refused_before_anything_is_meas
     for other, word in ((paths[1], "is VH, and of VV40.tif VV"), (paths[2], "32 x 32")):
         with pytest.raises(BadInput, match=word):
             change(paths[0], other)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_folder_itself_is_no_date(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiff(Path("a.tif"), np.ones((32, 32), np.float32))
+    dates = ["a.tif", "a.tif"]
+    dates[place] = "."
+    with pytest.raises(SystemExit) as stopped:
+        command(["change", *dates, "out.tif"])
+    assert stopped.value.code == 1
+    assert "is a folder" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
