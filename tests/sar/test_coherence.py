@@ -1,4 +1,4 @@
-"""The grain of complex speckle is told by phases: right to a hundredth, whatever lies under it."""
+"""The grain of complex speckle is told by phases: right to 0.02, whatever lies under it."""
 
 from __future__ import annotations
 
