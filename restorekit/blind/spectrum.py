@@ -87,10 +87,6 @@ class Whittle:
     _typical = np.array([0.0, 2.4, 0.0, 0.0, 0.0, 0.0, 0.0])
     _spread = np.array([np.inf, 0.4, 0.15, 0.4, 0.4, 0.4, 0.4])  # of pictures about that
 
-    def leaked(self, spectrum: Array) -> Array:
-        """Return a spectrum (h, w) as windows leak it."""
-        return np.fft.ifft2(np.fft.fft2(spectrum) * self._leak).real
-
     def start(self) -> Array:
         """Return parameters of ln S to begin with."""
         first = self._typical.copy()
